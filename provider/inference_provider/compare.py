@@ -1,0 +1,101 @@
+"""The only comparison there is: two sets of properties -> changes with class and severity. Pure.
+
+Plan, Pulumi's diff and the drift report are three readings of what this returns.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inference_provider.desired import SECRET_PREFIX, SPEC_OF_KIND, field_roles
+from inference_provider.observed import Frozen, Kind
+from inference_provider.spec import ChangeClass, Severity
+from inference_provider.spec.base import FieldRole
+
+_MISSING = object()
+
+
+class Change(Frozen):
+    """One differing field."""
+
+    path: str
+    """Dotted, `request_settings.request_timeout_ms`."""
+    old: Any
+    """None when it was not there."""
+    new: Any
+    """None when it is to go."""
+    change_class: ChangeClass
+    severity: Severity
+
+    def __str__(self) -> str:
+        return f"{self.path}: {show(self.old)} -> {show(self.new)} ({self.change_class.value})"
+
+
+def show(value: Any) -> str:
+    """Write a value for a person; a secret's digest never shows, nor the digest of a file whole."""
+    if isinstance(value, str) and value.startswith(SECRET_PREFIX):
+        return "(secret)"
+    if value is None:
+        return "(none)"
+    if isinstance(value, str):
+        name, pin, digest = value.partition("@sha256:")
+        if pin:
+            return f"{name}@{digest[:12]}"
+        return value[:12] if _is_digest(value) else value
+    return str(value)
+
+
+def _is_digest(value: str) -> bool:
+    return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
+
+
+def compare(kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Return every field in which `new` differs from `old`, in the spec's order of fields.
+
+    Args:
+        kind: Decides what a change of a field means.
+        old: Properties as they were or are.
+        new: Properties as they shall be. A field that `old` has and `new` lacks is a change too.
+    """
+    roles = field_roles(SPEC_OF_KIND[kind])
+    order = {name: i for i, name in enumerate(roles)}
+    names = sorted({*old, *new} & {*roles}, key=lambda name: order[name])
+    return tuple(
+        change
+        for name in names
+        for change in _differences(
+            name, old.get(name, _MISSING), new.get(name, _MISSING), roles[name]
+        )
+    )
+
+
+def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Change]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from _differences(
+                f"{path}.{key}", old.get(key, _MISSING), new.get(key, _MISSING), role
+            )
+    elif _plain(old) != _plain(new):
+        yield Change(
+            path=path,
+            old=_plain(old),
+            new=_plain(new),
+            change_class=role.change,
+            severity=role.severity,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and lists are one, integral floats are integers (Pulumi sends 3 as 3.0)."""
+    if value is _MISSING:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def heaviest(changes: tuple[Change, ...]) -> ChangeClass | None:
+    """Return the costliest class among the changes; None when there is none."""
+    order = [ChangeClass.LIVE, ChangeClass.ROLLING, ChangeClass.REPLACE]
+    return max((c.change_class for c in changes), key=order.index, default=None)

@@ -1,0 +1,108 @@
+"""Every error this package raises on purpose.
+
+InferenceError                       every error this package raises
+├─ SpecError(faults)                 the user edits something; all faults at once
+├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
+├─ TargetError(operation, resource, place, reason, remedy)
+│   ├─ CapabilityMissing, OwnedByAnother, StillServing, OutOfCapacity   (Permanent)
+│   └─ TargetUnreachable, NotReady, Busy                                (Temporary)
+└─ RouterRejected(reason)            Envoy refused the generated configuration
+
+A message reads: operation, thing, place: cause; what to do. No secret is ever put in one.
+"""
+
+from dataclasses import dataclass
+
+
+class InferenceError(Exception):
+    """Base of every error this package raises."""
+
+
+class PermanentError(InferenceError):
+    """Retrying the same call is useless."""
+
+
+class TemporaryError(InferenceError):
+    """Retrying the same call may help."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with what a person wrote.
+
+    Args:
+        path: Dotted path into the document, `deployments.0.instance_count`.
+        reason: What is wrong with the value, without the value of a secret.
+        remedy: What to do about it.
+        line: Line in the file, counted from 1; None when there is no file.
+    """
+
+    path: str
+    reason: str
+    remedy: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line is not None else ""
+        return f"{where}{self.path}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+class SpecError(PermanentError):
+    """The declaration is at fault; carries every fault found."""
+
+    def __init__(self, faults: tuple[Fault, ...], source: str = "the declared stack") -> None:
+        self.faults = faults
+        self.source = source
+        noun = "fault" if len(faults) == 1 else "faults"
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        super().__init__(f"{source} has {len(faults)} {noun}:\n{lines}")
+
+
+class TargetError(InferenceError):
+    """A target could not do one operation on one resource."""
+
+    def __init__(
+        self, operation: str, resource: str, reason: str, remedy: str = "", place: str = ""
+    ) -> None:
+        self.operation = operation
+        self.resource = resource
+        self.reason = reason
+        self.remedy = remedy
+        at = f" on {place}" if place else ""
+        then = f"; {remedy}" if remedy else ""
+        super().__init__(f"{operation} {resource}{at}: {reason}{then}")
+
+
+class CapabilityMissing(TargetError, PermanentError):
+    """The target cannot do what the declaration asks."""
+
+
+class OwnedByAnother(TargetError, PermanentError):
+    """The thing carries the label of another stack."""
+
+
+class StillServing(TargetError, PermanentError):
+    """A deployment that carries weight is not deleted."""
+
+
+class OutOfCapacity(TargetError, PermanentError):
+    """More GPUs, ports or disk were asked for than there are."""
+
+
+class TargetUnreachable(TargetError, TemporaryError):
+    """The target did not answer; what is there stays unknown."""
+
+
+class NotReady(TargetError, TemporaryError):
+    """An instance did not become ready; the old generation goes on serving."""
+
+
+class Busy(TargetError, TemporaryError):
+    """Somebody else is changing the same thing now."""
+
+
+class RouterRejected(PermanentError):
+    """Envoy refused the generated configuration; the old one stays in force."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"render the router's configuration: Envoy refused it: {reason}")

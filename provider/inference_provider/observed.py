@@ -1,0 +1,148 @@
+"""What is there: resources by identity, each PRESENT, ABSENT or UNKNOWN, with its record.
+
+Goes in: nothing; these are the words targets answer in. Comparing is `compare.py`'s work.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+Properties = Mapping[str, Any]
+"""JSON values by top-level field name of a spec; secrets stand as digests, never in clear."""
+
+
+class Kind(StrEnum):
+    """Kinds of resource, in the order in which they are made."""
+
+    WORKSPACE = "Workspace"
+    CONNECTION = "Connection"
+    MODEL = "Model"
+    ENVIRONMENT = "Environment"
+    IDENTITY = "Identity"
+    ENDPOINT = "Endpoint"
+    ROLE_ASSIGNMENT = "RoleAssignment"
+    DEPLOYMENT = "Deployment"
+    TRAFFIC = "Traffic"
+    AUTOSCALE_RULE = "AutoscaleRule"
+
+
+RANK = {kind: rank for rank, kind in enumerate(Kind)}
+"""Made in rising order, deleted in falling order."""
+
+
+class Frozen(BaseModel):
+    """Base of what we read back: frozen, fields of a newer release read over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ResourceId(Frozen):
+    """Names one resource on a target.
+
+    `name` is `<endpoint>/<deployment>` for a deployment and an autoscale rule, `<name>:<version>`
+    for an asset, the endpoint's name for its traffic.
+    """
+
+    kind: Kind
+    workspace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = self.workspace if self.kind == Kind.WORKSPACE else f"{self.workspace}/{self.name}"
+        return f"{self.kind.value} '{place}'"
+
+    @property
+    def address(self) -> str:
+        """`Kind/workspace/name`: unique on a target; the id Pulumi stores."""
+        return f"{self.kind.value}/{self.workspace}/{self.name}"
+
+    @classmethod
+    def parse(cls, address: str) -> "ResourceId":
+        """Read `address` back. Raises ValueError for any other text."""
+        kind, workspace, name = address.split("/", 2)
+        return cls(kind=Kind(kind), workspace=workspace, name=name)
+
+
+class Actor(Frozen):
+    """Who changes something."""
+
+    user: str
+    """Login name, or the CI system's name of its user."""
+    ci_job: str = ""
+    """The CI job and its run, where the environment tells."""
+    command: str = ""
+    """What was run: `inferctl up`, `pulumi`."""
+
+    def __str__(self) -> str:
+        job = f" in {self.ci_job}" if self.ci_job else ""
+        return f"{self.user}{job}" + (f" ({self.command})" if self.command else "")
+
+
+class Record(Frozen):
+    """What was applied last: the middle column of the drift report."""
+
+    id: ResourceId
+    owner: str
+    """Stack that made it."""
+    properties: dict[str, Any]
+    generation: str = ""
+    """Hash of all that needs new processes; deployments only."""
+    actor: Actor
+    time: datetime
+
+
+class JournalEntry(Frozen):
+    """One change the target made, in a journal that only grows."""
+
+    time: datetime
+    actor: Actor
+    action: str
+    id: ResourceId
+    fields: tuple[str, ...] = ()
+    """Dotted fields that changed; empty for a creation or deletion."""
+
+
+class Presence(StrEnum):
+    """Is it there? What could not be asked is UNKNOWN, never ABSENT."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class ObservedResource(Frozen):
+    """One resource as the target sees it now."""
+
+    id: ResourceId
+    presence: Presence
+    record: Record | None = None
+    live: dict[str, Any] = {}
+    """Fields read from what really runs; a field that cannot be read there is left out."""
+    outputs: dict[str, str] = {}
+    secret_outputs: dict[str, SecretStr] = {}
+    status: str = ""
+    """One sentence on its health: `3 of 3 instances ready`."""
+    reason: str = ""
+    """Why it is UNKNOWN."""
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What holds now: the record, overlaid with what was read from the live thing."""
+        return {**(self.record.properties if self.record else {}), **self.live}
+
+
+class ObservedState(Frozen):
+    """All of some workspaces, read in a constant number of calls."""
+
+    resources: dict[str, ObservedResource] = {}
+    """By `ResourceId.address`."""
+    journal: tuple[JournalEntry, ...] = ()
+    """Newest last."""
+
+    def get(self, resource: ResourceId) -> ObservedResource:
+        """Return what is known of a resource; ABSENT when the state does not hold it."""
+        absent = ObservedResource(id=resource, presence=Presence.ABSENT)
+        return self.resources.get(resource.address, absent)

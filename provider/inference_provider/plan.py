@@ -1,0 +1,188 @@
+"""desired + observed -> ordered actions. Pure; refuses by capability what the target cannot do."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from inference_provider.compare import Change, compare, heaviest
+from inference_provider.desired import DesiredResource
+from inference_provider.observed import (
+    RANK,
+    Frozen,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    ResourceId,
+)
+from inference_provider.spec import ChangeClass
+
+
+class ActionKind(StrEnum):
+    """What is done to one resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"
+    DELETE = "delete"
+    KEEP = "keep"
+
+
+class Action(Frozen):
+    """One operation on one resource."""
+
+    kind: ActionKind
+    id: ResourceId
+    desired: DesiredResource | None = None
+    """None for a deletion."""
+    changes: tuple[Change, ...] = ()
+    owner: str = ""
+    """Owner label of what is deleted."""
+
+
+class Plan(Frozen):
+    """Actions in the order in which they are done."""
+
+    actions: tuple[Action, ...]
+
+    @property
+    def pending(self) -> tuple[Action, ...]:
+        """All that would change something."""
+        return tuple(action for action in self.actions if action.kind != ActionKind.KEEP)
+
+
+class TargetCapabilities(Frozen):
+    """What a target can do; the rest is refused when planning."""
+
+    name: str
+    endpoint_kinds: frozenset[str] = frozenset({"online"})
+    auth_modes: frozenset[str] = frozenset({"key"})
+    kinds: frozenset[Kind] = frozenset(
+        {
+            Kind.WORKSPACE,
+            Kind.MODEL,
+            Kind.ENVIRONMENT,
+            Kind.ENDPOINT,
+            Kind.DEPLOYMENT,
+            Kind.TRAFFIC,
+        }
+    )
+    images: bool = False
+    egress_control: bool = False
+    resource_limits: bool = False
+    """Whether cpu and memory amounts are enforced."""
+    data_collector: bool = False
+    app_insights: bool = False
+    instance_types: frozenset[str] = frozenset()
+    model_types: frozenset[str] = frozenset({"custom_model"})
+    gpu_count: int = 0
+    """GPUs there are, handed out or not."""
+
+
+def refusals(
+    desired: Iterable[DesiredResource], capabilities: TargetCapabilities
+) -> tuple[str, ...]:
+    """Return one sentence for each thing the target cannot do; empty when it can do all."""
+    return tuple(
+        f"{resource.id} on target '{capabilities.name}': {sentence}"
+        for resource in desired
+        for sentence in _refusals(resource, capabilities)
+    )
+
+
+def _refusals(resource: DesiredResource, can: TargetCapabilities) -> list[str]:
+    spec = resource.spec
+    if resource.id.kind not in can.kinds:
+        return [f"a {resource.id.kind.value} cannot be enforced there yet; leave it out"]
+    if resource.id.kind == Kind.WORKSPACE:
+        return _workspace_refusals(spec, can)
+    if resource.id.kind == Kind.MODEL and spec.type not in can.model_types:
+        return [f"no server for type '{spec.type}' yet; use custom_model with a scoring script"]
+    if resource.id.kind == Kind.ENVIRONMENT and spec.image and not can.images:
+        return ["it has no containers to run an image in; name dependencies or a command"]
+    if resource.id.kind == Kind.ENDPOINT:
+        return _endpoint_refusals(spec, can)
+    if resource.id.kind == Kind.DEPLOYMENT:
+        return _deployment_refusals(spec, can)
+    return []
+
+
+def _workspace_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+    found = []
+    if spec.target != can.name:  # type: ignore[attr-defined]
+        found.append(f"it asks for target '{spec.target}', which is not to be had yet; use local")  # type: ignore[attr-defined]
+    if spec.egress == "disabled" and not can.egress_control:  # type: ignore[attr-defined]
+        found.append("it cannot close the instances' way out; leave egress enabled")
+    return found
+
+
+def _endpoint_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+    found = []
+    if spec.kind not in can.endpoint_kinds:  # type: ignore[attr-defined]
+        found.append(f"{spec.kind} endpoints cannot be served yet; use kind: online")  # type: ignore[attr-defined]
+    if spec.auth_mode not in can.auth_modes:  # type: ignore[attr-defined]
+        found.append(f"auth_mode '{spec.auth_mode}' cannot be checked yet; use key")  # type: ignore[attr-defined]
+    if spec.identity is not None and Kind.IDENTITY not in can.kinds:  # type: ignore[attr-defined]
+        found.append("identities cannot be enforced yet; leave identity out")
+    return found
+
+
+def _deployment_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+    found = []
+    amounts = [spec.resources.requests, spec.resources.limits]  # type: ignore[attr-defined]
+    limits = any(a.cpu or a.memory for a in amounts)
+    if limits and not can.resource_limits:
+        found.append(
+            "cpu and memory amounts cannot be enforced; leave them out (gpu is handed out)"
+        )
+    if spec.egress_public_network_access == "disabled" and not can.egress_control:  # type: ignore[attr-defined]
+        found.append("it cannot close the way out; leave egress_public_network_access enabled")
+    if spec.app_insights_enabled and not can.app_insights:  # type: ignore[attr-defined]
+        found.append("there is no Application Insights; leave app_insights_enabled false")
+    collects = any(c.enabled for c in spec.data_collector.collections.values())  # type: ignore[attr-defined]
+    if collects and not can.data_collector:
+        found.append("data cannot be collected yet; leave data_collector out")
+    if spec.instance_type and spec.instance_type not in can.instance_types:  # type: ignore[attr-defined]
+        found.append(
+            f"no instance type '{spec.instance_type}' in its catalogue; leave instance_type out"  # type: ignore[attr-defined]
+        )
+    gpus = gpus_per_instance(spec) * spec.instance_count  # type: ignore[attr-defined]
+    if gpus > can.gpu_count:
+        found.append(f"asks for {gpus} GPUs and the machine has {can.gpu_count}; ask for fewer")
+    return found
+
+
+def gpus_per_instance(spec: object) -> int:
+    """Return the whole GPUs one instance gets: the limit, else the request."""
+    resources = spec.resources  # type: ignore[attr-defined]
+    return int(resources.limits.gpu or resources.requests.gpu or 0)
+
+
+def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> Plan:
+    """Order what makes `observed` become `desired`.
+
+    Creations and updates come in the order of dependence, deletions after them in reverse; only
+    what carries `owner`'s label is deleted.
+    """
+    wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
+    steps = [_action(resource, observed.get(resource.id)) for resource in wanted]
+    declared = {resource.id.address for resource in wanted}
+    gone = [
+        Action(kind=ActionKind.DELETE, id=there.id, owner=owner)
+        for address, there in observed.resources.items()
+        if address not in declared and there.record is not None and there.record.owner == owner
+    ]
+    gone.sort(key=lambda action: RANK[action.id.kind], reverse=True)
+    return Plan(actions=(*steps, *gone))
+
+
+def _action(resource: DesiredResource, there: ObservedResource) -> Action:
+    if there.presence == Presence.ABSENT:
+        return Action(kind=ActionKind.CREATE, id=resource.id, desired=resource)
+    changes = compare(resource.id.kind, there.properties, resource.properties)
+    kind = {
+        None: ActionKind.KEEP,
+        ChangeClass.REPLACE: ActionKind.REPLACE,
+    }.get(heaviest(changes), ActionKind.UPDATE)
+    if kind == ActionKind.KEEP and there.presence == Presence.UNKNOWN:
+        kind = ActionKind.UPDATE  # what cannot be seen is applied again: apply is idempotent
+    return Action(kind=kind, id=resource.id, desired=resource, changes=changes)

@@ -1,0 +1,60 @@
+"""The router in our words: endpoints, deployments, backends, weights. Pure.
+
+A target builds one RouterTable from all records of a workspace, under a lock; `envoy.py` writes it
+in Envoy's words.
+"""
+
+from pydantic import SecretStr
+
+from inference_provider.observed import Frozen
+
+
+class Backend(Frozen):
+    """One routable address of an instance."""
+
+    host: str
+    port: int
+
+
+class DeploymentEntry(Frozen):
+    """One deployment as the router knows it."""
+
+    name: str
+    backends: tuple[Backend, ...]
+    """Instances that are admitted; empty for a deployment scaled to 0."""
+    timeout_ms: int
+    """Total time of one request."""
+    max_concurrent: int
+    """Per instance; the router admits 2 x this x instances at once (Azure ML's rule)."""
+    retry_on_503: bool = False
+    health_path: str = "/"
+    """Readiness route; GET must answer 200."""
+    health_interval_ms: int = 2000
+    health_timeout_ms: int = 2000
+    scoring_path: str = "/score"
+    """Where `/endpoints/<endpoint>/score` is sent; the rest of the paths pass as they are."""
+
+
+class EndpointEntry(Frozen):
+    """One endpoint as the router knows it."""
+
+    name: str
+    keys: tuple[SecretStr, SecretStr]
+    """Primary, secondary; both valid at once."""
+    deployments: tuple[DeploymentEntry, ...] = ()
+    weights: dict[str, int] = {}
+    """Percent per deployment; sums to 100 or 0."""
+    mirror: dict[str, int] = {}
+    """At most one deployment, at most 50 percent."""
+
+
+class RouterTable(Frozen):
+    """Everything one router serves."""
+
+    folder: str
+    """The router's own folder: sockets, configuration, access log."""
+    host: str
+    port: int
+    metrics_port: int
+    """On 127.0.0.1: GET /metrics (Prometheus) and /ready; the only door to Envoy's admin."""
+    endpoints: tuple[EndpointEntry, ...] = ()

@@ -1,0 +1,95 @@
+"""What every spec shares: the base model, names, percents, and what a change of a field costs.
+
+A field's role is declared on the field, once: `compare.py` reads it, nothing codes it again.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+
+class ChangeClass(StrEnum):
+    """What mending a changed field does to what runs."""
+
+    LIVE = "live"
+    """Takes effect in what is running: weights, timeouts, tags."""
+    ROLLING = "rolling"
+    """Needs new processes beside the old: code, environment, model, resources."""
+    REPLACE = "replace"
+    """Needs a new resource: identity fields."""
+
+
+class Severity(StrEnum):
+    """Why an operations review cares about a changed field."""
+
+    IDENTITY = "identity"
+    SECURITY = "security"
+    CAPACITY = "capacity"
+    COSMETIC = "cosmetic"
+
+
+@dataclass(frozen=True)
+class FieldRole:
+    """What a change of one field means; stands in the field's annotation."""
+
+    change: ChangeClass = ChangeClass.LIVE
+    severity: Severity = Severity.COSMETIC
+
+
+REPLACES = FieldRole(ChangeClass.REPLACE, Severity.IDENTITY)
+ROLLS = FieldRole(ChangeClass.ROLLING, Severity.CAPACITY)
+CAPACITY = FieldRole(ChangeClass.LIVE, Severity.CAPACITY)
+SECURITY = FieldRole(ChangeClass.LIVE, Severity.SECURITY)
+COSMETIC = FieldRole()
+
+
+class SpecModel(BaseModel):
+    """Base of everything a person writes: frozen, unknown fields refused, input never echoed."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+def _single_dashes(name: str) -> str:
+    if "--" in name:
+        raise ValueError("two dashes in a row; use single dashes")
+    return name
+
+
+ResourceName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$", min_length=3, max_length=32
+    ),
+    AfterValidator(_single_dashes),
+]
+"""3 to 32 letters, digits and single dashes; starts with a letter (Azure ML's endpoint limits)."""
+
+AssetName = Annotated[
+    str, StringConstraints(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]*$", max_length=255)
+]
+"""Name of a model or environment: letters, digits, `-`, `_`, `.` (Azure ML's asset rule)."""
+
+AssetVersion = Annotated[
+    str, StringConstraints(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]*$", max_length=30)
+]
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+"""A whole share of 100."""
+
+Tags = dict[str, str]
+
+AssetReference = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(azureml:)?[a-zA-Z0-9][-_.a-zA-Z0-9]*"
+        r"(@latest|:[a-zA-Z0-9][-_.a-zA-Z0-9]*(@sha256:[0-9a-f]{64})?)$"
+    ),
+]
+"""`name:version`, `name@latest`, or `name:version@sha256:<digest>`; an `azureml:` prefix is read
+over. The digest pins the content, as in an OCI reference."""
+
+Enabled = Literal["enabled", "disabled"]

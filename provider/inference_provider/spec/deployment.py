@@ -1,0 +1,115 @@
+"""Deployment: a model on compute behind one endpoint."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from inference_provider.spec.base import (
+    CAPACITY,
+    COSMETIC,
+    REPLACES,
+    ROLLS,
+    SECURITY,
+    AssetReference,
+    Enabled,
+    ResourceName,
+    SpecModel,
+    Tags,
+)
+
+
+class CodeConfiguration(SpecModel):
+    """A folder of Python and the script in it that has `init()` and `run()`."""
+
+    code: str
+    """Folder, relative to the stack file (in a program: to its folder)."""
+    scoring_script: str = "score.py"
+    """Path inside `code`."""
+    content_hash: str = ""
+    """sha256 over names and bytes under `code`; computed, never written by hand."""
+
+
+class RequestSettings(SpecModel):
+    """Limits of one request."""
+
+    request_timeout_ms: Annotated[int, Field(ge=1, le=180_000)] = 5000
+    """Total time of one request, milliseconds."""
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] = 1
+    """The router admits 2 x this x instance_count at once and answers 429 beyond that."""
+    max_queue_wait_ms: Annotated[int, Field(ge=1)] = 500
+    """Longest wait in the server's queue, milliseconds (deprecated in Azure ML, kept for files)."""
+    retry_on_503: bool = False
+    """Send a request answered 503 again to another instance; for models safe to run twice."""
+
+
+class Probe(SpecModel):
+    """How often a route is asked and when its answer counts; times in seconds."""
+
+    initial_delay: Annotated[int, Field(ge=0)] = 10
+    period: Annotated[int, Field(ge=1)] = 10
+    timeout: Annotated[int, Field(ge=1)] = 2
+    success_threshold: Annotated[int, Field(ge=1)] = 1
+    failure_threshold: Annotated[int, Field(ge=1)] = 30
+
+
+class ResourceAmounts(SpecModel):
+    """Amounts as Kubernetes writes them."""
+
+    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")] | None = None
+    """Cores: `0.5`, `500m`."""
+    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")] | None = None
+    """Bytes: `512Mi`, `4Gi`."""
+    gpu: Annotated[int, Field(ge=0, le=16)] | None = Field(default=None, alias="nvidia.com/gpu")
+    """Whole GPUs per instance; also written `nvidia.com/gpu`."""
+
+    model_config = {"validate_by_name": True, "validate_by_alias": True}
+
+
+class Resources(SpecModel):
+    """What one instance asks for and may use."""
+
+    requests: ResourceAmounts = ResourceAmounts()
+    limits: ResourceAmounts = ResourceAmounts()
+
+
+class CollectionSpec(SpecModel):
+    """One stream of collected data."""
+
+    enabled: bool = False
+
+
+class DataCollector(SpecModel):
+    """Which inputs and outputs are kept for monitoring."""
+
+    collections: dict[str, CollectionSpec] = {}
+    sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class DeploymentSpec(SpecModel):
+    """A model on compute behind one endpoint."""
+
+    workspace: Annotated[ResourceName, REPLACES] = "default"
+    endpoint: Annotated[ResourceName, REPLACES]
+    name: Annotated[ResourceName, REPLACES]
+    """Unique in its endpoint."""
+    model: Annotated[AssetReference | None, ROLLS] = None
+    """A model of the workspace; its folder is under `$AZUREML_MODEL_DIR`."""
+    environment: Annotated[AssetReference, ROLLS]
+    code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
+    """Required unless the environment brings a `command`."""
+    environment_variables: Annotated[dict[str, SecretStr], ROLLS] = {}
+    """Set in every instance. Values are treated as secrets: never printed, compared by digest."""
+    instance_type: Annotated[str | None, ROLLS] = None
+    """A name of the target's catalogue; the target's default when left out."""
+    instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
+    resources: Annotated[Resources, ROLLS] = Resources()
+    request_settings: Annotated[RequestSettings, CAPACITY] = RequestSettings()
+    liveness_probe: Annotated[Probe, CAPACITY] = Probe()
+    readiness_probe: Annotated[Probe, CAPACITY] = Probe()
+    data_collector: Annotated[DataCollector, SECURITY] = DataCollector()
+    app_insights_enabled: Annotated[bool, CAPACITY] = False
+    egress_public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    start_timeout_s: Annotated[int, Field(ge=1, le=3600), COSMETIC] = 120
+    """Longest wait for a new instance to answer its readiness route, seconds."""
+    description: Annotated[str, COSMETIC] = ""
+    tags: Annotated[Tags, COSMETIC] = {}

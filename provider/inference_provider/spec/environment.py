@@ -1,0 +1,67 @@
+"""Environment: what an instance runs in."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from inference_provider.spec.base import (
+    COSMETIC,
+    REPLACES,
+    ROLLS,
+    AssetName,
+    AssetVersion,
+    ResourceName,
+    SpecModel,
+    Tags,
+)
+
+
+class Route(SpecModel):
+    """One HTTP route of a server."""
+
+    path: Annotated[str, Field(pattern=r"^/")]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """Port the server names in its own configuration; a target may serve it on another."""
+
+
+class InferenceConfig(SpecModel):
+    """Routes of a server that is not the default one; all three are required, as in Azure ML."""
+
+    liveness_route: Route
+    readiness_route: Route
+    scoring_route: Route
+
+
+class EnvironmentSpec(SpecModel):
+    """Python packages, or an image, and the server's routes."""
+
+    workspace: Annotated[ResourceName, REPLACES] = "default"
+    name: Annotated[AssetName, REPLACES]
+    version: Annotated[AssetVersion, REPLACES] = "1"
+    python_version: Annotated[Annotated[str, Field(pattern=r"^3\.\d+$")] | None, ROLLS] = None
+    """`3.12`; the provider's own Python when left out."""
+    dependencies: Annotated[tuple[str, ...], ROLLS] = ()
+    """Requirements by PEP 508. Pin them: the cache is keyed by this text, not by what it gave."""
+    requirements_file: Annotated[str | None, COSMETIC] = None
+    """A requirements.txt; its lines are added to `dependencies`."""
+    image: Annotated[str | None, ROLLS] = None
+    """Container image; a target without containers refuses it."""
+    command: Annotated[tuple[str, ...], ROLLS] = ()
+    """Command line of the server, for an environment that brings its own. `{port}` stands for
+    the port to listen on, on 127.0.0.1; `{model_dir}` for the model's folder; `{code_dir}` for the
+    code's. Without one the default server runs the scoring script."""
+    inference_config: Annotated[InferenceConfig | None, ROLLS] = None
+    """Routes of that server; required with `command`."""
+    content_hash: Annotated[str, ROLLS] = ""
+    """sha256 over all that decides what is installed; computed, never written by hand."""
+    description: Annotated[str, COSMETIC] = ""
+    tags: Annotated[Tags, COSMETIC] = {}
+
+    @model_validator(mode="after")
+    def _command_and_routes_come_together(self) -> "EnvironmentSpec":
+        if bool(self.command) != (self.inference_config is not None):
+            raise ValueError(
+                "command and inference_config come together: the first starts the server, the"
+                " second says where it answers"
+            )
+        return self

@@ -1,0 +1,30 @@
+"""Model: a versioned, content-addressed folder or file."""
+
+from typing import Annotated, Literal
+
+from inference_provider.spec.base import (
+    COSMETIC,
+    REPLACES,
+    ROLLS,
+    AssetName,
+    AssetVersion,
+    ResourceName,
+    SpecModel,
+    Tags,
+)
+
+
+class ModelSpec(SpecModel):
+    """Trained weights, as a folder or a file."""
+
+    workspace: Annotated[ResourceName, REPLACES] = "default"
+    name: Annotated[AssetName, REPLACES]
+    version: Annotated[AssetVersion, REPLACES] = "1"
+    """Any text; `name@latest` takes the highest, numbers compared as numbers."""
+    type: Annotated[Literal["custom_model", "mlflow_model", "triton_model"], ROLLS] = "custom_model"
+    path: Annotated[str, COSMETIC]
+    """Folder or file, relative to the stack file (in a program: to its folder)."""
+    content_hash: Annotated[str, ROLLS] = ""
+    """sha256 over names and bytes under `path`; computed, never written by hand."""
+    description: Annotated[str, COSMETIC] = ""
+    tags: Annotated[Tags, COSMETIC] = {}

@@ -1,0 +1,222 @@
+"""StackSpec: all kinds, and the rules between them.
+
+Goes in: one validated document. Comes out: the same, with every cross-resource rule checked.
+Files are not looked at here: `files/` does that.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from inference_provider.errors import Fault
+from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
+from inference_provider.spec.base import SpecModel
+from inference_provider.spec.connection import ConnectionSpec
+from inference_provider.spec.deployment import DeploymentSpec
+from inference_provider.spec.endpoint import EndpointSpec
+from inference_provider.spec.environment import EnvironmentSpec
+from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec.model import ModelSpec
+from inference_provider.spec.traffic import TrafficSpec
+from inference_provider.spec.workspace import WorkspaceSpec
+
+MAX_DEPLOYMENTS_PER_ENDPOINT = 20
+"""Azure ML's endpoint limits."""
+
+StackName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,99}$")]
+
+
+class StackSpec(SpecModel):
+    """Everything one stack file declares; its name is the owner label of what it makes."""
+
+    name: StackName
+    workspaces: Annotated[tuple[WorkspaceSpec, ...], Field(min_length=1)] = (WorkspaceSpec(),)
+    connections: tuple[ConnectionSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
+    environments: tuple[EnvironmentSpec, ...] = ()
+    identities: tuple[IdentitySpec, ...] = ()
+    role_assignments: tuple[RoleAssignmentSpec, ...] = ()
+    endpoints: tuple[EndpointSpec, ...] = ()
+    deployments: tuple[DeploymentSpec, ...] = ()
+    traffic: tuple[TrafficSpec, ...] = ()
+    autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
+
+
+def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
+    """Return every broken rule between the resources of a stack.
+
+    Sources: Azure ML's endpoint limits (features.md 1.18); a weight names only what exists.
+    """
+    return tuple(
+        [
+            *_duplicates(stack),
+            *_workspace_faults(stack),
+            *_endpoint_faults(stack),
+            *_asset_faults(stack),
+            *_deployment_faults(stack),
+            *_traffic_faults(stack),
+            *_limit_faults(stack),
+            *_identity_faults(stack),
+        ]
+    )
+
+
+_KEYS = {
+    "workspaces": ("name",),
+    "connections": ("workspace", "name"),
+    "models": ("workspace", "name", "version"),
+    "environments": ("workspace", "name", "version"),
+    "identities": ("workspace", "name"),
+    "role_assignments": ("workspace", "name"),
+    "endpoints": ("workspace", "name"),
+    "deployments": ("workspace", "endpoint", "name"),
+    "traffic": ("workspace", "endpoint"),
+    "autoscale_rules": ("workspace", "endpoint", "deployment"),
+}
+
+
+def _duplicates(stack: StackSpec) -> Iterator[Fault]:
+    for listing, key in _KEYS.items():
+        seen: dict[tuple[str, ...], int] = {}
+        for i, spec in enumerate(getattr(stack, listing)):
+            # Azure ML lower-cases names: `Blue` and `blue` are one deployment.
+            identity = tuple(str(getattr(spec, part)).lower() for part in key)
+            if identity in seen:
+                yield Fault(
+                    f"{listing}.{i}.{key[-1]}",
+                    f"'{'/'.join(identity)}' is declared already, as {listing}.{seen[identity]}",
+                    "rename one of them",
+                )
+            seen.setdefault(identity, i)
+
+
+def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
+    names = {workspace.name for workspace in stack.workspaces}
+    for listing, key in _KEYS.items():
+        if key[0] != "workspace":
+            continue
+        for i, spec in enumerate(getattr(stack, listing)):
+            if spec.workspace not in names:
+                yield Fault(
+                    f"{listing}.{i}.workspace",
+                    f"no workspace '{spec.workspace}' is declared",
+                    f"declare it, or use one of: {', '.join(sorted(names))}",
+                )
+    for i, workspace in enumerate(stack.workspaces):
+        loopback = workspace.bind_address in ("127.0.0.1", "::1", "localhost")
+        if workspace.public_network_access == "disabled" and not loopback:
+            yield Fault(
+                f"workspaces.{i}.bind_address",
+                "reachable from outside although public_network_access is disabled",
+                "bind 127.0.0.1, or enable public_network_access",
+            )
+
+
+def _endpoint_faults(stack: StackSpec) -> Iterator[Fault]:
+    names = {(endpoint.workspace, endpoint.name) for endpoint in stack.endpoints}
+    identities = {(identity.workspace, identity.name) for identity in stack.identities}
+    for listing in ("deployments", "traffic", "autoscale_rules"):
+        for i, spec in enumerate(getattr(stack, listing)):
+            if (spec.workspace, spec.endpoint) not in names:
+                yield Fault(
+                    f"{listing}.{i}.endpoint",
+                    f"no endpoint '{spec.endpoint}' in workspace '{spec.workspace}'",
+                    "declare it under endpoints",
+                )
+    for i, endpoint in enumerate(stack.endpoints):
+        if endpoint.identity and (endpoint.workspace, endpoint.identity) not in identities:
+            yield Fault(
+                f"endpoints.{i}.identity",
+                f"no identity '{endpoint.identity}' in workspace '{endpoint.workspace}'",
+                "declare it under identities",
+            )
+
+
+def asset_name(reference: str) -> tuple[str, str | None]:
+    """Split a reference into name and version; None for `@latest`, the digest left out."""
+    plain = reference.removeprefix("azureml:").partition("@sha256:")[0]
+    if plain.endswith("@latest"):
+        return plain.removesuffix("@latest"), None
+    name, _, version = plain.partition(":")
+    return name, version
+
+
+def _asset_faults(stack: StackSpec) -> Iterator[Fault]:
+    listings = {"model": stack.models, "environment": stack.environments}
+    for field, assets in listings.items():
+        known = {(a.workspace, a.name, v) for a in assets for v in (a.version, None)}  # type: ignore[attr-defined]
+        for i, deployment in enumerate(stack.deployments):
+            reference = getattr(deployment, field)
+            if reference is None:
+                continue
+            if (deployment.workspace, *asset_name(reference)) not in known:
+                yield Fault(
+                    f"deployments.{i}.{field}",
+                    f"no {field} '{reference}' in workspace '{deployment.workspace}'",
+                    f"declare it under {field}s",
+                )
+
+
+def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
+    own_server = {
+        (env.workspace, env.name, version)
+        for env in stack.environments
+        if env.command or env.image
+        for version in (env.version, None)
+    }
+    for i, deployment in enumerate(stack.deployments):
+        brings_server = (deployment.workspace, *asset_name(deployment.environment)) in own_server
+        if deployment.code_configuration is None and not brings_server:
+            yield Fault(
+                f"deployments.{i}.code_configuration",
+                "missing, and the environment brings no command of its own",
+                "name the code folder and its scoring_script, or give the environment a command",
+            )
+
+
+def _traffic_faults(stack: StackSpec) -> Iterator[Fault]:
+    known = {(d.workspace, d.endpoint, d.name) for d in stack.deployments}
+    for i, traffic in enumerate(stack.traffic):
+        for field in ("traffic", "mirror_traffic"):
+            for name, share in getattr(traffic, field).items():
+                if (traffic.workspace, traffic.endpoint, name) not in known and share > 0:
+                    yield Fault(
+                        f"traffic.{i}.{field}.{name}",
+                        f"no deployment '{name}' behind endpoint '{traffic.endpoint}'",
+                        "declare the deployment, or take its weight away",
+                    )
+
+
+def _limit_faults(stack: StackSpec) -> Iterator[Fault]:
+    for i, endpoint in enumerate(stack.endpoints):
+        count = sum(
+            (d.workspace, d.endpoint) == (endpoint.workspace, endpoint.name)
+            for d in stack.deployments
+        )
+        if count > MAX_DEPLOYMENTS_PER_ENDPOINT:
+            yield Fault(
+                f"endpoints.{i}.name",
+                f"{count} deployments behind '{endpoint.name}'",
+                f"keep at most {MAX_DEPLOYMENTS_PER_ENDPOINT} an endpoint",
+            )
+
+
+def _identity_faults(stack: StackSpec) -> Iterator[Fault]:
+    identities = {(identity.workspace, identity.name) for identity in stack.identities}
+    for i, assignment in enumerate(stack.role_assignments):
+        principal = (assignment.workspace, assignment.principal)
+        if assignment.principal_type == "identity" and principal not in identities:
+            yield Fault(
+                f"role_assignments.{i}.principal",
+                f"no identity '{assignment.principal}' in workspace '{assignment.workspace}'",
+                "declare it under identities, or say principal_type: user",
+            )
+    deployments = {(d.workspace, d.endpoint, d.name) for d in stack.deployments}
+    for i, rule in enumerate(stack.autoscale_rules):
+        if (rule.workspace, rule.endpoint, rule.deployment) not in deployments:
+            yield Fault(
+                f"autoscale_rules.{i}.deployment",
+                f"no deployment '{rule.deployment}' behind endpoint '{rule.endpoint}'",
+                "declare it under deployments",
+            )

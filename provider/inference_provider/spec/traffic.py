@@ -1,0 +1,44 @@
+"""Traffic: the split and the mirror of one endpoint."""
+
+from typing import Annotated
+
+from pydantic import field_validator, model_validator
+
+from inference_provider.spec.base import CAPACITY, REPLACES, Percent, ResourceName, SpecModel
+
+MIRROR_LIMIT_PERCENT = 50
+"""Azure ML's limit of mirrored requests."""
+
+
+class TrafficSpec(SpecModel):
+    """Which deployment answers which share of an endpoint's requests."""
+
+    workspace: Annotated[ResourceName, REPLACES] = "default"
+    endpoint: Annotated[ResourceName, REPLACES]
+    traffic: Annotated[dict[ResourceName, Percent], CAPACITY] = {}
+    """Share of requests per deployment, in percent; sums to 100, or to 0 to serve nobody."""
+    mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY] = {}
+    """One deployment that gets a copy of up to 50 % of the requests; its answers are dropped."""
+
+    @field_validator("traffic")
+    @classmethod
+    def _sums_to_100_or_0(cls, traffic: dict[str, int]) -> dict[str, int]:
+        if sum(traffic.values()) not in (0, 100):
+            raise ValueError(f"the shares sum to {sum(traffic.values())}; make them 100, or 0")
+        return traffic
+
+    @field_validator("mirror_traffic")
+    @classmethod
+    def _mirrors_to_one_and_at_most_half(cls, mirror: dict[str, int]) -> dict[str, int]:
+        if len(mirror) > 1:
+            raise ValueError(f"mirrors to {len(mirror)} deployments; name one")
+        if any(share > MIRROR_LIMIT_PERCENT for share in mirror.values()):
+            raise ValueError(f"mirrors more than {MIRROR_LIMIT_PERCENT} %; lower it")
+        return mirror
+
+    @model_validator(mode="after")
+    def _live_or_mirror_not_both(self) -> "TrafficSpec":
+        both = sorted(name for name in self.mirror_traffic if self.traffic.get(name, 0) > 0)
+        if both:
+            raise ValueError(f"'{both[0]}' has live traffic and mirrored traffic; choose one")
+        return self

@@ -1,0 +1,46 @@
+"""Workspace: where things live."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from inference_provider.spec.base import (
+    CAPACITY,
+    COSMETIC,
+    REPLACES,
+    SECURITY,
+    Enabled,
+    ResourceName,
+    SpecModel,
+    Tags,
+)
+
+
+class Quota(SpecModel):
+    """What all deployments of a workspace may use together."""
+
+    max_instances: Annotated[int, Field(ge=1)] | None = None
+    """Most instances over all deployments; no limit when left out."""
+    max_gpus: Annotated[int, Field(ge=0)] | None = None
+    """Most GPUs handed out over all deployments; what the machine has when left out."""
+
+
+class WorkspaceSpec(SpecModel):
+    """Where endpoints live: a target, its router and its limits."""
+
+    name: Annotated[ResourceName, REPLACES] = "default"
+    """Unique on its target."""
+    target: Annotated[Literal["local", "docker", "kubernetes", "memory"], REPLACES] = "local"
+    """What runs the instances: processes of this machine, a Docker host, a cluster."""
+    bind_address: Annotated[str, SECURITY] = "127.0.0.1"
+    """Address the router listens on; instances always listen on loopback only."""
+    router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
+    """TCP port of the router; 0 picks a free one once and keeps it."""
+    public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    """`disabled` refuses a bind address other than loopback."""
+    egress: Annotated[Enabled, SECURITY] = "enabled"
+    """`disabled` closes the instances' way out; not every target can."""
+    quota: Annotated[Quota, CAPACITY] = Quota()
+    """What all deployments may use together."""
+    description: Annotated[str, COSMETIC] = ""
+    tags: Annotated[Tags, COSMETIC] = {}

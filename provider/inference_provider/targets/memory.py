@@ -1,0 +1,118 @@
+"""The memory target: the protocol with nothing behind it, for tests of plans and of the SDK.
+
+It keeps the rules every target keeps (owner label, a deployment with weight stays) and runs nothing.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import TargetError
+from inference_provider.observed import (
+    Actor,
+    JournalEntry,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+    ResourceId,
+)
+from inference_provider.plan import TargetCapabilities
+from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
+
+
+class MemoryTarget:
+    """Keeps resources in a dictionary."""
+
+    def __init__(self, gpu_count: int = 0) -> None:
+        self._resources: dict[str, ObservedResource] = {}
+        self._journal: list[JournalEntry] = []
+        self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
+
+    def observe(self, workspaces: Iterable[str]) -> ObservedState:
+        wanted = set(workspaces)
+        mine = {k: v for k, v in self._resources.items() if v.id.workspace in wanted}
+        return ObservedState(resources=mine, journal=tuple(self._journal))
+
+    def observe_one(self, resource: ResourceId) -> ObservedResource:
+        return ObservedState(resources=self._resources).get(resource)
+
+    def apply(
+        self, desired: DesiredResource, actor: Actor, progress: Progress = silent
+    ) -> ObservedResource:
+        there = self.observe_one(desired.id)
+        if there.record and there.record.owner != desired.owner:
+            raise owned_by_another("update", desired.id, there.record, desired.owner)
+        now = datetime.now(UTC)
+        record = Record(
+            id=desired.id,
+            owner=desired.owner,
+            properties=desired.properties,
+            generation=desired.generation if desired.id.kind == Kind.DEPLOYMENT else "",
+            actor=actor,
+            time=now,
+        )
+        keys = there.secret_outputs or _new_keys(desired.id)
+        applied = ObservedResource(
+            id=desired.id, presence=Presence.PRESENT, record=record, secret_outputs=keys
+        )
+        self._resources[desired.id.address] = applied
+        action = "update" if there.record else "create"
+        self._journal.append(JournalEntry(time=now, actor=actor, action=action, id=desired.id))
+        progress(desired.id, f"{action}d")
+        return applied
+
+    def delete(
+        self, resource: ResourceId, owner: str, actor: Actor, progress: Progress = silent
+    ) -> None:
+        there = self.observe_one(resource)
+        if there.record is None:
+            return
+        if there.record.owner != owner:
+            raise owned_by_another("delete", resource, there.record, owner)
+        if resource.kind == Kind.DEPLOYMENT:
+            self._refuse_while_serving(resource)
+        del self._resources[resource.address]
+        now = datetime.now(UTC)
+        self._journal.append(JournalEntry(time=now, actor=actor, action="delete", id=resource))
+        progress(resource, "deleted")
+
+    def _refuse_while_serving(self, resource: ResourceId) -> None:
+        endpoint, _, name = resource.name.partition("/")
+        traffic = self.observe_one(
+            ResourceId(kind=Kind.TRAFFIC, workspace=resource.workspace, name=endpoint)
+        )
+        weight = traffic.properties.get("traffic", {}).get(name, 0)
+        if weight:
+            raise still_serving(resource, weight)
+
+    def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
+        there = self.observe_one(endpoint)
+        if there.presence != Presence.PRESENT:
+            raise TargetError("rotate the key of", str(endpoint), "it is not there", "declare it")
+        fresh = {**there.secret_outputs, f"{which}_key": SecretStr(secrets.token_urlsafe(32))}
+        rotated = there.model_copy(update={"secret_outputs": fresh})
+        self._resources[endpoint.address] = rotated
+        return rotated
+
+    def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        """Nothing to start."""
+
+    def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        """Nothing to stop."""
+
+    def logs(
+        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
+    ) -> Iterator[str]:
+        return iter(())
+
+
+def _new_keys(resource: ResourceId) -> dict[str, SecretStr]:
+    if resource.kind != Kind.ENDPOINT:
+        return {}
+    names = ("primary_key", "secondary_key")
+    return {name: SecretStr(secrets.token_urlsafe(32)) for name in names}
