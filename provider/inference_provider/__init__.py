@@ -1,3 +1,3 @@
-"""The provider: spec -> desired -> compare -> plan -> apply -> outputs, over one target protocol."""
+"""spec -> desired -> compare -> plan -> apply -> outputs, over one target protocol."""
 
 __version__ = "0.1.0"

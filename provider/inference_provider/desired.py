@@ -73,7 +73,7 @@ class DesiredResource(Frozen):
 
     id: ResourceId
     spec: Any
-    """The resolved spec, of the model `SPEC_OF_KIND[id.kind]`; secrets in clear inside SecretStr."""
+    """The resolved spec, of the model `SPEC_OF_KIND[id.kind]`; secrets inside SecretStr."""
     owner: str
     """Stack whose label it carries."""
     base_dir: str = "."

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Any
 
 from inference_provider.compare import Change, compare, heaviest
 from inference_provider.desired import DesiredResource
@@ -93,67 +94,79 @@ def _refusals(resource: DesiredResource, can: TargetCapabilities) -> list[str]:
     spec = resource.spec
     if resource.id.kind not in can.kinds:
         return [f"a {resource.id.kind.value} cannot be enforced there yet; leave it out"]
-    if resource.id.kind == Kind.WORKSPACE:
-        return _workspace_refusals(spec, can)
-    if resource.id.kind == Kind.MODEL and spec.type not in can.model_types:
-        return [f"no server for type '{spec.type}' yet; use custom_model with a scoring script"]
-    if resource.id.kind == Kind.ENVIRONMENT and spec.image and not can.images:
-        return ["it has no containers to run an image in; name dependencies or a command"]
-    if resource.id.kind == Kind.ENDPOINT:
-        return _endpoint_refusals(spec, can)
-    if resource.id.kind == Kind.DEPLOYMENT:
-        return _deployment_refusals(spec, can)
-    return []
+    check = _REFUSALS.get(resource.id.kind)
+    return check(spec, can) if check else []
 
 
-def _workspace_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+def _model_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
+    if spec.type in can.model_types:
+        return []
+    return [f"no server for type '{spec.type}' yet; use custom_model with a scoring script"]
+
+
+def _environment_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
+    if not spec.image or can.images:
+        return []
+    return ["it has no containers to run an image in; name dependencies or a command"]
+
+
+def _workspace_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
     found = []
-    if spec.target != can.name:  # type: ignore[attr-defined]
-        found.append(f"it asks for target '{spec.target}', which is not to be had yet; use local")  # type: ignore[attr-defined]
-    if spec.egress == "disabled" and not can.egress_control:  # type: ignore[attr-defined]
+    if spec.target != can.name:
+        found.append(f"it asks for target '{spec.target}', which is not to be had yet; use local")
+    if spec.egress == "disabled" and not can.egress_control:
         found.append("it cannot close the instances' way out; leave egress enabled")
     return found
 
 
-def _endpoint_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
     found = []
-    if spec.kind not in can.endpoint_kinds:  # type: ignore[attr-defined]
-        found.append(f"{spec.kind} endpoints cannot be served yet; use kind: online")  # type: ignore[attr-defined]
-    if spec.auth_mode not in can.auth_modes:  # type: ignore[attr-defined]
-        found.append(f"auth_mode '{spec.auth_mode}' cannot be checked yet; use key")  # type: ignore[attr-defined]
-    if spec.identity is not None and Kind.IDENTITY not in can.kinds:  # type: ignore[attr-defined]
+    if spec.kind not in can.endpoint_kinds:
+        found.append(f"{spec.kind} endpoints cannot be served yet; use kind: online")
+    if spec.auth_mode not in can.auth_modes:
+        found.append(f"auth_mode '{spec.auth_mode}' cannot be checked yet; use key")
+    if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         found.append("identities cannot be enforced yet; leave identity out")
     return found
 
 
-def _deployment_refusals(spec: object, can: TargetCapabilities) -> list[str]:
+def _deployment_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
     found = []
-    amounts = [spec.resources.requests, spec.resources.limits]  # type: ignore[attr-defined]
+    amounts = [spec.resources.requests, spec.resources.limits]
     limits = any(a.cpu or a.memory for a in amounts)
     if limits and not can.resource_limits:
         found.append(
             "cpu and memory amounts cannot be enforced; leave them out (gpu is handed out)"
         )
-    if spec.egress_public_network_access == "disabled" and not can.egress_control:  # type: ignore[attr-defined]
+    if spec.egress_public_network_access == "disabled" and not can.egress_control:
         found.append("it cannot close the way out; leave egress_public_network_access enabled")
-    if spec.app_insights_enabled and not can.app_insights:  # type: ignore[attr-defined]
+    if spec.app_insights_enabled and not can.app_insights:
         found.append("there is no Application Insights; leave app_insights_enabled false")
-    collects = any(c.enabled for c in spec.data_collector.collections.values())  # type: ignore[attr-defined]
+    collects = any(c.enabled for c in spec.data_collector.collections.values())
     if collects and not can.data_collector:
         found.append("data cannot be collected yet; leave data_collector out")
-    if spec.instance_type and spec.instance_type not in can.instance_types:  # type: ignore[attr-defined]
+    if spec.instance_type and spec.instance_type not in can.instance_types:
         found.append(
-            f"no instance type '{spec.instance_type}' in its catalogue; leave instance_type out"  # type: ignore[attr-defined]
+            f"no instance type '{spec.instance_type}' in its catalogue; leave instance_type out"
         )
-    gpus = gpus_per_instance(spec) * spec.instance_count  # type: ignore[attr-defined]
+    gpus = gpus_per_instance(spec) * spec.instance_count
     if gpus > can.gpu_count:
         found.append(f"asks for {gpus} GPUs and the machine has {can.gpu_count}; ask for fewer")
     return found
 
 
-def gpus_per_instance(spec: object) -> int:
+_REFUSALS = {
+    Kind.WORKSPACE: _workspace_refusals,
+    Kind.MODEL: _model_refusals,
+    Kind.ENVIRONMENT: _environment_refusals,
+    Kind.ENDPOINT: _endpoint_refusals,
+    Kind.DEPLOYMENT: _deployment_refusals,
+}
+
+
+def gpus_per_instance(spec: Any) -> int:
     """Return the whole GPUs one instance gets: the limit, else the request."""
-    resources = spec.resources  # type: ignore[attr-defined]
+    resources = spec.resources
     return int(resources.limits.gpu or resources.requests.gpu or 0)
 
 

@@ -5,6 +5,7 @@ delete are idempotent: repeating a finished call changes nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from inference_provider.desired import DesiredResource
@@ -52,6 +53,13 @@ class Target(Protocol):
         Raises:
             OwnedByAnother: It carries another stack's label.
             StillServing: A deployment that carries weight.
+        """
+
+    def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
+        """Keep others from a whole `up` or `down` at the same time.
+
+        Raises:
+            Busy: Somebody else holds one of them; says who, since when, in which process.
         """
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:

@@ -1,10 +1,12 @@
 """The memory target: the protocol with nothing behind it, for tests of plans and of the SDK.
 
-It keeps the rules every target keeps (owner label, a deployment with weight stays) and runs nothing.
+It keeps the rules every target keeps (owner label, a deployment with weight stays)
+and runs nothing.
 """
 
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 from pydantic import SecretStr
@@ -89,6 +91,9 @@ class MemoryTarget:
         weight = traffic.properties.get("traffic", {}).get(name, 0)
         if weight:
             raise still_serving(resource, weight)
+
+    def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
         there = self.observe_one(endpoint)
