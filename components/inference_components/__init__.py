@@ -1,1 +1,1 @@
-"""ComponentResources that compose the SDK's resources; the package is a room for a later release."""
+"""Components on the SDK's resources: a room for a later release."""
