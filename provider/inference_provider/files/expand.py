@@ -1,0 +1,84 @@
+"""`${env:NAME}` and `${file:PATH}` in string values -> what they stand for.
+
+A value that came from outside may be a secret, so it is remembered, and `Expansion.hide` takes it
+out of every fault again.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inference_provider.errors import Fault
+from inference_provider.files.lines import join
+
+_PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_LONG_ENOUGH = 4
+"""Shorter values would be found inside ordinary words; they are hidden between quotes only."""
+
+
+@dataclass
+class Expansion:
+    """Replaces placeholders, and remembers what they stood for."""
+
+    base_dir: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    faults: list[Fault] = field(default_factory=list)
+    _values: dict[str, str] = field(default_factory=dict)
+
+    def expand(self, value: Any, path: str = "") -> Any:
+        """Return `value` with every placeholder in its strings replaced."""
+        if isinstance(value, dict):
+            return {key: self.expand(item, join(path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.expand(item, join(path, str(i))) for i, item in enumerate(value)]
+        if isinstance(value, str):
+            return _PLACEHOLDER.sub(lambda match: self._replacement(match, path), value)
+        return value
+
+    def _replacement(self, match: re.Match[str], path: str) -> str:
+        if match.group(1) is None:
+            return "${"
+        source, _, name = match.group(1).partition(":")
+        text = match.group(0)
+        if source == "env" and name:
+            found = self._variable(name, path)
+        elif source == "file" and name:
+            found = self._file(name, path)
+        else:
+            remedy = "write ${env:NAME} or ${file:PATH}, or $${ for a plain ${"
+            self.faults.append(Fault(path, f"'{text}' is not a placeholder", remedy))
+            found = None
+        if found:
+            self._values[found] = text
+        return text if found is None else found
+
+    def _variable(self, name: str, path: str) -> str | None:
+        if name not in self.environment:
+            reason = f"environment variable {name} is not set"
+            self.faults.append(Fault(path, reason, f"set {name}, or write the value here"))
+        return self.environment.get(name)
+
+    def _file(self, name: str, path: str) -> str | None:
+        try:
+            return (self.base_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as exc:
+            cause = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+            remedy = "name a text file, relative to the stack file"
+            self.faults.append(Fault(path, f"cannot read '{name}': {cause}", remedy))
+            return None
+
+    def hide(self, fault: Fault) -> Fault:
+        """Return the fault with every value from outside written as its placeholder."""
+        return replace(fault, reason=self._hide(fault.reason), remedy=self._hide(fault.remedy))
+
+    def _hide(self, text: str) -> str:
+        for value in sorted(self._values, key=len, reverse=True):
+            placeholder = self._values[value]
+            if len(value) >= _LONG_ENOUGH:
+                text = text.replace(value, placeholder)
+            else:
+                text = text.replace(f"'{value}'", f"'{placeholder}'")
+        return text

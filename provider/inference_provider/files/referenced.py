@@ -1,0 +1,112 @@
+"""Files a spec names -> faults: missing ones, and scoring scripts that cannot work.
+
+Goes in: one spec and the folder its paths are relative to. The scripts are parsed, never run.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from inference_provider.errors import Fault
+from inference_provider.files.digest import LinkOutside, requirement_lines, tree_files, unreadable
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
+from inference_provider.spec.deployment import CodeConfiguration
+
+_RELATIVE = "paths are relative to the stack file"
+
+
+def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
+    """Return what is wrong with the files a spec names; paths relative to the spec."""
+    if isinstance(spec, ModelSpec):
+        return tuple(_content_faults(base_dir / spec.path, spec.path, "path"))
+    if isinstance(spec, EnvironmentSpec) and spec.requirements_file is not None:
+        return tuple(_requirements_faults(base_dir / spec.requirements_file))
+    if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
+        return tuple(_code_faults(spec.code_configuration, base_dir))
+    return ()
+
+
+def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
+    if not path.exists():
+        yield Fault(field, f"no file or folder '{written}'", _RELATIVE)
+        return
+    try:
+        names = [name for name, _ in tree_files(path)]
+    except (OSError, LinkOutside) as exc:
+        yield unreadable(exc, field)
+        return
+    if not names:
+        yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
+
+
+def _requirements_faults(path: Path) -> Iterator[Fault]:
+    try:
+        lines = requirement_lines(path)
+    except FileNotFoundError:
+        yield Fault("requirements_file", f"no file '{path.name}'", _RELATIVE)
+        return
+    except OSError as exc:
+        yield unreadable(exc, "requirements_file")
+        return
+    except UnicodeDecodeError:
+        yield Fault("requirements_file", f"'{path.name}' is not UTF-8 text", "save it as UTF-8")
+        return
+    for line in lines:
+        if line.startswith("-"):
+            # The option's value may hold a password of an index; only its name is shown.
+            option = line.split("=")[0].split()[0]
+            remedy = "list requirements only; set the index by UV_INDEX_URL"
+            yield Fault("requirements_file", f"the option '{option}' is not read", remedy)
+
+
+def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
+    folder = base_dir / code.code
+    if not folder.is_dir():
+        yield Fault("code_configuration.code", f"no folder '{code.code}'", _RELATIVE)
+        return
+    yield from _content_faults(folder, code.code, "code_configuration.code")
+    field, script = "code_configuration.scoring_script", folder / code.scoring_script
+    if not script.resolve().is_relative_to(folder.resolve()):
+        yield Fault(field, f"'{code.scoring_script}' is outside of '{code.code}'", "move it in")
+    elif not script.is_file():
+        reason = f"no file '{code.scoring_script}' in '{code.code}'"
+        yield Fault(field, reason, "its path is relative to code")
+    else:
+        yield from _script_faults(script, code.scoring_script, field)
+
+
+def _script_faults(script: Path, written: str, field: str) -> Iterator[Fault]:
+    try:
+        tree = ast.parse(script.read_bytes())
+    except (SyntaxError, ValueError) as exc:
+        line = getattr(exc, "lineno", None)
+        where = f"'{written}' line {line}" if line else f"'{written}'"
+        reason = exc.msg if isinstance(exc, SyntaxError) else str(exc)
+        yield Fault(field, f"{where} is not valid Python: {reason}", "mend the script")
+        return
+    names = set(_bound_names(tree.body))
+    missing = [] if "*" in names else [f"{name}()" for name in ("init", "run") if name not in names]
+    if missing:
+        reason = f"'{written}' defines no {' and no '.join(missing)}"
+        yield Fault(field, reason, "define init(), called once, and run(data), called per request")
+
+
+def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Yield names bound at the top level, under `if`, `try` and `with` too."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                yield from (alias.asname or alias.name for alias in aliases)
+            case ast.Assign(targets=targets):
+                yield from (n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+                yield name
+            case _:
+                for block in ("body", "orelse", "finalbody"):
+                    yield from _bound_names(getattr(statement, block, ()))
+                for handler in getattr(statement, "handlers", ()):
+                    yield from _bound_names(handler.body)

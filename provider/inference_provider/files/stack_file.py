@@ -1,0 +1,247 @@
+"""stack.yaml -> StackSpec, or every fault in it at once, each with its line.
+
+Goes in: the path of one YAML document whose top-level lists are the kinds of resource. Comes out:
+a StackSpec with defaults for `workspace` and content hashes filled in. Defaults of fields are the
+models'; what a name resolves to is decided in `desired.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files.digest import with_content_hash
+from inference_provider.files.expand import Expansion
+from inference_provider.files.lines import LineMap, join, read_document
+from inference_provider.files.referenced import file_faults
+from inference_provider.files.wording import faults_of, unknown_field
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    ConnectionSpec,
+    DeploymentSpec,
+    EndpointSpec,
+    EnvironmentSpec,
+    IdentitySpec,
+    ModelSpec,
+    RoleAssignmentSpec,
+    SpecModel,
+    StackSpec,
+    TrafficSpec,
+    WorkspaceSpec,
+    stack_faults,
+)
+
+LISTINGS: Mapping[str, type[SpecModel]] = {
+    "workspaces": WorkspaceSpec,
+    "connections": ConnectionSpec,
+    "models": ModelSpec,
+    "environments": EnvironmentSpec,
+    "identities": IdentitySpec,
+    "role_assignments": RoleAssignmentSpec,
+    "endpoints": EndpointSpec,
+    "deployments": DeploymentSpec,
+    "traffic": TrafficSpec,
+    "autoscale_rules": AutoscaleRuleSpec,
+}
+"""Top-level lists of a stack file, with the model of their items."""
+
+ON_ENDPOINT = ("traffic", "mirror_traffic")
+"""Azure ML writes these on the endpoint; here they are a resource of their own."""
+
+
+def load_stack(path: Path) -> StackSpec:
+    """Read a stack file; paths in it stay relative to its folder.
+
+    Raises:
+        SpecError: With every fault in the file, and in the files it names.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as exc:
+        cause = f"cannot be read: {exc.strerror}"
+        fault = Fault(path.name, cause, "name a stack file, like stack.yaml")
+        raise SpecError((fault,), source=str(path)) from exc
+    document = read_document(text)
+    expansion = Expansion(path.resolve().parent)
+    reading = _Reading(expansion.base_dir)
+    reading.faults += document.faults
+    stack = None
+    if not any(fault.path == "YAML" for fault in document.faults):
+        stack = reading.read(expansion.expand(document.value))
+    faults = [*reading.faults, *expansion.faults]
+    if faults or stack is None:
+        raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
+    return _with_hashes(stack, expansion.base_dir, path)
+
+
+def _finish(
+    faults: list[Fault], reading: "_Reading", expansion: Expansion, lines: LineMap
+) -> tuple[Fault, ...]:
+    """Bring paths back to where a person wrote them, add lines, hide what came from outside."""
+    placed: dict[Fault, None] = {}
+    for fault in faults:
+        path = reading.written_at(fault.path)
+        line = fault.line if fault.line is not None else lines.line(path)
+        placed[expansion.hide(replace(fault, path=path, line=line))] = None
+    return tuple(sorted(placed, key=lambda fault: fault.line or 0))
+
+
+def _with_hashes(stack: StackSpec, base_dir: Path, path: Path) -> StackSpec:
+    try:
+        hashed = {
+            listing: tuple(with_content_hash(spec, base_dir) for spec in getattr(stack, listing))
+            for listing in ("models", "environments", "deployments")
+        }
+    except SpecError as exc:
+        raise SpecError(exc.faults, source=str(path)) from exc
+    return stack.model_copy(update=hashed)
+
+
+@dataclass
+class _Reading:
+    """One pass over a document's values; collects faults as it goes."""
+
+    base_dir: Path
+    faults: list[Fault] = field(default_factory=list)
+    _moved: dict[str, str] = field(default_factory=dict)
+    """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
+
+    def read(self, value: Any) -> StackSpec | None:
+        """Return the stack, or None where too little of it can be read to check its rules."""
+        if not isinstance(value, dict):
+            remedy = "start with `name: <stack>`"
+            self.faults.append(Fault("stack", "the file is not a mapping", remedy))
+            return None
+        raw = self._listings(value)
+        self._split_traffic(raw)
+        _fill_workspace(raw)
+        specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
+        whole: dict[str, Any] = {
+            listing: tuple(spec for spec in found if spec is not None)
+            for listing, found in specs.items()
+        }
+        whole.setdefault("workspaces", (WorkspaceSpec(),))
+        stack = StackSpec.model_construct(name=self._name(value), **whole)
+        if all(s is not None for found in specs.values() for s in found):
+            self._cross_rules(stack)
+        return stack
+
+    def _listings(self, value: dict[str, Any]) -> dict[str, list[Any]]:
+        raw: dict[str, list[Any]] = {}
+        for key, items in value.items():
+            if key in LISTINGS and isinstance(items, list):
+                raw[key] = list(items)
+            elif key in LISTINGS and items is not None:
+                self.faults.append(Fault(key, "not a list", "start each item with `- `"))
+            elif key not in LISTINGS and key not in ("name", "$schema"):
+                known = ("name", *LISTINGS)
+                self.faults.append(Fault(key, *unknown_field(key, known)))
+        if raw.get("workspaces") == []:
+            del raw["workspaces"]
+        return raw
+
+    def _split_traffic(self, raw: dict[str, list[Any]]) -> None:
+        for i, endpoint in enumerate(raw.get("endpoints", ())):
+            if not isinstance(endpoint, dict) or not any(key in endpoint for key in ON_ENDPOINT):
+                continue
+            traffic = raw.setdefault("traffic", [])
+            self._moved[f"traffic.{len(traffic)}"] = f"endpoints.{i}"
+            moved = {key: endpoint[key] for key in ON_ENDPOINT if key in endpoint}
+            place = {key: endpoint[key] for key in ("workspace",) if key in endpoint}
+            traffic.append({**place, "endpoint": endpoint.get("name"), **moved})
+            raw["endpoints"][i] = {k: v for k, v in endpoint.items() if k not in ON_ENDPOINT}
+
+    def _specs(self, listing: str, items: list[Any]) -> list[SpecModel | None]:
+        return [
+            self._spec(LISTINGS[listing], item, f"{listing}.{i}") for i, item in enumerate(items)
+        ]
+
+    def _spec(self, model: type[SpecModel], item: Any, path: str) -> SpecModel | None:
+        """Return the item; with its faulty fields at their defaults where that can be."""
+        item = self._without_hash(item, path)
+        try:
+            spec = model.model_validate(item)
+        except ValidationError as exc:
+            found = faults_of(exc, model)
+            self.faults += [
+                replace(fault, path=join(path, fault.path) if fault.path else path)
+                for fault in found
+                # An endpoint's own faulty name is told once, on the endpoint.
+                if path not in self._moved or fault.path not in ("endpoint", "workspace")
+            ]
+            faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
+            return self._salvaged(model, item, faulty)
+        for fault in file_faults(spec, self.base_dir):
+            self.faults.append(replace(fault, path=join(path, fault.path)))
+        return spec
+
+    def _without_hash(self, item: Any, path: str) -> Any:
+        if not isinstance(item, dict):
+            return item
+        code = item.get("code_configuration")
+        if isinstance(code, dict):
+            item = {
+                **item,
+                "code_configuration": self._without_hash(code, f"{path}.code_configuration"),
+            }
+        if "content_hash" in item:
+            reason = "content_hash is computed, never written by hand"
+            self.faults.append(Fault(f"{path}.content_hash", reason, "take it out"))
+        return {key: value for key, value in item.items() if key != "content_hash"}
+
+    @staticmethod
+    def _salvaged(model: type[SpecModel], item: Any, faulty: set[str]) -> SpecModel | None:
+        if not isinstance(item, dict) or not faulty:
+            return None
+        try:
+            return model.model_validate({k: v for k, v in item.items() if k not in faulty})
+        except ValidationError:
+            return None
+
+    def _name(self, value: dict[str, Any]) -> str:
+        try:
+            return StackSpec(name=value["name"]).name
+        except KeyError:
+            remedy = "add `name: <stack>`; it is the owner label of what the stack makes"
+            self.faults.append(Fault("name", "this field is missing", remedy))
+        except ValidationError as exc:
+            self.faults += faults_of(exc, StackSpec)
+        return ""
+
+    def _cross_rules(self, stack: StackSpec) -> None:
+        told = [fault.path for fault in self.faults]
+        for fault in stack_faults(stack):
+            # A faulty field stands at its default here; what follows from that is no news.
+            if not any(_same_place(fault.path, path) for path in told):
+                self.faults.append(fault)
+
+    def written_at(self, path: str) -> str:
+        """Return where a person wrote what stands at `path`."""
+        head = ".".join(path.split(".")[:2])
+        if head not in self._moved:
+            return path
+        tail = path[len(head) + 1 :]
+        return join(self._moved[head], "traffic" if tail == "endpoint" else tail)
+
+
+def _same_place(one: str, other: str) -> bool:
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _fill_workspace(raw: dict[str, list[Any]]) -> None:
+    """Give the only workspace to all that name none."""
+    workspaces = raw.get("workspaces", [{}])
+    only = workspaces[0] if len(workspaces) == 1 else None
+    if not isinstance(only, dict):
+        return
+    for listing, items in raw.items():
+        if listing != "workspaces":
+            raw[listing] = [
+                {"workspace": only.get("name", "default"), **item}
+                if isinstance(item, dict)
+                else item
+                for item in items
+            ]

@@ -1,0 +1,147 @@
+"""pydantic's errors -> faults in our words, with the nearest known name for a misspelt field.
+
+Goes in: a ValidationError and the model it came from. Values are never shown, only their type.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from inference_provider.errors import Fault
+
+_NAME_RULE = "use 3 to 32 letters, digits and single dashes, starting with a letter"
+_PATTERN_RULES = (
+    (r"^[a-zA-Z]([-a-zA-Z0-9]*", "not a valid name", _NAME_RULE),
+    (
+        r"^(azureml:)?",
+        "not a reference to an asset",
+        "write name:version, name@latest, or name:version@sha256:<64 hex digits>",
+    ),
+    (
+        r"^[a-zA-Z0-9][-_.a-zA-Z0-9]",
+        "not a valid name or version",
+        "use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
+    ),
+    (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
+    (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),
+    (r"^\d+(\.\d+)?([KMGT]i?)?$", "not an amount of memory", "write '512Mi' or '4Gi'"),
+    (r"^/", "a route starts with /", "put a / before it"),
+)
+_FIXED: Mapping[str, tuple[str, str]] = {
+    "missing": ("this field is missing", "add it"),
+    "int_type": ("not a whole number", "write digits only"),
+    "int_parsing": ("not a whole number", "write digits only"),
+    "int_from_float": ("not a whole number", "write digits only"),
+    "float_type": ("not a number", "write digits, with a point where needed"),
+    "float_parsing": ("not a number", "write digits, with a point where needed"),
+    "bool_type": ("neither true nor false", "write true or false"),
+    "bool_parsing": ("neither true nor false", "write true or false"),
+    "dict_type": ("not a mapping", "write `key: value` lines under it"),
+    "model_type": ("not a mapping", "write `field: value` lines under it"),
+    "tuple_type": ("not a list", "start each item with `- `"),
+    "list_type": ("not a list", "start each item with `- `"),
+}
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> tuple[Fault, ...]:
+    """Return one fault for each error, paths relative to the model."""
+    return tuple(_fault(details, model) for details in error.errors(include_url=False))
+
+
+def _fault(details: Any, model: type[BaseModel]) -> Fault:
+    loc = tuple(str(part) for part in details["loc"] if part != "[key]")
+    reason, remedy = _words(details, loc, model)
+    return Fault(".".join(loc), reason, remedy)
+
+
+def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
+    kind, context, value = details["type"], details.get("ctx", {}), details.get("input")
+    if kind in _FIXED:
+        return _FIXED[kind]
+    if kind == "extra_forbidden":
+        return unknown_field(loc[-1], known_fields(model, loc[:-1]))
+    special = _SPECIAL.get(kind)
+    if special is not None:
+        return special(context, value)
+    return str(details["msg"]).replace("Input should", "it should"), ""
+
+
+def unknown_field(name: str, known: tuple[str, ...]) -> tuple[str, str]:
+    """Say that a field is unknown, and which one may have been meant."""
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    remedy = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+    return f"unknown field '{name}'", remedy
+
+
+def _pattern(context: Mapping[str, Any], _value: object) -> tuple[str, str]:
+    pattern = str(context["pattern"])
+    for start, reason, remedy in _PATTERN_RULES:
+        if pattern.startswith(start):
+            return reason, remedy
+    return "not in the form it needs", f"match {pattern}"
+
+
+def _text(_context: Mapping[str, Any], value: object) -> tuple[str, str]:
+    if isinstance(value, dict | list):
+        return "not text", "write one plain value"
+    if value is None:
+        return "empty where text is needed", "write a value, or leave the field out"
+    return "not text: YAML reads it as a number, a date, true or false", "put it in quotes"
+
+
+def _choice(context: Mapping[str, Any], value: object) -> tuple[str, str]:
+    if isinstance(value, bool):
+        hint = "put it in quotes: YAML reads on, off, yes and no without them as true or false"
+        return f"true or false where one of these is needed: {context['expected']}", hint
+    return "not one of the values known", f"use {context['expected']}"
+
+
+def _own_rule(context: Mapping[str, Any], _value: object) -> tuple[str, str]:
+    reason, _, remedy = str(context["error"]).partition("; ")
+    return reason, remedy
+
+
+def _limit(word: str, key: str) -> Callable[[Mapping[str, Any], object], tuple[str, str]]:
+    return lambda context, _value: (f"{word} {context[key]}", f"the limit is {context[key]}")
+
+
+_SPECIAL: Mapping[str, Callable[[Mapping[str, Any], object], tuple[str, str]]] = {
+    "string_pattern_mismatch": _pattern,
+    "string_type": _text,
+    "literal_error": _choice,
+    "value_error": _own_rule,
+    "less_than_equal": _limit("above", "le"),
+    "greater_than_equal": _limit("below", "ge"),
+    "string_too_short": lambda c, _: (
+        f"shorter than {c['min_length']} letters",
+        _NAME_RULE if c["min_length"] > 1 else "write at least one letter",
+    ),
+    "string_too_long": lambda c, _: (f"longer than {c['max_length']} letters", "shorten it"),
+    "too_short": lambda c, _: (f"fewer than {c['min_length']} items", "add one, or leave it out"),
+}
+
+
+def known_fields(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the fields a person may write at a place inside a model."""
+    found: Any = model
+    for part in loc:
+        models = _models_in(found)
+        if models:
+            fields = models[0].model_fields
+            aliased = next((f for f in fields.values() if f.alias == part), None)
+            info = fields.get(part, aliased)
+            found = info.annotation if info else None
+    models = _models_in(found)
+    names = models[0].model_fields if models else ()
+    return tuple(name for name in names if name != "content_hash")
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models inside Annotated, Optional, tuple[...] and dict[...]."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [m for argument in typing.get_args(annotation) for m in _models_in(argument)]
