@@ -1,0 +1,129 @@
+"""One instance's command line and environment variables. Pure but for reading PATH.
+
+Goes in: a deployment, its environment, and where the target has laid venv, code and model. Comes
+out: what a process manager needs to start one instance. Ports, processes and logs are the target's.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Frozen, Kind, ResourceId
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+
+SCRIPT = Path(__file__).with_name("script.py")
+LOOPBACK = "127.0.0.1"
+
+
+class InstanceCommand(Frozen):
+    """How one instance is started and where it answers."""
+
+    argv: tuple[str, ...]
+    """Never holds a secret: other users of the machine can read it."""
+    environment: dict[str, SecretStr]
+    directory: str
+    """Working directory."""
+    liveness_path: str
+    readiness_path: str
+    scoring_path: str
+
+
+def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
+    deployment: DeploymentSpec,
+    environment: EnvironmentSpec,
+    venv: Path,
+    code_dir: Path | None,
+    model_dir: Path | None,
+    port: int,
+) -> InstanceCommand:
+    """Return how to start one instance on a loopback port.
+
+    Args:
+        deployment: Whose instance it is.
+        environment: What it runs in, with its own server's command and routes, if any.
+        venv: The built environment.
+        code_dir: The deployment's code; None when it has none.
+        model_dir: What AZUREML_MODEL_DIR shall be: the folder that holds the model's folder or
+            file, as in Azure ML; None without a model.
+        port: TCP port to listen on, on 127.0.0.1.
+
+    Raises:
+        TargetError: The command names a folder that the deployment does not have.
+    """
+    routes = environment.inference_config
+    places = {"{port}": str(port), "{model_dir}": model_dir, "{code_dir}": code_dir}
+    return InstanceCommand(
+        argv=(
+            _own_server(deployment, environment, venv, places)
+            if environment.command
+            else (str(venv / "bin" / "python"), str(SCRIPT), "--port", str(port))
+        ),
+        environment=_variables(deployment, venv, code_dir, model_dir, port),
+        directory=str(code_dir or venv),
+        liveness_path=routes.liveness_route.path if routes else "/",
+        readiness_path=routes.readiness_route.path if routes else "/",
+        scoring_path=routes.scoring_route.path if routes else "/score",
+    )
+
+
+def _own_server(
+    deployment: DeploymentSpec,
+    environment: EnvironmentSpec,
+    venv: Path,
+    places: Mapping[str, Path | str | None],
+) -> tuple[str, ...]:
+    # Replaced one by one, not by str.format: a command line may hold JSON with braces of its own.
+    words = list(environment.command)
+    for placeholder, value in places.items():
+        if value is None and any(placeholder in word for word in words):
+            raise _nothing_for(placeholder, deployment)
+        words = [word.replace(placeholder, str(value)) for word in words]
+    # Process managers look a bare name up on their own PATH, not on the instance's.
+    installed = venv / "bin" / words[0]
+    if "/" not in words[0] and installed.exists():
+        words[0] = str(installed)
+    return tuple(words)
+
+
+def _nothing_for(placeholder: str, deployment: DeploymentSpec) -> TargetError:
+    resource = ResourceId(
+        kind=Kind.DEPLOYMENT,
+        workspace=deployment.workspace,
+        name=f"{deployment.endpoint}/{deployment.name}",
+    )
+    field = {"{model_dir}": "model", "{code_dir}": "code_configuration"}[placeholder]
+    return TargetError(
+        "start",
+        str(resource),
+        f"the environment's command uses {placeholder}, and the deployment has no {field}",
+        f"give the deployment a {field}, or take {placeholder} out of the command",
+    )
+
+
+def _variables(
+    deployment: DeploymentSpec,
+    venv: Path,
+    code_dir: Path | None,
+    model_dir: Path | None,
+    port: int,
+) -> dict[str, SecretStr]:
+    """Ours, then the user's, then what keeps the server on its loopback port and in its venv."""
+    users = {name: s.get_secret_value() for name, s in deployment.environment_variables.items()}
+    defaults = {"PYTHONUNBUFFERED": "1", "AML_APP_INSIGHTS_ENABLED": "false"}
+    if model_dir is not None:
+        defaults["AZUREML_MODEL_DIR"] = str(model_dir)
+    if code_dir is not None:
+        defaults["AML_APP_ROOT"] = str(code_dir)
+    if deployment.code_configuration is not None:
+        defaults["AZUREML_ENTRY_SCRIPT"] = deployment.code_configuration.scoring_script
+    path = users.get("PATH", os.environ.get("PATH", os.defpath))
+    fixed = {
+        "PATH": f"{venv / 'bin'}{os.pathsep}{path}",
+        "VIRTUAL_ENV": str(venv),
+        "HOST": LOOPBACK,
+        "PORT": str(port),
+    }
+    return {name: SecretStr(value) for name, value in {**defaults, **users, **fixed}.items()}

@@ -1,0 +1,149 @@
+"""Builds the virtual environment of an Environment with uv, once per content.
+
+Goes in: an EnvironmentSpec and a cache folder. Comes out: the path of a finished virtual
+environment. What runs in it is `command.py`'s work; containers are not built here.
+"""
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uv
+from filelock import FileLock, Timeout
+
+from inference_provider.errors import Busy, OutOfCapacity, TargetError
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import EnvironmentSpec
+
+DEFAULT_SERVER = "azureml-inference-server-http==1.5.1"
+BUILD_LIMIT_S = 3600
+"""Large CUDA wheels over a slow line take this long; more is taken for a hang."""
+SHOWN_LINES = 6
+READY = ".ready"
+
+
+def build_environment(spec: EnvironmentSpec, cache: Path, progress: Callable[[str], None]) -> Path:
+    """Return the finished virtual environment of `spec`, building it if the cache lacks it.
+
+    A folder without its `.ready` file is the rest of a killed build: it is removed and built
+    again in its place, because a virtual environment does not work where it was not made.
+
+    Raises:
+        TargetError: uv could not build it; carries the end of what uv said.
+        OutOfCapacity: The disk is full.
+        Busy: Another process has been building it for an hour.
+    """
+    venv = cache / _folder_name(spec)
+    if (venv / READY).exists():
+        return venv
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{venv}.lock", timeout=BUILD_LIMIT_S):
+            if not (venv / READY).exists():
+                _build(spec, venv, progress)
+    except Timeout as exc:
+        raise Busy(
+            "build environment", _name(spec), "another process has been building it for an hour",
+            "wait for it, or end it",
+        ) from exc  # fmt: skip
+    except OSError as exc:
+        raise _failed(spec, exc.strerror or str(exc), full=exc.errno == errno.ENOSPC) from exc
+    return venv
+
+
+def requirements(spec: EnvironmentSpec) -> tuple[str, ...]:
+    """Return what is installed: the user's packages, and the default server if it is to run."""
+    return spec.dependencies if spec.command else (*spec.dependencies, DEFAULT_SERVER)
+
+
+def _folder_name(spec: EnvironmentSpec) -> str:
+    content = spec.content_hash.removeprefix("sha256:") or _fallback_hash(spec)
+    server = "" if spec.command else "-" + DEFAULT_SERVER.replace("==", "-")
+    # The server's version is ours, not in the user's hash: another one is another folder.
+    return content[:16] + server
+
+
+def _fallback_hash(spec: EnvironmentSpec) -> str:
+    text = json.dumps([spec.python_version, spec.dependencies])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _build(spec: EnvironmentSpec, venv: Path, progress: Callable[[str], None]) -> None:
+    if venv.exists():
+        shutil.rmtree(venv)
+    progress(f"building environment with {len(requirements(spec))} requirements")
+    python = spec.python_version or sys.executable
+    created = _uv("venv", "--quiet", "--no-python-downloads", "--python", python, str(venv))
+    if created.returncode:
+        raise _no_python(spec) if spec.python_version else _uv_failed(spec, created)
+    # A file, not arguments: an index or package URL may carry credentials, and `ps` shows those.
+    listing = venv / "requirements.txt"
+    listing.touch(mode=0o600)
+    listing.write_text("\n".join(requirements(spec)) + "\n")
+    installed = _uv("pip", "install", "--python", str(venv / "bin" / "python"), "-r", str(listing))
+    if installed.returncode:
+        raise _uv_failed(spec, installed)
+    (venv / READY).touch()
+    progress("environment built")
+
+
+def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [uv.find_uv_bin(), "--color", "never", "--no-progress", *arguments],
+            capture_output=True, text=True, timeout=BUILD_LIMIT_S, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(arguments, 1, "", f"no end after {BUILD_LIMIT_S} s")
+
+
+def _uv_failed(spec: EnvironmentSpec, run: subprocess.CompletedProcess[str]) -> TargetError:
+    text = re.sub(r"(://)[^/\s@]+@", r"\1[secret]@", run.stderr)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # uv names its own temporary files in passing; the cause starts at its error line.
+    starts = [i for i, line in enumerate(lines) if line.startswith("error")]
+    said = lines[starts[0] :][:SHOWN_LINES] if starts else lines[-SHOWN_LINES:]
+    full = "No space left on device" in text or "os error 28" in text
+    return _failed(spec, " ".join(said)[:800], full=full)
+
+
+def _no_python(spec: EnvironmentSpec) -> TargetError:
+    listed = _uv("python", "list", "--only-installed", "--output-format", "json")
+    found = json.loads(listed.stdout or "[]") if listed.returncode == 0 else []
+    there = sorted(
+        {f"{p['version_parts']['major']}.{p['version_parts']['minor']}" for p in found},
+        key=lambda version: int(version.split(".")[1]),
+    )
+    return TargetError(
+        "build environment",
+        _name(spec),
+        f"this machine has no Python {spec.python_version}; it has {', '.join(there) or 'none'}",
+        "change python_version to one of these, or install it: uv python install"
+        f" {spec.python_version}",
+    )
+
+
+def _failed(spec: EnvironmentSpec, cause: str, *, full: bool) -> TargetError:
+    if full:
+        return OutOfCapacity(
+            "build environment", _name(spec), "the disk is full",
+            "make room, then run the same command again; what was built in part is built anew",
+        )  # fmt: skip
+    return TargetError(
+        "build environment",
+        _name(spec),
+        cause,
+        "correct the environment's dependencies, or see that the package index is reachable",
+    )
+
+
+def _name(spec: EnvironmentSpec) -> str:
+    name = f"{spec.name}:{spec.version}"
+    return str(ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=name))

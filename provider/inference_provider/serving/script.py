@@ -1,0 +1,68 @@
+"""Starts azureml-inference-server-http on one loopback port; run by the environment's own Python.
+
+Goes in: `--port`, and the server's usual environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT,
+AZUREML_MODEL_DIR, WORKER_COUNT, WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers
+GET / and POST /score, ends on SIGTERM after the requests it has, and ends with status 3 and the
+traceback in its output when the script does not import or init() raises.
+
+It replaces the server's own command, `azmlinfsrv`, which always binds 0.0.0.0. Nothing of this
+package is imported here: the environment does not have it.
+"""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+HOST = "127.0.0.1"
+LONGEST_REQUEST_S = 180
+"""Azure ML's limit of a request's time; a stopping worker gets as long to finish its own."""
+
+
+def server_settings(port: int, environment: "os._Environ[str]") -> "dict[str, Any]":
+    """Return gunicorn's settings; the address is not among what the environment decides."""
+    return {
+        "bind": [f"{HOST}:{port}"],
+        "workers": int(environment.get("WORKER_COUNT", "1")),
+        "timeout": int(environment.get("WORKER_TIMEOUT", "300")),
+        "preload_app": environment.get("WORKER_PRELOAD", "false").lower() == "true",
+        "graceful_timeout": LONGEST_REQUEST_S + 10,
+        # The server's own log handlers write gunicorn's errors; a second handler repeats them.
+        "errorlog": "/dev/null",
+        "proc_name": "scoring",
+    }
+
+
+def serve(port: int) -> None:
+    """Run until told to end. Imports come late: they exist in the serving environment only."""
+    from azureml_inference_server_http.constants import PACKAGE_ROOT  # noqa: PLC0415
+    from azureml_inference_server_http.log_config import load_logging_config  # noqa: PLC0415
+    from gunicorn.app.base import (  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+        BaseApplication,
+    )
+
+    class ScoringServer(BaseApplication):  # type: ignore[misc, unused-ignore]
+        def load_config(self) -> None:
+            for name, value in server_settings(port, os.environ).items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            from azureml_inference_server_http.server.entry import app  # noqa: PLC0415
+
+            return app
+
+    load_logging_config(PACKAGE_ROOT, silent=True)
+    ScoringServer().run()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Serve a scoring script on loopback.")
+    parser.add_argument("--port", type=int, required=True)
+    port = parser.parse_args().port
+    # The launcher's folder gives way to the user's: its module names are not theirs to stumble on.
+    sys.path[0] = os.environ["AML_APP_ROOT"]
+    serve(port)
+
+
+if __name__ == "__main__":
+    main()
