@@ -18,6 +18,9 @@ HOST = "127.0.0.1"
 LONGEST_REQUEST_S = 180
 """Azure ML's limit of a request's time; a stopping worker gets as long to finish its own."""
 
+SCRIPT_FAILED = "scoring script failed"
+"""Starts the line that says why an instance ended while it started."""
+
 
 def server_settings(port: int, environment: "os._Environ[str]") -> "dict[str, Any]":
     """Return gunicorn's settings; the address is not among what the environment decides."""
@@ -30,6 +33,8 @@ def server_settings(port: int, environment: "os._Environ[str]") -> "dict[str, An
         # The server's own log handlers write gunicorn's errors; a second handler repeats them.
         "errorlog": "/dev/null",
         "proc_name": "scoring",
+        # Newer gunicorns open one control socket in the home folder, the same for every instance.
+        "control_socket_disable": True,
     }
 
 
@@ -44,11 +49,18 @@ def serve(port: int) -> None:
     class ScoringServer(BaseApplication):  # type: ignore[misc, unused-ignore]
         def load_config(self) -> None:
             for name, value in server_settings(port, os.environ).items():
-                self.cfg.set(name, value)
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
 
         def load(self) -> Any:
-            from azureml_inference_server_http.server.entry import app  # noqa: PLC0415
-
+            try:
+                from azureml_inference_server_http.server.entry import app  # noqa: PLC0415
+            except SystemExit as stopped:
+                # The server prints the traceback, then up to 200 names of the model's files; the
+                # cause is said once more, where the log's last lines show it.
+                cause = getattr(stopped.__context__, "user_ex", stopped.__context__)
+                print(f"{SCRIPT_FAILED}: {type(cause).__name__}: {cause}", flush=True)  # noqa: T201
+                raise
             return app
 
     load_logging_config(PACKAGE_ROOT, silent=True)
