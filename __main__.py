@@ -1,0 +1,3 @@
+import pulumi_inference
+
+pulumi_inference.declare("examples/01-quickstart/stack.yaml")

@@ -1,0 +1,3 @@
+import pulumi_inference
+
+pulumi_inference.declare("stack.yaml")
