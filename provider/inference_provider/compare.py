@@ -30,10 +30,20 @@ class Change(Frozen):
         return f"{self.path}: {show(self.old)} -> {show(self.new)} ({self.change_class.value})"
 
 
-def show(value: Any) -> str:
-    """Write a value for a person; a secret's digest never shows, nor the digest of a file whole."""
+def masked(value: Any) -> Any:
+    """Return a JSON value with `(secret)` in place of every secret's digest, at any depth."""
     if isinstance(value, str) and value.startswith(SECRET_PREFIX):
         return "(secret)"
+    if isinstance(value, Mapping):
+        return {key: masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    return value
+
+
+def show(value: Any) -> str:
+    """Write a value for a person; a secret's digest never shows, nor the digest of a file whole."""
+    value = masked(value)
     if value is None:
         return "(none)"
     if isinstance(value, str):

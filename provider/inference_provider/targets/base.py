@@ -28,6 +28,9 @@ class Target(Protocol):
     def capabilities(self) -> TargetCapabilities:
         """What it can do; asked when planning."""
 
+    def workspaces(self) -> tuple[str, ...]:
+        """Return the names of the workspaces there are, sorted."""
+
     def observe(self, workspaces: Iterable[str]) -> ObservedState:
         """Return all of some workspaces in a constant number of calls a workspace."""
 

@@ -35,6 +35,9 @@ class MemoryTarget:
         self._journal: list[JournalEntry] = []
         self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
 
+    def workspaces(self) -> tuple[str, ...]:
+        return tuple(sorted({there.id.workspace for there in self._resources.values()}))
+
     def observe(self, workspaces: Iterable[str]) -> ObservedState:
         wanted = set(workspaces)
         mine = {k: v for k, v in self._resources.items() if v.id.workspace in wanted}

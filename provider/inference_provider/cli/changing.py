@@ -1,0 +1,155 @@
+"""`up`, `plan` and `down`: the commands that make a stack be, or say what would."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inference_provider.apply import apply, refuse_what_cannot_be
+from inference_provider.cli import progress
+from inference_provider.cli.plan_text import plan_json, plan_lines, verdict
+from inference_provider.cli.session import (
+    DEFAULT_FILE,
+    Session,
+    declare,
+    read_stack,
+    session_of,
+    workspaces_of,
+)
+from inference_provider.errors import TargetError
+from inference_provider.observed import Actor, Kind, ObservedState
+from inference_provider.outputs import outputs
+from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.plan import plan as make_plan
+
+File = Annotated[Path, typer.Argument(help="The stack file.", show_default=True)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
+NoPrune = Annotated[
+    bool, typer.Option("--no-prune", help="Leave what the file no longer declares.")
+]
+
+
+def up(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    yes: Yes = False,
+    no_prune: NoPrune = False,
+    as_json: Json = False,
+) -> None:
+    """Make what runs be as the stack file says."""
+    session = session_of(ctx)
+    stack, actor = read_stack(file), session.actor("up")
+    names = workspaces_of(stack, session.target)
+    with session.target.hold(names, actor):
+        declared = declare(stack, file, names, session.target)
+        found = make_plan(declared.resources, declared.observed, stack.name)
+        found = _without_deletions(found) if no_prune else _without_shared(found, declared.observed)
+        refuse_what_cannot_be(found, session.target)
+        _announce(session, found, as_json=as_json)
+        _ask(session, found, yes=yes or not _deletions(found), as_json=as_json)
+        _apply(session, found, actor)
+    made = outputs(session.target.observe(names))
+    if as_json:
+        session.print_json({"stack": stack.name, "actions": plan_json(found), "outputs": made})
+    elif found.pending:
+        for line in _addresses(made):
+            session.out.print(line, markup=False)
+
+
+def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
+    """Show what `up` would do; exit 2 when there is anything."""
+    session = session_of(ctx)
+    stack = read_stack(file)
+    declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
+    found = make_plan(declared.resources, declared.observed, stack.name)
+    found = _without_shared(found, declared.observed)
+    refuse_what_cannot_be(found, session.target)
+    if as_json:
+        value = {"stack": stack.name, "verdict": verdict(found), "actions": plan_json(found)}
+        session.print_json(value)
+    else:
+        _announce(session, found, as_json=False)
+    raise typer.Exit(2 if found.pending else 0)
+
+
+def down(
+    ctx: typer.Context, file: File = DEFAULT_FILE, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Delete everything that carries the stack's label."""
+    session = session_of(ctx)
+    stack, actor = read_stack(file), session.actor("down")
+    names = workspaces_of(stack, session.target)
+    with session.target.hold(names, actor):
+        observed = session.target.observe(names)
+        found = _without_shared(make_plan((), observed, stack.name), observed)
+        _announce(session, found, as_json=as_json)
+        _ask(session, found, yes=yes or not found.pending, as_json=as_json)
+        _apply(session, found, actor)
+    if as_json:
+        session.print_json({"stack": stack.name, "actions": plan_json(found)})
+
+
+def _announce(session: Session, found: Plan, *, as_json: bool) -> None:
+    console = session.err if as_json else session.out
+    for line in plan_lines(found):
+        console.print(line, markup=False)
+
+
+def _deletions(found: Plan) -> list[Action]:
+    gone = (ActionKind.DELETE, ActionKind.REPLACE)
+    return [action for action in found.pending if action.kind in gone]
+
+
+def _ask(session: Session, found: Plan, *, yes: bool, as_json: bool) -> None:
+    """Ask before anything is deleted; where nobody can be asked, stop before any change."""
+    if yes:
+        return
+    count = len(_deletions(found))
+    noun = "resource" if count == 1 else "resources"
+    if as_json or not session.interactive:
+        raise TargetError(
+            "delete",
+            f"{count} {noun}",
+            "nobody can be asked here, and nothing was changed",
+            "pass -y to delete, or --no-prune to `up` to leave what is no longer declared",
+        )
+    if not typer.confirm(f"delete or replace {count} {noun}?", err=True):
+        session.err.print("nothing was changed")
+        raise typer.Exit(1)
+
+
+def _apply(session: Session, found: Plan, actor: Actor) -> None:
+    with progress.shown(session.err) as (step, finished):
+        apply(found, session.target, actor, step, finished)
+
+
+def _without_deletions(found: Plan) -> Plan:
+    return Plan(actions=tuple(a for a in found.actions if a.kind != ActionKind.DELETE))
+
+
+def _without_shared(found: Plan, observed: ObservedState) -> Plan:
+    """Leave a workspace in which another stack lives."""
+    owners = {
+        (there.id.workspace, there.record.owner)
+        for there in observed.resources.values()
+        if there.record is not None
+    }
+    kept = tuple(
+        action
+        for action in found.actions
+        if not (
+            action.kind == ActionKind.DELETE
+            and action.id.kind == Kind.WORKSPACE
+            and any(w == action.id.workspace and o != action.owner for w, o in owners)
+        )
+    )
+    return Plan(actions=kept)
+
+
+def _addresses(made: dict[str, dict[str, Any]]) -> list[str]:
+    return [
+        f"{address}: {found['scoring_uri']}"
+        for address, found in made.items()
+        if "scoring_uri" in found
+    ]

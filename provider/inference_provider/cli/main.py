@@ -1,0 +1,95 @@
+"""inferctl: the commands, and the edge where an error becomes a sentence.
+
+Exit codes: 0 done or clean, 1 error, 2 changes or drift, 130 interrupted.
+"""
+
+import errno
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from inference_provider import __version__
+from inference_provider.cli import changing, reading
+from inference_provider.cli.session import session_of
+from inference_provider.errors import InferenceError
+
+
+class Edge(TyperGroup):
+    """Turns every exception into one block on stderr and an exit code."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - raised again as it is
+            raise _as_failure(exc)  # noqa: B904 - the same exception
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort):
+            raise
+        except InferenceError as exc:
+            _print_error(ctx, exc, str(exc))
+        except KeyboardInterrupt:
+            session_of(ctx).err.print("interrupted; what was finished stays, `up` goes on from it")
+            raise typer.Exit(130) from None
+        except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
+            if hasattr(exc, "exit_code") or getattr(exc, "errno", None) == errno.EPIPE:
+                raise _as_failure(exc)  # noqa: B904 - the same exception
+            cause = f"{type(exc).__name__}: {exc}"
+            _print_error(ctx, exc, f"{cause}; run with --traceback to see where")
+        raise typer.Exit(1)
+
+
+def _as_failure(exc: Exception) -> Exception:
+    """Make a wrong command line exit 1: 2 says changes or drift."""
+    if not isinstance(exc, typer.Exit) and hasattr(exc, "exit_code"):
+        exc.exit_code = 1
+    return exc
+
+
+def _print_error(ctx: Any, exc: Exception, text: str) -> None:
+    session = session_of(ctx)
+    if session.traceback:
+        session.err.print("".join(traceback.format_exception(exc)), markup=False)
+    session.err.print(f"error: {text}", markup=False)
+
+
+app = typer.Typer(
+    name="inferctl",
+    cls=Edge,
+    help="Inference endpoints, declared as code, served on this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"inferctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Show where an error comes from.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    session_of(ctx).traceback = traceback
+
+
+for command in (changing.up, changing.plan, reading.drift, changing.down, reading.status):
+    app.command()(command)
+app.command()(reading.outputs)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,119 @@
+"""`drift`, `status`, `outputs`: the commands that change nothing."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference_provider import outputs as outputs_reading
+from inference_provider.cli.changing import File, Json
+from inference_provider.cli.report import WRITERS
+from inference_provider.cli.session import (
+    DEFAULT_FILE,
+    choose_workspaces,
+    declare,
+    read_stack,
+    session_of,
+    workspaces_of,
+)
+from inference_provider.drift import drift as compare_all
+from inference_provider.observed import RANK, Kind, ObservedResource
+
+OptionalFile = Annotated[
+    Path | None, typer.Argument(help="The stack file; ./stack.yaml when there is one.")
+]
+Workspace = Annotated[
+    str | None,
+    typer.Option("--workspace", "-w", help="Workspace; that of ./stack.yaml, or the only one."),
+]
+
+
+class Format(StrEnum):
+    """Forms of the drift report."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
+def drift(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
+    as_json: Json = False,
+) -> None:
+    """Show what is not as declared, why, and by whose hand; exit 2 when there is any."""
+    session = session_of(ctx)
+    stack = read_stack(file)
+    declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
+    report = compare_all(declared.resources, declared.observed, stack.name)
+    writer = WRITERS["json" if as_json else form.value]
+    print(writer(report), end="")
+    raise typer.Exit(report.exit_code)
+
+
+def status(
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Show what there is and how it fares."""
+    session = session_of(ctx)
+    names = choose_workspaces(session.target, file, workspace)
+    observed = session.target.observe(names)
+    found = sorted(observed.resources.values(), key=lambda r: (RANK[r.id.kind], r.id.address))
+    if as_json:
+        session.print_json([_status_json(there) for there in found])
+        return
+    if not found:
+        session.out.print(f"nothing in {', '.join(names)} yet")
+    for there in found:
+        what = there.status or there.reason or _split(there)
+        session.out.print(f"{there.presence.value:8} {there.id}  {what}".rstrip(), markup=False)
+
+
+def _split(there: ObservedResource) -> str:
+    if there.id.kind != Kind.TRAFFIC:
+        return ""
+    weights = there.properties.get("traffic", {})
+    return " ".join(f"{name}={share}" for name, share in weights.items())
+
+
+def _status_json(there: ObservedResource) -> dict[str, object]:
+    return {
+        "kind": there.id.kind.value,
+        "workspace": there.id.workspace,
+        "name": there.id.name,
+        "presence": there.presence.value,
+        "status": there.status,
+        "reason": there.reason,
+        "owner": there.record.owner if there.record else "",
+        "generation": there.record.generation if there.record else "",
+        "outputs": dict(there.outputs),
+    }
+
+
+def outputs(
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    workspace: Workspace = None,
+    show_secrets: Annotated[
+        bool, typer.Option("--show-secrets", help="Print keys in clear.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Print scoring addresses and the rest of what the resources give back."""
+    session = session_of(ctx)
+    names = choose_workspaces(session.target, file, workspace)
+    observed = session.target.observe(names)
+    found = outputs_reading.outputs(observed, show_secrets=show_secrets)
+    if as_json:
+        session.print_json(found)
+        return
+    for address, values in found.items():
+        session.out.print(address, markup=False)
+        for name, value in values.items():
+            session.out.print(f"  {name}: {value}", markup=False)

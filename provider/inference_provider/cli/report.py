@@ -1,0 +1,171 @@
+"""A drift report as text, JSON, Markdown or JUnit.
+
+Goes in: a DriftReport. Comes out: text that ends in a newline, the verdict first.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from xml.etree import ElementTree
+
+from inference_provider.compare import show
+from inference_provider.drift import DriftReport, FieldDrift, ResourceDrift, Verdict
+
+_HEADER = ("field", "declared", "recorded", "live", "severity", "mending", "why", "who", "when")
+_MEND = {
+    "nothing": "mending changes nothing that runs",
+    "live": "mending is live",
+    "rolling": "mending starts new instances beside the old",
+    "replace": "mending replaces it",
+    "create": "mending creates it",
+    "delete": "mending deletes it",
+}
+
+
+def verdict_line(report: DriftReport) -> str:
+    """Say all in one line: `3 drifted, 1 missing, 1 unmanaged, 42 clean, 0 unreadable`."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
+    return f"{report.stack}: {counts}"
+
+
+def text(report: DriftReport) -> str:
+    """Write the verdict, then each resource that is not clean, its fields below."""
+    lines = [verdict_line(report)]
+    for resource in _remarkable(report):
+        lines += ["", f"{resource.verdict.value}: {resource.id}{_detail(resource)}"]
+        lines += [line for entry in resource.fields for line in _field_lines(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _remarkable(report: DriftReport) -> list[ResourceDrift]:
+    return [r for r in report.resources if r.verdict != Verdict.CLEAN]
+
+
+def _detail(resource: ResourceDrift) -> str:
+    parts = [resource.reason] if resource.reason else []
+    if resource.verdict in (Verdict.MISSING, Verdict.UNMANAGED):
+        parts.append(f"by {resource.actor}{_when(resource.time)}")
+    if resource.verdict != Verdict.UNREADABLE:
+        parts.append(_MEND[resource.mending.value])
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _field_lines(entry: FieldDrift) -> list[str]:
+    columns = f"declared {show(entry.declared)} | recorded {show(entry.recorded)}"
+    why = f"{entry.origin.value} by {entry.actor}{_when(entry.time)}"
+    if entry.origin.value == "not yet applied":
+        why = f"{entry.origin.value}; recorded by {entry.actor}{_when(entry.time)}"
+    cost = f"{entry.severity.value}, {entry.change_class.value}"
+    return [
+        f"  {entry.path}: {columns} | live {show(entry.live)}  [{cost}]",
+        f"    {why}",
+    ]
+
+
+def _when(time: datetime | None) -> str:
+    return f" at {_stamp(time)}" if time else ""
+
+
+def _stamp(time: datetime | None) -> str:
+    return time.isoformat(timespec="seconds") if time else "unknown"
+
+
+def as_json(report: DriftReport) -> str:
+    """Write every resource, the clean ones too."""
+    value = {
+        "stack": report.stack,
+        "verdict": verdict_line(report),
+        "exit_code": report.exit_code,
+        "counts": report.counts,
+        "resources": [_resource_json(resource) for resource in report.resources],
+    }
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _resource_json(resource: ResourceDrift) -> dict[str, Any]:
+    value = resource.model_dump(mode="json", exclude={"id"})
+    where = {
+        "kind": resource.id.kind.value,
+        "workspace": resource.id.workspace,
+        "name": resource.id.name,
+    }
+    return {**where, **value}
+
+
+def markdown(report: DriftReport) -> str:
+    """Write a heading, the verdict, and one table a resource that is not clean."""
+    lines = [f"# Drift of `{report.stack}`", "", f"**{verdict_line(report)}**"]
+    for resource in _remarkable(report):
+        lines += ["", f"## {resource.verdict.value}: {resource.id}"]
+        detail = _detail(resource).strip(" ()")
+        lines += ["", _cell(detail)] if detail else []
+        if resource.fields:
+            lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
+            lines += [_row(_columns(entry)) for entry in resource.fields]
+    return "\n".join(lines) + "\n"
+
+
+def _columns(entry: FieldDrift) -> list[str]:
+    return [
+        f"`{entry.path}`",
+        show(entry.declared),
+        show(entry.recorded),
+        show(entry.live),
+        entry.severity.value,
+        entry.change_class.value,
+        entry.origin.value,
+        entry.actor,
+        _stamp(entry.time),
+    ]
+
+
+def _row(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "\\|").replace("\n", " ")
+
+
+def junit(report: DriftReport) -> str:
+    """Write one test case a resource: drift is a failure, what could not be read an error."""
+    errors = report.count(Verdict.UNREADABLE)
+    failures = len(_remarkable(report)) - errors
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"drift of {report.stack}",
+        tests=str(len(report.resources)),
+        failures=str(failures),
+        errors=str(errors),
+        skipped="0",
+    )
+    for resource in report.resources:
+        _case(suite, resource)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
+    classname = f"{resource.id.workspace}.{resource.id.kind.value}"
+    case = ElementTree.SubElement(suite, "testcase", classname=classname, name=resource.id.name)
+    if resource.verdict == Verdict.CLEAN:
+        return
+    tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
+    message = _xml(f"{resource.verdict.value}{_detail(resource)}")
+    found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
+    found.text = _xml("\n".join(line for f in resource.fields for line in _field_lines(f)))
+
+
+def _xml(value: str) -> str:
+    """Leave out control characters: XML 1.0 has no way to write them."""
+    return "".join(char for char in value if char >= " " or char in "\n\t")
+
+
+WRITERS: Mapping[str, Callable[[DriftReport], str]] = {
+    "text": text,
+    "json": as_json,
+    "markdown": markdown,
+    "junit": junit,
+}
+"""By the name `--format` takes."""

@@ -1,0 +1,152 @@
+"""What every command shares: the target, who runs it, where it prints.
+
+Goes in: a factory of targets, so that a test hands in the memory target. Comes out: the pipeline's
+own values (stack, desired, observed). Nothing is decided here that `plan.py` decides.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from inference_provider.actor import current_actor
+from inference_provider.desired import DesiredResource, resolve
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files import load_stack
+from inference_provider.observed import Actor, Kind, ObservedState, Presence
+from inference_provider.spec.stack import StackSpec
+from inference_provider.targets.base import Target
+
+DEFAULT_FILE = Path("stack.yaml")
+
+
+def _open_target() -> Target:
+    from inference_provider.targets.choose import open_target  # noqa: PLC0415 - `--help` is quick
+
+    return open_target()
+
+
+def _asks() -> bool:
+    return sys.stdin.isatty()
+
+
+@dataclass
+class Session:
+    """One run of inferctl."""
+
+    make_target: Callable[[], Target] = _open_target
+    interactive: bool = field(default_factory=_asks)
+    """Whether a person can be asked."""
+    transport: httpx.BaseTransport | None = None
+    """How `score` reaches the router; the network when None."""
+    traceback: bool = False
+    _target: Target | None = None
+
+    @property
+    def target(self) -> Target:
+        """The target, opened once."""
+        if self._target is None:
+            self._target = self.make_target()
+        return self._target
+
+    @property
+    def out(self) -> Console:
+        """Where results go; never wrapped in the middle of a word when it is a pipe."""
+        return _console(stderr=False)
+
+    @property
+    def err(self) -> Console:
+        """Where progress, questions and errors go."""
+        return _console(stderr=True)
+
+    def actor(self, command: str) -> Actor:
+        return current_actor(f"inferctl {command}")
+
+    def print_json(self, value: Any) -> None:
+        print(json.dumps(value, indent=2, default=str))
+
+
+def session_of(ctx: typer.Context) -> Session:
+    return ctx.ensure_object(Session)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 500
+    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A stack file, resolved against what its workspaces hold."""
+
+    stack: StackSpec
+    resources: tuple[DesiredResource, ...]
+    observed: ObservedState
+    workspaces: tuple[str, ...]
+
+
+def read_stack(path: Path) -> StackSpec:
+    """Load a stack file. Raises SpecError with every fault."""
+    if not path.is_file():
+        fault = Fault(str(path), "no such file", "name a stack file: inferctl up FILE")
+        raise SpecError((fault,), "the command line")
+    return load_stack(path)
+
+
+def workspaces_of(stack: StackSpec, target: Target) -> tuple[str, ...]:
+    """Return the stack's workspaces, and those it made earlier and no longer declares."""
+    declared = {workspace.name for workspace in stack.workspaces}
+    others = set(target.workspaces()) - declared
+    left = {
+        there.id.workspace
+        for there in (target.observe(others).resources.values() if others else ())
+        if there.record is not None and there.record.owner == stack.name
+    }
+    return tuple(sorted(declared | left))
+
+
+def declare(stack: StackSpec, path: Path, workspaces: Iterable[str], target: Target) -> Declared:
+    """Observe the workspaces and resolve the stack against them."""
+    names = tuple(workspaces)
+    observed = target.observe(names)
+    resources = resolve(stack, str(path.resolve().parent), known_assets(observed))
+    return Declared(stack=stack, resources=resources, observed=observed, workspaces=names)
+
+
+def known_assets(observed: ObservedState) -> list[str]:
+    """Return pinned references of the assets that are there, `kind/workspace/ref`."""
+    found = []
+    for there in observed.resources.values():
+        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT) and there.presence == Presence.PRESENT:
+            digest = there.properties.get("content_hash", "")
+            kind = there.id.kind.value.lower()
+            found.append(f"{kind}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
+    return found
+
+
+def choose_workspaces(target: Target, file: Path | None, workspace: str | None) -> tuple[str, ...]:
+    """Return the workspaces a command means.
+
+    In this order: `--workspace`, those of FILE, those of ./stack.yaml, the only one there is.
+
+    Raises:
+        SpecError: There is none, or more than one and nothing says which.
+    """
+    if workspace:
+        return (workspace,)
+    if file is not None or DEFAULT_FILE.is_file():
+        stack = read_stack(file or DEFAULT_FILE)
+        return tuple(entry.name for entry in stack.workspaces)
+    there = target.workspaces()
+    if len(there) == 1:
+        return there
+    reason = f"which of {', '.join(there)}?" if there else "there is no workspace here yet"
+    remedy = "pass --workspace NAME" if there else "make one: inferctl up FILE"
+    raise SpecError((Fault("--workspace", reason, remedy),), "the command line")

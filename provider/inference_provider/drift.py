@@ -1,0 +1,268 @@
+"""desired + observed -> what differs, why, by whose hand, and what mending it costs. Pure.
+
+Three columns a field: declared (the stack file), recorded (applied last), live (what runs). The
+differences are `compare.py`'s; writing them for a person or a CI system is `cli/report.py`'s work.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from inference_provider.compare import compare, heaviest, masked
+from inference_provider.desired import DesiredResource
+from inference_provider.observed import (
+    RANK,
+    Frozen,
+    JournalEntry,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    ResourceId,
+)
+from inference_provider.spec import ChangeClass, Severity
+
+UNKNOWN = "unknown"
+"""Stands for an actor no journal names."""
+
+
+class Verdict(StrEnum):
+    """What is said of one resource."""
+
+    CLEAN = "clean"
+    DRIFTED = "drifted"
+    MISSING = "missing"
+    UNMANAGED = "unmanaged"
+    """Carries the stack's label, declared nowhere."""
+    UNREADABLE = "unreadable"
+    """Could not be asked; that is not the same as missing."""
+
+
+class Origin(StrEnum):
+    """How a difference came about."""
+
+    BY_HAND = "changed by hand"
+    """Live is not what was recorded."""
+    NOT_APPLIED = "not yet applied"
+    """Recorded is not what is declared; live is as recorded."""
+    OTHER_OWNER = "owned by another stack"
+
+
+class Mending(StrEnum):
+    """What the next `up` would do to a resource."""
+
+    NOTHING = "nothing"
+    LIVE = "live"
+    ROLLING = "rolling"
+    REPLACE = "replace"
+    CREATE = "create"
+    DELETE = "delete"
+
+
+class FieldDrift(Frozen):
+    """One field that differs; secrets stand as `(secret)`."""
+
+    path: str
+    """Dotted, `request_settings.request_timeout_ms`."""
+    declared: Any
+    recorded: Any
+    live: Any
+    severity: Severity
+    change_class: ChangeClass
+    """What mending it would do."""
+    origin: Origin
+    actor: str = UNKNOWN
+    time: datetime | None = None
+    """When the actor did it; None when nobody knows."""
+
+
+class ResourceDrift(Frozen):
+    """One resource and its verdict."""
+
+    id: ResourceId
+    verdict: Verdict
+    fields: tuple[FieldDrift, ...] = ()
+    mending: Mending = Mending.NOTHING
+    actor: str = UNKNOWN
+    """Who brought it about, for a resource that is missing or unmanaged."""
+    time: datetime | None = None
+    reason: str = ""
+    """Why it could not be read, or one sentence on what is the matter."""
+
+
+class DriftReport(Frozen):
+    """Every declared resource, and every unmanaged one."""
+
+    stack: str
+    resources: tuple[ResourceDrift, ...]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(resource.verdict == verdict for resource in self.resources)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Resources by verdict, worst first."""
+        order = (Verdict.DRIFTED, Verdict.MISSING, Verdict.UNMANAGED, Verdict.CLEAN)
+        return {v.value: self.count(v) for v in (*order, Verdict.UNREADABLE)}
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 2 drift, 1 when something could not be read: an error never reads as drift."""
+        if self.count(Verdict.UNREADABLE):
+            return 1
+        return 0 if self.count(Verdict.CLEAN) == len(self.resources) else 2
+
+
+def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> DriftReport:
+    """Compare what is declared with what is recorded and what runs.
+
+    Args:
+        desired: Resolved resources of one stack.
+        observed: All of its workspaces.
+        owner: The stack's label; only what carries it can be unmanaged.
+    """
+    wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
+    declared = {resource.id.address for resource in wanted}
+    extra = [
+        _unmanaged(there, observed.journal)
+        for address, there in sorted(observed.resources.items())
+        if address not in declared
+        and there.presence != Presence.ABSENT
+        and there.record is not None
+        and there.record.owner == owner
+    ]
+    found = [_judge(resource, observed) for resource in wanted]
+    return DriftReport(stack=owner, resources=(*found, *extra))
+
+
+def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
+    there = observed.get(resource.id)
+    if there.presence == Presence.ABSENT:
+        return _missing(there, observed.journal)
+    fields = _fields(resource, there, observed.journal)
+    if there.presence == Presence.UNKNOWN:
+        reason = there.reason or "it did not answer"
+        return ResourceDrift(
+            id=resource.id, verdict=Verdict.UNREADABLE, fields=fields, reason=reason
+        )
+    if not fields:
+        return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN)
+    changes = compare(resource.id.kind, there.properties, resource.properties)
+    costliest = heaviest(changes)
+    mending = Mending(costliest.value) if costliest else Mending.NOTHING
+    return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, mending=mending)
+
+
+def _missing(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:
+    entry = _newest(journal, there.id)
+    deleted = entry is not None and entry.action == "delete"
+    if deleted:
+        reason = "it was deleted"
+    elif there.record is not None or entry is not None:
+        reason = "it was applied once and is gone"
+    else:
+        reason = "it was never applied"
+    return ResourceDrift(
+        id=there.id,
+        verdict=Verdict.MISSING,
+        mending=Mending.CREATE,
+        actor=str(entry.actor) if entry and deleted else UNKNOWN,
+        time=entry.time if entry and deleted else None,
+        reason=reason,
+    )
+
+
+def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:
+    entry = _newest(journal, there.id)
+    return ResourceDrift(
+        id=there.id,
+        verdict=Verdict.UNMANAGED,
+        mending=Mending.DELETE,
+        actor=str(entry.actor) if entry else UNKNOWN,
+        time=entry.time if entry else None,
+        reason="it carries the stack's label and is declared nowhere",
+    )
+
+
+def _fields(
+    resource: DesiredResource, there: ObservedResource, journal: tuple[JournalEntry, ...]
+) -> tuple[FieldDrift, ...]:
+    """Return every field in which live is not as declared, who is to blame beside it."""
+    declared, live = resource.properties, there.properties
+    recorded = there.record.properties if there.record else {}
+    by_hand = [change.path for change in compare(resource.id.kind, recorded, live)]
+    found = [] if there.record is None else _owner(resource, there.record.owner)
+    for change in compare(resource.id.kind, live, declared):
+        origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
+        entry = _blame(origin, there, change.path, journal)
+        found.append(
+            FieldDrift(
+                path=change.path,
+                declared=masked(change.new),
+                recorded=masked(_value(recorded, change.path)),
+                live=masked(change.old),
+                severity=change.severity,
+                change_class=change.change_class,
+                origin=origin,
+                actor=str(entry.actor) if entry else UNKNOWN,
+                time=entry.time if entry else None,
+            )
+        )
+    return tuple(found)
+
+
+def _owner(resource: DesiredResource, recorded: str) -> list[FieldDrift]:
+    if recorded == resource.owner:
+        return []
+    owner = FieldDrift(
+        path="owner",
+        declared=resource.owner,
+        recorded=recorded,
+        live=recorded,
+        severity=Severity.IDENTITY,
+        change_class=ChangeClass.REPLACE,
+        origin=Origin.OTHER_OWNER,
+    )
+    return [owner]
+
+
+def _blame(
+    origin: Origin, there: ObservedResource, path: str, journal: tuple[JournalEntry, ...]
+) -> JournalEntry | None:
+    """Return the newest entry that explains a field.
+
+    One older than the record explains no change made behind the target's back.
+    """
+    entry = _newest(journal, there.id, path)
+    if origin == Origin.BY_HAND and entry is not None and there.record is not None:
+        return entry if entry.time > there.record.time else None
+    return entry
+
+
+def _newest(
+    journal: tuple[JournalEntry, ...], resource: ResourceId, path: str | None = None
+) -> JournalEntry | None:
+    """Return the newest entry on a resource that names the field, or no field at all."""
+    for entry in reversed(journal):
+        if entry.id == resource and (
+            path is None or not entry.fields or _touches(entry.fields, path)
+        ):
+            return entry
+    return None
+
+
+def _touches(paths: Iterable[str], path: str) -> bool:
+    return any(
+        path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")
+        for other in paths
+    )
+
+
+def _value(properties: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a dotted path; keys may hold dots themselves (tags do)."""
+    if path in properties:
+        return properties[path]
+    for key, value in properties.items():
+        if path.startswith(f"{key}.") and isinstance(value, Mapping):
+            return _value(value, path[len(key) + 1 :])
+    return None
