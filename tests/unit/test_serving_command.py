@@ -1,0 +1,120 @@
+"""How one instance is started: command line, variables, routes."""
+
+from pathlib import Path
+
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+
+VENV = Path("/cache/abc")
+CODE = Path("/run/code")
+MODEL = Path("/run/model")
+ROUTES = {
+    "liveness_route": {"path": "/live", "port": 8000},
+    "readiness_route": {"path": "/ready", "port": 8000},
+    "scoring_route": {"path": "/v1/predict", "port": 8000},
+}
+
+
+def deployment(**fields: object) -> DeploymentSpec:
+    return DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "blue", "environment": "sklearn:1", **fields}
+    )
+
+
+def scripted(**fields: object) -> InstanceCommand:
+    spec = deployment(code_configuration={"code": "c", "scoring_script": "s/score.py"}, **fields)
+    return instance_command(spec, EnvironmentSpec(name="sklearn"), VENV, CODE, MODEL, 18001)
+
+
+def own_server(*command: str, venv: Path = VENV, model: Path | None = MODEL) -> InstanceCommand:
+    environment = EnvironmentSpec.model_validate(
+        {"name": "own", "command": command, "inference_config": ROUTES}
+    )
+    return instance_command(deployment(), environment, venv, CODE, model, 18001)
+
+
+def variable(command: InstanceCommand, name: str) -> str:
+    return command.environment[name].get_secret_value()
+
+
+def test_a_scoring_script_is_run_by_the_environments_python_through_our_launcher():
+    argv = scripted().argv
+    assert argv[0] == "/cache/abc/bin/python"
+    assert Path(argv[1]).name == "script.py"
+    assert argv[2:] == ("--port", "18001")
+
+
+def test_the_default_server_is_asked_on_slash_and_scored_on_score():
+    command = scripted()
+    assert (command.liveness_path, command.readiness_path) == ("/", "/")
+    assert command.scoring_path == "/score"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZUREML_MODEL_DIR", "/run/model"),
+        ("AML_APP_ROOT", "/run/code"),
+        ("AZUREML_ENTRY_SCRIPT", "s/score.py"),
+        ("PORT", "18001"),
+        ("HOST", "127.0.0.1"),
+        ("VIRTUAL_ENV", "/cache/abc"),
+    ],
+)
+def test_azure_mls_variables_and_the_address_are_set(name, value):
+    assert variable(scripted(), name) == value
+
+
+def test_a_users_variable_wins_over_a_default():
+    command = scripted(environment_variables={"PYTHONUNBUFFERED": "0", "WORKER_COUNT": "2"})
+    assert variable(command, "PYTHONUNBUFFERED") == "0"
+    assert variable(command, "WORKER_COUNT") == "2"
+
+
+def test_a_users_variable_does_not_move_the_server_off_its_port_or_loopback():
+    command = scripted(environment_variables={"PORT": "80", "HOST": "0.0.0.0"})
+    assert variable(command, "PORT") == "18001"
+    assert variable(command, "HOST") == "127.0.0.1"
+
+
+def test_path_starts_with_the_environment_and_keeps_the_users():
+    command = scripted(environment_variables={"PATH": "/opt/tools"})
+    assert variable(command, "PATH") == "/cache/abc/bin:/opt/tools"
+
+
+def test_no_value_of_a_users_variable_is_in_the_command_line_or_the_repr():
+    command = scripted(environment_variables={"TOKEN": "hunter2"})
+    assert variable(command, "TOKEN") == "hunter2"
+    assert "hunter2" not in " ".join(command.argv)
+    assert "hunter2" not in repr(command)
+
+
+def test_an_own_server_gets_port_and_folders_filled_in_and_answers_on_its_routes():
+    command = own_server("serve", "--port={port}", "{model_dir}/m.onnx", "--app-dir", "{code_dir}")
+    assert command.argv == ("serve", "--port=18001", "/run/model/m.onnx", "--app-dir", "/run/code")
+    assert command.liveness_path == "/live"
+    assert command.readiness_path == "/ready"
+    assert command.scoring_path == "/v1/predict"
+
+
+def test_braces_that_are_no_placeholder_stay_as_they_are():
+    assert own_server("serve", '{"a": {}}').argv[1] == '{"a": {}}'
+
+
+def test_a_program_of_the_environment_is_named_by_its_full_path(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "uvicorn").touch()
+    assert own_server("uvicorn", venv=tmp_path).argv == (f"{tmp_path}/bin/uvicorn",)
+
+
+def test_a_folder_that_the_deployment_does_not_have_is_refused_by_name():
+    with pytest.raises(TargetError) as refused:
+        own_server("serve", "{model_dir}", model=None)
+    assert str(refused.value) == (
+        "start Deployment 'default/iris/blue': the environment's command uses {model_dir}, and"
+        " the deployment has no model; give the deployment a model, or take {model_dir} out of"
+        " the command"
+    )
