@@ -1,1 +1,13 @@
-"""To be described."""
+"""Pure: RouterTable -> the files a router reads."""
+
+from inference_provider.router.render import RenderedRouter, render
+from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
+
+__all__ = [
+    "Backend",
+    "DeploymentEntry",
+    "EndpointEntry",
+    "RenderedRouter",
+    "RouterTable",
+    "render",
+]

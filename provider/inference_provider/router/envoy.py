@@ -1,0 +1,355 @@
+"""RouterTable -> Envoy's resources as plain dicts: clusters, routes, the runtime layer. Pure.
+
+The listener and the bootstrap are in `listener.py`; versions and files are made in `render.py`.
+Plain dicts and not protobuf: at 1,000 endpoints rendering stays under a second.
+"""
+
+from typing import Any
+
+from inference_provider.errors import RouterRejected
+from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
+
+Resource = dict[str, Any]
+
+API = "type.googleapis.com/envoy."
+API_KEY_AUTH = "envoy.filters.http.api_key_auth"
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+CLIENT_HEADER = "x-azml-client"
+MIRROR_SUFFIX = "/mirror"
+WEIGHT_PREFIX = "w."
+MIRROR_PREFIX = "mirror."
+_AUTH_OFF = {API_KEY_AUTH: {"@type": f"{API}config.route.v3.FilterConfig", "disabled": True}}
+_PREVIOUS_HOSTS = {
+    "name": "previous_hosts",
+    "typed_config": {
+        "@type": f"{API}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
+_IDLE_FLOOR_S = 300.0
+
+
+def error_body(code: str, message: str) -> str:
+    """Return the JSON body of an error the router answers by itself."""
+    return '{"error":{"code":"%s","message":"%s"}}' % (code, message)  # noqa: UP031
+
+
+def seconds(milliseconds: int | float) -> str:
+    """Return a duration in the form protobuf's JSON takes: `1.500s`."""
+    return f"{milliseconds / 1000:.3f}s"
+
+
+def clusters(table: RouterTable) -> list[Resource]:
+    """Return one cluster a deployment, and a second one where it is mirrored to.
+
+    The mirror's own cluster has its own counters, so mirrored and skipped requests can be counted,
+    and its own limit, so a mirror never takes a place from a caller.
+    """
+    found: list[Resource] = []
+    for endpoint in table.endpoints:
+        _check_names(endpoint)
+        for deployment in endpoint.deployments:
+            name = f"{endpoint.name}/{deployment.name}"
+            found.append(_cluster(name, deployment))
+            if deployment.name in endpoint.mirror:
+                found.append(_cluster(name + MIRROR_SUFFIX, deployment))
+    return found
+
+
+def routes(table: RouterTable) -> Resource:
+    """Return the whole route table; weights in it are constant, the runtime layer has the real."""
+    host: Resource = {"name": "paths", "domains": ["*"]}
+    if table.endpoints:
+        host["matcher"] = _path_trie(table.endpoints)
+    else:  # a trie with nothing in it is refused
+        host["routes"] = [_unknown_endpoint()]
+    return {
+        "@type": f"{API}config.route.v3.RouteConfiguration",
+        "name": "routes",
+        "virtual_hosts": [host],
+    }
+
+
+def runtime_layer(table: RouterTable) -> dict[str, int]:
+    """Return every weight and every mirror percentage.
+
+    Always the full set: a value that is missing here falls back to the route table's constant.
+    """
+    layer: dict[str, int] = {}
+    for endpoint in table.endpoints:
+        for deployment in endpoint.deployments:
+            name = f"{endpoint.name}/{deployment.name}"
+            layer[WEIGHT_PREFIX + name] = endpoint.weights.get(deployment.name, 0)
+            if deployment.name in endpoint.mirror:
+                layer[MIRROR_PREFIX + name] = endpoint.mirror[deployment.name]
+    return layer
+
+
+def _check_names(endpoint: EndpointEntry) -> None:
+    """Refuse what Envoy would not: inside a trie it does not check that a cluster exists."""
+    known = {deployment.name for deployment in endpoint.deployments}
+    for kind, shares in (("weight", endpoint.weights), ("mirror", endpoint.mirror)):
+        for name in sorted(set(shares) - known):
+            if shares[name]:
+                raise RouterRejected(
+                    f"endpoint '{endpoint.name}' gives a {kind} to '{name}', which it does not have"
+                )
+
+
+def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
+    allowed = 2 * deployment.max_concurrent * max(len(deployment.backends), 1)
+    return {
+        "@type": f"{API}config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "metadata": {
+            "filter_metadata": {
+                "azml": {"deployment": deployment.name, "timeout_ms": deployment.timeout_ms}
+            }
+        },
+        "connect_timeout": "1s",
+        "lb_policy": "LEAST_REQUEST",
+        "ignore_health_on_host_removal": True,
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_requests": allowed,
+                    "max_connections": 100000,
+                    "max_pending_requests": 100000,
+                    "max_retries": 64,
+                }
+            ]
+        },
+        "health_checks": [_health_check(deployment)],
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "enforcing_consecutive_local_origin_failure": 100,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_success_rate": 0,
+            "interval": "1s",
+            "base_ejection_time": "5s",
+            "max_ejection_percent": 50,
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": address(backend.host, backend.port)}}
+                        for backend in deployment.backends
+                    ]
+                }
+            ],
+        },
+    }
+
+
+def address(host: str, port: int) -> Resource:
+    """Return a TCP address."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _health_check(deployment: DeploymentEntry) -> Resource:
+    interval = seconds(deployment.health_interval_ms)
+    return {
+        "timeout": seconds(deployment.health_timeout_ms),
+        "interval": interval,
+        "no_traffic_interval": interval,
+        "initial_jitter": "0.05s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        # without a host the cluster's name would be sent, and its '/' is no valid Host
+        "http_health_check": {"path": deployment.health_path, "host": "health.local"},
+    }
+
+
+def _path_trie(endpoints: tuple[EndpointEntry, ...]) -> Resource:
+    return {
+        "on_no_match": {"action": {"name": "unknown", "typed_config": _unknown_endpoint(True)}},
+        "matcher_tree": {
+            "input": {
+                "name": "path",
+                "typed_config": {
+                    "@type": f"{API}type.matcher.v3.HttpRequestHeaderMatchInput",
+                    "header_name": ":path",
+                },
+            },
+            "prefix_match_map": {
+                "map": {
+                    f"/endpoints/{endpoint.name}/": {
+                        "action": {
+                            "name": endpoint.name,
+                            "typed_config": {
+                                "@type": f"{API}config.route.v3.RouteList",
+                                "routes": _endpoint_routes(endpoint),
+                            },
+                        }
+                    }
+                    for endpoint in endpoints
+                }
+            },
+        },
+    }
+
+
+def _unknown_endpoint(typed: bool = False) -> Resource:
+    route = {
+        "match": {"prefix": "/"},
+        "metadata": _metadata("-"),
+        "direct_response": _not_found("EndpointNotFound", "no endpoint has this path"),
+        "typed_per_filter_config": _AUTH_OFF,
+    }
+    return {"@type": f"{API}config.route.v3.Route", **route} if typed else route
+
+
+def _not_found(code: str, message: str) -> Resource:
+    return {"status": 404, "body": {"inline_string": error_body(code, message)}}
+
+
+def _metadata(endpoint: str) -> Resource:
+    return {"filter_metadata": {"azml": {"endpoint": endpoint}}}
+
+
+def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
+    """Return the routes of one endpoint, first match first: pins, unknown pin, split."""
+    common = {"metadata": _metadata(endpoint.name), "typed_per_filter_config": _auth(endpoint)}
+    found: list[Resource] = []
+    for deployment in endpoint.deployments:
+        found += _pin_routes(endpoint, deployment, common)
+    pinned = [{"name": DEPLOYMENT_HEADER, "present_match": True}]
+    found.append(
+        {
+            "name": f"{endpoint.name}/unknown-deployment",
+            "match": {"prefix": f"/endpoints/{endpoint.name}/", "headers": pinned},
+            "direct_response": _not_found(
+                "DeploymentNotFound", "the endpoint has no deployment of this name"
+            ),
+            **common,
+        }
+    )
+    return found + _split_routes(endpoint, common)
+
+
+def _auth(endpoint: EndpointEntry) -> Resource:
+    values = [key.get_secret_value() for key in endpoint.keys]
+    named = dict(zip(values, ("primary", "secondary"), strict=True))
+    return {
+        API_KEY_AUTH: {
+            "@type": f"{API}extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",
+            "credentials": [{"key": key, "client": client} for key, client in named.items() if key],
+            # not inherited from the listener: without it the key would reach the model
+            "forwarding": {"header": CLIENT_HEADER, "hide_credentials": True},
+        }
+    }
+
+
+def _pin_routes(
+    endpoint: EndpointEntry, deployment: DeploymentEntry, common: Resource
+) -> list[Resource]:
+    pin = {"name": DEPLOYMENT_HEADER, "string_match": {"exact": deployment.name}}
+    cluster = {"cluster": f"{endpoint.name}/{deployment.name}"}
+    rest = {**common, "response_headers_to_add": _deployment_header(deployment.name)}
+    return _matched(
+        f"{endpoint.name}/{deployment.name}",
+        {**cluster, **_limits((deployment,))},
+        rest,
+        deployment.scoring_path,
+        pin,
+    )
+
+
+def _split_routes(endpoint: EndpointEntry, common: Resource) -> list[Resource]:
+    name = f"{endpoint.name}/split"
+    if not any(endpoint.weights.values()):
+        nobody = _not_found("NoTraffic", "no deployment has positive weight")
+        match = {"prefix": f"/endpoints/{endpoint.name}/"}
+        return [{"name": name, "match": match, "direct_response": nobody, **common}]
+    action = {"weighted_clusters": _weighted(endpoint), **_limits(endpoint.deployments)}
+    if endpoint.mirror:
+        action["request_mirror_policies"] = _mirrors(endpoint)
+    paths = {deployment.scoring_path for deployment in endpoint.deployments}
+    scoring_path = paths.pop() if len(paths) == 1 else "/score"
+    return _matched(name, action, common, scoring_path)
+
+
+def _matched(
+    name: str,
+    action: Resource,
+    rest: Resource,
+    scoring_path: str,
+    *headers: Resource,
+) -> list[Resource]:
+    """Return the route of every sub-path, after the one of `/score` where that goes elsewhere."""
+    endpoint = name.partition("/")[0]
+    only = {"headers": list(headers)} if headers else {}
+    found = [
+        {
+            "name": name,
+            "match": {"prefix": f"/endpoints/{endpoint}/", **only},
+            "route": {"prefix_rewrite": "/", **action},
+            **rest,
+        }
+    ]
+    if scoring_path != "/score":
+        score = {
+            "name": f"{name}/score",
+            "match": {"path": f"/endpoints/{endpoint}/score", **only},
+            "route": {"prefix_rewrite": scoring_path, **action},
+            **rest,
+        }
+        found.insert(0, score)
+    return found
+
+
+def _deployment_header(name: str) -> list[Resource]:
+    header = {"key": DEPLOYMENT_HEADER, "value": name}
+    return [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+
+
+def _weighted(endpoint: EndpointEntry) -> Resource:
+    return {
+        "runtime_key_prefix": WEIGHT_PREFIX.removesuffix("."),
+        "clusters": [
+            {
+                "name": f"{endpoint.name}/{deployment.name}",
+                "weight": 1,
+                "response_headers_to_add": _deployment_header(deployment.name),
+            }
+            for deployment in endpoint.deployments
+        ],
+    }
+
+
+def _mirrors(endpoint: EndpointEntry) -> list[Resource]:
+    return [
+        {
+            "cluster": f"{endpoint.name}/{name}{MIRROR_SUFFIX}",
+            "disable_shadow_host_suffix_append": True,
+            "runtime_fraction": {
+                "default_value": {"numerator": 0, "denominator": "HUNDRED"},
+                "runtime_key": f"{MIRROR_PREFIX}{endpoint.name}/{name}",
+            },
+        }
+        for name in sorted(endpoint.mirror)
+    ]
+
+
+def _limits(deployments: tuple[DeploymentEntry, ...]) -> Resource:
+    """Return timeout, retries and upgrades; a split takes its most patient deployment's timeout."""
+    timeout_s = max(deployment.timeout_ms for deployment in deployments) / 1000
+    retry: Resource = {
+        "retry_on": "connect-failure,refused-stream,reset-before-request",
+        "num_retries": 2,
+        "host_selection_retry_max_attempts": 5,
+        "retry_host_predicate": [_PREVIOUS_HOSTS],
+    }
+    if all(deployment.retry_on_503 for deployment in deployments):
+        retry["retry_on"] += ",retriable-status-codes"
+        retry["retriable_status_codes"] = [503]
+    return {
+        "timeout": seconds(timeout_s * 1000),
+        "idle_timeout": seconds(max(timeout_s + 10, _IDLE_FLOOR_S) * 1000),
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "retry_policy": retry,
+    }

@@ -1,0 +1,304 @@
+"""RouterTable -> Envoy's listener and bootstrap: filters, logs, statistics, admin. Pure.
+
+Routes and clusters are in `envoy.py`. Nothing here depends on an endpoint, so adding or changing
+endpoints never drains the listener.
+"""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from inference_provider.router.envoy import (
+    API,
+    API_KEY_AUTH,
+    CLIENT_HEADER,
+    Resource,
+    address,
+    error_body,
+)
+from inference_provider.router.table import RouterTable
+
+RETRY_BUFFER_BYTES = 16 * 1024 * 1024
+"""The largest body that can be sent a second time; bigger ones stream and are not retried."""
+BODY_LIMIT_BYTES = 100 * 1024 * 1024
+_FILTERS = f"{API}extensions.filters.http"
+_MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_KEPT_STATS = (
+    r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
+    r"|cluster\..*\.(upstream_rq_active|upstream_rq_total|upstream_rq_pending_overflow"
+    r"|membership_.*|upstream_cx_connect_fail|upstream_rq_retry.*|outlier_detection\..*)"
+)
+_LATENCY_BUCKETS_MS = (
+    *(5, 10, 25, 50, 100, 250, 500),
+    *(1000, 2500, 5000, 10000, 30000, 60000, 300000),
+)
+# Only the router's own filter sets x-envoy-upstream-service-time, and only on what a model
+# answered: that is how a model's 404 is told from the router's.
+_MODEL_ERRORS = """
+local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidden",
+  ["404"]="Not Found", ["405"]="Method Not Allowed", ["413"]="Payload Too Large",
+  ["415"]="Unsupported Media Type", ["422"]="Unprocessable Entity", ["429"]="Too Many Requests",
+  ["500"]="Internal Server Error", ["501"]="Not Implemented", ["502"]="Bad Gateway",
+  ["503"]="Service Unavailable", ["504"]="Gateway Timeout"}
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get(":status")
+  if status < "400" or headers:get("x-envoy-upstream-service-time") == nil then return end
+  headers:replace("ms-azureml-model-error-statuscode", status)
+  headers:replace("ms-azureml-model-error-reason", reasons[status] or "model error")
+  headers:replace(":status", "424")
+end
+"""
+
+
+def listener(table: RouterTable, route_source: Resource) -> Resource:
+    """Return the one public listener.
+
+    Args:
+        table: Its folder, host and port are read.
+        route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
+    """
+    return {
+        "@type": f"{API}config.listener.v3.Listener",
+        "name": "http",
+        "address": address(table.host, table.port),
+        "per_connection_buffer_limit_bytes": RETRY_BUFFER_BYTES,
+        "filter_chains": [{"filters": [_manager(table.folder, route_source)]}],
+    }
+
+
+def watched(folder: str, kind: str, directory: bool = True) -> Resource:
+    """Return the source of one kind of resource: a file that is replaced by rename."""
+    path = PurePosixPath(folder) / kind
+    source: Resource = {"path": str(path / f"{kind}.json")}
+    if directory:
+        source["watched_directory"] = {"path": str(path)}
+    return {"resource_api_version": "V3", "path_config_source": source}
+
+
+def bootstrap(table: RouterTable) -> Resource:
+    """Return the static part: admin socket, where the files are, which statistics are kept."""
+    socket = {"pipe": {"path": str(PurePosixPath(table.folder) / "admin.sock")}}
+    rtds = {"name": "rtds", "rtds_config": watched(table.folder, "rtds", directory=False)}
+    return {
+        "node": {"id": "router-0", "cluster": "router"},
+        "admin": {"address": {"pipe": {**socket["pipe"], "mode": 0o600}}},
+        "dynamic_resources": {
+            "lds_config": watched(table.folder, "lds"),
+            "cds_config": watched(table.folder, "cds"),
+        },
+        "layered_runtime": {"layers": [{"name": "rtds", "rtds_layer": rtds}]},
+        **_statistics(),
+        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "static_resources": {
+            "clusters": [_admin_cluster(socket)],
+            "listeners": [_metrics_listener(table.metrics_port)],
+        },
+    }
+
+
+def _statistics() -> Resource:
+    return {
+        # an idle deployment costs no memory for counters
+        "deferred_stat_options": {"enable_deferred_creation_stats": True},
+        "stats_config": {
+            "stats_matcher": {
+                "inclusion_list": {"patterns": [{"safe_regex": {"regex": _KEPT_STATS}}]}
+            },
+            "histogram_bucket_settings": [
+                {"match": {"suffix": "latency"}, "buckets": list(_LATENCY_BUCKETS_MS)}
+            ],
+        },
+    }
+
+
+def _connection_limit() -> Resource:
+    kind = "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {"@type": API + kind, "max_active_downstream_connections": 50000},
+    }
+
+
+def _admin_cluster(socket: Resource) -> Resource:
+    return {
+        "name": "admin",
+        "type": "STATIC",
+        "load_assignment": {
+            "cluster_name": "admin",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket}}]}],
+        },
+    }
+
+
+def _metrics_listener(port: int) -> Resource:
+    """Return the only door to the admin socket: two read-only paths on loopback."""
+    rewritten = {"cluster": "admin", "prefix_rewrite": "/stats/prometheus?usedonly"}
+    routes = [
+        {"match": {"path": "/metrics"}, "route": rewritten},
+        {"match": {"path": "/ready"}, "route": {"cluster": "admin"}},
+    ]
+    manager = {
+        "@type": _MANAGER,
+        "stat_prefix": "metrics",
+        "http_filters": [_filter("router", "router.v3.Router")],
+        "route_config": {"virtual_hosts": [{"name": "m", "domains": ["*"], "routes": routes}]},
+    }
+    return {
+        "name": "metrics",
+        "address": address("127.0.0.1", port),
+        "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
+    }
+
+
+def _manager(folder: str, route_source: Resource) -> Resource:
+    return {
+        "name": "hcm",
+        "typed_config": {
+            "@type": _MANAGER,
+            "stat_prefix": "ingress",
+            "use_remote_address": True,
+            # nobody is internal: else a caller on loopback could set x-envoy-… and change limits
+            "internal_address_config": {
+                "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]
+            },
+            "normalize_path": True,
+            "merge_slashes": True,
+            # %2f..%2f can never move a request to another endpoint's route
+            "path_with_escaped_slashes_action": "REJECT_REQUEST",
+            "server_header_transformation": "OVERWRITE",
+            "server_name": "azml",
+            "always_set_request_id_in_response": True,
+            "preserve_external_request_id": True,
+            "request_headers_timeout": "10s",
+            "stream_idle_timeout": "300s",
+            "delayed_close_timeout": "0.2s",
+            "common_http_protocol_options": {"idle_timeout": "300s"},
+            "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
+            "local_reply_config": _local_replies(),
+            **route_source,
+            "http_filters": _http_filters(),
+            "access_log": [_json_log(folder), _statistics_log()],
+        },
+    }
+
+
+def _http_filters() -> list[Resource]:
+    mutations = {"mutations": {"request_mutations": [{"remove": CLIENT_HEADER}]}}
+    limit = {"max_request_bytes": BODY_LIMIT_BYTES}
+    # no credentials here: a route that names none answers 401
+    keys = {"key_sources": [{"header": "authorization"}]}
+    lua = {"default_source_code": {"inline_string": _MODEL_ERRORS}}
+    return [
+        _filter("header_mutation", "header_mutation.v3.HeaderMutation", mutations),
+        _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit),
+        _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
+        _filter("lua", "lua.v3.Lua", lua),
+        _filter("router", "router.v3.Router"),
+    ]
+
+
+def _filter(name: str, kind: str, config: Resource | None = None) -> Resource:
+    typed = {"@type": f"{_FILTERS}.{kind}", **(config or {})}
+    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}
+
+
+def _local_replies() -> Resource:
+    """Return the body and status of every answer the router gives by itself; first match wins."""
+    retry_after = {"header": {"key": "retry-after", "value": "1"}}
+    return {
+        "mappers": [
+            {
+                **_flagged(["UO"], "TooManyRequests", "all instances are at their limit", 429),
+                "headers_to_add": [retry_after],
+            },
+            _flagged(["UT"], "RequestTimeout", "the deployment did not answer in time", 408),
+            _coded(401, "Unauthorized", "the key is missing or wrong"),
+            _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
+            _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
+            {"filter": _status(404)},  # a route's own answer; its body is kept
+            {
+                "filter": {"not_health_check_filter": {}},
+                # a request refused before it got an id, for its path or its headers
+                "headers_to_add": [
+                    {
+                        "header": {"key": "x-request-id", "value": "%UNIQUE_ID%"},
+                        "append_action": "ADD_IF_ABSENT",
+                    }
+                ],
+                "body_format_override": {
+                    "json_format": {
+                        "error": {"code": "RouterError", "message": "%LOCAL_REPLY_BODY%"}
+                    }
+                },
+            },
+        ],
+        "body_format": {
+            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+            "content_type": "application/json",
+        },
+    }
+
+
+def _flagged(flags: list[str], code: str, message: str, status: int) -> Resource:
+    return {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "status_code": status,
+        "body": {"inline_string": error_body(code, message)},
+    }
+
+
+def _coded(status: int, code: str, message: str) -> Resource:
+    return {"filter": _status(status), "body": {"inline_string": error_body(code, message)}}
+
+
+def _status(status: int) -> Resource:
+    value = {"default_value": status, "runtime_key": f"none.{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _json_log(folder: str) -> Resource:
+    fields = {
+        "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
+        "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
+        "deployment": "%CLUSTER_METADATA(azml:deployment)%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
+        "status": "%RESPONSE_CODE%",
+        "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "bytes_in": "%BYTES_RECEIVED%",
+        "bytes_out": "%BYTES_SENT%",
+        "ms": "%DURATION%",
+        "ttfb_ms": "%RESPONSE_DURATION%",
+        "upstream": "%UPSTREAM_HOST%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "identity": f"%REQ({CLIENT_HEADER.upper()})%",
+    }
+    typed: dict[str, Any] = {
+        "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
+        "path": str(PurePosixPath(folder) / "access.log"),
+        "log_format": {"json_format": fields},
+    }
+    return {"name": "json", "typed_config": typed}
+
+
+def _statistics_log() -> Resource:
+    """Return the counters of Prometheus; they hold 401, 404, 413 and 429 too."""
+    tags = [
+        {"name": "endpoint", "value_format": "%METADATA(ROUTE:azml:endpoint)%"},
+        {"name": "deployment", "value_format": "%CLUSTER_METADATA(azml:deployment)%"},
+    ]
+    code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+    latency = {"name": "latency", "tags": tags}
+    return {
+        "name": "stats",
+        "typed_config": {
+            "@type": f"{API}extensions.access_loggers.stats.v3.Config",
+            "stats_scope": {"prefix": "azml"},
+            "counters": [{"value_fixed": 1, "stat": {"name": "requests", "tags": [*tags, code]}}],
+            "histograms": [{"unit": "Milliseconds", "value_format": "%DURATION%", "stat": latency}],
+        },
+    }

@@ -1,0 +1,312 @@
+"""RouterTable -> an Envoy that serves it: files written in an order that fails no request.
+
+What the files say is made in `router/`; what is in force is asked in `router_admin.py`; starting
+and ending the process is the supervisor's work.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from inference_provider.errors import NotReady, RouterRejected, TargetError, TargetUnreachable
+from inference_provider.router.envoy import WEIGHT_PREFIX
+from inference_provider.router.render import (
+    CDS,
+    LDS,
+    RDS,
+    RTDS,
+    render,
+    render_static,
+    runtime,
+    version_of,
+    versioned,
+)
+from inference_provider.router.table import RouterTable
+from inference_provider.targets.local.router_admin import (
+    RouterAdmin,
+    Shares,
+    layer_of,
+    mirrors_of,
+    per_cluster,
+    weights_of,
+)
+
+T = TypeVar("T")
+_SOCKET_PATH_LIMIT = 107
+_WORDS_LIMIT = 600
+_STATS = {
+    CDS: "cluster_manager.cds",
+    LDS: "listener_manager.lds",
+    RDS: "http.ingress.rds.routes",
+    RTDS: "runtime",
+}
+
+
+class EnvoyRouter:
+    """One router, in its own folder.
+
+    Args:
+        folder: Holds `bootstrap.json`, one folder a kind of resource, `admin.sock`, `access.log`.
+        workers: Envoy's threads.
+    """
+
+    def __init__(self, folder: pathlib.Path, workers: int = 2) -> None:
+        self.folder = folder
+        self.workers = workers
+        self.admin = RouterAdmin(folder / "admin.sock")
+
+    def command(self) -> tuple[str, ...]:
+        """Return the command that starts the router; it logs warnings to stderr."""
+        return (
+            *(_envoy(), "--config-path", str(self.folder / "bootstrap.json")),
+            *("--disable-hot-restart", "--concurrency", str(self.workers)),
+            *("--log-level", "warn", "--component-log-level", "misc:error"),
+            *("--drain-time-s", "10"),
+        )
+
+    def validate(self, table: RouterTable) -> None:
+        """Let Envoy itself check a table; nothing of the router's folder is touched.
+
+        Raises:
+            RouterRejected: With Envoy's own words, without a key.
+        """
+        if len(str(self.folder / "admin.sock")) > _SOCKET_PATH_LIMIT:
+            raise TargetError(
+                "render",
+                "the router's configuration",
+                "the path of its admin socket is too long",
+                f"use a folder of at most {_SOCKET_PATH_LIMIT - 11} characters",
+                str(self.folder),
+            )
+        with tempfile.TemporaryDirectory(prefix="router-") as folder:  # made 0700
+            path = pathlib.Path(folder) / "all.json"
+            _write(path, render_static(table))
+            done = subprocess.run(
+                (
+                    _envoy(),
+                    "--mode",
+                    "validate",
+                    "--config-path",
+                    str(path),
+                    "--log-level",
+                    "error",
+                    "--component-log-level",
+                    "misc:error",
+                ),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise RouterRejected(_words(done.stdout + done.stderr, table))
+
+    def write_all(self, table: RouterTable) -> None:
+        """Write every file; for a router that does not run yet."""
+        rendered = render(table)
+        for name in (CDS, LDS, RDS, RTDS):
+            self._write_text(name, rendered.files[name])
+        self._write_text("bootstrap.json", rendered.bootstrap)
+
+    def converge(self, table: RouterTable, timeout_s: float = 30) -> None:
+        """Bring a running router to a table without failing a request.
+
+        Clusters are added and healthy before a route names them, and removed after the last
+        request on them; a file whose text is the same is not written.
+
+        Raises:
+            RouterRejected: Envoy refused an update; the files before it are back.
+            NotReady: A backend did not become healthy in time; the files before are back.
+            TargetUnreachable: The router does not answer.
+        """
+        new = render(table).files
+        old = {name: self._read_text(name) for name in new}
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            self._converge(old, new, deadline_s)
+        except (RouterRejected, NotReady) as error:
+            for name in (RDS, RTDS, LDS, CDS):
+                if old[name]:
+                    self._write_text(name, old[name])
+            if isinstance(error, RouterRejected):
+                self.validate(table)  # raises with Envoy's own words where it has any
+            raise
+
+    def is_ready(self) -> bool:
+        """Whether the router answers and has all its configuration."""
+        try:
+            return self.admin.get("/ready").status_code == 200
+        except TargetUnreachable:
+            return False
+
+    def live_weights(self) -> Shares | None:
+        """Return the split in force by endpoint and deployment; None when it cannot be asked."""
+        return self._ask(lambda: weights_of(self.admin.runtime()))
+
+    def live_mirrors(self) -> Shares | None:
+        """Return the mirrors in force by endpoint and deployment; None when it cannot be asked."""
+        return self._ask(lambda: mirrors_of(self.admin.runtime()))
+
+    def healthy_backends(self) -> dict[str, int] | None:
+        """Return healthy backends by `<endpoint>/<deployment>`; None when it cannot be asked."""
+        found = self._ask(self._healthy)
+        if found is None:
+            return None
+        return {name: count for name, count in found.items() if name.count("/") == 1}
+
+    def drain(self) -> None:
+        """Take no new connection and let the open ones finish; the process is ended by others."""
+        self.admin.post("/drain_listeners?graceful")
+
+    def _converge(self, old: dict[str, str], new: dict[str, str], deadline_s: float) -> None:
+        gone: dict[str, Any] = {}
+        if old[CDS] != new[CDS]:
+            before, after = _by_name(old[CDS]), _by_name(new[CDS])
+            gone = {name: before[name] for name in before if name not in after}
+            changed = {name: after[name] for name in after if before.get(name) != after[name]}
+            both = versioned([*after.values(), *gone.values()]) if gone else new[CDS]
+            self._put(CDS, both, deadline_s)
+            self._wait_healthy(changed, deadline_s)
+        if old[RDS] != new[RDS]:
+            self._put(RTDS, between(old[RTDS], new[RTDS]), deadline_s)
+        for name in (LDS, RDS, RTDS):
+            self._put(name, new[name], deadline_s)
+        if gone:
+            self._wait_unused(gone)
+            self._put(CDS, new[CDS], deadline_s)
+
+    def _put(self, name: str, text: str, deadline_s: float) -> None:
+        """Write one file and wait until it is in force; nothing is done when it is the same."""
+        if self._read_text(name) == text:
+            return
+        prefix = _STATS[name]
+        pattern = f"^{prefix}\\.(version_text|update_rejected)$"
+        refused = self.admin.stats(pattern).get(f"{prefix}.update_rejected", 0)
+        self._write_text(name, text)
+
+        def in_force() -> bool:
+            stats = self.admin.stats(pattern)
+            if stats.get(f"{prefix}.update_rejected", 0) > refused:
+                raise RouterRejected(f"{name} was refused; see the router's log")
+            return bool(stats.get(f"{prefix}.version_text") == version_of(text))
+
+        _wait(in_force, deadline_s, f"{name} is not in force yet")
+
+    def _wait_healthy(self, changed: dict[str, Any], deadline_s: float) -> None:
+        wanted = {
+            name: len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"])
+            for name, cluster in changed.items()
+        }
+
+        def healthy() -> bool:
+            warming = "cluster_manager.warming_clusters"
+            if self.admin.stats(f"^{warming}$").get(warming, 0) != 0:
+                return False
+            counts = self._healthy() if wanted else {}
+            return all(counts.get(name, 0) >= count for name, count in wanted.items())
+
+        _wait(healthy, deadline_s, f"not all backends are healthy of {', '.join(wanted)}"[:300])
+
+    def _wait_unused(self, gone: dict[str, Any]) -> None:
+        """Wait for the last request on removed clusters, at most as long as one may take."""
+        longest_ms = max(one["metadata"]["filter_metadata"]["azml"]["timeout_ms"]
+                         for one in gone.values())  # fmt: skip
+        pattern = r"^cluster\..*\.upstream_rq_active$"
+
+        def unused() -> bool:
+            active = per_cluster(self.admin.stats(pattern), "upstream_rq_active")
+            return not any(active.get(name, 0) for name in gone)
+
+        try:
+            _wait(unused, time.monotonic() + longest_ms / 1000, "requests are in flight")
+        except NotReady:  # an upgraded connection may stay for hours; it is cut
+            return
+
+    def _healthy(self) -> dict[str, int]:
+        stats = self.admin.stats(r"^cluster\..*/.*\.membership_healthy$")
+        return per_cluster(stats, "membership_healthy")
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        try:
+            return question()
+        except TargetUnreachable:
+            return None
+
+    def _read_text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def _write_text(self, name: str, text: str) -> None:
+        for folder in (self.folder, (self.folder / name).parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        # beside the watched folders: only the rename is to be seen in them
+        fresh = self.folder / f".{name.replace('/', '.')}.{os.getpid()}"
+        _write(fresh, text)
+        fresh.replace(self.folder / name)
+
+
+def between(old: str, new: str) -> str:
+    """Return the weights that are right under the old route table and under the new.
+
+    A deployment both know keeps its old weight and a new one gets none, so the old split goes on;
+    only an endpoint that would be left without any weight takes the new ones at once: all zero
+    under a split is an error inside Envoy.
+    """
+    before = layer_of(old) if old else {}
+    after = layer_of(new)
+    kept: set[str] = set()
+    for key in after:
+        if key.startswith(WEIGHT_PREFIX) and before.get(key, 0) > 0:
+            kept.add(key.partition("/")[0])
+    merged = dict(before)
+    for key, value in after.items():
+        if key.startswith(WEIGHT_PREFIX) and key.partition("/")[0] in kept:
+            merged[key] = before.get(key, 0)
+        elif key in before and not key.startswith(WEIGHT_PREFIX):
+            merged[key] = before[key]
+        else:
+            merged[key] = value
+    return runtime(merged)
+
+
+def _by_name(text: str) -> dict[str, Any]:
+    resources = json.loads(text)["resources"] if text else []
+    return {cluster["name"]: cluster for cluster in resources}
+
+
+def _wait(question: Callable[[], bool], deadline_s: float, otherwise: str) -> None:
+    pause_s = 0.0005
+    while not question():
+        if time.monotonic() > deadline_s:
+            raise NotReady("converge", "the router", otherwise, "look at the instances' logs")
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 0.05)
+
+
+def _envoy() -> str:
+    """Return the wheel's command, which is beside the interpreter."""
+    return str(pathlib.Path(sys.executable).parent / "envoy")
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _words(output: str, table: RouterTable) -> str:
+    """Return Envoy's own words, cut short, with every key taken out."""
+    for endpoint in table.endpoints:
+        for key in endpoint.keys:
+            if key.get_secret_value():
+                output = output.replace(key.get_secret_value(), "[redacted]")
+    return " ".join(output.split())[:_WORDS_LIMIT] or "it gave no reason"
