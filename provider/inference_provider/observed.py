@@ -125,6 +125,8 @@ class ObservedResource(Frozen):
     secret_outputs: dict[str, SecretStr] = {}
     status: str = ""
     """One sentence on its health: `3 of 3 instances ready`."""
+    degraded: str = ""
+    """What does not run as recorded, in a few words; the next apply mends it."""
     reason: str = ""
     """Why it is UNKNOWN."""
 

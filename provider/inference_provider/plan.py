@@ -196,6 +196,6 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         None: ActionKind.KEEP,
         ChangeClass.REPLACE: ActionKind.REPLACE,
     }.get(heaviest(changes), ActionKind.UPDATE)
-    if kind == ActionKind.KEEP and there.presence == Presence.UNKNOWN:
-        kind = ActionKind.UPDATE  # what cannot be seen is applied again: apply is idempotent
+    if kind == ActionKind.KEEP and (there.presence == Presence.UNKNOWN or there.degraded):
+        kind = ActionKind.UPDATE  # what cannot be seen or limps is applied again: it is idempotent
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes)

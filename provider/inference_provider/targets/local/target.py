@@ -1,1 +1,407 @@
-"""The local target."""
+"""The local target: a workspace is a folder with one supervisord in it.
+
+apply, delete and observe of the protocol, one method a kind; the work is done in `rollout.py`
+(instances), `runtime.py` (supervisord and router), `assets.py` (content), `store.py` (files).
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import SecretStr
+
+from inference_provider.compare import compare
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import CapabilityMissing, InferenceError, TargetError
+from inference_provider.observed import (
+    Actor,
+    JournalEntry,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+    ResourceId,
+)
+from inference_provider.plan import TargetCapabilities, refusals
+from inference_provider.serving.environments import build_environment
+from inference_provider.spec import DeploymentSpec
+from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
+from inference_provider.targets.local import assets, observe
+from inference_provider.targets.local.gpus import discover_gpus
+from inference_provider.targets.local.rollout import Rollout
+from inference_provider.targets.local.runtime import Runtime, choose_address
+from inference_provider.targets.local.store import Store, machine_lock, new_record, stores
+
+FOLLOW_POLL_S = 0.2
+
+
+class LocalTarget:
+    """Runs workspaces as processes of this machine."""
+
+    def __init__(
+        self, state_dir: Path, gpus: Callable[[], tuple[str, ...]] = discover_gpus
+    ) -> None:
+        self._root = state_dir
+        self._gpus = gpus()
+        self.capabilities = TargetCapabilities(name="local", gpu_count=len(self._gpus))
+
+    @classmethod
+    def open(cls, state_dir: Path | None = None) -> "LocalTarget":
+        """Open the state folder: the argument, `$INFERENCE_STATE_DIR`, or the user's own."""
+        chosen = state_dir or os.environ.get("INFERENCE_STATE_DIR")
+        folder = Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
+        folder = folder.resolve()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return cls(folder)
+
+    def workspaces(self) -> tuple[str, ...]:
+        """Return the names of the workspaces of this machine."""
+        return tuple(store.workspace for store in stores(self._root))
+
+    @contextmanager
+    def hold(self, workspaces: Iterable[str], actor: Actor) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name in sorted(set(workspaces)):
+                stack.enter_context(Store(self._root, name).hold(actor))
+            yield
+
+    def _runtime(self, workspace: str) -> Runtime:
+        return Runtime(Store(self._root, workspace))
+
+    # -- observe --------------------------------------------------------------------------------
+
+    def observe(self, workspaces: Iterable[str]) -> ObservedState:
+        resources: dict[str, ObservedResource] = {}
+        journal: list[JournalEntry] = []
+        for name in workspaces:
+            runtime = self._runtime(name)
+            if not runtime.store.exists:
+                continue
+            sight = observe.look(runtime)
+            for record in runtime.store.records():
+                resources[record.id.address] = observe.observed(runtime, record, sight)
+            journal.extend(runtime.store.journal())
+        return ObservedState(resources=resources, journal=tuple(journal))
+
+    def observe_one(self, resource: ResourceId) -> ObservedResource:
+        runtime = self._runtime(resource.workspace)
+        try:
+            record = runtime.store.record(resource) if runtime.store.exists else None
+        except OSError as fault:
+            return ObservedResource(
+                id=resource, presence=Presence.UNKNOWN, reason=fault.strerror or "unreadable"
+            )
+        if record is None:
+            return ObservedResource(id=resource, presence=Presence.ABSENT)
+        return observe.observed(runtime, record, observe.look(runtime))
+
+    # -- apply ----------------------------------------------------------------------------------
+
+    def apply(
+        self, desired: DesiredResource, actor: Actor, progress: Progress = silent
+    ) -> ObservedResource:
+        refused = refusals([desired], self.capabilities)
+        if refused:
+            raise CapabilityMissing("apply", str(desired.id), "; ".join(refused))
+        runtime = self._runtime(desired.id.workspace)
+        if desired.id.kind != Kind.WORKSPACE:
+            _ = runtime.address  # refuses a workspace that is not there
+        before = runtime.store.record(desired.id) if runtime.store.exists else None
+        if before and before.owner != desired.owner:
+            raise owned_by_another("update", desired.id, before, desired.owner)
+        {
+            Kind.WORKSPACE: self._apply_workspace,
+            Kind.MODEL: self._apply_model,
+            Kind.ENVIRONMENT: self._apply_environment,
+            Kind.ENDPOINT: self._apply_endpoint,
+            Kind.DEPLOYMENT: self._apply_deployment,
+            Kind.TRAFFIC: self._apply_traffic,
+        }[desired.id.kind](runtime, desired, actor, progress)
+        self._journal(runtime, desired, before, actor)
+        return self.observe_one(desired.id)
+
+    def _journal(
+        self, runtime: Runtime, desired: DesiredResource, before: Record | None, actor: Actor
+    ) -> None:
+        changes = compare(desired.id.kind, before.properties, desired.properties) if before else ()
+        entry = JournalEntry(
+            time=datetime.now(UTC),
+            actor=actor,
+            action="update" if before else "create",
+            id=desired.id,
+            fields=tuple(change.path for change in changes),
+        )
+        runtime.store.append_journal(entry)
+
+    def _save(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
+        runtime.store.save_record(
+            new_record(desired.id, desired.owner, desired.properties, desired.generation, actor)
+        )
+
+    def _save_and_converge(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
+        """Record a change and let the router serve it; undone when the router refuses."""
+        with runtime.store.lock():
+            before = runtime.store.record(desired.id)
+            self._save(runtime, desired, actor)
+            try:
+                runtime.converge()
+            except InferenceError:
+                if before:
+                    runtime.store.save_record(before)
+                else:
+                    runtime.store.drop_record(desired.id)
+                raise
+
+    def _apply_workspace(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        store = runtime.store
+        known = store.address()
+        if known is None:
+            with machine_lock(self._root):
+                spec = desired.spec
+                known = choose_address(self._root, spec.bind_address, spec.router_port)
+                store.save_address(known)
+        if known.host != desired.spec.bind_address:
+            store.save_address(known.model_copy(update={"host": desired.spec.bind_address}))
+        runtime.ensure_up()
+        self._save_and_converge(runtime, desired, actor)
+        progress(desired.id, f"router ready on port {known.port}")
+
+    def _apply_model(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        assets.keep_model(runtime.store, desired.spec, desired.base_dir)
+        self._save(runtime, desired, actor)
+        progress(desired.id, "kept")
+
+    def _apply_environment(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        build_environment(
+            desired.spec,
+            runtime.store.environments,
+            lambda text: progress(desired.id, text),
+        )
+        assets.keep_environment(runtime.store, desired.spec)
+        self._save(runtime, desired, actor)
+        progress(desired.id, "built")
+
+    def _apply_endpoint(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        runtime.ensure_up()
+        if runtime.store.keys(desired.id.name) is None:
+            runtime.store.save_keys(desired.id.name, (_new_key(), _new_key()))
+        self._save_and_converge(runtime, desired, actor)
+        progress(desired.id, "served")
+
+    def _apply_deployment(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        endpoint = ResourceId(
+            kind=Kind.ENDPOINT, workspace=desired.id.workspace, name=desired.spec.endpoint
+        )
+        if runtime.store.record(endpoint) is None:
+            raise TargetError(
+                "create", str(desired.id), f"{endpoint} is not there", "declare it first"
+            )
+        runtime.ensure_up()
+        Rollout(runtime, self._gpus, progress, actor).run(desired)
+
+    def _apply_traffic(
+        self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        shares = {**desired.spec.traffic, **desired.spec.mirror_traffic}
+        for name, share in shares.items():
+            deployment = ResourceId(
+                kind=Kind.DEPLOYMENT,
+                workspace=desired.id.workspace,
+                name=f"{desired.id.name}/{name}",
+            )
+            if share and runtime.store.record(deployment) is None:
+                raise TargetError(
+                    "split", str(desired.id), f"{deployment} is not there", "create it first"
+                )
+        runtime.ensure_up()
+        self._save_and_converge(runtime, desired, actor)
+        split = ", ".join(f"{name} {share} %" for name, share in desired.spec.traffic.items())
+        progress(desired.id, split or "no traffic")
+
+    # -- delete ---------------------------------------------------------------------------------
+
+    def delete(
+        self, resource: ResourceId, owner: str, actor: Actor, progress: Progress = silent
+    ) -> None:
+        runtime = self._runtime(resource.workspace)
+        record = runtime.store.record(resource) if runtime.store.exists else None
+        if record is None:
+            return
+        if record.owner != owner:
+            raise owned_by_another("delete", resource, record, owner)
+        {
+            Kind.WORKSPACE: self._delete_workspace,
+            Kind.MODEL: self._delete_model,
+            Kind.ENVIRONMENT: self._delete_plain,
+            Kind.ENDPOINT: self._delete_endpoint,
+            Kind.DEPLOYMENT: self._delete_deployment,
+            Kind.TRAFFIC: self._delete_served,
+        }[resource.kind](runtime, record, actor, progress)
+        if resource.kind != Kind.WORKSPACE:
+            runtime.store.append_journal(
+                JournalEntry(time=datetime.now(UTC), actor=actor, action="delete", id=resource)
+            )
+        progress(resource, "deleted")
+
+    def _delete_workspace(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        rest = [r.id for r in runtime.store.records() if r.id != record.id]
+        if rest:
+            named = ", ".join(str(resource) for resource in rest[:5])
+            raise TargetError(
+                "delete", str(record.id), f"{len(rest)} things are left in it ({named})",
+                "delete them first",
+            )  # fmt: skip
+        runtime.shut_down()
+        runtime.store.remove()
+
+    def _delete_model(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        fields = record.properties
+        assets.drop_model(runtime.store, fields["name"], fields["version"])
+        runtime.store.drop_record(record.id)
+
+    def _delete_plain(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        runtime.store.drop_record(record.id)
+
+    def _delete_served(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        """Forget something the router serves; undone when the router refuses."""
+        runtime.ensure_up()
+        with runtime.store.lock():
+            runtime.store.drop_record(record.id)
+            try:
+                runtime.converge()
+            except InferenceError:
+                runtime.store.save_record(record)
+                raise
+
+    def _delete_endpoint(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        behind = [
+            r.id
+            for r in runtime.store.records()
+            if r.id.kind == Kind.DEPLOYMENT and r.properties["endpoint"] == record.id.name
+        ]
+        if behind:
+            raise TargetError(
+                "delete", str(record.id), f"{behind[0]} is behind it", "delete that first"
+            )
+        self._delete_served(runtime, record, actor, progress)
+        runtime.store.drop_keys(record.id.name)
+
+    def _delete_deployment(
+        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
+    ) -> None:
+        endpoint, _, name = record.id.name.partition("/")
+        traffic = runtime.store.record(
+            ResourceId(kind=Kind.TRAFFIC, workspace=record.id.workspace, name=endpoint)
+        )
+        weight = traffic.properties["traffic"].get(name, 0) if traffic else 0
+        if weight:
+            raise still_serving(record.id, weight)
+        runtime.ensure_up()
+        blueprint = runtime.store.blueprint(record.id.name)
+        spec = DeploymentSpec.model_validate(blueprint)
+        Rollout(runtime, self._gpus, progress, actor).retire_all(record.id, spec)
+        runtime.store.forget_deployment(record.id.name)
+
+    # -- operations -----------------------------------------------------------------------------
+
+    def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
+        runtime = self._runtime(endpoint.workspace)
+        keys = runtime.store.keys(endpoint.name)
+        if keys is None:
+            raise TargetError("rotate the key of", str(endpoint), "it is not there", "declare it")
+        fresh = (_new_key(), keys[1]) if which == "primary" else (keys[0], _new_key())
+        runtime.ensure_up()
+        with runtime.store.lock():
+            runtime.store.save_keys(endpoint.name, fresh)
+            try:
+                runtime.converge()
+            except InferenceError:
+                runtime.store.save_keys(endpoint.name, keys)
+                raise
+        runtime.store.append_journal(
+            JournalEntry(
+                time=datetime.now(UTC), actor=actor, action=f"rotate {which} key", id=endpoint
+            )
+        )
+        return self.observe_one(endpoint)
+
+    def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        """Bring back all that is recorded, after a stop, a crash or a reboot."""
+        runtime = self._runtime(workspace)
+        runtime.ensure_up()
+        progress(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace), "router up")
+        rollout = Rollout(runtime, self._gpus, progress, actor)
+        for record in runtime.store.records():
+            blueprint: dict[str, Any] | None = runtime.store.blueprint(record.id.name)
+            if record.id.kind == Kind.DEPLOYMENT and blueprint:
+                spec = DeploymentSpec.model_validate(blueprint)
+                rollout.run(DesiredResource(id=record.id, spec=spec, owner=record.owner))
+
+    def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        runtime = self._runtime(workspace)
+        _ = runtime.address
+        runtime.shut_down()
+        stopped = ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace)
+        progress(stopped, "stopped")
+
+    def logs(
+        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
+    ) -> Iterator[str]:
+        folder = self._runtime(deployment.workspace).store.log_path(deployment.name, "x").parent
+        files = sorted(folder.glob("*.log"))
+        if not files:
+            raise TargetError(
+                "read the logs of", str(deployment), "there are none", "run `inferctl status`"
+            )
+        offsets: dict[Path, int] = {}
+        for path in files:
+            text = path.read_text(errors="replace")
+            offsets[path] = path.stat().st_size
+            yield from (f"{path.stem}: {line}" for line in text.splitlines()[-lines:])
+        while follow:
+            time.sleep(FOLLOW_POLL_S)
+            for path in sorted(folder.glob("*.log")):
+                yield from _new_lines(path, offsets)
+
+
+def _new_lines(path: Path, offsets: dict[Path, int]) -> Iterator[str]:
+    size = path.stat().st_size
+    start = offsets.get(path, 0)
+    if size < start:
+        start = 0  # the log was rotated
+    if size > start:
+        with path.open(errors="replace") as file:
+            file.seek(start)
+            yield from (f"{path.stem}: {line.rstrip()}" for line in file)
+        offsets[path] = size
+
+
+def _new_key() -> SecretStr:
+    return SecretStr(secrets.token_urlsafe(32))

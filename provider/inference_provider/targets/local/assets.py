@@ -1,0 +1,108 @@
+"""Content of models, code and environments in a workspace's folder, by content hash.
+
+A model lies as `assets/models/<name>/<version>/<hash>/<folder or file>`, so AZUREML_MODEL_DIR,
+the parent, is what a scoring script expects; an environment's spec lies as
+`assets/environments/<hash>.json`.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from inference_provider.errors import TargetError
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
+from inference_provider.targets.local.store import Store, no_space, write_private
+
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints")
+
+
+def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
+    """Copy a model's content into the workspace; nothing happens when it is there."""
+    source = (Path(base_dir) / spec.path).resolve()
+    _copy(source, model_folder(store, spec.name, spec.version, spec.content_hash) / source.name)
+
+
+def drop_model(store: Store, name: str, version: str) -> None:
+    shutil.rmtree(store.folder / "assets" / "models" / name / version, ignore_errors=True)
+
+
+def model_folder(store: Store, name: str, version: str, content_hash: str) -> Path:
+    return store.folder / "assets" / "models" / name / version / content_hash[:16]
+
+
+def keep_environment(store: Store, spec: EnvironmentSpec) -> None:
+    path = _environment_path(store, spec.content_hash)
+    write_private(path, spec.model_dump_json())
+
+
+def environment_of(store: Store, pinned: str) -> EnvironmentSpec:
+    """Return the environment that a pinned reference names. Raises TargetError if not there."""
+    path = _environment_path(store, pinned.partition("@sha256:")[2])
+    try:
+        return EnvironmentSpec.model_validate_json(path.read_text())
+    except FileNotFoundError as missing:
+        raise _missing("environment", pinned) from missing
+
+
+def _environment_path(store: Store, content_hash: str) -> Path:
+    return store.folder / "assets" / "environments" / f"{content_hash[:16]}.json"
+
+
+def model_dir_of(store: Store, spec: DeploymentSpec) -> Path | None:
+    """Return what AZUREML_MODEL_DIR shall be; None for a deployment without a model."""
+    if spec.model is None:
+        return None
+    name, version = asset_name(spec.model)
+    folder = model_folder(store, name, str(version), spec.model.partition("@sha256:")[2])
+    if not folder.is_dir():
+        raise _missing("model", spec.model)
+    return folder
+
+
+def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
+    """Copy a deployment's code into the workspace and return its folder; None without code."""
+    if spec.code_configuration is None:
+        return None
+    folder = store.folder / "assets" / "code" / spec.code_configuration.content_hash[:16]
+    _copy((Path(base_dir) / spec.code_configuration.code).resolve(), folder)
+    return folder
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy a file or a folder whole or not at all; what is there already is the same content."""
+    if place.exists():
+        return
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        if source.is_dir():
+            shutil.copytree(source, beside, ignore=_IGNORED)
+        else:
+            shutil.copyfile(source, beside)
+        beside.rename(place)
+    except FileNotFoundError as missing:
+        raise TargetError(
+            "copy", f"'{source.name}'", "it is not there any more", "put it back and run this again"
+        ) from missing
+    except (OSError, shutil.Error) as fault:
+        _remove(beside)
+        if place.exists():  # another thread copied the same content in the meantime
+            return
+        raise (no_space(fault, place) if isinstance(fault, OSError) else fault) from fault
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _missing(kind: str, pinned: str) -> TargetError:
+    name, _, digest = pinned.partition("@sha256:")
+    return TargetError(
+        "find",
+        f"{kind} '{name}'",
+        f"its content {digest[:12]} is not in the workspace",
+        f"apply the {kind} before the deployment",
+    )

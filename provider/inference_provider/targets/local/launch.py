@@ -1,0 +1,46 @@
+"""Start one program from a 0600 file: command, environment, folder; note the process down.
+
+Run by supervisord as `python launch.py FILE`. Becomes the program (same pid), so what is noted
+holds for the program's whole life. Imports nothing of the package: a start costs milliseconds.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+START_SLACK_S = 30.0
+"""Longest time between a process's start and its note, on a busy machine."""
+
+
+def find_process(pid_file: Path) -> "psutil.Process | None":
+    """Return the process that a note speaks of, if it still lives; never another with its pid."""
+    import psutil  # noqa: PLC0415 - a program's start must not pay for it
+
+    try:
+        note = json.loads(pid_file.read_text())
+        process = psutil.Process(note["pid"])
+        age_at_note = note["time"] - process.create_time()
+        alive = process.status() != psutil.STATUS_ZOMBIE
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
+    return process if alive and -1.0 <= age_at_note <= START_SLACK_S else None
+
+
+def main(order_file: str) -> None:
+    """Note this process down and become the program."""
+    order = json.loads(Path(order_file).read_text())
+    pid_file = Path(order["pid_file"])
+    pid_file.parent.mkdir(parents=True, exist_ok=True)
+    pid_file.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
+    os.chdir(order["directory"])
+    os.execvpe(order["argv"][0], order["argv"], order["environment"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,142 @@
+"""What a workspace of this machine looks like now: records, supervisord, the router.
+
+One read of the folder, one call to supervisord, two to the router, whatever the number of
+resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
+"""
+
+from inference_provider.errors import TargetUnreachable
+from inference_provider.observed import Frozen, Kind, ObservedResource, Presence, Record
+from inference_provider.targets.local.runtime import ROUTER, Runtime
+from inference_provider.targets.local.store import RouterAddress
+from inference_provider.targets.local.supervisor import ProcessState
+
+
+class Sight(Frozen):
+    """What the workspace's processes answered."""
+
+    processes: dict[str, ProcessState] = {}
+    weights: dict[str, dict[str, int]] | None = None
+    """Per endpoint, as Envoy has them; None when it did not answer."""
+    mirrors: dict[str, dict[str, int]] | None = None
+    healthy: dict[str, int] | None = None
+    unreachable: str = ""
+    """Why supervisord could not be asked; empty when it answered or is known not to run."""
+
+
+def look(runtime: Runtime) -> Sight:
+    """Ask supervisord and the router once each."""
+    try:
+        processes = runtime.supervisor.processes()
+    except TargetUnreachable as silent:
+        return Sight(unreachable=str(silent))
+    return Sight(
+        processes=processes,
+        weights=runtime.router.live_weights(),
+        mirrors=runtime.router.live_mirrors(),
+        healthy=runtime.router.healthy_backends(),
+    )
+
+
+def observed(runtime: Runtime, record: Record, sight: Sight) -> ObservedResource:
+    """Return one recorded resource as it is now."""
+    base = ObservedResource(id=record.id, presence=Presence.PRESENT, record=record)
+    reader = {
+        Kind.WORKSPACE: _workspace,
+        Kind.MODEL: _asset,
+        Kind.ENVIRONMENT: _asset,
+        Kind.ENDPOINT: _endpoint,
+        Kind.DEPLOYMENT: _deployment,
+        Kind.TRAFFIC: _traffic,
+    }[record.id.kind]
+    return base.model_copy(update=reader(runtime, record, sight))
+
+
+def _url(address: RouterAddress) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address.host, address.host)
+    return f"http://{host}:{address.port}"
+
+
+def _router_fault(sight: Sight) -> str:
+    process = sight.processes.get(ROUTER)
+    if process is None or process.state != "RUNNING":
+        return "the router does not run"
+    return "" if sight.weights is not None else "the router does not answer"
+
+
+def _workspace(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    address = runtime.address
+    outputs = {
+        "router_url": _url(address),
+        "metrics_url": f"http://127.0.0.1:{address.metrics_port}",
+    }
+    if sight.unreachable:
+        return {"outputs": outputs, "presence": Presence.UNKNOWN, "reason": sight.unreachable}
+    fault = _router_fault(sight)
+    return {"outputs": outputs, "degraded": fault, "status": fault or "router ready"}
+
+
+def _asset(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    fields = record.properties
+    pinned = f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
+    return {"outputs": {"reference": pinned}, "status": "kept"}
+
+
+def _endpoint(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    base = f"{_url(runtime.address)}/endpoints/{record.id.name}"
+    keys = runtime.store.keys(record.id.name)
+    secrets = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
+    return {
+        "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
+        "secret_outputs": secrets,
+        "status": "declared",
+        "degraded": "" if keys else "its keys are gone",
+    }
+
+
+def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    outputs = {"generation": record.generation}
+    if sight.unreachable:
+        return {"outputs": outputs, "presence": Presence.UNKNOWN, "reason": sight.unreachable}
+    there = runtime.store.instances(record.id.name)
+    running = [
+        i
+        for i in there
+        if i.admitted
+        and i.generation == record.generation
+        and i.name in sight.processes
+        and sight.processes[i.name].state in ("RUNNING", "STARTING")
+    ]
+    wanted = record.properties["instance_count"]
+    healthy = (sight.healthy or {}).get(record.id.name, 0)
+    leftovers = len(there) - len(running)
+    return {
+        "outputs": outputs,
+        "live": {"instance_count": len(running)},
+        "status": f"{min(healthy, len(running))} of {wanted} instances ready",
+        "degraded": f"{leftovers} instances neither serve nor ended" if leftovers else "",
+    }
+
+
+def _traffic(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    if sight.unreachable:
+        return {"presence": Presence.UNKNOWN, "reason": sight.unreachable}
+    if sight.weights is None or sight.mirrors is None:
+        process = sight.processes.get(ROUTER)
+        if process is None:  # known not to run: what was applied is what the next start serves
+            return {"status": "not served", "degraded": "the router does not run"}
+        return {"presence": Presence.UNKNOWN, "reason": "the router does not answer"}
+    live = {
+        "traffic": _merged(record.properties["traffic"], sight.weights.get(record.id.name, {})),
+        "mirror_traffic": _merged(
+            record.properties["mirror_traffic"], sight.mirrors.get(record.id.name, {})
+        ),
+    }
+    shares = ", ".join(f"{name} {share} %" for name, share in sorted(live["traffic"].items()))
+    return {"live": live, "status": shares or "no traffic"}
+
+
+def _merged(recorded: dict[str, int], live: dict[str, int]) -> dict[str, int]:
+    """Return the live shares; a recorded 0 that the router does not list stays a 0."""
+    shown = {name: share for name, share in live.items() if share or name in recorded}
+    zeros = {name: 0 for name in recorded if name not in live}
+    return {**zeros, **shown}

@@ -1,0 +1,330 @@
+"""The way a deployment changes: start, ready, admitted, drained, stopped (design.md 5).
+
+Every step is written down before it is taken, so that a caller killed at any moment leaves what
+the next call can finish: an instance that is not admitted is a leftover, to be used or to end.
+"""
+
+import time
+
+import httpx
+import psutil
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
+from inference_provider.observed import Actor, ResourceId
+from inference_provider.plan import gpus_per_instance
+from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.serving.environments import build_environment
+from inference_provider.spec import DeploymentSpec
+from inference_provider.targets.base import Progress
+from inference_provider.targets.local.assets import environment_of, keep_code, model_dir_of
+from inference_provider.targets.local.gpus import hand_out
+from inference_provider.targets.local.runtime import (
+    INSTANCE_PORTS,
+    Runtime,
+    free_ports,
+    last_lines,
+)
+from inference_provider.targets.local.store import (
+    Instance,
+    Store,
+    machine_lock,
+    new_record,
+    stores,
+)
+from inference_provider.targets.local.supervisor import Program
+
+READY_POLL_S = 0.05
+DRAIN_SLACK_S = 2.0
+LOG_LINES = 15
+
+
+class Rollout:
+    """Brings one deployment from what runs to what is desired."""
+
+    def __init__(
+        self, runtime: Runtime, devices: tuple[str, ...], progress: Progress, actor: Actor
+    ) -> None:
+        self._runtime = runtime
+        self._store: Store = runtime.store
+        self._devices = devices
+        self._progress = progress
+        self._actor = actor
+
+    def run(self, desired: DesiredResource) -> None:
+        """Serve `desired` with the wanted number of instances, and nothing else.
+
+        Raises:
+            NotReady: A new instance did not get ready; the old ones go on serving.
+        """
+        name = desired.id.name
+        with self._store.lock(f"deployment.{name.replace('/', '.')}"):
+            kept = self._usable(desired)[: desired.spec.instance_count]
+            fresh = self._start(desired, desired.spec.instance_count - len(kept))
+            self._admit(desired, (*kept, *fresh))
+            self._retire(desired.id, desired.spec)
+
+    def retire_all(self, resource: ResourceId, spec: DeploymentSpec) -> None:
+        """Drain and end every instance, after the router has forgotten the deployment."""
+        with self._store.lock(f"deployment.{resource.name.replace('/', '.')}"):
+            with self._store.lock():
+                there = self._store.instances(resource.name)
+                off = tuple(i.model_copy(update={"admitted": False}) for i in there)
+                self._store.save_instances(resource.name, off)
+                record = self._store.record(resource)
+                self._store.drop_record(resource)
+                try:
+                    self._runtime.converge()
+                except InferenceError:
+                    if record:
+                        self._store.save_record(record)
+                    self._store.save_instances(resource.name, there)
+                    raise
+            self._retire(resource, spec)
+
+    # -- which of those there are can stay -------------------------------------------------------
+
+    def _usable(self, desired: DesiredResource) -> list[Instance]:
+        """Return the instances of this generation that supervisord has and that answer."""
+        processes = self._runtime.supervisor.processes()
+        same = [
+            i
+            for i in self._store.instances(desired.id.name)
+            if i.generation == desired.generation
+            and i.name in processes
+            and processes[i.name].state in ("RUNNING", "STARTING")
+        ]
+        same.sort(key=lambda i: not i.admitted)
+        usable = []
+        for instance in same:
+            try:
+                self._wait_ready(desired, instance, self._readiness_path(desired.spec))
+            except NotReady:
+                continue  # the port may be another's after a reboot: a new instance replaces it
+            usable.append(instance)
+        return usable
+
+    def _readiness_path(self, spec: DeploymentSpec) -> str:
+        config = environment_of(self._store, spec.environment).inference_config
+        return config.readiness_route.path if config else "/"
+
+    # -- start ------------------------------------------------------------------------------------
+
+    def _start(self, desired: DesiredResource, count: int) -> tuple[Instance, ...]:
+        if count <= 0:
+            return ()
+        spec: DeploymentSpec = desired.spec
+        environment = environment_of(self._store, spec.environment)
+        venv = build_environment(
+            environment, self._store.environments, lambda text: self._progress(desired.id, text)
+        )
+        code = keep_code(self._store, spec, desired.base_dir)
+        model = model_dir_of(self._store, spec)
+        fresh = self._reserve(desired, count)
+        commands = [
+            instance_command(spec, environment, venv, code, model, instance.port)
+            for instance in fresh
+        ]
+        try:
+            for instance, command in zip(fresh, commands, strict=True):
+                self._runtime.supervisor.add(self._program(desired, instance, command))
+            for i, (instance, command) in enumerate(zip(fresh, commands, strict=True)):
+                self._wait_ready(desired, instance, command.readiness_path)
+                self._progress(desired.id, f"{i + 1} of {count} new instances ready")
+        except InferenceError:
+            self._end(desired.id, {i.name for i in fresh}, stop_wait_s=5)
+            raise
+        return fresh
+
+    def _reserve(self, desired: DesiredResource, count: int) -> tuple[Instance, ...]:
+        """Write new instances down, each with a port and GPUs of its own."""
+        with machine_lock(self._store.root):
+            everywhere = [i for store in stores(self._store.root) for i in store.all_instances()]
+            self._refuse_over_quota(desired, count)
+            ports = free_ports(count, INSTANCE_PORTS, {i.port for i in everywhere})
+            each = gpus_per_instance(desired.spec)
+            gpus = self._gpus(desired, everywhere, each * count)
+            there = self._store.instances(desired.id.name)
+            numbers = self._free_numbers(desired, there, count)
+            fresh = tuple(
+                Instance(
+                    name=f"{desired.id.name.replace('/', '.')}.{desired.generation}.{number}",
+                    generation=desired.generation,
+                    port=port,
+                    gpus=gpus[i * each : (i + 1) * each],
+                )
+                for i, (number, port) in enumerate(zip(numbers, ports, strict=True))
+            )
+            self._store.save_instances(desired.id.name, (*there, *fresh))
+        return fresh
+
+    def _gpus(
+        self, desired: DesiredResource, everywhere: list[Instance], wanted: int
+    ) -> tuple[str, ...]:
+        if not wanted:
+            return ()
+        mine = {i.name for i in self._store.instances(desired.id.name)}
+        holders = {uuid: i.name for i in everywhere for uuid in i.gpus}
+        try:
+            return hand_out(wanted, self._devices, holders, str(desired.id))
+        except OutOfCapacity:
+            # With no GPU to spare a new generation starts on those of the old, which ends soon:
+            # both fit or the new one fails its readiness, and the old one goes on.
+            others = {uuid: name for uuid, name in holders.items() if name not in mine}
+            return hand_out(wanted, self._devices, others, str(desired.id))
+
+    def _refuse_over_quota(self, desired: DesiredResource, count: int) -> None:
+        records = self._store.records()
+        quota: dict[str, int] = next(
+            (r.properties["quota"] for r in records if r.id.kind == "Workspace"), {}
+        )
+        limit = quota.get("max_instances")
+        others = [
+            r.properties["instance_count"]
+            for r in records
+            if r.id.kind == "Deployment" and r.id != desired.id
+        ]
+        total = sum(others) + int(desired.spec.instance_count)
+        if limit is not None and total > limit:
+            raise OutOfCapacity(
+                "start",
+                str(desired.id),
+                f"{total} instances in the workspace with it, its quota is {limit}",
+                "raise quota.max_instances, or scale another deployment in",
+            )
+
+    @staticmethod
+    def _free_numbers(
+        desired: DesiredResource, there: tuple[Instance, ...], count: int
+    ) -> list[int]:
+        used = {i.name.rsplit(".", 1)[1] for i in there if i.generation == desired.generation}
+        free = (number for number in range(len(used) + count) if str(number) not in used)
+        return [next(free) for _ in range(count)]
+
+    def _program(
+        self, desired: DesiredResource, instance: Instance, command: InstanceCommand
+    ) -> Program:
+        environment = {k: v.get_secret_value() for k, v in command.environment.items()}
+        # An instance without GPUs sees none: sharing must be asked for.
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
+        timeout_ms = desired.spec.request_settings.request_timeout_ms
+        return Program(
+            name=instance.name,
+            argv=command.argv,
+            environment=environment,
+            directory=command.directory,
+            log=str(self._store.log_path(desired.id.name, instance.name)),
+            stop_wait_s=timeout_ms // 1000 + 5,
+        )
+
+    def _wait_ready(self, desired: DesiredResource, instance: Instance, path: str) -> None:
+        deadline = time.monotonic() + desired.spec.start_timeout_s
+        url = f"http://127.0.0.1:{instance.port}{path}"
+        first_pid = 0
+        with httpx.Client(timeout=desired.spec.readiness_probe.timeout) as client:
+            while True:
+                if _answers(client, url):
+                    return
+                process = self._runtime.supervisor.processes().get(instance.name)
+                state = process.state if process else "gone"
+                pid = process.pid if process else 0
+                restarted = bool(first_pid and pid and pid != first_pid)
+                first_pid = first_pid or pid
+                if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
+                    raise self._not_ready(desired.id, instance, "its process ended")
+                if time.monotonic() > deadline:
+                    waited = f"no 200 from GET {path} within {desired.spec.start_timeout_s} s"
+                    raise self._not_ready(desired.id, instance, waited)
+                time.sleep(READY_POLL_S)
+
+    def _not_ready(self, resource: ResourceId, instance: Instance, reason: str) -> NotReady:
+        log = last_lines(self._store.log_path(resource.name, instance.name), LOG_LINES)
+        shown = "\n".join(f"    {line[:300]}" for line in log.splitlines())
+        return NotReady(
+            "start",
+            str(resource),
+            f"instance {instance.name}: {reason}; its last lines:\n{shown or '    (none)'}\n ",
+            f"mend it and run this again (whole log: `inferctl logs {resource.name}`)",
+        )
+
+    # -- admit ------------------------------------------------------------------------------------
+
+    def _admit(self, desired: DesiredResource, serving: tuple[Instance, ...]) -> None:
+        """Let the router send requests to `serving` alone; undone when it refuses."""
+        names = {i.name for i in serving}
+        spec: DeploymentSpec = desired.spec
+        with self._store.lock():
+            old_record = self._store.record(desired.id)
+            old_instances = self._store.instances(desired.id.name)
+            now = tuple(i.model_copy(update={"admitted": i.name in names}) for i in old_instances)
+            record = new_record(
+                desired.id, desired.owner, desired.properties, desired.generation, self._actor
+            )
+            self._store.save_instances(desired.id.name, now)
+            self._store.save_record(record)
+            self._store.save_blueprint(desired.id.name, clear_spec(spec))
+            try:
+                self._runtime.converge()
+            except InferenceError:
+                self._store.save_instances(desired.id.name, old_instances)
+                if old_record:
+                    self._store.save_record(old_record)
+                else:
+                    self._store.drop_record(desired.id)
+                self._end(desired.id, names - {i.name for i in old_instances if i.admitted})
+                raise
+        self._progress(desired.id, f"{len(serving)} instances admitted by the router")
+
+    # -- drain and stop ---------------------------------------------------------------------------
+
+    def _retire(self, resource: ResourceId, spec: DeploymentSpec) -> None:
+        stale = [i for i in self._store.instances(resource.name) if not i.admitted]
+        if not stale:
+            return
+        timeout_s = spec.request_settings.request_timeout_ms / 1000
+        wait_until_unconnected({i.port for i in stale}, timeout_s + DRAIN_SLACK_S)
+        self._end(resource, {i.name for i in stale}, stop_wait_s=timeout_s + 10)
+        self._progress(resource, f"{len(stale)} old instances drained and stopped")
+
+    def _end(self, resource: ResourceId, names: set[str], stop_wait_s: float = 30.0) -> None:
+        """Stop instances and cross them out; an orphan by its process."""
+        for name in sorted(names):
+            orphan = self._runtime.supervisor.orphan(name)
+            if name in self._runtime.supervisor.processes():
+                self._runtime.supervisor.remove(name, stop_wait_s)
+            elif orphan:
+                self._runtime.supervisor.end_orphan(orphan, stop_wait_s)
+            self._runtime.supervisor.forget(name)
+        rest = tuple(i for i in self._store.instances(resource.name) if i.name not in names)
+        self._store.save_instances(resource.name, rest)
+
+
+def clear_spec(spec: DeploymentSpec) -> dict[str, object]:
+    """Dump a spec with its secrets in clear, for a 0600 file."""
+    plain = spec.model_dump(mode="json")
+    secrets = spec.environment_variables
+    plain["environment_variables"] = {k: v.get_secret_value() for k, v in secrets.items()}
+    return plain
+
+
+def wait_until_unconnected(ports: set[int], timeout_s: float) -> None:
+    """Wait until no connection to these loopback ports is left, at most `timeout_s`.
+
+    The router closes its connections to an instance once their requests have ended, so this is
+    the moment at which nothing is in flight; no stat of the router tells it per instance.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not any(
+            c.status == psutil.CONN_ESTABLISHED and c.laddr and c.laddr.port in ports
+            for c in psutil.net_connections("tcp")
+        ):
+            return
+        time.sleep(0.05)
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,187 @@
+"""What runs of one workspace: its supervisord and, under it, its router.
+
+Starts them, mends them, changes what the router serves, ends them. Instances are `rollout.py`'s.
+"""
+
+import socket
+import time
+from pathlib import Path
+
+from inference_provider.errors import NotReady, OutOfCapacity, TargetError
+from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.targets.local.routes import router_table
+from inference_provider.targets.local.store import RouterAddress, Store, stores
+from inference_provider.targets.local.supervisor import Program, Supervisor
+
+ROUTER = "router"
+"""The router's program name; no instance's, which all have dots."""
+
+ROUTER_PORTS = range(18080, 19080)
+INSTANCE_PORTS = range(21000, 30000)
+"""Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
+
+ROUTER_START_TIMEOUT_S = 20.0
+
+
+class Runtime:
+    """supervisord and router of one workspace."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.supervisor = Supervisor(store.supervisor_folder)
+        self.router = EnvoyRouter(store.router_folder)
+
+    @property
+    def address(self) -> RouterAddress:
+        """Where the router listens. Raises TargetError when the workspace is not there."""
+        address = self.store.address()
+        if address is None:
+            raise TargetError(
+                "use", f"workspace '{self.store.workspace}'", "it is not there", "declare it first"
+            )
+        return address
+
+    def is_up(self) -> bool:
+        """Whether supervisord and the router run."""
+        process = self.supervisor.processes().get(ROUTER)
+        return process is not None and process.state == "RUNNING" and self.router.is_ready()
+
+    def ensure_up(self) -> None:
+        """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""
+        if self.is_up():
+            return
+        with self.store.lock("boot"):
+            if not self.supervisor.is_running():
+                for name in self.supervisor.names():
+                    if self.supervisor.orphan(name):
+                        self.supervisor.unlist(name)
+                if not self.supervisor.orphan(ROUTER):
+                    self._refuse_a_taken_port()
+                    self._write_router_files()
+                self.supervisor.start()
+            self._ensure_router()
+
+    def _write_router_files(self) -> None:
+        with self.store.lock():
+            self.router.write_all(router_table(self.store, self.address))
+
+    def _ensure_router(self) -> None:
+        process = self.supervisor.processes().get(ROUTER)
+        if process is None:
+            orphan = self.supervisor.orphan(ROUTER)
+            if orphan:
+                # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
+                old_socket = self.store.router_folder / "admin.sock"
+                if old_socket.exists():
+                    old_socket.rename(self.store.router_folder / "admin.orphan.sock")
+            else:
+                self._refuse_a_taken_port()
+            self._write_router_files()
+            self.supervisor.add(self._router_program())
+            self._wait_until_router_answers()
+            if orphan:
+                self.supervisor.end_orphan(orphan)
+                (self.store.router_folder / "admin.orphan.sock").unlink(missing_ok=True)
+        else:
+            self._wait_until_router_answers()
+
+    def _wait_until_router_answers(self) -> None:
+        deadline = time.monotonic() + ROUTER_START_TIMEOUT_S
+        while not self.router.is_ready():
+            process = self.supervisor.processes().get(ROUTER)
+            dead = process is None or process.state == "FATAL"
+            if dead or time.monotonic() > deadline:
+                log = last_lines(self.store.log_path(ROUTER, ROUTER), 5)
+                raise NotReady(
+                    "start",
+                    "the router",
+                    f"not ready within {ROUTER_START_TIMEOUT_S:.0f} s: {log}",
+                    "look at its log, `inferctl doctor` checks the machine",
+                )
+            time.sleep(0.02)
+
+    def _router_program(self) -> Program:
+        self.store.router_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Program(
+            name=ROUTER,
+            argv=self.router.command(),
+            directory=str(self.store.router_folder),
+            log=str(self.store.log_path(ROUTER, ROUTER)),
+        )
+
+    def _refuse_a_taken_port(self) -> None:
+        address = self.address
+        for host, port in ((address.host, address.port), ("127.0.0.1", address.metrics_port)):
+            if not is_free(host, port):
+                raise OutOfCapacity(
+                    "start",
+                    f"the router of workspace '{self.store.workspace}'",
+                    f"port {port} on {host} is taken by another process",
+                    "end that process (`ss -ltnp` names it), or give the workspace another"
+                    " router_port",
+                )
+
+    def converge(self) -> None:
+        """Make the router serve what the records say. Call it under the state lock.
+
+        Raises:
+            RouterRejected: The old configuration stays in force.
+        """
+        self.router.converge(router_table(self.store, self.address))
+
+    def shut_down(self) -> None:
+        """End every process of the workspace, orphans too."""
+        if self.supervisor.is_running():
+            self.supervisor.shutdown()
+        for path in (self.store.supervisor_folder / "pids").glob("*"):
+            orphan = self.supervisor.orphan(path.name)
+            if orphan:
+                self.supervisor.end_orphan(orphan)
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nobody listens there; asked without SO_REUSEPORT, which Envoy's own bind uses."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int, ports: range, taken: set[int], host: str = "127.0.0.1") -> list[int]:
+    """Return `count` ports that nobody listens on. Raises OutOfCapacity when there are fewer."""
+    found: list[int] = []
+    for port in ports:
+        if port not in taken and is_free(host, port):
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise OutOfCapacity(
+        "find",
+        f"{count} free ports",
+        f"all but {len(found)} of {ports.start}-{ports.stop - 1} are taken",
+        "end what listens there",
+    )
+
+
+def choose_address(root: Path, host: str, wanted_port: int) -> RouterAddress:
+    """Choose where a new workspace's router listens; call it under the machine's port lock."""
+    addresses = [store.address() for store in stores(root)]
+    taken = {port for a in addresses if a for port in (a.port, a.metrics_port)}
+    if wanted_port:
+        metrics = free_ports(1, ROUTER_PORTS, taken | {wanted_port})[0]
+        return RouterAddress(host=host, port=wanted_port, metrics_port=metrics)
+    port, metrics = free_ports(2, ROUTER_PORTS, taken, host)
+    return RouterAddress(host=host, port=port, metrics_port=metrics)
+
+
+def last_lines(log: Path, count: int) -> str:
+    """Return the last lines of a log, for an error message; empty when there is none."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join([line for line in lines if line.strip()][-count:])

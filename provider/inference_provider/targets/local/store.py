@@ -1,0 +1,290 @@
+"""The state folder of the local target: records, journal, keys, instances, locks.
+
+Goes in and comes out: the models of `observed.py` and Instance. Files that hold keys or secrets
+are 0600 in folders of 0700; each is written beside and renamed, so a reader or a crash never sees
+half of one. Processes are other modules' work.
+
+    <root>/environments/                 virtual environments, by content hash, for all workspaces
+    <root>/workspaces/<workspace>/
+        workspace.json                   router's address, chosen once
+        records/  journal.jsonl          what was applied last, by whom
+        keys/  blueprints/  instances/   secrets in clear, 0600
+        assets/  logs/  router/  supervisor/
+"""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from pydantic import SecretStr
+
+from inference_provider.errors import Busy, OutOfCapacity
+from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Record, ResourceId
+
+LOCK_WAIT_S = 120.0
+"""Longest wait for another process that changes the same thing; a rollout may take this long."""
+
+
+class Instance(Frozen):
+    """One process of a deployment."""
+
+    name: str
+    """Program name in supervisord: `<endpoint>.<deployment>.<generation>.<number>`."""
+    generation: str
+    port: int
+    admitted: bool = False
+    """Whether the router sends it requests; false while it starts and while it drains."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that are its own."""
+
+
+class RouterAddress(Frozen):
+    """Where a workspace's router listens; chosen once, so that URLs stay."""
+
+    host: str
+    port: int
+    metrics_port: int
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole or not at all.
+
+    Raises:
+        OutOfCapacity: The disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Two threads may write the same file: each has a name of its own until the rename.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except OSError as fault:
+        beside.unlink(missing_ok=True)
+        raise no_space(fault, path) from fault
+
+
+def no_space(fault: OSError, path: Path) -> Exception:
+    """Turn a full disk into a sentence; other faults of the file system pass as they are."""
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfCapacity(
+            "write", path.name, f"no space left under {path.parent}", "free some and run it again"
+        )
+    return fault
+
+
+@contextmanager
+def file_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold a lock against threads and other processes.
+
+    Raises:
+        Busy: Somebody else has held it for LOCK_WAIT_S.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=LOCK_WAIT_S)
+    except Timeout as late:
+        raise Busy(
+            "change",
+            what,
+            f"another process has held {path.name} for {LOCK_WAIT_S:.0f} s",
+            "wait for it to end, or end it, and run this again",
+        ) from late
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def machine_lock(root: Path) -> AbstractContextManager[None]:
+    """Hold what all workspaces of this machine share: ports and GPUs."""
+    return file_lock(root / "machine.lock", "this machine's ports and GPUs")
+
+
+class Store:
+    """One workspace's folder."""
+
+    def __init__(self, root: Path, workspace: str) -> None:
+        self.root = root
+        self.workspace = workspace
+        self.folder = root / "workspaces" / workspace
+        self.environments = root / "environments"
+        self.router_folder = self.folder / "router"
+        self.supervisor_folder = self.folder / "supervisor"
+
+    @property
+    def exists(self) -> bool:
+        return (self.folder / "workspace.json").is_file()
+
+    # -- locks ---------------------------------------------------------------------------------
+
+    def lock(self, name: str = "state") -> AbstractContextManager[None]:
+        """Hold one named lock of the workspace, against threads and other processes."""
+        return file_lock(self.folder / "locks" / f"{name}.lock", f"workspace '{self.workspace}'")
+
+    @contextmanager
+    def hold(self, actor: Actor) -> Iterator[None]:
+        """Keep a second `up` or `down` out, telling it who is here."""
+        folder = self.root / "holders"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        note = folder / f"{self.workspace}.json"
+        lock = FileLock(folder / f"{self.workspace}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as held:
+            raise self._held_by(note) from held
+        try:
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            write_private(note, json.dumps({"who": str(actor), "pid": os.getpid(), "since": since}))
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+            lock.release()
+
+    def _held_by(self, note: Path) -> Busy:
+        holder = _read_json(note) or {}
+        return Busy(
+            "change",
+            f"workspace '{self.workspace}'",
+            f"{holder.get('who', 'somebody')} is changing it since {holder.get('since', 'now')}"
+            f" (process {holder.get('pid', 'unknown')})",
+            "wait for that to end and run this again",
+        )
+
+    # -- records -------------------------------------------------------------------------------
+
+    def _record_path(self, resource: ResourceId) -> Path:
+        return self.folder / "records" / f"{resource.kind.value}.{_file_name(resource.name)}.json"
+
+    def record(self, resource: ResourceId) -> Record | None:
+        text = _read_text(self._record_path(resource))
+        return Record.model_validate_json(text) if text else None
+
+    def records(self) -> list[Record]:
+        found = sorted((self.folder / "records").glob("*.json"))
+        texts = [text for path in found if (text := _read_text(path))]
+        return [Record.model_validate_json(text) for text in texts]
+
+    def save_record(self, record: Record) -> None:
+        write_private(self._record_path(record.id), record.model_dump_json(indent=1))
+
+    def drop_record(self, resource: ResourceId) -> None:
+        self._record_path(resource).unlink(missing_ok=True)
+
+    # -- journal -------------------------------------------------------------------------------
+
+    def append_journal(self, entry: JournalEntry) -> None:
+        path = self.folder / "journal.jsonl"
+        line = entry.model_dump_json() + "\n"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+
+    def journal(self) -> tuple[JournalEntry, ...]:
+        lines = (_read_text(self.folder / "journal.jsonl") or "").splitlines()
+        return tuple(JournalEntry.model_validate_json(line) for line in lines if line.endswith("}"))
+
+    # -- secrets -------------------------------------------------------------------------------
+
+    def keys(self, endpoint: str) -> tuple[SecretStr, SecretStr] | None:
+        """Return primary and secondary key; None when the endpoint has none yet."""
+        found = _read_json(self.folder / "keys" / f"{endpoint}.json")
+        return (SecretStr(found["primary"]), SecretStr(found["secondary"])) if found else None
+
+    def save_keys(self, endpoint: str, keys: tuple[SecretStr, SecretStr]) -> None:
+        values = [key.get_secret_value() for key in keys]
+        text = json.dumps({"primary": values[0], "secondary": values[1]})
+        write_private(self.folder / "keys" / f"{endpoint}.json", text)
+
+    def drop_keys(self, endpoint: str) -> None:
+        (self.folder / "keys" / f"{endpoint}.json").unlink(missing_ok=True)
+
+    def blueprint(self, deployment: str) -> dict[str, Any] | None:
+        """Return a deployment's resolved spec with its secrets; what an instance starts from."""
+        path = self.folder / "blueprints" / f"{_file_name(deployment)}.json"
+        found: dict[str, Any] | None = _read_json(path)
+        return found
+
+    def save_blueprint(self, deployment: str, spec: dict[str, Any]) -> None:
+        path = self.folder / "blueprints" / f"{_file_name(deployment)}.json"
+        write_private(path, json.dumps(spec))
+
+    # -- instances and addresses ---------------------------------------------------------------
+
+    def instances(self, deployment: str) -> tuple[Instance, ...]:
+        found = _read_json(self.folder / "instances" / f"{_file_name(deployment)}.json") or []
+        return tuple(Instance.model_validate(item) for item in found)
+
+    def all_instances(self) -> list[Instance]:
+        found = sorted((self.folder / "instances").glob("*.json"))
+        return [Instance.model_validate(item) for path in found for item in _read_json(path) or []]
+
+    def save_instances(self, deployment: str, instances: tuple[Instance, ...]) -> None:
+        path = self.folder / "instances" / f"{_file_name(deployment)}.json"
+        write_private(path, json.dumps([instance.model_dump() for instance in instances]))
+
+    def address(self) -> RouterAddress | None:
+        text = _read_text(self.folder / "workspace.json")
+        return RouterAddress.model_validate_json(text) if text else None
+
+    def save_address(self, address: RouterAddress) -> None:
+        write_private(self.folder / "workspace.json", address.model_dump_json())
+
+    def log_path(self, deployment: str, instance: str) -> Path:
+        return self.folder / "logs" / deployment / f"{instance}.log"
+
+    def forget_deployment(self, deployment: str) -> None:
+        """Remove every file of a deployment but its logs."""
+        for part in ("instances", "blueprints"):
+            (self.folder / part / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "logs" / deployment, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the whole workspace folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stores(root: Path) -> list[Store]:
+    """Return every workspace of a state folder."""
+    found = sorted((root / "workspaces").glob("*/workspace.json"))
+    return [Store(root, path.parent.name) for path in found]
+
+
+def new_record(
+    resource: ResourceId, owner: str, properties: dict[str, Any], generation: str, actor: Actor
+) -> Record:
+    return Record(
+        id=resource,
+        owner=owner,
+        properties=properties,
+        generation=generation if resource.kind == Kind.DEPLOYMENT else "",
+        actor=actor,
+        time=datetime.now(UTC),
+    )
+
+
+def _file_name(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _read_json(path: Path) -> Any:
+    text = _read_text(path)
+    return json.loads(text) if text else None

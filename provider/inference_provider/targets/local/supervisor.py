@@ -1,0 +1,323 @@
+"""supervisord of one workspace, over its Unix socket.
+
+One program a process (a changed group would restart all of it), one file a program. Programs are
+started through `launch.py`, which reads command and environment from a 0600 file: no secret is in
+supervisord's configuration, nor in `ps`.
+"""
+
+import http.client
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import Faults, SupervisorTransport
+
+from inference_provider.errors import NotReady, TargetError, TargetUnreachable
+from inference_provider.observed import Frozen
+from inference_provider.targets.local import launch
+from inference_provider.targets.local.store import write_private
+
+START_TIMEOUT_S = 10.0
+RPC_TIMEOUT_S = 10.0
+LOG_BYTES = 10_000_000
+LOG_BACKUPS = 3
+SOCKET_PATH_LIMIT = 96
+"""A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
+
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
+"""What a process gets of the caller's environment; the rest may hold secrets of the caller's."""
+
+
+class Program(Frozen):
+    """What supervisord runs."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: dict[str, str] = {}
+    directory: str
+    log: str
+    stop_wait_s: int = 10
+    """Between SIGTERM and SIGKILL."""
+
+
+class ProcessState(Frozen):
+    """One program as supervisord sees it."""
+
+    name: str
+    state: str
+    """supervisord's own word: RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED."""
+    pid: int
+
+
+class Supervisor:
+    """Starts, asks and ends one workspace's supervisord."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._programs = folder / "programs"
+        self._socket = folder / "s.sock"
+        self._pid_file = folder / "supervisord.pid"
+
+    # -- the daemon ----------------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        """Say whether it answers. Raises TargetUnreachable when it lives and does not."""
+        try:
+            self._call(lambda rpc: rpc.getState())
+        except (FileNotFoundError, ConnectionRefusedError):
+            if self._daemon_alive():
+                raise self._unreachable("its socket is gone") from None
+            return False
+        except TimeoutError as late:
+            raise self._unreachable(f"no answer within {RPC_TIMEOUT_S:.0f} s") from late
+        return True
+
+    def start(self) -> None:
+        """Start the daemon unless it runs; programs on file start with it."""
+        if self.is_running():
+            return
+        if len(str(self._socket)) > SOCKET_PATH_LIMIT:
+            raise TargetError(
+                "start",
+                "supervisord",
+                f"the path of its socket is {len(str(self._socket))} characters long",
+                f"set INFERENCE_STATE_DIR to a folder with a short path (at most"
+                f" {SOCKET_PATH_LIMIT} characters in all)",
+            )
+        self._programs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._socket.unlink(missing_ok=True)
+        write_private(self._folder / "supervisord.conf", _daemon_configuration(self._folder))
+        command = [sys.executable, "-m", "supervisor.supervisord"]
+        done = subprocess.run(
+            [*command, "-c", str(self._folder / "supervisord.conf")],
+            env=clean_environment(),
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        if done.returncode != 0:
+            raise TargetError("start", "supervisord", (done.stderr or done.stdout).strip()[-400:])
+        self._wait_for(self.is_running, "supervisord to answer")
+
+    def shutdown(self) -> None:
+        """End the daemon and with it every program; returns when all are gone."""
+        pids = [process.pid for process in self.processes().values() if process.pid]
+        daemon = self._daemon_pid()
+        self._call(lambda rpc: rpc.shutdown())
+        gone = [*pids, *([daemon] if daemon else [])]
+        self._wait_for(lambda: not any(psutil.pid_exists(p) for p in gone), "it to end", 60)
+
+    def _daemon_pid(self) -> int | None:
+        try:
+            return int(self._pid_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _daemon_alive(self) -> bool:
+        pid = self._daemon_pid()
+        try:
+            return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
+        except psutil.Error:
+            return False
+
+    # -- programs ------------------------------------------------------------------------------
+
+    def processes(self) -> dict[str, ProcessState]:
+        """Return every program by name, in one call; empty when the daemon is not running."""
+        if not self.is_running():
+            return {}
+        found = self._call(lambda rpc: rpc.getAllProcessInfo())
+        return {
+            item["name"]: ProcessState(name=item["name"], state=item["statename"], pid=item["pid"])
+            for item in found
+        }
+
+    def add(self, program: Program) -> None:
+        """Write a program down and start it; nothing happens when it is there."""
+        self.write(program)
+        self._reload()
+        self._tolerate(lambda rpc: rpc.addProcessGroup(program.name), Faults.ALREADY_ADDED)
+        self._tolerate(
+            lambda rpc: rpc.startProcess(program.name, False),
+            Faults.ALREADY_STARTED,
+            Faults.SPAWN_ERROR,
+        )
+
+    def write(self, program: Program) -> None:
+        """Write a program down without starting it."""
+        launch_file = self._folder / "launch" / f"{program.name}.json"
+        Path(program.log).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        order = {
+            "argv": program.argv,
+            "environment": {**clean_environment(), **program.environment},
+            "directory": program.directory,
+            "pid_file": str(self._pid_path(program.name)),
+        }
+        write_private(launch_file, json.dumps(order))
+        write_private(
+            self._programs / f"{program.name}.conf", _program_configuration(program, launch_file)
+        )
+
+    def remove(self, name: str, stop_wait_s: float = 30.0) -> None:
+        """Stop a program and forget it; nothing happens when it is not there."""
+        if self.is_running():
+            self._tolerate(
+                lambda rpc: rpc.stopProcess(name, False), Faults.BAD_NAME, Faults.NOT_RUNNING
+            )
+            self._wait_for(lambda: self._is_stopped(name), f"{name} to stop", stop_wait_s)
+            self._tolerate(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
+        self.forget(name)
+        if self.is_running():
+            self._reload()
+
+    def forget(self, name: str) -> None:
+        """Remove a program's files; a process of it goes on."""
+        (self._programs / f"{name}.conf").unlink(missing_ok=True)
+        (self._folder / "launch" / f"{name}.json").unlink(missing_ok=True)
+        self._pid_path(name).unlink(missing_ok=True)
+
+    def unlist(self, name: str) -> None:
+        """Let the next daemon not start a program, whose process lives on as an orphan."""
+        (self._programs / f"{name}.conf").unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Return every program that is written down."""
+        return sorted(path.stem for path in self._programs.glob("*.conf"))
+
+    def _is_stopped(self, name: str) -> bool:
+        process = self.processes().get(name)
+        return process is None or process.state in ("STOPPED", "EXITED", "FATAL")
+
+    # -- orphans -------------------------------------------------------------------------------
+
+    def _pid_path(self, name: str) -> Path:
+        return self._folder / "pids" / name
+
+    def orphan(self, name: str) -> psutil.Process | None:
+        """Return a program's process that outlived supervisord, known by pid and start time."""
+        return launch.find_process(self._pid_path(name))
+
+    def end_orphan(self, process: psutil.Process, stop_wait_s: float = 10.0) -> None:
+        """End a process and its group: SIGTERM, then SIGKILL."""
+        for signal_, wait_s in ((signal.SIGTERM, stop_wait_s), (signal.SIGKILL, 5.0)):
+            try:
+                os.killpg(process.pid, signal_)
+            except ProcessLookupError:
+                return
+            _gone, alive = psutil.wait_procs([process], timeout=wait_s)
+            if not alive:
+                return
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        self._call(lambda rpc: rpc.reloadConfig())
+
+    def _tolerate(self, call: Callable[[Any], Any], *codes: int) -> None:
+        try:
+            self._call(call)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode not in codes:
+                raise TargetError("ask", "supervisord", fault.faultString) from fault
+
+    def _call(self, call: Callable[[Any], Any]) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        transport._get_connection = self._connect
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        try:
+            return call(proxy.supervisor)
+        finally:
+            transport.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
+        return _SocketConnection(self._socket)
+
+    def _unreachable(self, reason: str) -> TargetUnreachable:
+        return TargetUnreachable(
+            "ask",
+            f"supervisord (process {self._daemon_pid()})",
+            reason,
+            f"look at {self._folder}/supervisord.log, or end that process and run this again",
+        )
+
+    def _wait_for(
+        self, condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
+    ) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise NotReady("wait for", what, f"not within {timeout_s:.0f} s")
+            time.sleep(0.02)
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=RPC_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(RPC_TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the part of the caller's environment that a served process may see."""
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+
+
+def _escape(value: str) -> str:
+    return value.replace("%", "%%")
+
+
+def _daemon_configuration(folder: Path) -> str:
+    here = _escape(str(folder))
+    return f"""[unix_http_server]
+file={here}/s.sock
+chmod=0700
+
+[supervisord]
+logfile={here}/supervisord.log
+logfile_maxbytes={LOG_BYTES}
+logfile_backups={LOG_BACKUPS}
+pidfile={here}/supervisord.pid
+childlogdir={here}
+umask=077
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+
+[include]
+files={here}/programs/*.conf
+"""
+
+
+def _program_configuration(program: Program, launch_file: Path) -> str:
+    command = shlex.join([sys.executable, launch.__file__, str(launch_file)])
+    return f"""[program:{program.name}]
+command={_escape(command)}
+autostart=true
+autorestart=true
+startsecs=1
+startretries=100000
+stopsignal=TERM
+stopwaitsecs={program.stop_wait_s}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={_escape(program.log)}
+stdout_logfile_maxbytes={LOG_BYTES}
+stdout_logfile_backups={LOG_BACKUPS}
+"""
