@@ -1,0 +1,241 @@
+"""Real environments and real servers on loopback, without supervisor and router."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.serving.environments import build_environment
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+
+pytestmark = pytest.mark.local
+
+SCORE = """
+import json, os, time
+def init():
+    print("init saw", os.listdir(os.environ["AZUREML_MODEL_DIR"]))
+def run(raw):
+    asked = json.loads(raw)
+    time.sleep(asked["seconds"])
+    return {"who": os.environ["WHO"]}
+"""
+INIT_RAISES = "def init(): raise RuntimeError('no weights here')\ndef run(raw): return 1\n"
+OWN_SERVER = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        known = self.path in ("/live", "/ready", "/predict")
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(sys.argv[2].encode())
+http.server.HTTPServer((os.environ["HOST"], int(sys.argv[1])), Handler).serve_forever()
+"""
+ROUTES = {
+    "liveness_route": {"path": "/live", "port": 8000},
+    "readiness_route": {"path": "/ready", "port": 8000},
+    "scoring_route": {"path": "/predict", "port": 8000},
+}
+Start = Callable[[InstanceCommand], subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="module")
+def venv(cache) -> Path:
+    return build_environment(EnvironmentSpec(name="plain"), cache, print)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start an instance as a process manager does; whatever is left is ended after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(command: InstanceCommand) -> subprocess.Popen[str]:
+        variables = {name: s.get_secret_value() for name, s in command.environment.items()}
+        started.append(
+            subprocess.Popen(
+                command.argv, env=variables, cwd=command.directory, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=20)
+        if process.stdout:
+            process.stdout.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def scripted(venv: Path, folder: Path, port: int, text: str, **fields: object) -> InstanceCommand:
+    (folder / "code").mkdir()
+    (folder / "code" / "score.py").write_text(text)
+    (folder / "models" / "iris").mkdir(parents=True)
+    spec = DeploymentSpec.model_validate(
+        {
+            "endpoint": "iris",
+            "name": "blue",
+            "environment": "plain:1",
+            "code_configuration": {"code": "code"},
+            "environment_variables": {"WHO": "blue"},
+            **fields,
+        }
+    )
+    code, models = folder / "code", folder / "models"
+    return instance_command(spec, EnvironmentSpec(name="plain"), venv, code, models, port)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[str], limit_s: float = 30) -> None:
+    ends = time.monotonic() + limit_s
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            if httpx.get(url, trust_env=False).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer in {limit_s} s")
+
+
+def score(port: int, seconds: float) -> httpx.Response:
+    url = f"http://127.0.0.1:{port}/score"
+    return httpx.post(url, json={"seconds": seconds}, timeout=20, trust_env=False)
+
+
+def test_a_script_serves_on_loopback_only_and_finishes_its_request_on_sigterm(
+    venv, tmp_path, port, start
+):
+    process = start(scripted(venv, tmp_path, port, SCORE))
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    assert score(port, 0).json() == {"who": "blue"}
+
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    listening = {c.laddr[:2] for p in family for c in p.net_connections() if c.status == "LISTEN"}
+    assert listening == {("127.0.0.1", port)}
+
+    with ThreadPoolExecutor(1) as pool:
+        in_flight = pool.submit(score, port, 1.0)
+        time.sleep(0.3)
+        process.terminate()
+        assert in_flight.result().json() == {"who": "blue"}
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "init saw ['iris']" in output
+
+
+def test_worker_count_requests_are_scored_at_the_same_time(venv, tmp_path, port, start):
+    variables = {"WHO": "blue", "WORKER_COUNT": "2"}
+    process = start(scripted(venv, tmp_path, port, SCORE, environment_variables=variables))
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    took = 9.0
+    for _ in range(8):  # the second worker may still be starting
+        with ThreadPoolExecutor(2) as pool:
+            began = time.monotonic()
+            answers = list(pool.map(lambda seconds: score(port, seconds), [1.0, 1.0]))
+            took = time.monotonic() - began
+        assert [answer.status_code for answer in answers] == [200, 200]
+        if took < 1.9:
+            break
+    assert took < 1.9
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(INIT_RAISES, "RuntimeError: no weights here", id="init raises"),
+        pytest.param("import nothing_by_this_name", "ModuleNotFoundError", id="no import"),
+        pytest.param("def init(): pass", "does not have a run() function", id="no run"),
+    ],
+)
+def test_a_script_that_cannot_start_ends_the_process_and_says_why_last(  # noqa: PLR0917
+    venv, tmp_path, port, start, text, said
+):
+    process = start(scripted(venv, tmp_path, port, text))
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert "Traceback (most recent call last)" in output
+    last = output.splitlines()[-8:]
+    assert any("scoring script failed: " in line and said in line for line in last)
+
+
+def test_an_own_server_answers_on_its_routes(cache, tmp_path, port, start):
+    environment = EnvironmentSpec.model_validate(
+        {
+            "name": "own",
+            "command": ["python", "{code_dir}/server.py", "{port}", "{model_dir}"],
+            "inference_config": ROUTES,
+        }
+    )
+    venv = build_environment(environment, cache, print)
+    (tmp_path / "server.py").write_text(OWN_SERVER)
+    spec = DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "own", "environment": "own:1"}
+    )
+    command = instance_command(spec, environment, venv, tmp_path, Path("/models"), port)
+    process = start(command)
+    wait_until_ready(f"http://127.0.0.1:{port}{command.readiness_path}", process)
+    answer = httpx.get(f"http://127.0.0.1:{port}{command.scoring_path}", trust_env=False)
+    assert answer.text == "/models"
+
+
+def test_the_rest_of_a_killed_build_is_built_again(tmp_path):
+    spec = own_environment("python")
+    venv = build_environment(spec, tmp_path, print)
+    (venv / ".ready").unlink()
+    (venv / "bin" / "python").unlink()
+    assert build_environment(spec, tmp_path, print) == venv
+    assert (venv / "bin" / "python").exists()
+
+
+def test_two_builders_of_one_environment_build_it_once(tmp_path):
+    steps: list[str] = []
+    together = threading.Barrier(2)
+
+    def build(_: int) -> Path:
+        together.wait()
+        return build_environment(own_environment("python"), tmp_path, steps.append)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(build, range(2))
+    assert first == second
+    assert steps == ["building environment with 0 requirements", "environment built"]
+
+
+def test_a_python_that_is_not_there_is_refused_with_those_that_are(tmp_path):
+    spec = own_environment("python", python_version="3.77")
+    with pytest.raises(TargetError, match=r"has no Python 3\.77; it has .*3\.\d+"):
+        build_environment(spec, tmp_path, print)
+
+
+def test_a_requirement_that_cannot_be_read_is_refused_without_its_credentials(tmp_path):
+    spec = own_environment("python", dependencies=("--index-url https://me:hunter2@ a b",))
+    with pytest.raises(TargetError) as refused:
+        build_environment(spec, tmp_path, print)
+    assert str(refused.value).startswith("build environment Environment 'default/own:1': error:")
+    assert "hunter2" not in str(refused.value)
+
+
+def own_environment(*command: str, **fields: object) -> EnvironmentSpec:
+    return EnvironmentSpec.model_validate(
+        {"name": "own", "command": command, "inference_config": ROUTES, **fields}
+    )
