@@ -1,0 +1,81 @@
+"""The models -> JSON Schema of the stack file, for editors.
+
+`python -m inference_provider.files.schema` writes it; a test fails when it is stale. The first line
+`# yaml-language-server: $schema=<path>` of a stack file makes an editor use it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from inference_provider.spec import StackSpec
+
+SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
+"""Where the repository keeps it."""
+
+_COMPUTED = "content_hash"
+_MOVED = ("traffic", "mirror_traffic")
+
+
+def stack_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a stack file."""
+    schema = StackSpec.model_json_schema()
+    definitions = schema["$defs"]
+    for definition in definitions.values():
+        definition.get("properties", {}).pop(_COMPUTED, None)
+    traffic = definitions["TrafficSpec"]["properties"]
+    for field in _MOVED:
+        definitions["EndpointSpec"]["properties"][field] = traffic[field]
+    amounts = definitions["ResourceAmounts"]["properties"]
+    amounts["gpu"] = amounts["nvidia.com/gpu"]  # both spellings are read
+    _open_placeholders(schema)
+    schema["properties"]["$schema"] = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Stack file of pulumi-inference",
+    }
+
+
+def _open_placeholders(node: Any) -> None:
+    """Take passwords' marks away, and let `${env:NAME}` stand where a pattern or number is asked.
+
+    What it stands for is checked when the file is read.
+    """
+    if isinstance(node, list):
+        for item in node:
+            _open_placeholders(item)
+    elif isinstance(node, dict):
+        for item in list(node.values()):
+            _open_placeholders(item)
+        if node.get("format") == "password":
+            del node["format"]
+            node.pop("writeOnly", None)
+        _allow_placeholder(node)
+
+
+def _allow_placeholder(node: dict[str, Any]) -> None:
+    constrained = "pattern" in node or node.get("type") in ("integer", "number", "boolean")
+    if not constrained or not isinstance(node.get("type"), str):
+        return
+    about = {key: node.pop(key) for key in ("title", "description", "default") if key in node}
+    plain = dict(node)
+    node.clear()
+    node.update(about, anyOf=[plain, {"type": "string", "pattern": r"\$\{(env|file):[^}]+\}"}])
+
+
+def schema_text() -> str:
+    """Return the schema as it stands in the repository."""
+    return json.dumps(stack_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write the schema into the repository."""
+    SCHEMA_PATH.parent.mkdir(parents=True, exist_ok=True)
+    SCHEMA_PATH.write_text(schema_text(), encoding="utf-8")
+    sys.stdout.write(f"wrote {SCHEMA_PATH}\n")
+
+
+if __name__ == "__main__":
+    main()

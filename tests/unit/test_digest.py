@@ -1,0 +1,143 @@
+"""Content hashes: names and bytes count, nothing else does."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from inference_provider.errors import SpecError
+from inference_provider.files import digest_tree, with_content_hash
+from inference_provider.files.digest import LinkOutside
+from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, ModelSpec
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.bin").write_bytes(b"one")
+    (folder / "sub" / "b.bin").write_bytes(b"two")
+    return folder
+
+
+def test_digest_of_a_known_tree_never_changes(tree):
+    assert digest_tree(tree) == "d8ee49a0dca3b19f3425b114282f5b3fada7adeee38d6591f6e6705b8856ee77"
+
+
+def test_times_and_modes_do_not_count(tree):
+    before = digest_tree(tree)
+    os.utime(tree / "a.bin", (1, 1))
+    (tree / "a.bin").chmod(0o600)
+    assert digest_tree(tree) == before
+
+
+def test_the_folder_may_have_another_name(tree):
+    before = digest_tree(tree)
+    assert digest_tree(tree.rename(tree.parent / "elsewhere")) == before
+
+
+@pytest.mark.parametrize("junk", ["__pycache__/a.pyc", ".git/HEAD", ".venv/x", "a.pyc"])
+def test_what_tools_leave_behind_does_not_count(tree, junk):
+    before = digest_tree(tree)
+    (tree / junk).parent.mkdir(exist_ok=True)
+    (tree / junk).write_bytes(b"junk")
+    assert digest_tree(tree) == before
+
+
+def test_a_changed_byte_counts(tree):
+    before = digest_tree(tree)
+    (tree / "a.bin").write_bytes(b"onf")
+    assert digest_tree(tree) != before
+
+
+def test_a_renamed_file_counts(tree):
+    before = digest_tree(tree)
+    (tree / "a.bin").rename(tree / "c.bin")
+    assert digest_tree(tree) != before
+
+
+def test_a_single_file_is_hashed_with_its_name(tree):
+    other = tree / "c.bin"
+    other.write_bytes(b"one")
+    assert digest_tree(tree / "a.bin") != digest_tree(other)
+
+
+def test_a_link_inside_counts_as_its_content(tree):
+    (tree / "link.bin").symlink_to("a.bin")
+    linked = digest_tree(tree)
+    (tree / "link.bin").unlink()
+    (tree / "link.bin").write_bytes(b"one")
+    assert digest_tree(tree) == linked
+
+
+def test_a_link_that_leads_out_is_refused(tree, tmp_path):
+    (tmp_path / "outside").write_bytes(b"x")
+    (tree / "link").symlink_to("../outside")
+    with pytest.raises(LinkOutside, match="the link 'link' leads out of the folder"):
+        digest_tree(tree)
+
+
+def test_a_link_round_in_a_circle_is_refused(tree):
+    (tree / "sub" / "up").symlink_to("..")
+    with pytest.raises(LinkOutside):
+        digest_tree(tree)
+
+
+def test_a_model_gets_the_digest_of_its_folder(tree):
+    model = with_content_hash(ModelSpec(name="iris", path="model"), tree.parent)
+    assert model.content_hash == digest_tree(tree)
+
+
+def test_a_deployment_gets_the_digest_of_its_code(tree):
+    spec = DeploymentSpec.model_validate(
+        {
+            "endpoint": "iris",
+            "name": "blue",
+            "environment": "env:1",
+            "code_configuration": {"code": "model"},
+        }
+    )
+    hashed = with_content_hash(spec, tree.parent)
+    assert hashed.code_configuration is not None
+    assert hashed.code_configuration.content_hash == digest_tree(tree)
+
+
+def test_a_missing_model_is_a_fault_not_a_traceback(tmp_path):
+    with pytest.raises(SpecError) as caught:
+        with_content_hash(ModelSpec(name="iris", path="nowhere"), tmp_path)
+    assert [fault.path for fault in caught.value.faults] == ["path"]
+    assert "No such file or directory" in str(caught.value)
+
+
+def test_requirements_are_merged_without_comments(tmp_path):
+    text = "# pinned\nnumpy==2.0.1  # arrays\n\nscipy==1.14.0 \\\n  ; python_version > '3'\n"
+    (tmp_path / "requirements.txt").write_text(text)
+    spec = EnvironmentSpec(
+        name="env", dependencies=("numpy==2.0.1", "six"), requirements_file="requirements.txt"
+    )
+    merged = with_content_hash(spec, tmp_path)
+    assert merged.dependencies[:2] == ("numpy==2.0.1", "six")
+    assert len(merged.dependencies) == 3
+    assert merged.dependencies[2].startswith("scipy==1.14.0")
+    assert with_content_hash(merged, tmp_path) == merged
+
+
+def test_requirements_in_a_file_hash_as_those_written_out(tmp_path):
+    (tmp_path / "requirements.txt").write_text("six\n")
+    from_file = EnvironmentSpec(name="env", requirements_file="requirements.txt")
+    written = EnvironmentSpec(name="env", dependencies=("six",))
+    hashes = {with_content_hash(spec, tmp_path).content_hash for spec in (from_file, written)}
+    assert len(hashes) == 1
+
+
+def test_description_of_an_environment_does_not_count(tmp_path):
+    plain, described = EnvironmentSpec(name="env"), EnvironmentSpec(name="env", description="x")
+    one, other = (with_content_hash(spec, tmp_path) for spec in (plain, described))
+    assert one.content_hash == other.content_hash
+    python = with_content_hash(EnvironmentSpec(name="env", python_version="3.12"), tmp_path)
+    assert python.content_hash != one.content_hash
+
+
+def test_other_specs_come_back_as_they_are(tmp_path):
+    spec = EndpointSpec(name="iris")
+    assert with_content_hash(spec, tmp_path) is spec
