@@ -1,0 +1,301 @@
+"""Names, limits and defaults: Azure ML's, as literals."""
+
+import pytest
+from pydantic import ValidationError
+
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    DeploymentSpec,
+    EndpointSpec,
+    EnvironmentSpec,
+    IdentitySpec,
+    ModelSpec,
+    RoleAssignmentSpec,
+    StackSpec,
+    TrafficSpec,
+    WorkspaceSpec,
+    asset_name,
+    stack_faults,
+)
+
+
+def deployment(**fields):
+    base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
+    return DeploymentSpec.model_validate(base | {"code_configuration": {"code": "src"}} | fields)
+
+
+def stack(**fields):
+    base = {
+        "models": (ModelSpec(name="iris", path="m"),),
+        "environments": (EnvironmentSpec(name="env"),),
+        "endpoints": (EndpointSpec(name="iris"),),
+        "deployments": (deployment(),),
+    }
+    return StackSpec.model_validate({"name": "demo"} | base | fields)
+
+
+@pytest.mark.parametrize("name", ["abc", "a" * 32, "a-b-c", "Abc", "a1b"])
+def test_names_azure_takes_are_taken(name):
+    assert EndpointSpec(name=name).name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ab", "a" * 33, "1ab", "-ab", "ab-", "a--b", "a_b", "a.b", "a b", "äbc", "abc\n"]
+)
+def test_names_azure_refuses_are_refused(name):
+    with pytest.raises(ValidationError):
+        EndpointSpec(name=name)
+
+
+@pytest.mark.parametrize("reference", ["iris:1", "azureml:iris:1", "iris@latest", "a.b_c:2-x"])
+def test_asset_references_are_taken(reference):
+    assert deployment(model=reference).model == reference
+
+
+@pytest.mark.parametrize("reference", ["iris", "iris:", "iris@newest", "iris:1@sha256:abc", ":1"])
+def test_what_is_no_asset_reference_is_refused(reference):
+    with pytest.raises(ValidationError):
+        deployment(model=reference)
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("iris:1", ("iris", "1")),
+        ("azureml:iris@latest", ("iris", None)),
+        ("iris:2@sha256:" + "0" * 64, ("iris", "2")),
+    ],
+)
+def test_a_reference_splits_into_name_and_version(reference, expected):
+    assert asset_name(reference) == expected
+
+
+def test_defaults_of_a_deployment_are_azures():
+    plain = deployment().model_dump(
+        include={"instance_count", "request_settings", "liveness_probe", "readiness_probe"}
+    )
+    probe = {
+        "initial_delay": 10,
+        "period": 10,
+        "timeout": 2,
+        "success_threshold": 1,
+        "failure_threshold": 30,
+    }
+    assert plain == {
+        "instance_count": 1,
+        "request_settings": {
+            "request_timeout_ms": 5000,
+            "max_concurrent_requests_per_instance": 1,
+            "max_queue_wait_ms": 500,
+            "retry_on_503": False,
+        },
+        "liveness_probe": probe,
+        "readiness_probe": probe,
+    }
+    assert deployment().app_insights_enabled is False
+    assert deployment().egress_public_network_access == "enabled"
+    assert deployment().data_collector.sampling_rate == 1.0
+
+
+def test_defaults_of_an_endpoint_are_azures():
+    assert EndpointSpec(name="iris").model_dump() == {
+        "workspace": "default",
+        "name": "iris",
+        "kind": "online",
+        "auth_mode": "key",
+        "identity": None,
+        "public_network_access": "enabled",
+        "description": "",
+        "tags": {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Key", "key"),
+        ("AMLToken", "aml_token"),
+        ("aml_token", "aml_token"),
+        ("AADToken", "aad_token"),
+    ],
+)
+def test_auth_mode_is_folded_as_azure_folds_it(written, meant):
+    assert EndpointSpec.model_validate({"name": "iris", "auth_mode": written}).auth_mode == meant
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"instance_count": 51}, id="51 instances"),
+        pytest.param({"instance_count": -1}, id="minus one instance"),
+        pytest.param({"request_settings": {"request_timeout_ms": 180_001}}, id="181 s"),
+        pytest.param({"request_settings": {"request_timeout_ms": 0}}, id="no time"),
+        pytest.param({"readiness_probe": {"period": 0}}, id="probe without a pause"),
+        pytest.param({"data_collector": {"sampling_rate": 1.1}}, id="more than all"),
+        pytest.param({"resources": {"limits": {"memory": "4 GB"}}}, id="memory in words"),
+        pytest.param({"instance_cout": 1}, id="unknown field"),
+    ],
+)
+def test_a_deployment_beyond_the_limits_is_refused(fields):
+    with pytest.raises(ValidationError):
+        deployment(**fields)
+
+
+def test_the_limits_themselves_are_taken():
+    at_limit = deployment(instance_count=50, request_settings={"request_timeout_ms": 180_000})
+    assert at_limit.instance_count == 50
+
+
+def test_gpus_are_written_by_kubernetes_name_or_ours():
+    theirs = deployment(resources={"limits": {"nvidia.com/gpu": 1}})
+    assert theirs == deployment(resources={"limits": {"gpu": 1}})
+
+
+@pytest.mark.parametrize("weights", [{}, {"blue": 0}, {"blue": 100}, {"blue": 90, "green": 10}])
+def test_weights_that_sum_to_100_or_0_are_taken(weights):
+    assert TrafficSpec(endpoint="iris", traffic=weights).traffic == weights
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"traffic": {"blue": 90}}, "the shares sum to 90; make them 100, or 0"),
+        ({"traffic": {"blue": 90, "green": 20}}, "the shares sum to 110"),
+        ({"mirror_traffic": {"green": 51}}, "mirrors more than 50 %"),
+        ({"mirror_traffic": {"green": 5, "blue": 5}}, "mirrors to 2 deployments"),
+        (
+            {"traffic": {"blue": 100}, "mirror_traffic": {"blue": 10}},
+            "'blue' has live traffic and mirrored traffic",
+        ),
+    ],
+)
+def test_splits_azure_refuses_are_refused(fields, reason):
+    with pytest.raises(ValidationError, match=reason):
+        TrafficSpec.model_validate({"endpoint": "iris"} | fields)
+
+
+def test_mirror_of_50_percent_is_taken():
+    assert TrafficSpec(endpoint="iris", mirror_traffic={"green": 50}).mirror_traffic["green"] == 50
+
+
+def test_command_and_routes_come_together():
+    with pytest.raises(ValidationError, match="command and inference_config come together"):
+        EnvironmentSpec(name="env", command=("serve",))
+
+
+def test_min_above_max_is_refused():
+    with pytest.raises(ValidationError, match="min_instances 3 is above max_instances 2"):
+        AutoscaleRuleSpec(endpoint="iris", deployment="blue", min_instances=3, max_instances=2)
+
+
+def test_a_mistyped_secret_is_not_in_the_error():
+    with pytest.raises(ValidationError) as caught:
+        deployment(environment_variables={"KEY": ["hunter2"]})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_does_not_print():
+    assert "hunter2" not in repr(deployment(environment_variables={"KEY": "hunter2"}))
+
+
+def test_floats_that_are_whole_are_taken_as_pulumi_sends_them():
+    assert deployment(instance_count=3.0).instance_count == 3
+
+
+def test_a_sound_stack_has_no_faults():
+    traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100}),)
+    assert stack_faults(stack(traffic=traffic)) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param(
+            {"deployments": (deployment(), deployment(name="BLUE"))},
+            "deployments.1.name: 'default/iris/blue' is declared already, as deployments.0;"
+            " rename one of them",
+            id="names that differ in case only",
+        ),
+        pytest.param(
+            {"deployments": tuple(deployment(name=f"blue-{i}") for i in range(21))},
+            "endpoints.0.name: 21 deployments behind 'iris'; keep at most 20 an endpoint",
+            id="21 deployments",
+        ),
+        pytest.param(
+            {"deployments": (deployment(endpoint="other"),)},
+            "deployments.0.endpoint: no endpoint 'other' in workspace 'default';"
+            " declare it under endpoints",
+            id="unknown endpoint",
+        ),
+        pytest.param(
+            {"deployments": (deployment(model="iris:2"),)},
+            "deployments.0.model: no model 'iris:2' in workspace 'default';"
+            " declare it under models",
+            id="unknown version",
+        ),
+        pytest.param(
+            {"deployments": (deployment(code_configuration=None),)},
+            "deployments.0.code_configuration: missing, and the environment brings no command of"
+            " its own; name the code folder and its scoring_script, or give the environment a"
+            " command",
+            id="nothing to run",
+        ),
+        pytest.param(
+            {"traffic": (TrafficSpec(endpoint="iris", traffic={"green": 100}),)},
+            "traffic.0.traffic.green: no deployment 'green' behind endpoint 'iris';"
+            " declare the deployment, or take its weight away",
+            id="weight on a missing deployment",
+        ),
+        pytest.param(
+            {"endpoints": (EndpointSpec(name="iris", workspace="other"),), "deployments": ()},
+            "endpoints.0.workspace: no workspace 'other' is declared;"
+            " declare it, or use one of: default",
+            id="unknown workspace",
+        ),
+        pytest.param(
+            {"endpoints": (EndpointSpec(name="iris", identity="robot"),)},
+            "endpoints.0.identity: no identity 'robot' in workspace 'default';"
+            " declare it under identities",
+            id="unknown identity",
+        ),
+        pytest.param(
+            {"role_assignments": (RoleAssignmentSpec(name="may", principal="robot", role="r"),)},
+            "role_assignments.0.principal: no identity 'robot' in workspace 'default';"
+            " declare it under identities, or say principal_type: user",
+            id="unknown principal",
+        ),
+        pytest.param(
+            {
+                "autoscale_rules": (
+                    AutoscaleRuleSpec(endpoint="iris", deployment="green", max_instances=2),
+                )
+            },
+            "autoscale_rules.0.deployment: no deployment 'green' behind endpoint 'iris';"
+            " declare it under deployments",
+            id="rule for nothing",
+        ),
+        pytest.param(
+            {
+                "workspaces": (
+                    WorkspaceSpec(bind_address="0.0.0.0", public_network_access="disabled"),
+                )
+            },
+            "workspaces.0.bind_address: reachable from outside although public_network_access is"
+            " disabled; bind 127.0.0.1, or enable public_network_access",
+            id="open and closed",
+        ),
+    ],
+)
+def test_a_broken_rule_between_resources_is_a_fault(fields, expected):
+    assert [str(fault) for fault in stack_faults(stack(**fields))] == [expected]
+
+
+def test_an_identity_of_the_workspace_may_be_named():
+    identities = (IdentitySpec(name="robot"),)
+    endpoints = (EndpointSpec(name="iris", identity="robot"),)
+    assert stack_faults(stack(identities=identities, endpoints=endpoints)) == ()
+
+
+def test_a_weight_of_0_may_name_what_is_gone():
+    traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100, "green": 0}),)
+    assert stack_faults(stack(traffic=traffic)) == ()
