@@ -57,7 +57,7 @@ def up():
 
 
 def score():
-    outputs = json.loads(capture([BIN / "inferctl", "outputs", "--json", "--show-secrets"]))
+    outputs = json.loads(capture([BIN / "inferctl", "outputs", STACK, "--json", "--show-secrets"]))
     url = outputs[ENDPOINT]["scoring_uri"]
     key = {"Authorization": f"Bearer {outputs[ENDPOINT]['primary_key']}"}
     green = {"azureml-model-deployment": "green"}

@@ -85,6 +85,13 @@ def test_path_starts_with_the_environment_and_keeps_the_users():
     assert variable(command, "PATH") == "/cache/abc/bin:/opt/tools"
 
 
+def test_an_instance_inherits_home_and_nothing_that_is_not_named(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "hunter2")
+    assert variable(scripted(), "HOME") == "/home/me"
+    assert "PULUMI_CONFIG_PASSPHRASE" not in scripted().environment
+
+
 def test_no_value_of_a_users_variable_is_in_the_command_line_or_the_repr():
     command = scripted(environment_variables={"TOKEN": "hunter2"})
     assert variable(command, "TOKEN") == "hunter2"

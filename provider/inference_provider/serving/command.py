@@ -1,4 +1,4 @@
-"""One instance's command line and environment variables. Pure but for reading PATH.
+"""One instance's command line and environment variables. Pure but for PATH and a few like it.
 
 Goes in: a deployment, its environment, and where the target has laid venv, code and model. Comes
 out: what a process manager needs to start one instance. Ports, processes and logs are the target's.
@@ -16,6 +16,12 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 
 SCRIPT = Path(__file__).with_name("script.py")
 LOOPBACK = "127.0.0.1"
+INHERITED = (
+    "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""What an instance gets of the environment it is started from: named one by one, because CI jobs
+hold credentials in theirs."""
 
 
 class InstanceCommand(Frozen):
@@ -112,7 +118,8 @@ def _variables(
 ) -> dict[str, SecretStr]:
     """Ours, then the user's, then what keeps the server on its loopback port and in its venv."""
     users = {name: s.get_secret_value() for name, s in deployment.environment_variables.items()}
-    defaults = {"PYTHONUNBUFFERED": "1", "AML_APP_INSIGHTS_ENABLED": "false"}
+    defaults = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    defaults |= {"PYTHONUNBUFFERED": "1", "AML_APP_INSIGHTS_ENABLED": "false"}
     if model_dir is not None:
         defaults["AZUREML_MODEL_DIR"] = str(model_dir)
     if code_dir is not None:
