@@ -1,0 +1,168 @@
+import json
+import time
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from inference_provider.errors import RouterRejected
+from inference_provider.router import (
+    Backend,
+    DeploymentEntry,
+    EndpointEntry,
+    RouterTable,
+    render,
+)
+from inference_provider.router.envoy import clusters, routes, runtime_layer
+from inference_provider.router.render import RDS, RTDS, version_of
+from inference_provider.targets.local.router import between
+from inference_provider.targets.local.router_admin import layer_of
+
+
+def deployment(name: str, **values: Any) -> DeploymentEntry:
+    backends = (Backend(host="127.0.0.1", port=9001),)
+    return DeploymentEntry(
+        **{"name": name, "backends": backends, "timeout_ms": 5000, "max_concurrent": 1, **values}
+    )
+
+
+def table(
+    weights: dict[str, int],
+    mirror: dict[str, int] | None = None,
+    deployments: tuple[DeploymentEntry, ...] | None = None,
+    keys: tuple[str, str] = ("key-one", "key-two"),
+    count: int = 1,
+) -> RouterTable:
+    return RouterTable(
+        folder="/srv/router",
+        host="127.0.0.1",
+        port=8080,
+        metrics_port=8081,
+        endpoints=tuple(
+            EndpointEntry(
+                name="chat" if count == 1 else f"chat-{number}",
+                keys=(SecretStr(keys[0]), SecretStr(keys[1])),
+                deployments=deployments or (deployment("blue"), deployment("green")),
+                weights=weights,
+                mirror=mirror or {},
+            )
+            for number in range(count)
+        ),
+    )
+
+
+def chat_routes(of: RouterTable) -> list[dict[str, Any]]:
+    trie = routes(of)["virtual_hosts"][0]["matcher"]["matcher_tree"]["prefix_match_map"]["map"]
+    found: list[dict[str, Any]] = trie["/endpoints/chat/"]["action"]["typed_config"]["routes"]
+    return found
+
+
+def layer(weights: dict[str, int]) -> str:
+    deployments = tuple(deployment(name) for name in weights)
+    return render(table(weights, deployments=deployments)).files[RTDS]
+
+
+def test_only_the_weights_file_changes_with_the_weights():
+    before = render(table({"blue": 90, "green": 10}, {"green": 5})).files
+    after = render(table({"blue": 10, "green": 90}, {"green": 50})).files
+    assert [name for name in before if before[name] != after[name]] == ["rtds/rtds.json"]
+
+
+def test_the_weights_file_holds_every_weight_and_mirror():
+    assert runtime_layer(table({"blue": 100}, {"green": 20})) == {
+        "w.chat/blue": 100,
+        "w.chat/green": 0,
+        "mirror.chat/green": 20,
+    }
+
+
+def test_the_admitted_requests_are_twice_the_concurrency_of_all_instances():
+    two = tuple(Backend(host="127.0.0.1", port=port) for port in (9001, 9002))
+    cluster = clusters(
+        table({}, deployments=(deployment("blue", max_concurrent=3, backends=two),))
+    )[0]
+    assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] == 12
+
+
+def test_every_route_hides_the_key_from_the_model():
+    for route in chat_routes(table({"blue": 100}, {"green": 10})):
+        keys = route["typed_per_filter_config"]["envoy.filters.http.api_key_auth"]
+        assert keys["forwarding"] == {"header": "x-azml-client", "hide_credentials": True}
+
+
+def test_two_equal_keys_are_one_credential():
+    same = chat_routes(table({"blue": 100}, keys=("same", "same")))[0]
+    keys = same["typed_per_filter_config"]["envoy.filters.http.api_key_auth"]
+    assert [one["key"] for one in keys["credentials"]] == ["same"]
+
+
+def test_pinned_routes_have_no_mirror_and_the_split_has():
+    found = chat_routes(table({"blue": 100}, {"green": 10}))
+    mirrored = [one["name"] for one in found if "request_mirror_policies" in one.get("route", {})]
+    assert mirrored == ["chat/split"]
+
+
+def test_no_positive_weight_is_a_404():
+    assert chat_routes(table({"blue": 0}))[-1]["direct_response"]["status"] == 404
+
+
+def test_score_of_a_split_with_different_scoring_paths_is_passed_as_it_is():
+    both = (deployment("blue", scoring_path="/v1"), deployment("green"))
+    names = [route["name"] for route in chat_routes(table({"blue": 100}, deployments=both))]
+    assert names == [
+        "chat/blue/score",
+        "chat/blue",
+        "chat/green",
+        "chat/unknown-deployment",
+        "chat/split",
+    ]
+
+
+def test_a_503_is_retried_only_where_every_deployment_allows_it():
+    both = (deployment("blue", retry_on_503=True), deployment("green"))
+    found = {route["name"]: route for route in chat_routes(table({"blue": 100}, deployments=both))}
+    assert found["chat/blue"]["route"]["retry_policy"]["retriable_status_codes"] == [503]
+    assert "retriable_status_codes" not in found["chat/split"]["route"]["retry_policy"]
+
+
+@pytest.mark.parametrize("kind", ["weights", "mirror"])
+def test_a_share_of_an_unknown_deployment_is_refused(kind: str):
+    shares = {"weights": {"blue": 100}, "mirror": {}, kind: {"red": 10}}
+    with pytest.raises(RouterRejected, match=r"'chat' gives a .* to 'red', which it does not have"):
+        render(table(shares["weights"], shares["mirror"]))
+
+
+def test_the_version_is_read_from_the_text():
+    text = render(table({"blue": 100})).files[RDS]
+    assert version_of(text) == json.loads(text)["version_info"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            {"blue": 100}, {"blue": 0, "green": 100}, {"blue": 100, "green": 0}, id="added"
+        ),
+        pytest.param(
+            {"blue": 90, "green": 10}, {"blue": 100}, {"blue": 90, "green": 10}, id="removed"
+        ),
+        pytest.param(
+            {"blue": 0, "green": 100}, {"blue": 100}, {"blue": 100, "green": 100}, id="last"
+        ),
+        pytest.param({"blue": 0}, {"blue": 100}, {"blue": 100}, id="from no traffic"),
+        pytest.param({"blue": 100}, {"blue": 0}, {"blue": 100}, id="to no traffic"),
+    ],
+)
+def test_weights_in_between_are_never_all_zero_under_either_route_table(
+    old: dict[str, int], new: dict[str, int], expected: dict[str, int]
+):
+    found = layer_of(between(layer(old), layer(new)))
+    assert found == {f"w.chat/{name}": weight for name, weight in expected.items()}
+
+
+def test_a_thousand_endpoints_render_in_a_few_seconds_at_most():
+    started_s = time.perf_counter()
+    render(table({"blue": 90, "green": 10}, count=1000))
+    took_s = time.perf_counter() - started_s
+    print(f"1,000 endpoints: {took_s:.3f} s")
+    assert took_s < 5
