@@ -24,6 +24,8 @@ from inference_provider.spec import ChangeClass, Severity
 
 UNKNOWN = "unknown"
 """Stands for an actor no journal names."""
+APPLICATIONS = ("create", "update")
+"""Actions of the journal that write a record."""
 
 
 class Verdict(StrEnum):
@@ -231,12 +233,18 @@ def _blame(
 ) -> JournalEntry | None:
     """Return the newest entry that explains a field.
 
-    One older than the record explains no change made behind the target's back.
+    What the target applied is in the record, so no application explains a live value that is
+    not; something done to the resource since then may.
     """
-    entry = _newest(journal, there.id, path)
-    if origin == Origin.BY_HAND and entry is not None and there.record is not None:
-        return entry if entry.time > there.record.time else None
-    return entry
+    if origin == Origin.BY_HAND:
+        since = there.record.time if there.record else None
+        other = tuple(
+            entry
+            for entry in journal
+            if entry.action not in APPLICATIONS and (since is None or entry.time > since)
+        )
+        return _newest(other, there.id, path)
+    return _newest(journal, there.id, path)
 
 
 def _newest(

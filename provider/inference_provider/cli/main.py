@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from inference_provider import __version__
-from inference_provider.cli import changing, reading
+from inference_provider.cli import changing, doctor, endpoint, reading, running
 from inference_provider.cli.session import session_of
 from inference_provider.errors import InferenceError
 
@@ -86,9 +86,22 @@ def _options(
     session_of(ctx).traceback = traceback
 
 
-for command in (changing.up, changing.plan, reading.drift, changing.down, reading.status):
+for command in (
+    changing.up,
+    changing.plan,
+    reading.drift,
+    changing.down,
+    running.start,
+    running.stop,
+    reading.status,
+    reading.outputs,
+    endpoint.score,
+    endpoint.logs,
+    endpoint.split,
+    doctor.doctor,
+):
     app.command()(command)
-app.command()(reading.outputs)
+app.add_typer(endpoint.keys, name="keys")
 
 
 def main() -> None:

