@@ -17,12 +17,14 @@ import yaml
 HERE = Path(__file__).resolve().parent
 STACK = HERE / "stack.yaml"
 STATE = HERE / ".pulumi-state"
+SETTINGS = HERE / "Pulumi.demo.yaml"
 BIN = Path(sys.executable).parent
 ENDPOINT = "Endpoint/demo/iris"
 REQUESTS = 20
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)
     if sys.argv[1:] == ["--down"]:
         down()
         return
@@ -85,15 +87,17 @@ def down():
         pulumi("stack", "select", "--create", "demo")
         pulumi("destroy", "--yes", "--skip-preview", "--suppress-outputs")
         pulumi("stack", "rm", "--yes", "demo")
-        shutil.rmtree(STATE)
     else:
         run([BIN / "inferctl", "down", "-y", STACK])
+    shutil.rmtree(STATE, ignore_errors=True)
+    SETTINGS.unlink(missing_ok=True)
 
 
 def pulumi(*arguments):
     STATE.mkdir(mode=0o700, exist_ok=True)
     passphrase = STATE / "passphrase"
     if not passphrase.exists():
+        SETTINGS.unlink(missing_ok=True)  # its salt belongs to a passphrase that is gone
         passphrase.touch(mode=0o600)
         passphrase.write_text(secrets.token_urlsafe())
     settings = {
