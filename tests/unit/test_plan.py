@@ -1,0 +1,240 @@
+"""desired + observed -> ordered actions, and refusals in sentences."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from inference_provider.desired import resolve
+from inference_provider.observed import (
+    Actor,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+    ResourceId,
+)
+from inference_provider.plan import ActionKind, TargetCapabilities, plan, refusals
+from inference_provider.spec import StackSpec
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LOCAL = TargetCapabilities(name="local")
+
+
+def stack(**fields):
+    base = {
+        "name": "demo",
+        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
+        "environments": [{"name": "env", "content_hash": "b" * 64}],
+        "endpoints": [{"name": "iris"}],
+        "deployments": [
+            {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
+        ],
+        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
+    }
+    return StackSpec.model_validate(base | fields)
+
+
+def deployment(**fields):
+    base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
+    return stack(deployments=[base | fields])
+
+
+def there(resource, owner="demo", presence=Presence.PRESENT):
+    record = Record(
+        id=resource.id,
+        owner=owner,
+        properties=resource.properties,
+        actor=Actor(user="ann"),
+        time=NOW,
+    )
+    return ObservedResource(id=resource.id, presence=presence, record=record)
+
+
+def state(resources, **how):
+    return ObservedState(resources={r.id.address: there(r, **how) for r in resources})
+
+
+def steps(found):
+    return [f"{action.kind.value} {action.id}" for action in found.pending]
+
+
+def test_a_new_stack_is_made_in_the_order_of_dependence():
+    assert steps(plan(reversed(resolve(stack())), ObservedState(), "demo")) == [
+        "create Workspace 'default'",
+        "create Model 'default/iris:1'",
+        "create Environment 'default/env:1'",
+        "create Endpoint 'default/iris'",
+        "create Deployment 'default/iris/blue'",
+        "create Traffic 'default/iris'",
+    ]
+
+
+def test_what_is_as_declared_is_kept():
+    found = plan(resolve(stack()), state(resolve(stack())), "demo")
+    assert found.pending == ()
+    assert {action.kind for action in found.actions} == {ActionKind.KEEP}
+
+
+def test_what_is_declared_no_more_goes_in_reverse_order_and_last():
+    everything = state(resolve(stack()))
+    left = stack(
+        endpoints=[{"name": "other"}], deployments=[], traffic=[], models=[], environments=[]
+    )
+    assert steps(plan(resolve(left), everything, "demo")) == [
+        "create Endpoint 'default/other'",
+        "delete Traffic 'default/iris'",
+        "delete Deployment 'default/iris/blue'",
+        "delete Endpoint 'default/iris'",
+        "delete Environment 'default/env:1'",
+        "delete Model 'default/iris:1'",
+    ]
+
+
+def test_what_another_stack_made_is_never_deleted():
+    theirs = state(resolve(stack())[1:], owner="theirs")
+    left = stack(endpoints=[], deployments=[], traffic=[], models=[], environments=[])
+    assert steps(plan(resolve(left), theirs, "demo")) == ["create Workspace 'default'"]
+
+
+def test_a_live_field_is_updated():
+    [action] = plan(resolve(deployment(instance_count=2)), state(resolve(stack())), "demo").pending
+    assert action.kind == ActionKind.UPDATE
+    assert [str(change) for change in action.changes] == ["instance_count: 1 -> 2 (live)"]
+
+
+def test_an_identity_field_is_replaced():
+    changed = stack(workspaces=[{"router_port": 8080}])
+    assert steps(plan(resolve(changed), state(resolve(stack())), "demo")) == [
+        "replace Workspace 'default'"
+    ]
+
+
+def test_what_cannot_be_seen_is_applied_again_not_created():
+    unseen = state(resolve(stack()), presence=Presence.UNKNOWN)
+    kinds = {action.kind for action in plan(resolve(stack()), unseen, "demo").pending}
+    assert kinds == {ActionKind.UPDATE}
+
+
+def test_what_is_live_wins_over_the_record():
+    resources = resolve(stack())
+    observed = state(resources)
+    traffic = observed.resources["Traffic/default/iris"]
+    by_hand = traffic.model_copy(update={"live": {"traffic": {"blue": 50, "green": 50}}})
+    drifted = ObservedState(resources={**observed.resources, by_hand.id.address: by_hand})
+    [action] = plan(resources, drifted, "demo").pending
+    assert [str(change) for change in action.changes] == [
+        "traffic.blue: 50 -> 100 (live)",
+        "traffic.green: 50 -> (none) (live)",
+    ]
+
+
+def test_a_plain_stack_is_refused_nowhere():
+    assert refusals(resolve(stack()), LOCAL) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "auth_mode": "aml_token"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " auth_mode 'aml_token' cannot be checked yet; use key",
+            id="aml_token",
+        ),
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "kind": "batch"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " batch endpoints cannot be served yet; use kind: online",
+            id="batch",
+        ),
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "kind": "serverless"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " serverless endpoints cannot be served yet; use kind: online",
+            id="serverless",
+        ),
+        pytest.param(
+            stack(identities=[{"name": "robot"}]),
+            "Identity 'default/robot' on target 'local':"
+            " a Identity cannot be enforced there yet; leave it out",
+            id="identity",
+        ),
+        pytest.param(
+            stack(
+                role_assignments=[
+                    {"name": "may", "principal": "ann", "principal_type": "user", "role": "Reader"}
+                ]
+            ),
+            "RoleAssignment 'default/may' on target 'local':"
+            " a RoleAssignment cannot be enforced there yet; leave it out",
+            id="role assignment",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local':"
+            " a AutoscaleRule cannot be enforced there yet; leave it out",
+            id="autoscale",
+        ),
+        pytest.param(
+            stack(connections=[{"name": "openai"}]),
+            "Connection 'default/openai' on target 'local':"
+            " a Connection cannot be enforced there yet; leave it out",
+            id="connection",
+        ),
+        pytest.param(
+            stack(environments=[{"name": "env", "image": "scorer:2", "content_hash": "b" * 64}]),
+            "Environment 'default/env:1' on target 'local': it has no containers to run an image"
+            " in; name dependencies or a command",
+            id="image",
+        ),
+        pytest.param(
+            deployment(resources={"limits": {"cpu": "2"}}),
+            "Deployment 'default/iris/blue' on target 'local': cpu and memory amounts cannot be"
+            " enforced; leave them out (gpu is handed out)",
+            id="cpu",
+        ),
+        pytest.param(
+            deployment(resources={"limits": {"gpu": 2}}, instance_count=3),
+            "Deployment 'default/iris/blue' on target 'local': asks for 6 GPUs and the machine has"
+            " 0; ask for fewer",
+            id="GPUs",
+        ),
+        pytest.param(
+            deployment(instance_type="Standard_DS3_v2"),
+            "Deployment 'default/iris/blue' on target 'local': no instance type 'Standard_DS3_v2'"
+            " in its catalogue; leave instance_type out",
+            id="instance type",
+        ),
+        pytest.param(
+            deployment(data_collector={"collections": {"model_inputs": {"enabled": True}}}),
+            "Deployment 'default/iris/blue' on target 'local': data cannot be collected yet; leave"
+            " data_collector out",
+            id="data collector",
+        ),
+        pytest.param(
+            stack(workspaces=[{"target": "docker"}]),
+            "Workspace 'default' on target 'local': it asks for target 'docker', which is not to be"
+            " had yet; use local",
+            id="target",
+        ),
+    ],
+)
+def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
+    assert refusals(resolve(asked), LOCAL) == (sentence,)
+
+
+def test_all_refusals_come_at_once():
+    asked = stack(identities=[{"name": "robot"}], endpoints=[{"name": "iris", "kind": "batch"}])
+    assert len(refusals(resolve(asked), LOCAL)) == 2
+
+
+def test_gpus_there_are_may_be_asked_for():
+    able = TargetCapabilities(name="local", gpu_count=2)
+    assert refusals(resolve(deployment(resources={"limits": {"gpu": 2}})), able) == ()
+
+
+def test_ids_read_back():
+    resource = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue")
+    assert resource.address == "Deployment/default/iris/blue"
+    assert ResourceId.parse(resource.address) == resource
