@@ -1,0 +1,13 @@
+"""AutoscaleRule as a dynamic resource.
+
+Stacks store this module's path and the class's name: never rename either.
+"""
+
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.observed import Kind
+
+
+class AutoscaleRuleProvider(KindProvider):
+    """Keeps an instance count within limits."""
+
+    kind = Kind.AUTOSCALE_RULE

@@ -1,0 +1,243 @@
+"""What all dynamic providers share: one kind's check, diff, create, read, update and delete.
+
+Goes in: the engine's property bags. Comes out: Pulumi's results. What a field means is the spec's
+to say, what differs is `compare`'s, and only the target changes anything. An instance holds no
+state, so that Pulumi stores no more of it than the name of its class.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    ResourceProvider,
+    UpdateResult,
+)
+from pulumi.output import UNKNOWN
+
+from inference_provider.actor import current_actor
+from inference_provider.desired import (
+    SPEC_OF_KIND,
+    DesiredResource,
+    field_roles,
+    identify,
+    reference,
+    resolve,
+)
+from inference_provider.dynamic import convert
+from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
+from inference_provider.errors import Fault, InferenceError, SpecError, TargetUnreachable
+from inference_provider.files import file_faults, with_content_hash
+from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
+from inference_provider.plan import refusals
+from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
+from inference_provider.targets.base import Target
+from inference_provider.targets.choose import open_target
+
+_NOT_CONTENT = frozenset({"workspace", "description", "tags"})
+"""Fields of an asset that its reference does not depend on."""
+
+_opener: Callable[[], Target] = open_target
+
+
+def open_targets_with(opener: Callable[[], Target]) -> None:
+    """Choose what opens the target in this process; the one of this machine, unless told."""
+    global _opener  # noqa: PLW0603 - provider instances are pickled, so none can hold it
+    _opener = opener
+
+
+class KindProvider(ResourceProvider):
+    """Base of one provider a kind."""
+
+    kind: ClassVar[Kind]
+    computed: ClassVar[frozenset[str]] = frozenset()
+    """Outputs, and inputs that check() computes: never written by a person."""
+    serialize_as_secret_always = False  # by reference, nothing secret is in the pickle
+
+    @property
+    def _spec_type(self) -> type[SpecModel]:
+        return SPEC_OF_KIND[self.kind]
+
+    # -- check and diff: no network --------------------------------------------------------------
+
+    def check(self, _olds: Bag, news: Bag) -> CheckResult:
+        fields = convert.written_fields(news, self.computed)
+        fields = convert.model_paths(fields, _relative)
+        owner = convert.plain(news.get(OWNER_KEY, ""))
+        faults: tuple[Fault, ...] = ()
+        try:
+            if convert.is_unknown(fields):
+                inputs = self._check_known(fields)
+            else:
+                inputs, faults = self._check_all(fields, owner)
+        except SpecError as exc:
+            inputs, faults = fields, exc.faults
+        failures = [CheckFailure(fault.path, _sentence(fault)) for fault in faults]
+        return CheckResult({**inputs, OWNER_KEY: owner}, failures)
+
+    def _check_all(self, fields: Bag, owner: str) -> tuple[Bag, tuple[Fault, ...]]:
+        if not owner:
+            raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
+        spec = convert.parse(self._spec_type, fields)
+        faults = file_faults(spec, Path.cwd())
+        if faults:
+            raise SpecError(faults)
+        hashed = with_content_hash(spec, Path.cwd())
+        wanted = DesiredResource(id=identify(self.kind, hashed), spec=hashed, owner=owner)
+        refused = refusals([wanted], _opener().capabilities)
+        inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
+        return inputs, tuple(Fault("", sentence) for sentence in refused)
+
+    def _check_known(self, fields: Bag) -> Bag:
+        """Check what a preview knows; what waits, and what follows from it, stays unknown."""
+        spec = convert.parse_known(self._spec_type, fields)
+        waiting = {name: item for name, item in fields.items() if convert.is_unknown(item)}
+        decides = self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT
+        if decides:
+            spec = with_content_hash(spec, Path.cwd())
+            return {**convert.inputs_of(spec), **self._computed_inputs(spec), **waiting}
+        later = dict.fromkeys(self.computed & {"content_hash", "reference"}, UNKNOWN)
+        return {**convert.inputs_of(spec), **waiting, **later}
+
+    def _computed_inputs(self, spec: Any) -> Bag:
+        """Return inputs that follow from the others, so that a preview knows them."""
+        return {"reference": reference(spec)} if "reference" in self.computed else {}
+
+    def diff(self, _id: str, _olds: Bag, _news: Bag) -> DiffResult:
+        """Name the fields that need a new resource; the engine itself finds what differs."""
+        olds, news = convert.plain(_olds), convert.plain(_news)
+        replaces = [
+            name
+            for name, role in field_roles(self._spec_type).items()
+            if role.change == ChangeClass.REPLACE and name in news and news[name] != olds.get(name)
+        ]
+        # A new resource under the old id cannot stand beside it.
+        same_place = bool(replaces) and _address(self.kind, news) in ("", _id)
+        return DiffResult(changes=None, replaces=replaces, delete_before_replace=same_place)
+
+    # -- create, update, delete, read ------------------------------------------------------------
+
+    def create(self, props: Bag) -> CreateResult:
+        outs = self._apply(props)
+        return CreateResult(_address(self.kind, outs), outs)
+
+    def update(self, _id: str, _olds: Bag, _news: Bag) -> UpdateResult:
+        return UpdateResult(self._apply(_news))
+
+    def _apply(self, props: Bag) -> Bag:
+        inputs = {k: v for k, v in convert.plain(props).items() if k != PROVIDER_KEY}
+        with _sense_last():
+            target = _opener()
+            spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
+            there = target.apply(self._desired(spec, inputs[OWNER_KEY], target), _actor())
+        return {**inputs, **self._outputs_of(there)}
+
+    @property
+    def _outputs(self) -> frozenset[str]:
+        return self.computed - set(self._spec_type.model_fields)
+
+    def _desired(self, spec: SpecModel, owner: str, target: Target) -> DesiredResource:
+        if isinstance(spec, DeploymentSpec):
+            return _pinned(spec, owner, target)
+        folder = str(Path.cwd())
+        return DesiredResource(
+            id=identify(self.kind, spec), spec=spec, owner=owner, base_dir=folder
+        )
+
+    def _outputs_of(self, there: ObservedResource) -> Bag:
+        found: Bag = {name: text for name, text in there.outputs.items() if name in self.computed}
+        for name, secret in there.secret_outputs.items():
+            found[name] = secret.get_secret_value()
+        if "generation" in self.computed and there.record is not None:
+            found["generation"] = there.record.generation
+        return found
+
+    def delete(self, _id: str, _props: Bag) -> None:
+        with _sense_last():
+            owner = convert.plain(_props)[OWNER_KEY]
+            _opener().delete(ResourceId.parse(_id), owner, _actor())
+
+    def read(self, id_: str, props: Bag) -> ReadResult:
+        with _sense_last():
+            there = _opener().observe_one(ResourceId.parse(id_))
+            if there.presence == Presence.UNKNOWN:
+                raise TargetUnreachable("read", str(there.id), there.reason, "try again")
+        if there.presence == Presence.ABSENT:
+            return ReadResult("", {})  # None as the properties crashes the SDK
+        inputs = self._live_inputs(there, convert.plain(props))
+        return ReadResult(id_, {**inputs, **self._outputs_of(there)}, inputs)
+
+    def _live_inputs(self, there: ObservedResource, props: Bag) -> Bag:
+        known = set(self._spec_type.model_fields)
+        recorded = {name: item for name, item in props.items() if name in known}
+        inputs = convert.live_inputs(recorded or dict(there.properties), there.properties)
+        if "reference" in self.computed:
+            inputs["reference"] = there.outputs.get("reference", props.get("reference"))
+        if there.record is not None:
+            inputs[OWNER_KEY] = there.record.owner
+        return convert.plain(inputs)  # type: ignore[no-any-return]
+
+
+def _address(kind: Kind, fields: Mapping[str, Any]) -> str:
+    """Return the id of a resource with these inputs; empty while a part of it is unknown."""
+    spec_type = SPEC_OF_KIND[kind]
+    named = {n: v for n, v in fields.items() if n in spec_type.model_fields}
+    identity = ("workspace", "name", "version", "endpoint", "deployment")
+    if any(convert.is_unknown(named.get(part)) for part in identity):
+        return ""
+    return identify(kind, spec_type.model_construct(None, **named)).address
+
+
+def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> DesiredResource:
+    """Resolve the deployment's references against the assets that its workspace holds."""
+    assets = _known_assets(target.observe([spec.workspace]))
+    stack = StackSpec(name=owner, deployments=(spec,))
+    wanted = resolve(stack, str(Path.cwd()), assets)
+    return next(resource for resource in wanted if resource.id.kind == Kind.DEPLOYMENT)
+
+
+def _known_assets(observed: ObservedState) -> list[str]:
+    """Return pinned references, `kind/workspace/reference`."""
+    return [
+        f"{there.id.kind.value.lower()}/{there.id.workspace}/{there.id.name}"
+        f"@sha256:{there.properties['content_hash']}"
+        for there in observed.resources.values()
+        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT)
+    ]
+
+
+def _actor() -> Any:
+    return current_actor("pulumi")
+
+
+def _relative(path: Any) -> Any:
+    """Return a path relative to the program's folder: an absolute one differs by machine."""
+    if not isinstance(path, str) or not os.path.isabs(path):
+        return path
+    return os.path.relpath(path)
+
+
+def _sentence(fault: Fault) -> str:
+    return fault.reason + (f"; {fault.remedy}" if fault.remedy else "")
+
+
+@contextmanager
+def _sense_last() -> Iterator[None]:
+    """Let an error end in its sense: the engine shows a whole traceback, the end is what is read.
+
+    A message of several lines has its sense in the first and what a server logged in the others.
+    """
+    try:
+        yield
+    except InferenceError as exc:
+        first, *others = str(exc).splitlines()
+        if not others:
+            raise
+        raise InferenceError("\n".join([*others, first])) from None

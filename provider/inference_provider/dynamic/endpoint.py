@@ -1,0 +1,14 @@
+"""Endpoint as a dynamic resource.
+
+Stacks store this module's path and the class's name: never rename either.
+"""
+
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.observed import Kind
+
+
+class EndpointProvider(KindProvider):
+    """Makes a stable URL with two keys."""
+
+    kind = Kind.ENDPOINT
+    computed = frozenset({"scoring_uri", "openapi_uri", "primary_key", "secondary_key"})

@@ -1,0 +1,14 @@
+"""Environment as a dynamic resource.
+
+Stacks store this module's path and the class's name: never rename either.
+"""
+
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.observed import Kind
+
+
+class EnvironmentProvider(KindProvider):
+    """Keeps what an instance runs in by its content."""
+
+    kind = Kind.ENVIRONMENT
+    computed = frozenset({"content_hash", "reference"})

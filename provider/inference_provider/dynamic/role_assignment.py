@@ -1,0 +1,13 @@
+"""RoleAssignment as a dynamic resource.
+
+Stacks store this module's path and the class's name: never rename either.
+"""
+
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.observed import Kind
+
+
+class RoleAssignmentProvider(KindProvider):
+    """Gives a principal a role in a scope."""
+
+    kind = Kind.ROLE_ASSIGNMENT

@@ -1,0 +1,14 @@
+"""Workspace as a dynamic resource.
+
+Stacks store this module's path and the class's name: never rename either.
+"""
+
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.observed import Kind
+
+
+class WorkspaceProvider(KindProvider):
+    """Makes the router and its supervisor."""
+
+    kind = Kind.WORKSPACE
+    computed = frozenset({"router_url"})
