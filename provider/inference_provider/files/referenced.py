@@ -65,6 +65,8 @@ def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
         yield Fault("code_configuration.code", f"no folder '{code.code}'", _RELATIVE)
         return
     yield from _content_faults(folder, code.code, "code_configuration.code")
+    if code.scoring_script is None:  # the environment's own command starts the server
+        return
     field, script = "code_configuration.scoring_script", folder / code.scoring_script
     if not script.resolve().is_relative_to(folder.resolve()):
         yield Fault(field, f"'{code.scoring_script}' is outside of '{code.code}'", "move it in")

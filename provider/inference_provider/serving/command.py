@@ -125,7 +125,7 @@ def _variables(
     if code_dir is not None:
         defaults["AML_APP_ROOT"] = str(code_dir)
     if deployment.code_configuration is not None:
-        defaults["AZUREML_ENTRY_SCRIPT"] = deployment.code_configuration.scoring_script
+        defaults["AZUREML_ENTRY_SCRIPT"] = deployment.code_configuration.scoring_script or ""
     path = users.get("PATH", os.environ.get("PATH", os.defpath))
     fixed = {
         "PATH": f"{venv / 'bin'}{os.pathsep}{path}",

@@ -23,8 +23,9 @@ class CodeConfiguration(SpecModel):
 
     code: str
     """Folder, relative to the stack file (in a program: to its folder)."""
-    scoring_script: str = "score.py"
-    """Path inside `code`."""
+    scoring_script: str | None = None
+    """Path inside `code`, with `init()` and `run()`; required unless the environment brings a
+    `command`."""
     content_hash: str = ""
     """sha256 over names and bytes under `code`; computed, never written by hand."""
 

@@ -167,7 +167,14 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
     }
     for i, deployment in enumerate(stack.deployments):
         brings_server = (deployment.workspace, *asset_name(deployment.environment)) in own_server
-        if deployment.code_configuration is None and not brings_server:
+        code = deployment.code_configuration
+        if code is not None and code.scoring_script is None and not brings_server:
+            yield Fault(
+                f"deployments.{i}.code_configuration.scoring_script",
+                "missing, and the environment brings no command of its own",
+                "name the script with init() and run()",
+            )
+        if code is None and not brings_server:
             yield Fault(
                 f"deployments.{i}.code_configuration",
                 "missing, and the environment brings no command of its own",

@@ -58,7 +58,7 @@ def _url(address: RouterAddress) -> str:
 
 def _router_fault(sight: Sight) -> str:
     process = sight.processes.get(ROUTER)
-    if process is None or process.state != "RUNNING":
+    if process is None or process.state not in ("RUNNING", "STARTING"):
         return "the router does not run"
     return "" if sight.weights is not None else "the router does not answer"
 

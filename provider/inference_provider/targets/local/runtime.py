@@ -44,7 +44,8 @@ class Runtime:
     def is_up(self) -> bool:
         """Whether supervisord and the router run."""
         process = self.supervisor.processes().get(ROUTER)
-        return process is not None and process.state == "RUNNING" and self.router.is_ready()
+        running = process is not None and process.state in ("RUNNING", "STARTING")
+        return running and self.router.is_ready()
 
     def ensure_up(self) -> None:
         """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""

@@ -50,6 +50,7 @@ class LocalTarget:
     ) -> None:
         self._root = state_dir
         self._gpus = gpus()
+        self._runtimes: dict[str, Runtime] = {}
         self.capabilities = TargetCapabilities(name="local", gpu_count=len(self._gpus))
 
     @classmethod
@@ -73,7 +74,9 @@ class LocalTarget:
             yield
 
     def _runtime(self, workspace: str) -> Runtime:
-        return Runtime(Store(self._root, workspace))
+        if workspace not in self._runtimes:
+            self._runtimes.setdefault(workspace, Runtime(Store(self._root, workspace)))
+        return self._runtimes[workspace]
 
     # -- observe --------------------------------------------------------------------------------
 

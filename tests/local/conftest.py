@@ -1,0 +1,179 @@
+"""A real workspace on loopback, with a server that needs no packages."""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from inference_provider.desired import resolve
+from inference_provider.files import load_stack
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.plan import plan
+from inference_provider.targets.local.target import LocalTarget
+
+SERVER = Path(__file__).parent / "server" / "serve.py"
+ACTOR = Actor(user="tester", command="pytest")
+
+
+class Lab:
+    """One state folder, one stack file, and the calls a person would make."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "s"
+        self.target = LocalTarget.open(self.state)
+        self.document = {
+            "name": "lab",
+            "workspaces": [{"name": "lab"}],
+            "environments": [
+                {
+                    "name": "plain",
+                    "command": ["python", "serve.py", "{port}"],
+                    "inference_config": {
+                        "liveness_route": {"path": "/health", "port": 8080},
+                        "readiness_route": {"path": "/health", "port": 8080},
+                        "scoring_route": {"path": "/score", "port": 8080},
+                    },
+                }
+            ],
+            "endpoints": [{"name": "iris"}],
+            "deployments": [self.deployment("blue"), self.deployment("green")],
+            "traffic": [{"endpoint": "iris", "traffic": {"blue": 100, "green": 0}}],
+        }
+
+    def deployment(self, name: str, answer: str | None = None) -> dict:
+        self.write_code(name, answer or name)
+        return {
+            "endpoint": "iris",
+            "name": name,
+            "environment": "plain@latest",
+            "code_configuration": {"code": f"code/{name}"},
+            "request_settings": {"max_concurrent_requests_per_instance": 16},
+            "readiness_probe": {"period": 1, "timeout": 1},
+            "start_timeout_s": 15,
+        }
+
+    def write_code(self, name: str, answer: str) -> None:
+        code = self.folder / "code" / name
+        code.mkdir(parents=True, exist_ok=True)
+        # The server has no init() and run(): the loader wants them only of scoring scripts.
+        shutil.copy(SERVER, code / "serve.py")
+        (code / "answer.txt").write_text(answer)
+
+    def resources(self):
+        path = self.folder / "stack.yaml"
+        path.write_text(yaml.safe_dump(self.document))
+        return resolve(load_stack(path), str(self.folder))
+
+    def plan(self):
+        desired = self.resources()
+        return plan(desired, self.target.observe(["lab"]), "lab")
+
+    def up(self) -> list[str]:
+        """Apply the document; return what was done, `update Deployment 'lab/iris/blue'`."""
+        from inference_provider.apply import apply
+
+        planned = self.plan()
+        apply(planned, self.target, ACTOR)
+        return [f"{action.kind.value} {action.id}" for action in planned.pending]
+
+    def down(self) -> None:
+        self.document = {"name": "lab", "workspaces": [{"name": "lab"}]}
+        self.up()
+        self.target.delete(
+            ResourceId(kind=Kind.WORKSPACE, workspace="lab", name="lab"), "lab", ACTOR
+        )
+
+    def observe(self, kind: Kind, name: str):
+        return self.target.observe_one(ResourceId(kind=kind, workspace="lab", name=name))
+
+    @property
+    def uri(self) -> str:
+        return self.observe(Kind.ENDPOINT, "iris").outputs["scoring_uri"]
+
+    def key(self, which: str = "primary") -> str:
+        endpoint = self.observe(Kind.ENDPOINT, "iris")
+        return endpoint.secret_outputs[f"{which}_key"].get_secret_value()
+
+    def score(
+        self, deployment: str | None = None, key: str | None = None, **body
+    ) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key or self.key()}"}
+        if deployment:
+            headers["azureml-model-deployment"] = deployment
+        return httpx.post(self.uri, json=body, headers=headers, timeout=10)
+
+    @property
+    def supervisor(self):
+        return self.target._runtime("lab").supervisor
+
+    def log(self) -> str:
+        logs = (self.state / "workspaces" / "lab" / "logs").rglob("*.log")
+        return "\n".join(path.read_text() for path in logs)
+
+
+class Load:
+    """A bounded loop of requests over 8 connections while something changes."""
+
+    def __init__(self, lab: Lab, *, seconds: float = 60, sleep_s: float = 0.002) -> None:
+        self.results: Counter = Counter()
+        self._lab = lab
+        self._stop = threading.Event()
+        self._deadline = time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self.uri, self.current_key = lab.uri, lab.key()
+        self._sleep_s = sleep_s
+        self._threads = [threading.Thread(target=self._run) for _ in range(8)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, requests: int, seconds: float = 20) -> None:
+        until = time.monotonic() + seconds
+        while sum(self.results.values()) < requests and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=10) as client:
+            while not self._stop.is_set() and time.monotonic() < self._deadline:
+                try:
+                    answer = client.post(
+                        self.uri,
+                        json={"sleep_s": self._sleep_s},
+                        headers={"authorization": f"Bearer {self.current_key}"},
+                    )
+                    result = str(answer.status_code)
+                except httpx.TransportError as fault:
+                    result = type(fault).__name__
+                with self._lock:
+                    self.results[result] += 1
+
+    @property
+    def failed(self) -> dict[str, int]:
+        return {k: v for k, v in self.results.items() if k != "200"}
+
+
+@pytest.fixture
+def lab():
+    # Not tmp_path: a Unix socket's path has a limit of 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="inf-"))
+    made = Lab(folder)
+    yield made
+    try:
+        made.target.stop("lab", ACTOR)
+    except Exception as fault:
+        print("teardown:", fault)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""A model server of the standard library alone: says which answer file it was started with."""
+
+import json
+import os
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ANSWER = (Path(__file__).parent / "answer.txt").read_text().strip()
+if ANSWER == "raise":
+    raise SystemExit("RuntimeError: the model is not there")
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        self._answer({"healthy": True})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        asked = json.loads(body or b"{}")
+        time.sleep(asked.get("sleep_s", 0))
+        self._answer(
+            {
+                "answer": ANSWER,
+                "pid": os.getpid(),
+                "greeting": os.environ.get("GREETING", ""),
+                "authorization": self.headers.get("authorization"),
+            }
+        )
+
+    def _answer(self, value):
+        payload = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *args):
+        pass
+
+
+print(f"serving {ANSWER}", flush=True)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

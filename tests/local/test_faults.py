@@ -1,0 +1,144 @@
+"""kill -9 of anything at any moment: the old goes on serving, the next up converges."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from inference_provider.errors import Busy, OutOfCapacity
+from inference_provider.observed import Kind, Presence
+from inference_provider.targets.local.runtime import ROUTER
+from inference_provider.targets.local.target import LocalTarget
+from tests.local.conftest import ACTOR, Load
+
+pytestmark = pytest.mark.local
+
+
+def _served_processes(lab) -> set[int]:
+    """Every live process whose note stands in the workspace, and supervisord's children."""
+    folder = str(lab.state)
+    return {
+        p.pid
+        for p in psutil.process_iter(["environ", "cmdline", "cwd"])
+        if folder in " ".join(p.info["cmdline"] or ()) or (p.info["cwd"] or "").startswith(folder)
+    }
+
+
+def test_a_killed_router_comes_back_by_itself(lab):
+    lab.up()
+    os.kill(lab.supervisor.processes()[ROUTER].pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            if lab.score().status_code == 200:
+                break
+        except httpx.TransportError:
+            time.sleep(0.05)
+    assert lab.score().json()["answer"] == "blue"
+
+
+def test_orphans_of_a_killed_supervisord_serve_until_the_next_up_replaces_them(lab):
+    lab.up()
+    uri, key = lab.uri, lab.key()
+    daemon = lab.supervisor._daemon_pid()
+    orphans = [process.pid for process in lab.supervisor.processes().values()]
+    os.kill(daemon, signal.SIGKILL)
+    time.sleep(0.3)
+    headers = {"authorization": f"Bearer {key}"}
+    assert httpx.post(uri, json={}, headers=headers).status_code == 200
+    assert lab.observe(Kind.DEPLOYMENT, "iris/blue").live["instance_count"] == 0
+    with Load(lab) as load:
+        load.wait_for(100)
+        done = lab.up()
+        load.wait_for(sum(load.results.values()) + 200)
+    assert "update Deployment 'lab/iris/blue'" in done
+    assert [pid for pid in orphans if psutil.pid_exists(pid)] == []
+    assert sum(load.failed.values()) <= 8  # accepted by the old router while it ended
+    assert lab.up() == []
+
+
+def test_a_stopped_supervisord_is_unknown_not_absent(lab):
+    lab.up()
+    daemon = lab.supervisor._daemon_pid()
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        seen = lab.observe(Kind.DEPLOYMENT, "iris/blue")
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    assert seen.presence is Presence.UNKNOWN
+    assert "no answer within" in seen.reason
+
+
+def test_after_a_stop_start_brings_everything_back_at_the_same_url(lab):
+    lab.up()
+    uri, key = lab.uri, lab.key()
+    lab.target.stop("lab", ACTOR)
+    assert _served_processes(lab) == set()
+    lab.target.start("lab", ACTOR)
+    headers = {"authorization": f"Bearer {key}"}
+    assert httpx.post(uri, json={}, headers=headers).json()["answer"] == "blue"
+    assert lab.up() == []
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.3, 0.8])
+def test_a_killed_up_is_finished_by_the_next(lab, after_s):
+    lab.up()
+    lab.write_code("blue", "blue-2")
+    lab.resources()  # writes the stack file
+    inferctl = [sys.executable, "-m", "inference_provider.cli.main", "up", "-y"]
+    env = {**os.environ, "INFERENCE_STATE_DIR": str(lab.state)}
+    child = subprocess.Popen(
+        [*inferctl, str(lab.folder / "stack.yaml")],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(0.6 + after_s)
+    child.kill()
+    child.wait()
+    assert lab.score().status_code == 200
+    lab.up()
+    assert lab.score().json()["answer"] == "blue-2"
+    assert lab.up() == []
+    names = [n for n in lab.supervisor.processes() if n.startswith("iris.")]
+    assert len(names) == 2
+
+
+def test_a_taken_router_port_is_a_sentence(lab):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        lab.document["workspaces"][0]["router_port"] = port
+        with pytest.raises(OutOfCapacity) as fault:
+            lab.up()
+    assert f"port {port} on 127.0.0.1 is taken by another process" in str(fault.value)
+    lab.up()
+    assert lab.score().status_code == 200
+
+
+def test_two_ups_at_once_are_refused_with_who_and_since(lab):
+    lab.up()
+    other = LocalTarget.open(lab.state)
+    with lab.target.hold(["lab"], ACTOR), pytest.raises(Busy) as fault, other.hold(["lab"], ACTOR):
+        pass
+    assert "tester (pytest) is changing it since" in str(fault.value)
+
+
+def test_keys_are_in_no_log_and_no_command_line_and_files_are_private(lab):
+    lab.document["deployments"][0]["environment_variables"] = {"GREETING": "a-hidden-word"}
+    lab.up()
+    assert lab.score().json()["greeting"] == "a-hidden-word"
+    lines = [" ".join(psutil.Process(pid).cmdline()) for pid in _served_processes(lab)]
+    shown = "\n".join([lab.log(), *lines, lab.target.observe(["lab"]).model_dump_json()])
+    assert "a-hidden-word" not in shown
+    assert lab.key() not in shown
+    for path in (lab.state / "workspaces").rglob("*.json"):
+        assert path.stat().st_mode & 0o077 == 0, path

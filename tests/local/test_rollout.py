@@ -1,0 +1,100 @@
+"""Changes of a running workspace, under load: nobody's request fails."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from inference_provider.errors import NotReady, StillServing
+from inference_provider.observed import Kind, ResourceId
+from tests.local.conftest import ACTOR, Load
+
+pytestmark = pytest.mark.local
+
+
+def test_a_declared_stack_serves_and_a_second_up_changes_nothing(lab):
+    made = lab.up()
+    assert made == [
+        "create Workspace 'lab'",
+        "create Environment 'lab/plain:1'",
+        "create Endpoint 'lab/iris'",
+        "create Deployment 'lab/iris/blue'",
+        "create Deployment 'lab/iris/green'",
+        "create Traffic 'lab/iris'",
+    ]
+    answer = lab.score()
+    assert (answer.status_code, answer.json()["answer"]) == (200, "blue")
+    assert answer.json()["authorization"] is None
+    assert lab.score("green").json()["answer"] == "green"
+    assert lab.score(key="wrong").status_code == 401
+    assert lab.up() == []
+
+
+def test_changes_under_load_fail_no_request(lab):
+    lab.up()
+    with Load(lab) as load:
+        load.wait_for(200)
+        lab.document["traffic"][0]["traffic"] = {"blue": 50, "green": 50}
+        assert lab.up() == ["update Traffic 'lab/iris'"]
+        lab.write_code("blue", "blue-2")
+        assert lab.up() == ["update Deployment 'lab/iris/blue'"]
+        assert lab.score("blue").json()["answer"] == "blue-2"
+        for count in (3, 1):
+            lab.document["deployments"][0]["instance_count"] = count
+            assert lab.up() == ["update Deployment 'lab/iris/blue'"]
+        endpoint = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
+        lab.target.rotate_key(endpoint, "secondary", ACTOR)
+        load.current_key = lab.key("secondary")
+        time.sleep(0.3)
+        lab.target.rotate_key(endpoint, "primary", ACTOR)
+        load.wait_for(1000, 30)
+    assert load.failed == {}
+    assert sum(load.results.values()) >= 1000
+
+
+def test_a_killed_instance_costs_at_most_its_requests_in_flight_and_comes_back(lab):
+    lab.document["deployments"][0]["instance_count"] = 2
+    lab.up()
+    name = next(n for n in lab.supervisor.processes() if n.startswith("iris.blue"))
+    pid = lab.supervisor.processes()[name].pid
+    with Load(lab) as load:
+        load.wait_for(300)
+        os.kill(pid, signal.SIGKILL)
+        load.wait_for(1500, 30)
+    assert sum(load.failed.values()) <= 8
+    process = lab.supervisor.processes()[name]
+    assert process.pid not in (0, pid)
+
+
+def test_a_deployment_that_does_not_start_leaves_the_old_one_serving_and_says_why(lab):
+    lab.up()
+    lab.write_code("blue", "raise")
+    with pytest.raises(NotReady) as fault:
+        lab.up()
+    assert "RuntimeError: the model is not there" in str(fault.value)
+    assert "start Deployment 'lab/iris/blue'" in str(fault.value)
+    assert lab.score().json()["answer"] == "blue"
+    lab.write_code("blue", "mended")
+    assert lab.up() == ["update Deployment 'lab/iris/blue'"]
+    assert lab.score().json()["answer"] == "mended"
+
+
+def test_a_deployment_with_weight_is_not_deleted(lab):
+    lab.up()
+    blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")
+    with pytest.raises(StillServing) as fault:
+        lab.target.delete(blue, "lab", ACTOR)
+    assert str(fault.value) == (
+        "delete Deployment 'lab/iris/blue': it carries 100 % of the traffic; move its weight first"
+    )
+
+
+def test_down_leaves_no_process_and_no_folder(lab):
+    lab.up()
+    pids = [process.pid for process in lab.supervisor.processes().values()]
+    lab.down()
+    time.sleep(0.1)
+    alive = [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
+    assert alive == []
+    assert not (lab.state / "workspaces" / "lab").exists()
