@@ -147,12 +147,18 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         return ResourceDrift(
             id=resource.id, verdict=Verdict.UNREADABLE, fields=fields, reason=reason
         )
-    if not fields:
+    if not fields and not there.degraded:
         return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN)
     changes = compare(resource.id.kind, there.properties, resource.properties)
-    costliest = heaviest(changes)
-    mending = Mending(costliest.value) if costliest else Mending.NOTHING
-    return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, mending=mending)
+    # What limps without a differing field is started again in place.
+    mending = Mending((heaviest(changes) or ChangeClass.LIVE).value)
+    return ResourceDrift(
+        id=resource.id,
+        verdict=Verdict.DRIFTED,
+        fields=fields,
+        mending=mending,
+        reason=there.degraded,
+    )
 
 
 def _missing(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:

@@ -138,6 +138,15 @@ def test_down_needs_yes_and_leaves_nothing(cli):
     assert cli("down").exit_code == 0
 
 
+def test_down_and_status_work_although_the_file_is_at_fault(cli):
+    cli("up")
+    cli.file.write_text(ONLY_ENDPOINT + "endpoinds: []\n")
+    assert cli("up").exit_code == 1
+    assert "Endpoint 'default/iris'" in cli("status").stdout
+    assert cli("down", "-y").exit_code == 0
+    assert cli.target.workspaces() == ()
+
+
 def test_down_leaves_a_workspace_another_stack_lives_in(cli, tmp_path):
     cli("up")
     other = tmp_path / "other.yaml"

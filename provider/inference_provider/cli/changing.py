@@ -12,8 +12,10 @@ from inference_provider.cli.session import (
     DEFAULT_FILE,
     Session,
     declare,
+    names_in,
     read_stack,
     session_of,
+    with_left_ones,
     workspaces_of,
 )
 from inference_provider.errors import TargetError
@@ -78,16 +80,16 @@ def down(
 ) -> None:
     """Delete everything that carries the stack's label."""
     session = session_of(ctx)
-    stack, actor = read_stack(file), session.actor("down")
-    names = workspaces_of(stack, session.target)
+    (owner, declared), actor = names_in(file), session.actor("down")
+    names = with_left_ones(owner, declared, session.target)
     with session.target.hold(names, actor):
         observed = session.target.observe(names)
-        found = _without_shared(make_plan((), observed, stack.name), observed)
+        found = _without_shared(make_plan((), observed, owner), observed)
         _announce(session, found, as_json=as_json)
         _ask(session, found, yes=yes or not found.pending, as_json=as_json)
         _apply(session, found, actor)
     if as_json:
-        session.print_json({"stack": stack.name, "actions": plan_json(found)})
+        session.print_json({"stack": owner, "actions": plan_json(found)})
 
 
 def _announce(session: Session, found: Plan, *, as_json: bool) -> None:

@@ -35,7 +35,7 @@ def text(report: DriftReport) -> str:
     for resource in _remarkable(report):
         lines += ["", f"{resource.verdict.value}: {resource.id}{_detail(resource)}"]
         lines += [line for entry in resource.fields for line in _field_lines(entry)]
-    return "\n".join(lines) + "\n"
+    return _printable("\n".join(lines)) + "\n"
 
 
 def _remarkable(report: DriftReport) -> list[ResourceDrift]:
@@ -103,7 +103,7 @@ def markdown(report: DriftReport) -> str:
         if resource.fields:
             lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
             lines += [_row(_columns(entry)) for entry in resource.fields]
-    return "\n".join(lines) + "\n"
+    return _printable("\n".join(lines)) + "\n"
 
 
 def _columns(entry: FieldDrift) -> list[str]:
@@ -152,13 +152,13 @@ def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
     if resource.verdict == Verdict.CLEAN:
         return
     tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
-    message = _xml(f"{resource.verdict.value}{_detail(resource)}")
+    message = _printable(f"{resource.verdict.value}{_detail(resource)}")
     found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
-    found.text = _xml("\n".join(line for f in resource.fields for line in _field_lines(f)))
+    found.text = _printable("\n".join(line for f in resource.fields for line in _field_lines(f)))
 
 
-def _xml(value: str) -> str:
-    """Leave out control characters: XML 1.0 has no way to write them."""
+def _printable(value: str) -> str:
+    """Leave out control characters: XML 1.0 cannot write them, and a terminal obeys them."""
     return "".join(char for char in value if char >= " " or char in "\n\t")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import typer
+import yaml
 from rich.console import Console
 
 from inference_provider.actor import current_actor
@@ -102,12 +103,17 @@ def read_stack(path: Path) -> StackSpec:
 
 def workspaces_of(stack: StackSpec, target: Target) -> tuple[str, ...]:
     """Return the stack's workspaces, and those it made earlier and no longer declares."""
-    declared = {workspace.name for workspace in stack.workspaces}
+    return with_left_ones(stack.name, (entry.name for entry in stack.workspaces), target)
+
+
+def with_left_ones(owner: str, names: Iterable[str], target: Target) -> tuple[str, ...]:
+    """Add the workspaces in which something carries the owner's label."""
+    declared = set(names)
     others = set(target.workspaces()) - declared
     left = {
         there.id.workspace
         for there in (target.observe(others).resources.values() if others else ())
-        if there.record is not None and there.record.owner == stack.name
+        if there.record is not None and there.record.owner == owner
     }
     return tuple(sorted(declared | left))
 
@@ -131,6 +137,23 @@ def known_assets(observed: ObservedState) -> list[str]:
     return found
 
 
+def names_in(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the workspaces of a stack file, whatever else is wrong in it.
+
+    Removing, stopping and looking at a stack need no more, and must not wait for a mended file.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        listed = document.get("workspaces") or [{}]
+        names = tuple(entry.get("name", "default") for entry in listed)
+        if all(isinstance(name, str) for name in (document["name"], *names)):
+            return document["name"], names
+    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        pass
+    stack = read_stack(path)  # says what is wrong
+    return stack.name, tuple(workspace.name for workspace in stack.workspaces)
+
+
 def choose_workspaces(target: Target, file: Path | None, workspace: str | None) -> tuple[str, ...]:
     """Return the workspaces a command means.
 
@@ -142,8 +165,7 @@ def choose_workspaces(target: Target, file: Path | None, workspace: str | None) 
     if workspace:
         return (workspace,)
     if file is not None or DEFAULT_FILE.is_file():
-        stack = read_stack(file or DEFAULT_FILE)
-        return tuple(entry.name for entry in stack.workspaces)
+        return names_in(file or DEFAULT_FILE)[1]
     there = target.workspaces()
     if len(there) == 1:
         return there
