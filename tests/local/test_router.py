@@ -99,6 +99,7 @@ class Model:
 
 
 async def _reply(send: Any, status: int, body: bytes) -> None:
+    body = b"" if status == 204 else body
     headers = [(b"content-length", str(len(body)).encode()), (b"location", b"/elsewhere")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -286,8 +287,6 @@ def test_an_error_of_the_model_is_424_with_its_status(served: Served, status: in
 
 @pytest.mark.parametrize("status", [201, 204, 302, 307])
 def test_what_is_no_error_of_the_model_passes(served: Served, status: int):
-    if status == 204:
-        pytest.skip("the small model sends a body, which 204 forbids")
     assert served.ask(f"chat/status/{status}").status_code == status
 
 
@@ -577,7 +576,7 @@ def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
             served.router.validate(served.table(bad))
         with pytest.raises(RouterRejected):
             served.router.converge(served.table(bad), timeout_s=5)
-        assert "timeout" in str(validated.value).lower()
+        assert "Expected positive duration" in str(validated.value)
         assert PRIMARY not in str(validated.value)
         assert {name: (served.folder / name).read_text() for name in files} == files
         assert served.ask("chat/score").status_code == 200

@@ -15,8 +15,7 @@ from inference_provider.router import (
 )
 from inference_provider.router.envoy import clusters, routes, runtime_layer
 from inference_provider.router.render import RDS, RTDS, version_of
-from inference_provider.targets.local.router import between
-from inference_provider.targets.local.router_admin import layer_of
+from inference_provider.targets.local.router_weights import between, layer_of, same_but_shares
 
 
 def deployment(name: str, **values: Any) -> DeploymentEntry:
@@ -166,3 +165,24 @@ def test_a_thousand_endpoints_render_in_a_few_seconds_at_most():
     took_s = time.perf_counter() - started_s
     print(f"1,000 endpoints: {took_s:.3f} s")
     assert took_s < 5
+
+
+@pytest.mark.parametrize(
+    ("weights", "mirror", "same"),
+    [
+        pytest.param({"blue": 0, "green": 100}, {"green": 50}, True, id="sizes"),
+        pytest.param({"blue": 0}, {"green": 5}, False, id="no traffic any more"),
+        pytest.param({"blue": 100}, {}, False, id="no mirror any more"),
+    ],
+)
+def test_only_sizes_of_shares_change_without_the_routes(
+    weights: dict[str, int], mirror: dict[str, int], same: bool
+):
+    before, after = table({"blue": 100}, {"green": 5}), table(weights, mirror)
+    assert same_but_shares(before, after) is same
+    assert (render(before).files[RDS] == render(after).files[RDS]) is same
+
+
+def test_a_new_key_is_no_change_of_shares_only():
+    before, after = table({"blue": 100}), table({"blue": 100}, keys=("fresh", "key-two"))
+    assert same_but_shares(before, after) is False

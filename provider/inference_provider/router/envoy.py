@@ -46,7 +46,6 @@ def clusters(table: RouterTable) -> list[Resource]:
     """
     found: list[Resource] = []
     for endpoint in table.endpoints:
-        _check_names(endpoint)
         for deployment in endpoint.deployments:
             name = f"{endpoint.name}/{deployment.name}"
             found.append(_cluster(name, deployment))
@@ -73,9 +72,13 @@ def runtime_layer(table: RouterTable) -> dict[str, int]:
     """Return every weight and every mirror percentage.
 
     Always the full set: a value that is missing here falls back to the route table's constant.
+
+    Raises:
+        RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
     layer: dict[str, int] = {}
     for endpoint in table.endpoints:
+        _check_names(endpoint)
         for deployment in endpoint.deployments:
             name = f"{endpoint.name}/{deployment.name}"
             layer[WEIGHT_PREFIX + name] = endpoint.weights.get(deployment.name, 0)

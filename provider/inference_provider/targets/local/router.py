@@ -4,9 +4,11 @@ What the files say is made in `router/`; what is in force is asked in `router_ad
 and ending the process is the supervisor's work.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,8 +16,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from inference_provider.errors import NotReady, RouterRejected, TargetError, TargetUnreachable
-from inference_provider.router.envoy import WEIGHT_PREFIX
+from inference_provider.errors import (
+    InferenceError,
+    NotReady,
+    RouterRejected,
+    TargetError,
+    TargetUnreachable,
+)
+from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import (
     CDS,
     LDS,
@@ -31,13 +39,14 @@ from inference_provider.router.table import RouterTable
 from inference_provider.targets.local.router_admin import (
     RouterAdmin,
     Shares,
-    layer_of,
     mirrors_of,
     per_cluster,
     weights_of,
 )
+from inference_provider.targets.local.router_weights import between, same_but_shares
 
 T = TypeVar("T")
+_Stamps = tuple[tuple[int, int], ...]
 _SOCKET_PATH_LIMIT = 107
 _WORDS_LIMIT = 600
 _STATS = {
@@ -60,6 +69,7 @@ class EnvoyRouter:
         self.folder = folder
         self.workers = workers
         self.admin = RouterAdmin(folder / "admin.sock")
+        self._last: tuple[RouterTable, _Stamps] | None = None
 
     def command(self) -> tuple[str, ...]:
         """Return the command that starts the router; it logs warnings to stderr."""
@@ -125,18 +135,20 @@ class EnvoyRouter:
             NotReady: A backend did not become healthy in time; the files before are back.
             TargetUnreachable: The router does not answer.
         """
+        deadline_s = time.monotonic() + timeout_s
+        if self._last and self._last[1] == self._stamps() and same_but_shares(self._last[0], table):
+            self._put(RTDS, runtime(runtime_layer(table)), deadline_s)
+            return
         new = render(table).files
         old = {name: self._read_text(name) for name in new}
-        deadline_s = time.monotonic() + timeout_s
         try:
             self._converge(old, new, deadline_s)
         except (RouterRejected, NotReady) as error:
-            for name in (RDS, RTDS, LDS, CDS):
-                if old[name]:
-                    self._write_text(name, old[name])
+            self._put_back(old)
             if isinstance(error, RouterRejected):
                 self.validate(table)  # raises with Envoy's own words where it has any
             raise
+        self._last = table, self._stamps()
 
     def is_ready(self) -> bool:
         """Whether the router answers and has all its configuration."""
@@ -180,6 +192,14 @@ class EnvoyRouter:
         if gone:
             self._wait_unused(gone)
             self._put(CDS, new[CDS], deadline_s)
+
+    def _put_back(self, old: dict[str, str]) -> None:
+        """Write the files before again, routes first: none may name a cluster that goes."""
+        self._last = None
+        for name in (RDS, RTDS, LDS, CDS):
+            if old[name]:
+                with contextlib.suppress(InferenceError):  # the first error is the one to report
+                    self._put(name, old[name], time.monotonic() + 2)
 
     def _put(self, name: str, text: str, deadline_s: float) -> None:
         """Write one file and wait until it is in force; nothing is done when it is the same."""
@@ -238,6 +258,14 @@ class EnvoyRouter:
         except TargetUnreachable:
             return None
 
+    def _stamps(self) -> _Stamps:
+        """Return what tells that somebody else wrote a file; cheaper than reading it."""
+        paths = (self.folder / name for name in (CDS, LDS, RDS))
+        return tuple(
+            (found.st_ino, found.st_mtime_ns)
+            for found in (path.stat() for path in paths if path.exists())
+        )
+
     def _read_text(self, name: str) -> str:
         try:
             return (self.folder / name).read_text()
@@ -252,30 +280,6 @@ class EnvoyRouter:
         fresh = self.folder / f".{name.replace('/', '.')}.{os.getpid()}"
         _write(fresh, text)
         fresh.replace(self.folder / name)
-
-
-def between(old: str, new: str) -> str:
-    """Return the weights that are right under the old route table and under the new.
-
-    A deployment both know keeps its old weight and a new one gets none, so the old split goes on;
-    only an endpoint that would be left without any weight takes the new ones at once: all zero
-    under a split is an error inside Envoy.
-    """
-    before = layer_of(old) if old else {}
-    after = layer_of(new)
-    kept: set[str] = set()
-    for key in after:
-        if key.startswith(WEIGHT_PREFIX) and before.get(key, 0) > 0:
-            kept.add(key.partition("/")[0])
-    merged = dict(before)
-    for key, value in after.items():
-        if key.startswith(WEIGHT_PREFIX) and key.partition("/")[0] in kept:
-            merged[key] = before.get(key, 0)
-        elif key in before and not key.startswith(WEIGHT_PREFIX):
-            merged[key] = before[key]
-        else:
-            merged[key] = value
-    return runtime(merged)
 
 
 def _by_name(text: str) -> dict[str, Any]:
@@ -309,4 +313,6 @@ def _words(output: str, table: RouterTable) -> str:
         for key in endpoint.keys:
             if key.get_secret_value():
                 output = output.replace(key.get_secret_value(), "[redacted]")
+    output = re.sub(r"\[\d{4}-\S+ \S+\[\d+\]\[\w+\]\[\w+\] \[\S+\] ?", "", output)
+    output = re.sub(r"'?/\S*/all\.json'?", "the configuration", output)
     return " ".join(output.split())[:_WORDS_LIMIT] or "it gave no reason"

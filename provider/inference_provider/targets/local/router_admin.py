@@ -3,7 +3,6 @@
 Reads only, apart from `post`. What to write, and in which order, is in `router.py`.
 """
 
-import json
 import pathlib
 import re
 import socket
@@ -103,9 +102,3 @@ def per_cluster(stats: dict[str, Any], stat: str) -> dict[str, int]:
     pattern = re.compile(rf"cluster\.(.+)\.{re.escape(stat)}")
     matches = ((pattern.fullmatch(name), value) for name, value in stats.items())
     return {match[1]: int(value) for match, value in matches if match}
-
-
-def layer_of(text: str) -> dict[str, int]:
-    """Return the runtime layer that a weights' file holds."""
-    layer: dict[str, int] = json.loads(text)["resources"][0]["layer"]
-    return layer
