@@ -93,7 +93,7 @@ def refusals(
 def _refusals(resource: DesiredResource, can: TargetCapabilities) -> list[str]:
     spec = resource.spec
     if resource.id.kind not in can.kinds:
-        return [f"a {resource.id.kind.value} cannot be enforced there yet; leave it out"]
+        return [f"{resource.id.kind.value} cannot be enforced there yet; leave it out"]
     check = _REFUSALS.get(resource.id.kind)
     return check(spec, can) if check else []
 

@@ -157,7 +157,7 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(identities=[{"name": "robot"}]),
             "Identity 'default/robot' on target 'local':"
-            " a Identity cannot be enforced there yet; leave it out",
+            " Identity cannot be enforced there yet; leave it out",
             id="identity",
         ),
         pytest.param(
@@ -167,19 +167,19 @@ def test_a_plain_stack_is_refused_nowhere():
                 ]
             ),
             "RoleAssignment 'default/may' on target 'local':"
-            " a RoleAssignment cannot be enforced there yet; leave it out",
+            " RoleAssignment cannot be enforced there yet; leave it out",
             id="role assignment",
         ),
         pytest.param(
             stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
             "AutoscaleRule 'default/iris/blue' on target 'local':"
-            " a AutoscaleRule cannot be enforced there yet; leave it out",
+            " AutoscaleRule cannot be enforced there yet; leave it out",
             id="autoscale",
         ),
         pytest.param(
             stack(connections=[{"name": "openai"}]),
             "Connection 'default/openai' on target 'local':"
-            " a Connection cannot be enforced there yet; leave it out",
+            " Connection cannot be enforced there yet; leave it out",
             id="connection",
         ),
         pytest.param(

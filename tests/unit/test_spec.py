@@ -21,7 +21,8 @@ from inference_provider.spec import (
 
 def deployment(**fields):
     base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
-    return DeploymentSpec.model_validate(base | {"code_configuration": {"code": "src"}} | fields)
+    code = {"code": "src", "scoring_script": "score.py"}
+    return DeploymentSpec.model_validate(base | {"code_configuration": code} | fields)
 
 
 def stack(**fields):
@@ -239,6 +240,12 @@ def test_a_sound_stack_has_no_faults():
             " its own; name the code folder and its scoring_script, or give the environment a"
             " command",
             id="nothing to run",
+        ),
+        pytest.param(
+            {"deployments": (deployment(code_configuration={"code": "src"}),)},
+            "deployments.0.code_configuration.scoring_script: missing, and the environment brings"
+            " no command of its own; name the script with init() and run()",
+            id="no script",
         ),
         pytest.param(
             {"traffic": (TrafficSpec(endpoint="iris", traffic={"green": 100}),)},

@@ -25,7 +25,7 @@ deployments:
     name: blue
     model: iris@latest
     environment: sklearn:1
-    code_configuration: {code: src}
+    code_configuration: {code: src, scoring_script: score.py}
   - <<: *blue
     name: green
 """
@@ -278,11 +278,11 @@ def test_init_and_run_may_be_bound_in_any_way(folder, script):
 
 
 def test_missing_code_folder_and_script_are_faults(folder):
-    missing = GOOD.replace("{code: src}", "{code: gone}")
+    missing = GOOD.replace("code: src", "code: gone")
     assert "code_configuration.code: no folder 'gone'" in faults(folder, missing)[0]
-    missing = GOOD.replace("{code: src}", "{code: src, scoring_script: gone.py}")
+    missing = GOOD.replace("score.py", "gone.py")
     assert "no file 'gone.py' in 'src'" in faults(folder, missing)[0]
-    missing = GOOD.replace("{code: src}", "{code: src, scoring_script: ../out.py}")
+    missing = GOOD.replace("score.py", "../out.py")
     assert "'../out.py' is outside of 'src'" in faults(folder, missing)[0]
 
 

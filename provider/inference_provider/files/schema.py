@@ -59,7 +59,9 @@ def _allow_placeholder(node: dict[str, Any]) -> None:
     constrained = "pattern" in node or node.get("type") in ("integer", "number", "boolean")
     if not constrained or not isinstance(node.get("type"), str):
         return
-    about = {key: node.pop(key) for key in ("title", "description", "default") if key in node}
+    about: dict[str, Any] = {
+        key: node.pop(key) for key in ("title", "description", "default") if key in node
+    }
     plain = dict(node)
     node.clear()
     node.update(about, anyOf=[plain, {"type": "string", "pattern": r"\$\{(env|file):[^}]+\}"}])

@@ -105,6 +105,14 @@ class MemoryTarget:
         fresh = {**there.secret_outputs, f"{which}_key": SecretStr(secrets.token_urlsafe(32))}
         rotated = there.model_copy(update={"secret_outputs": fresh})
         self._resources[endpoint.address] = rotated
+        self._journal.append(
+            JournalEntry(
+                time=datetime.now(UTC),
+                actor=actor,
+                action=f"rotate {which} key",
+                id=endpoint,
+            )
+        )
         return rotated
 
     def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
