@@ -15,6 +15,7 @@ from inference_provider.observed import (
     RANK,
     Frozen,
     JournalEntry,
+    Kind,
     ObservedResource,
     ObservedState,
     Presence,
@@ -26,6 +27,8 @@ UNKNOWN = "unknown"
 """Stands for an actor no journal names."""
 APPLICATIONS = ("create", "update")
 """Actions of the journal that write a record."""
+WORKSPACE_WIDE = ("stop",)
+"""Actions on a workspace that reach everything in it."""
 
 
 class Verdict(StrEnum):
@@ -258,11 +261,19 @@ def _newest(
 ) -> JournalEntry | None:
     """Return the newest entry on a resource that names the field, or no field at all."""
     for entry in reversed(journal):
-        if entry.id == resource and (
-            path is None or not entry.fields or _touches(entry.fields, path)
-        ):
+        named = path is None or not entry.fields or _touches(entry.fields, path)
+        if named and (entry.id == resource or _stops_all(entry, resource)):
             return entry
     return None
+
+
+def _stops_all(entry: JournalEntry, resource: ResourceId) -> bool:
+    """Tell whether an entry of the whole workspace ended what a resource ran."""
+    return (
+        entry.action in WORKSPACE_WIDE
+        and entry.id.kind == Kind.WORKSPACE
+        and entry.id.workspace == resource.workspace
+    )
 
 
 def _touches(paths: Iterable[str], path: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -290,3 +291,105 @@ def test_actor_of_a_change_is_in_the_record(cli):
     assert record is not None
     assert isinstance(record.actor, Actor)
     assert record.actor.command == "inferctl up"
+
+
+class ServedTarget(MemoryTarget):
+    """A memory target whose endpoints have a scoring address and whose deployments have logs."""
+
+    def observe_one(self, resource):
+        there = super().observe_one(resource)
+        uri = {"scoring_uri": "http://127.0.0.1:1/endpoints/iris/score"}
+        served = resource.kind == Kind.ENDPOINT and there.record is not None
+        return there.model_copy(update={"outputs": uri}) if served else there
+
+    def logs(self, deployment, *, lines=100, follow=False):
+        return iter(["one", "two", "three"][-lines:])
+
+
+def router(asked, status=200):
+    def answer(request):
+        asked.append(request)
+        headers = {"x-request-id": "r-1", "azureml-model-deployment": "green"}
+        return httpx.Response(status, json={"class": 2}, headers=headers)
+
+    return httpx.MockTransport(answer)
+
+
+def test_score_sends_file_with_key_and_pin_and_prints_the_body(cli, tmp_path):
+    cli.target = ServedTarget()
+    cli("up")
+    data = tmp_path / "request.json"
+    data.write_text('{"data": [1]}')
+    asked = []
+    result = cli("score", "iris", "--data", data, "--deployment", "green", transport=router(asked))
+    assert (result.exit_code, result.stdout) == (0, '{"class":2}\n')
+    key = json.loads(cli("keys", "show", "iris", "--json").stdout)["primary_key"]
+    assert asked[0].headers["authorization"] == f"Bearer {key}"
+    assert asked[0].headers["azureml-model-deployment"] == "green"
+    assert asked[0].content == b'{"data": [1]}'
+
+
+def test_score_reads_stdin_and_json_names_the_deployment(cli):
+    cli.target = ServedTarget()
+    cli("up")
+    asked = []
+    result = cli("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))
+    assert json.loads(result.stdout) == {
+        "status": 200, "deployment": "green", "request_id": "r-1", "body": {"class": 2},
+    }  # fmt: skip
+    assert asked[0].content == b"[1]"
+
+
+def test_score_answered_by_an_error_exits_1_with_status_and_request_id(cli):
+    cli.target = ServedTarget()
+    cli("up")
+    result = cli("score", "iris", said="[1]", transport=router([], status=424))
+    assert result.exit_code == 1
+    assert "answered 424" in result.stderr
+    assert "x-request-id r-1" in result.stderr
+    key = json.loads(cli("keys", "show", "iris", "--json").stdout)["primary_key"]
+    assert key not in result.output
+
+
+def test_score_without_a_body_asks_for_one_on_a_terminal(cli):
+    cli.target = ServedTarget()
+    cli("up")
+    result = cli("score", "iris", interactive=True)
+    assert result.exit_code == 1
+    assert "--data: missing" in result.stderr
+
+
+def test_score_of_a_missing_endpoint_is_refused_in_a_sentence(cli):
+    cli("up")
+    result = cli("score", "nobody", said="[1]")
+    assert result.exit_code == 1
+    assert "Endpoint 'default/nobody': it is not there" in result.stderr
+
+
+def test_logs_prints_the_last_lines_and_wants_both_names(cli):
+    cli.target = ServedTarget()
+    cli("up")
+    assert cli("logs", "iris/blue", "--lines", "2").stdout == "two\nthree\n"
+    assert cli("logs", "iris").exit_code == 1
+    assert cli("logs", "iris/red").exit_code == 1
+
+
+def test_start_and_stop_say_what_they_did(cli):
+    cli("up")
+    assert cli("stop").stdout == "stopped workspace 'default'\n"
+    assert cli("start", "-w", "default").stdout == "started workspace 'default'\n"
+
+
+def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path))
+    found = {check["name"]: check for check in json.loads(cli("doctor", "--json").stdout)}
+    assert set(found) == {
+        "state folder", "disk", "envoy", "supervisord", "uv", "loopback", "gpus",
+    }  # fmt: skip
+    assert found["envoy"]["ok"]
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(blocked))
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "set INFERENCE_STATE_DIR to a folder of yours" in result.stdout

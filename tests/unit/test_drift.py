@@ -99,6 +99,12 @@ def test_change_by_hand_is_blamed_on_what_the_journal_saw_after_the_record():
     assert of(report, BLUE).fields[0].actor == "ben in ci 7 (inferctl split)"
 
 
+def test_stop_of_the_workspace_explains_instances_that_are_gone():
+    journal = [entry(BLUE, 0), entry("Workspace/default/default", 5, "stop", BEN)]
+    report = drift(declared(), state(journal, blue={"live": {"instance_count": 0}}), "demo")
+    assert of(report, BLUE).fields[0].actor == "ben in ci 7 (inferctl split)"
+
+
 def test_declared_other_than_recorded_is_not_yet_applied_and_names_who_recorded_it():
     journal = [
         entry(BLUE, 0),

@@ -61,9 +61,9 @@ def test_text_says_the_verdict_first_and_then_each_field():
         "    not yet applied; recorded by ana (inferctl up) at 2026-01-02T12:00:00+00:00\n"
         "  environment_variables.A: declared (secret) | recorded (none) | live a|b"
         "  [capacity, rolling]\n"
-        "    changed by hand by unknown\n"
+        "    changed by hand; nobody knows by whom\n"
         "\n"
-        "missing: Model 'default/m:1' (it was never applied; by unknown; mending creates it)\n"
+        "missing: Model 'default/m:1' (it was never applied; mending creates it)\n"
         "\n"
         "unreadable: Traffic 'default/iris' (<router> gone[0m)\n"
     )

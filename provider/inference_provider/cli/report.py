@@ -10,7 +10,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 from inference_provider.compare import show
-from inference_provider.drift import DriftReport, FieldDrift, ResourceDrift, Verdict
+from inference_provider.drift import (
+    UNKNOWN,
+    DriftReport,
+    FieldDrift,
+    Origin,
+    ResourceDrift,
+    Verdict,
+)
 
 _HEADER = ("field", "declared", "recorded", "live", "severity", "mending", "why", "who", "when")
 _MEND = {
@@ -45,7 +52,8 @@ def _remarkable(report: DriftReport) -> list[ResourceDrift]:
 def _detail(resource: ResourceDrift) -> str:
     parts = [resource.reason] if resource.reason else []
     if resource.verdict in (Verdict.MISSING, Verdict.UNMANAGED):
-        parts.append(f"by {resource.actor}{_when(resource.time)}")
+        known = resource.actor != UNKNOWN
+        parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
     if resource.verdict != Verdict.UNREADABLE:
         parts.append(_MEND[resource.mending.value])
     return f" ({'; '.join(parts)})" if parts else ""
@@ -53,9 +61,10 @@ def _detail(resource: ResourceDrift) -> str:
 
 def _field_lines(entry: FieldDrift) -> list[str]:
     columns = f"declared {show(entry.declared)} | recorded {show(entry.recorded)}"
-    why = f"{entry.origin.value} by {entry.actor}{_when(entry.time)}"
-    if entry.origin.value == "not yet applied":
-        why = f"{entry.origin.value}; recorded by {entry.actor}{_when(entry.time)}"
+    verb = "recorded" if entry.origin == Origin.NOT_APPLIED else "changed"
+    why = f"{entry.origin.value}; {verb} by {entry.actor}{_when(entry.time)}"
+    if entry.actor == UNKNOWN:
+        why = f"{entry.origin.value}; nobody knows by whom"
     cost = f"{entry.severity.value}, {entry.change_class.value}"
     return [
         f"  {entry.path}: {columns} | live {show(entry.live)}  [{cost}]",
