@@ -205,18 +205,25 @@ class EnvoyRouter:
         """Write one file and wait until it is in force; nothing is done when it is the same."""
         if self._read_text(name) == text:
             return
-        prefix = _STATS[name]
-        pattern = f"^{prefix}\\.(version_text|update_rejected)$"
-        refused = self.admin.stats(pattern).get(f"{prefix}.update_rejected", 0)
+        prefix, version = _STATS[name], version_of(text)
+        refused = self._refused(prefix)
         self._write_text(name, text)
 
         def in_force() -> bool:
-            stats = self.admin.stats(pattern)
-            if stats.get(f"{prefix}.update_rejected", 0) > refused:
+            found = self.admin.stats(f"^{prefix}.version_text$", "TextReadouts")
+            if found.get(f"{prefix}.version_text") == version:
+                return True
+            if self._refused(prefix) > refused:
                 raise RouterRejected(f"{name} was refused; see the router's log")
-            return bool(stats.get(f"{prefix}.version_text") == version_of(text))
+            return False
 
         _wait(in_force, deadline_s, f"{name} is not in force yet")
+
+    def _refused(self, prefix: str) -> int:
+        if prefix == _STATS[RTDS]:  # numbers are never refused, and a change of them is to be quick
+            return 0
+        name = f"{prefix}.update_rejected"
+        return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
 
     def _wait_healthy(self, changed: dict[str, Any], deadline_s: float) -> None:
         wanted = {
@@ -226,7 +233,7 @@ class EnvoyRouter:
 
         def healthy() -> bool:
             warming = "cluster_manager.warming_clusters"
-            if self.admin.stats(f"^{warming}$").get(warming, 0) != 0:
+            if self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0) != 0:
                 return False
             counts = self._healthy() if wanted else {}
             return all(counts.get(name, 0) >= count for name, count in wanted.items())
@@ -240,7 +247,7 @@ class EnvoyRouter:
         pattern = r"^cluster\..*\.upstream_rq_active$"
 
         def unused() -> bool:
-            active = per_cluster(self.admin.stats(pattern), "upstream_rq_active")
+            active = per_cluster(self.admin.stats(pattern, "Gauges"), "upstream_rq_active")
             return not any(active.get(name, 0) for name in gone)
 
         try:
@@ -249,7 +256,7 @@ class EnvoyRouter:
             return
 
     def _healthy(self) -> dict[str, int]:
-        stats = self.admin.stats(r"^cluster\..*/.*\.membership_healthy$")
+        stats = self.admin.stats(r"^cluster\..*/.*\.membership_healthy$", "Gauges")
         return per_cluster(stats, "membership_healthy")
 
     def _ask(self, question: Callable[[], T]) -> T | None:

@@ -46,9 +46,14 @@ class RouterAdmin:
         """Change one thing; the same errors as `get`."""
         self._ask("POST", path)
 
-    def stats(self, pattern: str) -> dict[str, Any]:
-        """Return the statistics whose name matches a regular expression."""
-        found = self.get(f"/stats?format=json&filter={quote(pattern)}").json()["stats"]
+    def stats(self, pattern: str, kind: str = "All") -> dict[str, Any]:
+        """Return the statistics whose name matches a regular expression.
+
+        Args:
+            pattern: Searched in the name; `^` and `$` are the caller's.
+            kind: Counters, Gauges or TextReadouts: with many endpoints some ten times faster.
+        """
+        found = self.get(f"/stats?format=json&type={kind}&filter={quote(pattern)}").json()["stats"]
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
     def runtime(self) -> dict[str, str]:
