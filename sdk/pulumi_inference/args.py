@@ -1,0 +1,122 @@
+"""Shapes of nested arguments, by Azure ML's names; a left-out key takes its default."""
+
+from typing import TypedDict
+
+from pulumi import Input
+
+
+class QuotaArgs(TypedDict, total=False):
+    """What all deployments of a workspace may use together."""
+
+    max_instances: Input[int]
+    """Most instances over all deployments, at least 1."""
+    max_gpus: Input[int]
+    """Most GPUs handed out over all deployments."""
+
+
+class RouteArgs(TypedDict):
+    """One HTTP route of a server."""
+
+    path: Input[str]
+    """Starts with `/`."""
+    port: Input[int]
+    """1 to 65535; the port the server names in its own configuration."""
+
+
+class InferenceConfigArgs(TypedDict):
+    """Routes of a server that is not the default one."""
+
+    liveness_route: Input[RouteArgs]
+    readiness_route: Input[RouteArgs]
+    scoring_route: Input[RouteArgs]
+
+
+class _CodeFolder(TypedDict):
+    code: Input[str]
+    """Folder, relative to the program's."""
+
+
+class CodeConfigurationArgs(_CodeFolder, total=False):
+    """A folder of Python and the script in it that has `init()` and `run()`."""
+
+    scoring_script: Input[str]
+    """Path inside `code`; `score.py` when left out."""
+
+
+class RequestSettingsArgs(TypedDict, total=False):
+    """Limits of one request."""
+
+    request_timeout_ms: Input[int]
+    """Total time of one request, milliseconds, 1 to 180000; 5000 when left out."""
+    max_concurrent_requests_per_instance: Input[int]
+    """At least 1; 1 when left out."""
+    max_queue_wait_ms: Input[int]
+    """Longest wait in the server's queue, milliseconds; 500 when left out."""
+    retry_on_503: Input[bool]
+    """Send a request answered 503 again to another instance."""
+
+
+class ProbeArgs(TypedDict, total=False):
+    """How often a route is asked and when its answer counts; times in seconds."""
+
+    initial_delay: Input[int]
+    period: Input[int]
+    timeout: Input[int]
+    success_threshold: Input[int]
+    failure_threshold: Input[int]
+
+
+class ResourceAmountsArgs(TypedDict, total=False):
+    """Amounts as Kubernetes writes them."""
+
+    cpu: Input[str]
+    """Cores: `0.5`, `500m`."""
+    memory: Input[str]
+    """Bytes: `512Mi`, `4Gi`."""
+    gpu: Input[int]
+    """Whole GPUs per instance, 0 to 16."""
+
+
+class ResourcesArgs(TypedDict, total=False):
+    """What one instance asks for and may use."""
+
+    requests: Input[ResourceAmountsArgs]
+    limits: Input[ResourceAmountsArgs]
+
+
+class CollectionArgs(TypedDict, total=False):
+    """One stream of collected data."""
+
+    enabled: Input[bool]
+
+
+class DataCollectorArgs(TypedDict, total=False):
+    """Which inputs and outputs are kept for monitoring."""
+
+    collections: Input[dict[str, Input[CollectionArgs]]]
+    sampling_rate: Input[float]
+    """Share of requests kept, 0 to 1."""
+
+
+class MetricRuleArgs(TypedDict, total=False):
+    """Change the count when a metric stays beyond a threshold."""
+
+    metric: Input[str]
+    """`CpuUtilizationPercentage`, `RequestsPerMinute`, `RequestLatency`, …"""
+    operator: Input[str]
+    """`greater_than` or `less_than`."""
+    threshold: Input[float]
+    window_s: Input[int]
+    """Seconds, at least 60; 300 when left out."""
+    change: Input[int]
+    """Instances added, or removed when negative, once per window."""
+
+
+class ScheduleRuleArgs(TypedDict):
+    """Other limits during part of the week."""
+
+    cron: Input[str]
+    duration_s: Input[int]
+    """Seconds, at least 60."""
+    min_instances: Input[int]
+    max_instances: Input[int]

@@ -1,0 +1,145 @@
+"""Model and Environment: versioned, content-addressed assets.
+
+Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
+with them is said by the provider's check, all at once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from inference_provider.dynamic.environment import EnvironmentProvider
+from inference_provider.dynamic.model import ModelProvider
+from pulumi import Input, Output, ResourceOptions
+from pulumi_inference.args import (
+    InferenceConfigArgs,
+)
+from pulumi_inference.base import InferenceResource
+
+
+class Model(InferenceResource, module="inference", name="Model"):
+    """Trained weights, as a folder or a file.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: Up to 255 letters, digits, `-`, `_`, `.`; the resource's name when left out.
+        version: Up to 30 letters, digits, `-`, `_`, `.`; `1` when left out.
+        type: `custom_model` when left out; `mlflow_model`, `triton_model` where a target serves
+            them.
+        path: Folder or file, relative to the program's folder.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+    version: Output[str]
+    content_hash: Output[str]
+    """sha256 over names and bytes under `path`."""
+    reference: Output[str]
+    """`name:version@sha256:<digest>`: what a deployment takes."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        path: Input[str],
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        version: Input[str] | None = None,
+        type: Input[str] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "version": version,
+            "type": type,
+            "path": path,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            ModelProvider(),
+            resource_name,
+            fields=fields,
+            outputs=["content_hash", "reference"],
+            stack=stack,
+            opts=opts,
+        )
+
+
+class Environment(InferenceResource, module="inference", name="Environment"):
+    """Python packages, or an image, and the server's routes.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: Up to 255 letters, digits, `-`, `_`, `.`; the resource's name when left out.
+        version: Up to 30 letters, digits, `-`, `_`, `.`; `1` when left out.
+        python_version: `3.12`; the provider's own Python when left out.
+        dependencies: Requirements by PEP 508; pin them.
+        requirements_file: A requirements.txt; its lines are added to `dependencies`.
+        image: Container image; a target without containers refuses it.
+        command: Command line of a server of your own, with `{port}`, `{model_dir}` and
+            `{code_dir}`.
+        inference_config: Routes of that server; required with `command`.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+    version: Output[str]
+    content_hash: Output[str]
+    """sha256 over all that decides what is installed."""
+    reference: Output[str]
+    """`name:version@sha256:<digest>`: what a deployment takes."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        version: Input[str] | None = None,
+        python_version: Input[str] | None = None,
+        dependencies: Input[Sequence[Input[str]]] | None = None,
+        requirements_file: Input[str] | None = None,
+        image: Input[str] | None = None,
+        command: Input[Sequence[Input[str]]] | None = None,
+        inference_config: Input[InferenceConfigArgs] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "version": version,
+            "python_version": python_version,
+            "dependencies": dependencies,
+            "requirements_file": requirements_file,
+            "image": image,
+            "command": command,
+            "inference_config": inference_config,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            EnvironmentProvider(),
+            resource_name,
+            fields=fields,
+            outputs=["content_hash", "reference"],
+            stack=stack,
+            opts=opts,
+        )

@@ -1,0 +1,137 @@
+"""A stack file -> Pulumi resources, with the order in which they are made and deleted.
+
+Goes in: the path of a stack file. Comes out: one resource for each item of it, owned by the stack
+the file names, so that `inferctl` and Pulumi take each other's work over.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+import pulumi
+from inference_provider.desired import DesiredResource, resolve
+from inference_provider.files import load_stack
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import DeploymentSpec, SpecModel
+from pulumi_inference.assets import Environment, Model
+from pulumi_inference.base import InferenceResource
+from pulumi_inference.places import Connection, Identity, RoleAssignment, Workspace
+from pulumi_inference.serving import AutoscaleRule, Deployment, Endpoint, Traffic
+
+_CLASS_OF_KIND: Mapping[Kind, Any] = {
+    Kind.WORKSPACE: Workspace,
+    Kind.CONNECTION: Connection,
+    Kind.MODEL: Model,
+    Kind.ENVIRONMENT: Environment,
+    Kind.IDENTITY: Identity,
+    Kind.ENDPOINT: Endpoint,
+    Kind.ROLE_ASSIGNMENT: RoleAssignment,
+    Kind.DEPLOYMENT: Deployment,
+    Kind.TRAFFIC: Traffic,
+    Kind.AUTOSCALE_RULE: AutoscaleRule,
+}
+_COMPUTED = frozenset({"content_hash"})
+
+
+def declare(path: str) -> dict[str, InferenceResource]:
+    """Declare everything a stack file holds.
+
+    Args:
+        path: The file, relative to the program's folder; paths in it are relative to its own.
+
+    Returns:
+        The resources by `Kind/workspace/name`.
+
+    Raises:
+        SpecError: With every fault in the file.
+    """
+    stack = load_stack(Path(path))
+    base_dir = os.path.relpath(Path(path).resolve().parent)
+    declared: dict[str, InferenceResource] = {}
+    for resource in resolve(stack, base_dir):
+        before = [declared[address] for address in _dependencies(resource, declared)]
+        declared[resource.id.address] = _CLASS_OF_KIND[resource.id.kind](
+            _resource_name(resource.id),
+            **_arguments(resource.spec, base_dir),
+            stack=stack.name,
+            opts=pulumi.ResourceOptions(depends_on=before),
+        )
+    return declared
+
+
+def _resource_name(resource: ResourceId) -> str:
+    if resource.kind == Kind.WORKSPACE:
+        return resource.name
+    return f"{resource.workspace}/{resource.name}"
+
+
+def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:
+    """Return what the file says, in the words of the resource's constructor."""
+    written = {
+        name: _value(getattr(spec, name)) for name in spec.model_fields_set if name not in _COMPUTED
+    }
+    for field in ("path", "requirements_file"):
+        if written.get(field) is not None:
+            written[field] = os.path.normpath(os.path.join(base_dir, written[field]))
+    code = written.get("code_configuration")
+    if code is not None:
+        folder = os.path.normpath(os.path.join(base_dir, code["code"]))
+        written["code_configuration"] = {**code, "code": folder}
+    return written
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, SpecModel):
+        return {
+            name: _value(getattr(value, name))
+            for name in value.model_fields_set
+            if name not in _COMPUTED
+        }
+    if isinstance(value, Mapping):
+        return {key: _value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(item) for item in value]
+    return value
+
+
+def _dependencies(resource: DesiredResource, declared: Iterable[str]) -> list[str]:
+    """Return addresses that must be there before a resource, and go after it."""
+    return [address for address in declared if _needs(resource, ResourceId.parse(address))]
+
+
+def _needs(resource: DesiredResource, other: ResourceId) -> bool:
+    spec, mine = resource.spec, resource.id
+    if other.workspace != mine.workspace:
+        return False
+    if other.kind == Kind.WORKSPACE:
+        return True
+    if isinstance(spec, DeploymentSpec) and other.kind in (Kind.MODEL, Kind.ENVIRONMENT):
+        asked = spec.model if other.kind == Kind.MODEL else spec.environment
+        return (asked or "").startswith(f"{other.name}@")
+    return (mine.kind, other.kind) in _AFTER and _share_a_name(mine, other, spec)
+
+
+_AFTER = frozenset(
+    {
+        (Kind.ENDPOINT, Kind.IDENTITY),
+        (Kind.ROLE_ASSIGNMENT, Kind.IDENTITY),
+        (Kind.ROLE_ASSIGNMENT, Kind.ENDPOINT),
+        (Kind.DEPLOYMENT, Kind.ENDPOINT),
+        (Kind.DEPLOYMENT, Kind.ROLE_ASSIGNMENT),
+        (Kind.TRAFFIC, Kind.ENDPOINT),
+        (Kind.TRAFFIC, Kind.DEPLOYMENT),
+        (Kind.AUTOSCALE_RULE, Kind.DEPLOYMENT),
+    }
+)
+
+
+def _share_a_name(mine: ResourceId, other: ResourceId, spec: Any) -> bool:
+    """Whether the two belong to one endpoint; identities and roles concern all of a workspace."""
+    if other.kind in (Kind.IDENTITY, Kind.ROLE_ASSIGNMENT) or mine.kind == Kind.ROLE_ASSIGNMENT:
+        return True
+    return bool(spec.endpoint == other.name.partition("/")[0])

@@ -1,0 +1,211 @@
+"""Workspace, Connection, Identity, RoleAssignment: where things live, and who may do what.
+
+Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
+with them is said by the provider's check, all at once.
+"""
+
+from collections.abc import Mapping
+
+from inference_provider.dynamic.connection import ConnectionProvider
+from inference_provider.dynamic.identity import IdentityProvider
+from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
+from inference_provider.dynamic.workspace import WorkspaceProvider
+from pulumi import Input, Output, ResourceOptions
+from pulumi_inference.args import (
+    QuotaArgs,
+)
+from pulumi_inference.base import InferenceResource
+
+
+class Workspace(InferenceResource, module="inference", name="Workspace"):
+    """Where endpoints live: a target, its router and its limits.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another workspace.
+        target: `local`: processes of this machine. Others are refused until they are served.
+        bind_address: Address the router listens on; `127.0.0.1` when left out.
+        router_port: TCP port of the router, 0 to 65535; 0 picks a free one once and keeps it.
+        public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
+        egress: `enabled`, or `disabled` to close the instances' way out where a target can.
+        quota: What all deployments may use together.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    name: Output[str]
+    router_url: Output[str]
+    """URL of the router."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        name: Input[str] | None = None,
+        target: Input[str] | None = None,
+        bind_address: Input[str] | None = None,
+        router_port: Input[int] | None = None,
+        public_network_access: Input[str] | None = None,
+        egress: Input[str] | None = None,
+        quota: Input[QuotaArgs] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "name": resource_name if name is None else name,
+            "target": target,
+            "bind_address": bind_address,
+            "router_port": router_port,
+            "public_network_access": public_network_access,
+            "egress": egress,
+            "quota": quota,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            WorkspaceProvider(),
+            resource_name,
+            fields=fields,
+            outputs=["router_url"],
+            stack=stack,
+            opts=opts,
+        )
+
+
+class Connection(InferenceResource, module="inference", name="Connection"):
+    """A named set of credentials in the workspace's secret store.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another connection.
+        category: Kind of service behind it, by Azure ML's names; `CustomKeys` when left out.
+        target: URL of the service, where there is one.
+        credentials: Named secrets; encrypted in the state.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        category: Input[str] | None = None,
+        target: Input[str] | None = None,
+        credentials: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "category": category,
+            "target": target,
+            "credentials": credentials,
+        }
+        super().__init__(
+            ConnectionProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
+        )
+
+
+class Identity(InferenceResource, module="inference", name="Identity"):
+    """A user-assigned principal.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another identity.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            IdentityProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
+        )
+
+
+class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment"):
+    """Principal x role x scope.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another role assignment.
+        principal: An identity of the workspace, or a `sub` of a token.
+        principal_type: `identity` when left out; `user`, `group`.
+        role: A role's name, `AzureML Data Scientist`.
+        scope: Empty for the workspace, `endpoints/<name>`, or `connections/<name>`.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        principal: Input[str],
+        role: Input[str],
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        principal_type: Input[str] | None = None,
+        scope: Input[str] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "principal": principal,
+            "principal_type": principal_type,
+            "role": role,
+            "scope": scope,
+        }
+        super().__init__(
+            RoleAssignmentProvider(),
+            resource_name,
+            fields=fields,
+            outputs=[],
+            stack=stack,
+            opts=opts,
+        )

@@ -1,0 +1,273 @@
+"""Endpoint, Deployment, Traffic, AutoscaleRule: what answers requests.
+
+Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
+with them is said by the provider's check, all at once.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from inference_provider.dynamic.autoscale_rule import AutoscaleRuleProvider
+from inference_provider.dynamic.deployment import DeploymentProvider
+from inference_provider.dynamic.endpoint import EndpointProvider
+from inference_provider.dynamic.traffic import TrafficProvider
+from pulumi import Input, Output, ResourceOptions
+from pulumi_inference.args import (
+    CodeConfigurationArgs,
+    DataCollectorArgs,
+    MetricRuleArgs,
+    ProbeArgs,
+    RequestSettingsArgs,
+    ResourcesArgs,
+    ScheduleRuleArgs,
+)
+from pulumi_inference.base import InferenceResource
+
+
+class Endpoint(InferenceResource, module="inference", name="Endpoint"):
+    """A stable URL with keys in front of deployments.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another endpoint.
+        kind: `online` when left out; `batch`, `serverless` where a target serves them.
+        auth_mode: `key` when left out; `aml_token`, `aad_token` where a target checks them.
+        identity: A user-assigned identity; a system-assigned one when left out.
+        public_network_access: `enabled` or `disabled`.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    name: Output[str]
+    scoring_uri: Output[str]
+    """URL that answers scoring requests."""
+    openapi_uri: Output[str]
+    """URL of the OpenAPI document."""
+    primary_key: Output[str]
+    """First key; secret."""
+    secondary_key: Output[str]
+    """Second key; secret."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        kind: Input[str] | None = None,
+        auth_mode: Input[str] | None = None,
+        identity: Input[str] | None = None,
+        public_network_access: Input[str] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": resource_name if name is None else name,
+            "kind": kind,
+            "auth_mode": auth_mode,
+            "identity": identity,
+            "public_network_access": public_network_access,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            EndpointProvider(),
+            resource_name,
+            fields=fields,
+            outputs=["scoring_uri", "openapi_uri", "primary_key", "secondary_key"],
+            stack=stack,
+            opts=opts,
+        )
+
+
+class Deployment(InferenceResource, module="inference", name="Deployment"):
+    """A model on compute behind one endpoint.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        endpoint: Name of its endpoint.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another deployment.
+        model: A model's `reference`; its folder is under `$AZUREML_MODEL_DIR`.
+        environment: An environment's `reference`.
+        code_configuration: Required unless the environment brings a `command`.
+        environment_variables: Set in every instance; encrypted in the state.
+        instance_type: A name of the target's catalogue.
+        instance_count: 0 to 50; 1 when left out.
+        resources: What one instance asks for and may use.
+        request_settings: Limits of one request.
+        liveness_probe: When an instance counts as dead.
+        readiness_probe: When an instance gets requests.
+        data_collector: Which inputs and outputs are kept.
+        app_insights_enabled: False when left out.
+        egress_public_network_access: `enabled` or `disabled`.
+        start_timeout_s: Longest wait for a new instance, seconds, 1 to 3600; 120 when left out.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    endpoint: Output[str]
+    name: Output[str]
+    generation: Output[str]
+    """12 hex digits over all fields whose change needs new processes."""
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: Input[str],
+        environment: Input[str],
+        workspace: Input[str] | None = None,
+        name: Input[str] | None = None,
+        model: Input[str] | None = None,
+        code_configuration: Input[CodeConfigurationArgs] | None = None,
+        environment_variables: Input[Mapping[str, Input[str]]] | None = None,
+        instance_type: Input[str] | None = None,
+        instance_count: Input[int] | None = None,
+        resources: Input[ResourcesArgs] | None = None,
+        request_settings: Input[RequestSettingsArgs] | None = None,
+        liveness_probe: Input[ProbeArgs] | None = None,
+        readiness_probe: Input[ProbeArgs] | None = None,
+        data_collector: Input[DataCollectorArgs] | None = None,
+        app_insights_enabled: Input[bool] | None = None,
+        egress_public_network_access: Input[str] | None = None,
+        start_timeout_s: Input[int] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "endpoint": endpoint,
+            "name": resource_name if name is None else name,
+            "model": model,
+            "environment": environment,
+            "code_configuration": code_configuration,
+            "environment_variables": environment_variables,
+            "instance_type": instance_type,
+            "instance_count": instance_count,
+            "resources": resources,
+            "request_settings": request_settings,
+            "liveness_probe": liveness_probe,
+            "readiness_probe": readiness_probe,
+            "data_collector": data_collector,
+            "app_insights_enabled": app_insights_enabled,
+            "egress_public_network_access": egress_public_network_access,
+            "start_timeout_s": start_timeout_s,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(
+            DeploymentProvider(),
+            resource_name,
+            fields=fields,
+            outputs=["generation"],
+            stack=stack,
+            opts=opts,
+        )
+
+
+class Traffic(InferenceResource, module="inference", name="Traffic"):
+    """Which deployment answers which share of an endpoint's requests.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        endpoint: Name of the endpoint.
+        traffic: Percent per deployment; sums to 100, or to 0 to serve nobody.
+        mirror_traffic: Percent, at most 50, of the requests copied to one deployment.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    endpoint: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: Input[str],
+        workspace: Input[str] | None = None,
+        traffic: Input[Mapping[str, Input[int]]] | None = None,
+        mirror_traffic: Input[Mapping[str, Input[int]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "endpoint": endpoint,
+            "traffic": traffic,
+            "mirror_traffic": mirror_traffic,
+        }
+        super().__init__(
+            TrafficProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
+        )
+
+
+class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule"):
+    """Keeps a deployment's instance count between two limits.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
+            left out.
+        endpoint: Name of the endpoint.
+        deployment: Name of the deployment.
+        min_instances: 0 to 50; 1 when left out.
+        max_instances: 1 to 50.
+        metrics: Changes of the count by metric.
+        schedules: Other limits during part of the week.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    workspace: Output[str]
+    endpoint: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        endpoint: Input[str],
+        deployment: Input[str],
+        max_instances: Input[int],
+        workspace: Input[str] | None = None,
+        min_instances: Input[int] | None = None,
+        metrics: Input[Sequence[Input[MetricRuleArgs]]] | None = None,
+        schedules: Input[Sequence[Input[ScheduleRuleArgs]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "endpoint": endpoint,
+            "deployment": deployment,
+            "min_instances": min_instances,
+            "max_instances": max_instances,
+            "metrics": metrics,
+            "schedules": schedules,
+        }
+        super().__init__(
+            AutoscaleRuleProvider(),
+            resource_name,
+            fields=fields,
+            outputs=[],
+            stack=stack,
+            opts=opts,
+        )
