@@ -120,6 +120,22 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
             "name: written twice in one mapping, first on line 1; keep one of them",
             id="duplicate key",
         ),
+        pytest.param(
+            "endpoints: [{name: iris, tags: {since: 2024-13-45}}]",
+            "endpoints.0.tags.since: YAML takes it for a date or a number, and it is none;"
+            " put it in quotes",
+            id="no date",
+        ),
+        pytest.param(
+            "---\nname: two",
+            "YAML: found another document; mend the syntax at or just before this line",
+            id="two documents",
+        ),
+        pytest.param(
+            "models: [{name: iris, path: ''}]",
+            "models.0.path: no file or folder ''; paths are relative to the stack file",
+            id="empty path",
+        ),
         pytest.param("models: iris", "models: not a list; start each item with `- `", id="list"),
         pytest.param(
             "endpoints: [{name: ab}]",

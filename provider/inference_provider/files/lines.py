@@ -54,7 +54,12 @@ def _syntax_fault(exc: yaml.YAMLError) -> Fault:
     mark = getattr(exc, "problem_mark", None)
     problem = getattr(exc, "problem", None) or "the text cannot be read as UTF-8"
     line = mark.line + 1 if mark is not None else None
-    return Fault("YAML", str(problem), "mend the syntax at or just before this line", line)
+    return Fault(
+        "YAML",
+        str(problem).removeprefix("but "),
+        "mend the syntax at or just before this line",
+        line,
+    )
 
 
 class _Reader:
@@ -86,7 +91,12 @@ class _Reader:
             return [
                 self.read(loader, item, join(path, str(i))) for i, item in enumerate(node.value)
             ]
-        return loader.construct_object(node)
+        try:
+            return loader.construct_object(node)
+        except ValueError:  # 2024-13-45 looks like a date to YAML, and is none
+            reason = "YAML takes it for a date or a number, and it is none"
+            self.faults.append(Fault(path, reason, "put it in quotes", node.start_mark.line + 1))
+            return str(node.value)
 
     def _pairs(
         self, loader: yaml.SafeLoader, node: yaml.MappingNode, path: str

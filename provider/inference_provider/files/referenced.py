@@ -27,7 +27,7 @@ def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
 
 
 def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
-    if not path.exists():
+    if not written or not path.exists():
         yield Fault(field, f"no file or folder '{written}'", _RELATIVE)
         return
     try:
