@@ -607,3 +607,28 @@ def test_a_router_that_does_not_run_is_unknown_and_not_empty(tmp_path: pathlib.P
     assert router.live_weights() is None
     assert router.live_mirrors() is None
     assert router.healthy_backends() is None
+
+
+def test_a_killed_router_comes_back_with_the_split_it_had(models: dict[str, Model]):
+    two = (deployment("blue", models["blue"]), deployment("green", models["green"]))
+    with serving(endpoint("chat", {"blue": 100, "green": 0}, *two)) as served:
+        served.router.converge(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
+        served.process.kill()
+        served.process.wait(10)
+        assert served.router.is_ready() is False
+        served.process = subprocess.Popen(
+            served.router.command(), stdout=served.log, stderr=subprocess.STDOUT
+        )
+        until(served.router.is_ready)
+        until(lambda: served.ask("chat/score").status_code == 200)
+        assert set(asked(served, 40)) == {"green"}
+
+
+def test_a_draining_router_ends_the_requests_it_has(models: dict[str, Model]):
+    with serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(served.ask, "chat/sleep/0.5")
+            time.sleep(0.1)
+            served.router.drain()
+            assert slow.result().status_code == 200
