@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 
 from inference_provider.apply import Finished
 from inference_provider.observed import ObservedResource, ResourceId
@@ -27,7 +28,7 @@ def shown(err: Console) -> Iterator[tuple[Progress, Finished]]:
     with err.status("") as status:
 
         def step(resource: ResourceId, message: str) -> None:
-            status.update(f"{resource}: {message}")
+            status.update(escape(f"{resource}: {message}"))
 
         yield step, lambda action, there: _say(err, action, there, "[green]✓[/green] ")
 
@@ -41,4 +42,5 @@ def _lines(err: Console) -> tuple[Progress, Finished]:
 
 def _say(err: Console, action: Action, there: ObservedResource | None, mark: str) -> None:
     status = f": {there.status}" if there is not None and there.status else ""
-    err.print(f"{mark}{action.id} {_DONE.get(action.kind, action.kind.value)}{status}")
+    told = f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}"
+    err.print(f"{mark}{escape(told)}")

@@ -69,7 +69,7 @@ def status(
         session.print_json([_status_json(there) for there in found])
         return
     if not found:
-        session.out.print(f"nothing in {', '.join(names)} yet")
+        session.out.print(f"nothing in {', '.join(names)} yet", markup=False)
     for there in found:
         what = there.status or there.reason or _split(there)
         session.out.print(f"{there.presence.value:8} {there.id}  {what}".rstrip(), markup=False)
