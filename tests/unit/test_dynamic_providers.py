@@ -1,0 +1,169 @@
+"""The dynamic providers over a memory target: what the engine gets back from each call."""
+
+import pytest
+from pulumi.output import UNKNOWN
+
+from inference_provider.dynamic import base
+from inference_provider.dynamic.deployment import DeploymentProvider
+from inference_provider.dynamic.endpoint import EndpointProvider
+from inference_provider.dynamic.model import ModelProvider
+from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
+from inference_provider.dynamic.traffic import TrafficProvider
+from inference_provider.dynamic.workspace import WorkspaceProvider
+from inference_provider.errors import InferenceError, OwnedByAnother, TargetUnreachable
+from inference_provider.observed import ObservedResource, Presence
+from inference_provider.targets.choose import open_target
+from inference_provider.targets.memory import MemoryTarget
+
+
+class SilentTarget(MemoryTarget):
+    """Answers UNKNOWN for everything."""
+
+    def observe_one(self, resource):
+        return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason="no answer")
+
+
+@pytest.fixture
+def target():
+    memory = MemoryTarget()
+    base.open_targets_with(lambda: memory)
+    yield memory
+    base.open_targets_with(open_target)
+
+
+def checked(provider, **fields):
+    result = provider.check({}, {"stack": "s", "__provider": "x", **fields})
+    assert [f"{f.property}: {f.reason}" for f in result.failures] == []
+    return result.inputs
+
+
+def failures(provider, **fields):
+    result = provider.check({}, {"stack": "s", "__provider": "x", **fields})
+    return [(f.property, f.reason) for f in result.failures]
+
+
+def test_check_fills_defaults_and_makes_floats_integers(target):
+    inputs = checked(TrafficProvider(), endpoint="echo", traffic={"blue": 90.0, "green": 10.0})
+
+    assert inputs == {
+        "workspace": "default",
+        "endpoint": "echo",
+        "traffic": {"blue": 90, "green": 10},
+        "mirror_traffic": {},
+        "stack": "s",
+    }
+    assert type(inputs["traffic"]["blue"]) is int
+
+
+def test_check_reports_every_fault_at_once(target):
+    found = failures(EndpointProvider(), name="x", auth_mode="none", colour="red")
+
+    assert [path for path, _ in found] == ["name", "auth_mode", "colour"]
+
+
+def test_check_lets_unknown_values_pass_and_checks_the_others(target):
+    inputs = checked(TrafficProvider(), endpoint=UNKNOWN, traffic={"blue": 100.0})
+
+    assert inputs["endpoint"] is UNKNOWN
+    assert failures(TrafficProvider(), endpoint=UNKNOWN, traffic={"blue": 60}) == [
+        ("traffic", "the shares sum to 60; make them 100, or 0")
+    ]
+
+
+def test_check_refuses_by_capability_in_a_sentence(target):
+    [(path, reason)] = failures(
+        RoleAssignmentProvider(), name="reader", principal="ana", role="Reader"
+    )
+
+    assert path == ""
+    assert reason == (
+        "RoleAssignment 'default/reader' on target 'memory':"
+        " RoleAssignment cannot be enforced there yet; leave it out"
+    )
+
+
+def test_a_missing_file_is_a_failure_of_its_field(target):
+    assert failures(ModelProvider(), name="m", path="nowhere")[0][0] == "path"
+
+
+def test_a_preview_knows_the_pinned_reference_and_sees_a_changed_file(
+    target, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").write_bytes(b"one")
+    before = checked(ModelProvider(), name="m", path=str(tmp_path / "m"))
+    (tmp_path / "m").write_bytes(b"two")
+    after = checked(ModelProvider(), name="m", path="m")
+
+    assert before["path"] == "m"
+    assert before["reference"] == f"m:1@sha256:{before['content_hash']}"
+    assert before["content_hash"] != after["content_hash"]
+
+
+def test_diff_leaves_changes_to_the_engine_and_names_replacing_fields(target):
+    olds = checked(EndpointProvider(), name="echo")
+    other_kind = {**olds, "kind": "batch"}
+    other_name = {**olds, "name": "other"}
+    provider, address = EndpointProvider(), "Endpoint/default/echo"
+
+    same = provider.diff(address, olds, olds)
+    assert (same.changes, same.replaces, same.delete_before_replace) == (None, [], False)
+    kind = provider.diff(address, olds, other_kind)
+    assert (kind.replaces, kind.delete_before_replace) == (["kind"], True)
+    name = provider.diff(address, olds, other_name)
+    assert (name.replaces, name.delete_before_replace) == (["name"], False)
+
+
+def test_the_life_of_an_endpoint(target):
+    provider = EndpointProvider()
+    inputs = checked(provider, name="echo")
+    made = provider.create(inputs)
+    again = provider.create(inputs)
+
+    assert made.id == "Endpoint/default/echo"
+    assert again.outs["primary_key"] == made.outs["primary_key"]
+    read = provider.read(made.id, made.outs)
+    assert read.inputs == inputs
+    assert read.outs == made.outs
+    provider.delete(made.id, made.outs)
+    gone = provider.read(made.id, made.outs)
+    assert (gone.id, gone.outs) == ("", {})
+
+
+def test_what_another_stack_owns_is_not_taken(target):
+    inputs = checked(EndpointProvider(), name="echo")
+    EndpointProvider().create(inputs)
+
+    with pytest.raises(OwnedByAnother, match="belongs to stack 's', not to 'other'"):
+        EndpointProvider().create({**inputs, "stack": "other"})
+
+
+def test_what_did_not_answer_is_never_read_as_gone():
+    base.open_targets_with(SilentTarget)
+    try:
+        with pytest.raises(TargetUnreachable, match="no answer"):
+            WorkspaceProvider().read("Workspace/default/default", {})
+    finally:
+        base.open_targets_with(open_target)
+
+
+def test_drift_of_a_secret_shows_its_name_and_not_its_value(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    provider = DeploymentProvider()
+    pin = "plain:1@sha256:" + "0" * 64
+    fields = {"endpoint": "echo", "name": "blue", "environment": pin}
+    mine = checked(provider, **fields, environment_variables={"A": "one", "B": "two"})
+    theirs = checked(provider, **fields, environment_variables={"A": "one", "B": "three"})
+    made = provider.create(mine)
+    provider.create(theirs)
+
+    live = provider.read(made.id, made.outs).inputs["environment_variables"]
+    assert live["A"] == "one"
+    assert live["B"].startswith("secret:sha256:")
+
+
+def test_an_error_of_several_lines_ends_in_its_sense():
+    with pytest.raises(InferenceError) as caught, base._sense_last():
+        raise InferenceError("create Deployment 'x': did not start\n  last log line")
+
+    assert str(caught.value).splitlines()[-1] == "create Deployment 'x': did not start"
