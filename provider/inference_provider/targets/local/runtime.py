@@ -5,10 +5,14 @@ Starts them, mends them, changes what the router serves, ends them. Instances ar
 
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from inference_provider.errors import NotReady, OutOfCapacity, TargetError
+import psutil
+
+from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
 from inference_provider.targets.local.store import RouterAddress, Store, stores
 from inference_provider.targets.local.supervisor import Program, Supervisor
@@ -21,6 +25,9 @@ INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
 ROUTER_START_TIMEOUT_S = 20.0
+
+ORPHAN_DRAIN_S = 15.0
+"""Longest wait for the last request of a router that is replaced."""
 
 
 class Runtime:
@@ -70,21 +77,30 @@ class Runtime:
         process = self.supervisor.processes().get(ROUTER)
         if process is None:
             orphan = self.supervisor.orphan(ROUTER)
+            orphan_admin = self.store.router_folder / "orphan.sock"
             if orphan:
                 # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
-                old_socket = self.store.router_folder / "admin.sock"
-                if old_socket.exists():
-                    old_socket.rename(self.store.router_folder / "admin.orphan.sock")
+                with suppress(FileNotFoundError):
+                    self.router.admin.path.rename(orphan_admin)
             else:
                 self._refuse_a_taken_port()
             self._write_router_files()
             self.supervisor.add(self._router_program())
             self._wait_until_router_answers()
             if orphan:
-                self.supervisor.end_orphan(orphan)
-                (self.store.router_folder / "admin.orphan.sock").unlink(missing_ok=True)
+                self._retire_orphan(orphan, orphan_admin)
         else:
             self._wait_until_router_answers()
+
+    def _retire_orphan(self, orphan: psutil.Process, admin: Path) -> None:
+        """Let a router that outlived its supervisord finish, then end it."""
+        with suppress(TargetUnreachable):
+            RouterAdmin(admin).post("/drain_listeners?graceful&skip_exit")
+            deadline = time.monotonic() + ORPHAN_DRAIN_S
+            while time.monotonic() < deadline and _serves(orphan, self.address.port):
+                time.sleep(0.05)
+        self.supervisor.end_orphan(orphan)
+        admin.unlink(missing_ok=True)
 
     def _wait_until_router_answers(self) -> None:
         deadline = time.monotonic() + ROUTER_START_TIMEOUT_S
@@ -138,6 +154,15 @@ class Runtime:
             orphan = self.supervisor.orphan(path.name)
             if orphan:
                 self.supervisor.end_orphan(orphan)
+
+
+def _serves(process: psutil.Process, port: int) -> bool:
+    """Whether a process has a connection on a port that it listens on."""
+    try:
+        connections = process.net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
 
 
 def is_free(host: str, port: int) -> bool:
