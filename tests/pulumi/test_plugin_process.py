@@ -1,0 +1,129 @@
+"""The SDK's own plugin process, driven over gRPC as the engine drives it."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime import rpc
+from pulumi.runtime.proto import provider_pb2 as messages
+from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
+
+PIN = "plain:1@sha256:" + "0" * 64
+SERVED = {
+    "workspace": {"name": "edge", "target": "memory", "router_port": 0.0},
+    "model": {"name": "m", "path": "m.bin"},
+    "environment": {"name": "plain", "dependencies": ["numpy==2.3.4"]},
+    "endpoint": {"name": "echo"},
+    "deployment": {
+        "endpoint": "echo",
+        "name": "blue",
+        "environment": PIN,
+        "instance_count": 2.0,
+        "environment_variables": {"KEY": "hush"},
+    },
+    "traffic": {"endpoint": "echo", "traffic": {"blue": 100.0}},
+}
+REFUSED = {
+    "connection": {"name": "openai", "credentials": {"key": "hush"}},
+    "identity": {"name": "reader"},
+    "role_assignment": {"name": "reads", "principal": "ana", "role": "Reader"},
+    "autoscale_rule": {"endpoint": "echo", "deployment": "blue", "max_instances": 3.0},
+}
+CHANGED = {"traffic": {"traffic": {"blue": 0.0}}}
+SECRET = {
+    "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+    "value": {"KEY": "hush"},
+}
+
+
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "m.bin").write_bytes(b"weights")
+    plugin = Path(__file__).with_name("memory_plugin.py")
+    process = subprocess.Popen(
+        [sys.executable, str(plugin)], stdout=subprocess.PIPE, cwd=folder, text=True
+    )
+    assert process.stdout is not None
+    with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
+        stub = ResourceProviderStub(channel)
+        stub.Configure(messages.ConfigureRequest(args=Struct()), timeout=30)
+        yield stub
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def bag(kind, fields):
+    module = importlib.import_module(f"inference_provider.dynamic.{kind}")
+    name = kind.title().replace("_", "") + "Provider"
+    struct = Struct()
+    provider = serialize_provider(getattr(module, name)())
+    struct.update({"stack": "s", **fields, "__provider": provider})
+    return struct
+
+
+def check(stub, kind, fields):
+    return stub.Check(messages.CheckRequest(news=bag(kind, fields)), timeout=30)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_the_life_of_a_resource_over_grpc(stub, kind):
+    checked = check(stub, kind, SERVED[kind])
+    assert list(checked.failures) == []
+    made = stub.Create(messages.CreateRequest(properties=checked.inputs), timeout=30)
+    diff = stub.Diff(
+        messages.DiffRequest(id=made.id, olds=made.properties, news=checked.inputs), timeout=30
+    )
+    assert (diff.changes, list(diff.replaces)) == (messages.DiffResponse.DIFF_UNKNOWN, [])
+    read = stub.Read(messages.ReadRequest(id=made.id, properties=made.properties), timeout=30)
+    assert MessageToDict(read.inputs) == MessageToDict(checked.inputs)
+    assert MessageToDict(read.properties) == MessageToDict(made.properties)
+
+    change = CHANGED.get(kind, {"tags": {"team": "a"}})
+    changed = check(stub, kind, {**SERVED[kind], **change})
+    updated = stub.Update(
+        messages.UpdateRequest(id=made.id, olds=made.properties, news=changed.inputs), timeout=30
+    )
+    stub.Delete(messages.DeleteRequest(id=made.id, properties=updated.properties), timeout=30)
+    gone = stub.Read(messages.ReadRequest(id=made.id, properties=updated.properties), timeout=30)
+    assert gone.id == ""
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_the_target_cannot_do_is_refused_in_check(stub, kind):
+    [failure] = check(stub, kind, REFUSED[kind]).failures
+
+    assert "on target 'memory'" in failure.reason
+    assert "hush" not in failure.reason
+
+
+@pytest.mark.parametrize("kind", [*SERVED, *REFUSED])
+def test_a_preview_with_every_value_unknown_passes(stub, kind):
+    fields = dict.fromkeys({**SERVED, **REFUSED}[kind], rpc.UNKNOWN)
+    checked = check(stub, kind, fields)
+
+    assert list(checked.failures) == []
+    assert {checked.inputs[name] for name in fields} == {rpc.UNKNOWN}
+
+
+def test_a_wrapped_secret_is_checked_like_its_value(stub):
+    fields = {**SERVED["deployment"], "environment_variables": SECRET}
+    checked = check(stub, "deployment", fields)
+
+    assert list(checked.failures) == []
+    assert MessageToDict(checked.inputs)["environment_variables"] == {"KEY": "hush"}
+
+
+def test_a_fault_in_a_secret_never_shows_it(stub):
+    fields = {**SERVED["deployment"], "environment_variables": {"KEY": ["hush"]}}
+    [failure] = check(stub, "deployment", fields).failures
+
+    assert failure.property == "environment_variables.KEY"
+    assert "hush" not in failure.reason
