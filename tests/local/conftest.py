@@ -26,8 +26,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.state = folder / "s"
-        self.target = LocalTarget.open(self.state)
+        self.use_state(folder / "s")
         self.document = {
             "name": "lab",
             "workspaces": [{"name": "lab"}],
@@ -47,6 +46,10 @@ class Lab:
             "traffic": [{"endpoint": "iris", "traffic": {"blue": 100, "green": 0}}],
         }
 
+    def use_state(self, folder: Path) -> None:
+        self.state = folder
+        self.target = LocalTarget.open(folder)
+
     def deployment(self, name: str, answer: str | None = None) -> dict:
         self.write_code(name, answer or name)
         return {
@@ -65,6 +68,13 @@ class Lab:
         # The server has no init() and run(): the loader wants them only of scoring scripts.
         shutil.copy(SERVER, code / "serve.py")
         (code / "answer.txt").write_text(answer)
+
+    def write_model(self, weights: str) -> None:
+        """Declare a model for blue, whose one file holds `weights`."""
+        (self.folder / "weights").mkdir(exist_ok=True)
+        (self.folder / "weights" / "w.txt").write_text(weights)
+        self.document["models"] = [{"name": "weights", "path": "weights"}]
+        self.document["deployments"][0]["model"] = "weights@latest"
 
     def resources(self):
         path = self.folder / "stack.yaml"

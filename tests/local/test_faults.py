@@ -62,6 +62,45 @@ def test_orphans_of_a_killed_supervisord_serve_until_the_next_up_replaces_them(l
     assert lab.up() == []
 
 
+def test_after_a_power_cut_start_brings_everything_back_at_the_same_url(lab):
+    lab.up()
+    uri, key = lab.uri, lab.key()
+    os.kill(lab.supervisor._daemon_pid(), signal.SIGKILL)
+    for pid in _served_processes(lab):
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.2)
+    lab.target.start("lab", ACTOR)
+    headers = {"authorization": f"Bearer {key}"}
+    assert httpx.post(uri, json={}, headers=headers).json()["answer"] == "blue"
+    assert lab.up() == []
+
+
+def test_a_full_disk_is_a_sentence_and_the_old_goes_on_serving(lab):
+    small = lab.folder / "d"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    try:
+        lab.use_state(small / "s")
+        lab.up()
+        (small / "filler").write_bytes(bytes(3_000_000))
+        with (small / "rest").open("wb", buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(bytes(4096))
+        lab.write_code("blue", "blue-2")
+        with pytest.raises(OutOfCapacity) as fault:
+            lab.up()
+        assert "no space left under" in str(fault.value)
+        assert lab.score().json()["answer"] == "blue"
+        (small / "filler").unlink()
+        lab.up()
+        assert lab.score().json()["answer"] == "blue-2"
+    finally:
+        lab.down()
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
 def test_a_stopped_supervisord_is_unknown_not_absent(lab):
     lab.up()
     daemon = lab.supervisor._daemon_pid()

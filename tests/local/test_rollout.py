@@ -40,6 +40,18 @@ def test_changes_under_load_fail_no_request(lab):
         lab.write_code("blue", "blue-2")
         assert lab.up() == ["update Deployment 'lab/iris/blue'"]
         assert lab.score("blue").json()["answer"] == "blue-2"
+        lab.document["environments"][0]["description"] = "the same packages"
+        lab.document["environments"][0]["command"] = ["python", "-u", "serve.py", "{port}"]
+        lab.write_model("two")
+        assert lab.up() == [
+            "create Model 'lab/weights:1'",
+            "update Environment 'lab/plain:1'",
+            "update Deployment 'lab/iris/blue'",
+            "update Deployment 'lab/iris/green'",
+        ]
+        lab.write_model("three")
+        assert lab.up() == ["update Model 'lab/weights:1'", "update Deployment 'lab/iris/blue'"]
+        assert lab.score("blue").json()["model"] == "three"
         for count in (3, 1):
             lab.document["deployments"][0]["instance_count"] = count
             assert lab.up() == ["update Deployment 'lab/iris/blue'"]

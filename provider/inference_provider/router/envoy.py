@@ -160,7 +160,7 @@ def _health_check(deployment: DeploymentEntry) -> Resource:
         "interval": interval,
         "no_traffic_interval": interval,
         "initial_jitter": "0.05s",
-        "unhealthy_threshold": 2,
+        "unhealthy_threshold": deployment.health_failures,
         "healthy_threshold": 1,
         # without a host the cluster's name would be sent, and its '/' is no valid Host
         "http_health_check": {"path": deployment.health_path, "host": "health.local"},

@@ -31,6 +31,9 @@ class DeploymentEntry(Frozen):
     """Readiness route; GET must answer 200."""
     health_interval_ms: int = 2000
     health_timeout_ms: int = 2000
+    health_failures: int = 2
+    """Failures in a row after which an instance gets no requests. A server with one worker answers
+    its health route only between two requests: too small a number takes busy instances out."""
     scoring_path: str = "/score"
     """Where `/endpoints/<endpoint>/score` is sent; the rest of the paths pass as they are."""
 

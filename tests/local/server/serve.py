@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ANSWER = (Path(__file__).parent / "answer.txt").read_text().strip()
+MODEL_DIR = os.environ.get("AZUREML_MODEL_DIR")
+MODEL = (Path(MODEL_DIR) / "weights" / "w.txt").read_text() if MODEL_DIR else ""
 if ANSWER == "raise":
     raise SystemExit("RuntimeError: the model is not there")
 
@@ -27,6 +29,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(
             {
                 "answer": ANSWER,
+                "model": MODEL,
                 "pid": os.getpid(),
                 "greeting": os.environ.get("GREETING", ""),
                 "authorization": self.headers.get("authorization"),

@@ -5,6 +5,7 @@ the parent, is what a scoring script expects; an environment's spec lies as
 `assets/environments/<hash>.json`.
 """
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -88,7 +89,10 @@ def _copy(source: Path, place: Path) -> None:
         _remove(beside)
         if place.exists():  # another thread copied the same content in the meantime
             return
-        raise (no_space(fault, place) if isinstance(fault, OSError) else fault) from fault
+        # copytree gathers the faults of its files in one shutil.Error, as text.
+        if os.strerror(errno.ENOSPC) in str(fault):
+            fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise no_space(fault, place) from fault
 
 
 def _remove(path: Path) -> None:

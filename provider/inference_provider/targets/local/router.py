@@ -44,6 +44,7 @@ from inference_provider.targets.local.router_admin import (
     weights_of,
 )
 from inference_provider.targets.local.router_weights import between, same_but_shares
+from inference_provider.targets.local.store import no_space
 
 T = TypeVar("T")
 _Stamps = tuple[tuple[int, int], ...]
@@ -285,8 +286,12 @@ class EnvoyRouter:
             folder.chmod(0o700)
         # beside the watched folders: only the rename is to be seen in them
         fresh = self.folder / f".{name.replace('/', '.')}.{os.getpid()}"
-        _write(fresh, text)
-        fresh.replace(self.folder / name)
+        try:
+            _write(fresh, text)
+            fresh.replace(self.folder / name)
+        except OSError as fault:
+            fresh.unlink(missing_ok=True)
+            raise no_space(fault, self.folder / name) from fault
 
 
 def _by_name(text: str) -> dict[str, Any]:

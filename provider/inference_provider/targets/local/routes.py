@@ -61,5 +61,6 @@ def _deployment_entry(store: Store, record: Record) -> DeploymentEntry:
         health_path=config.readiness_route.path if config else "/",
         health_interval_ms=probe["period"] * 1000,
         health_timeout_ms=probe["timeout"] * 1000,
+        health_failures=probe["failure_threshold"],
         scoring_path=config.scoring_route.path if config else "/score",
     )

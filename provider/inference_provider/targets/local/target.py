@@ -134,14 +134,21 @@ class LocalTarget:
         self, runtime: Runtime, desired: DesiredResource, before: Record | None, actor: Actor
     ) -> None:
         changes = compare(desired.id.kind, before.properties, desired.properties) if before else ()
-        entry = JournalEntry(
-            time=datetime.now(UTC),
-            actor=actor,
-            action="update" if before else "create",
-            id=desired.id,
-            fields=tuple(change.path for change in changes),
+        fields = tuple(change.path for change in changes)
+        self._note(runtime, desired.id, actor, "update" if before else "create", fields)
+
+    @staticmethod
+    def _note(
+        runtime: Runtime,
+        resource: ResourceId,
+        actor: Actor,
+        action: str,
+        fields: tuple[str, ...] = (),
+    ) -> None:
+        now = datetime.now(UTC)
+        runtime.store.append_journal(
+            JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
         )
-        runtime.store.append_journal(entry)
 
     def _save(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
         runtime.store.save_record(
@@ -257,10 +264,8 @@ class LocalTarget:
             Kind.DEPLOYMENT: self._delete_deployment,
             Kind.TRAFFIC: self._delete_served,
         }[resource.kind](runtime, record, actor, progress)
-        if resource.kind != Kind.WORKSPACE:
-            runtime.store.append_journal(
-                JournalEntry(time=datetime.now(UTC), actor=actor, action="delete", id=resource)
-            )
+        if resource.kind != Kind.WORKSPACE:  # whose journal went with its folder
+            self._note(runtime, resource, actor, "delete")
         progress(resource, "deleted")
 
     def _delete_workspace(
@@ -348,18 +353,15 @@ class LocalTarget:
             except InferenceError:
                 runtime.store.save_keys(endpoint.name, keys)
                 raise
-        runtime.store.append_journal(
-            JournalEntry(
-                time=datetime.now(UTC), actor=actor, action=f"rotate {which} key", id=endpoint
-            )
-        )
+        self._note(runtime, endpoint, actor, f"rotate {which} key")
         return self.observe_one(endpoint)
 
     def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """Bring back all that is recorded, after a stop, a crash or a reboot."""
         runtime = self._runtime(workspace)
         runtime.ensure_up()
-        progress(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace), "router up")
+        self._note(runtime, _workspace_id(workspace), actor, "start")
+        progress(_workspace_id(workspace), "router up")
         rollout = Rollout(runtime, self._gpus, progress, actor)
         for record in runtime.store.records():
             blueprint: dict[str, Any] | None = runtime.store.blueprint(record.id.name)
@@ -371,8 +373,8 @@ class LocalTarget:
         runtime = self._runtime(workspace)
         _ = runtime.address
         runtime.shut_down()
-        stopped = ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace)
-        progress(stopped, "stopped")
+        self._note(runtime, _workspace_id(workspace), actor, "stop")
+        progress(_workspace_id(workspace), "stopped")
 
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
@@ -404,6 +406,10 @@ def _new_lines(path: Path, offsets: dict[Path, int]) -> Iterator[str]:
             file.seek(start)
             yield from (f"{path.stem}: {line.rstrip()}" for line in file)
         offsets[path] = size
+
+
+def _workspace_id(name: str) -> ResourceId:
+    return ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
 
 
 def _new_key() -> SecretStr:
