@@ -22,7 +22,7 @@ class RouterAdmin:
     """Asks one router through its socket, which only its owner can open."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        self.socket = path
+        self.path = path
         # No TLS on a Unix socket: reading the CA bundle would cost 20 ms a client.
         transport = httpx.HTTPTransport(uds=str(path), verify=False)
         self._client = httpx.Client(
@@ -63,7 +63,7 @@ class RouterAdmin:
 
     def _ask(self, method: str, path: str) -> httpx.Response:
         try:
-            _see_that_it_listens(self.socket)
+            _see_that_it_listens(self.path)
             return self._client.request(method, path)
         except (httpx.HTTPError, OSError) as error:
             raise TargetUnreachable(
@@ -71,7 +71,7 @@ class RouterAdmin:
                 "the router",
                 f"its admin socket does not answer: {type(error).__name__}",
                 "see that it runs",
-                str(self.socket),
+                str(self.path),
             ) from error
 
 
