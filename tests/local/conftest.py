@@ -182,8 +182,6 @@ def lab():
     folder = Path(tempfile.mkdtemp(prefix="inf-"))
     made = Lab(folder)
     yield made
-    try:
+    if "lab" in made.target.workspaces():
         made.target.stop("lab", ACTOR)
-    except Exception as fault:
-        print("teardown:", fault)
     shutil.rmtree(folder, ignore_errors=True)

@@ -81,7 +81,7 @@ class Runtime:
             if orphan:
                 # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
                 with suppress(FileNotFoundError):
-                    self.router.admin.path.rename(orphan_admin)
+                    (self.store.router_folder / "admin.sock").rename(orphan_admin)
             else:
                 self._refuse_a_taken_port()
             self._write_router_files()
