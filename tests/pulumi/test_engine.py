@@ -167,7 +167,7 @@ def test_up_is_clean_drift_is_named_and_mended_and_destroy_leaves_nothing(progra
     assert "inference_provider" not in held  # a reference, in base64
     assert "never-in-clear" not in held
     program.pulumi("destroy", "--yes", "--skip-preview")
-    assert "echo" not in program.inferctl("status", "--workspace", "edge", "--json", rc=1)
+    assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
 
 
 def test_weight_moves_away_before_a_removed_deployment_goes(program):
