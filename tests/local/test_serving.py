@@ -97,7 +97,7 @@ def scripted(venv: Path, folder: Path, port: int, text: str, **fields: object) -
             "endpoint": "iris",
             "name": "blue",
             "environment": "plain:1",
-            "code_configuration": {"code": "code"},
+            "code_configuration": {"code": "code", "scoring_script": "score.py"},
             "environment_variables": {"WHO": "blue"},
             **fields,
         }
