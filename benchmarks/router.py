@@ -1,0 +1,305 @@
+"""The router against bare Envoy, no router at all, and a plain Python proxy.
+
+Every subject stands in front of the same backend, and rounds are interleaved, so that whatever else
+the machine does falls on all of them. CPU is that of the subject's process alone.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from measure import BIN, Table, answers, free_port, median, running, skipped, until
+from pydantic import SecretStr
+
+from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router.envoy import API, address, runtime_layer
+from inference_provider.router.render import render_static
+from inference_provider.targets.local.router import EnvoyRouter
+
+HERE = Path(__file__).parent
+TITLE = "Router"
+KEY = "benchmark-key-0123456789abcdef"
+ROUNDS, SECONDS, CONNECTIONS = 3, 3, (1, 16)
+GOAL = 0.75
+Document = dict[str, Any]
+Change = Callable[[Document], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something that answers a scoring request."""
+
+    name: str
+    url: str
+    process: psutil.Process
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one round showed."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    """Processor time of the subject for one request."""
+
+
+def measure() -> list[Table]:
+    if not shutil.which("wrk"):
+        return [skipped(TITLE, "no wrk on PATH; on Debian: apt-get install wrk")]
+    with tempfile.TemporaryDirectory(prefix="bench-") as text, contextlib.ExitStack() as stack:
+        os.environ["BENCH_KEY"] = KEY
+        folder = Path(text)
+        backend = free_port()
+        direct = stack.enter_context(_envoy("direct", folder, backend, _backend(backend)))
+        return [_sides(folder, backend, direct), _features(folder, backend)]
+
+
+# -- side by side ----------------------------------------------------------------------------------
+
+
+def _sides(folder: Path, backend: int, direct: Subject) -> Table:
+    bare, plain = free_port(), free_port()
+    proxy = (sys.executable, str(HERE / "plain_proxy.py"), str(plain), str(backend), "BENCH_KEY")
+    with (
+        _envoy("bare Envoy", folder, bare, _bare(bare, backend)) as envoy,
+        _full(folder, backend) as full,
+        _subject("Starlette + httpx", folder, plain, proxy) as python,
+    ):
+        subjects = (direct, envoy, full, python)
+        found = {at: _rounds(subjects, at) for at in CONNECTIONS}
+    rows = [
+        _row(subject, at, found[at][subject.name], found[at]["bare Envoy"])
+        for at in CONNECTIONS
+        for subject in subjects
+    ]
+    ratio = found[16]["full router"].per_s / found[16]["bare Envoy"].per_s
+    verdict = "reached" if ratio >= GOAL else "missed"
+    header = "subject", "connections", "requests/s", "p50 ms", "p99 ms", "CPU us/request", "of bare"
+    notes = (
+        f"Full router at 16 connections: {ratio:.2f} of bare Envoy (goal: {GOAL}, {verdict}). "
+        f"Median of {ROUNDS} interleaved rounds of {SECONDS} s; one Envoy worker; POST of a small "
+        "JSON body, 1 KiB answer; closed loop (wrk, one thread).",
+    )
+    return Table(TITLE, header, rows, notes)
+
+
+def _row(subject: Subject, at: int, one: Figures, bare: Figures) -> tuple[str, ...]:
+    return (
+        subject.name,
+        str(at),
+        f"{one.per_s:,.0f}",
+        f"{one.p50_ms:.2f}",
+        f"{one.p99_ms:.2f}",
+        f"{one.cpu_us:.0f}",
+        f"{one.per_s / bare.per_s:.2f}",
+    )
+
+
+def _rounds(subjects: tuple[Subject, ...], connections: int) -> dict[str, Figures]:
+    seen: dict[str, list[Figures]] = {subject.name: [] for subject in subjects}
+    for subject in subjects:  # connections and caches, before anything counts
+        _load(subject, connections, 1)
+    for _ in range(ROUNDS):
+        for subject in subjects:
+            seen[subject.name].append(_load(subject, connections, SECONDS))
+    return {name: _median(found) for name, found in seen.items()}
+
+
+def _median(found: list[Figures]) -> Figures:
+    return Figures(
+        median([one.per_s for one in found]),
+        median([one.p50_ms for one in found]),
+        median([one.p99_ms for one in found]),
+        median([one.cpu_us for one in found]),
+    )
+
+
+def _load(subject: Subject, connections: int, seconds: int) -> Figures:
+    command = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "score.lua"))
+    before_s = _cpu_s(subject)
+    done = subprocess.run(
+        (*command, subject.url), capture_output=True, text=True, timeout=seconds + 30, check=True
+    )
+    spent_s = _cpu_s(subject) - before_s
+    found = json.loads(done.stderr.splitlines()[-1])
+    if found["failed"]:
+        raise RuntimeError(f"{subject.name}: {found['failed']} of {found['requests']} failed")
+    return Figures(
+        found["requests"] / found["us"] * 1e6,
+        found["p50_us"] / 1000,
+        found["p99_us"] / 1000,
+        spent_s / found["requests"] * 1e6,
+    )
+
+
+def _cpu_s(subject: Subject) -> float:
+    times = subject.process.cpu_times()
+    return float(times.user + times.system)
+
+
+# -- what a feature costs --------------------------------------------------------------------------
+
+
+def _features(folder: Path, backend: int) -> Table:
+    without: dict[str, Change] = {
+        "everything on": lambda _manager: None,
+        "without the 424 filter (Lua)": lambda manager: _drop(manager, "http_filters", "lua"),
+        "without the access log": lambda manager: _drop(manager, "access_log", "json"),
+        "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
+        "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
+        "without any of these": _drop_all,
+    }
+    with contextlib.ExitStack() as stack:
+        subjects = tuple(
+            stack.enter_context(_static(name, folder, backend, change))
+            for name, change in without.items()
+        )
+        found = _rounds(subjects, 16)
+    full = found["everything on"]
+    rows = [
+        (name, f"{one.per_s:,.0f}", f"{one.cpu_us:.1f}", f"{full.cpu_us - one.cpu_us:+.1f}")
+        for name, one in found.items()
+    ]
+    header = "router", "requests/s", "CPU us/request", "saved us"
+    note = "16 connections, one worker; the same configuration as one static file."
+    return Table("What a feature of the router costs", header, rows, (note,))
+
+
+def _drop(manager: Document, kind: str, name: str) -> None:
+    manager[kind] = [one for one in manager[kind] if not one["name"].endswith(name)]
+
+
+def _drop_all(manager: Document) -> None:
+    manager["access_log"] = []
+    for name in ("lua", "api_key_auth"):
+        _drop(manager, "http_filters", name)
+
+
+def _static(name: str, folder: Path, backend: int, change: Change) -> Any:
+    own = folder / f"static-{name.replace(' ', '-')}"
+    own.mkdir()
+    table = _table(own, backend)
+    document = json.loads(render_static(table))
+    weights = {"name": "weights", "static_layer": runtime_layer(table)}
+    document["layered_runtime"] = {"layers": [weights]}
+    public = document["static_resources"]["listeners"][-1]
+    change(public["filter_chains"][0]["filters"][0]["typed_config"])
+    return _envoy(name, own, table.port, document, "/endpoints/iris/score")
+
+
+# -- subjects --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _subject(
+    name: str,
+    folder: Path,
+    port: int,
+    command: tuple[str, ...],
+    path: str = "/endpoints/iris/score",
+) -> Iterator[Subject]:
+    url = f"http://127.0.0.1:{port}{path}"
+    headers = {"authorization": f"Bearer {KEY}"}
+    with running(command, folder / f"{name.replace(' ', '-')}.log") as process:
+        until(lambda: answers(port), f"start of {name}")
+        until(lambda: httpx.post(url, headers=headers).status_code == 200, f"200 from {name}")
+        yield Subject(name, url, psutil.Process(process.pid))
+
+
+def _envoy(name: str, folder: Path, port: int, document: Document, path: str = "/score") -> Any:
+    file = folder / f"{name.replace(' ', '-')}.json"
+    file.write_text(json.dumps(document))
+    command = (str(BIN / "envoy"), "--config-path", str(file), "--disable-hot-restart")
+    return _subject(
+        name, folder, port, (*command, "--concurrency", "1", "--log-level", "error"), path
+    )
+
+
+def _full(folder: Path, backend: int) -> Any:
+    own = folder / "full"
+    own.mkdir()  # Envoy's check opens the access log in it
+    router = EnvoyRouter(own, workers=1)
+    table = _table(own, backend)
+    router.validate(table)
+    router.write_all(table)
+    return _subject("full router", folder, table.port, router.command())
+
+
+def _table(folder: Path, backend: int) -> RouterTable:
+    deployments = tuple(
+        DeploymentEntry(
+            name=name,
+            backends=(Backend(host="127.0.0.1", port=backend),),
+            timeout_ms=5000,
+            max_concurrent=64,
+        )
+        for name in ("blue", "green")
+    )
+    endpoint = EndpointEntry(
+        name="iris",
+        keys=(SecretStr(KEY), SecretStr("another-key")),
+        deployments=deployments,
+        weights={"blue": 90, "green": 10},
+    )
+    return RouterTable(
+        folder=str(folder),
+        host="127.0.0.1",
+        port=free_port(),
+        metrics_port=free_port(),
+        endpoints=(endpoint,),
+    )
+
+
+def _backend(port: int) -> Document:
+    """Return an Envoy that answers 1 KiB of JSON by itself."""
+    body = json.dumps({"result": "x" * (1024 - 14)})
+    answer = {"status": 200, "body": {"inline_string": body}}
+    # an answer before the body has come would close the connection
+    kind = f"{API}extensions.filters.http.buffer.v3.Buffer"
+    whole = {
+        "name": "envoy.filters.http.buffer",
+        "typed_config": {"@type": kind, "max_request_bytes": 65536},
+    }
+    return _server(port, {"match": {"prefix": "/"}, "direct_response": answer}, [], [whole])
+
+
+def _bare(port: int, backend: int) -> Document:
+    """Return an Envoy with one route, one cluster and nothing else."""
+    host = {"endpoint": {"address": address("127.0.0.1", backend)}}
+    cluster = {
+        "name": "backend",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [host]}]},
+    }
+    return _server(port, {"match": {"prefix": "/"}, "route": {"cluster": "backend"}}, [cluster], [])
+
+
+def _server(
+    port: int, route: Document, clusters: list[Document], filters: list[Document]
+) -> Document:
+    kind = f"{API}extensions.filters.http.router.v3.Router"
+    last = {"name": "envoy.filters.http.router", "typed_config": {"@type": kind}}
+    manager = {
+        "@type": f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bare",
+        "http_filters": [*filters, last],
+        "route_config": {"virtual_hosts": [{"name": "a", "domains": ["*"], "routes": [route]}]},
+    }
+    listener = {
+        "name": "http",
+        "address": address("127.0.0.1", port),
+        "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": clusters}}
