@@ -6,9 +6,10 @@ with them is said by the provider's check, all at once.
 
 from collections.abc import Mapping, Sequence
 
+from pulumi import Input, Output, ResourceOptions
+
 from inference_provider.dynamic.environment import EnvironmentProvider
 from inference_provider.dynamic.model import ModelProvider
-from pulumi import Input, Output, ResourceOptions
 from pulumi_inference.args import (
     InferenceConfigArgs,
 )

@@ -6,9 +6,8 @@ Goes in: typed arguments. Comes out: a registered dynamic resource; checking is 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pulumi.dynamic import Resource, ResourceProvider
-
 import pulumi
+from pulumi.dynamic import Resource, ResourceProvider
 
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
 from pydantic import SecretStr
 
-import pulumi
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind, ResourceId

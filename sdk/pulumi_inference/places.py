@@ -6,11 +6,12 @@ with them is said by the provider's check, all at once.
 
 from collections.abc import Mapping
 
+from pulumi import Input, Output, ResourceOptions
+
 from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.identity import IdentityProvider
 from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from pulumi import Input, Output, ResourceOptions
 from pulumi_inference.args import (
     QuotaArgs,
 )

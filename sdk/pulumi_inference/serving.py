@@ -6,11 +6,12 @@ with them is said by the provider's check, all at once.
 
 from collections.abc import Mapping, Sequence
 
+from pulumi import Input, Output, ResourceOptions
+
 from inference_provider.dynamic.autoscale_rule import AutoscaleRuleProvider
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
-from pulumi import Input, Output, ResourceOptions
 from pulumi_inference.args import (
     CodeConfigurationArgs,
     DataCollectorArgs,

@@ -26,6 +26,9 @@ INSTANCE_PORTS = range(21000, 30000)
 
 ROUTER_START_TIMEOUT_S = 20.0
 
+ACCESS_LOG_BYTES = 64_000_000
+ACCESS_LOG_BACKUPS = 3
+
 ORPHAN_DRAIN_S = 15.0
 """Longest wait for the last request of a router that is replaced."""
 
@@ -57,6 +60,7 @@ class Runtime:
     def ensure_up(self) -> None:
         """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""
         if self.is_up():
+            self._rotate_access_log()
             return
         with self.store.lock("boot"):
             if not self.supervisor.is_running():
@@ -68,6 +72,17 @@ class Runtime:
                     self._write_router_files()
                 self.supervisor.start()
             self._ensure_router()
+
+    def _rotate_access_log(self) -> None:
+        """Set a large access log aside; Envoy opens a new one. It has no rotation of its own."""
+        log = self.store.router_folder / "access.log"
+        if not log.exists() or log.stat().st_size < ACCESS_LOG_BYTES:
+            return
+        for i in range(ACCESS_LOG_BACKUPS - 1, 0, -1):
+            with suppress(FileNotFoundError):
+                log.with_name(f"access.log.{i}").rename(log.with_name(f"access.log.{i + 1}"))
+        log.rename(log.with_name("access.log.1"))
+        self.router.admin.post("/reopen_logs")
 
     def _write_router_files(self) -> None:
         with self.store.lock():
