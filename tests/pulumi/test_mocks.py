@@ -1,0 +1,92 @@
+"""Programs under Pulumi's own mocks: what they declare, with no engine and no plugin."""
+
+import asyncio
+import gc
+from pathlib import Path
+
+import pulumi
+import pytest
+
+import pulumi_inference
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "01-quickstart" / "stack.yaml"
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Answers every registration with its inputs and a few outputs."""
+
+    def __init__(self):
+        self.declared = []
+
+    def new_resource(self, args):
+        self.declared.append((args.typ, args.inputs))
+        outputs = {"scoring_uri": "http://router/endpoints/x/score", "reference": "m:1@sha256:00"}
+        return args.name, {**args.inputs, **outputs}
+
+    def call(self, args):
+        return {}, None
+
+
+@pytest.fixture
+def recorder():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    made = Recorder()
+    pulumi.runtime.set_mocks(made, project="shop", stack="dev")
+    yield made
+    asyncio.set_event_loop(None)
+    for left in gc.get_objects():  # the SDK makes loops of its own and closes none
+        if isinstance(left, asyncio.AbstractEventLoop) and not left.is_closed():
+            left.close()
+
+
+def _finish():
+    asyncio.get_event_loop().run_until_complete(pulumi.runtime.stack.wait_for_rpcs())
+
+
+def test_a_program_declares_typed_resources_that_know_their_outputs(recorder):
+    endpoint = pulumi_inference.Endpoint("iris", workspace="demo")
+    seen = []
+    endpoint.scoring_uri.apply(seen.append)
+    _finish()
+    assert seen == ["http://router/endpoints/x/score"]
+    kind, inputs = recorder.declared[0]
+    assert kind == "pulumi-python:dynamic/inference:Endpoint"
+    assert inputs["name"] == "iris"
+    assert inputs["workspace"] == "demo"
+    assert inputs["stack"] == "shop"
+
+
+def test_declare_registers_everything_the_stack_file_names(recorder):
+    pulumi_inference.declare(str(QUICKSTART))
+    _finish()
+    kinds = sorted(kind.rpartition(":")[2] for kind, _ in recorder.declared)
+    assert kinds == [
+        "Deployment",
+        "Deployment",
+        "Endpoint",
+        "Environment",
+        "Model",
+        "Model",
+        "Traffic",
+        "Workspace",
+    ]
+    traffic = next(i for kind, i in recorder.declared if kind.endswith(":Traffic"))
+    assert traffic["traffic"] == {"blue": 90, "green": 10}
+    assert traffic["stack"] == "quickstart"
+
+
+def test_everything_public_is_exported():
+    assert pulumi_inference.__all__ == [
+        "AutoscaleRule",
+        "Connection",
+        "Deployment",
+        "Endpoint",
+        "Environment",
+        "Identity",
+        "Model",
+        "RoleAssignment",
+        "Traffic",
+        "Workspace",
+        "declare",
+    ]
