@@ -31,6 +31,8 @@ TITLE = "Router"
 KEY = "benchmark-key-0123456789abcdef"
 ROUNDS, SECONDS, CONNECTIONS = 3, 3, (1, 16)
 GOAL = 0.75
+SCORE = "/endpoints/iris/score"
+_MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 Document = dict[str, Any]
 Change = Callable[[Document], None]
 
@@ -196,7 +198,7 @@ def _static(name: str, folder: Path, backend: int, change: Change) -> Any:
     document["layered_runtime"] = {"layers": [weights]}
     public = document["static_resources"]["listeners"][-1]
     change(public["filter_chains"][0]["filters"][0]["typed_config"])
-    return _envoy(name, own, table.port, document, "/endpoints/iris/score")
+    return _envoy(name, own, table.port, document, SCORE)
 
 
 # -- subjects --------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ def _server(
     kind = f"{API}extensions.filters.http.router.v3.Router"
     last = {"name": "envoy.filters.http.router", "typed_config": {"@type": kind}}
     manager = {
-        "@type": f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": _MANAGER,
         "stat_prefix": "bare",
         "http_filters": [*filters, last],
         "route_config": {"virtual_hosts": [{"name": "a", "domains": ["*"], "routes": [route]}]},

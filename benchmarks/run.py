@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable
 
 import router
+import stack
+import weights
 from measure import Table
 
 SUITES: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
+    "weights": weights.measure,
+    "stack": stack.measure,
 }
 
 
