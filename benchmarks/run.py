@@ -6,6 +6,7 @@
 import sys
 from collections.abc import Callable
 
+import pulumi_overhead
 import router
 import stack
 import weights
@@ -15,6 +16,7 @@ SUITES: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
     "weights": weights.measure,
     "stack": stack.measure,
+    "pulumi": pulumi_overhead.measure,
 }
 
 

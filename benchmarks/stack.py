@@ -13,11 +13,13 @@ import yaml
 from measure import BIN, Table, median, skipped, timed
 
 COUNTS, ROUNDS, LIMIT_S = (1, 10, 100), 3, 120
+Seconds = tuple[float, float, float]
+"""First up, unchanged up, drift."""
 TITLE = "A stack where nothing changed"
 
 
 def measure() -> list[Table]:
-    found: dict[int, tuple[float, float, float]] = {}
+    found: dict[int, Seconds] = {}
     notes = []
     for count in COUNTS:
         try:
@@ -27,7 +29,7 @@ def measure() -> list[Table]:
     if 1 not in found:
         return [skipped(TITLE, "one endpoint could not be measured")]
     header = "endpoints", "first up s", "up s", "of 1", "drift s", "of 1"
-    rows = [_row(count, *seconds, *found[1][1:]) for count, seconds in found.items()]
+    rows = [_row(count, seconds, found[1]) for count, seconds in found.items()]
     notes.append(
         f"Wall time of whole processes, their start included; median of {ROUNDS} (first up: once). "
         "Each endpoint has one deployment with no instances."
@@ -35,9 +37,8 @@ def measure() -> list[Table]:
     return [Table(TITLE, header, rows, notes)]
 
 
-def _row(
-    count: int, first_s: float, up_s: float, drift_s: float, one_up_s: float, one_drift_s: float
-) -> tuple[str, ...]:
+def _row(count: int, found: Seconds, one: Seconds) -> tuple[str, ...]:
+    (first_s, up_s, drift_s), (_, one_up_s, one_drift_s) = found, one
     return (
         str(count),
         f"{first_s:.1f}",
@@ -48,7 +49,7 @@ def _row(
     )
 
 
-def _measured(count: int) -> tuple[float, float, float]:
+def _measured(count: int) -> Seconds:
     # a Unix socket's path has a limit of 107 bytes
     with tempfile.TemporaryDirectory(prefix="bench-") as text:
         folder = Path(text)

@@ -9,7 +9,6 @@ from measure import Table, free_port, median, running, until
 from pydantic import SecretStr
 
 from inference_provider.router import (
-    Backend,
     DeploymentEntry,
     EndpointEntry,
     RouterTable,
