@@ -184,7 +184,10 @@ def _split_spec(session: Session, traffic: ObservedResource, shares: dict[str, i
     except ValidationError as exc:
         raise SpecError(
             tuple(
-                Fault(".".join(str(part) for part in error["loc"]) or "traffic", error["msg"])
+                Fault(
+                    ".".join(str(part) for part in error["loc"]) or "traffic",
+                    error["msg"].removeprefix("Value error, "),
+                )
                 for error in exc.errors(include_input=False, include_url=False)
             ),
             "the split",
