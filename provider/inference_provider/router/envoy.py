@@ -159,6 +159,9 @@ def _health_check(deployment: DeploymentEntry) -> Resource:
         "timeout": seconds(deployment.health_timeout_ms),
         "interval": interval,
         "no_traffic_interval": interval,
+        # a busy instance may miss its first check: ask again soon, not after a whole period
+        "unhealthy_interval": "1s",
+        "no_traffic_healthy_interval": interval,
         "initial_jitter": "0.05s",
         "unhealthy_threshold": deployment.health_failures,
         "healthy_threshold": 1,
