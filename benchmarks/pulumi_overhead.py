@@ -30,9 +30,9 @@ def measure() -> list[Table]:
             lab.stop()
     header = "resources", "kind", "create ms each", "no change ms each", "create s", "no change s"
     note = (
-        f"An empty program: {lab.empty_s:.1f} s. Each command is bounded to {LIMIT_S} s; `-` did not "
-        "end in it or was not tried. Local file backend, `--skip-preview`, once each; at 1 resource "
-        "the difference of two whole commands is mostly noise."
+        f"An empty program: {lab.empty_s:.1f} s. A command is bounded to {LIMIT_S} s; `-` did not "
+        "end in it or was not tried. Local file backend, `--skip-preview`, once each; at 1 resource"
+        " the difference of two whole commands is mostly noise."
     )
     return [Table(TITLE, header, rows, (note,))]
 
