@@ -16,6 +16,7 @@ from inference_provider.observed import (
     ResourceId,
 )
 from inference_provider.spec import ChangeClass
+from inference_provider.spec.deployment import Probe, RequestSettings
 
 
 class ActionKind(StrEnum):
@@ -71,6 +72,12 @@ class TargetCapabilities(Frozen):
     egress_control: bool = False
     resource_limits: bool = False
     """Whether cpu and memory amounts are enforced."""
+    liveness_probes: bool = False
+    """Whether an instance that does not answer is restarted; one that ends always is."""
+    queue_wait: bool = False
+    """Whether the wait in a server's queue is bounded on its own."""
+    private_endpoints: bool = False
+    """Whether one endpoint can be closed while the workspace is open."""
     data_collector: bool = False
     app_insights: bool = False
     instance_types: frozenset[str] = frozenset()
@@ -125,6 +132,8 @@ def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
         found.append(f"{spec.kind} endpoints cannot be served yet; use kind: online")
     if spec.auth_mode not in can.auth_modes:
         found.append(f"auth_mode '{spec.auth_mode}' cannot be checked yet; use key")
+    if spec.public_network_access == "disabled" and not can.private_endpoints:
+        found.append("one endpoint cannot be closed alone; bind the workspace to 127.0.0.1")
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         found.append("identities cannot be enforced yet; leave identity out")
     return found
@@ -142,6 +151,15 @@ def _deployment_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
         found.append("it cannot close the way out; leave egress_public_network_access enabled")
     if spec.app_insights_enabled and not can.app_insights:
         found.append("there is no Application Insights; leave app_insights_enabled false")
+    if spec.liveness_probe != Probe() and not can.liveness_probes:
+        found.append(
+            "a hung instance is not restarted; leave liveness_probe out (readiness is kept)"
+        )
+    if spec.readiness_probe.success_threshold != 1:
+        found.append("one answer makes an instance ready; leave readiness success_threshold at 1")
+    waits = spec.request_settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
+    if waits and not can.queue_wait:
+        found.append("the wait in the queue is part of request_timeout_ms; set that alone")
     collects = any(c.enabled for c in spec.data_collector.collections.values())
     if collects and not can.data_collector:
         found.append("data cannot be collected yet; leave data_collector out")

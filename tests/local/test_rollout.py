@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inference_provider.errors import NotReady, StillServing
+from inference_provider.errors import NotReady, OutOfCapacity, StillServing
 from inference_provider.observed import Kind, ResourceId
 from tests.local.conftest import ACTOR, Load
 
@@ -100,6 +100,13 @@ def test_a_deployment_with_weight_is_not_deleted(lab):
     assert str(fault.value) == (
         "delete Deployment 'lab/iris/blue': it carries 100 % of the traffic; move its weight first"
     )
+
+
+def test_a_quota_of_instances_is_kept_with_a_sentence(lab):
+    lab.document["workspaces"][0]["quota"] = {"max_instances": 1}
+    with pytest.raises(OutOfCapacity) as fault:
+        lab.up()
+    assert "2 instances in the workspace with it, its quota is 1" in str(fault.value)
 
 
 def test_down_leaves_no_process_and_no_folder(lab):

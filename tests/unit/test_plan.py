@@ -143,6 +143,12 @@ def test_a_plain_stack_is_refused_nowhere():
             id="aml_token",
         ),
         pytest.param(
+            stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " one endpoint cannot be closed alone; bind the workspace to 127.0.0.1",
+            id="private endpoint",
+        ),
+        pytest.param(
             stack(endpoints=[{"name": "iris", "kind": "batch"}]),
             "Endpoint 'default/iris' on target 'local':"
             " batch endpoints cannot be served yet; use kind: online",
@@ -199,6 +205,24 @@ def test_a_plain_stack_is_refused_nowhere():
             "Deployment 'default/iris/blue' on target 'local': asks for 6 GPUs and the machine has"
             " 0; ask for fewer",
             id="GPUs",
+        ),
+        pytest.param(
+            deployment(liveness_probe={"period": 5}),
+            "Deployment 'default/iris/blue' on target 'local': a hung instance is not restarted;"
+            " leave liveness_probe out (readiness is kept)",
+            id="liveness",
+        ),
+        pytest.param(
+            deployment(readiness_probe={"success_threshold": 2}),
+            "Deployment 'default/iris/blue' on target 'local': one answer makes an instance ready;"
+            " leave readiness success_threshold at 1",
+            id="success threshold",
+        ),
+        pytest.param(
+            deployment(request_settings={"max_queue_wait_ms": 3000}),
+            "Deployment 'default/iris/blue' on target 'local': the wait in the queue is part of"
+            " request_timeout_ms; set that alone",
+            id="queue wait",
         ),
         pytest.param(
             deployment(instance_type="Standard_DS3_v2"),

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +33,30 @@ def find_process(pid_file: Path) -> "psutil.Process | None":
     return process if alive and -1.0 <= age_at_note <= START_SLACK_S else None
 
 
+def end_leftovers(pid_file: Path) -> None:
+    """End the children of the process that a note speaks of, if it died and they did not.
+
+    A server killed at once leaves workers that hold its port: the next start would fail.
+    """
+    import psutil  # noqa: PLC0415 - the first start of a program must not pay for it
+
+    note = json.loads(pid_file.read_text())
+    if psutil.pid_exists(note["pid"]):
+        return  # alive, or another process by now whose group is not ours
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            ours = os.getpgid(process.pid) == note["pid"]
+            if ours and process.create_time() >= note["time"] - START_SLACK_S:
+                process.kill()
+
+
 def main(order_file: str) -> None:
     """Note this process down and become the program."""
     order = json.loads(Path(order_file).read_text())
     pid_file = Path(order["pid_file"])
     pid_file.parent.mkdir(parents=True, exist_ok=True)
+    if pid_file.exists():
+        end_leftovers(pid_file)
     pid_file.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
     os.chdir(order["directory"])
     os.execvpe(order["argv"][0], order["argv"], order["environment"])

@@ -11,7 +11,7 @@ import psutil
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
-from inference_provider.observed import Actor, ResourceId
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import gpus_per_instance
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
@@ -140,7 +140,7 @@ class Rollout:
         """Write new instances down, each with a port and GPUs of its own."""
         with machine_lock(self._store.root):
             everywhere = [i for store in stores(self._store.root) for i in store.all_instances()]
-            self._refuse_over_quota(desired, count)
+            self._refuse_over_quota(desired)
             ports = free_ports(count, INSTANCE_PORTS, {i.port for i in everywhere})
             each = gpus_per_instance(desired.spec)
             gpus = self._gpus(desired, everywhere, each * count)
@@ -173,25 +173,28 @@ class Rollout:
             others = {uuid: name for uuid, name in holders.items() if name not in mine}
             return hand_out(wanted, self._devices, others, str(desired.id))
 
-    def _refuse_over_quota(self, desired: DesiredResource, count: int) -> None:
+    def _refuse_over_quota(self, desired: DesiredResource) -> None:
         records = self._store.records()
-        quota: dict[str, int] = next(
-            (r.properties["quota"] for r in records if r.id.kind == "Workspace"), {}
-        )
-        limit = quota.get("max_instances")
+        quotas = [r.properties["quota"] for r in records if r.id.kind == Kind.WORKSPACE]
         others = [
-            r.properties["instance_count"]
+            (DeploymentSpec.model_validate(self._store.blueprint(r.id.name)))
             for r in records
-            if r.id.kind == "Deployment" and r.id != desired.id
+            if r.id.kind == Kind.DEPLOYMENT and r.id != desired.id
         ]
-        total = sum(others) + int(desired.spec.instance_count)
-        if limit is not None and total > limit:
-            raise OutOfCapacity(
-                "start",
-                str(desired.id),
-                f"{total} instances in the workspace with it, its quota is {limit}",
-                "raise quota.max_instances, or scale another deployment in",
-            )
+        every = [*others, desired.spec]
+        totals = {
+            "max_instances": sum(s.instance_count for s in every),
+            "max_gpus": sum(s.instance_count * gpus_per_instance(s) for s in every),
+        }
+        for name, total in totals.items():
+            limit = quotas[0].get(name) if quotas else None
+            if limit is not None and total > limit:
+                raise OutOfCapacity(
+                    "start",
+                    str(desired.id),
+                    f"{total} {name[4:]} in the workspace with it, its quota is {limit}",
+                    f"raise quota.{name}, or scale another deployment in",
+                )
 
     @staticmethod
     def _free_numbers(

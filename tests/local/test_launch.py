@@ -1,0 +1,49 @@
+"""What becomes of a program's children when it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+
+from inference_provider.targets.local import launch
+
+
+def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
+    order = tmp_path / "order.json"
+    order.write_text(
+        json.dumps(
+            {
+                "argv": ["sh", "-c", "sleep 60 & echo $! > child; wait"],
+                "environment": {"PATH": os.environ["PATH"]},
+                "directory": str(tmp_path),
+                "pid_file": str(tmp_path / "pid"),
+            }
+        )
+    )
+    command = [sys.executable, launch.__file__, str(order)]
+
+    def start() -> tuple[subprocess.Popen, psutil.Process]:
+        (tmp_path / "child").unlink(missing_ok=True)
+        leader = subprocess.Popen(command, start_new_session=True)
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "child").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        return leader, psutil.Process(int((tmp_path / "child").read_text()))
+
+    leader, child = start()
+    leader.kill()
+    leader.wait()
+    assert child.is_running()
+    second, second_child = start()
+    try:
+        gone, _ = psutil.wait_procs([child], timeout=5)
+        assert gone == [child]
+        assert second_child.is_running()
+    finally:
+        os.killpg(second.pid, signal.SIGKILL)
+        second.wait()
