@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import shutil
 from pathlib import Path
 
 import pulumi
@@ -57,8 +58,13 @@ def test_a_program_declares_typed_resources_that_know_their_outputs(recorder):
     assert inputs["stack"] == "shop"
 
 
-def test_declare_registers_everything_the_stack_file_names(recorder):
-    pulumi_inference.declare(str(QUICKSTART))
+def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):
+    example = tmp_path / "q"
+    shutil.copytree(QUICKSTART.parent, example, ignore=shutil.ignore_patterns("models"))
+    for name in ("iris-linear", "iris-forest"):  # trained by the demo; here a word stands for each
+        (example / "models" / name).mkdir(parents=True)
+        (example / "models" / name / "model.joblib").write_text(name)
+    pulumi_inference.declare(str(example / "stack.yaml"))
     _finish()
     kinds = sorted(kind.rpartition(":")[2] for kind, _ in recorder.declared)
     assert kinds == [
