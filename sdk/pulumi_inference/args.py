@@ -40,7 +40,7 @@ class CodeConfigurationArgs(_CodeFolder, total=False):
     """A folder of Python and the script in it that has `init()` and `run()`."""
 
     scoring_script: Input[str]
-    """Path inside `code`; `score.py` when left out."""
+    """Path inside `code`; required unless the environment brings a command."""
 
 
 class RequestSettingsArgs(TypedDict, total=False):
