@@ -6,7 +6,6 @@ apply, delete and observe of the protocol, one method a kind; the work is done i
 
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -35,11 +34,10 @@ from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
 from inference_provider.targets.local import assets, observe
 from inference_provider.targets.local.gpus import discover_gpus
+from inference_provider.targets.local.logs import read_logs
 from inference_provider.targets.local.rollout import Rollout
 from inference_provider.targets.local.runtime import Runtime, choose_address
 from inference_provider.targets.local.store import Store, machine_lock, new_record, stores
-
-FOLLOW_POLL_S = 0.2
 
 
 class LocalTarget:
@@ -379,33 +377,9 @@ class LocalTarget:
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:
-        folder = self._runtime(deployment.workspace).store.log_path(deployment.name, "x").parent
-        files = sorted(folder.glob("*.log"))
-        if not files:
-            raise TargetError(
-                "read the logs of", str(deployment), "there are none", "run `inferctl status`"
-            )
-        offsets: dict[Path, int] = {}
-        for path in files:
-            text = path.read_text(errors="replace")
-            offsets[path] = path.stat().st_size
-            yield from (f"{path.stem}: {line}" for line in text.splitlines()[-lines:])
-        while follow:
-            time.sleep(FOLLOW_POLL_S)
-            for path in sorted(folder.glob("*.log")):
-                yield from _new_lines(path, offsets)
-
-
-def _new_lines(path: Path, offsets: dict[Path, int]) -> Iterator[str]:
-    size = path.stat().st_size
-    start = offsets.get(path, 0)
-    if size < start:
-        start = 0  # the log was rotated
-    if size > start:
-        with path.open(errors="replace") as file:
-            file.seek(start)
-            yield from (f"{path.stem}: {line.rstrip()}" for line in file)
-        offsets[path] = size
+        store = self._runtime(deployment.workspace).store
+        folder = store.log_path(deployment.name, "any").parent
+        return read_logs(folder, str(deployment), lines=lines, follow=follow)
 
 
 def _workspace_id(name: str) -> ResourceId:

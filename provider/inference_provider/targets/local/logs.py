@@ -1,0 +1,44 @@
+"""Instances' logs -> lines, the last ones and then the new ones.
+
+supervisord writes and rotates the files, one an instance.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from inference_provider.errors import TargetError
+
+FOLLOW_POLL_S = 0.2
+
+
+def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Iterator[str]:
+    """Yield the last lines of each log, `<instance>: <line>`; new ones for ever when following.
+
+    Raises:
+        TargetError: There is no log.
+    """
+    files = sorted(folder.glob("*.log"))
+    if not files:
+        raise TargetError("read the logs of", deployment, "there are none", "run `inferctl status`")
+    offsets: dict[Path, int] = {}
+    for path in files:
+        text = path.read_text(errors="replace")
+        offsets[path] = path.stat().st_size
+        yield from (f"{path.stem}: {line}" for line in text.splitlines()[-lines:])
+    while follow:
+        time.sleep(FOLLOW_POLL_S)
+        for path in sorted(folder.glob("*.log")):
+            yield from _new_lines(path, offsets)
+
+
+def _new_lines(path: Path, offsets: dict[Path, int]) -> Iterator[str]:
+    size = path.stat().st_size
+    start = offsets.get(path, 0)
+    if size < start:
+        start = 0  # the log was rotated
+    if size > start:
+        with path.open(errors="replace") as file:
+            file.seek(start)
+            yield from (f"{path.stem}: {line.rstrip()}" for line in file)
+        offsets[path] = size
