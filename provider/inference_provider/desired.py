@@ -15,19 +15,13 @@ from pydantic import SecretStr
 from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import RANK, Frozen, Kind, ResourceId
 from inference_provider.spec import (
-    AutoscaleRuleSpec,
+    LISTINGS,
     ChangeClass,
-    ConnectionSpec,
     DeploymentSpec,
-    EndpointSpec,
     EnvironmentSpec,
-    IdentitySpec,
     ModelSpec,
-    RoleAssignmentSpec,
     SpecModel,
     StackSpec,
-    TrafficSpec,
-    WorkspaceSpec,
     asset_name,
 )
 from inference_provider.spec.base import FieldRole
@@ -35,18 +29,6 @@ from inference_provider.spec.base import FieldRole
 SECRET_PREFIX = "secret:sha256:"
 """Starts the digest that stands for a secret in properties."""
 
-SPEC_OF_KIND: Mapping[Kind, type[SpecModel]] = {
-    Kind.WORKSPACE: WorkspaceSpec,
-    Kind.CONNECTION: ConnectionSpec,
-    Kind.MODEL: ModelSpec,
-    Kind.ENVIRONMENT: EnvironmentSpec,
-    Kind.IDENTITY: IdentitySpec,
-    Kind.ROLE_ASSIGNMENT: RoleAssignmentSpec,
-    Kind.ENDPOINT: EndpointSpec,
-    Kind.DEPLOYMENT: DeploymentSpec,
-    Kind.TRAFFIC: TrafficSpec,
-    Kind.AUTOSCALE_RULE: AutoscaleRuleSpec,
-}
 _LISTING_OF_KIND = {
     Kind.WORKSPACE: "workspaces",
     Kind.CONNECTION: "connections",
@@ -58,6 +40,10 @@ _LISTING_OF_KIND = {
     Kind.DEPLOYMENT: "deployments",
     Kind.TRAFFIC: "traffic",
     Kind.AUTOSCALE_RULE: "autoscale_rules",
+}
+
+SPEC_OF_KIND: Mapping[Kind, type[SpecModel]] = {
+    kind: LISTINGS[listing] for kind, listing in _LISTING_OF_KIND.items()
 }
 _NAME_FORMAT = {
     Kind.MODEL: "{s.name}:{s.version}",

@@ -630,5 +630,5 @@ def test_a_draining_router_ends_the_requests_it_has(models: dict[str, Model]):
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             slow = pool.submit(served.ask, "chat/sleep/0.5")
             time.sleep(0.1)
-            served.router.drain()
+            served.router.admin.post("/drain_listeners?graceful&skip_exit")
             assert slow.result().status_code == 200

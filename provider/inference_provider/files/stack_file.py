@@ -5,7 +5,6 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,34 +18,12 @@ from inference_provider.files.lines import LineMap, join, read_document
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.spec import (
-    AutoscaleRuleSpec,
-    ConnectionSpec,
-    DeploymentSpec,
-    EndpointSpec,
-    EnvironmentSpec,
-    IdentitySpec,
-    ModelSpec,
-    RoleAssignmentSpec,
+    LISTINGS,
     SpecModel,
     StackSpec,
-    TrafficSpec,
     WorkspaceSpec,
     stack_faults,
 )
-
-LISTINGS: Mapping[str, type[SpecModel]] = {
-    "workspaces": WorkspaceSpec,
-    "connections": ConnectionSpec,
-    "models": ModelSpec,
-    "environments": EnvironmentSpec,
-    "identities": IdentitySpec,
-    "role_assignments": RoleAssignmentSpec,
-    "endpoints": EndpointSpec,
-    "deployments": DeploymentSpec,
-    "traffic": TrafficSpec,
-    "autoscale_rules": AutoscaleRuleSpec,
-}
-"""Top-level lists of a stack file, with the model of their items."""
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""

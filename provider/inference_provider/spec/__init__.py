@@ -8,11 +8,12 @@ from inference_provider.spec.endpoint import EndpointSpec
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
-from inference_provider.spec.stack import StackSpec, asset_name, stack_faults
+from inference_provider.spec.stack import LISTINGS, StackSpec, asset_name, stack_faults
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
 __all__ = [
+    "LISTINGS",
     "AutoscaleRuleSpec",
     "ChangeClass",
     "ConnectionSpec",

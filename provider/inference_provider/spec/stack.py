@@ -4,7 +4,7 @@ Goes in: one validated document. Comes out: the same, with every cross-resource 
 Files are not looked at here: `files/` does that.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
@@ -41,6 +41,21 @@ class StackSpec(SpecModel):
     deployments: tuple[DeploymentSpec, ...] = ()
     traffic: tuple[TrafficSpec, ...] = ()
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
+
+
+LISTINGS: Mapping[str, type[SpecModel]] = {
+    "workspaces": WorkspaceSpec,
+    "connections": ConnectionSpec,
+    "models": ModelSpec,
+    "environments": EnvironmentSpec,
+    "identities": IdentitySpec,
+    "role_assignments": RoleAssignmentSpec,
+    "endpoints": EndpointSpec,
+    "deployments": DeploymentSpec,
+    "traffic": TrafficSpec,
+    "autoscale_rules": AutoscaleRuleSpec,
+}
+"""Top-level lists of a stack file, with the model of their items."""
 
 
 def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:

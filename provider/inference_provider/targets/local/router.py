@@ -173,10 +173,6 @@ class EnvoyRouter:
             return None
         return {name: count for name, count in found.items() if name.count("/") == 1}
 
-    def drain(self) -> None:
-        """Take no new connection and let the open ones finish; the process is ended by others."""
-        self.admin.post("/drain_listeners?graceful")
-
     def _converge(self, old: dict[str, str], new: dict[str, str], deadline_s: float) -> None:
         gone: dict[str, Any] = {}
         if old[CDS] != new[CDS]:
