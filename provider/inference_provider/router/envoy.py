@@ -25,7 +25,8 @@ _PREVIOUS_HOSTS = {
         "@type": f"{API}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     },
 }
-_IDLE_FLOOR_S = 300.0
+IDLE_TIMEOUT_S = 300
+"""Time without a byte after which a request or a connection is ended, where none is longer."""
 
 
 def error_body(code: str, message: str) -> str:
@@ -79,11 +80,12 @@ def runtime_layer(table: RouterTable) -> dict[str, int]:
     layer: dict[str, int] = {}
     for endpoint in table.endpoints:
         _check_names(endpoint)
+        weights, mirror = endpoint.weights, endpoint.mirror
         for deployment in endpoint.deployments:
             name = f"{endpoint.name}/{deployment.name}"
-            layer[WEIGHT_PREFIX + name] = endpoint.weights.get(deployment.name, 0)
-            if deployment.name in endpoint.mirror:
-                layer[MIRROR_PREFIX + name] = endpoint.mirror[deployment.name]
+            layer[WEIGHT_PREFIX + name] = weights.get(deployment.name, 0)
+            if deployment.name in mirror:
+                layer[MIRROR_PREFIX + name] = mirror[deployment.name]
     return layer
 
 
@@ -91,7 +93,9 @@ def _check_names(endpoint: EndpointEntry) -> None:
     """Refuse what Envoy would not: inside a trie it does not check that a cluster exists."""
     known = {deployment.name for deployment in endpoint.deployments}
     for kind, shares in (("weight", endpoint.weights), ("mirror", endpoint.mirror)):
-        for name in sorted(set(shares) - known):
+        if shares.keys() <= known:
+            continue
+        for name in sorted(shares.keys() - known):
             if shares[name]:
                 raise RouterRejected(
                     f"endpoint '{endpoint.name}' gives a {kind} to '{name}', which it does not have"
@@ -353,9 +357,11 @@ def _limits(deployments: tuple[DeploymentEntry, ...]) -> Resource:
     if all(deployment.retry_on_503 for deployment in deployments):
         retry["retry_on"] += ",retriable-status-codes"
         retry["retriable_status_codes"] = [503]
-    return {
+    limits = {
         "timeout": seconds(timeout_s * 1000),
-        "idle_timeout": seconds(max(timeout_s + 10, _IDLE_FLOOR_S) * 1000),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "retry_policy": retry,
     }
+    if timeout_s + 10 > IDLE_TIMEOUT_S:  # the listener's own would cut a patient deployment short
+        limits["idle_timeout"] = seconds((timeout_s + 10) * 1000)
+    return limits

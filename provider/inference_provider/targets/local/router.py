@@ -122,6 +122,9 @@ class EnvoyRouter:
         """Write every file; for a router that does not run yet."""
         rendered = render(table)
         for name in (CDS, LDS, RDS, RTDS):
+            for folder in (self.folder, (self.folder / name).parent):
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
             self._write_text(name, rendered.files[name])
         self._write_text("bootstrap.json", rendered.bootstrap)
 
@@ -277,9 +280,6 @@ class EnvoyRouter:
             return ""
 
     def _write_text(self, name: str, text: str) -> None:
-        for folder in (self.folder, (self.folder / name).parent):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o700)
         # beside the watched folders: only the rename is to be seen in them
         fresh = self.folder / f".{name.replace('/', '.')}.{os.getpid()}"
         try:
