@@ -1,10 +1,11 @@
-"""A real workspace on loopback, with a server that needs no packages."""
+"""A real workspace on loopback, with a server that needs no packages; and a router alone."""
 
 import shutil
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,8 @@ from inference_provider.files import load_stack
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import plan
 from inference_provider.targets.local.target import LocalTarget
+from tests.local.server.model import Model, until
+from tests.local.server.routing import Served, deployment, endpoint, serving
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
 ACTOR = Actor(user="tester", command="pytest")
@@ -58,7 +61,7 @@ class Lab:
             "environment": "plain@latest",
             "code_configuration": {"code": f"code/{name}"},
             "request_settings": {"max_concurrent_requests_per_instance": 16},
-            "readiness_probe": {"period": 1, "timeout": 1},
+            "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
             "start_timeout_s": 15,
         }
 
@@ -185,3 +188,26 @@ def lab():
     if "lab" in made.target.workspaces():
         made.target.stop("lab", ACTOR)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[dict[str, Model]]:
+    found = {name: Model(name) for name in ("blue", "green", "shadow")}
+    yield found
+    for model in found.values():
+        model.close()
+
+
+@pytest.fixture(scope="module")
+def served(models: dict[str, Model]) -> Iterator[Served]:
+    blue, green = models["blue"], models["green"]
+    with serving(
+        endpoint("chat", {"blue": 100}, deployment("blue", blue), deployment("green", green)),
+        endpoint("idle", {"blue": 0}, deployment("blue", blue)),
+        endpoint("bare", {"blue": 100}, deployment("blue")),
+        endpoint("quick", {"blue": 100}, deployment("blue", blue, timeout_ms=300)),
+        endpoint("narrow", {"blue": 100}, deployment("blue", blue, max_concurrent=1)),
+        endpoint("other", {"blue": 100}, deployment("blue", blue, scoring_path="/v1/x:predict")),
+    ) as found:
+        until(lambda: found.ask("chat/score").status_code == 200)
+        yield found

@@ -1,0 +1,125 @@
+"""A model server in a thread, for tests of the router: says what it was asked.
+
+What it does is chosen by the path: `/sleep/<seconds>`, `/status/<code>`, `/streamed/<code>`,
+`/stream`, `/gzip`; any other answers 200. A websocket on `/count` answers sizes, else an echo.
+"""
+
+import asyncio
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from inference_provider.router import Backend
+
+
+def until(question: Callable[[], bool], timeout_s: float = 15) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not question():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.01)
+
+
+class Model:
+    """A model server in a thread: says what it was asked, fails, sleeps, streams, echoes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.hits = 0
+        self.checks = 0
+        self.ready = 200
+        config = uvicorn.Config(
+            self.answer,
+            port=0,
+            log_level="error",
+            lifespan="off",
+            ws="websockets-sansio",
+            interface="asgi3",
+            http="h11",
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.thread.start()
+        until(lambda: self.server.started)
+        self.port: int = self.server.servers[0].sockets[0].getsockname()[1]
+
+    @property
+    def backend(self) -> Backend:
+        return Backend(host="127.0.0.1", port=self.port)
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+    async def answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await _converse(scope["path"], receive, send)
+            return
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        path = scope["path"]
+        if path == "/ready":
+            self.checks += 1
+            await _reply(send, self.ready, b"")
+            return
+        self.hits += 1
+        kind, _, value = path.strip("/").partition("/")
+        if kind == "sleep":
+            await asyncio.sleep(float(value))
+        if kind == "stream":
+            await _stream(send, 200)
+        elif kind == "streamed":
+            await _stream(send, int(value))
+        elif kind == "gzip":
+            await _reply(send, 200, gzip.compress(b"plain"), (b"content-encoding", b"gzip"))
+        else:
+            body = {"model": self.name, "bytes": size, **_seen(scope)}
+            await _reply(send, int(value) if kind == "status" else 200, json.dumps(body).encode())
+
+
+def _seen(scope: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "method": scope["method"],
+        "path": scope["path"],
+        "raw_path": scope["raw_path"].decode(),
+        "query": scope["query_string"].decode(),
+        "headers": {key.decode(): text.decode() for key, text in scope["headers"]},
+    }
+
+
+async def _converse(path: str, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message.get("text") or ""
+        if path.endswith("/count"):
+            text = str(len(message.get("bytes") or text))
+        await send({"type": "websocket.send", "text": text})
+
+
+async def _reply(send: Any, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
+    body = b"" if status == 204 else body
+    headers = [
+        (b"content-length", str(len(body)).encode()),
+        (b"location", b"/elsewhere"),
+        *more,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(send: Any, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    for number in range(4):
+        await send(
+            {"type": "http.response.body", "body": f"{number}\n".encode(), "more_body": True}
+        )
+        await asyncio.sleep(0.15)
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,129 @@
+"""A real Envoy in front of small real models, and the calls a client would make."""
+
+import concurrent.futures
+import contextlib
+import http.client
+import pathlib
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from tests.local.server.model import Model, until
+
+from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.targets.local.router import EnvoyRouter
+
+PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
+KEY = {"authorization": f"Bearer {PRIMARY}"}
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class Served:
+    """One running router, its table and a client."""
+
+    def __init__(self, folder: pathlib.Path, endpoints: tuple[EndpointEntry, ...]) -> None:
+        self.folder = folder
+        self.ports = (free_port(), free_port())
+        self.router = EnvoyRouter(folder)
+        table = self.table(*endpoints)
+        self.router.validate(table)
+        self.router.write_all(table)
+        self.log = (folder / "log").open("w")
+        self.process = subprocess.Popen(
+            self.router.command(), stdout=self.log, stderr=subprocess.STDOUT
+        )
+        until(self.router.is_ready)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.ports[0]}", timeout=20)
+
+    def table(self, *endpoints: EndpointEntry) -> RouterTable:
+        return RouterTable(
+            folder=str(self.folder),
+            host="127.0.0.1",
+            port=self.ports[0],
+            metrics_port=self.ports[1],
+            endpoints=endpoints,
+        )
+
+    def close(self) -> None:
+        self.client.close()
+        self.router.admin.close()
+        self.process.terminate()
+        self.process.wait(20)
+        self.log.close()
+
+    def ask(self, path: str, pin: str = "", method: str = "GET", **kwargs: Any) -> httpx.Response:
+        headers = KEY | ({"azureml-model-deployment": pin} if pin else {})
+        headers |= kwargs.pop("headers", {})
+        return self.client.request(method, f"/endpoints/{path}", headers=headers, **kwargs)
+
+    def versions(self) -> dict[str, str]:
+        """Return version and count of updates of each kind, as the running router says."""
+        found = self.router.admin.stats(r"(version_text|update_success)$")
+        return {name: str(value) for name, value in found.items()}
+
+    def metrics(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.ports[1]}/metrics").text
+
+
+@contextlib.contextmanager
+def serving(*endpoints: EndpointEntry) -> Iterator[Served]:
+    with tempfile.TemporaryDirectory(prefix="router-test-") as folder:  # a short path
+        served = Served(pathlib.Path(folder), endpoints)
+        try:
+            yield served
+        finally:
+            served.close()
+
+
+def deployment(name: str, *models: Model, **values: Any) -> DeploymentEntry:
+    return DeploymentEntry(
+        **{
+            "name": name,
+            "backends": tuple(model.backend for model in models),
+            "timeout_ms": 5000,
+            "max_concurrent": 100,
+            "health_path": "/ready",
+            "health_interval_ms": 500,
+            **values,
+        }
+    )
+
+
+def endpoint(
+    name: str, weights: dict[str, int], *deployments: DeploymentEntry, **values: Any
+) -> EndpointEntry:
+    keys = (SecretStr(PRIMARY), SecretStr(SECONDARY))
+    return EndpointEntry(name=name, keys=keys, deployments=deployments, weights=weights, **values)
+
+
+def code_of(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]["code"]
+
+
+def asked(served: Served, count: int, threads: int = 4, path: str = "chat/score") -> list[str]:
+    """Ask `count` times over kept connections; return who answered, in no order."""
+
+    def some(number: int) -> list[str]:
+        connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)
+        found = []
+        for _ in range(number):
+            connection.request("GET", f"/endpoints/{path}", headers=KEY)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            found.append(answer.headers["azureml-model-deployment"])
+        connection.close()
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        return [one for part in pool.map(some, [count // threads] * threads) for one in part]

@@ -1,0 +1,151 @@
+"""A change of the table on a running router."""
+
+import collections
+import concurrent.futures
+import contextlib
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from inference_provider.errors import NotReady, RouterRejected
+from inference_provider.router import Backend, DeploymentEntry
+from inference_provider.router.render import CDS, LDS, RDS, RTDS
+from tests.local.server.model import Model, until
+from tests.local.server.routing import (
+    KEY,
+    PRIMARY,
+    Served,
+    asked,
+    deployment,
+    endpoint,
+    free_port,
+    serving,
+)
+
+pytestmark = pytest.mark.envoy
+
+
+def test_a_change_of_weights_touches_nothing_else(models: dict[str, Model]):
+    two = (deployment("blue", models["blue"]), deployment("green", models["green"]))
+    with serving(endpoint("chat", {"blue": 100, "green": 0}, *two)) as served:
+        before = served.versions()
+        started_s = time.perf_counter()
+        served.router.converge(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
+        print(f"weights in force after {(time.perf_counter() - started_s) * 1000:.1f} ms")
+        after = served.versions()
+        changed = sorted(name for name in after if before[name] != after[name])
+        assert changed == ["runtime.update_success", "runtime.version_text"]
+        assert served.router.live_weights() == {"chat": {"blue": 0, "green": 100}}
+        assert set(asked(served, 40)) == {"green"}
+
+
+def test_a_table_in_force_is_not_written_again(models: dict[str, Model]):
+    one = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
+    with serving(one) as served:
+        before = served.versions()
+        served.router.converge(served.table(one))
+        assert served.versions() == before
+
+
+@contextlib.contextmanager
+def constant_load(served: Served, threads: int = 3) -> Iterator[collections.Counter[int]]:
+    """Ask all the time; count the statuses, and what broke as 0."""
+    found: collections.Counter[int] = collections.Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)
+        while not over.is_set():
+            try:
+                connection.request("GET", "/endpoints/chat/sleep/0.01", headers=KEY)
+                answer = connection.getresponse()
+                answer.read()
+                found[answer.status] += 1
+            except OSError:
+                found[0] += 1
+                connection.close()
+        connection.close()
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        for _ in range(threads):
+            pool.submit(ask)
+        try:
+            yield found
+        finally:
+            over.set()
+
+
+def test_adding_moving_and_removing_deployments_under_load_fails_no_request(
+    models: dict[str, Model],
+):
+    blue, green = deployment("blue", models["blue"]), deployment("green", models["green"])
+    moved = deployment("blue", models["shadow"])
+    wider = deployment("blue", models["blue"], models["shadow"], max_concurrent=50)
+    steps = (
+        endpoint("chat", {"blue": 100, "green": 0}, blue, green),
+        endpoint("chat", {"blue": 50, "green": 50}, blue, green, mirror={"green": 10}),
+        endpoint("chat", {"blue": 0, "green": 100}, blue, green),
+        endpoint("chat", {"green": 100}, green),
+        endpoint("chat", {"blue": 100}, moved),
+        endpoint("chat", {"blue": 100}, wider),
+        endpoint("chat", {"blue": 100}, blue),
+    )
+    with serving(steps[-1]) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        with constant_load(served) as found:
+            for _ in range(3):
+                for step in steps:
+                    served.router.converge(served.table(step))
+                    time.sleep(0.05)
+        print(dict(found))
+        assert set(found) == {200}
+        assert found[200] > 200
+        assert served.router.healthy_backends() == {"chat/blue": 1}
+
+
+def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
+    good = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
+    bad = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], timeout_ms=-5))
+    with serving(good) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        files = {name: (served.folder / name).read_text() for name in (CDS, LDS, RDS, RTDS)}
+        with pytest.raises(RouterRejected) as validated:
+            served.router.validate(served.table(bad))
+        with pytest.raises(RouterRejected):
+            served.router.converge(served.table(bad), timeout_s=5)
+        assert "Expected positive duration" in str(validated.value)
+        assert PRIMARY not in str(validated.value)
+        assert {name: (served.folder / name).read_text() for name in files} == files
+        assert served.ask("chat/score").status_code == 200
+
+
+def test_a_backend_that_is_not_healthy_gets_no_request_and_the_old_stays(
+    models: dict[str, Model],
+):
+    good = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
+    dead = DeploymentEntry(
+        name="green",
+        backends=(Backend(host="127.0.0.1", port=free_port()),),
+        timeout_ms=1000,
+        max_concurrent=1,
+    )
+    both = endpoint("chat", {"blue": 0, "green": 100}, deployment("blue", models["blue"]), dead)
+    with serving(good) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        with pytest.raises(NotReady, match="chat/green"):
+            served.router.converge(served.table(both), timeout_s=1.5)
+        assert set(asked(served, 20)) == {"blue"}
+        assert served.router.live_weights() == {"chat": {"blue": 100}}
+
+
+def test_a_draining_router_ends_the_requests_it_has(models: dict[str, Model]):
+    with serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(served.ask, "chat/sleep/0.5")
+            time.sleep(0.1)
+            served.router.admin.post("/drain_listeners?graceful&skip_exit")
+            assert slow.result().status_code == 200
