@@ -83,9 +83,13 @@ def test_a_link_round_in_a_circle_is_refused(tree):
         digest_tree(tree)
 
 
-def test_a_model_gets_the_digest_of_its_folder(tree):
+def test_a_models_digest_is_of_its_content_and_of_the_name_of_its_folder(tree):
     model = with_content_hash(ModelSpec(name="iris", path="model"), tree.parent)
-    assert model.content_hash == digest_tree(tree)
+    same = with_content_hash(ModelSpec(name="iris", path="./model/"), tree.parent)
+    tree.rename(tree.with_name("renamed"))
+    renamed = with_content_hash(ModelSpec(name="iris", path="renamed"), tree.parent)
+    assert model.content_hash == same.content_hash
+    assert model.content_hash != renamed.content_hash
 
 
 def test_a_deployment_gets_the_digest_of_its_code(tree):

@@ -72,7 +72,11 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
         SpecError: The content cannot be read.
     """
     if isinstance(spec, ModelSpec):
-        return spec.model_copy(update={"content_hash": _hash_of(base_dir / spec.path, "path")})
+        found = _hash_of(base_dir / spec.path, "path")
+        # A script reads $AZUREML_MODEL_DIR/<name>: the name of a folder is content too.
+        name = (base_dir / spec.path).resolve().name
+        found = hashlib.sha256(f"{name}:{found}".encode()).hexdigest()
+        return spec.model_copy(update={"content_hash": found})
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
         found = _hash_of(base_dir / spec.code_configuration.code, "code_configuration.code")
         code = spec.code_configuration.model_copy(update={"content_hash": found})

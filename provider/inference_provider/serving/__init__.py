@@ -1,1 +1,1 @@
-"""To be described."""
+"""What runs inside an instance: its environment, its command line, the server's start."""

@@ -47,6 +47,8 @@ class Probe(SpecModel):
     """How often a route is asked and when its answer counts; times in seconds."""
 
     initial_delay: Annotated[int, Field(ge=0)] = 10
+    """Time before a missing answer counts: a new instance has these seconds on top of the
+    deployment's `start_timeout_s`. An answer before that is taken at once."""
     period: Annotated[int, Field(ge=1)] = 10
     timeout: Annotated[int, Field(ge=1)] = 2
     success_threshold: Annotated[int, Field(ge=1)] = 1
@@ -111,6 +113,7 @@ class DeploymentSpec(SpecModel):
     app_insights_enabled: Annotated[bool, CAPACITY] = False
     egress_public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     start_timeout_s: Annotated[int, Field(ge=1, le=3600), COSMETIC] = 120
-    """Longest wait for a new instance to answer its readiness route, seconds."""
+    """Longest wait for a new instance to answer its readiness route, seconds, after the probe's
+    `initial_delay`."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}

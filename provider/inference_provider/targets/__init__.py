@@ -1,1 +1,1 @@
-"""To be described."""
+"""Where instances run: one protocol (`base.py`), one module or folder a target."""

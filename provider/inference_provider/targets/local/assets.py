@@ -8,11 +8,17 @@ the parent, is what a scoring script expects; an environment's spec lies as
 import errno
 import os
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, write_private
+
+PRUNE_AGE_S = 600.0
+"""Content that nothing names is kept this long: a copy is made a moment before its record."""
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints")
 
@@ -20,7 +26,8 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".venv", ".ipy
 def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
     """Copy a model's content into the workspace; nothing happens when it is there."""
     source = (Path(base_dir) / spec.path).resolve()
-    _copy(source, model_folder(store, spec.name, spec.version, spec.content_hash) / source.name)
+    folder = model_folder(store, spec.name, spec.version, spec.content_hash)
+    _copy(source, folder, source.name)
 
 
 def drop_model(store: Store, name: str, version: str) -> None:
@@ -53,8 +60,7 @@ def model_dir_of(store: Store, spec: DeploymentSpec) -> Path | None:
     """Return what AZUREML_MODEL_DIR shall be; None for a deployment without a model."""
     if spec.model is None:
         return None
-    name, version = asset_name(spec.model)
-    folder = model_folder(store, name, str(version), spec.model.partition("@sha256:")[2])
+    folder = _model_folder_of(store, spec.model)
     if not folder.is_dir():
         raise _missing("model", spec.model)
     return folder
@@ -64,23 +70,69 @@ def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
     """Copy a deployment's code into the workspace and return its folder; None without code."""
     if spec.code_configuration is None:
         return None
-    folder = store.folder / "assets" / "code" / spec.code_configuration.content_hash[:16]
+    folder = code_folder(store, spec.code_configuration.content_hash)
     _copy((Path(base_dir) / spec.code_configuration.code).resolve(), folder)
     return folder
 
 
-def _copy(source: Path, place: Path) -> None:
-    """Copy a file or a folder whole or not at all; what is there already is the same content."""
+def code_folder(store: Store, content_hash: str) -> Path:
+    return store.folder / "assets" / "code" / content_hash[:16]
+
+
+def prune(store: Store, age_s: float = PRUNE_AGE_S) -> None:
+    """Remove models and code that no record and no deployment names any more.
+
+    Args:
+        store: The workspace.
+        age_s: Only what was last kept longer ago than this, seconds.
+    """
+    used = set(_used(store))
+    assets = store.folder / "assets"
+    # without those that begin with a dot: they are being copied
+    for folder in (*assets.glob("models/*/*/[!.]*"), *assets.glob("code/[!.]*")):
+        if folder not in used and time.time() - folder.stat().st_mtime > age_s:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _used(store: Store) -> Iterator[Path]:
+    for record in store.records():
+        fields = record.properties
+        if record.id.kind == Kind.MODEL:
+            yield model_folder(store, fields["name"], fields["version"], fields["content_hash"])
+        blueprint = record.id.kind == Kind.DEPLOYMENT and store.blueprint(record.id.name)
+        if blueprint:
+            spec = DeploymentSpec.model_validate(blueprint)
+            if spec.model is not None:
+                yield _model_folder_of(store, spec.model)
+            if spec.code_configuration is not None:
+                yield code_folder(store, spec.code_configuration.content_hash)
+
+
+def _model_folder_of(store: Store, pinned: str) -> Path:
+    name, version = asset_name(pinned)
+    return model_folder(store, name, str(version), pinned.partition("@sha256:")[2])
+
+
+def _copy(source: Path, place: Path, name: str = "") -> None:
+    """Copy a file or a folder whole or not at all; what is there already is the same content.
+
+    Args:
+        source: What is copied.
+        place: Folder of the content, named by its hash.
+        name: Under which name it lies in `place`; empty when `place` itself is the copy.
+    """
     if place.exists():
+        os.utime(place)  # named again: `prune` leaves it
         return
     beside = place.with_name(f".{place.name}.{os.getpid()}")
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        (beside / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if source.is_dir():
-            shutil.copytree(source, beside, ignore=_IGNORED)
+            shutil.copytree(source, beside / name, ignore=_IGNORED)
         else:
-            shutil.copyfile(source, beside)
+            shutil.copyfile(source, beside / name)
         beside.rename(place)
+        os.utime(place)  # a copied folder has its source's time
     except FileNotFoundError as missing:
         raise TargetError(
             "copy", f"'{source.name}'", "it is not there any more", "put it back and run this again"

@@ -17,7 +17,12 @@ from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import Progress
-from inference_provider.targets.local.assets import environment_of, keep_code, model_dir_of
+from inference_provider.targets.local.assets import (
+    environment_of,
+    keep_code,
+    model_dir_of,
+    prune,
+)
 from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.runtime import (
     INSTANCE_PORTS,
@@ -221,10 +226,11 @@ class Rollout:
         )
 
     def _wait_ready(self, desired: DesiredResource, instance: Instance, path: str) -> None:
-        deadline = time.monotonic() + desired.spec.start_timeout_s
+        probe, started = desired.spec.readiness_probe, time.monotonic()
+        limit_s = probe.initial_delay + desired.spec.start_timeout_s
         url = f"http://127.0.0.1:{instance.port}{path}"
         first_pid = 0
-        with httpx.Client(timeout=desired.spec.readiness_probe.timeout) as client:
+        with httpx.Client(timeout=probe.timeout) as client:
             while True:
                 if _answers(client, url):
                     return
@@ -235,8 +241,8 @@ class Rollout:
                 first_pid = first_pid or pid
                 if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
                     raise self._not_ready(desired.id, instance, "its process ended")
-                if time.monotonic() > deadline:
-                    waited = f"no 200 from GET {path} within {desired.spec.start_timeout_s} s"
+                if time.monotonic() > started + limit_s:
+                    waited = f"no 200 from GET {path} within {limit_s} s"
                     raise self._not_ready(desired.id, instance, waited)
                 time.sleep(READY_POLL_S)
 
@@ -246,8 +252,9 @@ class Rollout:
         return NotReady(
             "start",
             str(resource),
-            f"instance {instance.name}: {reason}; its last lines:\n{shown or '    (none)'}\n ",
-            f"mend it and run this again (whole log: `inferctl logs {resource.name}`)",
+            f"instance {instance.name}: {reason}",
+            "mend it and run this again; the last lines of its log"
+            f" (`inferctl logs {resource.name}`):\n{shown or '    (none)'}",
         )
 
     # -- admit ------------------------------------------------------------------------------------
@@ -287,6 +294,7 @@ class Rollout:
         timeout_s = spec.request_settings.request_timeout_ms / 1000
         wait_until_unconnected({i.port for i in stale}, timeout_s + DRAIN_SLACK_S)
         self._end(resource, {i.name for i in stale}, stop_wait_s=timeout_s + 10)
+        prune(self._store)
         self._progress(resource, f"{len(stale)} old instances drained and stopped")
 
     def _end(self, resource: ResourceId, names: set[str], stop_wait_s: float = 30.0) -> None:

@@ -1,0 +1,91 @@
+"""Content in a workspace's folder: kept once, removed when nothing names it."""
+
+import pytest
+
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.spec import DeploymentSpec, ModelSpec
+from inference_provider.targets.local import assets
+from inference_provider.targets.local.store import Store, new_record
+
+OLD, NEW = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "state", "demo")
+
+
+@pytest.fixture
+def weights(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w.txt").write_text("1")
+    return tmp_path
+
+
+def kept(store: Store) -> list[str]:
+    files = (store.folder / "assets").rglob("*.txt")
+    return sorted(str(path.relative_to(store.folder / "assets")) for path in files)
+
+
+def keep(store: Store, base, content_hash: str) -> None:
+    spec = ModelSpec(name="iris", path="weights", content_hash=content_hash)
+    assets.keep_model(store, spec, str(base))
+
+
+def record(store: Store, content_hash: str) -> None:
+    there = ResourceId(kind=Kind.MODEL, workspace="demo", name="iris:1")
+    fields = {"name": "iris", "version": "1", "content_hash": content_hash}
+    store.save_record(new_record(there, "demo", fields, "", Actor(user="a", command="b")))
+
+
+def deploy(store: Store, content_hash: str) -> None:
+    there = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue")
+    store.save_record(new_record(there, "demo", {}, "g", Actor(user="a", command="b")))
+    pinned = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
+    spec = DeploymentSpec.model_validate({**pinned, "model": f"iris:1@sha256:{content_hash}"})
+    store.save_blueprint("iris/blue", spec.model_dump(mode="json"))
+
+
+def test_a_models_folder_lies_under_its_hash_with_its_own_name(store, weights):
+    keep(store, weights, OLD)
+    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt"]
+
+
+def test_a_model_of_one_file_lies_in_a_folder_of_its_hash(store, weights):
+    spec = ModelSpec(name="iris", path="weights/w.txt", content_hash=OLD)
+    assets.keep_model(store, spec, str(weights))
+    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/w.txt"]
+
+
+def test_content_that_nothing_names_is_removed_and_what_is_named_stays(store, weights):
+    keep(store, weights, OLD)
+    keep(store, weights, NEW)
+    record(store, NEW)
+    assets.prune(store, age_s=-1)
+    assert kept(store) == ["models/iris/1/bbbbbbbbbbbbbbbb/weights/w.txt"]
+
+
+def test_content_that_a_deployment_still_uses_stays_when_its_model_moved_on(store, weights):
+    keep(store, weights, OLD)
+    keep(store, weights, NEW)
+    record(store, NEW)
+    deploy(store, OLD)
+    assets.prune(store, age_s=-1)
+    assert kept(store) == [
+        "models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt",
+        "models/iris/1/bbbbbbbbbbbbbbbb/weights/w.txt",
+    ]
+
+
+def test_content_that_was_kept_a_moment_ago_stays(store, weights):
+    keep(store, weights, OLD)
+    assets.prune(store, age_s=600)
+    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt"]
+
+
+def test_a_copy_in_the_making_is_left_alone(store, weights):
+    folder = store.folder / "assets" / "models" / "iris" / "1" / ".aaaa.77"
+    folder.mkdir(parents=True)
+    (folder / "w.txt").write_text("half")
+    assets.prune(store, age_s=-1)
+    assert kept(store) == ["models/iris/1/.aaaa.77/w.txt"]
