@@ -96,6 +96,8 @@ class DataCollectorArgs(TypedDict, total=False):
     collections: Input[dict[str, Input[CollectionArgs]]]
     sampling_rate: Input[float]
     """Share of requests kept, 0 to 1."""
+    rolling_rate: Input[str]
+    """How often a new file is begun: `minute`, `hour`, `day`, `month` or `year`."""
 
 
 class MetricRuleArgs(TypedDict, total=False):

@@ -1,6 +1,6 @@
 """Deployment: a model on compute behind one endpoint."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -86,6 +86,8 @@ class DataCollector(SpecModel):
 
     collections: dict[str, CollectionSpec] = {}
     sampling_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    rolling_rate: Literal["minute", "hour", "day", "month", "year"] = "hour"
+    """How often a new file is begun."""
 
 
 class DeploymentSpec(SpecModel):
