@@ -1,0 +1,46 @@
+"""What a program can write is what a spec has: no field is forgotten in the SDK."""
+
+import inspect
+
+import pulumi_inference
+import pytest
+from pulumi_inference import args
+
+from inference_provider.desired import SPEC_OF_KIND
+from inference_provider.spec import deployment, environment
+from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
+from inference_provider.spec.workspace import Quota
+
+NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
+COMPUTED = {"content_hash"}
+NESTED = {
+    args.QuotaArgs: Quota,
+    args.CodeConfigurationArgs: deployment.CodeConfiguration,
+    args.RequestSettingsArgs: deployment.RequestSettings,
+    args.ProbeArgs: deployment.Probe,
+    args.ResourceAmountsArgs: deployment.ResourceAmounts,
+    args.ResourcesArgs: deployment.Resources,
+    args.CollectionArgs: deployment.CollectionSpec,
+    args.DataCollectorArgs: deployment.DataCollector,
+    args.RouteArgs: environment.Route,
+    args.InferenceConfigArgs: environment.InferenceConfig,
+    args.MetricRuleArgs: MetricRule,
+    args.ScheduleRuleArgs: ScheduleRule,
+}
+
+
+@pytest.mark.parametrize("kind", SPEC_OF_KIND, ids=lambda kind: kind.value)
+def test_a_resource_takes_every_field_of_its_spec_and_no_other(kind):
+    resource = getattr(pulumi_inference, kind.value)
+    taken = set(inspect.signature(resource.__init__).parameters) - NOT_OF_A_SPEC
+    assert taken == set(SPEC_OF_KIND[kind].model_fields) - COMPUTED
+
+
+@pytest.mark.parametrize("typed", NESTED, ids=lambda typed: typed.__name__)
+def test_typed_arguments_have_every_field_of_their_model_and_no_other(typed):
+    assert set(typed.__annotations__) == set(NESTED[typed].model_fields) - COMPUTED
+
+
+def test_every_typed_argument_is_compared_with_a_model():
+    declared = {item for name, item in vars(args).items() if name.endswith("Args")}
+    assert declared == set(NESTED)
