@@ -2,14 +2,14 @@
 
 import inspect
 
-import pulumi_inference
 import pytest
-from pulumi_inference import args
 
+import pulumi_inference
 from inference_provider.desired import SPEC_OF_KIND
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
 from inference_provider.spec.workspace import Quota
+from pulumi_inference import args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash"}
