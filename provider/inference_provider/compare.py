@@ -3,11 +3,16 @@
 Plan, Pulumi's diff and the drift report are three readings of what this returns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from inference_provider.desired import SECRET_PREFIX, SPEC_OF_KIND, field_roles
-from inference_provider.observed import Frozen, Kind
+from inference_provider.desired import (
+    SECRET_PREFIX,
+    SPEC_OF_KIND,
+    DesiredResource,
+    field_roles,
+)
+from inference_provider.observed import Frozen, Kind, ObservedResource, ObservedState, Presence
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import FieldRole
 
@@ -109,3 +114,18 @@ def heaviest(changes: tuple[Change, ...]) -> ChangeClass | None:
     """Return the costliest class among the changes; None when there is none."""
     order = [ChangeClass.LIVE, ChangeClass.ROLLING, ChangeClass.REPLACE]
     return max((c.change_class for c in changes), key=order.index, default=None)
+
+
+def undeclared(
+    desired: Iterable[DesiredResource], observed: ObservedState, owner: str
+) -> list[ObservedResource]:
+    """Return what carries the owner's label and is declared nowhere, by address."""
+    declared = {resource.id.address for resource in desired}
+    return [
+        there
+        for address, there in sorted(observed.resources.items())
+        if address not in declared
+        and there.presence != Presence.ABSENT
+        and there.record is not None
+        and there.record.owner == owner
+    ]

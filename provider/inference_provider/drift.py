@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from inference_provider.compare import compare, heaviest, masked
+from inference_provider.compare import compare, heaviest, masked, undeclared
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     RANK,
@@ -27,7 +27,7 @@ UNKNOWN = "unknown"
 """Stands for an actor no journal names."""
 APPLICATIONS = ("create", "update")
 """Actions of the journal that write a record."""
-WORKSPACE_WIDE = ("stop",)
+WORKSPACE_WIDE = ("stop", "start")
 """Actions on a workspace that reach everything in it."""
 
 
@@ -48,6 +48,8 @@ class Origin(StrEnum):
 
     BY_HAND = "changed by hand"
     """Live is not what was recorded."""
+    CRASHED = "not running as recorded; nobody recorded stopping it"
+    """Fewer instances run than were recorded, and the journal knows of no stop."""
     NOT_APPLIED = "not yet applied"
     """Recorded is not what is declared; live is as recorded."""
     OTHER_OWNER = "owned by another stack"
@@ -127,15 +129,7 @@ def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: st
         owner: The stack's label; only what carries it can be unmanaged.
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
-    declared = {resource.id.address for resource in wanted}
-    extra = [
-        _unmanaged(there, observed.journal)
-        for address, there in sorted(observed.resources.items())
-        if address not in declared
-        and there.presence != Presence.ABSENT
-        and there.record is not None
-        and there.record.owner == owner
-    ]
+    extra = [_unmanaged(there, observed.journal) for there in undeclared(wanted, observed, owner)]
     found = [_judge(resource, observed) for resource in wanted]
     return DriftReport(stack=owner, resources=(*found, *extra))
 
@@ -152,6 +146,10 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         )
     if not fields and not there.degraded:
         return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN)
+    if any(field.origin == Origin.OTHER_OWNER for field in fields):
+        owner = there.record.owner if there.record else UNKNOWN
+        reason = f"it belongs to stack '{owner}'; `up` refuses to change it"
+        return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
     changes = compare(resource.id.kind, there.properties, resource.properties)
     # What limps without a differing field is started again in place.
     mending = Mending((heaviest(changes) or ChangeClass.LIVE).value)
@@ -202,10 +200,12 @@ def _fields(
     declared, live = resource.properties, there.properties
     recorded = there.record.properties if there.record else {}
     by_hand = [change.path for change in compare(resource.id.kind, recorded, live)]
-    found = [] if there.record is None else _owner(resource, there.record.owner)
+    found: list[FieldDrift] = []
     for change in compare(resource.id.kind, live, declared):
         origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
         entry = _blame(origin, there, change.path, journal)
+        if origin == Origin.BY_HAND and entry is None and _fewer(change.path, recorded, live):
+            origin = Origin.CRASHED
         found.append(
             FieldDrift(
                 path=change.path,
@@ -219,12 +219,21 @@ def _fields(
                 time=entry.time if entry else None,
             )
         )
-    return tuple(found)
+    return (*_owner(resource, there, shared=not found), *found)
 
 
-def _owner(resource: DesiredResource, recorded: str) -> list[FieldDrift]:
-    if recorded == resource.owner:
+def _fewer(path: str, recorded: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Tell whether instances are gone; a person can only stop them by a command."""
+    return path == "instance_count" and live.get(path, 0) < recorded.get(path, 0)
+
+
+def _owner(resource: DesiredResource, there: ObservedResource, *, shared: bool) -> list[FieldDrift]:
+    """Return the owner as a field that differs; stacks may share a workspace declared equally."""
+    if there.record is None or there.record.owner == resource.owner:
         return []
+    if resource.id.kind == Kind.WORKSPACE and shared:
+        return []
+    recorded = there.record.owner
     owner = FieldDrift(
         path="owner",
         declared=resource.owner,
@@ -252,23 +261,32 @@ def _blame(
             for entry in journal
             if entry.action not in APPLICATIONS and (since is None or entry.time > since)
         )
-        return _newest(other, there.id, path)
+        entry = _newest(other, there.id, path, wide=True)
+        # A start undid what was stopped before it; it explains nothing that is gone now.
+        return None if entry and entry.action == "start" else entry
     return _newest(journal, there.id, path)
 
 
 def _newest(
-    journal: tuple[JournalEntry, ...], resource: ResourceId, path: str | None = None
+    journal: tuple[JournalEntry, ...],
+    resource: ResourceId,
+    path: str | None = None,
+    *,
+    wide: bool = False,
 ) -> JournalEntry | None:
-    """Return the newest entry on a resource that names the field, or no field at all."""
+    """Return the newest entry on a resource that names the field, or no field at all.
+
+    With `wide`, what was done to the whole workspace counts too.
+    """
     for entry in reversed(journal):
         named = path is None or not entry.fields or _touches(entry.fields, path)
-        if named and (entry.id == resource or _stops_all(entry, resource)):
+        if named and (entry.id == resource or (wide and _reaches(entry, resource))):
             return entry
     return None
 
 
-def _stops_all(entry: JournalEntry, resource: ResourceId) -> bool:
-    """Tell whether an entry of the whole workspace ended what a resource ran."""
+def _reaches(entry: JournalEntry, resource: ResourceId) -> bool:
+    """Tell whether an entry of the whole workspace ended or began what a resource runs."""
     return (
         entry.action in WORKSPACE_WIDE
         and entry.id.kind == Kind.WORKSPACE

@@ -58,6 +58,14 @@ class SpecError(PermanentError):
         super().__init__(f"{source} has {len(faults)} {noun}:\n{lines}")
 
 
+def _cause(reason: str, remedy: str) -> str:
+    """Join cause and remedy; after a cause of several lines the remedy has a line of its own."""
+    if "\n" not in reason:
+        return f" {reason}" + (f"; {remedy}" if remedy else "")
+    gap = "" if reason.startswith("\n") else " "
+    return f"{gap}{reason.rstrip()}" + (f"\n  {remedy}" if remedy else "")
+
+
 class TargetError(InferenceError):
     """A target could not do one operation on one resource."""
 
@@ -69,8 +77,7 @@ class TargetError(InferenceError):
         self.reason = reason
         self.remedy = remedy
         at = f" on {place}" if place else ""
-        then = f"; {remedy}" if remedy else ""
-        super().__init__(f"{operation} {resource}{at}: {reason}{then}")
+        super().__init__(f"{operation} {resource}{at}:{_cause(reason, remedy)}")
 
 
 class CapabilityMissing(TargetError, PermanentError):

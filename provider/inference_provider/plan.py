@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from inference_provider.compare import Change, compare, heaviest
+from inference_provider.compare import Change, compare, heaviest, undeclared
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     RANK,
@@ -196,11 +196,9 @@ def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
     steps = [_action(resource, observed.get(resource.id)) for resource in wanted]
-    declared = {resource.id.address for resource in wanted}
     gone = [
         Action(kind=ActionKind.DELETE, id=there.id, owner=owner)
-        for address, there in observed.resources.items()
-        if address not in declared and there.record is not None and there.record.owner == owner
+        for there in undeclared(wanted, observed, owner)
     ]
     gone.sort(key=lambda action: RANK[action.id.kind], reverse=True)
     return Plan(actions=(*steps, *gone))
@@ -214,6 +212,8 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         None: ActionKind.KEEP,
         ChangeClass.REPLACE: ActionKind.REPLACE,
     }.get(heaviest(changes), ActionKind.UPDATE)
-    if kind == ActionKind.KEEP and (there.presence == Presence.UNKNOWN or there.degraded):
+    mine = there.record is None or there.record.owner == resource.owner
+    limps = there.presence == Presence.UNKNOWN or there.degraded
+    if kind == ActionKind.KEEP and mine and limps:
         kind = ActionKind.UPDATE  # what cannot be seen or limps is applied again: it is idempotent
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes)

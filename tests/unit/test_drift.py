@@ -82,13 +82,15 @@ def test_everything_as_declared_is_clean_and_exits_0():
     assert report.exit_code == 0
 
 
-def test_live_other_than_recorded_was_changed_by_hand_and_nobody_is_blamed():
+def test_instances_gone_without_a_recorded_stop_are_not_called_changed_by_hand():
     journal = [entry(BLUE, 0.001)]
     report = drift(declared(), state(journal, blue={"live": {"instance_count": 1}}), "demo")
     found = of(report, BLUE)
     (field,) = found.fields
     assert (field.path, field.declared, field.recorded, field.live) == ("instance_count", 2, 2, 1)
-    assert (field.origin, field.actor, field.time) == ("changed by hand", "unknown", None)
+    assert (field.origin, field.actor, field.time) == (
+        "not running as recorded; nobody recorded stopping it", "unknown", None,
+    )  # fmt: skip
     assert (field.severity, field.change_class, found.mending) == ("capacity", "live", "live")
     assert report.exit_code == 2
 

@@ -1,1 +1,1 @@
-"""To be described."""
+"""inferctl, the command line: one way into the pipeline, beside `dynamic/`."""

@@ -10,6 +10,7 @@ from inference_provider.cli import progress
 from inference_provider.cli.plan_text import plan_json, plan_lines, verdict
 from inference_provider.cli.session import (
     DEFAULT_FILE,
+    Declared,
     Session,
     declare,
     names_in,
@@ -18,8 +19,14 @@ from inference_provider.cli.session import (
     with_left_ones,
     workspaces_of,
 )
+from inference_provider.cli.sharing import (
+    refuse_what_is_owned,
+    shared_lines,
+    staying_lines,
+    without_shared,
+)
 from inference_provider.errors import TargetError
-from inference_provider.observed import Actor, Kind, ObservedState
+from inference_provider.observed import Actor, Kind
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
@@ -45,17 +52,16 @@ def up(
     names = workspaces_of(stack, session.target)
     with session.target.hold(names, actor):
         declared = declare(stack, file, names, session.target)
-        found = make_plan(declared.resources, declared.observed, stack.name)
-        found = _without_deletions(found) if no_prune else _without_shared(found, declared.observed)
-        refuse_what_cannot_be(found, session.target)
-        _announce(session, found, as_json=as_json)
+        found, notes = _planned(session, declared)
+        found = _without_deletions(found) if no_prune else found
+        _announce(session, found, notes, as_json=as_json)
         _ask(session, found, yes=yes or not _deletions(found), as_json=as_json)
         _apply(session, found, actor)
     made = outputs(session.target.observe(names))
     if as_json:
         session.print_json({"stack": stack.name, "actions": plan_json(found), "outputs": made})
-    elif found.pending:
-        for line in _addresses(made):
+    else:
+        for line in _addresses(made, declared):
             session.out.print(line, markup=False)
 
 
@@ -64,14 +70,12 @@ def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -
     session = session_of(ctx)
     stack = read_stack(file)
     declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
-    found = make_plan(declared.resources, declared.observed, stack.name)
-    found = _without_shared(found, declared.observed)
-    refuse_what_cannot_be(found, session.target)
+    found, notes = _planned(session, declared)
     if as_json:
         value = {"stack": stack.name, "verdict": verdict(found), "actions": plan_json(found)}
         session.print_json(value)
     else:
-        _announce(session, found, as_json=False)
+        _announce(session, found, notes, as_json=False)
     raise typer.Exit(2 if found.pending else 0)
 
 
@@ -84,17 +88,29 @@ def down(
     names = with_left_ones(owner, declared, session.target)
     with session.target.hold(names, actor):
         observed = session.target.observe(names)
-        found = _without_shared(make_plan((), observed, owner), observed)
-        _announce(session, found, as_json=as_json)
+        whole = make_plan((), observed, owner)
+        found = without_shared(whole, observed)
+        notes = staying_lines(whole, found, observed)
+        _announce(session, found, notes, as_json=as_json)
         _ask(session, found, yes=yes or not found.pending, as_json=as_json)
         _apply(session, found, actor)
     if as_json:
         session.print_json({"stack": owner, "actions": plan_json(found)})
 
 
-def _announce(session: Session, found: Plan, *, as_json: bool) -> None:
+def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:
+    """Return what is to be done, and what to say beside it; refuse what cannot be."""
+    whole = make_plan(declared.resources, declared.observed, declared.stack.name)
+    found = without_shared(whole, declared.observed)
+    refuse_what_cannot_be(found, session.target)
+    refuse_what_is_owned(found, declared.observed)
+    staying = staying_lines(whole, found, declared.observed)
+    return found, [*shared_lines(found, declared.observed), *staying]
+
+
+def _announce(session: Session, found: Plan, notes: list[str], *, as_json: bool) -> None:
     console = session.err if as_json else session.out
-    for line in plan_lines(found):
+    for line in [*notes, *plan_lines(found)]:
         console.print(line, markup=False)
 
 
@@ -130,28 +146,11 @@ def _without_deletions(found: Plan) -> Plan:
     return Plan(actions=tuple(a for a in found.actions if a.kind != ActionKind.DELETE))
 
 
-def _without_shared(found: Plan, observed: ObservedState) -> Plan:
-    """Leave a workspace in which another stack lives."""
-    owners = {
-        (there.id.workspace, there.record.owner)
-        for there in observed.resources.values()
-        if there.record is not None
-    }
-    kept = tuple(
-        action
-        for action in found.actions
-        if not (
-            action.kind == ActionKind.DELETE
-            and action.id.kind == Kind.WORKSPACE
-            and any(w == action.id.workspace and o != action.owner for w, o in owners)
-        )
-    )
-    return Plan(actions=kept)
-
-
-def _addresses(made: dict[str, dict[str, Any]]) -> list[str]:
+def _addresses(made: dict[str, dict[str, Any]], declared: Declared) -> list[str]:
+    """Return where the stack's own endpoints are scored; a workspace may hold other stacks' too."""
+    mine = {r.id.address for r in declared.resources if r.id.kind == Kind.ENDPOINT}
     return [
         f"{address}: {found['scoring_uri']}"
         for address, found in made.items()
-        if "scoring_uri" in found
+        if address in mine and "scoring_uri" in found
     ]

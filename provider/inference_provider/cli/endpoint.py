@@ -1,31 +1,26 @@
-"""`score`, `logs`, `split`, `keys`: what is done with one endpoint that is there."""
+"""`logs`, `split`, `keys`: what is done with one endpoint that is there."""
 
 import json
-import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from pydantic import ValidationError
 
 from inference_provider.apply import apply
 from inference_provider.cli import progress
 from inference_provider.cli.changing import Json
+from inference_provider.cli.finding import Endpoint, find
 from inference_provider.cli.reading import Workspace
-from inference_provider.cli.session import Session, choose_workspaces, session_of
+from inference_provider.cli.session import Session, session_of
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import plan as make_plan
 from inference_provider.spec import TrafficSpec
 
-SCORE_TIMEOUT_S = 200.0
-"""A little over the longest request a deployment may allow (180 s)."""
 KEY_NAMES = ("primary_key", "secondary_key")
-Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.")]
-keys = typer.Typer(help="Show or rotate an endpoint's keys.", no_args_is_help=True)
+keys = typer.Typer(help="Show or rotate an endpoint's keys.", invoke_without_command=True)
 
 
 class WhichKey(StrEnum):
@@ -35,100 +30,34 @@ class WhichKey(StrEnum):
     SECONDARY = "secondary"
 
 
-def score(
-    ctx: typer.Context,
-    endpoint: Endpoint,
-    *,
-    data: Annotated[str | None, typer.Option(help="File of the body; - is stdin.")] = None,
-    deployment: Annotated[
-        str | None, typer.Option(help="Deployment to ask, whatever the split says.")
-    ] = None,
-    workspace: Workspace = None,
-    as_json: Json = False,
-) -> None:
-    """Send one request to an endpoint with its key, and print the answer."""
-    session = session_of(ctx)
-    there = _endpoint(session, endpoint, workspace)
-    body = _body(session, data)
-    answer = _post(session, there, body, deployment)
-    request_id = answer.headers.get("x-request-id", "unknown")
-    if not answer.is_success:
-        raise TargetError(
-            "score",
-            str(there.id),
-            f"answered {answer.status_code} {answer.text[:500]} (x-request-id {request_id})",
-            f"see inferctl logs {endpoint}/DEPLOYMENT",
-        )
-    if as_json:
-        session.print_json(
-            {
-                "status": answer.status_code,
-                "deployment": answer.headers.get("azureml-model-deployment", ""),
-                "request_id": request_id,
-                "body": _json_or_text(answer),
-            }
-        )
-    else:
-        print(answer.text)
-
-
-def _body(session: Session, data: str | None) -> bytes:
-    if data is None and session.interactive:
-        fault = Fault("--data", "missing", "name a file, or - and type the body")
-        raise SpecError((fault,), "the command line")
-    if data in (None, "-"):
-        return sys.stdin.buffer.read()
-    path = Path(str(data))
-    if not path.is_file():
-        fault = Fault("--data", f"no file '{path}'", "name a file that is there")
-        raise SpecError((fault,), "the command line")
-    return path.read_bytes()
-
-
-def _post(
-    session: Session, there: ObservedResource, body: bytes, deployment: str | None
-) -> httpx.Response:
-    address = there.outputs.get("scoring_uri")
-    if not address:
-        reason = "it has no scoring address"
-        raise TargetError("score", str(there.id), reason, "run inferctl up, then inferctl status")
-    key = there.secret_outputs["primary_key"].get_secret_value()
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    if deployment:
-        headers["azureml-model-deployment"] = deployment
-    # The environment's proxies are not asked: the router is on this machine.
-    with httpx.Client(
-        transport=session.transport, timeout=SCORE_TIMEOUT_S, trust_env=False
-    ) as client:
-        try:
-            return client.post(address, content=body, headers=headers)
-        except httpx.HTTPError as exc:
-            reason = f"the router did not answer ({type(exc).__name__})"
-            raise TargetError("score", str(there.id), reason, "run inferctl start") from exc
-
-
-def _json_or_text(answer: httpx.Response) -> object:
-    try:
-        return answer.json()
-    except json.JSONDecodeError:
-        return answer.text
-
-
 def logs(
     ctx: typer.Context,
     deployment: Annotated[str, typer.Argument(help="ENDPOINT/DEPLOYMENT")],
+    *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option(help="Last lines of each instance.", min=0)] = 100,
     workspace: Workspace = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line on stdout.")
+    ] = False,
 ) -> None:
     """Print the logs of a deployment's instances."""
     session = session_of(ctx)
     if deployment.count("/") != 1:
         fault = Fault("DEPLOYMENT", f"'{deployment}' names no deployment", "write iris/blue")
         raise SpecError((fault,), "the command line")
-    found = _find(session, Kind.DEPLOYMENT, deployment, workspace)
+    found = find(session, Kind.DEPLOYMENT, deployment, workspace)
     for line in session.target.logs(found.id, lines=lines, follow=follow):
-        print(line.rstrip("\n"), flush=follow)
+        text = line.rstrip("\n")
+        print(json.dumps(_log_json(found.id, text)) if as_json else text, flush=follow)
+
+
+def _log_json(deployment: ResourceId, text: str) -> dict[str, str]:
+    """Tell the instance apart, where the target writes `<endpoint>.<deployment>.…: ` before it."""
+    instance, colon, line = text.partition(": ")
+    if colon and instance.startswith(deployment.name.replace("/", ".") + "."):
+        return {"instance": instance, "line": line}
+    return {"line": text}
 
 
 def split(
@@ -136,11 +65,12 @@ def split(
     endpoint: Endpoint,
     shares: Annotated[list[str], typer.Argument(help="blue=90 green=10; 100 or 0 together.")],
     workspace: Workspace = None,
+    as_json: Json = False,
 ) -> None:
     """Change an endpoint's split at once; `drift` shows it until the file says so too."""
     session, actor = session_of(ctx), session_of(ctx).actor("split")
     target = session.target
-    there = _endpoint(session, endpoint, workspace)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
     with target.hold((there.id.workspace,), actor):
         traffic_id = there.id.model_copy(update={"kind": Kind.TRAFFIC})
         traffic = target.observe_one(traffic_id)
@@ -150,7 +80,17 @@ def split(
         state = ObservedState(resources={traffic_id.address: traffic})
         with progress.shown(session.err) as (step, finished):
             apply(make_plan((wanted,), state, owner), target, actor, step, finished)
-    print(f"{endpoint}: " + " ".join(f"{name}={share}" for name, share in spec.traffic.items()))
+    if as_json:
+        session.print_json(
+            {
+                "workspace": traffic_id.workspace,
+                "endpoint": endpoint,
+                "traffic": dict(spec.traffic),
+                "mirror_traffic": dict(spec.mirror_traffic),
+            }
+        )
+    else:
+        print(f"{endpoint}: " + " ".join(f"{name}={share}" for name, share in spec.traffic.items()))
 
 
 def _shares(texts: list[str]) -> dict[str, int]:
@@ -194,13 +134,19 @@ def _split_spec(session: Session, traffic: ObservedResource, shares: dict[str, i
         ) from None
 
 
+@keys.callback()
+def _keys(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
 @keys.command("show")
 def show_keys(
     ctx: typer.Context, endpoint: Endpoint, workspace: Workspace = None, as_json: Json = False
 ) -> None:
     """Print both keys in clear."""
     session = session_of(ctx)
-    there = _endpoint(session, endpoint, workspace)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
     shown = {
         name: there.secret_outputs[name].get_secret_value()
         for name in KEY_NAMES
@@ -219,33 +165,15 @@ def rotate_key(
     endpoint: Endpoint,
     key: Annotated[WhichKey, typer.Option(help="Which of the two.")] = WhichKey.PRIMARY,
     workspace: Workspace = None,
+    as_json: Json = False,
 ) -> None:
     """Replace one key; the other goes on working."""
     session, actor = session_of(ctx), session_of(ctx).actor("keys rotate")
-    there = _endpoint(session, endpoint, workspace)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
     session.target.rotate_key(there.id, key.value, actor)
-    print(f"rotated the {key.value} key of {there.id}; see it with: inferctl keys show {endpoint}")
-
-
-def _endpoint(session: Session, name: str, workspace: str | None) -> ObservedResource:
-    return _find(session, Kind.ENDPOINT, name, workspace)
-
-
-def _find(session: Session, kind: Kind, name: str, workspace: str | None) -> ObservedResource:
-    """Return a resource by name in the workspaces a command means.
-
-    Raises:
-        TargetError: It is not there, could not be asked, or is in more than one of them.
-    """
-    names = choose_workspaces(session.target, None, workspace)
-    ids = [ResourceId(kind=kind, workspace=place, name=name) for place in names]
-    found = [session.target.observe_one(resource) for resource in ids]
-    found = [there for there in found if there.presence != Presence.ABSENT]
-    if not found:
-        raise TargetError("find", str(ids[0]), "it is not there", "see inferctl status")
-    if len(found) > 1:
-        places = ", ".join(there.id.workspace for there in found)
-        raise TargetError(
-            "find", f"{kind.value} '{name}'", f"it is in {places}", "pass --workspace NAME"
-        )
-    return found[0]
+    see = f"inferctl keys show {endpoint}"
+    if as_json:
+        place = {"workspace": there.id.workspace, "endpoint": endpoint}
+        session.print_json({**place, "rotated": f"{key.value}_key", "see": see})
+    else:
+        print(f"rotated the {key.value} key of {there.id}; see it with: {see}")

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from inference_provider import __version__
-from inference_provider.cli import changing, doctor, endpoint, reading, running
+from inference_provider.cli import changing, doctor, endpoint, reading, running, scoring
 from inference_provider.cli.session import session_of
 from inference_provider.errors import InferenceError
 
@@ -61,7 +61,7 @@ app = typer.Typer(
     name="inferctl",
     cls=Edge,
     help="Inference endpoints, declared as code, served on this machine.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -84,6 +84,8 @@ def _options(
     ] = False,
 ) -> None:
     session_of(ctx).traceback = traceback
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
 
 
 for command in (
@@ -95,7 +97,7 @@ for command in (
     running.stop,
     reading.status,
     reading.outputs,
-    endpoint.score,
+    scoring.score,
     endpoint.logs,
     endpoint.split,
     doctor.doctor,

@@ -54,16 +54,22 @@ def _detail(resource: ResourceDrift) -> str:
     if resource.verdict in (Verdict.MISSING, Verdict.UNMANAGED):
         known = resource.actor != UNKNOWN
         parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
-    if resource.verdict != Verdict.UNREADABLE:
+    if resource.verdict != Verdict.UNREADABLE and not _refused(resource):
         parts.append(_MEND[resource.mending.value])
     return f" ({'; '.join(parts)})" if parts else ""
+
+
+def _refused(resource: ResourceDrift) -> bool:
+    return any(entry.origin == Origin.OTHER_OWNER for entry in resource.fields)
 
 
 def _field_lines(entry: FieldDrift) -> list[str]:
     columns = f"declared {show(entry.declared)} | recorded {show(entry.recorded)}"
     verb = "recorded" if entry.origin == Origin.NOT_APPLIED else "changed"
     why = f"{entry.origin.value}; {verb} by {entry.actor}{_when(entry.time)}"
-    if entry.actor == UNKNOWN:
+    if entry.origin in (Origin.CRASHED, Origin.OTHER_OWNER):
+        why = entry.origin.value
+    elif entry.actor == UNKNOWN:
         why = f"{entry.origin.value}; nobody knows by whom"
     cost = f"{entry.severity.value}, {entry.change_class.value}"
     return [

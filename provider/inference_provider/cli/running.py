@@ -1,29 +1,47 @@
 """`start` and `stop`: processes of what is recorded; nothing declared changes."""
 
+from pathlib import Path
+
 import typer
 
 from inference_provider.cli import progress
+from inference_provider.cli.changing import Json
 from inference_provider.cli.reading import OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
 
 
-def start(ctx: typer.Context, file: OptionalFile = None, workspace: Workspace = None) -> None:
+def start(
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
     """Bring back everything that is recorded, after a reboot for one."""
-    session = session_of(ctx)
-    actor = session.actor("start")
-    names = choose_workspaces(session.target, file, workspace)
-    with session.target.hold(names, actor), progress.shown(session.err) as (step, _):
-        for name in names:
-            session.target.start(name, actor, step)
-            print(f"started workspace '{name}'")
+    _each(ctx, "start", file, workspace, as_json=as_json)
 
 
-def stop(ctx: typer.Context, file: OptionalFile = None, workspace: Workspace = None) -> None:
+def stop(
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
     """End every process of a workspace; records and files stay."""
+    _each(ctx, "stop", file, workspace, as_json=as_json)
+
+
+def _each(
+    ctx: typer.Context, command: str, file: Path | None, workspace: str | None, *, as_json: bool
+) -> None:
     session = session_of(ctx)
-    actor = session.actor("stop")
+    actor = session.actor(command)
     names = choose_workspaces(session.target, file, workspace)
+    do = {"start": session.target.start, "stop": session.target.stop}[command]
+    done = {"start": "started", "stop": "stopped"}[command]
     with session.target.hold(names, actor), progress.shown(session.err) as (step, _):
         for name in names:
-            session.target.stop(name, actor, step)
-            print(f"stopped workspace '{name}'")
+            do(name, actor, step)
+            if not as_json:
+                print(f"{done} workspace '{name}'")
+    if as_json:
+        session.print_json({done: list(names)})

@@ -96,7 +96,11 @@ class Declared:
 def read_stack(path: Path) -> StackSpec:
     """Load a stack file. Raises SpecError with every fault."""
     if not path.is_file():
-        fault = Fault(str(path), "no such file", "name a stack file: inferctl up FILE")
+        directory = path.is_dir()
+        reason = "it is a directory" if directory else "no such file"
+        named = path / DEFAULT_FILE if directory else None
+        example = named if named and named.is_file() else "FILE"
+        fault = Fault(str(path), reason, f"name a stack file: inferctl up {example}")
         raise SpecError((fault,), "the command line")
     return load_stack(path)
 

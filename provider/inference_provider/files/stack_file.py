@@ -85,6 +85,8 @@ class _Reading:
     faults: list[Fault] = field(default_factory=list)
     _moved: dict[str, str] = field(default_factory=dict)
     """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
+    _inheriting: frozenset[str] = frozenset()
+    """`endpoints.<i>` for each item that names no workspace and got the only one."""
 
     def read(self, value: Any) -> StackSpec | None:
         """Return the stack, or None where too little of it can be read to check its rules."""
@@ -94,7 +96,7 @@ class _Reading:
             return None
         raw = self._listings(value)
         self._split_traffic(raw)
-        _fill_workspace(raw)
+        self._inheriting = _fill_workspace(raw)
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
         whole: dict[str, Any] = {
             listing: tuple(spec for spec in found if spec is not None)
@@ -146,14 +148,19 @@ class _Reading:
             self.faults += [
                 replace(fault, path=join(path, fault.path) if fault.path else path)
                 for fault in found
-                # An endpoint's own faulty name is told once, on the endpoint.
-                if path not in self._moved or fault.path not in ("endpoint", "workspace")
+                if not self._told_elsewhere(path, fault.path)
             ]
             faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
             return self._salvaged(model, item, faulty)
         for fault in file_faults(spec, self.base_dir):
             self.faults.append(replace(fault, path=join(path, fault.path)))
         return spec
+
+    def _told_elsewhere(self, item: str, field: str) -> bool:
+        """Tell whether a value stands on another item, which has the fault already."""
+        if item in self._moved and field in ("endpoint", "workspace"):
+            return True
+        return item in self._inheriting and field == "workspace"
 
     def _without_hash(self, item: Any, path: str) -> Any:
         if not isinstance(item, dict):
@@ -208,17 +215,16 @@ def _same_place(one: str, other: str) -> bool:
     return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
-def _fill_workspace(raw: dict[str, list[Any]]) -> None:
-    """Give the only workspace to all that name none."""
+def _fill_workspace(raw: dict[str, list[Any]]) -> frozenset[str]:
+    """Give the only workspace to all that name none; return which those are."""
     workspaces = raw.get("workspaces", [{}])
     only = workspaces[0] if len(workspaces) == 1 else None
     if not isinstance(only, dict):
-        return
+        return frozenset()
+    inheriting = set()
     for listing, items in raw.items():
-        if listing != "workspaces":
-            raw[listing] = [
-                {"workspace": only.get("name", "default"), **item}
-                if isinstance(item, dict)
-                else item
-                for item in items
-            ]
+        for i, item in enumerate(items):
+            if listing != "workspaces" and isinstance(item, dict) and "workspace" not in item:
+                items[i] = {"workspace": only.get("name", "default"), **item}
+                inheriting.add(f"{listing}.{i}")
+    return frozenset(inheriting)

@@ -10,6 +10,8 @@ from inference_provider.targets.local.runtime import ROUTER, Runtime
 from inference_provider.targets.local.store import RouterAddress
 from inference_provider.targets.local.supervisor import ProcessState
 
+_UNWATCHED = "unwatched: supervisord does not run"
+
 
 class Sight(Frozen):
     """What the workspace's processes answered."""
@@ -21,6 +23,11 @@ class Sight(Frozen):
     healthy: dict[str, int] | None = None
     unreachable: str = ""
     """Why supervisord could not be asked; empty when it answered or is known not to run."""
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether a router answers that outlived its supervisord."""
+        return self.weights is not None and not self.processes
 
 
 def look(runtime: Runtime) -> Sight:
@@ -57,6 +64,8 @@ def _url(address: RouterAddress) -> str:
 
 
 def _router_fault(sight: Sight) -> str:
+    if sight.unwatched:
+        return f"the router serves on, {_UNWATCHED}"
     process = sight.processes.get(ROUTER)
     if process is None or process.state not in ("RUNNING", "STARTING"):
         return "the router does not run"
@@ -108,12 +117,21 @@ def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obj
     ]
     wanted = record.properties["instance_count"]
     healthy = (sight.healthy or {}).get(record.id.name, 0)
+    if sight.unwatched and healthy:
+        fault = f"{healthy} of {wanted} instances serve on, {_UNWATCHED}"
+        return {
+            "outputs": outputs,
+            "live": {"instance_count": len(running)},
+            "status": fault,
+            "degraded": fault,
+        }
     leftovers = len(there) - len(running)
+    noun = "instance" if leftovers == 1 else "instances"
     return {
         "outputs": outputs,
         "live": {"instance_count": len(running)},
         "status": f"{min(healthy, len(running))} of {wanted} instances ready",
-        "degraded": f"{leftovers} instances neither serve nor ended" if leftovers else "",
+        "degraded": f"{leftovers} {noun} neither serving nor ended" if leftovers else "",
     }
 
 

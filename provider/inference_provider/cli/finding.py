@@ -1,0 +1,31 @@
+"""One resource by the name a person types, in the workspaces a command means."""
+
+from typing import Annotated
+
+import typer
+
+from inference_provider.cli.session import Session, choose_workspaces
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind, ObservedResource, Presence, ResourceId
+
+Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.")]
+
+
+def find(session: Session, kind: Kind, name: str, workspace: str | None) -> ObservedResource:
+    """Return a resource by name.
+
+    Raises:
+        TargetError: It is not there, could not be asked, or is in more than one workspace.
+    """
+    names = choose_workspaces(session.target, None, workspace)
+    ids = [ResourceId(kind=kind, workspace=place, name=name) for place in names]
+    found = [session.target.observe_one(resource) for resource in ids]
+    found = [there for there in found if there.presence != Presence.ABSENT]
+    if not found:
+        raise TargetError("find", str(ids[0]), "it is not there", "see inferctl status")
+    if len(found) > 1:
+        places = ", ".join(there.id.workspace for there in found)
+        raise TargetError(
+            "find", f"{kind.value} '{name}'", f"it is in {places}", "pass --workspace NAME"
+        )
+    return found[0]

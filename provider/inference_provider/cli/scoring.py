@@ -1,0 +1,178 @@
+"""`score`: one request to an endpoint, its answer on stdout as it comes.
+
+Goes in: an endpoint's name and a body. Comes out: the answer's bytes, or an error that says what
+helps against the status the router answered.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from inference_provider.cli.changing import Json
+from inference_provider.cli.finding import Endpoint, find
+from inference_provider.cli.reading import Workspace
+from inference_provider.cli.session import Session, session_of
+from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.observed import Kind, ObservedResource
+
+SCORE_TIMEOUT_S = 200.0
+"""Between two pieces of an answer; a little over the longest request a deployment may allow."""
+PIN_HEADER = "azureml-model-deployment"
+TEXTUAL = ("text/", "application/json", "application/problem+json")
+"""Content types whose answers end in a newline here, so that a prompt stands on its own line."""
+_HELP = {
+    401: "the router has other keys than are recorded; `inferctl up` gives it those",
+    404: "see `inferctl status`; `inferctl up` makes what is missing",
+    408: "raise request_settings.request_timeout_ms of the deployment, or send less at once",
+    413: "send less at once",
+    424: "the deployment itself answered so; why: `inferctl logs {logs}`",
+    429: "ask again in a moment, or raise instance_count or "
+    "request_settings.max_concurrent_requests_per_instance",
+    503: "`inferctl status` says which instances are ready, `inferctl logs {logs}` why not;"
+    " `inferctl up FILE` mends",
+}
+"""What helps, by the status the router answers; `{logs}` is a deployment's full name."""
+
+
+def score(
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    *,
+    data: Annotated[str | None, typer.Option(help="File of the body; - is stdin.")] = None,
+    deployment: Annotated[
+        str | None, typer.Option(help="Deployment to ask, whatever the split says.")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Send one request to an endpoint with its key; print the answer as it comes."""
+    session = session_of(ctx)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
+    body = _body(session, data)
+    with _asked(session, there, body, deployment) as answer:
+        if not answer.is_success:
+            answer.read()
+            raise _failure(session, there, answer, deployment)
+        if as_json:
+            answer.read()
+            session.print_json(_collected(answer))
+        else:
+            _stream(answer)
+
+
+def _body(session: Session, data: str | None) -> bytes:
+    if data is None and session.interactive:
+        fault = Fault("--data", "missing", "name a file, or - and type the body")
+        raise SpecError((fault,), "the command line")
+    if data in (None, "-"):
+        return sys.stdin.buffer.read()
+    path = Path(str(data))
+    if path.is_dir():
+        fault = Fault("--data", f"'{path}' is a directory", "name a file in it")
+        raise SpecError((fault,), "the command line")
+    if not path.is_file():
+        fault = Fault("--data", f"no file '{path}'", "name a file that is there")
+        raise SpecError((fault,), "the command line")
+    return path.read_bytes()
+
+
+@contextmanager
+def _asked(
+    session: Session, there: ObservedResource, body: bytes, deployment: str | None
+) -> Iterator[httpx.Response]:
+    """Yield the answer, its body not read yet."""
+    address = there.outputs.get("scoring_uri")
+    if not address:
+        reason = "it has no scoring address"
+        raise TargetError("score", str(there.id), reason, "run inferctl up, then inferctl status")
+    headers = {
+        "authorization": f"Bearer {there.secret_outputs['primary_key'].get_secret_value()}",
+        "content-type": "application/json",
+        # A compressed answer comes in pieces of the compressor's choosing.
+        "accept-encoding": "identity",
+        **({PIN_HEADER: deployment} if deployment else {}),
+    }
+    answered = False
+    # The environment's proxies are not asked: the router is on this machine.
+    with httpx.Client(
+        transport=session.transport, timeout=SCORE_TIMEOUT_S, trust_env=False
+    ) as client:
+        try:
+            with client.stream("POST", address, content=body, headers=headers) as answer:
+                answered = True
+                yield answer
+        except httpx.HTTPError as exc:
+            name = type(exc).__name__
+            reason, remedy = f"the router did not answer ({name})", "run inferctl start"
+            if answered:
+                reason = f"the answer broke off ({name})"
+                remedy = f"see inferctl logs {_any(there)}"
+            raise TargetError("score", str(there.id), reason, remedy) from exc
+
+
+def _stream(answer: httpx.Response) -> None:
+    """Write each piece when it comes; text ends in a newline."""
+    out = sys.stdout.buffer
+    last = b""
+    for piece in answer.iter_bytes():
+        out.write(piece)
+        out.flush()
+        last = piece or last
+    textual = answer.headers.get("content-type", "").startswith(TEXTUAL)
+    if not last.endswith(b"\n") and (textual or sys.stdout.isatty()):
+        out.write(b"\n")
+        out.flush()
+
+
+def _collected(answer: httpx.Response) -> dict[str, object]:
+    try:
+        body = answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        body = answer.text
+    return {
+        "status": answer.status_code,
+        "deployment": answer.headers.get(PIN_HEADER, ""),
+        "request_id": answer.headers.get("x-request-id", "unknown"),
+        "body": body,
+    }
+
+
+def _failure(
+    session: Session, there: ObservedResource, answer: httpx.Response, pinned: str | None
+) -> TargetError:
+    status, request_id = answer.status_code, answer.headers.get("x-request-id", "unknown")
+    if status == httpx.codes.NOT_FOUND:
+        known = _deployments(session, there)
+        if pinned and pinned not in known:
+            reason = f"it has no deployment '{pinned}' (x-request-id {request_id})"
+            remedy = f"it has {', '.join(known)}" if known else "it has none; run inferctl up FILE"
+            return TargetError("score", str(there.id), reason, remedy)
+        if "NoTraffic" in answer.text and known:
+            reason = f"no deployment has a share of its requests (x-request-id {request_id})"
+            remedy = f"give one a share: inferctl split {there.id.name} {known[0]}=100"
+            return TargetError("score", str(there.id), reason, remedy)
+    by = answer.headers.get(PIN_HEADER) or pinned
+    logs = f"{there.id.name}/{by}" if by else _any(there)
+    remedy = _HELP.get(status, "see inferctl logs {logs}").format(logs=logs)
+    reason = f"answered {status} {answer.text[:500].strip()} (x-request-id {request_id})"
+    return TargetError("score", str(there.id), reason, remedy)
+
+
+def _deployments(session: Session, there: ObservedResource) -> list[str]:
+    """Return the names of an endpoint's deployments."""
+    observed = session.target.observe((there.id.workspace,))
+    return sorted(
+        found.id.name.partition("/")[2]
+        for found in observed.resources.values()
+        if found.id.kind == Kind.DEPLOYMENT and found.id.name.startswith(f"{there.id.name}/")
+    )
+
+
+def _any(there: ObservedResource) -> str:
+    return f"{there.id.name}/DEPLOYMENT"
