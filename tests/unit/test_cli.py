@@ -1,61 +1,13 @@
-"""inferctl over the memory target."""
+"""inferctl over the memory target: up, plan, drift, down, and what every command keeps."""
 
 import json
-from pathlib import Path
 
-import httpx
 import pytest
-from typer.testing import CliRunner
 
-from inference_provider.cli.main import app
-from inference_provider.cli.session import Session
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 
-STACK = """\
-name: demo
-workspaces: [{name: default, target: memory}]
-environments:
-  - name: plain
-    command: [python, -m, http.server]
-    inference_config:
-      liveness_route: {path: /, port: 80}
-      readiness_route: {path: /, port: 80}
-      scoring_route: {path: /, port: 80}
-endpoints: [{name: iris}]
-deployments:
-  - {endpoint: iris, name: blue, environment: "plain:1",
-     environment_variables: {PASSWORD: hunter2}}
-  - {endpoint: iris, name: green, environment: "plain:1"}
-traffic: [{endpoint: iris, traffic: {blue: 100}}]
-"""
-ONLY_ENDPOINT = """\
-name: demo
-workspaces: [{name: default, target: memory}]
-endpoints: [{name: iris}]
-"""
 TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="default", name="iris")
-
-
-class Cli:
-    """Runs inferctl on one memory target and one stack file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.target = MemoryTarget()
-        self.file = folder / "stack.yaml"
-        self.file.write_text(STACK)
-
-    def __call__(self, *args, interactive=False, said=None, transport=None):
-        session = Session(
-            make_target=lambda: self.target, interactive=interactive, transport=transport
-        )
-        return CliRunner().invoke(app, [str(arg) for arg in args], obj=session, input=said)
-
-
-@pytest.fixture
-def cli(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return Cli(tmp_path)
 
 
 def test_plan_of_a_new_stack_exits_2_and_changes_nothing(cli):
@@ -70,6 +22,13 @@ def test_up_then_plan_is_clean(cli):
     assert cli("up").exit_code == 0
     result = cli("plan")
     assert (result.exit_code, result.stdout) == (0, "no changes; 6 unchanged\n")
+
+
+def test_up_that_changes_nothing_prints_the_scoring_addresses_too(served):
+    result = served("up")
+    assert result.stdout == (
+        "no changes; 6 unchanged\nEndpoint/default/iris: http://127.0.0.1:1/endpoints/iris/score\n"
+    )
 
 
 def test_up_of_a_file_elsewhere_needs_its_path_only(cli, tmp_path):
@@ -90,7 +49,7 @@ def test_up_json_is_one_document_with_hidden_keys(cli):
 
 def test_changed_secret_shows_neither_value_nor_digest(cli):
     cli("up")
-    cli.file.write_text(STACK.replace("hunter2", "hunter3"))
+    cli.file.write_text(cli.STACK.replace("hunter2", "hunter3"))
     for output in (cli("plan").output, cli("plan", "--json").output, cli("drift").output):
         assert "(secret)" in output
         assert "hunter" not in output
@@ -99,7 +58,7 @@ def test_changed_secret_shows_neither_value_nor_digest(cli):
 
 def test_up_that_would_prune_stops_where_nobody_can_be_asked(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT)
+    cli.file.write_text(cli.ONLY_ENDPOINT)
     result = cli("up")
     assert result.exit_code == 1
     assert "nothing was changed; pass -y" in result.stderr
@@ -108,7 +67,7 @@ def test_up_that_would_prune_stops_where_nobody_can_be_asked(cli):
 
 def test_up_prunes_after_yes_and_not_after_no(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT)
+    cli.file.write_text(cli.ONLY_ENDPOINT)
     refused = cli("up", interactive=True, said="n\n")
     assert refused.exit_code == 1
     assert cli.target.observe_one(TRAFFIC).record is not None
@@ -119,14 +78,14 @@ def test_up_prunes_after_yes_and_not_after_no(cli):
 
 def test_up_no_prune_leaves_what_is_no_longer_declared(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT)
+    cli.file.write_text(cli.ONLY_ENDPOINT)
     assert cli("up", "--no-prune").exit_code == 0
     assert len(cli.target.observe(["default"]).resources) == 6
 
 
 def test_workspace_that_is_no_longer_declared_is_pruned_too(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT.replace("default", "second"))
+    cli.file.write_text(cli.ONLY_ENDPOINT.replace("default", "second"))
     assert cli("up", "-y").exit_code == 0
     assert cli.target.workspaces() == ("second",)
 
@@ -141,7 +100,7 @@ def test_down_needs_yes_and_leaves_nothing(cli):
 
 def test_down_and_status_work_although_the_file_is_at_fault(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT + "endpoinds: []\n")
+    cli.file.write_text(cli.ONLY_ENDPOINT + "endpoinds: []\n")
     assert cli("up").exit_code == 1
     assert "Endpoint 'default/iris'" in cli("status").stdout
     assert cli("down", "-y").exit_code == 0
@@ -169,7 +128,7 @@ def test_down_leaves_a_workspace_another_stack_lives_in(cli, tmp_path):
 def test_drift_is_clean_after_up_and_2_after_a_change_of_the_file(cli):
     cli("up")
     assert cli("drift").exit_code == 0
-    cli.file.write_text(STACK.replace("{blue: 100}", "{blue: 50, green: 50}"))
+    cli.file.write_text(cli.STACK.replace("{blue: 100}", "{blue: 50, green: 50}"))
     result = cli("drift")
     assert result.exit_code == 2
     assert result.stdout.startswith("demo: 1 drifted, 0 missing, 0 unmanaged, 5 clean")
@@ -180,31 +139,6 @@ def test_drift_of_a_stack_never_applied_exits_2_in_every_format(cli, form):
     result = cli("drift", "--format", form)
     assert result.exit_code == 2
     assert "missing" in result.stdout
-
-
-def test_split_by_hand_is_drift_that_names_who_did_it_and_up_mends(cli):
-    cli("up")
-    assert cli("split", "iris", "blue=50", "green=50").exit_code == 0
-    found = cli("drift")
-    assert found.exit_code == 2
-    assert "traffic.blue: declared 100 | recorded 50 | live 50" in found.stdout
-    assert "(inferctl split)" in found.stdout
-    cli("up")
-    assert cli("drift").exit_code == 0
-
-
-def test_split_to_a_missing_deployment_is_refused_in_a_sentence(cli):
-    cli("up")
-    result = cli("split", "iris", "red=100")
-    assert result.exit_code == 1
-    assert "no deployment 'red' behind endpoint 'iris'" in result.stderr
-
-
-@pytest.mark.parametrize("shares", [["blue=60"], ["blue"], ["blue=x"], ["blue=101"]])
-def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
-    cli("up")
-    assert cli("split", "iris", *shares).exit_code == 1
-    assert cli("plan").exit_code == 0
 
 
 def test_outputs_hide_keys_unless_asked(cli):
@@ -223,23 +157,13 @@ def test_status_lists_every_resource_in_order(cli):
 
 def test_status_needs_a_workspace_when_there_are_two_and_no_file(cli):
     cli("up")
-    cli.file.write_text(ONLY_ENDPOINT.replace("default", "second").replace("demo", "other"))
+    cli.file.write_text(cli.ONLY_ENDPOINT.replace("default", "second").replace("demo", "other"))
     cli("up")
     cli.file.unlink()
     result = cli("status")
     assert result.exit_code == 1
     assert "which of default, second?; pass --workspace NAME" in result.stderr
     assert "Endpoint 'second/iris'" in cli("status", "-w", "second").stdout
-
-
-def test_keys_show_prints_and_rotate_changes_one(cli):
-    cli("up")
-    before = json.loads(cli("keys", "show", "iris", "--json").stdout)
-    rotated = cli("keys", "rotate", "iris", "--key", "secondary")
-    after = json.loads(cli("keys", "show", "iris", "--json").stdout)
-    assert before["primary_key"] == after["primary_key"]
-    assert before["secondary_key"] != after["secondary_key"]
-    assert after["secondary_key"] not in rotated.output
 
 
 def test_fault_in_the_file_is_one_block_without_a_traceback(cli):
@@ -259,6 +183,33 @@ def test_missing_file_is_said_in_a_sentence(cli):
     result = cli("up", "nowhere.yaml")
     assert result.exit_code == 1
     assert "nowhere.yaml: no such file" in result.stderr
+
+
+def test_folder_in_place_of_a_file_is_called_a_directory(cli, tmp_path):
+    result = cli("up", tmp_path)
+    assert result.exit_code == 1
+    assert f"it is a directory; name a stack file: inferctl up {cli.file}" in result.stderr
+    (tmp_path / "empty").mkdir()
+    assert "name a stack file: inferctl up FILE" in cli("plan", tmp_path / "empty").stderr
+
+
+@pytest.mark.parametrize("args", [[], ["keys"]])
+def test_bare_command_shows_the_help_and_exits_0(cli, args):
+    result = cli(*args)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("Usage: ")
+    assert "rotate" in result.stdout or "doctor" in result.stdout
+
+
+def test_what_the_target_cannot_do_is_a_list_without_stray_blanks(cli):
+    cli.file.write_text(cli.ONLY_ENDPOINT.replace("iris", "iris, kind: batch"))
+    result = cli("plan")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: plan the stack:\n"
+        "  Endpoint 'default/iris' on target 'memory': batch endpoints cannot be served yet;"
+        " use kind: online\n"
+    )
 
 
 class BrokenTarget(MemoryTarget):
@@ -291,93 +242,6 @@ def test_actor_of_a_change_is_in_the_record(cli):
     assert record is not None
     assert isinstance(record.actor, Actor)
     assert record.actor.command == "inferctl up"
-
-
-class ServedTarget(MemoryTarget):
-    """A memory target whose endpoints have a scoring address and whose deployments have logs."""
-
-    def observe_one(self, resource):
-        there = super().observe_one(resource)
-        uri = {"scoring_uri": "http://127.0.0.1:1/endpoints/iris/score"}
-        served = resource.kind == Kind.ENDPOINT and there.record is not None
-        return there.model_copy(update={"outputs": uri}) if served else there
-
-    def logs(self, deployment, *, lines=100, follow=False):
-        return iter(["one", "two", "three"][-lines:])
-
-
-def router(asked, status=200):
-    def answer(request):
-        asked.append(request)
-        headers = {"x-request-id": "r-1", "azureml-model-deployment": "green"}
-        return httpx.Response(status, json={"class": 2}, headers=headers)
-
-    return httpx.MockTransport(answer)
-
-
-def test_score_sends_file_with_key_and_pin_and_prints_the_body(cli, tmp_path):
-    cli.target = ServedTarget()
-    cli("up")
-    data = tmp_path / "request.json"
-    data.write_text('{"data": [1]}')
-    asked = []
-    result = cli("score", "iris", "--data", data, "--deployment", "green", transport=router(asked))
-    assert (result.exit_code, result.stdout) == (0, '{"class":2}\n')
-    key = json.loads(cli("keys", "show", "iris", "--json").stdout)["primary_key"]
-    assert asked[0].headers["authorization"] == f"Bearer {key}"
-    assert asked[0].headers["azureml-model-deployment"] == "green"
-    assert asked[0].content == b'{"data": [1]}'
-
-
-def test_score_reads_stdin_and_json_names_the_deployment(cli):
-    cli.target = ServedTarget()
-    cli("up")
-    asked = []
-    result = cli("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))
-    assert json.loads(result.stdout) == {
-        "status": 200, "deployment": "green", "request_id": "r-1", "body": {"class": 2},
-    }  # fmt: skip
-    assert asked[0].content == b"[1]"
-
-
-def test_score_answered_by_an_error_exits_1_with_status_and_request_id(cli):
-    cli.target = ServedTarget()
-    cli("up")
-    result = cli("score", "iris", said="[1]", transport=router([], status=424))
-    assert result.exit_code == 1
-    assert "answered 424" in result.stderr
-    assert "x-request-id r-1" in result.stderr
-    key = json.loads(cli("keys", "show", "iris", "--json").stdout)["primary_key"]
-    assert key not in result.output
-
-
-def test_score_without_a_body_asks_for_one_on_a_terminal(cli):
-    cli.target = ServedTarget()
-    cli("up")
-    result = cli("score", "iris", interactive=True)
-    assert result.exit_code == 1
-    assert "--data: missing" in result.stderr
-
-
-def test_score_of_a_missing_endpoint_is_refused_in_a_sentence(cli):
-    cli("up")
-    result = cli("score", "nobody", said="[1]")
-    assert result.exit_code == 1
-    assert "Endpoint 'default/nobody': it is not there" in result.stderr
-
-
-def test_logs_prints_the_last_lines_and_wants_both_names(cli):
-    cli.target = ServedTarget()
-    cli("up")
-    assert cli("logs", "iris/blue", "--lines", "2").stdout == "two\nthree\n"
-    assert cli("logs", "iris").exit_code == 1
-    assert cli("logs", "iris/red").exit_code == 1
-
-
-def test_start_and_stop_say_what_they_did(cli):
-    cli("up")
-    assert cli("stop").stdout == "stopped workspace 'default'\n"
-    assert cli("start", "-w", "default").stdout == "started workspace 'default'\n"
 
 
 def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_path, monkeypatch):

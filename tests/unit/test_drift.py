@@ -211,3 +211,23 @@ def test_tag_with_a_dot_in_its_name_is_found_in_every_column():
     assert (field.path, field.declared, field.recorded, field.live) == (
         "tags.a.b", "new", None, None,
     )  # fmt: skip
+
+
+def test_stop_that_a_start_undid_explains_nothing_that_is_gone_now():
+    place = "Workspace/default/default"
+    journal = [entry(place, 5, "stop", BEN), entry(place, 6, "start", BEN)]
+    report = drift(declared(), state(journal, blue={"live": {"instance_count": 0}}), "demo")
+    (field,) = of(report, BLUE).fields
+    assert field.origin == "not running as recorded; nobody recorded stopping it"
+    assert (field.actor, field.time) == ("unknown", None)
+
+
+def test_more_instances_than_recorded_were_changed_by_hand():
+    report = drift(declared(), state(blue={"live": {"instance_count": 3}}), "demo")
+    assert of(report, BLUE).fields[0].origin == "changed by hand"
+
+
+def test_stop_of_the_workspace_is_not_blamed_for_what_is_not_yet_applied():
+    journal = [entry(BLUE, 0), entry("Workspace/default/default", 5, "stop", BEN)]
+    report = drift(declared(instance_count=3), state(journal), "demo")
+    assert of(report, BLUE).fields[0].actor == "ana (inferctl up)"

@@ -308,3 +308,15 @@ def test_an_option_in_requirements_is_refused_without_its_value(folder):
     [fault] = faults(folder, text)
     assert "the option '--index-url' is not read" in fault
     assert "hunter2" not in fault
+
+
+def test_bad_name_of_the_only_workspace_is_one_fault_and_not_one_an_item(folder):
+    assert faults(folder, GOOD.replace("name: lab", "name: Bad_Name!")) == [
+        "line 3: workspaces.0.name: not a valid name;"
+        " use 3 to 32 letters, digits and single dashes, starting with a letter"
+    ]
+
+
+def test_bad_workspace_that_an_item_names_itself_is_a_fault_of_the_item(folder):
+    text = GOOD.replace("{name: iris, path: model}", "{name: iris, path: model, workspace: a_b}")
+    assert [fault.split(": ")[1] for fault in faults(folder, text)] == ["models.0.workspace"]

@@ -151,6 +151,8 @@ class _Reading:
                 if not self._told_elsewhere(path, fault.path)
             ]
             faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
+            if "workspace" in faulty and path not in self._inheriting:
+                return None  # in another workspace it would break rules that it may keep in its own
             return self._salvaged(model, item, faulty)
         for fault in file_faults(spec, self.base_dir):
             self.faults.append(replace(fault, path=join(path, fault.path)))

@@ -1,0 +1,90 @@
+"""inferctl over the memory target."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from inference_provider.cli.main import app
+from inference_provider.cli.session import Session
+from inference_provider.observed import Kind
+from inference_provider.targets.memory import MemoryTarget
+
+STACK = """\
+name: demo
+workspaces: [{name: default, target: memory}]
+environments:
+  - name: plain
+    command: [python, -m, http.server]
+    inference_config:
+      liveness_route: {path: /, port: 80}
+      readiness_route: {path: /, port: 80}
+      scoring_route: {path: /, port: 80}
+endpoints: [{name: iris}]
+deployments:
+  - {endpoint: iris, name: blue, environment: "plain:1",
+     environment_variables: {PASSWORD: hunter2}}
+  - {endpoint: iris, name: green, environment: "plain:1"}
+traffic: [{endpoint: iris, traffic: {blue: 100}}]
+"""
+ONLY_ENDPOINT = """\
+name: demo
+workspaces: [{name: default, target: memory}]
+endpoints: [{name: iris}]
+"""
+
+
+class ServedTarget(MemoryTarget):
+    """A memory target whose endpoints have a scoring address and whose deployments have logs."""
+
+    lines: Sequence[str] = ("one", "two", "three")
+
+    def observe_one(self, resource):
+        return self._with_address(super().observe_one(resource))
+
+    def observe(self, workspaces):
+        state = super().observe(workspaces)
+        found = {key: self._with_address(there) for key, there in state.resources.items()}
+        return state.model_copy(update={"resources": found})
+
+    @staticmethod
+    def _with_address(there):
+        uri = {"scoring_uri": "http://127.0.0.1:1/endpoints/iris/score"}
+        served = there.id.kind == Kind.ENDPOINT and there.record is not None
+        return there.model_copy(update={"outputs": uri}) if served else there
+
+    def logs(self, deployment, *, lines=100, follow=False):
+        return iter(self.lines[-lines:])
+
+
+class Cli:
+    """Runs inferctl on one memory target and one stack file."""
+
+    STACK = STACK
+    ONLY_ENDPOINT = ONLY_ENDPOINT
+
+    def __init__(self, folder: Path) -> None:
+        self.target = MemoryTarget()
+        self.file = folder / "stack.yaml"
+        self.file.write_text(STACK)
+
+    def __call__(self, *args, interactive=False, said=None, transport=None):
+        session = Session(
+            make_target=lambda: self.target, interactive=interactive, transport=transport
+        )
+        return CliRunner().invoke(app, [str(arg) for arg in args], obj=session, input=said)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def served(cli):
+    """The command line over endpoints that have an address, all of the stack applied."""
+    cli.target = ServedTarget()
+    assert cli("up").exit_code == 0
+    return cli

@@ -1,0 +1,234 @@
+"""inferctl on one endpoint that is there: score, logs, split, keys, start, stop."""
+
+import json
+import sys
+
+import httpx
+import pytest
+
+
+def router(asked, status=200):
+    def answer(request):
+        asked.append(request)
+        headers = {"x-request-id": "r-1", "azureml-model-deployment": "green"}
+        return httpx.Response(status, json={"class": 2}, headers=headers)
+
+    return httpx.MockTransport(answer)
+
+
+def test_score_sends_file_with_key_and_pin_and_prints_the_body(served, tmp_path):
+    data = tmp_path / "request.json"
+    data.write_text('{"data": [1]}')
+    asked = []
+    result = served(
+        "score", "iris", "--data", data, "--deployment", "green", transport=router(asked)
+    )
+    assert (result.exit_code, result.stdout) == (0, '{"class":2}\n')
+    key = json.loads(served("keys", "show", "iris", "--json").stdout)["primary_key"]
+    assert asked[0].headers["authorization"] == f"Bearer {key}"
+    assert asked[0].headers["azureml-model-deployment"] == "green"
+    assert asked[0].content == b'{"data": [1]}'
+
+
+def test_score_reads_stdin_and_json_names_the_deployment(served):
+    asked = []
+    result = served("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))
+    assert json.loads(result.stdout) == {
+        "status": 200, "deployment": "green", "request_id": "r-1", "body": {"class": 2},
+    }  # fmt: skip
+    assert asked[0].content == b"[1]"
+
+
+def test_score_answered_by_an_error_exits_1_with_status_and_request_id(served):
+    result = served("score", "iris", said="[1]", transport=router([], status=424))
+    assert result.exit_code == 1
+    assert "answered 424" in result.stderr
+    assert "x-request-id r-1" in result.stderr
+    key = json.loads(served("keys", "show", "iris", "--json").stdout)["primary_key"]
+    assert key not in result.output
+
+
+def test_score_writes_each_piece_of_the_answer_when_it_comes(served):
+    seen = []
+
+    def pieces():
+        for piece in (b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"):
+            seen.append(sys.stdout.buffer.getvalue())
+            yield piece
+
+    def answer(_request):
+        headers = {"content-type": "text/event-stream"}
+        return httpx.Response(200, content=pieces(), headers=headers)
+
+    result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
+    assert seen == [b"", b"data: 1\n\n", b"data: 1\n\ndata: 2\n\n"]
+    assert result.stdout == "data: 1\n\ndata: 2\n\ndata: [DONE]\n\n"
+
+
+def test_score_json_collects_a_streamed_answer_into_one_document(served):
+    def answer(_request):
+        return httpx.Response(200, content=iter([b'{"class"', b": 2}"]))
+
+    result = served("score", "iris", "--json", said="{}", transport=httpx.MockTransport(answer))
+    assert json.loads(result.stdout)["body"] == {"class": 2}
+
+
+def test_score_adds_no_byte_to_an_answer_that_is_no_text(served):
+    def answer(_request):
+        return httpx.Response(200, content=b"\x89PNG", headers={"content-type": "image/png"})
+
+    result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
+    assert result.stdout_bytes == b"\x89PNG"
+
+
+def test_score_says_that_an_answer_broke_off(served):
+    def pieces():
+        yield b"data: 1\n\n"
+        raise httpx.RemoteProtocolError("peer closed connection")
+
+    def answer(_request):
+        return httpx.Response(200, content=pieces())
+
+    result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
+    assert (result.exit_code, result.stdout) == (1, "data: 1\n\n")
+    assert "the answer broke off (RemoteProtocolError)" in result.stderr
+
+
+def test_score_pinned_to_a_missing_deployment_names_those_there_are(served):
+    result = served(
+        "score", "iris", "--deployment", "red", said="{}", transport=router([], status=404)
+    )
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: score Endpoint 'default/iris': it has no deployment 'red' (x-request-id r-1);"
+        " it has blue, green\n"
+    )
+
+
+def test_score_of_an_endpoint_without_a_split_says_how_to_give_one(served):
+    def answer(_request):
+        return httpx.Response(404, json={"error": {"code": "NoTraffic"}})
+
+    result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
+    assert "give one a share: inferctl split iris blue=100" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("status", "help_"),
+    [
+        (401, "`inferctl up` gives it those"),
+        (408, "raise request_settings.request_timeout_ms"),
+        (413, "send less at once"),
+        (424, "`inferctl logs iris/green`"),
+        (429, "raise instance_count or request_settings.max_concurrent_requests_per_instance"),
+        (503, "`inferctl status` says which instances are ready"),
+        (502, "see inferctl logs iris/green"),
+    ],
+)
+def test_score_answered_by_an_error_points_to_what_helps(served, status, help_):
+    result = served("score", "iris", said="{}", transport=router([], status=status))
+    assert result.exit_code == 1
+    assert help_ in result.stderr
+
+
+def test_score_of_a_folder_says_that_it_is_a_directory(served, tmp_path):
+    result = served("score", "iris", "--data", tmp_path)
+    assert result.exit_code == 1
+    assert "is a directory; name a file in it" in result.stderr
+
+
+def test_score_without_a_body_asks_for_one_on_a_terminal(served):
+    result = served("score", "iris", interactive=True)
+    assert result.exit_code == 1
+    assert "--data: missing" in result.stderr
+
+
+def test_score_of_a_missing_endpoint_is_refused_in_a_sentence(served):
+    result = served("score", "nobody", said="[1]")
+    assert result.exit_code == 1
+    assert "Endpoint 'default/nobody': it is not there" in result.stderr
+
+
+def test_logs_prints_the_last_lines_and_wants_both_names(served):
+    assert served("logs", "iris/blue", "--lines", "2").stdout == "two\nthree\n"
+    assert served("logs", "iris").exit_code == 1
+    assert served("logs", "iris/red").exit_code == 1
+
+
+def test_split_by_hand_is_drift_that_names_who_did_it_and_up_mends(cli):
+    cli("up")
+    assert cli("split", "iris", "blue=50", "green=50").exit_code == 0
+    found = cli("drift")
+    assert found.exit_code == 2
+    assert "traffic.blue: declared 100 | recorded 50 | live 50" in found.stdout
+    assert "(inferctl split)" in found.stdout
+    cli("up")
+    assert cli("drift").exit_code == 0
+
+
+def test_split_to_a_missing_deployment_is_refused_in_a_sentence(cli):
+    cli("up")
+    result = cli("split", "iris", "red=100")
+    assert result.exit_code == 1
+    assert "no deployment 'red' behind endpoint 'iris'" in result.stderr
+
+
+@pytest.mark.parametrize("shares", [["blue=60"], ["blue"], ["blue=x"], ["blue=101"]])
+def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
+    cli("up")
+    assert cli("split", "iris", *shares).exit_code == 1
+    assert cli("plan").exit_code == 0
+
+
+def test_keys_show_prints_and_rotate_changes_one(cli):
+    cli("up")
+    before = json.loads(cli("keys", "show", "iris", "--json").stdout)
+    rotated = cli("keys", "rotate", "iris", "--key", "secondary")
+    after = json.loads(cli("keys", "show", "iris", "--json").stdout)
+    assert before["primary_key"] == after["primary_key"]
+    assert before["secondary_key"] != after["secondary_key"]
+    assert after["secondary_key"] not in rotated.output
+
+
+def test_start_and_stop_say_what_they_did(cli):
+    cli("up")
+    assert cli("stop").stdout == "stopped workspace 'default'\n"
+    assert cli("start", "-w", "default").stdout == "started workspace 'default'\n"
+
+
+def test_logs_json_is_one_object_a_line_with_the_instance_where_it_is_known(served):
+    plain = served("logs", "iris/blue", "--json", "--lines", "1").stdout
+    assert plain == '{"line": "three"}\n'
+    served.target.lines = ["iris.blue.1a2b.0: error: bad input", "iris.green.1: no"]
+    found = [json.loads(line) for line in served("logs", "iris/blue", "--json").stdout.splitlines()]
+    assert found == [
+        {"instance": "iris.blue.1a2b.0", "line": "error: bad input"},
+        {"line": "iris.green.1: no"},
+    ]
+
+
+def test_split_json_is_the_split_that_holds_now(cli):
+    cli("up")
+    result = cli("split", "iris", "blue=50", "green=50", "--json")
+    assert json.loads(result.stdout) == {
+        "workspace": "default", "endpoint": "iris",
+        "traffic": {"blue": 50, "green": 50}, "mirror_traffic": {},
+    }  # fmt: skip
+    assert "Traffic 'default/iris' updated" in result.stderr
+
+
+def test_start_and_stop_json_name_the_workspaces(cli):
+    cli("up")
+    assert json.loads(cli("stop", "--json").stdout) == {"stopped": ["default"]}
+    assert json.loads(cli("start", "--json").stdout) == {"started": ["default"]}
+
+
+def test_keys_rotate_json_names_the_key_and_never_shows_it(cli):
+    cli("up")
+    result = cli("keys", "rotate", "iris", "--key", "secondary", "--json")
+    assert json.loads(result.stdout) == {
+        "workspace": "default", "endpoint": "iris", "rotated": "secondary_key",
+        "see": "inferctl keys show iris",
+    }  # fmt: skip
+    shown = json.loads(cli("keys", "show", "iris", "--json").stdout)
+    assert [key for key in shown.values() if key in result.output] == []
