@@ -1,5 +1,9 @@
-"""Declares the stack of the quickstart."""
+"""Declares the stack of the quickstart, and exports its scoring addresses."""
+
+import pulumi
 
 import pulumi_inference
 
-pulumi_inference.declare("examples/01-quickstart/stack.yaml")
+declared = pulumi_inference.declare("examples/01-quickstart/stack.yaml")
+for name, endpoint in declared.endpoints.items():
+    pulumi.export(name, endpoint.scoring_uri)

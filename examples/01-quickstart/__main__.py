@@ -1,3 +1,7 @@
+import pulumi
+
 import pulumi_inference
 
-pulumi_inference.declare("stack.yaml")
+declared = pulumi_inference.declare("stack.yaml")
+for name, endpoint in declared.endpoints.items():
+    pulumi.export(name, endpoint.scoring_uri)

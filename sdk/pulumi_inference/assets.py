@@ -34,6 +34,8 @@ class Model(InferenceResource, module="inference", name="Model"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = ModelProvider
+
     workspace: Output[str]
     name: Output[str]
     version: Output[str]
@@ -56,23 +58,7 @@ class Model(InferenceResource, module="inference", name="Model"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "version": version,
-            "type": type,
-            "path": path,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            ModelProvider(),
-            resource_name,
-            fields=fields,
-            outputs=["content_hash", "reference"],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())
 
 
 class Environment(InferenceResource, module="inference", name="Environment"):
@@ -96,6 +82,8 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """
+
+    provider_type = EnvironmentProvider
 
     workspace: Output[str]
     name: Output[str]
@@ -123,24 +111,4 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "version": version,
-            "python_version": python_version,
-            "dependencies": dependencies,
-            "requirements_file": requirements_file,
-            "image": image,
-            "command": command,
-            "inference_config": inference_config,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            EnvironmentProvider(),
-            resource_name,
-            fields=fields,
-            outputs=["content_hash", "reference"],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())

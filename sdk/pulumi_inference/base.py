@@ -1,10 +1,11 @@
-"""What every resource of this SDK shares: its owner's label and its secrets.
+"""What every resource of this SDK shares: its owner's label, its secrets, and `get`.
 
 Goes in: typed arguments. Comes out: a registered dynamic resource; checking is the provider's.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import pulumi
 from pulumi.dynamic import Resource, ResourceProvider
@@ -12,29 +13,73 @@ from pulumi.dynamic import Resource, ResourceProvider
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""
 
+_NOT_FIELDS = frozenset({"self", "__class__", "resource_name", "stack", "opts"})
+"""Locals of a constructor that are no fields of its resource."""
+
 
 class InferenceResource(Resource):
     """Base of the resources; `stack` is the owner's label they carry."""
 
+    provider_type: ClassVar[type[ResourceProvider]]
+
     stack: pulumi.Output[str]
     """Owner's label: what carries another one is not touched."""
 
-    def __init__(
-        self,
-        provider: ResourceProvider,
-        resource_name: str,
-        *,
-        fields: Mapping[str, Any],
-        outputs: Sequence[str],
-        stack: pulumi.Input[str] | None,
-        opts: pulumi.ResourceOptions | None,
-    ) -> None:
-        written = {name: value for name, value in fields.items() if value is not None}
+    def __init__(self, resource_name: str, arguments: Mapping[str, Any]) -> None:
+        """Register a resource.
+
+        Args:
+            resource_name: Name in the Pulumi stack, and of the resource if it is given no other.
+            arguments: `locals()` of the constructor that a program called, so that none is
+                forgotten: the fields, `stack` and `opts`.
+        """
+        written = {
+            name: value
+            for name, value in arguments.items()
+            if value is not None and name not in _NOT_FIELDS
+        }
+        if "name" in arguments:
+            written.setdefault("name", resource_name)
         for name in SECRET_FIELDS:
             if name in written:
                 written[name] = pulumi.Output.secret(written[name])
-        owner = pulumi.get_project() if stack is None else stack
-        props = {**dict.fromkeys(outputs), **written, "stack": owner}
+        owner = arguments["stack"]
+        written["stack"] = pulumi.get_project() if owner is None else owner
+        self._register(resource_name, written, arguments["opts"])
+
+    @classmethod
+    def get(
+        cls, resource_name: str, id: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> Self:
+        """Read a resource that is there already; the program neither changes nor deletes it.
+
+        Args:
+            resource_name: Name in the Pulumi stack.
+            id: `Kind/workspace/name`, for example `Endpoint/default/iris`; a deployment's name is
+                `endpoint/deployment`, a model's or environment's `name:version`.
+            opts: Pulumi's resource options.
+        """
+        there = cls.__new__(cls)
+        by_id = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=id))
+        there._register(resource_name, {}, by_id)
+        return there
+
+    def _register(
+        self, resource_name: str, written: Mapping[str, Any], opts: pulumi.ResourceOptions | None
+    ) -> None:
+        props = {**dict.fromkeys(_outputs(type(self))), **written}
         secret = [name for name in SECRET_FIELDS if name in props]
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
-        super().__init__(provider, resource_name, props, pulumi.ResourceOptions.merge(hidden, opts))
+        merged = pulumi.ResourceOptions.merge(hidden, opts)
+        super().__init__(self.provider_type(), resource_name, props, merged)
+
+
+def _outputs(resource_type: type[InferenceResource]) -> list[str]:
+    """Return the attributes that a program may read."""
+    ours = [base for base in resource_type.__mro__ if issubclass(base, InferenceResource)]
+    return [
+        name
+        for base in ours
+        for name, hint in inspect.get_annotations(base).items()
+        if getattr(hint, "__origin__", None) is pulumi.Output
+    ]

@@ -36,21 +36,34 @@ _CLASS_OF_KIND: Mapping[Kind, Any] = {
 _COMPUTED = frozenset({"content_hash"})
 
 
-def declare(path: str) -> dict[str, InferenceResource]:
+class Declared(dict[str, InferenceResource]):
+    """The resources of a stack file by `Kind/workspace/name`."""
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Endpoints by `workspace/name`."""
+        return {
+            address.partition("/")[2]: resource
+            for address, resource in self.items()
+            if isinstance(resource, Endpoint)
+        }
+
+
+def declare(path: str) -> Declared:
     """Declare everything a stack file holds.
 
     Args:
         path: The file, relative to the program's folder; paths in it are relative to its own.
 
     Returns:
-        The resources by `Kind/workspace/name`.
+        The resources, endpoints among them.
 
     Raises:
         SpecError: With every fault in the file.
     """
     stack = load_stack(Path(path))
     base_dir = os.path.relpath(Path(path).resolve().parent)
-    declared: dict[str, InferenceResource] = {}
+    declared = Declared()
     for resource in resolve(stack, base_dir):
         before = [declared[address] for address in _dependencies(resource, declared)]
         declared[resource.id.address] = _CLASS_OF_KIND[resource.id.kind](

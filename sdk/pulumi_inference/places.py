@@ -37,6 +37,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = WorkspaceProvider
+
     name: Output[str]
     router_url: Output[str]
     """URL of the router."""
@@ -57,25 +59,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "name": resource_name if name is None else name,
-            "target": target,
-            "bind_address": bind_address,
-            "router_port": router_port,
-            "public_network_access": public_network_access,
-            "egress": egress,
-            "quota": quota,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            WorkspaceProvider(),
-            resource_name,
-            fields=fields,
-            outputs=["router_url"],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())
 
 
 class Connection(InferenceResource, module="inference", name="Connection"):
@@ -94,6 +78,8 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = ConnectionProvider
+
     workspace: Output[str]
     name: Output[str]
 
@@ -109,16 +95,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "category": category,
-            "target": target,
-            "credentials": credentials,
-        }
-        super().__init__(
-            ConnectionProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
-        )
+        super().__init__(resource_name, locals())
 
 
 class Identity(InferenceResource, module="inference", name="Identity"):
@@ -136,6 +113,8 @@ class Identity(InferenceResource, module="inference", name="Identity"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = IdentityProvider
+
     workspace: Output[str]
     name: Output[str]
 
@@ -150,15 +129,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            IdentityProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
-        )
+        super().__init__(resource_name, locals())
 
 
 class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment"):
@@ -178,6 +149,8 @@ class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment
         opts: Pulumi's resource options.
     """
 
+    provider_type = RoleAssignmentProvider
+
     workspace: Output[str]
     name: Output[str]
 
@@ -194,19 +167,4 @@ class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "principal": principal,
-            "principal_type": principal_type,
-            "role": role,
-            "scope": scope,
-        }
-        super().__init__(
-            RoleAssignmentProvider(),
-            resource_name,
-            fields=fields,
-            outputs=[],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())

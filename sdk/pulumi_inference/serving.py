@@ -43,6 +43,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = EndpointProvider
+
     workspace: Output[str]
     name: Output[str]
     scoring_uri: Output[str]
@@ -69,24 +71,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "name": resource_name if name is None else name,
-            "kind": kind,
-            "auth_mode": auth_mode,
-            "identity": identity,
-            "public_network_access": public_network_access,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            EndpointProvider(),
-            resource_name,
-            fields=fields,
-            outputs=["scoring_uri", "openapi_uri", "primary_key", "secondary_key"],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())
 
 
 class Deployment(InferenceResource, module="inference", name="Deployment"):
@@ -118,6 +103,8 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """
+
+    provider_type = DeploymentProvider
 
     workspace: Output[str]
     endpoint: Output[str]
@@ -151,35 +138,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "endpoint": endpoint,
-            "name": resource_name if name is None else name,
-            "model": model,
-            "environment": environment,
-            "code_configuration": code_configuration,
-            "environment_variables": environment_variables,
-            "instance_type": instance_type,
-            "instance_count": instance_count,
-            "resources": resources,
-            "request_settings": request_settings,
-            "liveness_probe": liveness_probe,
-            "readiness_probe": readiness_probe,
-            "data_collector": data_collector,
-            "app_insights_enabled": app_insights_enabled,
-            "egress_public_network_access": egress_public_network_access,
-            "start_timeout_s": start_timeout_s,
-            "description": description,
-            "tags": tags,
-        }
-        super().__init__(
-            DeploymentProvider(),
-            resource_name,
-            fields=fields,
-            outputs=["generation"],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())
 
 
 class Traffic(InferenceResource, module="inference", name="Traffic"):
@@ -196,6 +155,8 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         opts: Pulumi's resource options.
     """
 
+    provider_type = TrafficProvider
+
     workspace: Output[str]
     endpoint: Output[str]
 
@@ -210,15 +171,7 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "endpoint": endpoint,
-            "traffic": traffic,
-            "mirror_traffic": mirror_traffic,
-        }
-        super().__init__(
-            TrafficProvider(), resource_name, fields=fields, outputs=[], stack=stack, opts=opts
-        )
+        super().__init__(resource_name, locals())
 
 
 class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule"):
@@ -238,6 +191,8 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         opts: Pulumi's resource options.
     """
 
+    provider_type = AutoscaleRuleProvider
+
     workspace: Output[str]
     endpoint: Output[str]
 
@@ -255,20 +210,4 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        fields = {
-            "workspace": workspace,
-            "endpoint": endpoint,
-            "deployment": deployment,
-            "min_instances": min_instances,
-            "max_instances": max_instances,
-            "metrics": metrics,
-            "schedules": schedules,
-        }
-        super().__init__(
-            AutoscaleRuleProvider(),
-            resource_name,
-            fields=fields,
-            outputs=[],
-            stack=stack,
-            opts=opts,
-        )
+        super().__init__(resource_name, locals())

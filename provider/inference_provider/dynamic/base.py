@@ -33,6 +33,7 @@ from inference_provider.desired import (
 )
 from inference_provider.dynamic import convert
 from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
+from inference_provider.dynamic.progress import row_progress
 from inference_provider.errors import Fault, InferenceError, SpecError, TargetUnreachable
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
@@ -43,6 +44,10 @@ from inference_provider.targets.choose import open_target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
+
+DEGRADED_KEY = "degraded"
+"""Input that only a read gives, and only for what does not run as recorded: no program writes it,
+so the engine sees a difference, names it, and the update that follows mends it."""
 
 _opener: Callable[[], Target] = open_target
 
@@ -136,7 +141,8 @@ class KindProvider(ResourceProvider):
         with _sense_last():
             target = _opener()
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
-            there = target.apply(self._desired(spec, inputs[OWNER_KEY], target), _actor())
+            wanted = self._desired(spec, inputs[OWNER_KEY], target)
+            there = target.apply(wanted, _actor(), row_progress())
         return {**inputs, **self._outputs_of(there)}
 
     @property
@@ -162,7 +168,7 @@ class KindProvider(ResourceProvider):
     def delete(self, _id: str, _props: Bag) -> None:
         with _sense_last():
             owner = convert.plain(_props)[OWNER_KEY]
-            _opener().delete(ResourceId.parse(_id), owner, _actor())
+            _opener().delete(ResourceId.parse(_id), owner, _actor(), row_progress())
 
     def read(self, id_: str, props: Bag) -> ReadResult:
         with _sense_last():
@@ -182,6 +188,8 @@ class KindProvider(ResourceProvider):
             inputs["reference"] = there.outputs.get("reference", props.get("reference"))
         if there.record is not None:
             inputs[OWNER_KEY] = there.record.owner
+        if there.degraded:
+            inputs[DEGRADED_KEY] = there.degraded
         return convert.plain(inputs)  # type: ignore[no-any-return]
 
 
