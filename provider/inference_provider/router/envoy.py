@@ -15,6 +15,7 @@ API = "type.googleapis.com/envoy."
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CLIENT_HEADER = "x-azml-client"
+ROUTER_ERROR_HEADER = "x-azml-error"
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
 MIRROR_PREFIX = "mirror."
@@ -25,8 +26,6 @@ _PREVIOUS_HOSTS = {
         "@type": f"{API}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     },
 }
-IDLE_TIMEOUT_S = 300
-"""Time without a byte after which a request or a connection is ended, where none is longer."""
 
 
 def error_body(code: str, message: str) -> str:
@@ -65,6 +64,8 @@ def routes(table: RouterTable) -> Resource:
     return {
         "@type": f"{API}config.route.v3.RouteConfiguration",
         "name": "routes",
+        # no model can pretend to be the router
+        "response_headers_to_remove": [ROUTER_ERROR_HEADER],
         "virtual_hosts": [host],
     }
 
@@ -346,8 +347,7 @@ def _mirrors(endpoint: EndpointEntry) -> list[Resource]:
 
 
 def _limits(deployments: tuple[DeploymentEntry, ...]) -> Resource:
-    """Return timeout, retries and upgrades; a split takes its most patient deployment's timeout."""
-    timeout_s = max(deployment.timeout_ms for deployment in deployments) / 1000
+    """Return timeout and retries; a split takes its most patient deployment's timeout."""
     retry: Resource = {
         "retry_on": "connect-failure,refused-stream,reset-before-request",
         "num_retries": 2,
@@ -357,11 +357,5 @@ def _limits(deployments: tuple[DeploymentEntry, ...]) -> Resource:
     if all(deployment.retry_on_503 for deployment in deployments):
         retry["retry_on"] += ",retriable-status-codes"
         retry["retriable_status_codes"] = [503]
-    limits = {
-        "timeout": seconds(timeout_s * 1000),
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "retry_policy": retry,
-    }
-    if timeout_s + 10 > IDLE_TIMEOUT_S:  # the listener's own would cut a patient deployment short
-        limits["idle_timeout"] = seconds((timeout_s + 10) * 1000)
-    return limits
+    longest_ms = max(deployment.timeout_ms for deployment in deployments)
+    return {"timeout": seconds(longest_ms), "retry_policy": retry}

@@ -11,7 +11,7 @@ from inference_provider.router.envoy import (
     API,
     API_KEY_AUTH,
     CLIENT_HEADER,
-    IDLE_TIMEOUT_S,
+    ROUTER_ERROR_HEADER,
     Resource,
     address,
     error_body,
@@ -21,19 +21,51 @@ from inference_provider.router.table import RouterTable
 RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest body that can be sent a second time; bigger ones stream and are not retried."""
 BODY_LIMIT_BYTES = 100 * 1024 * 1024
+IDLE_TIMEOUT_S = 300
+"""Time without a byte after which a request, a websocket or a connection is ended; longer than any
+deployment's timeout."""
 _FILTERS = f"{API}extensions.filters.http"
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
-    r"|cluster\..*\.(upstream_rq_active|upstream_rq_total|upstream_rq_pending_overflow"
+    r"|cluster\..*\.(upstream_rq_active|upstream_rq_total"
+    # requests that were not sent: the limit was reached, no instance was healthy
+    r"|upstream_rq_active_overflow|upstream_cx_none_healthy"
     r"|membership_.*|upstream_cx_connect_fail|upstream_rq_retry.*|outlier_detection\..*)"
 )
+_ROUTER_ERROR: Resource = {"header": {"key": ROUTER_ERROR_HEADER, "value": "router"}}
+_RETRY_AFTER: Resource = {"header": {"key": "retry-after", "value": "1"}}
+_REQUEST_ID: Resource = {  # where a request is refused before it got one
+    "header": {"key": "x-request-id", "value": "%UNIQUE_ID%"},
+    "append_action": "ADD_IF_ABSENT",
+}
+_LOG_FIELDS = {
+    "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    # the answer's where the request got none: it was refused for its path or its headers
+    "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
+    ' {"command": "RESP", "param": "X-REQUEST-ID"}]})%',
+    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
+    "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
+    "deployment": "%CLUSTER_METADATA(azml:deployment)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
+    "status": "%RESPONSE_CODE%",
+    "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "ms": "%DURATION%",
+    "ttfb_ms": "%RESPONSE_DURATION%",
+    "upstream": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+}
 _LATENCY_BUCKETS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
     *(1000, 2500, 5000, 10000, 30000, 60000, 300000),
 )
-# Only the router's own filter sets x-envoy-upstream-service-time, and only on what a model
-# answered: that is how a model's 404 is told from the router's.
+# The router marks every error of its own: that is how a model's 404 is told from the router's.
+# A model's answer never carries the mark, the route table removes it.
 _MODEL_ERRORS_SCRIPT = """
 local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidden",
   ["404"]="Not Found", ["405"]="Method Not Allowed", ["413"]="Payload Too Large",
@@ -43,12 +75,12 @@ local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidd
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
-  if status < "400" or headers:get("x-envoy-upstream-service-time") == nil then return end
+  if status < "400" or headers:get("ROUTER-ERROR") ~= nil then return end
   headers:replace("ms-azureml-model-error-statuscode", status)
   headers:replace("ms-azureml-model-error-reason", reasons[status] or "model error")
   headers:replace(":status", "424")
 end
-"""
+""".replace("ROUTER-ERROR", ROUTER_ERROR_HEADER)
 _MODEL_ERRORS = {"default_source_code": {"inline_string": _MODEL_ERRORS_SCRIPT}}
 
 
@@ -163,6 +195,7 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "internal_address_config": {
                 "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]
             },
+            "early_header_mutation_extensions": [_no_claimed_identity()],
             "normalize_path": True,
             "merge_slashes": True,
             # %2f..%2f can never move a request to another endpoint's route
@@ -175,23 +208,34 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "stream_idle_timeout": f"{IDLE_TIMEOUT_S}s",
             "delayed_close_timeout": "0.2s",
             "common_http_protocol_options": {"idle_timeout": f"{IDLE_TIMEOUT_S}s"},
-            "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
+            "upgrade_configs": [{"upgrade_type": "websocket", "filters": _filters()}],
             "local_reply_config": _local_replies(),
             **route_source,
             "http_filters": _http_filters(),
-            "access_log": [_json_log(folder), _statistics_log()],
+            "access_log": [*_json_logs(folder), _statistics_log()],
         },
     }
 
 
+def _no_claimed_identity() -> Resource:
+    """Return what takes a caller's own identity header away, before any filter or log sees it."""
+    kind = "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {"@type": f"{API}{kind}", "mutations": [{"remove": CLIENT_HEADER}]},
+    }
+
+
 def _http_filters() -> list[Resource]:
-    mutations = {"mutations": {"request_mutations": [{"remove": CLIENT_HEADER}]}}
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
+    return [_filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit), *_filters()]
+
+
+def _filters() -> list[Resource]:
+    """Return the filters of a websocket: a conversation has no limit on its bytes."""
     # no credentials here: a route that names none answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
-        _filter("header_mutation", "header_mutation.v3.HeaderMutation", mutations),
-        _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
         _on_error(_filter("lua", "lua.v3.Lua", _MODEL_ERRORS)),
         # counters by status code are the statistics log's; the router's own are not kept
@@ -200,7 +244,7 @@ def _http_filters() -> list[Resource]:
 
 
 def _on_error(chosen: Resource) -> Resource:
-    """Return a filter that runs for answers of 4xx and 5xx alone.
+    """Return a filter that runs for no answer of 1xx, 2xx or 3xx.
 
     Starting Lua costs 6 us of the router's 64 a request, and a success has no need of it.
     """
@@ -212,16 +256,23 @@ def _on_error(chosen: Resource) -> Resource:
         },
     }
     kind = f"{API}type.matcher.v3.HttpResponseStatusCodeClassMatchInput"
+    skip = {
+        "name": "skip",
+        "typed_config": {
+            "@type": f"{API}extensions.filters.common.matcher.action.v3.SkipFilter",
+        },
+    }
     tree = {
         "input": {"name": "status", "typed_config": {"@type": kind}},
-        "exact_match_map": {"map": {status: {"action": action} for status in ("4xx", "5xx")}},
+        "exact_match_map": {"map": {good: {"action": skip} for good in ("1xx", "2xx", "3xx")}},
     }
     return {
         "name": "envoy.filters.http.on_error",
         "typed_config": {
             "@type": f"{API}extensions.common.matching.v3.ExtensionWithMatcher",
             "extension_config": _filter("composite", "composite.v3.Composite"),
-            "xds_matcher": {"matcher_tree": tree},
+            # and not 4xx and 5xx by name: a model may answer 600, which has no class
+            "xds_matcher": {"matcher_tree": tree, "on_no_match": {"action": action}},
         },
     }
 
@@ -233,33 +284,19 @@ def _filter(name: str, kind: str, config: Resource | None = None) -> Resource:
 
 def _local_replies() -> Resource:
     """Return the body and status of every answer the router gives by itself; first match wins."""
-    retry_after = {"header": {"key": "retry-after", "value": "1"}}
+    own_body = {"json_format": {"error": {"code": "RouterError", "message": "%LOCAL_REPLY_BODY%"}}}
     return {
         "mappers": [
-            {
-                **_flagged(["UO"], "TooManyRequests", "all instances are at their limit", 429),
-                "headers_to_add": [retry_after],
-            },
-            _flagged(["UT"], "RequestTimeout", "the deployment did not answer in time", 408),
+            _flagged("UO", "TooManyRequests", "all instances are at their limit", 429),
+            _flagged("UT", "RequestTimeout", "the deployment did not answer in time", 408),
+            _coded(400, "BadRequest", "no host, no known method, or a path with %2f, %5c or %00"),
             _coded(401, "Unauthorized", "the key is missing or wrong"),
+            _coded(403, "Forbidden", "of all upgrades only websocket passes"),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
+            _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
-            {"filter": _status(404)},  # a route's own answer; its body is kept
-            {
-                "filter": {"not_health_check_filter": {}},
-                # a request refused before it got an id, for its path or its headers
-                "headers_to_add": [
-                    {
-                        "header": {"key": "x-request-id", "value": "%UNIQUE_ID%"},
-                        "append_action": "ADD_IF_ABSENT",
-                    }
-                ],
-                "body_format_override": {
-                    "json_format": {
-                        "error": {"code": "RouterError", "message": "%LOCAL_REPLY_BODY%"}
-                    }
-                },
-            },
+            _mapper(_status(404)),  # a route's own answer; its body is kept
+            _mapper({"not_health_check_filter": {}}, body_format_override=own_body),
         ],
         "body_format": {
             "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
@@ -268,50 +305,50 @@ def _local_replies() -> Resource:
     }
 
 
-def _flagged(flags: list[str], code: str, message: str, status: int) -> Resource:
-    return {
-        "filter": {"response_flag_filter": {"flags": flags}},
-        "status_code": status,
-        "body": {"inline_string": error_body(code, message)},
-    }
+def _flagged(flag: str, code: str, message: str, status: int) -> Resource:
+    found = _mapper(
+        {"response_flag_filter": {"flags": [flag]}},
+        status_code=status,
+        body={"inline_string": error_body(code, message)},
+    )
+    if status == 429:
+        found["headers_to_add"].append(_RETRY_AFTER)
+    return found
 
 
 def _coded(status: int, code: str, message: str) -> Resource:
-    return {"filter": _status(status), "body": {"inline_string": error_body(code, message)}}
+    return _mapper(_status(status), body={"inline_string": error_body(code, message)})
 
 
-def _status(status: int) -> Resource:
+def _mapper(chosen: Resource, **answer: Any) -> Resource:
+    return {"filter": chosen, "headers_to_add": [_ROUTER_ERROR, _REQUEST_ID], **answer}
+
+
+def _status(status: int, comparison: str = "EQ") -> Resource:
     value = {"default_value": status, "runtime_key": f"none.{status}"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
 
 
-def _json_log(folder: str) -> Resource:
-    fields = {
-        "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
-        "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
-        "deployment": "%CLUSTER_METADATA(azml:deployment)%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
-        "status": "%RESPONSE_CODE%",
-        "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
-        "flags": "%RESPONSE_FLAGS%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "bytes_in": "%BYTES_RECEIVED%",
-        "bytes_out": "%BYTES_SENT%",
-        "ms": "%DURATION%",
-        "ttfb_ms": "%RESPONSE_DURATION%",
-        "upstream": "%UPSTREAM_HOST%",
-        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-        "identity": f"%REQ({CLIENT_HEADER.upper()})%",
-    }
+def _json_logs(folder: str) -> list[Resource]:
+    """Return the access log, twice in one file: the identity is logged where it was checked.
+
+    A request that is refused for its path or its host still carries what its caller claimed; it is
+    400 then, which no model's answer is: that is 424.
+    """
+    checked = {"identity": f"%REQ({CLIENT_HEADER.upper()})%"}
+    return [
+        _json_log(folder, _LOG_FIELDS | checked, "NE"),
+        _json_log(folder, _LOG_FIELDS, "EQ"),
+    ]
+
+
+def _json_log(folder: str, fields: dict[str, str], comparison_with_400: str) -> Resource:
     typed: dict[str, Any] = {
         "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
         "path": str(PurePosixPath(folder) / "access.log"),
         "log_format": {"json_format": fields},
     }
-    return {"name": "json", "typed_config": typed}
+    return {"name": "json", "filter": _status(400, comparison_with_400), "typed_config": typed}
 
 
 def _statistics_log() -> Resource:
