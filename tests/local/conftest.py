@@ -17,7 +17,7 @@ from inference_provider.files import load_stack
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import plan
 from inference_provider.targets.local.target import LocalTarget
-from tests.local.server.model import Model, until
+from tests.local.server.model import Model, RawModel, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
@@ -199,7 +199,14 @@ def models() -> Iterator[dict[str, Model]]:
 
 
 @pytest.fixture(scope="module")
-def served(models: dict[str, Model]) -> Iterator[Served]:
+def raw_model() -> Iterator[RawModel]:
+    found = RawModel()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def served(models: dict[str, Model], raw_model: RawModel) -> Iterator[Served]:
     blue, green = models["blue"], models["green"]
     with serving(
         endpoint("chat", {"blue": 100}, deployment("blue", blue), deployment("green", green)),
@@ -207,7 +214,9 @@ def served(models: dict[str, Model]) -> Iterator[Served]:
         endpoint("bare", {"blue": 100}, deployment("blue")),
         endpoint("quick", {"blue": 100}, deployment("blue", blue, timeout_ms=300)),
         endpoint("narrow", {"blue": 100}, deployment("blue", blue, max_concurrent=1)),
+        endpoint("raw", {"raw": 100}, deployment("raw", raw_model)),
         endpoint("other", {"blue": 100}, deployment("blue", blue, scoring_path="/v1/x:predict")),
     ) as found:
         until(lambda: found.ask("chat/score").status_code == 200)
+        until(lambda: found.ask("raw/200").status_code == 200)
         yield found

@@ -7,9 +7,53 @@ import pytest
 
 from inference_provider.targets.local.router import EnvoyRouter
 from tests.local.server.model import Model, until
-from tests.local.server.routing import asked, deployment, endpoint, serving
+from tests.local.server.routing import Served, asked, code_of, deployment, endpoint, serving
 
 pytestmark = pytest.mark.envoy
+
+
+def test_an_instance_that_is_not_ready_gets_no_request_until_it_is(models: dict[str, Model]):
+    both = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], models["green"]))
+    with serving(both) as served:
+        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        assert answering(served) == {"blue", "green"}
+        models["green"].ready = 503
+        until(lambda: served.router.healthy_backends() == {"chat/blue": 1})
+        assert answering(served) == {"blue"}
+        models["green"].ready = 200
+        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        assert answering(served) == {"blue", "green"}
+
+
+def test_without_a_ready_instance_nobody_is_asked_and_the_caller_gets_503(
+    models: dict[str, Model],
+):
+    one = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
+    with serving(one) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        models["blue"].ready = 500
+        until(lambda: served.router.healthy_backends() == {"chat/blue": 0})
+        hits = models["blue"].hits
+        found = code_of(served.ask("chat/score"))
+        models["blue"].ready = 200
+        assert found == (503, "ServiceUnavailable")
+        assert models["blue"].hits == hits
+        until(lambda: served.ask("chat/score").status_code == 200)
+
+
+def test_an_instance_that_is_gone_fails_no_request_where_there_is_another(
+    models: dict[str, Model],
+):
+    leaving = Model("leaving")
+    both = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], leaving))
+    with serving(both) as served:
+        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        leaving.close()
+        assert set(asked(served, 40)) == {"blue"}
+
+
+def answering(served: Served) -> set[str]:
+    return {served.ask("chat/score").json()["model"] for _ in range(40)}
 
 
 def test_a_router_that_does_not_run_is_unknown_and_not_empty(tmp_path: pathlib.Path):

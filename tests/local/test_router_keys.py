@@ -28,13 +28,42 @@ def test_both_keys_are_valid_and_neither_reaches_the_model(served: Served, key: 
     assert key not in found.text
 
 
+def test_a_key_never_reaches_the_model_by_any_route(served: Served):
+    routes = {
+        "split": served.ask("chat/score"),
+        "pinned": served.ask("chat/score", pin="green"),
+        "pinned without traffic": served.ask("idle/score", pin="blue"),
+        "to a scoring path": served.ask("other/score"),
+        "an error": served.ask("chat/status/500"),
+    }
+    assert [name for name, found in routes.items() if "x-azml-client" not in found.text] == []
+    assert [name for name, found in routes.items() if PRIMARY in found.text] == []
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_schemes_case_does_not_open_the_endpoint_to_a_wrong_key(served: Served, scheme: str):
+    asked = {"authorization": f"{scheme} wrong"}
+    assert served.client.get("/endpoints/chat/score", headers=asked).status_code == 401
+
+
+def test_an_unknown_pin_without_a_key_says_no_more_than_401(served: Served):
+    asked = {"azureml-model-deployment": "red"}
+    found = served.client.get("/endpoints/chat/score", headers=asked)
+    assert code_of(found) == (401, "Unauthorized")
+
+
 def test_keys_are_in_no_place_but_the_route_file(served: Served):
     served.ask("chat/score")
+    served.ask(f"chat/score?key={PRIMARY}")
+    served.ask("chat/status/500", headers={"authorization": f"Bearer {SECONDARY}"})
+    served.client.get("/endpoints/chat/score", headers={"authorization": f"Basic {PRIMARY}"})
+    assert {200, 401, 424} <= {one["status"] for one in served.logged()}
     places = {
         "config_dump": served.router.admin.get("/config_dump?include_eds").text,
         "argv": " ".join(served.router.command()),
         "log": (served.folder / "log").read_text(),
         "access.log": (served.folder / "access.log").read_text(),
+        "metrics": served.metrics(),
     }
     found = [name for name, text in places.items() if PRIMARY in text or SECONDARY in text]
     assert found == []

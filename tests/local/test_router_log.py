@@ -1,9 +1,13 @@
 """The access log and the counters."""
 
+import concurrent.futures
+import re
+
 import httpx
 import pytest
 
-from tests.local.server.routing import Served
+from tests.local.server.model import Model, until
+from tests.local.server.routing import Served, raw_get
 
 pytestmark = pytest.mark.envoy
 
@@ -24,3 +28,104 @@ def test_requests_are_counted_by_endpoint_deployment_and_code(served: Served):
     text = served.metrics()
     assert 'envoy_azml_requests{endpoint="chat",deployment="blue",code="401"}' in text
     assert 'envoy_azml_requests{endpoint="chat",deployment="blue",code="200"}' in text
+
+
+def test_latencies_are_counted_by_endpoint_and_deployment(served: Served):
+    served.ask("quick/score")
+    counted = r'envoy_azml_latency_count\{endpoint="quick",deployment="blue"\} [1-9]'
+    until(lambda: re.search(counted, served.metrics()) is not None)
+
+
+def test_names_that_callers_invent_make_no_counters(served: Served):
+    for number in range(3):
+        served.ask(f"invented-{number}/score")
+        served.ask("chat/score", pin=f"invented-{number}")
+    text = served.metrics()
+    assert "invented" not in text
+    assert 'envoy_azml_requests{endpoint="-",deployment="",code="404"}' in text
+    assert 'envoy_azml_requests{endpoint="chat",deployment="",code="404"}' in text
+
+
+@pytest.mark.parametrize(
+    ("path", "pin", "expected"),
+    [
+        ("chat/score", "", ("chat", "blue", 200, None)),
+        ("chat/score", "green", ("chat", "green", 200, None)),
+        ("chat/status/302", "", ("chat", "blue", 302, None)),
+        ("chat/status/500", "", ("chat", "blue", 424, "500")),
+        ("chat/%2f", "", (None, None, 400, None)),
+        ("nobody/score", "", ("-", None, 404, None)),
+        ("chat/score", "red", ("chat", None, 404, None)),
+        ("idle/score", "", ("idle", None, 404, None)),
+        ("quick/sleep/0.6", "", ("quick", "blue", 408, None)),
+        ("raw/no-code", "", ("raw", "raw", 502, None)),
+        ("bare/score", "", ("bare", "blue", 503, None)),
+    ],
+)
+def test_every_answer_is_one_line_of_json_with_the_id_its_caller_got(
+    served: Served, path: str, pin: str, expected: tuple[str | None, str | None, int, str | None]
+):
+    answer = served.ask(path, pin=pin)
+    mine = [one for one in served.logged() if one["request_id"] == answer.headers["x-request-id"]]
+    fields = ("endpoint", "deployment", "status", "model_status")
+    assert [tuple(one[name] for name in fields) for one in mine] == [expected]
+
+
+@pytest.mark.parametrize("status", [401, 413, 429])
+def test_what_the_router_refuses_is_logged_with_its_endpoint(served: Served, status: int):
+    ask = {401: _unauthorized, 413: _too_large, 429: _too_many}[status]
+    ask(served)
+    found = [one for one in served.logged() if one["status"] == status]
+    assert {one["endpoint"] for one in found} <= {"chat", "narrow"}
+    assert found != []
+
+
+def _unauthorized(served: Served) -> None:
+    assert served.client.get("/endpoints/chat/score").status_code == 401
+
+
+def _too_large(served: Served) -> None:
+    head = raw_get("/endpoints/chat/score", "content-length: 104857601", method="POST")
+    assert served.raw(head).startswith("HTTP/1.1 413 ")
+
+
+def _too_many(served: Served) -> None:
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: served.ask("narrow/sleep/0.5"), range(4)))
+    assert 429 in [one.status_code for one in found]
+
+
+def test_the_log_says_which_key_and_never_what_the_caller_claims(served: Served):
+    claimed = {"x-azml-client": "somebody-else", "x-request-id": "claimed"}
+    paths = ("chat/score", "nobody/score", "idle/score", "chat/%2f", "chat/status/500")
+    found = {path: served.ask(path, headers=claimed).status_code for path in paths}
+    upgrade = {"connection": "upgrade", "upgrade": "other"}
+    found["upgrade"] = served.ask("chat/score", headers=claimed | upgrade).status_code
+    claimed["authorization"] = "Bearer wrong"
+    found["wrong key"] = served.ask("chat/score", headers=claimed).status_code
+    assert sorted(found.values()) == [200, 400, 401, 403, 404, 404, 424]
+    logged = [one for one in served.logged() if one["request_id"] == "claimed"]
+    assert len(logged) == len(found)
+    identities = {(one["endpoint"], one["status"]): one.get("identity") for one in logged}
+    assert identities == {
+        ("chat", 200): "primary",
+        ("chat", 424): "primary",
+        ("idle", 404): "primary",
+        ("chat", 401): None,
+        ("chat", 403): None,
+        ("-", 404): None,
+        (None, 400): None,
+    }
+    assert "somebody-else" not in (served.folder / "access.log").read_text()
+
+
+def test_a_query_is_not_logged_and_a_callers_own_id_only_up_to_40_characters(served: Served):
+    served.ask("chat/score?secret=1", headers={"x-ms-client-request-id": "c" * 50})
+    last = served.logged()[-1]
+    assert (last["path"], last["client_request_id"]) == ("/endpoints/chat/score", "c" * 40)
+
+
+def test_health_checks_are_no_requests(served: Served, models: dict[str, Model]):
+    before = models["blue"].checks
+    until(lambda: models["blue"].checks > before)
+    assert [one for one in served.logged() if "ready" in (one["path"] or "")] == []

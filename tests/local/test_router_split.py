@@ -1,13 +1,17 @@
 """Weights, pin and mirror."""
 
 import collections
+import concurrent.futures
+import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from scipy.stats import binomtest, chisquare
+from websockets.sync.client import connect
 
 from tests.local.server.model import Model, until
-from tests.local.server.routing import Served, asked, deployment, endpoint, serving
+from tests.local.server.routing import KEY, Served, asked, deployment, endpoint, serving
 
 pytestmark = pytest.mark.envoy
 
@@ -56,3 +60,75 @@ def test_pinned_requests_are_never_mirrored(models: dict[str, Model]):
         assert models["shadow"].hits == 0
         served.ask("chat/score")
         until(lambda: models["shadow"].hits == 1)
+
+
+@pytest.fixture(scope="module")
+def mirroring(models: dict[str, Model]) -> Iterator[Served]:
+    """Mirror all, to what takes two requests at once and to what has no instance."""
+    blue = deployment("blue", models["blue"])
+    with serving(
+        endpoint(
+            "narrow",
+            {"blue": 100, "shadow": 0},
+            *(blue, deployment("shadow", models["shadow"], max_concurrent=1)),
+            mirror={"shadow": 100},
+        ),
+        endpoint(
+            "dead", {"blue": 100, "shadow": 0}, blue, deployment("shadow"), mirror={"shadow": 100}
+        ),
+    ) as served:
+        until(lambda: served.ask("narrow/score").status_code == 200)
+        yield served
+
+
+def counted(served: Served, counter: str, endpoint_name: str) -> int:
+    pattern = rf'{counter}\{{envoy_cluster_name="{endpoint_name}/shadow/mirror"\}} (\d+)'
+    found = re.search(pattern, served.metrics())
+    return int(found[1]) if found else 0
+
+
+def test_mirrored_requests_over_the_limit_are_skipped_and_counted(mirroring: Served):
+    sent = counted(mirroring, "upstream_rq_total", "narrow")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: mirroring.ask("narrow/sleep/0.5"), range(8)))
+    assert [one.status_code for one in found] == [200] * 8
+    until(lambda: counted(mirroring, "upstream_rq_active_overflow", "narrow") == 6)
+    assert counted(mirroring, "upstream_rq_total", "narrow") == sent + 2
+
+
+def test_mirrored_requests_without_a_healthy_instance_are_skipped_and_counted(mirroring: Served):
+    found = [mirroring.ask("dead/score").status_code for _ in range(3)]
+    assert found == [200, 200, 200]
+    until(lambda: counted(mirroring, "upstream_cx_none_healthy", "dead") == 3)
+
+
+@pytest.mark.parametrize("path", ["narrow/status/500", "narrow/sleep/0.1", "narrow/stream"])
+def test_the_mirrors_answer_is_never_the_callers(mirroring: Served, path: str):
+    assert mirroring.ask(path).headers["azureml-model-deployment"] == "blue"
+
+
+def test_a_body_over_the_retry_buffer_is_mirrored_whole(
+    mirroring: Served, models: dict[str, Model]
+):
+    until(lambda: mirroring.router.admin.stats("mirror.*rq_active$")
+          .get("cluster.narrow/shadow/mirror.upstream_rq_active", 0) == 0)  # fmt: skip
+    found = mirroring.ask("narrow/score", method="POST", content=b"x" * 20_000_000)
+    assert found.json()["bytes"] == 20_000_000
+    until(lambda: models["shadow"].sizes[-1:] == [20_000_000])
+
+
+def test_a_mirrored_request_carries_no_key_and_the_same_id(
+    mirroring: Served, models: dict[str, Model]
+):
+    mirroring.ask("narrow/score", headers={"x-request-id": "mirrored-1"})
+    until(lambda: models["shadow"].last_headers.get("x-request-id") == "mirrored-1")
+    assert "authorization" not in models["shadow"].last_headers
+    assert models["shadow"].last_headers["host"] == models["blue"].last_headers["host"]
+
+
+def test_a_websocket_on_a_mirrored_endpoint_talks_to_one_deployment(mirroring: Served):
+    address = f"ws://127.0.0.1:{mirroring.ports[0]}/endpoints/narrow/ws"
+    with connect(address, additional_headers=KEY) as opened:
+        for _ in range(3):
+            opened.send("one")
+            assert opened.recv(5) == "one"

@@ -5,8 +5,10 @@ What it does is chosen by the path: `/sleep/<seconds>`, `/status/<code>`, `/stre
 """
 
 import asyncio
+import contextlib
 import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,8 @@ class Model:
         self.name = name
         self.hits = 0
         self.checks = 0
+        self.sizes: list[int] = []
+        self.last_headers: dict[str, str] = {}
         self.ready = 200
         config = uvicorn.Config(
             self.answer,
@@ -57,6 +61,7 @@ class Model:
 
     async def answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
+            self.last_headers = _headers(scope)
             await _converse(scope["path"], receive, send)
             return
         size, more = 0, True
@@ -70,6 +75,8 @@ class Model:
             await _reply(send, self.ready, b"")
             return
         self.hits += 1
+        self.sizes.append(size)
+        self.last_headers = _headers(scope)
         kind, _, value = path.strip("/").partition("/")
         if kind == "sleep":
             await asyncio.sleep(float(value))
@@ -90,8 +97,12 @@ def _seen(scope: dict[str, Any]) -> dict[str, Any]:
         "path": scope["path"],
         "raw_path": scope["raw_path"].decode(),
         "query": scope["query_string"].decode(),
-        "headers": {key.decode(): text.decode() for key, text in scope["headers"]},
+        "headers": _headers(scope),
     }
+
+
+def _headers(scope: dict[str, Any]) -> dict[str, str]:
+    return {key.decode(): text.decode() for key, text in scope["headers"]}
 
 
 async def _converse(path: str, receive: Any, send: Any) -> None:
@@ -123,3 +134,41 @@ async def _stream(send: Any, status: int) -> None:
         )
         await asyncio.sleep(0.15)
     await send({"type": "http.response.body", "body": b""})
+
+
+class RawModel:
+    """A model server that no HTTP library corrects: answers `/<code>` with that code, `/cut` not at
+    all, and does not wait for a request's body. `seen` has the first line of every request.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.backend = Backend(host="127.0.0.1", port=self.socket.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                opened, _ = self.socket.accept()
+                threading.Thread(target=self._answer, args=(opened,), daemon=True).start()
+
+    def _answer(self, opened: socket.socket) -> None:
+        """Answer one request a connection."""
+        with opened, contextlib.suppress(OSError):
+            line = opened.recv(65536).decode(errors="replace").split("\r\n")[0]
+            path = line.split(" ")[1]
+            if path == "/ready":
+                opened.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                return
+            self.seen.append(line)
+            if path == "/cut":
+                return
+            head = f"HTTP/1.1 {path[1:]} Said\r\ncontent-length: 5\r\nx-azml-error: router\r\n"
+            opened.sendall(f"{head}connection: close\r\n\r\nmodel".encode())
+            opened.shutdown(socket.SHUT_WR)
+            while opened.recv(65536):  # else what is unread would reset the connection
+                pass

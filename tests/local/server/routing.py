@@ -3,16 +3,18 @@
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import pathlib
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from tests.local.server.model import Model, until
+from tests.local.server.model import Model, RawModel, until
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.targets.local.router import EnvoyRouter
@@ -71,6 +73,22 @@ class Served:
         found = self.router.admin.stats(r"(version_text|update_success)$")
         return {name: str(value) for name, value in found.items()}
 
+    def raw(self, request: str, wait_s: float = 5) -> str:
+        """Send bytes no client library would; return the answer up to the end of the connection."""
+        with socket.create_connection(("127.0.0.1", self.ports[0]), wait_s) as opened:
+            opened.sendall(request.encode())
+            found = b""
+            while received := opened.recv(65536):
+                found += received
+        return found.decode()
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Return the access log so far; what Envoy still holds back is written first."""
+        self.router.admin.post("/reopen_logs")
+        time.sleep(0.2)
+        lines = (self.folder / "access.log").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
     def metrics(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self.ports[1]}/metrics").text
 
@@ -85,7 +103,7 @@ def serving(*endpoints: EndpointEntry) -> Iterator[Served]:
             served.close()
 
 
-def deployment(name: str, *models: Model, **values: Any) -> DeploymentEntry:
+def deployment(name: str, *models: Model | RawModel, **values: Any) -> DeploymentEntry:
     return DeploymentEntry(
         **{
             "name": name,
@@ -104,6 +122,12 @@ def endpoint(
 ) -> EndpointEntry:
     keys = (SecretStr(PRIMARY), SecretStr(SECONDARY))
     return EndpointEntry(name=name, keys=keys, deployments=deployments, weights=weights, **values)
+
+
+def raw_get(path: str, *headers: str, method: str = "GET") -> str:
+    """Return a request with the key that is sent exactly as it is written here."""
+    lines = (f"{method} {path} HTTP/1.1", "host: router", f"authorization: Bearer {PRIMARY}")
+    return "\r\n".join((*lines, *headers, "connection: close", "", ""))
 
 
 def code_of(response: httpx.Response) -> tuple[int, str]:

@@ -1,0 +1,62 @@
+"""HTTP/2 in clear text, and what becomes of gRPC."""
+
+import socket
+import struct
+
+import grpc
+import pytest
+
+from tests.local.server.routing import KEY, Served
+
+pytestmark = pytest.mark.envoy
+SETTINGS = struct.pack(">HBBBI", 0, 0, 4, 0, 0)
+STATUS_200 = 0x88  # of HPACK's static table
+
+
+def literal(name: str, value: str) -> bytes:
+    """Return one header in HPACK, without a table and without Huffman's code."""
+    return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in (name, value))
+
+
+def first_status_byte(served: Served) -> int:
+    """Ask in HTTP/2 without an upgrade; return the first byte of the answer's headers."""
+    asked = {":method": "GET", ":scheme": "http", ":path": "/endpoints/chat/score"}
+    block = b"".join(literal(*one) for one in {**asked, ":authority": "router", **KEY}.items())
+    head = struct.pack(">HBBBI", 0, len(block), 1, 5, 1)  # the stream's first and last frame
+    with socket.create_connection(("127.0.0.1", served.ports[0]), 5) as opened:
+        opened.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + head + block)
+        frames = opened.makefile("rb")
+        for _ in range(10):
+            high, low, kind, _, _ = struct.unpack(">HBBBI", frames.read(9))
+            body = frames.read(high * 256 + low)
+            if kind == 1:
+                return body[0]
+    raise AssertionError("no headers in ten frames")
+
+
+def test_http2_without_an_upgrade_is_understood(served: Served):
+    assert first_status_byte(served) == STATUS_200
+
+
+def test_an_offer_of_http2_is_answered_in_http_1(served: Served):
+    asked = {
+        "connection": "upgrade, http2-settings",
+        "upgrade": "h2c",
+        "http2-settings": "AAMAAABk",
+    }
+    found = served.ask("chat/score", headers=asked)
+    assert (found.status_code, found.http_version) == (200, "HTTP/1.1")
+
+
+def called(served: Served, *metadata: tuple[str, str]) -> grpc.StatusCode:
+    with grpc.insecure_channel(f"127.0.0.1:{served.ports[0]}") as channel:
+        call = channel.unary_unary("/endpoints/chat/some.Service/Method")
+        with pytest.raises(grpc.RpcError) as raised:
+            call(b"", metadata=metadata, timeout=5)
+        found: grpc.StatusCode = raised.value.code()
+        return found
+
+
+def test_grpc_is_not_served_because_models_are_asked_in_http_1(served: Served):
+    assert called(served, *KEY.items()) is grpc.StatusCode.UNKNOWN
+    assert called(served) is grpc.StatusCode.UNAUTHENTICATED
