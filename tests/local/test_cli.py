@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -45,19 +47,28 @@ class Shell:
             shutil.copy(SERVER, folder / name / "serve.py")
             (folder / name / "answer.txt").write_text(name)
 
-    def __call__(self, *args, said="", code=0) -> str:
-        done = subprocess.run(
+    def begin(self, *args) -> subprocess.Popen[str]:
+        """Start a command and do not wait for it."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
             [*INFERCTL, *args],
             cwd=self.folder,
             env={**os.environ, "INFERENCE_STATE_DIR": str(self.state)},
-            input=said,
-            capture_output=True,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
             text=True,
-            timeout=120,
-            check=False,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+
+    def both(self, *args, said="", code=0) -> tuple[str, str]:
+        """Return what a command writes to stdout and to stderr."""
+        process = self.begin(*args)
+        out, err = process.communicate(said, timeout=120)
+        assert process.returncode == code, out + err
+        return out, err
+
+    def __call__(self, *args, said="", code=0) -> str:
+        return self.both(*args, said=said, code=code)[0]
 
     def processes(self) -> list[str]:
         """Command lines of what still runs with this state folder."""
@@ -78,6 +89,13 @@ def inferctl():
     if shell.processes():
         shell("down", "-y")
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def until(question, seconds=10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not question() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert question()
 
 
 def test_life_of_a_stack_from_up_to_down(inferctl):
@@ -113,3 +131,73 @@ def test_life_of_a_stack_from_up_to_down(inferctl):
     inferctl("down", "-y")
     assert inferctl.processes() == []
     assert json.loads(inferctl("status", "--json")) == []
+
+
+def test_two_ups_at_once_end_without_a_traceback_and_leave_one_clean_stack(inferctl):
+    ups = [inferctl.begin("up"), inferctl.begin("up")]
+    said = [(*up.communicate(timeout=120), up.returncode, up.pid) for up in ups]
+    codes = sorted(code for _, _, code, _ in said)
+    assert codes in ([0, 0], [0, 1]), said  # [0, 0]: the second came when the first was done
+    for _, err, code, _ in said:
+        assert "Traceback" not in err
+        if code == 1:
+            [other] = [pid for *_, other_code, pid in said if other_code == 0]
+            assert "error: change workspace 'lab': " in err
+            assert "(inferctl up) is changing it since 2" in err
+            assert f"(process {other}); wait for that to end and run this again" in err
+    assert inferctl("plan") == "no changes; 6 unchanged\n"
+    assert sum("serve.py" in told for told in inferctl.processes()) == 2
+    inferctl("down", "-y")
+    assert inferctl.processes() == []
+
+
+def test_killed_supervisord_is_called_a_crash_and_what_serves_on_is_said_to_serve(inferctl):
+    inferctl("up")
+    note = inferctl.state / "workspaces" / "lab" / "supervisor" / "supervisord.pid"
+    os.kill(int(note.read_text()), signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(int(note.read_text())))
+    status = inferctl("status")
+    assert "Workspace 'lab'  the router serves on, unwatched: supervisord does not run" in status
+    assert "1 of 1 instances serve on, unwatched: supervisord does not run" in status
+    report = inferctl("drift", code=2)
+    assert "not running as recorded; nobody recorded stopping it" in report
+    assert "by hand" not in report
+    assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"
+    inferctl("up")
+    assert inferctl("drift").startswith("clitest: 0 drifted")
+    assert sum("serve.py" in told for told in inferctl.processes()) == 2
+
+
+def test_answer_in_pieces_is_written_as_it_comes(inferctl):
+    shutil.copy(SERVER.with_name("streaming.py"), inferctl.folder / "blue" / "serve.py")
+    inferctl("up")
+    scoring = inferctl.begin("score", "iris")
+    scoring.stdin.close()
+    arrived = [(line, time.monotonic()) for line in scoring.stdout]
+    scoring.stdout.close()
+    scoring.stderr.close()
+    assert scoring.wait(timeout=30) == 0
+    assert [line for line, _ in arrived] == ['{"piece": 0}\n', '{"piece": 1}\n', '{"piece": 2}\n']
+    assert arrived[-1][1] - arrived[0][1] > 0.7  # two pauses; all at once would be about 0
+
+
+def test_logs_follow_json_tells_the_instance_of_each_line(inferctl):
+    inferctl("up")
+    following = inferctl.begin("logs", "iris/blue", "--follow", "--json")
+    try:
+        first = json.loads(following.stdout.readline())
+    finally:
+        following.send_signal(signal.SIGINT)
+        following.communicate(timeout=30)
+    assert first["line"] == "serving blue"
+    assert first["instance"].startswith("iris.blue.")
+    assert following.returncode == 130
+
+
+def test_instance_that_does_not_start_is_told_with_its_log_and_what_to_do(inferctl):
+    (inferctl.folder / "blue" / "answer.txt").write_text("raise")
+    _, err = inferctl.both("up", code=1)
+    told = err[err.index("error: ") :].splitlines()
+    assert "RuntimeError: the model is not there" in [line.strip() for line in told]
+    assert "mend it and run this again" in err
+    assert [line for line in told if line != line.rstrip()] == []

@@ -76,7 +76,7 @@ def _body(session: Session, data: str | None) -> bytes:
     if path.is_dir():
         fault = Fault("--data", f"'{path}' is a directory", "name a file in it")
         raise SpecError((fault,), "the command line")
-    if not path.is_file():
+    if not path.exists():  # a pipe will do
         fault = Fault("--data", f"no file '{path}'", "name a file that is there")
         raise SpecError((fault,), "the command line")
     return path.read_bytes()
