@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binomtest, chisquare
 from websockets.sync.client import connect
 
-from tests.local.server.model import Model, until
+from tests.local.server.model import Model, RawModel, until
 from tests.local.server.routing import KEY, Served, asked, deployment, endpoint, serving
 
 pytestmark = pytest.mark.envoy
@@ -63,7 +63,7 @@ def test_pinned_requests_are_never_mirrored(models: dict[str, Model]):
 
 
 @pytest.fixture(scope="module")
-def mirroring(models: dict[str, Model]) -> Iterator[Served]:
+def mirroring(models: dict[str, Model], raw_model: RawModel) -> Iterator[Served]:
     """Mirror all, to what takes two requests at once and to what has no instance."""
     blue = deployment("blue", models["blue"])
     with serving(
@@ -76,7 +76,9 @@ def mirroring(models: dict[str, Model]) -> Iterator[Served]:
         endpoint(
             "dead", {"blue": 100, "shadow": 0}, blue, deployment("shadow"), mirror={"shadow": 100}
         ),
+        endpoint("stuck", {"blue": 100}, blue, deployment("raw", raw_model), mirror={"raw": 100}),
     ) as served:
+        until(lambda: (served.router.healthy_backends() or {}).get("stuck/raw") == 1)
         until(lambda: served.ask("narrow/score").status_code == 200)
         yield served
 
@@ -115,6 +117,14 @@ def test_a_body_over_the_retry_buffer_is_mirrored_whole(
     found = mirroring.ask("narrow/score", method="POST", content=b"x" * 20_000_000)
     assert found.json()["bytes"] == 20_000_000
     until(lambda: models["shadow"].sizes[-1:] == [20_000_000])
+
+
+def test_a_mirror_that_does_not_read_holds_no_caller_back(mirroring: Served, raw_model: RawModel):
+    raw_model.seen.clear()
+    body = b"x" * 30_000_000
+    found = mirroring.ask("stuck/stuck", method="POST", content=body, timeout=10)
+    assert found.json()["bytes"] == 30_000_000
+    assert raw_model.seen == ["POST /stuck HTTP/1.1"]
 
 
 def test_a_mirrored_request_carries_no_key_and_the_same_id(

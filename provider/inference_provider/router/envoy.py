@@ -16,6 +16,7 @@ API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CLIENT_HEADER = "x-azml-client"
 ROUTER_ERROR_HEADER = "x-azml-error"
+BODY_LIMIT_BYTES = 100 * 1024 * 1024
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
 MIRROR_PREFIX = "mirror."
@@ -50,7 +51,9 @@ def clusters(table: RouterTable) -> list[Resource]:
             name = f"{endpoint.name}/{deployment.name}"
             found.append(_cluster(name, deployment))
             if deployment.name in endpoint.mirror:
-                found.append(_cluster(name + MIRROR_SUFFIX, deployment))
+                mirror = _cluster(name + MIRROR_SUFFIX, deployment)
+                # a mirror that reads slowly would else hold back the caller's body
+                found.append({**mirror, "per_connection_buffer_limit_bytes": 2 * BODY_LIMIT_BYTES})
     return found
 
 

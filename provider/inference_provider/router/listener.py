@@ -10,6 +10,7 @@ from typing import Any
 from inference_provider.router.envoy import (
     API,
     API_KEY_AUTH,
+    BODY_LIMIT_BYTES,
     CLIENT_HEADER,
     ROUTER_ERROR_HEADER,
     Resource,
@@ -20,7 +21,6 @@ from inference_provider.router.table import RouterTable
 
 RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest body that can be sent a second time; bigger ones stream and are not retried."""
-BODY_LIMIT_BYTES = 100 * 1024 * 1024
 IDLE_TIMEOUT_S = 300
 """Time without a byte after which a request, a websocket or a connection is ended; longer than any
 deployment's timeout."""

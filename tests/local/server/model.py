@@ -137,17 +137,21 @@ async def _stream(send: Any, status: int) -> None:
 
 
 class RawModel:
-    """A model server that no HTTP library corrects: answers `/<code>` with that code, `/cut` not at
-    all, and does not wait for a request's body. `seen` has the first line of every request.
+    """A model server that no HTTP library corrects.
+
+    It answers `/<code>` with that code and does not wait for the body, closes on `/cut`, and reads
+    no more on `/stuck`. `seen` has the first line of every request.
     """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.stuck = threading.Event()
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.backend = Backend(host="127.0.0.1", port=self.socket.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        self.stuck.set()
         self.socket.close()
 
     def _accept(self) -> None:
@@ -165,7 +169,7 @@ class RawModel:
                 opened.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
                 return
             self.seen.append(line)
-            if path == "/cut":
+            if path == "/cut" or (path == "/stuck" and self.stuck.wait(60)):
                 return
             head = f"HTTP/1.1 {path[1:]} Said\r\ncontent-length: 5\r\nx-azml-error: router\r\n"
             opened.sendall(f"{head}connection: close\r\n\r\nmodel".encode())
