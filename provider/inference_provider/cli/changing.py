@@ -66,7 +66,7 @@ def up(
 
 
 def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
-    """Show what `up` would do; exit 2 when there is anything."""
+    """Show what `up` would do. Exit 2 when there is anything."""
     session = session_of(ctx)
     stack = read_stack(file)
     declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
@@ -124,13 +124,14 @@ def _ask(session: Session, found: Plan, *, yes: bool, as_json: bool) -> None:
     if yes:
         return
     count = len(_deletions(found))
+    declares = any(action.desired for action in found.actions)
     noun = "resource" if count == 1 else "resources"
     if as_json or not session.interactive:
         raise TargetError(
             "delete",
             f"{count} {noun}",
             "nobody can be asked here, and nothing was changed",
-            "pass -y to delete, or --no-prune to `up` to leave what is no longer declared",
+            "pass -y to delete" + (", or --no-prune to leave it" if declares else ""),
         )
     if not typer.confirm(f"delete or replace {count} {noun}?", err=True):
         session.err.print("nothing was changed")

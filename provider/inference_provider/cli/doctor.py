@@ -33,7 +33,7 @@ class Check:
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Look whether this machine can serve; exit 1 when something is missing."""
+    """Look whether this machine can serve. Exit 1 when something is missing."""
     session = session_of(ctx)
     checks = [check() for check in CHECKS]
     if as_json:

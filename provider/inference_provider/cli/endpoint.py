@@ -67,7 +67,7 @@ def split(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Change an endpoint's split at once; `drift` shows it until the file says so too."""
+    """Change an endpoint's split at once. `drift` shows it until the file says so too."""
     session, actor = session_of(ctx), session_of(ctx).actor("split")
     target = session.target
     there = find(session, Kind.ENDPOINT, endpoint, workspace)

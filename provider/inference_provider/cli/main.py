@@ -80,7 +80,10 @@ def _options(
         bool, typer.Option("--traceback", help="Show where an error comes from.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     session_of(ctx).traceback = traceback

@@ -44,7 +44,7 @@ def drift(
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
-    """Show what is not as declared, why, and by whose hand; exit 2 when there is any."""
+    """Show what is not as declared, why, and by whose hand. Exit 2 when there is any."""
     session = session_of(ctx)
     stack = read_stack(file)
     declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
@@ -105,7 +105,7 @@ def outputs(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print scoring addresses and the rest of what the resources give back."""
+    """Print scoring addresses and what else the resources give back."""
     session = session_of(ctx)
     names = choose_workspaces(session.target, file, workspace)
     observed = session.target.observe(names)

@@ -51,7 +51,7 @@ def score(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Send one request to an endpoint with its key; print the answer as it comes."""
+    """Send one request to an endpoint; print the answer as it comes."""
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     body = _body(session, data)
