@@ -1,173 +1,60 @@
 """A real engine: up, no diff after it, drift shown and mended, adoption both ways, destroy."""
 
 import os
+import re
 import shutil
-import subprocess
-import sys
-import tempfile
-import venv
+import signal
 from pathlib import Path
 
 import pytest
+from tests.pulumi.conftest import STACK
 
-ENGINE = shutil.which("pulumi")
 pytestmark = [
     pytest.mark.pulumi,
     pytest.mark.local,
     pytest.mark.timeout(280),
-    pytest.mark.skipif(ENGINE is None, reason="no pulumi engine on PATH"),
+    pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
-
-SERVER = """
-import http.server, sys
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-    do_POST = do_GET
-def init(): ...
-def run(data): ...
-if __name__ == "__main__":
-    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
-"""
-STACK = """
-name: edge
-workspaces:
-  - name: edge
-environments:
-  - name: plain
-    command: [python, "{code_dir}/server.py", "{port}"]
-    inference_config:
-      liveness_route: {path: /, port: 8080}
-      readiness_route: {path: /, port: 8080}
-      scoring_route: {path: /, port: 8080}
-endpoints:
-  - name: echo
-deployments:
-  - &blue
-    endpoint: echo
-    name: blue
-    environment: plain@latest
-    code_configuration: {code: code, scoring_script: server.py}
-    environment_variables: {TOKEN: never-in-clear}
-    readiness_probe: {initial_delay: 0, period: 1}
-  - {<<: *blue, name: green}
-traffic:
-  - endpoint: echo
-    traffic: {blue: 90, green: 10}
-"""
-PROGRAM = """
+READER = """
+import pulumi
 import pulumi_inference
-pulumi_inference.declare("stack.yaml")
+echo = pulumi_inference.Endpoint.get("echo", "Endpoint/edge/echo")
+pulumi.export("edge/echo", echo.scoring_uri)
+pulumi.export("edge/echo key", echo.primary_key)
 """
-BINARIES = ("envoy", "supervisord", "supervisorctl", "uv")
+SEE_DRIFT = ("refresh", "--preview-only", "--expect-no-changes", "--diff")
 
 
-class Program:
-    """A folder with a program in it, and an engine whose state lies beside it."""
-
-    def __init__(self, root: Path, environment: Path, inference: Path) -> None:
-        self.folder = root / "program"
-        self.state = root / "state"
-        (self.folder / "code").mkdir(parents=True)
-        self.state.mkdir()
-        (self.folder / "code" / "server.py").write_text(SERVER)
-        (self.folder / "__main__.py").write_text(PROGRAM)
-        (self.folder / "Pulumi.yaml").write_text(
-            f"name: edge\nruntime: {{name: python, options: {{virtualenv: {environment}}}}}\n"
-        )
-        self.declare(STACK)
-        self.environment = {
-            **os.environ,
-            "PULUMI_CONFIG_PASSPHRASE": "x",
-            "PULUMI_BACKEND_URL": f"file://{self.state}",
-            "PULUMI_HOME": str(root / "home"),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "INFERENCE_STATE_DIR": str(inference),
-        }
-        self.pulumi("stack", "select", "--create", "dev")
-
-    def declare(self, text: str) -> None:
-        (self.folder / "stack.yaml").write_text(text)
-
-    def run(self, *command: str, rc: int = 0) -> str:
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == rc, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def pulumi(self, *words: str, rc: int = 0) -> str:
-        return self.run(str(ENGINE), *words, "--non-interactive", rc=rc)
-
-    def inferctl(self, *words: str, rc: int = 0) -> str:
-        return self.run(str(Path(sys.executable).with_name("inferctl")), *words, rc=rc)
-
-    def up(self) -> str:
-        return self.pulumi("up", "--yes", "--skip-preview")
-
-    def expect_no_changes(self) -> None:
-        self.pulumi("preview", "--expect-no-changes")
-        self.pulumi("refresh", "--preview-only", "--expect-no-changes")
+def words(text):
+    return " ".join(text.split())
 
 
-def _make_environment(folder: Path) -> None:
-    """Make an environment the engine accepts (it asks pip), that sees this one's packages."""
-    venv.create(folder, with_pip=True, symlinks=True)
-    site = next(folder.glob("lib/python3*/site-packages"))
-    seen = [path for path in sys.path if path and Path(path).is_dir()]
-    (site / "seen.pth").write_text("\n".join(seen))
-    for name in BINARIES:
-        binary = Path(sys.executable).with_name(name)
-        if binary.exists():
-            (folder / "bin" / name).symlink_to(binary)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("environment") / "venv"
-    _make_environment(folder)
-    return folder
-
-
-@pytest.fixture
-def program(tmp_path, environment):
-    # A socket's path has about 100 characters: too few for pytest's own folders.
-    with tempfile.TemporaryDirectory(prefix="inf-") as inference:
-        made = Program(tmp_path, environment, Path(inference))
-        yield made
-        made.inferctl("down", "stack.yaml", "-y")
-
-
-def test_up_is_clean_drift_is_named_and_mended_and_destroy_leaves_nothing(program):
+def test_a_changed_split_is_named_by_refresh_and_mended_by_a_plain_up(program):
     program.up()
     program.expect_no_changes()
 
-    program.declare(STACK.replace("{blue: 90, green: 10}", "{blue: 50, green: 50}"))
-    program.inferctl("up", "stack.yaml", "-y")
-    program.declare(STACK)
-    drift = program.pulumi("refresh", "--preview-only", "--expect-no-changes", "--diff", rc=7)
+    program.inferctl("split", "echo", "blue=50", "green=50")
+    drift = program.pulumi(*SEE_DRIFT, rc=7)
     assert "Traffic" in drift
-    assert "blue : 90 => 50" in " ".join(drift.split())
+    assert "blue : 90 => 50" in words(drift)
 
-    program.pulumi("refresh", "--yes")
-    program.up()
+    assert "[diff: ~traffic]" in program.up()
     program.expect_no_changes()
     program.inferctl("drift", "stack.yaml")
 
-    held = "".join(path.read_text() for path in program.state.rglob("dev.json"))
-    assert "inference_provider" not in held  # a reference, in base64
-    assert "never-in-clear" not in held
-    program.pulumi("destroy", "--yes", "--skip-preview")
-    assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
+
+def test_a_plain_up_brings_back_what_went_with_a_killed_supervisord(program):
+    program.up()
+    workspace = Path(program.environment["INFERENCE_STATE_DIR"], "workspaces", "edge")
+    os.kill(int((workspace / "supervisor" / "supervisord.pid").read_text()), signal.SIGKILL)
+
+    drift = program.pulumi(*SEE_DRIFT, rc=7)
+    assert '+ degraded: "the router serves on, unwatched' in words(drift)
+    assert "instance_count: 1 => 0" in words(drift)
+
+    program.up()
+    assert program.score(program.output()) == 200
+    program.expect_no_changes()
 
 
 def test_weight_moves_away_before_a_removed_deployment_goes(program):
@@ -183,7 +70,7 @@ def test_weight_moves_away_before_a_removed_deployment_goes(program):
     program.expect_no_changes()
 
 
-def test_pulumi_adopts_what_inferctl_made_and_the_other_way_round(program):
+def test_pulumi_adopts_what_inferctl_made_and_destroys_all_of_it(program):
     program.inferctl("up", "stack.yaml", "-y")
     before = program.inferctl("outputs", "stack.yaml", "--json", "--show-secrets")
     program.up()
@@ -192,3 +79,60 @@ def test_pulumi_adopts_what_inferctl_made_and_the_other_way_round(program):
 
     assert after == before
     program.inferctl("plan", "stack.yaml")
+    program.pulumi("destroy", "--yes", "--skip-preview")
+    assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
+
+
+def test_inferctl_takes_over_what_pulumi_made_and_pulumi_sees_its_changes(program):
+    program.up()
+
+    assert "no changes; 6 unchanged" in program.inferctl("up", "stack.yaml", "-y")
+    program.expect_no_changes()
+
+    program.declare(STACK.replace("name: blue\n", "name: blue\n    instance_count: 2\n"))
+    program.inferctl("up", "stack.yaml", "-y")
+    program.declare()
+    preview = program.pulumi("preview", "--expect-no-changes", "--diff", rc=7)
+    assert "instance_count : 1 => 2" in words(preview)  # what was read
+    assert "instance_count: 2 => 1" in words(preview)  # what `up` would do
+    program.up()
+    program.inferctl("plan", "stack.yaml")
+
+
+def test_the_addresses_are_exported_and_no_secret_stands_in_clear(served):
+    program, text = served
+    exported = program.output()
+
+    assert exported["edge/echo"].endswith("/endpoints/echo/score")
+    assert f'edge/echo    : "{exported["edge/echo"]}"' in text
+    assert "edge/echo key: [secret]" in text
+    held = program.held("dev")
+    assert "inference_provider" not in held  # a reference, in base64
+    assert "never-in-clear" not in held
+    assert exported["edge/echo key"] not in held
+
+
+def test_what_the_target_does_shows_in_the_row_of_its_resource(served):
+    _, text = served
+
+    assert re.search(r"Deployment edge/echo/blue creating .* 1 of 1 new instances ready", text)
+    assert re.search(r"Traffic edge/echo creat.* blue 90 %", text)
+
+
+def test_an_endpoint_is_read_by_its_id_with_its_address_and_a_secret_key(served):
+    program, _ = served
+    made = program.output()
+    with program.another(READER) as reader:
+        text = reader.up()
+        assert reader.output() == made
+        assert "edge/echo key: [secret]" in text
+        assert made["edge/echo key"] not in reader.held("reader")
+        reader.pulumi("destroy", "--yes", "--skip-preview")
+    assert program.score(made) == 200
+
+
+def test_an_id_of_nothing_is_an_error_that_names_it(served):
+    program, _ = served
+    with program.another(READER.replace('edge/echo")', 'edge/nowhere")')) as reader:
+        text = reader.pulumi("up", "--yes", "--skip-preview", rc=1)
+    assert "read Endpoint 'edge/nowhere': it is not there; check its id" in text

@@ -3,15 +3,19 @@
 import importlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2 as messages
+from pulumi.runtime.proto.engine_pb2_grpc import EngineServicer, add_EngineServicer_to_server
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 PIN = "plain:1@sha256:" + "0" * 64
@@ -42,22 +46,52 @@ SECRET = {
 }
 
 
+class Engine(EngineServicer):
+    """Keeps what it is told to log."""
+
+    def __init__(self):
+        self.logged = []
+
+    def Log(self, request, context):
+        self.logged.append(request)
+        return Empty()
+
+
+@contextmanager
+def plugin(folder, *engine):
+    """Start the plugin as the engine does: its own address is the argument."""
+    command = [sys.executable, str(Path(__file__).with_name("memory_plugin.py")), *engine]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, text=True)
+    assert process.stdout is not None
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
+            stub = ResourceProviderStub(channel)
+            stub.Configure(messages.ConfigureRequest(args=Struct()), timeout=30)
+            yield stub
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory):
     folder = tmp_path_factory.mktemp("program")
     (folder / "m.bin").write_bytes(b"weights")
-    plugin = Path(__file__).with_name("memory_plugin.py")
-    process = subprocess.Popen(
-        [sys.executable, str(plugin)], stdout=subprocess.PIPE, cwd=folder, text=True
-    )
-    assert process.stdout is not None
-    with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
-        stub = ResourceProviderStub(channel)
-        stub.Configure(messages.ConfigureRequest(args=Struct()), timeout=30)
+    with plugin(folder) as stub:
         yield stub
-    process.kill()
-    process.wait()
-    process.stdout.close()
+
+
+@pytest.fixture
+def engine():
+    """An engine's log, and the address it listens on."""
+    server = grpc.server(ThreadPoolExecutor(max_workers=1))
+    engine = Engine()
+    add_EngineServicer_to_server(engine, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield engine, f"127.0.0.1:{port}"
+    server.stop(0).wait()
 
 
 def bag(kind, fields):
@@ -127,3 +161,50 @@ def test_a_fault_in_a_secret_never_shows_it(stub):
 
     assert failure.property == "environment_variables.KEY"
     assert "hush" not in failure.reason
+
+
+def test_an_endpoint_is_read_by_its_id_alone(stub):
+    inputs = check(stub, "endpoint", SERVED["endpoint"]).inputs
+    made = stub.Create(messages.CreateRequest(properties=inputs), timeout=30)
+    asked = bag("endpoint", {})  # as `Endpoint.get` registers it: no field, no outputs
+    read = stub.Read(messages.ReadRequest(id=made.id, inputs=asked), timeout=30)
+
+    assert read.id == "Endpoint/default/echo"
+    assert read.properties["primary_key"] == made.properties["primary_key"]
+    assert MessageToDict(read.properties) == MessageToDict(made.properties)
+
+
+def test_an_id_of_nothing_is_an_error_that_ends_in_its_sense(stub):
+    asked = messages.ReadRequest(id="Endpoint/default/nowhere", inputs=bag("endpoint", {}))
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Read(asked, timeout=30)
+
+    *_, sense = caught.value.details().strip().splitlines()
+    assert sense.endswith("read Endpoint 'default/nowhere': it is not there; check its id")
+
+
+def create(stub, kind, urn):
+    inputs = check(stub, kind, SERVED[kind]).inputs
+    return stub.Create(messages.CreateRequest(properties=inputs, urn=urn), timeout=30)
+
+
+def test_what_the_target_says_is_the_status_of_the_resource_it_concerns(tmp_path, engine):
+    told, address = engine
+    with plugin(tmp_path, "--logtostderr", address) as stub:
+        create(stub, "endpoint", "urn:of:echo")
+
+    [log] = told.logged
+    assert (log.urn, log.ephemeral, log.message) == ("urn:of:echo", True, "created")
+
+
+@pytest.mark.parametrize(
+    ("engine_address", "urn"),
+    [
+        pytest.param([], "urn:of:echo", id="no engine"),
+        pytest.param(["127.0.0.1:1"], "urn:of:echo", id="engine gone"),
+        pytest.param(["127.0.0.1:1"], "", id="no urn"),
+    ],
+)
+def test_an_engine_that_cannot_be_told_fails_no_change(tmp_path, engine_address, urn):
+    with plugin(tmp_path, *engine_address) as stub:
+        assert create(stub, "endpoint", urn).id == "Endpoint/default/echo"

@@ -23,6 +23,14 @@ class SilentTarget(MemoryTarget):
         return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason="no answer")
 
 
+class LameTarget(MemoryTarget):
+    """Says of everything that it does not run as recorded."""
+
+    def observe_one(self, resource):
+        there = super().observe_one(resource)
+        return there.model_copy(update={"degraded": "the router does not run"})
+
+
 @pytest.fixture
 def target():
     memory = MemoryTarget()
@@ -167,3 +175,17 @@ def test_an_error_of_several_lines_ends_in_its_sense():
         raise InferenceError("create Deployment 'x': did not start\n  last log line")
 
     assert str(caught.value).splitlines()[-1] == "create Deployment 'x': did not start"
+
+
+def test_what_does_not_run_as_recorded_is_an_input_until_the_next_update():
+    lame = LameTarget()
+    base.open_targets_with(lambda: lame)
+    try:
+        provider = EndpointProvider()
+        inputs = checked(provider, name="echo")
+        made = provider.create(inputs)
+        read = provider.read(made.id, made.outs)
+        assert read.inputs == {**inputs, "degraded": "the router does not run"}
+        assert "degraded" not in provider.update(made.id, read.outs, inputs).outs
+    finally:
+        base.open_targets_with(open_target)

@@ -34,7 +34,13 @@ from inference_provider.desired import (
 from inference_provider.dynamic import convert
 from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.progress import row_progress
-from inference_provider.errors import Fault, InferenceError, SpecError, TargetUnreachable
+from inference_provider.errors import (
+    Fault,
+    InferenceError,
+    SpecError,
+    TargetError,
+    TargetUnreachable,
+)
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import refusals
@@ -175,14 +181,23 @@ class KindProvider(ResourceProvider):
             there = _opener().observe_one(ResourceId.parse(id_))
             if there.presence == Presence.UNKNOWN:
                 raise TargetUnreachable("read", str(there.id), there.reason, "try again")
+            if there.presence == Presence.ABSENT and not self._recorded(props):
+                raise TargetError("read", str(there.id), "it is not there", "check its id")
         if there.presence == Presence.ABSENT:
             return ReadResult("", {})  # None as the properties crashes the SDK
         inputs = self._live_inputs(there, convert.plain(props))
         return ReadResult(id_, {**inputs, **self._outputs_of(there)}, inputs)
 
-    def _live_inputs(self, there: ObservedResource, props: Bag) -> Bag:
+    def _recorded(self, props: Bag) -> Bag:
+        """Return the fields of the last update; none when a program asks by id for the first time.
+
+        The engine would take an answer of nothing to the latter for a resource without outputs.
+        """
         known = set(self._spec_type.model_fields)
-        recorded = {name: item for name, item in props.items() if name in known}
+        return {name: item for name, item in props.items() if name in known}
+
+    def _live_inputs(self, there: ObservedResource, props: Bag) -> Bag:
+        recorded = self._recorded(props)
         inputs = convert.live_inputs(recorded or dict(there.properties), there.properties)
         if "reference" in self.computed:
             inputs["reference"] = there.outputs.get("reference", props.get("reference"))

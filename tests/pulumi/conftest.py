@@ -1,0 +1,192 @@
+"""A program, an engine whose state lies beside it, and an environment the engine accepts."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+ENGINE = shutil.which("pulumi")
+SERVER = """
+import http.server, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    do_POST = do_GET
+def init(): ...
+def run(data): ...
+if __name__ == "__main__":
+    http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Answer).serve_forever()
+"""
+STACK = """
+name: edge
+workspaces:
+  - name: edge
+environments:
+  - name: plain
+    command: [python, "{code_dir}/server.py", "{port}"]
+    inference_config:
+      liveness_route: {path: /, port: 8080}
+      readiness_route: {path: /, port: 8080}
+      scoring_route: {path: /, port: 8080}
+endpoints:
+  - name: echo
+deployments:
+  - &blue
+    endpoint: echo
+    name: blue
+    environment: plain@latest
+    code_configuration: {code: code, scoring_script: server.py}
+    environment_variables: {TOKEN: never-in-clear}
+    readiness_probe: {initial_delay: 0, period: 1}
+  - {<<: *blue, name: green}
+traffic:
+  - endpoint: echo
+    traffic: {blue: 90, green: 10}
+"""
+PROGRAM = """
+import pulumi
+import pulumi_inference
+declared = pulumi_inference.declare("stack.yaml")
+for name, endpoint in declared.endpoints.items():
+    pulumi.export(name, endpoint.scoring_uri)
+    pulumi.export(f"{name} key", endpoint.primary_key)
+"""
+PROJECT = """
+name: edge
+runtime: {{name: python, options: {{virtualenv: {environment}}}}}
+options: {{refresh: always}}
+"""
+BINARIES = ("envoy", "supervisord", "supervisorctl", "uv")
+
+
+class Program:
+    """A folder with a program in it, and an engine whose state lies beside it."""
+
+    def __init__(self, root: Path, environment: Path, inference: Path) -> None:
+        self.folder = root / "program"
+        self.state = root / "state"
+        (self.folder / "code").mkdir(parents=True)
+        self.state.mkdir()
+        (self.folder / "code" / "server.py").write_text(SERVER)
+        (self.folder / "Pulumi.yaml").write_text(PROJECT.format(environment=environment))
+        self.write(PROGRAM)
+        self.declare()
+        self.environment = {
+            **os.environ,
+            "PULUMI_CONFIG_PASSPHRASE": "x",
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_HOME": str(root / "home"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "INFERENCE_STATE_DIR": str(inference),
+        }
+        self.pulumi("stack", "select", "--create", "dev")
+
+    def write(self, program: str) -> None:
+        (self.folder / "__main__.py").write_text(program)
+
+    def declare(self, text: str = STACK) -> None:
+        (self.folder / "stack.yaml").write_text(text)
+
+    def run(self, *command: str, rc: int = 0) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == rc, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def pulumi(self, *words: str, rc: int = 0) -> str:
+        return self.run(str(ENGINE), *words, "--non-interactive", rc=rc)
+
+    def inferctl(self, *words: str, rc: int = 0) -> str:
+        return self.run(str(Path(sys.executable).with_name("inferctl")), *words, rc=rc)
+
+    def up(self) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview")
+
+    @contextmanager
+    def another(self, program: str) -> Iterator["Program"]:
+        """Run another program of the same project, in a stack `reader`."""
+        self.write(program)
+        self.pulumi("stack", "select", "--create", "reader")
+        try:
+            yield self
+        finally:
+            self.write(PROGRAM)
+            self.pulumi("stack", "select", "dev")
+
+    def held(self, stack: str) -> str:
+        """Return the engine's state of a stack, as it lies in the file."""
+        return "".join(path.read_text() for path in self.state.rglob(f"{stack}.json"))
+
+    def output(self) -> dict[str, str]:
+        """Return what the program exports; keys in clear."""
+        return json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
+
+    def score(self, exported: dict[str, str]) -> int:
+        """Return the status of one request with the exported address and key."""
+        key = {"Authorization": f"Bearer {exported['edge/echo key']}"}
+        return httpx.post(exported["edge/echo"], headers=key, json={}, trust_env=False).status_code
+
+    def expect_no_changes(self) -> None:
+        self.pulumi("preview", "--expect-no-changes")
+        self.pulumi("refresh", "--preview-only", "--expect-no-changes")
+
+
+def _make_environment(folder: Path) -> None:
+    """Make an environment the engine accepts (it asks pip), that sees this one's packages."""
+    venv.create(folder, with_pip=True, symlinks=True)
+    site = next(folder.glob("lib/python3*/site-packages"))
+    seen = [path for path in sys.path if path and Path(path).is_dir()]
+    (site / "seen.pth").write_text("\n".join(seen))
+    for name in BINARIES:
+        binary = Path(sys.executable).with_name(name)
+        if binary.exists():
+            (folder / "bin" / name).symlink_to(binary)
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    _make_environment(folder)
+    return folder
+
+
+@pytest.fixture
+def program(tmp_path, environment):
+    """A program that a test may change as it likes."""
+    with _made(tmp_path, environment) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory, environment):
+    """A program after its first `up`, and what that said; for tests that change nothing."""
+    with _made(tmp_path_factory.mktemp("served"), environment) as made:
+        yield made, made.up()
+
+
+@contextmanager
+def _made(folder: Path, environment: Path) -> Iterator[Program]:
+    # A socket's path has about 100 characters: too few for pytest's own folders.
+    with tempfile.TemporaryDirectory(prefix="inf-") as inference:
+        made = Program(folder, environment, Path(inference))
+        yield made
+        made.inferctl("down", "stack.yaml", "-y")
