@@ -6,7 +6,9 @@ import http.client
 import json
 import socket
 import time
+from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.local.server.model import Model
@@ -154,3 +156,21 @@ def test_a_stream_arrives_piece_by_piece(served: Served):
             arrived.append(time.monotonic())
     assert len(arrived) == 4
     assert arrived[3] - arrived[0] > 0.3
+
+
+def test_a_streamed_answer_is_cut_when_the_deployments_time_is_over(served: Served):
+    with (
+        served.client.stream("GET", "/endpoints/quick/stream", headers=KEY) as answer,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        answer.read()
+    assert answer.status_code == 200
+
+
+def test_the_time_of_a_request_starts_with_its_last_byte(served: Served):
+    def slowly() -> Iterator[bytes]:
+        for _ in range(4):
+            yield b"x"
+            time.sleep(0.15)
+
+    assert served.ask("quick/score", method="POST", content=slowly()).json()["bytes"] == 4
