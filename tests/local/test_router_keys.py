@@ -3,7 +3,7 @@
 import pytest
 
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
-from tests.local.server.routing import PRIMARY, SECONDARY, Served, code_of
+from tests.local.server.routing import PRIMARY, SECONDARY, Served, code_of, raw_get
 
 pytestmark = pytest.mark.envoy
 
@@ -38,6 +38,19 @@ def test_a_key_never_reaches_the_model_by_any_route(served: Served):
     }
     assert [name for name, found in routes.items() if "x-azml-client" not in found.text] == []
     assert [name for name, found in routes.items() if PRIMARY in found.text] == []
+
+
+@pytest.mark.parametrize("other", ["no-such-key", SECONDARY])
+def test_of_two_authorizations_none_reaches_the_model(served: Served, other: str):
+    found = served.raw(raw_get("/endpoints/chat/score", f"authorization: Bearer {other}"))
+    assert found.startswith(("HTTP/1.1 200 ", "HTTP/1.1 401 "))
+    assert PRIMARY not in found
+    assert other not in found
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "DELETE"])
+def test_no_method_is_free_of_a_key(served: Served, method: str):
+    assert served.client.request(method, "/endpoints/chat/score").status_code == 401
 
 
 @pytest.mark.parametrize("scheme", ["bearer", "BEARER"])

@@ -158,6 +158,18 @@ def test_a_stream_arrives_piece_by_piece(served: Served):
     assert arrived[3] - arrived[0] > 0.3
 
 
+def test_an_answer_has_no_limit_of_size(served: Served):
+    with served.client.stream("GET", "/endpoints/chat/big/120", headers=KEY) as answer:
+        assert sum(len(piece) for piece in answer.iter_raw()) == 120 * MIB
+
+
+def test_a_body_with_two_lengths_is_refused(served: Served):
+    two = ("content-length: 5", "transfer-encoding: chunked")
+    found = served.raw(raw_get("/endpoints/chat/score", *two, method="POST") + "0\r\n\r\nGET /")
+    assert found.startswith("HTTP/1.1 400 ")
+    assert found.count("HTTP/1.1") == 1
+
+
 def test_a_streamed_answer_is_cut_when_the_deployments_time_is_over(served: Served):
     with (
         served.client.stream("GET", "/endpoints/quick/stream", headers=KEY) as answer,

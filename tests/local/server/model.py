@@ -1,7 +1,8 @@
 """A model server in a thread, for tests of the router: says what it was asked.
 
 What it does is chosen by the path: `/sleep/<seconds>`, `/status/<code>`, `/streamed/<code>`,
-`/stream`, `/gzip`; any other answers 200. A websocket on `/count` answers sizes, else an echo.
+`/stream`, `/gzip`, `/big/<MiB>`; any other answers 200. A websocket on `/count` answers sizes,
+else an echo.
 """
 
 import asyncio
@@ -84,6 +85,8 @@ class Model:
             await _stream(send, 200)
         elif kind == "streamed":
             await _stream(send, int(value))
+        elif kind == "big":
+            await _reply(send, 200, b"x" * int(value) * 1024 * 1024)
         elif kind == "gzip":
             await _reply(send, 200, gzip.compress(b"plain"), (b"content-encoding", b"gzip"))
         else:
