@@ -22,7 +22,7 @@ class Recorder(pulumi.runtime.Mocks):
     def new_resource(self, args):
         self.declared.append((args.typ, args.inputs))
         outputs = {"scoring_uri": "http://router/endpoints/x/score", "reference": "m:1@sha256:00"}
-        return args.name, {**args.inputs, **outputs}
+        return args.resource_id or args.name, {**args.inputs, **outputs}
 
     def call(self, args):
         return {}, None
@@ -58,14 +58,26 @@ def test_a_program_declares_typed_resources_that_know_their_outputs(recorder):
     assert inputs["stack"] == "shop"
 
 
+def test_get_asks_for_an_id_and_declares_no_field(recorder):
+    there = pulumi_inference.Endpoint.get("there", "Endpoint/demo/iris")
+    seen = []
+    pulumi.Output.all(there.id, there.scoring_uri).apply(seen.append)
+    _finish()
+    assert seen == [["Endpoint/demo/iris", "http://router/endpoints/x/score"]]
+    [(_, inputs)] = recorder.declared
+    assert list(inputs) == ["__provider"]
+
+
 def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):
     example = tmp_path / "q"
     shutil.copytree(QUICKSTART.parent, example, ignore=shutil.ignore_patterns("models"))
     for name in ("iris-linear", "iris-forest"):  # trained by the demo; here a word stands for each
         (example / "models" / name).mkdir(parents=True)
         (example / "models" / name / "model.joblib").write_text(name)
-    pulumi_inference.declare(str(example / "stack.yaml"))
+    declared = pulumi_inference.declare(str(example / "stack.yaml"))
     _finish()
+    assert list(declared.endpoints) == ["demo/iris"]
+    assert declared.endpoints["demo/iris"] is declared["Endpoint/demo/iris"]
     kinds = sorted(kind.rpartition(":")[2] for kind, _ in recorder.declared)
     assert kinds == [
         "Deployment",
