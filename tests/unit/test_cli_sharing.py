@@ -35,6 +35,7 @@ def test_json_of_a_shared_workspace_stays_one_document(cli, second):
     result = cli("up", second, "--json")
     assert [action["name"] for action in json.loads(result.stdout)["actions"]] == ["rose"]
     assert SHARED in result.stderr
+    assert json.loads(cli("plan", second, "--json").stdout)["notes"] == [SHARED.rstrip()]
 
 
 def test_workspace_of_another_stack_declared_otherwise_is_refused(cli, second):
@@ -60,7 +61,11 @@ def test_equal_endpoint_of_another_stack_is_refused_though_nothing_would_change(
         )
     drift = cli("drift", second)
     assert drift.exit_code == 2
-    assert "(it belongs to stack 'demo'; `up` refuses to change it)" in drift.stdout
+    assert drift.stdout.endswith(
+        "drifted: Endpoint 'default/iris' (it belongs to stack 'demo'; `up` refuses to change it)\n"
+        "  owner: declared second | recorded demo | live demo  [identity, replace]\n"
+        "    owned by another stack\n"
+    )
 
 
 def test_down_of_the_owner_leaves_the_workspace_and_says_for_whom(cli, second):

@@ -59,7 +59,8 @@ def up(
         _apply(session, found, actor)
     made = outputs(session.target.observe(names))
     if as_json:
-        session.print_json({"stack": stack.name, "actions": plan_json(found), "outputs": made})
+        done = {"stack": stack.name, "notes": notes, "actions": plan_json(found)}
+        session.print_json({**done, "outputs": made})
     else:
         for line in _addresses(made, declared):
             session.out.print(line, markup=False)
@@ -72,8 +73,8 @@ def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -
     declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
     found, notes = _planned(session, declared)
     if as_json:
-        value = {"stack": stack.name, "verdict": verdict(found), "actions": plan_json(found)}
-        session.print_json(value)
+        said = {"stack": stack.name, "verdict": verdict(found), "notes": notes}
+        session.print_json({**said, "actions": plan_json(found)})
     else:
         _announce(session, found, notes, as_json=False)
     raise typer.Exit(2 if found.pending else 0)
@@ -95,7 +96,7 @@ def down(
         _ask(session, found, yes=yes or not found.pending, as_json=as_json)
         _apply(session, found, actor)
     if as_json:
-        session.print_json({"stack": owner, "actions": plan_json(found)})
+        session.print_json({"stack": owner, "notes": notes, "actions": plan_json(found)})
 
 
 def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:
