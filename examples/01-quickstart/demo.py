@@ -53,7 +53,7 @@ def train():
 def up():
     if shutil.which("pulumi"):
         pulumi("stack", "select", "--create", "demo")
-        pulumi("up", "--yes", "--skip-preview", "--suppress-permalink")
+        pulumi("up", "--yes", "--skip-preview", "--suppress-permalink=true")
     else:
         run([BIN / "inferctl", "up", "-y", STACK])
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ if __name__ == "__main__":
 STACK = """
 name: edge
 workspaces:
-  - name: edge
+  - {name: edge, router_port: ROUTER_PORT}
 environments:
   - name: plain
     command: [python, "{code_dir}/server.py", "{port}"]
@@ -77,6 +78,7 @@ class Program:
     def __init__(self, root: Path, environment: Path, inference: Path) -> None:
         self.folder = root / "program"
         self.state = root / "state"
+        self.router_port = _free_port()  # of its own: tests may run beside other workspaces
         (self.folder / "code").mkdir(parents=True)
         self.state.mkdir()
         (self.folder / "code" / "server.py").write_text(SERVER)
@@ -97,6 +99,7 @@ class Program:
         (self.folder / "__main__.py").write_text(program)
 
     def declare(self, text: str = STACK) -> None:
+        text = text.replace("ROUTER_PORT", str(self.router_port))
         (self.folder / "stack.yaml").write_text(text)
 
     def run(self, *command: str, rc: int = 0) -> str:
@@ -148,6 +151,12 @@ class Program:
     def expect_no_changes(self) -> None:
         self.pulumi("preview", "--expect-no-changes")
         self.pulumi("refresh", "--preview-only", "--expect-no-changes")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def _make_environment(folder: Path) -> None:
