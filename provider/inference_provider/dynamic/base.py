@@ -51,6 +51,8 @@ from inference_provider.targets.choose import open_target
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
 
+_UNREAD = "try again, or let `pulumi up --refresh=false` mend it without reading"
+
 DEGRADED_KEY = "degraded"
 """Input that only a read gives, and only for what does not run as recorded: no program writes it,
 so the engine sees a difference, names it, and the update that follows mends it."""
@@ -180,7 +182,7 @@ class KindProvider(ResourceProvider):
         with _sense_last():
             there = _opener().observe_one(ResourceId.parse(id_))
             if there.presence == Presence.UNKNOWN:
-                raise TargetUnreachable("read", str(there.id), there.reason, "try again")
+                raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
             if there.presence == Presence.ABSENT and not self._recorded(props):
                 raise TargetError("read", str(there.id), "it is not there", "check its id")
         if there.presence == Presence.ABSENT:
