@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import http.client
+import pathlib
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 
 from inference_provider.errors import NotReady, RouterRejected
-from inference_provider.router import Backend, DeploymentEntry
+from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
+from inference_provider.targets.local.router import EnvoyRouter
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
     KEY,
@@ -26,6 +28,7 @@ from tests.local.server.routing import (
 )
 
 pytestmark = pytest.mark.envoy
+GOLDEN = sorted((pathlib.Path(__file__).parents[1] / "golden" / "router" / "in").glob("*.json"))
 
 
 def test_a_change_of_weights_touches_nothing_else(models: dict[str, Model]):
@@ -104,6 +107,12 @@ def test_adding_moving_and_removing_deployments_under_load_fails_no_request(
         assert set(found) == {200}
         assert found[200] > 200
         assert served.router.healthy_backends() == {"chat/blue": 1}
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_envoy_accepts_every_golden_table(path: pathlib.Path, tmp_path: pathlib.Path):
+    table = RouterTable.model_validate_json(path.read_text())
+    EnvoyRouter(tmp_path).validate(table.model_copy(update={"folder": str(tmp_path)}))
 
 
 def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
