@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Recor
 
 LOCK_WAIT_S = 120.0
 """Longest wait for another process that changes the same thing; a rollout may take this long."""
+NOTE_WAIT_S = 1.0
+"""Longest wait for a holder that has its lock to write who it is."""
 
 
 class Instance(Frozen):
@@ -151,7 +154,9 @@ class Store:
             lock.release()
 
     def _held_by(self, note: Path) -> Busy:
-        holder = _read_json(note) or {}
+        deadline_s = time.monotonic() + NOTE_WAIT_S
+        while not (holder := _read_json(note) or {}) and time.monotonic() < deadline_s:
+            time.sleep(0.01)  # who holds it has the lock and writes its note now
         return Busy(
             "change",
             f"workspace '{self.workspace}'",
