@@ -92,7 +92,7 @@ def counted(served: Served, counter: str, endpoint_name: str) -> int:
 def test_mirrored_requests_over_the_limit_are_skipped_and_counted(mirroring: Served):
     sent = counted(mirroring, "upstream_rq_total", "narrow")
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: mirroring.ask("narrow/sleep/0.5"), range(8)))
+        found = list(pool.map(lambda _: mirroring.ask("narrow/sleep/1"), range(8)))
     assert [one.status_code for one in found] == [200] * 8
     until(lambda: counted(mirroring, "upstream_rq_active_overflow", "narrow") == 6)
     assert counted(mirroring, "upstream_rq_total", "narrow") == sent + 2

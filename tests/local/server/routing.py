@@ -84,10 +84,16 @@ class Served:
 
     def logged(self) -> list[dict[str, Any]]:
         """Return the access log so far; what Envoy still holds back is written first."""
-        self.router.admin.post("/reopen_logs")
-        time.sleep(0.2)
-        lines = (self.folder / "access.log").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        path, last = self.folder / "access.log", f"last-{time.monotonic_ns()}"
+        self.client.get("/", headers={"x-request-id": last})
+
+        def written() -> bool:
+            self.router.admin.post("/reopen_logs")
+            return last in path.read_text()
+
+        until(written)
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        return [one for one in found if one["request_id"] != last]
 
     def metrics(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self.ports[1]}/metrics").text
