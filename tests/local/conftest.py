@@ -1,5 +1,6 @@
 """A real workspace on loopback, with a server that needs no packages; and a router alone."""
 
+import os
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,8 @@ from tests.local.server.model import Model, RawModel, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
+ROUTER_PORT = 19100 + os.getpid() % 1800
+"""Of this run alone: a stopped lab holds no port, and tests that run beside it take free ones."""
 ACTOR = Actor(user="tester", command="pytest")
 
 
@@ -32,7 +35,7 @@ class Lab:
         self.use_state(folder / "s")
         self.document = {
             "name": "lab",
-            "workspaces": [{"name": "lab"}],
+            "workspaces": [{"name": "lab", "router_port": ROUTER_PORT}],
             "environments": [
                 {
                     "name": "plain",
@@ -97,7 +100,7 @@ class Lab:
         return [f"{action.kind.value} {action.id}" for action in planned.pending]
 
     def down(self) -> None:
-        self.document = {"name": "lab", "workspaces": [{"name": "lab"}]}
+        self.document = {"name": "lab", "workspaces": self.document["workspaces"]}
         self.up()
         self.target.delete(
             ResourceId(kind=Kind.WORKSPACE, workspace="lab", name="lab"), "lab", ACTOR

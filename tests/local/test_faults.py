@@ -1,7 +1,9 @@
 """kill -9 of anything at any moment: the old goes on serving, the next up converges."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Kind, Presence
-from inference_provider.targets.local.runtime import ROUTER
+from inference_provider.targets.local.runtime import ROUTER, listens
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR, Load
 
@@ -160,15 +162,13 @@ def test_a_large_access_log_is_set_aside_at_the_next_change(lab):
     lab.up()
     assert lab.score().status_code == 200
     deadline = time.monotonic() + 15  # Envoy writes its log every ten seconds
-    while '"endpoint"' not in log.read_text() and time.monotonic() < deadline:
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert log.stat().st_size < 10_000
     assert log.with_name("access.log.1").stat().st_size >= 64_000_000
 
 
 def test_a_taken_router_port_is_a_sentence(lab):
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -179,6 +179,49 @@ def test_a_taken_router_port_is_a_sentence(lab):
     assert f"port {port} on 127.0.0.1 is taken by another process" in str(fault.value)
     lab.up()
     assert lab.score().status_code == 200
+
+
+def test_a_router_does_not_share_its_port_with_another_process(lab):
+    """Envoy listens with SO_REUSEPORT: another one could listen beside it, and answer for it."""
+    lab.up()
+    port = httpx.URL(lab.uri).port
+    os.kill(lab.supervisor._daemon_pid(), signal.SIGKILL)
+    with _sharing(port), pytest.raises(OutOfCapacity) as fault:
+        lab.up()
+    assert f"port {port} on 127.0.0.1 is taken by another process" in str(fault.value)
+    lab.up()
+    assert lab.score().json()["answer"] == "blue"
+
+
+@contextlib.contextmanager
+def _sharing(port: int):
+    listen = (
+        "import socket, time; s = socket.socket(); "
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); "
+        f"s.bind(('127.0.0.1', {port})); s.listen(); print(flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", listen], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_instance_is_not_taken_for_ready_when_another_process_answers_on_its_port(lab):
+    lab.up()
+    with _answering() as port:
+        assert not listens(lab.supervisor.processes()[ROUTER].pid, port)
+        assert listens(os.getpid(), port)
+
+
+@contextlib.contextmanager
+def _answering():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
 
 
 def test_two_ups_at_once_are_refused_with_who_and_since(lab):

@@ -1,5 +1,7 @@
 """Content in a workspace's folder: kept once, removed when nothing names it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from inference_provider.observed import Actor, Kind, ResourceId
@@ -89,3 +91,19 @@ def test_a_copy_in_the_making_is_left_alone(store, weights):
     (folder / "w.txt").write_text("half")
     assets.prune(store, age_s=-1)
     assert kept(store) == ["models/iris/1/.aaaa.77/w.txt"]
+
+
+def test_two_deployments_that_bring_the_same_code_at_once_keep_all_of_it(store, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    for number in range(50):
+        (code / f"{number}.txt").write_text("x")
+    asked = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
+    for round_ in range(10):
+        content = {"code": "code", "content_hash": f"{round_:016}"}
+        spec = DeploymentSpec.model_validate({**asked, "code_configuration": content})
+        with ThreadPoolExecutor(4) as threads:
+            kept_in = [
+                threads.submit(assets.keep_code, store, spec, str(tmp_path)) for _ in range(4)
+            ]
+        assert [len(list(found.result().iterdir())) for found in kept_in] == [50, 50, 50, 50]

@@ -8,6 +8,7 @@ the parent, is what a scoring script expects; an environment's spec lies as
 import errno
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,8 @@ def _copy(source: Path, place: Path, name: str = "") -> None:
     if place.exists():
         os.utime(place)  # named again: `prune` leaves it
         return
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
+    # two deployments of one stack may bring the same code, each in a thread of its own
+    beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         (beside / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if source.is_dir():

@@ -23,22 +23,24 @@ def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Ite
         raise TargetError("read the logs of", deployment, "there are none", "run `inferctl status`")
     offsets: dict[Path, int] = {}
     for path in files:
-        text = path.read_text(errors="replace")
-        offsets[path] = path.stat().st_size
-        yield from (f"{path.stem}: {line}" for line in text.splitlines()[-lines:])
+        content = path.read_bytes()
+        offsets[path] = len(content)
+        last = content.decode(errors="replace").splitlines()[-lines:] if lines else []
+        yield from (f"{path.stem}: {line}" for line in last)
     while follow:
         time.sleep(FOLLOW_POLL_S)
         for path in sorted(folder.glob("*.log")):
             yield from _new_lines(path, offsets)
 
 
-def _new_lines(path: Path, offsets: dict[Path, int]) -> Iterator[str]:
-    size = path.stat().st_size
+def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:
+    """Return what was written since, up to the last whole line."""
     start = offsets.get(path, 0)
-    if size < start:
+    if path.stat().st_size < start:
         start = 0  # the log was rotated
-    if size > start:
-        with path.open(errors="replace") as file:
-            file.seek(start)
-            yield from (f"{path.stem}: {line.rstrip()}" for line in file)
-        offsets[path] = size
+    with path.open("rb") as file:
+        file.seek(start)
+        content = file.read()
+    whole = content[: content.rfind(b"\n") + 1]
+    offsets[path] = start + len(whole)
+    return [f"{path.stem}: {line}" for line in whole.decode(errors="replace").splitlines()]

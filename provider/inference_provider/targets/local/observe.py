@@ -13,6 +13,10 @@ from inference_provider.targets.local.supervisor import ProcessState
 _UNWATCHED = "unwatched: supervisord does not run"
 
 
+RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
+"""Kinds whose state only the processes tell; the rest lies in files."""
+
+
 class Sight(Frozen):
     """What the workspace's processes answered."""
 

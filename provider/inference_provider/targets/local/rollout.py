@@ -25,10 +25,10 @@ from inference_provider.targets.local.assets import (
 )
 from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.runtime import (
-    INSTANCE_PORTS,
     Runtime,
-    free_ports,
+    instance_ports,
     last_lines,
+    listens,
 )
 from inference_provider.targets.local.store import (
     Instance,
@@ -143,10 +143,10 @@ class Rollout:
 
     def _reserve(self, desired: DesiredResource, count: int) -> tuple[Instance, ...]:
         """Write new instances down, each with a port and GPUs of its own."""
-        with machine_lock(self._store.root):
+        with machine_lock():
             everywhere = [i for store in stores(self._store.root) for i in store.all_instances()]
             self._refuse_over_quota(desired)
-            ports = free_ports(count, INSTANCE_PORTS, {i.port for i in everywhere})
+            ports = instance_ports(self._store.root, count, {i.port for i in everywhere})
             each = gpus_per_instance(desired.spec)
             gpus = self._gpus(desired, everywhere, each * count)
             there = self._store.instances(desired.id.name)
@@ -232,17 +232,18 @@ class Rollout:
         first_pid = 0
         with httpx.Client(timeout=probe.timeout) as client:
             while True:
-                if _answers(client, url):
-                    return
+                answers = _answers(client, url)
                 process = self._runtime.supervisor.processes().get(instance.name)
                 state = process.state if process else "gone"
                 pid = process.pid if process else 0
+                if answers and listens(pid, instance.port):
+                    return
                 restarted = bool(first_pid and pid and pid != first_pid)
                 first_pid = first_pid or pid
                 if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
                     raise self._not_ready(desired.id, instance, "its process ended")
                 if time.monotonic() > started + limit_s:
-                    waited = f"no 200 from GET {path} within {limit_s} s"
+                    waited = f"no 200 of its own from GET {path} within {limit_s} s"
                     raise self._not_ready(desired.id, instance, waited)
                 time.sleep(READY_POLL_S)
 
@@ -283,6 +284,7 @@ class Rollout:
                     self._store.drop_record(desired.id)
                 self._end(desired.id, names - {i.name for i in old_instances if i.admitted})
                 raise
+        self._runtime.router.wait_healthy({desired.id.name: len(serving)})
         self._progress(desired.id, f"{len(serving)} instances admitted by the router")
 
     # -- drain and stop ---------------------------------------------------------------------------

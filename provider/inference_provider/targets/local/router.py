@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from inference_provider.errors import (
@@ -154,6 +154,25 @@ class EnvoyRouter:
             raise
         self._last = table, self._stamps()
 
+    def wait_healthy(self, wanted: Mapping[str, int], timeout_s: float = 30) -> None:
+        """Wait until clusters have so many healthy backends.
+
+        A backend that was down while its cluster stayed the same is asked again within a second.
+
+        Raises:
+            NotReady: They do not have them in time.
+            TargetUnreachable: The router does not answer.
+        """
+        named = ", ".join(wanted)
+
+        def healthy() -> bool:
+            counts = self._healthy()
+            return all(counts.get(name, 0) >= count for name, count in wanted.items())
+
+        _wait(
+            healthy, time.monotonic() + timeout_s, f"not all backends are healthy of {named[:300]}"
+        )
+
     def is_ready(self) -> bool:
         """Whether the router answers and has all its configuration."""
         try:
@@ -184,7 +203,7 @@ class EnvoyRouter:
             changed = {name: after[name] for name in after if before.get(name) != after[name]}
             both = versioned([*after.values(), *gone.values()]) if gone else new[CDS]
             self._put(CDS, both, deadline_s)
-            self._wait_healthy(changed, deadline_s)
+            self._wait_warm(changed, deadline_s)
         if old[RDS] != new[RDS]:
             self._put(RTDS, between(old[RTDS], new[RTDS]), deadline_s)
         for name in (LDS, RDS, RTDS):
@@ -225,20 +244,18 @@ class EnvoyRouter:
         name = f"{prefix}.update_rejected"
         return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
 
-    def _wait_healthy(self, changed: dict[str, Any], deadline_s: float) -> None:
+    def _wait_warm(self, changed: dict[str, Any], deadline_s: float) -> None:
+        def warm() -> bool:
+            warming = "cluster_manager.warming_clusters"
+            return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
+
+        _wait(warm, deadline_s, f"Envoy still prepares some of {', '.join(changed)}"[:300])
         wanted = {
             name: len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"])
             for name, cluster in changed.items()
         }
-
-        def healthy() -> bool:
-            warming = "cluster_manager.warming_clusters"
-            if self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0) != 0:
-                return False
-            counts = self._healthy() if wanted else {}
-            return all(counts.get(name, 0) >= count for name, count in wanted.items())
-
-        _wait(healthy, deadline_s, f"not all backends are healthy of {', '.join(wanted)}"[:300])
+        if wanted:
+            self.wait_healthy(wanted, deadline_s - time.monotonic())
 
     def _wait_unused(self, gone: dict[str, Any]) -> None:
         """Wait for the last request on removed clusters, at most as long as one may take."""

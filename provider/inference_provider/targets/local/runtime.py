@@ -5,6 +5,8 @@ Starts them, mends them, changes what the router serves, ends them. Instances ar
 
 import socket
 import time
+import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -95,6 +97,7 @@ class Runtime:
             orphan_admin = self.store.router_folder / "orphan.sock"
             if orphan:
                 # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
+                self._refuse_a_shared_port(orphan.pid)
                 with suppress(FileNotFoundError):
                     (self.store.router_folder / "admin.sock").rename(orphan_admin)
             else:
@@ -104,6 +107,8 @@ class Runtime:
             self._wait_until_router_answers()
             if orphan:
                 self._retire_orphan(orphan, orphan_admin)
+            else:
+                self._end_if_shared()
         else:
             self._wait_until_router_answers()
 
@@ -145,13 +150,32 @@ class Runtime:
         address = self.address
         for host, port in ((address.host, address.port), ("127.0.0.1", address.metrics_port)):
             if not is_free(host, port):
-                raise OutOfCapacity(
-                    "start",
-                    f"the router of workspace '{self.store.workspace}'",
-                    f"port {port} on {host} is taken by another process",
-                    "end that process (`ss -ltnp` names it), or give the workspace another"
-                    " router_port",
-                )
+                raise self._taken(host, port)
+
+    def _taken(self, host: str, port: int) -> OutOfCapacity:
+        return OutOfCapacity(
+            "start",
+            f"the router of workspace '{self.store.workspace}'",
+            f"port {port} on {host} is taken by another process",
+            "end that process (`ss -ltnp` names it), or give the workspace another router_port",
+        )
+
+    def _refuse_a_shared_port(self, own: int) -> None:
+        """Refuse a port on which another process of this user listens too.
+
+        Envoy listens with SO_REUSEPORT: the kernel would hand each a part of the requests.
+        """
+        if listeners(self.address.port) - {own}:
+            raise self._taken(self.address.host, self.address.port)
+
+    def _end_if_shared(self) -> None:
+        """End a new router whose port another one took in the same moment."""
+        router = self.supervisor.processes().get(ROUTER)
+        try:
+            self._refuse_a_shared_port(router.pid if router else 0)
+        except OutOfCapacity:
+            self.supervisor.remove(ROUTER)
+            raise
 
     def converge(self) -> None:
         """Make the router serve what the records say. Call it under the state lock.
@@ -180,6 +204,32 @@ def _serves(process: psutil.Process, port: int) -> bool:
     return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether a process, or one that it started, listens on a port of this machine.
+
+    What answers on a port may be another's: a free port can be taken between the look and the use.
+    """
+    try:
+        process = psutil.Process(pid)
+        family = (process, *process.children(recursive=True))
+        return any(
+            c.status == psutil.CONN_LISTEN and c.laddr.port == port
+            for one in family
+            for c in one.net_connections("tcp")
+        )
+    except psutil.NoSuchProcess:
+        return False
+
+
+def listeners(port: int) -> set[int]:
+    """Return the processes of this user that listen on a port; the others' are not to be seen."""
+    return {
+        c.pid
+        for c in psutil.net_connections("tcp")
+        if c.pid and c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
+    }
+
+
 def is_free(host: str, port: int) -> bool:
     """Whether nobody listens there; asked without SO_REUSEPORT, which Envoy's own bind uses."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -192,7 +242,20 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_ports(count: int, ports: range, taken: set[int], host: str = "127.0.0.1") -> list[int]:
+def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:
+    """Return free ports for instances; call it under the machine's lock.
+
+    Each state folder begins to look at a place of its own: an instance listens a second after
+    its port was chosen, and another folder's may be starting too.
+    """
+    first = INSTANCE_PORTS.start + zlib.crc32(str(root).encode()) % len(INSTANCE_PORTS)
+    order = (*range(first, INSTANCE_PORTS.stop), *range(INSTANCE_PORTS.start, first))
+    return free_ports(count, order, taken)
+
+
+def free_ports(
+    count: int, ports: Sequence[int], taken: set[int], host: str = "127.0.0.1"
+) -> list[int]:
     """Return `count` ports that nobody listens on. Raises OutOfCapacity when there are fewer."""
     found: list[int] = []
     for port in ports:
@@ -203,7 +266,7 @@ def free_ports(count: int, ports: range, taken: set[int], host: str = "127.0.0.1
     raise OutOfCapacity(
         "find",
         f"{count} free ports",
-        f"all but {len(found)} of {ports.start}-{ports.stop - 1} are taken",
+        f"all but {len(found)} of {min(ports)}-{max(ports)} are taken",
         "end what listens there",
     )
 

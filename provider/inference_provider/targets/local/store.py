@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -108,9 +109,14 @@ def file_lock(path: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def machine_lock(root: Path) -> AbstractContextManager[None]:
-    """Hold what all workspaces of this machine share: ports and GPUs."""
-    return file_lock(root / "machine.lock", "this machine's ports and GPUs")
+def machine_lock() -> AbstractContextManager[None]:
+    """Hold what all of this user's workspaces share, those of other state folders too.
+
+    Jobs of a CI runner have a state folder each, and one set of ports.
+    """
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    path = folder / f"pulumi-inference-{os.getuid()}" / "machine.lock"
+    return file_lock(path, "this machine's ports and GPUs")
 
 
 class Store:
@@ -245,6 +251,9 @@ class Store:
 
     def save_address(self, address: RouterAddress) -> None:
         write_private(self.folder / "workspace.json", address.model_dump_json())
+
+    def drop_address(self) -> None:
+        (self.folder / "workspace.json").unlink(missing_ok=True)
 
     def log_path(self, deployment: str, instance: str) -> Path:
         return self.folder / "logs" / deployment / f"{instance}.log"

@@ -17,7 +17,12 @@ from pydantic import SecretStr
 
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import CapabilityMissing, InferenceError, TargetError
+from inference_provider.errors import (
+    CapabilityMissing,
+    InferenceError,
+    OutOfCapacity,
+    TargetError,
+)
 from inference_provider.observed import (
     Actor,
     JournalEntry,
@@ -30,14 +35,20 @@ from inference_provider.observed import (
 )
 from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.serving.environments import build_environment
-from inference_provider.spec import DeploymentSpec
+from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
 from inference_provider.targets.local import assets, observe
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
 from inference_provider.targets.local.rollout import Rollout
 from inference_provider.targets.local.runtime import Runtime, choose_address
-from inference_provider.targets.local.store import Store, machine_lock, new_record, stores
+from inference_provider.targets.local.store import (
+    RouterAddress,
+    Store,
+    machine_lock,
+    new_record,
+    stores,
+)
 
 
 class LocalTarget:
@@ -101,7 +112,9 @@ class LocalTarget:
             )
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
-        return observe.observed(runtime, record, observe.look(runtime))
+        # a file tells all of a model, an environment or an endpoint
+        sight = observe.look(runtime) if resource.kind in observe.RUNNING else observe.Sight()
+        return observe.observed(runtime, record, sight)
 
     # -- apply ----------------------------------------------------------------------------------
 
@@ -170,18 +183,29 @@ class LocalTarget:
     def _apply_workspace(
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
     ) -> None:
-        store = runtime.store
+        store, spec = runtime.store, desired.spec
         known = store.address()
         if known is None:
-            with machine_lock(self._root):
-                spec = desired.spec
-                known = choose_address(self._root, spec.bind_address, spec.router_port)
-                store.save_address(known)
-        if known.host != desired.spec.bind_address:
-            store.save_address(known.model_copy(update={"host": desired.spec.bind_address}))
+            known = self._start_new(runtime, spec)
+        elif known.host != spec.bind_address:
+            known = known.model_copy(update={"host": spec.bind_address})
+            store.save_address(known)
         runtime.ensure_up()
         self._save_and_converge(runtime, desired, actor)
         progress(desired.id, f"router ready on port {known.port}")
+
+    def _start_new(self, runtime: Runtime, spec: WorkspaceSpec) -> RouterAddress:
+        """Choose where a workspace's router listens, and let it listen before another chooses."""
+        with machine_lock():
+            address = choose_address(self._root, spec.bind_address, spec.router_port)
+            runtime.store.save_address(address)
+            try:
+                runtime.ensure_up()
+            except OutOfCapacity:  # the next attempt is to choose another port
+                runtime.shut_down()
+                runtime.store.drop_address()
+                raise
+        return address
 
     def _apply_model(
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
