@@ -36,11 +36,12 @@ def measure() -> list[Table]:
 
 def _measured(router: EnvoyRouter, table: RouterTable) -> Table:
     router.converge(table, timeout_s=60)
-    spent, shares = [], []
+    spent, shares, asked = [], [], []
     for number in range(CHANGES):
         after = _split(table, number)
         shares.append(_ms(lambda after=after: _rendered(table, after)))  # type: ignore[misc]
         spent.append(_ms(lambda after=after: router.converge(after)))  # type: ignore[misc]
+        asked.append(_ms(lambda: router.admin.stats("^runtime.version_text$", "TextReadouts")))
         live = router.live_weights()
         if live is None or live["e0500"]["blue"] != 20 + number:
             raise RuntimeError("the weights that were asked for are not in force")
@@ -50,6 +51,7 @@ def _measured(router: EnvoyRouter, table: RouterTable) -> Table:
     rows = [
         _row("weights of one endpoint, until in force", spent),
         _row("of it: comparing tables, rendering the weights", shares),
+        _row("of it: asking Envoy once which weights are in force", asked),
         _row("the same from a new process (compares and renders all)", [fresh]),
         _row("rendering everything", [whole]),
     ]

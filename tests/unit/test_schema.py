@@ -1,5 +1,11 @@
 """The JSON Schema of the stack file, as an editor reads it."""
 
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
 from inference_provider.files.schema import SCHEMA_PATH, schema_text, stack_schema
 from inference_provider.files.stack_file import LISTINGS
 
@@ -10,7 +16,34 @@ def test_schema_in_the_repository_is_fresh():
     )
 
 
+@pytest.fixture
+def quickstart():
+    root = Path(__file__).parents[2]
+    return yaml.safe_load((root / "examples" / "01-quickstart" / "stack.yaml").read_text())
+
+
+def faults(document) -> list[str]:
+    found = Draft202012Validator(stack_schema()).iter_errors(document)
+    return sorted(".".join(str(part) for part in fault.path) for fault in found)
+
+
+def test_an_editor_finds_no_fault_in_the_quickstart(quickstart):
+    assert faults(quickstart) == []
+
+
+def test_an_editor_marks_what_the_loader_refuses(quickstart):
+    quickstart["deployments"][0]["instance_count"] = "many"
+    quickstart["deployments"][1]["request_settings"]["request_timeout_ms"] = 180_001
+    quickstart["endpoints"][0]["kind"] = "sometimes"
+    assert faults(quickstart) == [
+        "deployments.0.instance_count",
+        "deployments.1.request_settings.request_timeout_ms",
+        "endpoints.0.kind",
+    ]
+
+
 def test_schema_is_draft_2020_12():
+    Draft202012Validator.check_schema(stack_schema())
     assert stack_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
