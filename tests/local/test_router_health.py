@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import time
 
 import pytest
 
@@ -54,6 +55,18 @@ def test_an_instance_that_is_gone_fails_no_request_where_there_is_another(
 
 def answering(served: Served) -> set[str]:
     return {served.ask("chat/score").json()["model"] for _ in range(40)}
+
+
+def test_an_idle_connection_is_ended_before_the_server_may_end_it(served: Served):
+    """A request sent while its server hangs up fails; gunicorn hangs up after two idle seconds."""
+
+    def connection() -> int:
+        return served.ask("chat/x").json()["connection"]
+
+    first = connection()
+    assert connection() == first
+    time.sleep(1.3)
+    assert connection() != first
 
 
 def test_a_router_that_does_not_run_is_unknown_and_not_empty(tmp_path: pathlib.Path):

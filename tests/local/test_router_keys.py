@@ -16,6 +16,7 @@ def test_a_missing_or_wrong_key_is_401(served: Served, value: str):
         "/endpoints/chat/score", headers={"authorization": value} if value else {}
     )
     assert code_of(found) == (401, "Unauthorized")
+    assert "azureml-model-deployment" not in found.headers  # no name for a caller without a key
 
 
 @pytest.mark.parametrize(("key", "client"), [(PRIMARY, "primary"), (SECONDARY, "secondary")])

@@ -11,7 +11,8 @@ from inference_provider.router.table import DeploymentEntry, EndpointEntry, Rout
 
 Resource = dict[str, Any]
 
-API = "type.googleapis.com/envoy."
+_TYPE_URL = "type.googleapis.com/"
+API = f"{_TYPE_URL}envoy."
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CLIENT_HEADER = "x-azml-client"
@@ -21,6 +22,14 @@ MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
 MIRROR_PREFIX = "mirror."
 _AUTH_OFF = {API_KEY_AUTH: {"@type": f"{API}config.route.v3.FilterConfig", "disabled": True}}
+_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CONNECTIONS = {
+    "@type": _TYPE_URL + _HTTP,
+    "explicit_http_config": {"http_protocol_options": {}},
+    # Servers end idle connections (gunicorn after 2 s, uvicorn after 5): a request that is sent in
+    # that moment would fail, so the router ends them first.
+    "common_http_protocol_options": {"idle_timeout": "1s"},
+}
 _PREVIOUS_HOSTS = {
     "name": "previous_hosts",
     "typed_config": {
@@ -118,6 +127,7 @@ def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
             }
         },
         "connect_timeout": "1s",
+        "typed_extension_protocol_options": {_HTTP: _CONNECTIONS},
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
         "common_lb_config": {

@@ -12,6 +12,7 @@ from inference_provider.router.envoy import (
     API_KEY_AUTH,
     BODY_LIMIT_BYTES,
     CLIENT_HEADER,
+    DEPLOYMENT_HEADER,
     ROUTER_ERROR_HEADER,
     Resource,
     address,
@@ -75,12 +76,17 @@ local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidd
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
-  if status < "400" or headers:get("ROUTER-ERROR") ~= nil then return end
+  if status < "400" then return end
+  if headers:get("ROUTER-ERROR") ~= nil then
+    -- the split had chosen already; a caller without a key is not told of whom
+    if status == "401" then headers:remove("DEPLOYMENT") end
+    return
+  end
   headers:replace("ms-azureml-model-error-statuscode", status)
   headers:replace("ms-azureml-model-error-reason", reasons[status] or "model error")
   headers:replace(":status", "424")
 end
-""".replace("ROUTER-ERROR", ROUTER_ERROR_HEADER)
+""".replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 _MODEL_ERRORS = {"default_source_code": {"inline_string": _MODEL_ERRORS_SCRIPT}}
 
 

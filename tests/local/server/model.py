@@ -40,6 +40,7 @@ class Model:
         config = uvicorn.Config(
             self.answer,
             port=0,
+            proxy_headers=False,
             log_level="error",
             lifespan="off",
             ws="websockets-sansio",
@@ -101,6 +102,7 @@ def _seen(scope: dict[str, Any]) -> dict[str, Any]:
         "raw_path": scope["raw_path"].decode(),
         "query": scope["query_string"].decode(),
         "headers": _headers(scope),
+        "connection": scope["client"][1],
     }
 
 
@@ -119,7 +121,7 @@ async def _converse(path: str, receive: Any, send: Any) -> None:
 
 
 async def _reply(send: Any, status: int, body: bytes, *more: tuple[bytes, bytes]) -> None:
-    body = b"" if status == 204 else body
+    body = b"" if status in {204, 304} else body
     headers = [
         (b"content-length", str(len(body)).encode()),
         (b"location", b"/elsewhere"),
