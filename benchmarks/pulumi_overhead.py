@@ -19,7 +19,7 @@ from measure import BIN, Table, median, skipped, timed
 
 TITLE = "Time one resource adds to `pulumi up`"
 SMALL, LARGE = (1, 100), (1000,)
-ROUNDS, LIMIT_S, BUDGET_S = 3, 120, 600
+ROUNDS, LIMIT_S, BUDGET_S = 3, 300, 700
 BASE = {"no-op": "none", "Model": "workspace", "Endpoint": "workspace"}
 """Per kind, the program without any; an Endpoint makes the router converge, a Model does not."""
 PROGRAM = Path(__file__).parent / "pulumi_program"
