@@ -1,7 +1,8 @@
 """The local target: a workspace is a folder with one supervisord in it.
 
 apply, delete and observe of the protocol, one method a kind; the work is done in `rollout.py`
-(instances), `runtime.py` (supervisord and router), `assets.py` (content), `store.py` (files).
+(instances), `removal.py` (deletions), `runtime.py` (supervisord and router), `assets.py` (content),
+`store.py` (files).
 """
 
 import os
@@ -36,10 +37,11 @@ from inference_provider.observed import (
 from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
-from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
+from inference_provider.targets.base import Progress, owned_by_another, silent
 from inference_provider.targets.local import assets, observe
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
+from inference_provider.targets.local.removal import Removal
 from inference_provider.targets.local.rollout import Rollout
 from inference_provider.targets.local.runtime import Runtime, choose_address
 from inference_provider.targets.local.store import (
@@ -278,86 +280,10 @@ class LocalTarget:
             return
         if record.owner != owner:
             raise owned_by_another("delete", resource, record, owner)
-        {
-            Kind.WORKSPACE: self._delete_workspace,
-            Kind.MODEL: self._delete_model,
-            Kind.ENVIRONMENT: self._delete_plain,
-            Kind.ENDPOINT: self._delete_endpoint,
-            Kind.DEPLOYMENT: self._delete_deployment,
-            Kind.TRAFFIC: self._delete_served,
-        }[resource.kind](runtime, record, actor, progress)
+        Removal(runtime, Rollout(runtime, self._gpus, progress, actor)).run(record)
         if resource.kind != Kind.WORKSPACE:  # whose journal went with its folder
             self._note(runtime, resource, actor, "delete")
         progress(resource, "deleted")
-
-    def _delete_workspace(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        rest = [r.id for r in runtime.store.records() if r.id != record.id]
-        if rest:
-            named = ", ".join(str(resource) for resource in rest[:5])
-            raise TargetError(
-                "delete", str(record.id), f"{len(rest)} things are left in it ({named})",
-                "delete them first",
-            )  # fmt: skip
-        runtime.shut_down()
-        runtime.store.remove()
-
-    def _delete_model(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        fields = record.properties
-        assets.drop_model(runtime.store, fields["name"], fields["version"])
-        runtime.store.drop_record(record.id)
-
-    def _delete_plain(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        runtime.store.drop_record(record.id)
-
-    def _delete_served(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        """Forget something the router serves; undone when the router refuses."""
-        runtime.ensure_up()
-        with runtime.store.lock():
-            runtime.store.drop_record(record.id)
-            try:
-                runtime.converge()
-            except InferenceError:
-                runtime.store.save_record(record)
-                raise
-
-    def _delete_endpoint(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        behind = [
-            r.id
-            for r in runtime.store.records()
-            if r.id.kind == Kind.DEPLOYMENT and r.properties["endpoint"] == record.id.name
-        ]
-        if behind:
-            raise TargetError(
-                "delete", str(record.id), f"{behind[0]} is behind it", "delete that first"
-            )
-        self._delete_served(runtime, record, actor, progress)
-        runtime.store.drop_keys(record.id.name)
-
-    def _delete_deployment(
-        self, runtime: Runtime, record: Record, actor: Actor, progress: Progress
-    ) -> None:
-        endpoint, _, name = record.id.name.partition("/")
-        traffic = runtime.store.record(
-            ResourceId(kind=Kind.TRAFFIC, workspace=record.id.workspace, name=endpoint)
-        )
-        weight = traffic.properties["traffic"].get(name, 0) if traffic else 0
-        if weight:
-            raise still_serving(record.id, weight)
-        runtime.ensure_up()
-        blueprint = runtime.store.blueprint(record.id.name)
-        spec = DeploymentSpec.model_validate(blueprint)
-        Rollout(runtime, self._gpus, progress, actor).retire_all(record.id, spec)
-        runtime.store.forget_deployment(record.id.name)
 
     # -- operations -----------------------------------------------------------------------------
 
