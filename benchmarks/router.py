@@ -29,7 +29,7 @@ from inference_provider.targets.local.router import EnvoyRouter
 HERE = Path(__file__).parent
 TITLE = "Router"
 KEY = "benchmark-key-0123456789abcdef"
-ROUNDS, SECONDS, CONNECTIONS = 3, 3, (1, 16)
+ROUNDS, SECONDS, CONNECTIONS = 7, 2, (1, 16)
 GOAL = 0.75
 SCORE = "/endpoints/iris/score"
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"

@@ -48,8 +48,9 @@ class EnvironmentSpec(SpecModel):
     """Container image; a target without containers refuses it."""
     command: Annotated[tuple[str, ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
-    the port that it, or a process it starts, listens on, on 127.0.0.1; `{model_dir}` for the model's folder; `{code_dir}` for the
-    code's. Without one the default server runs the scoring script."""
+    the port that it, or a process it starts, listens on, on 127.0.0.1; `{model_dir}` for the
+    model's folder; `{code_dir}` for the code's. Without one the default server runs the scoring
+    script."""
     inference_config: Annotated[InferenceConfig | None, ROLLS] = None
     """Routes of that server; required with `command`."""
     content_hash: Annotated[str, ROLLS] = ""
