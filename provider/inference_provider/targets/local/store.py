@@ -114,7 +114,9 @@ def machine_lock() -> AbstractContextManager[None]:
 
     Jobs of a CI runner have a state folder each, and one set of ports.
     """
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if not folder.is_absolute() or not os.access(folder, os.W_OK):  # after `su` it is another's
+        folder = Path(tempfile.gettempdir())
     path = folder / f"pulumi-inference-{os.getuid()}" / "machine.lock"
     return file_lock(path, "this machine's ports and GPUs")
 
