@@ -129,3 +129,10 @@ def test_health_checks_are_no_requests(served: Served, models: dict[str, Model])
     before = models["blue"].checks
     until(lambda: models["blue"].checks > before)
     assert [one for one in served.logged() if "ready" in (one["path"] or "")] == []
+
+
+def test_what_is_refused_unread_is_logged_with_the_id_of_its_answer_and_no_identity(served: Served):
+    head = served.raw("GET / HTTP/1.0\r\nx-azml-client: somebody-else\r\n\r\n")
+    answered = head.partition("x-request-id: ")[2].partition("\r\n")[0]
+    logged = next(one for one in served.logged() if one["request_id"] == answered)
+    assert (logged["status"], logged.get("identity")) == (426, None)

@@ -42,9 +42,7 @@ _REQUEST_ID: Resource = {  # where a request is refused before it got one
 }
 _LOG_FIELDS = {
     "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-    # the answer's where the request got none: it was refused for its path or its headers
-    "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
-    ' {"command": "RESP", "param": "X-REQUEST-ID"}]})%',
+    "request_id": "%REQ(X-REQUEST-ID)%",
     "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
     "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
     "deployment": "%CLUSTER_METADATA(azml:deployment)%",
@@ -60,6 +58,12 @@ _LOG_FIELDS = {
     "ttfb_ms": "%RESPONSE_DURATION%",
     "upstream": "%UPSTREAM_HOST%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+}
+_REFUSED_EARLY = (400, 426, 431)
+"""Statuses of requests that are refused before they get an id: for path, HTTP version, headers."""
+_ANSWERS_ID = {
+    "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
+    ' {"command": "RESP", "param": "X-REQUEST-ID"}]})%'
 }
 _LATENCY_BUCKETS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
@@ -338,23 +342,25 @@ def _status(status: int, comparison: str = "EQ") -> Resource:
 def _json_logs(folder: str) -> list[Resource]:
     """Return the access log, twice in one file: the identity is logged where it was checked.
 
-    A request that is refused for its path or its host still carries what its caller claimed; it is
-    400 then, which no model's answer is: that is 424.
+    A request that is refused for its path, its host or its form still carries what its caller
+    claimed, and has no id of its own; no model's error has such a status: that is 424.
     """
+    early = [_status(status) for status in _REFUSED_EARLY]
+    late = [_status(status, "NE") for status in _REFUSED_EARLY]
     checked = {"identity": f"%REQ({CLIENT_HEADER.upper()})%"}
     return [
-        _json_log(folder, _LOG_FIELDS | checked, "NE"),
-        _json_log(folder, _LOG_FIELDS, "EQ"),
+        _json_log(folder, _LOG_FIELDS | checked, {"and_filter": {"filters": late}}),
+        _json_log(folder, _LOG_FIELDS | _ANSWERS_ID, {"or_filter": {"filters": early}}),
     ]
 
 
-def _json_log(folder: str, fields: dict[str, str], comparison_with_400: str) -> Resource:
+def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource:
     typed: dict[str, Any] = {
         "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
         "path": str(PurePosixPath(folder) / "access.log"),
         "log_format": {"json_format": fields},
     }
-    return {"name": "json", "filter": _status(400, comparison_with_400), "typed_config": typed}
+    return {"name": "json", "filter": chosen, "typed_config": typed}
 
 
 def _statistics_log() -> Resource:
