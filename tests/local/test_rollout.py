@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -117,3 +118,19 @@ def test_down_leaves_no_process_and_no_folder(lab):
     alive = [pid for pid in pids if os.path.exists(f"/proc/{pid}")]
     assert alive == []
     assert not (lab.state / "workspaces" / "lab").exists()
+
+
+def test_both_keys_rotated_at_once_are_both_new(lab):
+    lab.up()
+    before = (lab.key("primary"), lab.key("secondary"))
+    iris = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
+    with ThreadPoolExecutor() as pool:
+        turns = [
+            pool.submit(lab.target.rotate_key, iris, which, ACTOR)
+            for which in ("primary", "secondary")
+        ]
+    assert [turn.exception() for turn in turns] == [None, None]
+    assert lab.key("primary") != before[0]
+    assert lab.key("secondary") != before[1]
+    assert lab.score(key=lab.key("primary")).status_code == 200
+    assert lab.score(key=lab.key("secondary")).status_code == 200

@@ -289,12 +289,11 @@ class LocalTarget:
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
         runtime = self._runtime(endpoint.workspace)
-        keys = runtime.store.keys(endpoint.name)
-        if keys is None:
-            raise TargetError("rotate the key of", str(endpoint), "it is not there", "declare it")
-        fresh = (_new_key(), keys[1]) if which == "primary" else (keys[0], _new_key())
+        self._keys(runtime, endpoint)  # refuses an endpoint that is not there, before a start
         runtime.ensure_up()
         with runtime.store.lock():
+            keys = self._keys(runtime, endpoint)
+            fresh = (_new_key(), keys[1]) if which == "primary" else (keys[0], _new_key())
             runtime.store.save_keys(endpoint.name, fresh)
             try:
                 runtime.converge()
@@ -303,6 +302,13 @@ class LocalTarget:
                 raise
         self._note(runtime, endpoint, actor, f"rotate {which} key")
         return self.observe_one(endpoint)
+
+    @staticmethod
+    def _keys(runtime: Runtime, endpoint: ResourceId) -> tuple[SecretStr, SecretStr]:
+        keys = runtime.store.keys(endpoint.name)
+        if keys is None:
+            raise TargetError("rotate the key of", str(endpoint), "it is not there", "declare it")
+        return keys
 
     def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """Bring back all that is recorded, after a stop, a crash or a reboot."""
