@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from inference_provider.errors import Busy, OutOfCapacity
+from inference_provider.errors import Busy, OutOfCapacity, TargetUnreachable
 from inference_provider.observed import Kind, Presence
 from inference_provider.targets.local.runtime import ROUTER, listens
 from inference_provider.targets.local.target import LocalTarget
@@ -242,3 +242,20 @@ def test_keys_are_in_no_log_and_no_command_line_and_files_are_private(lab):
     assert lab.key() not in shown
     for path in (lab.state / "workspaces").rglob("*.json"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_start_brings_back_what_served_and_not_what_the_router_never_took(lab):
+    lab.up()
+    lab.write_code("blue", "blue-2")
+    blue = next(r for r in lab.resources() if r.id.name == "iris/blue")
+
+    def kill_router(_resource, message: str) -> None:
+        if message == "1 of 1 new instances ready":
+            router = lab.supervisor.processes()[ROUTER].pid
+            os.kill(lab.supervisor._daemon_pid(), signal.SIGKILL)
+            os.kill(router, signal.SIGKILL)
+
+    with pytest.raises(TargetUnreachable):
+        lab.target.apply(blue, ACTOR, kill_router)
+    lab.target.start("lab", ACTOR)
+    assert lab.score().json()["answer"] == "blue"

@@ -5,6 +5,7 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 """
 
 import time
+from typing import Any
 
 import httpx
 import psutil
@@ -266,14 +267,16 @@ class Rollout:
         spec: DeploymentSpec = desired.spec
         with self._store.lock():
             old_record = self._store.record(desired.id)
+            old_blueprint = self._store.blueprint(desired.id.name)
             old_instances = self._store.instances(desired.id.name)
             now = tuple(i.model_copy(update={"admitted": i.name in names}) for i in old_instances)
             record = new_record(
                 desired.id, desired.owner, desired.properties, desired.generation, self._actor
             )
             self._store.save_instances(desired.id.name, now)
-            self._store.save_record(record)
+            # before the record: who counts a quota in this moment reads the blueprint of each
             self._store.save_blueprint(desired.id.name, clear_spec(spec))
+            self._store.save_record(record)
             try:
                 self._runtime.converge()
             except InferenceError:
@@ -282,10 +285,17 @@ class Rollout:
                     self._store.save_record(old_record)
                 else:
                     self._store.drop_record(desired.id)
+                self._put_blueprint_back(desired.id.name, old_blueprint)
                 self._end(desired.id, names - {i.name for i in old_instances if i.admitted})
                 raise
         self._runtime.router.wait_healthy({desired.id.name: len(serving)})
         self._progress(desired.id, f"{len(serving)} instances admitted by the router")
+
+    def _put_blueprint_back(self, deployment: str, before: dict[str, Any] | None) -> None:
+        if before:
+            self._store.save_blueprint(deployment, before)
+        else:
+            self._store.drop_blueprint(deployment)
 
     # -- drain and stop ---------------------------------------------------------------------------
 

@@ -233,6 +233,9 @@ class Store:
         path = self.folder / "blueprints" / f"{_file_name(deployment)}.json"
         write_private(path, json.dumps(spec))
 
+    def drop_blueprint(self, deployment: str) -> None:
+        (self.folder / "blueprints" / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
+
     # -- instances and addresses ---------------------------------------------------------------
 
     def instances(self, deployment: str) -> tuple[Instance, ...]:
@@ -261,9 +264,9 @@ class Store:
         return self.folder / "logs" / deployment / f"{instance}.log"
 
     def forget_deployment(self, deployment: str) -> None:
-        """Remove every file of a deployment but its logs."""
-        for part in ("instances", "blueprints"):
-            (self.folder / part / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
+        """Remove what a deleted deployment leaves beside its record, its logs too."""
+        (self.folder / "instances" / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
+        self.drop_blueprint(deployment)
         shutil.rmtree(self.folder / "logs" / deployment, ignore_errors=True)
 
     def remove(self) -> None:
