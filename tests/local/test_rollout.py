@@ -93,6 +93,18 @@ def test_a_deployment_that_does_not_start_leaves_the_old_one_serving_and_says_wh
     assert lab.score().json()["answer"] == "mended"
 
 
+def test_a_server_that_hangs_while_it_starts_is_named_and_ended(lab):
+    lab.up()
+    lab.write_code("blue", "hang")
+    lab.document["deployments"][0]["start_timeout_s"] = 2
+    with pytest.raises(NotReady) as fault:
+        lab.up()
+    assert "no 200 of its own from GET /health within 2 s" in str(fault.value)
+    there = sorted(name.split(".")[1] for name in lab.supervisor.processes() if name != "router")
+    assert there == ["blue", "green"]
+    assert lab.score().json()["answer"] == "blue"
+
+
 def test_a_deployment_with_weight_is_not_deleted(lab):
     lab.up()
     blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")

@@ -13,6 +13,9 @@ MODEL_DIR = os.environ.get("AZUREML_MODEL_DIR")
 MODEL = (Path(MODEL_DIR) / "weights" / "w.txt").read_text() if MODEL_DIR else ""
 if ANSWER == "raise":
     raise SystemExit("RuntimeError: the model is not there")
+if ANSWER == "hang":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -16,6 +16,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,21 @@ class Supervisor:
         )
 
     def remove(self, name: str, stop_wait_s: float = 30.0) -> None:
-        """Stop a program and forget it; nothing happens when it is not there."""
+        """Stop a program and forget it; nothing happens when it is not there.
+
+        Args:
+            name: Of the program.
+            stop_wait_s: Between SIGTERM and SIGKILL; the program's own `stop_wait_s` if shorter.
+        """
         if self.is_running():
             self._tolerate(
                 lambda rpc: rpc.stopProcess(name, False), Faults.BAD_NAME, Faults.NOT_RUNNING
             )
-            self._wait_for(lambda: self._is_stopped(name), f"{name} to stop", stop_wait_s)
+            try:
+                self._wait_for(lambda: self._is_stopped(name), f"{name} to stop", stop_wait_s)
+            except NotReady:
+                self._kill(name)
+                self._wait_for(lambda: self._is_stopped(name), f"{name} to stop")
             self._tolerate(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
         self.forget(name)
         if self.is_running():
@@ -195,6 +205,13 @@ class Supervisor:
     def names(self) -> list[str]:
         """Return every program that is written down."""
         return sorted(path.stem for path in self._programs.glob("*.conf"))
+
+    def _kill(self, name: str) -> None:
+        """End a program's process group at once."""
+        process = self.processes().get(name)
+        if process and process.pid:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _is_stopped(self, name: str) -> bool:
         process = self.processes().get(name)
