@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
@@ -259,3 +260,16 @@ def test_a_start_brings_back_what_served_and_not_what_the_router_never_took(lab)
         lab.target.apply(blue, ACTOR, kill_router)
     lab.target.start("lab", ACTOR)
     assert lab.score().json()["answer"] == "blue"
+
+
+def test_a_supervisord_that_is_ending_is_unknown_not_an_error(lab):
+    lab.document["deployments"][0]["request_settings"]["request_timeout_ms"] = 1000
+    lab.write_code("blue", "stubborn")
+    lab.up()
+    with ThreadPoolExecutor() as beside:
+        stopped = beside.submit(lab.target.stop, "lab", ACTOR)
+        time.sleep(1)
+        seen = lab.observe(Kind.DEPLOYMENT, "iris/blue")
+        stopped.result()
+    assert seen.presence == Presence.UNKNOWN
+    assert "it is ending; wait for that and run this again" in seen.reason

@@ -52,5 +52,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 print(f"serving {ANSWER}", flush=True)
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if ANSWER == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+else:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

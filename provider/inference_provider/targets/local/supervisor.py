@@ -74,13 +74,11 @@ class Supervisor:
     def is_running(self) -> bool:
         """Say whether it answers. Raises TargetUnreachable when it lives and does not."""
         try:
-            self._call(lambda rpc: rpc.getState())
-        except (FileNotFoundError, ConnectionRefusedError):
+            self._ask(lambda rpc: rpc.getState())
+        except (FileNotFoundError, ConnectionError):
             if self._daemon_alive():
                 raise self._unreachable("its socket is gone") from None
             return False
-        except TimeoutError as late:
-            raise self._unreachable(f"no answer within {RPC_TIMEOUT_S:.0f} s") from late
         return True
 
     def start(self) -> None:
@@ -139,7 +137,10 @@ class Supervisor:
         """Return every program by name, in one call; empty when the daemon is not running."""
         if not self.is_running():
             return {}
-        found = self._call(lambda rpc: rpc.getAllProcessInfo())
+        try:
+            found = self._ask(lambda rpc: rpc.getAllProcessInfo())
+        except (FileNotFoundError, ConnectionError) as gone:  # since it was asked whether it runs
+            raise self._ending() from gone
         return {
             item["name"]: ProcessState(name=item["name"], state=item["statename"], pid=item["pid"])
             for item in found
@@ -242,6 +243,14 @@ class Supervisor:
     def _reload(self) -> None:
         self._call(lambda rpc: rpc.reloadConfig())
 
+    def _ask(self, call: Callable[[Any], Any]) -> Any:
+        try:
+            return self._call(call)
+        except TimeoutError as late:
+            raise self._unreachable(f"no answer within {RPC_TIMEOUT_S:.0f} s") from late
+        except xmlrpc.client.Fault as ending:  # SHUTDOWN_STATE: its programs have time to end
+            raise self._ending() from ending
+
     def _tolerate(self, call: Callable[[Any], Any], *codes: int) -> None:
         try:
             self._call(call)
@@ -262,13 +271,13 @@ class Supervisor:
         # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
         return _SocketConnection(self._socket)
 
-    def _unreachable(self, reason: str) -> TargetUnreachable:
-        return TargetUnreachable(
-            "ask",
-            f"supervisord (process {self._daemon_pid()})",
-            reason,
-            f"look at {self._folder}/supervisord.log, or end that process and run this again",
-        )
+    def _ending(self) -> TargetUnreachable:
+        return self._unreachable("it is ending", "wait for that and run this again")
+
+    def _unreachable(self, reason: str, remedy: str = "") -> TargetUnreachable:
+        look = f"look at {self._folder}/supervisord.log, or end that process and run this again"
+        daemon = f"supervisord (process {self._daemon_pid()})"
+        return TargetUnreachable("ask", daemon, reason, remedy or look)
 
     def _wait_for(
         self, condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
