@@ -30,6 +30,8 @@ from inference_provider.targets.local.store import write_private
 
 START_TIMEOUT_S = 10.0
 RPC_TIMEOUT_S = 10.0
+SHUTDOWN_TIMEOUT_S = 200.0
+"""A program may have 185 s: the longest request a deployment may allow, and 5 s."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
 SOCKET_PATH_LIMIT = 96
@@ -115,8 +117,12 @@ class Supervisor:
         pids = [process.pid for process in self.processes().values() if process.pid]
         daemon = self._daemon_pid()
         self._call(lambda rpc: rpc.shutdown())
-        gone = [*pids, *([daemon] if daemon else [])]
-        self._wait_for(lambda: not any(psutil.pid_exists(p) for p in gone), "it to end", 60)
+        ending = [*pids, *([daemon] if daemon else [])]
+        self._wait_for(
+            lambda: not any(_lives(pid) for pid in ending),
+            f"supervisord (process {daemon}) and its programs to end",
+            SHUTDOWN_TIMEOUT_S,
+        )
 
     def _daemon_pid(self) -> int | None:
         try:
@@ -298,6 +304,14 @@ class _SocketConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(RPC_TIMEOUT_S)
         self.sock.connect(str(self._path))
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody reaps does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def clean_environment() -> dict[str, str]:
