@@ -47,3 +47,16 @@ def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
     finally:
         os.killpg(second.pid, signal.SIGKILL)
         second.wait()
+
+
+def test_a_note_that_a_power_cut_left_empty_stops_no_start(tmp_path):
+    order = {
+        "argv": ["sh", "-c", "echo started > out"],
+        "environment": {"PATH": os.environ["PATH"]},
+        "directory": str(tmp_path),
+        "pid_file": str(tmp_path / "pid"),
+    }
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    (tmp_path / "pid").write_text("")
+    subprocess.run([sys.executable, launch.__file__, str(tmp_path / "order.json")], check=True)
+    assert (tmp_path / "out").read_text() == "started\n"

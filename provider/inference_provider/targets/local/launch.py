@@ -40,7 +40,10 @@ def end_leftovers(pid_file: Path) -> None:
     """
     import psutil  # noqa: PLC0415 - the first start of a program must not pay for it
 
-    note = json.loads(pid_file.read_text())
+    try:
+        note = json.loads(pid_file.read_text())
+    except ValueError:
+        return  # a power cut left half of it, and no child either
     if psutil.pid_exists(note["pid"]):
         return  # alive, or another process by now whose group is not ours
     for process in psutil.process_iter():
