@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from inference_provider.errors import Busy, OutOfCapacity, TargetUnreachable
+from inference_provider.errors import Busy, InferenceError, OutOfCapacity, TargetUnreachable
 from inference_provider.observed import Kind, Presence
 from inference_provider.targets.local.runtime import ROUTER, listens
 from inference_provider.targets.local.target import LocalTarget
@@ -273,3 +273,16 @@ def test_a_supervisord_that_is_ending_is_unknown_not_an_error(lab):
         stopped.result()
     assert seen.presence == Presence.UNKNOWN
     assert "it is ending; wait for that and run this again" in seen.reason
+
+
+def test_an_address_the_router_cannot_take_is_refused_and_stops_no_later_change(lab):
+    lab.up()
+    lab.document["workspaces"][0]["bind_address"] = "192.0.2.1"  # for documents; no machine's
+    with pytest.raises(InferenceError):
+        lab.up()
+    del lab.document["workspaces"][0]["bind_address"]
+    assert lab.up() == []
+    lab.document["traffic"][0]["traffic"] = {"blue": 0, "green": 100}
+    lab.document["endpoints"].append({"name": "other"})
+    assert lab.up() == ["create Endpoint 'lab/other'", "update Traffic 'lab/iris'"]
+    assert lab.score().json()["answer"] == "green"

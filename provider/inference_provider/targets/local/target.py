@@ -186,14 +186,17 @@ class LocalTarget:
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
     ) -> None:
         store, spec = runtime.store, desired.spec
-        known = store.address()
-        if known is None:
-            known = self._start_new(runtime, spec)
-        elif known.host != spec.bind_address:
-            known = known.model_copy(update={"host": spec.bind_address})
-            store.save_address(known)
-        runtime.ensure_up()
-        self._save_and_converge(runtime, desired, actor)
+        before = store.address()
+        known = before or self._start_new(runtime, spec)
+        if known.host != spec.bind_address:
+            store.save_address(known.model_copy(update={"host": spec.bind_address}))
+        try:
+            runtime.ensure_up()
+            self._save_and_converge(runtime, desired, actor)
+        except InferenceError:
+            if before:
+                store.save_address(before)  # every later change would meet the same refusal
+            raise
         progress(desired.id, f"router ready on port {known.port}")
 
     def _start_new(self, runtime: Runtime, spec: WorkspaceSpec) -> RouterAddress:
