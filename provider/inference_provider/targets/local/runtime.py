@@ -78,13 +78,16 @@ class Runtime:
     def _rotate_access_log(self) -> None:
         """Set a large access log aside; Envoy opens a new one. It has no rotation of its own."""
         log = self.store.router_folder / "access.log"
-        if not log.exists() or log.stat().st_size < ACCESS_LOG_BYTES:
+        if not _is_large(log):
             return
-        for i in range(ACCESS_LOG_BACKUPS - 1, 0, -1):
-            with suppress(FileNotFoundError):
-                log.with_name(f"access.log.{i}").rename(log.with_name(f"access.log.{i + 1}"))
-        log.rename(log.with_name("access.log.1"))
-        self.router.admin.post("/reopen_logs")
+        with self.store.lock("boot"):
+            if not _is_large(log):  # another call has set it aside in the meantime
+                return
+            for i in range(ACCESS_LOG_BACKUPS - 1, 0, -1):
+                with suppress(FileNotFoundError):
+                    log.with_name(f"access.log.{i}").rename(log.with_name(f"access.log.{i + 1}"))
+            log.rename(log.with_name("access.log.1"))
+            self.router.admin.post("/reopen_logs")
 
     def _write_router_files(self) -> None:
         with self.store.lock():
@@ -193,6 +196,13 @@ class Runtime:
             orphan = self.supervisor.orphan(path.name)
             if orphan:
                 self.supervisor.end_orphan(orphan)
+
+
+def _is_large(log: Path) -> bool:
+    try:
+        return log.stat().st_size >= ACCESS_LOG_BYTES
+    except FileNotFoundError:
+        return False
 
 
 def _serves(process: psutil.Process, port: int) -> bool:
