@@ -3,6 +3,7 @@
 supervisord writes and rotates the files, one an instance.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,11 +37,14 @@ def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Ite
 def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:
     """Return what was written since, up to the last whole line."""
     start = offsets.get(path, 0)
-    if path.stat().st_size < start:
-        start = 0  # the log was rotated
-    with path.open("rb") as file:
-        file.seek(start)
-        content = file.read()
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < start:
+                start = 0  # the log was rotated
+            file.seek(start)
+            content = file.read()
+    except FileNotFoundError:
+        return []  # it is being rotated, or its instance is gone
     whole = content[: content.rfind(b"\n") + 1]
     offsets[path] = start + len(whole)
     return [f"{path.stem}: {line}" for line in whole.decode(errors="replace").splitlines()]
