@@ -18,8 +18,9 @@ from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, write_private
 
-PRUNE_AGE_S = 600.0
-"""Content that nothing names is kept this long: a copy is made a moment before its record."""
+PRUNE_AGE_S = 7200.0
+"""Content that nothing names is kept this long: a copy is made before the instances that need it
+start, and named once they are ready, which may take an hour."""
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints")
 
