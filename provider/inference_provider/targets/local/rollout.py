@@ -249,14 +249,15 @@ class Rollout:
                 time.sleep(READY_POLL_S)
 
     def _not_ready(self, resource: ResourceId, instance: Instance, reason: str) -> NotReady:
-        log = last_lines(self._store.log_path(resource.name, instance.name), LOG_LINES)
-        shown = "\n".join(f"    {line[:300]}" for line in log.splitlines())
+        log = self._store.log_path(resource.name, instance.name)
+        last = last_lines(log, LOG_LINES)
+        shown = "\n".join(f"    {line[:300]}" for line in last.splitlines())
         return NotReady(
             "start",
             str(resource),
             f"instance {instance.name}: {reason}",
-            "mend it and run this again; the last lines of its log"
-            f" (`inferctl logs {resource.name}`):\n{shown or '    (none)'}",
+            f"mend it and run this again; the last lines of its log, {log}:\n"
+            f"{shown or '    (none)'}",
         )
 
     # -- admit ------------------------------------------------------------------------------------
