@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_provider.errors import TargetError
+from inference_provider.files.digest import SKIPPED_NAMES
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, write_private
@@ -22,7 +23,8 @@ PRUNE_AGE_S = 7200.0
 """Content that nothing names is kept this long: a copy is made before the instances that need it
 start, and named once they are ready, which may take an hour."""
 
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".venv", ".ipynb_checkpoints")
+_IGNORED = shutil.ignore_patterns(*SKIPPED_NAMES, "*.pyc")
+"""What the content's hash leaves out too."""
 
 
 def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:

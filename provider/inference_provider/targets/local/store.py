@@ -144,7 +144,7 @@ class Store:
 
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:
-        """Keep a second `up` or `down` out, telling it who is here."""
+        """Keep a second `up`, `down`, `split`, `start` or `stop` out, telling it who is here."""
         folder = self.root / "holders"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         note = folder / f"{self.workspace}.json"
