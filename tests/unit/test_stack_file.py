@@ -208,6 +208,39 @@ def test_a_fault_says_where_why_and_what_to_do(folder, line, expected):
     assert faults(folder, f"name: demo\n{line}\n")[-1].partition(": ")[2] == expected
 
 
+@pytest.mark.parametrize("value", ["*hunter2", "!hunter2", "!a!hunter2", "!!bool hunter2"])
+def test_a_password_that_yaml_takes_for_syntax_is_not_shown(folder, value):
+    text = GOOD.replace("    name: blue\n", f"    name: blue\n    description: {value}\n", 1)
+    [fault, *_] = faults(folder, text)
+    assert "in quotes" in fault
+    assert "hunter2" not in fault
+
+
+@pytest.mark.parametrize("value", ["!!timestamp x", "!!bool x", "!!int x", "${file:\\0x}"])
+def test_a_value_of_a_wrong_tag_or_path_is_a_fault_with_its_line(folder, value):
+    [fault] = faults(
+        folder,
+        GOOD.replace(
+            "name: lab",
+            f'name: lab\n    description: "{value}"'
+            if "$" in value
+            else f"name: lab\n    description: {value}",
+        ),
+    )
+    assert fault.startswith("line 4: workspaces.0.description: ")
+
+
+def test_a_file_nested_too_deeply_is_a_fault(folder):
+    text = "name: x\nendpoints: " + "[" * 3000 + "]" * 3000
+    assert faults(folder, text) == ["YAML: nested too deeply to be read; a stack has a few levels"]
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a\\0b"])
+def test_a_path_that_cannot_be_is_a_fault(folder, path):
+    [fault, *_] = faults(folder, GOOD.replace("path: model", f'path: "{path}"'))
+    assert fault.startswith("line 5: models.0.path: ")
+
+
 def test_an_alias_inside_itself_is_a_fault(folder):
     [fault] = faults(folder, "name: demo\nmodels: &a [*a]\n")
     assert "an alias repeats itself without end" in fault

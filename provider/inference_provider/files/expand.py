@@ -64,7 +64,7 @@ class Expansion:
     def _file(self, name: str, path: str) -> str | None:
         try:
             return (self.base_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as exc:
+        except (OSError, ValueError) as exc:  # ValueError: not UTF-8, or a path that cannot be
             cause = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
             remedy = "name a text file, relative to the stack file"
             self.faults.append(Fault(path, f"cannot read '{name}': {cause}", remedy))

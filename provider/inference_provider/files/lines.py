@@ -4,6 +4,7 @@ Goes in: the bytes of one document. Comes out: values, a `LineMap`, and faults f
 What the values mean is decided in `stack_file.py`.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from inference_provider.errors import Fault
 
 MAX_NODES = 100_000
 """Far above any stack; stops aliases of aliases from filling the memory."""
+
+_TAKEN_FOR_SYNTAX = re.compile(r"""(alias|tag handle|tag) ['"].*""", re.DOTALL)
+"""What YAML quotes here may be a password that starts with `*` or `!` and stands without quotes."""
 
 
 @dataclass
@@ -47,6 +51,9 @@ def read_document(text: bytes) -> Document:
         value = None if node is None else reader.read(loader, node, "")
     except yaml.YAMLError as exc:
         return Document(None, reader.lines, (_syntax_fault(exc),))
+    except RecursionError:
+        fault = Fault("YAML", "nested too deeply to be read", "a stack has a few levels")
+        return Document(None, reader.lines, (fault,))
     return Document(value, reader.lines, tuple(reader.faults))
 
 
@@ -54,12 +61,11 @@ def _syntax_fault(exc: yaml.YAMLError) -> Fault:
     mark = getattr(exc, "problem_mark", None)
     problem = getattr(exc, "problem", None) or "the text cannot be read as UTF-8"
     line = mark.line + 1 if mark is not None else None
-    return Fault(
-        "YAML",
-        str(problem).removeprefix("but "),
-        "mend the syntax at or just before this line",
-        line,
-    )
+    said = str(problem).removeprefix("but ")
+    nameless = _TAKEN_FOR_SYNTAX.sub(r"\1", said)
+    if nameless != said:
+        return Fault("YAML", nameless, "put a value that starts with `*` or `!` in quotes", line)
+    return Fault("YAML", said, "mend the syntax at or just before this line", line)
 
 
 class _Reader:
@@ -93,7 +99,9 @@ class _Reader:
             ]
         try:
             return loader.construct_object(node)
-        except ValueError:  # 2024-13-45 looks like a date to YAML, and is none
+        except (ValueError, AttributeError, KeyError):
+            # 2024-13-45 looks like a date to YAML, and is none; so `!!timestamp x`, `!!bool x`.
+            loader.recursive_objects.pop(node, None)  # a merged node is read once more
             reason = "YAML takes it for a date or a number, and it is none"
             self.faults.append(Fault(path, reason, "put it in quotes", node.start_mark.line + 1))
             return str(node.value)

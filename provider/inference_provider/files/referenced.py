@@ -18,12 +18,23 @@ _RELATIVE = "paths are relative to the stack file"
 def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
     """Return what is wrong with the files a spec names; paths relative to the spec."""
     if isinstance(spec, ModelSpec):
-        return tuple(_content_faults(base_dir / spec.path, spec.path, "path"))
+        return _faults(_content_faults(base_dir / spec.path, spec.path, "path"), "path")
     if isinstance(spec, EnvironmentSpec) and spec.requirements_file is not None:
-        return tuple(_requirements_faults(base_dir / spec.requirements_file))
+        found = _requirements_faults(base_dir / spec.requirements_file)
+        return _faults(found, "requirements_file")
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
-        return tuple(_code_faults(spec.code_configuration, base_dir))
+        return _faults(_code_faults(spec.code_configuration, base_dir), "code_configuration")
     return ()
+
+
+def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
+    """Gather faults; a path that cannot even be looked at is one (no right to, a name too long)."""
+    try:
+        return tuple(found)
+    except OSError as exc:
+        return (Fault(field, f"cannot be looked at: {exc.strerror}", _RELATIVE),)
+    except ValueError as exc:  # a null byte
+        return (Fault(field, f"not a path: {exc}", _RELATIVE),)
 
 
 def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
