@@ -148,3 +148,14 @@ class ObservedState(Frozen):
         """Return what is known of a resource; ABSENT when the state does not hold it."""
         absent = ObservedResource(id=resource, presence=Presence.ABSENT)
         return self.resources.get(resource.address, absent)
+
+
+def known_assets(observed: ObservedState) -> list[str]:
+    """Return pinned references of the assets that are there, `kind/workspace/ref`."""
+    found = []
+    for there in observed.resources.values():
+        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT) and there.presence == Presence.PRESENT:
+            digest = there.properties.get("content_hash", "")
+            kind = there.id.kind.value.lower()
+            found.append(f"{kind}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
+    return found

@@ -125,7 +125,7 @@ def _needs(resource: DesiredResource, other: ResourceId) -> bool:
         return True
     if isinstance(spec, DeploymentSpec) and other.kind in (Kind.MODEL, Kind.ENVIRONMENT):
         asked = spec.model if other.kind == Kind.MODEL else spec.environment
-        return (asked or "").startswith(f"{other.name}@")
+        return (asked or "").removeprefix("azureml:").startswith(f"{other.name}@")
     return (mine.kind, other.kind) in _AFTER and _share_a_name(mine, other, spec)
 
 

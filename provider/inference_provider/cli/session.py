@@ -20,7 +20,7 @@ from inference_provider.actor import current_actor
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
-from inference_provider.observed import Actor, Kind, ObservedState, Presence
+from inference_provider.observed import Actor, ObservedState, known_assets
 from inference_provider.spec.stack import StackSpec
 from inference_provider.targets.base import Target
 
@@ -128,17 +128,6 @@ def declare(stack: StackSpec, path: Path, workspaces: Iterable[str], target: Tar
     observed = target.observe(names)
     resources = resolve(stack, str(path.resolve().parent), known_assets(observed))
     return Declared(stack=stack, resources=resources, observed=observed, workspaces=names)
-
-
-def known_assets(observed: ObservedState) -> list[str]:
-    """Return pinned references of the assets that are there, `kind/workspace/ref`."""
-    found = []
-    for there in observed.resources.values():
-        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT) and there.presence == Presence.PRESENT:
-            digest = there.properties.get("content_hash", "")
-            kind = there.id.kind.value.lower()
-            found.append(f"{kind}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
-    return found
 
 
 def names_in(path: Path) -> tuple[str, tuple[str, ...]]:

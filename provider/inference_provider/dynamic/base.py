@@ -42,7 +42,13 @@ from inference_provider.errors import (
     TargetUnreachable,
 )
 from inference_provider.files import file_faults, with_content_hash
-from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
+from inference_provider.observed import (
+    Kind,
+    ObservedResource,
+    Presence,
+    ResourceId,
+    known_assets,
+)
 from inference_provider.plan import refusals
 from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
 from inference_provider.targets.base import Target
@@ -104,7 +110,8 @@ class KindProvider(ResourceProvider):
             raise SpecError(faults)
         hashed = with_content_hash(spec, Path.cwd())
         wanted = DesiredResource(id=identify(self.kind, hashed), spec=hashed, owner=owner)
-        refused = refusals([wanted], _opener().capabilities)
+        with _sense_last():
+            refused = refusals([wanted], _opener().capabilities)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, tuple(Fault("", sentence) for sentence in refused)
 
@@ -222,20 +229,10 @@ def _address(kind: Kind, fields: Mapping[str, Any]) -> str:
 
 def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> DesiredResource:
     """Resolve the deployment's references against the assets that its workspace holds."""
-    assets = _known_assets(target.observe([spec.workspace]))
+    assets = known_assets(target.observe([spec.workspace]))
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, str(Path.cwd()), assets)
     return next(resource for resource in wanted if resource.id.kind == Kind.DEPLOYMENT)
-
-
-def _known_assets(observed: ObservedState) -> list[str]:
-    """Return pinned references, `kind/workspace/reference`."""
-    return [
-        f"{there.id.kind.value.lower()}/{there.id.workspace}/{there.id.name}"
-        f"@sha256:{there.properties['content_hash']}"
-        for there in observed.resources.values()
-        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT)
-    ]
 
 
 def _actor() -> Any:

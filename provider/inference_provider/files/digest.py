@@ -39,6 +39,11 @@ def digest_tree(path: Path) -> str:
     return digest.hexdigest()
 
 
+def named_digest(name: str, digest: str) -> str:
+    """Return a model's hash: a script reads `$AZUREML_MODEL_DIR/<name>`, so the name is content."""
+    return hashlib.sha256(f"{name}:{digest}".encode()).hexdigest()
+
+
 def tree_files(path: Path) -> Iterator[tuple[str, Path]]:
     """Yield relative name (with `/`) and path of every file that belongs to the content."""
     if path.is_dir():
@@ -72,10 +77,9 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
         SpecError: The content cannot be read.
     """
     if isinstance(spec, ModelSpec):
-        found = _hash_of(base_dir / spec.path, "path")
-        # A script reads $AZUREML_MODEL_DIR/<name>: the name of a folder is content too.
-        name = (base_dir / spec.path).resolve().name
-        found = hashlib.sha256(f"{name}:{found}".encode()).hexdigest()
+        found = named_digest(
+            (base_dir / spec.path).resolve().name, _hash_of(base_dir / spec.path, "path")
+        )
         return spec.model_copy(update={"content_hash": found})
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
         found = _hash_of(base_dir / spec.code_configuration.code, "code_configuration.code")

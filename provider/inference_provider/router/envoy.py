@@ -30,6 +30,18 @@ _CONNECTIONS = {
     # that moment would fail, so the router ends them first.
     "common_http_protocol_options": {"idle_timeout": "1s"},
 }
+_NO_OTHER_LIMIT = {"max_connections": 100000, "max_pending_requests": 100000, "max_retries": 64}
+# An instance that cannot be reached is left out; what it answers is never held against it.
+_WITHOUT_CONNECTION = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_percent": 50,
+}
 _PREVIOUS_HOSTS = {
     "name": "previous_hosts",
     "typed_config": {
@@ -117,6 +129,10 @@ def _check_names(endpoint: EndpointEntry) -> None:
 
 def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
     allowed = 2 * deployment.max_concurrent * max(len(deployment.backends), 1)
+    hosts = [
+        {"endpoint": {"address": address(backend.host, backend.port)}}
+        for backend in deployment.backends
+    ]
     return {
         "@type": f"{API}config.cluster.v3.Cluster",
         "name": name,
@@ -135,38 +151,10 @@ def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
             # else a change of health reaches the workers up to 1 s after the statistics say it
             "update_merge_window": "0s",
         },
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_requests": allowed,
-                    "max_connections": 100000,
-                    "max_pending_requests": 100000,
-                    "max_retries": 64,
-                }
-            ]
-        },
+        "circuit_breakers": {"thresholds": [{"max_requests": allowed, **_NO_OTHER_LIMIT}]},
         "health_checks": [_health_check(deployment)],
-        "outlier_detection": {
-            "split_external_local_origin_errors": True,
-            "consecutive_local_origin_failure": 3,
-            "enforcing_consecutive_local_origin_failure": 100,
-            "enforcing_consecutive_5xx": 0,
-            "enforcing_success_rate": 0,
-            "interval": "1s",
-            "base_ejection_time": "5s",
-            "max_ejection_percent": 50,
-        },
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": address(backend.host, backend.port)}}
-                        for backend in deployment.backends
-                    ]
-                }
-            ],
-        },
+        "outlier_detection": _WITHOUT_CONNECTION,
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]},
     }
 
 

@@ -32,9 +32,7 @@ class InstanceCommand(Frozen):
     environment: dict[str, SecretStr]
     directory: str
     """Working directory."""
-    liveness_path: str
     readiness_path: str
-    scoring_path: str
 
 
 def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
@@ -69,9 +67,7 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         ),
         environment=_variables(deployment, venv, code_dir, model_dir, port),
         directory=str(code_dir or venv),
-        liveness_path=routes.liveness_route.path if routes else "/",
         readiness_path=routes.readiness_route.path if routes else "/",
-        scoring_path=routes.scoring_route.path if routes else "/score",
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_provider.errors import TargetError
-from inference_provider.files.digest import SKIPPED_NAMES
+from inference_provider.files.digest import SKIPPED_NAMES, digest_tree, named_digest
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, write_private
@@ -31,7 +31,7 @@ def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
     """Copy a model's content into the workspace; nothing happens when it is there."""
     source = (Path(base_dir) / spec.path).resolve()
     folder = model_folder(store, spec.name, spec.version, spec.content_hash)
-    _copy(source, folder, source.name)
+    _copy(source, folder, spec.content_hash, source.name)
 
 
 def drop_model(store: Store, name: str, version: str) -> None:
@@ -75,7 +75,8 @@ def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
     if spec.code_configuration is None:
         return None
     folder = code_folder(store, spec.code_configuration.content_hash)
-    _copy((Path(base_dir) / spec.code_configuration.code).resolve(), folder)
+    source = (Path(base_dir) / spec.code_configuration.code).resolve()
+    _copy(source, folder, spec.code_configuration.content_hash)
     return folder
 
 
@@ -117,12 +118,13 @@ def _model_folder_of(store: Store, pinned: str) -> Path:
     return model_folder(store, name, str(version), pinned.partition("@sha256:")[2])
 
 
-def _copy(source: Path, place: Path, name: str = "") -> None:
+def _copy(source: Path, place: Path, content_hash: str, name: str = "") -> None:
     """Copy a file or a folder whole or not at all; what is there already is the same content.
 
     Args:
         source: What is copied.
         place: Folder of the content, named by its hash.
+        content_hash: What the copy has to be: its source may have changed since it was read.
         name: Under which name it lies in `place`; empty when `place` itself is the copy.
     """
     if place.exists():
@@ -136,9 +138,16 @@ def _copy(source: Path, place: Path, name: str = "") -> None:
             shutil.copytree(source, beside / name, ignore=_IGNORED)
         else:
             shutil.copyfile(source, beside / name)
+        digest = digest_tree(beside / name)
+        if content_hash != (named_digest(name, digest) if name else digest):
+            _remove(beside)
+            raise TargetError(
+                "copy", f"'{source.name}'", "it changed while it was applied", "run this again"
+            )
         beside.rename(place)
         os.utime(place)  # a copied folder has its source's time
     except FileNotFoundError as missing:
+        _remove(beside)
         raise TargetError(
             "copy", f"'{source.name}'", "it is not there any more", "put it back and run this again"
         ) from missing

@@ -44,8 +44,8 @@ def end_leftovers(pid_file: Path) -> None:
         note = json.loads(pid_file.read_text())
     except ValueError:
         return  # a power cut left half of it, and no child either
-    if psutil.pid_exists(note["pid"]):
-        return  # alive, or another process by now whose group is not ours
+    if psutil.pid_exists(note["pid"]) or note["time"] < psutil.boot_time():
+        return  # alive, or another's by now, whose group is not ours
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
             ours = os.getpgid(process.pid) == note["pid"]

@@ -131,10 +131,13 @@ def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obj
         }
     leftovers = len(there) - len(running)
     noun = "instance" if leftovers == 1 else "instances"
+    ready = f"{min(healthy, len(running))} of {wanted} instances ready"
+    if sight.healthy is None and running:
+        ready = f"{len(running)} of {wanted} instances run; the router does not say which are ready"
     return {
         "outputs": outputs,
         "live": {"instance_count": len(running)},
-        "status": f"{min(healthy, len(running))} of {wanted} instances ready",
+        "status": ready,
         "degraded": f"{leftovers} {noun} neither serving nor ended" if leftovers else "",
     }
 

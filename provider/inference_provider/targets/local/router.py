@@ -137,17 +137,22 @@ class EnvoyRouter:
         Raises:
             RouterRejected: Envoy refused an update; the files before it are back.
             NotReady: A backend did not become healthy in time; the files before are back.
-            TargetUnreachable: The router does not answer.
+            TargetUnreachable: The router does not answer; the files before are back.
         """
         deadline_s = time.monotonic() + timeout_s
-        if self._last and self._last[1] == self._stamps() and same_but_shares(self._last[0], table):
-            self._put(RTDS, runtime(runtime_layer(table)), deadline_s)
-            return
-        new = render(table).files
+        only_shares = (
+            self._last is not None
+            and self._last[1] == self._stamps()
+            and same_but_shares(self._last[0], table)
+        )
+        new = {RTDS: runtime(runtime_layer(table))} if only_shares else render(table).files
         old = {name: self._read_text(name) for name in new}
         try:
-            self._converge(old, new, deadline_s)
-        except (RouterRejected, NotReady) as error:
+            if only_shares:
+                self._put(RTDS, new[RTDS], deadline_s)
+            else:
+                self._converge(old, new, deadline_s)
+        except (RouterRejected, NotReady, TargetUnreachable) as error:
             self._put_back(old)
             if isinstance(error, RouterRejected):
                 self.validate(table)  # raises with Envoy's own words where it has any
@@ -213,12 +218,17 @@ class EnvoyRouter:
             self._put(CDS, new[CDS], deadline_s)
 
     def _put_back(self, old: dict[str, str]) -> None:
-        """Write the files before again, routes first: none may name a cluster that goes."""
+        """Write the files before again, routes first: none may name a cluster that goes.
+
+        A router that does not answer reads them when it starts.
+        """
         self._last = None
         for name in (RDS, RTDS, LDS, CDS):
-            if old[name]:
+            if old.get(name):
                 with contextlib.suppress(InferenceError):  # the first error is the one to report
                     self._put(name, old[name], time.monotonic() + 2)
+                if self._read_text(name) != old[name]:
+                    self._write_text(name, old[name])
 
     def _put(self, name: str, text: str, deadline_s: float) -> None:
         """Write one file and wait until it is in force; nothing is done when it is the same."""

@@ -19,16 +19,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from inference_provider.errors import Busy, OutOfCapacity
+from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Record, ResourceId
 
 LOCK_WAIT_S = 120.0
@@ -198,15 +198,22 @@ class Store:
     def append_journal(self, entry: JournalEntry) -> None:
         path = self.folder / "journal.jsonl"
         line = entry.model_dump_json() + "\n"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":  # a full disk cut the last one
+                line = "\n" + line
             os.write(handle, line.encode())
         finally:
             os.close(handle)
 
     def journal(self) -> tuple[JournalEntry, ...]:
-        lines = (_read_text(self.folder / "journal.jsonl") or "").splitlines()
-        return tuple(JournalEntry.model_validate_json(line) for line in lines if line.endswith("}"))
+        """Return all entries, oldest first; what a full disk left half is not one."""
+        entries = []
+        for line in (_read_text(self.folder / "journal.jsonl") or "").splitlines():
+            with suppress(ValidationError):
+                entries.append(JournalEntry.model_validate_json(line))
+        return tuple(entries)
 
     # -- secrets -------------------------------------------------------------------------------
 
@@ -270,8 +277,17 @@ class Store:
         shutil.rmtree(self.folder / "logs" / deployment, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove the whole workspace folder."""
+        """Remove the whole workspace folder.
+
+        Raises:
+            TargetError: Something of it cannot be removed.
+        """
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.exists:
+            raise TargetError(
+                "remove", f"workspace '{self.workspace}'", "some of its files cannot be removed",
+                "look who owns them, and run this again", str(self.folder),
+            )  # fmt: skip
 
 
 def stores(root: Path) -> list[Store]:

@@ -1,0 +1,27 @@
+"""The journal of a workspace: what was cut short costs one entry, not all."""
+
+from datetime import UTC, datetime
+
+from inference_provider.observed import Actor, JournalEntry, Kind, ResourceId
+from inference_provider.targets.local.store import Store
+
+THERE = ResourceId(kind=Kind.MODEL, workspace="demo", name="iris:1")
+
+
+def entry(action: str) -> JournalEntry:
+    actor = Actor(user="a", command="b")
+    return JournalEntry(time=datetime.now(UTC), actor=actor, action=action, id=THERE)
+
+
+def test_an_entry_cut_by_a_full_disk_costs_itself_alone(tmp_path):
+    store = Store(tmp_path, "demo")
+    store.folder.mkdir(parents=True)
+    store.append_journal(entry("create"))
+    with (store.folder / "journal.jsonl").open("a") as journal:
+        journal.write('{"time": "2026-01-')
+    store.append_journal(entry("update"))
+    assert [found.action for found in store.journal()] == ["create", "update"]
+
+
+def test_a_journal_of_nothing_is_empty(tmp_path):
+    assert Store(tmp_path, "demo").journal() == ()
