@@ -306,3 +306,25 @@ def test_an_identity_of_the_workspace_may_be_named():
 def test_a_weight_of_0_may_name_what_is_gone():
     traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100, "green": 0}),)
     assert stack_faults(stack(traffic=traffic)) == ()
+
+
+@pytest.mark.parametrize("variables", [{"": "x"}, {"A=B": "x"}, {"A\0": "x"}, {"A": "hunter2\0"}])
+def test_a_variable_that_no_process_can_have_is_refused_and_not_shown(variables):
+    with pytest.raises(ValidationError) as caught:
+        deployment(environment_variables=variables)
+    assert "null byte" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"request_settings": {"max_concurrent_requests_per_instance": 10**30}},
+        {"readiness_probe": {"period": 10**30}},
+        {"liveness_probe": {"timeout": 10**30}},
+        {"readiness_probe": {"initial_delay": 10**30}},
+    ],
+)
+def test_a_number_that_no_router_takes_is_refused(settings):
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        deployment(**settings)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -16,6 +16,22 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
 )
+
+
+def _no_null_byte(value: SecretStr) -> SecretStr:
+    if "\0" in value.get_secret_value():
+        raise ValueError("it has a null byte; no environment variable can hold one")
+    return value
+
+
+def _fit_for_a_name(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise ValueError("a variable's name is not empty and has no `=` and no null byte")
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_fit_for_a_name)]
+VariableValue = Annotated[SecretStr, AfterValidator(_no_null_byte)]
 
 
 class CodeConfiguration(SpecModel):
@@ -35,7 +51,7 @@ class RequestSettings(SpecModel):
 
     request_timeout_ms: Annotated[int, Field(ge=1, le=180_000)] = 5000
     """Total time of one request, milliseconds."""
-    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1)] = 1
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """The router admits 2 x this x instance_count at once and answers 429 beyond that."""
     max_queue_wait_ms: Annotated[int, Field(ge=1)] = 500
     """Longest wait in the server's queue, milliseconds (deprecated in Azure ML, kept for files)."""
@@ -46,11 +62,11 @@ class RequestSettings(SpecModel):
 class Probe(SpecModel):
     """How often a route is asked and when its answer counts; times in seconds."""
 
-    initial_delay: Annotated[int, Field(ge=0)] = 10
+    initial_delay: Annotated[int, Field(ge=0, le=86_400)] = 10
     """Time before a missing answer counts: a new instance has these seconds on top of the
     deployment's `start_timeout_s`. An answer before that is taken at once."""
-    period: Annotated[int, Field(ge=1)] = 10
-    timeout: Annotated[int, Field(ge=1)] = 2
+    period: Annotated[int, Field(ge=1, le=86_400)] = 10
+    timeout: Annotated[int, Field(ge=1, le=86_400)] = 2
     success_threshold: Annotated[int, Field(ge=1)] = 1
     failure_threshold: Annotated[int, Field(ge=1)] = 30
 
@@ -102,7 +118,7 @@ class DeploymentSpec(SpecModel):
     environment: Annotated[AssetReference, ROLLS]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings a `command`."""
-    environment_variables: Annotated[dict[str, SecretStr], ROLLS] = {}
+    environment_variables: Annotated[dict[VariableName, VariableValue], ROLLS] = {}
     """Set in every instance. Values are treated as secrets: never printed, compared by digest."""
     instance_type: Annotated[str | None, ROLLS] = None
     """A name of the target's catalogue; the target's default when left out."""

@@ -19,7 +19,7 @@ from inference_provider.spec.base import (
 class Route(SpecModel):
     """One HTTP route of a server."""
 
-    path: Annotated[str, Field(pattern=r"^/")]
+    path: Annotated[str, Field(pattern=r"^/[!-~]*$")]
     port: Annotated[int, Field(ge=1, le=65535)]
     """Port the server names in its own configuration; a target may serve it on another."""
 
