@@ -18,18 +18,20 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Record, ResourceId
+
+T = TypeVar("T")
 
 LOCK_WAIT_S = 120.0
 """Longest wait for another process that changes the same thing; a rollout may take this long."""
@@ -48,6 +50,16 @@ class Instance(Frozen):
     """Whether the router sends it requests; false while it starts and while it drains."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that are its own."""
+
+
+_INSTANCES = TypeAdapter(tuple[Instance, ...])
+
+
+class _Keys(Frozen):
+    """An endpoint's keys as they are kept."""
+
+    primary: SecretStr
+    secondary: SecretStr
 
 
 class RouterAddress(Frozen):
@@ -163,7 +175,7 @@ class Store:
 
     def _held_by(self, note: Path) -> Busy:
         deadline_s = time.monotonic() + NOTE_WAIT_S
-        while not (holder := _read_json(note) or {}) and time.monotonic() < deadline_s:
+        while not (holder := _read(note, json.loads) or {}) and time.monotonic() < deadline_s:
             time.sleep(0.01)  # who holds it has the lock and writes its note now
         return Busy(
             "change",
@@ -179,13 +191,12 @@ class Store:
         return self.folder / "records" / f"{resource.kind.value}.{_file_name(resource.name)}.json"
 
     def record(self, resource: ResourceId) -> Record | None:
-        text = _read_text(self._record_path(resource))
-        return Record.model_validate_json(text) if text else None
+        return _read(self._record_path(resource), Record.model_validate_json)
 
     def records(self) -> list[Record]:
         found = sorted((self.folder / "records").glob("*.json"))
-        texts = [text for path in found if (text := _read_text(path))]
-        return [Record.model_validate_json(text) for text in texts]
+        records = (_read(path, Record.model_validate_json) for path in found)
+        return [record for record in records if record]
 
     def save_record(self, record: Record) -> None:
         write_private(self._record_path(record.id), record.model_dump_json(indent=1))
@@ -210,7 +221,7 @@ class Store:
     def journal(self) -> tuple[JournalEntry, ...]:
         """Return all entries, oldest first; what a full disk left half is not one."""
         entries = []
-        for line in (_read_text(self.folder / "journal.jsonl") or "").splitlines():
+        for line in _read(self.folder / "journal.jsonl", bytes.splitlines) or ():
             with suppress(ValidationError):
                 entries.append(JournalEntry.model_validate_json(line))
         return tuple(entries)
@@ -219,8 +230,8 @@ class Store:
 
     def keys(self, endpoint: str) -> tuple[SecretStr, SecretStr] | None:
         """Return primary and secondary key; None when the endpoint has none yet."""
-        found = _read_json(self.folder / "keys" / f"{endpoint}.json")
-        return (SecretStr(found["primary"]), SecretStr(found["secondary"])) if found else None
+        found = _read(self.folder / "keys" / f"{endpoint}.json", _Keys.model_validate_json)
+        return (found.primary, found.secondary) if found else None
 
     def save_keys(self, endpoint: str, keys: tuple[SecretStr, SecretStr]) -> None:
         values = [key.get_secret_value() for key in keys]
@@ -233,7 +244,7 @@ class Store:
     def blueprint(self, deployment: str) -> dict[str, Any] | None:
         """Return a deployment's resolved spec with its secrets; what an instance starts from."""
         path = self.folder / "blueprints" / f"{_file_name(deployment)}.json"
-        found: dict[str, Any] | None = _read_json(path)
+        found: dict[str, Any] | None = _read(path, json.loads)
         return found
 
     def save_blueprint(self, deployment: str, spec: dict[str, Any]) -> None:
@@ -246,20 +257,19 @@ class Store:
     # -- instances and addresses ---------------------------------------------------------------
 
     def instances(self, deployment: str) -> tuple[Instance, ...]:
-        found = _read_json(self.folder / "instances" / f"{_file_name(deployment)}.json") or []
-        return tuple(Instance.model_validate(item) for item in found)
+        path = self.folder / "instances" / f"{_file_name(deployment)}.json"
+        return _read(path, _INSTANCES.validate_json) or ()
 
     def all_instances(self) -> list[Instance]:
         found = sorted((self.folder / "instances").glob("*.json"))
-        return [Instance.model_validate(item) for path in found for item in _read_json(path) or []]
+        return [i for path in found for i in _read(path, _INSTANCES.validate_json) or ()]
 
     def save_instances(self, deployment: str, instances: tuple[Instance, ...]) -> None:
         path = self.folder / "instances" / f"{_file_name(deployment)}.json"
         write_private(path, json.dumps([instance.model_dump() for instance in instances]))
 
     def address(self) -> RouterAddress | None:
-        text = _read_text(self.folder / "workspace.json")
-        return RouterAddress.model_validate_json(text) if text else None
+        return _read(self.folder / "workspace.json", RouterAddress.model_validate_json)
 
     def save_address(self, address: RouterAddress) -> None:
         write_private(self.folder / "workspace.json", address.model_dump_json())
@@ -313,13 +323,21 @@ def _file_name(name: str) -> str:
     return quote(name, safe="")
 
 
-def _read_text(path: Path) -> str | None:
+def _read(path: Path, parse: Callable[[bytes], T]) -> T | None:
+    """Return what a file holds; None where there is no file, or an empty one.
+
+    Raises:
+        TargetError: It holds something else. Never says what: it may be a key.
+    """
     try:
-        return path.read_text()
+        content = path.read_bytes()
+        return parse(content) if content else None
     except FileNotFoundError:
         return None
-
-
-def _read_json(path: Path) -> Any:
-    text = _read_text(path)
-    return json.loads(text) if text else None
+    except ValueError:
+        raise TargetError(
+            "read",
+            str(path),
+            "it is not as it was written",
+            "put a good copy back; or move it away and run `inferctl up`, which makes it anew",
+        ) from None
