@@ -71,6 +71,8 @@ def compare(kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple
         old: Properties as they were or are.
         new: Properties as they shall be. A field that `old` has and `new` lacks is a change too.
     """
+    if kind == Kind.TRAFFIC:
+        old, new = _with_zeros(old, new), _with_zeros(new, old)
     roles = field_roles(SPEC_OF_KIND[kind])
     order = {name: i for i, name in enumerate(roles)}
     names = sorted({*old, *new} & {*roles}, key=lambda name: order[name])
@@ -81,6 +83,15 @@ def compare(kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple
             name, old.get(name, _MISSING), new.get(name, _MISSING), roles[name]
         )
     )
+
+
+def _with_zeros(shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Name every deployment that the other side names: no share and a share of 0 are the same."""
+    filled = {
+        field: {**dict.fromkeys(other.get(field) or {}, 0), **(shares.get(field) or {})}
+        for field in ("traffic", "mirror_traffic")
+    }
+    return {**shares, **filled}
 
 
 def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Change]:

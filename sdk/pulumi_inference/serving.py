@@ -22,6 +22,7 @@ from pulumi_inference.args import (
     ScheduleRuleArgs,
 )
 from pulumi_inference.base import InferenceResource
+from pulumi_inference.order import declared, deployments_behind
 
 
 class Endpoint(InferenceResource, module="inference", name="Endpoint"):
@@ -84,7 +85,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         endpoint: Name of its endpoint.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another deployment.
-        model: A model's `reference`; its folder is under `$AZUREML_MODEL_DIR`.
+        model: A model's `reference`; it lies at `$AZUREML_MODEL_DIR/<its folder's or file's name>`.
         environment: An environment's `reference`.
         code_configuration: Required unless the environment brings a `command`.
         environment_variables: Set in every instance; encrypted in the state.
@@ -139,10 +140,14 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(resource_name, locals())
+        declared(endpoint, self)
 
 
 class Traffic(InferenceResource, module="inference", name="Traffic"):
     """Which deployment answers which share of an endpoint's requests.
+
+    It comes after the deployments of its endpoint that the program declared before it, and goes
+    before them: shares are text, in which Pulumi sees no order.
 
     Args:
         resource_name: Name in the Pulumi stack.
@@ -171,6 +176,7 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
+        opts = ResourceOptions.merge(opts, ResourceOptions(depends_on=deployments_behind(endpoint)))
         super().__init__(resource_name, locals())
 
 

@@ -22,6 +22,22 @@ echo = pulumi_inference.Endpoint.get("echo", "Endpoint/edge/echo")
 pulumi.export("edge/echo", echo.scoring_uri)
 pulumi.export("edge/echo key", echo.primary_key)
 """
+TYPED = """
+import pulumi_inference as inference
+space = inference.Workspace("edge", router_port=ROUTER_PORT)
+route = {"path": "/", "port": 8080}
+plain = inference.Environment(
+    "plain", workspace=space.name, command=["python", "{code_dir}/server.py", "{port}"],
+    inference_config=dict.fromkeys(("liveness_route", "readiness_route", "scoring_route"), route),
+)
+echo = inference.Endpoint("echo", workspace=space.name)
+inference.Deployment(
+    "blue", workspace=space.name, endpoint=echo.name, environment=plain.reference,
+    code_configuration={"code": "code", "scoring_script": "server.py"},
+    readiness_probe={"initial_delay": 0, "period": 1},
+)
+inference.Traffic("echo", workspace=space.name, endpoint=echo.name, traffic={"blue": 100})
+"""
 SEE_DRIFT = ("refresh", "--preview-only", "--expect-no-changes", "--diff")
 
 
@@ -68,6 +84,14 @@ def test_weight_moves_away_before_a_removed_deployment_goes(program):
         "Deployment edge/echo/green deleted"
     )
     program.expect_no_changes()
+
+
+def test_a_typed_program_makes_the_deployment_before_its_weight_and_unmakes_it_after(program):
+    program.write(TYPED.replace("ROUTER_PORT", str(program.router_port)))
+    program.up()
+    program.expect_no_changes()
+    program.pulumi("destroy", "--yes", "--skip-preview")
+    assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
 
 
 def test_pulumi_adopts_what_inferctl_made_and_destroys_all_of_it(program):

@@ -125,7 +125,7 @@ def test_what_is_live_wins_over_the_record():
     [action] = plan(resources, drifted, "demo").pending
     assert [str(change) for change in action.changes] == [
         "traffic.blue: 50 -> 100 (live)",
-        "traffic.green: 50 -> (none) (live)",
+        "traffic.green: 50 -> 0 (live)",
     ]
 
 

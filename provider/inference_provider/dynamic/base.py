@@ -262,4 +262,5 @@ def _sense_last() -> Iterator[None]:
         first, *others = str(exc).splitlines()
         if not others:
             raise
-        raise InferenceError("\n".join([*others, first])) from None
+        sense = f"{first[:-1]}, above" if first.endswith(":") else first
+        raise InferenceError("\n".join([*others, sense])) from None

@@ -114,7 +114,8 @@ class DeploymentSpec(SpecModel):
     name: Annotated[ResourceName, REPLACES]
     """Unique in its endpoint."""
     model: Annotated[AssetReference | None, ROLLS] = None
-    """A model of the workspace; its folder is under `$AZUREML_MODEL_DIR`."""
+    """A model of the workspace. A folder `path: model-a` lies at `$AZUREML_MODEL_DIR/model-a`, a
+    file at `$AZUREML_MODEL_DIR/<file>`."""
     environment: Annotated[AssetReference, ROLLS]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings a `command`."""

@@ -40,5 +40,8 @@ class TrafficSpec(SpecModel):
     def _live_or_mirror_not_both(self) -> "TrafficSpec":
         both = sorted(name for name in self.mirror_traffic if self.traffic.get(name, 0) > 0)
         if both:
-            raise ValueError(f"'{both[0]}' has live traffic and mirrored traffic; choose one")
+            raise ValueError(
+                f"'{both[0]}' has live traffic and mirrored traffic; choose one (the mirror stands"
+                " in mirror_traffic)"
+            )
         return self

@@ -4,6 +4,8 @@ One read of the folder, two calls to supervisord, three to the router, whatever 
 resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
 """
 
+from collections.abc import Mapping
+
 from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Frozen, Kind, ObservedResource, Presence, Record
 from inference_provider.targets.local.runtime import ROUTER, Runtime
@@ -156,8 +158,14 @@ def _traffic(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object
             record.properties["mirror_traffic"], sight.mirrors.get(record.id.name, {})
         ),
     }
-    shares = ", ".join(f"{name} {share} %" for name, share in sorted(live["traffic"].items()))
-    return {"live": live, "status": shares or "no traffic"}
+    return {"live": live, "status": split_text(live["traffic"], live["mirror_traffic"])}
+
+
+def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
+    """Write a split and its mirror for a person: `blue 100 %, mirror green 20 %`."""
+    shares = [f"{name} {share} %" for name, share in sorted(traffic.items())]
+    copies = [f"mirror {name} {share} %" for name, share in sorted(mirror.items()) if share]
+    return ", ".join([*(shares or ["no traffic"]), *copies])
 
 
 def _merged(recorded: dict[str, int], live: dict[str, int]) -> dict[str, int]:

@@ -290,7 +290,7 @@ class Rollout:
                 self._end(desired.id, names - {i.name for i in old_instances if i.admitted})
                 raise
         self._runtime.router.wait_healthy({desired.id.name: len(serving)})
-        self._progress(desired.id, f"{len(serving)} instances admitted by the router")
+        self._progress(desired.id, f"{counted(len(serving), 'instance')} admitted by the router")
 
     def _put_blueprint_back(self, deployment: str, before: dict[str, Any] | None) -> None:
         if before:
@@ -308,7 +308,7 @@ class Rollout:
         wait_until_unconnected({i.port for i in stale}, timeout_s + DRAIN_SLACK_S)
         self._end(resource, {i.name for i in stale}, stop_wait_s=timeout_s + 10)
         prune(self._store)
-        self._progress(resource, f"{len(stale)} old instances drained and stopped")
+        self._progress(resource, f"{counted(len(stale), 'old instance')} drained and stopped")
 
     def _end(self, resource: ResourceId, names: set[str], stop_wait_s: float = 30.0) -> None:
         """Stop instances and cross them out; an orphan by its process."""
@@ -321,6 +321,11 @@ class Rollout:
             self._runtime.supervisor.forget(name)
         rest = tuple(i for i in self._store.instances(resource.name) if i.name not in names)
         self._store.save_instances(resource.name, rest)
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: `1 instance`, `2 instances`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def clear_spec(spec: DeploymentSpec) -> dict[str, object]:

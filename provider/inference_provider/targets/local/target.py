@@ -265,12 +265,15 @@ class LocalTarget:
             )
             if share and runtime.store.record(deployment) is None:
                 raise TargetError(
-                    "split", str(desired.id), f"{deployment} is not there", "create it first"
+                    "split",
+                    str(desired.id),
+                    f"{deployment} is not there",
+                    "create it first (in a Pulumi program: name it in depends_on)",
                 )
         runtime.ensure_up()
         self._save_and_converge(runtime, desired, actor)
-        split = ", ".join(f"{name} {share} %" for name, share in desired.spec.traffic.items())
-        progress(desired.id, split or "no traffic")
+        split = observe.split_text(desired.spec.traffic, desired.spec.mirror_traffic)
+        progress(desired.id, split)
 
     # -- delete ---------------------------------------------------------------------------------
 
