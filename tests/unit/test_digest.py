@@ -145,3 +145,9 @@ def test_description_of_an_environment_does_not_count(tmp_path):
 def test_other_specs_come_back_as_they_are(tmp_path):
     spec = EndpointSpec(name="iris")
     assert with_content_hash(spec, tmp_path) is spec
+
+
+def test_a_pipe_in_a_folder_is_named_and_not_waited_for(tree):
+    os.mkfifo(tree / "sub" / "pipe")
+    with pytest.raises(OSError, match=r"a pipe, a socket or a device; take it out.*sub/pipe"):
+        digest_tree(tree)

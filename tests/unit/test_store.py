@@ -1,12 +1,14 @@
 """The state folder: what is spoiled in it is named, and never shown."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.targets.local.store import Store
+from inference_provider.targets.local.store import Store, no_space
 
 IRIS = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
 
@@ -44,3 +46,12 @@ def test_a_spoiled_file_is_named_and_its_content_is_not_shown(store, file, read,
 def test_bytes_in_the_journal_that_are_no_text_are_left_out(store):
     (store.folder / "journal.jsonl").write_bytes(b'\xff\x00\n{"a": {"b": 1}}\n')
     assert store.journal() == ()
+
+
+@pytest.mark.parametrize("cause", [errno.EROFS, errno.EACCES])
+def test_a_state_folder_that_cannot_be_written_is_a_sentence(tmp_path, cause):
+    fault = no_space(OSError(cause, os.strerror(cause)), tmp_path / "records" / "x.json")
+    assert str(fault) == (
+        f"write {tmp_path}/records/x.json: {os.strerror(cause)}; make it writable for this user,"
+        " or name another folder in INFERENCE_STATE_DIR"
+    )

@@ -4,6 +4,7 @@ Goes in: a spec and the folder its paths are relative to. Comes out: the spec wi
 Names and bytes count; times, modes and the machine do not.
 """
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def tree_files(path: Path) -> Iterator[tuple[str, Path]]:
     if path.is_dir():
         yield from _walk(path, "", path.resolve(), (path.resolve(),))
     else:
-        yield path.name, path
+        yield path.name, _regular(path)
 
 
 def _walk(
@@ -64,7 +65,14 @@ def _walk(
         if entry.is_dir():
             yield from _walk(entry, f"{name}/", root, (*above, real))
         else:
-            yield name, entry
+            yield name, _regular(entry)
+
+
+def _regular(path: Path) -> Path:
+    """Return the path; a pipe would be waited for without end, a device read without end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; take it out", str(path))
+    return path
 
 
 def with_content_hash(spec: S, base_dir: Path) -> S:

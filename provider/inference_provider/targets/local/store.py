@@ -89,7 +89,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def no_space(fault: OSError, path: Path) -> Exception:
-    """Turn a full disk into a sentence; other faults of the file system pass as they are."""
+    """Turn a full or read-only disk into a sentence; other faults pass as they are."""
+    if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = "make it writable for this user, or name another folder in INFERENCE_STATE_DIR"
+        return TargetError("write", str(path), f"{fault.strerror}", remedy)
     if fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfCapacity(
             "write", path.name, f"no space left under {path.parent}", "free some and run it again"
@@ -158,13 +161,15 @@ class Store:
     def hold(self, actor: Actor) -> Iterator[None]:
         """Keep a second `up`, `down`, `split`, `start` or `stop` out, telling it who is here."""
         folder = self.root / "holders"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         note = folder / f"{self.workspace}.json"
         lock = FileLock(folder / f"{self.workspace}.lock", thread_local=False)
         try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock.acquire(timeout=0)
         except Timeout as held:
             raise self._held_by(note) from held
+        except OSError as fault:
+            raise no_space(fault, note) from fault
         try:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             write_private(note, json.dumps({"who": str(actor), "pid": os.getpid(), "since": since}))
