@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from inference_provider.errors import CapabilityMissing
 from inference_provider.observed import Actor, ObservedResource
-from inference_provider.plan import Action, ActionKind, Plan, refusals
+from inference_provider.plan import Action, ActionKind, Plan, refusals, replaced_under_others
 from inference_provider.targets.base import Progress, Target, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
@@ -18,6 +18,7 @@ def _nobody(_action: Action, _observed: ObservedResource | None) -> None:
 def refuse_what_cannot_be(plan: Plan, target: Target) -> None:
     """Raise one CapabilityMissing that names everything the target cannot do."""
     found = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
+    found = (*found, *replaced_under_others(plan))
     if found:
         raise CapabilityMissing("plan", "the stack", "\n  " + "\n  ".join(found))
 

@@ -204,6 +204,23 @@ def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str
     return Plan(actions=(*steps, *gone))
 
 
+def replaced_under_others(plan: Plan) -> tuple[str, ...]:
+    """Return a sentence for each workspace that would be made anew while it holds other things."""
+    there = {a.id.workspace for a in plan.actions if a.id.kind != Kind.WORKSPACE and _exists(a)}
+    return tuple(
+        f"{action.id}: a change of {', '.join(change.path for change in action.changes)} makes it"
+        " anew, and it holds other things; run `inferctl down`, then `inferctl up`"
+        for action in plan.actions
+        if action.id.kind == Kind.WORKSPACE
+        and action.kind == ActionKind.REPLACE
+        and action.id.workspace in there
+    )
+
+
+def _exists(action: Action) -> bool:
+    return action.kind != ActionKind.CREATE
+
+
 def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     if there.presence == Presence.ABSENT:
         return Action(kind=ActionKind.CREATE, id=resource.id, desired=resource)

@@ -14,7 +14,13 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
-from inference_provider.plan import ActionKind, TargetCapabilities, plan, refusals
+from inference_provider.plan import (
+    ActionKind,
+    TargetCapabilities,
+    plan,
+    refusals,
+    replaced_under_others,
+)
 from inference_provider.spec import StackSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -262,3 +268,18 @@ def test_ids_read_back():
     resource = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue")
     assert resource.address == "Deployment/default/iris/blue"
     assert ResourceId.parse(resource.address) == resource
+
+
+def test_a_workspace_that_holds_other_things_is_not_made_anew():
+    changed = stack(workspaces=[{"router_port": 8080}])
+    found = plan(resolve(changed), state(resolve(stack())), "demo")
+    assert replaced_under_others(found) == (
+        "Workspace 'default': a change of router_port makes it anew, and it holds other things;"
+        " run `inferctl down`, then `inferctl up`",
+    )
+
+
+def test_an_empty_workspace_is_made_anew():
+    alone = {"endpoints": [], "deployments": [], "traffic": [], "models": [], "environments": []}
+    changed = stack(workspaces=[{"router_port": 8080}], **alone)
+    assert replaced_under_others(plan(resolve(changed), state(resolve(stack(**alone))), "a")) == ()

@@ -328,3 +328,14 @@ def test_a_variable_that_no_process_can_have_is_refused_and_not_shown(variables)
 def test_a_number_that_no_router_takes_is_refused(settings):
     with pytest.raises(ValidationError, match="less than or equal to"):
         deployment(**settings)
+
+
+@pytest.mark.parametrize("address", ["localhost", "xxx", "127.0.0.1:80", ""])
+def test_a_bind_address_is_an_ip_address(address):
+    with pytest.raises(ValidationError, match=r"no IP address; write 127\.0\.0\.1"):
+        WorkspaceSpec(bind_address=address)
+
+
+def test_yes_is_not_taken_for_the_number_one():
+    with pytest.raises(ValidationError, match="true and false are no numbers"):
+        WorkspaceSpec(router_port=True)

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class ChangeClass(StrEnum):
@@ -51,6 +59,15 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # YAML reads `yes` and `on` as true, and true would pass as 1
+        asked = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and asked in (int, float):
+            raise ValueError("true and false are no numbers; write one")
+        return value
 
 
 def _single_dashes(name: str) -> str:

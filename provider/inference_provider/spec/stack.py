@@ -119,7 +119,7 @@ def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
                     f"declare it, or use one of: {', '.join(sorted(names))}",
                 )
     for i, workspace in enumerate(stack.workspaces):
-        loopback = workspace.bind_address in ("127.0.0.1", "::1", "localhost")
+        loopback = workspace.bind_address in ("127.0.0.1", "::1")
         if workspace.public_network_access == "disabled" and not loopback:
             yield Fault(
                 f"workspaces.{i}.bind_address",

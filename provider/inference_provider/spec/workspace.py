@@ -1,8 +1,9 @@
 """Workspace: where things live."""
 
+import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -14,6 +15,14 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
 )
+
+
+def _an_ip_address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("no IP address; write 127.0.0.1, ::1, 0.0.0.0 or ::") from None
+    return text
 
 
 class Quota(SpecModel):
@@ -32,7 +41,7 @@ class WorkspaceSpec(SpecModel):
     """Unique on its target."""
     target: Annotated[Literal["local", "docker", "kubernetes", "memory"], REPLACES] = "local"
     """What runs the instances: processes of this machine, a Docker host, a cluster."""
-    bind_address: Annotated[str, SECURITY] = "127.0.0.1"
+    bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY] = "127.0.0.1"
     """Address the router listens on; instances always listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
     """TCP port of the router; 0 picks a free one once and keeps it."""

@@ -70,7 +70,7 @@ class RouterAdmin:
                 "ask",
                 "the router",
                 f"its admin socket does not answer: {type(error).__name__}",
-                "see that it runs",
+                "run this again: where it died, supervisord starts it again",
                 str(self.path),
             ) from error
 

@@ -172,7 +172,9 @@ class Store:
             raise no_space(fault, note) from fault
         try:
             since = datetime.now(UTC).isoformat(timespec="seconds")
-            write_private(note, json.dumps({"who": str(actor), "pid": os.getpid(), "since": since}))
+            with suppress(OutOfCapacity):  # a `down` on a full disk is what frees some
+                who = {"who": str(actor), "pid": os.getpid(), "since": since}
+                write_private(note, json.dumps(who))
             yield
         finally:
             note.unlink(missing_ok=True)

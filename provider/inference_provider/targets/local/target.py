@@ -70,7 +70,11 @@ class LocalTarget:
         chosen = state_dir or os.environ.get("INFERENCE_STATE_DIR")
         folder = Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
         folder = folder.resolve()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            reason, remedy = fault.strerror or str(fault), "set INFERENCE_STATE_DIR to another"
+            raise TargetError("make", "the state folder", reason, remedy, str(folder)) from fault
         return cls(folder)
 
     def workspaces(self) -> tuple[str, ...]:
