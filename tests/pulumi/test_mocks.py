@@ -37,7 +37,8 @@ def recorder():
     yield made
     asyncio.set_event_loop(None)
     for left in gc.get_objects():  # the SDK makes loops of its own and closes none
-        if isinstance(left, asyncio.AbstractEventLoop) and not left.is_closed():
+        # by type: isinstance asks a weak proxy for its object, which may be gone
+        if issubclass(type(left), asyncio.AbstractEventLoop) and not left.is_closed():
             left.close()
 
 
