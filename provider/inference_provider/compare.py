@@ -16,6 +16,9 @@ from inference_provider.observed import Frozen, Kind, ObservedResource, Observed
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import FieldRole
 
+HIDDEN = "[secret]"
+"""What stands for a secret wherever one is shown."""
+
 _MISSING = object()
 
 
@@ -36,9 +39,9 @@ class Change(Frozen):
 
 
 def masked(value: Any) -> Any:
-    """Return a JSON value with `(secret)` in place of every secret's digest, at any depth."""
+    """Return a JSON value with `[secret]` in place of every secret's digest, at any depth."""
     if isinstance(value, str) and value.startswith(SECRET_PREFIX):
-        return "(secret)"
+        return HIDDEN
     if isinstance(value, Mapping):
         return {key: masked(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

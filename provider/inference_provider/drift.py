@@ -67,7 +67,7 @@ class Mending(StrEnum):
 
 
 class FieldDrift(Frozen):
-    """One field that differs; secrets stand as `(secret)`."""
+    """One field that differs; secrets stand as `[secret]`."""
 
     path: str
     """Dotted, `request_settings.request_timeout_ms`."""

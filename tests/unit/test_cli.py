@@ -51,7 +51,7 @@ def test_changed_secret_shows_neither_value_nor_digest(cli):
     cli("up")
     cli.file.write_text(cli.STACK.replace("hunter2", "hunter3"))
     for output in (cli("plan").output, cli("plan", "--json").output, cli("drift").output):
-        assert "(secret)" in output
+        assert "[secret]" in output
         assert "hunter" not in output
         assert "sha256" not in output
 

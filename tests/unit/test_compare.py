@@ -74,8 +74,8 @@ def test_floats_inside_lists_of_mappings_are_no_change():
 def test_a_secret_is_never_in_a_changes_text(old):
     new = {"environment_variables": {"TOKEN": "hunter2"}}
     [change] = changes(old, new)
-    first = "(secret)" if old else "(none)"
-    assert str(change) == f"environment_variables.TOKEN: {first} -> (secret) (rolling)"
+    first = "[secret]" if old else "(none)"
+    assert str(change) == f"environment_variables.TOKEN: {first} -> [secret] (rolling)"
 
 
 def test_secrets_of_a_field_that_was_not_there_do_not_show():

@@ -142,7 +142,7 @@ def test_secret_shows_neither_value_nor_digest():
     report = drift(declared(environment_variables={"OTHER": "hunter3"}), state(), "demo")
     fields = {field.path: field for field in of(report, BLUE).fields}
     gone = fields["environment_variables.PASSWORD"]
-    assert (gone.declared, gone.recorded) == (None, "(secret)")
+    assert (gone.declared, gone.recorded) == (None, "[secret]")
     assert "sha256:" not in "".join(str(field.declared) for field in fields.values())
 
 
@@ -152,7 +152,7 @@ def test_secret_inside_a_whole_mapping_shows_neither_value_nor_digest():
     del properties["environment_variables"]
     record = Record(id=blue.id, owner="demo", properties=properties, actor=ANA, time=NOON)
     report = drift(declared(), state(blue={"record": record}), "demo")
-    assert of(report, BLUE).fields[0].declared == {"PASSWORD": "(secret)"}
+    assert of(report, BLUE).fields[0].declared == {"PASSWORD": "[secret]"}
 
 
 def test_never_applied_is_missing_and_creation_mends_it():

@@ -1,6 +1,5 @@
 """`doctor`: is this machine fit to serve? One line a check, and what to do about a failure."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -10,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
 import typer
 
 from inference_provider.cli.changing import Json
 from inference_provider.cli.session import session_of
 from inference_provider.targets.local.gpus import discover_gpus
+from inference_provider.targets.local.store import state_folder
 
 FREE_DISK_MIB = 1024
 """A guess: an environment with scikit-learn takes about half of it."""
@@ -43,12 +42,6 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
             then = f"; {check.remedy}" if not check.ok else ""
             print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}{then}")
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
-
-
-def state_folder() -> Path:
-    """Return where the local target keeps its files."""
-    chosen = os.environ.get("INFERENCE_STATE_DIR")
-    return Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
 
 
 def check_state_folder() -> Check:

@@ -15,6 +15,7 @@ from inference_provider.cli.reading import Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.wording import faults_of
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import plan as make_plan
 from inference_provider.spec import TrafficSpec
@@ -122,16 +123,7 @@ def _split_spec(session: Session, traffic: ObservedResource, shares: dict[str, i
     try:
         return TrafficSpec.model_validate({**document, "mirror_traffic": mirror})
     except ValidationError as exc:
-        raise SpecError(
-            tuple(
-                Fault(
-                    ".".join(str(part) for part in error["loc"]) or "traffic",
-                    error["msg"].removeprefix("Value error, "),
-                )
-                for error in exc.errors(include_input=False, include_url=False)
-            ),
-            "the split",
-        ) from None
+        raise SpecError(faults_of(exc, TrafficSpec), "the split") from None
 
 
 @keys.callback()

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import platformdirs
 from filelock import FileLock, Timeout
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
@@ -305,6 +306,12 @@ class Store:
                 "remove", f"workspace '{self.workspace}'", "some of its files cannot be removed",
                 "look who owns them, and run this again", str(self.folder),
             )  # fmt: skip
+
+
+def state_folder() -> Path:
+    """Return `$INFERENCE_STATE_DIR`, or the user's own folder."""
+    chosen = os.environ.get("INFERENCE_STATE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
 
 
 def stores(root: Path) -> list[Store]:

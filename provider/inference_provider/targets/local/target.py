@@ -5,7 +5,6 @@ apply, delete and observe of the protocol, one method a kind; the work is done i
 `store.py` (files).
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from pydantic import SecretStr
 
 from inference_provider.compare import compare
@@ -49,6 +47,7 @@ from inference_provider.targets.local.store import (
     Store,
     machine_lock,
     new_record,
+    state_folder,
     stores,
 )
 
@@ -67,9 +66,7 @@ class LocalTarget:
     @classmethod
     def open(cls, state_dir: Path | None = None) -> "LocalTarget":
         """Open the state folder: the argument, `$INFERENCE_STATE_DIR`, or the user's own."""
-        chosen = state_dir or os.environ.get("INFERENCE_STATE_DIR")
-        folder = Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
-        folder = folder.resolve()
+        folder = (state_dir or state_folder()).resolve()
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as fault:
