@@ -99,6 +99,8 @@ def test_a_full_disk_is_a_sentence_and_the_old_goes_on_serving(lab):
         with pytest.raises(OutOfCapacity) as fault:
             lab.up()
         assert "no space left under" in str(fault.value)
+        with lab.target.hold(["lab"], ACTOR):  # a `down` that would free some is let in
+            pass
         assert lab.score().json()["answer"] == "blue"
         (small / "filler").unlink()
         lab.up()

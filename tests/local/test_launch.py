@@ -60,3 +60,25 @@ def test_a_note_that_a_power_cut_left_empty_stops_no_start(tmp_path):
     (tmp_path / "pid").write_text("")
     subprocess.run([sys.executable, launch.__file__, str(tmp_path / "order.json")], check=True)
     assert (tmp_path / "out").read_text() == "started\n"
+
+
+def test_a_note_from_before_the_machine_started_ends_nobody(tmp_path):
+    """After a reboot the pid in it may be the group of anything that this user runs."""
+    leader = subprocess.Popen(
+        ["sh", "-c", "sleep 60 & echo $!"], start_new_session=True, stdout=subprocess.PIPE
+    )
+    child = psutil.Process(int(leader.stdout.readline()))
+    leader.wait(5)
+    leader.stdout.close()
+    note = tmp_path / "pid"
+    try:
+        note.write_text(json.dumps({"pid": leader.pid, "time": psutil.boot_time() - 1}))
+        launch.end_leftovers(note)
+        assert child.is_running()
+        note.write_text(json.dumps({"pid": leader.pid, "time": time.time()}))
+        launch.end_leftovers(note)
+        gone, _ = psutil.wait_procs([child], timeout=5)
+        assert gone == [child]
+    finally:
+        if child.is_running():
+            child.kill()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inference_provider.errors import NotReady, RouterRejected
+from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
 from inference_provider.targets.local.router import EnvoyRouter
@@ -129,6 +129,20 @@ def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
         assert PRIMARY not in str(validated.value)
         assert {name: (served.folder / name).read_text() for name in files} == files
         assert served.ask("chat/score").status_code == 200
+
+
+def test_weights_that_a_dead_router_did_not_confirm_are_not_left_for_its_successor(
+    models: dict[str, Model],
+):
+    both = (deployment("blue", models["blue"]), deployment("green", models["green"]))
+    with serving(endpoint("chat", {"blue": 90, "green": 10}, *both)) as served:
+        served.router.converge(served.table(endpoint("chat", {"blue": 90, "green": 10}, *both)))
+        before = (served.folder / RTDS).read_text()
+        served.process.kill()
+        served.process.wait(10)
+        with pytest.raises(TargetUnreachable):
+            served.router.converge(served.table(endpoint("chat", {"blue": 1, "green": 99}, *both)))
+        assert (served.folder / RTDS).read_text() == before
 
 
 def test_a_backend_that_is_not_healthy_gets_no_request_and_the_old_stays(
