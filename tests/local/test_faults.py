@@ -13,9 +13,15 @@ import httpx
 import psutil
 import pytest
 
-from inference_provider.errors import Busy, InferenceError, OutOfCapacity, TargetUnreachable
+from inference_provider.errors import (
+    Busy,
+    InferenceError,
+    NotReady,
+    OutOfCapacity,
+    TargetUnreachable,
+)
 from inference_provider.observed import Kind, Presence
-from inference_provider.targets.local.runtime import ROUTER, listens
+from inference_provider.targets.local.runtime import ROUTER
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR, Load
 
@@ -213,18 +219,37 @@ def _sharing(port: int):
 
 
 def test_an_instance_is_not_taken_for_ready_when_another_process_answers_on_its_port(lab):
+    server = lab.folder / "code" / "blue" / "serve.py"
+    listening = server.read_text()
+    server.write_text(DETACHED)
+    (server.parent / "listening.py").write_text(listening)
+    lab.document["deployments"][0]["start_timeout_s"] = 3
+    with pytest.raises(NotReady, match="no 200 of its own from GET /health within 3 s"):
+        lab.up()
+    detached = (lab.state / "detached").read_text()
+    os.kill(int(detached), signal.SIGKILL)
+
+
+DETACHED = """
+import os, pathlib, subprocess, sys, time
+here = pathlib.Path(__file__).parent
+command = [sys.executable, str(here / "listening.py"), sys.argv[1]]
+if os.fork() == 0:
+    server = subprocess.Popen(command, start_new_session=True)
+    (here.parents[4] / "detached").write_text(str(server.pid))
+    os._exit(0)
+os.wait()
+time.sleep(60)
+"""
+
+
+def test_start_ends_when_the_router_sees_its_instances(lab):
+    """Envoy asks first when they do not listen yet, and again only a second later."""
+    lab.document["deployments"][0]["environment_variables"] = {"START_S": "1.3"}
     lab.up()
-    with _answering() as port:
-        assert not listens(lab.supervisor.processes()[ROUTER].pid, port)
-        assert listens(os.getpid(), port)
-
-
-@contextlib.contextmanager
-def _answering():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield server.getsockname()[1]
+    lab.target.stop("lab", ACTOR)
+    lab.target.start("lab", ACTOR)
+    assert lab.score().status_code == 200
 
 
 def test_two_ups_at_once_are_refused_with_who_and_since(lab):

@@ -51,6 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+time.sleep(float(os.environ.get("START_S", "0")))
 print(f"serving {ANSWER}", flush=True)
 if ANSWER == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
