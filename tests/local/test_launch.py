@@ -74,8 +74,8 @@ def test_a_note_from_before_the_machine_started_ends_nobody(tmp_path):
     try:
         note.write_text(json.dumps({"pid": leader.pid, "time": psutil.boot_time() - 1}))
         launch.end_leftovers(note)
-        gone, _ = psutil.wait_procs([child], timeout=0.5)
-        assert gone == []
+        time.sleep(0.3)
+        assert child.status() == psutil.STATUS_SLEEPING  # a killed one may be a zombie for a while
         note.write_text(json.dumps({"pid": leader.pid, "time": time.time()}))
         launch.end_leftovers(note)
         gone, _ = psutil.wait_procs([child], timeout=5)
