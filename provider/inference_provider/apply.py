@@ -38,12 +38,17 @@ def apply(
     """
     refuse_what_cannot_be(plan, target)
     for action in plan.pending:
-        finished(action, _execute(action, target, actor, progress))
+        finished(action, execute(action, target, actor, progress))
 
 
-def _execute(
-    action: Action, target: Target, actor: Actor, progress: Progress
+def execute(
+    action: Action, target: Target, actor: Actor, progress: Progress = silent
 ) -> ObservedResource | None:
+    """Do one action; return what is there now, None after a deletion."""
+    if action.kind == ActionKind.HAND_OVER:
+        target.transfer(action.id, action.heir, actor)
+        progress(action.id, f"handed over to stack '{action.heir}', which lives in it")
+        return target.observe_one(action.id)
     if action.desired is None:
         target.delete(action.id, action.owner, actor, progress)
         return None

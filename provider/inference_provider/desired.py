@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from inference_provider.errors import Fault, SpecError
-from inference_provider.observed import RANK, Frozen, Kind, ResourceId
+from inference_provider.observed import RANK, Claim, Frozen, Kind, ResourceId
 from inference_provider.spec import (
     LISTINGS,
     ChangeClass,
@@ -62,6 +62,8 @@ class DesiredResource(Frozen):
     """The resolved spec, of the model `SPEC_OF_KIND[id.kind]`; secrets inside SecretStr."""
     owner: str
     """Stack whose label it carries."""
+    claim: Claim | None = None
+    """The state that asks for it; None leaves the claim that there is."""
     base_dir: str = "."
     """Folder that paths in the spec are relative to; of this machine, so never recorded."""
 

@@ -85,7 +85,7 @@ class CapabilityMissing(TargetError, PermanentError):
 
 
 class OwnedByAnother(TargetError, PermanentError):
-    """The thing carries the label of another stack."""
+    """The thing carries the label of another stack, or another state holds it."""
 
 
 class StillServing(TargetError, PermanentError):

@@ -81,12 +81,25 @@ class Actor(Frozen):
         return f"{self.user}{job}" + (f" ({self.command})" if self.command else "")
 
 
+class Claim(Frozen):
+    """One state's hold on a resource; `inferctl` keeps no state and claims nothing."""
+
+    holder: str
+    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty where nobody could tell."""
+    entry: str
+    """What stands for the resource in that state: a URN."""
+    incarnation: str
+    """Fresh at each creation. A state that knows an older one no longer speaks for the resource."""
+
+
 class Record(Frozen):
     """What was applied last: the middle column of the drift report."""
 
     id: ResourceId
     owner: str
     """Stack that made it."""
+    claim: Claim | None = None
+    """The state that holds it; None for what only `inferctl` or an older release made."""
     properties: dict[str, Any]
     generation: str = ""
     """Hash of all that needs new processes; deployments only."""

@@ -26,6 +26,8 @@ class ActionKind(StrEnum):
     UPDATE = "update"
     REPLACE = "replace"
     DELETE = "delete"
+    HAND_OVER = "hand over"
+    """A workspace that its owner leaves and another stack lives in."""
     KEEP = "keep"
 
 
@@ -38,7 +40,9 @@ class Action(Frozen):
     """None for a deletion."""
     changes: tuple[Change, ...] = ()
     owner: str = ""
-    """Owner label of what is deleted."""
+    """Owner label of what is deleted or handed over."""
+    heir: str = ""
+    """Stack that owns it after it was handed over."""
 
 
 class Plan(Frozen):

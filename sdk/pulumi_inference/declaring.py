@@ -68,7 +68,7 @@ def declare(path: str) -> Declared:
         before = [declared[address] for address in _dependencies(resource, declared)]
         declared[resource.id.address] = _CLASS_OF_KIND[resource.id.kind](
             _resource_name(resource.id),
-            **_arguments(resource.spec, base_dir),
+            **{**_arguments(resource.spec, base_dir), **_parents(resource, declared)},
             stack=stack.name,
             opts=pulumi.ResourceOptions(depends_on=before),
         )
@@ -79,6 +79,23 @@ def _resource_name(resource: ResourceId) -> str:
     if resource.kind == Kind.WORKSPACE:
         return resource.name
     return f"{resource.workspace}/{resource.name}"
+
+
+def _parents(
+    resource: DesiredResource, declared: Mapping[str, InferenceResource]
+) -> dict[str, Any]:
+    """Return workspace and endpoint as outputs: what hangs on one is replaced with it."""
+    place = resource.id.workspace
+    addresses = {
+        "workspace": f"{Kind.WORKSPACE.value}/{place}/{place}",
+        "endpoint": f"{Kind.ENDPOINT.value}/{place}/{getattr(resource.spec, 'endpoint', '')}",
+    }
+    fields = type(resource.spec).model_fields
+    return {
+        field: declared[address].name  # type: ignore[attr-defined]
+        for field, address in addresses.items()
+        if field in fields and address in declared
+    }
 
 
 def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:

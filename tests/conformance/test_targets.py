@@ -9,7 +9,7 @@ import pytest
 from inference_provider.desired import resolve
 from inference_provider.errors import OwnedByAnother, StillServing, TargetError
 from inference_provider.files import with_content_hash
-from inference_provider.observed import Actor, Kind, Presence, ResourceId
+from inference_provider.observed import Actor, Claim, Kind, Presence, ResourceId
 from inference_provider.plan import plan
 from inference_provider.spec import StackSpec
 from inference_provider.targets.local.target import LocalTarget
@@ -223,6 +223,39 @@ def test_the_journal_names_who_did_what(target, desired):
     assert {str(entry.actor) for entry in journal if entry.action == "create"} == {"ann (pytest)"}
     rotations = [entry for entry in journal if entry.actor == BOB]
     assert [entry.id for entry in rotations] == [ENDPOINT, ENDPOINT]
+
+
+def claimed(wanted, stack: str, incarnation: str):
+    claim = Claim(holder=f"stack {stack}", entry=f"{stack}::x", incarnation=incarnation)
+    return wanted.model_copy(update={"claim": claim})
+
+
+def test_a_claim_is_kept_by_who_claims_nothing_and_refuses_another_state(target, desired):
+    for wanted in desired:
+        target.apply(claimed(wanted, "dev", "1"), ANN)
+        target.apply(wanted, ANN)
+        assert target.record(wanted.id).claim.incarnation == "1"
+        with pytest.raises(OwnedByAnother, match="it is held by stack dev; use another workspace"):
+            target.apply(claimed(wanted, "prod", "2"), ANN)
+
+
+def test_a_deletion_by_an_older_incarnation_does_nothing_and_says_so(target, desired):
+    told = []
+    before = target.observe(["lab"]).resources
+    for wanted in desired:
+        target.delete(wanted.id, "demo", ANN, lambda _id, text: told.append(text), "0")
+    assert target.observe(["lab"]).resources.keys() == before.keys()
+    assert set(told) == {"kept: another resource of the same stack stands for it now"}
+
+
+def test_a_transfer_writes_the_owner_ends_the_claim_and_is_in_the_journal(target, desired):
+    for owner in ("heir", "demo"):
+        target.transfer(ENDPOINT, owner, ANN)
+        record = target.record(ENDPOINT)
+        assert (record.owner, record.claim) == (owner, None)
+    assert [e.action for e in target.observe(["lab"]).journal if e.action == "transfer"] == [
+        "transfer", "transfer",
+    ]  # fmt: skip
 
 
 def test_one_who_holds_a_workspace_lets_go_of_it(target, desired):

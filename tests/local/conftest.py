@@ -137,14 +137,16 @@ class Lab:
 class Load:
     """A bounded loop of requests over 8 connections while something changes."""
 
-    def __init__(self, lab: Lab, *, seconds: float = 60, sleep_s: float = 0.002) -> None:
+    def __init__(
+        self, lab: Lab, *, seconds: float = 60, sleep_s: float = 0.002, pause_s: float = 0.0
+    ) -> None:
         self.results: Counter = Counter()
         self._lab = lab
         self._stop = threading.Event()
         self._deadline = time.monotonic() + seconds
         self._lock = threading.Lock()
         self.uri, self.current_key = lab.uri, lab.key()
-        self._sleep_s = sleep_s
+        self._sleep_s, self._pause_s = sleep_s, pause_s
         self._threads = [threading.Thread(target=self._run) for _ in range(8)]
 
     def __enter__(self) -> "Load":
@@ -176,6 +178,7 @@ class Load:
                     result = type(fault).__name__
                 with self._lock:
                     self.results[result] += 1
+                time.sleep(self._pause_s)
 
     @property
     def failed(self) -> dict[str, int]:

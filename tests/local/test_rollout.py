@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from inference_provider.errors import NotReady, OutOfCapacity, StillServing
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Claim, Kind, ResourceId
 from tests.local.conftest import ACTOR, Load
 
 pytestmark = pytest.mark.local
@@ -30,6 +30,26 @@ def test_a_declared_stack_serves_and_a_second_up_changes_nothing(lab):
     assert lab.score("green").json()["answer"] == "green"
     assert lab.score(key="wrong").status_code == 401
     assert lab.up() == []
+
+
+def test_a_replacement_of_the_same_gives_new_instances_under_load_and_a_rename_does_not(lab):
+    lab.up()
+    blue = next(r for r in lab.resources() if r.id.name == "iris/blue")
+
+    def create(entry: str, incarnation: str) -> list[str]:
+        claim = Claim(holder="dev", entry=entry, incarnation=incarnation)
+        lab.target.apply(blue.model_copy(update={"claim": claim}), ACTOR)
+        return sorted(name for name in lab.supervisor.names() if name.startswith("iris.blue."))
+
+    with Load(lab) as load:
+        load.wait_for(100)
+        first = create("urn::blue", "1")
+        renamed = create("urn::renamed", "2")
+        replaced = create("urn::renamed", "3")
+        load.wait_for(sum(load.results.values()) + 100)
+    assert load.failed == {}
+    assert renamed == first
+    assert [name.rsplit(".", 1)[1] for name in (*first, *replaced)] == ["0", "1"]
 
 
 def test_changes_under_load_fail_no_request(lab):

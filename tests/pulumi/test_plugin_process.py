@@ -171,7 +171,8 @@ def test_an_endpoint_is_read_by_its_id_alone(stub):
 
     assert read.id == "Endpoint/default/echo"
     assert read.properties["primary_key"] == made.properties["primary_key"]
-    assert MessageToDict(read.properties) == MessageToDict(made.properties)
+    declared = {**MessageToDict(made.properties), "incarnation": "only read"}
+    assert MessageToDict(read.properties) == declared
 
 
 def test_an_id_of_nothing_is_an_error_that_ends_in_its_sense(stub):
@@ -181,6 +182,33 @@ def test_an_id_of_nothing_is_an_error_that_ends_in_its_sense(stub):
 
     *_, sense = caught.value.details().strip().splitlines()
     assert sense.endswith("read Endpoint 'default/nowhere': it is not there; check its id")
+
+
+def test_a_renamed_resource_outlives_the_deletion_of_its_old_name(stub):
+    fields = {"name": "renamed"}
+    urn = "urn:pulumi:dev::s::pulumi-python:dynamic/inference:Endpoint::{}"
+    inputs = check(stub, "endpoint", fields).inputs
+    old, new = (
+        stub.Create(messages.CreateRequest(properties=inputs, urn=urn.format(name)), timeout=30)
+        for name in ("old", "new")
+    )
+    stub.Delete(messages.DeleteRequest(id=old.id, properties=old.properties), timeout=30)
+
+    kept = stub.Read(messages.ReadRequest(id=new.id, properties=new.properties), timeout=30)
+    assert kept.properties["primary_key"] == old.properties["primary_key"]
+
+
+def test_another_pulumi_stack_is_refused_in_check_and_in_create_naming_the_holder(stub):
+    urn = "urn:pulumi:{}::s::pulumi-python:dynamic/inference:Endpoint::held"
+    inputs = check(stub, "endpoint", {"name": "held"}).inputs
+    stub.Create(messages.CreateRequest(properties=inputs, urn=urn.format("dev")), timeout=30)
+
+    asked = messages.CheckRequest(news=bag("endpoint", {"name": "held"}), urn=urn.format("prod"))
+    [failure] = stub.Check(asked, timeout=30).failures
+    assert "it is held by Pulumi stack 'dev' of project 's'" in failure.reason
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Create(messages.CreateRequest(properties=inputs, urn=urn.format("prod")), timeout=30)
+    assert "it is held by Pulumi stack 'dev' of project 's'" in caught.value.details()
 
 
 def create(stub, kind, urn):

@@ -1,15 +1,16 @@
 """Content in a workspace's folder: kept once, removed when nothing names it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.files import with_content_hash
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec, ModelSpec
 from inference_provider.targets.local import assets
-from inference_provider.targets.local.store import Store, new_record
+from inference_provider.targets.local.store import Store
 
 
 @pytest.fixture
@@ -43,12 +44,17 @@ def place(content_hash: str) -> str:
 def record(store: Store, content_hash: str) -> None:
     there = ResourceId(kind=Kind.MODEL, workspace="demo", name="iris:1")
     fields = {"name": "iris", "version": "1", "content_hash": content_hash}
-    store.save_record(new_record(there, "demo", fields, "", Actor(user="a", command="b")))
+    save(store, there, fields)
+
+
+def save(store: Store, there: ResourceId, fields: dict) -> None:
+    actor, now = Actor(user="a", command="b"), datetime.now(UTC)
+    store.save_record(Record(id=there, owner="demo", properties=fields, actor=actor, time=now))
 
 
 def deploy(store: Store, content_hash: str) -> None:
     there = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue")
-    store.save_record(new_record(there, "demo", {}, "g", Actor(user="a", command="b")))
+    save(store, there, {})
     pinned = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
     spec = DeploymentSpec.model_validate({**pinned, "model": f"iris:1@sha256:{content_hash}"})
     store.save_blueprint("iris/blue", spec.model_dump(mode="json"))

@@ -4,6 +4,12 @@ import json
 
 import pytest
 
+from inference_provider.desired import DesiredResource
+from inference_provider.observed import Actor, Claim, Kind, ResourceId
+from inference_provider.spec import WorkspaceSpec
+
+WORKSPACE = ResourceId(kind=Kind.WORKSPACE, workspace="default", name="default")
+ACTOR = Actor(user="ann")
 STACK = """\
 name: second
 workspaces: [{name: default, target: memory}]
@@ -68,13 +74,53 @@ def test_equal_endpoint_of_another_stack_is_refused_though_nothing_would_change(
     )
 
 
-def test_down_of_the_owner_leaves_the_workspace_and_says_for_whom(cli, second):
+def test_down_of_the_owner_hands_the_workspace_to_the_stack_that_lives_in_it(cli, second):
     cli("up", second)
     result = cli("down", "-y")
-    assert result.stdout.startswith("Workspace 'default' stays: stack 'second' lives in it\n")
-    assert sorted(cli.target.observe(["default"]).resources) == [
-        "Endpoint/default/rose", "Workspace/default/default",
-    ]  # fmt: skip
+    assert result.stdout.startswith(
+        "Workspace 'default' stays: stack 'second' lives in it; it is handed over to 'second'\n"
+    )
+    assert "5 to delete, 1 to hand over; 0 unchanged" in result.stdout
+    found = cli.target.observe(["default"]).resources
+    assert {address: there.record.owner for address, there in found.items()} == {
+        "Endpoint/default/rose": "second",
+        "Workspace/default/default": "second",
+    }
+    assert cli("plan", second).stdout == "no changes; 2 unchanged\n"
     assert cli("down", second, "-y").exit_code == 0
-    assert cli("down", "-y").exit_code == 0
     assert cli.target.workspaces() == ()
+
+
+def test_a_handover_alone_deletes_nothing_and_needs_no_yes(cli, second, tmp_path):
+    cli("up", second)
+    alone = tmp_path / "alone.yaml"
+    alone.write_text("name: demo\nworkspaces: [{name: other, target: memory}]\n")
+    cli("down", "-y")
+    cli.target.transfer(WORKSPACE, "demo", ACTOR)
+    result = cli("up", alone)
+    assert result.exit_code == 0, result.stderr
+    assert cli.target.record(WORKSPACE).owner == "second"
+
+
+def test_what_a_pulumi_stack_holds_is_said_when_it_changes_and_can_be_released(cli):
+    cli("up")
+    held = cli.target.record(WORKSPACE)
+    claim = Claim(holder="Pulumi stack 'dev' of project 'shop'", entry="urn", incarnation="1")
+    spec = WorkspaceSpec(target="memory")
+    wanted = DesiredResource(id=WORKSPACE, spec=spec, owner="demo", claim=claim)
+    cli.target.apply(wanted, ACTOR)
+    cli.file.write_text(cli.STACK.replace("target: memory", "target: memory, description: new"))
+
+    assert cli("plan").stdout.startswith(
+        "1 of these is held by Pulumi stack 'dev' of project 'shop'; its next refresh shows what"
+        " changes here\n"
+    )
+    cli("up")
+    assert cli.target.record(WORKSPACE).claim == claim
+    assert cli("release").stdout == (
+        "released Workspace 'default', held by Pulumi stack 'dev' of project 'shop'\n"
+    )
+    assert cli.target.record(WORKSPACE).claim is None
+    assert cli.target.record(WORKSPACE).owner == held.owner
+    assert cli("release").stdout == "nothing here is held by a Pulumi stack\n"
+    assert cli("release", "--json").stdout == '{\n  "released": []\n}\n'

@@ -130,11 +130,11 @@ def test_the_life_of_an_endpoint(target):
 
     assert made.id == "Endpoint/default/echo"
     assert again.outs["primary_key"] == made.outs["primary_key"]
-    read = provider.read(made.id, made.outs)
+    read = provider.read(made.id, again.outs)
     assert read.inputs == inputs
-    assert read.outs == made.outs
-    provider.delete(made.id, made.outs)
-    gone = provider.read(made.id, made.outs)
+    assert read.outs == again.outs
+    provider.delete(made.id, again.outs)
+    gone = provider.read(made.id, again.outs)
     assert (gone.id, gone.outs) == ("", {})
 
 
@@ -163,7 +163,7 @@ def test_drift_of_a_secret_shows_its_name_and_not_its_value(target, tmp_path, mo
     mine = checked(provider, **fields, environment_variables={"A": "one", "B": "two"})
     theirs = checked(provider, **fields, environment_variables={"A": "one", "B": "three"})
     made = provider.create(mine)
-    provider.create(theirs)
+    provider.update(made.id, made.outs, theirs)
 
     live = provider.read(made.id, made.outs).inputs["environment_variables"]
     assert live["A"] == "one"

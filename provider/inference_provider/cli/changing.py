@@ -19,17 +19,18 @@ from inference_provider.cli.session import (
     with_left_ones,
     workspaces_of,
 )
-from inference_provider.cli.sharing import (
-    refuse_what_is_owned,
-    shared_lines,
-    staying_lines,
-    without_shared,
-)
 from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
+from inference_provider.sharing import (
+    held_lines,
+    refuse_what_is_owned,
+    shared_lines,
+    staying_lines,
+    without_shared,
+)
 
 File = Annotated[Path, typer.Argument(help="The stack file.", show_default=True)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -89,11 +90,10 @@ def down(
     names = with_left_ones(owner, declared, session.target)
     with session.target.hold(names, actor):
         observed = session.target.observe(names)
-        whole = make_plan((), observed, owner)
-        found = without_shared(whole, observed)
-        notes = staying_lines(whole, found, observed)
+        found = without_shared(make_plan((), observed, owner), observed)
+        notes = [*staying_lines(found, observed), *held_lines(found, observed)]
         _announce(session, found, notes, as_json=as_json)
-        _ask(session, found, yes=yes or not found.pending, as_json=as_json)
+        _ask(session, found, yes=yes or not _deletions(found), as_json=as_json)
         _apply(session, found, actor)
     if as_json:
         session.print_json({"stack": owner, "notes": notes, "actions": plan_json(found)})
@@ -105,8 +105,8 @@ def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:
     found = without_shared(whole, declared.observed)
     refuse_what_cannot_be(found, session.target)
     refuse_what_is_owned(found, declared.observed)
-    staying = staying_lines(whole, found, declared.observed)
-    return found, [*shared_lines(found, declared.observed), *staying]
+    lines = (shared_lines, staying_lines, held_lines)
+    return found, [line for say in lines for line in say(found, declared.observed)]
 
 
 def _announce(session: Session, found: Plan, notes: list[str], *, as_json: bool) -> None:
@@ -145,7 +145,8 @@ def _apply(session: Session, found: Plan, actor: Actor) -> None:
 
 
 def _without_deletions(found: Plan) -> Plan:
-    return Plan(actions=tuple(a for a in found.actions if a.kind != ActionKind.DELETE))
+    left = (ActionKind.DELETE, ActionKind.HAND_OVER)
+    return Plan(actions=tuple(a for a in found.actions if a.kind not in left))
 
 
 def _addresses(made: dict[str, dict[str, Any]], declared: Declared) -> list[str]:

@@ -11,7 +11,15 @@ import typer
 from typer.core import TyperGroup
 
 from inference_provider import __version__
-from inference_provider.cli import changing, doctor, endpoint, reading, running, scoring
+from inference_provider.cli import (
+    changing,
+    doctor,
+    endpoint,
+    reading,
+    release,
+    running,
+    scoring,
+)
 from inference_provider.cli.session import session_of
 from inference_provider.errors import InferenceError
 
@@ -106,6 +114,7 @@ for command in (
     scoring.score,
     endpoint.logs,
     endpoint.split,
+    release.release,
     doctor.doctor,
 ):
     app.command()(command)

@@ -13,8 +13,9 @@ _MARK = {
     ActionKind.UPDATE: "~",
     ActionKind.REPLACE: "-/+",
     ActionKind.DELETE: "-",
+    ActionKind.HAND_OVER: ">",
 }
-_COUNTED = (ActionKind.CREATE, ActionKind.UPDATE, ActionKind.REPLACE, ActionKind.DELETE)
+_COUNTED = tuple(_MARK)
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -16,6 +16,7 @@ _DONE = {
     ActionKind.UPDATE: "updated",
     ActionKind.REPLACE: "replaced",
     ActionKind.DELETE: "deleted",
+    ActionKind.HAND_OVER: "handed over",
 }
 
 

@@ -23,6 +23,7 @@ from pulumi.dynamic import (
 from pulumi.output import UNKNOWN
 
 from inference_provider.actor import current_actor
+from inference_provider.apply import execute
 from inference_provider.desired import (
     SPEC_OF_KIND,
     DesiredResource,
@@ -32,24 +33,31 @@ from inference_provider.desired import (
     resolve,
 )
 from inference_provider.dynamic import convert
+from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
 from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.progress import row_progress
+from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
     Fault,
     InferenceError,
+    OwnedByAnother,
     SpecError,
     TargetError,
     TargetUnreachable,
 )
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.observed import (
+    Claim,
     Kind,
     ObservedResource,
+    ObservedState,
     Presence,
     ResourceId,
     known_assets,
 )
-from inference_provider.plan import refusals
+from inference_provider.ownership import is_superseded, refuse_others
+from inference_provider.plan import Action, ActionKind, Plan, plan, refusals
+from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
 from inference_provider.targets.base import Target
 from inference_provider.targets.choose import open_target
@@ -64,12 +72,16 @@ DEGRADED_KEY = "degraded"
 so the engine sees a difference, names it, and the update that follows mends it."""
 
 _opener: Callable[[], Target] = open_target
+_declared = DeclaredIds()
 
 
 def open_targets_with(opener: Callable[[], Target]) -> None:
-    """Choose what opens the target in this process; the one of this machine, unless told."""
-    global _opener  # noqa: PLW0603 - provider instances are pickled, so none can hold it
-    _opener = opener
+    """Choose what opens the target in this process, in which nothing is declared yet.
+
+    It is the one of this machine, unless told.
+    """
+    global _opener, _declared
+    _opener, _declared = opener, DeclaredIds()
 
 
 class KindProvider(ResourceProvider):
@@ -86,7 +98,7 @@ class KindProvider(ResourceProvider):
 
     # -- check and diff: no network --------------------------------------------------------------
 
-    def check(self, _olds: Bag, news: Bag) -> CheckResult:
+    def check(self, olds: Bag, news: Bag) -> CheckResult:
         fields = convert.written_fields(news, self.computed)
         fields = convert.model_paths(fields, _relative)
         owner = convert.plain(news.get(OWNER_KEY, ""))
@@ -95,13 +107,13 @@ class KindProvider(ResourceProvider):
             if convert.is_unknown(fields):
                 inputs = self._check_known(fields)
             else:
-                inputs, faults = self._check_all(fields, owner)
+                inputs, faults = self._check_all(fields, owner, new=not self._recorded(olds))
         except SpecError as exc:
             inputs, faults = fields, exc.faults
         failures = [CheckFailure(fault.path, _sentence(fault)) for fault in faults]
         return CheckResult({**inputs, OWNER_KEY: owner}, failures)
 
-    def _check_all(self, fields: Bag, owner: str) -> tuple[Bag, tuple[Fault, ...]]:
+    def _check_all(self, fields: Bag, owner: str, *, new: bool) -> tuple[Bag, tuple[Fault, ...]]:
         if not owner:
             raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
         spec = convert.parse(self._spec_type, fields)
@@ -111,9 +123,11 @@ class KindProvider(ResourceProvider):
         hashed = with_content_hash(spec, Path.cwd())
         wanted = DesiredResource(id=identify(self.kind, hashed), spec=hashed, owner=owner)
         with _sense_last():
-            refused = refusals([wanted], _opener().capabilities)
+            target = _opener()
+            refused = refusals([wanted], target.capabilities)
+            others = _faults_of_others(wanted, target, new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
-        return inputs, tuple(Fault("", sentence) for sentence in refused)
+        return inputs, (*(Fault("", sentence) for sentence in refused), *others)
 
     def _check_known(self, fields: Bag) -> Bag:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""
@@ -145,20 +159,28 @@ class KindProvider(ResourceProvider):
     # -- create, update, delete, read ------------------------------------------------------------
 
     def create(self, props: Bag) -> CreateResult:
-        outs = self._apply(props)
+        outs = self._apply(props, claim_of(handled_urn()), new=True)
         return CreateResult(_address(self.kind, outs), outs)
 
     def update(self, _id: str, _olds: Bag, _news: Bag) -> UpdateResult:
-        return UpdateResult(self._apply(_news))
+        known = convert.plain(_olds).get(INCARNATION_KEY, "")
+        return UpdateResult(self._apply(_news, claim_of(handled_urn(), known)))
 
-    def _apply(self, props: Bag) -> Bag:
+    def _apply(self, props: Bag, claim: Claim, *, new: bool = False) -> Bag:
         inputs = {k: v for k, v in convert.plain(props).items() if k != PROVIDER_KEY}
         with _sense_last():
-            target = _opener()
+            target, tell = _opener(), row_progress()
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
             wanted = self._desired(spec, inputs[OWNER_KEY], target)
-            there = target.apply(wanted, _actor(), row_progress())
-        return {**inputs, **self._outputs_of(there)}
+            wanted = wanted.model_copy(update={"claim": claim})
+            before = target.record(wanted.id)
+            if before is not None and is_shared(wanted, before):
+                tell(wanted.id, f"shared: stack '{before.owner}' owns it")
+                return {**inputs, **self._outputs_of(target.observe_one(wanted.id))}
+            there = target.apply(wanted, _actor(), tell)
+            if new and before is not None and before.claim is None:
+                tell(wanted.id, f"taken over: stack '{before.owner}' had made it")
+        return {**inputs, **self._outputs_of(there), INCARNATION_KEY: claim.incarnation}
 
     @property
     def _outputs(self) -> frozenset[str]:
@@ -181,21 +203,42 @@ class KindProvider(ResourceProvider):
         return found
 
     def delete(self, _id: str, _props: Bag) -> None:
+        props, resource = convert.plain(_props), ResourceId.parse(_id)
+        owner, known = props[OWNER_KEY], props.get(INCARNATION_KEY, "")
         with _sense_last():
-            owner = convert.plain(_props)[OWNER_KEY]
-            _opener().delete(ResourceId.parse(_id), owner, _actor(), row_progress())
+            target, tell = _opener(), row_progress()
+            record = target.record(resource)
+            if self.kind == Kind.WORKSPACE and record is not None and record.owner != owner:
+                tell(resource, f"left: stack '{record.owner}' owns it")
+            elif self.kind == Kind.WORKSPACE and not is_superseded(record, known):
+                observed = target.observe([resource.workspace])
+                gone = Plan(actions=(Action(kind=ActionKind.DELETE, id=resource, owner=owner),))
+                [action] = without_shared(gone, observed).actions
+                execute(action, target, _actor(), tell)
+            else:
+                target.delete(resource, owner, _actor(), tell, known)
 
     def read(self, id_: str, props: Bag) -> ReadResult:
+        held = convert.plain(props)
+        by_id = not self._recorded(held)
         with _sense_last():
             there = _opener().observe_one(ResourceId.parse(id_))
             if there.presence == Presence.UNKNOWN:
                 raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
-            if there.presence == Presence.ABSENT and not self._recorded(props):
+            if there.presence == Presence.ABSENT and by_id:
                 raise TargetError("read", str(there.id), "it is not there", "check its id")
-        if there.presence == Presence.ABSENT:
+        known = ONLY_READ if by_id else held.get(INCARNATION_KEY, "")
+        if there.presence == Presence.ABSENT or self._is_another(there, held, known):
             return ReadResult("", {})  # None as the properties crashes the SDK
-        inputs = self._live_inputs(there, convert.plain(props))
-        return ReadResult(id_, {**inputs, **self._outputs_of(there)}, inputs)
+        inputs = self._live_inputs(there, held)
+        carried = {INCARNATION_KEY: known} if known else {}
+        return ReadResult(id_, {**inputs, **self._outputs_of(there), **carried}, inputs)
+
+    @staticmethod
+    def _is_another(there: ObservedResource, held: Bag, known: str) -> bool:
+        """Whether another resource of this stack stands for what is there now."""
+        mine = there.record is not None and there.record.owner == held.get(OWNER_KEY)
+        return mine and known != ONLY_READ and is_superseded(there.record, known)
 
     def _recorded(self, props: Bag) -> Bag:
         """Return the fields of the last update; none when a program asks by id for the first time.
@@ -210,8 +253,10 @@ class KindProvider(ResourceProvider):
         inputs = convert.live_inputs(recorded or dict(there.properties), there.properties)
         if "reference" in self.computed:
             inputs["reference"] = there.outputs.get("reference", props.get("reference"))
-        if there.record is not None:
-            inputs[OWNER_KEY] = there.record.owner
+        owner = there.record.owner if there.record else ""
+        if self.kind == Kind.WORKSPACE and props.get(OWNER_KEY, owner) != owner:
+            return convert.plain({**inputs, OWNER_KEY: props[OWNER_KEY]})  # type: ignore[no-any-return] # shared
+        inputs[OWNER_KEY] = owner
         if there.degraded:
             inputs[DEGRADED_KEY] = there.degraded
         return convert.plain(inputs)  # type: ignore[no-any-return]
@@ -233,6 +278,24 @@ def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> DesiredResource
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, str(Path.cwd()), assets)
     return next(resource for resource in wanted if resource.id.kind == Kind.DEPLOYMENT)
+
+
+def _faults_of_others(wanted: DesiredResource, target: Target, *, new: bool) -> Iterator[Fault]:
+    """Yield why a resource cannot be this state's: what a preview can know of it."""
+    urn = handled_urn()
+    twice = _declared.fault(wanted.id, urn)
+    if twice is not None:
+        yield twice
+    record = target.record(wanted.id)
+    there = ObservedResource(id=wanted.id, presence=Presence.PRESENT, record=record)
+    state = ObservedState(resources={wanted.id.address: there})
+    try:
+        if record is not None and not is_shared(wanted, record):
+            refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
+            asks = claim_of(urn) if new else None
+            refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
+    except OwnedByAnother as exc:
+        yield Fault("", str(exc))
 
 
 def _actor() -> Any:

@@ -1,24 +1,20 @@
 """What a target says while it works -> the status in its resource's row of `pulumi up`.
 
-The engine's address is an argument of the plugin process. Whose row it is stands in the request
-that the SDK's plugin handles; the SDK hands none of it to a provider, so it is read from the
-handler's frame. Where either is missing nothing is said, and no log that fails ever fails a change.
+The engine's address is an argument of the plugin process; whose row it is stands in the request.
+Where either is missing nothing is said, and no log that fails ever fails a change.
 """
 
 import functools
 import re
 import sys
-from types import FrameType
 
 import grpc  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
+from inference_provider.dynamic.request import handled_urn
 from inference_provider.observed import ResourceId
 from inference_provider.targets.base import Progress, silent
-
-_HANDLERS = frozenset({"Create", "Update", "Delete"})
-"""Methods of the SDK's servicer; their argument `request` carries the resource's urn."""
 
 _LONGEST_MESSAGE_S = 2.0
 """An engine on loopback answers at once; one that does not is not waited for."""
@@ -26,7 +22,7 @@ _LONGEST_MESSAGE_S = 2.0
 
 def row_progress() -> Progress:
     """Return what tells the row of the resource that this thread is handling."""
-    address, urn = _engine_address(), _handled_urn()
+    address, urn = _engine_address(), handled_urn()
     if not address or not urn:
         return silent
 
@@ -46,17 +42,6 @@ def _engine_address() -> str:
     """Return `host:port` of the engine that started this process; empty for any other process."""
     found = (word for word in sys.argv[1:] if re.fullmatch(r"[\w.-]+:\d{1,5}", word))
     return next(found, "")
-
-
-def _handled_urn() -> str:
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name in _HANDLERS:
-            urn = getattr(frame.f_locals.get("request"), "urn", "")
-            if isinstance(urn, str) and urn:
-                return urn
-        frame = frame.f_back
-    return ""
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import OwnedByAnother, StillServing
+from inference_provider.errors import StillServing
 from inference_provider.observed import Actor, ObservedResource, ObservedState, Record, ResourceId
 from inference_provider.plan import TargetCapabilities
 
@@ -37,26 +37,45 @@ class Target(Protocol):
     def observe_one(self, resource: ResourceId) -> ObservedResource:
         """Return one resource; presence ABSENT or UNKNOWN rather than an error."""
 
+    def record(self, resource: ResourceId) -> Record | None:
+        """Return what was applied last, without a look at what runs; None for nothing."""
+
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent
     ) -> ObservedResource:
         """Make or update one resource, and wait until it serves.
 
         Raises:
-            OwnedByAnother: It carries another stack's label.
+            OwnedByAnother: It carries another stack's label, or another state holds it.
             NotReady: An instance did not start; the old generation goes on serving.
             OutOfCapacity: No GPU, port or disk left.
         """
 
     def delete(
-        self, resource: ResourceId, owner: str, actor: Actor, progress: Progress = silent
+        self,
+        resource: ResourceId,
+        owner: str,
+        actor: Actor,
+        progress: Progress = silent,
+        incarnation: str | None = None,
     ) -> None:
         """Remove one resource; nothing happens when it is not there.
+
+        Args:
+            resource: What goes.
+            owner: Whose label it must carry.
+            actor: Who asks.
+            progress: Told what is done.
+            incarnation: The one that the caller's state knows; what a newer one stands for is
+                kept. None for a caller without a state, who means whatever is there.
 
         Raises:
             OwnedByAnother: It carries another stack's label.
             StillServing: A deployment that carries weight.
         """
+
+    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
+        """Write another owner into a record and end any state's claim; what runs stays as it is."""
 
     def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
         """Keep others from a whole `up` or `down` at the same time.
@@ -80,15 +99,8 @@ class Target(Protocol):
         """Yield the last lines of every instance's log, then new ones when following."""
 
 
-def owned_by_another(
-    operation: str, resource: ResourceId, record: Record, owner: str
-) -> OwnedByAnother:
-    return OwnedByAnother(
-        operation,
-        str(resource),
-        f"it belongs to stack '{record.owner}', not to '{owner}'",
-        "rename one of the two, or take it over by deleting it from the other stack first",
-    )
+KEPT = "kept: another resource of the same stack stands for it now"
+"""Said where a deletion comes from a state that no longer speaks for the resource."""
 
 
 def still_serving(resource: ResourceId, weight: int) -> StillServing:

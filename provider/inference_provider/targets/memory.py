@@ -23,8 +23,9 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
+from inference_provider.ownership import is_superseded, owned_by_another, record_of
 from inference_provider.plan import TargetCapabilities
-from inference_provider.targets.base import Progress, owned_by_another, silent, still_serving
+from inference_provider.targets.base import KEPT, Progress, silent, still_serving
 
 
 class MemoryTarget:
@@ -46,21 +47,15 @@ class MemoryTarget:
     def observe_one(self, resource: ResourceId) -> ObservedResource:
         return ObservedState(resources=self._resources).get(resource)
 
+    def record(self, resource: ResourceId) -> Record | None:
+        return self.observe_one(resource).record
+
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent
     ) -> ObservedResource:
         there = self.observe_one(desired.id)
-        if there.record and there.record.owner != desired.owner:
-            raise owned_by_another("update", desired.id, there.record, desired.owner)
         now = datetime.now(UTC)
-        record = Record(
-            id=desired.id,
-            owner=desired.owner,
-            properties=desired.properties,
-            generation=desired.generation if desired.id.kind == Kind.DEPLOYMENT else "",
-            actor=actor,
-            time=now,
-        )
+        record = record_of(desired, there.record, actor, now)
         keys = there.secret_outputs or _new_keys(desired.id)
         applied = ObservedResource(
             id=desired.id, presence=Presence.PRESENT, record=record, secret_outputs=keys
@@ -72,10 +67,18 @@ class MemoryTarget:
         return applied
 
     def delete(
-        self, resource: ResourceId, owner: str, actor: Actor, progress: Progress = silent
+        self,
+        resource: ResourceId,
+        owner: str,
+        actor: Actor,
+        progress: Progress = silent,
+        incarnation: str | None = None,
     ) -> None:
         there = self.observe_one(resource)
         if there.record is None:
+            return
+        if incarnation is not None and is_superseded(there.record, incarnation):
+            progress(resource, KEPT)
             return
         if there.record.owner != owner:
             raise owned_by_another("delete", resource, there.record, owner)
@@ -94,6 +97,15 @@ class MemoryTarget:
         weight = traffic.properties.get("traffic", {}).get(name, 0)
         if weight:
             raise still_serving(resource, weight)
+
+    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
+        there = self.observe_one(resource)
+        if there.record is None:
+            return
+        record = there.record.model_copy(update={"owner": owner, "claim": None})
+        self._resources[resource.address] = there.model_copy(update={"record": record})
+        now = datetime.now(UTC)
+        self._journal.append(JournalEntry(time=now, actor=actor, action="transfer", id=resource))
 
     def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
         return nullcontext()

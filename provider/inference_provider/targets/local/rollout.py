@@ -5,6 +5,7 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ import psutil
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.plan import gpus_per_instance
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
@@ -35,7 +37,6 @@ from inference_provider.targets.local.store import (
     Instance,
     Store,
     machine_lock,
-    new_record,
     stores,
 )
 from inference_provider.targets.local.supervisor import Program
@@ -65,7 +66,10 @@ class Rollout:
         """
         name = desired.id.name
         with self._store.lock(f"deployment.{name.replace('/', '.')}"):
-            kept = self._usable(desired)[: desired.spec.instance_count]
+            before = self._store.record(desired.id)
+            refuse_others("update", desired, before)  # another state's may have come first
+            usable = [] if is_made_again(desired, before) else self._usable(desired)
+            kept = usable[: desired.spec.instance_count]
             fresh = self._start(desired, desired.spec.instance_count - len(kept))
             self._admit(desired, (*kept, *fresh))
             self._retire(desired.id, desired.spec)
@@ -271,9 +275,7 @@ class Rollout:
             old_blueprint = self._store.blueprint(desired.id.name)
             old_instances = self._store.instances(desired.id.name)
             now = tuple(i.model_copy(update={"admitted": i.name in names}) for i in old_instances)
-            record = new_record(
-                desired.id, desired.owner, desired.properties, desired.generation, self._actor
-            )
+            record = record_of(desired, old_record, self._actor, datetime.now(UTC))
             self._store.save_instances(desired.id.name, now)
             # before the record: who counts a quota in this moment reads the blueprint of each
             self._store.save_blueprint(desired.id.name, clear_spec(spec))

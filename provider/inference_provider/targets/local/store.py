@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
-from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Record, ResourceId
+from inference_provider.observed import Actor, Frozen, JournalEntry, Record, ResourceId
 
 T = TypeVar("T")
 
@@ -318,19 +318,6 @@ def stores(root: Path) -> list[Store]:
     """Return every workspace of a state folder."""
     found = sorted((root / "workspaces").glob("*/workspace.json"))
     return [Store(root, path.parent.name) for path in found]
-
-
-def new_record(
-    resource: ResourceId, owner: str, properties: dict[str, Any], generation: str, actor: Actor
-) -> Record:
-    return Record(
-        id=resource,
-        owner=owner,
-        properties=properties,
-        generation=generation if resource.kind == Kind.DEPLOYMENT else "",
-        actor=actor,
-        time=datetime.now(UTC),
-    )
 
 
 def _file_name(name: str) -> str:

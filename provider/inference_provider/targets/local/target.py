@@ -32,10 +32,16 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
+from inference_provider.ownership import (
+    is_superseded,
+    owned_by_another,
+    record_of,
+    refuse_others,
+)
 from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
-from inference_provider.targets.base import Progress, owned_by_another, silent
+from inference_provider.targets.base import KEPT, Progress, silent
 from inference_provider.targets.local import assets, observe
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
@@ -46,7 +52,6 @@ from inference_provider.targets.local.store import (
     RouterAddress,
     Store,
     machine_lock,
-    new_record,
     state_folder,
     stores,
 )
@@ -119,6 +124,10 @@ class LocalTarget:
         sight = observe.look(runtime) if resource.kind in observe.RUNNING else observe.Sight()
         return observe.observed(runtime, record, sight)
 
+    def record(self, resource: ResourceId) -> Record | None:
+        store = self._runtime(resource.workspace).store
+        return store.record(resource) if store.exists else None
+
     # -- apply ----------------------------------------------------------------------------------
 
     def apply(
@@ -130,9 +139,8 @@ class LocalTarget:
         runtime = self._runtime(desired.id.workspace)
         if desired.id.kind != Kind.WORKSPACE:
             _ = runtime.address  # refuses a workspace that is not there
-        before = runtime.store.record(desired.id) if runtime.store.exists else None
-        if before and before.owner != desired.owner:
-            raise owned_by_another("update", desired.id, before, desired.owner)
+        before = self.record(desired.id)
+        refuse_others("update", desired, before)
         {
             Kind.WORKSPACE: self._apply_workspace,
             Kind.MODEL: self._apply_model,
@@ -165,9 +173,8 @@ class LocalTarget:
         )
 
     def _save(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
-        runtime.store.save_record(
-            new_record(desired.id, desired.owner, desired.properties, desired.generation, actor)
-        )
+        before = runtime.store.record(desired.id)
+        runtime.store.save_record(record_of(desired, before, actor, datetime.now(UTC)))
 
     def _save_and_converge(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
         """Record a change and let the router serve it; undone when the router refuses."""
@@ -279,11 +286,18 @@ class LocalTarget:
     # -- delete ---------------------------------------------------------------------------------
 
     def delete(
-        self, resource: ResourceId, owner: str, actor: Actor, progress: Progress = silent
+        self,
+        resource: ResourceId,
+        owner: str,
+        actor: Actor,
+        progress: Progress = silent,
+        incarnation: str | None = None,
     ) -> None:
-        runtime = self._runtime(resource.workspace)
-        record = runtime.store.record(resource) if runtime.store.exists else None
+        runtime, record = self._runtime(resource.workspace), self.record(resource)
         if record is None:
+            return
+        if incarnation is not None and is_superseded(record, incarnation):
+            progress(resource, KEPT)
             return
         if record.owner != owner:
             raise owned_by_another("delete", resource, record, owner)
@@ -293,6 +307,15 @@ class LocalTarget:
         progress(resource, "deleted")
 
     # -- operations -----------------------------------------------------------------------------
+
+    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
+        store = self._runtime(resource.workspace).store
+        with store.lock():
+            record = self.record(resource)
+            if record is None:
+                return
+            store.save_record(record.model_copy(update={"owner": owner, "claim": None}))
+        self._note(self._runtime(resource.workspace), resource, actor, "transfer")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
         runtime = self._runtime(endpoint.workspace)

@@ -1,14 +1,18 @@
-"""A workspace in which more than one stack lives.
+"""A workspace in which more than one stack lives. Pure.
 
-Goes in: a plan and what is observed. Comes out: the plan without what another stack needs, and
-what a person is to know. A stack declares every workspace it uses; the first to do so owns it, and
-the others may declare it equally. Anything else that another stack owns is refused.
+Goes in: a plan and what is observed. Comes out: the plan with what another stack needs left or
+handed over, and what a person is to know. A stack declares every workspace it uses; the first to
+do so owns it, and the others may declare it equally. The owner that goes first hands it over.
+Anything else that another stack owns is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
+from inference_provider.compare import compare
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import OwnedByAnother
-from inference_provider.observed import Kind, ObservedState
+from inference_provider.observed import Kind, ObservedState, Record
 from inference_provider.plan import Action, ActionKind, Plan
 
 _SHOWN = 5
@@ -58,19 +62,46 @@ def _foreign(plan: Plan, observed: ObservedState) -> Iterator[tuple[Action, str]
             yield action, record.owner
 
 
+def is_shared(desired: DesiredResource, record: Record | None) -> bool:
+    """Tell whether a workspace is declared as another stack, which owns it, made it."""
+    return (
+        desired.id.kind == Kind.WORKSPACE
+        and record is not None
+        and record.owner != desired.owner
+        and not compare(Kind.WORKSPACE, record.properties, desired.properties)
+    )
+
+
 def without_shared(plan: Plan, observed: ObservedState) -> Plan:
-    """Leave a workspace in which another stack lives."""
-    kept = tuple(action for action in plan.actions if not _others_in(action, observed))
-    return Plan(actions=kept)
+    """Hand over, in place of deleting it, a workspace in which another stack lives."""
+    return Plan(actions=tuple(_handed_over(action, observed) for action in plan.actions))
 
 
-def staying_lines(before: Plan, after: Plan, observed: ObservedState) -> list[str]:
-    """Say which workspaces `without_shared` left, and for whom."""
-    left = {action.id.address for action in after.actions}
+def _handed_over(action: Action, observed: ObservedState) -> Action:
+    others = _others_in(action, observed)
+    if not others:
+        return action
+    return action.model_copy(update={"kind": ActionKind.HAND_OVER, "heir": others[0]})
+
+
+def staying_lines(plan: Plan, observed: ObservedState) -> list[str]:
+    """Say which workspaces are handed over, and why."""
     return [
-        f"{action.id} stays: {_stacks(_others_in(action, observed))} in it"
-        for action in before.actions
-        if action.id.address not in left
+        f"{action.id} stays: {_stacks(_others_in(action, observed))} in it;"
+        f" it is handed over to '{action.heir}'"
+        for action in plan.actions
+        if action.kind == ActionKind.HAND_OVER
+    ]
+
+
+def held_lines(plan: Plan, observed: ObservedState) -> list[str]:
+    """Say how much of what is changed stands in somebody's state."""
+    claims = (observed.get(action.id).record for action in plan.pending)
+    holders = Counter(r.claim.holder for r in claims if r is not None and r.claim is not None)
+    return [
+        f"{count} of these {'is' if count == 1 else 'are'} held by {holder};"
+        " its next refresh shows what changes here"
+        for holder, count in sorted(holders.items())
     ]
 
 
@@ -81,7 +112,8 @@ def _stacks(names: list[str]) -> str:
 
 def _others_in(action: Action, observed: ObservedState) -> list[str]:
     """Return the other stacks in a workspace that is to be deleted."""
-    if action.kind != ActionKind.DELETE or action.id.kind != Kind.WORKSPACE:
+    removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
+    if action.kind not in removed or action.id.kind != Kind.WORKSPACE:
         return []
     return sorted(
         {
