@@ -45,6 +45,14 @@ def words(text):
     return " ".join(text.split())
 
 
+def test_the_engine_looks_for_no_plugin_of_the_packages_name(program):
+    log = program.pulumi("preview", "-v=9", "--logtostderr")
+
+    assert "gatherPackagesFromProgram" in log  # the language host was asked
+    assert "considering inference" not in log
+    assert "pulumi-resource-inference" not in log  # of a download's address
+
+
 def test_a_changed_split_is_named_by_refresh_and_mended_by_a_plain_up(program):
     program.up()
     program.expect_no_changes()
