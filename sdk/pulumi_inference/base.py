@@ -67,11 +67,26 @@ class InferenceResource(Resource):
     def _register(
         self, resource_name: str, written: Mapping[str, Any], opts: pulumi.ResourceOptions | None
     ) -> None:
+        _refuse_import(type(self).__name__, resource_name, opts)
         props = {**dict.fromkeys(_outputs(type(self))), **written}
         secret = [name for name in SECRET_FIELDS if name in props]
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
         merged = pulumi.ResourceOptions.merge(hidden, opts)
         super().__init__(self.provider_type(), resource_name, props, merged)
+
+
+def _refuse_import(kind: str, name: str, opts: pulumi.ResourceOptions | None) -> None:
+    """Refuse what would end in a KeyError of the SDK, which imports no dynamic resource.
+
+    A RunError is shown as one line, and not under a traceback.
+    """
+    if opts is None or opts.import_ is None:
+        return
+    raise pulumi.RunError(
+        f"import {kind} {name!r}: dynamic resources cannot be imported; leave import_ out, and "
+        f"`pulumi up` adopts what is there; or only read it: "
+        f"{kind}.get({name!r}, {opts.import_!r})"
+    )
 
 
 def _outputs(resource_type: type[InferenceResource]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import pulumi_inference
 
+KINDS = sorted(set(pulumi_inference.__all__) - {"declare"})
 QUICKSTART = Path(__file__).parents[2] / "examples" / "01-quickstart" / "stack.yaml"
 
 
@@ -67,6 +69,25 @@ def test_get_asks_for_an_id_and_declares_no_field(recorder):
     assert seen == [["Endpoint/demo/iris", "http://router/endpoints/x/score"]]
     [(_, inputs)] = recorder.declared
     assert list(inputs) == ["__provider"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_import_is_refused_with_the_two_ways_that_work(recorder, kind):
+    resource = getattr(pulumi_inference, kind)
+    parameters = inspect.signature(resource.__init__).parameters.values()
+    needed = {p.name: "x" for p in parameters if p.default is p.empty and p.kind == p.KEYWORD_ONLY}
+    opts = pulumi.ResourceOptions(import_=f"{kind}/demo/iris")
+
+    with pytest.raises(pulumi.RunError) as refused:
+        resource("iris", **needed, opts=opts)
+
+    assert str(refused.value) == (
+        f"import {kind} 'iris': dynamic resources cannot be imported; leave import_ out, and "
+        f"`pulumi up` adopts what is there; or only read it: "
+        f"{kind}.get('iris', '{kind}/demo/iris')"
+    )
+    _finish()
+    assert recorder.declared == []
 
 
 def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):
