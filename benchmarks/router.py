@@ -157,7 +157,9 @@ def _cpu_s(subject: Subject) -> float:
 def _features(folder: Path, backend: int) -> Table:
     without: dict[str, Change] = {
         "everything on": lambda _manager: None,
-        "without the 424 filter (Lua)": lambda manager: _drop(manager, "http_filters", "on_error"),
+        "without the 424 filter (Lua)": lambda manager: _drop(
+            manager, "http_filters", "corrections"
+        ),
         "without the access log": lambda manager: _drop(manager, "access_log", "json"),
         "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
         "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
@@ -188,7 +190,7 @@ def _drop(manager: Document, kind: str, name: str) -> None:
 
 def _drop_all(manager: Document) -> None:
     manager["access_log"] = []
-    for name in ("on_error", "api_key_auth"):
+    for name in ("corrections", "api_key_auth"):
         _drop(manager, "http_filters", name)
 
 

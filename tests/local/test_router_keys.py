@@ -3,7 +3,7 @@
 import pytest
 
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
-from tests.local.server.routing import PRIMARY, SECONDARY, Served, code_of, raw_get
+from tests.local.server.routing import PRIMARY, SECONDARY, Served, code_of
 
 pytestmark = pytest.mark.envoy
 
@@ -41,12 +41,77 @@ def test_a_key_never_reaches_the_model_by_any_route(served: Served):
     assert [name for name, found in routes.items() if PRIMARY in found.text] == []
 
 
-@pytest.mark.parametrize("other", ["no-such-key", SECONDARY])
-def test_of_two_authorizations_none_reaches_the_model(served: Served, other: str):
-    found = served.raw(raw_get("/endpoints/chat/score", f"authorization: Bearer {other}"))
-    assert found.startswith(("HTTP/1.1 200 ", "HTTP/1.1 401 "))
-    assert PRIMARY not in found
-    assert other not in found
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "bEaReR  ", "Bearer   "])
+def test_the_scheme_is_bearer_in_any_case_with_blanks_after_it(served: Served, scheme: str):
+    found = served.raw(keyed(f"{scheme}{SECONDARY}"))
+    assert found.startswith("HTTP/1.1 200 ")
+    assert '"x-azml-client": "secondary"' in found
+    assert SECONDARY not in found
+    assert "authorization" not in found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        PRIMARY, f"Basic {PRIMARY}", f"Token {PRIMARY}", f"X-Bearer {PRIMARY}", f"bearer{PRIMARY}",
+        f"Bearer\t{PRIMARY}", f"Bearer Bearer {PRIMARY}", f"Bearer: {PRIMARY}", f"Bearer={PRIMARY}",
+        f"Bearer key {PRIMARY}", f'Bearer "{PRIMARY}"', f"Bearer {PRIMARY},", f"Bearer ,{PRIMARY}",
+        f"Bearer {PRIMARY} {PRIMARY}", f"Bearer {PRIMARY}, Bearer x", f"Bearer {PRIMARY[:-1]}",
+        f"Bearer {PRIMARY}x", "Bearer", "bearer ",
+    ],
+)  # fmt: skip
+def test_a_key_with_any_other_scheme_or_none_is_401(served: Served, value: str):
+    assert served.raw(keyed(value)).startswith("HTTP/1.1 401 ")
+
+
+def test_a_claimed_identity_opens_no_other_way_to_a_key(served: Served):
+    claimed = served.raw(keyed(PRIMARY, "x-azml-client: primary"))
+    assert claimed.startswith("HTTP/1.1 401 ")
+
+
+def test_an_error_of_the_model_is_424_whatever_the_schemes_case(served: Served):
+    asked = {"authorization": f"bearer {PRIMARY}"}
+    found = served.client.get("/endpoints/chat/status/500", headers=asked)
+    assert (found.status_code, found.headers["ms-azureml-model-error-statuscode"]) == (424, "500")
+
+
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [
+        ("", f"x-api-key: {PRIMARY}"),
+        ("", f"api-key: Bearer {PRIMARY}"),
+        ("", f"proxy-authorization: Bearer {PRIMARY}"),
+        ("", f"x-authorization: Bearer {PRIMARY}"),
+        ("", f"cookie: authorization=Bearer {PRIMARY}"),
+        (f"?authorization=Bearer%20{PRIMARY}", "accept: */*"),
+        (f"?key={PRIMARY}", "accept: */*"),
+    ],
+)
+def test_a_key_in_any_other_place_is_401(served: Served, path: str, header: str):
+    assert served.raw(keyed("", header, path=path)).startswith("HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (f"Bearer {PRIMARY}", "Bearer no-such-key"),
+        ("Bearer no-such-key", f"Bearer {PRIMARY}"),
+        (f"Bearer {PRIMARY}", f"Bearer {SECONDARY}"),
+        (f"Bearer {PRIMARY}", f"Bearer {PRIMARY}"),
+        (f"Bearer {PRIMARY}", PRIMARY),
+        (f"bearer {PRIMARY}", f"bearer {PRIMARY}"),
+        ("Basic abc", f"bearer {PRIMARY}"),
+        ("bearer", PRIMARY),
+    ],
+)
+def test_two_authorizations_are_401(served: Served, first: str, second: str):
+    assert served.raw(keyed(first, f"Authorization: {second}")).startswith("HTTP/1.1 401 ")
+
+
+def keyed(value: str, *more: str, path: str = "") -> str:
+    """Return a request whose Authorization is exactly `value`; without one when it is empty."""
+    lines = [f"GET /endpoints/chat/score{path} HTTP/1.1", "host: router", "connection: close"]
+    return "\r\n".join([*lines, *([f"authorization: {value}"] if value else []), *more, "", ""])
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST", "DELETE"])

@@ -8,7 +8,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.local.server.model import Model
-from tests.local.server.routing import KEY, Served
+from tests.local.server.routing import KEY, PRIMARY, Served
 
 pytestmark = pytest.mark.envoy
 
@@ -23,9 +23,19 @@ def test_a_websocket_passes_and_outlives_the_request_timeout(served: Served):
         assert opened.recv(5) == "two"
 
 
-def test_a_websocket_without_a_key_is_401(served: Served):
+@pytest.mark.parametrize("value", ["", PRIMARY, f"Basic {PRIMARY}"])
+def test_a_websocket_without_a_key_or_its_scheme_is_401(served: Served, value: str):
+    asked = {"authorization": value} if value else {}
     with pytest.raises(InvalidStatus, match="401"):
-        connect(f"ws://127.0.0.1:{served.ports[0]}/endpoints/chat/ws")
+        connect(f"ws://127.0.0.1:{served.ports[0]}/endpoints/chat/ws", additional_headers=asked)
+
+
+def test_a_websockets_scheme_has_no_case(served: Served, models: dict[str, Model]):
+    address = f"ws://127.0.0.1:{served.ports[0]}/endpoints/chat/ws"
+    with connect(address, additional_headers={"authorization": f"bearer {PRIMARY}"}) as opened:
+        opened.send("one")
+        assert opened.recv(5) == "one"
+    assert PRIMARY not in str(models["blue"].last_headers)
 
 
 def test_more_than_a_bodys_limit_passes_through_one_websocket(served: Served):

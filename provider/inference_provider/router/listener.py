@@ -1,7 +1,7 @@
-"""RouterTable -> Envoy's listener and bootstrap: filters, logs, statistics, admin. Pure.
+"""RouterTable -> Envoy's listener and bootstrap: logs, statistics, admin. Pure.
 
-Routes and clusters are in `envoy.py`. Nothing here depends on an endpoint, so adding or changing
-endpoints never drains the listener.
+Routes and clusters are in `envoy.py`, what a request passes is in `filters.py`. Nothing here
+depends on an endpoint, so adding or changing endpoints never drains the listener.
 """
 
 from pathlib import PurePosixPath
@@ -9,14 +9,16 @@ from typing import Any
 
 from inference_provider.router.envoy import (
     API,
-    API_KEY_AUTH,
-    BODY_LIMIT_BYTES,
     CLIENT_HEADER,
-    DEPLOYMENT_HEADER,
     ROUTER_ERROR_HEADER,
     Resource,
     address,
     error_body,
+)
+from inference_provider.router.filters import (
+    conversation_filters,
+    request_filters,
+    routing_filter,
 )
 from inference_provider.router.table import RouterTable
 
@@ -25,7 +27,6 @@ RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 IDLE_TIMEOUT_S = 300
 """Time without a byte after which a request, a websocket or a connection is ended; longer than any
 deployment's timeout."""
-_FILTERS = f"{API}extensions.filters.http"
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
@@ -69,29 +70,6 @@ _LATENCY_BUCKETS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
     *(1000, 2500, 5000, 10000, 30000, 60000, 300000),
 )
-# The router marks every error of its own: that is how a model's 404 is told from the router's.
-# A model's answer never carries the mark, the route table removes it.
-_MODEL_ERRORS_SCRIPT = """
-local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidden",
-  ["404"]="Not Found", ["405"]="Method Not Allowed", ["413"]="Payload Too Large",
-  ["415"]="Unsupported Media Type", ["422"]="Unprocessable Entity", ["429"]="Too Many Requests",
-  ["500"]="Internal Server Error", ["501"]="Not Implemented", ["502"]="Bad Gateway",
-  ["503"]="Service Unavailable", ["504"]="Gateway Timeout"}
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local status = headers:get(":status")
-  if status < "400" then return end
-  if headers:get("ROUTER-ERROR") ~= nil then
-    -- the split had chosen already; a caller without a key is not told of whom
-    if status == "401" then headers:remove("DEPLOYMENT") end
-    return
-  end
-  headers:replace("ms-azureml-model-error-statuscode", status)
-  headers:replace("ms-azureml-model-error-reason", reasons[status] or "model error")
-  headers:replace(":status", "424")
-end
-""".replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
-_MODEL_ERRORS = {"default_source_code": {"inline_string": _MODEL_ERRORS_SCRIPT}}
 
 
 def listener(table: RouterTable, route_source: Resource) -> Resource:
@@ -184,7 +162,7 @@ def _metrics_listener(port: int) -> Resource:
     manager = {
         "@type": _MANAGER,
         "stat_prefix": "metrics",
-        "http_filters": [_filter("router", "router.v3.Router")],
+        "http_filters": [routing_filter()],
         "route_config": {"virtual_hosts": [{"name": "m", "domains": ["*"], "routes": routes}]},
     }
     return {
@@ -218,10 +196,10 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "stream_idle_timeout": f"{IDLE_TIMEOUT_S}s",
             "delayed_close_timeout": "0.2s",
             "common_http_protocol_options": {"idle_timeout": f"{IDLE_TIMEOUT_S}s"},
-            "upgrade_configs": [{"upgrade_type": "websocket", "filters": _filters()}],
+            "upgrade_configs": [{"upgrade_type": "websocket", "filters": conversation_filters()}],
             "local_reply_config": _local_replies(),
             **route_source,
-            "http_filters": _http_filters(),
+            "http_filters": request_filters(),
             "access_log": [*_json_logs(folder), _statistics_log()],
         },
     }
@@ -234,62 +212,6 @@ def _no_claimed_identity() -> Resource:
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {"@type": f"{API}{kind}", "mutations": [{"remove": CLIENT_HEADER}]},
     }
-
-
-def _http_filters() -> list[Resource]:
-    limit = {"max_request_bytes": BODY_LIMIT_BYTES}
-    return [_filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit), *_filters()]
-
-
-def _filters() -> list[Resource]:
-    """Return the filters of a websocket: a conversation has no limit on its bytes."""
-    # no credentials here: a route that names none answers 401
-    keys = {"key_sources": [{"header": "authorization"}]}
-    return [
-        _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
-        _on_error(_filter("lua", "lua.v3.Lua", _MODEL_ERRORS)),
-        # counters by status code are the statistics log's; the router's own are not kept
-        _filter("router", "router.v3.Router", {"dynamic_stats": False}),
-    ]
-
-
-def _on_error(chosen: Resource) -> Resource:
-    """Return a filter that runs for no answer of 1xx, 2xx or 3xx.
-
-    Starting Lua costs 6 us of the router's 64 a request, and a success has no need of it.
-    """
-    action = {
-        "name": "run",
-        "typed_config": {
-            "@type": f"{_FILTERS}.composite.v3.ExecuteFilterAction",
-            "typed_config": chosen,
-        },
-    }
-    kind = f"{API}type.matcher.v3.HttpResponseStatusCodeClassMatchInput"
-    skip = {
-        "name": "skip",
-        "typed_config": {
-            "@type": f"{API}extensions.filters.common.matcher.action.v3.SkipFilter",
-        },
-    }
-    tree = {
-        "input": {"name": "status", "typed_config": {"@type": kind}},
-        "exact_match_map": {"map": {good: {"action": skip} for good in ("1xx", "2xx", "3xx")}},
-    }
-    return {
-        "name": "envoy.filters.http.on_error",
-        "typed_config": {
-            "@type": f"{API}extensions.common.matching.v3.ExtensionWithMatcher",
-            "extension_config": _filter("composite", "composite.v3.Composite"),
-            # and not 4xx and 5xx by name: a model may answer 600, which has no class
-            "xds_matcher": {"matcher_tree": tree, "on_no_match": {"action": action}},
-        },
-    }
-
-
-def _filter(name: str, kind: str, config: Resource | None = None) -> Resource:
-    typed = {"@type": f"{_FILTERS}.{kind}", **(config or {})}
-    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}
 
 
 def _local_replies() -> Resource:

@@ -1,0 +1,128 @@
+"""The HTTP filters a request and its answer pass in Envoy: size, key, the model's errors. Pure.
+
+What a key is, and whose, stands on each route (`envoy.py`).
+"""
+
+from inference_provider.router.envoy import (
+    API,
+    API_KEY_AUTH,
+    BODY_LIMIT_BYTES,
+    CLIENT_HEADER,
+    DEPLOYMENT_HEADER,
+    ROUTER_ERROR_HEADER,
+    Resource,
+)
+
+_FILTERS = f"{API}extensions.filters"
+# Envoy's filter of keys takes `Bearer ` off, in this case alone, and takes a key without it too:
+# any other form is put right, or taken off. Two headers of this name are one to it, with a comma.
+_USUAL_AUTHORIZATION = "Bearer [^ ,]+"
+_AUTHORIZATION_SCRIPT = """
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local scheme, key = (headers:get("authorization") or ""):match("^(%a+) +([^ ,]+)$")
+  if scheme ~= nil and scheme:lower() == "bearer" then
+    headers:replace("authorization", "Bearer " .. key)
+  else
+    headers:remove("authorization")
+  end
+end
+"""
+# The router marks every error of its own: that is how a model's 404 is told from the router's.
+# A model's answer never carries the mark, the route table removes it.
+_MODEL_ERRORS_SCRIPT = """
+local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidden",
+  ["404"]="Not Found", ["405"]="Method Not Allowed", ["413"]="Payload Too Large",
+  ["415"]="Unsupported Media Type", ["422"]="Unprocessable Entity", ["429"]="Too Many Requests",
+  ["500"]="Internal Server Error", ["501"]="Not Implemented", ["502"]="Bad Gateway",
+  ["503"]="Service Unavailable", ["504"]="Gateway Timeout"}
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local status = headers:get(":status")
+  if status < "400" then return end
+  if headers:get("ROUTER-ERROR") ~= nil then
+    -- the split had chosen already; a caller without a key is not told of whom
+    if status == "401" then headers:remove("DEPLOYMENT") end
+    return
+  end
+  headers:replace("ms-azureml-model-error-statuscode", status)
+  headers:replace("ms-azureml-model-error-reason", reasons[status] or "model error")
+  headers:replace(":status", "424")
+end
+""".replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
+
+
+def request_filters() -> list[Resource]:
+    """Return the filters of a request, in their order."""
+    limit = {"max_request_bytes": BODY_LIMIT_BYTES}
+    size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
+    return [size, *conversation_filters()]
+
+
+def conversation_filters() -> list[Resource]:
+    """Return the filters of a websocket: a conversation has no limit on its bytes."""
+    # no credentials here: a route that names none answers 401
+    keys = {"key_sources": [{"header": "authorization"}]}
+    return [
+        _corrections(),
+        _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
+        # counters by status code are the statistics log's; the router's own are not kept
+        routing_filter(dynamic_stats=False),
+    ]
+
+
+def routing_filter(**settings: bool) -> Resource:
+    """Return the last filter, which sends the request where its route says."""
+    return _filter("router", "router.v3.Router", settings)
+
+
+def _corrections() -> Resource:
+    """Return the Lua of a request and its answer, where one of them needs it.
+
+    Starting Lua costs 6 us of the router's 64 a request, and a usual request whose answer is 1xx,
+    2xx or 3xx has no need of it. The matchers are asked with the request, and again with the
+    answer: by then the key is taken off, and who it belongs to stands in its place.
+    """
+    script = _AUTHORIZATION_SCRIPT + _MODEL_ERRORS_SCRIPT
+    lua = _filter("lua", "lua.v3.Lua", {"default_source_code": {"inline_string": script}})
+    kind = f"{_FILTERS}.http.composite.v3.ExecuteFilterAction"
+    run = {"action": {"name": "run", "typed_config": {"@type": kind, "typed_config": lua}}}
+    kind = f"{_FILTERS}.common.matcher.action.v3.SkipFilter"
+    skip = {"action": {"name": "skip", "typed_config": {"@type": kind}}}
+    usual = [_header("authorization", _USUAL_AUTHORIZATION), _header(CLIENT_HEADER, ".+")]
+    matchers = [
+        {"predicate": {"not_matcher": {"or_matcher": {"predicate": usual}}}, "on_match": run},
+        # and not 4xx and 5xx by name: a model may answer 600, which has no class
+        {
+            "predicate": _matches("HttpResponseStatusCodeClassMatchInput", "[123]xx"),
+            "on_match": skip,
+        },
+    ]
+    return {
+        "name": "envoy.filters.http.corrections",
+        "typed_config": {
+            "@type": f"{API}extensions.common.matching.v3.ExtensionWithMatcher",
+            "extension_config": _filter("composite", "composite.v3.Composite"),
+            "xds_matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": run},
+        },
+    }
+
+
+def _header(name: str, regex: str) -> Resource:
+    return _matches("HttpRequestHeaderMatchInput", regex, header_name=name)
+
+
+def _matches(kind: str, regex: str, **settings: str) -> Resource:
+    """Return the predicate that one value matches, from its first to its last character."""
+    typed = {"@type": f"{API}type.matcher.v3.{kind}", **settings}
+    return {
+        "single_predicate": {
+            "input": {"name": "value", "typed_config": typed},
+            "value_match": {"safe_regex": {"regex": regex, "google_re2": {}}},
+        }
+    }
+
+
+def _filter(name: str, kind: str, config: Resource | None = None) -> Resource:
+    typed = {"@type": f"{_FILTERS}.http.{kind}", **(config or {})}
+    return {"name": f"envoy.filters.http.{name}", "typed_config": typed}
