@@ -125,6 +125,50 @@ def test_a_query_is_not_logged_and_a_callers_own_id_only_up_to_40_characters(ser
     assert (last["path"], last["client_request_id"]) == ("/endpoints/chat/score", "c" * 40)
 
 
+def test_nothing_that_a_caller_sends_makes_a_line_of_the_log_longer_than_8_kib(served: Served):
+    long, escaped = "a" * 58_000, '"' * 29_000
+    before = len(served.logged_bytes())
+    for asked in (
+        raw_get(f"/endpoints/chat/{long}"),
+        raw_get(f"/{long}"),
+        raw_get(f"/endpoints/chat/%2f{long}"),
+        raw_get("/endpoints/chat/x", method=long[:3000]),
+        raw_get("/endpoints/chat/x", f"x-request-id: {long}"),
+        raw_get("/endpoints/chat/%2f", f"x-request-id: {escaped}"),
+        raw_get("/endpoints/chat/x", f"x-ms-client-request-id: {escaped}"),
+        raw_get("/endpoints/chat/x", f"x-azml-client: {long}"),
+        raw_get("/endpoints/chat/x", f"azureml-model-deployment: {long}"),
+        raw_get(f"/endpoints/chat/{long}", f"x-request-id: {long}"),
+    ):
+        served.raw(asked)
+    lines = served.logged_bytes()[before:].splitlines()
+    assert len(lines) == 11  # the last is of the look at the log itself
+    assert max(len(line) for line in lines) < 8192
+
+
+def test_a_models_own_headers_do_not_fill_the_log(served: Served):
+    served.raw(raw_get("/endpoints/chat/claims/" + "5" * 5_000))
+    assert "555" in {one["model_status"] for one in served.logged()}
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        pytest.param("é€".encode() * 400, id="cut in the middle of a character"),
+        pytest.param(b"\xff\xfe\x80" * 100, id="no UTF-8"),
+        pytest.param(b'"\\\t' * 100, id="what JSON escapes"),
+        pytest.param(b"x" * 58_000, id="long"),
+    ],
+)
+def test_any_bytes_of_a_caller_are_logged_as_json_and_cut(served: Served, claimed: bytes):
+    asked = raw_get("/endpoints/chat/any-bytes").encode()
+    served.raw_bytes(
+        asked.replace(b"connection:", b"x-request-id: " + claimed + b"\r\nconnection:")
+    )
+    mine = [one for one in served.logged() if one["path"] == "/endpoints/chat/any-bytes"]
+    assert {len(one["request_id"]) for one in mine} == {128}
+
+
 def test_health_checks_are_no_requests(served: Served, models: dict[str, Model]):
     before = models["blue"].checks
     until(lambda: models["blue"].checks > before)

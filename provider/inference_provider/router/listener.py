@@ -1,12 +1,14 @@
-"""RouterTable -> Envoy's listener and bootstrap: logs, statistics, admin. Pure.
+"""RouterTable -> Envoy's listener and bootstrap: own answers, statistics, admin. Pure.
 
-Routes and clusters are in `envoy.py`, what a request passes is in `filters.py`. Nothing here
-depends on an endpoint, so adding or changing endpoints never drains the listener.
+Routes and clusters are in `envoy.py`, what a request passes is in `filters.py`, what is written of
+it in `access_log.py`. Nothing here depends on an endpoint, so adding or changing endpoints never
+drains the listener.
 """
 
 from pathlib import PurePosixPath
 from typing import Any
 
+from inference_provider.router.access_log import access_logs, status_filter
 from inference_provider.router.envoy import (
     API,
     CLIENT_HEADER,
@@ -40,31 +42,6 @@ _RETRY_AFTER: Resource = {"header": {"key": "retry-after", "value": "1"}}
 _REQUEST_ID: Resource = {  # where a request is refused before it got one
     "header": {"key": "x-request-id", "value": "%UNIQUE_ID%"},
     "append_action": "ADD_IF_ABSENT",
-}
-_LOG_FIELDS = {
-    "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
-    "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
-    "deployment": "%CLUSTER_METADATA(azml:deployment)%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%PATH(NQ:ORIG_OR_PATH)%",
-    "status": "%RESPONSE_CODE%",
-    "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
-    "flags": "%RESPONSE_FLAGS%",
-    "details": "%RESPONSE_CODE_DETAILS%",
-    "bytes_in": "%BYTES_RECEIVED%",
-    "bytes_out": "%BYTES_SENT%",
-    "ms": "%DURATION%",
-    "ttfb_ms": "%RESPONSE_DURATION%",
-    "upstream": "%UPSTREAM_HOST%",
-    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-}
-_REFUSED_EARLY = (400, 426, 431)
-"""Statuses of requests that are refused before they get an id: for path, HTTP version, headers."""
-_ANSWERS_ID = {
-    "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
-    ' {"command": "RESP", "param": "X-REQUEST-ID"}]})%'
 }
 _LATENCY_BUCKETS_MS = (
     *(5, 10, 25, 50, 100, 250, 500),
@@ -200,7 +177,7 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "local_reply_config": _local_replies(),
             **route_source,
             "http_filters": request_filters(),
-            "access_log": [*_json_logs(folder), _statistics_log()],
+            "access_log": access_logs(folder),
         },
     }
 
@@ -227,7 +204,7 @@ def _local_replies() -> Resource:
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
-            _mapper(_status(404)),  # a route's own answer; its body is kept
+            _mapper(status_filter(404)),  # a route's own answer; its body is kept
             _mapper({"not_health_check_filter": {}}, body_format_override=own_body),
         ],
         "body_format": {
@@ -249,56 +226,8 @@ def _flagged(flag: str, code: str, message: str, status: int) -> Resource:
 
 
 def _coded(status: int, code: str, message: str) -> Resource:
-    return _mapper(_status(status), body={"inline_string": error_body(code, message)})
+    return _mapper(status_filter(status), body={"inline_string": error_body(code, message)})
 
 
 def _mapper(chosen: Resource, **answer: Any) -> Resource:
     return {"filter": chosen, "headers_to_add": [_ROUTER_ERROR, _REQUEST_ID], **answer}
-
-
-def _status(status: int, comparison: str = "EQ") -> Resource:
-    value = {"default_value": status, "runtime_key": f"none.{status}"}
-    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
-
-
-def _json_logs(folder: str) -> list[Resource]:
-    """Return the access log, twice in one file: the identity is logged where it was checked.
-
-    A request that is refused for its path, its host or its form still carries what its caller
-    claimed, and has no id of its own; no model's error has such a status: that is 424.
-    """
-    early = [_status(status) for status in _REFUSED_EARLY]
-    late = [_status(status, "NE") for status in _REFUSED_EARLY]
-    checked = {"identity": f"%REQ({CLIENT_HEADER.upper()})%"}
-    return [
-        _json_log(folder, _LOG_FIELDS | checked, {"and_filter": {"filters": late}}),
-        _json_log(folder, _LOG_FIELDS | _ANSWERS_ID, {"or_filter": {"filters": early}}),
-    ]
-
-
-def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource:
-    typed: dict[str, Any] = {
-        "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
-        "path": str(PurePosixPath(folder) / "access.log"),
-        "log_format": {"json_format": fields},
-    }
-    return {"name": "json", "filter": chosen, "typed_config": typed}
-
-
-def _statistics_log() -> Resource:
-    """Return the counters of Prometheus; they hold 401, 404, 413 and 429 too."""
-    tags = [
-        {"name": "endpoint", "value_format": "%METADATA(ROUTE:azml:endpoint)%"},
-        {"name": "deployment", "value_format": "%CLUSTER_METADATA(azml:deployment)%"},
-    ]
-    code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
-    latency = {"name": "latency", "tags": tags}
-    return {
-        "name": "stats",
-        "typed_config": {
-            "@type": f"{API}extensions.access_loggers.stats.v3.Config",
-            "stats_scope": {"prefix": "azml"},
-            "counters": [{"value_fixed": 1, "stat": {"name": "requests", "tags": [*tags, code]}}],
-            "histograms": [{"unit": "Milliseconds", "value_format": "%DURATION%", "stat": latency}],
-        },
-    }

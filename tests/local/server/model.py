@@ -1,8 +1,8 @@
 """A model server in a thread, for tests of the router: says what it was asked.
 
 What it does is chosen by the path: `/sleep/<seconds>`, `/status/<code>`, `/streamed/<code>`,
-`/stream`, `/gzip`, `/big/<MiB>`; any other answers 200. A websocket on `/count` answers sizes,
-else an echo.
+`/stream`, `/gzip`, `/big/<MiB>`, `/claims/<status>` (with the header of a model's error); any other
+answers 200. A websocket on `/count` answers sizes, else an echo.
 """
 
 import asyncio
@@ -88,6 +88,8 @@ class Model:
             await _stream(send, int(value))
         elif kind == "big":
             await _reply(send, 200, b"x" * int(value) * 1024 * 1024)
+        elif kind == "claims":
+            await _reply(send, 200, b"", (b"ms-azureml-model-error-statuscode", value.encode()))
         elif kind == "gzip":
             await _reply(send, 200, gzip.compress(b"plain"), (b"content-encoding", b"gzip"))
         else:
@@ -107,7 +109,7 @@ def _seen(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, str]:
-    return {key.decode(): text.decode() for key, text in scope["headers"]}
+    return {key.decode(): text.decode("latin-1") for key, text in scope["headers"]}
 
 
 async def _converse(path: str, receive: Any, send: Any) -> None:

@@ -74,15 +74,23 @@ class Served:
         return {name: str(value) for name, value in found.items()}
 
     def raw(self, request: str, wait_s: float = 5) -> str:
-        """Send bytes no client library would; return the answer up to the end of the connection."""
+        """Send what no client library would; return the answer up to the end of the connection."""
+        return self.raw_bytes(request.encode(), wait_s).decode()
+
+    def raw_bytes(self, request: bytes, wait_s: float = 5) -> bytes:
         with socket.create_connection(("127.0.0.1", self.ports[0]), wait_s) as opened:
-            opened.sendall(request.encode())
+            opened.sendall(request)
             found = b""
             while received := opened.recv(65536):
                 found += received
-        return found.decode()
+        return found
 
     def logged(self) -> list[dict[str, Any]]:
+        """Return the access log so far, without the line of this look at it."""
+        found = [json.loads(line) for line in self.logged_bytes().splitlines()]
+        return found[:-1]
+
+    def logged_bytes(self) -> bytes:
         """Return the access log so far; what Envoy still holds back is written first."""
         path, last = self.folder / "access.log", f"last-{time.monotonic_ns()}"
         self.client.get("/", headers={"x-request-id": last})
@@ -92,8 +100,7 @@ class Served:
             return last in path.read_text()
 
         until(written)
-        found = [json.loads(line) for line in path.read_text().splitlines()]
-        return [one for one in found if one["request_id"] != last]
+        return path.read_bytes()
 
     def metrics(self) -> str:
         return httpx.get(f"http://127.0.0.1:{self.ports[1]}/metrics").text

@@ -1,0 +1,91 @@
+"""What the router writes of each request: a line of JSON, and counters. Pure.
+
+Envoy does not rotate the file by itself: that is a target's work.
+"""
+
+from pathlib import PurePosixPath
+from typing import Any
+
+from inference_provider.router.envoy import API, CLIENT_HEADER, Resource
+
+# Of what a caller or a model sends so many characters are written: a line stays under 8 KiB, also
+# where JSON makes six of each.
+_ID_LENGTH = 128
+_PATH_LENGTH = 512
+_WORD_LENGTH = 16
+_FIELDS = {
+    "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "request_id": f"%REQ(X-REQUEST-ID):{_ID_LENGTH}%",
+    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
+    "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
+    "deployment": "%CLUSTER_METADATA(azml:deployment)%",
+    "method": f"%REQ(:METHOD):{_WORD_LENGTH}%",
+    "path": f"%PATH(NQ:ORIG_OR_PATH):{_PATH_LENGTH}%",
+    "status": "%RESPONSE_CODE%",
+    "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE):3%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "ms": "%DURATION%",
+    "ttfb_ms": "%RESPONSE_DURATION%",
+    "upstream": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+}
+_REFUSED_EARLY = (400, 426, 431)
+"""Statuses of requests that are refused before they get an id: for path, HTTP version, headers."""
+_ANSWERS_ID = {
+    "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
+    ' {"command": "RESP", "param": "X-REQUEST-ID"}]})' + f":{_ID_LENGTH}%"
+}
+
+
+def access_logs(folder: str) -> list[Resource]:
+    """Return all that is written of a request.
+
+    The line of JSON comes from one of two logs of one file: the identity is logged where it was
+    checked. A request that is refused for its path, its host or its form still carries what its
+    caller claimed, and has no id of its own; no model's error has such a status: that is 424.
+    """
+    early = [status_filter(status) for status in _REFUSED_EARLY]
+    late = [status_filter(status, "NE") for status in _REFUSED_EARLY]
+    checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_WORD_LENGTH}%"}
+    return [
+        _json_log(folder, _FIELDS | checked, {"and_filter": {"filters": late}}),
+        _json_log(folder, _FIELDS | _ANSWERS_ID, {"or_filter": {"filters": early}}),
+        _statistics_log(),
+    ]
+
+
+def status_filter(status: int, comparison: str = "EQ") -> Resource:
+    """Return a filter of logs and of own answers: those of one status, or with `NE` all others."""
+    value = {"default_value": status, "runtime_key": f"none.{status}"}
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
+
+
+def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource:
+    typed: dict[str, Any] = {
+        "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
+        "path": str(PurePosixPath(folder) / "access.log"),
+        "log_format": {"json_format": fields},
+    }
+    return {"name": "json", "filter": chosen, "typed_config": typed}
+
+
+def _statistics_log() -> Resource:
+    """Return the counters of Prometheus; they hold 401, 404, 413 and 429 too."""
+    tags = [
+        {"name": "endpoint", "value_format": "%METADATA(ROUTE:azml:endpoint)%"},
+        {"name": "deployment", "value_format": "%CLUSTER_METADATA(azml:deployment)%"},
+    ]
+    code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+    latency = {"name": "latency", "tags": tags}
+    return {
+        "name": "stats",
+        "typed_config": {
+            "@type": f"{API}extensions.access_loggers.stats.v3.Config",
+            "stats_scope": {"prefix": "azml"},
+            "counters": [{"value_fixed": 1, "stat": {"name": "requests", "tags": [*tags, code]}}],
+            "histograms": [{"unit": "Milliseconds", "value_format": "%DURATION%", "stat": latency}],
+        },
+    }
