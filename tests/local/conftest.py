@@ -18,7 +18,7 @@ from inference_provider.files import load_stack
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import plan
 from inference_provider.targets.local.target import LocalTarget
-from tests.local.server.model import Model, RawModel, until
+from tests.local.server.model import Model, RawModel, WsgiModel, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
@@ -212,7 +212,16 @@ def raw_model() -> Iterator[RawModel]:
 
 
 @pytest.fixture(scope="module")
-def served(models: dict[str, Model], raw_model: RawModel) -> Iterator[Served]:
+def wsgi_model() -> Iterator[WsgiModel]:
+    found = WsgiModel()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def served(
+    models: dict[str, Model], raw_model: RawModel, wsgi_model: WsgiModel
+) -> Iterator[Served]:
     blue, green = models["blue"], models["green"]
     with serving(
         endpoint("chat", {"blue": 100}, deployment("blue", blue), deployment("green", green)),
@@ -221,8 +230,10 @@ def served(models: dict[str, Model], raw_model: RawModel) -> Iterator[Served]:
         endpoint("quick", {"blue": 100}, deployment("blue", blue, timeout_ms=300)),
         endpoint("narrow", {"blue": 100}, deployment("blue", blue, max_concurrent=1)),
         endpoint("raw", {"raw": 100}, deployment("raw", raw_model)),
+        endpoint("wsgi", {"wsgi": 100}, deployment("wsgi", wsgi_model)),
         endpoint("other", {"blue": 100}, deployment("blue", blue, scoring_path="/v1/x:predict")),
     ) as found:
         until(lambda: found.ask("chat/score").status_code == 200)
         until(lambda: found.ask("raw/200").status_code == 200)
+        until(lambda: found.ask("wsgi/score").status_code == 200)
         yield found

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -186,3 +186,25 @@ def test_the_time_of_a_request_starts_with_its_last_byte(served: Served):
             time.sleep(0.15)
 
     assert served.ask("quick/score", method="POST", content=slowly()).json()["bytes"] == 4
+
+
+OURS = ("x-azml-client", "azureml-model-deployment", "x-request-id", "x-ms-client-request-id")
+
+
+@pytest.mark.parametrize("written", [str.lower, str.upper, lambda name: name.replace("_", "-", 1)])
+def test_a_header_with_an_underscore_is_not_read_as_one_of_ours(
+    served: Served, written: Callable[[str], str]
+):
+    names = [written(name.replace("-", "_")) for name in OURS]
+    asked = [*(f"{name}: claimed" for name in names), "x-request-id: own"]
+    answer = served.raw(raw_get("/endpoints/wsgi/score", *asked))
+    environ = json.loads(answer.partition("\r\n\r\n")[2])
+    assert (environ["HTTP_X_AZML_CLIENT"], environ["HTTP_X_REQUEST_ID"]) == ("primary", "own")
+    assert "claimed" not in environ.values()
+
+
+@pytest.mark.parametrize("name", ["authorization_", "x_forwarded_proto", "x_anything"])
+def test_no_header_with_an_underscore_reaches_a_model(served: Served, name: str):
+    answer = served.ask("wsgi/score", headers={name: "claimed"})
+    assert answer.status_code == 200
+    assert "claimed" not in answer.text

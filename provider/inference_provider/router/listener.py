@@ -172,7 +172,11 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "request_headers_timeout": "10s",
             "stream_idle_timeout": f"{IDLE_TIMEOUT_S}s",
             "delayed_close_timeout": "0.2s",
-            "common_http_protocol_options": {"idle_timeout": f"{IDLE_TIMEOUT_S}s"},
+            "common_http_protocol_options": {
+                "idle_timeout": f"{IDLE_TIMEOUT_S}s",
+                # WSGI reads x_azml_client as x-azml-client, and gunicorn takes script_name for true
+                "headers_with_underscores_action": "DROP_HEADER",
+            },
             "upgrade_configs": [{"upgrade_type": "websocket", "filters": conversation_filters()}],
             "local_reply_config": _local_replies(),
             **route_source,

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import uvicorn
 
@@ -141,6 +142,27 @@ async def _stream(send: Any, status: int) -> None:
         )
         await asyncio.sleep(0.15)
     await send({"type": "http.response.body", "body": b""})
+
+
+class WsgiModel:
+    """A model server in a thread that answers the request's headers as WSGI names them."""
+
+    def __init__(self) -> None:
+        class Quiet(WSGIRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = make_server("127.0.0.1", 0, self.answer, handler_class=Quiet)
+        self.backend = Backend(host="127.0.0.1", port=self.server.server_port)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [json.dumps({k: v for k, v in environ.items() if k.startswith("HTTP_")}).encode()]
 
 
 class RawModel:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from tests.local.server.model import Model, RawModel, until
+from tests.local.server.model import Model, RawModel, WsgiModel, until
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.targets.local.router import EnvoyRouter
@@ -116,7 +116,7 @@ def serving(*endpoints: EndpointEntry) -> Iterator[Served]:
             served.close()
 
 
-def deployment(name: str, *models: Model | RawModel, **values: Any) -> DeploymentEntry:
+def deployment(name: str, *models: Model | RawModel | WsgiModel, **values: Any) -> DeploymentEntry:
     return DeploymentEntry(
         **{
             "name": name,
