@@ -133,6 +133,16 @@ def test_life_of_a_stack_from_up_to_down(inferctl):
     assert json.loads(inferctl("status", "--json")) == []
 
 
+def test_variables_of_proxies_and_certificates_break_no_rollout(inferctl, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:1")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    inferctl("up")
+    assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"
+
+
 def test_two_ups_at_once_end_without_a_traceback_and_leave_one_clean_stack(inferctl):
     ups = [inferctl.begin("up"), inferctl.begin("up")]
     said = [(*up.communicate(timeout=120), up.returncode, up.pid) for up in ups]

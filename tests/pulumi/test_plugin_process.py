@@ -1,6 +1,7 @@
 """The SDK's own plugin process, driven over gRPC as the engine drives it."""
 
 import importlib
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -58,10 +59,11 @@ class Engine(EngineServicer):
 
 
 @contextmanager
-def plugin(folder, *engine):
+def plugin(folder, *engine, **variables):
     """Start the plugin as the engine does: its own address is the argument."""
     command = [sys.executable, str(Path(__file__).with_name("memory_plugin.py")), *engine]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, text=True)
+    env = {**os.environ, **variables}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, env=env, text=True)
     assert process.stdout is not None
     try:
         with grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}") as channel:
@@ -223,6 +225,14 @@ def test_what_the_target_says_is_the_status_of_the_resource_it_concerns(tmp_path
 
     [log] = told.logged
     assert (log.urn, log.ephemeral, log.message) == ("urn:of:echo", True, "created")
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_the_engine(tmp_path, engine):
+    told, address = engine
+    with plugin(tmp_path, address, http_proxy="http://127.0.0.1:1") as stub:
+        create(stub, "endpoint", "urn:of:echo")
+
+    assert [log.message for log in told.logged] == ["created"]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,12 @@ def test_an_instance_inherits_home_and_nothing_that_is_not_named(monkeypatch):
     assert "PULUMI_CONFIG_PASSPHRASE" not in scripted().environment
 
 
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "no_proxy"])
+def test_an_instance_inherits_the_way_out_in_either_case(monkeypatch, name):
+    monkeypatch.setenv(name, "proxy.example:3128")
+    assert variable(scripted(), name) == "proxy.example:3128"
+
+
 def test_no_value_of_a_users_variable_is_in_the_command_line_or_the_repr():
     command = scripted(environment_variables={"TOKEN": "hunter2"})
     assert variable(command, "TOKEN") == "hunter2"

@@ -20,6 +20,7 @@ from inference_provider.cli.reading import Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Kind, ObservedResource
+from inference_provider.targets.loopback import loopback_client
 
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
@@ -99,10 +100,7 @@ def _asked(
         **({PIN_HEADER: deployment} if deployment else {}),
     }
     answered = False
-    # The environment's proxies are not asked: the router is on this machine.
-    with httpx.Client(
-        transport=session.transport, timeout=SCORE_TIMEOUT_S, trust_env=False
-    ) as client:
+    with loopback_client(timeout_s=SCORE_TIMEOUT_S, transport=session.transport) as client:
         try:
             with client.stream("POST", address, content=body, headers=headers) as answer:
                 answered = True

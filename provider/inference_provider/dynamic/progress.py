@@ -46,4 +46,6 @@ def _engine_address() -> str:
 
 @functools.cache
 def _engine(address: str) -> EngineStub:
-    return EngineStub(grpc.insecure_channel(address))
+    # The engine is on this machine: a proxy of the environment cannot reach it.
+    options = (("grpc.enable_http_proxy", 0),)
+    return EngineStub(grpc.insecure_channel(address, options=options))

@@ -18,7 +18,10 @@ SCRIPT = Path(__file__).with_name("script.py")
 LOOPBACK = "127.0.0.1"
 INHERITED = (
     "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR",
+    # both ways of writing: curl reads the lower case only, some libraries the upper
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
 """What an instance gets of the environment it is started from: named one by one, because CI jobs
 hold credentials in theirs."""

@@ -40,6 +40,7 @@ from inference_provider.targets.local.store import (
     stores,
 )
 from inference_provider.targets.local.supervisor import Program
+from inference_provider.targets.loopback import loopback_client
 
 READY_POLL_S = 0.05
 DRAIN_SLACK_S = 2.0
@@ -235,7 +236,7 @@ class Rollout:
         limit_s = probe.initial_delay + desired.spec.start_timeout_s
         url = f"http://127.0.0.1:{instance.port}{path}"
         first_pid = 0
-        with httpx.Client(timeout=probe.timeout) as client:
+        with loopback_client(timeout_s=probe.timeout) as client:
             while True:
                 answers = _answers(client, url)
                 process = self._runtime.supervisor.processes().get(instance.name)

@@ -14,6 +14,7 @@ import httpx
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.envoy import MIRROR_PREFIX, WEIGHT_PREFIX
+from inference_provider.targets.loopback import loopback_client, unix_socket
 
 Shares = dict[str, dict[str, int]]
 
@@ -23,10 +24,8 @@ class RouterAdmin:
 
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
-        # No TLS on a Unix socket: reading the CA bundle would cost 20 ms a client.
-        transport = httpx.HTTPTransport(uds=str(path), verify=False)
-        self._client = httpx.Client(
-            transport=transport, base_url="http://admin", timeout=10, trust_env=False
+        self._client = loopback_client(
+            timeout_s=10, transport=unix_socket(str(path)), base_url="http://admin"
         )
         weakref.finalize(self, self._client.close)
 

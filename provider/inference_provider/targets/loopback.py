@@ -1,0 +1,28 @@
+"""The one way in which we speak HTTP to this machine: to instances, the router, its admin socket.
+
+Nothing of the environment is asked. A proxy cannot reach this machine's loopback, and a
+certificate file that is not there must not stop a request that has no TLS.
+"""
+
+import httpx
+
+
+def loopback_client(
+    *, timeout_s: float, transport: httpx.BaseTransport | None = None, base_url: str = ""
+) -> httpx.Client:
+    """Return a client for plain HTTP on this machine; close it after use.
+
+    Args:
+        timeout_s: Longest wait for a connection, and between two pieces of an answer, seconds.
+        transport: How the other side is reached; TCP when None.
+        base_url: What stands before every path.
+    """
+    # verify=False: there is no TLS, and reading the CA bundle would cost 20 ms a client.
+    return httpx.Client(
+        timeout=timeout_s, transport=transport, base_url=base_url, trust_env=False, verify=False
+    )
+
+
+def unix_socket(path: str) -> httpx.HTTPTransport:
+    """Return a transport to a Unix socket of this machine."""
+    return httpx.HTTPTransport(uds=path, verify=False, trust_env=False)
