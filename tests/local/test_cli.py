@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -47,11 +48,13 @@ class Shell:
             shutil.copy(SERVER, folder / name / "serve.py")
             (folder / name / "answer.txt").write_text(name)
 
+    command: Sequence[str] = INFERCTL
+
     def begin(self, *args) -> subprocess.Popen[str]:
         """Start a command and do not wait for it."""
         pipe = subprocess.PIPE
         return subprocess.Popen(
-            [*INFERCTL, *args],
+            [*self.command, *args],
             cwd=self.folder,
             env={**os.environ, "INFERENCE_STATE_DIR": str(self.state)},
             stdin=pipe,
@@ -131,6 +134,19 @@ def test_life_of_a_stack_from_up_to_down(inferctl):
     inferctl("down", "-y")
     assert inferctl.processes() == []
     assert json.loads(inferctl("status", "--json")) == []
+
+
+def test_no_python_file_of_the_current_folder_is_run(inferctl):
+    names = ["supervisor", "json", "site", "sitecustomize", "usercustomize", "psutil", "envoy"]
+    tells = f"open({str(inferctl.folder / 'ran')!r}, 'a').write(__file__)\nraise SystemExit(9)\n"
+    for name in names:
+        (inferctl.folder / f"{name}.py").write_text(tells)
+    inferctl.command = [str(Path(sys.executable).with_name("inferctl"))]
+    assert "FAIL" not in inferctl("doctor")
+    inferctl("up")
+    assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"
+    inferctl("down", "-y")
+    assert not (inferctl.folder / "ran").exists()
 
 
 def test_variables_of_proxies_and_certificates_break_no_rollout(inferctl, monkeypatch):

@@ -15,6 +15,7 @@ from inference_provider.cli.changing import Json
 from inference_provider.cli.session import session_of
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.store import state_folder
+from inference_provider.targets.local.supervisor import SUPERVISORD, clean_environment
 
 FREE_DISK_MIB = 1024
 """A guess: an environment with scikit-learn takes about half of it."""
@@ -73,8 +74,8 @@ def check_envoy() -> Check:
 
 
 def check_supervisord() -> Check:
-    command = [sys.executable, "-m", "supervisor.supervisord", "--version"]
-    return _runs("supervisord", command, "install supervisor beside this Python")
+    remedy = "install supervisor beside this Python"
+    return _runs("supervisord", [*SUPERVISORD, "--version"], remedy)
 
 
 def check_uv() -> Check:
@@ -86,7 +87,12 @@ def check_uv() -> Check:
 def _runs(name: str, command: list[str], remedy: str) -> Check:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
+            command,
+            env=clean_environment(),  # what `up` starts it with
+            capture_output=True,
+            text=True,
+            timeout=RUN_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:
         return Check(name, False, f"does not run ({exc})", remedy)

@@ -1,6 +1,6 @@
 """Start one program from a 0600 file: command, environment, folder; note the process down.
 
-Run by supervisord as `python launch.py FILE`. Becomes the program (same pid), so what is noted
+Run by supervisord as `python -P launch.py FILE`. Becomes the program (same pid), so what is noted
 holds for the program's whole life. Imports nothing of the package: a start costs milliseconds.
 """
 

@@ -28,6 +28,9 @@ from inference_provider.observed import Frozen
 from inference_provider.targets.local import launch
 from inference_provider.targets.local.store import write_private
 
+SUPERVISORD = (sys.executable, "-P", "-m", "supervisor.supervisord")
+"""-P: no file of the current folder is taken for a module."""
+
 START_TIMEOUT_S = 10.0
 RPC_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
@@ -98,9 +101,8 @@ class Supervisor:
         self._programs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._socket.unlink(missing_ok=True)
         write_private(self._folder / "supervisord.conf", _daemon_configuration(self._folder))
-        command = [sys.executable, "-m", "supervisor.supervisord"]
         done = subprocess.run(
-            [*command, "-c", str(self._folder / "supervisord.conf")],
+            [*SUPERVISORD, "-c", str(self._folder / "supervisord.conf")],
             env=clean_environment(),
             cwd=self._folder,
             capture_output=True,
@@ -346,7 +348,7 @@ files={here}/programs/*.conf
 
 
 def _program_configuration(program: Program, launch_file: Path) -> str:
-    command = shlex.join([sys.executable, launch.__file__, str(launch_file)])
+    command = shlex.join([sys.executable, "-P", launch.__file__, str(launch_file)])
     return f"""[program:{program.name}]
 command={_escape(command)}
 autostart=true
