@@ -20,6 +20,7 @@ from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import Progress
+from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import (
     environment_of,
     keep_code,
@@ -27,18 +28,9 @@ from inference_provider.targets.local.assets import (
     prune,
 )
 from inference_provider.targets.local.gpus import hand_out
-from inference_provider.targets.local.runtime import (
-    Runtime,
-    instance_ports,
-    last_lines,
-    listens,
-)
-from inference_provider.targets.local.store import (
-    Instance,
-    Store,
-    machine_lock,
-    stores,
-)
+from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.runtime import Runtime, last_lines
+from inference_provider.targets.local.store import Instance, Store, stores
 from inference_provider.targets.local.supervisor import Program
 from inference_provider.targets.loopback import loopback_client
 

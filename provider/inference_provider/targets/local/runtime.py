@@ -3,28 +3,22 @@
 Starts them, mends them, changes what the router serves, ends them. Instances are `rollout.py`'s.
 """
 
-import socket
 import time
-import zlib
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.targets.local.addresses import is_free, listeners
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
-from inference_provider.targets.local.store import RouterAddress, Store, stores
+from inference_provider.targets.local.store import RouterAddress, Store
 from inference_provider.targets.local.supervisor import Program, Supervisor
 
 ROUTER = "router"
 """The router's program name; no instance's, which all have dots."""
-
-ROUTER_PORTS = range(18080, 19080)
-INSTANCE_PORTS = range(21000, 30000)
-"""Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
 ROUTER_START_TIMEOUT_S = 20.0
 
@@ -212,84 +206,6 @@ def _serves(process: psutil.Process, port: int) -> bool:
     except psutil.NoSuchProcess:
         return False
     return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
-
-
-def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port of this machine.
-
-    What answers on a port may be another's: a free port can be taken between the look and the use.
-    """
-    try:
-        process = psutil.Process(pid)
-        family = (process, *process.children(recursive=True))
-        return any(
-            c.status == psutil.CONN_LISTEN and c.laddr.port == port
-            for one in family
-            for c in one.net_connections("tcp")
-        )
-    except psutil.NoSuchProcess:
-        return False
-
-
-def listeners(port: int) -> set[int]:
-    """Return the processes of this user that listen on a port; the others' are not to be seen."""
-    return {
-        c.pid
-        for c in psutil.net_connections("tcp")
-        if c.pid and c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
-    }
-
-
-def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there; asked without SO_REUSEPORT, which Envoy's own bind uses."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
-
-
-def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:
-    """Return free ports for instances; call it under the machine's lock.
-
-    Each state folder begins to look at a place of its own: an instance listens a second after
-    its port was chosen, and another folder's may be starting too.
-    """
-    first = INSTANCE_PORTS.start + zlib.crc32(str(root).encode()) % len(INSTANCE_PORTS)
-    order = (*range(first, INSTANCE_PORTS.stop), *range(INSTANCE_PORTS.start, first))
-    return free_ports(count, order, taken)
-
-
-def free_ports(
-    count: int, ports: Sequence[int], taken: set[int], host: str = "127.0.0.1"
-) -> list[int]:
-    """Return `count` ports that nobody listens on. Raises OutOfCapacity when there are fewer."""
-    found: list[int] = []
-    for port in ports:
-        if port not in taken and is_free(host, port):
-            found.append(port)
-            if len(found) == count:
-                return found
-    raise OutOfCapacity(
-        "find",
-        f"{count} free ports",
-        f"all but {len(found)} of {min(ports)}-{max(ports)} are taken",
-        "end what listens there",
-    )
-
-
-def choose_address(root: Path, host: str, wanted_port: int) -> RouterAddress:
-    """Choose where a new workspace's router listens; call it under the machine's port lock."""
-    addresses = [store.address() for store in stores(root)]
-    taken = {port for a in addresses if a for port in (a.port, a.metrics_port)}
-    if wanted_port:
-        metrics = free_ports(1, ROUTER_PORTS, taken | {wanted_port})[0]
-        return RouterAddress(host=host, port=wanted_port, metrics_port=metrics)
-    port, metrics = free_ports(2, ROUTER_PORTS, taken, host)
-    return RouterAddress(host=host, port=port, metrics_port=metrics)
 
 
 def last_lines(log: Path, count: int) -> str:

@@ -16,7 +16,6 @@ import errno
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -123,18 +122,6 @@ def file_lock(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def machine_lock() -> AbstractContextManager[None]:
-    """Hold what all of this user's workspaces share, those of other state folders too.
-
-    Jobs of a CI runner have a state folder each, and one set of ports.
-    """
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    if not folder.is_absolute() or not os.access(folder, os.W_OK):  # after `su` it is another's
-        folder = Path(tempfile.gettempdir())
-    path = folder / f"pulumi-inference-{os.getuid()}" / "machine.lock"
-    return file_lock(path, "this machine's ports and GPUs")
 
 
 class Store:

@@ -43,15 +43,16 @@ from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.base import KEPT, Progress, silent
 from inference_provider.targets.local import assets, observe
+from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
+from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.removal import Removal
 from inference_provider.targets.local.rollout import Rollout
-from inference_provider.targets.local.runtime import Runtime, choose_address
+from inference_provider.targets.local.runtime import Runtime
 from inference_provider.targets.local.store import (
     RouterAddress,
     Store,
-    machine_lock,
     state_folder,
     stores,
 )
