@@ -1,6 +1,6 @@
 """desired + observed -> ordered actions. Pure; refuses by capability what the target cannot do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +56,10 @@ class Plan(Frozen):
         return tuple(action for action in self.actions if action.kind != ActionKind.KEEP)
 
 
+def _any_address(_host: str, _port: int) -> str:
+    return ""
+
+
 class TargetCapabilities(Frozen):
     """What a target can do; the rest is refused when planning."""
 
@@ -88,6 +92,8 @@ class TargetCapabilities(Frozen):
     model_types: frozenset[str] = frozenset({"custom_model"})
     gpu_count: int = 0
     """GPUs there are, handed out or not."""
+    address_fault: Callable[[str, int], str] = _any_address
+    """Says why a router cannot listen on an address and a port; empty when it can."""
 
 
 def refusals(
@@ -127,7 +133,8 @@ def _workspace_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
         found.append(f"it asks for target '{spec.target}', which is not to be had yet; use local")
     if spec.egress == "disabled" and not can.egress_control:
         found.append("it cannot close the instances' way out; leave egress enabled")
-    return found
+    fault = can.address_fault(spec.bind_address, spec.router_port)
+    return [*found, fault] if fault else found
 
 
 def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> list[str]:

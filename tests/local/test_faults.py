@@ -15,7 +15,7 @@ import pytest
 
 from inference_provider.errors import (
     Busy,
-    InferenceError,
+    CapabilityMissing,
     NotReady,
     OutOfCapacity,
     TargetUnreachable,
@@ -305,7 +305,7 @@ def test_a_supervisord_that_is_ending_is_unknown_not_an_error(lab):
 def test_an_address_the_router_cannot_take_is_refused_and_stops_no_later_change(lab):
     lab.up()
     lab.document["workspaces"][0]["bind_address"] = "192.0.2.1"  # for documents; no machine's
-    with pytest.raises(InferenceError):
+    with pytest.raises(CapabilityMissing, match=r"'192\.0\.2\.1' is no address of this machine"):
         lab.up()
     del lab.document["workspaces"][0]["bind_address"]
     assert lab.up() == []

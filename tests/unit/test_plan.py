@@ -283,3 +283,9 @@ def test_an_empty_workspace_is_made_anew():
     alone = {"endpoints": [], "deployments": [], "traffic": [], "models": [], "environments": []}
     changed = stack(workspaces=[{"router_port": 8080}], **alone)
     assert replaced_under_others(plan(resolve(changed), state(resolve(stack(**alone))), "a")) == ()
+
+
+def test_an_address_the_target_cannot_listen_on_is_refused():
+    able = TargetCapabilities(name="local", address_fault=lambda host, port: f"not {host}:{port}")
+    wanted = resolve(stack(workspaces=[{"bind_address": "192.0.2.1", "router_port": 8080}]))
+    assert refusals(wanted, able) == ("Workspace 'default' on target 'local': not 192.0.2.1:8080",)

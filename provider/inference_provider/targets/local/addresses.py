@@ -1,5 +1,6 @@
 """Ports and addresses of this machine: which are free, who listens, what a new workspace gets."""
 
+import errno
 import socket
 import zlib
 from collections.abc import Sequence
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import psutil
 
-from inference_provider.errors import OutOfCapacity
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.targets.local.store import RouterAddress, stores
 
 ROUTER_PORTS = range(18080, 19080)
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
+
+_FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def listens(pid: int, port: int) -> bool:
@@ -43,14 +46,34 @@ def listeners(port: int) -> set[int]:
 
 def is_free(host: str, port: int) -> bool:
     """Whether nobody listens there; asked without SO_REUSEPORT, which Envoy's own bind uses."""
+    return _bind_fault(host, port) is None
+
+
+def _bind_fault(host: str, port: int) -> OSError | None:
+    """Return why one cannot listen there; None when one can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError as fault:
+        return fault
+    return None
+
+
+def address_fault(host: str, port: int) -> str:
+    """Say why no router can ever listen there; empty when it can, or once a taken port is free."""
+    fault = _bind_fault(host, port)
+    if fault is None or fault.errno == errno.EADDRINUSE:
+        return ""
+    if fault.errno == errno.EACCES:
+        first = _FIRST_UNPRIVILEGED.read_text().strip()
+        return f"router_port {port} may be taken by privileged users only; choose {first} or more"
+    if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        reason = "is no address of this machine"
+    else:
+        reason = f"cannot be listened on here ({fault.strerror})"
+    return f"bind_address '{host}' {reason}; `ip -brief address` lists its own"
 
 
 def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:
@@ -84,6 +107,9 @@ def free_ports(
 
 def choose_address(root: Path, host: str, wanted_port: int) -> RouterAddress:
     """Choose where a new workspace's router listens; call it under the machine's port lock."""
+    fault = address_fault(host, wanted_port)
+    if fault:
+        raise TargetError("start", "the router", fault)
     addresses = [store.address() for store in stores(root)]
     taken = {port for a in addresses if a for port in (a.port, a.metrics_port)}
     if wanted_port:

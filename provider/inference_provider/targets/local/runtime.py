@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
-from inference_provider.targets.local.addresses import is_free, listeners
+from inference_provider.targets.local.addresses import address_fault, is_free, listeners
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
@@ -145,6 +145,9 @@ class Runtime:
 
     def _refuse_a_taken_port(self) -> None:
         address = self.address
+        fault = address_fault(address.host, address.port)
+        if fault:
+            raise TargetError("start", f"the router of workspace '{self.store.workspace}'", fault)
         for host, port in ((address.host, address.port), ("127.0.0.1", address.metrics_port)):
             if not is_free(host, port):
                 raise self._taken(host, port)

@@ -43,7 +43,7 @@ from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.base import KEPT, Progress, silent
 from inference_provider.targets.local import assets, observe
-from inference_provider.targets.local.addresses import choose_address
+from inference_provider.targets.local.addresses import address_fault, choose_address
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
 from inference_provider.targets.local.machine import machine_lock
@@ -67,7 +67,9 @@ class LocalTarget:
         self._root = state_dir
         self._gpus = gpus()
         self._runtimes: dict[str, Runtime] = {}
-        self.capabilities = TargetCapabilities(name="local", gpu_count=len(self._gpus))
+        self.capabilities = TargetCapabilities(
+            name="local", gpu_count=len(self._gpus), address_fault=address_fault
+        )
 
     @classmethod
     def open(cls, state_dir: Path | None = None) -> "LocalTarget":
