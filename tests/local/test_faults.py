@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from inference_provider.apply import apply
 from inference_provider.errors import (
     Busy,
     CapabilityMissing,
@@ -20,7 +21,8 @@ from inference_provider.errors import (
     OutOfCapacity,
     TargetUnreachable,
 )
-from inference_provider.observed import Kind, Presence
+from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.plan import plan
 from inference_provider.targets.local.runtime import ROUTER
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR, Load
@@ -188,6 +190,58 @@ def test_a_taken_router_port_is_a_sentence(lab):
     assert f"port {port} on 127.0.0.1 is taken by another process" in str(fault.value)
     lab.up()
     assert lab.score().status_code == 200
+
+
+@contextlib.contextmanager
+def _taken(port: int):
+    with socket.create_server(("127.0.0.1", port)):
+        yield
+
+
+def test_a_metrics_port_that_is_taken_is_chosen_again_and_the_url_stays(lab):
+    lab.up()
+    uri, before = lab.uri, lab.observe(Kind.WORKSPACE, "lab").outputs["metrics_url"]
+    lab.target.stop("lab", ACTOR)
+    with _taken(httpx.URL(before).port):
+        lab.target.start("lab", ACTOR)
+        after = lab.observe(Kind.WORKSPACE, "lab").outputs["metrics_url"]
+        assert after != before
+        assert httpx.get(f"{after}/metrics").status_code == 200
+    assert lab.uri == uri
+    assert lab.score().json()["answer"] == "blue"
+    assert lab.up() == []
+
+
+def test_a_picked_router_port_that_is_taken_is_named_with_advice_that_works(lab):
+    del lab.document["workspaces"][0]["router_port"]
+    lab.up()
+    port = httpx.URL(lab.uri).port
+    lab.target.stop("lab", ACTOR)
+    with _taken(port):
+        with pytest.raises(OutOfCapacity) as fault:
+            lab.up()
+        assert str(fault.value) == (
+            f"start the router of workspace 'lab': its router port {port} on 127.0.0.1 is taken by"
+            " another process; end that process (`ss -ltnp` names it) and run this again; or run"
+            " `inferctl down`, then `inferctl up` with another router_port (0 picks a free one)"
+        )
+        apply(plan((), lab.target.observe(["lab"]), "lab"), lab.target, ACTOR)  # `inferctl down`
+        lab.up()
+        assert httpx.URL(lab.uri).port != port
+        assert lab.score().json()["answer"] == "blue"
+
+
+def test_what_is_deleted_while_nothing_runs_starts_nothing(lab):
+    lab.up()
+    lab.target.stop("lab", ACTOR)
+    for kind, name in ((Kind.TRAFFIC, "iris"), (Kind.DEPLOYMENT, "iris/green")):
+        lab.target.delete(ResourceId(kind=kind, workspace="lab", name=name), "lab", ACTOR)
+        assert lab.observe(kind, name).presence == Presence.ABSENT
+    assert _served_processes(lab) == set()
+    lab.target.start("lab", ACTOR)
+    assert lab.score().json()["error"]["code"] == "NoTraffic"
+    assert lab.score(deployment="green").json()["error"]["code"] == "DeploymentNotFound"
+    assert lab.score(deployment="blue").json()["answer"] == "blue"
 
 
 def test_a_router_does_not_share_its_port_with_another_process(lab):

@@ -12,6 +12,7 @@ from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.targets.local.store import RouterAddress, stores
 
 ROUTER_PORTS = range(18080, 19080)
+METRICS_PORTS = range(19080, 20080)
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
@@ -110,10 +111,16 @@ def choose_address(root: Path, host: str, wanted_port: int) -> RouterAddress:
     fault = address_fault(host, wanted_port)
     if fault:
         raise TargetError("start", "the router", fault)
+    port = wanted_port or free_ports(1, ROUTER_PORTS, _kept_ports(root), host)[0]
+    return RouterAddress(host=host, port=port, metrics_port=metrics_port(root, {port}))
+
+
+def metrics_port(root: Path, taken: set[int]) -> int:
+    """Choose where a router tells its metrics; call it under the machine's port lock."""
+    return free_ports(1, METRICS_PORTS, taken | _kept_ports(root))[0]
+
+
+def _kept_ports(root: Path) -> set[int]:
+    """Return the ports of all workspaces of a state folder, of the stopped ones too."""
     addresses = [store.address() for store in stores(root)]
-    taken = {port for a in addresses if a for port in (a.port, a.metrics_port)}
-    if wanted_port:
-        metrics = free_ports(1, ROUTER_PORTS, taken | {wanted_port})[0]
-        return RouterAddress(host=host, port=wanted_port, metrics_port=metrics)
-    port, metrics = free_ports(2, ROUTER_PORTS, taken, host)
-    return RouterAddress(host=host, port=port, metrics_port=metrics)
+    return {port for a in addresses if a for port in (a.port, a.metrics_port)}

@@ -36,6 +36,11 @@ class Removal:
             Kind.TRAFFIC: self._served,
         }[record.id.kind](record)
 
+    def _ensure_up_if_it_runs(self) -> None:
+        """See that the router can be told; what is deleted while nothing runs starts nothing."""
+        if self._runtime.runs():
+            self._runtime.ensure_up()
+
     def _workspace(self, record: Record) -> None:
         rest = [r.id for r in self._store.records() if r.id != record.id]
         if rest:
@@ -55,11 +60,11 @@ class Removal:
 
     def _served(self, record: Record) -> None:
         """Forget something the router serves; undone when the router refuses."""
-        self._runtime.ensure_up()
+        self._ensure_up_if_it_runs()
         with self._store.lock():
             self._store.drop_record(record.id)
             try:
-                self._runtime.converge()
+                self._runtime.withdraw()
             except InferenceError:
                 self._store.save_record(record)
                 raise
@@ -85,7 +90,7 @@ class Removal:
         weight = traffic.properties["traffic"].get(name, 0) if traffic else 0
         if weight:
             raise still_serving(record.id, weight)
-        self._runtime.ensure_up()
+        self._ensure_up_if_it_runs()
         blueprint = self._store.blueprint(record.id.name)
         spec = DeploymentSpec.model_validate(blueprint)
         self._rollout.retire_all(record.id, spec)

@@ -77,7 +77,7 @@ class Rollout:
                 record = self._store.record(resource)
                 self._store.drop_record(resource)
                 try:
-                    self._runtime.converge()
+                    self._runtime.withdraw()
                 except InferenceError:
                     if record:
                         self._store.save_record(record)

@@ -10,7 +10,13 @@ from pathlib import Path
 import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
-from inference_provider.targets.local.addresses import address_fault, is_free, listeners
+from inference_provider.targets.local.addresses import (
+    address_fault,
+    is_free,
+    listeners,
+    metrics_port,
+)
+from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
@@ -58,13 +64,18 @@ class Runtime:
         if self.is_up():
             self._rotate_access_log()
             return
+        with machine_lock():  # nobody else chooses a port before the router listens on its own
+            self.bring_up()
+
+    def bring_up(self) -> None:
+        """Do the same under the machine's lock, which the caller holds."""
         with self.store.lock("boot"):
             if not self.supervisor.is_running():
                 for name in self.supervisor.names():
                     if self.supervisor.orphan(name):
                         self.supervisor.unlist(name)
                 if not self.supervisor.orphan(ROUTER):
-                    self._refuse_a_taken_port()
+                    self._settle_ports()
                     self._write_router_files()
                 self.supervisor.start()
             self._ensure_router()
@@ -98,7 +109,7 @@ class Runtime:
                 with suppress(FileNotFoundError):
                     (self.store.router_folder / "admin.sock").rename(orphan_admin)
             else:
-                self._refuse_a_taken_port()
+                self._settle_ports()
             self._write_router_files()
             self.supervisor.add(self._router_program())
             self._wait_until_router_answers()
@@ -143,21 +154,31 @@ class Runtime:
             log=str(self.store.log_path(ROUTER, ROUTER)),
         )
 
-    def _refuse_a_taken_port(self) -> None:
+    def _settle_ports(self) -> None:
+        """Refuse a router port that is taken; choose the metrics port, which no URL has, again.
+
+        Call it under the machine's lock.
+        """
         address = self.address
         fault = address_fault(address.host, address.port)
         if fault:
             raise TargetError("start", f"the router of workspace '{self.store.workspace}'", fault)
-        for host, port in ((address.host, address.port), ("127.0.0.1", address.metrics_port)):
-            if not is_free(host, port):
-                raise self._taken(host, port)
+        if not is_free(address.host, address.port):
+            raise self._taken()
+        if not is_free("127.0.0.1", address.metrics_port):
+            another = metrics_port(self.store.root, {address.port})
+            self.store.save_address(address.model_copy(update={"metrics_port": another}))
 
-    def _taken(self, host: str, port: int) -> OutOfCapacity:
+    def _taken(self) -> OutOfCapacity:
+        address = self.address
+        holds = bool(self.store.records())  # a router_port is changed only by making it anew
         return OutOfCapacity(
             "start",
             f"the router of workspace '{self.store.workspace}'",
-            f"port {port} on {host} is taken by another process",
-            "end that process (`ss -ltnp` names it), or give the workspace another router_port",
+            f"its router port {address.port} on {address.host} is taken by another process",
+            "end that process (`ss -ltnp` names it) and run this again; or "
+            + ("run `inferctl down`, then `inferctl up` with" if holds else "give it")
+            + " another router_port (0 picks a free one)",
         )
 
     def _refuse_a_shared_port(self, own: int) -> None:
@@ -166,7 +187,7 @@ class Runtime:
         Envoy listens with SO_REUSEPORT: the kernel would hand each a part of the requests.
         """
         if listeners(self.address.port) - {own}:
-            raise self._taken(self.address.host, self.address.port)
+            raise self._taken()
 
     def _end_if_shared(self) -> None:
         """End a new router whose port another one took in the same moment."""
@@ -176,6 +197,15 @@ class Runtime:
         except OutOfCapacity:
             self.supervisor.remove(ROUTER)
             raise
+
+    def runs(self) -> bool:
+        """Whether anything runs that serves requests; a router without its supervisord does."""
+        return self.supervisor.is_running() or self.supervisor.orphan(ROUTER) is not None
+
+    def withdraw(self) -> None:
+        """Take from the router what the records no longer say; a later start reads them anew."""
+        if self.runs():
+            self.converge()
 
     def converge(self) -> None:
         """Make the router serve what the records say. Call it under the state lock.

@@ -68,6 +68,7 @@ class RouterAddress(Frozen):
     host: str
     port: int
     metrics_port: int
+    """Chosen again when another process has taken it: no scoring URL has it."""
 
 
 def write_private(path: Path, text: str) -> None:

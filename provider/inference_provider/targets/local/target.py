@@ -216,7 +216,7 @@ class LocalTarget:
             address = choose_address(self._root, spec.bind_address, spec.router_port)
             runtime.store.save_address(address)
             try:
-                runtime.ensure_up()
+                runtime.bring_up()
             except OutOfCapacity:  # the next attempt is to choose another port
                 runtime.shut_down()
                 runtime.store.drop_address()
