@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -341,6 +342,25 @@ def test_a_start_brings_back_what_served_and_not_what_the_router_never_took(lab)
         lab.target.apply(blue, ACTOR, kill_router)
     lab.target.start("lab", ACTOR)
     assert lab.score().json()["answer"] == "blue"
+
+
+def test_a_supervisord_killed_while_an_instance_starts_is_a_sentence(lab):
+    lab.up()
+    lab.write_code("blue", "blue-2")
+    lab.document["deployments"][0]["environment_variables"] = {"START_S": "8"}
+    kill = threading.Timer(2, os.kill, (lab.supervisor._daemon_pid(), signal.SIGKILL))
+    kill.start()
+    with pytest.raises(TargetUnreachable) as fault:
+        lab.up()
+    kill.join()
+    assert str(fault.value) == (
+        "ask supervisord: it does not run; run this again: `inferctl up` and `start` start it"
+    )
+    assert lab.score().json()["answer"] == "blue"
+    lab.write_code("blue", "blue")
+    del lab.document["deployments"][0]["environment_variables"]
+    lab.up()
+    assert lab.up() == []
 
 
 def test_a_supervisord_that_is_ending_is_unknown_not_an_error(lab):

@@ -32,7 +32,7 @@ def listens(pid: int, port: int) -> bool:
             for one in family
             for c in one.net_connections("tcp")
         )
-    except psutil.NoSuchProcess:
+    except psutil.Error:  # gone, or another user's by now
         return False
 
 

@@ -1,6 +1,6 @@
 """What a workspace of this machine looks like now: records, supervisord, the router.
 
-One read of the folder, two calls to supervisord, three to the router, whatever the number of
+One read of the folder, one call to supervisord, three to the router, whatever the number of
 resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
 """
 

@@ -231,7 +231,7 @@ class Rollout:
         with loopback_client(timeout_s=probe.timeout) as client:
             while True:
                 answers = _answers(client, url)
-                process = self._runtime.supervisor.processes().get(instance.name)
+                process = self._runtime.supervisor.process(instance.name)
                 state = process.state if process else "gone"
                 pid = process.pid if process else 0
                 if answers and listens(pid, instance.port):

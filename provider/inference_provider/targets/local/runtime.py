@@ -133,7 +133,7 @@ class Runtime:
     def _wait_until_router_answers(self) -> None:
         deadline = time.monotonic() + ROUTER_START_TIMEOUT_S
         while not self.router.is_ready():
-            process = self.supervisor.processes().get(ROUTER)
+            process = self.supervisor.process(ROUTER)
             dead = process is None or process.state == "FATAL"
             if dead or time.monotonic() > deadline:
                 log = last_lines(self.store.log_path(ROUTER, ROUTER), 5)
@@ -236,7 +236,7 @@ def _serves(process: psutil.Process, port: int) -> bool:
     """Whether a process has a connection on a port that it listens on."""
     try:
         connections = process.net_connections("tcp")
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False
     return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
 

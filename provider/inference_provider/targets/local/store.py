@@ -90,7 +90,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def no_space(fault: OSError, path: Path) -> Exception:
-    """Turn a full or read-only disk into a sentence; other faults pass as they are."""
+    """Turn what stopped a write into a sentence; a full or read-only disk into one that helps."""
     if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         remedy = "make it writable for this user, or name another folder in INFERENCE_STATE_DIR"
         return TargetError("write", str(path), f"{fault.strerror}", remedy)
@@ -98,7 +98,7 @@ def no_space(fault: OSError, path: Path) -> Exception:
         return OutOfCapacity(
             "write", path.name, f"no space left under {path.parent}", "free some and run it again"
         )
-    return fault
+    return TargetError("write", str(path), fault.strerror or type(fault).__name__)
 
 
 @contextmanager

@@ -5,34 +5,36 @@ started through `launch.py`, which reads command and environment from a 0600 fil
 supervisord's configuration, nor in `ps`.
 """
 
-import http.client
 import json
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from supervisor.xmlrpc import Faults
 
-from inference_provider.errors import NotReady, TargetError, TargetUnreachable
+from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Frozen
 from inference_provider.targets.local import launch
-from inference_provider.targets.local.store import write_private
+from inference_provider.targets.local.store import no_space, write_private
+from inference_provider.targets.local.supervisor_rpc import (
+    RPC_TIMEOUT_S,
+    SupervisorGone,
+    SupervisorSocket,
+)
 
 SUPERVISORD = (sys.executable, "-P", "-m", "supervisor.supervisord")
 """-P: no file of the current folder is taken for a module."""
 
+DAEMON_START_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 10.0
-RPC_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
 """A program may have 185 s: the longest request a deployment may allow, and 5 s."""
 LOG_BYTES = 10_000_000
@@ -68,21 +70,18 @@ class ProcessState(Frozen):
 class Supervisor:
     """Starts, asks and ends one workspace's supervisord."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, answer_timeout_s: float = RPC_TIMEOUT_S) -> None:
         self._folder = folder
         self._programs = folder / "programs"
-        self._socket = folder / "s.sock"
-        self._pid_file = folder / "supervisord.pid"
+        self._rpc = SupervisorSocket(folder, answer_timeout_s)
 
     # -- the daemon ----------------------------------------------------------------------------
 
     def is_running(self) -> bool:
         """Say whether it answers. Raises TargetUnreachable when it lives and does not."""
         try:
-            self._ask(lambda rpc: rpc.getState())
-        except (FileNotFoundError, ConnectionError):
-            if self._daemon_alive():
-                raise self._unreachable("its socket is gone") from None
+            self._rpc.call(lambda rpc: rpc.getState())
+        except SupervisorGone:
             return False
         return True
 
@@ -90,36 +89,44 @@ class Supervisor:
         """Start the daemon unless it runs; programs on file start with it."""
         if self.is_running():
             return
-        if len(str(self._socket)) > SOCKET_PATH_LIMIT:
+        if len(str(self._rpc.path)) > SOCKET_PATH_LIMIT:
             raise TargetError(
                 "start",
                 "supervisord",
-                f"the path of its socket is {len(str(self._socket))} characters long",
+                f"the path of its socket is {len(str(self._rpc.path))} characters long",
                 f"set INFERENCE_STATE_DIR to a folder with a short path (at most"
                 f" {SOCKET_PATH_LIMIT} characters in all)",
             )
         self._programs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._socket.unlink(missing_ok=True)
+        self._rpc.path.unlink(missing_ok=True)
         write_private(self._folder / "supervisord.conf", _daemon_configuration(self._folder))
-        done = subprocess.run(
-            [*SUPERVISORD, "-c", str(self._folder / "supervisord.conf")],
-            env=clean_environment(),
-            cwd=self._folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
+        try:
+            done = subprocess.run(
+                [*SUPERVISORD, "-c", str(self._folder / "supervisord.conf")],
+                env=clean_environment(),
+                cwd=self._folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DAEMON_START_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as late:
+            waited = f"not within {DAEMON_START_TIMEOUT_S:.0f} s"
+            raise NotReady("start", "supervisord", waited, "run this again") from late
         if done.returncode != 0:
             raise TargetError("start", "supervisord", (done.stderr or done.stdout).strip()[-400:])
         self._wait_for(self.is_running, "supervisord to answer")
 
     def shutdown(self) -> None:
-        """End the daemon and with it every program; returns when all are gone."""
-        pids = [process.pid for process in self.processes().values() if process.pid]
+        """End the daemon and with it every program; returns when it is gone, it goes last.
+
+        When it is killed meanwhile, what it started lives on, as orphans.
+        """
         daemon = self._daemon_pid()
-        self._call(lambda rpc: rpc.shutdown())
-        ending = [*pids, *([daemon] if daemon else [])]
+        pids = [process.pid for process in self.processes().values() if process.pid]
+        with suppress(SupervisorGone):
+            self._rpc.call(lambda rpc: rpc.shutdown(), Faults.SHUTDOWN_STATE)
+        ending = [daemon] if daemon else pids
         self._wait_for(
             lambda: not any(_lives(pid) for pid in ending),
             f"supervisord (process {daemon}) and its programs to end",
@@ -127,39 +134,29 @@ class Supervisor:
         )
 
     def _daemon_pid(self) -> int | None:
-        try:
-            return int(self._pid_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def _daemon_alive(self) -> bool:
-        pid = self._daemon_pid()
-        try:
-            return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
-        except psutil.Error:
-            return False
+        return self._rpc.daemon_pid()
 
     # -- programs ------------------------------------------------------------------------------
 
     def processes(self) -> dict[str, ProcessState]:
         """Return every program by name, in one call; empty when the daemon is not running."""
-        if not self.is_running():
-            return {}
         try:
-            found = self._ask(lambda rpc: rpc.getAllProcessInfo())
-        except (FileNotFoundError, ConnectionError) as gone:  # since it was asked whether it runs
-            raise self._ending() from gone
-        return {
-            item["name"]: ProcessState(name=item["name"], state=item["statename"], pid=item["pid"])
-            for item in found
-        }
+            found = self._rpc.call(lambda rpc: rpc.getAllProcessInfo())
+        except SupervisorGone:
+            return {}
+        return {item["name"]: _process_state(item) for item in found}
+
+    def process(self, name: str) -> ProcessState | None:
+        """Return one program; None when there is none. Raises SupervisorGone without a daemon."""
+        found = self._rpc.call(lambda rpc: rpc.getProcessInfo(name), Faults.BAD_NAME)
+        return _process_state(found) if found else None
 
     def add(self, program: Program) -> None:
         """Write a program down and start it; nothing happens when it is there."""
         self.write(program)
         self._reload()
-        self._tolerate(lambda rpc: rpc.addProcessGroup(program.name), Faults.ALREADY_ADDED)
-        self._tolerate(
+        self._rpc.call(lambda rpc: rpc.addProcessGroup(program.name), Faults.ALREADY_ADDED)
+        self._rpc.call(
             lambda rpc: rpc.startProcess(program.name, False),
             Faults.ALREADY_STARTED,
             Faults.SPAWN_ERROR,
@@ -168,7 +165,11 @@ class Supervisor:
     def write(self, program: Program) -> None:
         """Write a program down without starting it."""
         launch_file = self._folder / "launch" / f"{program.name}.json"
-        Path(program.log).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = Path(program.log)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            raise no_space(fault, log) from fault
         order = {
             "argv": program.argv,
             "environment": {**clean_environment(), **program.environment},
@@ -188,7 +189,7 @@ class Supervisor:
             stop_wait_s: Between SIGTERM and SIGKILL; the program's own `stop_wait_s` if shorter.
         """
         if self.is_running():
-            self._tolerate(
+            self._rpc.call(
                 lambda rpc: rpc.stopProcess(name, False), Faults.BAD_NAME, Faults.NOT_RUNNING
             )
             try:
@@ -196,7 +197,7 @@ class Supervisor:
             except NotReady:
                 self._kill(name)
                 self._wait_for(lambda: self._is_stopped(name), f"{name} to stop")
-            self._tolerate(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
+            self._rpc.call(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
         self.forget(name)
         if self.is_running():
             self._reload()
@@ -217,13 +218,13 @@ class Supervisor:
 
     def _kill(self, name: str) -> None:
         """End a program's process group at once."""
-        process = self.processes().get(name)
+        process = self.process(name)
         if process and process.pid:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def _is_stopped(self, name: str) -> bool:
-        process = self.processes().get(name)
+        process = self.process(name)
         return process is None or process.state in ("STOPPED", "EXITED", "FATAL")
 
     # -- orphans -------------------------------------------------------------------------------
@@ -246,46 +247,8 @@ class Supervisor:
             if not alive:
                 return
 
-    # -- calls ---------------------------------------------------------------------------------
-
     def _reload(self) -> None:
-        self._call(lambda rpc: rpc.reloadConfig())
-
-    def _ask(self, call: Callable[[Any], Any]) -> Any:
-        try:
-            return self._call(call)
-        except TimeoutError as late:
-            raise self._unreachable(f"no answer within {RPC_TIMEOUT_S:.0f} s") from late
-        except xmlrpc.client.Fault as ending:  # SHUTDOWN_STATE: its programs have time to end
-            raise self._ending() from ending
-
-    def _tolerate(self, call: Callable[[Any], Any], *codes: int) -> None:
-        try:
-            self._call(call)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode not in codes:
-                raise TargetError("ask", "supervisord", fault.faultString) from fault
-
-    def _call(self, call: Callable[[Any], Any]) -> Any:
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
-        transport._get_connection = self._connect
-        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
-        try:
-            return call(proxy.supervisor)
-        finally:
-            transport.close()
-
-    def _connect(self) -> http.client.HTTPConnection:
-        # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
-        return _SocketConnection(self._socket)
-
-    def _ending(self) -> TargetUnreachable:
-        return self._unreachable("it is ending", "wait for that and run this again")
-
-    def _unreachable(self, reason: str, remedy: str = "") -> TargetUnreachable:
-        look = f"look at {self._folder}/supervisord.log, or end that process and run this again"
-        daemon = f"supervisord (process {self._daemon_pid()})"
-        return TargetUnreachable("ask", daemon, reason, remedy or look)
+        self._rpc.call(lambda rpc: rpc.reloadConfig())
 
     def _wait_for(
         self, condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
@@ -297,15 +260,8 @@ class Supervisor:
             time.sleep(0.02)
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=RPC_TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(RPC_TIMEOUT_S)
-        self.sock.connect(str(self._path))
+def _process_state(item: dict[str, Any]) -> ProcessState:
+    return ProcessState(name=item["name"], state=item["statename"], pid=item["pid"])
 
 
 def _lives(pid: int) -> bool:

@@ -1,0 +1,115 @@
+"""One call to supervisord over its Unix socket -> its answer, or a sentence.
+
+Every call made here may be made twice: asking changes nothing, and "already added", "already
+started" and "not running" are answers. So a call whose connection breaks is made once more.
+"""
+
+import http.client
+import socket
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import psutil
+from supervisor.xmlrpc import Faults, SupervisorTransport
+
+from inference_provider.errors import TargetError, TargetUnreachable
+
+RPC_TIMEOUT_S = 10.0
+
+_BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
+"""A connection that ends early, half an answer, or one that is no answer of supervisord's."""
+
+
+class SupervisorGone(TargetUnreachable):
+    """No supervisord runs; what it started may live on."""
+
+
+class SupervisorSocket:
+    """Asks the supervisord of one folder."""
+
+    def __init__(self, folder: Path, timeout_s: float = RPC_TIMEOUT_S) -> None:
+        self._folder = folder
+        self._timeout_s = timeout_s
+
+    @property
+    def path(self) -> Path:
+        return self._folder / "s.sock"
+
+    def call(self, call: Callable[[Any], Any], *tolerated: int) -> Any:
+        """Make one call; None when supervisord answers with a fault that is tolerated.
+
+        Raises:
+            SupervisorGone: It does not run.
+            TargetUnreachable: It runs, and does not answer or is ending.
+            TargetError: It refuses.
+        """
+        try:
+            return self._once(call, tolerated)
+        except _BROKEN:
+            pass
+        try:
+            return self._once(call, tolerated)
+        except _BROKEN as broken:
+            raise self._broken(broken) from broken
+
+    def _once(self, call: Callable[[Any], Any], tolerated: tuple[int, ...]) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self.path}")
+        # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
+        transport._get_connection = lambda: _Connection(self.path, self._timeout_s)
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        try:
+            return call(proxy.supervisor)
+        except TimeoutError as late:
+            raise self.unreachable(f"no answer within {self._timeout_s:.0f} s") from late
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode in tolerated:
+                return None
+            if fault.faultCode == Faults.SHUTDOWN_STATE:  # its programs have time to end
+                remedy = "wait for that and run this again"
+                raise self.unreachable("it is ending", remedy) from fault
+            raise TargetError("ask", "supervisord", fault.faultString) from fault
+        finally:
+            transport.close()
+
+    def _broken(self, broken: Exception) -> TargetUnreachable:
+        if not self.daemon_alive():
+            remedy = "run this again: `inferctl up` and `start` start it"
+            return SupervisorGone("ask", "supervisord", "it does not run", remedy)
+        if isinstance(broken, FileNotFoundError | ConnectionRefusedError):
+            return self.unreachable("its socket is gone")
+        return self.unreachable(f"its answer broke off: {type(broken).__name__}")
+
+    def unreachable(self, reason: str, remedy: str = "") -> TargetUnreachable:
+        """Make the error of a daemon that lives and is of no use."""
+        look = f"look at {self._folder}/supervisord.log, or end that process and run this again"
+        daemon = f"supervisord (process {self.daemon_pid()})"
+        return TargetUnreachable("ask", daemon, reason, remedy or look)
+
+    def daemon_pid(self) -> int | None:
+        """Return the process that the daemon wrote down; it may be gone."""
+        try:
+            return int((self._folder / "supervisord.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def daemon_alive(self) -> bool:
+        """Whether that process runs and is a supervisord."""
+        pid = self.daemon_pid()
+        try:
+            return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
+        except psutil.Error:
+            return False
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
