@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from inference_provider.errors import CapabilityMissing
+from inference_provider.errors import CapabilityMissing, at_most
 from inference_provider.observed import Actor, ObservedResource
 from inference_provider.plan import Action, ActionKind, Plan, refusals, replaced_under_others
 from inference_provider.targets.base import Progress, Target, silent
@@ -20,7 +20,9 @@ def refuse_what_cannot_be(plan: Plan, target: Target) -> None:
     found = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
     found = (*found, *replaced_under_others(plan))
     if found:
-        raise CapabilityMissing("plan", "the stack", "\n  " + "\n  ".join(found))
+        raise CapabilityMissing(
+            "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))
+        )
 
 
 def apply(

@@ -11,7 +11,11 @@ InferenceError                       every error this package raises
 A message reads: operation, thing, place: cause; what to do. No secret is ever put in one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+MAX_SHOWN = 50
+"""Of a list in a message; the rest is counted."""
 
 
 class InferenceError(Exception):
@@ -54,8 +58,14 @@ class SpecError(PermanentError):
         self.faults = faults
         self.source = source
         noun = "fault" if len(faults) == 1 else "faults"
-        lines = "\n".join(f"  {fault}" for fault in faults)
+        lines = "\n".join(f"  {line}" for line in at_most([str(fault) for fault in faults]))
         super().__init__(f"{source} has {len(faults)} {noun}:\n{lines}")
+
+
+def at_most(lines: Sequence[str], count: int = MAX_SHOWN) -> list[str]:
+    """Return the first lines of a list, and one that says how many more there are."""
+    more = len(lines) - count
+    return [*lines[:count], f"and {more} more"] if more > 0 else list(lines)
 
 
 def _cause(reason: str, remedy: str) -> str:

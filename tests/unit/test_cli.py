@@ -257,3 +257,11 @@ def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_pa
     result = cli("doctor")
     assert result.exit_code == 1
     assert "set INFERENCE_STATE_DIR to a folder of yours" in result.stdout
+
+
+def test_of_many_refusals_50_are_told_and_the_rest_counted(cli):
+    endpoints = "".join(f"  - {{name: ep-{i}, kind: batch}}\n" for i in range(60))
+    cli.file.write_text(f"name: demo\nworkspaces: [{{target: memory}}]\nendpoints:\n{endpoints}")
+    lines = cli("plan").stderr.splitlines()
+    assert len(lines) == 52
+    assert lines[-1] == "  and 10 more"

@@ -189,3 +189,16 @@ def test_what_does_not_run_as_recorded_is_an_input_until_the_next_update():
         assert "degraded" not in provider.update(made.id, read.outs, inputs).outs
     finally:
         base.open_targets_with(open_target)
+
+
+def test_of_a_hundred_faults_50_are_check_failures_and_the_rest_counted(target):
+    variables = {f"A={i}": "x" for i in range(100)}
+    found = failures(
+        DeploymentProvider(),
+        endpoint="echo",
+        name="blue",
+        environment="env:1",
+        environment_variables=variables,
+    )
+    assert len(found) == 51
+    assert found[-1] == ("", "and 50 more")

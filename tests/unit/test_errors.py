@@ -54,3 +54,11 @@ def test_every_error_is_in_the_tree_of_the_docstring():
         n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, Exception)
     ]
     assert [name for name in raised if name not in str(errors.__doc__)] == []
+
+
+def test_of_a_thousand_faults_50_are_told_and_the_rest_counted():
+    faults = tuple(Fault(f"endpoints.{i}.nope", "unknown field 'nope'") for i in range(1000))
+    lines = str(SpecError(faults, "stack.yaml")).splitlines()
+    assert lines[0] == "stack.yaml has 1000 faults:"
+    assert lines[50] == "  endpoints.49.nope: unknown field 'nope'"
+    assert lines[51:] == ["  and 950 more"]

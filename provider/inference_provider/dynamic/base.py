@@ -38,6 +38,7 @@ from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.progress import row_progress
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
+    MAX_SHOWN,
     Fault,
     InferenceError,
     OwnedByAnother,
@@ -110,7 +111,9 @@ class KindProvider(ResourceProvider):
                 inputs, faults = self._check_all(fields, owner, new=not self._recorded(olds))
         except SpecError as exc:
             inputs, faults = fields, exc.faults
-        failures = [CheckFailure(fault.path, _sentence(fault)) for fault in faults]
+        failures = [CheckFailure(fault.path, _sentence(fault)) for fault in faults[:MAX_SHOWN]]
+        if len(faults) > MAX_SHOWN:
+            failures.append(CheckFailure("", f"and {len(faults) - MAX_SHOWN} more"))
         return CheckResult({**inputs, OWNER_KEY: owner}, failures)
 
     def _check_all(self, fields: Bag, owner: str, *, new: bool) -> tuple[Bag, tuple[Fault, ...]]:
