@@ -125,3 +125,11 @@ def test_two_deployments_that_bring_the_same_code_at_once_keep_all_of_it(store, 
                 threads.submit(assets.keep_code, store, spec, str(tmp_path)) for _ in range(4)
             ]
         assert [len(list(found.result().iterdir())) for found in kept_in] == [50, 50, 50, 50]
+
+
+def test_an_environment_that_is_not_as_it_was_written_is_said_in_a_sentence(store):
+    path = store.folder / "assets" / "environments" / f"{'a' * 16}.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(TargetError, match="it is not as it was written"):
+        assets.environment_of(store, "env:1@sha256:" + "a" * 64)

@@ -134,7 +134,7 @@ def test_score_answered_by_an_error_points_to_what_helps(served, status, help_):
 def test_score_of_a_folder_says_that_it_is_a_directory(served, tmp_path):
     result = served("score", "iris", "--data", tmp_path)
     assert result.exit_code == 1
-    assert "is a directory; name a file in it" in result.stderr
+    assert "Is a directory; name a file that can be read" in result.stderr
 
 
 def test_score_without_a_body_asks_for_one_on_a_terminal(served):
@@ -232,3 +232,10 @@ def test_keys_rotate_json_names_the_key_and_never_shows_it(cli):
     }  # fmt: skip
     shown = json.loads(cli("keys", "show", "iris", "--json").stdout)
     assert [key for key in shown.values() if key in result.output] == []
+
+
+@pytest.mark.timeout(20)
+def test_score_of_a_device_without_an_end_is_refused_at_the_routers_limit(served):
+    result = served("score", "iris", "--data", "/dev/zero")
+    assert result.exit_code == 1
+    assert "--data: '/dev/zero' is larger than 100 MiB; send less at once" in result.stderr

@@ -111,8 +111,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
     [
         pytest.param(
             "a: [1",
-            "YAML: expected ',' or ']', but got '<stream end>';"
-            " mend the syntax at or just before this line",
+            "YAML: did not find expected ',' or ']'; mend the syntax at or just before this line",
             id="syntax",
         ),
         pytest.param(
@@ -128,7 +127,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         ),
         pytest.param(
             "---\nname: two",
-            "YAML: found another document; mend the syntax at or just before this line",
+            "YAML: found another document; keep one document a file",
             id="two documents",
         ),
         pytest.param(
@@ -174,8 +173,8 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         ),
         pytest.param(
             "environments: [{name: env, requirements_file: none.txt}]",
-            "environments.0.requirements_file: no file 'none.txt';"
-            " paths are relative to the stack file",
+            "environments.0.requirements_file: cannot read 'none.txt': No such file or"
+            " directory; paths are relative to the stack file",
             id="requirements",
         ),
         pytest.param(
@@ -232,7 +231,9 @@ def test_a_value_of_a_wrong_tag_or_path_is_a_fault_with_its_line(folder, value):
 
 def test_a_file_nested_too_deeply_is_a_fault(folder):
     text = "name: x\nendpoints: " + "[" * 3000 + "]" * 3000
-    assert faults(folder, text) == ["YAML: nested too deeply to be read; a stack has a few levels"]
+    assert faults(folder, text) == [
+        "line 2: YAML: nested too deeply: more than 100 levels; a stack has a few levels"
+    ]
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "a\\0b"])

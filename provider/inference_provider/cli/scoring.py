@@ -19,9 +19,12 @@ from inference_provider.cli.finding import Endpoint, find
 from inference_provider.cli.reading import Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.files.reading import Unreadable, read_stream
 from inference_provider.observed import Kind, ObservedResource
+from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.targets.loopback import loopback_client
 
+BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
 PIN_HEADER = "azureml-model-deployment"
@@ -71,16 +74,17 @@ def _body(session: Session, data: str | None) -> bytes:
     if data is None and session.interactive:
         fault = Fault("--data", "missing", "name a file, or - and type the body")
         raise SpecError((fault,), "the command line")
-    if data in (None, "-"):
-        return sys.stdin.buffer.read()
-    path = Path(str(data))
-    if path.is_dir():
-        fault = Fault("--data", f"'{path}' is a directory", "name a file in it")
-        raise SpecError((fault,), "the command line")
-    if not path.exists():  # a pipe will do
-        fault = Fault("--data", f"no file '{path}'", "name a file that is there")
-        raise SpecError((fault,), "the command line")
-    return path.read_bytes()
+    try:
+        if data in (None, "-"):
+            return read_stream(sys.stdin.buffer, "stdin", BODY_MIB)
+        with Path(str(data)).open("rb") as stream:  # a pipe will do
+            return read_stream(stream, str(data), BODY_MIB)
+    except Unreadable as exc:
+        fault = exc.fault("--data", "send less at once")
+    except (OSError, ValueError) as exc:  # ValueError: a null byte
+        cause = exc.strerror if isinstance(exc, OSError) else str(exc)
+        fault = Fault("--data", f"cannot read '{data}': {cause}", "name a file that can be read")
+    raise SpecError((fault,), "the command line")
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from typing import Any
 
 import httpx
 import typer
-import yaml
 from rich.console import Console
 
 from inference_provider.actor import current_actor
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
+from inference_provider.files.lines import read_document
+from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.observed import Actor, ObservedState, known_assets
 from inference_provider.spec.stack import StackSpec
 from inference_provider.targets.base import Target
@@ -95,11 +96,11 @@ class Declared:
 
 def read_stack(path: Path) -> StackSpec:
     """Load a stack file. Raises SpecError with every fault."""
-    if not path.is_file():
-        directory = path.is_dir()
+    directory = path.is_dir()
+    if directory or not path.exists():
         reason = "it is a directory" if directory else "no such file"
-        named = path / DEFAULT_FILE if directory else None
-        example = named if named and named.is_file() else "FILE"
+        named = path / DEFAULT_FILE
+        example = named if named.is_file() else "FILE"
         fault = Fault(str(path), reason, f"name a stack file: inferctl up {example}")
         raise SpecError((fault,), "the command line")
     return load_stack(path)
@@ -136,12 +137,12 @@ def names_in(path: Path) -> tuple[str, tuple[str, ...]]:
     Removing, stopping and looking at a stack need no more, and must not wait for a mended file.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_document(read_text(path, path.name, STACK_FILE_MIB)).value
         listed = document.get("workspaces") or [{}]
         names = tuple(entry.get("name", "default") for entry in listed)
         if all(isinstance(name, str) for name in (document["name"], *names)):
             return document["name"], names
-    except (OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (Unreadable, AttributeError, KeyError, TypeError):
         pass
     stack = read_stack(path)  # says what is wrong
     return stack.name, tuple(workspace.name for workspace in stack.workspaces)

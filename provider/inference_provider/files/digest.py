@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.reading import RELATIVE, REQUIREMENTS_MIB, Unreadable, read_text
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 
 SKIPPED_NAMES = frozenset({"__pycache__", ".git", ".venv", ".ipynb_checkpoints"})
@@ -112,7 +113,7 @@ def unreadable(exc: OSError | LinkOutside, field: str) -> Fault:
     """Say that content cannot be read, and why."""
     if isinstance(exc, OSError):
         where = f"cannot read '{exc.filename}': {exc.strerror}"
-        return Fault(field, where, "paths are relative to the stack file")
+        return Fault(field, where, RELATIVE)
     reason, _, remedy = str(exc).partition("; ")
     return Fault(field, reason, remedy)
 
@@ -122,14 +123,14 @@ def _with_requirements(spec: EnvironmentSpec, base_dir: Path) -> tuple[str, ...]
         return spec.dependencies
     try:
         lines = requirement_lines(base_dir / spec.requirements_file)
-    except OSError as exc:
-        raise SpecError((unreadable(exc, "requirements_file"),)) from exc
+    except Unreadable as exc:
+        raise SpecError((exc.fault("requirements_file", RELATIVE),)) from exc
     return tuple(dict.fromkeys((*spec.dependencies, *lines)))
 
 
 def requirement_lines(path: Path) -> tuple[str, ...]:
     """Return the requirements of a requirements.txt, comments and blank lines dropped."""
-    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    text = read_text(path, path.name, REQUIREMENTS_MIB).replace("\\\n", " ")
     # pip's rule: a comment starts a line, or follows a blank.
     lines = ((" " + line).partition(" #")[0].strip() for line in text.splitlines())
     return tuple(line for line in lines if line)

@@ -13,6 +13,7 @@ from typing import Any
 
 from inference_provider.errors import Fault
 from inference_provider.files.lines import join
+from inference_provider.files.reading import VALUE_MIB, Unreadable, is_text, read_text
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 _LONG_ENOUGH = 4
@@ -59,15 +60,18 @@ class Expansion:
         if name not in self.environment:
             reason = f"environment variable {name} is not set"
             self.faults.append(Fault(path, reason, f"set {name}, or write the value here"))
+        elif not is_text(self.environment[name]):
+            reason = f"environment variable {name} is not UTF-8 text"
+            self.faults.append(Fault(path, reason, "set it to UTF-8 text"))
+            return None
         return self.environment.get(name)
 
     def _file(self, name: str, path: str) -> str | None:
         try:
-            return (self.base_dir / name).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, ValueError) as exc:  # ValueError: not UTF-8, or a path that cannot be
-            cause = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+            return read_text(self.base_dir / name, name, VALUE_MIB).rstrip("\n")
+        except Unreadable as exc:
             remedy = "name a text file, relative to the stack file"
-            self.faults.append(Fault(path, f"cannot read '{name}': {cause}", remedy))
+            self.faults.append(exc.fault(path, remedy))
             return None
 
     def hide(self, fault: Fault) -> Fault:

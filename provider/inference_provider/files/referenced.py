@@ -9,10 +9,15 @@ from pathlib import Path
 
 from inference_provider.errors import Fault
 from inference_provider.files.digest import LinkOutside, requirement_lines, tree_files, unreadable
+from inference_provider.files.reading import (
+    RELATIVE,
+    SCRIPT_MIB,
+    Unreadable,
+    is_text,
+    read_bytes,
+)
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
-
-_RELATIVE = "paths are relative to the stack file"
 
 
 def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
@@ -32,20 +37,24 @@ def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
     try:
         return tuple(found)
     except OSError as exc:
-        return (Fault(field, f"cannot be looked at: {exc.strerror}", _RELATIVE),)
+        return (Fault(field, f"cannot be looked at: {exc.strerror}", RELATIVE),)
     except ValueError as exc:  # a null byte
-        return (Fault(field, f"not a path: {exc}", _RELATIVE),)
+        return (Fault(field, f"not a path: {exc}", RELATIVE),)
 
 
 def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
     if not written or not path.exists():
-        yield Fault(field, f"no file or folder '{written}'", _RELATIVE)
+        yield Fault(field, f"no file or folder '{written}'", RELATIVE)
         return
     try:
         names = [name for name, _ in tree_files(path)]
     except (OSError, LinkOutside) as exc:
         yield unreadable(exc, field)
         return
+    for name in names:
+        if not is_text(name):
+            shown = name.encode(errors="backslashreplace").decode()
+            yield Fault(field, f"the name of the file '{shown}' is not UTF-8", "rename the file")
     if not names:
         yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
 
@@ -53,14 +62,8 @@ def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
 def _requirements_faults(path: Path) -> Iterator[Fault]:
     try:
         lines = requirement_lines(path)
-    except FileNotFoundError:
-        yield Fault("requirements_file", f"no file '{path.name}'", _RELATIVE)
-        return
-    except OSError as exc:
-        yield unreadable(exc, "requirements_file")
-        return
-    except UnicodeDecodeError:
-        yield Fault("requirements_file", f"'{path.name}' is not UTF-8 text", "save it as UTF-8")
+    except Unreadable as exc:
+        yield exc.fault("requirements_file", RELATIVE)
         return
     for line in lines:
         if line.startswith("-"):
@@ -73,7 +76,7 @@ def _requirements_faults(path: Path) -> Iterator[Fault]:
 def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
     folder = base_dir / code.code
     if not folder.is_dir():
-        yield Fault("code_configuration.code", f"no folder '{code.code}'", _RELATIVE)
+        yield Fault("code_configuration.code", f"no folder '{code.code}'", RELATIVE)
         return
     yield from _content_faults(folder, code.code, "code_configuration.code")
     if code.scoring_script is None:  # the environment's own command starts the server
@@ -90,11 +93,14 @@ def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
 
 def _script_faults(script: Path, written: str, field: str) -> Iterator[Fault]:
     try:
-        tree = ast.parse(script.read_bytes())
-    except (SyntaxError, ValueError) as exc:
+        tree = ast.parse(read_bytes(script, written, SCRIPT_MIB))
+    except Unreadable as exc:
+        yield exc.fault(field, "its path is relative to code")
+        return
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         line = getattr(exc, "lineno", None)
         where = f"'{written}' line {line}" if line else f"'{written}'"
-        reason = exc.msg if isinstance(exc, SyntaxError) else str(exc)
+        reason = getattr(exc, "msg", "") or str(exc) or "nested too deeply"
         yield Fault(field, f"{where} is not valid Python: {reason}", "mend the script")
         return
     names = set(_bound_names(tree.body))

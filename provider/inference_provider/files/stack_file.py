@@ -5,6 +5,7 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.expand import Expansion
 from inference_provider.files.lines import LineMap, join, read_document
+from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.spec import (
@@ -36,10 +38,11 @@ def load_stack(path: Path) -> StackSpec:
         SpecError: With every fault in the file, and in the files it names.
     """
     try:
-        text = path.read_bytes()
-    except OSError as exc:
-        cause = f"cannot be read: {exc.strerror}"
-        fault = Fault(path.name, cause, "name a stack file, like stack.yaml")
+        text = read_text(path, path.name, STACK_FILE_MIB)
+    except Unreadable as exc:
+        fault = Fault(
+            path.name, exc.reason, exc.remedy or "name a stack file, like stack.yaml", exc.line
+        )
         raise SpecError((fault,), source=str(path)) from exc
     document = read_document(text)
     expansion = Expansion(path.resolve().parent)
@@ -198,10 +201,11 @@ class _Reading:
         return ""
 
     def _cross_rules(self, stack: StackSpec) -> None:
-        told = [fault.path for fault in self.faults]
+        told = {fault.path for fault in self.faults}
+        around = {place for path in told for place in _places(path)}
         for fault in stack_faults(stack):
             # A faulty field stands at its default here; what follows from that is no news.
-            if not any(_same_place(fault.path, path) for path in told):
+            if fault.path not in around and told.isdisjoint(_places(fault.path)):
                 self.faults.append(fault)
 
     def written_at(self, path: str) -> str:
@@ -213,8 +217,11 @@ class _Reading:
         return join(self._moved[head], "traffic" if tail == "endpoint" else tail)
 
 
-def _same_place(one: str, other: str) -> bool:
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+def _places(path: str) -> Iterator[str]:
+    """Yield a dotted path and everything that it lies in."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
 
 
 def _fill_workspace(raw: dict[str, list[Any]]) -> frozenset[str]:

@@ -4,6 +4,7 @@ Goes in: one validated document. Comes out: the same, with every cross-resource 
 Files are not looked at here: `files/` does that.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
@@ -211,11 +212,9 @@ def _traffic_faults(stack: StackSpec) -> Iterator[Fault]:
 
 
 def _limit_faults(stack: StackSpec) -> Iterator[Fault]:
+    counts = Counter((d.workspace, d.endpoint) for d in stack.deployments)
     for i, endpoint in enumerate(stack.endpoints):
-        count = sum(
-            (d.workspace, d.endpoint) == (endpoint.workspace, endpoint.name)
-            for d in stack.deployments
-        )
+        count = counts[endpoint.workspace, endpoint.name]
         if count > MAX_DEPLOYMENTS_PER_ENDPOINT:
             yield Fault(
                 f"endpoints.{i}.name",

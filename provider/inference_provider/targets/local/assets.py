@@ -17,7 +17,7 @@ from inference_provider.errors import TargetError
 from inference_provider.files.digest import SKIPPED_NAMES, digest_tree, named_digest
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
-from inference_provider.targets.local.store import Store, no_space, write_private
+from inference_provider.targets.local.store import Store, no_space, spoilt, write_private
 
 PRUNE_AGE_S = 7200.0
 """Content that nothing names is kept this long: a copy is made before the instances that need it
@@ -54,6 +54,8 @@ def environment_of(store: Store, pinned: str) -> EnvironmentSpec:
         return EnvironmentSpec.model_validate_json(path.read_text())
     except FileNotFoundError as missing:
         raise _missing("environment", pinned) from missing
+    except ValueError:
+        raise spoilt(path) from None
 
 
 def _environment_path(store: Store, content_hash: str) -> Path:

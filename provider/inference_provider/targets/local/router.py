@@ -302,7 +302,7 @@ class EnvoyRouter:
 
     def _read_text(self, name: str) -> str:
         try:
-            return (self.folder / name).read_text()
+            return (self.folder / name).read_text(errors="replace")
         except FileNotFoundError:
             return ""
 

@@ -316,7 +316,7 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T | None:
     """Return what a file holds; None where there is no file, or an empty one.
 
     Raises:
-        TargetError: It holds something else. Never says what: it may be a key.
+        TargetError: It holds something else.
     """
     try:
         content = path.read_bytes()
@@ -324,9 +324,14 @@ def _read(path: Path, parse: Callable[[bytes], T]) -> T | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        raise TargetError(
-            "read",
-            str(path),
-            "it is not as it was written",
-            "put a good copy back; or move it away and run `inferctl up`, which makes it anew",
-        ) from None
+        raise spoilt(path) from None
+
+
+def spoilt(path: Path) -> TargetError:
+    """Say that one of our files holds something else. Never says what: it may be a key."""
+    return TargetError(
+        "read",
+        str(path),
+        "it is not as it was written",
+        "put a good copy back; or move it away and run `inferctl up`, which makes it anew",
+    )
