@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference_provider.errors import Fault, SpecError
-from inference_provider.files.reading import RELATIVE, REQUIREMENTS_MIB, Unreadable, read_text
+from inference_provider.files.reading import RELATIVE, Unreadable
+from inference_provider.files.requirements import requirement_lines
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 
 SKIPPED_NAMES = frozenset({"__pycache__", ".git", ".venv", ".ipynb_checkpoints"})
@@ -125,15 +126,7 @@ def _with_requirements(spec: EnvironmentSpec, base_dir: Path) -> tuple[str, ...]
         lines = requirement_lines(base_dir / spec.requirements_file)
     except Unreadable as exc:
         raise SpecError((exc.fault("requirements_file", RELATIVE),)) from exc
-    return tuple(dict.fromkeys((*spec.dependencies, *lines)))
-
-
-def requirement_lines(path: Path) -> tuple[str, ...]:
-    """Return the requirements of a requirements.txt, comments and blank lines dropped."""
-    text = read_text(path, path.name, REQUIREMENTS_MIB).replace("\\\n", " ")
-    # pip's rule: a comment starts a line, or follows a blank.
-    lines = ((" " + line).partition(" #")[0].strip() for line in text.splitlines())
-    return tuple(line for line in lines if line)
+    return tuple(dict.fromkeys((*spec.dependencies, *(text for _, text in lines))))
 
 
 def _environment_hash(spec: EnvironmentSpec, dependencies: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inference_provider.errors import Fault
-from inference_provider.files.digest import LinkOutside, requirement_lines, tree_files, unreadable
+from inference_provider.files.digest import LinkOutside, tree_files, unreadable
 from inference_provider.files.reading import (
     RELATIVE,
     SCRIPT_MIB,
@@ -16,6 +16,7 @@ from inference_provider.files.reading import (
     is_text,
     read_bytes,
 )
+from inference_provider.files.requirements import requirement_faults
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
@@ -24,9 +25,8 @@ def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
     """Return what is wrong with the files a spec names; paths relative to the spec."""
     if isinstance(spec, ModelSpec):
         return _faults(_content_faults(base_dir / spec.path, spec.path, "path"), "path")
-    if isinstance(spec, EnvironmentSpec) and spec.requirements_file is not None:
-        found = _requirements_faults(base_dir / spec.requirements_file)
-        return _faults(found, "requirements_file")
+    if isinstance(spec, EnvironmentSpec):
+        return tuple(requirement_faults(spec, base_dir))
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
         return _faults(_code_faults(spec.code_configuration, base_dir), "code_configuration")
     return ()
@@ -57,20 +57,6 @@ def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
             yield Fault(field, f"the name of the file '{shown}' is not UTF-8", "rename the file")
     if not names:
         yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
-
-
-def _requirements_faults(path: Path) -> Iterator[Fault]:
-    try:
-        lines = requirement_lines(path)
-    except Unreadable as exc:
-        yield exc.fault("requirements_file", RELATIVE)
-        return
-    for line in lines:
-        if line.startswith("-"):
-            # The option's value may hold a password of an index; only its name is shown.
-            option = line.split("=")[0].split()[0]
-            remedy = "list requirements only; set the index by UV_INDEX_URL"
-            yield Fault("requirements_file", f"the option '{option}' is not read", remedy)
 
 
 def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:

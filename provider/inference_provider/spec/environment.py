@@ -41,9 +41,10 @@ class EnvironmentSpec(SpecModel):
     python_version: Annotated[Annotated[str, Field(pattern=r"^3\.\d+$")] | None, ROLLS] = None
     """`3.12`; the provider's own Python when left out."""
     dependencies: Annotated[tuple[str, ...], ROLLS] = ()
-    """Requirements by PEP 508. Pin them: the cache is keyed by this text, not by what it gave."""
+    """Requirements by PEP 508, `--hash` options behind them; no paths, no other options. Pin them:
+    the cache is keyed by this text, not by what it gave."""
     requirements_file: Annotated[str | None, COSMETIC] = None
-    """A requirements.txt; its lines are added to `dependencies`."""
+    """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     image: Annotated[str | None, ROLLS] = None
     """Container image; a target without containers refuses it."""
     command: Annotated[tuple[str, ...], ROLLS] = ()
