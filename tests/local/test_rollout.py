@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inference_provider.errors import NotReady, OutOfCapacity, StillServing
+from inference_provider.errors import NotReady, OutOfCapacity, StillServing, TargetError
 from inference_provider.observed import Claim, Kind, ResourceId
 from tests.local.conftest import ACTOR, Load
 
@@ -166,3 +166,16 @@ def test_both_keys_rotated_at_once_are_both_new(lab):
     assert lab.key("secondary") != before[1]
     assert lab.score(key=lab.key("primary")).status_code == 200
     assert lab.score(key=lab.key("secondary")).status_code == 200
+
+
+def test_a_script_that_its_environments_python_refuses_starts_no_instance(lab):
+    lab.up()
+    blue = lab.document["deployments"][0]
+    blue["code_configuration"]["scoring_script"] = "score.py"
+    script = "def init(): ...\ndef run(data): ...\nreturn 1\n"
+    (lab.folder / "code" / "blue" / "score.py").write_text(script)
+    with pytest.raises(TargetError) as fault:
+        lab.up()
+    assert "start Deployment 'lab/iris/blue': 'score.py' line 3 is not valid" in str(fault.value)
+    assert lab.score().json()["answer"] == "blue"
+    assert len(lab.supervisor.processes()) == 3

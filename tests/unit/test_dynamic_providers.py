@@ -6,6 +6,7 @@ from pulumi.output import UNKNOWN
 from inference_provider.dynamic import base
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
+from inference_provider.dynamic.environment import EnvironmentProvider
 from inference_provider.dynamic.model import ModelProvider
 from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
 from inference_provider.dynamic.traffic import TrafficProvider
@@ -202,3 +203,24 @@ def test_of_a_hundred_faults_50_are_check_failures_and_the_rest_counted(target):
     )
     assert len(found) == 51
     assert found[-1] == ("", "and 50 more")
+
+
+def test_check_judges_a_script_by_the_python_of_an_environment_that_is_there(
+    target, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "score.py").write_text("def init(:\n")
+    code = {"code": "src", "scoring_script": "score.py"}
+    found = {}
+    for version in (None, "3.99"):
+        fields = {"python_version": version} if version else {}
+        environment = checked(EnvironmentProvider(), name="env", **fields)
+        deployment = {"endpoint": "echo", "name": "blue", "code_configuration": code}
+        deployment["environment"] = environment["reference"]
+        before = failures(DeploymentProvider(), **deployment)
+        EnvironmentProvider().create(environment)
+        found[version] = (before, failures(DeploymentProvider(), **deployment))
+    assert found[None][0] == []  # nobody knows its Python yet
+    assert "line 1 is not valid Python" in found[None][1][0][1]
+    assert found["3.99"] == ([], [])

@@ -47,6 +47,7 @@ from inference_provider.errors import (
     TargetUnreachable,
 )
 from inference_provider.files import file_faults, with_content_hash
+from inference_provider.files.script import Python, python_in
 from inference_provider.observed import (
     Claim,
     Kind,
@@ -120,7 +121,7 @@ class KindProvider(ResourceProvider):
         if not owner:
             raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
         spec = convert.parse(self._spec_type, fields)
-        faults = file_faults(spec, Path.cwd())
+        faults = file_faults(spec, Path.cwd(), self._python(spec))
         if faults:
             raise SpecError(faults)
         hashed = with_content_hash(spec, Path.cwd())
@@ -131,6 +132,20 @@ class KindProvider(ResourceProvider):
             others = _faults_of_others(wanted, target, new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, (*(Fault("", sentence) for sentence in refused), *others)
+
+    @staticmethod
+    def _python(spec: SpecModel) -> Python | None:
+        """Return the Python of a deployment's environment, once that is there."""
+        if not isinstance(spec, DeploymentSpec) or "@sha256:" not in spec.environment:
+            return None
+        pinned = spec.environment.removeprefix("azureml:")
+        name = pinned.partition("@")[0]
+        environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=name)
+        with _sense_last():
+            there = _opener().observe_one(environment).properties
+        if there.get("content_hash") != pinned.partition("@sha256:")[2]:
+            return None
+        return python_in(there.get("python_version"))
 
     def _check_known(self, fields: Bag) -> Bag:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""

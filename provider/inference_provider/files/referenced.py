@@ -3,8 +3,7 @@
 Goes in: one spec and the folder its paths are relative to. The scripts are parsed, never run.
 """
 
-import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from inference_provider.errors import Fault
@@ -17,18 +16,27 @@ from inference_provider.files.reading import (
     read_bytes,
 )
 from inference_provider.files.requirements import requirement_faults
+from inference_provider.files.script import Python, script_faults
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
 
-def file_faults(spec: SpecModel, base_dir: Path) -> tuple[Fault, ...]:
-    """Return what is wrong with the files a spec names; paths relative to the spec."""
+def file_faults(spec: SpecModel, base_dir: Path, python: Python | None = None) -> tuple[Fault, ...]:
+    """Return what is wrong with the files a spec names; paths relative to the spec.
+
+    Args:
+        spec: Names files.
+        base_dir: Folder its paths are relative to.
+        python: What a deployment's script runs in; None where that is not known.
+    """
     if isinstance(spec, ModelSpec):
         return _faults(_content_faults(base_dir / spec.path, spec.path, "path"), "path")
     if isinstance(spec, EnvironmentSpec):
         return tuple(requirement_faults(spec, base_dir))
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
-        return _faults(_code_faults(spec.code_configuration, base_dir), "code_configuration")
+        return _faults(
+            _code_faults(spec.code_configuration, base_dir, python), "code_configuration"
+        )
     return ()
 
 
@@ -59,7 +67,7 @@ def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
         yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
 
 
-def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
+def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None) -> Iterator[Fault]:
     folder = base_dir / code.code
     if not folder.is_dir():
         yield Fault("code_configuration.code", f"no folder '{code.code}'", RELATIVE)
@@ -74,44 +82,9 @@ def _code_faults(code: CodeConfiguration, base_dir: Path) -> Iterator[Fault]:
         reason = f"no file '{code.scoring_script}' in '{code.code}'"
         yield Fault(field, reason, "its path is relative to code")
     else:
-        yield from _script_faults(script, code.scoring_script, field)
-
-
-def _script_faults(script: Path, written: str, field: str) -> Iterator[Fault]:
-    try:
-        tree = ast.parse(read_bytes(script, written, SCRIPT_MIB))
-    except Unreadable as exc:
-        yield exc.fault(field, "its path is relative to code")
-        return
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
-        line = getattr(exc, "lineno", None)
-        where = f"'{written}' line {line}" if line else f"'{written}'"
-        reason = getattr(exc, "msg", "") or str(exc) or "nested too deeply"
-        yield Fault(field, f"{where} is not valid Python: {reason}", "mend the script")
-        return
-    names = set(_bound_names(tree.body))
-    missing = [] if "*" in names else [f"{name}()" for name in ("init", "run") if name not in names]
-    if missing:
-        reason = f"'{written}' defines no {' and no '.join(missing)}"
-        yield Fault(field, reason, "define init(), called once, and run(data), called per request")
-
-
-def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield names bound at the top level, under `if`, `try` and `with` too."""
-    for statement in body:
-        match statement:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.ClassDef(name=name):
-                yield name
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                yield from (alias.asname or alias.name for alias in aliases)
-            case ast.Assign(targets=targets):
-                yield from (n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
-                yield name
-            case _:
-                for block in ("body", "orelse", "finalbody"):
-                    yield from _bound_names(getattr(statement, block, ()))
-                for handler in getattr(statement, "handlers", ()):
-                    yield from _bound_names(handler.body)
+        try:
+            content = read_bytes(script, code.scoring_script, SCRIPT_MIB)
+        except Unreadable as exc:
+            yield exc.fault(field, "its path is relative to code")
+            return
+        yield from script_faults(content, code.scoring_script, field, python)

@@ -18,9 +18,12 @@ from inference_provider.files.expand import Expansion
 from inference_provider.files.lines import LineMap, join, read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.referenced import file_faults
+from inference_provider.files.script import python_of
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.spec import (
     LISTINGS,
+    DeploymentSpec,
+    EnvironmentSpec,
     SpecModel,
     StackSpec,
     WorkspaceSpec,
@@ -90,6 +93,8 @@ class _Reading:
     """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
     _inheriting: frozenset[str] = frozenset()
     """`endpoints.<i>` for each item that names no workspace and got the only one."""
+    _valid: dict[str, SpecModel] = field(default_factory=dict)
+    """By path; without items whose faulty fields stand at their defaults."""
 
     def read(self, value: Any) -> StackSpec | None:
         """Return the stack, or None where too little of it can be read to check its rules."""
@@ -101,6 +106,7 @@ class _Reading:
         self._split_traffic(raw)
         self._inheriting = _fill_workspace(raw)
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
+        self._look_at_files()
         whole: dict[str, Any] = {
             listing: tuple(spec for spec in found if spec is not None)
             for listing, found in specs.items()
@@ -157,9 +163,19 @@ class _Reading:
             if "workspace" in faulty and path not in self._inheriting:
                 return None  # in another workspace it would break rules that it may keep in its own
             return self._salvaged(model, item, faulty)
-        for fault in file_faults(spec, self.base_dir):
-            self.faults.append(replace(fault, path=join(path, fault.path)))
+        self._valid[path] = spec
         return spec
+
+    def _look_at_files(self) -> None:
+        """Look at the files of all valid items; a script is judged by its environment's Python."""
+        environments: dict[tuple[str, str], list[EnvironmentSpec]] = {}
+        for spec in self._valid.values():
+            if isinstance(spec, EnvironmentSpec):
+                environments.setdefault((spec.workspace, spec.name), []).append(spec)
+        for path, spec in self._valid.items():
+            python = python_of(spec, environments) if isinstance(spec, DeploymentSpec) else None
+            for fault in file_faults(spec, self.base_dir, python):
+                self.faults.append(replace(fault, path=join(path, fault.path)))
 
     def _told_elsewhere(self, item: str, field: str) -> bool:
         """Tell whether a value stands on another item, which has the fault already."""

@@ -18,6 +18,7 @@ from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.plan import gpus_per_instance
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
+from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import Progress
 from inference_provider.targets.local.addresses import instance_ports, listens
@@ -122,6 +123,9 @@ class Rollout:
             environment, self._store.environments, lambda text: self._progress(desired.id, text)
         )
         code = keep_code(self._store, spec, desired.base_dir)
+        if code and spec.code_configuration and spec.code_configuration.scoring_script:
+            written = spec.code_configuration.scoring_script
+            refuse_invalid_script(venv / "bin" / "python", code / written, written, str(desired.id))
         model = model_dir_of(self._store, spec)
         fresh = self._reserve(desired, count)
         commands = [
