@@ -83,14 +83,25 @@ def destroy(program):
     assert program.inferctl("status", "--workspace", "edge", "--json").strip() == "[]"
 
 
+def resources(program):
+    return json.loads(program.pulumi("stack", "export"))["deployment"]["resources"]
+
+
+def hold(program, found):
+    """Write resources into the engine's state."""
+    state = json.loads(program.pulumi("stack", "export"))
+    state["deployment"]["resources"] = found
+    path = program.folder / "state.json"
+    path.write_text(json.dumps(state))
+    program.pulumi("stack", "import", "--file", str(path))
+
+
 def forget_claims(program):
     """Make state and records what a release without claims wrote."""
-    state = json.loads(program.pulumi("stack", "export"))
-    for resource in state["deployment"]["resources"]:
+    found = resources(program)
+    for resource in found:
         resource.get("outputs", {}).pop("incarnation", None)
-    older = program.folder / "older.json"
-    older.write_text(json.dumps(state))
-    program.pulumi("stack", "import", "--file", str(older))
+    hold(program, found)
     assert "incarnation" not in program.pulumi("stack", "export")
     records = Path(program.environment["INFERENCE_STATE_DIR"], "workspaces", "edge", "records")
     for path in records.glob("*.json"):
@@ -134,6 +145,23 @@ def test_destroy_removes_all_after_inferctl_and_a_refresh_came_in_between(progra
     program.up()
     program.inferctl("up", "stack.yaml", "-y")
     program.pulumi("refresh", "--yes", "--skip-preview")
+    destroy(program)
+
+
+def test_a_rename_that_ended_half_way_and_is_taken_back_keeps_what_serves(program):
+    declare(program, TYPED)
+    program.up()
+    exported, before = program.output(), resources(program)
+    declare(program, TYPED.replace('Traffic("echo",', 'Traffic("echo-split",'))
+    program.up()
+    old = [r for r in before if r["urn"].endswith("Traffic::echo")]
+    hold(program, [*resources(program), *old])  # as an engine leaves it that is ended in between
+
+    declare(program, TYPED)
+    program.pulumi("up", "--yes", "--skip-preview", "--refresh=false")
+    assert program.score(exported) == 200
+    program.up()
+    program.expect_no_changes()
     destroy(program)
 
 

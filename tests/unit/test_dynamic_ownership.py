@@ -98,6 +98,20 @@ def test_an_interrupted_rename_reads_the_old_name_as_gone(target):
     assert dev.read(new).outs == new.outs
 
 
+def test_a_rename_that_was_taken_back_half_way_keeps_what_serves(target):
+    dev = Stack()
+    old = dev.Create("echo")
+    new = dev.Create("echo-split")  # and then the engine was ended
+    base.open_targets_with(lambda: target)  # the next run, of a program with the old name
+    dev.Check("echo", olds=old.outs)
+    dev.Delete("echo-split", new)
+
+    assert there(target)
+    base.open_targets_with(lambda: target)  # `destroy` runs no program
+    dev.Delete("echo", old)
+    assert not there(target)
+
+
 def test_what_a_program_reads_by_id_stays_readable_when_it_is_renamed(target):
     dev = Stack()
     dev.Create("echo")
@@ -223,6 +237,7 @@ class Shared:
 def test_a_workspace_declared_equally_is_shared_as_with_inferctl(target):
     both = Shared()
     assert both.second.Check("space", **Shared.FIELDS)[1] == []
+    base.open_targets_with(lambda: target)  # each program has a process of its own
     assert both.second.read(both.lent).outs["stack"] == "two"
     assert target.record(SPACE).owner == "one"
 

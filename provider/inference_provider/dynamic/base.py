@@ -61,7 +61,7 @@ from inference_provider.ownership import is_superseded, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, plan, refusals
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
-from inference_provider.targets.base import Target
+from inference_provider.targets.base import KEPT, Target
 from inference_provider.targets.choose import open_target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
@@ -228,6 +228,10 @@ class KindProvider(ResourceProvider):
             record = target.record(resource)
             if self.kind == Kind.WORKSPACE and record is not None and record.owner != owner:
                 tell(resource, f"left: stack '{record.owner}' owns it")
+            elif _declared.another(resource, handled_urn()) and not is_superseded(record, known):
+                # an interrupted rename that was taken back: the older entry speaks for it again
+                target.transfer(resource, owner, _actor())
+                tell(resource, KEPT)
             elif self.kind == Kind.WORKSPACE and not is_superseded(record, known):
                 observed = target.observe([resource.workspace])
                 gone = Plan(actions=(Action(kind=ActionKind.DELETE, id=resource, owner=owner),))

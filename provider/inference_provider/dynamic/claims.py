@@ -56,13 +56,20 @@ class DeclaredIds:
         if not urn:
             return None
         with self._lock:
-            first = self._urns.setdefault(resource.address, urn)
-        if first == urn:
+            self._urns.setdefault(resource.address, urn)
+        first = self.another(resource, urn)
+        if not first:
             return None
         one, other = _names(first, urn)
         return Fault(
             "", f"{resource} is declared twice, by '{one}' and by '{other}'", "remove one of them"
         )
+
+    def another(self, resource: ResourceId, urn: str) -> str:
+        """Return the URN of the other resource that declares an id; empty where there is none."""
+        with self._lock:
+            first = self._urns.get(resource.address, urn)
+        return "" if first == urn else first
 
 
 def _names(one: str, other: str) -> tuple[str, str]:
