@@ -17,8 +17,8 @@ def _nobody(_action: Action, _observed: ObservedResource | None) -> None:
 
 def refuse_what_cannot_be(plan: Plan, target: Target) -> None:
     """Raise one CapabilityMissing that names everything the target cannot do."""
-    found = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
-    found = (*found, *replaced_under_others(plan))
+    refused = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
+    found = [*map(str, refused), *replaced_under_others(plan)]
     if found:
         raise CapabilityMissing(
             "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))

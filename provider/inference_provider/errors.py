@@ -35,7 +35,7 @@ class Fault:
     """One thing wrong with what a person wrote.
 
     Args:
-        path: Dotted path into the document, `deployments.0.instance_count`.
+        path: Dotted path into the document, `deployments.0.instance_count`; empty for all of it.
         reason: What is wrong with the value, without the value of a secret.
         remedy: What to do about it.
         line: Line in the file, counted from 1; None when there is no file.
@@ -48,7 +48,8 @@ class Fault:
 
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
-        return f"{where}{self.path}: {self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+        field = f"{self.path}: " if self.path else ""
+        return f"{where}{field}{self.reason}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 class SpecError(PermanentError):

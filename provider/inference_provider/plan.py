@@ -1,11 +1,12 @@
 """desired + observed -> ordered actions. Pure; refuses by capability what the target cannot do."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference_provider.compare import Change, compare, heaviest, undeclared
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import Fault
 from inference_provider.observed import (
     RANK,
     Frozen,
@@ -96,95 +97,111 @@ class TargetCapabilities(Frozen):
     """Says why a router cannot listen on an address and a port; empty when it can."""
 
 
+class Refusal(NamedTuple):
+    """One thing that a target cannot do."""
+
+    place: str
+    """`Deployment 'lab/iris/blue' on target 'local'`."""
+    fault: Fault
+    """Its path is the field that asks for it; empty where the whole resource does."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.fault}"
+
+
 def refusals(
     desired: Iterable[DesiredResource], capabilities: TargetCapabilities
-) -> tuple[str, ...]:
-    """Return one sentence for each thing the target cannot do; empty when it can do all."""
+) -> tuple[Refusal, ...]:
+    """Return each thing the target cannot do; empty when it can do all."""
     return tuple(
-        f"{resource.id} on target '{capabilities.name}': {sentence}"
+        Refusal(f"{resource.id} on target '{capabilities.name}'", Fault(*fault))
         for resource in desired
-        for sentence in _refusals(resource, capabilities)
+        for fault in _refusals(resource, capabilities)
     )
 
 
-def _refusals(resource: DesiredResource, can: TargetCapabilities) -> list[str]:
-    spec = resource.spec
-    if resource.id.kind not in can.kinds:
-        return [f"{resource.id.kind.value} cannot be enforced there yet; leave it out"]
-    check = _REFUSALS.get(resource.id.kind)
-    return check(spec, can) if check else []
+_Faults = Iterator[tuple[str, str, str]]
+"""Field, what is wrong with it, what to do."""
 
 
-def _model_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
-    if spec.type in can.model_types:
-        return []
-    return [f"no server for type '{spec.type}' yet; use custom_model with a scoring script"]
+def _refusals(resource: DesiredResource, can: TargetCapabilities) -> _Faults:
+    kind = resource.id.kind
+    if kind not in can.kinds:
+        yield "", f"{kind.value} cannot be enforced there yet", "leave it out"
+    elif kind in _REFUSALS:
+        yield from _REFUSALS[kind](resource.spec, can)
 
 
-def _environment_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
-    if not spec.image or can.images:
-        return []
-    return ["it has no containers to run an image in; name dependencies or a command"]
+def _model_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
+    if spec.type not in can.model_types:
+        remedy = "use custom_model with a scoring script"
+        yield "type", f"no server for type '{spec.type}' yet", remedy
 
 
-def _workspace_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
-    found = []
+def _environment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
+    if spec.image and not can.images:
+        remedy = "name dependencies or a command"
+        yield "image", "there are no containers to run it in", remedy
+
+
+def _workspace_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
     if spec.target != can.name:
-        found.append(f"it asks for target '{spec.target}', which is not to be had yet; use local")
+        yield "target", f"'{spec.target}' is not supported yet", "use 'local'"
     if spec.egress == "disabled" and not can.egress_control:
-        found.append("it cannot close the instances' way out; leave egress enabled")
+        yield "egress", "the instances' way out cannot be closed", "leave it enabled"
     fault = can.address_fault(spec.bind_address, spec.router_port)
-    return [*found, fault] if fault else found
+    if fault:
+        yield "", fault, ""  # it names the field of the two
 
 
-def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
-    found = []
+def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
     if spec.kind not in can.endpoint_kinds:
-        found.append(f"{spec.kind} endpoints cannot be served yet; use kind: online")
+        yield "kind", f"{spec.kind} endpoints cannot be served yet", "use online"
     if spec.auth_mode not in can.auth_modes:
-        found.append(f"auth_mode '{spec.auth_mode}' cannot be checked yet; use key")
+        yield "auth_mode", f"'{spec.auth_mode}' cannot be checked yet", "use key"
     if spec.public_network_access == "disabled" and not can.private_endpoints:
-        found.append("one endpoint cannot be closed alone; bind the workspace to 127.0.0.1")
+        remedy = "bind the workspace to 127.0.0.1"
+        yield "public_network_access", "one endpoint cannot be closed alone", remedy
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
-        found.append("identities cannot be enforced yet; leave identity out")
-    return found
+        yield "identity", "identities cannot be enforced yet", "leave it out"
 
 
-def _deployment_refusals(spec: Any, can: TargetCapabilities) -> list[str]:
-    found = []
-    amounts = [spec.resources.requests, spec.resources.limits]
-    limits = any(a.cpu or a.memory for a in amounts)
-    if limits and not can.resource_limits:
-        found.append(
-            "cpu and memory amounts cannot be enforced; leave them out (gpu is handed out)"
-        )
+def _deployment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
+    if not can.resource_limits:
+        for field, amounts in spec.resources:
+            for name in ("cpu", "memory"):
+                if getattr(amounts, name):
+                    remedy = "leave it out (gpu is handed out)"
+                    yield f"resources.{field}.{name}", "the amount cannot be enforced", remedy
     if spec.egress_public_network_access == "disabled" and not can.egress_control:
-        found.append("it cannot close the way out; leave egress_public_network_access enabled")
+        reason = "an instance's way out cannot be closed"
+        yield "egress_public_network_access", reason, "leave it enabled"
     if spec.app_insights_enabled and not can.app_insights:
-        found.append("there is no Application Insights; leave app_insights_enabled false")
+        yield "app_insights_enabled", "there is no Application Insights", "leave it false"
     if spec.liveness_probe != Probe() and not can.liveness_probes:
-        found.append(
-            "a hung instance is not restarted; leave liveness_probe out (readiness is kept)"
-        )
+        remedy = "leave it out (readiness_probe is kept)"
+        yield "liveness_probe", "a hung instance is not restarted", remedy
     if spec.readiness_probe.success_threshold != 1:
-        found.append("one answer makes an instance ready; leave readiness success_threshold at 1")
+        reason = "one answer makes an instance ready"
+        yield "readiness_probe.success_threshold", reason, "leave it at 1"
     waits = spec.request_settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
     if waits and not can.queue_wait:
-        found.append("the wait in the queue is part of request_timeout_ms; set that alone")
+        reason = "the wait in the queue is part of request_timeout_ms"
+        yield "request_settings.max_queue_wait_ms", reason, "set that alone"
     collects = any(c.enabled for c in spec.data_collector.collections.values())
     if collects and not can.data_collector:
-        found.append("data cannot be collected yet; leave data_collector out")
+        yield "data_collector", "data cannot be collected yet", "leave it out"
     if spec.instance_type and spec.instance_type not in can.instance_types:
-        found.append(
-            f"no instance type '{spec.instance_type}' in its catalogue; leave instance_type out"
-        )
+        reason = f"no '{spec.instance_type}' in the target's catalogue"
+        yield "instance_type", reason, "leave it out"
     gpus = gpus_per_instance(spec) * spec.instance_count
     if gpus > can.gpu_count:
-        found.append(f"asks for {gpus} GPUs and the machine has {can.gpu_count}; ask for fewer")
-    return found
+        field = "limits" if spec.resources.limits.gpu else "requests"
+        reason = f"{gpus} for all instances, and the machine has {can.gpu_count}"
+        yield f"resources.{field}.gpu", reason, "ask for fewer"
 
 
-_REFUSALS = {
+_REFUSALS: Mapping[Kind, Callable[[Any, TargetCapabilities], _Faults]] = {
     Kind.WORKSPACE: _workspace_refusals,
     Kind.MODEL: _model_refusals,
     Kind.ENVIRONMENT: _environment_refusals,

@@ -224,3 +224,12 @@ def test_check_judges_a_script_by_the_python_of_an_environment_that_is_there(
     assert found[None][0] == []  # nobody knows its Python yet
     assert "line 1 is not valid Python" in found[None][1][0][1]
     assert found["3.99"] == ([], [])
+
+
+def test_check_names_the_field_that_the_target_cannot_keep(target):
+    [(path, reason)] = failures(EndpointProvider(), name="echo", kind="batch")
+    assert path == "kind"
+    assert reason == (
+        "Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
+        " use online"
+    )

@@ -145,25 +145,26 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(endpoints=[{"name": "iris", "auth_mode": "aml_token"}]),
             "Endpoint 'default/iris' on target 'local':"
-            " auth_mode 'aml_token' cannot be checked yet; use key",
+            " auth_mode: 'aml_token' cannot be checked yet; use key",
             id="aml_token",
         ),
         pytest.param(
             stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),
             "Endpoint 'default/iris' on target 'local':"
-            " one endpoint cannot be closed alone; bind the workspace to 127.0.0.1",
+            " public_network_access: one endpoint cannot be closed alone;"
+            " bind the workspace to 127.0.0.1",
             id="private endpoint",
         ),
         pytest.param(
             stack(endpoints=[{"name": "iris", "kind": "batch"}]),
             "Endpoint 'default/iris' on target 'local':"
-            " batch endpoints cannot be served yet; use kind: online",
+            " kind: batch endpoints cannot be served yet; use online",
             id="batch",
         ),
         pytest.param(
             stack(endpoints=[{"name": "iris", "kind": "serverless"}]),
             "Endpoint 'default/iris' on target 'local':"
-            " serverless endpoints cannot be served yet; use kind: online",
+            " kind: serverless endpoints cannot be served yet; use online",
             id="serverless",
         ),
         pytest.param(
@@ -196,62 +197,90 @@ def test_a_plain_stack_is_refused_nowhere():
         ),
         pytest.param(
             stack(environments=[{"name": "env", "image": "scorer:2", "content_hash": "b" * 64}]),
-            "Environment 'default/env:1' on target 'local': it has no containers to run an image"
-            " in; name dependencies or a command",
+            "Environment 'default/env:1' on target 'local': image: there are no containers to"
+            " run it in; name dependencies or a command",
             id="image",
         ),
         pytest.param(
             deployment(resources={"limits": {"cpu": "2"}}),
-            "Deployment 'default/iris/blue' on target 'local': cpu and memory amounts cannot be"
-            " enforced; leave them out (gpu is handed out)",
+            "Deployment 'default/iris/blue' on target 'local': resources.limits.cpu: the amount"
+            " cannot be enforced; leave it out (gpu is handed out)",
             id="cpu",
         ),
         pytest.param(
             deployment(resources={"limits": {"gpu": 2}}, instance_count=3),
-            "Deployment 'default/iris/blue' on target 'local': asks for 6 GPUs and the machine has"
-            " 0; ask for fewer",
+            "Deployment 'default/iris/blue' on target 'local': resources.limits.gpu: 6 for all"
+            " instances, and the machine has 0; ask for fewer",
             id="GPUs",
         ),
         pytest.param(
             deployment(liveness_probe={"period": 5}),
-            "Deployment 'default/iris/blue' on target 'local': a hung instance is not restarted;"
-            " leave liveness_probe out (readiness is kept)",
+            "Deployment 'default/iris/blue' on target 'local': liveness_probe: a hung instance is"
+            " not restarted; leave it out (readiness_probe is kept)",
             id="liveness",
         ),
         pytest.param(
             deployment(readiness_probe={"success_threshold": 2}),
-            "Deployment 'default/iris/blue' on target 'local': one answer makes an instance ready;"
-            " leave readiness success_threshold at 1",
+            "Deployment 'default/iris/blue' on target 'local': readiness_probe.success_threshold:"
+            " one answer makes an instance ready; leave it at 1",
             id="success threshold",
         ),
         pytest.param(
             deployment(request_settings={"max_queue_wait_ms": 3000}),
-            "Deployment 'default/iris/blue' on target 'local': the wait in the queue is part of"
-            " request_timeout_ms; set that alone",
+            "Deployment 'default/iris/blue' on target 'local': request_settings.max_queue_wait_ms:"
+            " the wait in the queue is part of request_timeout_ms; set that alone",
             id="queue wait",
         ),
         pytest.param(
             deployment(instance_type="Standard_DS3_v2"),
-            "Deployment 'default/iris/blue' on target 'local': no instance type 'Standard_DS3_v2'"
-            " in its catalogue; leave instance_type out",
+            "Deployment 'default/iris/blue' on target 'local': instance_type: no 'Standard_DS3_v2'"
+            " in the target's catalogue; leave it out",
             id="instance type",
         ),
         pytest.param(
             deployment(data_collector={"collections": {"model_inputs": {"enabled": True}}}),
-            "Deployment 'default/iris/blue' on target 'local': data cannot be collected yet; leave"
-            " data_collector out",
+            "Deployment 'default/iris/blue' on target 'local': data_collector: data cannot be"
+            " collected yet; leave it out",
             id="data collector",
         ),
         pytest.param(
             stack(workspaces=[{"target": "docker"}]),
-            "Workspace 'default' on target 'local': it asks for target 'docker', which is not to be"
-            " had yet; use local",
+            "Workspace 'default' on target 'local': target: 'docker' is not supported yet;"
+            " use 'local'",
             id="target",
+        ),
+        pytest.param(
+            stack(workspaces=[{"egress": "disabled"}]),
+            "Workspace 'default' on target 'local': egress: the instances' way out cannot be"
+            " closed; leave it enabled",
+            id="egress",
+        ),
+        pytest.param(
+            deployment(egress_public_network_access="disabled"),
+            "Deployment 'default/iris/blue' on target 'local': egress_public_network_access: an"
+            " instance's way out cannot be closed; leave it enabled",
+            id="egress of a deployment",
+        ),
+        pytest.param(
+            deployment(resources={"requests": {"memory": "1Gi", "gpu": 0}}),
+            "Deployment 'default/iris/blue' on target 'local': resources.requests.memory: the"
+            " amount cannot be enforced; leave it out (gpu is handed out)",
+            id="memory",
+        ),
+        pytest.param(
+            stack(
+                models=[
+                    {"name": "iris", "path": "m", "type": "mlflow_model", "content_hash": "a" * 64}
+                ]
+            ),
+            "Model 'default/iris:1' on target 'local': type: no server for type 'mlflow_model'"
+            " yet; use custom_model with a scoring script",
+            id="model type",
         ),
     ],
 )
 def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
-    assert refusals(resolve(asked), LOCAL) == (sentence,)
+    assert [str(refusal) for refusal in refusals(resolve(asked), LOCAL)] == [sentence]
 
 
 def test_all_refusals_come_at_once():
@@ -288,4 +317,5 @@ def test_an_empty_workspace_is_made_anew():
 def test_an_address_the_target_cannot_listen_on_is_refused():
     able = TargetCapabilities(name="local", address_fault=lambda host, port: f"not {host}:{port}")
     wanted = resolve(stack(workspaces=[{"bind_address": "192.0.2.1", "router_port": 8080}]))
-    assert refusals(wanted, able) == ("Workspace 'default' on target 'local': not 192.0.2.1:8080",)
+    [refusal] = refusals(wanted, able)
+    assert str(refusal) == "Workspace 'default' on target 'local': not 192.0.2.1:8080"

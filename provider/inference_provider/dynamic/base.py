@@ -8,6 +8,7 @@ state, so that Pulumi stores no more of it than the name of its class.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -58,7 +59,7 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.ownership import is_superseded, refuse_others
-from inference_provider.plan import Action, ActionKind, Plan, plan, refusals
+from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
 from inference_provider.targets.base import KEPT, Target
@@ -131,7 +132,7 @@ class KindProvider(ResourceProvider):
             refused = refusals([wanted], target.capabilities)
             others = _faults_of_others(wanted, target, new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
-        return inputs, (*(Fault("", sentence) for sentence in refused), *others)
+        return inputs, (*map(_fault_of, refused), *others)
 
     @staticmethod
     def _python(spec: SpecModel) -> Python | None:
@@ -329,6 +330,10 @@ def _relative(path: Any) -> Any:
     if not isinstance(path, str) or not os.path.isabs(path):
         return path
     return os.path.relpath(path)
+
+
+def _fault_of(refusal: Refusal) -> Fault:
+    return replace(refusal.fault, reason=f"{refusal.place}: {refusal.fault.reason}")
 
 
 def _sentence(fault: Fault) -> str:

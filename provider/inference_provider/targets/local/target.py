@@ -138,7 +138,7 @@ class LocalTarget:
     ) -> ObservedResource:
         refused = refusals([desired], self.capabilities)
         if refused:
-            raise CapabilityMissing("apply", str(desired.id), "; ".join(refused))
+            raise CapabilityMissing("apply", str(desired.id), "; ".join(map(str, refused)))
         runtime = self._runtime(desired.id.workspace)
         if desired.id.kind != Kind.WORKSPACE:
             _ = runtime.address  # refuses a workspace that is not there
