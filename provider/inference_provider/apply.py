@@ -1,10 +1,18 @@
 """plan + target -> observed: the one function that changes the world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from inference_provider.desired import reference
 from inference_provider.errors import CapabilityMissing, at_most
-from inference_provider.observed import Actor, ObservedResource
-from inference_provider.plan import Action, ActionKind, Plan, refusals, replaced_under_others
+from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
+from inference_provider.plan import (
+    Action,
+    ActionKind,
+    Plan,
+    over_quota,
+    refusals,
+    replaced_under_others,
+)
 from inference_provider.targets.base import Progress, Target, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
@@ -15,14 +23,45 @@ def _nobody(_action: Action, _observed: ObservedResource | None) -> None:
     pass
 
 
-def refuse_what_cannot_be(plan: Plan, target: Target) -> None:
-    """Raise one CapabilityMissing that names everything the target cannot do."""
+def refuse_what_cannot_be(
+    plan: Plan, target: Target, observed: ObservedState | None = None
+) -> None:
+    """Raise one CapabilityMissing that names everything the target cannot do.
+
+    Args:
+        plan: What is to be done.
+        target: Where.
+        observed: What is there; quotas are not looked at without it.
+    """
     refused = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
-    found = [*map(str, refused), *replaced_under_others(plan)]
+    found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
+    found += over_quota(plan, observed) if observed is not None else ()
     if found:
         raise CapabilityMissing(
             "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))
         )
+
+
+def _unheld(plan: Plan, target: Target) -> Iterator[str]:
+    """Yield a sentence for each pinned content that is neither declared nor there."""
+    declared = {
+        (action.id.kind, action.id.workspace, reference(action.desired.spec))
+        for action in plan.actions
+        if action.desired and action.id.kind in (Kind.MODEL, Kind.ENVIRONMENT)
+    }
+    for action in plan.pending:
+        if action.desired is None or action.id.kind != Kind.DEPLOYMENT:
+            continue
+        for kind in (Kind.MODEL, Kind.ENVIRONMENT):
+            field = kind.value.lower()
+            pinned = (getattr(action.desired.spec, field) or "").removeprefix("azureml:")
+            asset = (kind, action.id.workspace, pinned)
+            if pinned and asset not in declared and not target.holds(*asset):
+                name, _, digest = pinned.partition("@sha256:")
+                yield (
+                    f"{action.id}: {field}: no content {digest[:12]} of '{name}' is declared or in"
+                    f" the workspace; write '{name}' for what is declared"
+                )
 
 
 def apply(

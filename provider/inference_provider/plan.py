@@ -18,6 +18,7 @@ from inference_provider.observed import (
 )
 from inference_provider.spec import ChangeClass
 from inference_provider.spec.deployment import Probe, RequestSettings
+from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of
 
 
 class ActionKind(StrEnum):
@@ -93,8 +94,17 @@ class TargetCapabilities(Frozen):
     model_types: frozenset[str] = frozenset({"custom_model"})
     gpu_count: int = 0
     """GPUs there are, handed out or not."""
+    process_bytes: int = 6 * 2**20
+    """Most bytes of arguments and variables together that a new process can be given; Linux never
+    takes more than this, and a quarter of the stack's limit where that is less."""
     address_fault: Callable[[str, int], str] = _any_address
     """Says why a router cannot listen on an address and a port; empty when it can."""
+
+
+OWN_BYTES = 65_536
+"""Kept free for the command line and for the variables that we set or hand on (PATH, HOME, …)."""
+_PER_VARIABLE_BYTES = 9
+"""A variable's pointer, and the null byte at its end."""
 
 
 class Refusal(NamedTuple):
@@ -113,11 +123,18 @@ def refusals(
     desired: Iterable[DesiredResource], capabilities: TargetCapabilities
 ) -> tuple[Refusal, ...]:
     """Return each thing the target cannot do; empty when it can do all."""
-    return tuple(
+    wanted = tuple(desired)
+    found = tuple(
         Refusal(f"{resource.id} on target '{capabilities.name}'", Fault(*fault))
-        for resource in desired
+        for resource in wanted
         for fault in _refusals(resource, capabilities)
     )
+    gpus = [size_of(r.spec).gpus for r in wanted if r.id.kind == Kind.DEPLOYMENT]
+    if max(gpus, default=0) <= capabilities.gpu_count < sum(gpus):
+        reason = f"{sum(gpus)} together, and the machine has {capabilities.gpu_count}"
+        fault = Fault("resources.limits.gpu", reason, "ask for fewer")
+        found += (Refusal(f"all deployments on target '{capabilities.name}'", fault),)
+    return found
 
 
 _Faults = Iterator[tuple[str, str, str]]
@@ -167,12 +184,6 @@ def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
 
 
 def _deployment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if not can.resource_limits:
-        for field, amounts in spec.resources:
-            for name in ("cpu", "memory"):
-                if getattr(amounts, name):
-                    remedy = "leave it out (gpu is handed out)"
-                    yield f"resources.{field}.{name}", "the amount cannot be enforced", remedy
     if spec.egress_public_network_access == "disabled" and not can.egress_control:
         reason = "an instance's way out cannot be closed"
         yield "egress_public_network_access", reason, "leave it enabled"
@@ -194,7 +205,25 @@ def _deployment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
     if spec.instance_type and spec.instance_type not in can.instance_types:
         reason = f"no '{spec.instance_type}' in the target's catalogue"
         yield "instance_type", reason, "leave it out"
-    gpus = gpus_per_instance(spec) * spec.instance_count
+    yield from _amount_refusals(spec, can)
+
+
+def _amount_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
+    if not can.resource_limits:
+        for field, amounts in spec.resources:
+            for name in ("cpu", "memory"):
+                if getattr(amounts, name):
+                    remedy = "leave it out (gpu is handed out)"
+                    yield f"resources.{field}.{name}", "the amount cannot be enforced", remedy
+    size = sum(
+        len(f"{name}={value.get_secret_value()}".encode(errors="surrogatepass"))
+        + _PER_VARIABLE_BYTES
+        for name, value in spec.environment_variables.items()
+    )
+    if size > can.process_bytes - OWN_BYTES:
+        reason = f"{size:,} bytes together, the limit is {can.process_bytes - OWN_BYTES:,}"
+        yield "environment_variables", reason, "put large values into files of the code"
+    gpus = size_of(spec).gpus
     if gpus > can.gpu_count:
         field = "limits" if spec.resources.limits.gpu else "requests"
         reason = f"{gpus} for all instances, and the machine has {can.gpu_count}"
@@ -208,12 +237,6 @@ _REFUSALS: Mapping[Kind, Callable[[Any, TargetCapabilities], _Faults]] = {
     Kind.ENDPOINT: _endpoint_refusals,
     Kind.DEPLOYMENT: _deployment_refusals,
 }
-
-
-def gpus_per_instance(spec: Any) -> int:
-    """Return the whole GPUs one instance gets: the limit, else the request."""
-    resources = spec.resources
-    return int(resources.limits.gpu or resources.requests.gpu or 0)
 
 
 def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> Plan:
@@ -230,6 +253,45 @@ def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str
     ]
     gone.sort(key=lambda action: RANK[action.id.kind], reverse=True)
     return Plan(actions=(*steps, *gone))
+
+
+def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
+    """Return a sentence for each deployment that its workspace's quota would stop.
+
+    What is deleted goes last, so it counts until then; so does what other stacks have there.
+    """
+    quotas, sizes = _held(observed)
+    found = []
+    for action in plan.actions:
+        place, wanted = action.id.workspace, action.desired
+        if wanted is not None and action.id.kind == Kind.WORKSPACE:
+            quotas[place] = wanted.spec.quota.model_dump()
+        elif wanted is not None and action.id.kind == Kind.DEPLOYMENT:
+            before = sizes.get(action.id, Size(0, 0))
+            sizes[action.id] = size_of(wanted.spec)
+            there = [size for id_, size in sizes.items() if id_.workspace == place]
+            exceeded = quota_fault(there, quotas.get(place, {}))
+            if exceeded and _starts(action, before):
+                field, reason = exceeded
+                remedy = f"raise quota.{field}, or scale another deployment in"
+                found.append(f"{action.id}: {reason}; {remedy}")
+    return tuple(found)
+
+
+def _held(observed: ObservedState) -> tuple[dict[str, Any], dict[ResourceId, Size]]:
+    """Return the quotas of workspaces, and what each deployment takes of its own."""
+    records = [there.record for there in observed.resources.values() if there.record]
+    quotas = {r.id.workspace: r.properties["quota"] for r in records if r.id.kind == Kind.WORKSPACE}
+    deployments = (record for record in records if record.id.kind == Kind.DEPLOYMENT)
+    return quotas, {r.id: recorded_size(r.properties) for r in deployments}
+
+
+def _starts(action: Action, before: Size) -> bool:
+    """Whether new instances start."""
+    if action.kind in (ActionKind.CREATE, ActionKind.REPLACE):
+        return True
+    grows = action.desired is not None and size_of(action.desired.spec).instances > before.instances
+    return grows or any(c.change_class != ChangeClass.LIVE for c in action.changes)
 
 
 def replaced_under_others(plan: Plan) -> tuple[str, ...]:

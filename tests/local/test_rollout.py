@@ -137,9 +137,14 @@ def test_a_deployment_with_weight_is_not_deleted(lab):
 
 def test_a_quota_of_instances_is_kept_with_a_sentence(lab):
     lab.document["workspaces"][0]["quota"] = {"max_instances": 1}
+    both = lab.document["deployments"]
+    lab.document["deployments"] = both[:1]
+    lab.up()
+    lab.document["deployments"] = both[1:]
+    lab.document["traffic"][0]["traffic"] = {}
     with pytest.raises(OutOfCapacity) as fault:
-        lab.up()
-    assert "2 instances in the workspace with it, its quota is 1" in str(fault.value)
+        lab.up()  # blue goes after green has come
+    assert "would bring the workspace to 2 instances, its quota is 1" in str(fault.value)
 
 
 def test_down_leaves_no_process_and_no_folder(lab):

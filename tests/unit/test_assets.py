@@ -8,7 +8,7 @@ import pytest
 from inference_provider.errors import TargetError
 from inference_provider.files import with_content_hash
 from inference_provider.observed import Actor, Kind, Record, ResourceId
-from inference_provider.spec import DeploymentSpec, ModelSpec
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 from inference_provider.targets.local import assets
 from inference_provider.targets.local.store import Store
 
@@ -133,3 +133,17 @@ def test_an_environment_that_is_not_as_it_was_written_is_said_in_a_sentence(stor
     path.write_bytes(b"\xff\xfe{")
     with pytest.raises(TargetError, match="it is not as it was written"):
         assets.environment_of(store, "env:1@sha256:" + "a" * 64)
+
+
+def test_a_workspace_holds_the_content_it_has_kept_and_no_other(store, base):
+    first, second = keep(store, base, "1"), keep(store, base, "2")
+    held = [
+        assets.holds(store, Kind.MODEL, f"iris:1@sha256:{d}") for d in (first, second, "0" * 64)
+    ]
+    assert held == [True, True, False]
+    assert not assets.holds(store, Kind.MODEL, f"iris:2@sha256:{first}")
+    environment = with_content_hash(EnvironmentSpec(name="env"), base)
+    pinned = f"env:1@sha256:{environment.content_hash}"
+    assert not assets.holds(store, Kind.ENVIRONMENT, pinned)
+    assets.keep_environment(store, environment)
+    assert assets.holds(store, Kind.ENVIRONMENT, pinned)

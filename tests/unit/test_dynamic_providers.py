@@ -233,3 +233,41 @@ def test_check_names_the_field_that_the_target_cannot_keep(target):
         "Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
         " use online"
     )
+
+
+def test_a_preview_looks_at_files_although_other_fields_wait(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = failures(
+        DeploymentProvider(),
+        endpoint="echo",
+        name="blue",
+        environment=UNKNOWN,
+        code_configuration={"code": "nowhere"},
+    )
+    assert found == [
+        ("code_configuration.code", "no folder 'nowhere'; paths are relative to the stack file")
+    ]
+
+
+def test_check_knows_the_program_of_an_environment_that_is_there(target):
+    route = {"path": "/", "port": 1}
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    fields = {"command": ["/no/such/program"], "inference_config": routes}
+    environment = checked(EnvironmentProvider(), name="env", **fields)
+    EnvironmentProvider().create(environment)
+    deployment = {"endpoint": "echo", "name": "blue", "environment": environment["reference"]}
+    [(path, reason)] = failures(DeploymentProvider(), **deployment)
+    assert path == "environment"
+    assert reason.startswith("its command starts '/no/such/program', and no such program is")
+
+
+def test_check_refuses_a_variable_that_is_too_long_and_a_null_byte_in_a_command(target):
+    large = {"A": "x" * 131_072}
+    [(path, _)] = failures(
+        DeploymentProvider(), endpoint="echo", name="blue", environment=UNKNOWN,
+        environment_variables=large,
+    )  # fmt: skip
+    assert path == "environment_variables"
+    [(path, reason), *_] = failures(EnvironmentProvider(), name="env", command=["a\0b"])
+    assert path == "command.0"
+    assert "it has a null byte" in reason

@@ -17,6 +17,7 @@ from inference_provider.observed import (
 from inference_provider.plan import (
     ActionKind,
     TargetCapabilities,
+    over_quota,
     plan,
     refusals,
     replaced_under_others,
@@ -281,6 +282,97 @@ def test_a_plain_stack_is_refused_nowhere():
 )
 def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
     assert [str(refusal) for refusal in refusals(resolve(asked), LOCAL)] == [sentence]
+
+
+def test_variables_that_together_are_more_than_a_process_takes_are_refused():
+    large = {f"V{i}": "x" * 100_000 for i in range(10)}
+    able = TargetCapabilities(name="local", process_bytes=2**20)
+    [refusal] = refusals(resolve(deployment(environment_variables=large)), able)
+    assert str(refusal) == (
+        "Deployment 'default/iris/blue' on target 'local': environment_variables: 1,000,120 bytes"
+        " together, the limit is 983,040; put large values into files of the code"
+    )
+    able = TargetCapabilities(name="local", process_bytes=2 * 2**20)
+    assert refusals(resolve(deployment(environment_variables=large)), able) == ()
+
+
+def two(blue, green, **more):
+    """Return a stack with these two deployments."""
+    base = {"endpoint": "iris", "model": "iris:1", "environment": "env:1"}
+    return stack(
+        deployments=[{**base, "name": "blue", **blue}, {**base, "name": "green", **green}], **more
+    )
+
+
+def test_more_gpus_over_all_deployments_than_there_are_are_refused():
+    each = {"resources": {"limits": {"gpu": 1}}}
+    able = TargetCapabilities(name="local", gpu_count=1)
+    assert [str(refusal) for refusal in refusals(resolve(two(each, each)), able)] == [
+        "all deployments on target 'local': resources.limits.gpu: 2 together, and the machine has"
+        " 1; ask for fewer"
+    ]
+    assert refusals(resolve(two(each, {})), able) == ()
+
+
+def quota_lines(asked, observed):
+    return over_quota(plan(resolve(asked), observed, "demo"), observed)
+
+
+def quota(count):
+    return {"workspaces": [{"quota": {"max_instances": count}}]}
+
+
+def others(count):
+    """Return a state in which another stack has a deployment of `count` instances."""
+    theirs = stack(
+        name="theirs",
+        endpoints=[{"name": "own"}],
+        deployments=[
+            {"endpoint": "own", "name": "blue", "environment": "env:1", "instance_count": count}
+        ],
+        traffic=[],
+    )
+    found = [r for r in resolve(theirs) if r.id.kind == Kind.DEPLOYMENT]
+    return state(found, owner="theirs")
+
+
+def test_what_other_stacks_have_in_the_workspace_counts_for_its_quota():
+    assert quota_lines(deployment(instance_count=2, **{}), others(3)) == ()
+    asked = stack(
+        deployments=[
+            {"endpoint": "iris", "name": "blue", "environment": "env:1", "instance_count": 2}
+        ],
+        **quota(4),
+    )
+    assert quota_lines(asked, others(3)) == (
+        "Deployment 'default/iris/blue': would bring the workspace to 5 instances, its quota is 4;"
+        " raise quota.max_instances, or scale another deployment in",
+    )
+    assert quota_lines(asked, others(2)) == ()
+
+
+def test_a_quota_of_a_workspace_that_stays_as_it_is_counts_too():
+    there = stack(**quota(1))
+    found = plan(resolve(two({}, {}, **quota(1))), state(resolve(there)), "demo")
+    assert [line.partition(":")[0] for line in over_quota(found, state(resolve(there)))] == [
+        "Deployment 'default/iris/green'"
+    ]
+
+
+def test_what_is_deleted_counts_until_then():
+    before = two({}, {}, **quota(2))
+    after = two({}, {"name": "purple"}, **quota(2))
+    found = plan(resolve(after), state(resolve(before)), "demo")
+    assert [line.partition(":")[0] for line in over_quota(found, state(resolve(before)))] == [
+        "Deployment 'default/iris/purple'"
+    ]
+
+
+def test_scaling_in_under_a_lowered_quota_is_not_stopped():
+    before = two({"instance_count": 3}, {})
+    after = two({"instance_count": 1}, {}, **quota(2))
+    found = plan(resolve(after), state(resolve(before)), "demo")
+    assert over_quota(found, state(resolve(before))) == ()
 
 
 def test_all_refusals_come_at_once():

@@ -339,3 +339,44 @@ def test_a_bind_address_is_an_ip_address(address):
 def test_yes_is_not_taken_for_the_number_one():
     with pytest.raises(ValidationError, match="true and false are no numbers"):
         WorkspaceSpec(router_port=True)
+
+
+def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused():
+    longest = "x" * (131_072 - len("A=") - 1)
+    deployment(environment_variables={"A": longest})
+    with pytest.raises(ValidationError) as caught:
+        deployment(environment_variables={"A": longest + "y"})
+    assert "A with its value: 131,073 bytes, the limit is 131,072; put it into a file" in str(
+        caught.value
+    )
+    assert "xxx" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("a\0b", "it has a null byte"), ("x" * 131_072, "131,073 bytes, the limit is 131,072")],
+)
+def test_a_word_of_a_command_that_no_process_can_be_given_is_refused(word, said):
+    route = {"path": "/", "port": 1}
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    with pytest.raises(ValidationError, match=said):
+        EnvironmentSpec(name="own", command=("sh", word), inference_config=routes)
+
+
+def test_a_quota_below_what_the_stack_declares_is_a_fault_of_the_quota():
+    workspaces = (WorkspaceSpec(quota={"max_instances": 3, "max_gpus": 4}),)
+    resources = {"limits": {"gpu": 2}}
+    blue = deployment(instance_count=2, resources=resources)
+    green = deployment(name="green", instance_count=2)
+    endpoints = (EndpointSpec(name="iris"),)
+    found = stack(workspaces=workspaces, endpoints=endpoints, deployments=(blue, green))
+    assert [str(fault) for fault in stack_faults(found) if "quota" in fault.path] == [
+        "workspaces.0.quota.max_instances: would bring the workspace to 4 instances, its quota is"
+        " 3; raise it, or declare fewer"
+    ]
+    more = deployment(name="green", instance_count=1, resources={"requests": {"gpu": 1}})
+    found = stack(workspaces=workspaces, endpoints=endpoints, deployments=(blue, more))
+    assert [str(fault) for fault in stack_faults(found) if "quota" in fault.path] == [
+        "workspaces.0.quota.max_gpus: would bring the workspace to 5 gpus, its quota is 4; raise"
+        " it, or declare fewer"
+    ]

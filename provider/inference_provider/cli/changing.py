@@ -103,7 +103,7 @@ def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:
     """Return what is to be done, and what to say beside it; refuse what cannot be."""
     whole = make_plan(declared.resources, declared.observed, declared.stack.name)
     found = without_shared(whole, declared.observed)
-    refuse_what_cannot_be(found, session.target)
+    refuse_what_cannot_be(found, session.target, declared.observed)
     refuse_what_is_owned(found, declared.observed)
     lines = (shared_lines, staying_lines, held_lines)
     return found, [line for say in lines for line in say(found, declared.observed)]

@@ -48,7 +48,7 @@ from inference_provider.errors import (
     TargetUnreachable,
 )
 from inference_provider.files import file_faults, with_content_hash
-from inference_provider.files.script import Python, python_in
+from inference_provider.files.program import Served
 from inference_provider.observed import (
     Claim,
     Kind,
@@ -61,7 +61,13 @@ from inference_provider.observed import (
 from inference_provider.ownership import is_superseded, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
-from inference_provider.spec import ChangeClass, DeploymentSpec, SpecModel, StackSpec
+from inference_provider.spec import (
+    ChangeClass,
+    DeploymentSpec,
+    EnvironmentSpec,
+    SpecModel,
+    StackSpec,
+)
 from inference_provider.targets.base import KEPT, Target
 from inference_provider.targets.choose import open_target
 
@@ -122,7 +128,7 @@ class KindProvider(ResourceProvider):
         if not owner:
             raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
         spec = convert.parse(self._spec_type, fields)
-        faults = file_faults(spec, Path.cwd(), self._python(spec))
+        faults = file_faults(spec, Path.cwd(), _served(spec))
         if faults:
             raise SpecError(faults)
         hashed = with_content_hash(spec, Path.cwd())
@@ -134,26 +140,15 @@ class KindProvider(ResourceProvider):
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, (*map(_fault_of, refused), *others)
 
-    @staticmethod
-    def _python(spec: SpecModel) -> Python | None:
-        """Return the Python of a deployment's environment, once that is there."""
-        if not isinstance(spec, DeploymentSpec) or "@sha256:" not in spec.environment:
-            return None
-        pinned = spec.environment.removeprefix("azureml:")
-        name = pinned.partition("@")[0]
-        environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=name)
-        with _sense_last():
-            there = _opener().observe_one(environment).properties
-        if there.get("content_hash") != pinned.partition("@sha256:")[2]:
-            return None
-        return python_in(there.get("python_version"))
-
     def _check_known(self, fields: Bag) -> Bag:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""
         spec = convert.parse_known(self._spec_type, fields)
         waiting = {name: item for name, item in fields.items() if convert.is_unknown(item)}
         decides = self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT
         if decides:
+            faults = file_faults(spec, Path.cwd(), _served(spec))
+            if faults:
+                raise SpecError(faults)
             spec = with_content_hash(spec, Path.cwd())
             return {**convert.inputs_of(spec), **self._computed_inputs(spec), **waiting}
         later = dict.fromkeys(self.computed & {"content_hash", "reference"}, UNKNOWN)
@@ -283,6 +278,20 @@ class KindProvider(ResourceProvider):
         if there.degraded:
             inputs[DEGRADED_KEY] = there.degraded
         return convert.plain(inputs)  # type: ignore[no-any-return]
+
+
+def _served(spec: SpecModel) -> Served:
+    """Return the environment of a deployment, once that is there."""
+    asked = getattr(spec, "environment", None) or ""
+    pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
+    if not digest:
+        return Served()
+    environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)  # type: ignore[attr-defined]
+    with _sense_last():
+        there = _opener().observe_one(environment).properties
+    if there.get("content_hash") != digest:
+        return Served()
+    return Served((EnvironmentSpec.model_construct(**there),))
 
 
 def _address(kind: Kind, fields: Mapping[str, Any]) -> str:

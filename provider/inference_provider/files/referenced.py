@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inference_provider.errors import Fault
 from inference_provider.files.digest import LinkOutside, tree_files, unreadable
+from inference_provider.files.program import Served, program_fault
 from inference_provider.files.reading import (
     RELATIVE,
     SCRIPT_MIB,
@@ -16,28 +17,36 @@ from inference_provider.files.reading import (
     read_bytes,
 )
 from inference_provider.files.requirements import requirement_faults
-from inference_provider.files.script import Python, script_faults
+from inference_provider.files.script import Python, python_of, script_faults
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
+_UNKNOWN = Served()
 
-def file_faults(spec: SpecModel, base_dir: Path, python: Python | None = None) -> tuple[Fault, ...]:
+
+def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> tuple[Fault, ...]:
     """Return what is wrong with the files a spec names; paths relative to the spec.
 
     Args:
         spec: Names files.
         base_dir: Folder its paths are relative to.
-        python: What a deployment's script runs in; None where that is not known.
+        served: What a deployment is served with, as far as it is known.
     """
     if isinstance(spec, ModelSpec):
         return _faults(_content_faults(base_dir / spec.path, spec.path, "path"), "path")
     if isinstance(spec, EnvironmentSpec):
         return tuple(requirement_faults(spec, base_dir))
-    if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
-        return _faults(
-            _code_faults(spec.code_configuration, base_dir, python), "code_configuration"
-        )
+    if isinstance(spec, DeploymentSpec):
+        return _faults(_deployment_faults(spec, base_dir, served), "code_configuration")
     return ()
+
+
+def _deployment_faults(spec: DeploymentSpec, base_dir: Path, served: Served) -> Iterator[Fault]:
+    if spec.code_configuration is not None:
+        yield from _code_faults(spec.code_configuration, base_dir, python_of(served.environments))
+    found = program_fault(spec, served, base_dir)
+    if found:
+        yield Fault("environment", *found)
 
 
 def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:

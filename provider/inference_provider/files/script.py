@@ -6,10 +6,10 @@ newer Python than ours says is asked of it once it is there (`serving/script_che
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 
 from inference_provider.errors import Fault
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, asset_name
+from inference_provider.spec import EnvironmentSpec
 
 Python = tuple[int, int]
 """Major and minor version."""
@@ -24,18 +24,9 @@ def python_in(version: str | None) -> Python:
     return int(major), int(minor)
 
 
-def python_of(
-    deployment: DeploymentSpec, environments: Mapping[tuple[str, str], Sequence[EnvironmentSpec]]
-) -> Python | None:
-    """Return the Python that a deployment runs in; None where its environments leave it open.
-
-    Args:
-        deployment: Names its environment.
-        environments: Those that are declared, by workspace and name.
-    """
-    name, version = asset_name(deployment.environment)
-    named = environments.get((deployment.workspace, name), ())
-    found = {python_in(e.python_version) for e in named if version in (None, e.version)}
+def python_of(environments: Iterable[EnvironmentSpec]) -> Python | None:
+    """Return the Python of environments; None where they do not agree, or there is none."""
+    found = {python_in(environment.python_version) for environment in environments}
     return found.pop() if len(found) == 1 else None
 
 

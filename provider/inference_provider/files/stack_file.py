@@ -16,17 +16,19 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.expand import Expansion
 from inference_provider.files.lines import LineMap, join, read_document
+from inference_provider.files.program import Served
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.referenced import file_faults
-from inference_provider.files.script import python_of
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.spec import (
     LISTINGS,
     DeploymentSpec,
     EnvironmentSpec,
+    ModelSpec,
     SpecModel,
     StackSpec,
     WorkspaceSpec,
+    asset_name,
     stack_faults,
 )
 
@@ -168,13 +170,13 @@ class _Reading:
 
     def _look_at_files(self) -> None:
         """Look at the files of all valid items; a script is judged by its environment's Python."""
-        environments: dict[tuple[str, str], list[EnvironmentSpec]] = {}
+        assets: dict[tuple[type, str, str], list[Any]] = {}
         for spec in self._valid.values():
-            if isinstance(spec, EnvironmentSpec):
-                environments.setdefault((spec.workspace, spec.name), []).append(spec)
+            if isinstance(spec, EnvironmentSpec | ModelSpec):
+                assets.setdefault((type(spec), spec.workspace, spec.name), []).append(spec)
         for path, spec in self._valid.items():
-            python = python_of(spec, environments) if isinstance(spec, DeploymentSpec) else None
-            for fault in file_faults(spec, self.base_dir, python):
+            served = _served(spec, assets) if isinstance(spec, DeploymentSpec) else Served()
+            for fault in file_faults(spec, self.base_dir, served):
                 self.faults.append(replace(fault, path=join(path, fault.path)))
 
     def _told_elsewhere(self, item: str, field: str) -> bool:
@@ -238,6 +240,17 @@ def _places(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition(".")[0]
+
+
+def _served(spec: DeploymentSpec, assets: dict[tuple[type, str, str], list[Any]]) -> Served:
+    """Return the declared assets that a deployment's references fit."""
+
+    def fitting(kind: type, asked: str | None) -> tuple[Any, ...]:
+        name, version = asset_name(asked or "")
+        named = assets.get((kind, spec.workspace, name), ())
+        return tuple(asset for asset in named if version in (None, asset.version))
+
+    return Served(fitting(EnvironmentSpec, spec.environment), fitting(ModelSpec, spec.model))
 
 
 def _fill_workspace(raw: dict[str, list[Any]]) -> frozenset[str]:

@@ -70,6 +70,19 @@ class SpecModel(BaseModel):
         return value
 
 
+MAX_ARGUMENT_BYTES = 131_072
+"""Linux gives a new process no longer argument and no longer `NAME=VALUE`, the null byte at its end
+counted (MAX_ARG_STRLEN)."""
+
+
+def argument_fault(text: str) -> str:
+    """Say why no process can be given a text; empty when one can."""
+    if "\0" in text:
+        return "it has a null byte"
+    size = len(text.encode(errors="surrogatepass")) + 1
+    return f"{size:,} bytes, the limit is {MAX_ARGUMENT_BYTES:,}" * (size > MAX_ARGUMENT_BYTES)
+
+
 def _single_dashes(name: str) -> str:
     if "--" in name:
         raise ValueError("two dashes in a row; use single dashes")

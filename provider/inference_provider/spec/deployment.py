@@ -15,6 +15,7 @@ from inference_provider.spec.base import (
     ResourceName,
     SpecModel,
     Tags,
+    argument_fault,
 )
 
 
@@ -28,6 +29,14 @@ def _fit_for_a_name(name: str) -> str:
     if not name or "=" in name or "\0" in name:
         raise ValueError("a variable's name is not empty and has no `=` and no null byte")
     return name
+
+
+def _short_enough(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in variables.items():
+        fault = argument_fault(f"{name}={value.get_secret_value()}")
+        if fault:
+            raise ValueError(f"{name} with its value: {fault}; put it into a file of the code")
+    return variables
 
 
 VariableName = Annotated[str, AfterValidator(_fit_for_a_name)]
@@ -119,8 +128,11 @@ class DeploymentSpec(SpecModel):
     environment: Annotated[AssetReference, ROLLS]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings a `command`."""
-    environment_variables: Annotated[dict[VariableName, VariableValue], ROLLS] = {}
-    """Set in every instance. Values are treated as secrets: never printed, compared by digest."""
+    environment_variables: Annotated[
+        dict[VariableName, VariableValue], AfterValidator(_short_enough), ROLLS
+    ] = {}
+    """Set in every instance, at most 128 KiB each. Values are treated as secrets: never printed,
+    compared by digest."""
     instance_type: Annotated[str | None, ROLLS] = None
     """A name of the target's catalogue; the target's default when left out."""
     instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1

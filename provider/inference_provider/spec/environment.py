@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from inference_provider.spec.base import (
     COSMETIC,
@@ -13,7 +13,15 @@ from inference_provider.spec.base import (
     ResourceName,
     SpecModel,
     Tags,
+    argument_fault,
 )
+
+
+def _an_argument(word: str) -> str:
+    fault = argument_fault(word)
+    if fault:
+        raise ValueError(f"{fault}; put what is long into a file of the code")
+    return word
 
 
 class Route(SpecModel):
@@ -47,7 +55,7 @@ class EnvironmentSpec(SpecModel):
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     image: Annotated[str | None, ROLLS] = None
     """Container image; a target without containers refuses it."""
-    command: Annotated[tuple[str, ...], ROLLS] = ()
+    command: Annotated[tuple[Annotated[str, AfterValidator(_an_argument)], ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
     the port that it, or a process it starts, listens on, on 127.0.0.1; `{model_dir}` for the
     model's folder; `{code_dir}` for the code's. Without one the default server runs the scoring

@@ -19,8 +19,9 @@ from inference_provider.spec.endpoint import EndpointSpec
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
+from inference_provider.spec.quota import quota_fault, size_of
 from inference_provider.spec.traffic import TrafficSpec
-from inference_provider.spec.workspace import WorkspaceSpec
+from inference_provider.spec.workspace import Quota, WorkspaceSpec
 
 MAX_DEPLOYMENTS_PER_ENDPOINT = 20
 """Azure ML's endpoint limits."""
@@ -71,6 +72,8 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_endpoint_faults(stack),
             *_asset_faults(stack),
             *_deployment_faults(stack),
+            *_place_faults(stack),
+            *_quota_faults(stack),
             *_traffic_faults(stack),
             *_limit_faults(stack),
             *_identity_faults(stack),
@@ -196,6 +199,39 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
                 "missing, and the environment brings no command of its own",
                 "name the code folder and its scoring_script, or give the environment a command",
             )
+
+
+_PLACES = {"{model_dir}": "model", "{code_dir}": "code_configuration"}
+
+
+def _place_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield placeholders of a server's command that a deployment has nothing for."""
+    named: dict[tuple[str, str], list[EnvironmentSpec]] = {}
+    for environment in stack.environments:
+        named.setdefault((environment.workspace, environment.name), []).append(environment)
+    for i, deployment in enumerate(stack.deployments):
+        name, version = asset_name(deployment.environment)
+        there = named.get((deployment.workspace, name), ())
+        commands = [e.command for e in there if version in (None, e.version)]
+        for place, field in _PLACES.items():
+            uses = [any(place in word for word in command) for command in commands]
+            if getattr(deployment, field) is None and uses and all(uses):
+                yield Fault(
+                    f"deployments.{i}.{field}",
+                    f"missing, and the environment's command uses {place}",
+                    f"name one, or take {place} out of the command",
+                )
+
+
+def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
+    for i, workspace in enumerate(stack.workspaces):
+        if workspace.quota == Quota():
+            continue
+        declared = [size_of(d) for d in stack.deployments if d.workspace == workspace.name]
+        exceeded = quota_fault(declared, workspace.quota.model_dump())
+        if exceeded:
+            field, reason = exceeded
+            yield Fault(f"workspaces.{i}.quota.{field}", reason, "raise it, or declare fewer")
 
 
 def _traffic_faults(stack: StackSpec) -> Iterator[Fault]:

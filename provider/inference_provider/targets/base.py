@@ -10,7 +10,14 @@ from typing import Protocol
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import StillServing
-from inference_provider.observed import Actor, ObservedResource, ObservedState, Record, ResourceId
+from inference_provider.observed import (
+    Actor,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Record,
+    ResourceId,
+)
 from inference_provider.plan import TargetCapabilities
 
 Progress = Callable[[ResourceId, str], None]
@@ -39,6 +46,9 @@ class Target(Protocol):
 
     def record(self, resource: ResourceId) -> Record | None:
         """Return what was applied last, without a look at what runs; None for nothing."""
+
+    def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
+        """Whether the content of a model or environment is there: `name:version@sha256:…`."""
 
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent

@@ -50,6 +50,11 @@ class MemoryTarget:
     def record(self, resource: ResourceId) -> Record | None:
         return self.observe_one(resource).record
 
+    def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
+        name, _, digest = pinned.partition("@sha256:")
+        there = self.observe_one(ResourceId(kind=kind, workspace=workspace, name=name))
+        return bool(there.properties.get("content_hash") == digest)
+
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent
     ) -> ObservedResource:

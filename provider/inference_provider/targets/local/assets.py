@@ -72,6 +72,13 @@ def model_dir_of(store: Store, spec: DeploymentSpec) -> Path | None:
     return folder
 
 
+def holds(store: Store, kind: Kind, pinned: str) -> bool:
+    """Whether a pinned model's or environment's content is in the workspace."""
+    if kind == Kind.MODEL:
+        return _model_folder_of(store, pinned).is_dir()
+    return _environment_path(store, pinned.partition("@sha256:")[2]).is_file()
+
+
 def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
     """Copy a deployment's code into the workspace and return its folder; None without code."""
     if spec.code_configuration is None:

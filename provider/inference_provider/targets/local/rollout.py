@@ -15,11 +15,11 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
-from inference_provider.plan import gpus_per_instance
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.spec import DeploymentSpec
+from inference_provider.spec.quota import gpus_per_instance, quota_fault, size_of
 from inference_provider.targets.base import Progress
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import (
@@ -188,20 +188,12 @@ class Rollout:
             for r in records
             if r.id.kind == Kind.DEPLOYMENT and r.id != desired.id
         ]
-        every = [*others, desired.spec]
-        totals = {
-            "max_instances": sum(s.instance_count for s in every),
-            "max_gpus": sum(s.instance_count * gpus_per_instance(s) for s in every),
-        }
-        for name, total in totals.items():
-            limit = quotas[0].get(name) if quotas else None
-            if limit is not None and total > limit:
-                raise OutOfCapacity(
-                    "start",
-                    str(desired.id),
-                    f"{total} {name[4:]} in the workspace with it, its quota is {limit}",
-                    f"raise quota.{name}, or scale another deployment in",
-                )
+        sizes = [size_of(spec) for spec in (*others, desired.spec)]
+        exceeded = quota_fault(sizes, quotas[0]) if quotas else None
+        if exceeded:
+            field, reason = exceeded
+            remedy = f"raise quota.{field}, or scale another deployment in"
+            raise OutOfCapacity("start", str(desired.id), reason, remedy)
 
     @staticmethod
     def _free_numbers(

@@ -5,6 +5,7 @@ apply, delete and observe of the protocol, one method a kind; the work is done i
 `store.py` (files).
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,7 +69,10 @@ class LocalTarget:
         self._gpus = gpus()
         self._runtimes: dict[str, Runtime] = {}
         self.capabilities = TargetCapabilities(
-            name="local", gpu_count=len(self._gpus), address_fault=address_fault
+            name="local",
+            gpu_count=len(self._gpus),
+            address_fault=address_fault,
+            process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         )
 
     @classmethod
@@ -126,6 +130,9 @@ class LocalTarget:
         # a file tells all of a model, an environment or an endpoint
         sight = observe.look(runtime) if resource.kind in observe.RUNNING else observe.Sight()
         return observe.observed(runtime, record, sight)
+
+    def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
+        return assets.holds(self._runtime(workspace).store, kind, pinned)
 
     def record(self, resource: ResourceId) -> Record | None:
         store = self._runtime(resource.workspace).store

@@ -1,0 +1,99 @@
+"""The program that an environment's own command starts -> why it can never start.
+
+Goes in: a deployment and what it is served with. Only what is certain is told: what the packages of
+an environment bring is not known before it is built.
+"""
+
+import os
+import posixpath
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference_provider.files.digest import LinkOutside, tree_files
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
+
+_MEND = "put it there, make it executable, or name another in the environment's command"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a deployment may be served with, as far as it is known: all that its references fit."""
+
+    environments: tuple[EnvironmentSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
+
+
+def program_fault(spec: DeploymentSpec, served: Served, base_dir: Path) -> tuple[str, str] | None:
+    """Return why a deployment's server can never start, and what to do; None where it may."""
+    found = [_fault(spec, environment, served, base_dir) for environment in served.environments]
+    return found[0] if found and all(found) else None
+
+
+def _fault(
+    spec: DeploymentSpec, environment: EnvironmentSpec, served: Served, base_dir: Path
+) -> tuple[str, str] | None:
+    if not environment.command or environment.image:
+        return None
+    program = environment.command[0]
+    missing_in = _missing_in(program, spec, environment, served, base_dir)
+    if not missing_in:
+        return None
+    return f"its command starts '{program}', and no such program is {missing_in}", _MEND
+
+
+def _missing_in(
+    program: str,
+    spec: DeploymentSpec,
+    environment: EnvironmentSpec,
+    served: Served,
+    base_dir: Path,
+) -> str:
+    """Return where the program would have to be and is not; empty where it may be there."""
+    place, slash, inside = program.partition("/")
+    if not slash:
+        return "" if _may_be_found(program, spec, environment) else "on PATH"
+    if place == "":
+        return "" if _executable(Path(program)) else "on this machine"
+    if place == "{model_dir}":
+        missing = served.models and not any(_in_model(m, inside, base_dir) for m in served.models)
+        return "in the model" if missing else ""
+    if spec.code_configuration is None or ("{" in place and place != "{code_dir}"):
+        return ""
+    code = base_dir / spec.code_configuration.code
+    # An instance's working directory is its code.
+    found = _in_tree(code, inside if place == "{code_dir}" else program)
+    return "" if found else "in the code"
+
+
+def _in_model(model: ModelSpec, inside: str, base_dir: Path) -> bool:
+    """Whether a path in `$AZUREML_MODEL_DIR`, which holds the model under its name, is there."""
+    path = base_dir / model.path
+    name, _, rest = inside.partition("/")
+    if name not in (path.name, path.resolve().name):
+        return False
+    return _in_tree(path, rest) if rest else path.is_file()
+
+
+def _in_tree(folder: Path, inside: str) -> bool:
+    """Whether a file is content of a folder, and can be executed."""
+    wanted = posixpath.normpath(inside)
+    try:
+        return any(name == wanted and _executable(file) for name, file in tree_files(folder))
+    except (OSError, LinkOutside):
+        return True  # the folder has that fault already
+
+
+def _executable(file: Path) -> bool:
+    return file.is_file() and os.access(file, os.X_OK)
+
+
+def _may_be_found(program: str, spec: DeploymentSpec, environment: EnvironmentSpec) -> bool:
+    """Whether a bare name may be found: by a package, in the virtual environment, or on PATH."""
+    if environment.dependencies or environment.requirements_file or program.startswith("python"):
+        return bool(program)
+    given = spec.environment_variables.get("PATH")
+    path = given.get_secret_value() if given else os.environ.get("PATH", os.defpath)
+    if not all(map(os.path.isabs, path.split(os.pathsep))):
+        return True  # relative to the instance's folder
+    return shutil.which(program, path=path) is not None
