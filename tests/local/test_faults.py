@@ -279,7 +279,9 @@ def test_an_instance_is_not_taken_for_ready_when_another_process_answers_on_its_
     server.write_text(DETACHED)
     (server.parent / "listening.py").write_text(listening)
     lab.document["deployments"][0]["start_timeout_s"] = 3
-    with pytest.raises(NotReady, match="no 200 of its own from GET /health within 3 s"):
+    with pytest.raises(
+        NotReady, match="GET /health had no answer of 200 to 399 of its own within 3 s"
+    ):
         lab.up()
     detached = (lab.state / "detached").read_text()
     os.kill(int(detached), signal.SIGKILL)

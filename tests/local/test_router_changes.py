@@ -4,11 +4,13 @@ import collections
 import concurrent.futures
 import contextlib
 import http.client
+import json
 import pathlib
 import threading
 import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
@@ -107,6 +109,49 @@ def test_adding_moving_and_removing_deployments_under_load_fails_no_request(
         assert set(found) == {200}
         assert found[200] > 200
         assert served.router.healthy_backends() == {"chat/blue": 1}
+
+
+def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_request(
+    models: dict[str, Model],
+):
+    dead = free_port()
+    blue = deployment("blue", models["blue"])
+    green = deployment("green").model_copy(
+        update={"backends": (Backend(host="127.0.0.1", port=dead),)}
+    )
+    with serving(endpoint("chat", {"blue": 100, "green": 0}, blue)) as served:
+        for path, text in _earlier_files(served, models["blue"].port, dead).items():
+            (served.folder / path).write_text(text)
+        served.restart()
+        until(lambda: served.ask("chat/score").status_code == 200)
+        bare = {"authorization": PRIMARY}
+        assert served.client.get("/endpoints/chat/score", headers=bare).status_code == 200
+        with constant_load(served) as found:
+            time.sleep(0.3)
+            table = served.table(endpoint("chat", {"blue": 100, "green": 0}, blue, green))
+            served.router.converge(table)
+            time.sleep(0.3)
+        print(dict(found))
+        assert set(found) == {200}
+        assert found[200] > 50
+        # a connection that was open follows the old rules until it ends, at most 10 s
+        address = f"{served.client.base_url}/endpoints/chat/score"
+        assert httpx.get(address, headers=bare).status_code == 401
+
+
+def _earlier_files(served: Served, port: int, dead_port: int) -> dict[str, str]:
+    """Return what the version before the first release wrote for these ports and this folder."""
+    values = {
+        "@folder@": str(served.folder), "10001": str(served.ports[0]),
+        "10002": str(served.ports[1]), "10003": str(port), "10004": str(dead_port),
+    }  # fmt: skip
+    found = {}
+    for name in (CDS, LDS, RDS, RTDS, "bootstrap.json"):
+        text = (pathlib.Path(__file__).parent / "before" / pathlib.Path(name).name).read_text()
+        for placeholder, value in values.items():
+            text = text.replace(placeholder, value)
+        found[name] = json.dumps(json.loads(text))
+    return found
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -1,7 +1,6 @@
 """Which instances get requests; what a router that died leaves."""
 
 import pathlib
-import subprocess
 import time
 
 import pytest
@@ -24,6 +23,21 @@ def test_an_instance_that_is_not_ready_gets_no_request_until_it_is(models: dict[
         models["green"].ready = 200
         until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
         assert answering(served) == {"blue", "green"}
+
+
+@pytest.mark.parametrize(
+    ("status", "healthy"), [(204, 1), (302, 1), (399, 1), (400, 0), (404, 0), (503, 0)]
+)
+def test_an_instance_whose_readiness_route_answers_200_to_399_gets_requests(
+    models: dict[str, Model], status: int, healthy: int
+):
+    models["blue"].ready = status
+    with serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served:
+        checked = models["blue"].checks + 2
+        until(lambda: models["blue"].checks >= checked)
+        found = served.router.healthy_backends()
+    models["blue"].ready = 200
+    assert found == {"chat/blue": healthy}
 
 
 def test_without_a_ready_instance_nobody_is_asked_and_the_caller_gets_503(
@@ -81,12 +95,6 @@ def test_a_killed_router_comes_back_with_the_split_it_had(models: dict[str, Mode
     two = (deployment("blue", models["blue"]), deployment("green", models["green"]))
     with serving(endpoint("chat", {"blue": 100, "green": 0}, *two)) as served:
         served.router.converge(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
-        served.process.kill()
-        served.process.wait(10)
-        assert served.router.is_ready() is False
-        served.process = subprocess.Popen(
-            served.router.command(), stdout=served.log, stderr=subprocess.STDOUT
-        )
-        until(served.router.is_ready)
+        served.restart()
         until(lambda: served.ask("chat/score").status_code == 200)
         assert set(asked(served, 40)) == {"green"}

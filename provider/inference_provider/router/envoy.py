@@ -175,8 +175,12 @@ def _health_check(deployment: DeploymentEntry) -> Resource:
         "initial_jitter": "0.05s",
         "unhealthy_threshold": deployment.health_failures,
         "healthy_threshold": 1,
-        # without a host the cluster's name would be sent, and its '/' is no valid Host
-        "http_health_check": {"path": deployment.health_path, "host": "health.local"},
+        "http_health_check": {
+            "path": deployment.health_path,
+            # without a host the cluster's name would be sent, and its '/' is no valid Host
+            "host": "health.local",
+            "expected_statuses": [{"start": 200, "end": 400}],
+        },
     }
 
 

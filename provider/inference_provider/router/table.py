@@ -28,7 +28,7 @@ class DeploymentEntry(Frozen):
     """Per instance; the router admits 2 x this x instances at once (Azure ML's rule)."""
     retry_on_503: bool = False
     health_path: str = "/"
-    """Readiness route; GET must answer 200."""
+    """Readiness route; GET must answer 200 to 399."""
     health_interval_ms: int = 2000
     health_timeout_ms: int = 2000
     health_failures: int = 2

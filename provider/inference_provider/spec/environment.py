@@ -37,6 +37,7 @@ class InferenceConfig(SpecModel):
 
     liveness_route: Route
     readiness_route: Route
+    """An instance is ready when GET answers 200 to 399; a redirect is not followed."""
     scoring_route: Route
 
 

@@ -56,6 +56,15 @@ class Served:
             endpoints=endpoints,
         )
 
+    def restart(self) -> None:
+        """End the router at once, and start one that reads the files that are there now."""
+        self.process.kill()
+        self.process.wait(10)
+        self.process = subprocess.Popen(
+            self.router.command(), stdout=self.log, stderr=subprocess.STDOUT
+        )
+        until(self.router.is_ready)
+
     def close(self) -> None:
         self.client.close()
         self.router.admin.close()

@@ -23,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        self._answer({"healthy": True})
+        self._answer({"healthy": True}, int(os.environ.get("READY_STATUS", "200")))
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -39,9 +39,10 @@ class Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def _answer(self, value):
+    def _answer(self, value, status=200):
         payload = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
+        self.send_header("location", "http://127.0.0.1:1/nobody")
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(payload)))
         self.end_headers()

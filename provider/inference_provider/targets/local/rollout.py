@@ -237,7 +237,7 @@ class Rollout:
                 if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
                     raise self._not_ready(desired.id, instance, "its process ended")
                 if time.monotonic() > started + limit_s:
-                    waited = f"no 200 of its own from GET {path} within {limit_s} s"
+                    waited = f"GET {path} had no answer of 200 to 399 of its own within {limit_s} s"
                     raise self._not_ready(desired.id, instance, waited)
                 time.sleep(READY_POLL_S)
 
@@ -344,7 +344,9 @@ def wait_until_unconnected(ports: set[int], timeout_s: float) -> None:
 
 
 def _answers(client: httpx.Client, url: str) -> bool:
+    """Whether a readiness route says ready: 200 to 399, as on Kubernetes and in the router."""
     try:
-        return client.get(url).status_code == httpx.codes.OK
+        answer = client.get(url)  # where it sends to is not asked
+        return answer.is_success or answer.is_redirect
     except httpx.TransportError:
         return False

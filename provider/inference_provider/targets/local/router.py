@@ -206,9 +206,10 @@ class EnvoyRouter:
             before, after = _by_name(old[CDS]), _by_name(new[CDS])
             gone = {name: before[name] for name in before if name not in after}
             changed = {name: after[name] for name in after if before.get(name) != after[name]}
+            wanted = _wanted(before, changed, self._healthy())
             both = versioned([*after.values(), *gone.values()]) if gone else new[CDS]
             self._put(CDS, both, deadline_s)
-            self._wait_warm(changed, deadline_s)
+            self._wait_warm(wanted, deadline_s)
         if old[RDS] != new[RDS]:
             self._put(RTDS, between(old[RTDS], new[RTDS]), deadline_s)
         for name in (LDS, RDS, RTDS):
@@ -254,16 +255,12 @@ class EnvoyRouter:
         name = f"{prefix}.update_rejected"
         return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
 
-    def _wait_warm(self, changed: dict[str, Any], deadline_s: float) -> None:
+    def _wait_warm(self, wanted: dict[str, int], deadline_s: float) -> None:
         def warm() -> bool:
             warming = "cluster_manager.warming_clusters"
             return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
 
-        _wait(warm, deadline_s, f"Envoy still prepares some of {', '.join(changed)}"[:300])
-        wanted = {
-            name: len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"])
-            for name, cluster in changed.items()
-        }
+        _wait(warm, deadline_s, f"Envoy still prepares some of {', '.join(wanted)}"[:300])
         if wanted:
             self.wait_healthy(wanted, deadline_s - time.monotonic())
 
@@ -320,6 +317,22 @@ class EnvoyRouter:
 def _by_name(text: str) -> dict[str, Any]:
     resources = json.loads(text)["resources"] if text else []
     return {cluster["name"]: cluster for cluster in resources}
+
+
+def _wanted(
+    before: dict[str, Any], changed: dict[str, Any], healthy: dict[str, int]
+) -> dict[str, int]:
+    """Return how many backends each changed cluster must have healthy.
+
+    All of those that come; of those that stay as many as were: one that is broken already is not
+    to stop a change of another deployment, and a new version may change something of every cluster.
+    """
+    return {
+        name: healthy.get(name, 0)
+        if before.get(name, {}).get("load_assignment") == cluster["load_assignment"]
+        else len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"])
+        for name, cluster in changed.items()
+    }
 
 
 def _wait(question: Callable[[], bool], deadline_s: float, otherwise: str) -> None:
