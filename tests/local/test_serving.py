@@ -44,6 +44,21 @@ ROUTES = {
     "readiness_route": {"path": "/ready", "port": 8000},
     "scoring_route": {"path": "/predict", "port": 8000},
 }
+NAMES_OF_OTHERS = (
+    "signal", "json", "logging", "types", "socket", "ssl", "select", "queue", "random",
+    "string", "copy", "enum", "abc", "io", "os", "re", "code", "calendar", "token", "tokenize",
+    "email", "http", "html", "platform", "secrets", "statistics", "struct", "tempfile",
+    "threading", "typing", "uuid", "warnings", "importlib", "flask", "gunicorn", "werkzeug",
+    "jinja2", "click", "psutil", "requests", "inference_schema",
+    "azureml_inference_server_http", "script", "command", "environments",
+)  # fmt: skip
+USES_SIBLINGS = """
+import json, os
+import config, helpers, utils
+from parts import one
+def init(): pass
+def run(raw): return [helpers.NAME, utils.NAME, config.NAME, one.NAME, json.__name__, os.getcwd()]
+"""
 Start = Callable[[InstanceCommand], subprocess.Popen[str]]
 
 
@@ -157,6 +172,34 @@ def test_worker_count_requests_are_scored_at_the_same_time(venv, tmp_path, port,
         if took < 1.9:
             break
     assert took < 1.9
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        pytest.param({}, id="one worker"),
+        pytest.param({"WORKER_COUNT": "2", "WORKER_PRELOAD": "true"}, id="two, preloaded"),
+        pytest.param({"PYTHONSAFEPATH": "1"}, id="safe path"),
+    ],
+)
+def test_a_file_named_like_a_module_of_python_or_the_server_stops_nothing(
+    venv, tmp_path, port, start, variables
+):
+    command = scripted(venv, tmp_path, port, USES_SIBLINGS, environment_variables=variables)
+    code = tmp_path / "code"
+    for name in NAMES_OF_OTHERS:
+        (code / f"{name}.py").write_text("raise RuntimeError('not to be imported')")
+    # the server has modules of these two names, which it puts on the path itself
+    for name in ("utils", "config", "helpers"):
+        (code / f"{name}.py").write_text(f"NAME = 'my {name}'")
+    (code / "parts").mkdir()
+    (code / "parts" / "__init__.py").touch()
+    (code / "parts" / "one.py").write_text("NAME = 'my part'")
+    process = start(command)
+    wait_until_ready(f"http://127.0.0.1:{port}/", process)
+    assert score(port, 0).json() == [
+        "my helpers", "my utils", "my config", "my part", "json", str(code),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a scoring script on loopback.")
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    # The launcher's folder gives way to the user's: its module names are not theirs to stumble on.
-    sys.path[0] = os.environ["AML_APP_ROOT"]
+    use_path_of_server(sys.path, os.environ["AML_APP_ROOT"])
     serve(port)
+
+
+def use_path_of_server(path: "list[str]", code_dir: str) -> None:
+    """Put the user's folder where azmlinfsrv has it: after Python's and what is installed.
+
+    A file of it may be called `signal.py` or `flask.py`, and is not to stop the server. It comes
+    before the server's own folder, which the server appends later: `utils` is the user's.
+    """
+    own = os.path.dirname(os.path.realpath(__file__))  # its module names are nobody's to stumble on
+    path[:] = [*(place for place in path if place != own), code_dir]
 
 
 if __name__ == "__main__":
