@@ -261,16 +261,18 @@ def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
     What is deleted goes last, so it counts until then; so does what other stacks have there.
     """
     quotas, sizes = _held(observed)
+    taken: dict[str, Size] = {}
+    for id_, size in sizes.items():
+        taken[id_.workspace] = taken.get(id_.workspace, Size()).plus(size)
     found = []
     for action in plan.actions:
         place, wanted = action.id.workspace, action.desired
         if wanted is not None and action.id.kind == Kind.WORKSPACE:
             quotas[place] = wanted.spec.quota.model_dump()
         elif wanted is not None and action.id.kind == Kind.DEPLOYMENT:
-            before = sizes.get(action.id, Size(0, 0))
-            sizes[action.id] = size_of(wanted.spec)
-            there = [size for id_, size in sizes.items() if id_.workspace == place]
-            exceeded = quota_fault(there, quotas.get(place, {}))
+            before = sizes.get(action.id, Size())
+            taken[place] = taken.get(place, Size()).minus(before).plus(size_of(wanted.spec))
+            exceeded = quota_fault(taken[place], quotas.get(place, {}))
             if exceeded and _starts(action, before):
                 field, reason = exceeded
                 remedy = f"raise quota.{field}, or scale another deployment in"

@@ -1,5 +1,6 @@
 """What deployments take of their workspace's quota. Pure."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,8 +10,14 @@ from inference_provider.spec.deployment import DeploymentSpec
 class Size(NamedTuple):
     """What a deployment takes of its workspace's quota."""
 
-    instances: int
-    gpus: int
+    instances: int = 0
+    gpus: int = 0
+
+    def plus(self, other: "Size") -> "Size":
+        return Size(self.instances + other.instances, self.gpus + other.gpus)
+
+    def minus(self, other: "Size") -> "Size":
+        return Size(self.instances - other.instances, self.gpus - other.gpus)
 
 
 def size_of(deployment: DeploymentSpec) -> Size:
@@ -31,12 +38,15 @@ def gpus_per_instance(deployment: DeploymentSpec) -> int:
     return int(resources.limits.gpu or resources.requests.gpu or 0)
 
 
-def quota_fault(sizes: Iterable[Size], quota: Mapping[str, int | None]) -> tuple[str, str] | None:
+def total(sizes: Iterable[Size]) -> Size:
+    return functools.reduce(Size.plus, sizes, Size())
+
+
+def quota_fault(taken: Size, quota: Mapping[str, int | None]) -> tuple[str, str] | None:
     """Return the field of a quota that is exceeded, and by how much; None when none is."""
-    instances, gpus = (sum(column) for column in zip(Size(0, 0), *sizes, strict=True))
-    for field, total in (("max_instances", instances), ("max_gpus", gpus)):
+    for field, count in (("max_instances", taken.instances), ("max_gpus", taken.gpus)):
         limit = quota.get(field)
-        if limit is not None and total > limit:
+        if limit is not None and count > limit:
             noun = field.removeprefix("max_")
-            return field, f"would bring the workspace to {total} {noun}, its quota is {limit}"
+            return field, f"would bring the workspace to {count} {noun}, its quota is {limit}"
     return None

@@ -19,7 +19,7 @@ from inference_provider.spec.endpoint import EndpointSpec
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
-from inference_provider.spec.quota import quota_fault, size_of
+from inference_provider.spec.quota import quota_fault, size_of, total
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import Quota, WorkspaceSpec
 
@@ -227,8 +227,8 @@ def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
     for i, workspace in enumerate(stack.workspaces):
         if workspace.quota == Quota():
             continue
-        declared = [size_of(d) for d in stack.deployments if d.workspace == workspace.name]
-        exceeded = quota_fault(declared, workspace.quota.model_dump())
+        declared = (size_of(d) for d in stack.deployments if d.workspace == workspace.name)
+        exceeded = quota_fault(total(declared), workspace.quota.model_dump())
         if exceeded:
             field, reason = exceeded
             yield Fault(f"workspaces.{i}.quota.{field}", reason, "raise it, or declare fewer")

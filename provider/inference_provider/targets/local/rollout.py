@@ -19,7 +19,7 @@ from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.spec import DeploymentSpec
-from inference_provider.spec.quota import gpus_per_instance, quota_fault, size_of
+from inference_provider.spec.quota import gpus_per_instance, quota_fault, size_of, total
 from inference_provider.targets.base import Progress
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import (
@@ -188,8 +188,8 @@ class Rollout:
             for r in records
             if r.id.kind == Kind.DEPLOYMENT and r.id != desired.id
         ]
-        sizes = [size_of(spec) for spec in (*others, desired.spec)]
-        exceeded = quota_fault(sizes, quotas[0]) if quotas else None
+        taken = total(size_of(spec) for spec in (*others, desired.spec))
+        exceeded = quota_fault(taken, quotas[0]) if quotas else None
         if exceeded:
             field, reason = exceeded
             remedy = f"raise quota.{field}, or scale another deployment in"
