@@ -46,10 +46,15 @@ def current_actor(command: str, environment: Mapping[str, str] | None = None) ->
     ci_job = next((text for name, text in _CI_JOBS if variables[name]), "")
     ci_user = next((variables[name] for name in _CI_USERS if variables[name]), "")
     return Actor(
-        user=(ci_user if ci_job else "") or _login_name(),
-        ci_job=" ".join(ci_job.format_map(variables).split()),
+        user=_utf8((ci_user if ci_job else "") or _login_name()),
+        ci_job=_utf8(" ".join(ci_job.format_map(variables).split())),
         command=command,
     )
+
+
+def _utf8(text: str) -> str:
+    """Return what a record can hold: bytes that are no UTF-8 as their escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _login_name() -> str:

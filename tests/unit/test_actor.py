@@ -1,6 +1,7 @@
 """Who changed it: the user, and in CI the job."""
 
 import getpass
+import os
 
 from inference_provider.actor import current_actor
 from inference_provider.observed import Actor
@@ -25,3 +26,9 @@ def test_a_job_whose_details_are_missing_still_names_itself():
 
 def test_a_user_variable_without_a_ci_job_is_not_believed():
     assert current_actor("pulumi", {"GITHUB_ACTOR": "ana"}).user == getpass.getuser()
+
+
+def test_a_name_that_is_not_utf8_can_be_recorded():
+    actor = current_actor("x", {"CI_JOB_ID": "7", "GITLAB_USER_LOGIN": os.fsdecode(b"jos\xe9")})
+    assert actor.user == "jos\\udce9"
+    assert '"jos\\\\udce9"' in actor.model_dump_json()
