@@ -1,6 +1,7 @@
 """plan + target -> observed: the one function that changes the world."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from inference_provider.desired import reference
 from inference_provider.errors import CapabilityMissing, at_most
@@ -13,6 +14,7 @@ from inference_provider.plan import (
     refusals,
     replaced_under_others,
 )
+from inference_provider.secret_text import Secrets, hidden
 from inference_provider.targets.base import Progress, Target, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
@@ -95,4 +97,20 @@ def execute(
         return None
     if action.kind == ActionKind.REPLACE:
         target.delete(action.id, action.desired.owner, actor, progress)
-    return target.apply(action.desired, actor, progress)
+    with hiding(action.desired.placeholders):
+        return target.apply(action.desired, actor, progress)
+
+
+@contextmanager
+def hiding(placeholders: Secrets) -> Iterator[None]:
+    """Take what placeholders stood for, and the userinfo of URLs, out of an error's message."""
+    try:
+        yield
+    except Exception as exc:
+        fault: BaseException | None = exc
+        while fault is not None:
+            fault.args = tuple(
+                hidden(a, placeholders) if isinstance(a, str) else a for a in fault.args
+            )
+            fault = fault.__cause__ or fault.__context__
+        raise

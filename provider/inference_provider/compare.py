@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from inference_provider.desired import (
-    SECRET_PREFIX,
     SPEC_OF_KIND,
     DesiredResource,
     field_roles,
+    sealed_properties,
 )
 from inference_provider.observed import Frozen, Kind, ObservedResource, ObservedState, Presence
+from inference_provider.secret_text import Secrets, mark, masked
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import FieldRole
-
-HIDDEN = "[secret]"
-"""What stands for a secret wherever one is shown."""
 
 _MISSING = object()
 
@@ -38,17 +36,6 @@ class Change(Frozen):
         return f"{self.path}: {show(self.old)} -> {show(self.new)} ({self.change_class.value})"
 
 
-def masked(value: Any) -> Any:
-    """Return a JSON value with `[secret]` in place of every secret's digest, at any depth."""
-    if isinstance(value, str) and value.startswith(SECRET_PREFIX):
-        return HIDDEN
-    if isinstance(value, Mapping):
-        return {key: masked(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(item) for item in value]
-    return value
-
-
 def show(value: Any) -> str:
     """Write a value for a person; a secret's digest never shows, nor the digest of a file whole."""
     value = masked(value)
@@ -66,17 +53,22 @@ def _is_digest(value: str) -> bool:
     return len(value) == 64 and all(c in "0123456789abcdef" for c in value)
 
 
-def compare(kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Change, ...]:
+def compare(
+    kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any], placeholders: Secrets = ()
+) -> tuple[Change, ...]:
     """Return every field in which `new` differs from `old`, in the spec's order of fields.
 
     Args:
         kind: Decides what a change of a field means.
         old: Properties as they were or are.
         new: Properties as they shall be. A field that `old` has and `new` lacks is a change too.
+        placeholders: What is a secret on both sides; a record of an older release has it in clear.
     """
+    spec_type = SPEC_OF_KIND[kind]
+    old, new = (sealed_properties(spec_type, side, placeholders) for side in (old, new))
     if kind == Kind.TRAFFIC:
         old, new = _with_zeros(old, new), _with_zeros(new, old)
-    roles = field_roles(SPEC_OF_KIND[kind])
+    roles = field_roles(spec_type)
     order = {name: i for i, name in enumerate(roles)}
     names = sorted({*old, *new} & {*roles}, key=lambda name: order[name])
     return tuple(
@@ -106,11 +98,25 @@ def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Cha
     elif _plain(old) != _plain(new):
         yield Change(
             path=path,
-            old=_plain(old),
+            old=covered(_plain(old), _plain(new)),
             new=_plain(new),
             change_class=role.change,
             severity=role.severity,
         )
+
+
+def covered(old: Any, new: Any) -> Any:
+    """Return `old` with a digest for each text that differs where `new` has a secret.
+
+    What the secret was before is known to nobody: a record of an older release has it in clear.
+    """
+    news = new if isinstance(new, list) else [new]
+    shown = masked(news)
+    if shown == news:
+        return old
+    if isinstance(old, list):
+        return [covered(item, new) for item in old]
+    return mark(old) if isinstance(old, str) and masked(old) not in shown else old
 
 
 def _plain(value: Any) -> Any:

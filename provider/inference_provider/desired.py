@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import RANK, Claim, Frozen, Kind, ResourceId
+from inference_provider.secret_text import Secrets, mark, sealed
 from inference_provider.spec import (
     LISTINGS,
     ChangeClass,
@@ -25,9 +26,7 @@ from inference_provider.spec import (
     asset_name,
 )
 from inference_provider.spec.base import FieldRole
-
-SECRET_PREFIX = "secret:sha256:"
-"""Starts the digest that stands for a secret in properties."""
+from inference_provider.spec.free_text import is_free_text
 
 _LISTING_OF_KIND = {
     Kind.WORKSPACE: "workspaces",
@@ -66,11 +65,13 @@ class DesiredResource(Frozen):
     """The state that asks for it; None leaves the claim that there is."""
     base_dir: str = "."
     """Folder that paths in the spec are relative to; of this machine, so never recorded."""
+    placeholders: Secrets = ()
+    """What placeholders stood for in the spec's free text; never recorded."""
 
     @property
     def properties(self) -> dict[str, Any]:
         """JSON of the resolved spec: what is compared and recorded; secrets as digests."""
-        return properties_of(self.spec)
+        return properties_of(self.spec, self.placeholders)
 
     @property
     def generation(self) -> str:
@@ -78,7 +79,7 @@ class DesiredResource(Frozen):
         roles = field_roles(type(self.spec))
         rolling = {
             name: value
-            for name, value in self.properties.items()
+            for name, value in _dumped(self.spec).items()
             if roles[name].change != ChangeClass.LIVE
         }
         text = json.dumps(rolling, sort_keys=True)
@@ -93,8 +94,32 @@ def field_roles(spec_type: type[SpecModel]) -> dict[str, FieldRole]:
     }
 
 
-def properties_of(spec: SpecModel) -> dict[str, Any]:
+def properties_of(spec: SpecModel, placeholders: Secrets = ()) -> dict[str, Any]:
     """Dump a spec to JSON values, each secret as the digest of its value."""
+    return sealed_properties(type(spec), _dumped(spec), placeholders)
+
+
+def sealed_properties(
+    spec_type: type[SpecModel], properties: Mapping[str, Any], placeholders: Secrets
+) -> dict[str, Any]:
+    """Return properties with each secret in free text as its digest."""
+    return {
+        name: _sealed(spec_type, name, value, placeholders) for name, value in properties.items()
+    }
+
+
+def _sealed(spec_type: type[SpecModel], path: str, value: Any, placeholders: Secrets) -> Any:
+    if not is_free_text(spec_type, path):
+        return value
+    if isinstance(value, Mapping):
+        return {k: _sealed(spec_type, f"{path}.{k}", v, placeholders) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sealed(spec_type, path, item, placeholders) for item in value]
+    return sealed(value, placeholders) if isinstance(value, str) else value
+
+
+def _dumped(spec: SpecModel) -> dict[str, Any]:
+    """Dump a spec to JSON values; of secrets only those that always are one as digests."""
     plain = spec.model_dump(mode="python")
     result = _without_secrets(plain)
     # The folder is where content came from on one machine; its hash is what counts.
@@ -107,8 +132,7 @@ def properties_of(spec: SpecModel) -> dict[str, Any]:
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, SecretStr):
-        digest = hashlib.sha256(value.get_secret_value().encode()).hexdigest()
-        return SECRET_PREFIX + digest[:16]
+        return mark(value.get_secret_value())
     if isinstance(value, dict):
         return {key: _without_secrets(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -148,14 +172,18 @@ def resolve(
     assets = _asset_index(stack, known_assets)
     faults: list[Fault] = []
     resources: list[DesiredResource] = []
-    for kind in Kind:
-        for i, spec in enumerate(getattr(stack, _LISTING_OF_KIND[kind])):
+    for kind, listing in _LISTING_OF_KIND.items():
+        for i, spec in enumerate(getattr(stack, listing)):
             resolved = spec
             if isinstance(spec, DeploymentSpec):
                 resolved = _pin(spec, assets, f"deployments.{i}", faults)
             resources.append(
                 DesiredResource(
-                    id=identify(kind, spec), spec=resolved, owner=stack.name, base_dir=base_dir
+                    id=identify(kind, spec),
+                    spec=resolved,
+                    owner=stack.name,
+                    base_dir=base_dir,
+                    placeholders=stack.placeholders(listing, i),
                 )
             )
     if faults:

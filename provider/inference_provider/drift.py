@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from inference_provider.compare import compare, heaviest, masked, undeclared
-from inference_provider.desired import DesiredResource
+from inference_provider.compare import compare, covered, heaviest, undeclared
+from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import (
     RANK,
     Frozen,
@@ -21,6 +21,7 @@ from inference_provider.observed import (
     Presence,
     ResourceId,
 )
+from inference_provider.secret_text import masked
 from inference_provider.spec import ChangeClass, Severity
 
 UNKNOWN = "unknown"
@@ -150,7 +151,9 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         owner = there.record.owner if there.record else UNKNOWN
         reason = f"it belongs to stack '{owner}'; `up` refuses to change it"
         return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
-    changes = compare(resource.id.kind, there.properties, resource.properties)
+    changes = compare(
+        resource.id.kind, there.properties, resource.properties, resource.placeholders
+    )
     # What limps without a differing field is started again in place.
     mending = Mending((heaviest(changes) or ChangeClass.LIVE).value)
     return ResourceDrift(
@@ -197,11 +200,13 @@ def _fields(
     resource: DesiredResource, there: ObservedResource, journal: tuple[JournalEntry, ...]
 ) -> tuple[FieldDrift, ...]:
     """Return every field in which live is not as declared, who is to blame beside it."""
-    declared, live = resource.properties, there.properties
-    recorded = there.record.properties if there.record else {}
-    by_hand = [change.path for change in compare(resource.id.kind, recorded, live)]
+    declared, live, secrets = resource.properties, there.properties, resource.placeholders
+    recorded = sealed_properties(
+        type(resource.spec), there.record.properties if there.record else {}, secrets
+    )
+    by_hand = [change.path for change in compare(resource.id.kind, recorded, live, secrets)]
     found: list[FieldDrift] = []
-    for change in compare(resource.id.kind, live, declared):
+    for change in compare(resource.id.kind, live, declared, secrets):
         origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
         entry = _blame(origin, there, change.path, journal)
         if origin == Origin.BY_HAND and entry is None and _fewer(change.path, recorded, live):
@@ -210,7 +215,7 @@ def _fields(
             FieldDrift(
                 path=change.path,
                 declared=masked(change.new),
-                recorded=masked(_value(recorded, change.path)),
+                recorded=masked(covered(_value(recorded, change.path), change.new)),
                 live=masked(change.old),
                 severity=change.severity,
                 change_class=change.change_class,

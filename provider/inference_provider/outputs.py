@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from inference_provider.compare import HIDDEN
 from inference_provider.observed import ObservedResource, ObservedState, Presence
+from inference_provider.secret_text import HIDDEN
 
 
 def outputs(observed: ObservedState, *, show_secrets: bool = False) -> dict[str, dict[str, str]]:

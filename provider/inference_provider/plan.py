@@ -16,6 +16,7 @@ from inference_provider.observed import (
     Presence,
     ResourceId,
 )
+from inference_provider.secret_text import hidden
 from inference_provider.spec import ChangeClass
 from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of
@@ -125,9 +126,14 @@ def refusals(
     """Return each thing the target cannot do; empty when it can do all."""
     wanted = tuple(desired)
     found = tuple(
-        Refusal(f"{resource.id} on target '{capabilities.name}'", Fault(*fault))
+        Refusal(
+            f"{resource.id} on target '{capabilities.name}'",
+            Fault(
+                path, hidden(reason, resource.placeholders), hidden(remedy, resource.placeholders)
+            ),
+        )
         for resource in wanted
-        for fault in _refusals(resource, capabilities)
+        for path, reason, remedy in _refusals(resource, capabilities)
     )
     gpus = [size_of(r.spec).gpus for r in wanted if r.id.kind == Kind.DEPLOYMENT]
     if max(gpus, default=0) <= capabilities.gpu_count < sum(gpus):
@@ -316,7 +322,9 @@ def _exists(action: Action) -> bool:
 def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     if there.presence == Presence.ABSENT:
         return Action(kind=ActionKind.CREATE, id=resource.id, desired=resource)
-    changes = compare(resource.id.kind, there.properties, resource.properties)
+    changes = compare(
+        resource.id.kind, there.properties, resource.properties, resource.placeholders
+    )
     kind = {
         None: ActionKind.KEEP,
         ChangeClass.REPLACE: ActionKind.REPLACE,

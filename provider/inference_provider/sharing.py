@@ -68,7 +68,7 @@ def is_shared(desired: DesiredResource, record: Record | None) -> bool:
         desired.id.kind == Kind.WORKSPACE
         and record is not None
         and record.owner != desired.owner
-        and not compare(Kind.WORKSPACE, record.properties, desired.properties)
+        and not compare(Kind.WORKSPACE, record.properties, desired.properties, desired.placeholders)
     )
 
 

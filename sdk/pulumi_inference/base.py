@@ -4,11 +4,17 @@ Goes in: typed arguments. Comes out: a registered dynamic resource; checking is 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 import pulumi
-from pulumi.dynamic import Resource, ResourceProvider
+from pulumi.dynamic import Resource
+
+from inference_provider.desired import SPEC_OF_KIND
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.secret_text import Secrets, holds_secret
+from inference_provider.spec import SpecModel
+from inference_provider.spec.free_text import is_free_text
 
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""
@@ -20,7 +26,7 @@ _NOT_FIELDS = frozenset({"self", "__class__", "resource_name", "stack", "opts"})
 class InferenceResource(Resource):
     """Base of the resources; `stack` is the owner's label they carry."""
 
-    provider_type: ClassVar[type[ResourceProvider]]
+    provider_type: ClassVar[type[KindProvider]]
 
     stack: pulumi.Output[str]
     """Owner's label: what carries another one is not touched."""
@@ -40,12 +46,13 @@ class InferenceResource(Resource):
         }
         if "name" in arguments:
             written.setdefault("name", resource_name)
-        for name in SECRET_FIELDS:
-            if name in written:
-                written[name] = pulumi.Output.secret(written[name])
+        spec_type = SPEC_OF_KIND[self.provider_type.kind]
+        secret = [name for name in SECRET_FIELDS if name in written]
+        secret += secret_arguments(spec_type, written)
+        written |= {name: pulumi.Output.secret(written[name]) for name in secret}
         owner = arguments["stack"]
         written["stack"] = pulumi.get_project() if owner is None else owner
-        self._register(resource_name, written, arguments["opts"])
+        self._register(resource_name, written, arguments["opts"], secret)
 
     @classmethod
     def get(
@@ -65,11 +72,15 @@ class InferenceResource(Resource):
         return there
 
     def _register(
-        self, resource_name: str, written: Mapping[str, Any], opts: pulumi.ResourceOptions | None
+        self,
+        resource_name: str,
+        written: Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None,
+        encrypted: Iterable[str] = (),
     ) -> None:
         _refuse_import(type(self).__name__, resource_name, opts)
         props = {**dict.fromkeys(_outputs(type(self))), **written}
-        secret = [name for name in SECRET_FIELDS if name in props]
+        secret = [name for name in props if name in SECRET_FIELDS or name in encrypted]
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
         merged = pulumi.ResourceOptions.merge(hidden, opts)
         super().__init__(self.provider_type(), resource_name, props, merged)
@@ -87,6 +98,20 @@ def _refuse_import(kind: str, name: str, opts: pulumi.ResourceOptions | None) ->
         f"`pulumi up` adopts what is there; or only read it: "
         f"{kind}.get({name!r}, {opts.import_!r})"
     )
+
+
+def secret_arguments(
+    spec_type: type[SpecModel], arguments: Mapping[str, Any], placeholders: Secrets = ()
+) -> list[str]:
+    """Return the arguments of free text with userinfo of a URL, or a placeholder's value, in them.
+
+    An output among them is left: Pulumi itself keeps a secret that a text is made from.
+    """
+    return [
+        name
+        for name, value in arguments.items()
+        if is_free_text(spec_type, name) and holds_secret(value, placeholders)
+    ]
 
 
 def _outputs(resource_type: type[InferenceResource]) -> list[str]:

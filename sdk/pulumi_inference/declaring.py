@@ -13,11 +13,12 @@ import pulumi
 from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
+from inference_provider.dynamic.convert import PLACEHOLDERS_KEY
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, SpecModel
 from pulumi_inference.assets import Environment, Model
-from pulumi_inference.base import InferenceResource
+from pulumi_inference.base import InferenceResource, secret_arguments
 from pulumi_inference.places import Connection, Identity, RoleAssignment, Workspace
 from pulumi_inference.serving import AutoscaleRule, Deployment, Endpoint, Traffic
 
@@ -70,7 +71,9 @@ def declare(path: str) -> Declared:
             _resource_name(resource.id),
             **{**_arguments(resource.spec, base_dir), **_parents(resource, declared)},
             stack=stack.name,
-            opts=pulumi.ResourceOptions(depends_on=before),
+            opts=pulumi.ResourceOptions(
+                depends_on=before, transformations=_with_placeholders(resource)
+            ),
         )
     return declared
 
@@ -96,6 +99,26 @@ def _parents(
         for field, address in addresses.items()
         if field in fields and address in declared
     }
+
+
+def _with_placeholders(resource: DesiredResource) -> list[pulumi.ResourceTransformation]:
+    """Hand on what placeholders stood for, and encrypt each argument that holds some of it."""
+    placeholders = resource.placeholders
+    if not placeholders:
+        return []
+
+    def add(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+        names = secret_arguments(type(resource.spec), args.props, placeholders)
+        values = [one.get_secret_value() for one in placeholders]
+        props = {**args.props, PLACEHOLDERS_KEY: values}
+        names = [*names, PLACEHOLDERS_KEY]
+        encrypted = {name: pulumi.Output.secret(props[name]) for name in names}
+        hidden = pulumi.ResourceOptions(additional_secret_outputs=names)
+        return pulumi.ResourceTransformationResult(
+            {**props, **encrypted}, pulumi.ResourceOptions.merge(args.opts, hidden)
+        )
+
+    return [add]
 
 
 def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:

@@ -159,6 +159,25 @@ def test_variables_of_proxies_and_certificates_break_no_rollout(inferctl, monkey
     assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"
 
 
+def test_a_start_without_the_stack_file_keeps_sealed_what_a_placeholder_stood_for(
+    inferctl, monkeypatch
+):
+    monkeypatch.setenv("TOKEN", "tok-4711")
+    file = inferctl.folder / "stack.yaml"
+    tagged = 'name: blue, tags: {token: "${env:TOKEN}"}'
+    file.write_text(file.read_text().replace("name: blue", tagged))
+    inferctl("up")
+    inferctl("stop")
+    file.rename(inferctl.folder / "away.yaml")
+    inferctl("start")
+    records = inferctl.state / "workspaces" / "lab" / "records"
+    assert "tok-4711" not in "".join(path.read_text() for path in records.iterdir())
+    assert inferctl("plan", "away.yaml") == "no changes; 6 unchanged\n"
+    for path in inferctl.state.rglob("placeholders/*"):
+        assert path.stat().st_mode & 0o777 == 0o600
+    inferctl("down", "away.yaml", "-y")
+
+
 def test_two_ups_at_once_end_without_a_traceback_and_leave_one_clean_stack(inferctl):
     ups = [inferctl.begin("up"), inferctl.begin("up")]
     said = [(*up.communicate(timeout=120), up.returncode, up.pid) for up in ups]

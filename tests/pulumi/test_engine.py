@@ -144,6 +144,30 @@ def test_the_addresses_are_exported_and_no_secret_stands_in_clear(served):
     assert exported["edge/echo key"] not in held
 
 
+def test_what_a_placeholder_stood_for_stands_nowhere_in_clear(program):
+    program.environment["TOKEN"] = "tok-OLD-4711"
+    program.declare(
+        STACK.replace("  - name: echo\n", '  - {name: echo, tags: {token: "${env:TOKEN}"}}\n')
+        .replace(
+            "  - name: plain\n", "  - name: plain\n    description: https://ana:pw@feed.test\n"
+        )
+        .replace("    name: blue\n", '    name: blue\n    description: "for ${env:TOKEN}"\n')
+    )
+    said = program.pulumi("preview", "--diff") + program.up()
+    program.expect_no_changes()
+    assert "no changes; 6 unchanged" in program.inferctl("plan", "stack.yaml")
+    program.environment["TOKEN"] = "tok-NEW-0815"
+    said += program.pulumi("preview", "--diff") + program.up()
+    assert "tags : [secret]" in words(said)
+    program.expect_no_changes()
+    assert "no changes; 6 unchanged" in program.inferctl("plan", "stack.yaml")
+    records = Path(program.environment["INFERENCE_STATE_DIR"], "workspaces", "edge", "records")
+    kept = "".join(path.read_text() for path in records.iterdir())
+    assert "secret:sha256:" in kept
+    for text in (said, program.held("dev"), kept):
+        assert [word for word in ("tok-OLD", "tok-NEW", "ana:pw") if word in text] == []
+
+
 def test_what_the_target_does_shows_in_the_row_of_its_resource(served):
     _, text = served
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pulumi
 import pytest
+from pulumi.runtime.rpc import is_rpc_secret as is_secret
 
 import pulumi_inference
 
@@ -114,6 +115,48 @@ def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):
     traffic = next(i for kind, i in recorder.declared if kind.endswith(":Traffic"))
     assert traffic["traffic"] == {"blue": 90, "green": 10}
     assert traffic["stack"] == "quickstart"
+
+
+SECRETS = """\
+name: shop
+environments:
+  - name: plain
+    dependencies: ["six @ http://build:${env:TOKEN}@feed.test/six.whl"]
+    command: [serve]
+    inference_config:
+      liveness_route: {path: /, port: 80}
+      readiness_route: {path: /, port: 80}
+      scoring_route: {path: /, port: 80}
+    tags: {by-hand: "https://ana:pw@feed.test"}
+    description: "${env:TOKEN}"
+endpoints: [{name: iris, description: plain}]
+"""
+
+
+def test_declare_encrypts_what_holds_a_placeholders_value_or_userinfo(
+    recorder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TOKEN", "tok-4711")
+    (tmp_path / "stack.yaml").write_text(SECRETS)
+    declared = pulumi_inference.declare(str(tmp_path / "stack.yaml"))
+    _finish()
+    assert len(declared) == 3
+    [plain] = [inputs for kind, inputs in recorder.declared if kind.endswith(":Environment")]
+    assert {name for name, value in plain.items() if is_secret(value)} == {
+        "dependencies", "tags", "description", "placeholders",
+    }  # fmt: skip
+    assert plain["command"] == ["serve"]
+    [iris] = [inputs for kind, inputs in recorder.declared if kind.endswith(":Endpoint")]
+    assert "placeholders" not in iris
+    assert not any(is_secret(value) for value in iris.values())
+
+
+def test_a_program_needs_not_say_that_userinfo_is_a_secret(recorder):
+    pulumi_inference.Environment("plain", dependencies=["six @ http://ana:pw@feed.test/six.whl"])
+    pulumi_inference.Environment("bare", dependencies=["six==1.17.0"])
+    _finish()
+    found = {i["name"]: is_secret(i["dependencies"]) for _, i in recorder.declared}
+    assert found == {"plain": True, "bare": False}
 
 
 def test_everything_public_is_exported():

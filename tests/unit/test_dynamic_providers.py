@@ -1,5 +1,7 @@
 """The dynamic providers over a memory target: what the engine gets back from each call."""
 
+import traceback
+
 import pytest
 from pulumi.output import UNKNOWN
 
@@ -11,7 +13,12 @@ from inference_provider.dynamic.model import ModelProvider
 from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from inference_provider.errors import InferenceError, OwnedByAnother, TargetUnreachable
+from inference_provider.errors import (
+    InferenceError,
+    OwnedByAnother,
+    TargetError,
+    TargetUnreachable,
+)
 from inference_provider.observed import ObservedResource, Presence
 from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
@@ -169,6 +176,67 @@ def test_drift_of_a_secret_shows_its_name_and_not_its_value(target, tmp_path, mo
     live = provider.read(made.id, made.outs).inputs["environment_variables"]
     assert live["A"] == "one"
     assert live["B"].startswith("secret:sha256:")
+
+
+def environment(token, **more):
+    return {
+        "name": "plain",
+        "dependencies": [f"six @ http://build:{token}@feed.test/six.whl", "attrs==25.1"],
+        "tags": {"token": token},
+        "placeholders": [token],
+        **more,
+    }
+
+
+def test_what_a_placeholder_stood_for_is_recorded_as_inferctl_does_and_read_as_no_drift(target):
+    provider = EnvironmentProvider()
+    inputs = checked(provider, **environment("tok-4711"))
+    assert inputs["placeholders"] == ["tok-4711"]
+    made = provider.create(inputs)
+
+    record = target.observe(["default"]).resources[made.id].record
+    assert record.properties["tags"] == {"token": "secret:sha256:3e2881f747a991ec"}
+    assert "tok-4711" not in record.model_dump_json()
+    read = provider.read(made.id, made.outs)
+    assert read.inputs == inputs
+    rotated = checked(provider, **environment("tok-0815"))
+    provider.update(made.id, made.outs, rotated)
+    live = provider.read(made.id, made.outs).inputs
+    assert live["tags"]["token"].startswith("secret:sha256:")
+    assert live["dependencies"][1] == "attrs==25.1"
+    assert "tok-0815" not in str(live)
+
+
+def test_a_record_of_an_older_release_is_read_as_no_drift_and_shows_no_userinfo(target):
+    provider = EnvironmentProvider()
+    inputs = checked(provider, **environment("tok-4711"))
+    made = provider.create(inputs)
+    there = target._resources[made.id]
+    fields = {**there.record.properties, **{k: inputs[k] for k in ("dependencies", "tags")}}
+    record = there.record.model_copy(update={"properties": fields})
+    target._resources[made.id] = there.model_copy(update={"record": record})
+
+    assert provider.read(made.id, made.outs).inputs == inputs
+    by_id = provider.read(made.id, {}).inputs
+    assert "six @ http://secret:sha256:" in by_id["dependencies"][0]
+
+
+def test_an_error_of_a_change_shows_no_placeholders_value_in_any_line():
+    class Loud(MemoryTarget):
+        def apply(self, desired, actor, progress=None):
+            said = f"\n  no index at {desired.spec.dependencies[0]}\n  {desired.spec.tags}"
+            raise TargetError("build environment", str(desired.id), said)
+
+    base.open_targets_with(Loud)
+    try:
+        provider = EnvironmentProvider()
+        inputs = checked(provider, **environment("tok-4711"))
+        with pytest.raises(InferenceError) as caught:
+            provider.create(inputs)
+    finally:
+        base.open_targets_with(open_target)
+    assert "http://[secret]@feed.test" in str(caught.value)
+    assert "tok-4711" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_an_error_of_several_lines_ends_in_its_sense():

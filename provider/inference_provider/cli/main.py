@@ -22,6 +22,7 @@ from inference_provider.cli import (
 )
 from inference_provider.cli.session import session_of
 from inference_provider.errors import InferenceError
+from inference_provider.secret_text import hidden
 
 
 class Edge(TyperGroup):
@@ -64,8 +65,8 @@ def _as_failure(exc: Exception) -> Exception:
 def _print_error(ctx: Any, exc: Exception, text: str) -> None:
     session = session_of(ctx)
     if session.traceback:
-        session.err.print("".join(traceback.format_exception(exc)), markup=False)
-    session.err.print(f"error: {text}", markup=False)
+        session.err.print(hidden("".join(traceback.format_exception(exc))), markup=False)
+    session.err.print(hidden(f"error: {text}"), markup=False)
 
 
 app = typer.Typer(

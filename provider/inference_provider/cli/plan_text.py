@@ -5,8 +5,8 @@ Goes in: a Plan. Comes out: lines or JSON values, no secret in any.
 
 from typing import Any
 
-from inference_provider.compare import masked
 from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.secret_text import masked
 
 _MARK = {
     ActionKind.CREATE: "+",

@@ -24,7 +24,7 @@ from pulumi.dynamic import (
 from pulumi.output import UNKNOWN
 
 from inference_provider.actor import current_actor
-from inference_provider.apply import execute
+from inference_provider.apply import execute, hiding
 from inference_provider.desired import (
     SPEC_OF_KIND,
     DesiredResource,
@@ -32,10 +32,11 @@ from inference_provider.desired import (
     identify,
     reference,
     resolve,
+    sealed_properties,
 )
 from inference_provider.dynamic import convert
 from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
-from inference_provider.dynamic.convert import OWNER_KEY, PROVIDER_KEY, Bag
+from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.progress import row_progress
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
@@ -60,6 +61,7 @@ from inference_provider.observed import (
 )
 from inference_provider.ownership import is_superseded, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
+from inference_provider.secret_text import Secrets, hidden
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import (
     ChangeClass,
@@ -110,21 +112,25 @@ class KindProvider(ResourceProvider):
     def check(self, olds: Bag, news: Bag) -> CheckResult:
         fields = convert.written_fields(news, self.computed)
         fields = convert.model_paths(fields, _relative)
-        owner = convert.plain(news.get(OWNER_KEY, ""))
+        owner, secrets = convert.plain(news.get(OWNER_KEY, "")), convert.placeholders_of(news)
         faults: tuple[Fault, ...] = ()
         try:
             if convert.is_unknown(fields):
                 inputs = self._check_known(fields)
             else:
-                inputs, faults = self._check_all(fields, owner, new=not self._recorded(olds))
+                new = not self._recorded(olds)
+                inputs, faults = self._check_all(fields, owner, secrets, new=new)
         except SpecError as exc:
             inputs, faults = fields, exc.faults
-        failures = [CheckFailure(fault.path, _sentence(fault)) for fault in faults[:MAX_SHOWN]]
+        failures = [CheckFailure(f.path, hidden(_sentence(f), secrets)) for f in faults[:MAX_SHOWN]]
         if len(faults) > MAX_SHOWN:
             failures.append(CheckFailure("", f"and {len(faults) - MAX_SHOWN} more"))
-        return CheckResult({**inputs, OWNER_KEY: owner}, failures)
+        kept = {name: news[name] for name in (PLACEHOLDERS_KEY,) if name in news}
+        return CheckResult({**inputs, OWNER_KEY: owner, **kept}, failures)
 
-    def _check_all(self, fields: Bag, owner: str, *, new: bool) -> tuple[Bag, tuple[Fault, ...]]:
+    def _check_all(
+        self, fields: Bag, owner: str, secrets: Secrets, *, new: bool
+    ) -> tuple[Bag, tuple[Fault, ...]]:
         if not owner:
             raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
         spec = convert.parse(self._spec_type, fields)
@@ -132,7 +138,9 @@ class KindProvider(ResourceProvider):
         if faults:
             raise SpecError(faults)
         hashed = with_content_hash(spec, Path.cwd())
-        wanted = DesiredResource(id=identify(self.kind, hashed), spec=hashed, owner=owner)
+        wanted = DesiredResource(
+            id=identify(self.kind, hashed), spec=hashed, owner=owner, placeholders=secrets
+        )
         with _sense_last():
             target = _opener()
             refused = refusals([wanted], target.capabilities)
@@ -186,12 +194,14 @@ class KindProvider(ResourceProvider):
             target, tell = _opener(), row_progress()
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
             wanted = self._desired(spec, inputs[OWNER_KEY], target)
-            wanted = wanted.model_copy(update={"claim": claim})
+            secrets = convert.placeholders_of(inputs)
+            wanted = wanted.model_copy(update={"claim": claim, "placeholders": secrets})
             before = target.record(wanted.id)
             if before is not None and is_shared(wanted, before):
                 tell(wanted.id, f"shared: stack '{before.owner}' owns it")
                 return {**inputs, **self._outputs_of(target.observe_one(wanted.id))}
-            there = target.apply(wanted, _actor(), tell)
+            with hiding(secrets):
+                there = target.apply(wanted, _actor(), tell)
             if new and before is not None and before.claim is None:
                 tell(wanted.id, f"taken over: stack '{before.owner}' had made it")
         return {**inputs, **self._outputs_of(there), INCARNATION_KEY: claim.incarnation}
@@ -267,8 +277,11 @@ class KindProvider(ResourceProvider):
         return {name: item for name, item in props.items() if name in known}
 
     def _live_inputs(self, there: ObservedResource, props: Bag) -> Bag:
-        recorded = self._recorded(props)
-        inputs = convert.live_inputs(recorded or dict(there.properties), there.properties)
+        recorded, secrets = self._recorded(props), convert.placeholders_of(props)
+        live = sealed_properties(self._spec_type, there.properties, secrets)
+        inputs = convert.live_inputs(recorded or live, live, secrets)
+        if secrets:
+            inputs[PLACEHOLDERS_KEY] = props[PLACEHOLDERS_KEY]
         if "reference" in self.computed:
             inputs["reference"] = there.outputs.get("reference", props.get("reference"))
         owner = there.record.owner if there.record else ""

@@ -6,7 +6,6 @@ the normalized inputs that Pulumi compares.
 """
 
 import functools
-import hashlib
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +14,9 @@ from pulumi.output import Unknown
 from pulumi.runtime import rpc
 from pydantic import SecretStr, ValidationError
 
-from inference_provider.desired import SECRET_PREFIX
 from inference_provider.errors import SpecError
 from inference_provider.files.wording import faults_of
+from inference_provider.secret_text import Secrets, mark, sealed
 from inference_provider.spec import SpecModel
 
 PROVIDER_KEY = "__provider"
@@ -25,6 +24,9 @@ PROVIDER_KEY = "__provider"
 
 OWNER_KEY = "stack"
 """Input that holds the owner's label; not a field of any spec."""
+
+PLACEHOLDERS_KEY = "placeholders"
+"""Input that holds what placeholders of a stack file stood for in the fields; not a field."""
 
 LOCAL_FIELDS = frozenset({"path", "requirements_file", "code"})
 """Where content came from on one machine: kept in inputs, never recorded by a target."""
@@ -56,8 +58,13 @@ def is_unknown(value: Any) -> bool:
 
 def written_fields(bag: Mapping[str, Any], computed: frozenset[str]) -> Bag:
     """Return what a person wrote for the spec: no `__provider`, owner, or computed field."""
-    hidden = {PROVIDER_KEY, OWNER_KEY, *computed}
+    hidden = {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, *computed}
     return {name: item for name, item in plain(bag).items() if name not in hidden}
+
+
+def placeholders_of(bag: Mapping[str, Any]) -> Secrets:
+    """Return what placeholders stood for in the fields of a resource."""
+    return tuple(SecretStr(value) for value in plain(bag.get(PLACEHOLDERS_KEY)) or ())
 
 
 def parse(spec_type: type[SpecModel], fields: Bag) -> SpecModel:
@@ -121,33 +128,42 @@ def _revealed(value: Any) -> Any:
     return value
 
 
-def live_inputs(recorded: Bag, live: Mapping[str, Any]) -> Bag:
+def live_inputs(recorded: Bag, live: Mapping[str, Any], placeholders: Secrets = ()) -> Bag:
     """Return Pulumi's recorded inputs with what is there now in place of what they say.
 
     Args:
         recorded: Inputs of the last update; decide which fields are looked at.
         live: Properties as a target answers them, secrets as digests.
+        placeholders: Secrets that `recorded` has in clear.
     """
-    return {name: _live_value(item, live.get(name, item), name) for name, item in recorded.items()}
+    return {
+        name: _live_value(item, live.get(name, item), name, placeholders)
+        for name, item in recorded.items()
+    }
 
 
-def _live_value(recorded: Any, live: Any, name: str) -> Any:
+def _live_value(recorded: Any, live: Any, name: str, placeholders: Secrets) -> Any:
     if name in LOCAL_FIELDS:
         return recorded
     if isinstance(live, Mapping) and isinstance(recorded, Mapping):
         kept = {key: item for key, item in recorded.items() if key in LOCAL_FIELDS}
-        merged = {key: _live_value(recorded.get(key), item, key) for key, item in live.items()}
+        merged = {
+            key: _live_value(recorded.get(key), item, key, placeholders)
+            for key, item in live.items()
+        }
         return plain({**kept, **merged})
-    if _same_secret(recorded, live) or _pins(recorded, live):
+    if isinstance(recorded, list) and isinstance(live, list) and len(recorded) == len(live):
+        pairs = zip(recorded, live, strict=True)
+        return [_live_value(one, other, "", placeholders) for one, other in pairs]
+    if _same_secret(recorded, live, placeholders) or _pins(recorded, live):
         return recorded
     return plain(live)
 
 
-def _same_secret(recorded: Any, live: Any) -> bool:
+def _same_secret(recorded: Any, live: Any, placeholders: Secrets) -> bool:
     if not (isinstance(recorded, str) and isinstance(live, str)):
         return False
-    digest = hashlib.sha256(recorded.encode()).hexdigest()[:16]
-    return live == SECRET_PREFIX + digest
+    return live in (mark(recorded), sealed(recorded, placeholders))
 
 
 def _pins(asked: Any, live: Any) -> bool:

@@ -14,10 +14,9 @@ from typing import Any
 from inference_provider.errors import Fault
 from inference_provider.files.lines import join
 from inference_provider.files.reading import VALUE_MIB, Unreadable, is_text, read_text
+from inference_provider.secret_text import LONG_ENOUGH, hidden
 
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
-_LONG_ENOUGH = 4
-"""Shorter values would be found inside ordinary words; they are hidden between quotes only."""
 
 
 @dataclass
@@ -27,6 +26,8 @@ class Expansion:
     base_dir: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     faults: list[Fault] = field(default_factory=list)
+    stood_for: list[tuple[str, str]] = field(default_factory=list)
+    """Path and value of each placeholder."""
     _values: dict[str, str] = field(default_factory=dict)
 
     def expand(self, value: Any, path: str = "") -> Any:
@@ -54,6 +55,7 @@ class Expansion:
             found = None
         if found:
             self._values[found] = text
+            self.stood_for.append((path, found))
         return text if found is None else found
 
     def _variable(self, name: str, path: str) -> str | None:
@@ -75,14 +77,14 @@ class Expansion:
             return None
 
     def hide(self, fault: Fault) -> Fault:
-        """Return the fault with every value from outside written as its placeholder."""
+        """Return the fault with every value from outside as its placeholder, and no userinfo."""
         return replace(fault, reason=self._hide(fault.reason), remedy=self._hide(fault.remedy))
 
     def _hide(self, text: str) -> str:
         for value in sorted(self._values, key=len, reverse=True):
             placeholder = self._values[value]
-            if len(value) >= _LONG_ENOUGH:
+            if len(value) >= LONG_ENOUGH:
                 text = text.replace(value, placeholder)
             else:
                 text = text.replace(f"'{value}'", f"'{placeholder}'")
-        return text
+        return hidden(text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.digest import with_content_hash
@@ -20,6 +20,7 @@ from inference_provider.files.program import Served
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
+from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
     LISTINGS,
     DeploymentSpec,
@@ -31,6 +32,7 @@ from inference_provider.spec import (
     asset_name,
     stack_faults,
 )
+from inference_provider.spec.free_text import is_free_text
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -59,7 +61,21 @@ def load_stack(path: Path) -> StackSpec:
     faults = [*reading.faults, *expansion.faults]
     if faults or stack is None:
         raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
-    return _with_hashes(stack, expansion.base_dir, path)
+    stack._placeholders = _secrets_of_items(expansion.stood_for)
+    try:
+        return _with_hashes(stack, expansion.base_dir)
+    except SpecError as exc:
+        raise SpecError(tuple(map(expansion.hide, exc.faults)), source=str(path)) from exc
+
+
+def _secrets_of_items(stood_for: list[tuple[str, str]]) -> dict[str, Secrets]:
+    """Return what placeholders stood for in free text, by `<listing>.<i>`."""
+    found: dict[str, dict[SecretStr, None]] = {}
+    for path, value in stood_for:
+        listing, i, inside = [*path.split(".", 2), "", ""][:3]
+        if listing in LISTINGS and is_free_text(LISTINGS[listing], inside):
+            found.setdefault(f"{listing}.{i}", {})[SecretStr(value)] = None
+    return {item: tuple(secrets) for item, secrets in found.items()}
 
 
 def _finish(
@@ -74,14 +90,11 @@ def _finish(
     return tuple(sorted(placed, key=lambda fault: fault.line or 0))
 
 
-def _with_hashes(stack: StackSpec, base_dir: Path, path: Path) -> StackSpec:
-    try:
-        hashed = {
-            listing: tuple(with_content_hash(spec, base_dir) for spec in getattr(stack, listing))
-            for listing in ("models", "environments", "deployments")
-        }
-    except SpecError as exc:
-        raise SpecError(exc.faults, source=str(path)) from exc
+def _with_hashes(stack: StackSpec, base_dir: Path) -> StackSpec:
+    hashed = {
+        listing: tuple(with_content_hash(spec, base_dir) for spec in getattr(stack, listing))
+        for listing in ("models", "environments", "deployments")
+    }
     return stack.model_copy(update=hashed)
 
 

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, PrivateAttr, StringConstraints
 
 from inference_provider.errors import Fault
+from inference_provider.secret_text import Secrets
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.connection import ConnectionSpec
@@ -43,6 +44,11 @@ class StackSpec(SpecModel):
     deployments: tuple[DeploymentSpec, ...] = ()
     traffic: tuple[TrafficSpec, ...] = ()
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
+    _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
+
+    def placeholders(self, listing: str, i: int) -> Secrets:
+        """Return what placeholders stood for in free text of one item."""
+        return self._placeholders.get(f"{listing}.{i}", ())
 
 
 LISTINGS: Mapping[str, type[SpecModel]] = {

@@ -268,6 +268,7 @@ class Rollout:
             self._store.save_instances(desired.id.name, now)
             # before the record: who counts a quota in this moment reads the blueprint of each
             self._store.save_blueprint(desired.id.name, clear_spec(spec))
+            self._store.save_placeholders(desired.id, desired.placeholders)
             self._store.save_record(record)
             try:
                 self._runtime.converge()

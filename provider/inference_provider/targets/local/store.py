@@ -8,7 +8,7 @@ half of one. Processes are other modules' work.
     <root>/workspaces/<workspace>/
         workspace.json                   router's address, chosen once
         records/  journal.jsonl          what was applied last, by whom
-        keys/  blueprints/  instances/   secrets in clear, 0600
+        keys/  blueprints/  placeholders/  instances/   secrets in clear, 0600
         assets/  logs/  router/  supervisor/
 """
 
@@ -30,6 +30,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Actor, Frozen, JournalEntry, Record, ResourceId
+from inference_provider.secret_text import Secrets
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class Instance(Frozen):
 
 
 _INSTANCES = TypeAdapter(tuple[Instance, ...])
+_SECRETS = TypeAdapter(Secrets)
 
 
 class _Keys(Frozen):
@@ -199,6 +201,7 @@ class Store:
 
     def drop_record(self, resource: ResourceId) -> None:
         self._record_path(resource).unlink(missing_ok=True)
+        self._placeholders_path(resource).unlink(missing_ok=True)
 
     # -- journal -------------------------------------------------------------------------------
 
@@ -223,6 +226,20 @@ class Store:
         return tuple(entries)
 
     # -- secrets -------------------------------------------------------------------------------
+
+    def _placeholders_path(self, resource: ResourceId) -> Path:
+        return self.folder / "placeholders" / self._record_path(resource).name
+
+    def placeholders(self, resource: ResourceId) -> Secrets:
+        """Return what placeholders stood for in a resource when it was applied last."""
+        return _read(self._placeholders_path(resource), _SECRETS.validate_json) or ()
+
+    def save_placeholders(self, resource: ResourceId, placeholders: Secrets) -> None:
+        path = self._placeholders_path(resource)
+        if placeholders:
+            write_private(path, json.dumps([one.get_secret_value() for one in placeholders]))
+        else:
+            path.unlink(missing_ok=True)
 
     def keys(self, endpoint: str) -> tuple[SecretStr, SecretStr] | None:
         """Return primary and secondary key; None when the endpoint has none yet."""

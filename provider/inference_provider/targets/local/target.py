@@ -165,7 +165,8 @@ class LocalTarget:
     def _journal(
         self, runtime: Runtime, desired: DesiredResource, before: Record | None, actor: Actor
     ) -> None:
-        changes = compare(desired.id.kind, before.properties, desired.properties) if before else ()
+        old, new = before.properties if before else {}, desired.properties
+        changes = compare(desired.id.kind, old, new, desired.placeholders) if before else ()
         fields = tuple(change.path for change in changes)
         self._note(runtime, desired.id, actor, "update" if before else "create", fields)
 
@@ -183,6 +184,7 @@ class LocalTarget:
         )
 
     def _save(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
+        runtime.store.save_placeholders(desired.id, desired.placeholders)
         before = runtime.store.record(desired.id)
         runtime.store.save_record(record_of(desired, before, actor, datetime.now(UTC)))
 
@@ -361,7 +363,9 @@ class LocalTarget:
             blueprint: dict[str, Any] | None = runtime.store.blueprint(record.id.name)
             if record.id.kind == Kind.DEPLOYMENT and blueprint:
                 spec = DeploymentSpec.model_validate(blueprint)
-                rollout.run(DesiredResource(id=record.id, spec=spec, owner=record.owner))
+                desired = DesiredResource(id=record.id, spec=spec, owner=record.owner)
+                secrets = runtime.store.placeholders(record.id)
+                rollout.run(desired.model_copy(update={"placeholders": secrets}))
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         runtime = self._runtime(workspace)
