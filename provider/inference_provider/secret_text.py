@@ -7,7 +7,7 @@ place of each. The userinfo of a URL is a secret whoever wrote it.
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
@@ -29,6 +29,16 @@ _MARK = re.compile(rf"{SECRET_PREFIX}[0-9a-f]{{16}}")
 _USERINFO = re.compile(rf"(?<=://)(?!{_MARK.pattern}@)[^/?#\s]+(?=@)")
 
 Secrets = tuple[SecretStr, ...]
+
+
+def is_ordinary(value: str) -> bool:
+    """Whether a value is blank, or a word that hides nothing."""
+    return not value.strip() or value.lower() in _ORDINARY
+
+
+def userinfo_in(texts: Iterable[str]) -> Secrets:
+    """Return the userinfo of every URL in some texts."""
+    return tuple(SecretStr(found) for text in texts for found in _USERINFO.findall(text))
 
 
 def mark(value: str) -> str:
@@ -76,7 +86,7 @@ def holds_secret(value: Any, secrets: Secrets = ()) -> bool:
 def _patterns(secrets: Secrets) -> tuple[frozenset[str], re.Pattern[str]]:
     """Return values that are secret as a whole, and what finds digests and values in a text."""
     values = {secret.get_secret_value() for secret in secrets}
-    values = {value for value in values if value.strip() and value.lower() not in _ORDINARY}
+    values = {value for value in values if not is_ordinary(value)}
     inside = sorted((v for v in values if len(v) >= LONG_ENOUGH), key=len, reverse=True)
     # a digest comes first: a value may be a part of one
     return frozenset(values), re.compile("|".join([f"({_MARK.pattern})", *map(re.escape, inside)]))

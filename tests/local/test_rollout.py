@@ -113,6 +113,31 @@ def test_a_deployment_that_does_not_start_leaves_the_old_one_serving_and_says_wh
     assert lab.score().json()["answer"] == "mended"
 
 
+TELLTALE = """
+import os, sys
+print("variable", os.environ["PASSWORD"], os.environ["PASSWORD"][:7])
+print("argument", sys.argv[1], "of http://ana:by-hand@feed.test/")
+print("key", open(sys.argv[2]).read())
+sys.exit("that was all")
+"""
+
+
+def test_the_log_that_an_error_quotes_shows_no_secret_that_we_know(lab, monkeypatch):
+    lab.up()
+    monkeypatch.setenv("TOKEN", "tok-4711")
+    keys = str(lab.state / "workspaces" / "lab" / "keys" / "iris.json")
+    command = ["python", "-c", TELLTALE, "${env:TOKEN}", keys, "{port}"]
+    lab.document["environments"][0]["command"] = command
+    lab.document["deployments"][0]["environment_variables"] = {"PASSWORD": "hunter2-0815"}
+    with pytest.raises(NotReady) as fault:
+        lab.up()
+    said = str(fault.value)
+    assert "    variable [secret] [secret]\n" in said
+    assert "    argument [secret] of http://[secret]@feed.test/\n" in said
+    assert '    key {"primary": "[secret]", "secondary": "[secret]"}\n' in said
+    assert "    that was all" in said
+
+
 def test_a_server_that_hangs_while_it_starts_is_named_and_ended(lab):
     lab.up()
     lab.write_code("blue", "hang")

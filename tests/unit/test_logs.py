@@ -6,6 +6,7 @@ import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.local.logs import read_logs
+from inference_provider.targets.local.runtime import last_lines
 
 
 @pytest.fixture
@@ -48,3 +49,10 @@ def test_a_rotated_log_is_followed_from_its_start(log):
 def test_no_log_is_a_sentence(tmp_path):
     with pytest.raises(TargetError, match="read the logs of iris/blue: there are none"):
         list(read_logs(tmp_path, "iris/blue", lines=1, follow=False))
+
+
+def test_the_last_lines_of_a_large_log_are_its_last_lines(tmp_path):
+    log = tmp_path / "big.log"
+    log.write_text("x" * 150_000 + "\n" + "y\n" * 60_000 + "one\n\ntwo\n")
+    assert last_lines(log, 3) == "y\none\ntwo"
+    assert last_lines(tmp_path / "none.log", 3) == ""

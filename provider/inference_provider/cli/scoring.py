@@ -21,6 +21,7 @@ from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files.reading import Unreadable, read_stream
 from inference_provider.observed import Kind, ObservedResource
+from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.targets.loopback import loopback_client
 
@@ -162,7 +163,8 @@ def _failure(
     by = answer.headers.get(PIN_HEADER) or pinned
     logs = f"{there.id.name}/{by}" if by else _any(there)
     remedy = _HELP.get(status, "see inferctl logs {logs}").format(logs=logs)
-    reason = f"answered {status} {answer.text[:500].strip()} (x-request-id {request_id})"
+    said = without_secrets(answer.text, tuple(there.secret_outputs.values()))[:500].strip()
+    reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
 
 

@@ -7,7 +7,6 @@ environment. What runs in it is `command.py`'s work; containers are not built he
 import errno
 import hashlib
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from filelock import FileLock, Timeout
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Kind, ResourceId
+from inference_provider.quoting import without_secrets
+from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
 
 DEFAULT_SERVER = "azureml-inference-server-http==1.5.1"
@@ -28,7 +29,9 @@ SHOWN_LINES = 6
 READY = ".ready"
 
 
-def build_environment(spec: EnvironmentSpec, cache: Path, progress: Callable[[str], None]) -> Path:
+def build_environment(
+    spec: EnvironmentSpec, cache: Path, progress: Callable[[str], None], secrets: Secrets = ()
+) -> Path:
     """Return the finished virtual environment of `spec`, building it if the cache lacks it.
 
     A folder without its `.ready` file is the rest of a killed build: it is removed and built
@@ -46,7 +49,7 @@ def build_environment(spec: EnvironmentSpec, cache: Path, progress: Callable[[st
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{venv}.lock", timeout=BUILD_LIMIT_S):
             if not (venv / READY).exists():
-                _build(spec, venv, progress)
+                _build(spec, venv, progress, secrets)
     except Timeout as exc:
         raise Busy(
             "build environment", _name(spec), "another process has been building it for an hour",
@@ -74,21 +77,23 @@ def _fallback_hash(spec: EnvironmentSpec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _build(spec: EnvironmentSpec, venv: Path, progress: Callable[[str], None]) -> None:
+def _build(
+    spec: EnvironmentSpec, venv: Path, progress: Callable[[str], None], secrets: Secrets
+) -> None:
     if venv.exists():
         shutil.rmtree(venv)
     progress(f"building environment with {len(requirements(spec))} requirements")
     python = spec.python_version or sys.executable
     created = _uv("venv", "--quiet", "--no-python-downloads", "--python", python, str(venv))
     if created.returncode:
-        raise _no_python(spec) if spec.python_version else _uv_failed(spec, created)
+        raise _no_python(spec) if spec.python_version else _uv_failed(spec, created, secrets)
     # A file, not arguments: an index or package URL may carry credentials, and `ps` shows those.
     listing = venv / "requirements.txt"
     listing.touch(mode=0o600)
     listing.write_text("\n".join(requirements(spec)) + "\n")
     installed = _uv("pip", "install", "--python", str(venv / "bin" / "python"), "-r", str(listing))
     if installed.returncode:
-        raise _uv_failed(spec, installed)
+        raise _uv_failed(spec, installed, secrets)
     (venv / READY).touch()
     progress("environment built")
 
@@ -104,8 +109,10 @@ def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(arguments, 1, "", f"no end after {BUILD_LIMIT_S} s")
 
 
-def _uv_failed(spec: EnvironmentSpec, run: subprocess.CompletedProcess[str]) -> TargetError:
-    text = re.sub(r"(://)[^/\s@]+@", r"\1[secret]@", run.stderr)
+def _uv_failed(
+    spec: EnvironmentSpec, run: subprocess.CompletedProcess[str], secrets: Secrets
+) -> TargetError:
+    text = without_secrets(run.stderr, (*secrets, *userinfo_in(spec.dependencies)))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # uv names its own temporary files in passing; the cause starts at its error line.
     starts = [i for i, line in enumerate(lines) if line.startswith("error")]

@@ -15,6 +15,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
+from inference_provider.quoting import without_secrets
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
@@ -29,6 +30,7 @@ from inference_provider.targets.local.assets import (
     prune,
 )
 from inference_provider.targets.local.gpus import hand_out
+from inference_provider.targets.local.known import environment_secrets, instance_secrets
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.runtime import Runtime, last_lines
 from inference_provider.targets.local.store import Instance, Store, stores
@@ -120,7 +122,10 @@ class Rollout:
         spec: DeploymentSpec = desired.spec
         environment = environment_of(self._store, spec.environment)
         venv = build_environment(
-            environment, self._store.environments, lambda text: self._progress(desired.id, text)
+            environment,
+            self._store.environments,
+            lambda text: self._progress(desired.id, text),
+            environment_secrets(self._store, environment),
         )
         code = keep_code(self._store, spec, desired.base_dir)
         if code and spec.code_configuration and spec.code_configuration.scoring_script:
@@ -235,19 +240,21 @@ class Rollout:
                 restarted = bool(first_pid and pid and pid != first_pid)
                 first_pid = first_pid or pid
                 if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
-                    raise self._not_ready(desired.id, instance, "its process ended")
+                    raise self._not_ready(desired, instance, "its process ended")
                 if time.monotonic() > started + limit_s:
                     waited = f"GET {path} had no answer of 200 to 399 of its own within {limit_s} s"
-                    raise self._not_ready(desired.id, instance, waited)
+                    raise self._not_ready(desired, instance, waited)
                 time.sleep(READY_POLL_S)
 
-    def _not_ready(self, resource: ResourceId, instance: Instance, reason: str) -> NotReady:
-        log = self._store.log_path(resource.name, instance.name)
-        last = last_lines(log, LOG_LINES)
+    def _not_ready(self, desired: DesiredResource, instance: Instance, reason: str) -> NotReady:
+        log = self._store.log_path(desired.id.name, instance.name)
+        environment = environment_of(self._store, desired.spec.environment)
+        secrets = instance_secrets(self._store, desired, environment)
+        last = without_secrets(last_lines(log, LOG_LINES), secrets)
         shown = "\n".join(f"    {line[:300]}" for line in last.splitlines())
         return NotReady(
             "start",
-            str(resource),
+            str(desired.id),
             f"instance {instance.name}: {reason}",
             f"mend it and run this again; the last lines of its log, {log}:\n"
             f"{shown or '    (none)'}",

@@ -23,6 +23,7 @@ from inference_provider.errors import (
     TargetError,
     TargetUnreachable,
 )
+from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import (
     CDS,
@@ -357,10 +358,8 @@ def _write(path: pathlib.Path, text: str) -> None:
 
 def _words(output: str, table: RouterTable) -> str:
     """Return Envoy's own words, cut short, with every key taken out."""
-    for endpoint in table.endpoints:
-        for key in endpoint.keys:
-            if key.get_secret_value():
-                output = output.replace(key.get_secret_value(), "[redacted]")
+    keys = tuple(key for endpoint in table.endpoints for key in endpoint.keys)
+    output = without_secrets(output, keys)
     output = re.sub(r"\[\d{4}-\S+ \S+\[\d+\]\[\w+\]\[\w+\] \[\S+\] ?", "", output)
     output = re.sub(r"'?/\S*/all\.json'?", "the configuration", output)
     return " ".join(output.split())[:_WORDS_LIMIT] or "it gave no reason"

@@ -10,12 +10,14 @@ from pathlib import Path
 import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.quoting import without_secrets
 from inference_provider.targets.local.addresses import (
     address_fault,
     is_free,
     listeners,
     metrics_port,
 )
+from inference_provider.targets.local.known import router_secrets
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
@@ -27,6 +29,9 @@ ROUTER = "router"
 """The router's program name; no instance's, which all have dots."""
 
 ROUTER_START_TIMEOUT_S = 20.0
+
+LOG_TAIL_BYTES = 100_000
+"""Of a log, for the lines that an error quotes; a line may be long."""
 
 ACCESS_LOG_BYTES = 64_000_000
 ACCESS_LOG_BACKUPS = 3
@@ -136,7 +141,8 @@ class Runtime:
             process = self.supervisor.process(ROUTER)
             dead = process is None or process.state == "FATAL"
             if dead or time.monotonic() > deadline:
-                log = last_lines(self.store.log_path(ROUTER, ROUTER), 5)
+                said = last_lines(self.store.log_path(ROUTER, ROUTER), 5)
+                log = without_secrets(said, router_secrets(self.store))
                 raise NotReady(
                     "start",
                     "the router",
@@ -244,7 +250,9 @@ def _serves(process: psutil.Process, port: int) -> bool:
 def last_lines(log: Path, count: int) -> str:
     """Return the last lines of a log, for an error message; empty when there is none."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return ""
     return "\n".join([line for line in lines if line.strip()][-count:])

@@ -246,6 +246,7 @@ class LocalTarget:
             desired.spec,
             runtime.store.environments,
             lambda text: progress(desired.id, text),
+            desired.placeholders,
         )
         assets.keep_environment(runtime.store, desired.spec)
         self._save(runtime, desired, actor)
