@@ -13,6 +13,7 @@ from inference_provider.desired import (
     sealed_properties,
 )
 from inference_provider.observed import Frozen, Kind, ObservedResource, ObservedState, Presence
+from inference_provider.printable import one_line
 from inference_provider.secret_text import Secrets, mark, masked
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import FieldRole
@@ -33,19 +34,23 @@ class Change(Frozen):
     severity: Severity
 
     def __str__(self) -> str:
-        return f"{self.path}: {show(self.old)} -> {show(self.new)} ({self.change_class.value})"
+        path = one_line(self.path)
+        return f"{path}: {show(self.old)} -> {show(self.new)} ({self.change_class.value})"
 
 
 def show(value: Any) -> str:
-    """Write a value for a person; a secret's digest never shows, nor the digest of a file whole."""
+    """Write a value for a person, on one line.
+
+    A secret's digest never shows, nor the digest of a file whole.
+    """
     value = masked(value)
     if value is None:
         return "(none)"
     if isinstance(value, str):
         name, pin, digest = value.partition("@sha256:")
         if pin:
-            return f"{name}@{digest[:12]}"
-        return value[:12] if _is_digest(value) else value
+            return one_line(f"{name}@{digest[:12]}")
+        return value[:12] if _is_digest(value) else one_line(value)
     return str(value)
 
 

@@ -14,6 +14,8 @@ A message reads: operation, thing, place: cause; what to do. No secret is ever p
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference_provider.printable import one_line, printable
+
 MAX_SHOWN = 50
 """Of a list in a message; the rest is counted."""
 
@@ -49,7 +51,8 @@ class Fault:
     def __str__(self) -> str:
         where = f"line {self.line}: " if self.line is not None else ""
         field = f"{self.path}: " if self.path else ""
-        return f"{where}{field}{self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+        told = f"{where}{field}{self.reason}" + (f"; {self.remedy}" if self.remedy else "")
+        return one_line(told)
 
 
 class SpecError(PermanentError):
@@ -60,7 +63,7 @@ class SpecError(PermanentError):
         self.source = source
         noun = "fault" if len(faults) == 1 else "faults"
         lines = "\n".join(f"  {line}" for line in at_most([str(fault) for fault in faults]))
-        super().__init__(f"{source} has {len(faults)} {noun}:\n{lines}")
+        super().__init__(f"{one_line(source)} has {len(faults)} {noun}:\n{lines}")
 
 
 def at_most(lines: Sequence[str], count: int = MAX_SHOWN) -> list[str]:
@@ -88,7 +91,7 @@ class TargetError(InferenceError):
         self.reason = reason
         self.remedy = remedy
         at = f" on {place}" if place else ""
-        super().__init__(f"{operation} {resource}{at}:{_cause(reason, remedy)}")
+        super().__init__(printable(f"{operation} {resource}{at}:{_cause(reason, remedy)}"))
 
 
 class CapabilityMissing(TargetError, PermanentError):
@@ -123,4 +126,6 @@ class RouterRejected(PermanentError):
     """Envoy refused the generated configuration; the old one stays in force."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"render the router's configuration: Envoy refused it: {reason}")
+        super().__init__(
+            printable(f"render the router's configuration: Envoy refused it: {reason}")
+        )

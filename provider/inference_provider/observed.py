@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from inference_provider.printable import one_line
+
 Properties = Mapping[str, Any]
 """JSON values by top-level field name of a spec; secrets stand as digests, never in clear."""
 
@@ -52,7 +54,7 @@ class ResourceId(Frozen):
 
     def __str__(self) -> str:
         place = self.workspace if self.kind == Kind.WORKSPACE else f"{self.workspace}/{self.name}"
-        return f"{self.kind.value} '{place}'"
+        return one_line(f"{self.kind.value} '{place}'")
 
     @property
     def address(self) -> str:
@@ -78,7 +80,7 @@ class Actor(Frozen):
 
     def __str__(self) -> str:
         job = f" in {self.ci_job}" if self.ci_job else ""
-        return f"{self.user}{job}" + (f" ({self.command})" if self.command else "")
+        return one_line(f"{self.user}{job}" + (f" ({self.command})" if self.command else ""))
 
 
 class Claim(Frozen):

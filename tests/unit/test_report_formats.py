@@ -65,7 +65,7 @@ def test_text_says_the_verdict_first_and_then_each_field():
         "\n"
         "missing: Model 'default/m:1' (it was never applied; mending creates it)\n"
         "\n"
-        "unreadable: Traffic 'default/iris' (<router> gone[0m)\n"
+        "unreadable: Traffic 'default/iris' (<router> gone\\x1b[0m)\n"
     )
 
 

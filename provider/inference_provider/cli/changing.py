@@ -24,6 +24,7 @@ from inference_provider.observed import Actor, Kind
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
+from inference_provider.printable import one_line
 from inference_provider.sharing import (
     held_lines,
     refuse_what_is_owned,
@@ -64,7 +65,7 @@ def up(
         session.print_json({**done, "outputs": made})
     else:
         for line in _addresses(made, declared):
-            session.out.print(line, markup=False)
+            session.say(line)
 
 
 def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
@@ -112,7 +113,7 @@ def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:
 def _announce(session: Session, found: Plan, notes: list[str], *, as_json: bool) -> None:
     console = session.err if as_json else session.out
     for line in [*notes, *plan_lines(found)]:
-        console.print(line, markup=False)
+        console.print(one_line(line), markup=False)
 
 
 def _deletions(found: Plan) -> list[Action]:

@@ -13,6 +13,7 @@ import typer
 
 from inference_provider.cli.changing import Json
 from inference_provider.cli.session import session_of
+from inference_provider.printable import one_line
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.store import state_folder
 from inference_provider.targets.local.supervisor import SUPERVISORD, clean_environment
@@ -41,7 +42,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
     else:
         for check in checks:
             then = f"; {check.remedy}" if not check.ok else ""
-            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}{then}")
+            print(one_line(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}{then}"))
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
 

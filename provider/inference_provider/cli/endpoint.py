@@ -18,6 +18,7 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.files.wording import faults_of
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import plan as make_plan
+from inference_provider.printable import coloured
 from inference_provider.spec import TrafficSpec
 
 KEY_NAMES = ("primary_key", "secondary_key")
@@ -50,7 +51,8 @@ def logs(
     found = find(session, Kind.DEPLOYMENT, deployment, workspace)
     for line in session.target.logs(found.id, lines=lines, follow=follow):
         text = line.rstrip("\n")
-        print(json.dumps(_log_json(found.id, text)) if as_json else text, flush=follow)
+        shown = json.dumps(_log_json(found.id, text)) if as_json else coloured(text)
+        print(shown, flush=follow)
 
 
 def _log_json(deployment: ResourceId, text: str) -> dict[str, str]:

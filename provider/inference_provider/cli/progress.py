@@ -9,6 +9,7 @@ from rich.markup import escape
 from inference_provider.apply import Finished
 from inference_provider.observed import ObservedResource, ResourceId
 from inference_provider.plan import Action, ActionKind
+from inference_provider.printable import one_line
 from inference_provider.targets.base import Progress
 
 _DONE = {
@@ -29,14 +30,14 @@ def shown(err: Console) -> Iterator[tuple[Progress, Finished]]:
     with err.status("") as status:
 
         def step(resource: ResourceId, message: str) -> None:
-            status.update(escape(f"{resource}: {message}"))
+            status.update(escape(one_line(f"{resource}: {message}")))
 
         yield step, lambda action, there: _say(err, action, there, "[green]✓[/green] ")
 
 
 def _lines(err: Console) -> tuple[Progress, Finished]:
     def step(resource: ResourceId, message: str) -> None:
-        err.print(f"  {resource}: {message}", markup=False)
+        err.print(one_line(f"  {resource}: {message}"), markup=False)
 
     return step, lambda action, there: _say(err, action, there, "")
 
@@ -44,4 +45,4 @@ def _lines(err: Console) -> tuple[Progress, Finished]:
 def _say(err: Console, action: Action, there: ObservedResource | None, mark: str) -> None:
     status = f": {there.status}" if there is not None and there.status else ""
     told = f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}"
-    err.print(f"{mark}{escape(told)}")
+    err.print(f"{mark}{escape(one_line(told))}")

@@ -69,10 +69,10 @@ def status(
         session.print_json([_status_json(there) for there in found])
         return
     if not found:
-        session.out.print(f"nothing in {', '.join(names)} yet", markup=False)
+        session.say(f"nothing in {', '.join(names)} yet")
     for there in found:
         what = there.status or there.reason or _split(there)
-        session.out.print(f"{there.presence.value:8} {there.id}  {what}".rstrip(), markup=False)
+        session.say(f"{there.presence.value:8} {there.id}  {what}".rstrip())
 
 
 def _split(there: ObservedResource) -> str:
@@ -114,6 +114,6 @@ def outputs(
         session.print_json(found)
         return
     for address, values in found.items():
-        session.out.print(address, markup=False)
+        session.say(address)
         for name, value in values.items():
-            session.out.print(f"  {name}: {value}", markup=False)
+            session.say(f"  {name}: {value}")

@@ -26,6 +26,6 @@ def release(
         session.print_json({"released": [record.id.address for record in held]})
         return
     for record in held:
-        session.out.print(f"released {record.id}, held by {record.claim.holder}", markup=False)  # type: ignore[union-attr]
+        session.say(f"released {record.id}, held by {record.claim.holder}")  # type: ignore[union-attr]
     if not held:
         session.out.print("nothing here is held by a Pulumi stack", markup=False)

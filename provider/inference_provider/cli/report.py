@@ -18,6 +18,7 @@ from inference_provider.drift import (
     ResourceDrift,
     Verdict,
 )
+from inference_provider.printable import one_line, printable
 
 _HEADER = ("field", "declared", "recorded", "live", "severity", "mending", "why", "who", "when")
 _MEND = {
@@ -40,9 +41,9 @@ def text(report: DriftReport) -> str:
     """Write the verdict, then each resource that is not clean, its fields below."""
     lines = [verdict_line(report)]
     for resource in _remarkable(report):
-        lines += ["", f"{resource.verdict.value}: {resource.id}{_detail(resource)}"]
+        lines += ["", one_line(f"{resource.verdict.value}: {resource.id}{_detail(resource)}")]
         lines += [line for entry in resource.fields for line in _field_lines(entry)]
-    return _printable("\n".join(lines)) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _remarkable(report: DriftReport) -> list[ResourceDrift]:
@@ -73,7 +74,7 @@ def _field_lines(entry: FieldDrift) -> list[str]:
         why = f"{entry.origin.value}; nobody knows by whom"
     cost = f"{entry.severity.value}, {entry.change_class.value}"
     return [
-        f"  {entry.path}: {columns} | live {show(entry.live)}  [{cost}]",
+        f"  {one_line(entry.path)}: {columns} | live {show(entry.live)}  [{cost}]",
         f"    {why}",
     ]
 
@@ -118,12 +119,12 @@ def markdown(report: DriftReport) -> str:
         if resource.fields:
             lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
             lines += [_row(_columns(entry)) for entry in resource.fields]
-    return _printable("\n".join(lines)) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _columns(entry: FieldDrift) -> list[str]:
     return [
-        f"`{entry.path}`",
+        f"`{one_line(entry.path)}`",
         show(entry.declared),
         show(entry.recorded),
         show(entry.live),
@@ -163,18 +164,14 @@ def junit(report: DriftReport) -> str:
 
 def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
     classname = f"{resource.id.workspace}.{resource.id.kind.value}"
-    case = ElementTree.SubElement(suite, "testcase", classname=classname, name=resource.id.name)
+    names = {"classname": one_line(classname), "name": one_line(resource.id.name)}
+    case = ElementTree.SubElement(suite, "testcase", names)
     if resource.verdict == Verdict.CLEAN:
         return
     tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
-    message = _printable(f"{resource.verdict.value}{_detail(resource)}")
+    message = one_line(f"{resource.verdict.value}{_detail(resource)}")
     found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
-    found.text = _printable("\n".join(line for f in resource.fields for line in _field_lines(f)))
-
-
-def _printable(value: str) -> str:
-    """Leave out control characters: XML 1.0 cannot write them, and a terminal obeys them."""
-    return "".join(char for char in value if char >= " " or char in "\n\t")
+    found.text = printable("\n".join(line for f in resource.fields for line in _field_lines(f)))
 
 
 WRITERS: Mapping[str, Callable[[DriftReport], str]] = {

@@ -8,6 +8,7 @@ from inference_provider.cli import progress
 from inference_provider.cli.changing import Json
 from inference_provider.cli.reading import OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
+from inference_provider.printable import one_line
 
 
 def start(
@@ -42,6 +43,6 @@ def _each(
         for name in names:
             do(name, actor, step)
             if not as_json:
-                print(f"{done} workspace '{name}'")
+                print(one_line(f"{done} workspace '{name}'"))
     if as_json:
         session.print_json({done: list(names)})

@@ -22,6 +22,7 @@ from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.observed import Actor, ObservedState, known_assets
+from inference_provider.printable import one_line, printable
 from inference_provider.spec.stack import StackSpec
 from inference_provider.targets.base import Target
 
@@ -70,6 +71,10 @@ class Session:
     def actor(self, command: str) -> Actor:
         return current_actor(f"inferctl {command}")
 
+    def say(self, line: str) -> None:
+        """Print one line of a result."""
+        self.out.print(one_line(line), markup=False)
+
     def print_json(self, value: Any) -> None:
         print(json.dumps(value, indent=2, default=str))
 
@@ -81,7 +86,16 @@ def session_of(ctx: typer.Context) -> Session:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else 500
-    return Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+    return _Console(
+        file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty()
+    )
+
+
+class _Console(Console):
+    """A console that no text from outside controls."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
 
 
 @dataclass(frozen=True)

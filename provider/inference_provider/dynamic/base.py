@@ -61,6 +61,7 @@ from inference_provider.observed import (
 )
 from inference_provider.ownership import is_superseded, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
+from inference_provider.printable import one_line, printable
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import (
@@ -122,7 +123,10 @@ class KindProvider(ResourceProvider):
                 inputs, faults = self._check_all(fields, owner, secrets, new=new)
         except SpecError as exc:
             inputs, faults = fields, exc.faults
-        failures = [CheckFailure(f.path, hidden(_sentence(f), secrets)) for f in faults[:MAX_SHOWN]]
+        failures = [
+            CheckFailure(one_line(f.path), hidden(_sentence(f), secrets))
+            for f in faults[:MAX_SHOWN]
+        ]
         if len(faults) > MAX_SHOWN:
             failures.append(CheckFailure("", f"and {len(faults) - MAX_SHOWN} more"))
         kept = {name: news[name] for name in (PLACEHOLDERS_KEY,) if name in news}
@@ -359,7 +363,7 @@ def _fault_of(refusal: Refusal) -> Fault:
 
 
 def _sentence(fault: Fault) -> str:
-    return fault.reason + (f"; {fault.remedy}" if fault.remedy else "")
+    return printable(fault.reason + (f"; {fault.remedy}" if fault.remedy else ""))
 
 
 @contextmanager

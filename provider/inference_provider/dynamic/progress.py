@@ -14,6 +14,7 @@ from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.observed import ResourceId
+from inference_provider.printable import one_line
 from inference_provider.targets.base import Progress, silent
 
 _LONGEST_MESSAGE_S = 2.0
@@ -28,7 +29,10 @@ def row_progress() -> Progress:
 
     def tell(_resource: ResourceId, message: str) -> None:
         request = engine_pb2.LogRequest(
-            severity=engine_pb2.LogSeverity.INFO, message=message, urn=urn, ephemeral=True
+            severity=engine_pb2.LogSeverity.INFO,
+            message=one_line(message),
+            urn=urn,
+            ephemeral=True,
         )
         try:
             _engine(address).Log(request, timeout=_LONGEST_MESSAGE_S)
