@@ -1,6 +1,5 @@
 """`logs`, `split`, `keys`: what is done with one endpoint that is there."""
 
-import json
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from inference_provider.apply import apply
-from inference_provider.cli import progress
+from inference_provider.cli import progress, strict_json
 from inference_provider.cli.changing import Json
 from inference_provider.cli.finding import Endpoint, find
 from inference_provider.cli.reading import Workspace
@@ -51,8 +50,8 @@ def logs(
     found = find(session, Kind.DEPLOYMENT, deployment, workspace)
     for line in session.target.logs(found.id, lines=lines, follow=follow):
         text = line.rstrip("\n")
-        shown = json.dumps(_log_json(found.id, text)) if as_json else coloured(text)
-        print(shown, flush=follow)
+        told = strict_json.write(_log_json(found.id, text), None) if as_json else coloured(text)
+        print(told, flush=follow)
 
 
 def _log_json(deployment: ResourceId, text: str) -> dict[str, str]:

@@ -3,12 +3,12 @@
 Goes in: a DriftReport. Comes out: text that ends in a newline, the verdict first.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree
 
+from inference_provider.cli import strict_json
 from inference_provider.compare import show
 from inference_provider.drift import (
     UNKNOWN,
@@ -96,7 +96,7 @@ def as_json(report: DriftReport) -> str:
         "counts": report.counts,
         "resources": [_resource_json(resource) for resource in report.resources],
     }
-    return json.dumps(value, indent=2) + "\n"
+    return strict_json.write(value) + "\n"
 
 
 def _resource_json(resource: ResourceDrift) -> dict[str, Any]:

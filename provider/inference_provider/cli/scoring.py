@@ -4,16 +4,16 @@ Goes in: an endpoint's name and a body. Comes out: the answer's bytes, or an err
 helps against the status the router answered.
 """
 
-import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
+from inference_provider.cli import strict_json
 from inference_provider.cli.changing import Json
 from inference_provider.cli.finding import Endpoint, find
 from inference_provider.cli.reading import Workspace
@@ -134,16 +134,27 @@ def _stream(answer: httpx.Response) -> None:
 
 
 def _collected(answer: httpx.Response) -> dict[str, object]:
-    try:
-        body = answer.json()
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        body = answer.text
     return {
         "status": answer.status_code,
         "deployment": answer.headers.get(PIN_HEADER, ""),
         "request_id": answer.headers.get("x-request-id", "unknown"),
-        "body": body,
+        "body": _value(answer),
     }
+
+
+def _value(answer: httpx.Response) -> object:
+    """Return an answer as strict JSON has it, or as text where it is anything else."""
+    with suppress(ValueError):
+        return strict_json.read(answer.content.decode("utf-8-sig"))
+    return _text(answer)
+
+
+def _text(answer: httpx.Response) -> str:
+    """Return an answer as text, whatever charset it names."""
+    # LookupError: no charset, or none of text; httpx would take `hex` for one
+    with suppress(LookupError, ValueError):
+        return answer.content.decode(answer.charset_encoding or "utf-8")
+    return answer.content.decode(errors="replace")
 
 
 def _failure(
@@ -156,14 +167,14 @@ def _failure(
             reason = f"it has no deployment '{pinned}' (x-request-id {request_id})"
             remedy = f"it has {', '.join(known)}" if known else "it has none; run inferctl up FILE"
             return TargetError("score", str(there.id), reason, remedy)
-        if "NoTraffic" in answer.text and known:
+        if "NoTraffic" in _text(answer) and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
             remedy = f"give one a share: inferctl split {there.id.name} {known[0]}=100"
             return TargetError("score", str(there.id), reason, remedy)
     by = answer.headers.get(PIN_HEADER) or pinned
     logs = f"{there.id.name}/{by}" if by else _any(there)
     remedy = _HELP.get(status, "see inferctl logs {logs}").format(logs=logs)
-    said = without_secrets(answer.text, tuple(there.secret_outputs.values()))[:500].strip()
+    said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
 

@@ -4,7 +4,6 @@ Goes in: a factory of targets, so that a test hands in the memory target. Comes 
 own values (stack, desired, observed). Nothing is decided here that `plan.py` decides.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import typer
 from rich.console import Console
 
 from inference_provider.actor import current_actor
+from inference_provider.cli import strict_json
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
@@ -76,7 +76,7 @@ class Session:
         self.out.print(one_line(line), markup=False)
 
     def print_json(self, value: Any) -> None:
-        print(json.dumps(value, indent=2, default=str))
+        print(strict_json.write(value))
 
 
 def session_of(ctx: typer.Context) -> Session:
