@@ -1,15 +1,17 @@
 """Changes of a running workspace, under load: nobody's request fails."""
 
+import json
 import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from inference_provider.errors import NotReady, OutOfCapacity, StillServing, TargetError
 from inference_provider.observed import Claim, Kind, ResourceId
-from tests.local.conftest import ACTOR, Load
+from tests.local.conftest import ACTOR, ROUTER_PORT, Load
 
 pytestmark = pytest.mark.local
 
@@ -136,6 +138,55 @@ def test_the_log_that_an_error_quotes_shows_no_secret_that_we_know(lab, monkeypa
     assert "    argument [secret] of http://[secret]@feed.test/\n" in said
     assert '    key {"primary": "[secret]", "secondary": "[secret]"}\n' in said
     assert "    that was all" in said
+
+
+SCORE = """
+import json, time
+def init(): pass
+def run(raw):
+    time.sleep(json.loads(raw).get("sleep_s", 0))
+    return {"answer": "ANSWER"}
+"""
+
+
+def write_script(lab, answer: str) -> None:
+    """Let blue, alone, be a scoring script in the default server."""
+    lab.document["environments"] = [{"name": "plain"}]
+    blue = lab.document["deployments"][0]
+    blue["code_configuration"] = {"code": "code/script", "scoring_script": "score.py"}
+    lab.document["deployments"] = [blue]
+    lab.document["traffic"] = [{"endpoint": "iris", "traffic": {"blue": 100}}]
+    code = lab.folder / "code" / "script"
+    code.mkdir(exist_ok=True)
+    (code / "score.py").write_text(SCORE.replace("ANSWER", answer))
+
+
+def test_a_script_is_rolled_over_on_sockets_that_no_other_user_opens_and_no_request_fails(lab):
+    write_script(lab, "first")
+    lab.up()
+    sockets = lab.state / "workspaces" / "lab" / "sockets"
+    [first] = sockets.iterdir()
+    assert sockets.stat().st_mode & 0o777 == 0o700
+    assert listening_ports(lab) == {ROUTER_PORT}
+    write_script(lab, "second")
+    with Load(lab, sleep_s=0.01) as load, ThreadPoolExecutor(1) as pool:
+        load.wait_for(20)
+        slow = pool.submit(lab.score, sleep_s=2.5)
+        lab.up()
+        assert slow.result().json() == {"answer": "first"}
+    assert load.failed == {}
+    assert lab.score().json() == {"answer": "second"}
+    assert (first.exists(), len(list(sockets.iterdir()))) == (False, 1)
+
+
+def listening_ports(lab) -> set[int]:
+    """Return the ports on which processes of a lab listen, but for the router's metrics."""
+    pids = [process.pid for process in lab.supervisor.processes().values()]
+    family = [p for pid in pids for p in psutil.Process(pid).children(recursive=True)]
+    connections = [c for p in (*map(psutil.Process, pids), *family) for c in p.net_connections()]
+    metrics = json.loads((lab.state / "workspaces" / "lab" / "workspace.json").read_text())
+    ports = {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return ports - {metrics["metrics_port"]}
 
 
 def test_a_server_that_hangs_while_it_starts_is_named_and_ended(lab):

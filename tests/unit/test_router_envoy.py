@@ -83,6 +83,19 @@ def test_the_admitted_requests_are_twice_the_concurrency_of_all_instances():
     assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] == 12
 
 
+def test_an_instance_on_a_socket_is_asked_there_and_one_on_a_port_at_its_port():
+    two = (
+        Backend(host="127.0.0.1", port=9001, socket="/srv/sockets/9001"),
+        Backend(host="127.0.0.1", port=9002),
+    )
+    cluster = clusters(table({}, deployments=(deployment("blue", backends=two),)))[0]
+    hosts = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert [host["endpoint"]["address"] for host in hosts] == [
+        {"pipe": {"path": "/srv/sockets/9001"}},
+        {"socket_address": {"address": "127.0.0.1", "port_value": 9002}},
+    ]
+
+
 def test_every_route_hides_the_key_from_the_model():
     for route in chat_routes(table({"blue": 100}, {"green": 10})):
         keys = route["typed_per_filter_config"]["envoy.filters.http.api_key_auth"]

@@ -47,6 +47,13 @@ def test_a_scoring_script_is_run_by_the_environments_python_through_our_launcher
     assert argv[2:] == ("--port", "18001")
 
 
+def test_the_default_server_listens_on_the_socket_it_is_given():
+    spec = deployment(code_configuration={"code": "c", "scoring_script": "score.py"})
+    environment = EnvironmentSpec(name="sklearn")
+    command = instance_command(spec, environment, VENV, CODE, MODEL, 18001, "/s/18001")
+    assert command.argv[2:] == ("--socket", "/s/18001")
+
+
 def test_the_default_server_is_asked_on_slash_and_scored_on_score():
     command = scripted()
     assert command.readiness_path == "/"

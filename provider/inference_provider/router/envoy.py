@@ -7,7 +7,7 @@ Plain dicts and not protobuf: at 1,000 endpoints rendering stays under a second.
 from typing import Any
 
 from inference_provider.errors import RouterRejected
-from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
 
 Resource = dict[str, Any]
 
@@ -130,8 +130,7 @@ def _check_names(endpoint: EndpointEntry) -> None:
 def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
     allowed = 2 * deployment.max_concurrent * max(len(deployment.backends), 1)
     hosts = [
-        {"endpoint": {"address": address(backend.host, backend.port)}}
-        for backend in deployment.backends
+        {"endpoint": {"address": _backend_address(backend)}} for backend in deployment.backends
     ]
     return {
         "@type": f"{API}config.cluster.v3.Cluster",
@@ -156,6 +155,12 @@ def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
         "outlier_detection": _WITHOUT_CONNECTION,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": hosts}]},
     }
+
+
+def _backend_address(backend: Backend) -> Resource:
+    if backend.socket:
+        return {"pipe": {"path": backend.socket}}
+    return address(backend.host, backend.port)
 
 
 def address(host: str, port: int) -> Resource:

@@ -14,6 +14,8 @@ class Backend(Frozen):
 
     host: str
     port: int
+    socket: str = ""
+    """Path of the Unix socket that is asked instead of host and port."""
 
 
 class DeploymentEntry(Frozen):

@@ -45,8 +45,9 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
     code_dir: Path | None,
     model_dir: Path | None,
     port: int,
+    socket: str = "",
 ) -> InstanceCommand:
-    """Return how to start one instance on a loopback port.
+    """Return how to start one instance on a loopback port or, for the default server, a socket.
 
     Args:
         deployment: Whose instance it is.
@@ -56,17 +57,19 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         model_dir: What AZUREML_MODEL_DIR shall be: the folder that holds the model's folder or
             file, as in Azure ML; None without a model.
         port: TCP port to listen on, on 127.0.0.1.
+        socket: Path of the Unix socket that the default server listens on instead.
 
     Raises:
         TargetError: The command names a folder that the deployment does not have.
     """
     routes = environment.inference_config
+    bind = ("--socket", socket) if socket else ("--port", str(port))
     places = {"{port}": str(port), "{model_dir}": model_dir, "{code_dir}": code_dir}
     return InstanceCommand(
         argv=(
             _own_server(deployment, environment, venv, places)
             if environment.command
-            else (str(venv / "bin" / "python"), str(SCRIPT), "--port", str(port))
+            else (str(venv / "bin" / "python"), str(SCRIPT), *bind)
         ),
         environment=_variables(deployment, venv, code_dir, model_dir, port),
         directory=str(code_dir or venv),

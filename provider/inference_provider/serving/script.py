@@ -1,9 +1,10 @@
-"""Starts azureml-inference-server-http on one loopback port; run by the environment's own Python.
+"""Starts azureml-inference-server-http on one socket; run by the environment's own Python.
 
-Goes in: `--port`, and the server's usual environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT,
-AZUREML_MODEL_DIR, WORKER_COUNT, WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers
-GET / and POST /score, ends on SIGTERM after the requests it has, and ends with status 3 and the
-traceback in its output when the script does not import or init() raises.
+Goes in: `--socket` (a Unix socket's path) or `--port` (on loopback), and the server's usual
+environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT, AZUREML_MODEL_DIR, WORKER_COUNT,
+WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers GET / and POST /score, ends on
+SIGTERM after the requests it has, and ends with status 3 and the traceback in its output when the
+script does not import or init() raises.
 
 It replaces the server's own command, `azmlinfsrv`, which always binds 0.0.0.0. Nothing of this
 package is imported here: the environment does not have it.
@@ -22,10 +23,10 @@ SCRIPT_FAILED = "scoring script failed"
 """Starts the line that says why an instance ended while it started."""
 
 
-def server_settings(port: int, environment: "os._Environ[str]") -> "dict[str, Any]":
+def server_settings(bind: str, environment: "os._Environ[str]") -> "dict[str, Any]":
     """Return gunicorn's settings; the address is not among what the environment decides."""
     return {
-        "bind": [f"{HOST}:{port}"],
+        "bind": [bind],
         "workers": int(environment.get("WORKER_COUNT", "1")),
         "timeout": int(environment.get("WORKER_TIMEOUT", "300")),
         "preload_app": environment.get("WORKER_PRELOAD", "false").lower() == "true",
@@ -38,7 +39,7 @@ def server_settings(port: int, environment: "os._Environ[str]") -> "dict[str, An
     }
 
 
-def serve(port: int) -> None:
+def serve(bind: str) -> None:
     """Run until told to end. Imports come late: they exist in the serving environment only."""
     from azureml_inference_server_http.constants import PACKAGE_ROOT  # noqa: PLC0415
     from azureml_inference_server_http.log_config import load_logging_config  # noqa: PLC0415
@@ -48,7 +49,7 @@ def serve(port: int) -> None:
 
     class ScoringServer(BaseApplication):  # type: ignore[misc, unused-ignore]
         def load_config(self) -> None:
-            for name, value in server_settings(port, os.environ).items():
+            for name, value in server_settings(bind, os.environ).items():
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
 
@@ -68,11 +69,13 @@ def serve(port: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve a scoring script on loopback.")
-    parser.add_argument("--port", type=int, required=True)
-    port = parser.parse_args().port
+    parser = argparse.ArgumentParser(description="Serve a scoring script to this machine.")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--port", type=int)
+    place.add_argument("--socket")
+    given = parser.parse_args()
     use_path_of_server(sys.path, os.environ["AML_APP_ROOT"])
-    serve(port)
+    serve(f"unix:{given.socket}" if given.socket else f"{HOST}:{given.port}")
 
 
 def use_path_of_server(path: "list[str]", code_dir: str) -> None:

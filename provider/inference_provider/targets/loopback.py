@@ -4,6 +4,8 @@ Nothing of the environment is asked. A proxy cannot reach this machine's loopbac
 certificate file that is not there must not stop a request that has no TLS.
 """
 
+import socket
+
 import httpx
 
 
@@ -25,4 +27,21 @@ def loopback_client(
 
 def unix_socket(path: str) -> httpx.HTTPTransport:
     """Return a transport to a Unix socket of this machine."""
-    return httpx.HTTPTransport(uds=path, verify=False, trust_env=False)
+    return _UnixSocket(path)
+
+
+class _UnixSocket(httpx.HTTPTransport):
+    """Connects once before it asks: httpx leaves its socket open where a connection is refused."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(uds=path, verify=False, trust_env=False)
+        self._path = path
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(5)
+            try:
+                probe.connect(self._path)
+            except OSError as fault:
+                raise httpx.ConnectError(str(fault), request=request) from fault
+        return super().handle_request(request)

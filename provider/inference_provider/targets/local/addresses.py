@@ -3,12 +3,13 @@
 import errno
 import socket
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import psutil
 
 from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.router.table import Backend
 from inference_provider.targets.local.store import RouterAddress, stores
 
 ROUTER_PORTS = range(18080, 19080)
@@ -16,24 +17,45 @@ METRICS_PORTS = range(19080, 20080)
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
+_UNIX_SOCKETS = Path("/proc/net/unix")
+_CONNECTING_OR_CONNECTED = ("02", "03")
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
-def listens(pid: int, port: int) -> bool:
-    """Whether a process, or one that it started, listens on a port of this machine.
+def listens(pid: int, backend: Backend) -> bool:
+    """Whether a process, or one that it started, listens where a backend is asked.
 
     What answers on a port may be another's: a free port can be taken between the look and the use.
     """
     try:
         process = psutil.Process(pid)
         family = (process, *process.children(recursive=True))
+        if backend.socket:
+            bound = (str(c.laddr) for one in family for c in one.net_connections("unix"))
+            return backend.socket in bound
         return any(
-            c.status == psutil.CONN_LISTEN and c.laddr.port == port
+            c.status == psutil.CONN_LISTEN and c.laddr.port == backend.port
             for one in family
             for c in one.net_connections("tcp")
         )
     except psutil.Error:  # gone, or another user's by now
         return False
+
+
+def connected(backends: Collection[Backend]) -> bool:
+    """Whether anybody has a connection to one of these backends, taken or still in its queue."""
+    ports = {backend.port for backend in backends if not backend.socket}
+    sockets = {backend.socket for backend in backends if backend.socket}
+    return any(
+        c.status == psutil.CONN_ESTABLISHED and c.laddr and c.laddr.port in ports
+        for c in psutil.net_connections("tcp")
+    ) or any(path in sockets for path in _connected_sockets())
+
+
+def _connected_sockets() -> list[str]:
+    """Return the path of each connection to a Unix socket; psutil does not tell their state."""
+    lines = (line.split(maxsplit=7) for line in _UNIX_SOCKETS.read_text().splitlines()[1:])
+    return [line[7] for line in lines if len(line) == 8 and line[5] in _CONNECTING_OR_CONNECTED]
 
 
 def listeners(port: int) -> set[int]:

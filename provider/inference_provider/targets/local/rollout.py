@@ -5,24 +5,26 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 """
 
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.quoting import without_secrets
+from inference_provider.router import Backend
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.spec import DeploymentSpec
 from inference_provider.spec.quota import gpus_per_instance, quota_fault, size_of, total
 from inference_provider.targets.base import Progress
-from inference_provider.targets.local.addresses import instance_ports, listens
+from inference_provider.targets.local.addresses import connected, instance_ports, listens
 from inference_provider.targets.local.assets import (
     environment_of,
     keep_code,
@@ -32,10 +34,11 @@ from inference_provider.targets.local.assets import (
 from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.known import environment_secrets, instance_secrets
 from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.routes import backend_of
 from inference_provider.targets.local.runtime import Runtime, last_lines
 from inference_provider.targets.local.store import Instance, Store, stores
 from inference_provider.targets.local.supervisor import Program
-from inference_provider.targets.loopback import loopback_client
+from inference_provider.targets.loopback import loopback_client, unix_socket
 
 READY_POLL_S = 0.05
 DRAIN_SLACK_S = 2.0
@@ -132,9 +135,12 @@ class Rollout:
             written = spec.code_configuration.scoring_script
             refuse_invalid_script(venv / "bin" / "python", code / written, written, str(desired.id))
         model = model_dir_of(self._store, spec)
-        fresh = self._reserve(desired, count)
+        # an own server knows no socket, and takes a port
+        fresh = self._reserve(desired, count, socket=not environment.command)
         commands = [
-            instance_command(spec, environment, venv, code, model, instance.port)
+            instance_command(
+                spec, environment, venv, code, model, instance.port, self._backend(instance).socket
+            )
             for instance in fresh
         ]
         try:
@@ -148,8 +154,11 @@ class Rollout:
             raise
         return fresh
 
-    def _reserve(self, desired: DesiredResource, count: int) -> tuple[Instance, ...]:
-        """Write new instances down, each with a port and GPUs of its own."""
+    def _reserve(
+        self, desired: DesiredResource, count: int, *, socket: bool
+    ) -> tuple[Instance, ...]:
+        """Write new instances down, each with a port (or a socket) and GPUs of its own."""
+        self._store.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with machine_lock():
             everywhere = [i for store in stores(self._store.root) for i in store.all_instances()]
             self._refuse_over_quota(desired)
@@ -164,6 +173,7 @@ class Rollout:
                     generation=desired.generation,
                     port=port,
                     gpus=gpus[i * each : (i + 1) * each],
+                    socket=socket,
                 )
                 for i, (number, port) in enumerate(zip(numbers, ports, strict=True))
             )
@@ -227,15 +237,17 @@ class Rollout:
     def _wait_ready(self, desired: DesiredResource, instance: Instance, path: str) -> None:
         probe, started = desired.spec.readiness_probe, time.monotonic()
         limit_s = probe.initial_delay + desired.spec.start_timeout_s
-        url = f"http://127.0.0.1:{instance.port}{path}"
+        backend = self._backend(instance)
+        url = f"http://{backend.host}:{backend.port}{path}"
+        transport = unix_socket(backend.socket) if backend.socket else None
         first_pid = 0
-        with loopback_client(timeout_s=probe.timeout) as client:
+        with loopback_client(timeout_s=probe.timeout, transport=transport) as client:
             while True:
                 answers = _answers(client, url)
                 process = self._runtime.supervisor.process(instance.name)
                 state = process.state if process else "gone"
                 pid = process.pid if process else 0
-                if answers and listens(pid, instance.port):
+                if answers and listens(pid, backend):
                     return
                 restarted = bool(first_pid and pid and pid != first_pid)
                 first_pid = first_pid or pid
@@ -304,7 +316,7 @@ class Rollout:
         if not stale:
             return
         timeout_s = spec.request_settings.request_timeout_ms / 1000
-        wait_until_unconnected({i.port for i in stale}, timeout_s + DRAIN_SLACK_S)
+        wait_until_unconnected([self._backend(i) for i in stale], timeout_s + DRAIN_SLACK_S)
         self._end(resource, {i.name for i in stale}, stop_wait_s=timeout_s + 10)
         prune(self._store)
         self._progress(resource, f"{counted(len(stale), 'old instance')} drained and stopped")
@@ -318,8 +330,14 @@ class Rollout:
             elif orphan:
                 self._runtime.supervisor.end_orphan(orphan, stop_wait_s)
             self._runtime.supervisor.forget(name)
-        rest = tuple(i for i in self._store.instances(resource.name) if i.name not in names)
-        self._store.save_instances(resource.name, rest)
+        there = self._store.instances(resource.name)
+        for instance in there:
+            if instance.name in names and instance.socket:  # a killed server leaves it
+                Path(self._backend(instance).socket).unlink(missing_ok=True)
+        self._store.save_instances(resource.name, tuple(i for i in there if i.name not in names))
+
+    def _backend(self, instance: Instance) -> Backend:
+        return backend_of(self._store, instance)
 
 
 def counted(count: int, noun: str) -> str:
@@ -335,19 +353,14 @@ def clear_spec(spec: DeploymentSpec) -> dict[str, object]:
     return plain
 
 
-def wait_until_unconnected(ports: set[int], timeout_s: float) -> None:
-    """Wait until no connection to these loopback ports is left, at most `timeout_s`.
+def wait_until_unconnected(backends: Collection[Backend], timeout_s: float) -> None:
+    """Wait until no connection to these backends is left, at most `timeout_s`.
 
     The router closes its connections to an instance once their requests have ended, so this is
     the moment at which nothing is in flight; no stat of the router tells it per instance.
     """
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if not any(
-            c.status == psutil.CONN_ESTABLISHED and c.laddr and c.laddr.port in ports
-            for c in psutil.net_connections("tcp")
-        ):
-            return
+    while time.monotonic() < deadline and connected(backends):
         time.sleep(0.05)
 
 

@@ -5,7 +5,6 @@ Reads only, apart from `post`. What to write, and in which order, is in `router.
 
 import pathlib
 import re
-import socket
 import weakref
 from typing import Any
 from urllib.parse import quote
@@ -62,9 +61,8 @@ class RouterAdmin:
 
     def _ask(self, method: str, path: str) -> httpx.Response:
         try:
-            _see_that_it_listens(self.path)
             return self._client.request(method, path)
-        except (httpx.HTTPError, OSError) as error:
+        except httpx.HTTPError as error:
             raise TargetUnreachable(
                 "ask",
                 "the router",
@@ -72,13 +70,6 @@ class RouterAdmin:
                 "run this again: where it died, supervisord starts it again",
                 str(self.path),
             ) from error
-
-
-def _see_that_it_listens(path: pathlib.Path) -> None:
-    """Connect once: the HTTP client leaves its socket open when a connection is refused."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(5)
-        probe.connect(str(path))
 
 
 def shares(layer: dict[str, str], prefix: str) -> Shares:

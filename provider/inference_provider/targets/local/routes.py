@@ -9,7 +9,7 @@ from typing import Any
 from inference_provider.observed import Kind, Record
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.targets.local.assets import environment_of
-from inference_provider.targets.local.store import RouterAddress, Store
+from inference_provider.targets.local.store import Instance, RouterAddress, Store
 
 
 def router_table(store: Store, address: RouterAddress) -> RouterTable:
@@ -34,6 +34,15 @@ def router_table(store: Store, address: RouterAddress) -> RouterTable:
     )
 
 
+def backend_of(store: Store, instance: Instance) -> Backend:
+    """Return where an instance is asked: at its port, or at the Unix socket that has its number.
+
+    The socket's folder lets this user alone in; anybody of this machine can ask a port.
+    """
+    socket = str(store.sockets_folder / str(instance.port)) if instance.socket else ""
+    return Backend(host="127.0.0.1", port=instance.port, socket=socket)
+
+
 def _endpoint_entry(
     store: Store, name: str, deployments: dict[str, list[DeploymentEntry]], traffic: dict[str, Any]
 ) -> EndpointEntry:
@@ -54,7 +63,7 @@ def _deployment_entry(store: Store, record: Record) -> DeploymentEntry:
     admitted = [i for i in store.instances(record.id.name) if i.admitted]
     return DeploymentEntry(
         name=fields["name"],
-        backends=tuple(Backend(host="127.0.0.1", port=i.port) for i in admitted),
+        backends=tuple(backend_of(store, i) for i in admitted),
         timeout_ms=settings["request_timeout_ms"],
         max_concurrent=settings["max_concurrent_requests_per_instance"],
         retry_on_503=settings["retry_on_503"],

@@ -51,6 +51,8 @@ class Instance(Frozen):
     """Whether the router sends it requests; false while it starts and while it drains."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that are its own."""
+    socket: bool = False
+    """Whether it listens on a Unix socket, which `port` names, and not on the port."""
 
 
 _INSTANCES = TypeAdapter(tuple[Instance, ...])
@@ -137,6 +139,7 @@ class Store:
         self.environments = root / "environments"
         self.router_folder = self.folder / "router"
         self.supervisor_folder = self.folder / "supervisor"
+        self.sockets_folder = self.folder / "sockets"
 
     @property
     def exists(self) -> bool:
