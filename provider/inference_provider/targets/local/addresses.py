@@ -54,7 +54,10 @@ def connected(backends: Collection[Backend]) -> bool:
 
 def _connected_sockets() -> list[str]:
     """Return the path of each connection to a Unix socket; psutil does not tell their state."""
-    lines = (line.split(maxsplit=7) for line in _UNIX_SOCKETS.read_text().splitlines()[1:])
+    lines = (
+        line.split(maxsplit=7)
+        for line in _UNIX_SOCKETS.read_text(errors="surrogateescape").splitlines()[1:]
+    )
     return [line[7] for line in lines if len(line) == 8 and line[5] in _CONNECTING_OR_CONNECTED]
 
 
