@@ -71,6 +71,48 @@ def test_a_model_of_one_file_lies_in_a_folder_of_its_hash(store, base):
     assert kept(store) == [f"models/iris/1/{spec.content_hash[:16]}/w.txt"]
 
 
+def test_a_model_given_by_a_link_lies_under_the_links_name(store, base):
+    (base / "weights" / "run_042.txt").write_text("1")
+    (base / "best.txt").symlink_to("weights/run_042.txt")
+    (base / "current").symlink_to("weights")
+    file = with_content_hash(ModelSpec(name="file", path="best.txt"), base)
+    folder = with_content_hash(ModelSpec(name="folder", path="current"), base)
+    assets.keep_model(store, file, str(base))
+    assets.keep_model(store, folder, str(base))
+    assert kept(store) == [
+        f"models/file/1/{file.content_hash[:16]}/best.txt",
+        f"models/folder/1/{folder.content_hash[:16]}/current/run_042.txt",
+    ]
+
+
+def test_a_snapshot_of_links_to_blobs_is_kept_as_plain_files(store, base):
+    """Hugging Face's cache."""
+    (base / "blobs").mkdir()
+    (base / "blobs" / "5d1f").write_text("weights")
+    (base / "snapshots" / "main" / "onnx").mkdir(parents=True)
+    for name, target in (("w.txt", "../../blobs/5d1f"), ("onnx/w.txt", "../../../blobs/5d1f")):
+        (base / "snapshots" / "main" / name).symlink_to(target)
+    spec = with_content_hash(ModelSpec(name="bert", path="snapshots/main"), base)
+    assets.keep_model(store, spec, str(base))
+    place = f"models/bert/1/{spec.content_hash[:16]}/main"
+    assert kept(store) == [f"{place}/onnx/w.txt", f"{place}/w.txt"]
+    found = [store.folder / "assets" / name for name in kept(store)]
+    assert [(path.is_symlink(), path.read_text()) for path in found] == [(False, "weights")] * 2
+
+
+def test_code_may_link_to_a_module_that_lies_elsewhere(store, base):
+    (base / "shared.txt").write_text("shared")
+    (base / "code").mkdir()
+    (base / "code" / "score.txt").write_text("")
+    (base / "code" / "shared.txt").symlink_to("../shared.txt")
+    document = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
+    document["code_configuration"] = {"code": "code"}
+    spec = with_content_hash(DeploymentSpec.model_validate(document), base)
+    folder = assets.keep_code(store, spec, str(base))
+    assert (folder / "shared.txt").read_text() == "shared"
+    assert not (folder / "shared.txt").is_symlink()
+
+
 def test_content_that_changed_since_it_was_read_is_refused_and_not_kept(store, base):
     (base / "weights" / "w.txt").write_text("1")
     spec = with_content_hash(ModelSpec(name="iris", path="weights"), base)

@@ -7,7 +7,7 @@ import pytest
 
 from inference_provider.errors import SpecError
 from inference_provider.files import digest_tree, with_content_hash
-from inference_provider.files.digest import LinkOutside
+from inference_provider.files.tree import BadLink, tree_files
 from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, ModelSpec
 
 
@@ -70,17 +70,78 @@ def test_a_link_inside_counts_as_its_content(tree):
     assert digest_tree(tree) == linked
 
 
-def test_a_link_that_leads_out_is_refused(tree, tmp_path):
-    (tmp_path / "outside").write_bytes(b"x")
-    (tree / "link").symlink_to("../outside")
-    with pytest.raises(LinkOutside, match="the link 'link' leads out of the folder"):
+@pytest.mark.parametrize("target", ["../outside", "../shared"], ids=["file", "folder"])
+def test_a_link_that_leads_out_counts_as_what_it_leads_to(tree, tmp_path, target):
+    (tmp_path / "outside").write_bytes(b"one")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "util.py").write_bytes(b"one")
+    (tree / "link").symlink_to(target)
+    linked = digest_tree(tree)
+    (tree / "link").unlink()
+    if target == "../shared":
+        (tree / "link").mkdir()
+        (tree / "link" / "util.py").write_bytes(b"one")
+    else:
+        (tree / "link").write_bytes(b"one")
+    assert digest_tree(tree) == linked
+
+
+def test_two_links_to_one_folder_are_no_circle(tree, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "util.py").write_bytes(b"one")
+    for name in ("one", "two"):
+        (tree / name).symlink_to("../shared")
+    assert [name for name, _ in tree_files(tree)] == [
+        "a.bin", "one/util.py", "sub/b.bin", "two/util.py",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["..", "up", "../../model"], ids=["above", "itself", "its root"])
+def test_a_link_round_in_a_circle_is_refused(tree, target):
+    (tree / "sub" / "up").symlink_to(target)
+    with pytest.raises(BadLink, match="the link 'sub/up' leads"):
         digest_tree(tree)
 
 
-def test_a_link_round_in_a_circle_is_refused(tree):
-    (tree / "sub" / "up").symlink_to("..")
-    with pytest.raises(LinkOutside):
+def test_a_link_that_leads_nowhere_is_refused_with_its_name(tree):
+    (tree / "sub" / "gone").symlink_to("../../blobs/1f")
+    reason = "the link 'sub/gone' leads to '../../blobs/1f', which is not there"
+    with pytest.raises(BadLink, match=reason):
         digest_tree(tree)
+
+
+def model_hash(path: str, base: Path) -> str:
+    return with_content_hash(ModelSpec(name="iris", path=path), base).content_hash
+
+
+def test_hashes_of_models_without_links_never_change(tree):
+    folder = "56c55a7feb8cff9400da21b6a43010f99f135ded972d3ca8b87ac9c99c4b9d20"
+    file = "060d067e3c65b235f8020ed4d8df10b9f08a90408c8e7a68b2d301d776a4a28a"
+    assert model_hash("model", tree.parent) == folder
+    assert model_hash("model/a.bin", tree.parent) == file
+
+
+def test_a_model_that_is_a_link_is_hashed_under_the_links_name(tree):
+    (tree / "best.bin").symlink_to("a.bin")
+    (tree.parent / "current").symlink_to("model")
+    linked = model_hash("model/best.bin", tree.parent), model_hash("current", tree.parent)
+    (tree / "best.bin").unlink()
+    (tree / "a.bin").rename(tree / "best.bin")
+    assert model_hash("model/best.bin", tree.parent) == linked[0]
+    (tree / "best.bin").rename(tree / "a.bin")
+    (tree / "best.bin").symlink_to("a.bin")
+    (tree.parent / "current").unlink()
+    tree.rename(tree.parent / "current")
+    assert model_hash("current", tree.parent) == linked[1]
+
+
+@pytest.mark.parametrize("path", [".", "./", "sub/..", "../model"])
+def test_a_models_name_is_the_last_part_of_its_path_or_the_folders_own(tree, path):
+    assert model_hash(path, tree) == model_hash("model", tree.parent)
+
+
+def test_a_path_that_ends_above_takes_the_name_of_the_folder_it_leads_to(tree):
+    assert model_hash("..", tree / "sub") == model_hash("model", tree.parent)
 
 
 def test_a_models_digest_is_of_its_content_and_of_the_name_of_its_folder(tree):

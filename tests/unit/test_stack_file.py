@@ -336,6 +336,27 @@ def test_missing_code_folder_and_script_are_faults(folder):
     assert "'../out.py' is outside of 'src'" in faults(folder, missing)[0]
 
 
+def test_a_script_that_is_a_link_is_inside_where_it_is_written(folder):
+    (folder / "score.py").write_text("def init(): ...\ndef run(data): return data\n")
+    (folder / "src" / "score.py").unlink()
+    (folder / "src" / "score.py").symlink_to("../score.py")
+    assert load(folder, GOOD).name == "demo"
+
+
+def test_a_link_that_leads_nowhere_is_a_fault_with_its_line_and_name(folder):
+    (folder / "best").symlink_to("run_042")
+    linked = GOOD.replace("path: model", "path: best")
+    assert faults(folder, linked) == [
+        "line 5: models.0.path: the link 'best' leads to 'run_042', which is not there;"
+        " restore that file or folder, or remove the link"
+    ]
+    (folder / "model" / "x.bin").symlink_to("../blobs/1")
+    assert faults(folder, GOOD) == [
+        "line 5: models.0.path: the link 'x.bin' leads to '../blobs/1', which is not there;"
+        " restore that file or folder, or remove the link"
+    ]
+
+
 def test_an_option_in_requirements_is_refused_without_its_value(folder):
     (folder / "r.txt").write_text("--index-url=https://me:hunter2@example.org\nsix\n")
     text = "name: demo\nenvironments:\n  - {name: env, requirements_file: r.txt}\n"

@@ -1,7 +1,8 @@
 """stack.yaml and the files it names -> spec."""
 
-from inference_provider.files.digest import digest_tree, with_content_hash
+from inference_provider.files.digest import with_content_hash
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.stack_file import load_stack
+from inference_provider.files.tree import digest_tree
 
 __all__ = ["digest_tree", "file_faults", "load_stack", "with_content_hash"]

@@ -7,10 +7,12 @@ an environment bring is not known before it is built.
 import os
 import posixpath
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from inference_provider.files.digest import LinkOutside, tree_files
+from inference_provider.files.tree import BadLink, Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 
 _MEND = "put it there, make it executable, or name another in the environment's command"
@@ -56,32 +58,29 @@ def _missing_in(
     if place == "":
         return "" if _executable(Path(program)) else "on this machine"
     if place == "{model_dir}":
-        missing = served.models and not any(_in_model(m, inside, base_dir) for m in served.models)
+        missing = served.models and not any(
+            _holds(partial(model_content, model.path, base_dir), inside) for model in served.models
+        )
         return "in the model" if missing else ""
     if spec.code_configuration is None or ("{" in place and place != "{code_dir}"):
         return ""
-    code = base_dir / spec.code_configuration.code
     # An instance's working directory is its code.
-    found = _in_tree(code, inside if place == "{code_dir}" else program)
+    code = partial(code_content, spec.code_configuration.code, base_dir)
+    found = _holds(code, inside if place == "{code_dir}" else program)
     return "" if found else "in the code"
 
 
-def _in_model(model: ModelSpec, inside: str, base_dir: Path) -> bool:
-    """Whether a path in `$AZUREML_MODEL_DIR`, which holds the model under its name, is there."""
-    path = base_dir / model.path
-    name, _, rest = inside.partition("/")
-    if name not in (path.name, path.resolve().name):
-        return False
-    return _in_tree(path, rest) if rest else path.is_file()
-
-
-def _in_tree(folder: Path, inside: str) -> bool:
-    """Whether a file is content of a folder, and can be executed."""
+def _holds(find: Callable[[], Content], inside: str) -> bool:
+    """Whether content holds a file that can be executed, at a path as it lies for an instance."""
     wanted = posixpath.normpath(inside)
     try:
-        return any(name == wanted and _executable(file) for name, file in tree_files(folder))
-    except (OSError, LinkOutside):
-        return True  # the folder has that fault already
+        content = find()
+    except (OSError, BadLink):
+        return True  # the content has that fault already
+    return any(
+        posixpath.join(content.folder, name) == wanted and _executable(file)
+        for name, file in content.files
+    )
 
 
 def _executable(file: Path) -> bool:

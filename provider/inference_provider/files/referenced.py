@@ -3,11 +3,13 @@
 Goes in: one spec and the folder its paths are relative to. The scripts are parsed, never run.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import Fault
-from inference_provider.files.digest import LinkOutside, tree_files, unreadable
+from inference_provider.files.digest import unreadable
 from inference_provider.files.program import Served, program_fault
 from inference_provider.files.reading import (
     RELATIVE,
@@ -18,6 +20,7 @@ from inference_provider.files.reading import (
 )
 from inference_provider.files.requirements import requirement_faults
 from inference_provider.files.script import Python, python_of, script_faults
+from inference_provider.files.tree import BadLink, Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
@@ -33,7 +36,7 @@ def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> t
         served: What a deployment is served with, as far as it is known.
     """
     if isinstance(spec, ModelSpec):
-        return _faults(_content_faults(base_dir / spec.path, spec.path, "path"), "path")
+        return _faults(_model_faults(spec.path, base_dir), "path")
     if isinstance(spec, EnvironmentSpec):
         return tuple(requirement_faults(spec, base_dir))
     if isinstance(spec, DeploymentSpec):
@@ -59,20 +62,25 @@ def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
         return (Fault(field, f"not a path: {exc}", RELATIVE),)
 
 
-def _content_faults(path: Path, written: str, field: str) -> Iterator[Fault]:
-    if not written or not path.exists():
-        yield Fault(field, f"no file or folder '{written}'", RELATIVE)
+def _model_faults(written: str, base_dir: Path) -> Iterator[Fault]:
+    path = base_dir / written
+    if not written or not (path.exists() or path.is_symlink()):
+        yield Fault("path", f"no file or folder '{written}'", RELATIVE)
         return
+    yield from _content_faults(partial(model_content, written, base_dir), written, "path")
+
+
+def _content_faults(find: Callable[[], Content], written: str, field: str) -> Iterator[Fault]:
     try:
-        names = [name for name, _ in tree_files(path)]
-    except (OSError, LinkOutside) as exc:
+        content = find()
+    except (OSError, BadLink) as exc:
         yield unreadable(exc, field)
         return
-    for name in names:
+    for name, _ in content.files:
         if not is_text(name):
             shown = name.encode(errors="backslashreplace").decode()
             yield Fault(field, f"the name of the file '{shown}' is not UTF-8", "rename the file")
-    if not names:
+    if not content.files:
         yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
 
 
@@ -81,11 +89,13 @@ def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None)
     if not folder.is_dir():
         yield Fault("code_configuration.code", f"no folder '{code.code}'", RELATIVE)
         return
-    yield from _content_faults(folder, code.code, "code_configuration.code")
+    found = partial(code_content, code.code, base_dir)
+    yield from _content_faults(found, code.code, "code_configuration.code")
     if code.scoring_script is None:  # the environment's own command starts the server
         return
     field, script = "code_configuration.scoring_script", folder / code.scoring_script
-    if not script.resolve().is_relative_to(folder.resolve()):
+    # As it is written: a link inside may lead anywhere.
+    if not Path(os.path.abspath(script)).is_relative_to(os.path.abspath(folder)):
         yield Fault(field, f"'{code.scoring_script}' is outside of '{code.code}'", "move it in")
     elif not script.is_file():
         reason = f"no file '{code.scoring_script}' in '{code.code}'"

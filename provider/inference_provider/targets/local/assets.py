@@ -5,16 +5,16 @@ the parent, is what a scoring script expects; an environment's spec lies as
 `assets/environments/<hash>.json`.
 """
 
-import errno
 import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import TargetError
-from inference_provider.files.digest import SKIPPED_NAMES, digest_tree, named_digest
+from inference_provider.files.tree import BadLink, Content, code_content, model_content
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, spoilt, write_private
@@ -23,15 +23,12 @@ PRUNE_AGE_S = 7200.0
 """Content that nothing names is kept this long: a copy is made before the instances that need it
 start, and named once they are ready, which may take an hour."""
 
-_IGNORED = shutil.ignore_patterns(*SKIPPED_NAMES, "*.pyc")
-"""What the content's hash leaves out too."""
-
 
 def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
     """Copy a model's content into the workspace; nothing happens when it is there."""
-    source = (Path(base_dir) / spec.path).resolve()
     folder = model_folder(store, spec.name, spec.version, spec.content_hash)
-    _copy(source, folder, spec.content_hash, source.name)
+    source = partial(model_content, spec.path, Path(base_dir))
+    _copy(source, folder, spec.content_hash, spec.path)
 
 
 def drop_model(store: Store, name: str, version: str) -> None:
@@ -83,9 +80,10 @@ def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
     """Copy a deployment's code into the workspace and return its folder; None without code."""
     if spec.code_configuration is None:
         return None
-    folder = code_folder(store, spec.code_configuration.content_hash)
-    source = (Path(base_dir) / spec.code_configuration.code).resolve()
-    _copy(source, folder, spec.code_configuration.content_hash)
+    code = spec.code_configuration
+    folder = code_folder(store, code.content_hash)
+    source = partial(code_content, code.code, Path(base_dir))
+    _copy(source, folder, code.content_hash, code.code)
     return folder
 
 
@@ -127,14 +125,14 @@ def _model_folder_of(store: Store, pinned: str) -> Path:
     return model_folder(store, name, str(version), pinned.partition("@sha256:")[2])
 
 
-def _copy(source: Path, place: Path, content_hash: str, name: str = "") -> None:
-    """Copy a file or a folder whole or not at all; what is there already is the same content.
+def _copy(source: Callable[[], Content], place: Path, content_hash: str, written: str) -> None:
+    """Copy content whole or not at all; what is there already is the same content.
 
     Args:
-        source: What is copied.
+        source: Finds what is copied.
         place: Folder of the content, named by its hash.
         content_hash: What the copy has to be: its source may have changed since it was read.
-        name: Under which name it lies in `place`; empty when `place` itself is the copy.
+        written: The content's path, for a message.
     """
     if place.exists():
         os.utime(place)  # named again: `prune` leaves it
@@ -142,39 +140,32 @@ def _copy(source: Path, place: Path, content_hash: str, name: str = "") -> None:
     # two deployments of one stack may bring the same code, each in a thread of its own
     beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        (beside / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if source.is_dir():
-            shutil.copytree(source, beside / name, ignore=_IGNORED)
-        else:
-            shutil.copyfile(source, beside / name)
-        digest = digest_tree(beside / name)
-        if content_hash != (named_digest(name, digest) if name else digest):
-            _remove(beside)
-            raise TargetError(
-                "copy", f"'{source.name}'", "it changed while it was applied", "run this again"
-            )
+        if _copied(source(), beside).digest != content_hash:
+            raise _unkept(written, "it changed while it was applied", "run this again")
         beside.rename(place)
-        os.utime(place)  # a copied folder has its source's time
+    except BadLink as fault:
+        raise _unkept(written, *str(fault).split("; ", 1)) from fault
     except FileNotFoundError as missing:
-        _remove(beside)
-        raise TargetError(
-            "copy", f"'{source.name}'", "it is not there any more", "put it back and run this again"
-        ) from missing
-    except (OSError, shutil.Error) as fault:
-        _remove(beside)
-        if place.exists():  # another thread copied the same content in the meantime
-            return
-        # copytree gathers the faults of its files in one shutil.Error, as text.
-        if os.strerror(errno.ENOSPC) in str(fault):
-            fault = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise no_space(fault, place) from fault
+        remedy = "put it back and run this again"
+        raise _unkept(written, "it is not there any more", remedy) from missing
+    except OSError as fault:
+        if not place.exists():  # else another thread copied the same content in the meantime
+            raise no_space(fault, place) from fault
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _copied(source: Content, place: Path) -> Content:
+    copy = source.placed(place)
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for (_, file), (_, to) in zip(source.files, copy.files, strict=True):
+        to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copy(file, to)
+    return copy
+
+
+def _unkept(written: str, reason: str, remedy: str) -> TargetError:
+    return TargetError("copy", f"'{written}'", reason, remedy)
 
 
 def _missing(kind: str, pinned: str) -> TargetError:

@@ -1,0 +1,110 @@
+"""A path -> the files that are its content, and the names under which they lie.
+
+Goes in: a folder or a file as somebody wrote it. Comes out: `Content`. Hash, copy and check are all
+made from this one list. Links are followed wherever they lead, for models (Hugging Face's cache
+links to its blobs) and for code (a shared module of a monorepo), as Azure ML follows them: what is
+kept are the files under the names written, not where they came from.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SKIPPED_NAMES = frozenset({"__pycache__", ".git", ".venv", ".ipynb_checkpoints"})
+"""Made by tools beside the content, never part of it."""
+
+
+class BadLink(ValueError):
+    """A symbolic link leads nowhere, or round in a circle."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """The files of a model or of code."""
+
+    files: tuple[tuple[str, Path], ...]
+    """Name (with `/`) and path of each, in the order of names."""
+    name: str = ""
+    """A model's folder or file, which is part of its hash; empty for code."""
+    folder: str = ""
+    """Where the files lie in the place that holds them; empty when they lie in it themselves."""
+
+    @property
+    def digest(self) -> str:
+        """Sha256 in hex over names and bytes."""
+        digest = hashlib.sha256()
+        for name, file in self.files:
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            # Two lengths of fixed form around the name: no two trees read as the same text.
+            digest.update(f"{len(name.encode())}:{name}:{content}\n".encode())
+        files = digest.hexdigest()
+        # A script reads `$AZUREML_MODEL_DIR/<name>`, so a model's name is content.
+        return hashlib.sha256(f"{self.name}:{files}".encode()).hexdigest() if self.name else files
+
+    def placed(self, place: Path) -> "Content":
+        """Return the same content as it lies, or is to lie, in a place."""
+        inside = place / self.folder
+        files = tuple((name, inside / name) for name, _ in self.files)
+        return Content(files, self.name, self.folder)
+
+
+def model_content(path: str, base_dir: Path) -> Content:
+    """Return a model's content; it lies under the last part of its path, also of a link's.
+
+    Raises:
+        OSError: Something cannot be read.
+        BadLink: A link leads nowhere, or round in a circle.
+    """
+    found = base_dir / path
+    name = os.path.basename(os.path.normpath(path))
+    if name in ("", ".", ".."):
+        name = os.path.basename(os.path.realpath(found))
+    if found.is_dir():
+        return Content(tree_files(found), name, folder=name)
+    return Content(((name, _regular(found, path)),), name)
+
+
+def code_content(folder: str, base_dir: Path) -> Content:
+    """Return the content of a folder of code. Raises as `model_content`."""
+    return Content(tree_files(base_dir / folder))
+
+
+def digest_tree(path: Path) -> str:
+    """Return sha256 in hex over the relative names and the bytes of a folder, or of one file."""
+    files = tree_files(path) if path.is_dir() else ((path.name, _regular(path, path.name)),)
+    return Content(files).digest
+
+
+def tree_files(folder: Path) -> tuple[tuple[str, Path], ...]:
+    """Return relative name (with `/`) and path of every file that belongs to a folder's content."""
+    return tuple(sorted(_walk(folder, "", (os.path.realpath(folder),))))
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    for entry in folder.iterdir():
+        if entry.name in SKIPPED_NAMES or entry.suffix == ".pyc":
+            continue
+        name = prefix + entry.name
+        if not entry.is_dir():
+            yield name, _regular(entry, name)
+            continue
+        real = os.path.realpath(entry)
+        if real in above:
+            raise BadLink(f"the link '{name}' leads back to a folder that it lies in; remove it")
+        yield from _walk(entry, f"{name}/", (*above, real))
+
+
+def _regular(path: Path, name: str) -> Path:
+    """Return the path; a pipe would be waited for without end, a device read without end."""
+    if path.is_file():
+        return path
+    if path.is_symlink() and not path.exists():
+        reason = f"the link '{name}' leads to '{os.readlink(path)}', which is not there"
+        raise BadLink(f"{reason}; restore that file or folder, or remove the link")
+    if path.exists():
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; take it out", str(path))
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
