@@ -40,7 +40,7 @@ class Model(InferenceResource, module="inference", name="Model"):
     name: Output[str]
     version: Output[str]
     content_hash: Output[str]
-    """sha256 over names and bytes under `path`."""
+    """sha256 over names, bytes and executable bits under `path`."""
     reference: Output[str]
     """`name:version@sha256:<digest>`: what a deployment takes."""
 

@@ -1,5 +1,6 @@
 """Content in a workspace's folder: kept once, removed when nothing names it."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -111,6 +112,16 @@ def test_code_may_link_to_a_module_that_lies_elsewhere(store, base):
     folder = assets.keep_code(store, spec, str(base))
     assert (folder / "shared.txt").read_text() == "shared"
     assert not (folder / "shared.txt").is_symlink()
+
+
+@pytest.mark.parametrize("path", ["weights", "weights/w.txt"], ids=["folder", "file"])
+def test_what_is_executable_is_kept_executable(store, base, path):
+    (base / "weights" / "w.txt").write_text("#!/bin/sh")
+    (base / "weights" / "w.txt").chmod(0o755)
+    spec = with_content_hash(ModelSpec(name="tool", path=path), base)
+    assets.keep_model(store, spec, str(base))
+    [file] = kept(store)
+    assert os.access(store.folder / "assets" / file, os.X_OK)
 
 
 def test_content_that_changed_since_it_was_read_is_refused_and_not_kept(store, base):

@@ -1,4 +1,4 @@
-"""Content hashes: names and bytes count, nothing else does."""
+"""Content hashes: names, bytes and the executable bit count, nothing else does."""
 
 import os
 from pathlib import Path
@@ -24,11 +24,32 @@ def test_digest_of_a_known_tree_never_changes(tree):
     assert digest_tree(tree) == "d8ee49a0dca3b19f3425b114282f5b3fada7adeee38d6591f6e6705b8856ee77"
 
 
-def test_times_and_modes_do_not_count(tree):
+def test_times_and_who_may_read_do_not_count(tree):
     before = digest_tree(tree)
     os.utime(tree / "a.bin", (1, 1))
     (tree / "a.bin").chmod(0o600)
     assert digest_tree(tree) == before
+
+
+def test_a_file_that_becomes_executable_counts(tree):
+    (tree / "a.bin").chmod(0o755)
+    assert digest_tree(tree) == "8fe73ea69802ded1b547fac80c4cfc6d035b68112ccfc4550bb877bcdb5d0853"
+
+
+def test_a_model_of_one_file_that_becomes_executable_counts(tree):
+    before = model_hash("model/a.bin", tree.parent)
+    (tree / "a.bin").chmod(0o700)
+    assert model_hash("model/a.bin", tree.parent) != before
+
+
+def test_a_link_to_an_executable_file_counts_as_executable(tree):
+    (tree / "sub" / "b.bin").chmod(0o755)
+    (tree / "start").symlink_to("sub/b.bin")
+    linked = digest_tree(tree)
+    (tree / "start").unlink()
+    (tree / "start").write_bytes(b"two")
+    (tree / "start").chmod(0o755)
+    assert digest_tree(tree) == linked
 
 
 def test_the_folder_may_have_another_name(tree):

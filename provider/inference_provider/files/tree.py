@@ -9,6 +9,7 @@ kept are the files under the names written, not where they came from.
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,14 @@ class Content:
 
     @property
     def digest(self) -> str:
-        """Sha256 in hex over names and bytes."""
+        """Sha256 in hex over names, bytes and executable bits; no other mode counts, nor times."""
         digest = hashlib.sha256()
         for name, file in self.files:
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
             # Two lengths of fixed form around the name: no two trees read as the same text.
-            digest.update(f"{len(name.encode())}:{name}:{content}\n".encode())
+            mark = ":x" if is_executable(file) else ""
+            digest.update(f"{len(name.encode())}:{name}:{content}{mark}\n".encode())
         files = digest.hexdigest()
         # A script reads `$AZUREML_MODEL_DIR/<name>`, so a model's name is content.
         return hashlib.sha256(f"{self.name}:{files}".encode()).hexdigest() if self.name else files
@@ -96,6 +98,11 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[s
         if real in above:
             raise BadLink(f"the link '{name}' leads back to a folder that it lies in; remove it")
         yield from _walk(entry, f"{name}/", (*above, real))
+
+
+def is_executable(file: Path) -> bool:
+    """Whether its owner may run it, which is what git keeps of a mode too."""
+    return bool(file.stat().st_mode & stat.S_IXUSR)
 
 
 def _regular(path: Path, name: str) -> Path:

@@ -52,7 +52,7 @@ class CodeConfiguration(SpecModel):
     """Path inside `code`, with `init()` and `run()`; required unless the environment brings a
     `command`."""
     content_hash: str = ""
-    """sha256 over names and bytes under `code`; computed, never written by hand."""
+    """sha256 over names, bytes and executable bits under `code`; never written by hand."""
 
 
 class RequestSettings(SpecModel):

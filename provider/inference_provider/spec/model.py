@@ -25,6 +25,6 @@ class ModelSpec(SpecModel):
     path: Annotated[str, COSMETIC]
     """Folder or file, relative to the stack file (in a program: to its folder)."""
     content_hash: Annotated[str, ROLLS] = ""
-    """sha256 over names and bytes under `path`; computed, never written by hand."""
+    """sha256 over names, bytes and executable bits under `path`; never written by hand."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
