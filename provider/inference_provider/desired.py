@@ -125,7 +125,8 @@ def _dumped(spec: SpecModel) -> dict[str, Any]:
     # The folder is where content came from on one machine; its hash is what counts.
     if isinstance(result.get("code_configuration"), dict):
         result["code_configuration"].pop("code", None)
-    for field in ("path", "requirements_file"):
+        result["code_configuration"].pop("stack_file", None)
+    for field in ("path", "requirements_file", "stack_file"):
         result.pop(field, None)
     return dict(result)
 

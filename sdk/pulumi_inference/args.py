@@ -41,6 +41,8 @@ class CodeConfigurationArgs(_CodeFolder, total=False):
 
     scoring_script: Input[str]
     """Path inside `code`; required unless the environment brings a command."""
+    stack_file: Input[str]
+    """Name of the stack file in `code`, which is not content; `declare` fills it in."""
 
 
 class RequestSettingsArgs(TypedDict, total=False):

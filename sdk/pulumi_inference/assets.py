@@ -28,6 +28,7 @@ class Model(InferenceResource, module="inference", name="Model"):
         type: `custom_model` when left out; `mlflow_model`, `triton_model` where a target serves
             them.
         path: Folder or file, relative to the program's folder.
+        stack_file: Name of the stack file in `path`, which is not content; `declare` fills it in.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -53,6 +54,7 @@ class Model(InferenceResource, module="inference", name="Model"):
         name: Input[str] | None = None,
         version: Input[str] | None = None,
         type: Input[str] | None = None,
+        stack_file: Input[str] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,

@@ -159,6 +159,26 @@ def test_a_program_needs_not_say_that_userinfo_is_a_secret(recorder):
     assert found == {"plain": True, "bare": False}
 
 
+def test_declare_says_that_the_stack_file_lies_in_the_code(recorder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "score.py").write_text("def init(): ...\ndef run(data): return data\n")
+    (served / "stack.yaml").write_text(
+        "name: dot\nmodels: [{name: iris, path: .}]\nenvironments: [{name: plain}]\n"
+        "endpoints: [{name: own}]\ndeployments:\n"
+        "  - {endpoint: own, name: blue, model: iris:1, environment: plain:1,\n"
+        "     code_configuration: {code: ./, scoring_script: score.py}}\n"
+    )
+    pulumi_inference.declare("served/stack.yaml")
+    _finish()
+    inputs = {kind.rpartition(":")[2]: found for kind, found in recorder.declared}
+    assert inputs["Model"]["stack_file"] == "stack.yaml"
+    assert inputs["Deployment"]["code_configuration"] == {
+        "code": "served", "scoring_script": "score.py", "stack_file": "stack.yaml",
+    }  # fmt: skip
+
+
 def test_everything_public_is_exported():
     assert pulumi_inference.__all__ == [
         "AutoscaleRule",

@@ -7,7 +7,8 @@ import pytest
 
 from inference_provider.errors import SpecError
 from inference_provider.files import digest_tree, with_content_hash
-from inference_provider.files.tree import BadLink, tree_files
+from inference_provider.files.left_out import BadContent
+from inference_provider.files.tree import tree_files
 from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, ModelSpec
 
 
@@ -120,14 +121,14 @@ def test_two_links_to_one_folder_are_no_circle(tree, tmp_path):
 @pytest.mark.parametrize("target", ["..", "up", "../../model"], ids=["above", "itself", "its root"])
 def test_a_link_round_in_a_circle_is_refused(tree, target):
     (tree / "sub" / "up").symlink_to(target)
-    with pytest.raises(BadLink, match="the link 'sub/up' leads"):
+    with pytest.raises(BadContent, match="the link 'sub/up' leads"):
         digest_tree(tree)
 
 
 def test_a_link_that_leads_nowhere_is_refused_with_its_name(tree):
     (tree / "sub" / "gone").symlink_to("../../blobs/1f")
     reason = "the link 'sub/gone' leads to '../../blobs/1f', which is not there"
-    with pytest.raises(BadLink, match=reason):
+    with pytest.raises(BadContent, match=reason):
         digest_tree(tree)
 
 

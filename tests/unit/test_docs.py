@@ -12,12 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from inference_provider.desired import field_roles
-from inference_provider.files.stack_file import LISTINGS
+from inference_provider.spec import COMPUTED, LISTINGS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "stack-file.md"
 TABLE = re.compile(r"<!-- fields: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
-COMPUTED = "content_hash"
 
 
 def nested(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
@@ -91,7 +90,7 @@ def table_of(name: str) -> str:
              "| field | value | default | what it is |",
              "|---|---|---|---|---|" if top else "|---|---|---|---|"]  # fmt: skip
     for field, info in model.model_fields.items():
-        if field == COMPUTED:
+        if field in COMPUTED:
             continue
         about = " ".join((info.description or "").split()).replace("|", "\\|")
         value = wording(info.annotation) + limits(info.metadata)

@@ -19,6 +19,7 @@ from inference_provider.errors import (
     TargetError,
     TargetUnreachable,
 )
+from inference_provider.files import load_stack
 from inference_provider.observed import ObservedResource, Presence
 from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
@@ -96,6 +97,31 @@ def test_check_refuses_by_capability_in_a_sentence(target):
         "RoleAssignment 'default/reader' on target 'memory':"
         " RoleAssignment cannot be enforced there yet; leave it out"
     )
+
+
+def test_a_stack_file_beside_the_content_is_left_out_as_inferctl_does(
+    target, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.bin").write_bytes(b"one")
+    (tmp_path / "stack.yaml").write_text("name: dot\nmodels:\n  - {name: iris, path: .}\n")
+    [model] = load_stack(tmp_path / "stack.yaml").models
+
+    inputs = checked(ModelProvider(), name="iris", path=".", stack_file="stack.yaml")
+    made = ModelProvider().create(inputs)
+    (tmp_path / "stack.yaml").write_text("name: changed\n")
+    read = ModelProvider().read(made.id, made.outs)
+
+    assert inputs["content_hash"] == model.content_hash
+    assert checked(ModelProvider(), name="iris", path=".", stack_file="stack.yaml") == inputs
+    assert read.inputs == inputs
+
+
+def test_without_a_stack_file_beside_it_nothing_is_said_of_one(target, tmp_path, monkeypatch):
+    """The engine would show a new input as a change of every resource."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m").write_bytes(b"one")
+    assert "stack_file" not in checked(ModelProvider(), name="iris", path="m")
 
 
 def test_a_missing_file_is_a_failure_of_its_field(target):

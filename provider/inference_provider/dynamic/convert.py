@@ -28,7 +28,7 @@ OWNER_KEY = "stack"
 PLACEHOLDERS_KEY = "placeholders"
 """Input that holds what placeholders of a stack file stood for in the fields; not a field."""
 
-LOCAL_FIELDS = frozenset({"path", "requirements_file", "code"})
+LOCAL_FIELDS = frozenset({"path", "requirements_file", "code", "stack_file"})
 """Where content came from on one machine: kept in inputs, never recorded by a target."""
 
 Bag = dict[str, Any]

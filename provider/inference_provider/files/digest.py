@@ -6,18 +6,41 @@ Which files are content, and what of them counts, is decided in `tree.py`.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.left_out import BadContent
 from inference_provider.files.reading import RELATIVE, Unreadable
 from inference_provider.files.requirements import requirement_lines
-from inference_provider.files.tree import BadLink, Content, code_content, model_content
+from inference_provider.files.tree import Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 
 S = TypeVar("S", bound=SpecModel)
+
+
+def with_stack_file(spec: S, base_dir: Path, file_name: str) -> S:
+    """Return a copy that says where the stack file lies in its content; as it is if it does not."""
+    if isinstance(spec, ModelSpec):
+        name = _name_inside(base_dir / spec.path, base_dir / file_name)
+        return spec.model_copy(update={"stack_file": name}) if name else spec
+    if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
+        code = spec.code_configuration
+        name = _name_inside(base_dir / code.code, base_dir / file_name)
+        noted = code.model_copy(update={"stack_file": name})
+        return spec.model_copy(update={"code_configuration": noted}) if name else spec
+    return spec
+
+
+def _name_inside(folder: Path, file: Path) -> str | None:
+    try:
+        real, inside = Path(os.path.realpath(file)), Path(os.path.realpath(folder))
+    except ValueError:  # a null byte; the path's own fault says so
+        return None
+    return real.relative_to(inside).as_posix() if inside in real.parents else None
 
 
 def with_content_hash(spec: S, base_dir: Path) -> S:
@@ -30,11 +53,13 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
         SpecError: The content cannot be read.
     """
     if isinstance(spec, ModelSpec):
-        model = _hash_of(partial(model_content, spec.path, base_dir), "path")
+        model = _hash_of(partial(model_content, spec.path, base_dir, spec.stack_file), "path")
         return spec.model_copy(update={"content_hash": model})
     if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
         code = spec.code_configuration
-        found = _hash_of(partial(code_content, code.code, base_dir), "code_configuration.code")
+        found = _hash_of(
+            partial(code_content, code.code, base_dir, code.stack_file), "code_configuration.code"
+        )
         hashed = code.model_copy(update={"content_hash": found})
         return spec.model_copy(update={"code_configuration": hashed})
     if isinstance(spec, EnvironmentSpec):
@@ -48,11 +73,11 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
 def _hash_of(find: Callable[[], Content], field: str) -> str:
     try:
         return find().digest
-    except (OSError, BadLink) as exc:
+    except (OSError, BadContent) as exc:
         raise SpecError((unreadable(exc, field),)) from exc
 
 
-def unreadable(exc: OSError | BadLink, field: str) -> Fault:
+def unreadable(exc: OSError | BadContent, field: str) -> Fault:
     """Say that content cannot be read, and why."""
     if isinstance(exc, OSError):
         where = f"cannot read '{exc.filename}': {exc.strerror}"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from inference_provider.files.tree import BadLink, Content, code_content, model_content
+from inference_provider.files.left_out import BadContent
+from inference_provider.files.tree import Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 
 _MEND = "put it there, make it executable, or name another in the environment's command"
@@ -59,14 +60,16 @@ def _missing_in(
         return "" if _executable(Path(program)) else "on this machine"
     if place == "{model_dir}":
         missing = served.models and not any(
-            _holds(partial(model_content, model.path, base_dir), inside) for model in served.models
+            _holds(partial(model_content, model.path, base_dir, model.stack_file), inside)
+            for model in served.models
         )
         return "in the model" if missing else ""
     if spec.code_configuration is None or ("{" in place and place != "{code_dir}"):
         return ""
     # An instance's working directory is its code.
-    code = partial(code_content, spec.code_configuration.code, base_dir)
-    found = _holds(code, inside if place == "{code_dir}" else program)
+    code = spec.code_configuration
+    content = partial(code_content, code.code, base_dir, code.stack_file)
+    found = _holds(content, inside if place == "{code_dir}" else program)
     return "" if found else "in the code"
 
 
@@ -75,7 +78,7 @@ def _holds(find: Callable[[], Content], inside: str) -> bool:
     wanted = posixpath.normpath(inside)
     try:
         content = find()
-    except (OSError, BadLink):
+    except (OSError, BadContent):
         return True  # the content has that fault already
     return any(
         posixpath.join(content.folder, name) == wanted and _executable(file)

@@ -4,12 +4,13 @@ Goes in: one spec and the folder its paths are relative to. The scripts are pars
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import Fault
 from inference_provider.files.digest import unreadable
+from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
 from inference_provider.files.program import Served, program_fault
 from inference_provider.files.reading import (
     RELATIVE,
@@ -20,7 +21,7 @@ from inference_provider.files.reading import (
 )
 from inference_provider.files.requirements import requirement_faults
 from inference_provider.files.script import Python, python_of, script_faults
-from inference_provider.files.tree import BadLink, Content, code_content, model_content
+from inference_provider.files.tree import Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
@@ -36,7 +37,7 @@ def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> t
         served: What a deployment is served with, as far as it is known.
     """
     if isinstance(spec, ModelSpec):
-        return _faults(_model_faults(spec.path, base_dir), "path")
+        return _faults(_model_faults(spec, base_dir), "path")
     if isinstance(spec, EnvironmentSpec):
         return tuple(requirement_faults(spec, base_dir))
     if isinstance(spec, DeploymentSpec):
@@ -62,26 +63,30 @@ def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
         return (Fault(field, f"not a path: {exc}", RELATIVE),)
 
 
-def _model_faults(written: str, base_dir: Path) -> Iterator[Fault]:
-    path = base_dir / written
-    if not written or not (path.exists() or path.is_symlink()):
-        yield Fault("path", f"no file or folder '{written}'", RELATIVE)
+def _model_faults(spec: ModelSpec, base_dir: Path) -> Iterator[Fault]:
+    path = base_dir / spec.path
+    if not spec.path or not (path.exists() or path.is_symlink()):
+        yield Fault("path", f"no file or folder '{spec.path}'", RELATIVE)
         return
-    yield from _content_faults(partial(model_content, written, base_dir), written, "path")
+    found = partial(model_content, spec.path, base_dir, spec.stack_file)
+    yield from _content_faults(found, spec.path, "path")
 
 
-def _content_faults(find: Callable[[], Content], written: str, field: str) -> Iterator[Fault]:
+def _content_faults(
+    find: Callable[[], Content], written: str, field: str
+) -> Generator[Fault, None, Content | None]:
     try:
         content = find()
-    except (OSError, BadLink) as exc:
+    except (OSError, BadContent) as exc:
         yield unreadable(exc, field)
-        return
+        return None
     for name, _ in content.files:
         if not is_text(name):
             shown = name.encode(errors="backslashreplace").decode()
             yield Fault(field, f"the name of the file '{shown}' is not UTF-8", "rename the file")
     if not content.files:
         yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
+    return content
 
 
 def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None) -> Iterator[Fault]:
@@ -89,8 +94,8 @@ def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None)
     if not folder.is_dir():
         yield Fault("code_configuration.code", f"no folder '{code.code}'", RELATIVE)
         return
-    found = partial(code_content, code.code, base_dir)
-    yield from _content_faults(found, code.code, "code_configuration.code")
+    found = partial(code_content, code.code, base_dir, code.stack_file)
+    files = yield from _content_faults(found, code.code, "code_configuration.code")
     if code.scoring_script is None:  # the environment's own command starts the server
         return
     field, script = "code_configuration.scoring_script", folder / code.scoring_script
@@ -100,6 +105,10 @@ def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None)
     elif not script.is_file():
         reason = f"no file '{code.scoring_script}' in '{code.code}'"
         yield Fault(field, reason, "its path is relative to code")
+    elif files and os.path.relpath(script, folder) not in dict(files.files):
+        by = ignore_file(folder, CODE_IGNORES)
+        reason = f"'{code.scoring_script}' is left out by {by.name if by else 'its name'}"
+        yield Fault(field, reason, "a script has to be part of the code")
     else:
         try:
             content = read_bytes(script, code.scoring_script, SCRIPT_MIB)

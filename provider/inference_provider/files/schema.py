@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inference_provider.spec import StackSpec
+from inference_provider.spec import COMPUTED, StackSpec
 
 SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
 """Where the repository keeps it."""
 
-_COMPUTED = "content_hash"
 _MOVED = ("traffic", "mirror_traffic")
 
 
@@ -23,7 +22,8 @@ def stack_schema() -> dict[str, Any]:
     schema = StackSpec.model_json_schema()
     definitions = schema["$defs"]
     for definition in definitions.values():
-        definition.get("properties", {}).pop(_COMPUTED, None)
+        for field in COMPUTED:
+            definition.get("properties", {}).pop(field, None)
     traffic = definitions["TrafficSpec"]["properties"]
     for field in _MOVED:
         definitions["EndpointSpec"]["properties"][field] = traffic[field]

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from inference_provider.errors import Fault, SpecError
-from inference_provider.files.digest import with_content_hash
+from inference_provider.files.digest import with_content_hash, with_stack_file
 from inference_provider.files.expand import Expansion
 from inference_provider.files.lines import LineMap, join, read_document
 from inference_provider.files.program import Served
@@ -22,6 +22,7 @@ from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
+    COMPUTED,
     LISTINGS,
     DeploymentSpec,
     EnvironmentSpec,
@@ -53,7 +54,7 @@ def load_stack(path: Path) -> StackSpec:
         raise SpecError((fault,), source=str(path)) from exc
     document = read_document(text)
     expansion = Expansion(path.resolve().parent)
-    reading = _Reading(expansion.base_dir)
+    reading = _Reading(expansion.base_dir, path.resolve().name)
     reading.faults += document.faults
     stack = None
     if not any(fault.path == "YAML" for fault in document.faults):
@@ -103,6 +104,7 @@ class _Reading:
     """One pass over a document's values; collects faults as it goes."""
 
     base_dir: Path
+    file_name: str
     faults: list[Fault] = field(default_factory=list)
     _moved: dict[str, str] = field(default_factory=dict)
     """`traffic.<i>` -> `endpoints.<j>` for traffic that was written on its endpoint."""
@@ -164,7 +166,7 @@ class _Reading:
 
     def _spec(self, model: type[SpecModel], item: Any, path: str) -> SpecModel | None:
         """Return the item; with its faulty fields at their defaults where that can be."""
-        item = self._without_hash(item, path)
+        item = self._without_computed(item, path)
         try:
             spec = model.model_validate(item)
         except ValidationError as exc:
@@ -178,6 +180,7 @@ class _Reading:
             if "workspace" in faulty and path not in self._inheriting:
                 return None  # in another workspace it would break rules that it may keep in its own
             return self._salvaged(model, item, faulty)
+        spec = with_stack_file(spec, self.base_dir, self.file_name)
         self._valid[path] = spec
         return spec
 
@@ -198,19 +201,19 @@ class _Reading:
             return True
         return item in self._inheriting and field == "workspace"
 
-    def _without_hash(self, item: Any, path: str) -> Any:
+    def _without_computed(self, item: Any, path: str) -> Any:
         if not isinstance(item, dict):
             return item
         code = item.get("code_configuration")
         if isinstance(code, dict):
             item = {
                 **item,
-                "code_configuration": self._without_hash(code, f"{path}.code_configuration"),
+                "code_configuration": self._without_computed(code, f"{path}.code_configuration"),
             }
-        if "content_hash" in item:
-            reason = "content_hash is computed, never written by hand"
-            self.faults.append(Fault(f"{path}.content_hash", reason, "take it out"))
-        return {key: value for key, value in item.items() if key != "content_hash"}
+        for name in sorted(COMPUTED & item.keys()):
+            reason = f"{name} is computed, never written by hand"
+            self.faults.append(Fault(f"{path}.{name}", reason, "take it out"))
+        return {key: value for key, value in item.items() if key not in COMPUTED}
 
     @staticmethod
     def _salvaged(model: type[SpecModel], item: Any, faulty: set[str]) -> SpecModel | None:

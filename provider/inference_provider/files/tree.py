@@ -14,12 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SKIPPED_NAMES = frozenset({"__pycache__", ".git", ".venv", ".ipynb_checkpoints"})
-"""Made by tools beside the content, never part of it."""
-
-
-class BadLink(ValueError):
-    """A symbolic link leads nowhere, or round in a circle."""
+from inference_provider.files.left_out import CODE_IGNORES, MODEL_IGNORES, BadContent, LeftOut
 
 
 @dataclass(frozen=True)
@@ -54,25 +49,30 @@ class Content:
         return Content(files, self.name, self.folder)
 
 
-def model_content(path: str, base_dir: Path) -> Content:
+def model_content(path: str, base_dir: Path, stack_file: str | None = None) -> Content:
     """Return a model's content; it lies under the last part of its path, also of a link's.
+
+    Args:
+        path: The model's folder or file.
+        base_dir: What `path` is relative to.
+        stack_file: Name of the stack file in that folder; None when it lies elsewhere.
 
     Raises:
         OSError: Something cannot be read.
-        BadLink: A link leads nowhere, or round in a circle.
+        BadContent: A link leads nowhere or round in a circle, or an ignore file cannot be read.
     """
     found = base_dir / path
     name = os.path.basename(os.path.normpath(path))
     if name in ("", ".", ".."):
         name = os.path.basename(os.path.realpath(found))
     if found.is_dir():
-        return Content(tree_files(found), name, folder=name)
+        return Content(tree_files(found, MODEL_IGNORES, stack_file), name, folder=name)
     return Content(((name, _regular(found, path)),), name)
 
 
-def code_content(folder: str, base_dir: Path) -> Content:
-    """Return the content of a folder of code. Raises as `model_content`."""
-    return Content(tree_files(base_dir / folder))
+def code_content(folder: str, base_dir: Path, stack_file: str | None = None) -> Content:
+    """Return the content of a folder of code; arguments and faults are as for `model_content`."""
+    return Content(tree_files(base_dir / folder, CODE_IGNORES, stack_file))
 
 
 def digest_tree(path: Path) -> str:
@@ -81,23 +81,31 @@ def digest_tree(path: Path) -> str:
     return Content(files).digest
 
 
-def tree_files(folder: Path) -> tuple[tuple[str, Path], ...]:
+def tree_files(
+    folder: Path, ignores: tuple[str, ...] = (), stack_file: str | None = None
+) -> tuple[tuple[str, Path], ...]:
     """Return relative name (with `/`) and path of every file that belongs to a folder's content."""
-    return tuple(sorted(_walk(folder, "", (os.path.realpath(folder),))))
+    left_out = LeftOut(folder, ignores, stack_file)
+    return tuple(sorted(_walk(folder, "", left_out, (os.path.realpath(folder),))))
 
 
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _walk(
+    folder: Path, prefix: str, left_out: LeftOut, above: tuple[str, ...]
+) -> Iterator[tuple[str, Path]]:
     for entry in folder.iterdir():
-        if entry.name in SKIPPED_NAMES or entry.suffix == ".pyc":
-            continue
         name = prefix + entry.name
-        if not entry.is_dir():
-            yield name, _regular(entry, name)
-            continue
-        real = os.path.realpath(entry)
-        if real in above:
-            raise BadLink(f"the link '{name}' leads back to a folder that it lies in; remove it")
-        yield from _walk(entry, f"{name}/", (*above, real))
+        if entry.is_dir():
+            if not left_out.leaves_out_folder(name):
+                yield from _walk(entry, f"{name}/", left_out, (*above, _real(entry, name, above)))
+        elif not left_out.leaves_out_file(name) and not left_out.is_report(_regular(entry, name)):
+            yield name, entry
+
+
+def _real(folder: Path, name: str, above: tuple[str, ...]) -> str:
+    real = os.path.realpath(folder)
+    if real in above:
+        raise BadContent(f"the link '{name}' leads back to a folder that it lies in; remove it")
+    return real
 
 
 def is_executable(file: Path) -> bool:
@@ -106,12 +114,17 @@ def is_executable(file: Path) -> bool:
 
 
 def _regular(path: Path, name: str) -> Path:
-    """Return the path; a pipe would be waited for without end, a device read without end."""
+    """Return the path; a pipe would be waited for without end, a device read without end.
+
+    Raises:
+        OSError: It is neither file nor link to one.
+        BadContent: It is a link that leads nowhere.
+    """
     if path.is_file():
         return path
     if path.is_symlink() and not path.exists():
         reason = f"the link '{name}' leads to '{os.readlink(path)}', which is not there"
-        raise BadLink(f"{reason}; restore that file or folder, or remove the link")
+        raise BadContent(f"{reason}; restore that file or folder, or remove the link")
     if path.exists():
         raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; take it out", str(path))
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

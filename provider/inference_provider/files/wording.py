@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from inference_provider.errors import Fault
+from inference_provider.spec import COMPUTED
 
 _NAME_RULE = "use 3 to 32 letters, digits and single dashes, starting with a letter"
 _PATTERN_RULES = (
@@ -137,7 +138,7 @@ def known_fields(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[str, ...
             found = info.annotation if info else None
     models = _models_in(found)
     names = models[0].model_fields if models else ()
-    return tuple(name for name in names if name != "content_hash")
+    return tuple(name for name in names if name not in COMPUTED)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -1,7 +1,7 @@
 """What is asked: one module a kind, and the rules between them."""
 
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
-from inference_provider.spec.base import ChangeClass, FieldRole, Severity, SpecModel
+from inference_provider.spec.base import COMPUTED, ChangeClass, FieldRole, Severity, SpecModel
 from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.spec.deployment import DeploymentSpec
 from inference_provider.spec.endpoint import EndpointSpec
@@ -13,6 +13,7 @@ from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
 __all__ = [
+    "COMPUTED",
     "LISTINGS",
     "AutoscaleRuleSpec",
     "ChangeClass",

@@ -52,6 +52,9 @@ CAPACITY = FieldRole(ChangeClass.LIVE, Severity.CAPACITY)
 SECURITY = FieldRole(ChangeClass.LIVE, Severity.SECURITY)
 COSMETIC = FieldRole()
 
+COMPUTED = frozenset({"content_hash", "stack_file"})
+"""Fields that the loader fills in; nobody writes them in a stack file."""
+
 
 class SpecModel(BaseModel):
     """Base of everything a person writes: frozen, unknown fields refused, input never echoed."""

@@ -51,6 +51,8 @@ class CodeConfiguration(SpecModel):
     scoring_script: str | None = None
     """Path inside `code`, with `init()` and `run()`; required unless the environment brings a
     `command`."""
+    stack_file: str | None = None
+    """Name of the stack file in `code`, which is not content; None when it lies elsewhere."""
     content_hash: str = ""
     """sha256 over names, bytes and executable bits under `code`; never written by hand."""
 

@@ -24,6 +24,8 @@ class ModelSpec(SpecModel):
     type: Annotated[Literal["custom_model", "mlflow_model", "triton_model"], ROLLS] = "custom_model"
     path: Annotated[str, COSMETIC]
     """Folder or file, relative to the stack file (in a program: to its folder)."""
+    stack_file: Annotated[str | None, COSMETIC] = None
+    """Name of the stack file in `path`, which is not content; None when it lies elsewhere."""
     content_hash: Annotated[str, ROLLS] = ""
     """sha256 over names, bytes and executable bits under `path`; never written by hand."""
     description: Annotated[str, COSMETIC] = ""

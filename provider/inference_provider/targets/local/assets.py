@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import TargetError
-from inference_provider.files.tree import BadLink, Content, code_content, model_content
+from inference_provider.files.left_out import BadContent
+from inference_provider.files.tree import Content, code_content, model_content
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local.store import Store, no_space, spoilt, write_private
@@ -27,7 +28,7 @@ start, and named once they are ready, which may take an hour."""
 def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
     """Copy a model's content into the workspace; nothing happens when it is there."""
     folder = model_folder(store, spec.name, spec.version, spec.content_hash)
-    source = partial(model_content, spec.path, Path(base_dir))
+    source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
     _copy(source, folder, spec.content_hash, spec.path)
 
 
@@ -82,7 +83,7 @@ def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
         return None
     code = spec.code_configuration
     folder = code_folder(store, code.content_hash)
-    source = partial(code_content, code.code, Path(base_dir))
+    source = partial(code_content, code.code, Path(base_dir), code.stack_file)
     _copy(source, folder, code.content_hash, code.code)
     return folder
 
@@ -143,7 +144,7 @@ def _copy(source: Callable[[], Content], place: Path, content_hash: str, written
         if _copied(source(), beside).digest != content_hash:
             raise _unkept(written, "it changed while it was applied", "run this again")
         beside.rename(place)
-    except BadLink as fault:
+    except BadContent as fault:
         raise _unkept(written, *str(fault).split("; ", 1)) from fault
     except FileNotFoundError as missing:
         remedy = "put it back and run this again"
