@@ -1,15 +1,17 @@
-"""What becomes of a program's children when it is killed."""
+"""How a program starts: its content laid out, and what an earlier start left ended."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 
-from inference_provider.targets.local import launch
+from inference_provider.targets.local import content, launch
 
 
 def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
@@ -83,3 +85,48 @@ def test_a_note_from_before_the_machine_started_ends_nobody(tmp_path):
     finally:
         if child.is_running():
             child.kill()
+
+
+def kept_order(tmp_path, program: str) -> tuple[Path, Path]:
+    """Write an order with a kept file; return the kept place and the order."""
+    place = tmp_path / "kept"
+    place.mkdir()
+    (place / "w.txt").write_text("w=1")
+    content.write_manifest(place, place, {"w.txt": hashlib.sha256(b"w=1").hexdigest()})
+    tree = tmp_path / "running" / "model"
+    order = {
+        "argv": ["sh", "-c", program],
+        "environment": {"PATH": os.environ["PATH"]},
+        "directory": str(tree),
+        "content": {str(tree): str(place)},
+        "pid_file": str(tmp_path / "pid"),
+    }
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    return place, tmp_path / "order.json"
+
+
+def test_each_start_finds_its_content_as_the_first_did(tmp_path):
+    _, order = kept_order(tmp_path, "ls; cat w.txt; rm w.txt; echo > unpacked.txt")
+    said = [
+        subprocess.run(
+            [sys.executable, launch.__file__, str(order)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert said == ["w.txt\nw=1", "w.txt\nw=1"]
+
+
+def test_a_start_from_changed_content_ends_with_a_sentence_that_says_what_to_do(tmp_path):
+    place, order = kept_order(tmp_path, "echo started")
+    (place / "w.txt").unlink()
+    done = subprocess.run(
+        [sys.executable, "-P", launch.__file__, str(order)],
+        check=False, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "the kept model was changed: w.txt is missing; run `inferctl up` to restore it\n"
+    )

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from inference_provider.files.left_out import CODE_IGNORES, MODEL_IGNORES, BadContent, LeftOut
@@ -28,15 +29,25 @@ class Content:
     folder: str = ""
     """Where the files lie in the place that holds them; empty when they lie in it themselves."""
 
+    @cached_property
+    def hashes(self) -> tuple[str, ...]:
+        """Sha256 in hex of each file's bytes."""
+        return tuple(_sha256(file) for _, file in self.files)
+
     @property
     def digest(self) -> str:
         """Sha256 in hex over names, bytes and executable bits; no other mode counts, nor times."""
+        return self._digest([":x" if _is_executable(file) else "" for _, file in self.files])
+
+    @property
+    def digest_without_bits(self) -> str:
+        """What `digest` was before executable bits counted; content kept then bears it."""
+        return self._digest([""] * len(self.files))
+
+    def _digest(self, marks: list[str]) -> str:
         digest = hashlib.sha256()
-        for name, file in self.files:
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
+        for (name, _), content, mark in zip(self.files, self.hashes, marks, strict=True):
             # Two lengths of fixed form around the name: no two trees read as the same text.
-            mark = ":x" if is_executable(file) else ""
             digest.update(f"{len(name.encode())}:{name}:{content}{mark}\n".encode())
         files = digest.hexdigest()
         # A script reads `$AZUREML_MODEL_DIR/<name>`, so a model's name is content.
@@ -108,7 +119,12 @@ def _real(folder: Path, name: str, above: tuple[str, ...]) -> str:
     return real
 
 
-def is_executable(file: Path) -> bool:
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_executable(file: Path) -> bool:
     """Whether its owner may run it, which is what git keeps of a mode too."""
     return bool(file.stat().st_mode & stat.S_IXUSR)
 

@@ -2,7 +2,7 @@
 
 A model lies as `assets/models/<name>/<version>/<hash>/<folder or file>`, so AZUREML_MODEL_DIR,
 the parent, is what a scoring script expects; an environment's spec lies as
-`assets/environments/<hash>.json`.
+`assets/environments/<hash>.json`. What an instance gets of it is made in `content.py`.
 """
 
 import os
@@ -10,14 +10,16 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
-from inference_provider.files.tree import Content, code_content, model_content
-from inference_provider.observed import Kind
+from inference_provider.files.tree import Content, code_content, model_content, tree_files
+from inference_provider.observed import Kind, Record
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
+from inference_provider.targets.local import content
 from inference_provider.targets.local.store import Store, no_space, spoilt, write_private
 
 PRUNE_AGE_S = 7200.0
@@ -26,10 +28,10 @@ start, and named once they are ready, which may take an hour."""
 
 
 def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
-    """Copy a model's content into the workspace; nothing happens when it is there."""
+    """Copy a model's content into the workspace, unless it is there as it was kept."""
     folder = model_folder(store, spec.name, spec.version, spec.content_hash)
     source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
-    _copy(source, folder, spec.content_hash, spec.path)
+    _keep(store, source, folder, spec.content_hash, spec.path)
 
 
 def drop_model(store: Store, name: str, version: str) -> None:
@@ -61,12 +63,22 @@ def _environment_path(store: Store, content_hash: str) -> Path:
 
 
 def model_dir_of(store: Store, spec: DeploymentSpec) -> Path | None:
-    """Return what AZUREML_MODEL_DIR shall be; None for a deployment without a model."""
+    """Return where the deployment's model is kept; None for a deployment without one.
+
+    Raises:
+        TargetError: It is not there, or not as it was kept.
+    """
     if spec.model is None:
         return None
     folder = _model_folder_of(store, spec.model)
     if not folder.is_dir():
         raise _missing("model", spec.model)
+    name, _, content_hash = spec.model.partition("@sha256:")
+    fault = _changed(folder, content_hash)
+    if fault:
+        reason = f"its kept content was changed: {fault}"
+        remedy = "run `inferctl up`, which restores it"
+        raise TargetError("use", f"model '{name}'", reason, remedy)
     return folder
 
 
@@ -78,14 +90,20 @@ def holds(store: Store, kind: Kind, pinned: str) -> bool:
 
 
 def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
-    """Copy a deployment's code into the workspace and return its folder; None without code."""
+    """Keep a deployment's code, as `keep_model`, and return its folder; None without code."""
     if spec.code_configuration is None:
         return None
     code = spec.code_configuration
     folder = code_folder(store, code.content_hash)
     source = partial(code_content, code.code, Path(base_dir), code.stack_file)
-    _copy(source, folder, code.content_hash, code.code)
+    _keep(store, source, folder, code.content_hash, code.code)
     return folder
+
+
+def kept_content(store: Store, spec: DeploymentSpec, base_dir: str) -> dict[str, Path]:
+    """Return where a deployment's code and model are kept, by `code` and `model`."""
+    places = {"code": keep_code(store, spec, base_dir), "model": model_dir_of(store, spec)}
+    return {name: place for name, place in places.items() if place}
 
 
 def code_folder(store: Store, content_hash: str) -> Path:
@@ -105,6 +123,7 @@ def prune(store: Store, age_s: float = PRUNE_AGE_S) -> None:
     for folder in (*assets.glob("models/*/*/[!.]*"), *assets.glob("code/[!.]*")):
         if folder not in used and time.time() - folder.stat().st_mtime > age_s:
             shutil.rmtree(folder, ignore_errors=True)
+            content.manifest_of(folder).unlink(missing_ok=True)
 
 
 def _used(store: Store) -> Iterator[Path]:
@@ -126,34 +145,99 @@ def _model_folder_of(store: Store, pinned: str) -> Path:
     return model_folder(store, name, str(version), pinned.partition("@sha256:")[2])
 
 
-def _copy(source: Callable[[], Content], place: Path, content_hash: str, written: str) -> None:
-    """Copy content whole or not at all; what is there already is the same content.
+def kept_fault(store: Store, record: Record) -> str:
+    """Say in a few words what of a model's or a deployment's kept content was changed."""
+    fields = record.properties
+    code = fields.get("code_configuration")
+    if record.id.kind == Kind.MODEL:
+        place = model_folder(store, fields["name"], fields["version"], fields["content_hash"])
+        fault = _changed(place, fields["content_hash"])
+        return f"its kept content was changed: {fault}" if fault else ""
+    if record.id.kind == Kind.DEPLOYMENT and code:
+        fault = _changed(code_folder(store, code["content_hash"]), code["content_hash"])
+        return f"its kept code was changed: {fault}" if fault else ""
+    return ""
+
+
+def _changed(place: Path, content_hash: str) -> str:
+    """Return which of the kept files is not as it was kept, and how; empty when all are."""
+    try:
+        return content.changed(place)
+    except (FileNotFoundError, ValueError):
+        return _adopt(place, content_hash)
+
+
+def _adopt(place: Path, content_hash: str) -> str:
+    """Note down what a release kept that wrote no manifest; return what is wrong with it."""
+    if not place.is_dir():
+        return "all of it is missing"
+    try:
+        for lying in _lying(place):
+            if content_hash in (lying.digest, lying.digest_without_bits):
+                with suppress(PermissionError):  # who only looks at it need not own it
+                    _note_down(lying, place, place)
+                return ""
+    except (OSError, BadContent):
+        return "some of it cannot be read"
+    return "it is not what its hash says"
+
+
+def _lying(place: Path) -> Iterator[Content]:
+    """Yield what may be the content of a place: a model, one of the names in it; or code, all."""
+    for path in place.iterdir():
+        if path.is_dir():
+            yield Content(tree_files(path), path.name, folder=path.name)
+        else:
+            yield Content(((path.name, path),), path.name)
+    yield Content(tree_files(place))
+
+
+def _note_down(found: Content, place: Path, lying_in: Path) -> None:
+    names = (str(file.relative_to(lying_in)) for _, file in found.files)
+    content.write_manifest(place, lying_in, dict(zip(names, found.hashes, strict=True)))
+
+
+def _keep(
+    store: Store, source: Callable[[], Content], place: Path, content_hash: str, written: str
+) -> None:
+    """Copy content whole or not at all; what is there already stays, unless it was changed.
 
     Args:
+        store: The workspace.
         source: Finds what is copied.
         place: Folder of the content, named by its hash.
         content_hash: What the copy has to be: its source may have changed since it was read.
         written: The content's path, for a message.
     """
-    if place.exists():
+    fault = _changed(place, content_hash)
+    if not fault:
         os.utime(place)  # named again: `prune` leaves it
         return
+    was = f"what was kept of it was changed ({fault}), and " if place.exists() else ""
     # two deployments of one stack may bring the same code, each in a thread of its own
     beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
+    aside = beside.with_suffix(".old")
     try:
-        if _copied(source(), beside).digest != content_hash:
-            raise _unkept(written, "it changed while it was applied", "run this again")
-        beside.rename(place)
-    except BadContent as fault:
-        raise _unkept(written, *str(fault).split("; ", 1)) from fault
+        copy = _copied(source(), beside)
+        if copy.digest != content_hash:
+            raise _unkept(written, f"{was}it changed while it was applied", "run this again")
+        with store.lock("content"):
+            if _changed(place, content_hash):  # else another thread kept it in the meantime
+                if place.exists():  # aside, not away: an instance may be reading it
+                    place.rename(aside)
+                _note_down(copy, place, beside)
+                beside.rename(place)
+    except BadContent as bad:
+        reason, _, remedy = str(bad).partition("; ")
+        raise _unkept(written, was + reason, remedy) from bad
     except FileNotFoundError as missing:
-        remedy = "put it back and run this again"
-        raise _unkept(written, "it is not there any more", remedy) from missing
-    except OSError as fault:
-        if not place.exists():  # else another thread copied the same content in the meantime
-            raise no_space(fault, place) from fault
+        remedy = "put it back and run `inferctl up`"
+        raise _unkept(written, f"{was}it is not there any more", remedy) from missing
+    except OSError as failed:
+        raise no_space(failed, place) from failed
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        content.clear(beside)
+        content.clear(aside)
 
 
 def _copied(source: Content, place: Path) -> Content:

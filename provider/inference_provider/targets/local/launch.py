@@ -1,7 +1,8 @@
 """Start one program from a 0600 file: command, environment, folder; note the process down.
 
 Run by supervisord as `python -P launch.py FILE`. Becomes the program (same pid), so what is noted
-holds for the program's whole life. Imports nothing of the package: a start costs milliseconds.
+holds for the program's whole life. Lays out the program's content first, so a restart begins as the
+first start did. Imports little of the package: a start costs milliseconds.
 """
 
 import json
@@ -53,6 +54,19 @@ def end_leftovers(pid_file: Path) -> None:
                 process.kill()
 
 
+def lay_out(content: dict[str, str]) -> None:
+    """Make the program's trees of kept content; end with a sentence where it was changed."""
+    sys.path.append(str(Path(__file__).parents[3]))
+    from inference_provider.targets.local import content as kept  # noqa: PLC0415 - no more of it
+
+    for tree, place in content.items():
+        try:
+            kept.lay_out(Path(place), Path(tree))
+        except kept.NotAsKept as fault:
+            what = Path(tree).name
+            sys.exit(f"the kept {what} was changed: {fault}; run `inferctl up` to restore it")
+
+
 def main(order_file: str) -> None:
     """Note this process down and become the program."""
     order = json.loads(Path(order_file).read_text())
@@ -61,6 +75,8 @@ def main(order_file: str) -> None:
     if pid_file.exists():
         end_leftovers(pid_file)
     pid_file.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
+    if order.get("content"):
+        lay_out(order["content"])
     os.chdir(order["directory"])
     os.execvpe(order["argv"][0], order["argv"], order["environment"])
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Frozen, Kind, ObservedResource, Presence, Record
+from inference_provider.targets.local.assets import kept_fault
 from inference_provider.targets.local.runtime import ROUTER, Runtime
 from inference_provider.targets.local.store import RouterAddress
 from inference_provider.targets.local.supervisor import ProcessState
@@ -58,7 +59,7 @@ def observed(runtime: Runtime, record: Record, sight: Sight) -> ObservedResource
         Kind.MODEL: _asset,
         Kind.ENVIRONMENT: _asset,
         Kind.ENDPOINT: _endpoint,
-        Kind.DEPLOYMENT: _deployment,
+        Kind.DEPLOYMENT: _deployment_and_code,
         Kind.TRAFFIC: _traffic,
     }[record.id.kind]
     return base.model_copy(update=reader(runtime, record, sight))
@@ -93,7 +94,8 @@ def _workspace(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obje
 def _asset(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
     fields = record.properties
     pinned = f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
-    return {"outputs": {"reference": pinned}, "status": "kept"}
+    fault = kept_fault(runtime.store, record)
+    return {"outputs": {"reference": pinned}, "status": fault or "kept", "degraded": fault}
 
 
 def _endpoint(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
@@ -106,6 +108,12 @@ def _endpoint(runtime: Runtime, record: Record, sight: Sight) -> dict[str, objec
         "status": "declared",
         "degraded": "" if keys else "its keys are gone",
     }
+
+
+def _deployment_and_code(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
+    found = _deployment(runtime, record, sight)
+    fault = kept_fault(runtime.store, record)
+    return {**found, "degraded": fault} if fault and not found.get("degraded") else found
 
 
 def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:

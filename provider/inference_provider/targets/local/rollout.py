@@ -5,7 +5,7 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 """
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,10 @@ from inference_provider.targets.base import Progress
 from inference_provider.targets.local.addresses import connected, instance_ports, listens
 from inference_provider.targets.local.assets import (
     environment_of,
-    keep_code,
-    model_dir_of,
+    kept_content,
     prune,
 )
+from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.known import environment_secrets, instance_secrets
 from inference_provider.targets.local.machine import machine_lock
@@ -130,22 +130,29 @@ class Rollout:
             lambda text: self._progress(desired.id, text),
             environment_secrets(self._store, environment),
         )
-        code = keep_code(self._store, spec, desired.base_dir)
-        if code and spec.code_configuration and spec.code_configuration.scoring_script:
+        kept = kept_content(self._store, spec, desired.base_dir)
+        if spec.code_configuration and spec.code_configuration.scoring_script:
             written = spec.code_configuration.scoring_script
-            refuse_invalid_script(venv / "bin" / "python", code / written, written, str(desired.id))
-        model = model_dir_of(self._store, spec)
+            script = kept["code"] / written
+            refuse_invalid_script(venv / "bin" / "python", script, written, str(desired.id))
         # an own server knows no socket, and takes a port
         fresh = self._reserve(desired, count, socket=not environment.command)
+        trees = [self._trees(instance, kept) for instance in fresh]
         commands = [
             instance_command(
-                spec, environment, venv, code, model, instance.port, self._backend(instance).socket
+                spec,
+                environment,
+                venv,
+                tree.get("code"),
+                tree.get("model"),
+                instance.port,
+                self._backend(instance).socket,
             )
-            for instance in fresh
+            for instance, tree in zip(fresh, trees, strict=True)
         ]
         try:
             for instance, command in zip(fresh, commands, strict=True):
-                self._runtime.supervisor.add(self._program(desired, instance, command))
+                self._runtime.supervisor.add(self._program(desired, instance, command, kept))
             for i, (instance, command) in enumerate(zip(fresh, commands, strict=True)):
                 self._wait_ready(desired, instance, command.readiness_path)
                 self._progress(desired.id, f"{i + 1} of {count} new instances ready")
@@ -218,8 +225,16 @@ class Rollout:
         free = (number for number in range(len(used) + count) if str(number) not in used)
         return [next(free) for _ in range(count)]
 
+    def _trees(self, instance: Instance, kept: Mapping[str, Path]) -> dict[str, Path]:
+        """Return where an instance finds its content, by `code` and `model`."""
+        return {name: self._store.running(instance.name) / name for name in kept}
+
     def _program(
-        self, desired: DesiredResource, instance: Instance, command: InstanceCommand
+        self,
+        desired: DesiredResource,
+        instance: Instance,
+        command: InstanceCommand,
+        kept: Mapping[str, Path],
     ) -> Program:
         environment = {k: v.get_secret_value() for k, v in command.environment.items()}
         # An instance without GPUs sees none: sharing must be asked for.
@@ -230,6 +245,7 @@ class Rollout:
             argv=command.argv,
             environment=environment,
             directory=command.directory,
+            content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
             log=str(self._store.log_path(desired.id.name, instance.name)),
             stop_wait_s=timeout_ms // 1000 + 5,
         )
@@ -330,6 +346,7 @@ class Rollout:
             elif orphan:
                 self._runtime.supervisor.end_orphan(orphan, stop_wait_s)
             self._runtime.supervisor.forget(name)
+            clear(self._store.running(name))
         there = self._store.instances(resource.name)
         for instance in there:
             if instance.name in names and instance.socket:  # a killed server leaves it

@@ -9,7 +9,7 @@ half of one. Processes are other modules' work.
         workspace.json                   router's address, chosen once
         records/  journal.jsonl          what was applied last, by whom
         keys/  blueprints/  placeholders/  instances/   secrets in clear, 0600
-        assets/  logs/  router/  supervisor/
+        assets/  running/  logs/  router/  supervisor/
 """
 
 import errno
@@ -295,6 +295,10 @@ class Store:
 
     def log_path(self, deployment: str, instance: str) -> Path:
         return self.folder / "logs" / deployment / f"{instance}.log"
+
+    def running(self, instance: str) -> Path:
+        """Return the folder of the trees of content that one instance works in."""
+        return self.folder / "running" / instance
 
     def forget_deployment(self, deployment: str) -> None:
         """Remove what a deleted deployment leaves beside its record, its logs too."""

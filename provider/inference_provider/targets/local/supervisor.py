@@ -53,6 +53,8 @@ class Program(Frozen):
     argv: tuple[str, ...]
     environment: dict[str, str] = {}
     directory: str
+    content: dict[str, str] = {}
+    """Kept content, by the tree that each start gets of it."""
     log: str
     stop_wait_s: int = 10
     """Between SIGTERM and SIGKILL."""
@@ -174,6 +176,7 @@ class Supervisor:
             "argv": program.argv,
             "environment": {**clean_environment(), **program.environment},
             "directory": program.directory,
+            "content": program.content,
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))

@@ -271,6 +271,7 @@ class LocalTarget:
             raise TargetError(
                 "create", str(desired.id), f"{endpoint} is not there", "declare it first"
             )
+        assets.keep_code(runtime.store, desired.spec, desired.base_dir)
         runtime.ensure_up()
         Rollout(runtime, self._gpus, progress, actor).run(desired)
 
