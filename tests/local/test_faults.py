@@ -27,6 +27,7 @@ from inference_provider.plan import plan
 from inference_provider.targets.local.runtime import ROUTER
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR, Load
+from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
 
@@ -73,7 +74,7 @@ def test_orphans_of_a_killed_supervisord_serve_until_the_next_up_replaces_them(l
         done = lab.up()
         load.wait_for(sum(load.results.values()) + 200)
     assert "update Deployment 'lab/iris/blue'" in done
-    assert [pid for pid in orphans if psutil.pid_exists(pid)] == []
+    until(lambda: [pid for pid in orphans if psutil.pid_exists(pid)] == [])
     assert sum(load.failed.values()) <= 8  # accepted by the old router while it ended
     assert lab.up() == []
 

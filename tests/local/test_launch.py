@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from inference_provider.targets.local import content, launch
+from inference_provider.targets.local import content, launch, leftovers
 
 
 def test_a_restart_ends_the_children_that_a_killed_program_left(tmp_path):
@@ -75,11 +75,11 @@ def test_a_note_from_before_the_machine_started_ends_nobody(tmp_path):
     note = tmp_path / "pid"
     try:
         note.write_text(json.dumps({"pid": leader.pid, "time": psutil.boot_time() - 1}))
-        launch.end_leftovers(note)
+        leftovers.end_leftovers([note], ())
         time.sleep(0.3)
         assert child.status() == psutil.STATUS_SLEEPING  # a killed one may be a zombie for a while
         note.write_text(json.dumps({"pid": leader.pid, "time": time.time()}))
-        launch.end_leftovers(note)
+        leftovers.end_leftovers([note], ())
         gone, _ = psutil.wait_procs([child], timeout=5)
         assert gone == [child]
     finally:

@@ -338,19 +338,14 @@ class Rollout:
         self._progress(resource, f"{counted(len(stale), 'old instance')} drained and stopped")
 
     def _end(self, resource: ResourceId, names: set[str], stop_wait_s: float = 30.0) -> None:
-        """Stop instances and cross them out; an orphan by its process."""
-        for name in sorted(names):
-            orphan = self._runtime.supervisor.orphan(name)
-            if name in self._runtime.supervisor.processes():
-                self._runtime.supervisor.remove(name, stop_wait_s)
-            elif orphan:
-                self._runtime.supervisor.end_orphan(orphan, stop_wait_s)
-            self._runtime.supervisor.forget(name)
-            clear(self._store.running(name))
+        """Stop instances, all at once, and cross them out."""
+        self._runtime.supervisor.remove(*names, stop_wait_s=stop_wait_s)
         there = self._store.instances(resource.name)
         for instance in there:
-            if instance.name in names and instance.socket:  # a killed server leaves it
-                Path(self._backend(instance).socket).unlink(missing_ok=True)
+            if instance.name in names:
+                clear(self._store.running(instance.name))
+                if instance.socket:  # a killed server leaves it
+                    Path(self._backend(instance).socket).unlink(missing_ok=True)
         self._store.save_instances(resource.name, tuple(i for i in there if i.name not in names))
 
     def _backend(self, instance: Instance) -> Backend:

@@ -18,12 +18,17 @@ from inference_provider.targets.local.addresses import (
     metrics_port,
 )
 from inference_provider.targets.local.known import router_secrets
+from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
 from inference_provider.targets.local.store import RouterAddress, Store
-from inference_provider.targets.local.supervisor import Program, Supervisor
+from inference_provider.targets.local.supervisor import (
+    ORPHAN_STOP_WAIT_S,
+    Program,
+    Supervisor,
+)
 
 ROUTER = "router"
 """The router's program name; no instance's, which all have dots."""
@@ -132,7 +137,7 @@ class Runtime:
             deadline = time.monotonic() + ORPHAN_DRAIN_S
             while time.monotonic() < deadline and _serves(orphan, self.address.port):
                 time.sleep(0.05)
-        self.supervisor.end_orphan(orphan)
+        end_processes([orphan], ORPHAN_STOP_WAIT_S)
         admin.unlink(missing_ok=True)
 
     def _wait_until_router_answers(self) -> None:
@@ -222,13 +227,8 @@ class Runtime:
         self.router.converge(router_table(self.store, self.address))
 
     def shut_down(self) -> None:
-        """End every process of the workspace, orphans too."""
-        if self.supervisor.is_running():
-            self.supervisor.shutdown()
-        for path in (self.store.supervisor_folder / "pids").glob("*"):
-            orphan = self.supervisor.orphan(path.name)
-            if orphan:
-                self.supervisor.end_orphan(orphan)
+        """End every process of the workspace, orphans and what they started too."""
+        self.supervisor.end_all()
 
 
 def _is_large(log: Path) -> bool:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ from supervisor.xmlrpc import Faults
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Frozen
 from inference_provider.targets.local import launch
+from inference_provider.targets.local.leftovers import (
+    MARK_VARIABLE,
+    end_leftovers,
+    end_processes,
+    find_process,
+    lives,
+    mark,
+)
 from inference_provider.targets.local.store import no_space, write_private
 from inference_provider.targets.local.supervisor_rpc import (
     RPC_TIMEOUT_S,
@@ -37,6 +45,7 @@ DAEMON_START_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
 """A program may have 185 s: the longest request a deployment may allow, and 5 s."""
+ORPHAN_STOP_WAIT_S = 10.0
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
 SOCKET_PATH_LIMIT = 96
@@ -130,10 +139,19 @@ class Supervisor:
             self._rpc.call(lambda rpc: rpc.shutdown(), Faults.SHUTDOWN_STATE)
         ending = [daemon] if daemon else pids
         self._wait_for(
-            lambda: not any(_lives(pid) for pid in ending),
+            lambda: not any(lives(pid) for pid in ending),
             f"supervisord (process {daemon}) and its programs to end",
             SHUTDOWN_TIMEOUT_S,
         )
+
+    def end_all(self) -> None:
+        """End the daemon, every program, orphans, and all that they started."""
+        if self.is_running():
+            self.shutdown()
+        notes = list(self._pid_path("any").parent.glob("*"))
+        orphans = [find_process(note) for note in notes]
+        end_processes([one for one in orphans if one], ORPHAN_STOP_WAIT_S)
+        end_leftovers(notes, {mark(self._folder)})
 
     def _daemon_pid(self) -> int | None:
         return self._rpc.daemon_pid()
@@ -172,9 +190,10 @@ class Supervisor:
             log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as fault:
             raise no_space(fault, log) from fault
+        known_by = {MARK_VARIABLE: mark(self._folder, program.name)}
         order = {
             "argv": program.argv,
-            "environment": {**clean_environment(), **program.environment},
+            "environment": {**clean_environment(), **program.environment, **known_by},
             "directory": program.directory,
             "content": program.content,
             "pid_file": str(self._pid_path(program.name)),
@@ -184,25 +203,25 @@ class Supervisor:
             self._programs / f"{program.name}.conf", _program_configuration(program, launch_file)
         )
 
-    def remove(self, name: str, stop_wait_s: float = 30.0) -> None:
-        """Stop a program and forget it; nothing happens when it is not there.
+    def remove(self, *names: str, stop_wait_s: float = 30.0) -> None:
+        """End programs with all that they started, orphans too, and forget them.
 
         Args:
-            name: Of the program.
-            stop_wait_s: Between SIGTERM and SIGKILL; the program's own `stop_wait_s` if shorter.
+            names: Of the programs; nothing happens to one that is not there.
+            stop_wait_s: Between SIGTERM and SIGKILL; a program's own `stop_wait_s` if shorter.
         """
-        if self.is_running():
-            self._rpc.call(
-                lambda rpc: rpc.stopProcess(name, False), Faults.BAD_NAME, Faults.NOT_RUNNING
-            )
-            try:
-                self._wait_for(lambda: self._is_stopped(name), f"{name} to stop", stop_wait_s)
-            except NotReady:
-                self._kill(name)
-                self._wait_for(lambda: self._is_stopped(name), f"{name} to stop")
-            self._rpc.call(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
-        self.forget(name)
-        if self.is_running():
+        there = self.processes().keys() & set(names)
+        for name in there:
+            self._stop(name)
+        self._wait_until_stopped(there, stop_wait_s)
+        orphans = [self.orphan(name) for name in {*names} - there]
+        end_processes([one for one in orphans if one], stop_wait_s)
+        end_leftovers(map(self._pid_path, names), {mark(self._folder, name) for name in names})
+        for name in there:
+            self._drop(name)
+        for name in names:
+            self.forget(name)
+        if there:
             self._reload()
 
     def forget(self, name: str) -> None:
@@ -218,6 +237,23 @@ class Supervisor:
     def names(self) -> list[str]:
         """Return every program that is written down."""
         return sorted(path.stem for path in self._programs.glob("*.conf"))
+
+    def _stop(self, name: str) -> None:
+        self._rpc.call(
+            lambda rpc: rpc.stopProcess(name, False), Faults.BAD_NAME, Faults.NOT_RUNNING
+        )
+
+    def _drop(self, name: str) -> None:
+        self._rpc.call(lambda rpc: rpc.removeProcessGroup(name), Faults.BAD_NAME)
+
+    def _wait_until_stopped(self, names: Collection[str], stop_wait_s: float) -> None:
+        what = f"{', '.join(sorted(names))} to stop"
+        try:
+            self._wait_for(lambda: all(map(self._is_stopped, names)), what, stop_wait_s)
+        except NotReady:
+            for name in names:
+                self._kill(name)
+            self._wait_for(lambda: all(map(self._is_stopped, names)), what)
 
     def _kill(self, name: str) -> None:
         """End a program's process group at once."""
@@ -237,18 +273,7 @@ class Supervisor:
 
     def orphan(self, name: str) -> psutil.Process | None:
         """Return a program's process that outlived supervisord, known by pid and start time."""
-        return launch.find_process(self._pid_path(name))
-
-    def end_orphan(self, process: psutil.Process, stop_wait_s: float = 10.0) -> None:
-        """End a process and its group: SIGTERM, then SIGKILL."""
-        for signal_, wait_s in ((signal.SIGTERM, stop_wait_s), (signal.SIGKILL, 5.0)):
-            try:
-                os.killpg(process.pid, signal_)
-            except ProcessLookupError:
-                return
-            _gone, alive = psutil.wait_procs([process], timeout=wait_s)
-            if not alive:
-                return
+        return find_process(self._pid_path(name))
 
     def _reload(self) -> None:
         self._rpc.call(lambda rpc: rpc.reloadConfig())
@@ -265,14 +290,6 @@ class Supervisor:
 
 def _process_state(item: dict[str, Any]) -> ProcessState:
     return ProcessState(name=item["name"], state=item["statename"], pid=item["pid"])
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody reaps does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def clean_environment() -> dict[str, str]:
