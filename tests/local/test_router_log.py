@@ -1,13 +1,19 @@
 """The access log and the counters."""
 
 import concurrent.futures
+import contextlib
+import pathlib
 import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from inference_provider.targets.local import watch
 from tests.local.server.model import Model, until
-from tests.local.server.routing import Served, raw_get
+from tests.local.server.routing import Served, endpoint, raw_get, serving
 
 pytestmark = pytest.mark.envoy
 
@@ -180,3 +186,38 @@ def test_what_is_refused_unread_is_logged_with_the_id_of_its_answer_and_no_ident
     answered = head.partition("x-request-id: ")[2].partition("\r\n")[0]
     logged = next(one for one in served.logged() if one["request_id"] == answered)
     assert (logged["status"], logged.get("identity")) == (426, None)
+
+
+def test_a_log_that_is_filled_stays_under_its_bound_while_the_router_serves():
+    with serving(endpoint("idle", {})) as served, watching(served.folder, 100_000) as look:
+        sizes, answers = [], set()
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for _ in range(20):
+                asked = pool.map(lambda n: served.ask(f"idle/{n:0300}").status_code, range(200))
+                answers |= set(asked)
+                look()
+                sizes.append(sum(path.stat().st_size for path in served.folder.glob("access.log*")))
+        last = served.ask("idle/last").headers["x-request-id"]
+        assert last in [one["request_id"] for one in served.logged()]
+    assert answers == {404}
+    assert max(sizes) <= 500_000  # four logs, and what 200 requests write until the next look
+    assert sizes[-1] > 200_000
+
+
+@contextlib.contextmanager
+def watching(folder: pathlib.Path, limit: int) -> Iterator[Callable[[], None]]:
+    """Run the listener as supervisord does; what comes out lets it look at the log once."""
+    files = [str(folder / "ends.json"), str(folder / "access.log"), str(limit)]
+    command = [sys.executable, "-I", "-S", watch.__file__, *files]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def look() -> None:
+        assert process.stdout.readline() == b"READY\n"
+        process.stdin.write(b"eventname:TICK_5 len:6\nwhen:5")
+        process.stdin.flush()
+        assert process.stdout.read(11) == b"RESULT 2\nOK"
+
+    yield look
+    process.stdin.close()
+    assert process.wait(5) == 0
+    process.stdout.close()

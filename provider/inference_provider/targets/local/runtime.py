@@ -3,6 +3,7 @@
 Starts them, mends them, changes what the router serves, ends them. Instances are `rollout.py`'s.
 """
 
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
+from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
     is_free,
@@ -39,7 +41,6 @@ LOG_TAIL_BYTES = 100_000
 """Of a log, for the lines that an error quotes; a line may be long."""
 
 ACCESS_LOG_BYTES = 64_000_000
-ACCESS_LOG_BACKUPS = 3
 
 ORPHAN_DRAIN_S = 15.0
 """Longest wait for the last request of a router that is replaced."""
@@ -50,7 +51,8 @@ class Runtime:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.supervisor = Supervisor(store.supervisor_folder)
+        self.supervisor = Supervisor(store.supervisor_folder, listener=_listener(store))
+        self._ends_file = _ends_file(store)
         self.router = EnvoyRouter(store.router_folder)
 
     @property
@@ -72,7 +74,7 @@ class Runtime:
     def ensure_up(self) -> None:
         """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""
         if self.is_up():
-            self._rotate_access_log()
+            self.supervisor.ensure_listener()
             return
         with machine_lock():  # nobody else chooses a port before the router listens on its own
             self.bring_up()
@@ -87,22 +89,10 @@ class Runtime:
                 if not self.supervisor.orphan(ROUTER):
                     self._settle_ports()
                     self._write_router_files()
+                self._ends_file.unlink(missing_ok=True)  # a new supervisord counts anew
                 self.supervisor.start()
+            self.supervisor.ensure_listener()
             self._ensure_router()
-
-    def _rotate_access_log(self) -> None:
-        """Set a large access log aside; Envoy opens a new one. It has no rotation of its own."""
-        log = self.store.router_folder / "access.log"
-        if not _is_large(log):
-            return
-        with self.store.lock("boot"):
-            if not _is_large(log):  # another call has set it aside in the meantime
-                return
-            for i in range(ACCESS_LOG_BACKUPS - 1, 0, -1):
-                with suppress(FileNotFoundError):
-                    log.with_name(f"access.log.{i}").rename(log.with_name(f"access.log.{i + 1}"))
-            log.rename(log.with_name("access.log.1"))
-            self.router.admin.post("/reopen_logs")
 
     def _write_router_files(self) -> None:
         with self.store.lock():
@@ -231,11 +221,16 @@ class Runtime:
         self.supervisor.end_all()
 
 
-def _is_large(log: Path) -> bool:
-    try:
-        return log.stat().st_size >= ACCESS_LOG_BYTES
-    except FileNotFoundError:
-        return False
+def _ends_file(store: Store) -> Path:
+    return store.supervisor_folder / "ends.json"
+
+
+def _listener(store: Store) -> tuple[str, ...]:
+    """Return the command of the program that takes supervisord's events."""
+    files = (_ends_file(store), store.router_folder / "access.log")
+    # Neither the environment nor site-packages: it imports nothing but the standard library.
+    program = (sys.executable, "-I", "-S", watch.__file__)
+    return (*program, *map(str, files), str(ACCESS_LOG_BYTES))
 
 
 def _serves(process: psutil.Process, port: int) -> bool:

@@ -22,7 +22,7 @@ from supervisor.xmlrpc import Faults
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Frozen
-from inference_provider.targets.local import launch
+from inference_provider.targets.local import launch, watch
 from inference_provider.targets.local.leftovers import (
     MARK_VARIABLE,
     end_leftovers,
@@ -46,6 +46,8 @@ START_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
 """A program may have 185 s: the longest request a deployment may allow, and 5 s."""
 ORPHAN_STOP_WAIT_S = 10.0
+LISTENER = "watch"
+"""The event listener's name; no program's, which all have dots, but the router."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
 SOCKET_PATH_LIMIT = 96
@@ -81,8 +83,15 @@ class ProcessState(Frozen):
 class Supervisor:
     """Starts, asks and ends one workspace's supervisord."""
 
-    def __init__(self, folder: Path, answer_timeout_s: float = RPC_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        answer_timeout_s: float = RPC_TIMEOUT_S,
+        listener: tuple[str, ...] = (),
+    ) -> None:
+        """Speak of the supervisord of a folder; `listener` is a command that takes its events."""
         self._folder = folder
+        self._listener = listener
         self._programs = folder / "programs"
         self._rpc = SupervisorSocket(folder, answer_timeout_s)
 
@@ -110,7 +119,7 @@ class Supervisor:
             )
         self._programs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._rpc.path.unlink(missing_ok=True)
-        write_private(self._folder / "supervisord.conf", _daemon_configuration(self._folder))
+        self._write_configuration()
         try:
             done = subprocess.run(
                 [*SUPERVISORD, "-c", str(self._folder / "supervisord.conf")],
@@ -127,6 +136,19 @@ class Supervisor:
         if done.returncode != 0:
             raise TargetError("start", "supervisord", (done.stderr or done.stdout).strip()[-400:])
         self._wait_for(self.is_running, "supervisord to answer")
+
+    def _write_configuration(self) -> None:
+        configuration = _daemon_configuration(self._folder)
+        if self._listener:
+            configuration += _listener_configuration(self._folder, self._listener)
+        write_private(self._folder / "supervisord.conf", configuration)
+
+    def ensure_listener(self) -> None:
+        """Give a daemon that an older release started its listener; nothing else of it changes."""
+        if self._listener and self.process(LISTENER) is None:
+            self._write_configuration()
+            self._reload()
+            self._rpc.call(lambda rpc: rpc.addProcessGroup(LISTENER), Faults.ALREADY_ADDED)
 
     def shutdown(self) -> None:
         """End the daemon and with it every program; returns when it is gone, it goes last.
@@ -164,7 +186,7 @@ class Supervisor:
             found = self._rpc.call(lambda rpc: rpc.getAllProcessInfo())
         except SupervisorGone:
             return {}
-        return {item["name"]: _process_state(item) for item in found}
+        return {item["name"]: _process_state(item) for item in found if item["name"] != LISTENER}
 
     def process(self, name: str) -> ProcessState | None:
         """Return one program; None when there is none. Raises SupervisorGone without a daemon."""
@@ -320,6 +342,21 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 [include]
 files={here}/programs/*.conf
+"""
+
+
+def _listener_configuration(folder: Path, command: tuple[str, ...]) -> str:
+    return f"""
+[eventlistener:{LISTENER}]
+command={_escape(shlex.join(command))}
+events={",".join(watch.EVENTS)}
+buffer_size=1000
+autorestart=true
+startretries=100000
+stdout_logfile=NONE
+stderr_logfile={_escape(str(folder))}/watch.log
+stderr_logfile_maxbytes=1MB
+stderr_logfile_backups=1
 """
 
 

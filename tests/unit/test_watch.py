@@ -1,0 +1,76 @@
+"""supervisord's events -> how often each program ended; and the access log's bound."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+from inference_provider.targets.local.watch import Watch, bound_log, count_end, listen
+
+
+def test_what_is_counted_is_bounded_and_the_total_stays():
+    ends: dict = {}
+    for minute in range(1000):
+        count_end(ends, "iris.blue.ab.0", minute)
+    assert ends["iris.blue.ab.0"]["total"] == 1000
+    assert sorted(map(int, ends["iris.blue.ab.0"]["minutes"])) == list(range(700, 1000))
+
+
+def spoken(watch: Watch, *events: tuple[str, str]) -> bytes:
+    """Let a watch listen to events as supervisord sends them; return its answers."""
+    stream = "".join(
+        f"ver:3.0 server:supervisor serial:1 pool:watch poolserial:1 eventname:{name}"
+        f" len:{len(payload)}\n{payload}"
+        for name, payload in events
+    )
+    answers = io.BytesIO()
+    listen(watch, io.BytesIO(stream.encode()), answers)
+    return answers.getvalue()
+
+
+def totals(file: Path) -> dict[str, int]:
+    return {name: one["total"] for name, one in json.loads(file.read_text()).items()}
+
+
+def exited(program: str) -> tuple[str, str]:
+    payload = f"processname:{program} groupname:{program} from_state:RUNNING expected:0 pid:7"
+    return "PROCESS_STATE_EXITED", payload
+
+
+def test_each_end_is_counted_until_the_program_is_added_anew(tmp_path: Path):
+    file = tmp_path / "ends.json"
+    watch = Watch(file, tmp_path / "access.log", 100)
+    quick = ("PROCESS_STATE_BACKOFF", "processname:a.b groupname:a.b from_state:STARTING tries:1")
+    stopped = ("TICK_5", "when:5")
+    answers = spoken(watch, exited("a.b"), quick, exited("c.d"), stopped)
+    assert answers == b"READY\nRESULT 2\nOK" * 4 + b"READY\n"
+    assert totals(file) == {"a.b": 2, "c.d": 1}
+    spoken(Watch(file, tmp_path / "access.log", 100), exited("a.b"))  # the listener died
+    assert totals(file)["a.b"] == 3
+    spoken(watch, ("PROCESS_GROUP_REMOVED", "groupname:a.b\n"), exited("c.d"))
+    assert totals(file) == {"c.d": 2}
+
+
+def test_what_could_not_be_written_is_written_at_the_next_event(tmp_path: Path, capsys):
+    file = tmp_path / "later" / "ends.json"
+    watch = Watch(file, tmp_path / "access.log", 100)
+    spoken(watch, exited("a.b"))
+    assert "No such file" in capsys.readouterr().err
+    file.parent.mkdir()
+    spoken(watch, ("TICK_5", "when:5"))
+    assert totals(file) == {"a.b": 1}
+
+
+def test_all_access_logs_together_are_bounded_and_the_newest_are_kept(tmp_path: Path):
+    log = tmp_path / "access.log"
+    for number in range(1, 9):
+        log.write_bytes(bytes([number]) * 110)
+        bound_log(log, 100)
+    kept = {path.name: path.read_bytes()[0] for path in tmp_path.iterdir()}
+    assert kept == {"access.log.1": 8, "access.log.2": 7, "access.log.3": 6}
+    log.write_bytes(bytes(80))  # 410 bytes in all
+    bound_log(log, 100)
+    assert sorted(os.listdir(tmp_path)) == ["access.log", "access.log.1", "access.log.2"]
+    log.write_bytes(bytes(999))  # more in one look than all may have
+    bound_log(log, 100)
+    assert os.listdir(tmp_path) == []
