@@ -128,6 +128,16 @@ class Presence(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Restarts(Frozen):
+    """How often one process ended without being asked to, and was started again."""
+
+    since_start: int
+    """Since the target started it first."""
+    lately: int
+    """In the last `minutes`."""
+    minutes: int
+
+
 class ObservedResource(Frozen):
     """One resource as the target sees it now."""
 
@@ -142,6 +152,8 @@ class ObservedResource(Frozen):
     """One sentence on its health: `3 of 3 instances ready`."""
     degraded: str = ""
     """What does not run as recorded, in a few words; the next apply mends it."""
+    restarts: dict[str, Restarts] = {}
+    """By instance; one that never ended is left out."""
     reason: str = ""
     """Why it is UNKNOWN."""
 

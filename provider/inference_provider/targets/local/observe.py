@@ -4,13 +4,24 @@ One read of the folder, one call to supervisord, three to the router, whatever t
 resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 
 from inference_provider.errors import TargetUnreachable
-from inference_provider.observed import Frozen, Kind, ObservedResource, Presence, Record
+from inference_provider.observed import (
+    Frozen,
+    Kind,
+    ObservedResource,
+    Presence,
+    Record,
+    Restarts,
+)
+from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.assets import kept_fault
+from inference_provider.targets.local.endings import Endings, keeps_dying, restarts
+from inference_provider.targets.local.routes import backend_of
 from inference_provider.targets.local.runtime import ROUTER, Runtime
-from inference_provider.targets.local.store import RouterAddress
+from inference_provider.targets.local.store import Instance, RouterAddress
 from inference_provider.targets.local.supervisor import ProcessState
 
 _UNWATCHED = "unwatched: supervisord does not run"
@@ -28,6 +39,10 @@ class Sight(Frozen):
     """Per endpoint, as Envoy has them; None when it did not answer."""
     mirrors: dict[str, dict[str, int]] | None = None
     healthy: dict[str, int] | None = None
+    endings: dict[str, Endings] = {}
+    """How often each program ended by itself; one that never did is left out."""
+    minute: int = 0
+    """When this was seen, in minutes since 1970."""
     unreachable: str = ""
     """Why supervisord could not be asked; empty when it answered or is known not to run."""
 
@@ -48,6 +63,8 @@ def look(runtime: Runtime) -> Sight:
         weights=runtime.router.live_weights(),
         mirrors=runtime.router.live_mirrors(),
         healthy=runtime.router.healthy_backends(),
+        endings=runtime.endings(),
+        minute=int(time.time() // 60),
     )
 
 
@@ -121,35 +138,49 @@ def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obj
     if sight.unreachable:
         return {"outputs": outputs, "presence": Presence.UNKNOWN, "reason": sight.unreachable}
     there = runtime.store.instances(record.id.name)
-    running = [
-        i
-        for i in there
-        if i.admitted
-        and i.generation == record.generation
-        and i.name in sight.processes
-        and sight.processes[i.name].state in ("RUNNING", "STARTING")
-    ]
+    ended = _restarts(record, sight, [i.name for i in there])
+    dying = [name for name, one in ended.items() if keeps_dying(one)]
+    running = [i for i in there if _runs(i, record, sight) and i.name not in dying]
     wanted = record.properties["instance_count"]
     healthy = (sight.healthy or {}).get(record.id.name, 0)
+    found = {"outputs": outputs, "live": {"instance_count": len(running)}, "restarts": ended}
     if sight.unwatched and healthy:
         fault = f"{healthy} of {wanted} instances serve on, {_UNWATCHED}"
-        return {
-            "outputs": outputs,
-            "live": {"instance_count": len(running)},
-            "status": fault,
-            "degraded": fault,
-        }
-    leftovers = len(there) - len(running)
-    noun = "instance" if leftovers == 1 else "instances"
-    ready = f"{min(healthy, len(running))} of {wanted} instances ready"
+        return {**found, "status": fault, "degraded": fault}
+    # Of one that started again the router learns late, at the rate of the readiness probe.
+    starting = [i for i in running if i.name in ended and not _serves(runtime, i, sight)]
+    ready = f"{min(healthy, len(running) - len(starting))} of {wanted} instances ready"
     if sight.healthy is None and running:
         ready = f"{len(running)} of {wanted} instances run; the router does not say which are ready"
+    deaths = [_death(name, ended[name]) for name in dying]
+    left = len(there) - len(running) - len(dying)
+    leftovers = [f"{left} instance{'s' * (left != 1)} neither serving nor ended"] if left else []
     return {
-        "outputs": outputs,
-        "live": {"instance_count": len(running)},
-        "status": ready,
-        "degraded": f"{leftovers} {noun} neither serving nor ended" if leftovers else "",
+        **found,
+        "status": "; ".join([ready, *deaths]),
+        "degraded": "; ".join([*deaths, *leftovers]),
     }
+
+
+def _runs(instance: Instance, record: Record, sight: Sight) -> bool:
+    process = sight.processes.get(instance.name)
+    serves = instance.admitted and instance.generation == record.generation
+    return serves and process is not None and process.state in ("RUNNING", "STARTING")
+
+
+def _restarts(record: Record, sight: Sight, names: Collection[str]) -> dict[str, Restarts]:
+    probe = record.properties["readiness_probe"]
+    limit_s = probe["initial_delay"] + record.properties["start_timeout_s"]
+    there = sight.endings.items()
+    return {n: restarts(ended, limit_s, sight.minute) for n, ended in there if n in names}
+
+
+def _death(name: str, restarts: Restarts) -> str:
+    return f"{name} ended {restarts.lately} times in the last {restarts.minutes} minutes"
+
+
+def _serves(runtime: Runtime, instance: Instance, sight: Sight) -> bool:
+    return listens(sight.processes[instance.name].pid, backend_of(runtime.store, instance))
 
 
 def _traffic(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:

@@ -31,6 +31,7 @@ from inference_provider.targets.local.assets import (
     prune,
 )
 from inference_provider.targets.local.content import clear
+from inference_provider.targets.local.endings import Endings, keeps_dying, restarts
 from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.known import environment_secrets, instance_secrets
 from inference_provider.targets.local.machine import machine_lock
@@ -94,14 +95,17 @@ class Rollout:
     # -- which of those there are can stay -------------------------------------------------------
 
     def _usable(self, desired: DesiredResource) -> list[Instance]:
-        """Return the instances of this generation that supervisord has and that answer."""
+        """Return the instances of this generation that run, do not keep dying, and answer."""
         processes = self._runtime.supervisor.processes()
+        endings, now = self._runtime.endings(), int(time.time() // 60)
+        limit_s = _start_limit_s(desired.spec)
         same = [
             i
             for i in self._store.instances(desired.id.name)
             if i.generation == desired.generation
             and i.name in processes
             and processes[i.name].state in ("RUNNING", "STARTING")
+            and not keeps_dying(restarts(endings.get(i.name, Endings()), limit_s, now))
         ]
         same.sort(key=lambda i: not i.admitted)
         usable = []
@@ -252,7 +256,7 @@ class Rollout:
 
     def _wait_ready(self, desired: DesiredResource, instance: Instance, path: str) -> None:
         probe, started = desired.spec.readiness_probe, time.monotonic()
-        limit_s = probe.initial_delay + desired.spec.start_timeout_s
+        limit_s = _start_limit_s(desired.spec)
         backend = self._backend(instance)
         url = f"http://{backend.host}:{backend.port}{path}"
         transport = unix_socket(backend.socket) if backend.socket else None
@@ -350,6 +354,10 @@ class Rollout:
 
     def _backend(self, instance: Instance) -> Backend:
         return backend_of(self._store, instance)
+
+
+def _start_limit_s(spec: DeploymentSpec) -> int:
+    return spec.readiness_probe.initial_delay + spec.start_timeout_s
 
 
 def counted(count: int, noun: str) -> str:

@@ -19,6 +19,7 @@ from inference_provider.targets.local.addresses import (
     listeners,
     metrics_port,
 )
+from inference_provider.targets.local.endings import Endings, read_endings
 from inference_provider.targets.local.known import router_secrets
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.machine import machine_lock
@@ -54,6 +55,10 @@ class Runtime:
         self.supervisor = Supervisor(store.supervisor_folder, listener=_listener(store))
         self._ends_file = _ends_file(store)
         self.router = EnvoyRouter(store.router_folder)
+
+    def endings(self) -> dict[str, Endings]:
+        """Return how often each program ended by itself."""
+        return read_endings(self._ends_file)
 
     @property
     def address(self) -> RouterAddress:

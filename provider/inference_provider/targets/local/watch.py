@@ -1,7 +1,8 @@
 """supervisord's events of one workspace -> how often each program ended; a bounded access log.
 
 Run by supervisord as its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES`, so it
-lives and ends with it. Imports nothing but the standard library: it starts in milliseconds.
+lives and ends with it. Imports nothing but the standard library: it starts in milliseconds. Which
+program keeps dying is `endings.py`'s to say.
 """
 
 import json
