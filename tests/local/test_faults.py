@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
@@ -148,7 +149,7 @@ def test_a_killed_up_is_finished_by_the_next(lab, after_s):
     lab.up()
     lab.write_code("blue", "blue-2")
     lab.resources()  # writes the stack file
-    inferctl = [sys.executable, "-m", "inference_provider.cli.main", "up", "-y"]
+    inferctl = [str(Path(sys.executable).with_name("inferctl")), "up", "-y"]
     env = {**os.environ, "INFERENCE_STATE_DIR": str(lab.state)}
     child = subprocess.Popen(
         [*inferctl, str(lab.folder / "stack.yaml")],
