@@ -81,7 +81,7 @@ def write_private(path: Path, text: str) -> None:
     Raises:
         OutOfCapacity: The disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent)
     # Two threads may write the same file: each has a name of its own until the rename.
     beside = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}")
     try:
@@ -90,6 +90,14 @@ def write_private(path: Path, text: str) -> None:
         os.replace(beside, path)
     except OSError as fault:
         beside.unlink(missing_ok=True)
+        raise no_space(fault, path) from fault
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of mode 0700 unless it is there; the same errors as `write_private`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as fault:
         raise no_space(fault, path) from fault
 
 

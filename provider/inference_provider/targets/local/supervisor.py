@@ -31,7 +31,7 @@ from inference_provider.targets.local.leftovers import (
     lives,
     mark,
 )
-from inference_provider.targets.local.store import no_space, write_private
+from inference_provider.targets.local.store import make_folder, write_private
 from inference_provider.targets.local.supervisor_rpc import (
     RPC_TIMEOUT_S,
     SupervisorGone,
@@ -117,7 +117,7 @@ class Supervisor:
                 f"set INFERENCE_STATE_DIR to a folder with a short path (at most"
                 f" {SOCKET_PATH_LIMIT} characters in all)",
             )
-        self._programs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._programs)
         self._rpc.path.unlink(missing_ok=True)
         self._write_configuration()
         try:
@@ -207,11 +207,7 @@ class Supervisor:
     def write(self, program: Program) -> None:
         """Write a program down without starting it."""
         launch_file = self._folder / "launch" / f"{program.name}.json"
-        log = Path(program.log)
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as fault:
-            raise no_space(fault, log) from fault
+        make_folder(Path(program.log).parent)
         known_by = {MARK_VARIABLE: mark(self._folder, program.name)}
         order = {
             "argv": program.argv,
