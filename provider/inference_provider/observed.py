@@ -153,7 +153,7 @@ class ObservedResource(Frozen):
     degraded: str = ""
     """What does not run as recorded, in a few words; the next apply mends it."""
     restarts: dict[str, Restarts] = {}
-    """By instance; one that never ended is left out."""
+    """By process; one that never ended is left out."""
     reason: str = ""
     """Why it is UNKNOWN."""
 

@@ -23,7 +23,7 @@ from inference_provider.errors import (
     OutOfCapacity,
     TargetUnreachable,
 )
-from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.observed import Kind, Presence, ResourceId, Restarts
 from inference_provider.plan import plan
 from inference_provider.targets.local.runtime import ROUTER
 from inference_provider.targets.local.target import LocalTarget
@@ -58,6 +58,11 @@ def test_a_killed_router_comes_back_by_itself(lab):
         time.sleep(0.05)
     answer = lab.score()
     assert (answer.status_code, answer.json().get("answer")) == (200, "blue"), answer.text
+    until(lambda: lab.observe(Kind.WORKSPACE, "lab").restarts)
+    assert lab.observe(Kind.WORKSPACE, "lab").restarts == {
+        "router": Restarts(since_start=1, lately=1, minutes=10)
+    }
+    assert lab.up() == []
 
 
 def test_orphans_of_a_killed_supervisord_serve_until_the_next_up_replaces_them(lab):

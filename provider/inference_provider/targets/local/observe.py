@@ -20,7 +20,7 @@ from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.assets import kept_fault
 from inference_provider.targets.local.endings import Endings, keeps_dying, restarts
 from inference_provider.targets.local.routes import backend_of
-from inference_provider.targets.local.runtime import ROUTER, Runtime
+from inference_provider.targets.local.runtime import ROUTER, ROUTER_START_TIMEOUT_S, Runtime
 from inference_provider.targets.local.store import Instance, RouterAddress
 from inference_provider.targets.local.supervisor import ProcessState
 
@@ -105,7 +105,9 @@ def _workspace(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obje
     if sight.unreachable:
         return {"outputs": outputs, "presence": Presence.UNKNOWN, "reason": sight.unreachable}
     fault = _router_fault(sight)
-    return {"outputs": outputs, "degraded": fault, "status": fault or "router ready"}
+    ended = _restarts(sight, [ROUTER], int(ROUTER_START_TIMEOUT_S))
+    status = fault or "router ready"
+    return {"outputs": outputs, "degraded": fault, "status": status, "restarts": ended}
 
 
 def _asset(runtime: Runtime, record: Record, sight: Sight) -> dict[str, object]:
@@ -138,7 +140,7 @@ def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obj
     if sight.unreachable:
         return {"outputs": outputs, "presence": Presence.UNKNOWN, "reason": sight.unreachable}
     there = runtime.store.instances(record.id.name)
-    ended = _restarts(record, sight, [i.name for i in there])
+    ended = _restarts(sight, [i.name for i in there], _start_limit_s(record))
     dying = [name for name, one in ended.items() if keeps_dying(one)]
     running = [i for i in there if _runs(i, record, sight) and i.name not in dying]
     wanted = record.properties["instance_count"]
@@ -168,9 +170,12 @@ def _runs(instance: Instance, record: Record, sight: Sight) -> bool:
     return serves and process is not None and process.state in ("RUNNING", "STARTING")
 
 
-def _restarts(record: Record, sight: Sight, names: Collection[str]) -> dict[str, Restarts]:
-    probe = record.properties["readiness_probe"]
-    limit_s = probe["initial_delay"] + record.properties["start_timeout_s"]
+def _start_limit_s(record: Record) -> int:
+    fields = record.properties
+    return int(fields["readiness_probe"]["initial_delay"] + fields["start_timeout_s"])
+
+
+def _restarts(sight: Sight, names: Collection[str], limit_s: int) -> dict[str, Restarts]:
     there = sight.endings.items()
     return {n: restarts(ended, limit_s, sight.minute) for n, ended in there if n in names}
 
