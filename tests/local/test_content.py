@@ -2,13 +2,13 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from inference_provider.observed import Kind
 from tests.local.conftest import SERVER
+from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
 
@@ -34,13 +34,6 @@ def kept(lab) -> list[Path]:
     return list((lab.state / "workspaces" / "lab" / "assets" / "models").rglob("w.txt"))
 
 
-def until(condition, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(condition())
-
-
 def pids(lab) -> dict[str, int]:
     return {name: process.pid for name, process in lab.supervisor.processes().items()}
 
@@ -55,8 +48,8 @@ def test_a_server_that_removes_its_files_scales_and_restarts_as_it_first_started
     [name, _] = sorted(name for name in pids(lab) if name.startswith("iris.blue"))
     before = pids(lab)[name]
     os.kill(before, signal.SIGKILL)
-    assert until(lambda: pids(lab)[name] not in (0, before))
-    assert until(lambda: lab.observe(Kind.DEPLOYMENT, "iris/blue").status.startswith("2 of 2"))
+    until(lambda: pids(lab)[name] not in (0, before))
+    until(lambda: lab.observe(Kind.DEPLOYMENT, "iris/blue").status.startswith("2 of 2"))
     assert lab.up() == []
     running = lab.state / "workspaces" / "lab" / "running"
     assert sorted(path.name for path in running.iterdir() if "blue" in path.name) == sorted(
@@ -92,7 +85,7 @@ def test_a_restart_from_a_changed_model_says_why_and_an_up_mends_it(lab):
         "the kept model was changed: weights/w.txt has other content;"
         " run `inferctl up` to restore it"
     )
-    assert until(lambda: sentence in lab.log())
+    until(lambda: sentence in lab.log())
     assert lab.up() == ["update Model 'lab/weights:1'", "update Deployment 'lab/iris/blue'"]
     assert lab.score().json()["model"] == "one"
 
