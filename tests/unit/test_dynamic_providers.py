@@ -346,13 +346,22 @@ def test_a_preview_looks_at_files_although_other_fields_wait(target, tmp_path, m
 def test_check_knows_the_program_of_an_environment_that_is_there(target):
     route = {"path": "/", "port": 1}
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
-    fields = {"command": ["/no/such/program"], "inference_config": routes}
+    fields = {"command": ["no-such-program"], "inference_config": routes}
     environment = checked(EnvironmentProvider(), name="env", **fields)
     EnvironmentProvider().create(environment)
     deployment = {"endpoint": "echo", "name": "blue", "environment": environment["reference"]}
     [(path, reason)] = failures(DeploymentProvider(), **deployment)
     assert path == "environment"
-    assert reason.startswith("its command starts '/no/such/program', and no such program is")
+    assert reason.startswith("its command starts 'no-such-program', and no such program is")
+
+
+def test_check_of_an_environment_alone_refuses_a_program_that_no_machine_of_ours_has(target):
+    route = {"path": "/", "port": 1}
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    fields = {"command": ["/no/such/program"], "inference_config": routes}
+    assert failures(EnvironmentProvider(), name="env", **fields) == [
+        ("command.0", "no program '/no/such/program' on this machine; install it, or name another")
+    ]
 
 
 def test_check_refuses_a_variable_that_is_too_long_and_a_null_byte_in_a_command(target):

@@ -63,9 +63,6 @@ def faults(folder: Path, command: str, more: str = "", variables: str = "") -> l
         ("{code_dir}/gone.sh", "in the code"),
         ("{model_dir}/weights/gone", "in the model"),
         ("{model_dir}/serve", "in the model"),
-        ("/no/such/program", "on this machine"),
-        ("/etc/passwd", "on this machine"),
-        ("/tmp", "on this machine"),
         ("no-such-program-anywhere", "on PATH"),
         ("", "on PATH"),
     ],
@@ -75,6 +72,14 @@ def test_a_program_that_is_not_there_is_refused(folder, program, place):
         "line 18: deployments.0.environment: its command starts"
         f" '{program}', and no such program is {place}; put it there, make it executable, or name"
         " another in the environment's command"
+    ]
+
+
+@pytest.mark.parametrize("program", ["/no/such/program", "/etc/passwd", "/tmp", "/" + "x" * 5000])
+def test_an_absolute_program_that_is_not_there_is_the_environments_fault(folder, program):
+    assert faults(folder, f"['{program}']") == [
+        f"line 6: environments.0.command.0: no program '{program}' on this machine; install it, or"
+        " name another"
     ]
 
 

@@ -27,6 +27,14 @@ class Served:
     models: tuple[ModelSpec, ...] = ()
 
 
+def absolute_program_fault(spec: EnvironmentSpec) -> tuple[str, str] | None:
+    """Return why no deployment can be served by an environment's command, and what to do."""
+    program = spec.command[0] if spec.command and not spec.image else ""
+    if not program.startswith("/") or _executable(Path(program)):
+        return None
+    return f"no program '{program}' on this machine", "install it, or name another"
+
+
 def program_fault(spec: DeploymentSpec, served: Served, base_dir: Path) -> tuple[str, str] | None:
     """Return why a deployment's server can never start, and what to do; None where it may."""
     found = [_fault(spec, environment, served, base_dir) for environment in served.environments]
@@ -56,15 +64,14 @@ def _missing_in(
     place, slash, inside = program.partition("/")
     if not slash:
         return "" if _may_be_found(program, spec, environment) else "on PATH"
-    if place == "":
-        return "" if _executable(Path(program)) else "on this machine"
     if place == "{model_dir}":
         missing = served.models and not any(
             _holds(partial(model_content, model.path, base_dir, model.stack_file), inside)
             for model in served.models
         )
         return "in the model" if missing else ""
-    if spec.code_configuration is None or ("{" in place and place != "{code_dir}"):
+    elsewhere = not place or ("{" in place and place != "{code_dir}")
+    if spec.code_configuration is None or elsewhere:
         return ""
     # An instance's working directory is its code.
     code = spec.code_configuration
@@ -87,7 +94,7 @@ def _holds(find: Callable[[], Content], inside: str) -> bool:
 
 
 def _executable(file: Path) -> bool:
-    return file.is_file() and os.access(file, os.X_OK)
+    return os.access(file, os.X_OK) and file.is_file()
 
 
 def _may_be_found(program: str, spec: DeploymentSpec, environment: EnvironmentSpec) -> bool:

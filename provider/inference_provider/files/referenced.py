@@ -11,7 +11,7 @@ from pathlib import Path
 from inference_provider.errors import Fault
 from inference_provider.files.digest import unreadable
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
-from inference_provider.files.program import Served, program_fault
+from inference_provider.files.program import Served, absolute_program_fault, program_fault
 from inference_provider.files.reading import (
     RELATIVE,
     SCRIPT_MIB,
@@ -39,7 +39,9 @@ def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> t
     if isinstance(spec, ModelSpec):
         return _faults(_model_faults(spec, base_dir), "path")
     if isinstance(spec, EnvironmentSpec):
-        return tuple(requirement_faults(spec, base_dir))
+        found = absolute_program_fault(spec)
+        program = (Fault("command.0", *found),) if found else ()
+        return (*program, *requirement_faults(spec, base_dir))
     if isinstance(spec, DeploymentSpec):
         return _faults(_deployment_faults(spec, base_dir, served), "code_configuration")
     return ()
