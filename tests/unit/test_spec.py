@@ -346,7 +346,7 @@ def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused()
     deployment(environment_variables={"A": longest})
     with pytest.raises(ValidationError) as caught:
         deployment(environment_variables={"A": longest + "y"})
-    assert "A with its value: 131,073 bytes, the limit is 131,072; put it into a file" in str(
+    assert "A with its value: 131,073 bytes, the limit is 131,072; put what is long" in str(
         caught.value
     )
     assert "xxx" not in str(caught.value)
@@ -354,7 +354,10 @@ def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused()
 
 @pytest.mark.parametrize(
     ("word", "said"),
-    [("a\0b", "it has a null byte"), ("x" * 131_072, "131,073 bytes, the limit is 131,072")],
+    [
+        ("a\0b", "it has a null byte; take it out"),
+        ("x" * 131_072, "131,073 bytes, the limit is 131,072"),
+    ],
 )
 def test_a_word_of_a_command_that_no_process_can_be_given_is_refused(word, said):
     route = {"path": "/", "port": 1}

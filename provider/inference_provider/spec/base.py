@@ -79,11 +79,14 @@ counted (MAX_ARG_STRLEN)."""
 
 
 def argument_fault(text: str) -> str:
-    """Say why no process can be given a text; empty when one can."""
+    """Say why no process can be given a text, and what to do; empty when one can."""
     if "\0" in text:
-        return "it has a null byte"
+        return "it has a null byte; take it out"
     size = len(text.encode(errors="surrogatepass")) + 1
-    return f"{size:,} bytes, the limit is {MAX_ARGUMENT_BYTES:,}" * (size > MAX_ARGUMENT_BYTES)
+    if size > MAX_ARGUMENT_BYTES:
+        limit = f"the limit is {MAX_ARGUMENT_BYTES:,}"
+        return f"{size:,} bytes, {limit}; put what is long into a file of the code"
+    return ""
 
 
 def _single_dashes(name: str) -> str:

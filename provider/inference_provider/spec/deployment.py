@@ -35,7 +35,7 @@ def _short_enough(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in variables.items():
         fault = argument_fault(f"{name}={value.get_secret_value()}")
         if fault:
-            raise ValueError(f"{name} with its value: {fault}; put it into a file of the code")
+            raise ValueError(f"{name} with its value: {fault}")
     return variables
 
 

@@ -20,7 +20,7 @@ from inference_provider.spec.base import (
 def _an_argument(word: str) -> str:
     fault = argument_fault(word)
     if fault:
-        raise ValueError(f"{fault}; put what is long into a file of the code")
+        raise ValueError(fault)
     return word
 
 
