@@ -15,6 +15,7 @@ from inference_provider.dynamic.base import KindProvider
 from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text
+from pulumi_inference.interrupts import end_without_a_traceback
 
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""
@@ -78,6 +79,7 @@ class InferenceResource(Resource):
         opts: pulumi.ResourceOptions | None,
         encrypted: Iterable[str] = (),
     ) -> None:
+        end_without_a_traceback()
         _refuse_import(type(self).__name__, resource_name, opts)
         props = {**dict.fromkeys(_outputs(type(self))), **written}
         secret = [name for name in props if name in SECRET_FIELDS or name in encrypted]

@@ -191,4 +191,5 @@ def test_an_id_of_nothing_is_an_error_that_names_it(served):
     program, _ = served
     with program.another(READER.replace('edge/echo")', 'edge/nowhere")')) as reader:
         text = reader.pulumi("up", "--yes", "--skip-preview", rc=1)
-    assert "read Endpoint 'edge/nowhere': it is not there; check its id" in text
+    assert "error: read Endpoint 'edge/nowhere': it is not there; check its id" in text
+    assert "Traceback" not in text

@@ -161,7 +161,8 @@ def test_a_fault_in_a_secret_never_shows_it(stub):
     fields = {**SERVED["deployment"], "environment_variables": {"KEY": ["hush"]}}
     [failure] = check(stub, "deployment", fields).failures
 
-    assert failure.property == "environment_variables.KEY"
+    assert failure.property == ""  # the engine would print the value beside its name
+    assert failure.reason.startswith("environment_variables.KEY: not text")
     assert "hush" not in failure.reason
 
 
@@ -177,13 +178,31 @@ def test_an_endpoint_is_read_by_its_id_alone(stub):
     assert MessageToDict(read.properties) == declared
 
 
-def test_an_id_of_nothing_is_an_error_that_ends_in_its_sense(stub):
-    asked = messages.ReadRequest(id="Endpoint/default/nowhere", inputs=bag("endpoint", {}))
+def read_failing(stub, id_, inputs):
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Read(asked, timeout=30)
+        stub.Read(messages.ReadRequest(id=id_, inputs=inputs), timeout=30)
+    return caught.value.details()
 
-    *_, sense = caught.value.details().strip().splitlines()
-    assert sense.endswith("read Endpoint 'default/nowhere': it is not there; check its id")
+
+def test_an_error_on_purpose_is_one_sentence_without_a_traceback(stub):
+    told = read_failing(stub, "Endpoint/default/nowhere", bag("endpoint", {}))
+
+    assert told == "read Endpoint 'default/nowhere': it is not there; check its id"
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(stub):
+    read_failing(stub, "Endpoint/default/nowhere", bag("endpoint", {}))  # the host is told by now
+    lines = read_failing(stub, "Endpoint/default/nowhere", Struct()).splitlines()
+
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "KeyError: '__provider'"
+
+
+@pytest.mark.parametrize("id_", ["iris", "Endpoint/iris", "Model/default/m:1"])
+def test_what_is_no_id_of_the_kind_is_said_to_be_none(stub, id_):
+    assert read_failing(stub, id_, bag("endpoint", {})) == (
+        f"read Endpoint '{id_}': this is not the id of one; write it as Endpoint/<workspace>/<name>"
+    )
 
 
 def test_a_renamed_resource_outlives_the_deletion_of_its_old_name(stub):

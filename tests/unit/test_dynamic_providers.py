@@ -75,7 +75,12 @@ def test_check_fills_defaults_and_makes_floats_integers(target):
 def test_check_reports_every_fault_at_once(target):
     found = failures(EndpointProvider(), name="x", auth_mode="none", colour="red")
 
-    assert [path for path, _ in found] == ["name", "auth_mode", "colour"]
+    # Without a property of its own: the engine would print that field's value, `{<nil>}` and all.
+    assert [(path, reason.partition(":")[0]) for path, reason in found] == [
+        ("", "name"),
+        ("", "auth_mode"),
+        ("", "colour"),
+    ]
 
 
 def test_check_lets_unknown_values_pass_and_checks_the_others(target):
@@ -83,7 +88,7 @@ def test_check_lets_unknown_values_pass_and_checks_the_others(target):
 
     assert inputs["endpoint"] is UNKNOWN
     assert failures(TrafficProvider(), endpoint=UNKNOWN, traffic={"blue": 60}) == [
-        ("traffic", "the shares sum to 60; make them 100, or 0")
+        ("", "traffic: the shares sum to 60; make them 100, or 0")
     ]
 
 
@@ -125,7 +130,58 @@ def test_without_a_stack_file_beside_it_nothing_is_said_of_one(target, tmp_path,
 
 
 def test_a_missing_file_is_a_failure_of_its_field(target):
-    assert failures(ModelProvider(), name="m", path="nowhere")[0][0] == "path"
+    assert failures(ModelProvider(), name="m", path="nowhere") == [
+        ("", "path: no file or folder 'nowhere'; paths are relative to the program's folder")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "written", "said"),
+    [
+        pytest.param(
+            EndpointProvider(),
+            {"description": 5},
+            "description: not text; write a string",
+            id="text",
+        ),
+        pytest.param(
+            EndpointProvider(), {"tags": "a"}, "tags: not a mapping; write a dictionary", id="tags"
+        ),
+        pytest.param(
+            WorkspaceProvider(),
+            {"quota": "a"},
+            "quota: not a mapping; write a dictionary",
+            id="nested",
+        ),
+        pytest.param(
+            EnvironmentProvider(),
+            {"dependencies": "numpy"},
+            "dependencies: not a list; write a list",
+            id="list",
+        ),
+        pytest.param(
+            EnvironmentProvider(),
+            {"python_version": 3.12},
+            "python_version: not text; write a string",
+            id="a version",
+        ),
+        pytest.param(
+            EndpointProvider(),
+            {"auth_mode": True},
+            "auth_mode: true or false where one of these is needed: "
+            "'key', 'aml_token' or 'aad_token'; write one of them as a string",
+            id="choice",
+        ),
+        pytest.param(
+            DeploymentProvider(),
+            {"endpoint": "iris", "environment": "p:1", "app_insights_enabled": "maybe"},
+            "app_insights_enabled: neither true nor false; write True or False",
+            id="boolean",
+        ),
+    ],
+)
+def test_a_fault_in_a_program_is_told_in_python_and_not_in_yaml(target, provider, written, said):
+    assert failures(provider, name="iris", **written) == [("", said)]
 
 
 def test_a_preview_knows_the_pinned_reference_and_sees_a_changed_file(
@@ -322,9 +378,9 @@ def test_check_judges_a_script_by_the_python_of_an_environment_that_is_there(
 
 def test_check_names_the_field_that_the_target_cannot_keep(target):
     [(path, reason)] = failures(EndpointProvider(), name="echo", kind="batch")
-    assert path == "kind"
+    assert path == ""
     assert reason == (
-        "Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
+        "kind: Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
         " use online"
     )
 
@@ -339,7 +395,11 @@ def test_a_preview_looks_at_files_although_other_fields_wait(target, tmp_path, m
         code_configuration={"code": "nowhere"},
     )
     assert found == [
-        ("code_configuration.code", "no folder 'nowhere'; paths are relative to the stack file")
+        (
+            "",
+            "code_configuration.code: no folder 'nowhere'; "
+            "paths are relative to the program's folder",
+        )
     ]
 
 
@@ -351,8 +411,10 @@ def test_check_knows_the_program_of_an_environment_that_is_there(target):
     EnvironmentProvider().create(environment)
     deployment = {"endpoint": "echo", "name": "blue", "environment": environment["reference"]}
     [(path, reason)] = failures(DeploymentProvider(), **deployment)
-    assert path == "environment"
-    assert reason.startswith("its command starts 'no-such-program', and no such program is")
+    assert path == ""
+    assert reason.startswith(
+        "environment: its command starts 'no-such-program', and no such program is"
+    )
 
 
 def test_check_of_an_environment_alone_refuses_a_program_that_no_machine_of_ours_has(target):
@@ -360,17 +422,20 @@ def test_check_of_an_environment_alone_refuses_a_program_that_no_machine_of_ours
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     fields = {"command": ["/no/such/program"], "inference_config": routes}
     assert failures(EnvironmentProvider(), name="env", **fields) == [
-        ("command.0", "no program '/no/such/program' on this machine; install it, or name another")
+        (
+            "",
+            "command.0: no program '/no/such/program' on this machine; install it, or name another",
+        )
     ]
 
 
 def test_check_refuses_a_variable_that_is_too_long_and_a_null_byte_in_a_command(target):
     large = {"A": "x" * 131_072}
-    [(path, _)] = failures(
+    [(_, reason)] = failures(
         DeploymentProvider(), endpoint="echo", name="blue", environment=UNKNOWN,
         environment_variables=large,
     )  # fmt: skip
-    assert path == "environment_variables"
-    [(path, reason), *_] = failures(EnvironmentProvider(), name="env", command=["a\0b"])
-    assert path == "command.0"
+    assert reason.startswith("environment_variables: ")
+    [(_, reason), *_] = failures(EnvironmentProvider(), name="env", command=["a\0b"])
+    assert reason.startswith("command.0: ")
     assert "it has a null byte" in reason

@@ -34,7 +34,7 @@ from inference_provider.desired import (
     resolve,
     sealed_properties,
 )
-from inference_provider.dynamic import convert
+from inference_provider.dynamic import convert, host
 from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.progress import row_progress
@@ -50,6 +50,7 @@ from inference_provider.errors import (
 )
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.files.program import Served
+from inference_provider.files.wording import in_a_program
 from inference_provider.observed import (
     Claim,
     Kind,
@@ -123,8 +124,9 @@ class KindProvider(ResourceProvider):
                 inputs, faults = self._check_all(fields, owner, secrets, new=new)
         except SpecError as exc:
             inputs, faults = fields, exc.faults
+        # With a property the engine would print its value too: `value {<nil>}` for a nested one.
         failures = [
-            CheckFailure(one_line(f.path), hidden(_sentence(f), secrets))
+            CheckFailure("", hidden(_sentence(in_a_program(f)), secrets))
             for f in faults[:MAX_SHOWN]
         ]
         if len(faults) > MAX_SHOWN:
@@ -254,7 +256,7 @@ class KindProvider(ResourceProvider):
         held = convert.plain(props)
         by_id = not self._recorded(held)
         with _sense_last():
-            there = _opener().observe_one(ResourceId.parse(id_))
+            there = _opener().observe_one(self._asked_for(id_))
             if there.presence == Presence.UNKNOWN:
                 raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
             if there.presence == Presence.ABSENT and by_id:
@@ -271,6 +273,16 @@ class KindProvider(ResourceProvider):
         """Whether another resource of this stack stands for what is there now."""
         mine = there.record is not None and there.record.owner == held.get(OWNER_KEY)
         return mine and known != ONLY_READ and is_superseded(there.record, known)
+
+    def _asked_for(self, id_: str) -> ResourceId:
+        kind, _, _ = id_.partition("/")
+        try:
+            if kind == self.kind:
+                return ResourceId.parse(id_)
+        except ValueError:
+            pass
+        wanted = f"write it as {self.kind}/<workspace>/<name>"
+        raise TargetError("read", f"{self.kind} '{id_}'", "this is not the id of one", wanted)
 
     def _recorded(self, props: Bag) -> Bag:
         """Return the fields of the last update; none when a program asks by id for the first time.
@@ -363,20 +375,22 @@ def _fault_of(refusal: Refusal) -> Fault:
 
 
 def _sentence(fault: Fault) -> str:
-    return printable(fault.reason + (f"; {fault.remedy}" if fault.remedy else ""))
+    where = f"{one_line(fault.path)}: " if fault.path else ""
+    return where + printable(fault.reason + (f"; {fault.remedy}" if fault.remedy else ""))
 
 
 @contextmanager
 def _sense_last() -> Iterator[None]:
-    """Let an error end in its sense: the engine shows a whole traceback, the end is what is read.
+    """Let an error end in its sense where it is shown under a traceback: its end is what is read.
 
     A message of several lines has its sense in the first and what a server logged in the others.
     """
     try:
         yield
     except InferenceError as exc:
+        plain = host.tell_errors_as_sentences()
         first, *others = str(exc).splitlines()
-        if not others:
+        if plain or not others:
             raise
         sense = f"{first[:-1]}, above" if first.endswith(":") else first
         raise InferenceError("\n".join([*others, sense])) from None

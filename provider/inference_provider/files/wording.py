@@ -48,6 +48,29 @@ _FIXED: Mapping[str, tuple[str, str]] = {
 }
 
 
+_IN_PYTHON: Mapping[str, str] = {
+    # reasons
+    "not text: YAML reads it as a number, a date, true or false": "not text",
+    # remedies
+    "put it in quotes": "write a string",
+    "put it in quotes: YAML reads on, off, yes and no without them as true or false": (
+        "write one of them as a string"
+    ),
+    "start each item with `- `": "write a list",
+    "write `key: value` lines under it": "write a dictionary",
+    "write `field: value` lines under it": "write a dictionary",
+    "write true or false": "write True or False",
+    "paths are relative to the stack file": "paths are relative to the program's folder",
+}
+"""What a stack file's faults say -> the same where a program was written instead."""
+
+
+def in_a_program(fault: Fault) -> Fault:
+    """Say a fault to somebody who wrote Python, and neither YAML nor a stack file."""
+    reason = _IN_PYTHON.get(fault.reason, fault.reason)
+    return Fault(fault.path, reason, _IN_PYTHON.get(fault.remedy, fault.remedy), fault.line)
+
+
 def faults_of(error: ValidationError, model: type[BaseModel]) -> tuple[Fault, ...]:
     """Return one fault for each error, paths relative to the model."""
     return tuple(_fault(details, model) for details in error.errors(include_url=False))

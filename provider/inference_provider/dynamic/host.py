@@ -1,0 +1,54 @@
+"""What the SDK's host of dynamic providers knows and does not hand over, read from its frames.
+
+`python -m pulumi.dynamic` gives a provider the properties of a call and nothing else, and reports
+every error as a traceback. The method of its servicer that handles a call is further up the stack
+of the thread, and there the rest is found. Where the SDK has another shape nothing is found, and
+nothing changes.
+"""
+
+import sys
+import traceback
+import types
+from types import FrameType
+
+from inference_provider.errors import InferenceError
+
+_HANDLERS = frozenset({"Check", "Diff", "Create", "Read", "Update", "Delete"})
+"""Methods of the SDK's servicer that call a provider; each has a local `request`."""
+
+
+def handler_frame() -> FrameType | None:
+    """Return the frame of the servicer's method that this thread runs in, if it runs in one."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name in _HANDLERS and "request" in frame.f_locals:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def tell_errors_as_sentences() -> bool:
+    """Let the host end a call that failed on purpose with the error's message alone.
+
+    The host formats what was raised by `traceback.format_exc`. The name `traceback` in its module
+    is given a namesake that returns the message for an InferenceError; a fault in the code, any
+    other exception, keeps its traceback.
+
+    Returns:
+        Whether it does so now; otherwise an error is shown under a traceback.
+    """
+    frame = handler_frame()
+    if frame is None:
+        return False
+    found = frame.f_globals.get("traceback")
+    if found is traceback:
+        frame.f_globals["traceback"] = _SENTENCES
+    return found in (traceback, _SENTENCES)
+
+
+def _sentence_or_traceback() -> str:
+    error = sys.exc_info()[1]
+    return str(error) if isinstance(error, InferenceError) else traceback.format_exc()
+
+
+_SENTENCES = types.SimpleNamespace(**{**vars(traceback), "format_exc": _sentence_or_traceback})
