@@ -1,5 +1,6 @@
 """Shapes of nested arguments, by Azure ML's names; a left-out key takes its default."""
 
+from os import PathLike
 from typing import TypedDict
 
 from pulumi import Input
@@ -32,14 +33,14 @@ class InferenceConfigArgs(TypedDict):
 
 
 class _CodeFolder(TypedDict):
-    code: Input[str]
+    code: Input[str] | PathLike[str]
     """Folder, relative to the program's."""
 
 
 class CodeConfigurationArgs(_CodeFolder, total=False):
     """A folder of Python and the script in it that has `init()` and `run()`."""
 
-    scoring_script: Input[str]
+    scoring_script: Input[str] | PathLike[str]
     """Path inside `code`; required unless the environment brings a command."""
     stack_file: Input[str]
     """Name of the stack file in `code`, which is not content; `declare` fills it in."""

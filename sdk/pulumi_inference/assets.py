@@ -5,6 +5,7 @@ with them is said by the provider's check, all at once.
 """
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 
 from pulumi import Input, Output, ResourceOptions
 
@@ -14,6 +15,7 @@ from pulumi_inference.args import (
     InferenceConfigArgs,
 )
 from pulumi_inference.base import InferenceResource
+from pulumi_inference.places import Workspace
 
 
 class Model(InferenceResource, module="inference", name="Model"):
@@ -21,8 +23,8 @@ class Model(InferenceResource, module="inference", name="Model"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: Up to 255 letters, digits, `-`, `_`, `.`; the resource's name when left out.
         version: Up to 30 letters, digits, `-`, `_`, `.`; `1` when left out.
         type: `custom_model` when left out; `mlflow_model`, `triton_model` where a target serves
@@ -49,8 +51,8 @@ class Model(InferenceResource, module="inference", name="Model"):
         self,
         resource_name: str,
         *,
-        path: Input[str],
-        workspace: Input[str] | None = None,
+        path: Input[str] | PathLike[str],
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         version: Input[str] | None = None,
         type: Input[str] | None = None,
@@ -68,8 +70,8 @@ class Environment(InferenceResource, module="inference", name="Environment"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: Up to 255 letters, digits, `-`, `_`, `.`; the resource's name when left out.
         version: Up to 30 letters, digits, `-`, `_`, `.`; `1` when left out.
         python_version: `3.12`; the provider's own Python when left out.
@@ -99,12 +101,12 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         self,
         resource_name: str,
         *,
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         version: Input[str] | None = None,
         python_version: Input[str] | None = None,
         dependencies: Input[Sequence[Input[str]]] | None = None,
-        requirements_file: Input[str] | None = None,
+        requirements_file: Input[str] | PathLike[str] | None = None,
         image: Input[str] | None = None,
         command: Input[Sequence[Input[str]]] | None = None,
         inference_config: Input[InferenceConfigArgs] | None = None,

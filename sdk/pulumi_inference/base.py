@@ -16,6 +16,8 @@ from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text
 from pulumi_inference.interrupts import end_without_a_traceback
+from pulumi_inference.order import declared, declared_before
+from pulumi_inference.values import sendable
 
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""
@@ -40,8 +42,10 @@ class InferenceResource(Resource):
             arguments: `locals()` of the constructor that a program called, so that none is
                 forgotten: the fields, `stack` and `opts`.
         """
+        kind = type(self).__name__
+        where = f"{kind} {resource_name!r}"
         written = {
-            name: value
+            name: sendable(where, name, value)
             for name, value in arguments.items()
             if value is not None and name not in _NOT_FIELDS
         }
@@ -53,7 +57,10 @@ class InferenceResource(Resource):
         written |= {name: pulumi.Output.secret(written[name]) for name in secret}
         owner = arguments["stack"]
         written["stack"] = pulumi.get_project() if owner is None else owner
-        self._register(resource_name, written, arguments["opts"], secret)
+        after = pulumi.ResourceOptions(depends_on=declared_before(kind, written))
+        opts = pulumi.ResourceOptions.merge(after, arguments["opts"])
+        self._register(resource_name, written, opts, secret)
+        declared(kind, written, self)
 
     @classmethod
     def get(

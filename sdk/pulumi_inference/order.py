@@ -1,37 +1,74 @@
-"""Which deployments a program has declared so far: an endpoint's traffic comes after them.
+"""Which resources a program has declared so far: what is named in text comes after what it names.
 
-Goes in: each deployment with its `endpoint` argument. Comes out: what one endpoint's traffic waits
-for. Kept for each run of a program by its root resource, since one process may run several.
+An output carries its resource, so Pulumi sees that order; it sees none in a text, and none between
+an endpoint's traffic and its deployments. Goes in: each resource with its kind and fields. Comes
+out: what the next one waits for. Kept for each run of a program by its root resource, since one
+process may run several.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import pulumi
 from pulumi.runtime import get_root_resource
 
-_BEHIND: WeakKeyDictionary[pulumi.Resource, list[tuple[Any, pulumi.Resource]]] = WeakKeyDictionary()
+_DEFAULT_WORKSPACE = "default"
+
+_Declared = tuple[str, Mapping[str, Any], pulumi.Resource]
+_DECLARED: WeakKeyDictionary[pulumi.Resource, list[_Declared]] = WeakKeyDictionary()
 
 
-def declared(endpoint: pulumi.Input[str], deployment: pulumi.Resource) -> None:
-    """Remember a deployment of the running program."""
+def declared(kind: str, fields: Mapping[str, Any], resource: pulumi.Resource) -> None:
+    """Remember a resource of the running program."""
     root = get_root_resource()
     if root is not None:
-        _BEHIND.setdefault(root, []).append((endpoint, deployment))
+        _DECLARED.setdefault(root, []).append((kind, fields, resource))
 
 
-def deployments_behind(endpoint: pulumi.Input[str]) -> list[pulumi.Resource]:
-    """Return the deployments declared so far that may be behind an endpoint.
-
-    Two names, or two outputs, that are not the same are two endpoints; a name and an output may
-    be one.
-    """
+def declared_before(kind: str, fields: Mapping[str, Any]) -> list[pulumi.Resource]:
+    """Return the resources declared so far that one with these fields needs to be there."""
     root = get_root_resource()
-    known = [] if root is None else _BEHIND.get(root, [])
-    return [deployment for other, deployment in known if _may_be_one(endpoint, other)]
+    known = [] if root is None else _DECLARED.get(root, [])
+    others = [] if kind == "Workspace" else _workspaces(known, fields)
+    return others + [r for other, its, r in known if _needs(kind, fields, other, its)]
+
+
+def _workspaces(known: list[_Declared], fields: Mapping[str, Any]) -> list[pulumi.Resource]:
+    """Return the workspace that is named in text, or all where the program declares none so named.
+
+    All, because the provider then tells a name that is wrong, and knows those it has checked.
+    """
+    named = fields.get("workspace", _DEFAULT_WORKSPACE)
+    if not isinstance(named, str):
+        return []
+    declared = [(its["name"], resource) for kind, its, resource in known if kind == "Workspace"]
+    return [r for name, r in declared if _is_text(named, name)] or [r for _, r in declared]
+
+
+def _needs(kind: str, fields: Mapping[str, Any], other: str, its: Mapping[str, Any]) -> bool:
+    if other == "Endpoint":
+        return "endpoint" in fields and _is_text(fields["endpoint"], its["name"])
+    if other in ("Model", "Environment"):
+        return kind == "Deployment" and _is_reference(fields.get(other.lower()), its["name"])
+    if other == "Deployment":
+        return kind == "Traffic" and _may_be_one(fields["endpoint"], its["endpoint"])
+    return False
+
+
+def _is_text(one: Any, other: Any) -> bool:
+    return isinstance(one, str) and isinstance(other, str) and one == other
+
+
+def _is_reference(reference: Any, name: Any) -> bool:
+    """Whether a text such as `iris:1` or `azureml:iris@latest` names an asset."""
+    if not (isinstance(reference, str) and isinstance(name, str)):
+        return False
+    return reference.removeprefix("azureml:").startswith((f"{name}:", f"{name}@"))
 
 
 def _may_be_one(one: Any, other: Any) -> bool:
+    """Two names, or two outputs, that differ are two; a name and an output may be one."""
     if isinstance(one, str) and isinstance(other, str):
         return one == other
     return one is other or isinstance(one, str) != isinstance(other, str)

@@ -67,8 +67,8 @@ class Connection(InferenceResource, module="inference", name="Connection"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another connection.
         category: Kind of service behind it, by Azure ML's names; `CustomKeys` when left out.
@@ -87,7 +87,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         self,
         resource_name: str,
         *,
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         category: Input[str] | None = None,
         target: Input[str] | None = None,
@@ -103,8 +103,8 @@ class Identity(InferenceResource, module="inference", name="Identity"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another identity.
         description: What it is for.
@@ -122,7 +122,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
         self,
         resource_name: str,
         *,
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
@@ -137,11 +137,11 @@ class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another role assignment.
-        principal: An identity of the workspace, or a `sub` of a token.
+        principal: An identity of the workspace or its name, or a `sub` of a token.
         principal_type: `identity` when left out; `user`, `group`.
         role: A role's name, `AzureML Data Scientist`.
         scope: Empty for the workspace, `endpoints/<name>`, or `connections/<name>`.
@@ -158,9 +158,9 @@ class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment
         self,
         resource_name: str,
         *,
-        principal: Input[str],
+        principal: Input[str] | Identity,
         role: Input[str],
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         principal_type: Input[str] | None = None,
         scope: Input[str] | None = None,

@@ -21,8 +21,9 @@ from pulumi_inference.args import (
     ResourcesArgs,
     ScheduleRuleArgs,
 )
+from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
-from pulumi_inference.order import declared, deployments_behind
+from pulumi_inference.places import Identity, Workspace
 
 
 class Endpoint(InferenceResource, module="inference", name="Endpoint"):
@@ -30,8 +31,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another endpoint.
         kind: `online` when left out; `batch`, `serverless` where a target serves them.
@@ -61,11 +62,11 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         self,
         resource_name: str,
         *,
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
         kind: Input[str] | None = None,
         auth_mode: Input[str] | None = None,
-        identity: Input[str] | None = None,
+        identity: Input[str] | Identity | None = None,
         public_network_access: Input[str] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
@@ -80,13 +81,14 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
-        endpoint: Name of its endpoint.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
+        endpoint: Its endpoint, or the name of it.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another deployment.
-        model: A model's `reference`; it lies at `$AZUREML_MODEL_DIR/<its folder's or file's name>`.
-        environment: An environment's `reference`.
+        model: A model, or its `reference`; it lies at `$AZUREML_MODEL_DIR/<its folder's or file's
+            name>`.
+        environment: An environment, or its `reference`.
         code_configuration: Required unless the environment brings a `command`.
         environment_variables: Set in every instance; encrypted in the state.
         instance_type: A name of the target's catalogue.
@@ -117,11 +119,11 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         self,
         resource_name: str,
         *,
-        endpoint: Input[str],
-        environment: Input[str],
-        workspace: Input[str] | None = None,
+        endpoint: Input[str] | Endpoint,
+        environment: Input[str] | Environment,
+        workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
-        model: Input[str] | None = None,
+        model: Input[str] | Model | None = None,
         code_configuration: Input[CodeConfigurationArgs] | None = None,
         environment_variables: Input[Mapping[str, Input[str]]] | None = None,
         instance_type: Input[str] | None = None,
@@ -140,7 +142,6 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         opts: ResourceOptions | None = None,
     ) -> None:
         super().__init__(resource_name, locals())
-        declared(endpoint, self)
 
 
 class Traffic(InferenceResource, module="inference", name="Traffic"):
@@ -151,9 +152,9 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
-        endpoint: Name of the endpoint.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
+        endpoint: The endpoint, or its name.
         traffic: Percent per deployment; sums to 100, or to 0 to serve nobody.
         mirror_traffic: Percent, at most 50, of the requests copied to one deployment.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -169,14 +170,13 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         self,
         resource_name: str,
         *,
-        endpoint: Input[str],
-        workspace: Input[str] | None = None,
+        endpoint: Input[str] | Endpoint,
+        workspace: Input[str] | Workspace | None = None,
         traffic: Input[Mapping[str, Input[int]]] | None = None,
         mirror_traffic: Input[Mapping[str, Input[int]]] | None = None,
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        opts = ResourceOptions.merge(opts, ResourceOptions(depends_on=deployments_behind(endpoint)))
         super().__init__(resource_name, locals())
 
 
@@ -185,10 +185,10 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
 
     Args:
         resource_name: Name in the Pulumi stack.
-        workspace: Name of its workspace, 3 to 32 letters, digits and single dashes; `default` when
-            left out.
-        endpoint: Name of the endpoint.
-        deployment: Name of the deployment.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
+        endpoint: The endpoint, or its name.
+        deployment: The deployment, or its name.
         min_instances: 0 to 50; 1 when left out.
         max_instances: 1 to 50.
         metrics: Changes of the count by metric.
@@ -206,10 +206,10 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         self,
         resource_name: str,
         *,
-        endpoint: Input[str],
-        deployment: Input[str],
+        endpoint: Input[str] | Endpoint,
+        deployment: Input[str] | Deployment,
         max_instances: Input[int],
-        workspace: Input[str] | None = None,
+        workspace: Input[str] | Workspace | None = None,
         min_instances: Input[int] | None = None,
         metrics: Input[Sequence[Input[MetricRuleArgs]]] | None = None,
         schedules: Input[Sequence[Input[ScheduleRuleArgs]]] | None = None,

@@ -9,8 +9,10 @@ from pathlib import Path
 import pulumi
 import pytest
 from pulumi.runtime.rpc import is_rpc_secret as is_secret
+from pulumi.runtime.settings import set_root_resource
 
 import pulumi_inference
+from pulumi_inference.order import declared_before
 
 KINDS = sorted(set(pulumi_inference.__all__) - {"declare"})
 QUICKSTART = Path(__file__).parents[2] / "examples" / "01-quickstart" / "stack.yaml"
@@ -38,6 +40,7 @@ def recorder():
     made = Recorder()
     pulumi.runtime.set_mocks(made, project="shop", stack="dev")
     yield made
+    set_root_resource(None)
     asyncio.set_event_loop(None)
     for left in gc.get_objects():  # the SDK makes loops of its own and closes none
         # by type: isinstance asks a weak proxy for its object, which may be gone
@@ -89,6 +92,107 @@ def test_an_import_is_refused_with_the_two_ways_that_work(recorder, kind):
     )
     _finish()
     assert recorder.declared == []
+
+
+def test_a_whole_resource_stands_for_its_name_or_its_reference(recorder):
+    space = pulumi_inference.Workspace("demo")
+    model = pulumi_inference.Model("iris-linear", workspace=space, path=Path("models", "linear"))
+    env = pulumi_inference.Environment("sklearn", workspace=space, dependencies=["numpy"])
+    iris = pulumi_inference.Endpoint("iris", workspace=space)
+    pulumi_inference.Deployment(
+        "blue",
+        workspace=space,
+        endpoint=iris,
+        model=model,
+        environment=env,
+        code_configuration={"code": Path("score"), "scoring_script": Path("a", "score.py")},
+    )
+    pulumi_inference.Traffic("split", workspace=space, endpoint=iris, traffic={"blue": 100})
+    _finish()
+
+    fields = {kind.rpartition(":")[2]: inputs for kind, inputs in recorder.declared}
+    assert fields["Model"]["path"] == "models/linear"
+    assert fields["Traffic"]["endpoint"] == "iris"
+    blue = {k: v for k, v in fields["Deployment"].items() if k not in ("__provider", "stack")}
+    assert blue == {
+        "name": "blue",
+        "workspace": "demo",
+        "endpoint": "iris",
+        "model": "m:1@sha256:00",
+        "environment": "m:1@sha256:00",
+        "code_configuration": {"code": "score", "scoring_script": "a/score.py"},
+    }
+
+
+def test_what_is_named_in_text_comes_before_what_names_it(recorder):
+    set_root_resource(pulumi.ComponentResource("program", "root"))
+    made = {
+        "demo": pulumi_inference.Workspace("demo"),
+        "other": pulumi_inference.Workspace("other"),
+        "linear": pulumi_inference.Model("linear", workspace="demo", path="m"),
+        "sklearn": pulumi_inference.Environment("sklearn", workspace="demo"),
+        "iris": pulumi_inference.Endpoint("iris", workspace="demo"),
+        "elsewhere": pulumi_inference.Endpoint("elsewhere", workspace="other"),
+    }
+    asked = {"workspace": "demo", "endpoint": "iris", "environment": "azureml:sklearn@latest"}
+    made["blue"] = pulumi_inference.Deployment("blue", **asked, model="linear:1")
+
+    def before(kind, **fields):
+        found = declared_before(kind, fields)
+        return sorted(name for name, resource in made.items() if resource in found)
+
+    assert before("Workspace", name="demo") == []
+    assert before("Endpoint", name="new", workspace="demo") == ["demo"]
+    assert before("Endpoint", name="new") == ["demo", "other"]  # in `default`, which is neither
+    assert before("Deployment", **asked, model="linear:1") == ["demo", "iris", "linear", "sklearn"]
+    assert before("Traffic", workspace="demo", endpoint="iris") == ["blue", "demo", "iris"]
+    assert before("Traffic", workspace="other", endpoint="elsewhere") == ["elsewhere", "other"]
+    _finish()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        pytest.param(
+            "workspace",
+            lambda space, iris: iris,
+            "workspace wants a resource of kind Workspace, or its name; this is of kind Endpoint",
+            id="a resource of another kind",
+        ),
+        pytest.param(
+            "description",
+            lambda space, iris: space,
+            "description takes no resource; write an attribute of the Workspace",
+            id="a resource where text is meant",
+        ),
+        pytest.param(
+            "tags",
+            lambda space, iris: {"team": {1}},
+            "tags.team is of type set; write text, a number, True, False, a list or a dictionary",
+            id="a set",
+        ),
+        pytest.param(
+            "tags",
+            lambda space, iris: {iris.name: "a"},
+            "a key of tags is of type Output; write a name in quotes",
+            id="an output as a key",
+        ),
+        pytest.param(
+            "tags",
+            lambda space, iris: {"space": space},
+            "tags.space is of type Workspace; write an attribute of it, such as its name; "
+            "text, a number, True, False, a list or a dictionary",
+            id="a resource inside",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_with_one_sentence(recorder, field, value, said):
+    space = pulumi_inference.Workspace("demo")
+    iris = pulumi_inference.Endpoint("iris", workspace=space)
+    with pytest.raises(pulumi.RunError) as refused:
+        pulumi_inference.Model("m", path="m", **{field: value(space, iris)})
+    _finish()
+    assert str(refused.value) == f"Model 'm': {said}"
 
 
 def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):

@@ -21,7 +21,7 @@ from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 PIN = "plain:1@sha256:" + "0" * 64
 SERVED = {
-    "workspace": {"name": "edge", "target": "memory", "router_port": 0.0},
+    "workspace": {"name": "default", "target": "memory", "router_port": 0.0},
     "model": {"name": "m", "path": "m.bin"},
     "environment": {"name": "plain", "dependencies": ["numpy==2.3.4"]},
     "endpoint": {"name": "echo"},

@@ -5,7 +5,7 @@ import traceback
 import pytest
 from pulumi.output import UNKNOWN
 
-from inference_provider.dynamic import base
+from inference_provider.dynamic import base, host
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.environment import EnvironmentProvider
@@ -198,6 +198,61 @@ def test_a_preview_knows_the_pinned_reference_and_sees_a_changed_file(
     assert before["content_hash"] != after["content_hash"]
 
 
+PLAIN = {"environment": "plain:1@sha256:" + "0" * 64}
+
+
+def test_a_workspace_left_out_is_refused_where_the_program_declares_another(target):
+    checked(WorkspaceProvider(), name="edge", target="memory")
+
+    assert failures(EndpointProvider(), name="echo") == [
+        (
+            "",
+            "workspace: Workspace 'default' is not there; this program declares 'edge'; "
+            "write workspace='edge'",
+        )
+    ]
+    checked(EndpointProvider(), name="echo", workspace="edge")
+    checked(EndpointProvider(), name="echo", workspace=UNKNOWN)
+
+
+def test_a_workspace_of_another_program_needs_no_declaration(target):
+    WorkspaceProvider().create(checked(WorkspaceProvider(), name="theirs", target="memory"))
+    base.open_targets_with(lambda: target)  # another program
+    checked(WorkspaceProvider(), name="mine", target="memory")
+
+    checked(EndpointProvider(), name="echo", workspace="theirs")
+
+
+def test_a_weight_on_a_deployment_that_nobody_makes_is_refused(target):
+    checked(WorkspaceProvider(), name="default", target="memory")
+    checked(EndpointProvider(), name="echo")
+    checked(DeploymentProvider(), name="blue", endpoint="echo", **PLAIN)
+
+    split = {"blue": 90, "gren": 10, "gone": 0}
+    assert failures(TrafficProvider(), endpoint="echo", traffic=split) == [
+        (
+            "",
+            "traffic.gren: Deployment 'default/echo/gren' is not there; "
+            "declare it in the program, above this, or correct the name",
+        )
+    ]
+    checked(TrafficProvider(), endpoint="echo", traffic={"blue": 100, "gone": 0})
+    assert failures(TrafficProvider(), endpoint="echo", mirror_traffic={"gren": 10}) != []
+
+
+def test_an_endpoint_that_nobody_makes_is_refused(target):
+    checked(WorkspaceProvider(), name="default", target="memory")
+
+    assert failures(DeploymentProvider(), name="blue", endpoint="echo", **PLAIN) == [
+        (
+            "",
+            "endpoint: Endpoint 'default/echo' is not there; "
+            "declare it in the program, above this, or correct the name",
+        )
+    ]
+    checked(DeploymentProvider(), name="blue", endpoint=UNKNOWN, **PLAIN)
+
+
 def test_diff_leaves_changes_to_the_engine_and_names_replacing_fields(target):
     olds = checked(EndpointProvider(), name="echo")
     other_kind = {**olds, "kind": "batch"}
@@ -322,7 +377,7 @@ def test_an_error_of_a_change_shows_no_placeholders_value_in_any_line():
 
 
 def test_an_error_of_several_lines_ends_in_its_sense():
-    with pytest.raises(InferenceError) as caught, base._sense_last():
+    with pytest.raises(InferenceError) as caught, host.sense_last():
         raise InferenceError("create Deployment 'x': did not start\n  last log line")
 
     assert str(caught.value).splitlines()[-1] == "create Deployment 'x': did not start"

@@ -7,7 +7,6 @@ state, so that Pulumi stores no more of it than the name of its class.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,15 +33,15 @@ from inference_provider.desired import (
     resolve,
     sealed_properties,
 )
-from inference_provider.dynamic import convert, host
+from inference_provider.dynamic import convert, needs
 from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
+from inference_provider.dynamic.host import sense_last
 from inference_provider.dynamic.progress import row_progress
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
     MAX_SHOWN,
     Fault,
-    InferenceError,
     OwnedByAnother,
     SpecError,
     TargetError,
@@ -95,6 +94,7 @@ def open_targets_with(opener: Callable[[], Target]) -> None:
     """
     global _opener, _declared
     _opener, _declared = opener, DeclaredIds()
+    needs.forget()
 
 
 class KindProvider(ResourceProvider):
@@ -122,6 +122,8 @@ class KindProvider(ResourceProvider):
             else:
                 new = not self._recorded(olds)
                 inputs, faults = self._check_all(fields, owner, secrets, new=new)
+            if not faults:
+                faults = self._missing(inputs)
         except SpecError as exc:
             inputs, faults = fields, exc.faults
         # With a property the engine would print its value too: `value {<nil>}` for a nested one.
@@ -147,12 +149,19 @@ class KindProvider(ResourceProvider):
         wanted = DesiredResource(
             id=identify(self.kind, hashed), spec=hashed, owner=owner, placeholders=secrets
         )
-        with _sense_last():
+        with sense_last():
             target = _opener()
             refused = refusals([wanted], target.capabilities)
             others = _faults_of_others(wanted, target, new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, (*map(_fault_of, refused), *others)
+
+    def _missing(self, inputs: Bag) -> tuple[Fault, ...]:
+        """Look for what this resource hangs on, in the program and on the target."""
+        with sense_last():
+            found = tuple(needs.missing(self.kind, inputs, _opener))
+        needs.note(_address(self.kind, inputs))
+        return found
 
     def _check_known(self, fields: Bag) -> Bag:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""
@@ -196,7 +205,7 @@ class KindProvider(ResourceProvider):
 
     def _apply(self, props: Bag, claim: Claim, *, new: bool = False) -> Bag:
         inputs = {k: v for k, v in convert.plain(props).items() if k != PROVIDER_KEY}
-        with _sense_last():
+        with sense_last():
             target, tell = _opener(), row_progress()
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
             wanted = self._desired(spec, inputs[OWNER_KEY], target)
@@ -235,7 +244,7 @@ class KindProvider(ResourceProvider):
     def delete(self, _id: str, _props: Bag) -> None:
         props, resource = convert.plain(_props), ResourceId.parse(_id)
         owner, known = props[OWNER_KEY], props.get(INCARNATION_KEY, "")
-        with _sense_last():
+        with sense_last():
             target, tell = _opener(), row_progress()
             record = target.record(resource)
             if self.kind == Kind.WORKSPACE and record is not None and record.owner != owner:
@@ -255,7 +264,7 @@ class KindProvider(ResourceProvider):
     def read(self, id_: str, props: Bag) -> ReadResult:
         held = convert.plain(props)
         by_id = not self._recorded(held)
-        with _sense_last():
+        with sense_last():
             there = _opener().observe_one(self._asked_for(id_))
             if there.presence == Presence.UNKNOWN:
                 raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
@@ -316,7 +325,7 @@ def _served(spec: SpecModel) -> Served:
     if not digest:
         return Served()
     environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)  # type: ignore[attr-defined]
-    with _sense_last():
+    with sense_last():
         there = _opener().observe_one(environment).properties
     if there.get("content_hash") != digest:
         return Served()
@@ -377,20 +386,3 @@ def _fault_of(refusal: Refusal) -> Fault:
 def _sentence(fault: Fault) -> str:
     where = f"{one_line(fault.path)}: " if fault.path else ""
     return where + printable(fault.reason + (f"; {fault.remedy}" if fault.remedy else ""))
-
-
-@contextmanager
-def _sense_last() -> Iterator[None]:
-    """Let an error end in its sense where it is shown under a traceback: its end is what is read.
-
-    A message of several lines has its sense in the first and what a server logged in the others.
-    """
-    try:
-        yield
-    except InferenceError as exc:
-        plain = host.tell_errors_as_sentences()
-        first, *others = str(exc).splitlines()
-        if plain or not others:
-            raise
-        sense = f"{first[:-1]}, above" if first.endswith(":") else first
-        raise InferenceError("\n".join([*others, sense])) from None

@@ -9,6 +9,8 @@ nothing changes.
 import sys
 import traceback
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from inference_provider.errors import InferenceError
@@ -44,6 +46,23 @@ def tell_errors_as_sentences() -> bool:
     if found is traceback:
         frame.f_globals["traceback"] = _SENTENCES
     return found in (traceback, _SENTENCES)
+
+
+@contextmanager
+def sense_last() -> Iterator[None]:
+    """Let an error end in its sense where it is shown under a traceback: its end is what is read.
+
+    A message of several lines has its sense in the first and what a server logged in the others.
+    """
+    try:
+        yield
+    except InferenceError as exc:
+        plain = tell_errors_as_sentences()
+        first, *others = str(exc).splitlines()
+        if plain or not others:
+            raise
+        sense = f"{first[:-1]}, above" if first.endswith(":") else first
+        raise InferenceError("\n".join([*others, sense])) from None
 
 
 def _sentence_or_traceback() -> str:

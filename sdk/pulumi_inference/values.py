@@ -1,0 +1,75 @@
+"""What a program writes for a field -> what Pulumi's SDK can send, or one sentence.
+
+A path becomes text. A resource becomes its name or its reference, where one of its kind is meant.
+What the SDK cannot send would end in its traceback.
+"""
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+_ATTRIBUTES: Mapping[str, tuple[str, str]] = {
+    "workspace": ("Workspace", "name"),
+    "endpoint": ("Endpoint", "name"),
+    "deployment": ("Deployment", "name"),
+    "model": ("Model", "reference"),
+    "environment": ("Environment", "reference"),
+    "identity": ("Identity", "name"),
+    "principal": ("Identity", "name"),
+}
+"""Fields that name another resource -> its kind, and the attribute that is meant by all of it."""
+
+
+def sendable(where: str, field: str, value: Any) -> Any:
+    """Return the value of a field as the SDK sends it.
+
+    Args:
+        where: The resource, for a message: `Model 'iris'`.
+        field: Its field; decides which attribute of another resource is meant.
+        value: What the program wrote.
+
+    Raises:
+        RunError: It cannot be sent.
+    """
+    if isinstance(value, pulumi.Resource):
+        return _attribute(where, field, value)
+    return _plain(where, field, value)
+
+
+def _attribute(where: str, field: str, resource: pulumi.Resource) -> Any:
+    given = type(resource).__name__
+    kind, attribute = _ATTRIBUTES.get(field, ("", ""))
+    if given == kind:
+        return getattr(resource, attribute)
+    if kind:
+        raise pulumi.RunError(
+            f"{where}: {field} wants a resource of kind {kind}, or its {attribute}; "
+            f"this is of kind {given}"
+        )
+    raise pulumi.RunError(f"{where}: {field} takes no resource; write an attribute of the {given}")
+
+
+def _plain(where: str, path: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int | float | pulumi.Output):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise _unsendable(where, f"a key of {path}", key, "a name in quotes")
+        return {key: _plain(where, f"{path}.{key}", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(where, f"{path}.{i}", item) for i, item in enumerate(value)]
+    if inspect.isawaitable(value):
+        return value
+    raise _unsendable(where, path, value, "text, a number, True, False, a list or a dictionary")
+
+
+def _unsendable(where: str, path: str, value: Any, wanted: str) -> pulumi.RunError:
+    if isinstance(value, pulumi.Resource):
+        wanted = f"an attribute of it, such as its name; {wanted}"
+    return pulumi.RunError(f"{where}: {path} is of type {type(value).__name__}; write {wanted}")
