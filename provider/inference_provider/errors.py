@@ -5,7 +5,7 @@ InferenceError                       every error this package raises
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, OutOfCapacity   (Permanent)
-│   └─ TargetUnreachable, NotReady, Busy                                (Temporary)
+│   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
 └─ RouterRejected(reason)            Envoy refused the generated configuration
 
 A message reads: operation, thing, place: cause; what to do. No secret is ever put in one.
@@ -120,6 +120,10 @@ class NotReady(TargetError, TemporaryError):
 
 class Busy(TargetError, TemporaryError):
     """Somebody else is changing the same thing now."""
+
+
+class Interrupted(TargetError, TemporaryError):
+    """Somebody asked to stop; what served before goes on serving."""
 
 
 class RouterRejected(PermanentError):

@@ -246,3 +246,27 @@ def test_instance_that_does_not_start_is_told_with_its_log_and_what_to_do(inferc
     assert "RuntimeError: the model is not there" in [line.strip() for line in told]
     assert "mend it and run this again" in err
     assert [line for line in told if line != line.rstrip()] == []
+
+
+def test_interrupted_up_ends_what_it_started_at_once_and_leaves_the_old_instance(inferctl):
+    inferctl("up")
+    serve = inferctl.folder / "blue" / "serve.py"
+    quick = serve.read_text()
+    serve.write_text(f"import time\ntime.sleep(15)\n{quick}")
+    listing = inferctl.state / "workspaces" / "lab" / "instances" / "iris%2Fblue.json"
+    before = listing.read_text()
+
+    started = inferctl.begin("up", "-y")
+    until(lambda: len(json.loads(listing.read_text())) == 2)
+    started.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    _, err = started.communicate(timeout=60)
+
+    assert started.returncode == 130
+    assert time.monotonic() - asked < 2
+    assert "interrupted; what was finished stays" in err
+    assert listing.read_text() == before
+    assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"
+    serve.write_text(quick)
+    inferctl("up", "-y")
+    inferctl("drift")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,6 +115,28 @@ class Program:
         )
         assert done.returncode == rc, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start the engine and do not wait for it."""
+        return subprocess.Popen(
+            [str(ENGINE), *words, "--non-interactive"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def instances(self, deployment: str) -> list[dict[str, object]]:
+        """Return the instances of `endpoint%2Fdeployment` that are written down."""
+        folder = Path(self.environment["INFERENCE_STATE_DIR"], "workspaces", "edge", "instances")
+        return json.loads((folder / f"{deployment}.json").read_text())
+
+    def wait_for_instances(self, deployment: str, count: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(self.instances(deployment)) != count:
+            assert time.monotonic() < deadline, self.instances(deployment)
+            time.sleep(0.05)
 
     def pulumi(self, *words: str, rc: int = 0) -> str:
         return self.run(str(ENGINE), *words, "--non-interactive", rc=rc)

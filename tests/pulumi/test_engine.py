@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,31 @@ def test_an_id_of_nothing_is_an_error_that_names_it(served):
         text = reader.pulumi("up", "--yes", "--skip-preview", rc=1)
     assert "error: read Endpoint 'edge/nowhere': it is not there; check its id" in text
     assert "Traceback" not in text
+
+
+SLOW = "import time, sys\nif __name__ == '__main__': time.sleep(15)\n"
+
+
+def test_an_interrupt_ends_a_slow_start_at_once_and_the_old_instance_serves_on(program):
+    program.up()
+    exported = program.output()
+    server = program.folder / "code" / "server.py"
+    quick = server.read_text()
+    server.write_text(SLOW + quick)
+
+    started = program.start("up", "--yes", "--skip-preview")
+    program.wait_for_instances("echo%2Fblue", 2)
+    asked = time.monotonic()
+    started.send_signal(signal.SIGINT)
+    program.wait_for_instances("echo%2Fblue", 1)
+    took = time.monotonic() - asked
+    text, _ = started.communicate(timeout=60)
+
+    assert started.returncode != 0
+    assert "start Deployment 'edge/echo/blue': interrupted; what served before goes on" in text
+    assert took < 2  # the engine itself takes some 3 s more to end
+    assert program.score(exported) == 200
+    assert len(program.instances("echo%2Fblue")) == 1
+    server.write_text(quick)
+    program.up()
+    program.expect_no_changes()

@@ -232,6 +232,13 @@ def test_another_pulumi_stack_is_refused_in_check_and_in_create_naming_the_holde
     assert "it is held by Pulumi stack 'dev' of project 's'" in caught.value.details()
 
 
+def test_a_call_to_cancel_is_answered_before_and_after_a_change(tmp_path):
+    with plugin(tmp_path) as stub:
+        stub.Cancel(Empty(), timeout=10)
+        create(stub, "endpoint", "")
+        assert stub.Cancel(Empty(), timeout=10) == Empty()
+
+
 def create(stub, kind, urn):
     inputs = check(stub, kind, SERVED[kind]).inputs
     return stub.Create(messages.CreateRequest(properties=inputs, urn=urn), timeout=30)

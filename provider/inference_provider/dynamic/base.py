@@ -36,7 +36,7 @@ from inference_provider.desired import (
 from inference_provider.dynamic import convert, needs
 from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
-from inference_provider.dynamic.host import sense_last
+from inference_provider.dynamic.host import hear_a_stop, sense_last
 from inference_provider.dynamic.progress import row_progress
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
@@ -205,6 +205,7 @@ class KindProvider(ResourceProvider):
 
     def _apply(self, props: Bag, claim: Claim, *, new: bool = False) -> Bag:
         inputs = {k: v for k, v in convert.plain(props).items() if k != PROVIDER_KEY}
+        hear_a_stop()
         with sense_last():
             target, tell = _opener(), row_progress()
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))

@@ -65,6 +65,34 @@ def sense_last() -> Iterator[None]:
         raise InferenceError("\n".join([*others, sense])) from None
 
 
+def hear_a_stop() -> None:
+    """Let the engine's call to cancel reach whoever waits in this process.
+
+    The host answers it and does nothing. Its method is bound by gRPC already, so the method's code
+    is exchanged, and not the method.
+    """
+    frame = handler_frame()
+    servicer = type(frame.f_locals.get("self")) if frame else None
+    cancel = vars(servicer).get("Cancel") if servicer else None
+    if isinstance(cancel, types.FunctionType) and cancel.__code__.co_varnames == _CANCEL_ARGUMENTS:
+        cancel.__code__ = _cancel.__code__
+
+
+_CANCEL_ARGUMENTS = ("self", "request", "context")
+
+
+def _cancel(_self: object, _request: object, _context: object) -> object:
+    """Run as the host's method: its globals are the host's, so all it needs is imported here."""
+    from google.protobuf.empty_pb2 import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        Empty,
+    )
+
+    from inference_provider.targets.stopping import ask_to_stop  # noqa: PLC0415
+
+    ask_to_stop()
+    return Empty()
+
+
 def _sentence_or_traceback() -> str:
     error = sys.exc_info()[1]
     return str(error) if isinstance(error, InferenceError) else traceback.format_exc()

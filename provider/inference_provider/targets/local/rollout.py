@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import InferenceError, NotReady, OutOfCapacity
+from inference_provider.errors import InferenceError, Interrupted, NotReady, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.quoting import without_secrets
@@ -40,6 +40,7 @@ from inference_provider.targets.local.runtime import Runtime, last_lines
 from inference_provider.targets.local.store import Instance, Store, stores
 from inference_provider.targets.local.supervisor import Program
 from inference_provider.targets.loopback import loopback_client, unix_socket
+from inference_provider.targets.stopping import refuse_when_stopped
 
 READY_POLL_S = 0.05
 DRAIN_SLACK_S = 2.0
@@ -160,8 +161,10 @@ class Rollout:
             for i, (instance, command) in enumerate(zip(fresh, commands, strict=True)):
                 self._wait_ready(desired, instance, command.readiness_path)
                 self._progress(desired.id, f"{i + 1} of {count} new instances ready")
-        except InferenceError:
-            self._end(desired.id, {i.name for i in fresh}, stop_wait_s=5)
+        except (InferenceError, KeyboardInterrupt) as stopped:
+            # who interrupts waits: an instance that has not served may be killed sooner
+            hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
+            self._end(desired.id, {i.name for i in fresh}, stop_wait_s=0.5 if hurried else 5)
             raise
         return fresh
 
@@ -263,6 +266,7 @@ class Rollout:
         first_pid = 0
         with loopback_client(timeout_s=probe.timeout, transport=transport) as client:
             while True:
+                refuse_when_stopped("start", str(desired.id))
                 answers = _answers(client, url)
                 process = self._runtime.supervisor.process(instance.name)
                 state = process.state if process else "gone"

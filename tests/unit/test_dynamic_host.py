@@ -1,0 +1,26 @@
+"""What is read from the frames of the SDK's host, and what happens where it has another shape."""
+
+from inference_provider.dynamic import host
+
+
+class OtherHost:
+    """Handles a call as the SDK's servicer does; its Cancel is another."""
+
+    def Cancel(self, *_told):
+        return "its own"
+
+    def Update(self, request, context):
+        host.hear_a_stop()
+        return host.handler_frame().f_locals["request"]
+
+
+def test_outside_of_a_call_nothing_is_found_and_nothing_changed():
+    host.hear_a_stop()
+    assert host.handler_frame() is None
+    assert host.tell_errors_as_sentences() is False
+
+
+def test_a_host_of_another_shape_keeps_its_own_cancel():
+    other = OtherHost()
+    assert other.Update("asked", None) == "asked"
+    assert other.Cancel() == "its own"
