@@ -54,6 +54,17 @@ def test_the_engine_looks_for_no_plugin_of_the_packages_name(program):
     assert "pulumi-resource-inference" not in log  # of a download's address
 
 
+def test_the_program_of_the_readme_is_right(program):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [written] = re.findall(r"```python\n(# __main__.py\n.*?)```", text, re.DOTALL)
+    for path in ("models/iris-linear/model.joblib", "score/score.py"):
+        (program.folder / path).parent.mkdir(parents=True)
+        (program.folder / path).write_text("def init(): ...\ndef run(data): ...\n")
+    program.write(written)
+
+    assert "+ 7 to create" in program.pulumi("preview")
+
+
 def test_a_changed_split_is_named_by_refresh_and_mended_by_a_plain_up(program):
     program.up()
     program.expect_no_changes()
