@@ -20,7 +20,7 @@ from inference_provider.cli.session import (
     workspaces_of,
 )
 from inference_provider.errors import TargetError
-from inference_provider.observed import Actor, Kind
+from inference_provider.observed import Actor, Kind, ObservedState, ResourceId
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
@@ -93,11 +93,28 @@ def down(
         observed = session.target.observe(names)
         found = without_shared(make_plan((), observed, owner), observed)
         notes = [*staying_lines(found, observed), *held_lines(found, observed)]
+        found = Plan(actions=(*found.actions, *_left(session, names, observed, owner)))
         _announce(session, found, notes, as_json=as_json)
         _ask(session, found, yes=yes or not _deletions(found), as_json=as_json)
         _apply(session, found, actor)
     if as_json:
         session.print_json({"stack": owner, "notes": notes, "actions": plan_json(found)})
+
+
+def _left(
+    session: Session, names: tuple[str, ...], observed: ObservedState, owner: str
+) -> list[Action]:
+    """Return deletions of workspaces that a first `up` began and nothing speaks of."""
+    spoken_of = {there.id.workspace for there in observed.resources.values()}
+    return [
+        Action(
+            kind=ActionKind.DELETE,
+            id=ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name),
+            owner=owner,
+        )
+        for name in names
+        if name in session.target.workspaces() and name not in spoken_of
+    ]
 
 
 def _planned(session: Session, declared: Declared) -> tuple[Plan, list[str]]:

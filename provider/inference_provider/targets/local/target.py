@@ -20,7 +20,6 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
     CapabilityMissing,
     InferenceError,
-    OutOfCapacity,
     TargetError,
 )
 from inference_provider.observed import (
@@ -41,10 +40,11 @@ from inference_provider.ownership import (
 )
 from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.serving.environments import build_environment
-from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import KEPT, Progress, silent
 from inference_provider.targets.local import assets, observe
 from inference_provider.targets.local.addresses import address_fault, choose_address
+from inference_provider.targets.local.first_up import delete_unrecorded, first_up, unrecorded
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.logs import read_logs
 from inference_provider.targets.local.machine import machine_lock
@@ -52,7 +52,6 @@ from inference_provider.targets.local.removal import Removal
 from inference_provider.targets.local.rollout import Rollout
 from inference_provider.targets.local.runtime import Runtime
 from inference_provider.targets.local.store import (
-    RouterAddress,
     Store,
     state_folder,
     stores,
@@ -88,7 +87,8 @@ class LocalTarget:
 
     def workspaces(self) -> tuple[str, ...]:
         """Return the names of the workspaces of this machine."""
-        return tuple(store.workspace for store in stores(self._root))
+        written = [store.workspace for store in stores(self._root)]
+        return tuple(sorted({*written, *unrecorded(self._root)}))
 
     @contextmanager
     def hold(self, workspaces: Iterable[str], actor: Actor) -> Iterator[None]:
@@ -205,32 +205,31 @@ class LocalTarget:
     def _apply_workspace(
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
     ) -> None:
+        with first_up(runtime, desired.spec) as is_first:
+            if is_first:
+                self._save_and_converge(runtime, desired, actor)
+        if not is_first:
+            self._change_workspace(runtime, desired, actor)
+        progress(desired.id, f"router ready on port {runtime.address.port}")
+
+    def _change_workspace(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
         store, spec = runtime.store, desired.spec
         before = store.address()
-        known = before or self._start_new(runtime, spec)
-        if known.host != spec.bind_address:
-            store.save_address(known.model_copy(update={"host": spec.bind_address}))
+        if before is None:  # its file was lost, or moved away
+            with machine_lock():
+                chosen = choose_address(self._root, spec.bind_address, spec.router_port)
+                store.save_address(chosen)
+        elif before.host != spec.bind_address:
+            store.save_address(before.model_copy(update={"host": spec.bind_address}))
         try:
             runtime.ensure_up()
             self._save_and_converge(runtime, desired, actor)
         except InferenceError:
             if before:
                 store.save_address(before)  # every later change would meet the same refusal
+            else:
+                store.drop_address()
             raise
-        progress(desired.id, f"router ready on port {known.port}")
-
-    def _start_new(self, runtime: Runtime, spec: WorkspaceSpec) -> RouterAddress:
-        """Choose where a workspace's router listens, and let it listen before another chooses."""
-        with machine_lock():
-            address = choose_address(self._root, spec.bind_address, spec.router_port)
-            runtime.store.save_address(address)
-            try:
-                runtime.bring_up()
-            except OutOfCapacity:  # the next attempt is to choose another port
-                runtime.shut_down()
-                runtime.store.drop_address()
-                raise
-        return address
 
     def _apply_model(
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress
@@ -309,6 +308,8 @@ class LocalTarget:
     ) -> None:
         runtime, record = self._runtime(resource.workspace), self.record(resource)
         if record is None:
+            if resource.kind == Kind.WORKSPACE:
+                delete_unrecorded(runtime)
             return
         if incarnation is not None and is_superseded(record, incarnation):
             progress(resource, KEPT)
