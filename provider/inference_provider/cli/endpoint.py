@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from inference_provider.apply import apply
 from inference_provider.cli import progress, strict_json
 from inference_provider.cli.changing import Json
-from inference_provider.cli.finding import Endpoint, find
+from inference_provider.cli.finding import Endpoint, candidates, find
 from inference_provider.cli.reading import Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.desired import DesiredResource
@@ -47,11 +47,18 @@ def logs(
     if deployment.count("/") != 1:
         fault = Fault("DEPLOYMENT", f"'{deployment}' names no deployment", "write iris/blue")
         raise SpecError((fault,), "the command line")
-    found = find(session, Kind.DEPLOYMENT, deployment, workspace)
-    for line in session.target.logs(found.id, lines=lines, follow=follow):
+    logged = _logged(session, deployment, workspace)
+    for line in session.target.logs(logged, lines=lines, follow=follow):
         text = line.rstrip("\n")
-        told = strict_json.write(_log_json(found.id, text), None) if as_json else coloured(text)
+        told = strict_json.write(_log_json(logged, text), None) if as_json else coloured(text)
         print(told, flush=follow)
+
+
+def _logged(session: Session, deployment: str, workspace: str | None) -> ResourceId:
+    """Return the deployment of that name that has logs; the first start of it may have failed."""
+    ids = candidates(session, Kind.DEPLOYMENT, deployment, workspace)
+    found = [resource for resource in ids if session.target.has_logs(resource)]
+    return found[0] if len(found) == 1 else find(session, Kind.DEPLOYMENT, deployment, workspace).id
 
 
 def _log_json(deployment: ResourceId, text: str) -> dict[str, str]:

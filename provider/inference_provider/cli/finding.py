@@ -11,14 +11,19 @@ from inference_provider.observed import Kind, ObservedResource, Presence, Resour
 Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.")]
 
 
+def candidates(session: Session, kind: Kind, name: str, workspace: str | None) -> list[ResourceId]:
+    """Return what a name may mean, one in each workspace that the command means."""
+    names = choose_workspaces(session.target, None, workspace)
+    return [ResourceId(kind=kind, workspace=place, name=name) for place in names]
+
+
 def find(session: Session, kind: Kind, name: str, workspace: str | None) -> ObservedResource:
     """Return a resource by name.
 
     Raises:
         TargetError: It is not there, could not be asked, or is in more than one workspace.
     """
-    names = choose_workspaces(session.target, None, workspace)
-    ids = [ResourceId(kind=kind, workspace=place, name=name) for place in names]
+    ids = candidates(session, kind, name, workspace)
     found = [session.target.observe_one(resource) for resource in ids]
     found = [there for there in found if there.presence != Presence.ABSENT]
     if not found:

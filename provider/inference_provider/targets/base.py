@@ -103,6 +103,9 @@ class Target(Protocol):
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""
 
+    def has_logs(self, deployment: ResourceId) -> bool:
+        """Whether there are logs of a deployment; one whose first start failed has no record."""
+
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:

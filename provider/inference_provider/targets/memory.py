@@ -138,6 +138,9 @@ class MemoryTarget:
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """Nothing to stop."""
 
+    def has_logs(self, deployment: ResourceId) -> bool:
+        return self.observe_one(deployment).presence == Presence.PRESENT
+
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:

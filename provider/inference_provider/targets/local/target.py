@@ -377,11 +377,16 @@ class LocalTarget:
         self._note(runtime, _workspace_id(workspace), actor, "stop")
         progress(_workspace_id(workspace), "stopped")
 
+    def _log_folder(self, deployment: ResourceId) -> Path:
+        return self._runtime(deployment.workspace).store.log_path(deployment.name, "any").parent
+
+    def has_logs(self, deployment: ResourceId) -> bool:
+        return any(self._log_folder(deployment).glob("*.log"))
+
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:
-        store = self._runtime(deployment.workspace).store
-        folder = store.log_path(deployment.name, "any").parent
+        folder = self._log_folder(deployment)
         return read_logs(folder, str(deployment), lines=lines, follow=follow)
 
 
