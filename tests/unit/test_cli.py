@@ -310,3 +310,11 @@ def test_a_quota_that_another_stack_uses_up_is_refused_when_planning(cli):
         "  Deployment 'default/mine/green': would bring the workspace to 4 instances, its quota is"
         " 3; raise quota.max_instances, or scale another deployment in\n"
     )
+
+
+def test_doctor_refuses_a_path_that_up_would_refuse(cli, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", "/tmp/" + "x" * 60)
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "FAIL state folder: the state folder's path is too long: a socket" in result.stdout
+    assert "set INFERENCE_STATE_DIR to another folder" in result.stdout

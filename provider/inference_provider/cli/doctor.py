@@ -14,8 +14,10 @@ import typer
 from inference_provider.cli.changing import Json
 from inference_provider.cli.session import session_of
 from inference_provider.printable import one_line
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.local.gpus import discover_gpus
-from inference_provider.targets.local.store import state_folder
+from inference_provider.targets.local.machine import OTHER_FOLDER, path_fault, shown
+from inference_provider.targets.local.store import Store, state_folder
 from inference_provider.targets.local.supervisor import SUPERVISORD, clean_environment
 
 FREE_DISK_MIB = 1024
@@ -53,16 +55,19 @@ def check_state_folder() -> Check:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as exc:
-        found = f"'{folder}' cannot be written ({exc.strerror})"
+        found = f"'{shown(folder)}' cannot be written ({exc.strerror})"
         return Check("state folder", False, found, "set INFERENCE_STATE_DIR to a folder of yours")
-    return Check("state folder", True, f"'{folder}' can be written")
+    fault = path_fault(Store(folder, WorkspaceSpec().name))
+    if fault:
+        return Check("state folder", False, fault, OTHER_FOLDER)
+    return Check("state folder", True, f"'{shown(folder)}' can be written")
 
 
 def check_disk() -> Check:
     folder = state_folder().resolve()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free_mib = shutil.disk_usage(there).free // 2**20
-    found = f"{free_mib} MiB free at '{there}'"
+    found = f"{free_mib} MiB free at '{shown(there)}'"
     remedy = f"free {FREE_DISK_MIB} MiB, or set INFERENCE_STATE_DIR to another disk"
     return Check("disk", free_mib >= FREE_DISK_MIB, found, remedy)
 

@@ -1,11 +1,15 @@
-"""What all workspaces of this user share on this machine."""
+"""What this machine and its user allow: one lock for all workspaces, paths, limits."""
 
 import os
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from inference_provider.targets.local.store import file_lock
+from inference_provider.targets.local.store import Store, file_lock
+
+SOCKET_PATH_LIMIT = 96
+"""A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
+OTHER_FOLDER = "set INFERENCE_STATE_DIR to another folder"
 
 
 def machine_lock() -> AbstractContextManager[None]:
@@ -18,3 +22,23 @@ def machine_lock() -> AbstractContextManager[None]:
         folder = Path(tempfile.gettempdir())
     path = folder / f"pulumi-inference-{os.getuid()}" / "machine.lock"
     return file_lock(path, "this machine's ports and GPUs")
+
+
+def shown(path: Path) -> str:
+    """Write a path for a person; its bytes may be no text."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def path_fault(store: Store) -> str:
+    """Say why a workspace cannot run in its folder; empty when it can."""
+    path = os.fsencode(store.supervisor_folder / "s.sock")
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return f"the state folder's path is no UTF-8 text: {shown(store.root)}"
+    if len(path) > SOCKET_PATH_LIMIT:
+        return (
+            f"the state folder's path is too long: a socket of workspace '{store.workspace}' has"
+            f" {len(path)} bytes with it, and may have {SOCKET_PATH_LIMIT}: {shown(store.root)}"
+        )
+    return ""

@@ -3,6 +3,7 @@
 Starts them, mends them, changes what the router serves, ends them. Instances are `rollout.py`'s.
 """
 
+import os
 import sys
 import time
 from contextlib import suppress
@@ -22,7 +23,7 @@ from inference_provider.targets.local.addresses import (
 from inference_provider.targets.local.endings import Endings, read_endings
 from inference_provider.targets.local.known import router_secrets
 from inference_provider.targets.local.leftovers import end_processes
-from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.machine import OTHER_FOLDER, machine_lock, path_fault
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
@@ -86,6 +87,9 @@ class Runtime:
 
     def bring_up(self) -> None:
         """Do the same under the machine's lock, which the caller holds."""
+        fault = path_fault(self.store)
+        if fault:
+            raise TargetError("start", f"workspace '{self.store.workspace}'", fault, OTHER_FOLDER)
         with self.store.lock("boot"):
             if not self.supervisor.is_running():
                 for name in self.supervisor.names():
@@ -235,7 +239,9 @@ def _listener(store: Store) -> tuple[str, ...]:
     files = (_ends_file(store), store.router_folder / "access.log")
     # Neither the environment nor site-packages: it imports nothing but the standard library.
     program = (sys.executable, "-I", "-S", watch.__file__)
-    return (*program, *map(str, files), str(ACCESS_LOG_BYTES))
+    # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
+    relative = [os.path.relpath(path, store.supervisor_folder) for path in files]
+    return (*program, *relative, str(ACCESS_LOG_BYTES))
 
 
 def _serves(process: psutil.Process, port: int) -> bool:

@@ -50,8 +50,6 @@ LISTENER = "watch"
 """The event listener's name; no program's, which all have dots, but the router."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
-SOCKET_PATH_LIMIT = 96
-"""A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
 """What a process gets of the caller's environment; the rest may hold secrets of the caller's."""
@@ -109,14 +107,6 @@ class Supervisor:
         """Start the daemon unless it runs; programs on file start with it."""
         if self.is_running():
             return
-        if len(str(self._rpc.path)) > SOCKET_PATH_LIMIT:
-            raise TargetError(
-                "start",
-                "supervisord",
-                f"the path of its socket is {len(str(self._rpc.path))} characters long",
-                f"set INFERENCE_STATE_DIR to a folder with a short path (at most"
-                f" {SOCKET_PATH_LIMIT} characters in all)",
-            )
         make_folder(self._programs)
         self._rpc.path.unlink(missing_ok=True)
         self._write_configuration()
@@ -138,9 +128,9 @@ class Supervisor:
         self._wait_for(self.is_running, "supervisord to answer")
 
     def _write_configuration(self) -> None:
-        configuration = _daemon_configuration(self._folder)
+        configuration = _daemon_configuration()
         if self._listener:
-            configuration += _listener_configuration(self._folder, self._listener)
+            configuration += _listener_configuration(self._listener)
         write_private(self._folder / "supervisord.conf", configuration)
 
     def ensure_listener(self) -> None:
@@ -217,9 +207,8 @@ class Supervisor:
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))
-        write_private(
-            self._programs / f"{program.name}.conf", _program_configuration(program, launch_file)
-        )
+        configuration = _program_configuration(program, self._folder)
+        write_private(self._programs / f"{program.name}.conf", configuration)
 
     def remove(self, *names: str, stop_wait_s: float = 30.0) -> None:
         """End programs with all that they started, orphans too, and forget them.
@@ -319,29 +308,31 @@ def _escape(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _daemon_configuration(folder: Path) -> str:
-    here = _escape(str(folder))
+def _daemon_configuration() -> str:
+    # Relative paths, to the folder in which it is started and stays: a blank, `%`, `[` or ` ;` in
+    # a path means something to supervisord. It puts the file's folder before `files`, and takes
+    # that for a pattern: hence /proc.
     return f"""[unix_http_server]
-file={here}/s.sock
+file=s.sock
 chmod=0700
 
 [supervisord]
-logfile={here}/supervisord.log
+logfile=supervisord.log
 logfile_maxbytes={LOG_BYTES}
 logfile_backups={LOG_BACKUPS}
-pidfile={here}/supervisord.pid
-childlogdir={here}
+pidfile=supervisord.pid
+childlogdir=.
 umask=077
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 [include]
-files={here}/programs/*.conf
+files=/proc/self/cwd/programs/*.conf
 """
 
 
-def _listener_configuration(folder: Path, command: tuple[str, ...]) -> str:
+def _listener_configuration(command: tuple[str, ...]) -> str:
     return f"""
 [eventlistener:{LISTENER}]
 command={_escape(shlex.join(command))}
@@ -350,14 +341,16 @@ buffer_size=1000
 autorestart=true
 startretries=100000
 stdout_logfile=NONE
-stderr_logfile={_escape(str(folder))}/watch.log
+stderr_logfile=watch.log
 stderr_logfile_maxbytes=1MB
 stderr_logfile_backups=1
 """
 
 
-def _program_configuration(program: Program, launch_file: Path) -> str:
-    command = shlex.join([sys.executable, "-P", launch.__file__, str(launch_file)])
+def _program_configuration(program: Program, folder: Path) -> str:
+    launch_file = f"launch/{program.name}.json"
+    command = shlex.join([sys.executable, "-P", launch.__file__, launch_file])
+    log = os.path.relpath(program.log, folder)
     return f"""[program:{program.name}]
 command={_escape(command)}
 autostart=true
@@ -368,7 +361,7 @@ stopsignal=TERM
 stopwaitsecs={program.stop_wait_s}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_escape(program.log)}
+stdout_logfile={log}
 stdout_logfile_maxbytes={LOG_BYTES}
 stdout_logfile_backups={LOG_BACKUPS}
 """
