@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -98,6 +101,28 @@ class Lab:
         planned = self.plan()
         apply(planned, self.target, ACTOR)
         return [f"{action.kind.value} {action.id}" for action in planned.pending]
+
+    def inferctl(self, *args: str) -> subprocess.Popen[str]:
+        """Start the command line on this state folder; it reads the stack file that is written."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("inferctl")), *args],
+            cwd=self.folder,
+            env={**os.environ, "INFERENCE_STATE_DIR": str(self.state)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def said(self, *args: str) -> tuple[int, str]:
+        """Return how a command ends and what it says."""
+        process = self.inferctl(*args)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out + err
+
+    def processes(self) -> list[str]:
+        """Command lines of what runs with this state folder."""
+        lines = (" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
+        return [line for line in lines if str(self.state) in line]
 
     def down(self) -> None:
         self.document = {"name": "lab", "workspaces": self.document["workspaces"]}

@@ -1,15 +1,10 @@
 """A workspace's first `up`, cut short: nothing of it runs on, and the next one starts afresh."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 
 from inference_provider.observed import Kind, Presence, ResourceId
@@ -17,35 +12,10 @@ from tests.local.conftest import ACTOR
 
 pytestmark = pytest.mark.local
 
-INFERCTL = [str(Path(sys.executable).with_name("inferctl"))]
-
-
-def processes(lab) -> list[str]:
-    """Command lines of what runs with this state folder."""
-    lines = (" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
-    return [line for line in lines if str(lab.state) in line]
-
 
 def only_the_workspace(lab, router_port: int) -> None:
     lab.document = {"name": "lab", "workspaces": [{"name": "lab", "router_port": router_port}]}
     lab.resources()  # writes the stack file
-
-
-def inferctl(lab, *args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*INFERCTL, *args],
-        cwd=lab.folder,
-        env={**os.environ, "INFERENCE_STATE_DIR": str(lab.state)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(lab, *args: str) -> tuple[int, str]:
-    process = inferctl(lab, *args)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out + err
 
 
 def free_port() -> int:
@@ -56,7 +26,7 @@ def free_port() -> int:
 def cut_short(lab, how: int) -> int:
     """Send a signal to an `up` as soon as its supervisord runs; return how it ended."""
     note = lab.state / "workspaces" / "lab" / "supervisor" / "supervisord.pid"
-    up = inferctl(lab, "up", "-y")
+    up = lab.inferctl("up", "-y")
     deadline = time.monotonic() + 20
     while not note.exists() and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -66,7 +36,7 @@ def cut_short(lab, how: int) -> int:
 
 
 def end_all(lab) -> None:
-    if processes(lab):
+    if lab.processes():
         lab.target.delete(
             ResourceId(kind=Kind.WORKSPACE, workspace="lab", name="lab"), "lab", ACTOR
         )
@@ -81,31 +51,31 @@ def bare(lab):
 
 def test_an_interrupted_first_up_is_undone(bare):
     assert cut_short(bare, signal.SIGINT) == 130
-    assert processes(bare) == []
+    assert bare.processes() == []
     assert bare.target.workspaces() == ()
-    assert said(bare, "down", "-y") == (0, "no changes; 0 unchanged\n")
+    assert bare.said("down", "-y") == (0, "no changes; 0 unchanged\n")
 
 
 def test_a_first_up_that_fails_after_supervisord_started_is_undone(bare):
     logs = bare.state / "workspaces" / "lab" / "logs"
     logs.parent.mkdir(parents=True)
     logs.touch()  # where the router's log is to lie
-    code, _ = said(bare, "up", "-y")
+    code, _ = bare.said("up", "-y")
     assert code == 1
-    assert processes(bare) == []
+    assert bare.processes() == []
     assert bare.target.workspaces() == ()
     logs.unlink()
-    assert said(bare, "up", "-y")[0] == 0
+    assert bare.said("up", "-y")[0] == 0
 
 
 def test_down_ends_what_a_killed_first_up_left(bare):
     assert cut_short(bare, signal.SIGKILL) == -9
-    assert len(processes(bare)) > 0
+    assert len(bare.processes()) > 0
     assert bare.target.workspaces() == ("lab",)
-    code, text = said(bare, "down", "-y")
+    code, text = bare.said("down", "-y")
     assert code == 0
     assert "- Workspace 'lab'" in text
-    assert processes(bare) == []
+    assert bare.processes() == []
     assert bare.target.workspaces() == ()
     assert list((bare.state / "workspaces").iterdir()) == []
 
@@ -114,19 +84,19 @@ def test_down_sees_a_supervisord_whose_workspace_was_never_written_down(bare):
     assert cut_short(bare, signal.SIGKILL) == -9
     (bare.state / "workspaces" / "lab" / "workspace.json").unlink()
     assert bare.target.workspaces() == ("lab",)
-    assert said(bare, "down", "-y")[0] == 0
-    assert processes(bare) == []
+    assert bare.said("down", "-y")[0] == 0
+    assert bare.processes() == []
 
 
 def test_the_declared_port_beats_the_one_of_a_first_up_that_was_killed(bare):
     assert cut_short(bare, signal.SIGKILL) == -9
     another = free_port()
     only_the_workspace(bare, another)
-    assert said(bare, "up", "-y")[0] == 0
+    assert bare.said("up", "-y")[0] == 0
     seen = bare.observe(Kind.WORKSPACE, "lab")
     assert (seen.presence, seen.status) == (Presence.PRESENT, "router ready")
     assert seen.outputs["router_url"] == f"http://127.0.0.1:{another}"
-    assert sum("supervisord.conf" in line for line in processes(bare)) == 1
+    assert sum("supervisord.conf" in line for line in bare.processes()) == 1
 
 
 def test_a_workspace_whose_own_record_alone_is_lost_keeps_what_it_serves(lab):

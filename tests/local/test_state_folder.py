@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 
 import pytest
 
@@ -24,6 +25,9 @@ def test_a_state_folder_of_any_name_serves_changes_starts_again_and_goes(lab, na
     assert lab.score().json()["answer"] == "blue-2"
     blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")
     assert "serving blue-2" in "".join(lab.target.logs(blue))
+    deadline = time.monotonic() + 5
+    while lab.supervisor.process(LISTENER).state != "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert lab.supervisor.process(LISTENER).state == "RUNNING"
     lab.down()
     assert list((lab.state / "workspaces").iterdir()) == []

@@ -19,7 +19,7 @@ from inference_provider.cli.session import (
     with_left_ones,
     workspaces_of,
 )
-from inference_provider.errors import TargetError
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Actor, Kind, ObservedState, ResourceId
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
@@ -90,15 +90,34 @@ def down(
     (owner, declared), actor = names_in(file), session.actor("down")
     names = with_left_ones(owner, declared, session.target)
     with session.target.hold(names, actor):
-        observed = session.target.observe(names)
-        found = without_shared(make_plan((), observed, owner), observed)
-        notes = [*staying_lines(found, observed), *held_lines(found, observed)]
-        found = Plan(actions=(*found.actions, *_left(session, names, observed, owner)))
+        found, notes = _removal(session, names, owner)
         _announce(session, found, notes, as_json=as_json)
         _ask(session, found, yes=yes or not _deletions(found), as_json=as_json)
-        _apply(session, found, actor)
+        try:
+            _apply(session, found, actor)
+        except OutOfCapacity:  # no room to tell the router
+            if not _stopped_what_goes(session, found, actor):
+                raise
+            _apply(session, _removal(session, names, owner)[0], actor)
     if as_json:
         session.print_json({"stack": owner, "notes": notes, "actions": plan_json(found)})
+
+
+def _removal(session: Session, names: tuple[str, ...], owner: str) -> tuple[Plan, list[str]]:
+    """Return what `down` deletes, and what to say beside it."""
+    observed = session.target.observe(names)
+    found = without_shared(make_plan((), observed, owner), observed)
+    notes = [*staying_lines(found, observed), *held_lines(found, observed)]
+    return Plan(actions=(*found.actions, *_left(session, names, observed, owner))), notes
+
+
+def _stopped_what_goes(session: Session, found: Plan, actor: Actor) -> bool:
+    """Stop the workspaces that are deleted: with nothing running a deletion writes nothing."""
+    gone = [action.id.workspace for action in found.pending if action.id.kind == Kind.WORKSPACE]
+    with progress.shown(session.err) as (step, _):
+        for name in gone:
+            session.target.stop(name, actor, step)
+    return bool(gone)
 
 
 def _left(

@@ -3,7 +3,7 @@
 Who may delete it, and the journal, are `target.py`'s.
 """
 
-from inference_provider.errors import InferenceError, TargetError
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.base import still_serving
@@ -61,13 +61,8 @@ class Removal:
     def _served(self, record: Record) -> None:
         """Forget something the router serves; undone when the router refuses."""
         self._ensure_up_if_it_runs()
-        with self._store.lock():
-            self._store.drop_record(record.id)
-            try:
-                self._runtime.withdraw()
-            except InferenceError:
-                self._store.save_record(record)
-                raise
+        with self._store.lock(), self._store.without_record(record.id):
+            self._runtime.withdraw()
 
     def _endpoint(self, record: Record) -> None:
         behind = [

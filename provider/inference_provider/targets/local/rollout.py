@@ -78,19 +78,8 @@ class Rollout:
     def retire_all(self, resource: ResourceId, spec: DeploymentSpec) -> None:
         """Drain and end every instance, after the router has forgotten the deployment."""
         with self._store.lock(f"deployment.{resource.name.replace('/', '.')}"):
-            with self._store.lock():
-                there = self._store.instances(resource.name)
-                off = tuple(i.model_copy(update={"admitted": False}) for i in there)
-                self._store.save_instances(resource.name, off)
-                record = self._store.record(resource)
-                self._store.drop_record(resource)
-                try:
-                    self._runtime.withdraw()
-                except InferenceError:
-                    if record:
-                        self._store.save_record(record)
-                    self._store.save_instances(resource.name, there)
-                    raise
+            with self._store.lock(), self._store.without_record(resource):
+                self._runtime.withdraw()
             self._retire(resource, spec)
 
     # -- which of those there are can stay -------------------------------------------------------
@@ -336,7 +325,9 @@ class Rollout:
     # -- drain and stop ---------------------------------------------------------------------------
 
     def _retire(self, resource: ResourceId, spec: DeploymentSpec) -> None:
-        stale = [i for i in self._store.instances(resource.name) if not i.admitted]
+        recorded = self._store.record(resource) is not None  # without it none is to serve
+        there = self._store.instances(resource.name)
+        stale = [i for i in there if not (recorded and i.admitted)]
         if not stale:
             return
         timeout_s = spec.request_settings.request_timeout_ms / 1000

@@ -120,9 +120,9 @@ def file_lock(path: Path, what: str) -> Iterator[None]:
     Raises:
         Busy: Somebody else has held it for LOCK_WAIT_S.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(path, thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire(timeout=LOCK_WAIT_S)
     except Timeout as late:
         raise Busy(
@@ -131,6 +131,8 @@ def file_lock(path: Path, what: str) -> Iterator[None]:
             f"another process has held {path.name} for {LOCK_WAIT_S:.0f} s",
             "wait for it to end, or end it, and run this again",
         ) from late
+    except OSError as fault:
+        raise no_space(fault, path) from fault
     try:
         yield
     finally:
@@ -214,19 +216,35 @@ class Store:
         self._record_path(resource).unlink(missing_ok=True)
         self._placeholders_path(resource).unlink(missing_ok=True)
 
+    @contextmanager
+    def without_record(self, resource: ResourceId) -> Iterator[None]:
+        """Drop a record; it comes back when the block raises, on a full disk too."""
+        path = self._record_path(resource)
+        aside = path.with_name(f"{path.name}.gone")
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+        try:
+            yield
+        except BaseException:
+            with suppress(FileNotFoundError):
+                aside.rename(path)
+            raise
+        self._placeholders_path(resource).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
+
     # -- journal -------------------------------------------------------------------------------
 
     def append_journal(self, entry: JournalEntry) -> None:
         path = self.folder / "journal.jsonl"
         line = entry.model_dump_json() + "\n"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            size = os.fstat(handle).st_size
-            if size and os.pread(handle, 1, size - 1) != b"\n":  # a full disk cut the last one
-                line = "\n" + line
-            os.write(handle, line.encode())
-        finally:
-            os.close(handle)
+            with open(path, "ab+", buffering=0, opener=_open_private) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                    line = "\n" + line  # a full disk cut the last one
+                file.write(line.encode())
+        except OSError as fault:
+            raise no_space(fault, path) from fault
 
     def journal(self) -> tuple[JournalEntry, ...]:
         """Return all entries, oldest first; what a full disk left half is not one."""
@@ -290,7 +308,10 @@ class Store:
 
     def save_instances(self, deployment: str, instances: tuple[Instance, ...]) -> None:
         path = self.folder / "instances" / f"{_file_name(deployment)}.json"
-        write_private(path, json.dumps([instance.model_dump() for instance in instances]))
+        if instances:
+            write_private(path, json.dumps([instance.model_dump() for instance in instances]))
+        else:  # on a full disk the last ones can still be crossed out
+            path.unlink(missing_ok=True)
 
     def address(self) -> RouterAddress | None:
         return _read(self.folder / "workspace.json", RouterAddress.model_validate_json)
@@ -338,6 +359,10 @@ def stores(root: Path) -> list[Store]:
     """Return every workspace of a state folder."""
     found = sorted((root / "workspaces").glob("*/workspace.json"))
     return [Store(root, path.parent.name) for path in found]
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _file_name(name: str) -> str:

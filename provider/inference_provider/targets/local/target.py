@@ -8,7 +8,7 @@ apply, delete and observe of the protocol, one method a kind; the work is done i
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
     CapabilityMissing,
     InferenceError,
+    OutOfCapacity,
     TargetError,
 )
 from inference_provider.observed import (
@@ -178,10 +179,11 @@ class LocalTarget:
         action: str,
         fields: tuple[str, ...] = (),
     ) -> None:
-        now = datetime.now(UTC)
-        runtime.store.append_journal(
-            JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
+        entry = JournalEntry(
+            time=datetime.now(UTC), actor=actor, action=action, id=resource, fields=fields
         )
+        with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
+            runtime.store.append_journal(entry)
 
     def _save(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
         runtime.store.save_placeholders(desired.id, desired.placeholders)
