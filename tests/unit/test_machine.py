@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-from inference_provider.targets.local.machine import path_fault
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.local.machine import machine_lock, path_fault
 from inference_provider.targets.local.store import Store
 
 
@@ -18,4 +21,81 @@ def test_a_sockets_path_is_measured_in_bytes():
     assert path_fault(Store(long, "demo")) == (
         "the state folder's path is too long: a socket of workspace 'demo' has 99 bytes with it,"
         f" and may have 96: {long}"
+    )
+
+
+class Places:
+    """The folders that the machine's lock may lie in, in the order in which they are tried."""
+
+    def __init__(self, base: Path, monkeypatch) -> None:
+        for name in ("run", "tmp", "home"):
+            (base / name).mkdir()
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "run"))
+        monkeypatch.setattr("tempfile.tempdir", str(base / "tmp"))
+        monkeypatch.setenv("HOME", str(base / "home"))
+        monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+        name = f"pulumi-inference-{os.getuid()}"
+        self.run, self.tmp = base / "run" / name, base / "tmp" / name
+        self.state = base / "home" / ".local" / "state" / "pulumi-inference"
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    return Places(tmp_path, monkeypatch)
+
+
+def lie_of(places: Places) -> list[str]:
+    with machine_lock():
+        pass
+    tried = (places.run, places.tmp, places.state)
+    return [str(folder) for folder in tried if (folder / "machine.lock").exists()]
+
+
+def test_the_lock_lies_in_the_runtime_folder_of_mode_700(places):
+    assert lie_of(places) == [str(places.run)]
+    assert places.run.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_runtime_folder_the_lock_lies_in_the_temporary_one(places, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert lie_of(places) == [str(places.tmp)]
+
+
+def _another_users(folder: Path) -> None:
+    folder.mkdir()
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    os.chown(folder, 65534, 65534)
+
+
+def _a_link(folder: Path) -> None:
+    folder.symlink_to(folder.parent)
+
+
+def _open_to_all(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+def _a_file(folder: Path) -> None:
+    folder.touch()
+
+
+@pytest.mark.parametrize("made", [_another_users, _a_link, _open_to_all, _a_file])
+def test_a_folder_that_is_not_ours_alone_is_passed_over(places, monkeypatch, made):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    made(places.tmp)
+    assert lie_of(places) == [str(places.state)]
+
+
+def test_where_none_is_ours_it_is_said_whose_they_are(places, monkeypatch):
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    _another_users(places.tmp)
+    places.state.parent.mkdir(parents=True)
+    _a_file(places.state)
+    with pytest.raises(TargetError) as fault:
+        lie_of(places)
+    assert str(fault.value) == (
+        f"lock this machine's ports and GPUs: '{places.tmp}' belongs to user 'nobody';"
+        f" '{places.state}' is no folder; set XDG_RUNTIME_DIR to a folder that is yours alone"
     )

@@ -1,10 +1,15 @@
 """What this machine and its user allow: one lock for all workspaces, paths, limits."""
 
 import os
+import pwd
+import stat
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import platformdirs
+
+from inference_provider.errors import TargetError
 from inference_provider.targets.local.store import Store, file_lock
 
 SOCKET_PATH_LIMIT = 96
@@ -16,12 +21,61 @@ def machine_lock() -> AbstractContextManager[None]:
     """Hold what all of this user's workspaces share, those of other state folders too.
 
     Jobs of a CI runner have a state folder each, and one set of ports.
+
+    Raises:
+        TargetError: No folder can be had that is this user's alone.
     """
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    if not folder.is_absolute() or not os.access(folder, os.W_OK):  # after `su` it is another's
-        folder = Path(tempfile.gettempdir())
-    path = folder / f"pulumi-inference-{os.getuid()}" / "machine.lock"
-    return file_lock(path, "this machine's ports and GPUs")
+    return file_lock(_own_folder() / "machine.lock", "this machine's ports and GPUs")
+
+
+def _own_folder() -> Path:
+    """Return the first folder that nobody but this user can write in; made if it is not there.
+
+    In the temporary folder another user may have made it first: its lock could be held for ever.
+    """
+    name = f"pulumi-inference-{os.getuid()}"
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    faults = []
+    for place in (
+        *([runtime / name] if runtime.is_absolute() and runtime.is_dir() else []),
+        Path(tempfile.gettempdir()) / name,
+        platformdirs.user_state_path("pulumi-inference"),
+    ):
+        fault = _ownership_fault(place)
+        if not fault:
+            return place
+        faults.append(f"'{shown(place)}' {fault}")
+    raise TargetError(
+        "lock",
+        "this machine's ports and GPUs",
+        "; ".join(faults),
+        "set XDG_RUNTIME_DIR to a folder that is yours alone",
+    )
+
+
+def _ownership_fault(folder: Path) -> str:
+    """Say why a folder, which is made if need be, is not this user's alone; empty when it is."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.lstat()
+    except FileExistsError:
+        return "is no folder"
+    except OSError as fault:
+        return f"cannot be made ({fault.strerror})"
+    if not stat.S_ISDIR(found.st_mode):
+        return "is a link"
+    if found.st_uid != os.getuid():
+        return f"belongs to {_user(found.st_uid)}"
+    if found.st_mode & 0o022:
+        return f"can be written by others (mode {stat.S_IMODE(found.st_mode):o})"
+    return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"user '{pwd.getpwuid(uid).pw_name}'"
+    except KeyError:
+        return f"user {uid}"
 
 
 def shown(path: Path) -> str:
