@@ -282,3 +282,20 @@ def own_environment(*command: str, **fields: object) -> EnvironmentSpec:
     return EnvironmentSpec.model_validate(
         {"name": "own", "command": command, "inference_config": ROUTES, **fields}
     )
+
+
+def test_without_a_home_that_can_be_written_uv_gets_a_cache_in_the_state_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("UV_CACHE_DIR", raising=False)
+    venv = build_environment(own_environment("python"), tmp_path / "environments", print)
+    assert (venv / "bin" / "python").exists()
+    assert (tmp_path / "uv-cache").is_dir()
+
+
+def test_a_chosen_cache_that_cannot_be_written_is_named_as_what_to_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("UV_CACHE_DIR", "/dev/null/uv")
+    with pytest.raises(TargetError, match="set UV_CACHE_DIR to a folder that can be written"):
+        build_environment(own_environment("python"), tmp_path / "environments", print)

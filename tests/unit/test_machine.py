@@ -1,6 +1,8 @@
 """What this machine and its user allow."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,32 @@ def test_where_none_is_ours_it_is_said_whose_they_are(places, monkeypatch):
         f"lock this machine's ports and GPUs: '{places.tmp}' belongs to user 'nobody';"
         f" '{places.state}' is no folder; set XDG_RUNTIME_DIR to a folder that is yours alone"
     )
+
+
+FEW_FILES = """
+import os, resource, sys
+from inference_provider.targets.local.machine import open_files_fault
+soft, hard = int(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+if os.getuid() == 0:
+    os.seteuid(65534)  # root may raise the limit
+print(open_files_fault())
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "fault"),
+    [
+        (
+            256,
+            256,
+            "a process may open 256 files here (`ulimit -Hn`), and 1024 are needed",
+        ),
+        (256, 1024, ""),
+        (1024, 4096, ""),
+    ],
+)
+def test_a_limit_of_open_files_that_cannot_be_raised_is_a_sentence(soft, hard, fault):
+    command = [sys.executable, "-c", FEW_FILES, str(soft), str(hard)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{fault}\n", "")

@@ -16,7 +16,14 @@ from inference_provider.cli.session import session_of
 from inference_provider.printable import one_line
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.local.gpus import discover_gpus
-from inference_provider.targets.local.machine import OTHER_FOLDER, path_fault, shown
+from inference_provider.targets.local.machine import (
+    MORE_FILES,
+    OPEN_FILES,
+    OTHER_FOLDER,
+    open_files_fault,
+    path_fault,
+    shown,
+)
 from inference_provider.targets.local.store import Store, state_folder
 from inference_provider.targets.local.supervisor import SUPERVISORD, clean_environment
 
@@ -121,6 +128,11 @@ def check_loopback() -> Check:
         return Check("loopback", False, f"no port of 127.0.0.1 can be reached ({exc})", remedy)
 
 
+def check_open_files() -> Check:
+    fault = open_files_fault()
+    return Check("open files", not fault, fault or f"a process may open {OPEN_FILES}", MORE_FILES)
+
+
 def check_gpus() -> Check:
     """Count GPUs; none is no failure."""
     count = len(discover_gpus())
@@ -135,5 +147,6 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_supervisord,
     check_uv,
     check_loopback,
+    check_open_files,
     check_gpus,
 )

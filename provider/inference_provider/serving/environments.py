@@ -7,6 +7,7 @@ environment. What runs in it is `command.py`'s work; containers are not built he
 import errno
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -84,26 +85,51 @@ def _build(
         shutil.rmtree(venv)
     progress(f"building environment with {len(requirements(spec))} requirements")
     python = spec.python_version or sys.executable
-    created = _uv("venv", "--quiet", "--no-python-downloads", "--python", python, str(venv))
+    env = _uv_variables(venv.parent)
+    created = _uv(
+        "venv", "--quiet", "--no-python-downloads", "--python", python, str(venv), env=env
+    )
     if created.returncode:
-        raise _no_python(spec) if spec.python_version else _uv_failed(spec, created, secrets)
+        raise _no_python(spec, env) if spec.python_version else _uv_failed(spec, created, secrets)
     # A file, not arguments: an index or package URL may carry credentials, and `ps` shows those.
     listing = venv / "requirements.txt"
     listing.touch(mode=0o600)
     listing.write_text("\n".join(requirements(spec)) + "\n")
-    installed = _uv("pip", "install", "--python", str(venv / "bin" / "python"), "-r", str(listing))
+    to = ("--python", str(venv / "bin" / "python"))
+    installed = _uv("pip", "install", *to, "-r", str(listing), env=env)
     if installed.returncode:
         raise _uv_failed(spec, installed, secrets)
     (venv / READY).touch()
     progress("environment built")
 
 
-def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _uv_variables(environments: Path) -> dict[str, str]:
+    """Return what uv runs with: a cache beside `environments` where the user's cannot be written.
+
+    A service's user often has no home folder.
+    """
+    if "UV_CACHE_DIR" in os.environ:
+        return dict(os.environ)
+    asked = _uv("cache", "dir")
+    if asked.returncode == 0 and _can_be_written(Path(asked.stdout.strip())):
+        return dict(os.environ)
+    return {**os.environ, "UV_CACHE_DIR": str(environments.with_name("uv-cache"))}
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _uv(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             [uv.find_uv_bin(), "--color", "never", "--no-progress", *arguments],
             capture_output=True, text=True, timeout=BUILD_LIMIT_S, check=False,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL, env=env,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(arguments, 1, "", f"no end after {BUILD_LIMIT_S} s")
@@ -121,8 +147,8 @@ def _uv_failed(
     return _failed(spec, " ".join(said)[:800], full=full)
 
 
-def _no_python(spec: EnvironmentSpec) -> TargetError:
-    listed = _uv("python", "list", "--only-installed", "--output-format", "json")
+def _no_python(spec: EnvironmentSpec, env: dict[str, str]) -> TargetError:
+    listed = _uv("python", "list", "--only-installed", "--output-format", "json", env=env)
     found = json.loads(listed.stdout or "[]") if listed.returncode == 0 else []
     there = sorted(
         {f"{p['version_parts']['major']}.{p['version_parts']['minor']}" for p in found},
@@ -143,12 +169,10 @@ def _failed(spec: EnvironmentSpec, cause: str, *, full: bool) -> TargetError:
             "build environment", _name(spec), "the disk is full",
             "make room, then run the same command again; what was built in part is built anew",
         )  # fmt: skip
-    return TargetError(
-        "build environment",
-        _name(spec),
-        cause,
-        "correct the environment's dependencies, or see that the package index is reachable",
-    )
+    remedy = "correct the environment's dependencies, or see that the package index is reachable"
+    if "initialize cache" in cause:
+        remedy = "set UV_CACHE_DIR to a folder that can be written"
+    return TargetError("build environment", _name(spec), cause, remedy)
 
 
 def _name(spec: EnvironmentSpec) -> str:

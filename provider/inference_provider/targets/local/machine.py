@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import resource
 import stat
 import tempfile
 from contextlib import AbstractContextManager
@@ -14,6 +15,12 @@ from inference_provider.targets.local.store import Store, file_lock
 
 SOCKET_PATH_LIMIT = 96
 """A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
+OPEN_FILES = 1024
+"""What supervisord asks for; it has three a program, and Envoy two a request."""
+MORE_FILES = (
+    "run this where the limit is higher, or have it raised: `nofile` in /etc/security/limits.conf,"
+    " LimitNOFILE= of a systemd service"
+)
 OTHER_FOLDER = "set INFERENCE_STATE_DIR to another folder"
 
 
@@ -76,6 +83,21 @@ def _user(uid: int) -> str:
         return f"user '{pwd.getpwuid(uid).pw_name}'"
     except KeyError:
         return f"user {uid}"
+
+
+def open_files_fault() -> str:
+    """Say that a process may open too few files here; empty when it may, or can be allowed to.
+
+    supervisord raises its own limit as far as it may; root may raise that too.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY or most >= OPEN_FILES:
+        return ""
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, OPEN_FILES))
+    except (OSError, ValueError):
+        return f"a process may open {most} files here (`ulimit -Hn`), and {OPEN_FILES} are needed"
+    return ""
 
 
 def shown(path: Path) -> str:

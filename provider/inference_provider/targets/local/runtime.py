@@ -23,7 +23,13 @@ from inference_provider.targets.local.addresses import (
 from inference_provider.targets.local.endings import Endings, read_endings
 from inference_provider.targets.local.known import router_secrets
 from inference_provider.targets.local.leftovers import end_processes
-from inference_provider.targets.local.machine import OTHER_FOLDER, machine_lock, path_fault
+from inference_provider.targets.local.machine import (
+    MORE_FILES,
+    OTHER_FOLDER,
+    machine_lock,
+    open_files_fault,
+    path_fault,
+)
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.routes import router_table
@@ -87,9 +93,12 @@ class Runtime:
 
     def bring_up(self) -> None:
         """Do the same under the machine's lock, which the caller holds."""
-        fault = path_fault(self.store)
-        if fault:
-            raise TargetError("start", f"workspace '{self.store.workspace}'", fault, OTHER_FOLDER)
+        for fault, remedy in (
+            (path_fault(self.store), OTHER_FOLDER),
+            (open_files_fault(), MORE_FILES),
+        ):
+            if fault:
+                raise TargetError("start", f"workspace '{self.store.workspace}'", fault, remedy)
         with self.store.lock("boot"):
             if not self.supervisor.is_running():
                 for name in self.supervisor.names():
