@@ -10,6 +10,7 @@ import pytest
 from inference_provider.drift import drift
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind, ObservedResource, Restarts
+from inference_provider.router import Backend
 from inference_provider.targets.local.addresses import listens
 from tests.local.conftest import ACTOR, Lab, Load
 from tests.local.server.model import until
@@ -44,7 +45,7 @@ def kill(lab: Lab) -> str:
 
     def back() -> bool:
         now = lab.supervisor.processes()[name].pid
-        return now not in (0, pid) and listens(now, port)
+        return now not in (0, pid) and listens(now, Backend(host="127.0.0.1", port=port))
 
     until(back)
     return name

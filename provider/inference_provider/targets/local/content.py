@@ -43,6 +43,7 @@ def write_manifest(place: Path, lying_in: Path, hashes: Mapping[str, str]) -> No
         noted[name] = [stat.st_size, stat.st_mtime_ns, stat.st_mode & 0o777, digest]
     manifest = manifest_of(place)
     beside = manifest.with_name(f"{manifest.name}.{os.getpid()}.{threading.get_ident()}")
+    beside.touch(mode=0o600)
     beside.write_text(json.dumps(noted))
     beside.replace(manifest)
 
