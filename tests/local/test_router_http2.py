@@ -6,7 +6,7 @@ import struct
 import grpc
 import pytest
 
-from tests.local.server.routing import KEY, Served
+from tests.local.server.routing import KEY, PRIMARY, Served
 
 pytestmark = pytest.mark.envoy
 SETTINGS = struct.pack(">HBBBI", 0, 0, 4, 0, 0)
@@ -18,10 +18,11 @@ def literal(name: str, value: str) -> bytes:
     return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in (name, value))
 
 
-def first_status_byte(served: Served) -> int:
+def first_status_byte(served: Served, *keys: str) -> int:
     """Ask in HTTP/2 without an upgrade; return the first byte of the answer's headers."""
     asked = {":method": "GET", ":scheme": "http", ":path": "/endpoints/chat/score"}
-    block = b"".join(literal(*one) for one in {**asked, ":authority": "router", **KEY}.items())
+    headers = [*asked.items(), (":authority", "router"), *(("authorization", key) for key in keys)]
+    block = b"".join(literal(*one) for one in headers)
     head = struct.pack(">HBBBI", 0, len(block), 1, 5, 1)  # the stream's first and last frame
     with socket.create_connection(("127.0.0.1", served.ports[0]), 5) as opened:
         opened.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + head + block)
@@ -35,7 +36,24 @@ def first_status_byte(served: Served) -> int:
 
 
 def test_http2_without_an_upgrade_is_understood(served: Served):
-    assert first_status_byte(served) == STATUS_200
+    assert first_status_byte(served, KEY["authorization"]) == STATUS_200
+
+
+@pytest.mark.parametrize(
+    ("keys", "let_in"),
+    [
+        ([f"bearer {PRIMARY}"], True),
+        ([PRIMARY], False),
+        ([f"Bearer {PRIMARY}", "Bearer x"], False),
+        (["Bearer x", f"Bearer {PRIMARY}"], False),
+        ([f"Bearer {PRIMARY}", PRIMARY], False),
+        ([f"Bearer {PRIMARY}", f"Bearer {PRIMARY}"], False),
+    ],
+)
+def test_one_authorization_with_the_scheme_is_wanted_in_http2_too(
+    served: Served, keys: list[str], let_in: bool
+):
+    assert (first_status_byte(served, *keys) == STATUS_200) is let_in
 
 
 def test_an_offer_of_http2_is_answered_in_http_1(served: Served):
