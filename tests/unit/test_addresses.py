@@ -56,7 +56,7 @@ def test_a_port_is_not_looked_for_on_an_address_that_is_not_there(tmp_path):
     assert "bind_address '192.0.2.1' is no address of this machine" in str(fault.value)
 
 
-@pytest.fixture(params=["port", "socket"])
+@pytest.fixture(params=["port", "21000", "a b [1] %d"])
 def listening(request) -> Iterator[tuple[socket.socket, Backend]]:
     """Give a server of this process that takes no connection by itself, and where it is asked."""
     with tempfile.TemporaryDirectory() as folder:  # a short path
@@ -64,7 +64,7 @@ def listening(request) -> Iterator[tuple[socket.socket, Backend]]:
             with socket.create_server(("127.0.0.1", 0)) as server:
                 yield server, Backend(host="127.0.0.1", port=server.getsockname()[1])
             return
-        path = f"{folder}/21000"
+        path = f"{folder}/{request.param}"
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(path)
             server.listen()

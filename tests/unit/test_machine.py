@@ -17,6 +17,11 @@ def test_a_path_that_is_no_text_is_refused_and_can_be_printed():
     assert path_fault(store) == "the state folder's path is no UTF-8 text: /tmp/st\\xff"
 
 
+def test_a_path_with_a_line_break_is_refused():
+    store = Store(Path("/tmp/s\nt"), "lab")
+    assert path_fault(store) == "the state folder's path holds a line break: /tmp/s\\nt"
+
+
 def test_a_sockets_path_is_measured_in_bytes():
     short, long = Path("/tmp/" + "ü" * 26), Path("/tmp/" + "ü" * 30)
     assert path_fault(Store(short, "demo")) == ""

@@ -1,9 +1,11 @@
 """Ports and addresses of this machine: which are free, who listens, what a new workspace gets."""
 
 import errno
+import os
 import socket
 import zlib
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,8 +33,7 @@ def listens(pid: int, backend: Backend) -> bool:
         process = psutil.Process(pid)
         family = (process, *process.children(recursive=True))
         if backend.socket:
-            bound = (str(c.laddr) for one in family for c in one.net_connections("unix"))
-            return backend.socket in bound
+            return any(_holds(one.pid, _listening(backend.socket)) for one in family)
         return any(
             c.status == psutil.CONN_LISTEN and c.laddr.port == backend.port
             for one in family
@@ -53,12 +54,33 @@ def connected(backends: Collection[Backend]) -> bool:
 
 
 def _connected_sockets() -> list[str]:
-    """Return the path of each connection to a Unix socket; psutil does not tell their state."""
-    lines = (
-        line.split(maxsplit=7)
-        for line in _UNIX_SOCKETS.read_text(errors="surrogateescape").splitlines()[1:]
-    )
-    return [line[7] for line in lines if len(line) == 8 and line[5] in _CONNECTING_OR_CONNECTED]
+    """Return the path of each connection to a Unix socket."""
+    return [path for state, _, path in _unix_sockets() if state in _CONNECTING_OR_CONNECTED]
+
+
+def _listening(socket_path: str) -> set[str]:
+    """Return how the files are called through which a process listens on a Unix socket."""
+    found = _unix_sockets()
+    return {f"socket:[{inode}]" for _, inode, path in found if path == socket_path}
+
+
+def _unix_sockets() -> list[tuple[str, str, str]]:
+    """Return state, inode and path of each; psutil knows no state, and no path with a blank."""
+    text = _UNIX_SOCKETS.read_bytes().decode(errors="surrogateescape")
+    lines = (line.split(maxsplit=7) for line in text.split("\n")[1:])
+    return [(line[5], line[6], line[7]) for line in lines if len(line) == 8]
+
+
+def _holds(pid: int, files: set[str]) -> bool:
+    """Whether a process has one of these files open."""
+    try:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed in the meantime
+                if os.readlink(handle) in files:
+                    return True
+    except OSError:  # gone, or another user's by now
+        return False
+    return False
 
 
 def listeners(port: int) -> set[int]:

@@ -102,7 +102,7 @@ def open_files_fault() -> str:
 
 def shown(path: Path) -> str:
     """Write a path for a person; its bytes may be no text."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return os.fsencode(path).decode(errors="backslashreplace").replace("\n", "\\n")
 
 
 def path_fault(store: Store) -> str:
@@ -112,6 +112,8 @@ def path_fault(store: Store) -> str:
         path.decode()
     except UnicodeDecodeError:
         return f"the state folder's path is no UTF-8 text: {shown(store.root)}"
+    if b"\n" in path:  # /proc/net/unix, which tells who is connected, has one line a socket
+        return f"the state folder's path holds a line break: {shown(store.root)}"
     if len(path) > SOCKET_PATH_LIMIT:
         return (
             f"the state folder's path is too long: a socket of workspace '{store.workspace}' has"
