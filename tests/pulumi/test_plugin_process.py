@@ -61,7 +61,7 @@ class Engine(EngineServicer):
 @contextmanager
 def plugin(folder, *engine, **variables):
     """Start the plugin as the engine does: its own address is the argument."""
-    command = [sys.executable, str(Path(__file__).with_name("memory_plugin.py")), *engine]
+    command = [sys.executable, "-u", str(Path(__file__).with_name("memory_plugin.py")), *engine]
     env = {**os.environ, **variables}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=folder, env=env, text=True)
     assert process.stdout is not None
