@@ -166,6 +166,15 @@ def test_status_needs_a_workspace_when_there_are_two_and_no_file(cli):
     assert "Endpoint 'second/iris'" in cli("status", "-w", "second").stdout
 
 
+def test_status_before_any_workspace_says_how_to_create_one(cli):
+    cli.file.unlink()
+    result = cli("status")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: find a workspace: there is none yet; create one: inferctl up FILE\n"
+    )
+
+
 def test_fault_in_the_file_is_one_block_without_a_traceback(cli):
     cli.file.write_text("name: demo\nendpoints: [{name: iris, colour: red}]\n")
     result = cli("up")
@@ -188,9 +197,10 @@ def test_missing_file_is_said_in_a_sentence(cli):
 def test_folder_in_place_of_a_file_is_called_a_directory(cli, tmp_path):
     result = cli("up", tmp_path)
     assert result.exit_code == 1
-    assert f"it is a directory; name a stack file: inferctl up {cli.file}" in result.stderr
+    assert f"it is a directory; pass {cli.file}" in result.stderr
     (tmp_path / "empty").mkdir()
-    assert "name a stack file: inferctl up FILE" in cli("plan", tmp_path / "empty").stderr
+    empty = cli("plan", tmp_path / "empty")
+    assert "it is a directory; pass the path of a stack file" in empty.stderr
 
 
 @pytest.mark.parametrize("args", [[], ["keys"]])

@@ -17,7 +17,7 @@ from rich.console import Console
 from inference_provider.actor import current_actor
 from inference_provider.cli import strict_json
 from inference_provider.desired import DesiredResource, resolve
-from inference_provider.errors import Fault, SpecError
+from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
@@ -114,9 +114,8 @@ def read_stack(path: Path) -> StackSpec:
     if directory or not path.exists():
         reason = "it is a directory" if directory else "no such file"
         named = path / DEFAULT_FILE
-        example = named if named.is_file() else "FILE"
-        fault = Fault(str(path), reason, f"name a stack file: inferctl up {example}")
-        raise SpecError((fault,), "the command line")
+        remedy = f"pass {named}" if named.is_file() else "pass the path of a stack file"
+        raise SpecError((Fault(str(path), reason, remedy),), "the command line")
     return load_stack(path)
 
 
@@ -168,7 +167,8 @@ def choose_workspaces(target: Target, file: Path | None, workspace: str | None) 
     In this order: `--workspace`, those of FILE, those of ./stack.yaml, the only one there is.
 
     Raises:
-        SpecError: There is none, or more than one and nothing says which.
+        TargetError: There is none yet.
+        SpecError: There is more than one and nothing says which.
     """
     if workspace:
         return (workspace,)
@@ -177,6 +177,8 @@ def choose_workspaces(target: Target, file: Path | None, workspace: str | None) 
     there = target.workspaces()
     if len(there) == 1:
         return there
-    reason = f"which of {', '.join(there)}?" if there else "there is no workspace here yet"
-    remedy = "pass --workspace NAME" if there else "make one: inferctl up FILE"
-    raise SpecError((Fault("--workspace", reason, remedy),), "the command line")
+    if not there:
+        remedy = "create one: inferctl up FILE"
+        raise TargetError("find", "a workspace", "there is none yet", remedy)
+    fault = Fault("--workspace", f"which of {', '.join(there)}?", "pass --workspace NAME")
+    raise SpecError((fault,), "the command line")
