@@ -151,7 +151,9 @@ def test_score_of_a_missing_endpoint_is_refused_in_a_sentence(served):
 
 def test_logs_prints_the_last_lines_and_wants_both_names(served):
     assert served("logs", "iris/blue", "--lines", "2").stdout == "two\nthree\n"
-    assert served("logs", "iris").exit_code == 1
+    one = served("logs", "iris")
+    assert one.exit_code == 1
+    assert "DEPLOYMENT: 'iris' is not ENDPOINT/DEPLOYMENT; write iris/blue" in one.stderr
     assert served("logs", "iris/red").exit_code == 1
 
 
@@ -178,6 +180,21 @@ def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
     cli("up")
     assert cli("split", "iris", *shares).exit_code == 1
     assert cli("plan").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "reason"),
+    [
+        (
+            ["blue", "100"],
+            "'blue' is not NAME=PERCENT; write each deployment once: blue=90 green=10",
+        ),
+        (["blue=50", "blue=50"], "'blue' is there twice; write each deployment once"),
+    ],
+)
+def test_a_share_that_is_miswritten_is_named_with_its_form(cli, shares, reason):
+    cli("up")
+    assert f"SHARES: {reason}" in cli("split", "iris", *shares).stderr
 
 
 def test_keys_show_prints_and_rotate_changes_one(cli):

@@ -45,7 +45,7 @@ def logs(
     """Print the logs of a deployment's instances."""
     session = session_of(ctx)
     if deployment.count("/") != 1:
-        fault = Fault("DEPLOYMENT", f"'{deployment}' names no deployment", "write iris/blue")
+        fault = Fault("DEPLOYMENT", f"'{deployment}' is not ENDPOINT/DEPLOYMENT", "write iris/blue")
         raise SpecError((fault,), "the command line")
     logged = _logged(session, deployment, workspace)
     for line in session.target.logs(logged, lines=lines, follow=follow):
@@ -107,7 +107,10 @@ def _shares(texts: list[str]) -> dict[str, int]:
     for text in texts:
         name, _, share = text.partition("=")
         if not share.isdigit() or name in shares:
-            fault = Fault("SHARES", f"'{text}' is no share", "write each deployment once: blue=90")
+            reason = (
+                f"'{name}' is there twice" if name in shares else f"'{text}' is not NAME=PERCENT"
+            )
+            fault = Fault("SHARES", reason, "write each deployment once: blue=90 green=10")
             raise SpecError((fault,), "the command line")
         shares[name] = int(share)
     return shares

@@ -44,7 +44,7 @@ def drift(
     form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
-    """Show what is not as declared, why, and by whose hand. Exit 2 when there is any."""
+    """Show what is not as declared, why, and who changed it. Exit 2 when there is any."""
     session = session_of(ctx)
     stack = read_stack(file)
     declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
@@ -60,7 +60,7 @@ def status(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Show what there is and how it fares."""
+    """Show what there is and how it is doing."""
     session = session_of(ctx)
     names = choose_workspaces(session.target, file, workspace)
     observed = session.target.observe(names)

@@ -13,7 +13,7 @@ def release(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Let another Pulumi stack take over what one holds; nothing that runs changes."""
+    """Let another Pulumi stack take over what a lost one holds. Nothing that runs changes."""
     session, actor = session_of(ctx), session_of(ctx).actor("release")
     target = session.target
     names = choose_workspaces(target, file, workspace)
