@@ -202,8 +202,8 @@ def test_killed_supervisord_is_called_a_crash_and_what_serves_on_is_said_to_serv
     os.kill(int(note.read_text()), signal.SIGKILL)
     until(lambda: not psutil.pid_exists(int(note.read_text())))
     status = inferctl("status")
-    assert "Workspace 'lab'  the router serves on, unwatched: supervisord does not run" in status
-    assert "1 of 1 instances serve on, unwatched: supervisord does not run" in status
+    assert "Workspace 'lab'  the router serves on, unsupervised: supervisord does not run" in status
+    assert "1 of 1 instances serve on, unsupervised: supervisord does not run" in status
     report = inferctl("drift", code=2)
     assert "not running as recorded; nobody recorded stopping it" in report
     assert "by hand" not in report

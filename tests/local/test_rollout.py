@@ -238,7 +238,7 @@ def test_a_quota_of_instances_is_kept_with_a_sentence(lab):
     lab.document["traffic"][0]["traffic"] = {}
     with pytest.raises(OutOfCapacity) as fault:
         lab.up()  # blue goes after green has come
-    assert "would bring the workspace to 2 instances, its quota is 1" in str(fault.value)
+    assert "would bring the workspace to 2 instances; its quota is 1" in str(fault.value)
 
 
 def test_down_leaves_no_process_and_no_folder(lab):

@@ -85,7 +85,7 @@ def test_a_plain_up_brings_back_what_went_with_a_killed_supervisord(program):
     os.kill(int((workspace / "supervisor" / "supervisord.pid").read_text()), signal.SIGKILL)
 
     drift = program.pulumi(*SEE_DRIFT, rc=7)
-    assert '+ degraded: "the router serves on, unwatched' in words(drift)
+    assert '+ degraded: "the router serves on, unsupervised' in words(drift)
     assert "instance_count: 1 => 0" in words(drift)
 
     program.up()

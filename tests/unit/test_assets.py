@@ -184,7 +184,7 @@ def test_an_environment_that_is_not_as_it_was_written_is_said_in_a_sentence(stor
     path = store.folder / "assets" / "environments" / f"{'a' * 16}.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\xff\xfe{")
-    with pytest.raises(TargetError, match="it is not as it was written"):
+    with pytest.raises(TargetError, match="file is corrupt"):
         assets.environment_of(store, "env:1@sha256:" + "a" * 64)
 
 

@@ -317,7 +317,7 @@ def test_a_quota_that_another_stack_uses_up_is_refused_when_planning(cli):
     assert result.exit_code == 1
     assert result.stderr == (
         "error: plan the stack:\n"
-        "  Deployment 'default/mine/green': would bring the workspace to 4 instances, its quota is"
+        "  Deployment 'default/mine/green': would bring the workspace to 4 instances; its quota is"
         " 3; raise quota.max_instances, or scale another deployment in\n"
     )
 

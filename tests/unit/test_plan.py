@@ -345,7 +345,7 @@ def test_what_other_stacks_have_in_the_workspace_counts_for_its_quota():
         **quota(4),
     )
     assert quota_lines(asked, others(3)) == (
-        "Deployment 'default/iris/blue': would bring the workspace to 5 instances, its quota is 4;"
+        "Deployment 'default/iris/blue': would bring the workspace to 5 instances; its quota is 4;"
         " raise quota.max_instances, or scale another deployment in",
     )
     assert quota_lines(asked, others(2)) == ()

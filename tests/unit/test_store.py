@@ -39,8 +39,8 @@ def test_a_spoiled_file_is_named_and_its_content_is_not_shown(store, file, read,
     with pytest.raises(TargetError) as caught:
         read(store)
     assert str(caught.value) == (
-        f"read {path}: it is not as it was written; put a good copy back; or move it away and run"
-        " `inferctl up`, which makes it anew"
+        f"read {path}: file is corrupt; restore it, or move it away and run `inferctl up` to"
+        " recreate it"
     )
 
 

@@ -158,17 +158,18 @@ def _deletions(found: Plan) -> list[Action]:
 
 
 def _ask(session: Session, found: Plan, *, yes: bool, as_json: bool) -> None:
-    """Ask before anything is deleted; where nobody can be asked, stop before any change."""
+    """Ask before anything is deleted; where there is no terminal, stop before any change."""
     if yes:
         return
     count = len(_deletions(found))
     declares = any(action.desired for action in found.actions)
     noun = "resource" if count == 1 else "resources"
     if as_json or not session.interactive:
+        cause = "with --json" if as_json else "stdin is not a terminal"
         raise TargetError(
             "delete",
             f"{count} {noun}",
-            "nobody can be asked here, and nothing was changed",
+            f"cannot prompt: {cause}; nothing was changed",
             "pass -y to delete" + (", or --no-prune to leave it" if declares else ""),
         )
     if not typer.confirm(f"delete or replace {count} {noun}?", err=True):

@@ -22,12 +22,12 @@ from inference_provider.printable import one_line, printable
 
 _HEADER = ("field", "declared", "recorded", "live", "severity", "mending", "why", "who", "when")
 _MEND = {
-    "nothing": "mending changes nothing that runs",
-    "live": "mending is live",
-    "rolling": "mending starts new instances beside the old",
-    "replace": "mending replaces it",
-    "create": "mending creates it",
-    "delete": "mending deletes it",
+    "nothing": "fix: no effect on running instances",
+    "live": "fix: in place",
+    "rolling": "fix: new instances beside the old",
+    "replace": "fix: replace it",
+    "create": "fix: create it",
+    "delete": "fix: delete it",
 }
 
 

@@ -69,7 +69,7 @@ class SpecModel(BaseModel):
         # YAML reads `yes` and `on` as true, and true would pass as 1
         asked = cls.model_fields[str(info.field_name)].annotation
         if isinstance(value, bool) and asked in (int, float):
-            raise ValueError("true and false are no numbers; write one")
+            raise ValueError(f"expected a number, got {str(value).lower()}; write it in digits")
         return value
 
 

@@ -48,5 +48,5 @@ def quota_fault(taken: Size, quota: Mapping[str, int | None]) -> tuple[str, str]
         limit = quota.get(field)
         if limit is not None and count > limit:
             noun = field.removeprefix("max_")
-            return field, f"would bring the workspace to {count} {noun}, its quota is {limit}"
+            return field, f"would bring the workspace to {count} {noun}; its quota is {limit}"
     return None

@@ -24,7 +24,7 @@ from inference_provider.targets.local.runtime import ROUTER, ROUTER_START_TIMEOU
 from inference_provider.targets.local.store import Instance, RouterAddress
 from inference_provider.targets.local.supervisor import ProcessState
 
-_UNWATCHED = "unwatched: supervisord does not run"
+_UNWATCHED = "unsupervised: supervisord does not run"
 
 
 RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})

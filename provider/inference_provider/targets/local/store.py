@@ -389,6 +389,6 @@ def spoilt(path: Path) -> TargetError:
     return TargetError(
         "read",
         str(path),
-        "it is not as it was written",
-        "put a good copy back; or move it away and run `inferctl up`, which makes it anew",
+        "file is corrupt",
+        "restore it, or move it away and run `inferctl up` to recreate it",
     )
