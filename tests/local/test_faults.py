@@ -143,6 +143,7 @@ def test_after_a_stop_start_brings_everything_back_at_the_same_url(lab):
     uri, key = lab.uri, lab.key()
     lab.target.stop("lab", ACTOR)
     assert _served_processes(lab) == set()
+    assert lab.observe(Kind.DEPLOYMENT, "iris/blue").degraded == "1 instance not running"
     lab.target.start("lab", ACTOR)
     headers = {"authorization": f"Bearer {key}"}
     assert httpx.post(uri, json={}, headers=headers).json()["answer"] == "blue"
@@ -243,6 +244,7 @@ def test_what_is_deleted_while_nothing_runs_starts_nothing(lab):
         lab.target.delete(ResourceId(kind=kind, workspace="lab", name=name), "lab", ACTOR)
         assert lab.observe(kind, name).presence == Presence.ABSENT
     assert _served_processes(lab) == set()
+    assert lab.observe(Kind.DEPLOYMENT, "iris/blue").degraded == "1 instance not running"
     lab.target.start("lab", ACTOR)
     assert lab.score().json()["error"]["code"] == "NoTraffic"
     assert lab.score(deployment="green").json()["error"]["code"] == "DeploymentNotFound"

@@ -61,7 +61,7 @@ def test_up_that_would_prune_stops_where_nobody_can_be_asked(cli):
     cli.file.write_text(cli.ONLY_ENDPOINT)
     result = cli("up")
     assert result.exit_code == 1
-    assert "nothing was changed; pass -y" in result.stderr
+    assert "cannot prompt: stdin is not a terminal; nothing was changed; pass -y" in result.stderr
     assert cli.target.observe_one(TRAFFIC).record is not None
 
 

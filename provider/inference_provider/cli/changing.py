@@ -165,11 +165,11 @@ def _ask(session: Session, found: Plan, *, yes: bool, as_json: bool) -> None:
     declares = any(action.desired for action in found.actions)
     noun = "resource" if count == 1 else "resources"
     if as_json or not session.interactive:
-        cause = "with --json" if as_json else "stdin is not a terminal"
+        cause = " with --json" if as_json else ": stdin is not a terminal"
         raise TargetError(
             "delete",
             f"{count} {noun}",
-            f"cannot prompt: {cause}; nothing was changed",
+            f"cannot prompt{cause}; nothing was changed",
             "pass -y to delete" + (", or --no-prune to leave it" if declares else ""),
         )
     if not typer.confirm(f"delete or replace {count} {noun}?", err=True):

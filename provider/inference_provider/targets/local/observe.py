@@ -5,7 +5,7 @@ resources. What did not answer makes the fields it would have told UNKNOWN, neve
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import (
@@ -155,19 +155,35 @@ def _deployment(runtime: Runtime, record: Record, sight: Sight) -> dict[str, obj
     if sight.healthy is None and running:
         ready = f"{len(running)} of {wanted} instances run; the router does not say which are ready"
     deaths = [_death(name, ended[name]) for name in dying]
-    left = len(there) - len(running) - len(dying)
-    leftovers = [f"{left} instance{'s' * (left != 1)} neither serving nor ended"] if left else []
+    idle = [i for i in there if i not in running and i.name not in dying]
     return {
         **found,
         "status": "; ".join([ready, *deaths]),
-        "degraded": "; ".join([*deaths, *leftovers]),
+        "degraded": "; ".join([*deaths, *_idle(idle, record)]),
     }
+
+
+def _idle(instances: list[Instance], record: Record) -> Iterator[str]:
+    """Say how many of the recorded instances do not run, and how many others are left."""
+    stopped = sum(_is_recorded(i, record) for i in instances)
+    left = len(instances) - stopped
+    if stopped:
+        yield f"{stopped} instance{'s' * (stopped != 1)} not running"
+    if left:
+        yield f"{left} leftover instance{'s' * (left != 1)}"
+
+
+def _is_recorded(instance: Instance, record: Record) -> bool:
+    return instance.admitted and instance.generation == record.generation
 
 
 def _runs(instance: Instance, record: Record, sight: Sight) -> bool:
     process = sight.processes.get(instance.name)
-    serves = instance.admitted and instance.generation == record.generation
-    return serves and process is not None and process.state in ("RUNNING", "STARTING")
+    return (
+        _is_recorded(instance, record)
+        and process is not None
+        and process.state in ("RUNNING", "STARTING")
+    )
 
 
 def _start_limit_s(record: Record) -> int:
