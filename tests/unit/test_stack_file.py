@@ -269,6 +269,21 @@ def test_traffic_written_twice_names_the_endpoint(folder):
     ]
 
 
+def test_a_mirror_with_live_traffic_names_the_endpoint(folder):
+    text = "name: s\nendpoints: [{name: iris, traffic: {blue: 100}, mirror_traffic: {blue: 5}}]\n"
+    assert faults(folder, text) == [
+        "line 2: endpoints.0: 'blue' has live traffic and mirrored traffic; choose one (the mirror"
+        " stands in mirror_traffic)",
+    ]
+
+
+def test_an_item_that_names_none_of_several_workspaces_is_told_their_names(folder):
+    text = "name: s\nworkspaces: [{name: lab}, {name: prod}]\nendpoints: [{name: iris}]\n"
+    assert faults(folder, text) == [
+        "line 3: endpoints.0.workspace: this field is missing; write one of: lab, prod",
+    ]
+
+
 def test_placeholders_are_filled_in(folder, monkeypatch):
     monkeypatch.setenv("STACK_TEST_VALUE", "from the environment")
     (folder / "note").write_text("from a file\n")

@@ -248,6 +248,8 @@ class _Reading:
         if head not in self._moved:
             return path
         tail = path[len(head) + 1 :]
+        if not tail:
+            return self._moved[head]
         return join(self._moved[head], "traffic" if tail == "endpoint" else tail)
 
 

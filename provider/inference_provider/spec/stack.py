@@ -122,12 +122,14 @@ def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
         if key[0] != "workspace":
             continue
         for i, spec in enumerate(getattr(stack, listing)):
-            if spec.workspace not in names:
-                yield Fault(
-                    f"{listing}.{i}.workspace",
-                    f"no workspace '{spec.workspace}' is declared",
-                    f"declare it, or use one of: {', '.join(sorted(names))}",
-                )
+            if spec.workspace in names:
+                continue
+            place, there = f"{listing}.{i}.workspace", ", ".join(sorted(names))
+            if "workspace" in spec.model_fields_set:
+                reason = f"no workspace '{spec.workspace}' is declared"
+                yield Fault(place, reason, f"declare it, or use one of: {there}")
+            else:
+                yield Fault(place, "this field is missing", f"write one of: {there}")
     for i, workspace in enumerate(stack.workspaces):
         loopback = workspace.bind_address in ("127.0.0.1", "::1")
         if workspace.public_network_access == "disabled" and not loopback:
