@@ -100,7 +100,7 @@ def held_lines(plan: Plan, observed: ObservedState) -> list[str]:
     holders = Counter(r.claim.holder for r in claims if r is not None and r.claim is not None)
     return [
         f"{count} of these {'is' if count == 1 else 'are'} held by {holder};"
-        " its next refresh shows what changes here"
+        " its next refresh will show these changes"
         for holder, count in sorted(holders.items())
     ]
 

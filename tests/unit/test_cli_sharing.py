@@ -112,8 +112,8 @@ def test_what_a_pulumi_stack_holds_is_said_when_it_changes_and_can_be_released(c
     cli.file.write_text(cli.STACK.replace("target: memory", "target: memory, description: new"))
 
     assert cli("plan").stdout.startswith(
-        "1 of these is held by Pulumi stack 'dev' of project 'shop'; its next refresh shows what"
-        " changes here\n"
+        "1 of these is held by Pulumi stack 'dev' of project 'shop'; its next refresh will show"
+        " these changes\n"
     )
     cli("up")
     assert cli.target.record(WORKSPACE).claim == claim

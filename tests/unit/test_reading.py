@@ -133,7 +133,7 @@ def test_a_file_of_just_its_limit_is_read(tmp_path):
             SCRIPT.encode() + b"X = '\xe9'\n",
             "line 10: deployments.0.code_configuration.scoring_script: 'score.py' line 3 is not"
             " valid Python: (unicode error) 'utf-8' codec can't decode byte 0xe9 in position 0:"
-            " unexpected end of data; mend the script",
+            " unexpected end of data; fix the script",
             id="script",
         ),
     ],

@@ -68,7 +68,7 @@ def test_what_an_older_python_cannot_read_is_refused_for_it(script):
     assert fault.startswith(
         "line 10: deployments.0.code_configuration.scoring_script: 'score.py' line"
     )
-    assert "only supported in Python 3.10 and greater; mend the script" in fault
+    assert "only supported in Python 3.10 and greater; fix the script" in fault
 
 
 def test_a_script_for_a_newer_python_that_ours_reads_needs_init_and_run_too(script):
@@ -84,7 +84,7 @@ def test_the_environments_python_says_file_and_line(script):
     version = f"3.{sys.version_info.minor}"
     assert str(refused.value) == (
         f"start Deployment 'a/b/c': 'score.py' line 3 is not valid in Python {version}, the"
-        " environment's: 'return' outside function; mend the script, or change the environment's"
+        " environment's: 'return' outside function; fix the script, or change the environment's"
         " python_version"
     )
 

@@ -111,8 +111,19 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
     [
         pytest.param(
             "a: [1",
-            "YAML: did not find expected ',' or ']'; mend the syntax at or just before this line",
+            "YAML: did not find expected ',' or ']'; fix the syntax at or just before this line",
             id="syntax",
+        ),
+        pytest.param(
+            "\t- b",
+            "YAML: found a tab character that violates indentation; indent with spaces",
+            id="tab",
+        ),
+        pytest.param(
+            "a: @b",
+            "YAML: found character that cannot start any token; indent with spaces, not tabs; put a"
+            " value that starts with @, % or ` in quotes",
+            id="a sign that YAML keeps for itself",
         ),
         pytest.param(
             "name: again",

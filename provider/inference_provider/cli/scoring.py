@@ -40,7 +40,7 @@ _HELP = {
     429: "ask again in a moment, or raise instance_count or "
     "request_settings.max_concurrent_requests_per_instance",
     503: "`inferctl status` says which instances are ready, `inferctl logs {logs}` why not;"
-    " `inferctl up FILE` mends",
+    " `inferctl up FILE` repairs it",
 }
 """What helps, by the status the router answers; `{logs}` is a deployment's full name."""
 

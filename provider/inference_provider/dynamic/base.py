@@ -77,7 +77,7 @@ from inference_provider.targets.choose import open_target
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
 
-_UNREAD = "try again, or let `pulumi up --refresh=false` mend it without reading"
+_UNREAD = "try again, or let `pulumi up --refresh=false` repair it without reading"
 
 DEGRADED_KEY = "degraded"
 """Input that only a read gives, and only for what does not run as recorded: no program writes it,

@@ -94,7 +94,7 @@ def _text(file: Path) -> str:
         return read_text(file, file.name, IGNORE_FILE_MIB)
     except Unreadable as exc:
         at = f" (line {exc.line})" if exc.line is not None else ""
-        raise BadContent(f"{exc.reason}{at}; {exc.remedy or 'mend it, or remove it'}") from exc
+        raise BadContent(f"{exc.reason}{at}; {exc.remedy or 'fix it, or remove it'}") from exc
 
 
 def _is_own_output(file: Path) -> bool:

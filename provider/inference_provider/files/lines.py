@@ -106,7 +106,12 @@ def _syntax_fault(exc: yaml.YAMLError) -> Fault:
     nameless, quoted = _TAKEN_FOR_SYNTAX.subn(r"\1", said)
     if quoted:
         return Fault("YAML", nameless, "put a value that starts with `*` or `!` in quotes", line)
-    return Fault("YAML", said, "mend the syntax at or just before this line", line)
+    remedy = "fix the syntax at or just before this line"
+    if "tab character" in said:
+        remedy = "indent with spaces"
+    elif "cannot start any token" in said:
+        remedy = "indent with spaces, not tabs; put a value that starts with @, % or ` in quotes"
+    return Fault("YAML", said, remedy, line)
 
 
 class _Refused(Exception):

@@ -49,7 +49,7 @@ def script_faults(
             line = getattr(exc, "lineno", None)
             where = f"'{written}' line {line}" if line else f"'{written}'"
             reason = getattr(exc, "msg", "") or str(exc) or "nested too deeply"
-            yield Fault(field, f"{where} is not valid Python: {reason}", "mend the script")
+            yield Fault(field, f"{where} is not valid Python: {reason}", "fix the script")
         return
     names = set(_bound_names(tree.body))
     missing = [] if "*" in names else [f"{name}()" for name in ("init", "run") if name not in names]

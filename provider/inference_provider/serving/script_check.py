@@ -46,5 +46,5 @@ def refuse_invalid_script(python: Path, script: Path, written: str, deployment: 
         "start",
         deployment,
         f"{where} is not valid in Python {version}, the environment's: {reason}",
-        "mend the script, or change the environment's python_version",
+        "fix the script, or change the environment's python_version",
     )

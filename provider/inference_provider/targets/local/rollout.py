@@ -265,7 +265,9 @@ class Rollout:
                 restarted = bool(first_pid and pid and pid != first_pid)
                 first_pid = first_pid or pid
                 if restarted or state in ("BACKOFF", "FATAL", "EXITED", "gone"):
-                    raise self._not_ready(desired, instance, "its process ended")
+                    raise self._not_ready(
+                        desired, instance, "its process ended before it was ready"
+                    )
                 if time.monotonic() > started + limit_s:
                     waited = f"GET {path} had no answer of 200 to 399 of its own within {limit_s} s"
                     raise self._not_ready(desired, instance, waited)
@@ -281,7 +283,7 @@ class Rollout:
             "start",
             str(desired.id),
             f"instance {instance.name}: {reason}",
-            f"mend it and run this again; the last lines of its log, {log}:\n"
+            f"fix the cause and run this again; the last lines of its log, {log}:\n"
             f"{shown or '    (none)'}",
         )
 
