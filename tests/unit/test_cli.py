@@ -98,6 +98,16 @@ def test_down_needs_yes_and_leaves_nothing(cli):
     assert cli("down").exit_code == 0
 
 
+def test_down_of_a_stack_that_owns_nothing_says_so(cli):
+    cli("up")
+    cli.file.write_text(cli.ONLY_ENDPOINT.replace("demo", "other"))
+    result = cli("down", "-y")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "nothing in default belongs to stack 'other'\nno changes; 0 unchanged\n"
+    )
+
+
 def test_down_and_status_work_although_the_file_is_at_fault(cli):
     cli("up")
     cli.file.write_text(cli.ONLY_ENDPOINT + "endpoinds: []\n")

@@ -108,7 +108,10 @@ def _removal(session: Session, names: tuple[str, ...], owner: str) -> tuple[Plan
     observed = session.target.observe(names)
     found = without_shared(make_plan((), observed, owner), observed)
     notes = [*staying_lines(found, observed), *held_lines(found, observed)]
-    return Plan(actions=(*found.actions, *_left(session, names, observed, owner))), notes
+    found = Plan(actions=(*found.actions, *_left(session, names, observed, owner)))
+    if not found.actions:
+        notes.append(f"nothing in {', '.join(names)} belongs to stack '{owner}'")
+    return found, notes
 
 
 def _stopped_what_goes(session: Session, found: Plan, actor: Actor) -> bool:
