@@ -5,8 +5,10 @@ import json
 import pytest
 
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import OutOfCapacity
 from inference_provider.observed import Actor, Claim, Kind, ResourceId
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.memory import MemoryTarget
 
 WORKSPACE = ResourceId(kind=Kind.WORKSPACE, workspace="default", name="default")
 ACTOR = Actor(user="ann")
@@ -100,6 +102,36 @@ def test_a_handover_alone_deletes_nothing_and_needs_no_yes(cli, second, tmp_path
     result = cli("up", alone)
     assert result.exit_code == 0, result.stderr
     assert cli.target.record(WORKSPACE).owner == "second"
+
+
+class FullTarget(MemoryTarget):
+    """Has no room to delete anything; notes what is stopped."""
+
+    full = False
+
+    def __init__(self):
+        super().__init__()
+        self.stopped = []
+
+    def delete(self, resource, *args, **kwargs):
+        if self.full:
+            raise OutOfCapacity("write", "lds.json", "no space left")
+        super().delete(resource, *args, **kwargs)
+
+    def stop(self, workspace, *args, **kwargs):
+        self.stopped.append(workspace)
+
+
+def test_down_on_a_full_disk_stops_no_workspace_in_which_another_stack_lives(cli, tmp_path):
+    cli.target = FullTarget()
+    assert cli("up").exit_code == 0
+    other = tmp_path / "second.yaml"
+    other.write_text(STACK)
+    assert cli("up", other).exit_code == 0
+    cli.target.full = True
+    result = cli("down", "-y")
+    assert (result.exit_code, cli.target.stopped) == (1, [])
+    assert "no space left" in result.stderr
 
 
 def test_what_a_pulumi_stack_holds_is_said_when_it_changes_and_can_be_released(cli):

@@ -116,7 +116,7 @@ def _removal(session: Session, names: tuple[str, ...], owner: str) -> tuple[Plan
 
 def _stopped_what_goes(session: Session, found: Plan, actor: Actor) -> bool:
     """Stop the workspaces that are deleted: with nothing running a deletion writes nothing."""
-    gone = [action.id.workspace for action in found.pending if action.id.kind == Kind.WORKSPACE]
+    gone = [a.id.workspace for a in _deletions(found) if a.id.kind == Kind.WORKSPACE]
     with progress.shown(session.err) as (step, _):
         for name in gone:
             session.target.stop(name, actor, step)
