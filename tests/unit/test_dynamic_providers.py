@@ -1,5 +1,6 @@
 """The dynamic providers over a memory target: what the engine gets back from each call."""
 
+import os
 import traceback
 
 import pytest
@@ -470,6 +471,30 @@ def test_check_knows_the_program_of_an_environment_that_is_there(target):
     assert reason.startswith(
         "environment: its command starts 'no-such-program', and no such program is"
     )
+
+
+@pytest.mark.parametrize(("program", "secret"), [("server", "server"), ("{0}/server", "{0}")])
+def test_a_program_that_a_placeholder_names_is_sealed_in_the_record_and_not_judged(
+    target, tmp_path, monkeypatch, program, secret
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "server").touch(mode=0o755)
+    route = {"path": "/", "port": 1}
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    fields = {
+        "command": [program.format(tmp_path)], "inference_config": routes,
+        "placeholders": [secret.format(tmp_path)],
+    }  # fmt: skip
+    environment = checked(EnvironmentProvider(), name="env", **fields)
+    EnvironmentProvider().create(environment)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "data.txt").touch()
+    deployment = {
+        "endpoint": "echo", "name": "blue", "environment": environment["reference"],
+        "code_configuration": {"code": "code"},
+    }  # fmt: skip
+    assert failures(DeploymentProvider(), **deployment) == []
 
 
 def test_check_of_an_environment_alone_refuses_a_program_that_no_machine_of_ours_has(target):

@@ -93,3 +93,7 @@ def test_a_script_is_compiled_and_not_run(script, tmp_path):
     script.write_text(f"open({str(tmp_path / 'made')!r}, 'w')\n")
     refuse_invalid_script(Path(sys.executable), script, "score.py", "Deployment 'a/b/c'")
     assert not (tmp_path / "made").exists()
+
+
+def test_a_python_that_is_gone_is_left_to_the_instances_own_log(script, tmp_path):
+    refuse_invalid_script(tmp_path / "gone", script, "score.py", "Deployment 'a/b/c'")

@@ -62,7 +62,7 @@ from inference_provider.observed import (
 from inference_provider.ownership import is_superseded, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
 from inference_provider.printable import one_line, printable
-from inference_provider.secret_text import Secrets, hidden
+from inference_provider.secret_text import Secrets, hidden, holds_secret
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
 from inference_provider.spec import (
     ChangeClass,
@@ -330,7 +330,9 @@ def _served(spec: SpecModel) -> Served:
         there = _opener().observe_one(environment).properties
     if there.get("content_hash") != digest:
         return Served()
-    return Served((EnvironmentSpec.model_construct(**there),))
+    # A record has what placeholders stood for as digests: that is no program's name.
+    known = {} if holds_secret(there["command"]) else {"command": there["command"]}
+    return Served((EnvironmentSpec.model_construct(**{**there, "command": (), **known}),))
 
 
 def _address(kind: Kind, fields: Mapping[str, Any]) -> str:

@@ -36,10 +36,10 @@ def refuse_invalid_script(python: Path, script: Path, written: str, deployment: 
             [python, "-I", "-S", "-W", "ignore", "-c", _COMPILE, script],
             capture_output=True, timeout=LIMIT_S, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return
+    except (OSError, subprocess.TimeoutExpired):
+        return  # of a Python that does not run the instance's own log tells
     if done.returncode or not done.stdout:
-        return  # a Python that does not run is told by the instance's own log
+        return
     line, reason, version = json.loads(done.stdout)
     where = f"'{written}' line {line}" if line else f"'{written}'"
     raise TargetError(
