@@ -59,7 +59,7 @@ _EARLIER = "declare it in the program, above this, or correct the name"
 def _other_workspaces(missed: str) -> Iterator[Fault]:
     declared = sorted(
         ResourceId.parse(address).name
-        for address in _checked
+        for address in tuple(_checked)  # other threads check meanwhile
         if address.startswith(f"{Kind.WORKSPACE}/")
     )
     if declared:

@@ -4,6 +4,7 @@ Until its record is written a workspace is nobody's: what an `up` that was cut s
 has no owner, and the port it chose was never in a URL that somebody was given.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -91,10 +92,14 @@ def unrecorded(root: Path) -> list[str]:
 
 
 def _daemons(folder: Path) -> list[psutil.Process]:
-    """Return every supervisord of a workspace, by its command line: its note may be missing."""
-    configuration = str(folder / "supervisor" / "supervisord.conf")
+    """Return every supervisord of a workspace, by how its command ends: its note may be missing.
+
+    Only this user's: anybody may start a process with such a command.
+    """
+    started = ["-c", str(folder / "supervisor" / "supervisord.conf")]
     return [
         process
-        for process in psutil.process_iter(["cmdline"])
-        if configuration in (process.info["cmdline"] or ())
+        for process in psutil.process_iter(["cmdline", "uids"])
+        if (process.info["cmdline"] or [])[-2:] == started
+        and process.info["uids"].real == os.getuid()
     ]
