@@ -61,8 +61,8 @@ def _unheld(plan: Plan, target: Target) -> Iterator[str]:
             if pinned and asset not in declared and not target.holds(*asset):
                 name, _, digest = pinned.partition("@sha256:")
                 yield (
-                    f"{action.id}: {field}: no content {digest[:12]} of '{name}' is declared or in"
-                    f" the workspace; write '{name}' for what is declared"
+                    f"{action.id}: {field}: content {digest[:12]} of '{name}' is neither declared"
+                    f" nor in the workspace; write '{name}' to use what is declared"
                 )
 
 

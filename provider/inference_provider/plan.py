@@ -306,8 +306,8 @@ def replaced_under_others(plan: Plan) -> tuple[str, ...]:
     """Return a sentence for each workspace that would be made anew while it holds other things."""
     there = {a.id.workspace for a in plan.actions if a.id.kind != Kind.WORKSPACE and _exists(a)}
     return tuple(
-        f"{action.id}: a change of {', '.join(change.path for change in action.changes)} makes it"
-        " anew, and it holds other things; run `inferctl down`, then `inferctl up`"
+        f"{action.id}: a change of {', '.join(change.path for change in action.changes)} replaces"
+        " it, and it is not empty; run `inferctl down`, then `inferctl up`"
         for action in plan.actions
         if action.id.kind == Kind.WORKSPACE
         and action.kind == ActionKind.REPLACE

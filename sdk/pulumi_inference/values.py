@@ -46,10 +46,16 @@ def _attribute(where: str, field: str, resource: pulumi.Resource) -> Any:
         return getattr(resource, attribute)
     if kind:
         raise pulumi.RunError(
-            f"{where}: {field} wants a resource of kind {kind}, or its {attribute}; "
-            f"this is of kind {given}"
+            f"{where}: {field} expects {_with_article(kind)} or its {attribute}, "
+            f"not {_with_article(given)}"
         )
-    raise pulumi.RunError(f"{where}: {field} takes no resource; write an attribute of the {given}")
+    raise pulumi.RunError(
+        f"{where}: {field} does not take a resource; pass an attribute of the {given}"
+    )
+
+
+def _with_article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "AEIOU" else f"a {kind}"
 
 
 def _plain(where: str, path: str, value: Any) -> Any:

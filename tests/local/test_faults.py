@@ -285,9 +285,7 @@ def test_an_instance_is_not_taken_for_ready_when_another_process_answers_on_its_
     server.write_text(DETACHED)
     (server.parent / "listening.py").write_text(listening)
     lab.document["deployments"][0]["start_timeout_s"] = 3
-    with pytest.raises(
-        NotReady, match="GET /health had no answer of 200 to 399 of its own within 3 s"
-    ):
+    with pytest.raises(NotReady, match="GET /health did not answer 200 to 399 within 3 s"):
         lab.up()
     detached = (lab.state / "detached").read_text()
     os.kill(int(detached), signal.SIGKILL)
@@ -387,7 +385,9 @@ def test_a_supervisord_that_is_ending_is_unknown_not_an_error(lab):
 def test_an_address_the_router_cannot_take_is_refused_and_stops_no_later_change(lab):
     lab.up()
     lab.document["workspaces"][0]["bind_address"] = "192.0.2.1"  # for documents; no machine's
-    with pytest.raises(CapabilityMissing, match=r"'192\.0\.2\.1' is no address of this machine"):
+    with pytest.raises(
+        CapabilityMissing, match=r"'192\.0\.2\.1' is not an address of this machine"
+    ):
         lab.up()
     del lab.document["workspaces"][0]["bind_address"]
     assert lab.up() == []

@@ -156,13 +156,13 @@ def test_what_is_named_in_text_comes_before_what_names_it(recorder):
         pytest.param(
             "workspace",
             lambda space, iris: iris,
-            "workspace wants a resource of kind Workspace, or its name; this is of kind Endpoint",
+            "workspace expects a Workspace or its name, not an Endpoint",
             id="a resource of another kind",
         ),
         pytest.param(
             "description",
             lambda space, iris: space,
-            "description takes no resource; write an attribute of the Workspace",
+            "description does not take a resource; pass an attribute of the Workspace",
             id="a resource where text is meant",
         ),
         pytest.param(

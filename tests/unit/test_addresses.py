@@ -23,7 +23,7 @@ NOWHERE = "192.0.2.1"  # for documents; no machine's
 
 def test_an_address_of_another_machine_is_no_address_of_this_one():
     assert address_fault(NOWHERE, 18080) == (
-        "bind_address '192.0.2.1' is no address of this machine; `ip -brief address` lists its own"
+        "bind_address '192.0.2.1' is not an address of this machine; `ip -brief address` lists them"
     )
 
 
@@ -47,13 +47,13 @@ def test_a_privileged_port_is_a_sentence_for_who_may_not_take_it():
         fault = address_fault("127.0.0.1", 80)
     finally:
         os.seteuid(user)
-    assert fault == f"router_port 80 may be taken by privileged users only; choose {first} or more"
+    assert fault == f"router_port 80 needs a privileged user; choose {first} or higher"
 
 
 def test_a_port_is_not_looked_for_on_an_address_that_is_not_there(tmp_path):
     with pytest.raises(TargetError) as fault:
         choose_address(tmp_path, NOWHERE, 0)
-    assert "bind_address '192.0.2.1' is no address of this machine" in str(fault.value)
+    assert "bind_address '192.0.2.1' is not an address of this machine" in str(fault.value)
 
 
 @pytest.fixture(params=["port", "21000", "a b [1] %d"])

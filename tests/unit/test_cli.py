@@ -296,8 +296,8 @@ def test_a_pin_to_content_that_nobody_has_is_refused_when_planning(cli):
     assert result.exit_code == 1
     assert result.stderr == (
         "error: plan the stack:\n"
-        "  Deployment 'default/iris/blue': environment: no content 0123456789ab of 'plain:1' is"
-        " declared or in the workspace; write 'plain:1' for what is declared\n"
+        "  Deployment 'default/iris/blue': environment: content 0123456789ab of 'plain:1' is"
+        " neither declared nor in the workspace; write 'plain:1' to use what is declared\n"
     )
 
 

@@ -204,8 +204,8 @@ def test_what_cannot_be_restored_says_what_was_changed_and_what_to_put_back(
     with pytest.raises(TargetError) as caught:
         assets.keep_model(store, model, str(base))
     assert str(caught.value) == (
-        "copy 'weights': what was kept of it was changed (weights/w.txt is missing), and it is not"
-        " there any more; put it back and run `inferctl up`"
+        "copy 'weights': what was kept of it was changed (weights/w.txt is missing), and it no"
+        " longer exists; put it back and run `inferctl up`"
     )
 
 

@@ -469,7 +469,7 @@ def test_check_knows_the_program_of_an_environment_that_is_there(target):
     [(path, reason)] = failures(DeploymentProvider(), **deployment)
     assert path == ""
     assert reason.startswith(
-        "environment: its command starts 'no-such-program', and no such program is"
+        "environment: its command starts 'no-such-program', which is not on PATH"
     )
 
 

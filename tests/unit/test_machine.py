@@ -14,20 +14,20 @@ from inference_provider.targets.local.store import Store
 
 def test_a_path_that_is_no_text_is_refused_and_can_be_printed():
     store = Store(Path(os.fsdecode(b"/tmp/st\xff")), "lab")
-    assert path_fault(store) == "the state folder's path is no UTF-8 text: /tmp/st\\xff"
+    assert path_fault(store) == "the state folder's path is not UTF-8 text: /tmp/st\\xff"
 
 
 def test_a_path_with_a_line_break_is_refused():
     store = Store(Path("/tmp/s\nt"), "lab")
-    assert path_fault(store) == "the state folder's path holds a line break: /tmp/s\\nt"
+    assert path_fault(store) == "the state folder's path contains a line break: /tmp/s\\nt"
 
 
 def test_a_sockets_path_is_measured_in_bytes():
     short, long = Path("/tmp/" + "ü" * 26), Path("/tmp/" + "ü" * 30)
     assert path_fault(Store(short, "demo")) == ""
     assert path_fault(Store(long, "demo")) == (
-        "the state folder's path is too long: a socket of workspace 'demo' has 99 bytes with it,"
-        f" and may have 96: {long}"
+        "the state folder's path is too long: a socket of workspace 'demo'"
+        f" would have a path of 99 bytes; the limit is 96: {long}"
     )
 
 
@@ -104,7 +104,7 @@ def test_where_none_is_ours_it_is_said_whose_they_are(places, monkeypatch):
         lie_of(places)
     assert str(fault.value) == (
         f"lock this machine's ports and GPUs: '{places.tmp}' belongs to user 'nobody';"
-        f" '{places.state}' is no folder; set XDG_RUNTIME_DIR to a folder that is yours alone"
+        f" '{places.state}' is not a folder; set XDG_RUNTIME_DIR to a folder that is yours alone"
     )
 
 

@@ -395,7 +395,7 @@ def test_a_workspace_that_holds_other_things_is_not_made_anew():
     changed = stack(workspaces=[{"router_port": 8080}])
     found = plan(resolve(changed), state(resolve(stack())), "demo")
     assert replaced_under_others(found) == (
-        "Workspace 'default': a change of router_port makes it anew, and it holds other things;"
+        "Workspace 'default': a change of router_port replaces it, and it is not empty;"
         " run `inferctl down`, then `inferctl up`",
     )
 

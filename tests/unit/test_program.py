@@ -70,7 +70,7 @@ def faults(folder: Path, command: str, more: str = "", variables: str = "") -> l
 def test_a_program_that_is_not_there_is_refused(folder, program, place):
     assert faults(folder, f"['{program}', '--port', '{{port}}']") == [
         "line 18: deployments.0.environment: its command starts"
-        f" '{program}', and no such program is {place}; put it there, make it executable, or name"
+        f" '{program}', which is not {place}; put it there, make it executable, or name"
         " another in the environment's command"
     ]
 

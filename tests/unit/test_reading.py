@@ -236,4 +236,4 @@ MERGES = "name: demo\na0: &a0 {k: 1}\n" + "".join(
 def test_aliases_of_aliases_are_refused(folder, text):
     (folder / "stack.yaml").write_text(text)
     [fault] = faults(folder)
-    assert "YAML: aliases stand for more than 500,000 values" in fault
+    assert "YAML: aliases expand to more than 500,000 values" in fault

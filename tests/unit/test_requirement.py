@@ -10,8 +10,8 @@ from inference_provider.spec.requirement import requirement_fault
 
 HASH = "sha256:" + "0123456789abcdef" * 4
 PATH = (
-    "a path, whose content its text does not tell;"
-    " build a wheel into a package index, or put the package into the code folder"
+    "a path is not supported, because its content can change while its text stays the same;"
+    " publish a wheel to a package index, or put the package into the code folder"
 )
 REFUSED = [
     pytest.param("./mypkg", PATH, id="relative path"),
@@ -34,34 +34,34 @@ REFUSED = [
     pytest.param(
         "-e ./mypkg",
         "the option '-e' names a path;"
-        " build a wheel into a package index, or put the package into the code folder",
+        " publish a wheel to a package index, or put the package into the code folder",
         id="editable",
     ),
     pytest.param(
         "--editable=./mypkg",
         "the option '--editable' names a path;"
-        " build a wheel into a package index, or put the package into the code folder",
+        " publish a wheel to a package index, or put the package into the code folder",
         id="long editable",
     ),
     pytest.param(
         "-r other.txt",
-        "the option '-r' is not read; list requirements only; set the index by UV_INDEX_URL",
+        "the option '-r' is not supported; list requirements only; set the index by UV_INDEX_URL",
         id="requirements",
     ),
     pytest.param(
         "-c limits.txt",
-        "the option '-c' is not read; list requirements only; set the index by UV_INDEX_URL",
+        "the option '-c' is not supported; list requirements only; set the index by UV_INDEX_URL",
         id="constraints",
     ),
     pytest.param(
         "--index-url=https://u:hunter2@index/simple",
-        "the option '--index-url' is not read;"
+        "the option '--index-url' is not supported;"
         " list requirements only; set the index by UV_INDEX_URL",
         id="index",
     ),
     pytest.param(
         "six --config-settings=a=hunter2",
-        "the option '--config-settings' is not read;"
+        "the option '--config-settings' is not supported;"
         " list requirements only; set the index by UV_INDEX_URL",
         id="option of one requirement",
     ),
@@ -134,8 +134,8 @@ def test_both_fields_are_held_to_one_rule(folder):
     )
     assert faults(folder, "requirements_file: requirements.txt") == [
         f"line 4: environments.0.requirements_file: line 4: {PATH}",
-        "line 4: environments.0.requirements_file: line 6: the option '-e' names a path; build"
-        " a wheel into a package index, or put the package into the code folder",
+        "line 4: environments.0.requirements_file: line 6: the option '-e' names a path; publish"
+        " a wheel to a package index, or put the package into the code folder",
     ]
     assert faults(folder, "dependencies: [six, ./mypkg]") == [
         f"line 4: environments.0.dependencies.1: {PATH}"

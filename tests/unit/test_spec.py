@@ -346,7 +346,7 @@ def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused()
     deployment(environment_variables={"A": longest})
     with pytest.raises(ValidationError) as caught:
         deployment(environment_variables={"A": longest + "y"})
-    assert "A with its value: 131,073 bytes, the limit is 131,072; put what is long" in str(
+    assert "A with its value: 131,073 bytes, the limit is 131,072; move long values" in str(
         caught.value
     )
     assert "xxx" not in str(caught.value)

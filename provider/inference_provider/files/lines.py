@@ -89,7 +89,7 @@ def read_document(text: str) -> Document:
         root, first = reader.document()
     except yaml.reader.ReaderError as exc:
         line = content.count(b"\n", 0, exc.position) + 1
-        reason = f"the character with the code {exc.character} cannot stand in YAML"
+        reason = f"YAML does not allow the character with code {exc.character}"
         return Document(None, LineMap(), (Fault("YAML", reason, "take it out", line),))
     except yaml.YAMLError as exc:
         return Document(None, LineMap(), (_syntax_fault(exc),))
@@ -171,15 +171,15 @@ class _Reader:
 
     def _aliased(self, event: Any) -> _Node:
         if event.anchor not in self._anchors:
-            reason = "an alias of an anchor that does not stand before it"  # it may be a password
+            reason = "an alias without an anchor before it"  # it may be a password
             raise _Refused(event, reason, "put a value that starts with `*` in quotes")
         node = self._anchors[event.anchor]
         if node is None:
-            reason = "an alias repeats itself without end"
-            raise _Refused(event, reason, "take it out of what it names")
+            reason = "an alias refers to itself"
+            raise _Refused(event, reason, "remove it")
         self._expanded += node.size
         if self._expanded > MAX_EXPANDED:
-            reason = f"aliases stand for more than {MAX_EXPANDED:,} values"
+            reason = f"aliases expand to more than {MAX_EXPANDED:,} values"
             raise _Refused(event, reason, "use fewer of them, or a smaller anchor")
         self._refuse_depth(event, len(self._path) + node.height)
         return node
@@ -202,9 +202,9 @@ class _Reader:
             value = self._loader.construct_object(node)
         except (ValueError, AttributeError, KeyError):
             # 2024-13-45 looks like a date to YAML, and is none; so `!!timestamp x`, `!!bool x`.
-            reason, path = "YAML takes it for a date or a number, and it is none", self._here()
+            reason = "YAML reads it as a date or a number, but it is not a valid one"
             line = event.start_mark.line + 1
-            self.faults.append(Fault(path, reason, "put it in quotes", line))
+            self.faults.append(Fault(self._here(), reason, "put it in quotes", line))
             value = text
         return _Node(value, text=text)
 
@@ -276,7 +276,7 @@ def _mergeable(node: _Node, event: Any) -> list[_Node]:
         found = [_Node(value, lines) for value, (_, lines) in inside][::-1]
         found.insert(0, _Node({}, {}, size=node.size, height=node.height))
     if not all(isinstance(source.lines, dict) for source in found):
-        reason = "`<<` brings in something that is not a mapping"
+        reason = "`<<` merges something that is not a mapping"
         raise _Refused(event, reason, "write an alias of a mapping, or a list of them")
     return found
 

@@ -50,7 +50,7 @@ def _fault(
     missing_in = _missing_in(program, spec, environment, served, base_dir)
     if not missing_in:
         return None
-    return f"its command starts '{program}', and no such program is {missing_in}", _MEND
+    return f"its command starts '{program}', which is not {missing_in}", _MEND
 
 
 def _missing_in(

@@ -85,7 +85,7 @@ def argument_fault(text: str) -> str:
     size = len(text.encode(errors="surrogatepass")) + 1
     if size > MAX_ARGUMENT_BYTES:
         limit = f"the limit is {MAX_ARGUMENT_BYTES:,}"
-        return f"{size:,} bytes, {limit}; put what is long into a file of the code"
+        return f"{size:,} bytes, {limit}; move long values into a file of the code"
     return ""
 
 

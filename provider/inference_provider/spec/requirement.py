@@ -16,8 +16,8 @@ _ARCHIVE = re.compile(r"\.(whl|zip|tar(\.\w+)?|t(gz|bz|bz2|lz|xz))$", re.IGNOREC
 _PATH = re.compile(r"^[.~/]|^\w+:\\|[/\\]")
 
 _NO_PATH = (
-    "a path, whose content its text does not tell",
-    "build a wheel into a package index, or put the package into the code folder",
+    "a path is not supported, because its content can change while its text stays the same",
+    "publish a wheel to a package index, or put the package into the code folder",
 )
 _NO_NAME = ("a URL without a name", "write it as NAME @ URL")
 
@@ -42,7 +42,7 @@ def _option(text: str) -> tuple[str, str]:
     if option in ("-e", "--editable"):
         return f"the option '{option}' names a path", _NO_PATH[1]
     remedy = "list requirements only; set the index by UV_INDEX_URL"
-    return f"the option '{option}' is not read", remedy
+    return f"the option '{option}' is not supported", remedy
 
 
 def _no_requirement(plain: str) -> tuple[str, str] | None:

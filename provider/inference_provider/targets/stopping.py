@@ -24,5 +24,5 @@ def refuse_when_stopped(operation: str, resource: str) -> None:
             operation,
             resource,
             "interrupted",
-            "what served before goes on serving; run it again to go on",
+            "what served before keeps serving; run it again to continue",
         )

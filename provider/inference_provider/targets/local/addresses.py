@@ -116,12 +116,12 @@ def address_fault(host: str, port: int) -> str:
         return ""
     if fault.errno == errno.EACCES:
         first = _FIRST_UNPRIVILEGED.read_text().strip()
-        return f"router_port {port} may be taken by privileged users only; choose {first} or more"
+        return f"router_port {port} needs a privileged user; choose {first} or higher"
     if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        reason = "is no address of this machine"
+        reason = "is not an address of this machine"
     else:
         reason = f"cannot be listened on here ({fault.strerror})"
-    return f"bind_address '{host}' {reason}; `ip -brief address` lists its own"
+    return f"bind_address '{host}' {reason}; `ip -brief address` lists them"
 
 
 def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:

@@ -232,7 +232,7 @@ def _keep(
         raise _unkept(written, was + reason, remedy) from bad
     except FileNotFoundError as missing:
         remedy = "put it back and run `inferctl up`"
-        raise _unkept(written, f"{was}it is not there any more", remedy) from missing
+        raise _unkept(written, f"{was}it no longer exists", remedy) from missing
     except OSError as failed:
         raise no_space(failed, place) from failed
     finally:

@@ -66,7 +66,7 @@ def _ownership_fault(folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.lstat()
     except FileExistsError:
-        return "is no folder"
+        return "is not a folder"
     except OSError as fault:
         return f"cannot be made ({fault.strerror})"
     if not stat.S_ISDIR(found.st_mode):
@@ -111,12 +111,13 @@ def path_fault(store: Store) -> str:
     try:
         path.decode()
     except UnicodeDecodeError:
-        return f"the state folder's path is no UTF-8 text: {shown(store.root)}"
+        return f"the state folder's path is not UTF-8 text: {shown(store.root)}"
     if b"\n" in path:  # /proc/net/unix, which tells who is connected, has one line a socket
-        return f"the state folder's path holds a line break: {shown(store.root)}"
+        return f"the state folder's path contains a line break: {shown(store.root)}"
     if len(path) > SOCKET_PATH_LIMIT:
         return (
-            f"the state folder's path is too long: a socket of workspace '{store.workspace}' has"
-            f" {len(path)} bytes with it, and may have {SOCKET_PATH_LIMIT}: {shown(store.root)}"
+            f"the state folder's path is too long: a socket of workspace '{store.workspace}'"
+            f" would have a path of {len(path)} bytes; the limit is {SOCKET_PATH_LIMIT}:"
+            f" {shown(store.root)}"
         )
     return ""

@@ -269,7 +269,7 @@ class Rollout:
                         desired, instance, "its process ended before it was ready"
                     )
                 if time.monotonic() > started + limit_s:
-                    waited = f"GET {path} had no answer of 200 to 399 of its own within {limit_s} s"
+                    waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
                     raise self._not_ready(desired, instance, waited)
                 time.sleep(READY_POLL_S)
 

@@ -160,7 +160,7 @@ class Runtime:
                     "start",
                     "the router",
                     f"not ready within {ROUTER_START_TIMEOUT_S:.0f} s: {log}",
-                    "look at its log, `inferctl doctor` checks the machine",
+                    "read its log; `inferctl doctor` checks the machine",
                 )
             time.sleep(0.02)
 
