@@ -61,7 +61,7 @@ def is_superseded(record: Record | None, incarnation: str) -> bool:
 
 
 def is_made_again(desired: DesiredResource, record: Record | None) -> bool:
-    """Tell whether the same entry of the same state makes anew what it stands for already.
+    """Tell whether an entry of a state creates again what it stands for already.
 
     That is a replacement that somebody asked for: nothing differs, and new instances are wanted.
     """

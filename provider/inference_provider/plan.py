@@ -303,7 +303,7 @@ def _starts(action: Action, before: Size) -> bool:
 
 
 def replaced_under_others(plan: Plan) -> tuple[str, ...]:
-    """Return a sentence for each workspace that would be made anew while it holds other things."""
+    """Return a sentence for each workspace that would be replaced while it is not empty."""
     there = {a.id.workspace for a in plan.actions if a.id.kind != Kind.WORKSPACE and _exists(a)}
     return tuple(
         f"{action.id}: a change of {', '.join(change.path for change in action.changes)} replaces"

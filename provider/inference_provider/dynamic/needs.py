@@ -18,7 +18,7 @@ _checked: set[str] = set()
 
 
 def forget() -> None:
-    """Start anew, as another program would."""
+    """Forget what was checked, as for another program."""
     _checked.clear()
 
 

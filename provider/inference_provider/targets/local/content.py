@@ -76,7 +76,7 @@ def changed(place: Path) -> str:
 
 
 def lay_out(place: Path, tree: Path) -> None:
-    """Make a tree of kept content anew: of links, or of copies where there are none.
+    """Recreate a tree of kept content: of links, or of copies where links are not possible.
 
     Raises:
         NotAsKept: The content was changed.

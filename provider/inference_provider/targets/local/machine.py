@@ -30,7 +30,7 @@ def machine_lock() -> AbstractContextManager[None]:
     Jobs of a CI runner have a state folder each, and one set of ports.
 
     Raises:
-        TargetError: No folder can be had that is this user's alone.
+        TargetError: There is no folder that only this user can write.
     """
     return file_lock(_own_folder() / "machine.lock", "this machine's ports and GPUs")
 
