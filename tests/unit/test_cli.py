@@ -338,3 +338,10 @@ def test_doctor_refuses_a_path_that_up_would_refuse(cli, monkeypatch):
     assert result.exit_code == 1
     assert "FAIL state folder: the state folder's path is too long: a socket" in result.stdout
     assert "set INFERENCE_STATE_DIR to another folder" in result.stdout
+
+
+def test_doctor_refuses_a_name_that_no_file_system_takes(cli, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", "/tmp/" + "x" * 300)
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "FAIL state folder: the state folder's path is too long" in result.stdout

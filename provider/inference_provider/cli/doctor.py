@@ -1,5 +1,6 @@
 """`doctor`: is this machine fit to serve? One line a check, and what to do about a failure."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -57,7 +58,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
 def check_state_folder() -> Check:
     folder = state_folder().resolve()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = _nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
@@ -70,9 +71,14 @@ def check_state_folder() -> Check:
     return Check("state folder", True, f"'{shown(folder)}' can be written")
 
 
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the next one above it that exists; never an error."""
+    return next(place for place in (folder, *folder.parents) if os.path.exists(place))
+
+
 def check_disk() -> Check:
     folder = state_folder().resolve()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = _nearest(folder)
     free_mib = shutil.disk_usage(there).free // 2**20
     found = f"{free_mib} MiB free at '{shown(there)}'"
     remedy = f"free {FREE_DISK_MIB} MiB, or set INFERENCE_STATE_DIR to another disk"
