@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import SpecError
-from inference_provider.files import digest_tree, with_content_hash
+from inference_provider.files import with_content_hash
 from inference_provider.files.left_out import BadContent
-from inference_provider.files.tree import tree_files
+from inference_provider.files.tree import code_content, model_content, tree_files
 from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, ModelSpec
+
+
+def digest_tree(tree: Path) -> str:
+    return code_content(".", tree).digest
 
 
 @pytest.fixture
@@ -79,9 +83,8 @@ def test_a_renamed_file_counts(tree):
 
 
 def test_a_single_file_is_hashed_with_its_name(tree):
-    other = tree / "c.bin"
-    other.write_bytes(b"one")
-    assert digest_tree(tree / "a.bin") != digest_tree(other)
+    (tree / "c.bin").write_bytes(b"one")
+    assert model_content("a.bin", tree).digest != model_content("c.bin", tree).digest
 
 
 def test_a_link_inside_counts_as_its_content(tree):

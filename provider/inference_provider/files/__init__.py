@@ -3,6 +3,5 @@
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.referenced import file_faults
 from inference_provider.files.stack_file import load_stack
-from inference_provider.files.tree import digest_tree
 
-__all__ = ["digest_tree", "file_faults", "load_stack", "with_content_hash"]
+__all__ = ["file_faults", "load_stack", "with_content_hash"]

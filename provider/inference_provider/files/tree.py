@@ -86,12 +86,6 @@ def code_content(folder: str, base_dir: Path, stack_file: str | None = None) -> 
     return Content(tree_files(base_dir / folder, CODE_IGNORES, stack_file))
 
 
-def digest_tree(path: Path) -> str:
-    """Return sha256 in hex over the relative names and the bytes of a folder, or of one file."""
-    files = tree_files(path) if path.is_dir() else ((path.name, _regular(path, path.name)),)
-    return Content(files).digest
-
-
 def tree_files(
     folder: Path, ignores: tuple[str, ...] = (), stack_file: str | None = None
 ) -> tuple[tuple[str, Path], ...]:
