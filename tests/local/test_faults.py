@@ -21,6 +21,7 @@ from inference_provider.errors import (
     CapabilityMissing,
     NotReady,
     OutOfCapacity,
+    TargetError,
     TargetUnreachable,
 )
 from inference_provider.observed import Kind, Presence, ResourceId, Restarts
@@ -311,6 +312,18 @@ def test_start_ends_when_the_router_sees_its_instances(lab):
     lab.target.stop("lab", ACTOR)
     lab.target.start("lab", ACTOR)
     assert lab.score().status_code == 200
+
+
+def test_keys_that_are_gone_are_a_sentence_and_an_up_makes_new_ones(lab):
+    lab.up()
+    old = lab.key()
+    (lab.state / "workspaces" / "lab" / "keys" / "iris.json").unlink()
+    blue = next(r for r in lab.resources() if r.id.name == "iris/blue")
+    with pytest.raises(TargetError, match="serve Endpoint 'lab/iris': its file of keys is gone"):
+        lab.target.apply(blue, ACTOR)
+    assert lab.score(key=old).status_code == 200
+    assert lab.up() == ["update Endpoint 'lab/iris'"]
+    assert (lab.key() != old, lab.score().status_code) == (True, 200)
 
 
 def test_two_ups_at_once_are_refused_with_who_and_since(lab):

@@ -8,7 +8,6 @@ import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -39,6 +38,7 @@ from inference_provider.targets.local.routes import backend_of
 from inference_provider.targets.local.runtime import Runtime, last_lines
 from inference_provider.targets.local.store import Instance, Store, stores
 from inference_provider.targets.local.supervisor import Program
+from inference_provider.targets.local.undo import put_back_on_failure
 from inference_provider.targets.loopback import loopback_client, unix_socket
 from inference_provider.targets.stopping import refuse_when_stopped
 
@@ -131,20 +131,20 @@ class Rollout:
             refuse_invalid_script(venv / "bin" / "python", script, written, str(desired.id))
         # an own server knows no socket, and takes a port
         fresh = self._reserve(desired, count, socket=not environment.command)
-        trees = [self._trees(instance, kept) for instance in fresh]
-        commands = [
-            instance_command(
-                spec,
-                environment,
-                venv,
-                tree.get("code"),
-                tree.get("model"),
-                instance.port,
-                self._backend(instance).socket,
-            )
-            for instance, tree in zip(fresh, trees, strict=True)
-        ]
         try:
+            trees = [self._trees(instance, kept) for instance in fresh]
+            commands = [
+                instance_command(
+                    spec,
+                    environment,
+                    venv,
+                    tree.get("code"),
+                    tree.get("model"),
+                    instance.port,
+                    self._backend(instance).socket,
+                )
+                for instance, tree in zip(fresh, trees, strict=True)
+            ]
             for instance, command in zip(fresh, commands, strict=True):
                 self._runtime.supervisor.add(self._program(desired, instance, command, kept))
             for i, (instance, command) in enumerate(zip(fresh, commands, strict=True)):
@@ -295,34 +295,22 @@ class Rollout:
         spec: DeploymentSpec = desired.spec
         with self._store.lock():
             old_record = self._store.record(desired.id)
-            old_blueprint = self._store.blueprint(desired.id.name)
             old_instances = self._store.instances(desired.id.name)
             now = tuple(i.model_copy(update={"admitted": i.name in names}) for i in old_instances)
             record = record_of(desired, old_record, self._actor, datetime.now(UTC))
-            self._store.save_instances(desired.id.name, now)
-            # before the record: who counts a quota in this moment reads the blueprint of each
-            self._store.save_blueprint(desired.id.name, clear_spec(spec))
-            self._store.save_placeholders(desired.id, desired.placeholders)
-            self._store.save_record(record)
             try:
-                self._runtime.converge()
+                with put_back_on_failure(self._store, desired.id):
+                    self._store.save_instances(desired.id.name, now)
+                    # before the record: who counts a quota in this moment reads each blueprint
+                    self._store.save_blueprint(desired.id.name, clear_spec(spec))
+                    self._store.save_placeholders(desired.id, desired.placeholders)
+                    self._store.save_record(record)
+                    self._runtime.converge()
             except InferenceError:
-                self._store.save_instances(desired.id.name, old_instances)
-                if old_record:
-                    self._store.save_record(old_record)
-                else:
-                    self._store.drop_record(desired.id)
-                self._put_blueprint_back(desired.id.name, old_blueprint)
                 self._end(desired.id, names - {i.name for i in old_instances if i.admitted})
                 raise
         self._runtime.router.wait_healthy({desired.id.name: len(serving)})
         self._progress(desired.id, f"{counted(len(serving), 'instance')} admitted by the router")
-
-    def _put_blueprint_back(self, deployment: str, before: dict[str, Any] | None) -> None:
-        if before:
-            self._store.save_blueprint(deployment, before)
-        else:
-            self._store.drop_blueprint(deployment)
 
     # -- drain and stop ---------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ one another's change.
 
 from typing import Any
 
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.targets.local.assets import environment_of
@@ -48,7 +49,12 @@ def _endpoint_entry(
 ) -> EndpointEntry:
     keys = store.keys(name)
     if keys is None:
-        raise FileNotFoundError(f"the keys of endpoint '{name}'")
+        raise TargetError(
+            "serve",
+            f"Endpoint '{store.workspace}/{name}'",
+            "its file of keys is gone",
+            "put it back; while the router runs, `inferctl up` makes new keys",
+        )
     mine = tuple(deployments.get(name, ()))
     there = {entry.name for entry in mine}
     weights = {n: s for n, s in traffic.get("traffic", {}).items() if n in there and s > 0}

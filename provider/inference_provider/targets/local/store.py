@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
-from inference_provider.observed import Actor, Frozen, JournalEntry, Record, ResourceId
+from inference_provider.observed import Actor, Frozen, JournalEntry, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
 
 T = TypeVar("T")
@@ -201,6 +201,13 @@ class Store:
     def _record_path(self, resource: ResourceId) -> Path:
         return self.folder / "records" / f"{resource.kind.value}.{_file_name(resource.name)}.json"
 
+    def files_of(self, resource: ResourceId) -> tuple[Path, ...]:
+        """Return where a record lies, and what is written with it; not all need be there."""
+        name = f"{_file_name(resource.name)}.json"
+        own = [self.folder / kept / name for kept in ("blueprints", "instances")]
+        of_deployment = own if resource.kind == Kind.DEPLOYMENT else []
+        return (self._record_path(resource), self._placeholders_path(resource), *of_deployment)
+
     def record(self, resource: ResourceId) -> Record | None:
         return _read(self._record_path(resource), Record.model_validate_json)
 
@@ -293,9 +300,6 @@ class Store:
         path = self.folder / "blueprints" / f"{_file_name(deployment)}.json"
         write_private(path, json.dumps(spec))
 
-    def drop_blueprint(self, deployment: str) -> None:
-        (self.folder / "blueprints" / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
-
     # -- instances and addresses ---------------------------------------------------------------
 
     def instances(self, deployment: str) -> tuple[Instance, ...]:
@@ -332,7 +336,7 @@ class Store:
     def forget_deployment(self, deployment: str) -> None:
         """Remove what a deleted deployment leaves beside its record, its logs too."""
         (self.folder / "instances" / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
-        self.drop_blueprint(deployment)
+        (self.folder / "blueprints" / f"{_file_name(deployment)}.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "logs" / deployment, ignore_errors=True)
 
     def remove(self) -> None:

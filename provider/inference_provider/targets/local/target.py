@@ -57,6 +57,7 @@ from inference_provider.targets.local.store import (
     state_folder,
     stores,
 )
+from inference_provider.targets.local.undo import put_back_on_failure
 
 
 class LocalTarget:
@@ -192,17 +193,9 @@ class LocalTarget:
 
     def _save_and_converge(self, runtime: Runtime, desired: DesiredResource, actor: Actor) -> None:
         """Record a change and let the router serve it; undone when the router refuses."""
-        with runtime.store.lock():
-            before = runtime.store.record(desired.id)
+        with runtime.store.lock(), put_back_on_failure(runtime.store, desired.id):
             self._save(runtime, desired, actor)
-            try:
-                runtime.converge()
-            except InferenceError:
-                if before:
-                    runtime.store.save_record(before)
-                else:
-                    runtime.store.drop_record(desired.id)
-                raise
+            runtime.converge()
 
     def _apply_workspace(
         self, runtime: Runtime, desired: DesiredResource, actor: Actor, progress: Progress

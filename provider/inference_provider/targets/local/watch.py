@@ -82,7 +82,8 @@ class Watch:
         self._ends: Ends = {}
         self._unsaved = False
         with suppress(FileNotFoundError, ValueError):  # a restart of this program alone
-            self._ends = json.loads(ends_file.read_text())
+            found = json.loads(ends_file.read_text())
+            self._ends = found if isinstance(found, dict) else {}
 
     def take(self, event: str, fields: dict[str, str]) -> None:
         """Take one event in. Raises OSError; the next event tries again what failed."""
