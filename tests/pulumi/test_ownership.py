@@ -182,6 +182,23 @@ def test_another_pulumi_stack_is_refused_at_preview_and_at_up_and_takes_nothing_
     destroy(program)
 
 
+def test_a_renamed_pulumi_stack_is_safe_from_a_new_one_of_its_old_name(program):
+    declare(program, TYPED)
+    program.up()
+    made = program.output()
+    program.pulumi("stack", "rename", "prod")
+    program.up()
+    program.expect_no_changes()
+
+    program.pulumi("stack", "select", "--create", "dev")
+    text = program.pulumi("up", "--yes", "--skip-preview", rc=1)
+    assert "it is held by Pulumi stack 'prod' of project 'edge'" in text
+    program.pulumi("destroy", "--yes", "--skip-preview")
+    assert program.score(made) == 200
+    program.pulumi("stack", "select", "prod")
+    destroy(program)
+
+
 def test_one_thing_declared_twice_is_refused_at_preview_naming_both(program):
     declare(program, TWICE)
     text = program.pulumi("preview", rc=1)

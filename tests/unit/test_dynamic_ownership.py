@@ -50,6 +50,10 @@ class Stack:
         resource = SPACE if self.provider.kind == Kind.WORKSPACE else ECHO
         self.provider.delete(resource.address, made.outs)
 
+    def Read(self, entry, made):
+        request = SimpleNamespace(urn=self.urn(entry))  # noqa: F841
+        return self.read(made)
+
     def read(self, made):
         return self.provider.read(made.id, made.outs)
 
@@ -201,6 +205,27 @@ def test_a_renamed_pulumi_stack_still_updates_and_removes_what_it_holds(target):
     assert target.record(ECHO).claim.holder == "Pulumi stack 'staging' of project 'shop'"
     renamed.Delete("echo", updated)
     assert not there(target)
+
+
+def test_a_refresh_lets_a_renamed_pulumi_stack_hold_all_under_its_new_name(target):
+    made = Stack("dev").Create("echo")
+    assert "held_by" not in Stack("dev").Read("echo", made).inputs
+    renamed = Stack("staging")
+    read = renamed.Read("echo", made)
+    assert read.inputs["held_by"] == "Pulumi stack 'dev' of project 'shop'"
+
+    updated = renamed.Update("echo", SimpleNamespace(outs=read.outs))
+    assert "held_by" not in renamed.Read("echo", SimpleNamespace(id=made.id, **vars(updated))).outs
+    with pytest.raises(OwnedByAnother, match="held by Pulumi stack 'staging' of project 'shop'"):
+        Stack("dev").Create("echo")
+
+
+def test_what_a_program_reads_by_id_is_never_said_to_be_held_by_another(target):
+    made = Stack("dev").Create("echo")
+    reader = Stack("reader", project="other")
+    read = reader.Read("echo", SimpleNamespace(id=made.id, outs={}))
+    again = reader.Read("echo", SimpleNamespace(id=made.id, outs=read.outs))
+    assert "held_by" not in {**read.inputs, **again.inputs}
 
 
 def test_two_resources_of_one_program_with_one_id_are_refused_naming_both(target):

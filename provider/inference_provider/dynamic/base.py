@@ -34,7 +34,13 @@ from inference_provider.desired import (
     sealed_properties,
 )
 from inference_provider.dynamic import convert, needs
-from inference_provider.dynamic.claims import INCARNATION_KEY, ONLY_READ, DeclaredIds, claim_of
+from inference_provider.dynamic.claims import (
+    INCARNATION_KEY,
+    ONLY_READ,
+    DeclaredIds,
+    claim_of,
+    former_name,
+)
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.host import hear_a_stop, sense_last
 from inference_provider.dynamic.progress import row_progress
@@ -274,7 +280,9 @@ class KindProvider(ResourceProvider):
         known = ONLY_READ if by_id else held.get(INCARNATION_KEY, "")
         if there.presence == Presence.ABSENT or self._is_another(there, held, known):
             return ReadResult("", {})  # None as the properties crashes the SDK
-        inputs = self._live_inputs(there, held)
+        claim = there.record.claim if there.record else None
+        renamed = former_name(claim, handled_urn(), known)
+        inputs = {**self._live_inputs(there, held), **renamed}
         carried = {INCARNATION_KEY: known} if known else {}
         return ReadResult(id_, {**inputs, **self._outputs_of(there), **carried}, inputs)
 

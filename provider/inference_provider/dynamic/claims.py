@@ -17,6 +17,10 @@ INCARNATION_KEY = "incarnation"
 ONLY_READ = "only read"
 """Stands for an incarnation where a program reads by id what others made."""
 
+HELD_BY_KEY = "held_by"
+"""Input that only a read gives, where a state holds something in the name its stack had before: the
+engine sees a difference, and the update that follows claims it in the stack's new name."""
+
 _PREFIX = "urn:pulumi:"
 
 
@@ -42,6 +46,17 @@ def claim_of(urn: str, incarnation: str = "") -> Claim:
     found = _parsed(urn)
     holder = f"Pulumi stack '{found.stack}' of project '{found.project}'" if found else ""
     return Claim(holder=holder, entry=urn, incarnation=incarnation or secrets.token_hex(8))
+
+
+def former_name(claim: Claim | None, urn: str, incarnation: str) -> dict[str, str]:
+    """Return under HELD_BY_KEY what a state's stack was called when it claimed this last.
+
+    Empty where the stack is still called so, and where this state is not what holds it.
+    """
+    if claim is None or claim.incarnation != incarnation:
+        return {}
+    holders = {claim.holder, claim_of(urn).holder}
+    return {HELD_BY_KEY: claim.holder} if len(holders - {""}) > 1 else {}
 
 
 class DeclaredIds:
