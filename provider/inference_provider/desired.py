@@ -67,6 +67,8 @@ class DesiredResource(Frozen):
     """Folder that paths in the spec are relative to; of this machine, so never recorded."""
     placeholders: Secrets = ()
     """What placeholders stood for in the spec's free text; never recorded."""
+    made_again: bool = False
+    """Known to replace what is there, on demand: new instances, though nothing differs."""
 
     @property
     def properties(self) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def is_made_again(desired: DesiredResource, record: Record | None) -> bool:
     That is a replacement that somebody asked for: nothing differs, and new instances are wanted.
     """
     old, new = record.claim if record else None, desired.claim
-    if old is None or new is None or not new.entry:
-        return False
+    if desired.made_again or old is None or new is None or not new.entry:
+        return desired.made_again
     return old.entry == new.entry and old.incarnation != new.incarnation
 
 

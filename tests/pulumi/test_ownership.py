@@ -141,6 +141,28 @@ def test_replacing_by_urn_keeps_everything_serving_and_gives_a_deployment_new_in
     destroy(program)
 
 
+ALIASED = TYPED.replace(
+    '"blue", workspace',
+    '"new", name="blue", opts=pulumi.ResourceOptions(aliases=[pulumi.Alias("blue")]), workspace',
+)
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["this release", "an older release's state"])
+def test_replacing_what_an_alias_renamed_gives_a_deployment_new_instances(program, older):
+    declare(program, TYPED)
+    program.up()
+    if older:
+        forget_claims(program)
+    declare(program, ALIASED)
+    program.up()
+    [before] = program.instances("echo%2Fblue")
+    [urn] = re.findall(r"urn:pulumi:\S+::new", program.pulumi("stack", "--show-urns"))
+    program.pulumi("up", "--yes", "--skip-preview", f"--replace={urn}")
+    [after] = program.instances("echo%2Fblue")
+    assert after != before
+    program.expect_no_changes()
+
+
 def test_destroy_removes_all_after_inferctl_and_a_refresh_came_in_between(program):
     program.up()
     program.inferctl("up", "stack.yaml", "-y")

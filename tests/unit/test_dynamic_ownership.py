@@ -207,6 +207,30 @@ def test_a_renamed_pulumi_stack_still_updates_and_removes_what_it_holds(target):
     assert not there(target)
 
 
+class Asked(MemoryTarget):
+    """Notes of each change whether it was asked for as a replacement."""
+
+    def __init__(self):
+        super().__init__()
+        self.made_again = []
+
+    def apply(self, desired, *others):
+        self.made_again.append(desired.made_again)
+        return super().apply(desired, *others)
+
+
+@pytest.mark.parametrize(("entry", "again"), [("echo", True), ("echo-split", False)])
+def test_a_create_of_what_a_refresh_read_under_its_urn_is_a_replacement(target, entry, again):
+    asked = Asked()
+    base.open_targets_with(lambda: asked)
+    inferctl_up(asked)
+    dev = Stack()
+    held = SimpleNamespace(id=ECHO.address, outs={"name": "echo", "stack": "shop"})
+    dev.Read("echo", held)
+    dev.Create(entry)
+    assert asked.made_again == [False, again]
+
+
 def test_a_refresh_lets_a_renamed_pulumi_stack_hold_all_under_its_new_name(target):
     made = Stack("dev").Create("echo")
     assert "held_by" not in Stack("dev").Read("echo", made).inputs

@@ -217,8 +217,9 @@ class KindProvider(ResourceProvider):
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
             wanted = self._desired(spec, inputs[OWNER_KEY], target)
             secrets = convert.placeholders_of(inputs)
-            wanted = wanted.model_copy(update={"claim": claim, "placeholders": secrets})
-            before = target.record(wanted.id)
+            again = new and _declared.was_read(claim.entry, wanted.id.address)
+            asked = {"claim": claim, "placeholders": secrets, "made_again": again}
+            wanted, before = wanted.model_copy(update=asked), target.record(wanted.id)
             if before is not None and is_shared(wanted, before):
                 tell(wanted.id, f"shared: stack '{before.owner}' owns it")
                 return {**inputs, **self._outputs_of(target.observe_one(wanted.id))}
@@ -280,6 +281,8 @@ class KindProvider(ResourceProvider):
         known = ONLY_READ if by_id else held.get(INCARNATION_KEY, "")
         if there.presence == Presence.ABSENT or self._is_another(there, held, known):
             return ReadResult("", {})  # None as the properties crashes the SDK
+        if known != ONLY_READ:
+            _declared.note_read(handled_urn(), id_)
         claim = there.record.claim if there.record else None
         renamed = former_name(claim, handled_urn(), known)
         inputs = {**self._live_inputs(there, held), **renamed}

@@ -60,10 +60,15 @@ def former_name(claim: Claim | None, urn: str, incarnation: str) -> dict[str, st
 
 
 class DeclaredIds:
-    """The ids that the program of this plugin process declares, each with its first URN."""
+    """The ids that the program of this plugin process declares, each with its first URN.
+
+    And the ids that a refresh read, each for its URN: a create of that very thing replaces it. A
+    record tells so too, but not where an older release or an alias's former URN made it.
+    """
 
     def __init__(self) -> None:
         self._urns: dict[str, str] = {}
+        self._read: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def fault(self, resource: ResourceId, urn: str) -> Fault | None:
@@ -79,6 +84,14 @@ class DeclaredIds:
         return Fault(
             "", f"{resource} is declared twice, by '{one}' and by '{other}'", "remove one of them"
         )
+
+    def note_read(self, urn: str, address: str) -> None:
+        """Note that a state holds an id, and under which URN."""
+        self._read.add((urn, address))
+
+    def was_read(self, urn: str, address: str) -> bool:
+        """Tell whether the state holds this id under this URN."""
+        return bool(urn) and (urn, address) in self._read
 
     def another(self, resource: ResourceId, urn: str) -> str:
         """Return the URN of the other resource that declares an id; empty where there is none."""
