@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +85,16 @@ def test_a_tree_holds_links_to_what_is_kept_and_nothing_of_a_tree_before(place, 
     assert sorted(str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()) == [
         "weights/bin/run", "weights/w.txt",
     ]  # fmt: skip
-    assert (tree / "weights" / "w.txt").samefile(place / "weights" / "w.txt")
+    linked = (tree / "weights" / "w.txt").samefile(place / "weights" / "w.txt")
+    assert linked == (os.geteuid() != 0)  # root writes what is read-only, and gets a copy
+    assert content.changed(place) == ""
+
+
+def test_what_a_process_writes_into_its_tree_never_reaches_what_is_kept(place, tmp_path):
+    tree = tmp_path / "running" / "model"
+    content.lay_out(place, tree)
+    with suppress(PermissionError), (tree / "weights" / "w.txt").open("a") as file:
+        file.write("x")
     assert content.changed(place) == ""
 
 

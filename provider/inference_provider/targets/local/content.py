@@ -92,10 +92,18 @@ def lay_out(place: Path, tree: Path) -> None:
     for name in _noted(place):
         to = tree / name
         to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _place(place / name, to)
+
+
+def _place(kept: Path, to: Path) -> None:
+    """Put a kept file into a tree: a link to what cannot be written, else a copy."""
+    if os.geteuid() != 0:  # root may write what is read-only, and a link would change the kept file
         try:
-            os.link(place / name, to)
+            os.link(kept, to)
+            return
         except OSError:  # a file system without links, or a file that has too many
-            shutil.copy2(place / name, to)
+            pass
+    shutil.copy2(kept, to)
 
 
 def clear(tree: Path) -> None:
