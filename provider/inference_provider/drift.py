@@ -26,8 +26,8 @@ from inference_provider.spec import ChangeClass, Severity
 
 UNKNOWN = "unknown"
 """Stands for an actor no journal names."""
-APPLICATIONS = ("create", "update")
-"""Actions of the journal that write a record."""
+APPLICATIONS = ("create", "update", "transfer")
+"""Actions of the journal that write a record: they explain no live value that is not as in it."""
 WORKSPACE_WIDE = ("stop", "start")
 """Actions on a workspace that reach everything in it."""
 

@@ -4,7 +4,8 @@ InferenceError                       every error this package raises
 ├─ SpecError(faults)                 the user edits something; all faults at once
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
-│   ├─ CapabilityMissing, OwnedByAnother, StillServing, OutOfCapacity   (Permanent)
+│   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
+│   │  OutOfCapacity                                                    (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
 └─ RouterRejected(reason)            Envoy refused the generated configuration
 
@@ -104,6 +105,10 @@ class OwnedByAnother(TargetError, PermanentError):
 
 class StillServing(TargetError, PermanentError):
     """A deployment that carries weight is not deleted."""
+
+
+class StillHolds(TargetError, PermanentError):
+    """A workspace with something in it, or an endpoint with a deployment behind it, stays."""
 
 
 class OutOfCapacity(TargetError, PermanentError):

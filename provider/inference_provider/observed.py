@@ -92,6 +92,8 @@ class Claim(Frozen):
     """What stands for the resource in that state: a URN."""
     incarnation: str
     """Fresh at each creation. A state that knows an older one no longer speaks for the resource."""
+    older: str | None = None
+    """The incarnation that this one took over, while an entry of the same state may know it."""
 
 
 class Record(Frozen):

@@ -25,12 +25,44 @@ def record_of(
     return Record(
         id=desired.id,
         owner=desired.owner,
-        claim=desired.claim or (before.claim if before else None),
+        claim=_claim_after(before.claim if before else None, desired.claim),
         properties=desired.properties,
         generation=desired.generation if desired.id.kind == Kind.DEPLOYMENT else "",
         actor=actor,
         time=time,
     )
+
+
+def _claim_after(old: Claim | None, new: Claim | None) -> Claim | None:
+    if old is None or new is None:
+        return new or old
+    older = old.older if old.incarnation == new.incarnation else old.incarnation
+    return new.model_copy(update={"older": older})
+
+
+def older_claim(record: Record, entry: str = "") -> Claim | None:
+    """Return the claim that a newer one took over; None where no entry can know it any more.
+
+    Args:
+        record: What is recorded.
+        entry: What stands for the resource in its place, where it is known.
+    """
+    claim = record.claim
+    if claim is None or claim.older is None:
+        return None
+    given = {"incarnation": claim.older, "older": None, "entry": entry or claim.entry}
+    return claim.model_copy(update=given)
+
+
+def without_older(record: Record, incarnation: str) -> Claim | None:
+    """Return the claim once the entry that knew this older incarnation is deleted.
+
+    None where nothing is to be written.
+    """
+    claim = record.claim
+    if claim is None or claim.older != incarnation:
+        return None
+    return claim.model_copy(update={"older": None})
 
 
 def refuse_others(operation: str, desired: DesiredResource, record: Record | None) -> None:

@@ -245,7 +245,7 @@ def test_a_deletion_by_an_older_incarnation_does_nothing_and_says_so(target, des
     for wanted in desired:
         target.delete(wanted.id, "demo", ANN, lambda _id, text: told.append(text), "0")
     assert target.observe(["lab"]).resources.keys() == before.keys()
-    assert set(told) == {"kept: another resource of the same stack stands for it now"}
+    assert set(told) == {"kept: another entry of the same stack stands for it"}
 
 
 def test_a_transfer_writes_the_owner_ends_the_claim_and_is_in_the_journal(target, desired):

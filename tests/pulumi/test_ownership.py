@@ -187,6 +187,16 @@ def test_a_rename_that_ended_half_way_and_is_taken_back_keeps_what_serves(progra
     destroy(program)
 
 
+def test_destroy_after_a_rename_whose_deployment_did_not_start_removes_all(program):
+    declare(program, TYPED)
+    program.up()
+    broken = RENAMED.replace('"{code_dir}/server.py", ', '"-c", "raise SystemExit(1)", ')
+    declare(program, broken)
+    text = program.pulumi("up", "--yes", "--skip-preview", rc=1)
+    assert "its process ended before it was ready" in text
+    destroy(program)
+
+
 def test_another_pulumi_stack_is_refused_at_preview_and_at_up_and_takes_nothing_down(program):
     declare(program, TYPED)
     program.up()

@@ -8,9 +8,9 @@ from inference_provider.desired import DesiredResource
 from inference_provider.dynamic import base
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from inference_provider.errors import OwnedByAnother
+from inference_provider.errors import OwnedByAnother, StillHolds
 from inference_provider.observed import Actor, Kind, Presence, ResourceId
-from inference_provider.spec import EndpointSpec
+from inference_provider.spec import DeploymentSpec, EndpointSpec
 from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
 
@@ -111,9 +111,43 @@ def test_a_rename_that_was_taken_back_half_way_keeps_what_serves(target):
     dev.Delete("echo-split", new)
 
     assert there(target)
+    claim = target.record(ECHO).claim  # a second stack is still refused
+    assert (claim.incarnation, claim.entry) == (old.outs["incarnation"], dev.urn("echo"))
     base.open_targets_with(lambda: target)  # `destroy` runs no program
     dev.Delete("echo", old)
     assert not there(target)
+
+
+def deploy(target):
+    """Put a deployment behind the endpoint, of the same stack."""
+    pin = "plain:1@sha256:" + "0" * 64
+    spec = DeploymentSpec(endpoint="echo", name="blue", environment=pin)
+    blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="echo/blue")
+    target.apply(DesiredResource(id=blue, spec=spec, owner="shop"), ANN)
+    return blue
+
+
+def test_destroy_after_a_rename_that_failed_half_way_removes_all(target):
+    dev = Stack()
+    old = dev.Create("echo")
+    blue = deploy(target)
+    new = dev.Create("echo-split")  # the deployment that follows fails, so all old entries stay
+
+    dev.Delete("echo-split", new)  # `destroy` begins with what nothing depends on
+    assert there(target)
+    target.delete(blue, "shop", ANN)
+    dev.Delete("echo", old)
+    assert not there(target)
+
+
+def test_an_endpoint_with_a_deployment_behind_it_stays_with_an_error(target):
+    dev = Stack()
+    old = dev.Create("echo")
+    new = dev.Create("echo-split")
+    dev.Delete("echo", old)  # the rename is whole: no older entry is left
+    deploy(target)
+    with pytest.raises(StillHolds, match="Deployment 'default/echo/blue' is behind it"):
+        dev.Delete("echo-split", new)
 
 
 def test_what_a_program_reads_by_id_stays_readable_when_it_is_renamed(target):

@@ -6,7 +6,7 @@ state, so that Pulumi stores no more of it than the name of its class.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from pulumi.dynamic import (
 from pulumi.output import UNKNOWN
 
 from inference_provider.actor import current_actor
-from inference_provider.apply import execute, hiding
+from inference_provider.apply import hiding
 from inference_provider.desired import (
     SPEC_OF_KIND,
     DesiredResource,
@@ -42,13 +42,13 @@ from inference_provider.dynamic.claims import (
     former_name,
 )
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
+from inference_provider.dynamic.holding import Deletion, faults_of_others
 from inference_provider.dynamic.host import hear_a_stop, sense_last
 from inference_provider.dynamic.progress import row_progress
 from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
     MAX_SHOWN,
     Fault,
-    OwnedByAnother,
     SpecError,
     TargetError,
     TargetUnreachable,
@@ -60,16 +60,15 @@ from inference_provider.observed import (
     Claim,
     Kind,
     ObservedResource,
-    ObservedState,
     Presence,
     ResourceId,
     known_assets,
 )
-from inference_provider.ownership import is_superseded, refuse_others
-from inference_provider.plan import Action, ActionKind, Plan, Refusal, plan, refusals
+from inference_provider.ownership import is_superseded
+from inference_provider.plan import Refusal, refusals
 from inference_provider.printable import one_line, printable
 from inference_provider.secret_text import Secrets, hidden, holds_secret
-from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
+from inference_provider.sharing import is_shared
 from inference_provider.spec import (
     ChangeClass,
     DeploymentSpec,
@@ -77,7 +76,7 @@ from inference_provider.spec import (
     SpecModel,
     StackSpec,
 )
-from inference_provider.targets.base import KEPT, Target
+from inference_provider.targets.base import Target
 from inference_provider.targets.choose import open_target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
@@ -158,7 +157,7 @@ class KindProvider(ResourceProvider):
         with sense_last():
             target = _opener()
             refused = refusals([wanted], target.capabilities)
-            others = _faults_of_others(wanted, target, new=new)
+            others = faults_of_others(wanted, target, _declared, handled_urn(), new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, (*map(_fault_of, refused), *others)
 
@@ -252,22 +251,9 @@ class KindProvider(ResourceProvider):
     def delete(self, _id: str, _props: Bag) -> None:
         props, resource = convert.plain(_props), ResourceId.parse(_id)
         owner, known = props[OWNER_KEY], props.get(INCARNATION_KEY, "")
+        other = _declared.another(resource, handled_urn())
         with sense_last():
-            target, tell = _opener(), row_progress()
-            record = target.record(resource)
-            if self.kind == Kind.WORKSPACE and record is not None and record.owner != owner:
-                tell(resource, f"left: stack '{record.owner}' owns it")
-            elif _declared.another(resource, handled_urn()) and not is_superseded(record, known):
-                # an interrupted rename that was taken back: the older entry speaks for it again
-                target.transfer(resource, owner, _actor())
-                tell(resource, KEPT)
-            elif self.kind == Kind.WORKSPACE and not is_superseded(record, known):
-                observed = target.observe([resource.workspace])
-                gone = Plan(actions=(Action(kind=ActionKind.DELETE, id=resource, owner=owner),))
-                [action] = without_shared(gone, observed).actions
-                execute(action, target, _actor(), tell)
-            else:
-                target.delete(resource, owner, _actor(), tell, known)
+            Deletion(resource, owner, known, other, _actor(), row_progress()).run(_opener())
 
     def read(self, id_: str, props: Bag) -> ReadResult:
         held = convert.plain(props)
@@ -362,24 +348,6 @@ def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> DesiredResource
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, str(Path.cwd()), assets)
     return next(resource for resource in wanted if resource.id.kind == Kind.DEPLOYMENT)
-
-
-def _faults_of_others(wanted: DesiredResource, target: Target, *, new: bool) -> Iterator[Fault]:
-    """Yield why a resource cannot be this state's: what a preview can know of it."""
-    urn = handled_urn()
-    twice = _declared.fault(wanted.id, urn)
-    if twice is not None:
-        yield twice
-    record = target.record(wanted.id)
-    there = ObservedResource(id=wanted.id, presence=Presence.PRESENT, record=record)
-    state = ObservedState(resources={wanted.id.address: there})
-    try:
-        if record is not None and not is_shared(wanted, record):
-            refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
-            asks = claim_of(urn) if new else None
-            refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
-    except OwnedByAnother as exc:
-        yield Fault("", str(exc))
 
 
 def _actor() -> Any:

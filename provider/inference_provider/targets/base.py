@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import StillServing
+from inference_provider.errors import StillHolds, StillServing
 from inference_provider.observed import (
     Actor,
+    Claim,
     Kind,
     ObservedResource,
     ObservedState,
@@ -82,10 +83,16 @@ class Target(Protocol):
         Raises:
             OwnedByAnother: It carries another stack's label.
             StillServing: A deployment that carries weight.
+            StillHolds: A workspace with something in it, an endpoint with a deployment behind it.
         """
 
-    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
-        """Write another owner into a record and end any state's claim; what runs stays as it is."""
+    def transfer(
+        self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
+    ) -> None:
+        """Write another owner and another state's claim, or none, into a record.
+
+        What runs stays as it is.
+        """
 
     def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
         """Keep others from a whole `up` or `down` at the same time.
@@ -112,8 +119,30 @@ class Target(Protocol):
         """Yield the last lines of every instance's log, then new ones when following."""
 
 
-KEPT = "kept: another resource of the same stack stands for it now"
-"""Said where a deletion comes from a state that no longer speaks for the resource."""
+KEPT = "kept: another entry of the same stack stands for it"
+"""Said where a deletion comes from an entry that does not speak for the resource."""
+_SHOWN = 5
+
+
+def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:
+    """Raise StillHolds for a workspace or an endpoint on which other records hang."""
+    rest = [str(record.id) for record in records if _hangs_on(record, resource)]
+    if not rest:
+        return
+    more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
+    where = "in it" if resource.kind == Kind.WORKSPACE else "behind it"
+    verb = "is" if len(rest) == 1 else "are"
+    reason = f"{', '.join(rest[:_SHOWN])}{more} {verb} {where}"
+    raise StillHolds("delete", str(resource), reason, "delete that first")
+
+
+def _hangs_on(record: Record, resource: ResourceId) -> bool:
+    if resource.kind == Kind.WORKSPACE:
+        return record.id.workspace == resource.workspace and record.id != resource
+    if resource.kind != Kind.ENDPOINT or record.id.kind != Kind.DEPLOYMENT:
+        return False
+    same_place = record.id.workspace == resource.workspace
+    return same_place and record.id.name.partition("/")[0] == resource.name
 
 
 def still_serving(resource: ResourceId, weight: int) -> StillServing:

@@ -15,6 +15,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.observed import (
     Actor,
+    Claim,
     JournalEntry,
     Kind,
     ObservedResource,
@@ -23,9 +24,20 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
-from inference_provider.ownership import is_superseded, owned_by_another, record_of
+from inference_provider.ownership import (
+    is_superseded,
+    owned_by_another,
+    record_of,
+    without_older,
+)
 from inference_provider.plan import TargetCapabilities
-from inference_provider.targets.base import KEPT, Progress, silent, still_serving
+from inference_provider.targets.base import (
+    KEPT,
+    Progress,
+    refuse_what_holds,
+    silent,
+    still_serving,
+)
 
 
 class MemoryTarget:
@@ -83,12 +95,17 @@ class MemoryTarget:
         if there.record is None:
             return
         if incarnation is not None and is_superseded(there.record, incarnation):
+            claim = without_older(there.record, incarnation)
+            if claim:
+                self.transfer(resource, there.record.owner, actor, claim)
             progress(resource, KEPT)
             return
         if there.record.owner != owner:
             raise owned_by_another("delete", resource, there.record, owner)
         if resource.kind == Kind.DEPLOYMENT:
             self._refuse_while_serving(resource)
+        others = (found.record for found in self._resources.values())
+        refuse_what_holds(resource, [record for record in others if record])
         del self._resources[resource.address]
         now = datetime.now(UTC)
         self._journal.append(JournalEntry(time=now, actor=actor, action="delete", id=resource))
@@ -103,11 +120,13 @@ class MemoryTarget:
         if weight:
             raise still_serving(resource, weight)
 
-    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
+    def transfer(
+        self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
+    ) -> None:
         there = self.observe_one(resource)
         if there.record is None:
             return
-        record = there.record.model_copy(update={"owner": owner, "claim": None})
+        record = there.record.model_copy(update={"owner": owner, "claim": claim})
         self._resources[resource.address] = there.model_copy(update={"record": record})
         now = datetime.now(UTC)
         self._journal.append(JournalEntry(time=now, actor=actor, action="transfer", id=resource))

@@ -3,10 +3,9 @@
 Who may delete it, and the journal, are `target.py`'s.
 """
 
-from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec
-from inference_provider.targets.base import still_serving
+from inference_provider.targets.base import refuse_what_holds, still_serving
 from inference_provider.targets.local import assets
 from inference_provider.targets.local.rollout import Rollout
 from inference_provider.targets.local.runtime import Runtime
@@ -24,7 +23,7 @@ class Removal:
         """Delete what a record speaks of.
 
         Raises:
-            TargetError: Something is left in it or behind it.
+            StillHolds: Something is in it or behind it.
             StillServing: The deployment carries weight.
         """
         {
@@ -42,11 +41,7 @@ class Removal:
             self._runtime.ensure_up()
 
     def _workspace(self, record: Record) -> None:
-        rest = [r.id for r in self._store.records() if r.id != record.id]
-        if rest:
-            named = ", ".join(str(resource) for resource in rest[:5])
-            reason = f"{len(rest)} things are left in it ({named})"
-            raise TargetError("delete", str(record.id), reason, "delete them first")
+        refuse_what_holds(record.id, self._store.records())
         self._runtime.shut_down()
         self._store.remove()
 
@@ -65,15 +60,7 @@ class Removal:
             self._runtime.withdraw()
 
     def _endpoint(self, record: Record) -> None:
-        behind = [
-            r.id
-            for r in self._store.records()
-            if r.id.kind == Kind.DEPLOYMENT and r.properties["endpoint"] == record.id.name
-        ]
-        if behind:
-            raise TargetError(
-                "delete", str(record.id), f"{behind[0]} is behind it", "delete that first"
-            )
+        refuse_what_holds(record.id, self._store.records())
         self._served(record)
         self._store.drop_keys(record.id.name)
 

@@ -25,6 +25,7 @@ from inference_provider.errors import (
 )
 from inference_provider.observed import (
     Actor,
+    Claim,
     JournalEntry,
     Kind,
     ObservedResource,
@@ -38,6 +39,7 @@ from inference_provider.ownership import (
     owned_by_another,
     record_of,
     refuse_others,
+    without_older,
 )
 from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.serving.environments import build_environment
@@ -307,6 +309,9 @@ class LocalTarget:
                 delete_unrecorded(runtime)
             return
         if incarnation is not None and is_superseded(record, incarnation):
+            claim = without_older(record, incarnation)
+            if claim:
+                self.transfer(resource, record.owner, actor, claim)
             progress(resource, KEPT)
             return
         if record.owner != owner:
@@ -318,13 +323,15 @@ class LocalTarget:
 
     # -- operations -----------------------------------------------------------------------------
 
-    def transfer(self, resource: ResourceId, owner: str, actor: Actor) -> None:
+    def transfer(
+        self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
+    ) -> None:
         store = self._runtime(resource.workspace).store
         with store.lock():
             record = self.record(resource)
             if record is None:
                 return
-            store.save_record(record.model_copy(update={"owner": owner, "claim": None}))
+            store.save_record(record.model_copy(update={"owner": owner, "claim": claim}))
         self._note(self._runtime(resource.workspace), resource, actor, "transfer")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
