@@ -37,15 +37,14 @@ from inference_provider.dynamic import convert, needs
 from inference_provider.dynamic.claims import (
     INCARNATION_KEY,
     ONLY_READ,
-    DeclaredIds,
     claim_of,
     former_name,
 )
 from inference_provider.dynamic.convert import OWNER_KEY, PLACEHOLDERS_KEY, PROVIDER_KEY, Bag
 from inference_provider.dynamic.holding import Deletion, faults_of_others
-from inference_provider.dynamic.host import hear_a_stop, sense_last
+from inference_provider.dynamic.host import handled_urn, hear_a_stop, sense_last
+from inference_provider.dynamic.program import Program
 from inference_provider.dynamic.progress import row_progress
-from inference_provider.dynamic.request import handled_urn
 from inference_provider.errors import (
     MAX_SHOWN,
     Fault,
@@ -89,7 +88,7 @@ DEGRADED_KEY = "degraded"
 so the engine sees a difference, names it, and the update that follows mends it."""
 
 _opener: Callable[[], Target] = open_target
-_declared = DeclaredIds()
+_program = Program()
 
 
 def open_targets_with(opener: Callable[[], Target]) -> None:
@@ -97,9 +96,8 @@ def open_targets_with(opener: Callable[[], Target]) -> None:
 
     It is the one of this machine, unless told.
     """
-    global _opener, _declared
-    _opener, _declared = opener, DeclaredIds()
-    needs.forget()
+    global _opener, _program
+    _opener, _program = opener, Program()
 
 
 class KindProvider(ResourceProvider):
@@ -157,15 +155,15 @@ class KindProvider(ResourceProvider):
         with sense_last():
             target = _opener()
             refused = refusals([wanted], target.capabilities)
-            others = faults_of_others(wanted, target, _declared, handled_urn(), new=new)
+            others = faults_of_others(wanted, target, _program, handled_urn(), new=new)
         inputs = {**convert.inputs_of(hashed), **self._computed_inputs(hashed)}
         return inputs, (*map(_fault_of, refused), *others)
 
     def _missing(self, inputs: Bag) -> tuple[Fault, ...]:
         """Look for what this resource hangs on, in the program and on the target."""
         with sense_last():
-            found = tuple(needs.missing(self.kind, inputs, _opener))
-        needs.note(_address(self.kind, inputs))
+            found = tuple(needs.missing(self.kind, inputs, _program, _opener()))
+        _program.note_checked(_address(self.kind, inputs))
         return found
 
     def _check_known(self, fields: Bag) -> Bag:
@@ -216,7 +214,7 @@ class KindProvider(ResourceProvider):
             spec = convert.parse(self._spec_type, convert.written_fields(inputs, self._outputs))
             wanted = self._desired(spec, inputs[OWNER_KEY], target)
             secrets = convert.placeholders_of(inputs)
-            again = new and _declared.was_read(claim.entry, wanted.id.address)
+            again = new and _program.was_read(claim.entry, wanted.id.address)
             asked = {"claim": claim, "placeholders": secrets, "made_again": again}
             wanted, before = wanted.model_copy(update=asked), target.record(wanted.id)
             if before is not None and is_shared(wanted, before):
@@ -251,7 +249,7 @@ class KindProvider(ResourceProvider):
     def delete(self, _id: str, _props: Bag) -> None:
         props, resource = convert.plain(_props), ResourceId.parse(_id)
         owner, known = props[OWNER_KEY], props.get(INCARNATION_KEY, "")
-        other = _declared.another(resource, handled_urn())
+        other = _program.another(resource, handled_urn())
         with sense_last():
             Deletion(resource, owner, known, other, _actor(), row_progress()).run(_opener())
 
@@ -268,7 +266,7 @@ class KindProvider(ResourceProvider):
         if there.presence == Presence.ABSENT or self._is_another(there, held, known):
             return ReadResult("", {})  # None as the properties crashes the SDK
         if known != ONLY_READ:
-            _declared.note_read(handled_urn(), id_)
+            _program.note_read(handled_urn(), id_)
         claim = there.record.claim if there.record else None
         renamed = former_name(claim, handled_urn(), known)
         inputs = {**self._live_inputs(there, held), **renamed}

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from inference_provider.apply import execute
 from inference_provider.desired import DesiredResource
-from inference_provider.dynamic.claims import DeclaredIds, claim_of
+from inference_provider.dynamic.claims import claim_of
+from inference_provider.dynamic.program import Program
 from inference_provider.errors import Fault, OwnedByAnother, StillHolds
 from inference_provider.observed import (
     Actor,
@@ -27,18 +28,18 @@ from inference_provider.targets.base import KEPT, Progress, Target
 
 
 def faults_of_others(
-    wanted: DesiredResource, target: Target, declared: DeclaredIds, urn: str, *, new: bool
+    wanted: DesiredResource, target: Target, program: Program, urn: str, *, new: bool
 ) -> Iterator[Fault]:
     """Yield why a resource cannot be this state's: what a preview can know of it.
 
     Args:
         wanted: What the program declares.
         target: Where.
-        declared: What it has declared so far.
+        program: What it has declared so far.
         urn: Of this resource; empty where it is not known.
         new: Whether the state has nothing of this URN.
     """
-    twice = declared.fault(wanted.id, urn)
+    twice = program.twice_declared(wanted.id, urn)
     if twice is not None:
         yield twice
     record = target.record(wanted.id)

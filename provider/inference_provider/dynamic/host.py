@@ -29,6 +29,13 @@ def handler_frame() -> FrameType | None:
     return None
 
 
+def handled_urn() -> str:
+    """Return the URN of the resource that this thread handles; empty where it is not known."""
+    frame = handler_frame()
+    urn = getattr(frame.f_locals["request"], "urn", "") if frame else ""
+    return urn if isinstance(urn, str) else ""
+
+
 def tell_errors_as_sentences() -> bool:
     """Let the host end a call that failed on purpose with the error's message alone.
 

@@ -12,7 +12,7 @@ import grpc  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
-from inference_provider.dynamic.request import handled_urn
+from inference_provider.dynamic.host import handled_urn
 from inference_provider.observed import ResourceId
 from inference_provider.printable import one_line
 from inference_provider.targets.base import Progress, silent
