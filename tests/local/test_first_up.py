@@ -53,7 +53,8 @@ def test_an_interrupted_first_up_is_undone(bare):
     assert cut_short(bare, signal.SIGINT) == 130
     assert bare.processes() == []
     assert bare.target.workspaces() == ()
-    assert bare.said("down", "-y") == (0, "no changes; 0 unchanged\n")
+    said = "nothing in lab belongs to stack 'lab'\nno changes; 0 unchanged\n"
+    assert bare.said("down", "-y") == (0, said)
 
 
 def test_a_first_up_that_fails_after_supervisord_started_is_undone(bare):

@@ -35,7 +35,7 @@ def test_a_state_folder_of_any_name_serves_changes_starts_again_and_goes(lab, na
 
 def test_a_state_folder_whose_name_is_no_text_is_refused_before_anything_is_started(lab):
     lab.use_state(lab.folder / os.fsdecode(b"s\xff"))
-    with pytest.raises(TargetError, match="the state folder's path is no UTF-8 text"):
+    with pytest.raises(TargetError, match="the state folder's path is not UTF-8 text"):
         lab.up()
     assert [p for p in lab.state.rglob("*") if stat.S_ISSOCK(p.lstat().st_mode)] == []
     assert lab.target.workspaces() == ()

@@ -93,13 +93,23 @@ def test_a_renamed_resource_stays_and_goes_with_its_new_name(target):
     assert not there(target)
 
 
-def test_an_interrupted_rename_reads_the_old_name_as_gone(target):
+def test_the_old_name_of_an_interrupted_rename_is_there_until_it_is_deleted(target):
     dev = Stack()
     old = dev.Create("echo")
     new = dev.Create("echo-split")
 
+    assert dev.read(old).id == ECHO.address
+    dev.Delete("echo", old)
     assert (dev.read(old).id, dev.read(old).outs) == ("", {})
     assert dev.read(new).outs == new.outs
+
+
+def test_an_entry_that_two_newer_ones_took_over_is_gone(target):
+    dev = Stack()
+    oldest = dev.Create("echo")
+    dev.Create("echo-two")
+    dev.Create("echo-three")
+    assert dev.read(oldest).id == ""
 
 
 def test_a_rename_that_was_taken_back_half_way_keeps_what_serves(target):

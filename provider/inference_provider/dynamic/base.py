@@ -275,9 +275,16 @@ class KindProvider(ResourceProvider):
 
     @staticmethod
     def _is_another(there: ObservedResource, held: Bag, known: str) -> bool:
-        """Whether another resource of this stack stands for what is there now."""
+        """Whether another entry of this stack stands for what is there now, and this never will.
+
+        An entry that the newer one took over stays until it is deleted: a rename that failed half
+        way may be taken back, or all of it be destroyed.
+        """
         mine = there.record is not None and there.record.owner == held.get(OWNER_KEY)
-        return mine and known != ONLY_READ and is_superseded(there.record, known)
+        if not mine or known == ONLY_READ or not is_superseded(there.record, known):
+            return False
+        claim = there.record.claim if there.record else None
+        return claim is None or claim.older != known
 
     def _asked_for(self, id_: str) -> ResourceId:
         kind, _, _ = id_.partition("/")
