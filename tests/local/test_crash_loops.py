@@ -52,7 +52,7 @@ def kill(lab: Lab) -> str:
 
 
 @pytest.mark.parametrize("before_s", ["0", "1.2"], ids=["dies at once", "dies after a while"])
-def test_an_instance_that_dies_at_each_start_is_reported_and_started_anew(alone: Lab, before_s):
+def test_an_instance_that_dies_at_each_start_is_reported_and_replaced(alone: Lab, before_s):
     server = alone.folder / "code" / "blue" / "serve.py"
     server.write_text(NEEDING + server.read_text())
     needed = alone.folder / "needed"

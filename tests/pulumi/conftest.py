@@ -65,6 +65,26 @@ for name, endpoint in declared.endpoints.items():
     pulumi.export(name, endpoint.scoring_uri)
     pulumi.export(f"{name} key", endpoint.primary_key)
 """
+TYPED = """
+import pulumi
+import pulumi_inference as inference
+space = inference.Workspace("edge", router_port=ROUTER_PORT)
+route = {"path": "/", "port": 8080}
+plain = inference.Environment(
+    "plain", workspace=space.name, command=["python", "{code_dir}/server.py", "{port}"],
+    inference_config=dict.fromkeys(("liveness_route", "readiness_route", "scoring_route"), route),
+)
+echo = inference.Endpoint("echo", workspace=space.name)
+inference.Deployment(
+    "blue", workspace=space.name, endpoint=echo.name, environment=plain.reference,
+    code_configuration={"code": "code", "scoring_script": "server.py"},
+    readiness_probe={"initial_delay": 0, "period": 1},
+    request_settings={"max_concurrent_requests_per_instance": 16},
+)
+inference.Traffic("echo", workspace=space.name, endpoint=echo.name, traffic={"blue": 100})
+pulumi.export("edge/echo", echo.scoring_uri)
+pulumi.export("edge/echo key", echo.primary_key)
+"""
 PROJECT = """
 name: edge
 runtime: {{name: python, options: {{virtualenv: {environment}}}}}

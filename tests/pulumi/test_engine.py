@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.pulumi.conftest import STACK
+from tests.pulumi.conftest import STACK, TYPED
 
 pytestmark = [
     pytest.mark.pulumi,
@@ -22,22 +22,6 @@ import pulumi_inference
 echo = pulumi_inference.Endpoint.get("echo", "Endpoint/edge/echo")
 pulumi.export("edge/echo", echo.scoring_uri)
 pulumi.export("edge/echo key", echo.primary_key)
-"""
-TYPED = """
-import pulumi_inference as inference
-space = inference.Workspace("edge", router_port=ROUTER_PORT)
-route = {"path": "/", "port": 8080}
-plain = inference.Environment(
-    "plain", workspace=space.name, command=["python", "{code_dir}/server.py", "{port}"],
-    inference_config=dict.fromkeys(("liveness_route", "readiness_route", "scoring_route"), route),
-)
-echo = inference.Endpoint("echo", workspace=space.name)
-inference.Deployment(
-    "blue", workspace=space.name, endpoint=echo.name, environment=plain.reference,
-    code_configuration={"code": "code", "scoring_script": "server.py"},
-    readiness_probe={"initial_delay": 0, "period": 1},
-)
-inference.Traffic("echo", workspace=space.name, endpoint=echo.name, traffic={"blue": 100})
 """
 SEE_DRIFT = ("refresh", "--preview-only", "--expect-no-changes", "--diff")
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from tests.local.conftest import Load
+from tests.pulumi.conftest import TYPED
 
 pytestmark = [
     pytest.mark.pulumi,
@@ -16,26 +17,6 @@ pytestmark = [
     pytest.mark.timeout(280),
     pytest.mark.skipif(shutil.which("pulumi") is None, reason="no pulumi engine on PATH"),
 ]
-TYPED = """
-import pulumi
-import pulumi_inference as inference
-space = inference.Workspace("edge", router_port=ROUTER_PORT)
-route = {"path": "/", "port": 8080}
-plain = inference.Environment(
-    "plain", workspace=space.name, command=["python", "{code_dir}/server.py", "{port}"],
-    inference_config=dict.fromkeys(("liveness_route", "readiness_route", "scoring_route"), route),
-)
-echo = inference.Endpoint("echo", workspace=space.name)
-inference.Deployment(
-    "blue", workspace=space.name, endpoint=echo.name, environment=plain.reference,
-    code_configuration={"code": "code", "scoring_script": "server.py"},
-    readiness_probe={"initial_delay": 0, "period": 1},
-    request_settings={"max_concurrent_requests_per_instance": 16},
-)
-inference.Traffic("echo", workspace=space.name, endpoint=echo.name, traffic={"blue": 100})
-pulumi.export("edge/echo", echo.scoring_uri)
-pulumi.export("edge/echo key", echo.primary_key)
-"""
 RENAMED = (
     TYPED.replace('Endpoint("echo", ', 'Endpoint("echo-api", name="echo", ')
     .replace('"blue", workspace', '"echo-blue", name="blue", workspace')

@@ -162,7 +162,7 @@ def test_what_is_added_beside_kept_files_is_no_change_and_reaches_no_instance(pl
     assert sorted(os.listdir(tmp_path / "tree" / "weights")) == ["bin", "w.txt"]
 
 
-def test_a_model_whose_kept_file_is_missing_is_degraded_and_kept_anew(store, base, model, place):
+def test_a_model_whose_kept_file_is_missing_is_degraded_and_restored(store, base, model, place):
     assert assets.kept_fault(store, of_model(model)) == ""
     (place / "weights" / "w.txt").unlink()
     fault = "its kept content was changed: weights/w.txt is missing"
@@ -172,9 +172,7 @@ def test_a_model_whose_kept_file_is_missing_is_degraded_and_kept_anew(store, bas
     assert (place / "weights" / "w.txt").read_text() == "w=1"
 
 
-def test_a_deployment_whose_kept_code_was_changed_is_degraded_and_kept_anew(
-    store, base, deployment
-):
+def test_a_deployment_whose_kept_code_was_changed_is_degraded_and_restored(store, base, deployment):
     code = assets.keep_code(store, deployment, str(base))
     digest = deployment.code_configuration.content_hash
     there = record(Kind.DEPLOYMENT, "iris/blue", code_configuration={"content_hash": digest})

@@ -107,7 +107,7 @@ class Runtime:
                 if not self.supervisor.orphan(ROUTER):
                     self._settle_ports()
                     self._write_router_files()
-                self._ends_file.unlink(missing_ok=True)  # a new supervisord counts anew
+                self._ends_file.unlink(missing_ok=True)  # a new supervisord starts counting at 0
                 self.supervisor.start()
             self.supervisor.ensure_listener()
             self._ensure_router()
@@ -190,7 +190,7 @@ class Runtime:
 
     def _taken(self) -> OutOfCapacity:
         address = self.address
-        holds = bool(self.store.records())  # a router_port is changed only by making it anew
+        holds = bool(self.store.records())  # a new router_port needs the workspace recreated
         return OutOfCapacity(
             "start",
             f"the router of workspace '{self.store.workspace}'",
@@ -222,7 +222,7 @@ class Runtime:
         return self.supervisor.is_running() or self.supervisor.orphan(ROUTER) is not None
 
     def withdraw(self) -> None:
-        """Take from the router what the records no longer say; a later start reads them anew."""
+        """Take from the router what the records no longer say; a later start reads all of them."""
         if self.runs():
             self.converge()
 
