@@ -159,5 +159,11 @@ def test_a_supervisord_of_an_older_release_gets_what_counts_and_restarts_nothing
 
 def _listener(lab: Lab) -> psutil.Process | None:
     daemon = psutil.Process(lab.supervisor._daemon_pid())
-    found = [one for one in daemon.children() if "watch.py" in " ".join(one.cmdline())]
-    return found[0] if found else None
+    return next(filter(_is_listener, daemon.children()), None)
+
+
+def _is_listener(process: psutil.Process) -> bool:
+    try:
+        return "watch.py" in " ".join(process.cmdline())
+    except psutil.Error:  # it ended since its parent was asked
+        return False
