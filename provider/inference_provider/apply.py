@@ -15,7 +15,8 @@ from inference_provider.plan import (
     replaced_under_others,
 )
 from inference_provider.secret_text import Secrets, hidden
-from inference_provider.targets.base import Progress, Target, silent
+from inference_provider.targets.base import Target
+from inference_provider.workspace.ports import Progress, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
 """Told after each action what is there now; None after a deletion."""

@@ -20,6 +20,9 @@ from inference_provider.desired import resolve
 from inference_provider.files import load_stack
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import plan
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.instances import Instances
+from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.server.model import Model, RawModel, WsgiModel, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
@@ -152,7 +155,12 @@ class Lab:
 
     @property
     def supervisor(self):
-        return self.target._runtime("lab").supervisor
+        return self.target.local.router("lab").supervisor
+
+    def instances(self):
+        """Return what is written down of instances, by deployment."""
+        folders = Folders(self.state, "lab")
+        return Instances(folders, FileRecords(folders)).by_deployment()
 
     def log(self) -> str:
         logs = (self.state / "workspaces" / "lab" / "logs").rglob("*.log")

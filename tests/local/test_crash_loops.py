@@ -40,7 +40,8 @@ def kill(lab: Lab) -> str:
     """Kill blue's one instance; return its name when supervisord has started it again."""
     name = next(n for n in lab.supervisor.processes() if n.startswith("iris.blue."))
     pid = lab.supervisor.processes()[name].pid
-    port = next(i.port for i in lab.target._runtime("lab").store.all_instances() if i.name == name)
+    [instances] = lab.instances().values()
+    port = next(one.port for one in instances if one.name == name)
     os.kill(pid, signal.SIGKILL)
 
     def back() -> bool:

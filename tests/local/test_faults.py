@@ -21,7 +21,6 @@ from inference_provider.errors import (
     CapabilityMissing,
     NotReady,
     OutOfCapacity,
-    TargetError,
     TargetUnreachable,
 )
 from inference_provider.observed import Kind, Presence, ResourceId, Restarts
@@ -314,16 +313,33 @@ def test_start_ends_when_the_router_sees_its_instances(lab):
     assert lab.score().status_code == 200
 
 
-def test_keys_that_are_gone_are_a_sentence_and_an_up_makes_new_ones(lab):
+@pytest.mark.parametrize("content", [None, "", "{", '{"primary": "x"}'])
+def test_keys_that_are_gone_or_spoiled_lock_nobody_out_and_an_up_makes_new_ones(lab, content):
     lab.up()
     old = lab.key()
-    (lab.state / "workspaces" / "lab" / "keys" / "iris.json").unlink()
+    keys = lab.state / "workspaces" / "lab" / "keys" / "iris.json"
+    keys.unlink()
+    if content is not None:
+        keys.write_text(content)
+    lab.document["deployments"][0]["request_settings"] = {"request_timeout_ms": 4000}
     blue = next(r for r in lab.resources() if r.id.name == "iris/blue")
-    with pytest.raises(TargetError, match="serve Endpoint 'lab/iris': its file of keys is gone"):
-        lab.target.apply(blue, ACTOR)
+    lab.target.apply(blue, ACTOR)
     assert lab.score(key=old).status_code == 200
+    assert lab.observe(Kind.ENDPOINT, "iris").degraded == "its keys are gone"
     assert lab.up() == ["update Endpoint 'lab/iris'"]
     assert (lab.key() != old, lab.score().status_code) == (True, 200)
+
+
+def test_an_endpoint_whose_keys_are_gone_is_closed_after_a_restart_and_mended_by_up(lab):
+    lab.up()
+    old, uri = lab.key(), lab.uri
+    (lab.state / "workspaces" / "lab" / "keys" / "iris.json").unlink()
+    lab.target.stop("lab", ACTOR)
+    lab.target.start("lab", ACTOR)
+    answer = httpx.post(uri, json={}, headers={"authorization": f"Bearer {old}"}, timeout=10)
+    assert answer.status_code == 401
+    assert lab.up() == ["update Endpoint 'lab/iris'"]
+    assert lab.score().status_code == 200
 
 
 def test_two_ups_at_once_are_refused_with_who_and_since(lab):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.memory import write_record
 
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
@@ -123,13 +124,9 @@ def test_down_leaves_a_workspace_another_stack_lives_in(cli, tmp_path):
     other.write_text("name: other\nworkspaces: []\n")
     endpoint = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
     there = cli.target.observe_one(endpoint)
-    foreign = there.model_copy(
-        update={
-            "id": endpoint.model_copy(update={"name": "theirs"}),
-            "record": there.record.model_copy(update={"owner": "other"}),
-        }
-    )
-    cli.target._resources[foreign.id.address] = foreign
+    theirs = endpoint.model_copy(update={"name": "theirs"})
+    foreign = there.record.model_copy(update={"id": theirs, "owner": "other"})
+    write_record(cli.target, foreign)
     assert cli("down", "-y").exit_code == 0
     left = sorted(cli.target.observe(["default"]).resources)
     assert left == ["Endpoint/default/theirs", "Workspace/default/default"]
@@ -162,7 +159,7 @@ def test_status_lists_every_resource_in_order(cli):
     cli("up")
     lines = cli("status").stdout.splitlines()
     assert lines[0].split()[:2] == ["present", "Workspace"]
-    assert lines[-1].endswith("Traffic 'default/iris'  blue=100")
+    assert lines[-1].endswith("Traffic 'default/iris'  blue 100 %")
 
 
 def test_status_needs_a_workspace_when_there_are_two_and_no_file(cli):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from tests.memory import state_of, write_record
 
 from inference_provider.desired import resolve
 from inference_provider.errors import SpecError, TargetError
@@ -57,12 +58,11 @@ def everything(cli):
 
 def in_clear(target):
     """Put records as an older release wrote them: what placeholders stood for in clear."""
-    for address, there in target._resources.items():
-        text = json.dumps(there.record.properties)
+    for record in state_of(target).records():
+        text = json.dumps(record.properties)
         for sealed, plain in SEALED.items():
             text = text.replace(sealed, plain)
-        record = there.record.model_copy(update={"properties": json.loads(text)})
-        target._resources[address] = there.model_copy(update={"record": record})
+        write_record(target, record.model_copy(update={"properties": json.loads(text)}))
 
 
 SEALED = {

@@ -12,13 +12,19 @@ from inference_provider.errors import TargetError
 from inference_provider.files import with_content_hash
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec, ModelSpec
-from inference_provider.targets.local import assets, content
-from inference_provider.targets.local.store import Store
+from inference_provider.targets.local import content
+from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.folders import Folders
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "state", "demo")
+def assets(tmp_path: Path) -> Assets:
+    return Assets(Folders(tmp_path / "state", "demo"))
+
+
+def model_folder(tmp_path: Path, content_hash: str) -> Path:
+    models = tmp_path / "state" / "workspaces" / "demo" / "assets" / "models"
+    return models / "iris" / "1" / content_hash[:16]
 
 
 @pytest.fixture
@@ -48,10 +54,10 @@ def deployment(base: Path, model: ModelSpec) -> DeploymentSpec:
 
 
 @pytest.fixture
-def place(store: Store, base: Path, model: ModelSpec) -> Path:
+def place(assets: Assets, base: Path, model: ModelSpec) -> Path:
     """Where the model is kept."""
-    assets.keep_model(store, model, str(base))
-    return assets.model_folder(store, "iris", "1", model.content_hash)
+    assets.keep_model(model, str(base))
+    return model_folder(base, model.content_hash)
 
 
 def record(kind: Kind, address: str, /, **fields: object) -> Record:
@@ -162,42 +168,44 @@ def test_what_is_added_beside_kept_files_is_no_change_and_reaches_no_instance(pl
     assert sorted(os.listdir(tmp_path / "tree" / "weights")) == ["bin", "w.txt"]
 
 
-def test_a_model_whose_kept_file_is_missing_is_degraded_and_restored(store, base, model, place):
-    assert assets.kept_fault(store, of_model(model)) == ""
+def test_a_model_whose_kept_file_is_missing_is_degraded_and_restored(assets, base, model, place):
+    assert assets.fault(of_model(model)) == ""
     (place / "weights" / "w.txt").unlink()
     fault = "its kept content was changed: weights/w.txt is missing"
-    assert assets.kept_fault(store, of_model(model)) == fault
-    assets.keep_model(store, model, str(base))
-    assert assets.kept_fault(store, of_model(model)) == ""
+    assert assets.fault(of_model(model)) == fault
+    assets.keep_model(model, str(base))
+    assert assets.fault(of_model(model)) == ""
     assert (place / "weights" / "w.txt").read_text() == "w=1"
 
 
-def test_a_deployment_whose_kept_code_was_changed_is_degraded_and_restored(store, base, deployment):
-    code = assets.keep_code(store, deployment, str(base))
+def test_a_deployment_whose_kept_code_was_changed_is_degraded_until_restored(
+    assets, base, deployment
+):
+    code = assets.keep_code(deployment, str(base))
     digest = deployment.code_configuration.content_hash
     there = record(Kind.DEPLOYMENT, "iris/blue", code_configuration={"content_hash": digest})
-    assert assets.kept_fault(store, there) == ""
+    assert assets.fault(there) == ""
     write_in_place(code / "score.py", "x")
     fault = "its kept code was changed: score.py has other content"
-    assert assets.kept_fault(store, there) == fault
-    assets.keep_code(store, deployment, str(base))
-    assert assets.kept_fault(store, there) == ""
+    assert assets.fault(there) == fault
+    assets.keep_code(deployment, str(base))
+    assert assets.fault(there) == ""
 
 
-def test_a_model_of_which_nothing_is_left_is_degraded(store, model, place):
+def test_a_model_of_which_nothing_is_left_is_degraded(assets, model, place):
     content.clear(place)
     content.manifest_of(place).unlink()
     fault = "its kept content was changed: all of it is missing"
-    assert assets.kept_fault(store, of_model(model)) == fault
+    assert assets.fault(of_model(model)) == fault
 
 
 def test_an_instance_does_not_start_from_a_changed_model_and_says_what_to_do(
-    store, base, deployment, place
+    assets, base, deployment, place
 ):
-    assert assets.kept_content(store, deployment, str(base))["model"] == place
+    assert assets.kept_content(deployment, str(base))["model"] == place
     (place / "weights" / "w.txt").unlink()
     with pytest.raises(TargetError) as caught:
-        assets.kept_content(store, deployment, str(base))
+        assets.kept_content(deployment, str(base))
     assert str(caught.value) == (
         "use model 'iris:1': its kept content was changed: weights/w.txt is missing;"
         " run `inferctl up`, which restores it"
@@ -205,12 +213,12 @@ def test_an_instance_does_not_start_from_a_changed_model_and_says_what_to_do(
 
 
 def test_what_cannot_be_restored_says_what_was_changed_and_what_to_put_back(
-    store, base, model, place
+    assets, base, model, place
 ):
     (place / "weights" / "w.txt").unlink()
     (base / "weights").rename(base / "elsewhere")
     with pytest.raises(TargetError) as caught:
-        assets.keep_model(store, model, str(base))
+        assets.keep_model(model, str(base))
     assert str(caught.value) == (
         "copy 'weights': what was kept of it was changed (weights/w.txt is missing), and it no"
         " longer exists; put it back and run `inferctl up`"
@@ -225,43 +233,43 @@ def as_before(place: Path) -> None:
             file.chmod(0o755 if file.name == "run" else 0o644)
 
 
-def test_content_that_an_earlier_release_kept_is_hashed_once_and_noted_down(store, model, place):
+def test_content_that_an_earlier_release_kept_is_hashed_once_and_noted_down(assets, model, place):
     as_before(place)
-    assert assets.kept_fault(store, of_model(model)) == ""
+    assert assets.fault(of_model(model)) == ""
     noted = json.loads(content.manifest_of(place).read_text())
     assert {name: item[2] for name, item in noted.items()} == {
         "weights/w.txt": 0o400, "weights/bin/run": 0o500,
     }  # fmt: skip
 
 
-def test_executable_content_that_an_earlier_release_kept_bears_the_hash_of_then(store, base):
+def test_executable_content_that_an_earlier_release_kept_bears_the_hash_of_then(assets, base):
     """Its hash did not count the executable bit."""
     then = "2550f8148bab8a2b4e336c8bcc88f8abae18e5e109a0c7b0476a583291029df7"
     model = with_content_hash(ModelSpec(name="iris", path="weights"), base)
     assert model.content_hash != then
-    assets.keep_model(store, model, str(base))
-    place = assets.model_folder(store, "iris", "1", then)
-    assets.model_folder(store, "iris", "1", model.content_hash).rename(place)
-    assert assets.kept_fault(store, of_model(model.model_copy(update={"content_hash": then}))) == ""
+    assets.keep_model(model, str(base))
+    place = model_folder(base, then)
+    model_folder(base, model.content_hash).rename(place)
+    assert assets.fault(of_model(model.model_copy(update={"content_hash": then}))) == ""
 
 
 def test_content_that_was_damaged_under_an_earlier_release_is_named_and_restored(
-    store, base, model, place
+    assets, base, model, place
 ):
     as_before(place)
     (place / "weights" / "w.txt").unlink()
     fault = "its kept content was changed: it is not what its hash says"
-    assert assets.kept_fault(store, of_model(model)) == fault
-    assets.keep_model(store, model, str(base))
-    assert assets.kept_fault(store, of_model(model)) == ""
+    assert assets.fault(of_model(model)) == fault
+    assets.keep_model(model, str(base))
+    assert assets.fault(of_model(model)) == ""
 
 
-def test_a_manifest_of_which_a_power_cut_left_nothing_is_written_anew(store, model, place):
+def test_a_manifest_of_which_a_power_cut_left_nothing_is_written_anew(assets, model, place):
     content.manifest_of(place).write_text("")
-    assert assets.kept_fault(store, of_model(model)) == ""
+    assert assets.fault(of_model(model)) == ""
     assert content.changed(place) == ""
 
 
-def test_pruning_removes_a_manifest_with_its_content(store, place):
-    assets.prune(store, age_s=-1)
+def test_pruning_removes_a_manifest_with_its_content(assets, place):
+    assets.prune([], age_s=-1)
     assert list(place.parent.iterdir()) == []

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from tests.memory import with_environment, with_workspace
 
 from inference_provider.desired import DesiredResource
 from inference_provider.dynamic import base
@@ -60,6 +61,14 @@ class Stack:
 
 @pytest.fixture
 def target():
+    memory = with_workspace(MemoryTarget(), owner="shop")
+    base.open_targets_with(lambda: memory)
+    yield memory
+    base.open_targets_with(open_target)
+
+
+@pytest.fixture
+def empty():
     memory = MemoryTarget()
     base.open_targets_with(lambda: memory)
     yield memory
@@ -131,6 +140,7 @@ def test_a_rename_that_was_taken_back_half_way_keeps_what_serves(target):
 def deploy(target):
     """Put a deployment behind the endpoint, of the same stack."""
     pin = "plain:1@sha256:" + "0" * 64
+    with_environment(target, "0" * 64)
     spec = DeploymentSpec(endpoint="echo", name="blue", environment=pin)
     blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="echo/blue")
     target.apply(DesiredResource(id=blue, spec=spec, owner="shop"), ANN)
@@ -265,7 +275,8 @@ class Asked(MemoryTarget):
 
 @pytest.mark.parametrize(("entry", "again"), [("echo", True), ("echo-split", False)])
 def test_a_create_of_what_a_refresh_read_under_its_urn_is_a_replacement(target, entry, again):
-    asked = Asked()
+    asked = with_workspace(Asked())
+    asked.made_again.clear()
     base.open_targets_with(lambda: asked)
     inferctl_up(asked)
     dev = Stack()
@@ -327,34 +338,34 @@ class Shared:
         self.lent = self.second.Create("space", **self.FIELDS)
 
 
-def test_a_workspace_declared_equally_is_shared_as_with_inferctl(target):
+def test_a_workspace_declared_equally_is_shared_as_with_inferctl(empty):
     both = Shared()
     assert both.second.Check("space", **Shared.FIELDS)[1] == []
-    base.open_targets_with(lambda: target)  # each program has a process of its own
+    base.open_targets_with(lambda: empty)  # each program has a process of its own
     assert both.second.read(both.lent).outs["stack"] == "two"
-    assert target.record(SPACE).owner == "one"
+    assert empty.record(SPACE).owner == "one"
 
     both.second.Delete("space", both.lent)
-    assert there(target, SPACE)
+    assert there(empty, SPACE)
     both.first.Delete("space", both.owned)
-    assert not there(target, SPACE)
+    assert not there(empty, SPACE)
 
 
-def test_a_workspace_declared_otherwise_is_refused_at_preview(target):
+def test_a_workspace_declared_otherwise_is_refused_at_preview(empty):
     both = Shared()
-    base.open_targets_with(lambda: target)
+    base.open_targets_with(lambda: empty)
     assert both.second.Check("space", **Shared.FIELDS, description="ours")[1] == [
         "plan Workspace 'default': it belongs to stack 'one', not to 'two', and description would"
         " change; declare it as 'one' does to share it, or name another workspace"
     ]
 
 
-def test_the_owner_that_is_destroyed_first_hands_a_shared_workspace_over(target):
+def test_the_owner_that_is_destroyed_first_hands_a_shared_workspace_over(empty):
     both = Shared()
     rose = Stack("dev", "two", "two").Create("rose", name="rose")
     both.first.Delete("space", both.owned)
-    assert target.record(SPACE).owner == "two"
+    assert empty.record(SPACE).owner == "two"
 
-    target.delete(ResourceId.parse(rose.id), "two", ANN)
+    empty.delete(ResourceId.parse(rose.id), "two", ANN)
     both.second.Delete("space", both.lent)
-    assert not there(target, SPACE)
+    assert not there(empty, SPACE)

@@ -5,6 +5,7 @@ import traceback
 
 import pytest
 from pulumi.output import UNKNOWN
+from tests.memory import with_environment, with_workspace, write_record
 
 from inference_provider.dynamic import base, host
 from inference_provider.dynamic.deployment import DeploymentProvider
@@ -21,7 +22,7 @@ from inference_provider.errors import (
     TargetUnreachable,
 )
 from inference_provider.files import load_stack
-from inference_provider.observed import ObservedResource, Presence
+from inference_provider.observed import ObservedResource, Presence, ResourceId
 from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
 
@@ -43,10 +44,25 @@ class LameTarget(MemoryTarget):
 
 @pytest.fixture
 def target():
+    memory = with_workspace(MemoryTarget())
+    base.open_targets_with(lambda: memory)
+    yield memory
+    base.open_targets_with(open_target)
+
+
+@pytest.fixture
+def empty():
     memory = MemoryTarget()
     base.open_targets_with(lambda: memory)
     yield memory
     base.open_targets_with(open_target)
+
+
+@pytest.fixture
+def echo(target):
+    """A target with an endpoint `echo` that is the program's own."""
+    EndpointProvider().create(checked(EndpointProvider(), name="echo"))
+    return target
 
 
 def checked(provider, **fields):
@@ -60,7 +76,7 @@ def failures(provider, **fields):
     return [(f.property, f.reason) for f in result.failures]
 
 
-def test_check_fills_defaults_and_makes_floats_integers(target):
+def test_check_fills_defaults_and_makes_floats_integers(empty):
     inputs = checked(TrafficProvider(), endpoint="echo", traffic={"blue": 90.0, "green": 10.0})
 
     assert inputs == {
@@ -202,7 +218,7 @@ def test_a_preview_knows_the_pinned_reference_and_sees_a_changed_file(
 PLAIN = {"environment": "plain:1@sha256:" + "0" * 64}
 
 
-def test_a_workspace_left_out_is_refused_where_the_program_declares_another(target):
+def test_a_workspace_left_out_is_refused_where_the_program_declares_another(empty):
     checked(WorkspaceProvider(), name="edge", target="memory")
 
     assert failures(EndpointProvider(), name="echo") == [
@@ -301,7 +317,8 @@ def test_what_did_not_answer_is_never_read_as_gone():
         base.open_targets_with(open_target)
 
 
-def test_drift_of_a_secret_shows_its_name_and_not_its_value(target, tmp_path, monkeypatch):
+def test_drift_of_a_secret_shows_its_name_and_not_its_value(echo, tmp_path, monkeypatch):
+    with_environment(echo, "0" * 64)
     monkeypatch.chdir(tmp_path)
     provider = DeploymentProvider()
     pin = "plain:1@sha256:" + "0" * 64
@@ -349,10 +366,9 @@ def test_a_record_of_an_older_release_is_read_as_no_drift_and_shows_no_userinfo(
     provider = EnvironmentProvider()
     inputs = checked(provider, **environment("tok-4711"))
     made = provider.create(inputs)
-    there = target._resources[made.id]
-    fields = {**there.record.properties, **{k: inputs[k] for k in ("dependencies", "tags")}}
-    record = there.record.model_copy(update={"properties": fields})
-    target._resources[made.id] = there.model_copy(update={"record": record})
+    record = target.observe_one(ResourceId.parse(made.id)).record
+    fields = {**record.properties, **{k: inputs[k] for k in ("dependencies", "tags")}}
+    write_record(target, record.model_copy(update={"properties": fields}))
 
     assert provider.read(made.id, made.outs).inputs == inputs
     by_id = provider.read(made.id, {}).inputs
@@ -385,7 +401,7 @@ def test_an_error_of_several_lines_ends_in_its_sense():
 
 
 def test_what_does_not_run_as_recorded_is_an_input_until_the_next_update():
-    lame = LameTarget()
+    lame = with_workspace(LameTarget())
     base.open_targets_with(lambda: lame)
     try:
         provider = EndpointProvider()
@@ -412,7 +428,7 @@ def test_of_a_hundred_faults_50_are_check_failures_and_the_rest_counted(target):
 
 
 def test_check_judges_a_script_by_the_python_of_an_environment_that_is_there(
-    target, tmp_path, monkeypatch
+    echo, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
@@ -475,7 +491,7 @@ def test_check_knows_the_program_of_an_environment_that_is_there(target):
 
 @pytest.mark.parametrize(("program", "secret"), [("server", "server"), ("{0}/server", "{0}")])
 def test_a_program_that_a_placeholder_names_is_sealed_in_the_record_and_not_judged(
-    target, tmp_path, monkeypatch, program, secret
+    echo, tmp_path, monkeypatch, program, secret
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)

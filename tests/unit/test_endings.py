@@ -5,12 +5,8 @@ from pathlib import Path
 import pytest
 
 from inference_provider.observed import Restarts
-from inference_provider.targets.local.endings import (
-    Endings,
-    keeps_dying,
-    read_endings,
-    restarts,
-)
+from inference_provider.targets.local.ends import read_endings
+from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 
 NOW = 1_000_000
 

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from inference_provider.observed import Actor, JournalEntry, Kind, ResourceId
-from inference_provider.targets.local.store import Store
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.records import FileRecords
 
 THERE = ResourceId(kind=Kind.MODEL, workspace="demo", name="iris:1")
 
@@ -14,14 +15,15 @@ def entry(action: str) -> JournalEntry:
 
 
 def test_an_entry_cut_by_a_full_disk_costs_itself_alone(tmp_path):
-    store = Store(tmp_path, "demo")
-    store.folder.mkdir(parents=True)
-    store.append_journal(entry("create"))
-    with (store.folder / "journal.jsonl").open("a") as journal:
+    folders = Folders(tmp_path, "demo")
+    folders.folder.mkdir(parents=True)
+    records = FileRecords(folders)
+    records.note(entry("create"))
+    with (folders.folder / "journal.jsonl").open("a") as journal:
         journal.write('{"time": "2026-01-')
-    store.append_journal(entry("update"))
-    assert [found.action for found in store.journal()] == ["create", "update"]
+    records.note(entry("update"))
+    assert [found.action for found in records.journal()] == ["create", "update"]
 
 
 def test_a_journal_of_nothing_is_empty(tmp_path):
-    assert Store(tmp_path, "demo").journal() == ()
+    assert FileRecords(Folders(tmp_path, "demo")).journal() == ()

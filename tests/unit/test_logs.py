@@ -5,8 +5,7 @@ import itertools
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.local.logs import read_logs
-from inference_provider.targets.local.runtime import last_lines
+from inference_provider.targets.local.logs import last_lines, read_logs
 
 
 @pytest.fixture

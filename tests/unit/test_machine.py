@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import TargetError
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.machine import machine_lock, path_fault
-from inference_provider.targets.local.store import Store
 
 
 def test_a_path_that_is_no_text_is_refused_and_can_be_printed():
-    store = Store(Path(os.fsdecode(b"/tmp/st\xff")), "lab")
+    store = Folders(Path(os.fsdecode(b"/tmp/st\xff")), "lab")
     assert path_fault(store) == "the state folder's path is not UTF-8 text: /tmp/st\\xff"
 
 
 def test_a_path_with_a_line_break_is_refused():
-    store = Store(Path("/tmp/s\nt"), "lab")
+    store = Folders(Path("/tmp/s\nt"), "lab")
     assert path_fault(store) == "the state folder's path contains a line break: /tmp/s\\nt"
 
 
 def test_a_sockets_path_is_measured_in_bytes():
     short, long = Path("/tmp/" + "ü" * 26), Path("/tmp/" + "ü" * 30)
-    assert path_fault(Store(short, "demo")) == ""
-    assert path_fault(Store(long, "demo")) == (
+    assert path_fault(Folders(short, "demo")) == ""
+    assert path_fault(Folders(long, "demo")) == (
         "the state folder's path is too long: a socket of workspace 'demo'"
         f" would have a path of 99 bytes; the limit is 96: {long}"
     )

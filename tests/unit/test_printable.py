@@ -6,10 +6,12 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
+from tests.memory import write_record
 
 from inference_provider.errors import Fault, RouterRejected, SpecError, TargetError
 from inference_provider.observed import Actor, JournalEntry, Kind, ResourceId
 from inference_provider.printable import coloured, one_line, printable
+from inference_provider.targets.memory import MemoryTarget
 
 CLEAR = "\x1b[2J\x1b]0;title\x07"
 EVIL = f"{CLEAR}\x7f\x9b31m\u202egnp\u2066\r\u2028"
@@ -92,20 +94,29 @@ def test_a_stack_file_controls_no_terminal(evil):
     assert controls(evil("plan").output) == []
 
 
+class Odd(MemoryTarget):
+    """Says of one endpoint what no text of ours would be."""
+
+    def observe(self, workspaces):
+        state = super().observe(workspaces)
+        said = {"outputs": {"scoring_uri": EVIL}, "status": EVIL}
+        found = {
+            address: there.model_copy(update=said) if EVIL in address else there
+            for address, there in state.resources.items()
+        }
+        return state.model_copy(update={"resources": found})
+
+
 def test_what_a_record_and_a_journal_hold_controls_no_terminal(evil):
+    evil.target = Odd()
     evil("up")
-    there = evil.target.observe_one(
-        ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
-    )
-    odd = there.id.model_copy(update={"name": f"odd{EVIL}"})
-    record = there.record.model_copy(update={"id": odd})
-    evil.target._resources[odd.address] = there.model_copy(
-        update={"id": odd, "record": record, "outputs": {"scoring_uri": EVIL}, "status": EVIL}
-    )
+    iris = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
+    odd = iris.model_copy(update={"name": f"odd{EVIL}"})
+    record = evil.target.record(iris).model_copy(update={"id": odd})
+    write_record(evil.target, record)
     actor = Actor(user=EVIL, ci_job=f"{EVIL}\nforged", command=EVIL)
-    evil.target._journal.append(
-        JournalEntry(time=record.time, actor=actor, action="update", id=odd)
-    )
+    records = evil.target.memory.ports("default").records
+    records.note(JournalEntry(time=record.time, actor=actor, action="update", id=odd))
     for args in (["plan"], ["status"], ["outputs"], ["drift"], ["drift", "--format", "markdown"]):
         assert controls(evil(*args).output) == []
     suite = evil("drift", "--format", "junit").output

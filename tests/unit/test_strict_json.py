@@ -106,10 +106,11 @@ def test_values_that_json_has_no_form_for_are_written_as_text():
 
 def test_a_number_in_a_record_that_is_none_leaves_json_strict(cli):
     cli("up")
-    for address, there in cli.target._resources.items():
-        fields = {**there.record.properties, "description": float("nan")}
-        record = there.record.model_copy(update={"properties": fields})
-        cli.target._resources[address] = there.model_copy(update={"record": record})
+    records = cli.target.memory.ports("default").records
+    for name, document in records.section("records").items():
+        record = json.loads(document)
+        record["properties"]["description"] = float("nan")
+        records.put("records", name, json.dumps(record))
     for args in (["plan", "--json"], ["drift", "--json"], ["status", "--json"], ["up", "--json"]):
         strict(cli(*args).stdout)
 

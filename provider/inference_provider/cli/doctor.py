@@ -16,6 +16,7 @@ from inference_provider.cli.changing import Json
 from inference_provider.cli.session import session_of
 from inference_provider.printable import one_line
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.local.folders import Folders, state_folder
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.machine import (
     MORE_FILES,
@@ -25,7 +26,6 @@ from inference_provider.targets.local.machine import (
     path_fault,
     shown,
 )
-from inference_provider.targets.local.store import Store, state_folder
 from inference_provider.targets.local.supervisor import SUPERVISORD, clean_environment
 
 FREE_DISK_MIB = 1024
@@ -65,7 +65,7 @@ def check_state_folder() -> Check:
     except OSError as exc:
         found = f"'{shown(folder)}' cannot be written ({exc.strerror})"
         return Check("state folder", False, found, "set INFERENCE_STATE_DIR to a folder of yours")
-    fault = path_fault(Store(folder, WorkspaceSpec().name))
+    fault = path_fault(Folders(folder, WorkspaceSpec().name))
     if fault:
         return Check("state folder", False, fault, OTHER_FOLDER)
     return Check("state folder", True, f"'{shown(folder)}' can be written")

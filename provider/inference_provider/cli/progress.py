@@ -10,7 +10,7 @@ from inference_provider.apply import Finished
 from inference_provider.observed import ObservedResource, ResourceId
 from inference_provider.plan import Action, ActionKind
 from inference_provider.printable import one_line
-from inference_provider.targets.base import Progress
+from inference_provider.workspace.ports import Progress
 
 _DONE = {
     ActionKind.CREATE: "created",

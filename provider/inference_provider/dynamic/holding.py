@@ -24,7 +24,9 @@ from inference_provider.observed import (
 from inference_provider.ownership import is_superseded, older_claim, refuse_others
 from inference_provider.plan import Action, ActionKind, Plan, plan
 from inference_provider.sharing import is_shared, refuse_what_is_owned, without_shared
-from inference_provider.targets.base import KEPT, Progress, Target
+from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import KEPT
+from inference_provider.workspace.ports import Progress
 
 
 def faults_of_others(

@@ -15,7 +15,7 @@ from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 from inference_provider.dynamic.host import handled_urn
 from inference_provider.observed import ResourceId
 from inference_provider.printable import one_line
-from inference_provider.targets.base import Progress, silent
+from inference_provider.workspace.ports import Progress, silent
 
 _LONGEST_MESSAGE_S = 2.0
 """An engine on loopback answers at once; one that does not is not waited for."""

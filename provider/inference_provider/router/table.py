@@ -44,7 +44,7 @@ class EndpointEntry(Frozen):
     """One endpoint as the router knows it."""
 
     name: str
-    keys: tuple[SecretStr, SecretStr]
+    keys: tuple[SecretStr, SecretStr] | tuple[()]
     """Primary, secondary; both valid at once."""
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}

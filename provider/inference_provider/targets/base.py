@@ -4,12 +4,11 @@ observe never raises for "not there", and answers UNKNOWN for what could not be 
 delete are idempotent: repeating a finished call changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import StillHolds, StillServing
 from inference_provider.observed import (
     Actor,
     Claim,
@@ -20,13 +19,7 @@ from inference_provider.observed import (
     ResourceId,
 )
 from inference_provider.plan import TargetCapabilities
-
-Progress = Callable[[ResourceId, str], None]
-"""Told one short sentence at each step: `2 of 3 instances ready`."""
-
-
-def silent(_resource: ResourceId, _message: str) -> None:
-    """A Progress that tells nobody."""
+from inference_provider.workspace.ports import Progress, silent
 
 
 class Target(Protocol):
@@ -117,35 +110,3 @@ class Target(Protocol):
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:
         """Yield the last lines of every instance's log, then new ones when following."""
-
-
-KEPT = "kept: another entry of the same stack stands for it"
-"""Said where a deletion comes from an entry that does not speak for the resource."""
-_SHOWN = 5
-
-
-def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:
-    """Raise StillHolds for a workspace or an endpoint on which other records hang."""
-    rest = [str(record.id) for record in records if _hangs_on(record, resource)]
-    if not rest:
-        return
-    more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
-    where = "in it" if resource.kind == Kind.WORKSPACE else "behind it"
-    verb = "is" if len(rest) == 1 else "are"
-    reason = f"{', '.join(rest[:_SHOWN])}{more} {verb} {where}"
-    raise StillHolds("delete", str(resource), reason, "delete that first")
-
-
-def _hangs_on(record: Record, resource: ResourceId) -> bool:
-    if resource.kind == Kind.WORKSPACE:
-        return record.id.workspace == resource.workspace and record.id != resource
-    if resource.kind != Kind.ENDPOINT or record.id.kind != Kind.DEPLOYMENT:
-        return False
-    same_place = record.id.workspace == resource.workspace
-    return same_place and record.id.name.partition("/")[0] == resource.name
-
-
-def still_serving(resource: ResourceId, weight: int) -> StillServing:
-    return StillServing(
-        "delete", str(resource), f"it carries {weight} % of the traffic", "move its weight first"
-    )

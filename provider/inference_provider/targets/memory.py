@@ -1,173 +1,391 @@
-"""The memory target: the protocol with nothing behind it, for tests of plans and of the SDK.
+"""The memory target: the four ports in dictionaries, and a clock that moves when somebody waits.
 
-It keeps the rules every target keeps (owner label, a deployment with weight stays)
-and runs nothing.
+It runs real rollouts of instances that are entries of a dictionary, so what the engine does is
+tried in milliseconds. A test says what fails, how long a request takes, and when a publication
+may end.
 """
 
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
-
-from pydantic import SecretStr
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import TargetError
-from inference_provider.observed import (
-    Actor,
-    Claim,
-    JournalEntry,
-    Kind,
-    ObservedResource,
-    ObservedState,
-    Presence,
-    Record,
-    ResourceId,
-)
-from inference_provider.ownership import (
-    is_superseded,
-    owned_by_another,
-    record_of,
-    without_older,
-)
+from inference_provider.errors import Busy, NotReady, OutOfCapacity, TargetError
+from inference_provider.observed import Actor, JournalEntry, Kind, Record, ResourceId
 from inference_provider.plan import TargetCapabilities
-from inference_provider.targets.base import (
-    KEPT,
+from inference_provider.router.table import Backend, EndpointEntry
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.ports import (
+    ComputeStatus,
+    InstanceStatus,
+    Ports,
     Progress,
-    refuse_what_holds,
+    RouterAddress,
+    RouterStatus,
+    Unit,
     silent,
-    still_serving,
 )
+from inference_provider.workspace.undo import UndoLog
+
+INSTANCES = "instances"
+FIRST_PORT = 20000
+LOCK_WAIT_S = 30.0
 
 
-class MemoryTarget:
-    """Keeps resources in a dictionary."""
+class MemoryClock:
+    """Stands still until somebody waits."""
 
-    def __init__(self, gpu_count: int = 0) -> None:
-        self._resources: dict[str, ObservedResource] = {}
+    def __init__(self) -> None:
+        self._start = datetime.now(UTC)
+        self._passed_s = 0.0
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._passed_s)
+
+    def monotonic_s(self) -> float:
+        return self._passed_s
+
+    def sleep(self, seconds: float) -> None:
+        self._passed_s += seconds
+
+
+class MemoryRecords:
+    """Documents in dictionaries."""
+
+    def __init__(self, workspace: str) -> None:
+        self.workspace = workspace
+        self.created = False
+        self._documents: dict[str, dict[str, bytes]] = {}
         self._journal: list[JournalEntry] = []
-        self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
+        self._undo = UndoLog()
+        self._editing = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._holder: Actor | None = None
 
-    def workspaces(self) -> tuple[str, ...]:
-        return tuple(sorted({there.id.workspace for there in self._resources.values()}))
+    def exists(self) -> bool:
+        return self.created
 
-    def observe(self, workspaces: Iterable[str]) -> ObservedState:
-        wanted = set(workspaces)
-        mine = {k: v for k, v in self._resources.items() if v.id.workspace in wanted}
-        return ObservedState(resources=mine, journal=tuple(self._journal))
+    def section(self, section: str) -> Mapping[str, bytes]:
+        return dict(sorted(self._documents.get(section, {}).items()))
 
-    def observe_one(self, resource: ResourceId) -> ObservedResource:
-        return ObservedState(resources=self._resources).get(resource)
+    def read(self, section: str, name: str) -> bytes | None:
+        return self._documents.get(section, {}).get(name)
 
-    def record(self, resource: ResourceId) -> Record | None:
-        return self.observe_one(resource).record
+    def put(self, section: str, name: str, text: str) -> None:
+        before = self.read(section, name)
+        if before != text.encode():
+            self._undo.note(lambda: self._set(section, name, before))
+            self._set(section, name, text.encode())
 
-    def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
-        name, _, digest = pinned.partition("@sha256:")
-        there = self.observe_one(ResourceId(kind=kind, workspace=workspace, name=name))
-        return bool(there.properties.get("content_hash") == digest)
+    def drop(self, section: str, name: str) -> None:
+        before = self.read(section, name)
+        self._undo.note(lambda: self._set(section, name, before))
+        self._set(section, name, None)
 
-    def apply(
-        self, desired: DesiredResource, actor: Actor, progress: Progress = silent
-    ) -> ObservedResource:
-        there = self.observe_one(desired.id)
-        now = datetime.now(UTC)
-        record = record_of(desired, there.record, actor, now)
-        keys = there.secret_outputs or _new_keys(desired.id)
-        applied = ObservedResource(
-            id=desired.id, presence=Presence.PRESENT, record=record, secret_outputs=keys
-        )
-        self._resources[desired.id.address] = applied
-        action = "update" if there.record else "create"
-        self._journal.append(JournalEntry(time=now, actor=actor, action=action, id=desired.id))
-        progress(desired.id, f"{action}d")
-        return applied
+    def _set(self, section: str, name: str, document: bytes | None) -> None:
+        if document is None:
+            self._documents.get(section, {}).pop(name, None)
+        else:
+            self._documents.setdefault(section, {})[name] = document
 
-    def delete(
-        self,
-        resource: ResourceId,
-        owner: str,
-        actor: Actor,
-        progress: Progress = silent,
-        incarnation: str | None = None,
-    ) -> None:
-        there = self.observe_one(resource)
-        if there.record is None:
-            return
-        if incarnation is not None and is_superseded(there.record, incarnation):
-            claim = without_older(there.record, incarnation)
-            if claim:
-                self.transfer(resource, there.record.owner, actor, claim)
-            progress(resource, KEPT)
-            return
-        if there.record.owner != owner:
-            raise owned_by_another("delete", resource, there.record, owner)
-        if resource.kind == Kind.DEPLOYMENT:
-            self._refuse_while_serving(resource)
-        others = (found.record for found in self._resources.values())
-        refuse_what_holds(resource, [record for record in others if record])
-        del self._resources[resource.address]
-        now = datetime.now(UTC)
-        self._journal.append(JournalEntry(time=now, actor=actor, action="delete", id=resource))
-        progress(resource, "deleted")
+    @contextmanager
+    def edit(self) -> Iterator[None]:
+        if self._undo.active:
+            with self._undo.part():
+                yield
+        else:
+            with self._editing, self._undo.part():
+                yield
 
-    def _refuse_while_serving(self, resource: ResourceId) -> None:
-        endpoint, _, name = resource.name.partition("/")
-        traffic = self.observe_one(
-            ResourceId(kind=Kind.TRAFFIC, workspace=resource.workspace, name=endpoint)
-        )
-        weight = traffic.properties.get("traffic", {}).get(name, 0)
-        if weight:
-            raise still_serving(resource, weight)
+    @contextmanager
+    def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
+        lock = self._locks.setdefault(name, threading.Lock())
+        if not lock.acquire(timeout=LOCK_WAIT_S if wait_s is None else wait_s):
+            raise Busy("change", f"workspace '{self.workspace}'", f"'{name}' is locked")
+        try:
+            yield
+        finally:
+            lock.release()
 
-    def transfer(
-        self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
-    ) -> None:
-        there = self.observe_one(resource)
-        if there.record is None:
-            return
-        record = there.record.model_copy(update={"owner": owner, "claim": claim})
-        self._resources[resource.address] = there.model_copy(update={"record": record})
-        now = datetime.now(UTC)
-        self._journal.append(JournalEntry(time=now, actor=actor, action="transfer", id=resource))
+    @contextmanager
+    def hold(self, actor: Actor) -> Iterator[None]:
+        if self._holder is not None:
+            reason = f"{self._holder} is changing it"
+            raise Busy("change", f"workspace '{self.workspace}'", reason, "wait for that to end")
+        self._holder = actor
+        try:
+            yield
+        finally:
+            self._holder = None
 
-    def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
-        return nullcontext()
+    def place(self, section: str, name: str) -> str:
+        return f"{section}/{name}"
 
-    def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
-        there = self.observe_one(endpoint)
-        if there.presence != Presence.PRESENT:
-            raise TargetError("rotate the key of", str(endpoint), "it is not there", "declare it")
-        fresh = {**there.secret_outputs, f"{which}_key": SecretStr(secrets.token_urlsafe(32))}
-        rotated = there.model_copy(update={"secret_outputs": fresh})
-        self._resources[endpoint.address] = rotated
-        self._journal.append(
-            JournalEntry(
-                time=datetime.now(UTC),
-                actor=actor,
-                action=f"rotate {which} key",
-                id=endpoint,
+    def journal(self) -> tuple[JournalEntry, ...]:
+        return tuple(self._journal)
+
+    def note(self, entry: JournalEntry) -> None:
+        self._journal.append(entry)
+
+
+class MemoryCompute:
+    """Instances that are entries of a dictionary."""
+
+    def __init__(self, records: MemoryRecords, gpu_count: int) -> None:
+        self.fails: Callable[[Unit], str] = _never
+        """Says why an instance of a unit does not get ready; empty when it does."""
+        self.ended: set[str] = set()
+        """Instances that ended by themselves."""
+        self._records = records
+        self._gpu_count = gpu_count
+        self._number = 0
+
+    def _of(self, deployment: str) -> dict[str, dict[str, object]]:
+        document = self._records.read(INSTANCES, deployment)
+        found: dict[str, dict[str, object]] = json.loads(document) if document else {}
+        return found
+
+    def _save(self, deployment: str, instances: Mapping[str, Mapping[str, object]]) -> None:
+        if instances:
+            self._records.put(INSTANCES, deployment, json.dumps(instances))
+        else:
+            self._records.drop(INSTANCES, deployment)
+
+    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
+        name, there = unit.id.name, self._of(unit.id.name)
+        same = [n for n, i in there.items() if i["generation"] == unit.generation]
+        usable = [] if unit.afresh else [n for n in same if n not in self.ended]
+        kept = usable[:count]
+        fault = self.fails(unit) if len(kept) < count else ""
+        if fault:
+            raise NotReady("start", str(unit.id), fault, "fix the cause and run this again")
+        each = gpus_per_instance(unit.spec)
+        self._refuse_over_gpus(unit, each * (count - len(kept)))
+        fresh = []
+        for _ in range(count - len(kept)):
+            self._number += 1
+            fresh.append(f"{name.replace('/', '.')}.{unit.generation}.{self._number}")
+            there[fresh[-1]] = {
+                "generation": unit.generation,
+                "port": FIRST_PORT + self._number,
+                "admitted": False,
+                "gpus": each,
+            }
+            progress(unit.id, f"{len(fresh)} of {count - len(kept)} new instances ready")
+        self._save(name, there)
+        return (*kept, *fresh)
+
+    def _refuse_over_gpus(self, unit: Unit, wanted: int) -> None:
+        sections = self._records.section(INSTANCES)
+        others = [json.loads(sections[n]) for n in sections if n != unit.id.name]
+        taken = sum(instance["gpus"] for there in others for instance in there.values())
+        if wanted and taken + wanted > self._gpu_count:
+            free = self._gpu_count - taken
+            reason = f"{wanted} wanted, {free} of {self._gpu_count} free"
+            raise OutOfCapacity("hand GPUs to", str(unit.id), reason, "ask for fewer")
+
+    def admit(self, deployment: str, names: Iterable[str]) -> None:
+        serving = set(names)
+        there = {n: {**i, "admitted": n in serving} for n, i in self._of(deployment).items()}
+        self._save(deployment, there)
+
+    def backends(self) -> Mapping[str, tuple[Backend, ...]]:
+        return {
+            deployment: tuple(
+                Backend(host="127.0.0.1", port=one["port"])
+                for one in json.loads(document).values()
+                if one["admitted"]
             )
-        )
-        return rotated
+            for deployment, document in self._records.section(INSTANCES).items()
+        }
 
-    def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
-        """Nothing to start."""
+    def retire(
+        self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
+    ) -> int:
+        there = self._of(deployment)
+        left = {n: i for n, i in there.items() if i["admitted"] and not everything}
+        self._save(deployment, left)
+        return len(there) - len(left)
 
-    def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
-        """Nothing to stop."""
+    def forget(self, deployment: str) -> None:
+        self._save(deployment, {})
 
-    def has_logs(self, deployment: ResourceId) -> bool:
-        return self.observe_one(deployment).presence == Presence.PRESENT
+    def status(self) -> ComputeStatus:
+        found = {
+            deployment: tuple(
+                InstanceStatus(
+                    name=name,
+                    generation=one["generation"],
+                    admitted=one["admitted"],
+                    runs=name not in self.ended,
+                )
+                for name, one in json.loads(document).items()
+            )
+            for deployment, document in self._records.section(INSTANCES).items()
+        }
+        return ComputeStatus(instances=found)
 
-    def logs(
-        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
-    ) -> Iterator[str]:
+    def has_logs(self, deployment: str) -> bool:
+        return bool(self._of(deployment))
+
+    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         return iter(())
 
 
-def _new_keys(resource: ResourceId) -> dict[str, SecretStr]:
-    if resource.kind != Kind.ENDPOINT:
-        return {}
-    names = ("primary_key", "secondary_key")
-    return {name: SecretStr(secrets.token_urlsafe(32)) for name in names}
+class MemoryRouter:
+    """A router that is what was published last."""
+
+    def __init__(self, records: MemoryRecords, clock: MemoryClock) -> None:
+        self.refuses: Callable[[tuple[EndpointEntry, ...]], None] = _accepts
+        """Raises what a publication of these endpoints shall fail with."""
+        self.endpoints: tuple[EndpointEntry, ...] = ()
+        self.publications = 0
+        self.busy_until_s: dict[str, float] = {}
+        """When the last request of a deployment ends, on the clock."""
+        self._records = records
+        self._clock = clock
+
+    def address(self) -> RouterAddress:
+        if not self._records.created:
+            name = self._records.workspace
+            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
+        return RouterAddress(url="http://127.0.0.1:1", metrics_url="http://127.0.0.1:2")
+
+    def ensure_up(self, endpoints: Callable[[], tuple[EndpointEntry, ...]]) -> None:
+        self.address()
+
+    def runs(self) -> bool:
+        return self._records.created
+
+    def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
+        self.publications += 1
+        self.refuses(endpoints)
+        self.endpoints = endpoints
+
+    def in_force(self) -> bool:
+        return True
+
+    def is_drained(self, deployment: str) -> bool:
+        return self._clock.monotonic_s() >= self.busy_until_s.get(deployment, 0)
+
+    def wait_healthy(self, deployment: str, count: int) -> None:
+        """All that are published are healthy."""
+
+    def status(self) -> RouterStatus:
+        deployments = [(e.name, d) for e in self.endpoints for d in e.deployments]
+        return RouterStatus(
+            weights={e.name: dict(e.weights) for e in self.endpoints},
+            mirrors={e.name: dict(e.mirror) for e in self.endpoints},
+            healthy={f"{name}/{d.name}": len(d.backends) for name, d in deployments},
+        )
+
+
+class MemoryContent:
+    """Remembers which content it was given."""
+
+    def __init__(self) -> None:
+        self._environments: dict[str, EnvironmentSpec] = {}
+        self._models: set[str] = set()
+
+    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
+        spec = desired.spec
+        if desired.id.kind == Kind.MODEL:
+            self._models.add(f"{spec.name}:{spec.version}@sha256:{spec.content_hash}")
+        elif desired.id.kind == Kind.ENVIRONMENT:
+            self._environments[spec.content_hash] = spec
+
+    def holds(self, kind: Kind, pinned: str) -> bool:
+        if kind == Kind.MODEL:
+            return pinned in self._models
+        return pinned.partition("@sha256:")[2] in self._environments
+
+    def environment(self, pinned: str) -> EnvironmentSpec:
+        name, _, content_hash = pinned.partition("@sha256:")
+        if content_hash not in self._environments:
+            remedy = "apply the environment before the deployment"
+            reason = f"its content {content_hash[:12]} is not in the workspace"
+            raise TargetError("find", f"environment '{name}'", reason, remedy)
+        return self._environments[content_hash]
+
+    def fault(self, record: Record) -> str:
+        return ""
+
+    def drop(self, record: Record) -> None:
+        if record.id.kind == Kind.MODEL:
+            prefix = f"{record.id.name}@"
+            self._models = {one for one in self._models if not one.startswith(prefix)}
+
+    def prune(self, named: Iterable[str]) -> None:
+        """Content in memory is not worth removing."""
+
+
+class MemoryPlatform:
+    """Workspaces in a dictionary."""
+
+    def __init__(self, gpu_count: int = 0) -> None:
+        self.clock = MemoryClock()
+        self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
+        self._gpu_count = gpu_count
+        self._opened: dict[str, Ports] = {}
+
+    def workspaces(self) -> tuple[str, ...]:
+        return tuple(sorted(n for n, ports in self._opened.items() if ports.records.exists()))
+
+    def ports(self, workspace: str) -> Ports:
+        if workspace not in self._opened:
+            records = MemoryRecords(workspace)
+            compute = MemoryCompute(records, self._gpu_count)
+            router = MemoryRouter(records, self.clock)
+            self._opened.setdefault(workspace, Ports(records, compute, router, MemoryContent()))
+        return self._opened[workspace]
+
+    def _records(self, workspace: str) -> MemoryRecords:
+        records = self.ports(workspace).records
+        assert isinstance(records, MemoryRecords)
+        return records
+
+    @contextmanager
+    def first_up(self, desired: DesiredResource) -> Iterator[bool]:
+        records = self._records(desired.id.workspace)
+        if records.created:
+            yield False
+            return
+        records.created = True
+        try:
+            yield True
+        except BaseException:
+            records.created = False
+            raise
+
+    @contextmanager
+    def change(self, desired: DesiredResource) -> Iterator[None]:
+        yield
+
+    def shut_down(self, workspace: str) -> None:
+        """Nothing runs."""
+
+    def remove(self, workspace: str) -> None:
+        self._opened.pop(workspace, None)
+
+    def remove_unrecorded(self, workspace: str) -> None:
+        """A workspace that is not recorded is not there."""
+
+
+class MemoryTarget(Engine):
+    """This process's memory as a target."""
+
+    def __init__(self, gpu_count: int = 0) -> None:
+        self.memory = MemoryPlatform(gpu_count)
+        super().__init__(self.memory, self.memory.clock)
+
+
+def _never(_unit: Unit) -> str:
+    return ""
+
+
+def _accepts(_endpoints: tuple[EndpointEntry, ...]) -> None:
+    pass

@@ -12,7 +12,7 @@ import psutil
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.router.table import Backend
-from inference_provider.targets.local.store import RouterAddress, stores
+from inference_provider.targets.local.folders import ListenAddress, all_folders
 
 ROUTER_PORTS = range(18080, 19080)
 METRICS_PORTS = range(19080, 20080)
@@ -153,13 +153,13 @@ def free_ports(
     )
 
 
-def choose_address(root: Path, host: str, wanted_port: int) -> RouterAddress:
+def choose_address(root: Path, host: str, wanted_port: int) -> ListenAddress:
     """Choose where a new workspace's router listens; call it under the machine's port lock."""
     fault = address_fault(host, wanted_port)
     if fault:
         raise TargetError("start", "the router", fault)
     port = wanted_port or free_ports(1, ROUTER_PORTS, _kept_ports(root), host)[0]
-    return RouterAddress(host=host, port=port, metrics_port=metrics_port(root, {port}))
+    return ListenAddress(host=host, port=port, metrics_port=metrics_port(root, {port}))
 
 
 def metrics_port(root: Path, taken: set[int]) -> int:
@@ -169,5 +169,5 @@ def metrics_port(root: Path, taken: set[int]) -> int:
 
 def _kept_ports(root: Path) -> set[int]:
     """Return the ports of all workspaces of a state folder, of the stopped ones too."""
-    addresses = [store.address() for store in stores(root)]
+    addresses = [folders.address() for folders in all_folders(root)]
     return {port for a in addresses if a for port in (a.port, a.metrics_port)}

@@ -1,4 +1,4 @@
-"""Content of models, code and environments in a workspace's folder, by content hash.
+"""The Content of a workspace of this machine: folders of models, code and environments.
 
 A model lies as `assets/models/<name>/<version>/<hash>/<folder or file>`, so AZUREML_MODEL_DIR,
 the parent, is what a scoring script expects; an environment's spec lies as
@@ -9,154 +9,203 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import Content, code_content, model_content, tree_files
 from inference_provider.observed import Kind, Record
+from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
 from inference_provider.targets.local import content
-from inference_provider.targets.local.store import Store, no_space, spoilt, write_private
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.locks import file_lock
+from inference_provider.targets.private_file import no_space, write_private
+from inference_provider.workspace.state import corrupt
 
 PRUNE_AGE_S = 7200.0
 """Content that nothing names is kept this long: a copy is made before the instances that need it
 start, and named once they are ready, which may take an hour."""
 
 
-def keep_model(store: Store, spec: ModelSpec, base_dir: str) -> None:
-    """Copy a model's content into the workspace, unless it is there as it was kept."""
-    folder = model_folder(store, spec.name, spec.version, spec.content_hash)
-    source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
-    _keep(store, source, folder, spec.content_hash, spec.path)
+class Assets:
+    """Kept content of one workspace."""
 
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._assets = folders.folder / "assets"
+        self._environments: dict[Path, tuple[int, EnvironmentSpec]] = {}
 
-def drop_model(store: Store, name: str, version: str) -> None:
-    shutil.rmtree(store.folder / "assets" / "models" / name / version, ignore_errors=True)
+    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
+        spec = desired.spec
+        if isinstance(spec, ModelSpec):
+            self.keep_model(spec, desired.base_dir)
+        elif isinstance(spec, EnvironmentSpec):
+            build_environment(spec, self._folders.environments, tell, desired.placeholders)
+            self.keep_environment(spec)
+        elif isinstance(spec, DeploymentSpec):
+            self.keep_code(spec, desired.base_dir)
 
+    def keep_model(self, spec: ModelSpec, base_dir: str) -> None:
+        """Copy a model's content into the workspace, unless it is there as it was kept."""
+        folder = self._model_folder(spec.name, spec.version, spec.content_hash)
+        source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
+        self._keep(source, folder, spec.content_hash, spec.path)
 
-def model_folder(store: Store, name: str, version: str, content_hash: str) -> Path:
-    return store.folder / "assets" / "models" / name / version / content_hash[:16]
+    def keep_environment(self, spec: EnvironmentSpec) -> None:
+        """Write down what an environment is."""
+        write_private(self._environment_path(spec.content_hash), spec.model_dump_json())
 
+    def keep_code(self, spec: DeploymentSpec, base_dir: str) -> Path | None:
+        """Keep a deployment's code, as `keep_model`, and return its folder; None without code."""
+        if spec.code_configuration is None:
+            return None
+        code = spec.code_configuration
+        folder = self._code_folder(code.content_hash)
+        source = partial(code_content, code.code, Path(base_dir), code.stack_file)
+        self._keep(source, folder, code.content_hash, code.code)
+        return folder
 
-def keep_environment(store: Store, spec: EnvironmentSpec) -> None:
-    path = _environment_path(store, spec.content_hash)
-    write_private(path, spec.model_dump_json())
+    # -- what is kept --------------------------------------------------------------------------
 
+    def environment(self, pinned: str) -> EnvironmentSpec:
+        path = self._environment_path(pinned.partition("@sha256:")[2])
+        try:
+            stamp = path.stat().st_mtime_ns
+            known = self._environments.get(path)
+            if known is None or known[0] != stamp:
+                known = stamp, EnvironmentSpec.model_validate_json(path.read_text())
+                self._environments[path] = known
+        except FileNotFoundError as missing:
+            raise _missing("environment", pinned) from missing
+        except ValueError:
+            raise corrupt(str(path)) from None
+        return known[1]
 
-def environment_of(store: Store, pinned: str) -> EnvironmentSpec:
-    """Return the environment that a pinned reference names. Raises TargetError if not there."""
-    path = _environment_path(store, pinned.partition("@sha256:")[2])
-    try:
-        return EnvironmentSpec.model_validate_json(path.read_text())
-    except FileNotFoundError as missing:
-        raise _missing("environment", pinned) from missing
-    except ValueError:
-        raise spoilt(path) from None
+    def holds(self, kind: Kind, pinned: str) -> bool:
+        if kind == Kind.MODEL:
+            return self._model_folder_of(pinned).is_dir()
+        return self._environment_path(pinned.partition("@sha256:")[2]).is_file()
 
+    def kept_content(self, spec: DeploymentSpec, base_dir: str) -> dict[str, Path]:
+        """Return where a deployment's code and model are kept, by `code` and `model`."""
+        places = {"code": self.keep_code(spec, base_dir), "model": self._model_dir_of(spec)}
+        return {name: place for name, place in places.items() if place}
 
-def _environment_path(store: Store, content_hash: str) -> Path:
-    return store.folder / "assets" / "environments" / f"{content_hash[:16]}.json"
+    def _model_dir_of(self, spec: DeploymentSpec) -> Path | None:
+        """Return where the deployment's model is kept; None for a deployment without one.
 
+        Raises:
+            TargetError: It is not there, or not as it was kept.
+        """
+        if spec.model is None:
+            return None
+        folder = self._model_folder_of(spec.model)
+        if not folder.is_dir():
+            raise _missing("model", spec.model)
+        name, _, content_hash = spec.model.partition("@sha256:")
+        fault = _changed(folder, content_hash)
+        if fault:
+            reason = f"its kept content was changed: {fault}"
+            remedy = "run `inferctl up`, which restores it"
+            raise TargetError("use", f"model '{name}'", reason, remedy)
+        return folder
 
-def model_dir_of(store: Store, spec: DeploymentSpec) -> Path | None:
-    """Return where the deployment's model is kept; None for a deployment without one.
+    def _model_folder(self, name: str, version: str, content_hash: str) -> Path:
+        return self._assets / "models" / name / version / content_hash[:16]
 
-    Raises:
-        TargetError: It is not there, or not as it was kept.
-    """
-    if spec.model is None:
-        return None
-    folder = _model_folder_of(store, spec.model)
-    if not folder.is_dir():
-        raise _missing("model", spec.model)
-    name, _, content_hash = spec.model.partition("@sha256:")
-    fault = _changed(folder, content_hash)
-    if fault:
-        reason = f"its kept content was changed: {fault}"
-        remedy = "run `inferctl up`, which restores it"
-        raise TargetError("use", f"model '{name}'", reason, remedy)
-    return folder
+    def _model_folder_of(self, pinned: str) -> Path:
+        name, version = asset_name(pinned)
+        return self._model_folder(name, str(version), pinned.partition("@sha256:")[2])
 
+    def _code_folder(self, content_hash: str) -> Path:
+        return self._assets / "code" / content_hash[:16]
 
-def holds(store: Store, kind: Kind, pinned: str) -> bool:
-    """Whether a pinned model's or environment's content is in the workspace."""
-    if kind == Kind.MODEL:
-        return _model_folder_of(store, pinned).is_dir()
-    return _environment_path(store, pinned.partition("@sha256:")[2]).is_file()
+    def _environment_path(self, content_hash: str) -> Path:
+        return self._assets / "environments" / f"{content_hash[:16]}.json"
 
-
-def keep_code(store: Store, spec: DeploymentSpec, base_dir: str) -> Path | None:
-    """Keep a deployment's code, as `keep_model`, and return its folder; None without code."""
-    if spec.code_configuration is None:
-        return None
-    code = spec.code_configuration
-    folder = code_folder(store, code.content_hash)
-    source = partial(code_content, code.code, Path(base_dir), code.stack_file)
-    _keep(store, source, folder, code.content_hash, code.code)
-    return folder
-
-
-def kept_content(store: Store, spec: DeploymentSpec, base_dir: str) -> dict[str, Path]:
-    """Return where a deployment's code and model are kept, by `code` and `model`."""
-    places = {"code": keep_code(store, spec, base_dir), "model": model_dir_of(store, spec)}
-    return {name: place for name, place in places.items() if place}
-
-
-def code_folder(store: Store, content_hash: str) -> Path:
-    return store.folder / "assets" / "code" / content_hash[:16]
-
-
-def prune(store: Store, age_s: float = PRUNE_AGE_S) -> None:
-    """Remove models and code that no record and no deployment names any more.
-
-    Args:
-        store: The workspace.
-        age_s: Only what was last kept longer ago than this, seconds.
-    """
-    used = set(_used(store))
-    assets = store.folder / "assets"
-    # without those that begin with a dot: they are being copied
-    for folder in (*assets.glob("models/*/*/[!.]*"), *assets.glob("code/[!.]*")):
-        if folder not in used and time.time() - folder.stat().st_mtime > age_s:
-            shutil.rmtree(folder, ignore_errors=True)
-            content.manifest_of(folder).unlink(missing_ok=True)
-
-
-def _used(store: Store) -> Iterator[Path]:
-    for record in store.records():
+    def fault(self, record: Record) -> str:
         fields = record.properties
+        code = fields.get("code_configuration")
         if record.id.kind == Kind.MODEL:
-            yield model_folder(store, fields["name"], fields["version"], fields["content_hash"])
-        blueprint = record.id.kind == Kind.DEPLOYMENT and store.blueprint(record.id.name)
-        if blueprint:
-            spec = DeploymentSpec.model_validate(blueprint)
-            if spec.model is not None:
-                yield _model_folder_of(store, spec.model)
-            if spec.code_configuration is not None:
-                yield code_folder(store, spec.code_configuration.content_hash)
+            content_hash = fields["content_hash"]
+            place = self._model_folder(fields["name"], fields["version"], content_hash)
+            fault = _changed(place, content_hash)
+            return f"its kept content was changed: {fault}" if fault else ""
+        if record.id.kind == Kind.DEPLOYMENT and code:
+            fault = _changed(self._code_folder(code["content_hash"]), code["content_hash"])
+            return f"its kept code was changed: {fault}" if fault else ""
+        return ""
 
+    # -- what goes -----------------------------------------------------------------------------
 
-def _model_folder_of(store: Store, pinned: str) -> Path:
-    name, version = asset_name(pinned)
-    return model_folder(store, name, str(version), pinned.partition("@sha256:")[2])
+    def drop(self, record: Record) -> None:
+        if record.id.kind == Kind.MODEL:
+            fields = record.properties
+            place = self._assets / "models" / fields["name"] / fields["version"]
+            shutil.rmtree(place, ignore_errors=True)
 
+    def prune(self, named: Iterable[str], age_s: float = PRUNE_AGE_S) -> None:
+        """Remove models and code that nothing names and that were last kept longer ago."""
+        used = {
+            self._model_folder_of(one) if "@sha256:" in one else self._code_folder(one)
+            for one in named
+        }
+        # without those that begin with a dot: they are being copied
+        there = (*self._assets.glob("models/*/*/[!.]*"), *self._assets.glob("code/[!.]*"))
+        for folder in there:
+            if folder not in used and time.time() - folder.stat().st_mtime > age_s:
+                shutil.rmtree(folder, ignore_errors=True)
+                content.manifest_of(folder).unlink(missing_ok=True)
 
-def kept_fault(store: Store, record: Record) -> str:
-    """Say in a few words what of a model's or a deployment's kept content was changed."""
-    fields = record.properties
-    code = fields.get("code_configuration")
-    if record.id.kind == Kind.MODEL:
-        place = model_folder(store, fields["name"], fields["version"], fields["content_hash"])
-        fault = _changed(place, fields["content_hash"])
-        return f"its kept content was changed: {fault}" if fault else ""
-    if record.id.kind == Kind.DEPLOYMENT and code:
-        fault = _changed(code_folder(store, code["content_hash"]), code["content_hash"])
-        return f"its kept code was changed: {fault}" if fault else ""
-    return ""
+    def _keep(
+        self, source: Callable[[], Content], place: Path, content_hash: str, written: str
+    ) -> None:
+        """Copy content whole or not at all; what is there already stays, unless it was changed.
+
+        Args:
+            source: Finds what is copied.
+            place: Folder of the content, named by its hash.
+            content_hash: What the copy has to be: its source may have changed since it was read.
+            written: The content's path, for a message.
+        """
+        fault = _changed(place, content_hash)
+        if not fault:
+            os.utime(place)  # named again: `prune` leaves it
+            return
+        was = f"what was kept of it was changed ({fault}), and " if place.exists() else ""
+        # two deployments of one stack may bring the same code, each in a thread of its own
+        beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
+        aside = beside.with_suffix(".old")
+        try:
+            copy = _copied(source(), beside)
+            if copy.digest != content_hash:
+                raise _unkept(written, f"{was}it changed while it was applied", "run this again")
+            with self._lock():
+                if _changed(place, content_hash):  # else another thread kept it in the meantime
+                    if place.exists():  # aside, not away: an instance may be reading it
+                        place.rename(aside)
+                    _note_down(copy, place, beside)
+                    beside.rename(place)
+        except BadContent as bad:
+            reason, _, remedy = str(bad).partition("; ")
+            raise _unkept(written, was + reason, remedy) from bad
+        except FileNotFoundError as missing:
+            remedy = "put it back and run `inferctl up`"
+            raise _unkept(written, f"{was}it no longer exists", remedy) from missing
+        except OSError as failed:
+            raise no_space(failed, place) from failed
+        finally:
+            content.clear(beside)
+            content.clear(aside)
+
+    def _lock(self) -> AbstractContextManager[None]:
+        path = self._folders.folder / "locks" / "content.lock"
+        return file_lock(path, f"workspace '{self._folders.workspace}'")
 
 
 def _changed(place: Path, content_hash: str) -> str:
@@ -195,49 +244,6 @@ def _lying(place: Path) -> Iterator[Content]:
 def _note_down(found: Content, place: Path, lying_in: Path) -> None:
     names = (str(file.relative_to(lying_in)) for _, file in found.files)
     content.write_manifest(place, lying_in, dict(zip(names, found.hashes, strict=True)))
-
-
-def _keep(
-    store: Store, source: Callable[[], Content], place: Path, content_hash: str, written: str
-) -> None:
-    """Copy content whole or not at all; what is there already stays, unless it was changed.
-
-    Args:
-        store: The workspace.
-        source: Finds what is copied.
-        place: Folder of the content, named by its hash.
-        content_hash: What the copy has to be: its source may have changed since it was read.
-        written: The content's path, for a message.
-    """
-    fault = _changed(place, content_hash)
-    if not fault:
-        os.utime(place)  # named again: `prune` leaves it
-        return
-    was = f"what was kept of it was changed ({fault}), and " if place.exists() else ""
-    # two deployments of one stack may bring the same code, each in a thread of its own
-    beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
-    aside = beside.with_suffix(".old")
-    try:
-        copy = _copied(source(), beside)
-        if copy.digest != content_hash:
-            raise _unkept(written, f"{was}it changed while it was applied", "run this again")
-        with store.lock("content"):
-            if _changed(place, content_hash):  # else another thread kept it in the meantime
-                if place.exists():  # aside, not away: an instance may be reading it
-                    place.rename(aside)
-                _note_down(copy, place, beside)
-                beside.rename(place)
-    except BadContent as bad:
-        reason, _, remedy = str(bad).partition("; ")
-        raise _unkept(written, was + reason, remedy) from bad
-    except FileNotFoundError as missing:
-        remedy = "put it back and run `inferctl up`"
-        raise _unkept(written, f"{was}it no longer exists", remedy) from missing
-    except OSError as failed:
-        raise no_space(failed, place) from failed
-    finally:
-        content.clear(beside)
-        content.clear(aside)
 
 
 def _copied(source: Content, place: Path) -> Content:

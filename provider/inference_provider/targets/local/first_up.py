@@ -13,81 +13,83 @@ from pathlib import Path
 import psutil
 
 from inference_provider.errors import InferenceError
-from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.local.addresses import choose_address
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.machine import machine_lock
-from inference_provider.targets.local.runtime import Runtime
-from inference_provider.targets.local.store import Store
+from inference_provider.targets.local.runtime import LocalRouter
 
 DAEMON_WAIT_S = 10.0
 """Between SIGTERM and SIGKILL of a supervisord that does not answer; its router ends sooner."""
 
 
 @contextmanager
-def first_up(runtime: Runtime, spec: WorkspaceSpec) -> Iterator[bool]:
+def first_up(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[bool]:
     """Start a workspace of which nothing is recorded; undone when the block raises.
 
     Yields:
         Whether it is one; the machine's lock is held then until the block, which records it, ends.
     """
-    if runtime.store.records():
+    if router.folders.is_recorded:
         yield False
         return
     with machine_lock():
-        if runtime.store.records():  # another process has made it in the meantime
+        if router.folders.is_recorded:  # another process has made it in the meantime
             yield False
             return
-        with _started(runtime, spec):
+        with _started(router, spec):
             yield True
 
 
 @contextmanager
-def _started(runtime: Runtime, spec: WorkspaceSpec) -> Iterator[None]:
-    clear_away(runtime)
+def _started(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[None]:
+    clear_away(router)
     try:
-        store = runtime.store
-        store.save_address(choose_address(store.root, spec.bind_address, spec.router_port))
-        runtime.bring_up()
+        folders = router.folders
+        folders.save_address(choose_address(folders.root, spec.bind_address, spec.router_port))
+        router.bring_up(lambda: ())
         yield
     except BaseException:
         with suppress(InferenceError, OSError):  # the first error is the one to report
-            clear_away(runtime)
+            clear_away(router)
         raise
 
 
-def clear_away(runtime: Runtime) -> None:
+def clear_away(router: LocalRouter) -> None:
     """End and forget what a first `up` left; its logs, which say why, stay."""
-    folder = runtime.store.folder
+    folder = router.folders.folder
     if not folder.exists():
         return
     with suppress(InferenceError):  # a supervisord that does not answer is ended by its process
-        runtime.shut_down()
+        router.shut_down()
     end_processes(_daemons(folder), DAEMON_WAIT_S)
-    runtime.shut_down()  # the router, where its supervisord could not end it
-    for started in (runtime.store.supervisor_folder, runtime.store.router_folder):
+    router.shut_down()  # the router, where its supervisord could not end it
+    for started in (
+        router.folders.supervisor_folder,
+        router.folders.router_folder,
+        folder / "records",
+    ):
         shutil.rmtree(started, ignore_errors=True)
-    name = runtime.store.workspace
-    runtime.store.drop_record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-    runtime.store.drop_address()
+    (folder / "records" / f"Workspace.{router.folders.workspace}.json").unlink(missing_ok=True)
+    router.folders.drop_address()
 
 
-def delete_unrecorded(runtime: Runtime) -> None:
+def delete_unrecorded(router: LocalRouter) -> None:
     """End and remove a workspace of which nothing is recorded: it is nobody's."""
-    if not runtime.store.folder.exists():
+    if not router.folders.folder.exists():
         return
     with machine_lock():
-        if not runtime.store.records():
-            clear_away(runtime)
-            runtime.store.remove()
+        if not router.folders.is_recorded:
+            clear_away(router)
+            router.folders.remove()
 
 
 def unrecorded(root: Path) -> list[str]:
     """Return the workspaces that are not written down and whose supervisord runs."""
     notes = (root / "workspaces").glob("*/supervisor/supervisord.pid")
     folders = [note.parents[1] for note in notes]
-    unknown = [folder for folder in folders if not Store(root, folder.name).exists]
+    unknown = [folder for folder in folders if not Folders(root, folder.name).exists]
     return [folder.name for folder in unknown if _daemons(folder)]
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from inference_provider.errors import TargetError
 
 FOLLOW_POLL_S = 0.2
+LOG_TAIL_BYTES = 100_000
+"""Of a log, for the lines that an error quotes; a line may be long."""
 
 
 def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Iterator[str]:
@@ -48,3 +50,14 @@ def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:
     whole = content[: content.rfind(b"\n") + 1]
     offsets[path] = start + len(whole)
     return [f"{path.stem}: {line}" for line in whole.decode(errors="replace").splitlines()]
+
+
+def last_lines(log: Path, count: int) -> str:
+    """Return the last lines of a log, for an error message; empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join([line for line in lines if line.strip()][-count:])

@@ -11,7 +11,8 @@ from pathlib import Path
 import platformdirs
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.local.store import Store, file_lock
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.locks import file_lock
 
 SOCKET_PATH_LIMIT = 96
 """A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
@@ -105,19 +106,19 @@ def shown(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace").replace("\n", "\\n")
 
 
-def path_fault(store: Store) -> str:
+def path_fault(folders: Folders) -> str:
     """Say why a workspace cannot run in its folder; empty when it can."""
-    path = os.fsencode(store.supervisor_folder / "s.sock")
+    path = os.fsencode(folders.supervisor_folder / "s.sock")
     try:
         path.decode()
     except UnicodeDecodeError:
-        return f"the state folder's path is not UTF-8 text: {shown(store.root)}"
+        return f"the state folder's path is not UTF-8 text: {shown(folders.root)}"
     if b"\n" in path:  # /proc/net/unix, which tells who is connected, has one line a socket
-        return f"the state folder's path contains a line break: {shown(store.root)}"
+        return f"the state folder's path contains a line break: {shown(folders.root)}"
     if len(path) > SOCKET_PATH_LIMIT:
         return (
-            f"the state folder's path is too long: a socket of workspace '{store.workspace}'"
+            f"the state folder's path is too long: a socket of workspace '{folders.workspace}'"
             f" would have a path of {len(path)} bytes; the limit is {SOCKET_PATH_LIMIT}:"
-            f" {shown(store.root)}"
+            f" {shown(folders.root)}"
         )
     return ""

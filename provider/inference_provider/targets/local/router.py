@@ -45,7 +45,7 @@ from inference_provider.targets.local.router_admin import (
     weights_of,
 )
 from inference_provider.targets.local.router_weights import between, same_but_shares
-from inference_provider.targets.local.store import no_space
+from inference_provider.targets.private_file import no_space
 
 T = TypeVar("T")
 _Stamps = tuple[tuple[int, int], ...]

@@ -1,18 +1,21 @@
-"""What runs of one workspace: its supervisord and, under it, its router.
+"""The Router of a workspace of this machine: Envoy, under the workspace's supervisord.
 
-Starts them, mends them, changes what the router serves, ends them. Instances are `rollout.py`'s.
+Starts both, mends them, says what the router serves, ends them. Instances are `compute.py`'s; in
+which order Envoy's files take effect is `router.py`'s.
 """
 
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
+from inference_provider.router.table import EndpointEntry, RouterTable
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
@@ -20,9 +23,12 @@ from inference_provider.targets.local.addresses import (
     listeners,
     metrics_port,
 )
-from inference_provider.targets.local.endings import Endings, read_endings
-from inference_provider.targets.local.known import router_secrets
+from inference_provider.targets.local.compute import UNSUPERVISED
+from inference_provider.targets.local.ends import read_endings
+from inference_provider.targets.local.folders import Folders, ListenAddress
 from inference_provider.targets.local.leftovers import end_processes
+from inference_provider.targets.local.locks import file_lock
+from inference_provider.targets.local.logs import last_lines
 from inference_provider.targets.local.machine import (
     MORE_FILES,
     OTHER_FOLDER,
@@ -32,130 +38,207 @@ from inference_provider.targets.local.machine import (
 )
 from inference_provider.targets.local.router import EnvoyRouter
 from inference_provider.targets.local.router_admin import RouterAdmin
-from inference_provider.targets.local.routes import router_table
-from inference_provider.targets.local.store import RouterAddress, Store
 from inference_provider.targets.local.supervisor import (
     ORPHAN_STOP_WAIT_S,
+    ProcessState,
     Program,
     Supervisor,
 )
+from inference_provider.targets.local.supervisor_rpc import SupervisorGone
+from inference_provider.workspace.endings import Endings
+from inference_provider.workspace.ports import RouterAddress, RouterStatus
 
 ROUTER = "router"
 """The router's program name; no instance's, which all have dots."""
 
 ROUTER_START_TIMEOUT_S = 20.0
 
-LOG_TAIL_BYTES = 100_000
-"""Of a log, for the lines that an error quotes; a line may be long."""
-
 ACCESS_LOG_BYTES = 64_000_000
+
+_RUNS = ("RUNNING", "STARTING")
 
 ORPHAN_DRAIN_S = 15.0
 """Longest wait for the last request of a router that is replaced."""
 
 
-class Runtime:
+Endpoints = Callable[[], tuple[EndpointEntry, ...]]
+
+
+class LocalRouter:
     """supervisord and router of one workspace."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.supervisor = Supervisor(store.supervisor_folder, listener=_listener(store))
-        self._ends_file = _ends_file(store)
-        self.router = EnvoyRouter(store.router_folder)
-
-    def endings(self) -> dict[str, Endings]:
-        """Return how often each program ended by itself."""
-        return read_endings(self._ends_file)
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders
+        self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
+        self.envoy = EnvoyRouter(folders.router_folder)
+        self._published: tuple[EndpointEntry, ...] = ()
 
     @property
-    def address(self) -> RouterAddress:
+    def listen_address(self) -> ListenAddress:
         """Where the router listens. Raises TargetError when the workspace is not there."""
-        address = self.store.address()
+        address = self.folders.address()
         if address is None:
-            raise TargetError(
-                "use", f"workspace '{self.store.workspace}'", "it is not there", "declare it first"
-            )
+            name = self.folders.workspace
+            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
         return address
+
+    def address(self) -> RouterAddress:
+        listens = self.listen_address
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listens.host, listens.host)
+        return RouterAddress(
+            url=f"http://{host}:{listens.port}",
+            metrics_url=f"http://127.0.0.1:{listens.metrics_port}",
+        )
+
+    # -- what it serves ------------------------------------------------------------------------
+
+    def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
+        known = {entry.name: entry.keys for entry in self._published if entry.keys}
+        endpoints = tuple(
+            entry if entry.keys else entry.model_copy(update={"keys": known.get(entry.name, ())})
+            for entry in endpoints
+        )
+        self.envoy.converge(self._table(endpoints))
+        self._published = endpoints
+
+    def _table(self, endpoints: tuple[EndpointEntry, ...]) -> RouterTable:
+        address = self.listen_address
+        return RouterTable(
+            folder=str(self.folders.router_folder),
+            host=address.host,
+            port=address.port,
+            metrics_port=address.metrics_port,
+            endpoints=endpoints,
+        )
+
+    def in_force(self) -> bool:
+        return True
+
+    def is_drained(self, deployment: str) -> bool:
+        return True
+
+    def wait_healthy(self, deployment: str, count: int) -> None:
+        self.envoy.wait_healthy({deployment: count})
+
+    def status(self) -> RouterStatus:
+        process = self._process()
+        weights = self.envoy.live_weights()
+        return RouterStatus(
+            fault=self._fault(process, answers=weights is not None),
+            runs=process is not None,
+            weights=weights,
+            mirrors=self.envoy.live_mirrors(),
+            healthy=self.envoy.healthy_backends(),
+            endings=read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
+            start_limit_s=int(ROUTER_START_TIMEOUT_S),
+        )
+
+    def _process(self) -> ProcessState | None:
+        try:
+            return self.supervisor.process(ROUTER)
+        except SupervisorGone:
+            return None
+
+    def _fault(self, process: ProcessState | None, *, answers: bool) -> str:
+        if answers and process is None:
+            return f"the router serves on, {UNSUPERVISED}"
+        if process is None or process.state not in _RUNS:
+            return "the router does not run"
+        return "" if answers else "the router does not answer"
+
+    def runs(self) -> bool:
+        """Whether anything runs that takes requests; a router without its supervisord does."""
+        return self.supervisor.is_running() or self.supervisor.orphan(ROUTER) is not None
+
+    # -- start and end -------------------------------------------------------------------------
 
     def is_up(self) -> bool:
         """Whether supervisord and the router run."""
-        process = self.supervisor.processes().get(ROUTER)
-        running = process is not None and process.state in ("RUNNING", "STARTING")
-        return running and self.router.is_ready()
+        process = self._process()
+        return process is not None and process.state in _RUNS and self.envoy.is_ready()
 
-    def ensure_up(self) -> None:
+    def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""
         if self.is_up():
             self.supervisor.ensure_listener()
             return
         with machine_lock():  # nobody else chooses a port before the router listens on its own
-            self.bring_up()
+            self.bring_up(endpoints)
 
-    def bring_up(self) -> None:
+    def bring_up(self, endpoints: Endpoints) -> None:
         """Do the same under the machine's lock, which the caller holds."""
         for fault, remedy in (
-            (path_fault(self.store), OTHER_FOLDER),
+            (path_fault(self.folders), OTHER_FOLDER),
             (open_files_fault(), MORE_FILES),
         ):
             if fault:
-                raise TargetError("start", f"workspace '{self.store.workspace}'", fault, remedy)
-        with self.store.lock("boot"):
+                raise TargetError("start", f"workspace '{self.folders.workspace}'", fault, remedy)
+        with self._lock("boot"):
             if not self.supervisor.is_running():
                 for name in self.supervisor.names():
                     if self.supervisor.orphan(name):
                         self.supervisor.unlist(name)
                 if not self.supervisor.orphan(ROUTER):
                     self._settle_ports()
-                    self._write_router_files()
-                self._ends_file.unlink(missing_ok=True)  # a new supervisord starts counting at 0
+                    self._write_router_files(endpoints)
+                self.supervisor.ends_file.unlink(
+                    missing_ok=True
+                )  # a new supervisord starts counting at 0
                 self.supervisor.start()
             self.supervisor.ensure_listener()
-            self._ensure_router()
+            self._ensure_router(endpoints)
 
-    def _write_router_files(self) -> None:
-        with self.store.lock():
-            self.router.write_all(router_table(self.store, self.address))
+    def _write_router_files(self, endpoints: Endpoints) -> None:
+        with self._lock("state"):
+            self._published = endpoints()
+            self.envoy.write_all(self._table(self._published))
 
-    def _ensure_router(self) -> None:
-        process = self.supervisor.processes().get(ROUTER)
+    def _lock(self, name: str) -> AbstractContextManager[None]:
+        path = self.folders.folder / "locks" / f"{name}.lock"
+        return file_lock(path, f"workspace '{self.folders.workspace}'")
+
+    def _ensure_router(self, endpoints: Endpoints) -> None:
+        process = self._process()
         if process is None:
             orphan = self.supervisor.orphan(ROUTER)
-            orphan_admin = self.store.router_folder / "orphan.sock"
+            orphan_admin = self.folders.router_folder / "orphan.sock"
             if orphan:
                 # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
                 self._refuse_a_shared_port(orphan.pid)
                 with suppress(FileNotFoundError):
-                    (self.store.router_folder / "admin.sock").rename(orphan_admin)
+                    (self.folders.router_folder / "admin.sock").rename(orphan_admin)
             else:
                 self._settle_ports()
-            self._write_router_files()
+            self._write_router_files(endpoints)
             self.supervisor.add(self._router_program())
-            self._wait_until_router_answers()
+            self._wait_until_router_answers(endpoints)
             if orphan:
                 self._retire_orphan(orphan, orphan_admin)
             else:
                 self._end_if_shared()
         else:
-            self._wait_until_router_answers()
+            self._wait_until_router_answers(endpoints)
 
     def _retire_orphan(self, orphan: psutil.Process, admin: Path) -> None:
         """Let a router that outlived its supervisord finish, then end it."""
         with suppress(TargetUnreachable):
             RouterAdmin(admin).post("/drain_listeners?graceful&skip_exit")
             deadline = time.monotonic() + ORPHAN_DRAIN_S
-            while time.monotonic() < deadline and _serves(orphan, self.address.port):
+            while time.monotonic() < deadline and _serves(orphan, self.listen_address.port):
                 time.sleep(0.05)
         end_processes([orphan], ORPHAN_STOP_WAIT_S)
         admin.unlink(missing_ok=True)
 
-    def _wait_until_router_answers(self) -> None:
+    def _wait_until_router_answers(self, endpoints: Endpoints) -> None:
         deadline = time.monotonic() + ROUTER_START_TIMEOUT_S
-        while not self.router.is_ready():
+        while not self.envoy.is_ready():
             process = self.supervisor.process(ROUTER)
             dead = process is None or process.state == "FATAL"
             if dead or time.monotonic() > deadline:
-                said = last_lines(self.store.log_path(ROUTER, ROUTER), 5)
-                log = without_secrets(said, router_secrets(self.store))
+                said = last_lines(self.folders.log_path(ROUTER, ROUTER), 5)
+                log = without_secrets(
+                    said, tuple(key for entry in endpoints() for key in entry.keys)
+                )
                 raise NotReady(
                     "start",
                     "the router",
@@ -165,12 +248,12 @@ class Runtime:
             time.sleep(0.02)
 
     def _router_program(self) -> Program:
-        self.store.router_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folders.router_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Program(
             name=ROUTER,
-            argv=self.router.command(),
-            directory=str(self.store.router_folder),
-            log=str(self.store.log_path(ROUTER, ROUTER)),
+            argv=self.envoy.command(),
+            directory=str(self.folders.router_folder),
+            log=str(self.folders.log_path(ROUTER, ROUTER)),
         )
 
     def _settle_ports(self) -> None:
@@ -178,22 +261,22 @@ class Runtime:
 
         Call it under the machine's lock.
         """
-        address = self.address
+        address = self.listen_address
         fault = address_fault(address.host, address.port)
         if fault:
-            raise TargetError("start", f"the router of workspace '{self.store.workspace}'", fault)
+            raise TargetError("start", f"the router of workspace '{self.folders.workspace}'", fault)
         if not is_free(address.host, address.port):
             raise self._taken()
         if not is_free("127.0.0.1", address.metrics_port):
-            another = metrics_port(self.store.root, {address.port})
-            self.store.save_address(address.model_copy(update={"metrics_port": another}))
+            another = metrics_port(self.folders.root, {address.port})
+            self.folders.save_address(address.model_copy(update={"metrics_port": another}))
 
     def _taken(self) -> OutOfCapacity:
-        address = self.address
-        holds = bool(self.store.records())  # a new router_port needs the workspace recreated
+        address = self.listen_address
+        holds = self.folders.is_recorded  # a new router_port needs the workspace recreated
         return OutOfCapacity(
             "start",
-            f"the router of workspace '{self.store.workspace}'",
+            f"the router of workspace '{self.folders.workspace}'",
             f"its router port {address.port} on {address.host} is taken by another process",
             "end that process (`ss -ltnp` names it) and run this again; or "
             + ("run `inferctl down`, then `inferctl up` with" if holds else "give it")
@@ -205,7 +288,7 @@ class Runtime:
 
         Envoy listens with SO_REUSEPORT: the kernel would hand each a part of the requests.
         """
-        if listeners(self.address.port) - {own}:
+        if listeners(self.listen_address.port) - {own}:
             raise self._taken()
 
     def _end_if_shared(self) -> None:
@@ -217,39 +300,18 @@ class Runtime:
             self.supervisor.remove(ROUTER)
             raise
 
-    def runs(self) -> bool:
-        """Whether anything runs that serves requests; a router without its supervisord does."""
-        return self.supervisor.is_running() or self.supervisor.orphan(ROUTER) is not None
-
-    def withdraw(self) -> None:
-        """Take from the router what the records no longer say; a later start reads all of them."""
-        if self.runs():
-            self.converge()
-
-    def converge(self) -> None:
-        """Make the router serve what the records say. Call it under the state lock.
-
-        Raises:
-            RouterRejected: The old configuration stays in force.
-        """
-        self.router.converge(router_table(self.store, self.address))
-
     def shut_down(self) -> None:
         """End every process of the workspace, orphans and what they started too."""
         self.supervisor.end_all()
 
 
-def _ends_file(store: Store) -> Path:
-    return store.supervisor_folder / "ends.json"
-
-
-def _listener(store: Store) -> tuple[str, ...]:
+def _listener(folders: Folders) -> tuple[str, ...]:
     """Return the command of the program that takes supervisord's events."""
-    files = (_ends_file(store), store.router_folder / "access.log")
+    files = (folders.supervisor_folder / "ends.json", folders.router_folder / "access.log")
     # Neither the environment nor site-packages: it imports nothing but the standard library.
     program = (sys.executable, "-I", "-S", watch.__file__)
     # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
-    relative = [os.path.relpath(path, store.supervisor_folder) for path in files]
+    relative = [os.path.relpath(path, folders.supervisor_folder) for path in files]
     return (*program, *relative, str(ACCESS_LOG_BYTES))
 
 
@@ -260,14 +322,3 @@ def _serves(process: psutil.Process, port: int) -> bool:
     except psutil.Error:
         return False
     return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)
-
-
-def last_lines(log: Path, count: int) -> str:
-    """Return the last lines of a log, for an error message; empty when there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return "\n".join([line for line in lines if line.strip()][-count:])

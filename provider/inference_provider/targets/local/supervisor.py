@@ -31,12 +31,12 @@ from inference_provider.targets.local.leftovers import (
     lives,
     mark,
 )
-from inference_provider.targets.local.store import make_folder, write_private
 from inference_provider.targets.local.supervisor_rpc import (
     RPC_TIMEOUT_S,
     SupervisorGone,
     SupervisorSocket,
 )
+from inference_provider.targets.private_file import make_folder, write_private
 
 SUPERVISORD = (sys.executable, "-P", "-m", "supervisor.supervisord")
 """-P: no file of the current folder is taken for a module."""
@@ -89,6 +89,8 @@ class Supervisor:
     ) -> None:
         """Speak of the supervisord of a folder; `listener` is a command that takes its events."""
         self._folder = folder
+        self.ends_file = folder / "ends.json"
+        """How often each program ended by itself, as the listener counts."""
         self._listener = listener
         self._programs = folder / "programs"
         self._rpc = SupervisorSocket(folder, answer_timeout_s)

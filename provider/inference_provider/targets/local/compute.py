@@ -1,0 +1,339 @@
+"""Instances as programs of supervisord: the Compute of a workspace of this machine.
+
+An instance is written down before it starts, with its port and GPUs, so whoever is killed at any
+moment leaves what the next call can finish.
+"""
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+
+from inference_provider.errors import InferenceError, Interrupted, NotReady, OutOfCapacity
+from inference_provider.observed import ResourceId
+from inference_provider.quoting import without_secrets
+from inference_provider.router.table import Backend
+from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.serving.environments import build_environment
+from inference_provider.serving.script_check import refuse_invalid_script
+from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.targets.local.addresses import connected, instance_ports, listens
+from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.content import clear
+from inference_provider.targets.local.ends import read_endings
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.gpus import hand_out
+from inference_provider.targets.local.instances import Instance, Instances
+from inference_provider.targets.local.logs import last_lines, read_logs
+from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
+from inference_provider.targets.loopback import loopback_client, unix_socket
+from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.endings import Endings, keeps_dying, restarts
+from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
+
+READY_POLL_S = 0.05
+LOG_LINES = 15
+UNSUPERVISED = "unsupervised: supervisord does not run"
+_RUNS = ("RUNNING", "STARTING")
+_ENDED = ("BACKOFF", "FATAL", "EXITED", "gone")
+
+
+class LocalCompute:
+    """Instances of one workspace."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        instances: Instances,
+        supervisor: Supervisor,
+        assets: Assets,
+        devices: tuple[str, ...],
+    ) -> None:
+        """Run instances; `devices` are the UUIDs of this machine's GPUs."""
+        self._folders = folders
+        self._instances = instances
+        self._supervisor = supervisor
+        self._assets = assets
+        self._devices = devices
+
+    # -- what there is -------------------------------------------------------------------------
+
+    def backends(self) -> Mapping[str, tuple[Backend, ...]]:
+        return {
+            deployment: tuple(self._instances.backend(i) for i in instances if i.admitted)
+            for deployment, instances in self._instances.by_deployment().items()
+        }
+
+    def status(self) -> ComputeStatus:
+        processes = self._supervisor.processes()
+        endings = read_endings(self._supervisor.ends_file)
+        found = {
+            deployment: tuple(self._status_of(i, processes, endings) for i in instances)
+            for deployment, instances in self._instances.by_deployment().items()
+        }
+        return ComputeStatus(instances=found, unsupervised="" if processes else UNSUPERVISED)
+
+    def _status_of(
+        self,
+        instance: Instance,
+        processes: Mapping[str, ProcessState],
+        endings: Mapping[str, Endings],
+    ) -> InstanceStatus:
+        process = processes.get(instance.name)
+        ended = endings.get(instance.name, Endings())
+        runs = process is not None and process.state in _RUNS
+        answers = process is not None and (
+            not ended.total or listens(process.pid, self._instances.backend(instance))
+        )
+        return InstanceStatus(
+            name=instance.name,
+            generation=instance.generation,
+            admitted=instance.admitted,
+            runs=runs,
+            answers=answers,
+            endings=ended,
+        )
+
+    def admit(self, deployment: str, names: Iterable[str]) -> None:
+        serving, there = set(names), self._instances.of(deployment)
+        now = tuple(i.model_copy(update={"admitted": i.name in serving}) for i in there)
+        self._instances.save(deployment, now)
+
+    # -- start ---------------------------------------------------------------------------------
+
+    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
+        usable = [] if unit.afresh or not count else self._usable(unit)
+        kept = tuple(i.name for i in usable[:count])
+        fresh = self._start(unit, count - len(kept), progress) if len(kept) < count else ()
+        return (*kept, *(i.name for i in fresh))
+
+    def _usable(self, unit: Unit) -> list[Instance]:
+        """Return the instances of this generation that run, do not keep dying, and answer."""
+        processes = self._supervisor.processes()
+        endings = read_endings(self._supervisor.ends_file)
+        now = int(time.time() // 60)
+        same = [
+            i
+            for i in self._instances.of(unit.id.name)
+            if i.generation == unit.generation
+            and i.name in processes
+            and processes[i.name].state in _RUNS
+            and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
+        ]
+        same.sort(key=lambda i: not i.admitted)
+        usable = []
+        for instance in same:
+            with suppress(NotReady):  # the port may be another's after a reboot
+                self._wait_ready(unit, instance)
+                usable.append(instance)
+        return usable
+
+    def _start(self, unit: Unit, count: int, progress: Progress) -> tuple[Instance, ...]:
+        venv = build_environment(
+            unit.environment,
+            self._folders.environments,
+            lambda text: progress(unit.id, text),
+            unit.secrets,
+        )
+        kept = self._assets.kept_content(unit.spec, unit.base_dir)
+        code = unit.spec.code_configuration
+        if code and code.scoring_script:
+            script = kept["code"] / code.scoring_script
+            refuse_invalid_script(
+                venv / "bin" / "python", script, code.scoring_script, str(unit.id)
+            )
+        fresh = self._reserve(unit, count)
+        try:
+            commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
+            for instance, command in zip(fresh, commands, strict=True):
+                self._supervisor.add(self._program(unit, instance, command, kept))
+            for i, instance in enumerate(fresh):
+                self._wait_ready(unit, instance)
+                progress(unit.id, f"{i + 1} of {count} new instances ready")
+        except (InferenceError, KeyboardInterrupt) as stopped:
+            # who interrupts waits: an instance that has not served may be killed sooner
+            hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
+            self._end(unit.id.name, fresh, stop_wait_s=0.5 if hurried else 5)
+            raise
+        return fresh
+
+    def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
+        """Write new instances down, each with a port (or a socket) and GPUs of its own."""
+        self._folders.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with machine_lock():
+            everywhere = self._instances.everywhere()
+            ports = instance_ports(self._folders.root, count, {i.port for i in everywhere})
+            each = gpus_per_instance(unit.spec)
+            gpus = self._gpus(unit, everywhere, each * count)
+            there = self._instances.of(unit.id.name)
+            fresh = tuple(
+                Instance(
+                    name=f"{unit.id.name.replace('/', '.')}.{unit.generation}.{number}",
+                    generation=unit.generation,
+                    port=port,
+                    gpus=gpus[i * each : (i + 1) * each],
+                    socket=not unit.environment.command,  # an own server knows none
+                )
+                for i, (number, port) in enumerate(
+                    zip(_free_numbers(unit, there, count), ports, strict=True)
+                )
+            )
+            self._instances.save(unit.id.name, (*there, *fresh))
+        return fresh
+
+    def _gpus(self, unit: Unit, everywhere: list[Instance], wanted: int) -> tuple[str, ...]:
+        if not wanted:
+            return ()
+        mine = {i.name for i in self._instances.of(unit.id.name)}
+        holders = {uuid: i.name for i in everywhere for uuid in i.gpus}
+        try:
+            return hand_out(wanted, self._devices, holders, str(unit.id))
+        except OutOfCapacity:
+            # With no GPU to spare a new generation starts on those of the old, which ends soon:
+            # both fit or the new one fails its readiness, and the old one goes on.
+            others = {uuid: name for uuid, name in holders.items() if name not in mine}
+            return hand_out(wanted, self._devices, others, str(unit.id))
+
+    def _command(
+        self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]
+    ) -> InstanceCommand:
+        socket = self._instances.backend(instance).socket
+        code, model = trees.get("code"), trees.get("model")
+        return instance_command(
+            unit.spec, unit.environment, venv, code, model, instance.port, socket
+        )
+
+    def _trees(self, instance: Instance, kept: Mapping[str, Path]) -> dict[str, Path]:
+        """Return where an instance finds its content, by `code` and `model`."""
+        return {name: self._folders.running(instance.name) / name for name in kept}
+
+    def _program(
+        self,
+        unit: Unit,
+        instance: Instance,
+        command: InstanceCommand,
+        kept: Mapping[str, Path],
+    ) -> Program:
+        environment = {k: v.get_secret_value() for k, v in command.environment.items()}
+        # An instance without GPUs sees none: sharing must be asked for.
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
+        timeout_ms = unit.spec.request_settings.request_timeout_ms
+        return Program(
+            name=instance.name,
+            argv=command.argv,
+            environment=environment,
+            directory=command.directory,
+            content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
+            log=str(self._folders.log_path(unit.id.name, instance.name)),
+            stop_wait_s=timeout_ms // 1000 + 5,
+        )
+
+    def _wait_ready(self, unit: Unit, instance: Instance) -> None:
+        started, path = time.monotonic(), _readiness_path(unit)
+        backend, first_pid = self._instances.backend(instance), 0
+        url = f"http://{backend.host}:{backend.port}{path}"
+        transport = unix_socket(backend.socket) if backend.socket else None
+        timeout_s = unit.spec.readiness_probe.timeout
+        with loopback_client(timeout_s=timeout_s, transport=transport) as client:
+            while True:
+                refuse_when_stopped("start", str(unit.id))
+                answers = _answers(client, url)
+                process = self._supervisor.process(instance.name)
+                state = process.state if process else "gone"
+                pid = process.pid if process else 0
+                if answers and listens(pid, backend):
+                    return
+                restarted = bool(first_pid and pid and pid != first_pid)
+                first_pid = first_pid or pid
+                if restarted or state in _ENDED:
+                    raise self._not_ready(unit, instance, "its process ended before it was ready")
+                if time.monotonic() > started + unit.start_limit_s:
+                    limit_s = unit.start_limit_s
+                    waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
+                    raise self._not_ready(unit, instance, waited)
+                time.sleep(READY_POLL_S)
+
+    def _not_ready(self, unit: Unit, instance: Instance, reason: str) -> NotReady:
+        log = self._folders.log_path(unit.id.name, instance.name)
+        last = without_secrets(last_lines(log, LOG_LINES), unit.secrets)
+        shown = "\n".join(f"    {line[:300]}" for line in last.splitlines())
+        return NotReady(
+            "start",
+            str(unit.id),
+            f"instance {instance.name}: {reason}",
+            f"fix the cause and run this again; the last lines of its log, {log}:\n"
+            f"{shown or '    (none)'}",
+        )
+
+    # -- end -----------------------------------------------------------------------------------
+
+    def retire(
+        self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
+    ) -> int:
+        stale = [i for i in self._instances.of(deployment) if everything or not i.admitted]
+        if not stale:
+            return 0
+        self._wait_until_unconnected([self._instances.backend(i) for i in stale], drain_s)
+        stop_wait_s = drain_s + 8 if drain_s else 5.0
+        self._end(deployment, stale, 0.5 if hurried else stop_wait_s)
+        return len(stale)
+
+    @staticmethod
+    def _wait_until_unconnected(backends: Collection[Backend], timeout_s: float) -> None:
+        """Wait until no connection to these backends is left, at most `timeout_s`.
+
+        The router closes its connections to an instance once their requests have ended, so this is
+        the moment at which nothing is in flight; no stat of the router tells it per instance.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and connected(backends):
+            time.sleep(0.05)
+
+    def _end(self, deployment: str, instances: Collection[Instance], stop_wait_s: float) -> None:
+        """Stop instances, all at once, and cross them out."""
+        names = {i.name for i in instances}
+        self._supervisor.remove(*names, stop_wait_s=stop_wait_s)
+        for instance in instances:
+            clear(self._folders.running(instance.name))
+            if instance.socket:  # a killed server leaves it
+                Path(self._instances.backend(instance).socket).unlink(missing_ok=True)
+        self._instances.cross_out(deployment, names)
+
+    # -- logs ----------------------------------------------------------------------------------
+
+    def forget(self, deployment: str) -> None:
+        self._instances.save(deployment, ())
+        clear(self._log_folder(deployment))
+
+    def _log_folder(self, deployment: str) -> Path:
+        return self._folders.log_path(deployment, "any").parent
+
+    def has_logs(self, deployment: str) -> bool:
+        return any(self._log_folder(deployment).glob("*.log"))
+
+    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
+        folder = self._log_folder(deployment.name)
+        return read_logs(folder, str(deployment), lines=lines, follow=follow)
+
+
+def _free_numbers(unit: Unit, there: tuple[Instance, ...], count: int) -> list[int]:
+    used = {i.name.rsplit(".", 1)[1] for i in there if i.generation == unit.generation}
+    free = (number for number in range(len(used) + count) if str(number) not in used)
+    return [next(free) for _ in range(count)]
+
+
+def _readiness_path(unit: Unit) -> str:
+    config = unit.environment.inference_config
+    return config.readiness_route.path if config else "/"
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    """Whether a readiness route says ready: 200 to 399, as on Kubernetes and in the router."""
+    try:
+        answer = client.get(url)  # where it sends to is not asked
+        return answer.is_success or answer.is_redirect
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,104 @@
+"""Where one workspace of this machine lies: the paths of its folder, and its router's address.
+
+<root>/environments/                 virtual environments, by content hash, for all workspaces
+<root>/workspaces/<workspace>/
+workspace.json                   router's address, chosen once
+records/  journal.jsonl          what was applied last, by whom
+keys/  blueprints/  placeholders/  instances/  reservations/   0600
+assets/  running/  logs/  router/  supervisor/  sockets/
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import platformdirs
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Frozen
+from inference_provider.targets.private_file import write_private
+from inference_provider.workspace.state import corrupt
+
+
+class ListenAddress(Frozen):
+    """Where a workspace's router listens; chosen once, so that URLs stay."""
+
+    host: str
+    port: int
+    metrics_port: int
+    """Chosen again when another process has taken it: no scoring URL has it."""
+
+
+class Folders:
+    """One workspace's folder."""
+
+    def __init__(self, root: Path, workspace: str) -> None:
+        self.root = root
+        self.workspace = workspace
+        self.folder = root / "workspaces" / workspace
+        self.environments = root / "environments"
+        self.router_folder = self.folder / "router"
+        self.supervisor_folder = self.folder / "supervisor"
+        self.sockets_folder = self.folder / "sockets"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the workspace is there: its address was chosen."""
+        return (self.folder / "workspace.json").is_file()
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether anything that was applied is written down."""
+        found = (self.folder / "records").glob("[!.]*.json")
+        return any(path.stat().st_size for path in found)
+
+    def address(self) -> ListenAddress | None:
+        """Return where the router listens; None when that is not chosen."""
+        path = self.folder / "workspace.json"
+        try:
+            content = path.read_bytes()
+            return ListenAddress.model_validate_json(content) if content else None
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise corrupt(str(path)) from None
+
+    def save_address(self, address: ListenAddress) -> None:
+        """Write down where the router listens."""
+        write_private(self.folder / "workspace.json", address.model_dump_json())
+
+    def drop_address(self) -> None:
+        """Forget where the router listens."""
+        (self.folder / "workspace.json").unlink(missing_ok=True)
+
+    def log_path(self, deployment: str, instance: str) -> Path:
+        return self.folder / "logs" / deployment / f"{instance}.log"
+
+    def running(self, instance: str) -> Path:
+        """Return the folder of the trees of content that one instance works in."""
+        return self.folder / "running" / instance
+
+    def remove(self) -> None:
+        """Remove the whole folder.
+
+        Raises:
+            TargetError: Something of it cannot be removed.
+        """
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.exists:
+            raise TargetError(
+                "remove", f"workspace '{self.workspace}'", "some of its files cannot be removed",
+                "look who owns them, and run this again", str(self.folder),
+            )  # fmt: skip
+
+
+def state_folder() -> Path:
+    """Return `$INFERENCE_STATE_DIR`, or the user's own folder."""
+    chosen = os.environ.get("INFERENCE_STATE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_state_path("pulumi-inference")
+
+
+def all_folders(root: Path) -> list[Folders]:
+    """Return every workspace of a state folder."""
+    found = sorted((root / "workspaces").glob("*/workspace.json"))
+    return [Folders(root, path.parent.name) for path in found]

@@ -1,0 +1,176 @@
+"""The Records of a workspace as files: one a document, 0600 in folders of 0700.
+
+Each file is written beside its place and renamed, so a reader or a crash never sees half of one.
+What an edit replaces or drops is set aside under another name until the edit ends: putting it back
+needs no room, so it works on a full disk too.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from pydantic import ValidationError
+
+from inference_provider.observed import Actor, JournalEntry
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.locks import file_lock, held
+from inference_provider.targets.private_file import no_space, write_private
+from inference_provider.workspace.undo import UndoLog
+
+_Stamp = tuple[int, int, int]
+_SUFFIX = ".json"
+
+
+class FileRecords:
+    """Documents of one workspace."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.workspace = folders.workspace
+        self._folders = folders
+        self._folder = folders.folder
+        self._known: dict[Path, tuple[_Stamp, bytes]] = {}
+        self._undo = UndoLog()
+        self._aside: list[Path] = []
+
+    def exists(self) -> bool:
+        return self._folders.exists
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def section(self, section: str) -> Mapping[str, bytes]:
+        found = {}
+        try:
+            with os.scandir(self._folder / section) as entries:
+                names = sorted(e.name for e in entries if _is_document(e.name))
+        except FileNotFoundError:
+            return {}
+        for name in names:
+            document = self._document(self._folder / section / name)
+            if document is not None:
+                found[unquote(name.removesuffix(_SUFFIX))] = document
+        return found
+
+    def read(self, section: str, name: str) -> bytes | None:
+        return self._document(self._path(section, name))
+
+    def _document(self, path: Path) -> bytes | None:
+        """Return a file's bytes, the same object while it does not change; None for an empty one.
+
+        A file is only ever replaced by another: its number, size and time tell them apart.
+        """
+        try:
+            stat = os.stat(path)
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            known = self._known.get(path)
+            if known is None or known[0] != stamp:
+                known = self._known[path] = stamp, path.read_bytes()
+        except FileNotFoundError:
+            self._known.pop(path, None)
+            return None
+        return known[1] or None
+
+    def put(self, section: str, name: str, text: str) -> None:
+        path = self._path(section, name)
+        if self._document(path) == text.encode():
+            return
+        self._set_aside(path, keep=True)
+        write_private(path, text)
+        self._known.pop(path, None)
+
+    def drop(self, section: str, name: str) -> None:
+        path = self._path(section, name)
+        if not self._set_aside(path, keep=False):
+            path.unlink(missing_ok=True)
+        self._known.pop(path, None)
+
+    def place(self, section: str, name: str) -> str:
+        return str(self._path(section, name))
+
+    def _path(self, section: str, name: str) -> Path:
+        return self._folder / section / f"{quote(name, safe='')}{_SUFFIX}"
+
+    # -- edits ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def edit(self) -> Iterator[None]:
+        if self._undo.active:
+            with self._undo.part():
+                yield
+            return
+        with self.lock("state"):
+            with self._undo.part():
+                yield
+            for path in self._aside:
+                path.unlink(missing_ok=True)
+            self._aside.clear()
+
+    def _set_aside(self, path: Path, *, keep: bool) -> bool:
+        """Inside an edit, remember how a file is put back; return whether it is moved away."""
+        if not self._undo.active:
+            return False
+        aside = path.with_name(f".{path.name}.before.{len(self._undo)}")
+        try:
+            if keep:
+                aside.unlink(missing_ok=True)
+                os.link(path, aside)
+            else:
+                os.replace(path, aside)
+        except FileNotFoundError:  # there was none
+            self._undo.note(lambda: self._put_back(None, path))
+            return not keep
+        except OSError:  # a file system without links
+            text = path.read_text(encoding="utf-8")
+            self._undo.note(lambda: write_private(path, text))
+            return False
+        self._aside.append(aside)
+        self._undo.note(lambda: self._put_back(aside, path))
+        return not keep
+
+    def _put_back(self, aside: Path | None, path: Path) -> None:
+        self._known.pop(path, None)
+        if aside is None:
+            path.unlink(missing_ok=True)
+        else:
+            os.replace(aside, path)
+
+    # -- locks ---------------------------------------------------------------------------------
+
+    def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[None]:
+        path = self._folder / "locks" / f"{name}.lock"
+        return file_lock(path, f"workspace '{self.workspace}'", wait_s)
+
+    def hold(self, actor: Actor) -> AbstractContextManager[None]:
+        return held(self._folders.root / "holders", self.workspace, actor)
+
+    # -- journal -------------------------------------------------------------------------------
+
+    def note(self, entry: JournalEntry) -> None:
+        path = self._folder / "journal.jsonl"
+        line = entry.model_dump_json() + "\n"
+        try:
+            with open(path, "ab+", buffering=0, opener=_open_private) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                    line = "\n" + line  # a full disk cut the last one
+                file.write(line.encode())
+        except OSError as fault:
+            raise no_space(fault, path) from fault
+
+    def journal(self) -> tuple[JournalEntry, ...]:
+        """Return all entries, oldest first; what a full disk left half is not one."""
+        entries = []
+        document = self._document(self._folder / "journal.jsonl") or b""
+        for line in document.splitlines():
+            with suppress(ValidationError):
+                entries.append(JournalEntry.model_validate_json(line))
+        return tuple(entries)
+
+
+def _is_document(name: str) -> bool:
+    return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

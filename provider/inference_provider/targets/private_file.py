@@ -1,0 +1,53 @@
+"""Files that only this user reads: written whole or not at all, and what stopped a write.
+
+Every target's folder is written through here. What is in the files is the caller's.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+from inference_provider.errors import OutOfCapacity, TargetError
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole or not at all.
+
+    Raises:
+        OutOfCapacity: The disk is full.
+    """
+    make_folder(path.parent)
+    # Two threads may write the same file: each has a name of its own until the rename.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}")
+    replace_private(path, text, beside)
+
+
+def replace_private(path: Path, text: str, beside: Path) -> None:
+    """Do the same through a place of the caller's on the same disk; the folder must be there."""
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except OSError as fault:
+        beside.unlink(missing_ok=True)
+        raise no_space(fault, path) from fault
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder of mode 0700 unless it is there; the same errors as `write_private`."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as fault:
+        raise no_space(fault, path) from fault
+
+
+def no_space(fault: OSError, path: Path) -> Exception:
+    """Turn what stopped a write into a sentence; a full or read-only disk into one that helps."""
+    if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        remedy = "make it writable for this user, or name another folder in INFERENCE_STATE_DIR"
+        return TargetError("write", str(path), f"{fault.strerror}", remedy)
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfCapacity(
+            "write", path.name, f"no space left under {path.parent}", "free some and run it again"
+        )
+    return TargetError("write", str(path), fault.strerror or type(fault).__name__)

@@ -1,0 +1,366 @@
+"""How a workspace changes, on any target: one method a kind, who may, and the journal.
+
+Goes in: desired resources, and a platform with its four ports. Comes out: what is there. The steps
+of a deployment are `rollout.py`'s, those of a deletion `removal.py`'s, and what is published at
+once `convergence.py`'s.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+
+from pydantic import SecretStr
+
+from inference_provider.compare import compare
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import CapabilityMissing, OutOfCapacity, TargetError
+from inference_provider.observed import (
+    Actor,
+    Claim,
+    JournalEntry,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+    ResourceId,
+)
+from inference_provider.ownership import (
+    is_superseded,
+    owned_by_another,
+    record_of,
+    refuse_others,
+    without_older,
+)
+from inference_provider.plan import TargetCapabilities, refusals
+from inference_provider.workspace import observe
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.observe import Observer, take_snapshot
+from inference_provider.workspace.opened import Workspace, open_workspace
+from inference_provider.workspace.ports import Clock, Platform, Progress, silent
+from inference_provider.workspace.removal import Removal
+from inference_provider.workspace.rollout import Rollout
+from inference_provider.workspace.state import Keys, State
+
+KEPT = "kept: another entry of the same stack stands for it"
+"""Said where a deletion comes from an entry that does not speak for the resource."""
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Engine:
+    """A target: a platform, and the one way in which its workspaces change."""
+
+    def __init__(self, platform: Platform, clock: Clock | None = None) -> None:
+        self.platform = platform
+        self.capabilities: TargetCapabilities = platform.capabilities
+        self._clock = clock or SystemClock()
+        self._opened: dict[str, Workspace] = {}
+
+    def workspaces(self) -> tuple[str, ...]:
+        return self.platform.workspaces()
+
+    @contextmanager
+    def hold(self, workspaces: Iterable[str], actor: Actor) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name in sorted(set(workspaces)):
+                stack.enter_context(self._workspace(name).ports.records.hold(actor))
+            yield
+
+    def _workspace(self, name: str) -> Workspace:
+        if name not in self._opened:
+            opened = open_workspace(self.platform.ports(name), self._clock)
+            self._opened.setdefault(name, opened)
+        return self._opened[name]
+
+    # -- observe -------------------------------------------------------------------------------
+
+    def observe(self, workspaces: Iterable[str]) -> ObservedState:
+        resources: dict[str, ObservedResource] = {}
+        journal: list[JournalEntry] = []
+        for name in workspaces:
+            opened = self._workspace(name)
+            if not opened.ports.records.exists():
+                continue
+            snapshot = take_snapshot(opened.ports, self._clock)
+            observer = Observer(opened.ports, opened.state, snapshot)
+            for record in opened.state.records():
+                resources[record.id.address] = observer.resource(record)
+            journal.extend(opened.ports.records.journal())
+        return ObservedState(resources=resources, journal=tuple(journal))
+
+    def observe_one(self, resource: ResourceId) -> ObservedResource:
+        opened = self._workspace(resource.workspace)
+        try:
+            record = self.record(resource)
+        except OSError as fault:
+            reason = fault.strerror or "unreadable"
+            return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason=reason)
+        if record is None:
+            return ObservedResource(id=resource, presence=Presence.ABSENT)
+        running = resource.kind in observe.RUNNING
+        snapshot = take_snapshot(opened.ports, self._clock) if running else observe.Snapshot()
+        return Observer(opened.ports, opened.state, snapshot).resource(record)
+
+    def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
+        return self._workspace(workspace).ports.content.holds(kind, pinned)
+
+    def record(self, resource: ResourceId) -> Record | None:
+        opened = self._workspace(resource.workspace)
+        return opened.state.record(resource) if opened.ports.records.exists() else None
+
+    # -- apply ---------------------------------------------------------------------------------
+
+    def apply(
+        self, desired: DesiredResource, actor: Actor, progress: Progress = silent
+    ) -> ObservedResource:
+        refused = refusals([desired], self.capabilities)
+        if refused:
+            raise CapabilityMissing("apply", str(desired.id), "; ".join(map(str, refused)))
+        opened = self._workspace(desired.id.workspace)
+        if desired.id.kind != Kind.WORKSPACE:
+            opened.ports.router.address()  # refuses a workspace that is not there
+        before = self.record(desired.id)
+        refuse_others("update", desired, before)
+        {
+            Kind.WORKSPACE: self._apply_workspace,
+            Kind.MODEL: self._apply_asset,
+            Kind.ENVIRONMENT: self._apply_asset,
+            Kind.ENDPOINT: self._apply_endpoint,
+            Kind.DEPLOYMENT: self._apply_deployment,
+            Kind.TRAFFIC: self._apply_traffic,
+        }[desired.id.kind](opened, desired, actor, progress)
+        self._note_change(opened, desired, before, actor)
+        record = opened.state.record(desired.id)
+        if record is None:  # deleted in the meantime
+            return ObservedResource(id=desired.id, presence=Presence.ABSENT)
+        return Observer(opened.ports, opened.state, None).resource(record)
+
+    def _save(
+        self,
+        opened: Workspace,
+        desired: DesiredResource,
+        actor: Actor,
+        publish: Publish,
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Record a change and let the router serve it; undone when the router refuses."""
+
+        def edit() -> None:
+            before = opened.state.record(desired.id)
+            record = record_of(desired, before, actor, self._clock.now())
+            also()
+            opened.state.put_record(record, desired.placeholders)
+
+        opened.convergence.change(edit, publish)
+
+    def _apply_workspace(
+        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        with self.platform.first_up(desired) as is_first:
+            if is_first:
+                self._save(opened, desired, actor, Publish.STARTED)
+        if not is_first:
+            with self.platform.change(desired):
+                self._save(opened, desired, actor, Publish.ALWAYS)
+        progress(desired.id, f"router ready on {opened.ports.router.address().url}")
+
+    def _apply_asset(
+        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        opened.ports.content.keep(desired, lambda text: progress(desired.id, text))
+        self._save(opened, desired, actor, Publish.NEVER)
+        progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
+
+    def _apply_endpoint(
+        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        name, state = desired.id.name, opened.state
+
+        def keys() -> None:
+            if state.keys(name) is None:
+                state.put_keys(name, (_new_key(), _new_key()))
+
+        self._save(opened, desired, actor, Publish.ALWAYS, keys)
+        progress(desired.id, "served")
+
+    def _apply_deployment(
+        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        place, name = desired.id.workspace, desired.spec.endpoint
+        endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name)
+        if opened.state.record(endpoint) is None:
+            reason = f"{endpoint} is not there"
+            raise TargetError("create", str(desired.id), reason, "declare it first")
+        opened.ports.content.keep(desired, lambda text: progress(desired.id, text))
+        Rollout(opened, actor, progress).run(desired)
+
+    def _apply_traffic(
+        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
+    ) -> None:
+        spec = desired.spec
+        shares = {**spec.traffic, **spec.mirror_traffic}
+
+        def refuse() -> None:
+            for name, share in shares.items():
+                if share:
+                    _refuse_missing(opened.state, desired.id, f"{desired.id.name}/{name}")
+
+        self._save(opened, desired, actor, Publish.ALWAYS, refuse)
+        progress(desired.id, observe.split_text(spec.traffic, spec.mirror_traffic))
+
+    # -- delete --------------------------------------------------------------------------------
+
+    def delete(
+        self,
+        resource: ResourceId,
+        owner: str,
+        actor: Actor,
+        progress: Progress = silent,
+        incarnation: str | None = None,
+    ) -> None:
+        opened, record = self._workspace(resource.workspace), self.record(resource)
+        if record is None:
+            if resource.kind == Kind.WORKSPACE:
+                self.platform.remove_unrecorded(resource.workspace)
+            return
+        if incarnation is not None and is_superseded(record, incarnation):
+            claim = without_older(record, incarnation)
+            if claim:
+                self.transfer(resource, record.owner, actor, claim)
+            progress(resource, KEPT)
+            return
+        if record.owner != owner:
+            raise owned_by_another("delete", resource, record, owner)
+        rollout = Rollout(opened, actor, progress)
+        Removal(opened, self.platform, rollout).run(record)
+        if resource.kind == Kind.WORKSPACE:
+            self._opened.pop(resource.workspace, None)
+        else:  # a workspace's journal went with it
+            self._note(opened, resource, actor, "delete")
+        progress(resource, "deleted")
+
+    # -- operations ----------------------------------------------------------------------------
+
+    def transfer(
+        self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
+    ) -> None:
+        opened = self._workspace(resource.workspace)
+        found = False
+
+        def edit() -> None:
+            nonlocal found
+            record = self.record(resource)
+            found = record is not None
+            if record is not None:
+                given = record.model_copy(update={"owner": owner, "claim": claim})
+                opened.state.put_record(given, opened.state.placeholders(resource))
+
+        opened.convergence.change(edit, Publish.NEVER)
+        if found:
+            self._note(opened, resource, actor, "transfer")
+
+    def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
+        opened = self._workspace(endpoint.workspace)
+        self._keys(opened, endpoint)  # refuses an endpoint that is not there, before a start
+
+        def edit() -> None:
+            keys = self._keys(opened, endpoint)
+            fresh = (_new_key(), keys[1]) if which == "primary" else (keys[0], _new_key())
+            opened.state.put_keys(endpoint.name, fresh)
+
+        opened.convergence.change(edit)
+        self._note(opened, endpoint, actor, f"rotate {which} key")
+        return self.observe_one(endpoint)
+
+    def _keys(self, opened: Workspace, endpoint: ResourceId) -> Keys:
+        keys = opened.state.keys(endpoint.name)
+        if keys is None:
+            there = self.record(endpoint) is not None
+            reason = "its keys are gone" if there else "it is not there"
+            remedy = "apply the stack again, which makes new ones" if there else "declare it"
+            raise TargetError("rotate the key of", str(endpoint), reason, remedy)
+        return keys
+
+    def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        """Bring back all that is recorded, after a stop, a crash or a reboot."""
+        opened, id_ = self._workspace(workspace), _workspace_id(workspace)
+        opened.convergence.ensure_up()
+        self._note(opened, id_, actor, "start")
+        progress(id_, "router up")
+        rollout = Rollout(opened, actor, progress)
+        for record in opened.state.of_kind(Kind.DEPLOYMENT):
+            spec = opened.state.blueprint(record.id.name)
+            if spec is not None:
+                placeholders = opened.state.placeholders(record.id)
+                desired = DesiredResource(
+                    id=record.id, spec=spec, owner=record.owner, placeholders=placeholders
+                )
+                rollout.run(desired)
+
+    def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        opened, id_ = self._workspace(workspace), _workspace_id(workspace)
+        opened.ports.router.address()  # refuses a workspace that is not there
+        self.platform.shut_down(workspace)
+        self._note(opened, id_, actor, "stop")
+        progress(id_, "stopped")
+
+    def has_logs(self, deployment: ResourceId) -> bool:
+        return self._workspace(deployment.workspace).ports.compute.has_logs(deployment.name)
+
+    def logs(
+        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
+    ) -> Iterator[str]:
+        compute = self._workspace(deployment.workspace).ports.compute
+        return compute.logs(deployment, lines=lines, follow=follow)
+
+    # -- journal -------------------------------------------------------------------------------
+
+    def _note_change(
+        self, opened: Workspace, desired: DesiredResource, before: Record | None, actor: Actor
+    ) -> None:
+        old, new = before.properties if before else {}, desired.properties
+        changes = compare(desired.id.kind, old, new, desired.placeholders) if before else ()
+        fields = tuple(change.path for change in changes)
+        self._note(opened, desired.id, actor, "update" if before else "create", fields)
+
+    def _note(
+        self,
+        opened: Workspace,
+        resource: ResourceId,
+        actor: Actor,
+        action: str,
+        fields: tuple[str, ...] = (),
+    ) -> None:
+        now = self._clock.now()
+        entry = JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
+        with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
+            opened.ports.records.note(entry)
+
+
+def _refuse_missing(state: State, traffic: ResourceId, deployment: str) -> None:
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=traffic.workspace, name=deployment)
+    if state.record(id_) is None:
+        remedy = "create it first (in a Pulumi program: name it in depends_on)"
+        raise TargetError("split", str(traffic), f"{id_} is not there", remedy)
+
+
+def _workspace_id(name: str) -> ResourceId:
+    return ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
+
+
+def _new_key() -> SecretStr:
+    return SecretStr(secrets.token_urlsafe(32))

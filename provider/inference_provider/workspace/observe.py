@@ -1,0 +1,213 @@
+"""What is recorded, and what the ports answer -> what is there now.
+
+One reading of the records, one question to compute, one to the router, whatever the number of
+resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from inference_provider.errors import TargetUnreachable
+from inference_provider.observed import (
+    Frozen,
+    Kind,
+    ObservedResource,
+    Presence,
+    Record,
+    Restarts,
+)
+from inference_provider.workspace.endings import Endings, keeps_dying, restarts
+from inference_provider.workspace.ports import (
+    Clock,
+    ComputeStatus,
+    InstanceStatus,
+    Ports,
+    RouterAddress,
+    RouterStatus,
+)
+from inference_provider.workspace.state import State
+
+RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
+"""Kinds whose state only what runs tells; the rest is written down."""
+
+_Fields = dict[str, object]
+
+
+class Snapshot(Frozen):
+    """What a workspace's compute and router answered."""
+
+    compute: ComputeStatus = ComputeStatus()
+    router: RouterStatus = RouterStatus()
+    minute: int = 0
+    """When it was taken, in minutes since 1970."""
+    unreachable: str = ""
+    """Why compute could not be asked; empty when it answered, or is known not to run."""
+
+
+def take_snapshot(ports: Ports, clock: Clock) -> Snapshot:
+    """Ask compute, then the router; not one question a resource."""
+    try:
+        compute = ports.compute.status()
+        router = ports.router.status()
+    except TargetUnreachable as silent:
+        return Snapshot(unreachable=str(silent))
+    return Snapshot(compute=compute, router=router, minute=int(clock.now().timestamp() // 60))
+
+
+class Observer:
+    """Reads the records of one workspace beside a snapshot of it."""
+
+    def __init__(self, ports: Ports, state: State, snapshot: Snapshot | None) -> None:
+        """Without a snapshot, what runs is taken to be as it is recorded."""
+        self._ports = ports
+        self._state = state
+        self._snapshot = snapshot
+
+    def resource(self, record: Record) -> ObservedResource:
+        """Return one recorded resource as it is now."""
+        base = ObservedResource(id=record.id, presence=Presence.PRESENT, record=record)
+        fields = {
+            Kind.WORKSPACE: self._workspace,
+            Kind.MODEL: self._asset,
+            Kind.ENVIRONMENT: self._asset,
+            Kind.ENDPOINT: self._endpoint,
+            Kind.DEPLOYMENT: self._deployment,
+            Kind.TRAFFIC: self._traffic,
+        }[record.id.kind](record)
+        return base.model_copy(update=fields)
+
+    def _address(self) -> RouterAddress:
+        return self._ports.router.address()
+
+    def _workspace(self, record: Record) -> _Fields:
+        address, seen = self._address(), self._snapshot
+        outputs = {"router_url": address.url, "metrics_url": address.metrics_url}
+        if seen is None:
+            return {"outputs": outputs}
+        if seen.unreachable:
+            return {"outputs": outputs, **_unknown(seen.unreachable)}
+        router = seen.router
+        ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
+        status = router.fault or "router ready"
+        return {"outputs": outputs, "degraded": router.fault, "status": status, "restarts": ended}
+
+    def _asset(self, record: Record) -> _Fields:
+        fields = record.properties
+        pinned = f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
+        fault = self._ports.content.fault(record) if self._snapshot else ""
+        return {"outputs": {"reference": pinned}, "status": fault or "kept", "degraded": fault}
+
+    def _endpoint(self, record: Record) -> _Fields:
+        base = f"{self._address().url}/endpoints/{record.id.name}"
+        keys = self._state.keys(record.id.name)
+        secrets = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
+        return {
+            "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
+            "secret_outputs": secrets,
+            "status": "declared",
+            "degraded": "" if keys else "its keys are gone",
+        }
+
+    def _deployment(self, record: Record) -> _Fields:
+        found = {"outputs": {"generation": record.generation}, **self._instances(record)}
+        if self._snapshot is None or found.get("degraded"):
+            return found
+        fault = self._ports.content.fault(record)
+        return {**found, "degraded": fault} if fault else found
+
+    def _instances(self, record: Record) -> _Fields:
+        seen = self._snapshot
+        if seen is None:
+            return {}
+        if seen.unreachable:
+            return _unknown(seen.unreachable)
+        there = seen.compute.instances.get(record.id.name, ())
+        healthy = (seen.router.healthy or {}).get(record.id.name, 0)
+        ended: dict[str, Restarts] = {}
+        for one in there:
+            limit_s = _start_limit_s(record.properties)
+            ended |= self._restarts(one.name, one.endings, limit_s, seen.minute)
+        dying = [one.name for one in there if one.name in ended and keeps_dying(ended[one.name])]
+        running = [i for i in there if i.runs and _is_recorded(i, record) and i.name not in dying]
+        found: _Fields = {"live": {"instance_count": len(running)}, "restarts": ended}
+        wanted = record.properties["instance_count"]
+        if seen.compute.unsupervised and healthy:
+            fault = f"{healthy} of {wanted} instances serve on, {seen.compute.unsupervised}"
+            return {**found, "status": fault, "degraded": fault}
+        ready = _ready(running, healthy, wanted, seen.router)
+        deaths = [_death(name, ended[name]) for name in dying]
+        idle = [i for i in there if i not in running and i.name not in dying]
+        degraded = "; ".join([*deaths, *_idle(idle, record)])
+        return {**found, "status": "; ".join([ready, *deaths]), "degraded": degraded}
+
+    def _traffic(self, record: Record) -> _Fields:
+        seen = self._snapshot
+        if seen is None:
+            return {}
+        if seen.unreachable:
+            return _unknown(seen.unreachable)
+        router = seen.router
+        if router.weights is None or router.mirrors is None:
+            if not router.runs:  # what was applied is what the next start serves
+                return {"status": "not served", "degraded": "the router does not run"}
+            return _unknown("the router does not answer")
+        name, fields = record.id.name, record.properties
+        live = {
+            "traffic": _merged(fields["traffic"], router.weights.get(name, {})),
+            "mirror_traffic": _merged(fields["mirror_traffic"], router.mirrors.get(name, {})),
+        }
+        return {"live": live, "status": split_text(live["traffic"], live["mirror_traffic"])}
+
+    @staticmethod
+    def _restarts(
+        name: str, endings: Endings, start_limit_s: int, minute: int
+    ) -> dict[str, Restarts]:
+        return {name: restarts(endings, start_limit_s, minute)} if endings.total else {}
+
+
+def _unknown(reason: str) -> _Fields:
+    return {"presence": Presence.UNKNOWN, "reason": reason}
+
+
+def _ready(running: list[InstanceStatus], healthy: int, wanted: int, router: RouterStatus) -> str:
+    if router.healthy is None and running:
+        return f"{len(running)} of {wanted} instances run; the router does not say which are ready"
+    # Of one that started again the router learns late, at the rate of the readiness probe.
+    starting = sum(bool(one.endings.total) and not one.answers for one in running)
+    return f"{min(healthy, len(running) - starting)} of {wanted} instances ready"
+
+
+def _idle(instances: list[InstanceStatus], record: Record) -> Iterator[str]:
+    """Say how many of the recorded instances do not run, and how many others are left."""
+    stopped = sum(_is_recorded(one, record) for one in instances)
+    left = len(instances) - stopped
+    if stopped:
+        yield f"{stopped} instance{'s' * (stopped != 1)} not running"
+    if left:
+        yield f"{left} leftover instance{'s' * (left != 1)}"
+
+
+def _is_recorded(instance: InstanceStatus, record: Record) -> bool:
+    return instance.admitted and instance.generation == record.generation
+
+
+def _start_limit_s(properties: Mapping[str, Any]) -> int:
+    return int(properties["readiness_probe"]["initial_delay"] + properties["start_timeout_s"])
+
+
+def _death(name: str, restarts: Restarts) -> str:
+    return f"{name} ended {restarts.lately} times in the last {restarts.minutes} minutes"
+
+
+def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
+    """Write a split and its mirror for a person: `blue 100 %, mirror green 20 %`."""
+    shares = [f"{name} {share} %" for name, share in sorted(traffic.items())]
+    copies = [f"mirror {name} {share} %" for name, share in sorted(mirror.items()) if share]
+    return ", ".join([*(shares or ["no traffic"]), *copies])
+
+
+def _merged(recorded: Mapping[str, int], live: Mapping[str, int]) -> dict[str, int]:
+    """Return the live shares; a recorded 0 that the router does not list stays a 0."""
+    shown = {name: share for name, share in live.items() if share or name in recorded}
+    zeros = {name: 0 for name in recorded if name not in live}
+    return {**zeros, **shown}

@@ -1,0 +1,26 @@
+"""One workspace, opened: its ports, what it remembers, and how its edits are published."""
+
+from dataclasses import dataclass
+
+from inference_provider.workspace.convergence import Convergence
+from inference_provider.workspace.entries import endpoint_entries
+from inference_provider.workspace.ports import Clock, Ports
+from inference_provider.workspace.state import State
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What every change of a workspace needs."""
+
+    ports: Ports
+    state: State
+    convergence: Convergence
+    clock: Clock
+
+
+def open_workspace(ports: Ports, clock: Clock) -> Workspace:
+    """Open a workspace, which need not be there yet."""
+    state = State(ports.records)
+    build = endpoint_entries(state, ports.compute, ports.content)
+    convergence = Convergence(ports.records, ports.router, build)
+    return Workspace(ports, state, convergence, clock)

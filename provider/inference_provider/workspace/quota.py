@@ -1,0 +1,80 @@
+"""What the deployments of a workspace take of its quota, those that are being started too.
+
+A reservation is written before the first instance starts and dropped in the edit that admits them.
+One whose deployment nobody holds is a leftover of somebody who was killed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import Busy, OutOfCapacity
+from inference_provider.observed import Actor, Kind
+from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of, total
+from inference_provider.workspace.ports import Clock, Records
+from inference_provider.workspace.state import Reservation, State
+
+RESERVING = "reservations"
+"""Lock under which what is taken is added up and written down."""
+
+
+def deployment_lock(name: str) -> str:
+    """Return the lock that whoever changes a deployment holds."""
+    return f"deployment.{name.replace('/', '.')}"
+
+
+@contextmanager
+def reserved(
+    records: Records, state: State, desired: DesiredResource, actor: Actor, clock: Clock
+) -> Iterator[None]:
+    """Count a deployment's instances in the quota while they start; hold its lock.
+
+    Raises:
+        OutOfCapacity: The quota would be exceeded; says what is taken, and what is being started.
+    """
+    name = desired.id.name
+    if not size_of(desired.spec).instances:
+        yield
+        return
+    wanted = Reservation(size=size_of(desired.spec), actor=actor, time=clock.now())
+    with records.lock(RESERVING):
+        _refuse_over_quota(records, state, desired)
+        state.put_reservation(name, wanted)
+    try:
+        yield
+    finally:
+        state.drop_reservation(name)
+
+
+def _refuse_over_quota(records: Records, state: State, desired: DesiredResource) -> None:
+    [quota] = [r.properties["quota"] for r in state.of_kind(Kind.WORKSPACE)] or [None]
+    if quota is None or not any(quota.values()):
+        return
+    starting = dict(_starting(records, state, desired.id.name))
+    sizes = {r.id.name: recorded_size(r.properties) for r in state.of_kind(Kind.DEPLOYMENT)}
+    for name, reservation in starting.items():
+        before = sizes.get(name, Size())
+        sizes[name] = Size(*map(max, before, reservation.size))
+    sizes[desired.id.name] = size_of(desired.spec)
+    exceeded = quota_fault(total(sizes.values()), quota)
+    if exceeded:
+        field, reason = exceeded
+        others = "; ".join(
+            f"{name} is being started by {reservation.actor}"
+            for name, reservation in sorted(starting.items())
+        )
+        remedy = f"raise quota.{field}, or scale another deployment in"
+        told = f"{reason} ({others})" if others else reason
+        raise OutOfCapacity("start", str(desired.id), told, remedy)
+
+
+def _starting(records: Records, state: State, own: str) -> Iterator[tuple[str, Reservation]]:
+    """Yield what others reserved; a reservation that nobody holds is dropped."""
+    for name, reservation in state.reservations().items():
+        if name == own:
+            continue
+        try:
+            with records.lock(deployment_lock(name), wait_s=0):
+                state.drop_reservation(name)
+        except Busy:
+            yield name, reservation

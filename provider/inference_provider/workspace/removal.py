@@ -1,0 +1,119 @@
+"""One recorded resource -> gone: from the router first, then its instances and documents.
+
+Who may delete it, and the journal, are `engine.py`'s.
+"""
+
+from collections.abc import Callable, Iterable
+
+from inference_provider.errors import StillHolds, StillServing
+from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Platform
+from inference_provider.workspace.rollout import (
+    DRAIN_SLACK_S,
+    Rollout,
+    request_timeout_s,
+)
+
+_SHOWN = 5
+DRAIN_POLL_S = 0.05
+
+
+def _nothing() -> None:
+    pass
+
+
+class Removal:
+    """Takes things out of one workspace."""
+
+    def __init__(self, workspace: Workspace, platform: Platform, rollout: Rollout) -> None:
+        self._platform = platform
+        self._ports = workspace.ports
+        self._state = workspace.state
+        self._convergence = workspace.convergence
+        self._clock = workspace.clock
+        self._rollout = rollout
+
+    def run(self, record: Record) -> None:
+        """Delete what a record speaks of.
+
+        Raises:
+            StillHolds: Something is in it or behind it.
+            StillServing: The deployment carries weight.
+        """
+        {
+            Kind.WORKSPACE: self._workspace,
+            Kind.ENDPOINT: self._endpoint,
+            Kind.DEPLOYMENT: self._deployment,
+            Kind.TRAFFIC: self._served,
+        }.get(record.id.kind, self._plain)(record)
+
+    def _workspace(self, record: Record) -> None:
+        refuse_what_holds(record.id, self._state.records())
+        self._platform.shut_down(record.id.workspace)
+        self._platform.remove(record.id.workspace)
+
+    def _plain(self, record: Record) -> None:
+        self._ports.content.drop(record)
+        self._convergence.change(lambda: self._state.drop_record(record.id), Publish.NEVER)
+
+    def _served(self, record: Record, refuse: Callable[[], None] = _nothing) -> None:
+        """Forget something that the router serves; undone when the router refuses."""
+
+        def edit() -> None:
+            refuse()
+            self._state.drop_record(record.id)
+
+        self._convergence.change(edit, Publish.WHILE_IT_RUNS)
+
+    def _endpoint(self, record: Record) -> None:
+        self._served(record, lambda: refuse_what_holds(record.id, self._state.records()))
+
+    def _deployment(self, record: Record) -> None:
+        timeout_s = request_timeout_s(record.properties)
+
+        def forget() -> None:
+            self._served(record, lambda: self._refuse_while_serving(record.id))
+            self._drain(record.id.name, timeout_s + DRAIN_SLACK_S)
+
+        self._rollout.remove(record.id, timeout_s, forget)
+        self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)  # what is drained goes
+
+    def _refuse_while_serving(self, resource: ResourceId) -> None:
+        endpoint, _, name = resource.name.partition("/")
+        place = ResourceId(kind=Kind.TRAFFIC, workspace=resource.workspace, name=endpoint)
+        traffic = self._state.record(place)
+        weight = traffic.properties["traffic"].get(name, 0) if traffic else 0
+        if weight:
+            reason = f"it carries {weight} % of the traffic"
+            raise StillServing("delete", str(resource), reason, "move its weight first")
+
+    def _drain(self, deployment: str, limit_s: float) -> None:
+        """Wait for the last requests outside every lock but the deployment's own."""
+        until = self._clock.monotonic_s() + limit_s
+        while not self._ports.router.is_drained(deployment):
+            if self._clock.monotonic_s() > until:
+                return
+            self._clock.sleep(DRAIN_POLL_S)
+
+
+def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:
+    """Raise StillHolds for a workspace or an endpoint on which other records hang."""
+    rest = [str(record.id) for record in records if _hangs_on(record, resource)]
+    if not rest:
+        return
+    more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
+    where = "in it" if resource.kind == Kind.WORKSPACE else "behind it"
+    verb = "is" if len(rest) == 1 else "are"
+    reason = f"{', '.join(rest[:_SHOWN])}{more} {verb} {where}"
+    raise StillHolds("delete", str(resource), reason, "delete that first")
+
+
+def _hangs_on(record: Record, resource: ResourceId) -> bool:
+    if resource.kind == Kind.WORKSPACE:
+        return record.id.workspace == resource.workspace and record.id != resource
+    if resource.kind != Kind.ENDPOINT or record.id.kind != Kind.DEPLOYMENT:
+        return False
+    same_place = record.id.workspace == resource.workspace
+    return same_place and record.id.name.partition("/")[0] == resource.name

@@ -1,0 +1,137 @@
+"""The way a deployment changes: reserved, ready, admitted and published, then the old ones retired.
+
+Every step is written down before it is taken, so that a caller killed at any moment leaves what
+the next call can finish: an instance that is not admitted is a leftover, to be used or to end.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import Interrupted
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.ownership import is_made_again, record_of, refuse_others
+from inference_provider.secret_text import Secrets, userinfo_in
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Progress, Unit
+from inference_provider.workspace.quota import deployment_lock, reserved
+
+DRAIN_SLACK_S = 2.0
+"""What a last request may take beyond its timeout."""
+
+
+class Rollout:
+    """Brings one deployment from what runs to what is desired."""
+
+    def __init__(self, workspace: Workspace, actor: Actor, progress: Progress) -> None:
+        ports = workspace.ports
+        self._records, self._compute = ports.records, ports.compute
+        self._router, self._content = ports.router, ports.content
+        self._state = workspace.state
+        self._convergence = workspace.convergence
+        self._clock = workspace.clock
+        self._actor = actor
+        self._progress = progress
+
+    def run(self, desired: DesiredResource) -> None:
+        """Serve `desired` with the wanted number of instances, and nothing else.
+
+        Raises:
+            NotReady: A new instance did not get ready; the old ones go on serving.
+            OutOfCapacity: The workspace's quota, or the target, has no room.
+        """
+        name, count = desired.id.name, desired.spec.instance_count
+        with self._records.lock(deployment_lock(name)):
+            refuse_others("update", desired, self._state.record(desired.id))
+            unit = self._unit(desired)
+            with reserved(self._records, self._state, desired, self._actor, self._clock):
+                if count:
+                    self._convergence.ensure_up()
+                serving = self._compute.ensure(unit, count, self._progress)
+                self._admit(desired, serving)
+            if count:
+                self._router.wait_healthy(name, count)
+            self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
+            self._retire(desired.id, request_timeout_s(desired.properties))
+
+    def remove(self, resource: ResourceId, timeout_s: float, forget: Callable[[], None]) -> None:
+        """Drain and end every instance, once `forget` has had the router forget the deployment.
+
+        Args:
+            resource: The deployment.
+            timeout_s: Longest time one of its requests may take.
+            forget: Returns when no request is sent to it any more.
+        """
+        with self._records.lock(deployment_lock(resource.name)):
+            forget()
+            self._retire(resource, timeout_s, everything=True)
+            self._compute.forget(resource.name)
+
+    def _unit(self, desired: DesiredResource) -> Unit:
+        before = self._state.record(desired.id)
+        environment = self._content.environment(desired.spec.environment)
+        return Unit(
+            id=desired.id,
+            generation=desired.generation,
+            spec=desired.spec,
+            environment=environment,
+            base_dir=desired.base_dir,
+            secrets=self._secrets(desired, environment),
+            afresh=is_made_again(desired, before),
+        )
+
+    def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:
+        """Return what an instance knows: variables, as they were too, keys, an index's password."""
+        before = self._state.blueprint(desired.id.name)
+        specs = [desired.spec, *([before] if before else [])]
+        resource = ResourceId(
+            kind=Kind.ENVIRONMENT,
+            workspace=desired.id.workspace,
+            name=f"{environment.name}:{environment.version}",
+        )
+        return (
+            *(value for spec in specs for value in spec.environment_variables.values()),
+            *(self._state.keys(desired.spec.endpoint) or ()),
+            *desired.placeholders,
+            *self._state.placeholders(resource),
+            *userinfo_in((*environment.dependencies, *environment.command)),
+        )
+
+    def _admit(self, desired: DesiredResource, serving: tuple[str, ...]) -> None:
+        """Let the router send requests to `serving` alone; undone when it refuses."""
+        name = desired.id.name
+
+        def edit() -> None:
+            before = self._state.record(desired.id)
+            record = record_of(desired, before, self._actor, self._clock.now())
+            self._compute.admit(name, serving)
+            self._state.put_blueprint(name, desired.spec)
+            self._state.put_record(record, desired.placeholders)
+
+        # with new instances the router was started before them; if it ended since, they go
+        publish = Publish.STARTED if serving else Publish.ALWAYS
+        try:
+            self._convergence.change(edit, publish)
+        except BaseException as fault:
+            hurried = isinstance(fault, Interrupted | KeyboardInterrupt)
+            self._compute.retire(name, 0, hurried=hurried)
+            raise
+
+    def _retire(self, resource: ResourceId, timeout_s: float, *, everything: bool = False) -> None:
+        drain_s = timeout_s + DRAIN_SLACK_S
+        ended = self._compute.retire(resource.name, drain_s, everything=everything)
+        if ended:
+            self._content.prune(self._state.named_content())
+            self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
+
+
+def request_timeout_s(properties: Mapping[str, Any]) -> float:
+    """Return how long one request to a deployment may take."""
+    return float(properties["request_settings"]["request_timeout_ms"]) / 1000
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number of things: `1 instance`, `2 instances`."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")

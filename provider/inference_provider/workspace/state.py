@@ -1,0 +1,180 @@
+"""Documents of Records -> records, keys, blueprints, reservations, each in its own type.
+
+A document is parsed once while it does not change. What cannot be parsed is named, and never
+shown: it may be a key.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import SecretStr, TypeAdapter
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
+from inference_provider.secret_text import Secrets
+from inference_provider.spec import DeploymentSpec
+from inference_provider.spec.quota import Size
+from inference_provider.workspace.ports import Records
+
+T = TypeVar("T")
+
+RECORDS, PLACEHOLDERS = "records", "placeholders"
+KEYS, BLUEPRINTS, RESERVATIONS = "keys", "blueprints", "reservations"
+
+Keys = tuple[SecretStr, SecretStr]
+
+
+class Reservation(Frozen):
+    """What a deployment that is being started will take."""
+
+    size: Size
+    actor: Actor
+    time: datetime
+
+
+class _Keys(Frozen):
+    """An endpoint's keys as they are kept."""
+
+    primary: SecretStr
+    secondary: SecretStr
+
+
+_SECRETS = TypeAdapter(Secrets)
+
+
+class State:
+    """What one workspace remembers. Writes belong inside `Records.edit()`."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._parsed: dict[tuple[str, str], tuple[bytes, Any]] = {}
+
+    # -- records -------------------------------------------------------------------------------
+
+    def record(self, resource: ResourceId) -> Record | None:
+        """Return what was applied last of one resource."""
+        return self._read(RECORDS, _name(resource), Record.model_validate_json)
+
+    def records(self) -> list[Record]:
+        """Return what was applied last, by kind and name."""
+        return list(self._section(RECORDS, Record.model_validate_json).values())
+
+    def of_kind(self, kind: Kind) -> list[Record]:
+        """Return the records of one kind, by name."""
+        return [record for record in self.records() if record.id.kind == kind]
+
+    def put_record(self, record: Record, placeholders: Secrets = ()) -> None:
+        """Write down what is applied, and what placeholders stand for in it."""
+        name = _name(record.id)
+        if placeholders:
+            clear = [one.get_secret_value() for one in placeholders]
+            self._records.put(PLACEHOLDERS, name, json.dumps(clear))
+        else:
+            self._records.drop(PLACEHOLDERS, name)
+        self._records.put(RECORDS, name, record.model_dump_json(indent=1))
+
+    def drop_record(self, resource: ResourceId) -> None:
+        """Forget a resource, and what is kept with its record."""
+        self._records.drop(RECORDS, _name(resource))
+        self._records.drop(PLACEHOLDERS, _name(resource))
+        if resource.kind == Kind.DEPLOYMENT:
+            self._records.drop(BLUEPRINTS, resource.name)
+        if resource.kind == Kind.ENDPOINT:
+            self._records.drop(KEYS, resource.name)
+
+    def placeholders(self, resource: ResourceId) -> Secrets:
+        """Return what placeholders stood for in a resource when it was applied last."""
+        return self._read(PLACEHOLDERS, _name(resource), _SECRETS.validate_json) or ()
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def keys(self, endpoint: str) -> Keys | None:
+        """Return primary and secondary key; None when they are gone or cannot be read."""
+        try:
+            return self._read(KEYS, endpoint, _keys)
+        except TargetError:
+            return None
+
+    def put_keys(self, endpoint: str, keys: Keys) -> None:
+        """Write both keys down."""
+        primary, secondary = (key.get_secret_value() for key in keys)
+        text = json.dumps({"primary": primary, "secondary": secondary})
+        self._records.put(KEYS, endpoint, text)
+
+    def all_keys(self) -> Secrets:
+        """Return the keys of every endpoint."""
+        found = (self.keys(record.id.name) for record in self.of_kind(Kind.ENDPOINT))
+        return tuple(key for keys in found if keys for key in keys)
+
+    # -- deployments ---------------------------------------------------------------------------
+
+    def blueprint(self, deployment: str) -> DeploymentSpec | None:
+        """Return a deployment's resolved spec with its secrets; what an instance starts from."""
+        return self._read(BLUEPRINTS, deployment, DeploymentSpec.model_validate_json)
+
+    def put_blueprint(self, deployment: str, spec: DeploymentSpec) -> None:
+        """Write a deployment's resolved spec down, its secrets in clear."""
+        plain = spec.model_dump(mode="json")
+        secrets = spec.environment_variables
+        plain["environment_variables"] = {k: v.get_secret_value() for k, v in secrets.items()}
+        self._records.put(BLUEPRINTS, deployment, json.dumps(plain))
+
+    def reservations(self) -> dict[str, Reservation]:
+        """Return what deployments that are being started will take, by `<endpoint>/<name>`."""
+        return self._section(RESERVATIONS, Reservation.model_validate_json)
+
+    def put_reservation(self, deployment: str, reservation: Reservation) -> None:
+        self._records.put(RESERVATIONS, deployment, reservation.model_dump_json())
+
+    def drop_reservation(self, deployment: str) -> None:
+        self._records.drop(RESERVATIONS, deployment)
+
+    def named_content(self) -> Iterator[str]:
+        """Yield the pinned models and the hashes of code that something names."""
+        for record in self.of_kind(Kind.MODEL):
+            fields = record.properties
+            yield f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
+        for record in self.of_kind(Kind.DEPLOYMENT):
+            spec = self.blueprint(record.id.name)
+            if spec is not None and spec.model is not None:
+                yield spec.model.removeprefix("azureml:")
+            if spec is not None and spec.code_configuration is not None:
+                yield spec.code_configuration.content_hash
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def _section(self, section: str, parse: Callable[[bytes], T]) -> dict[str, T]:
+        documents = self._records.section(section)
+        return {name: self._value(section, name, documents[name], parse) for name in documents}
+
+    def _read(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+        document = self._records.read(section, name)
+        return None if document is None else self._value(section, name, document, parse)
+
+    def _value(self, section: str, name: str, document: bytes, parse: Callable[[bytes], T]) -> T:
+        known = self._parsed.get((section, name))
+        if known is not None and known[0] is document:
+            return known[1]  # type: ignore[no-any-return]  # a section has one type
+        try:
+            value = parse(document)
+        except ValueError:
+            raise corrupt(self._records.place(section, name)) from None
+        self._parsed[section, name] = document, value
+        return value
+
+
+def corrupt(place: str) -> TargetError:
+    """Say that a document of ours holds something else. Never says what: it may be a key."""
+    remedy = "restore it, or move it away and apply the stack again to recreate it"
+    return TargetError("read", place, "file is corrupt", remedy)
+
+
+def _name(resource: ResourceId) -> str:
+    return f"{resource.kind.value}.{resource.name}"
+
+
+def _keys(document: bytes) -> Keys:
+    found = _Keys.model_validate_json(document)
+    return found.primary, found.secondary
