@@ -236,7 +236,7 @@ def test_an_own_server_answers_on_its_routes(cache, tmp_path, port, start):
     )
     command = instance_command(spec, environment, venv, tmp_path, Path("/models"), port)
     process = start(command)
-    wait_until_ready(f"http://127.0.0.1:{port}{command.readiness_path}", process)
+    wait_until_ready(f"http://127.0.0.1:{port}/ready", process)
     answer = httpx.get(f"http://127.0.0.1:{port}/predict", trust_env=False)
     assert answer.text == "/models"
 

@@ -54,11 +54,6 @@ def test_the_default_server_listens_on_the_socket_it_is_given():
     assert command.argv[2:] == ("--socket", "/s/18001")
 
 
-def test_the_default_server_is_asked_on_slash_and_scored_on_score():
-    command = scripted()
-    assert command.readiness_path == "/"
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -111,10 +106,9 @@ def test_no_value_of_a_users_variable_is_in_the_command_line_or_the_repr():
     assert "hunter2" not in repr(command)
 
 
-def test_an_own_server_gets_port_and_folders_filled_in_and_answers_on_its_routes():
+def test_an_own_server_gets_port_and_folders_filled_in():
     command = own_server("serve", "--port={port}", "{model_dir}/m.onnx", "--app-dir", "{code_dir}")
     assert command.argv == ("serve", "--port=18001", "/run/model/m.onnx", "--app-dir", "/run/code")
-    assert command.readiness_path == "/ready"
 
 
 def test_braces_that_are_no_placeholder_stay_as_they_are():
@@ -125,6 +119,16 @@ def test_a_program_of_the_environment_is_named_by_its_full_path(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "uvicorn").touch()
     assert own_server("uvicorn", venv=tmp_path).argv == (f"{tmp_path}/bin/uvicorn",)
+
+
+def test_the_default_server_is_not_started_without_code():
+    with pytest.raises(TargetError) as refused:
+        instance_command(deployment(), EnvironmentSpec(name="env"), VENV, None, MODEL, 18001)
+    assert str(refused.value) == (
+        "start Deployment 'default/iris/blue': the default server runs a scoring script, and the"
+        " deployment has no code_configuration; name the code folder and its scoring_script, or"
+        " give the environment a command"
+    )
 
 
 def test_a_folder_that_the_deployment_does_not_have_is_refused_by_name():

@@ -1,7 +1,8 @@
 """One instance's command line and environment variables. Pure but for PATH and a few like it.
 
-Goes in: a deployment, its environment, and where the target has laid venv, code and model. Comes
-out: what a process manager needs to start one instance. Ports, processes and logs are the target's.
+Goes in: a deployment, its environment, and the places of venv, code and model. Comes out: what a
+process manager needs to start one instance. Which server runs is decided in `server.py`; ports,
+processes and logs are the target's.
 """
 
 import os
@@ -12,6 +13,7 @@ from pydantic import SecretStr
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Frozen, Kind, ResourceId
+from inference_provider.serving.server import Server, server_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 
 SCRIPT = Path(__file__).with_name("script.py")
@@ -35,7 +37,6 @@ class InstanceCommand(Frozen):
     environment: dict[str, SecretStr]
     directory: str
     """Working directory."""
-    readiness_path: str
 
 
 def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
@@ -51,7 +52,7 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
 
     Args:
         deployment: Whose instance it is.
-        environment: What it runs in, with its own server's command and routes, if any.
+        environment: What it runs in.
         venv: The built environment.
         code_dir: The deployment's code; None when it has none.
         model_dir: What AZUREML_MODEL_DIR shall be: the folder that holds the model's folder or
@@ -60,55 +61,45 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         socket: Path of the Unix socket that the default server listens on instead.
 
     Raises:
-        TargetError: The command names a folder that the deployment does not have.
+        TargetError: The deployment lacks something that its server needs.
     """
-    routes = environment.inference_config
+    server = server_of(deployment, environment)
+    _refuse_unmet(server, deployment, {"model": model_dir, "code_configuration": code_dir})
     bind = ("--socket", socket) if socket else ("--port", str(port))
-    places = {"{port}": str(port), "{model_dir}": model_dir, "{code_dir}": code_dir}
+    places = {"{port}": str(port), "{model_dir}": str(model_dir), "{code_dir}": str(code_dir)}
     return InstanceCommand(
         argv=(
-            _own_server(deployment, environment, venv, places)
-            if environment.command
+            _filled(server.command, venv, places)
+            if server.command
             else (str(venv / "bin" / "python"), str(SCRIPT), *bind)
         ),
         environment=_variables(deployment, venv, code_dir, model_dir, port),
         directory=str(code_dir or venv),
-        readiness_path=routes.readiness_route.path if routes else "/",
     )
 
 
-def _own_server(
-    deployment: DeploymentSpec,
-    environment: EnvironmentSpec,
-    venv: Path,
-    places: Mapping[str, Path | str | None],
-) -> tuple[str, ...]:
+def _refuse_unmet(
+    server: Server, deployment: DeploymentSpec, given: Mapping[str, Path | None]
+) -> None:
+    for need in server.needs:
+        if given[need.field] is None:
+            name = f"{deployment.endpoint}/{deployment.name}"
+            resource = ResourceId(kind=Kind.DEPLOYMENT, workspace=deployment.workspace, name=name)
+            reason = f"{need.reason}, and the deployment has no {need.field}"
+            raise TargetError("start", str(resource), reason, need.remedy)
+
+
+def _filled(command: tuple[str, ...], venv: Path, places: Mapping[str, str]) -> tuple[str, ...]:
+    """Put values in the place of placeholders, and the venv's program in that of a bare name."""
     # Replaced one by one, not by str.format: a command line may hold JSON with braces of its own.
-    words = list(environment.command)
+    words = list(command)
     for placeholder, value in places.items():
-        if value is None and any(placeholder in word for word in words):
-            raise _nothing_for(placeholder, deployment)
-        words = [word.replace(placeholder, str(value)) for word in words]
+        words = [word.replace(placeholder, value) for word in words]
     # Process managers look a bare name up on their own PATH, not on the instance's.
     installed = venv / "bin" / words[0]
     if "/" not in words[0] and installed.exists():
         words[0] = str(installed)
     return tuple(words)
-
-
-def _nothing_for(placeholder: str, deployment: DeploymentSpec) -> TargetError:
-    resource = ResourceId(
-        kind=Kind.DEPLOYMENT,
-        workspace=deployment.workspace,
-        name=f"{deployment.endpoint}/{deployment.name}",
-    )
-    field = {"{model_dir}": "model", "{code_dir}": "code_configuration"}[placeholder]
-    return TargetError(
-        "start",
-        str(resource),
-        f"the environment's command uses {placeholder}, and the deployment has no {field}",
-        f"give the deployment a {field}, or take {placeholder} out of the command",
-    )
 
 
 def _variables(

@@ -21,9 +21,9 @@ from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.secret_text import Secrets, userinfo_in
+from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
 
-DEFAULT_SERVER = "azureml-inference-server-http==1.5.1"
 BUILD_LIMIT_S = 3600
 """Large CUDA wheels over a slow line take this long; more is taken for a hang."""
 SHOWN_LINES = 6
@@ -62,15 +62,15 @@ def build_environment(
 
 
 def requirements(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return what is installed: the user's packages, and the default server if it is to run."""
-    return spec.dependencies if spec.command else (*spec.dependencies, DEFAULT_SERVER)
+    """Return what is installed: the user's packages, and those of the server that runs."""
+    return (*spec.dependencies, *server_of(None, spec).packages)
 
 
 def _folder_name(spec: EnvironmentSpec) -> str:
     content = spec.content_hash.removeprefix("sha256:") or _fallback_hash(spec)
-    server = "" if spec.command else "-" + DEFAULT_SERVER.replace("==", "-")
     # The server's version is ours, not in the user's hash: another one is another folder.
-    return content[:16] + server
+    servers = (package.replace("==", "-") for package in server_of(None, spec).packages)
+    return "-".join((content[:16], *servers))
 
 
 def _fallback_hash(spec: EnvironmentSpec) -> str:

@@ -1,5 +1,6 @@
 """Environment: what an instance runs in."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,12 @@ from inference_provider.spec.base import (
     Tags,
     argument_fault,
 )
+
+FIELD_OF_PLACEHOLDER: Mapping[str, str] = {
+    "{model_dir}": "model",
+    "{code_dir}": "code_configuration",
+}
+"""Placeholders of a command that a deployment fills, each with the field that it needs for that."""
 
 
 def _an_argument(word: str) -> str:
@@ -67,6 +74,11 @@ class EnvironmentSpec(SpecModel):
     """sha256 over all that decides what is installed; computed, never written by hand."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @property
+    def brings_server(self) -> bool:
+        """Whether a server comes with it; without one, the default server runs a script."""
+        return bool(self.command or self.image)
 
     @model_validator(mode="after")
     def _command_and_routes_come_together(self) -> "EnvironmentSpec":

@@ -17,7 +17,7 @@ from inference_provider.spec.base import SpecModel
 from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.spec.deployment import DeploymentSpec
 from inference_provider.spec.endpoint import EndpointSpec
-from inference_provider.spec.environment import EnvironmentSpec
+from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.quota import quota_fault, size_of, total
@@ -189,7 +189,7 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
     own_server = {
         (env.workspace, env.name, version)
         for env in stack.environments
-        if env.command or env.image
+        if env.brings_server
         for version in (env.version, None)
     }
     for i, deployment in enumerate(stack.deployments):
@@ -209,9 +209,6 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
             )
 
 
-_PLACES = {"{model_dir}": "model", "{code_dir}": "code_configuration"}
-
-
 def _place_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield placeholders of a server's command that a deployment has nothing for."""
     named: dict[tuple[str, str], list[EnvironmentSpec]] = {}
@@ -221,7 +218,7 @@ def _place_faults(stack: StackSpec) -> Iterator[Fault]:
         name, version = asset_name(deployment.environment)
         there = named.get((deployment.workspace, name), ())
         commands = [e.command for e in there if version in (None, e.version)]
-        for place, field in _PLACES.items():
+        for place, field in FIELD_OF_PLACEHOLDER.items():
             uses = [any(place in word for word in command) for command in commands]
             if getattr(deployment, field) is None and uses and all(uses):
                 yield Fault(

@@ -9,6 +9,7 @@ from typing import Any
 
 from inference_provider.observed import Kind, Record
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry
+from inference_provider.serving.server import server_of
 from inference_provider.workspace.ports import Compute, Content
 from inference_provider.workspace.state import State
 
@@ -52,16 +53,16 @@ def _endpoint(
 def _deployment(record: Record, backends: tuple[Backend, ...], content: Content) -> DeploymentEntry:
     fields = record.properties
     settings, probe = fields["request_settings"], fields["readiness_probe"]
-    config = content.environment(fields["environment"]).inference_config
+    server = server_of(None, content.environment(fields["environment"]))
     return DeploymentEntry(
         name=fields["name"],
         backends=backends,
         timeout_ms=settings["request_timeout_ms"],
         max_concurrent=settings["max_concurrent_requests_per_instance"],
         retry_on_503=settings["retry_on_503"],
-        health_path=config.readiness_route.path if config else "/",
+        health_path=server.readiness_path,
         health_interval_ms=probe["period"] * 1000,
         health_timeout_ms=probe["timeout"] * 1000,
         health_failures=probe["failure_threshold"],
-        scoring_path=config.scoring_route.path if config else "/score",
+        scoring_path=server.scoring_path,
     )

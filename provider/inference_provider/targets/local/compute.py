@@ -18,6 +18,7 @@ from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
+from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_per_instance
 from inference_provider.targets.local.addresses import connected, instance_ports, listens
 from inference_provider.targets.local.assets import Assets
@@ -139,12 +140,10 @@ class LocalCompute:
             unit.secrets,
         )
         kept = self._assets.kept_content(unit.spec, unit.base_dir)
-        code = unit.spec.code_configuration
-        if code and code.scoring_script:
-            script = kept["code"] / code.scoring_script
-            refuse_invalid_script(
-                venv / "bin" / "python", script, code.scoring_script, str(unit.id)
-            )
+        server = server_of(unit.spec, unit.environment)
+        if server.script:
+            script = kept["code"] / server.script
+            refuse_invalid_script(venv / "bin" / "python", script, server.script, str(unit.id))
         fresh = self._reserve(unit, count)
         try:
             commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
@@ -175,7 +174,7 @@ class LocalCompute:
                     generation=unit.generation,
                     port=port,
                     gpus=gpus[i * each : (i + 1) * each],
-                    socket=not unit.environment.command,  # an own server knows none
+                    socket=server_of(unit.spec, unit.environment).uses_socket,
                 )
                 for i, (number, port) in enumerate(
                     zip(_free_numbers(unit, there, count), ports, strict=True)
@@ -232,7 +231,7 @@ class LocalCompute:
         )
 
     def _wait_ready(self, unit: Unit, instance: Instance) -> None:
-        started, path = time.monotonic(), _readiness_path(unit)
+        started, path = time.monotonic(), server_of(unit.spec, unit.environment).readiness_path
         backend, first_pid = self._instances.backend(instance), 0
         url = f"http://{backend.host}:{backend.port}{path}"
         transport = unix_socket(backend.socket) if backend.socket else None
@@ -323,11 +322,6 @@ def _free_numbers(unit: Unit, there: tuple[Instance, ...], count: int) -> list[i
     used = {i.name.rsplit(".", 1)[1] for i in there if i.generation == unit.generation}
     free = (number for number in range(len(used) + count) if str(number) not in used)
     return [next(free) for _ in range(count)]
-
-
-def _readiness_path(unit: Unit) -> str:
-    config = unit.environment.inference_config
-    return config.readiness_route.path if config else "/"
 
 
 def _answers(client: httpx.Client, url: str) -> bool:
