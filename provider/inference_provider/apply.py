@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from inference_provider.capabilities import refusals
 from inference_provider.desired import reference
 from inference_provider.errors import CapabilityMissing, at_most
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
@@ -11,7 +12,6 @@ from inference_provider.plan import (
     ActionKind,
     Plan,
     over_quota,
-    refusals,
     replaced_under_others,
 )
 from inference_provider.secret_text import Secrets, hidden

@@ -1,12 +1,11 @@
-"""desired + observed -> ordered actions. Pure; refuses by capability what the target cannot do."""
+"""desired + observed -> ordered actions. Pure. What a target cannot do: `capabilities.py`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from inference_provider.compare import Change, compare, heaviest, undeclared
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Fault
 from inference_provider.observed import (
     RANK,
     Frozen,
@@ -16,9 +15,7 @@ from inference_provider.observed import (
     Presence,
     ResourceId,
 )
-from inference_provider.secret_text import hidden
 from inference_provider.spec import ChangeClass
-from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of
 
 
@@ -57,192 +54,6 @@ class Plan(Frozen):
     def pending(self) -> tuple[Action, ...]:
         """All that would change something."""
         return tuple(action for action in self.actions if action.kind != ActionKind.KEEP)
-
-
-def _any_address(_host: str, _port: int) -> str:
-    return ""
-
-
-class TargetCapabilities(Frozen):
-    """What a target can do; the rest is refused when planning."""
-
-    name: str
-    endpoint_kinds: frozenset[str] = frozenset({"online"})
-    auth_modes: frozenset[str] = frozenset({"key"})
-    kinds: frozenset[Kind] = frozenset(
-        {
-            Kind.WORKSPACE,
-            Kind.MODEL,
-            Kind.ENVIRONMENT,
-            Kind.ENDPOINT,
-            Kind.DEPLOYMENT,
-            Kind.TRAFFIC,
-        }
-    )
-    images: bool = False
-    egress_control: bool = False
-    resource_limits: bool = False
-    """Whether cpu and memory amounts are enforced."""
-    liveness_probes: bool = False
-    """Whether an instance that does not answer is restarted; one that ends always is."""
-    queue_wait: bool = False
-    """Whether the wait in a server's queue is bounded on its own."""
-    private_endpoints: bool = False
-    """Whether one endpoint can be closed while the workspace is open."""
-    data_collector: bool = False
-    app_insights: bool = False
-    instance_types: frozenset[str] = frozenset()
-    model_types: frozenset[str] = frozenset({"custom_model"})
-    gpu_count: int = 0
-    """GPUs there are, handed out or not."""
-    process_bytes: int = 6 * 2**20
-    """Most bytes of arguments and variables together that a new process can be given; Linux never
-    takes more than this, and a quarter of the stack's limit where that is less."""
-    address_fault: Callable[[str, int], str] = _any_address
-    """Says why a router cannot listen on an address and a port; empty when it can."""
-
-
-OWN_BYTES = 65_536
-"""Kept free for the command line and for the variables that we set or hand on (PATH, HOME, …)."""
-_PER_VARIABLE_BYTES = 9
-"""A variable's pointer, and the null byte at its end."""
-
-
-class Refusal(NamedTuple):
-    """One thing that a target cannot do."""
-
-    place: str
-    """`Deployment 'lab/iris/blue' on target 'local'`."""
-    fault: Fault
-    """Its path is the field that asks for it; empty where the whole resource does."""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.fault}"
-
-
-def refusals(
-    desired: Iterable[DesiredResource], capabilities: TargetCapabilities
-) -> tuple[Refusal, ...]:
-    """Return each thing the target cannot do; empty when it can do all."""
-    wanted = tuple(desired)
-    found = tuple(
-        Refusal(
-            f"{resource.id} on target '{capabilities.name}'",
-            Fault(
-                path, hidden(reason, resource.placeholders), hidden(remedy, resource.placeholders)
-            ),
-        )
-        for resource in wanted
-        for path, reason, remedy in _refusals(resource, capabilities)
-    )
-    gpus = [size_of(r.spec).gpus for r in wanted if r.id.kind == Kind.DEPLOYMENT]
-    if max(gpus, default=0) <= capabilities.gpu_count < sum(gpus):
-        reason = f"{sum(gpus)} together, and the machine has {capabilities.gpu_count}"
-        fault = Fault("resources.limits.gpu", reason, "ask for fewer")
-        found += (Refusal(f"all deployments on target '{capabilities.name}'", fault),)
-    return found
-
-
-_Faults = Iterator[tuple[str, str, str]]
-"""Field, what is wrong with it, what to do."""
-
-
-def _refusals(resource: DesiredResource, can: TargetCapabilities) -> _Faults:
-    kind = resource.id.kind
-    if kind not in can.kinds:
-        yield "", f"{kind.value} cannot be enforced there yet", "leave it out"
-    elif kind in _REFUSALS:
-        yield from _REFUSALS[kind](resource.spec, can)
-
-
-def _model_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if spec.type not in can.model_types:
-        remedy = "use custom_model with a scoring script"
-        yield "type", f"no server for type '{spec.type}' yet", remedy
-
-
-def _environment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if spec.image and not can.images:
-        remedy = "name dependencies or a command"
-        yield "image", "there are no containers to run it in", remedy
-
-
-def _workspace_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if spec.target != can.name:
-        yield "target", f"'{spec.target}' is not supported yet", "use 'local'"
-    if spec.egress == "disabled" and not can.egress_control:
-        yield "egress", "the instances' way out cannot be closed", "leave it enabled"
-    fault = can.address_fault(spec.bind_address, spec.router_port)
-    if fault:
-        yield "", fault, ""  # it names the field of the two
-
-
-def _endpoint_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if spec.kind not in can.endpoint_kinds:
-        yield "kind", f"{spec.kind} endpoints cannot be served yet", "use online"
-    if spec.auth_mode not in can.auth_modes:
-        yield "auth_mode", f"'{spec.auth_mode}' cannot be checked yet", "use key"
-    if spec.public_network_access == "disabled" and not can.private_endpoints:
-        remedy = "bind the workspace to 127.0.0.1"
-        yield "public_network_access", "one endpoint cannot be closed alone", remedy
-    if spec.identity is not None and Kind.IDENTITY not in can.kinds:
-        yield "identity", "identities cannot be enforced yet", "leave it out"
-
-
-def _deployment_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if spec.egress_public_network_access == "disabled" and not can.egress_control:
-        reason = "an instance's way out cannot be closed"
-        yield "egress_public_network_access", reason, "leave it enabled"
-    if spec.app_insights_enabled and not can.app_insights:
-        yield "app_insights_enabled", "there is no Application Insights", "leave it false"
-    if spec.liveness_probe != Probe() and not can.liveness_probes:
-        remedy = "leave it out (readiness_probe is kept)"
-        yield "liveness_probe", "a hung instance is not restarted", remedy
-    if spec.readiness_probe.success_threshold != 1:
-        reason = "one answer makes an instance ready"
-        yield "readiness_probe.success_threshold", reason, "leave it at 1"
-    waits = spec.request_settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
-    if waits and not can.queue_wait:
-        reason = "the wait in the queue is part of request_timeout_ms"
-        yield "request_settings.max_queue_wait_ms", reason, "set that alone"
-    collects = any(c.enabled for c in spec.data_collector.collections.values())
-    if collects and not can.data_collector:
-        yield "data_collector", "data cannot be collected yet", "leave it out"
-    if spec.instance_type and spec.instance_type not in can.instance_types:
-        reason = f"no '{spec.instance_type}' in the target's catalogue"
-        yield "instance_type", reason, "leave it out"
-    yield from _amount_refusals(spec, can)
-
-
-def _amount_refusals(spec: Any, can: TargetCapabilities) -> _Faults:
-    if not can.resource_limits:
-        for field, amounts in spec.resources:
-            for name in ("cpu", "memory"):
-                if getattr(amounts, name):
-                    remedy = "leave it out (gpu is handed out)"
-                    yield f"resources.{field}.{name}", "the amount cannot be enforced", remedy
-    size = sum(
-        len(f"{name}={value.get_secret_value()}".encode(errors="surrogatepass"))
-        + _PER_VARIABLE_BYTES
-        for name, value in spec.environment_variables.items()
-    )
-    if size > can.process_bytes - OWN_BYTES:
-        reason = f"{size:,} bytes together, the limit is {can.process_bytes - OWN_BYTES:,}"
-        yield "environment_variables", reason, "put large values into files of the code"
-    gpus = size_of(spec).gpus
-    if gpus > can.gpu_count:
-        field = "limits" if spec.resources.limits.gpu else "requests"
-        reason = f"{gpus} for all instances, and the machine has {can.gpu_count}"
-        yield f"resources.{field}.gpu", reason, "ask for fewer"
-
-
-_REFUSALS: Mapping[Kind, Callable[[Any, TargetCapabilities], _Faults]] = {
-    Kind.WORKSPACE: _workspace_refusals,
-    Kind.MODEL: _model_refusals,
-    Kind.ENVIRONMENT: _environment_refusals,
-    Kind.ENDPOINT: _endpoint_refusals,
-    Kind.DEPLOYMENT: _deployment_refusals,
-}
 
 
 def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> Plan:

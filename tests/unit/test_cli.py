@@ -224,7 +224,7 @@ def test_what_the_target_cannot_do_is_a_list_without_stray_blanks(cli):
     assert result.exit_code == 1
     assert result.stderr == (
         "error: plan the stack:\n"
-        "  Endpoint 'default/iris' on target 'memory': kind: batch endpoints cannot be served yet;"
+        "  Endpoint 'default/iris' on target 'memory': kind: batch endpoints are not supported yet;"
         " use online\n"
     )
 

@@ -153,7 +153,7 @@ def test_a_refusal_that_quotes_a_field_shows_no_token(cli, secret):
     text = cli.STACK.replace("name: green,", 'name: green, instance_type: "${env:TOKEN}",')
     cli.file.write_text(text)
     result = cli("plan")
-    assert "instance_type: no '[secret]' in the target's catalogue" in result.stderr
+    assert "instance_type: '[secret]' is not in the target's catalogue" in result.stderr
 
 
 def test_a_fault_that_quotes_a_url_shows_no_userinfo(cli):

@@ -117,7 +117,7 @@ def test_check_refuses_by_capability_in_a_sentence(target):
     assert path == ""
     assert reason == (
         "RoleAssignment 'default/reader' on target 'memory':"
-        " RoleAssignment cannot be enforced there yet; leave it out"
+        " RoleAssignment is not supported yet; leave it out"
     )
 
 
@@ -452,7 +452,7 @@ def test_check_names_the_field_that_the_target_cannot_keep(target):
     [(path, reason)] = failures(EndpointProvider(), name="echo", kind="batch")
     assert path == ""
     assert reason == (
-        "kind: Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
+        "kind: Endpoint 'default/echo' on target 'memory': batch endpoints are not supported yet;"
         " use online"
     )
 

@@ -24,6 +24,7 @@ from pulumi.output import UNKNOWN
 
 from inference_provider.actor import current_actor
 from inference_provider.apply import hiding
+from inference_provider.capabilities import Refusal, refusals
 from inference_provider.desired import (
     SPEC_OF_KIND,
     DesiredResource,
@@ -64,7 +65,6 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.ownership import is_superseded
-from inference_provider.plan import Refusal, refusals
 from inference_provider.printable import one_line, printable
 from inference_provider.secret_text import Secrets, hidden, holds_secret
 from inference_provider.sharing import is_shared

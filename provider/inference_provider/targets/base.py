@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     Actor,
@@ -18,7 +19,6 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
-from inference_provider.plan import TargetCapabilities
 from inference_provider.workspace.ports import Progress, silent
 
 

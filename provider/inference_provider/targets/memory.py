@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, NotReady, OutOfCapacity, TargetError
 from inference_provider.observed import Actor, JournalEntry, Kind, Record, ResourceId
-from inference_provider.plan import TargetCapabilities
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.quota import gpus_per_instance

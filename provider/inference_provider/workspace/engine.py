@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pydantic import SecretStr
 
+from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import CapabilityMissing, OutOfCapacity, TargetError
@@ -34,7 +35,6 @@ from inference_provider.ownership import (
     refuse_others,
     without_older,
 )
-from inference_provider.plan import TargetCapabilities, refusals
 from inference_provider.workspace import observe
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.observe import Observer, take_snapshot

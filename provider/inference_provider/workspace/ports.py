@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     Actor,
@@ -20,7 +21,6 @@ from inference_provider.observed import (
     Record,
     ResourceId,
 )
-from inference_provider.plan import TargetCapabilities
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec

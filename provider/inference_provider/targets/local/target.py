@@ -1,6 +1,5 @@
 """The local target's wiring: a workspace is a folder with one supervisord in it."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -8,9 +7,9 @@ from pathlib import Path
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
-from inference_provider.plan import TargetCapabilities
-from inference_provider.targets.local.addresses import address_fault, choose_address
+from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.compute import LocalCompute
 from inference_provider.targets.local.first_up import delete_unrecorded, first_up, unrecorded
 from inference_provider.targets.local.folders import Folders, all_folders, state_folder
@@ -38,12 +37,7 @@ class LocalPlatform:
         self._root = state_dir
         self._devices = gpus()
         self._opened: dict[str, _Opened] = {}
-        self.capabilities = TargetCapabilities(
-            name="local",
-            gpu_count=len(self._devices),
-            address_fault=address_fault,
-            process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
-        )
+        self.capabilities = local_capabilities(len(self._devices))
 
     def workspaces(self) -> tuple[str, ...]:
         written = [folders.workspace for folders in all_folders(self._root)]

@@ -1,0 +1,320 @@
+"""What a target refuses of a declaration, in sentences: the target's own, or plain ones."""
+
+import pytest
+
+from inference_provider.capabilities import Answer, TargetCapabilities, refusals
+from inference_provider.desired import resolve
+from inference_provider.spec import StackSpec
+from inference_provider.targets.local.capabilities import local_capabilities
+
+LOCAL = local_capabilities(gpu_count=0)
+
+
+def stack(**fields):
+    base = {
+        "name": "demo",
+        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
+        "environments": [{"name": "env", "content_hash": "b" * 64}],
+        "endpoints": [{"name": "iris"}],
+        "deployments": [
+            {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
+        ],
+        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
+    }
+    return StackSpec.model_validate(base | fields)
+
+
+DOCKER = {"workspaces": [{"target": "docker"}]}
+
+
+def on_docker(**fields):
+    return deployment(**fields).model_copy(update={"workspaces": stack(**DOCKER).workspaces})
+
+
+def deployment(**fields):
+    base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
+    return stack(deployments=[base | fields])
+
+
+def test_a_plain_stack_is_refused_nowhere():
+    assert refusals(resolve(stack()), LOCAL) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "auth_mode": "aml_token"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " auth_mode: 'aml_token' is not supported yet; use key",
+            id="aml_token",
+        ),
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " public_network_access: one endpoint cannot be closed alone;"
+            " leave it enabled; to close all of them, bind the workspace to 127.0.0.1",
+            id="private endpoint",
+        ),
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "kind": "batch"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " kind: batch endpoints are not supported yet; use online",
+            id="batch",
+        ),
+        pytest.param(
+            stack(endpoints=[{"name": "iris", "kind": "serverless"}]),
+            "Endpoint 'default/iris' on target 'local':"
+            " kind: serverless endpoints are not supported yet; use online",
+            id="serverless",
+        ),
+        pytest.param(
+            stack(identities=[{"name": "robot"}]),
+            "Identity 'default/robot' on target 'local':"
+            " Identity is not supported yet; leave it out",
+            id="identity",
+        ),
+        pytest.param(
+            stack(
+                role_assignments=[
+                    {"name": "may", "principal": "ann", "principal_type": "user", "role": "Reader"}
+                ]
+            ),
+            "RoleAssignment 'default/may' on target 'local':"
+            " RoleAssignment is not supported yet; leave it out",
+            id="role assignment",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local':"
+            " AutoscaleRule is not supported yet; leave it out",
+            id="autoscale",
+        ),
+        pytest.param(
+            stack(connections=[{"name": "openai"}]),
+            "Connection 'default/openai' on target 'local':"
+            " Connection is not supported yet; leave it out",
+            id="connection",
+        ),
+        pytest.param(
+            stack(environments=[{"name": "env", "image": "scorer:2", "content_hash": "b" * 64}]),
+            "Environment 'default/env:1' on target 'local': image: there are no containers to"
+            " run it in; name dependencies or a command instead",
+            id="image",
+        ),
+        pytest.param(
+            deployment(resources={"limits": {"cpu": "2"}}),
+            "Deployment 'default/iris/blue' on target 'local': resources.limits.cpu: cpu"
+            " cannot be limited; leave it out (gpu works)",
+            id="cpu",
+        ),
+        pytest.param(
+            deployment(resources={"limits": {"gpu": 2}}, instance_count=3),
+            "Deployment 'default/iris/blue' on target 'local': resources.limits.gpu: 6 for all"
+            " instances, and the machine has 0; ask for fewer",
+            id="GPUs",
+        ),
+        pytest.param(
+            deployment(app_insights_enabled=True),
+            "Deployment 'default/iris/blue' on target 'local': app_insights_enabled: there is no"
+            " Application Insights; leave it false",
+            id="Application Insights",
+        ),
+        pytest.param(
+            deployment(liveness_probe={"period": 5}),
+            "Deployment 'default/iris/blue' on target 'local': liveness_probe: a hung instance is"
+            " not restarted; leave it out (readiness_probe works)",
+            id="liveness",
+        ),
+        pytest.param(
+            deployment(readiness_probe={"success_threshold": 2}),
+            "Deployment 'default/iris/blue' on target 'local': readiness_probe.success_threshold:"
+            " one answer makes an instance ready; leave it at 1",
+            id="success threshold",
+        ),
+        pytest.param(
+            deployment(request_settings={"max_queue_wait_ms": 3000}),
+            "Deployment 'default/iris/blue' on target 'local': request_settings.max_queue_wait_ms:"
+            " the wait in the queue is part of request_timeout_ms; set that alone",
+            id="queue wait",
+        ),
+        pytest.param(
+            deployment(instance_type="Standard_DS3_v2"),
+            "Deployment 'default/iris/blue' on target 'local': instance_type: there is no"
+            " 'Standard_DS3_v2': instances are processes of this machine; leave it out",
+            id="instance type",
+        ),
+        pytest.param(
+            deployment(data_collector={"collections": {"model_inputs": {"enabled": True}}}),
+            "Deployment 'default/iris/blue' on target 'local': data_collector: not supported"
+            " yet; leave it out",
+            id="data collector",
+        ),
+        pytest.param(
+            stack(workspaces=[{"target": "docker"}]),
+            "Workspace 'default' on target 'local': target: 'docker' is not supported yet;"
+            " use 'local'",
+            id="target",
+        ),
+        pytest.param(
+            stack(workspaces=[{"egress": "disabled"}]),
+            "Workspace 'default' on target 'local': egress: outgoing traffic cannot be"
+            " blocked; leave it enabled",
+            id="egress",
+        ),
+        pytest.param(
+            deployment(egress_public_network_access="disabled"),
+            "Deployment 'default/iris/blue' on target 'local': egress_public_network_access:"
+            " outgoing traffic cannot be blocked; leave it enabled",
+            id="egress of a deployment",
+        ),
+        pytest.param(
+            deployment(resources={"requests": {"memory": "1Gi", "gpu": 0}}),
+            "Deployment 'default/iris/blue' on target 'local': resources.requests.memory:"
+            " memory cannot be limited; leave it out (gpu works)",
+            id="memory",
+        ),
+        pytest.param(
+            stack(
+                models=[
+                    {"name": "iris", "path": "m", "type": "mlflow_model", "content_hash": "a" * 64}
+                ]
+            ),
+            "Model 'default/iris:1' on target 'local': type: there is no server for"
+            " 'mlflow_model' yet; use custom_model with a scoring script",
+            id="model type",
+        ),
+    ],
+)
+def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
+    assert [str(refusal) for refusal in refusals(resolve(asked), LOCAL)] == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        pytest.param(
+            stack(**DOCKER, endpoints=[{"name": "iris", "auth_mode": "aad_token"}]),
+            "Endpoint 'default/iris' on target 'docker':"
+            " auth_mode: 'aad_token' is not supported yet; use aml_token or key",
+            id="a value, with those that are supported",
+        ),
+        pytest.param(
+            on_docker(liveness_probe={"period": 5}),
+            "Deployment 'default/iris/blue' on target 'docker': liveness_probe: not supported yet;"
+            " leave it out",
+            id="a field",
+        ),
+        pytest.param(
+            on_docker(resources={"requests": {"gpu": 3}}),
+            "Deployment 'default/iris/blue' on target 'docker': resources.requests.gpu: 3 for all"
+            " instances, and the target has 2; ask for fewer",
+            id="an amount",
+        ),
+        pytest.param(
+            on_docker(instance_type="large"),
+            "Deployment 'default/iris/blue' on target 'docker': instance_type: a host knows no"
+            " 'large'; use small",
+            id="in words of its own",
+        ),
+        pytest.param(
+            stack(workspaces=[{"target": "kubernetes"}]),
+            "Workspace 'default' on target 'docker': target: 'kubernetes' is not supported yet;"
+            " use 'docker'",
+            id="another target",
+        ),
+    ],
+)
+def test_a_target_refuses_in_plain_words_unless_it_has_its_own(asked, sentence):
+    docker = TargetCapabilities(
+        name="docker",
+        auth_modes=frozenset({"key", "aml_token"}),
+        gpu_count=2,
+        instance_types=frozenset({"small"}),
+        reasons={"instance_types": Answer("a host knows no '{asked}'", "use {supported}")},
+    )
+    assert [str(refusal) for refusal in refusals(resolve(asked), docker)] == [sentence]
+
+
+def test_what_a_target_can_do_is_not_refused():
+    able = TargetCapabilities(
+        name="local",
+        images=True,
+        egress_control=True,
+        resource_limits=True,
+        liveness_probes=True,
+        success_thresholds=True,
+        queue_wait=True,
+        data_collector=True,
+        app_insights=True,
+        instance_types=frozenset({"small"}),
+    )
+    asked = deployment(
+        resources={"limits": {"cpu": "2", "memory": "1Gi"}},
+        liveness_probe={"period": 5},
+        readiness_probe={"success_threshold": 2},
+        request_settings={"max_queue_wait_ms": 3000},
+        data_collector={"collections": {"model_inputs": {"enabled": True}}},
+        app_insights_enabled=True,
+        egress_public_network_access="disabled",
+        instance_type="small",
+    )
+    assert refusals(resolve(asked), able) == ()
+
+
+def test_a_request_for_gpus_that_differs_from_the_limit_is_refused():
+    able = local_capabilities(gpu_count=4)
+    asked = deployment(resources={"requests": {"gpu": 1}, "limits": {"gpu": 2}})
+    assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
+        "Deployment 'default/iris/blue' on target 'local': resources.requests.gpu: 1, and the limit"
+        " is 2; an instance gets whole GPUs of its own; leave it out"
+    ]
+    same = deployment(resources={"requests": {"gpu": 2}, "limits": {"gpu": 2}})
+    assert refusals(resolve(same), able) == ()
+
+
+def test_variables_that_together_are_more_than_a_process_takes_are_refused():
+    large = {f"V{i}": "x" * 100_000 for i in range(10)}
+    able = TargetCapabilities(name="local", process_bytes=2**20)
+    [refusal] = refusals(resolve(deployment(environment_variables=large)), able)
+    assert str(refusal) == (
+        "Deployment 'default/iris/blue' on target 'local': environment_variables: 1,000,120 bytes"
+        " together, the limit is 983,040; put large values into files of the code"
+    )
+    able = TargetCapabilities(name="local", process_bytes=2 * 2**20)
+    assert refusals(resolve(deployment(environment_variables=large)), able) == ()
+
+
+def two(blue, green, **more):
+    """Return a stack with these two deployments."""
+    base = {"endpoint": "iris", "model": "iris:1", "environment": "env:1"}
+    return stack(
+        deployments=[{**base, "name": "blue", **blue}, {**base, "name": "green", **green}], **more
+    )
+
+
+def test_more_gpus_over_all_deployments_than_there_are_are_refused():
+    each = {"resources": {"limits": {"gpu": 1}}}
+    able = local_capabilities(gpu_count=1)
+    assert [str(refusal) for refusal in refusals(resolve(two(each, each)), able)] == [
+        "all deployments on target 'local': resources.limits.gpu: 2 together, and the machine has"
+        " 1; ask for fewer"
+    ]
+    assert refusals(resolve(two(each, {})), able) == ()
+
+
+def test_all_refusals_come_at_once():
+    asked = stack(identities=[{"name": "robot"}], endpoints=[{"name": "iris", "kind": "batch"}])
+    assert len(refusals(resolve(asked), LOCAL)) == 2
+
+
+def test_gpus_there_are_may_be_asked_for():
+    able = local_capabilities(gpu_count=2)
+    assert refusals(resolve(deployment(resources={"limits": {"gpu": 2}})), able) == ()
+
+
+def test_an_address_the_target_cannot_listen_on_is_refused():
+    able = TargetCapabilities(name="local", address_fault=lambda host, port: f"not {host}:{port}")
+    wanted = resolve(stack(workspaces=[{"bind_address": "192.0.2.1", "router_port": 8080}]))
+    [refusal] = refusals(wanted, able)
+    assert str(refusal) == "Workspace 'default' on target 'local': not 192.0.2.1:8080"
