@@ -38,9 +38,11 @@ def test_the_default_server_answers_slash_and_score_on_a_socket():
     assert server.uses_socket
 
 
-def test_the_default_server_needs_code():
-    [need] = server_of(None, SCRIPTED).needs
-    assert need.field == "code_configuration"
+def test_the_default_server_needs_code_and_a_script():
+    assert [need.field for need in server_of(None, SCRIPTED).needs] == [
+        "code_configuration",
+        "code_configuration.scoring_script",
+    ]
 
 
 def test_an_own_command_answers_on_its_routes_and_a_port_and_adds_no_package():

@@ -121,13 +121,21 @@ def test_a_program_of_the_environment_is_named_by_its_full_path(tmp_path):
     assert own_server("uvicorn", venv=tmp_path).argv == (f"{tmp_path}/bin/uvicorn",)
 
 
-def test_the_default_server_is_not_started_without_code():
+@pytest.mark.parametrize(
+    ("code", "missing"),
+    [
+        (None, "code_configuration"),
+        ({"code": "c"}, "code_configuration.scoring_script"),
+    ],
+)
+def test_the_default_server_is_not_started_without_a_script(code, missing):
+    spec = deployment(code_configuration=code)
     with pytest.raises(TargetError) as refused:
-        instance_command(deployment(), EnvironmentSpec(name="env"), VENV, None, MODEL, 18001)
+        instance_command(spec, EnvironmentSpec(name="env"), VENV, code and CODE, MODEL, 18001)
     assert str(refused.value) == (
         "start Deployment 'default/iris/blue': the default server runs a scoring script, and the"
-        " deployment has no code_configuration; name the code folder and its scoring_script, or"
-        " give the environment a command"
+        f" deployment has no {missing}; name the code folder and its scoring_script, or give the"
+        " environment a command"
     )
 
 

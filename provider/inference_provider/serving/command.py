@@ -64,7 +64,12 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         TargetError: The deployment lacks something that its server needs.
     """
     server = server_of(deployment, environment)
-    _refuse_unmet(server, deployment, {"model": model_dir, "code_configuration": code_dir})
+    given = {
+        "model": model_dir,
+        "code_configuration": code_dir,
+        "code_configuration.scoring_script": server.script,
+    }
+    _refuse_unmet(server, deployment, given)
     bind = ("--socket", socket) if socket else ("--port", str(port))
     places = {"{port}": str(port), "{model_dir}": str(model_dir), "{code_dir}": str(code_dir)}
     return InstanceCommand(
@@ -78,9 +83,7 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
     )
 
 
-def _refuse_unmet(
-    server: Server, deployment: DeploymentSpec, given: Mapping[str, Path | None]
-) -> None:
+def _refuse_unmet(server: Server, deployment: DeploymentSpec, given: Mapping[str, object]) -> None:
     for need in server.needs:
         if given[need.field] is None:
             name = f"{deployment.endpoint}/{deployment.name}"

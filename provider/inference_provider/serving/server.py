@@ -37,7 +37,7 @@ class Need(NamedTuple):
     """A field without which a deployment cannot run its server."""
 
     field: str
-    """`model` or `code_configuration`."""
+    """`model`, `code_configuration`, or `code_configuration.scoring_script`."""
     reason: str
     remedy: str
 
@@ -91,7 +91,9 @@ def server_of(deployment: DeploymentSpec | None, environment: EnvironmentSpec) -
         packages=(DEFAULT_PACKAGE,) if kind == ServerKind.DEFAULT else (),
         command=environment.command,
         script=code.scoring_script if code else None,
-        needs=(_SCRIPT,) if kind == ServerKind.DEFAULT else tuple(_needs_of(environment.command)),
+        needs=_CODE_AND_SCRIPT
+        if kind == ServerKind.DEFAULT
+        else tuple(_needs_of(environment.command)),
         routes=environment.inference_config or DEFAULT_ROUTES,
     )
 
@@ -102,10 +104,13 @@ def _kind_of(environment: EnvironmentSpec) -> ServerKind:
     return ServerKind.COMMAND if environment.command else ServerKind.IMAGE
 
 
-_SCRIPT = Need(
-    "code_configuration",
-    "the default server runs a scoring script",
-    "name the code folder and its scoring_script, or give the environment a command",
+_CODE_AND_SCRIPT = tuple(
+    Need(
+        field,
+        "the default server runs a scoring script",
+        "name the code folder and its scoring_script, or give the environment a command",
+    )
+    for field in ("code_configuration", "code_configuration.scoring_script")
 )
 
 
