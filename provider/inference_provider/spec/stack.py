@@ -130,14 +130,6 @@ def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
                 yield Fault(place, reason, f"declare it, or use one of: {there}")
             else:
                 yield Fault(place, "this field is missing", f"write one of: {there}")
-    for i, workspace in enumerate(stack.workspaces):
-        loopback = workspace.bind_address in ("127.0.0.1", "::1")
-        if workspace.public_network_access == "disabled" and not loopback:
-            yield Fault(
-                f"workspaces.{i}.bind_address",
-                "reachable from outside although public_network_access is disabled",
-                "bind 127.0.0.1, or enable public_network_access",
-            )
 
 
 def _endpoint_faults(stack: StackSpec) -> Iterator[Fault]:

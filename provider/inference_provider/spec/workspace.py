@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -21,7 +21,7 @@ def _an_ip_address(text: str) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        raise ValueError("no IP address; write 127.0.0.1, ::1, 0.0.0.0 or ::") from None
+        raise ValueError("expected an IP address; 0.0.0.0 and :: listen on all") from None
     return text
 
 
@@ -53,3 +53,14 @@ class WorkspaceSpec(SpecModel):
     """What all deployments may use together."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @field_validator("public_network_access")
+    @classmethod
+    def _disabled_binds_loopback(cls, access: str, info: ValidationInfo) -> str:
+        bound = info.data.get("bind_address")  # None: faulty, or not known yet
+        if access == "disabled" and bound and not ipaddress.ip_address(bound).is_loopback:
+            raise ValueError(
+                f"bind_address {bound} is reachable from outside; bind a loopback address, or"
+                " enable public_network_access"
+            )
+        return access
