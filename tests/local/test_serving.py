@@ -297,5 +297,5 @@ def test_without_a_home_that_can_be_written_uv_gets_a_cache_in_the_state_folder(
 
 def test_a_chosen_cache_that_cannot_be_written_is_named_as_what_to_change(tmp_path, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", "/dev/null/uv")
-    with pytest.raises(TargetError, match="set UV_CACHE_DIR to a folder that can be written"):
+    with pytest.raises(TargetError, match="set UV_CACHE_DIR to a writable folder"):
         build_environment(own_environment("python"), tmp_path / "environments", print)

@@ -359,7 +359,7 @@ def test_missing_code_folder_and_script_are_faults(folder):
     missing = GOOD.replace("score.py", "gone.py")
     assert "no file 'gone.py' in 'src'" in faults(folder, missing)[0]
     missing = GOOD.replace("score.py", "../out.py")
-    assert "'../out.py' is outside of 'src'" in faults(folder, missing)[0]
+    assert "'../out.py' is outside 'src'" in faults(folder, missing)[0]
 
 
 def test_a_script_that_is_a_link_is_inside_where_it_is_written(folder):

@@ -1,7 +1,7 @@
 """The program that an environment's own command starts -> why it can never start.
 
-Goes in: a deployment and what it is served with. Only what is certain is told: what the packages of
-an environment bring is not known before it is built.
+Goes in: a deployment and what it is served with. Reports only what is certain: which programs the
+packages of an environment bring is not known before it is built.
 """
 
 import os
@@ -16,27 +16,27 @@ from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import Content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 
-_MEND = "put it there, make it executable, or name another in the environment's command"
+_REMEDY = "put it there, make it executable, or name another in the environment's command"
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a deployment may be served with, as far as it is known: all that its references fit."""
+    """What a deployment may be served with: everything known that fits its references."""
 
     environments: tuple[EnvironmentSpec, ...] = ()
     models: tuple[ModelSpec, ...] = ()
 
 
 def absolute_program_fault(spec: EnvironmentSpec) -> tuple[str, str] | None:
-    """Return why no deployment can be served by an environment's command, and what to do."""
-    program = spec.command[0] if spec.command and not spec.image else ""
-    if not program.startswith("/") or _executable(Path(program)):
+    """Return why an environment's command can start nowhere, and what to do."""
+    program = _program(spec)
+    if program is None or not program.startswith("/") or _executable(Path(program)):
         return None
     return f"no program '{program}' on this machine", "install it, or name another"
 
 
 def program_fault(spec: DeploymentSpec, served: Served, base_dir: Path) -> tuple[str, str] | None:
-    """Return why a deployment's server can never start, and what to do; None where it may."""
+    """Return why a deployment's server can never start, and what to do; None if it may."""
     found = [_fault(spec, environment, served, base_dir) for environment in served.environments]
     return found[0] if found and all(found) else None
 
@@ -44,13 +44,13 @@ def program_fault(spec: DeploymentSpec, served: Served, base_dir: Path) -> tuple
 def _fault(
     spec: DeploymentSpec, environment: EnvironmentSpec, served: Served, base_dir: Path
 ) -> tuple[str, str] | None:
-    if not environment.command or environment.image:
+    program = _program(environment)
+    if program is None:
         return None
-    program = environment.command[0]
     missing_in = _missing_in(program, spec, environment, served, base_dir)
     if not missing_in:
         return None
-    return f"its command starts '{program}', which is not {missing_in}", _MEND
+    return f"its command starts '{program}', which is not {missing_in}", _REMEDY
 
 
 def _missing_in(
@@ -60,7 +60,7 @@ def _missing_in(
     served: Served,
     base_dir: Path,
 ) -> str:
-    """Return where the program would have to be and is not; empty where it may be there."""
+    """Return where the program would have to be and is not; empty if it may be there."""
     place, slash, inside = program.partition("/")
     if not slash:
         return "" if _may_be_found(program, spec, environment) else "on PATH"
@@ -86,11 +86,16 @@ def _holds(find: Callable[[], Content], inside: str) -> bool:
     try:
         content = find()
     except (OSError, BadContent):
-        return True  # the content has that fault already
+        return True  # reported as a fault of the content
     return any(
         posixpath.join(content.folder, name) == wanted and _executable(file)
         for name, file in content.files
     )
+
+
+def _program(environment: EnvironmentSpec) -> str | None:
+    """Return what the command starts; None without a command, or if an image has it."""
+    return environment.command[0] if environment.command and not environment.image else None
 
 
 def _executable(file: Path) -> bool:

@@ -56,11 +56,11 @@ def _deployment_faults(spec: DeploymentSpec, base_dir: Path, served: Served) -> 
 
 
 def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
-    """Gather faults; a path that cannot even be looked at is one (no right to, a name too long)."""
+    """Collect faults; a path that cannot be checked is one (no permission, a name too long)."""
     try:
         return tuple(found)
     except OSError as exc:
-        return (Fault(field, f"cannot be looked at: {exc.strerror}", RELATIVE),)
+        return (Fault(field, f"cannot be checked: {exc.strerror}", RELATIVE),)
     except ValueError as exc:  # a null byte
         return (Fault(field, f"not a path: {exc}", RELATIVE),)
 
@@ -87,7 +87,7 @@ def _content_faults(
             shown = name.encode(errors="backslashreplace").decode()
             yield Fault(field, f"the name of the file '{shown}' is not UTF-8", "rename the file")
     if not content.files:
-        yield Fault(field, f"the folder '{written}' is empty", "put the files there first")
+        yield Fault(field, f"the folder '{written}' is empty", "put the files in it first")
     return content
 
 
@@ -103,18 +103,19 @@ def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None)
     field, script = "code_configuration.scoring_script", folder / code.scoring_script
     # As it is written: a link inside may lead anywhere.
     if not Path(os.path.abspath(script)).is_relative_to(os.path.abspath(folder)):
-        yield Fault(field, f"'{code.scoring_script}' is outside of '{code.code}'", "move it in")
+        yield Fault(field, f"'{code.scoring_script}' is outside '{code.code}'", "move it in")
     elif not script.is_file():
         reason = f"no file '{code.scoring_script}' in '{code.code}'"
-        yield Fault(field, reason, "its path is relative to code")
+        yield Fault(field, reason, "write its path relative to code")
     elif files and os.path.relpath(script, folder) not in dict(files.files):
         by = ignore_file(folder, CODE_IGNORES)
         reason = f"'{code.scoring_script}' is left out by {by.name if by else 'its name'}"
-        yield Fault(field, reason, "a script has to be part of the code")
+        remedy = f"change {by.name}: the script is part of the code" if by else "rename it"
+        yield Fault(field, reason, remedy)
     else:
         try:
             content = read_bytes(script, code.scoring_script, SCRIPT_MIB)
         except Unreadable as exc:
-            yield exc.fault(field, "its path is relative to code")
+            yield exc.fault(field, "write its path relative to code")
             return
         yield from script_faults(content, code.scoring_script, field, python)

@@ -1,7 +1,7 @@
 """A scoring script -> what keeps it from working, as its environment's Python sees it.
 
-Goes in: the script's bytes and the Python that it will run in. It is parsed, never run. What a
-newer Python than ours says is asked of it once it is there (`serving/script_check.py`).
+Goes in: the script's bytes and the Python that it will run in. It is parsed, never run. Syntax that
+only a newer Python than ours has is checked by that Python, later (`serving/script_check.py`).
 """
 
 import ast
@@ -25,7 +25,7 @@ def python_in(version: str | None) -> Python:
 
 
 def python_of(environments: Iterable[EnvironmentSpec]) -> Python | None:
-    """Return the Python of environments; None where they do not agree, or there is none."""
+    """Return the Python of environments; None if they differ, or there are none."""
     found = {python_in(environment.python_version) for environment in environments}
     return found.pop() if len(found) == 1 else None
 
@@ -33,13 +33,13 @@ def python_of(environments: Iterable[EnvironmentSpec]) -> Python | None:
 def script_faults(
     content: bytes, written: str, field: str, python: Python | None
 ) -> Iterator[Fault]:
-    """Yield what is wrong with a script; nothing that only another Python can tell.
+    """Yield what is wrong with a script, as far as our own Python can tell.
 
     Args:
         content: The file, in any encoding that Python knows.
         written: Its path as a person wrote it.
         field: The field that names it.
-        python: What it runs in; None where that is not known.
+        python: What it runs in; None if unknown.
     """
     newer = python is None or python > OUR_PYTHON
     try:
@@ -59,7 +59,7 @@ def script_faults(
 
 
 def _bound_names(body: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield names bound at the top level, under `if`, `try` and `with` too."""
+    """Yield names bound at the top level, also under `if`, `try` and `with`."""
     for statement in body:
         match statement:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):

@@ -21,19 +21,19 @@ LOOPBACK = "127.0.0.1"
 INHERITED = (
     "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
-    # both ways of writing: curl reads the lower case only, some libraries the upper
+    # in both cases: curl reads lower case only, some libraries upper case only
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
-"""What an instance gets of the environment it is started from: named one by one, because CI jobs
-hold credentials in theirs."""
+"""Variables that an instance inherits: an explicit list, because CI jobs have credentials in
+their environment."""
 
 
 class InstanceCommand(Frozen):
     """How one instance is started and where it answers."""
 
     argv: tuple[str, ...]
-    """Never holds a secret: other users of the machine can read it."""
+    """Never has a secret in it: other users of the machine can read it."""
     environment: dict[str, SecretStr]
     directory: str
     """Working directory."""
@@ -55,8 +55,8 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         environment: What it runs in.
         venv: The built environment.
         code_dir: The deployment's code; None when it has none.
-        model_dir: What AZUREML_MODEL_DIR shall be: the folder that holds the model's folder or
-            file, as in Azure ML; None without a model.
+        model_dir: Value of AZUREML_MODEL_DIR: the folder that holds the model's folder or file,
+            as in Azure ML; None without a model.
         port: TCP port to listen on, on 127.0.0.1.
         socket: Path of the Unix socket that the default server listens on instead.
 
@@ -93,12 +93,12 @@ def _refuse_unmet(server: Server, deployment: DeploymentSpec, given: Mapping[str
 
 
 def _filled(command: tuple[str, ...], venv: Path, places: Mapping[str, str]) -> tuple[str, ...]:
-    """Put values in the place of placeholders, and the venv's program in that of a bare name."""
+    """Fill in placeholders, and the path of a program that the venv has."""
     # Replaced one by one, not by str.format: a command line may hold JSON with braces of its own.
     words = list(command)
     for placeholder, value in places.items():
         words = [word.replace(placeholder, value) for word in words]
-    # Process managers look a bare name up on their own PATH, not on the instance's.
+    # Process managers look up a bare name on their own PATH, not on the instance's.
     installed = venv / "bin" / words[0]
     if "/" not in words[0] and installed.exists():
         words[0] = str(installed)
@@ -112,7 +112,7 @@ def _variables(
     model_dir: Path | None,
     port: int,
 ) -> dict[str, SecretStr]:
-    """Ours, then the user's, then what keeps the server on its loopback port and in its venv."""
+    """Return defaults, overridden by the user's, overridden by the address and the venv."""
     users = {name: s.get_secret_value() for name, s in deployment.environment_variables.items()}
     defaults = {name: os.environ[name] for name in INHERITED if name in os.environ}
     defaults |= {"PYTHONUNBUFFERED": "1", "AML_APP_INSIGHTS_ENABLED": "false"}

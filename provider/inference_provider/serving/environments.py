@@ -1,7 +1,7 @@
 """Builds the virtual environment of an Environment with uv, once per content.
 
 Goes in: an EnvironmentSpec and a cache folder. Comes out: the path of a finished virtual
-environment. What runs in it is `command.py`'s work; containers are not built here.
+environment. What runs in it is decided in `server.py`; containers are not built here.
 """
 
 import errno
@@ -25,7 +25,7 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
 
 BUILD_LIMIT_S = 3600
-"""Large CUDA wheels over a slow line take this long; more is taken for a hang."""
+"""Large CUDA wheels over a slow network take this long; a build that takes longer hangs."""
 SHOWN_LINES = 6
 READY = ".ready"
 
@@ -35,8 +35,8 @@ def build_environment(
 ) -> Path:
     """Return the finished virtual environment of `spec`, building it if the cache lacks it.
 
-    A folder without its `.ready` file is the rest of a killed build: it is removed and built
-    again in its place, because a virtual environment does not work where it was not made.
+    A folder without its `.ready` file is left over from a killed build. It is rebuilt in place,
+    because a virtual environment cannot be moved.
 
     Raises:
         TargetError: uv could not build it; carries the end of what uv said.
@@ -54,7 +54,7 @@ def build_environment(
     except Timeout as exc:
         raise Busy(
             "build environment", _name(spec), "another process has been building it for an hour",
-            "wait for it, or end it",
+            "wait for it, or stop it",
         ) from exc  # fmt: skip
     except OSError as exc:
         raise _failed(spec, exc.strerror or str(exc), full=exc.errno == errno.ENOSPC) from exc
@@ -68,7 +68,7 @@ def requirements(spec: EnvironmentSpec) -> tuple[str, ...]:
 
 def _folder_name(spec: EnvironmentSpec) -> str:
     content = spec.content_hash.removeprefix("sha256:") or _fallback_hash(spec)
-    # The server's version is ours, not in the user's hash: another one is another folder.
+    # The user's hash does not cover the server's version, which we choose.
     servers = (package.replace("==", "-") for package in server_of(None, spec).packages)
     return "-".join((content[:16], *servers))
 
@@ -104,19 +104,19 @@ def _build(
 
 
 def _uv_variables(environments: Path) -> dict[str, str]:
-    """Return what uv runs with: a cache beside `environments` where the user's cannot be written.
+    """Return uv's variables, with a cache beside `environments` if the user's is not writable.
 
-    A service's user often has no home folder.
+    The user of a service often has no home folder.
     """
     if "UV_CACHE_DIR" in os.environ:
         return dict(os.environ)
     asked = _uv("cache", "dir")
-    if asked.returncode == 0 and _can_be_written(Path(asked.stdout.strip())):
+    if asked.returncode == 0 and _is_writable(Path(asked.stdout.strip())):
         return dict(os.environ)
     return {**os.environ, "UV_CACHE_DIR": str(environments.with_name("uv-cache"))}
 
 
-def _can_be_written(folder: Path) -> bool:
+def _is_writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -132,7 +132,9 @@ def _uv(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Comple
             stdin=subprocess.DEVNULL, env=env,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(arguments, 1, "", f"no end after {BUILD_LIMIT_S} s")
+        return subprocess.CompletedProcess(
+            arguments, 1, "", f"not finished after {BUILD_LIMIT_S} s"
+        )
 
 
 def _uv_failed(
@@ -167,11 +169,11 @@ def _failed(spec: EnvironmentSpec, cause: str, *, full: bool) -> TargetError:
     if full:
         return OutOfCapacity(
             "build environment", _name(spec), "the disk is full",
-            "make room, then run the same command again; what was built in part is built anew",
+            "free some space, then run the same command again; it rebuilds what is incomplete",
         )  # fmt: skip
-    remedy = "correct the environment's dependencies, or see that the package index is reachable"
+    remedy = "fix the environment's dependencies, or check that the package index is reachable"
     if "initialize cache" in cause:
-        remedy = "set UV_CACHE_DIR to a folder that can be written"
+        remedy = "set UV_CACHE_DIR to a writable folder"
     return TargetError("build environment", _name(spec), cause, remedy)
 
 

@@ -2,12 +2,12 @@
 
 Goes in: `--socket` (a Unix socket's path) or `--port` (on loopback), and the server's usual
 environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT, AZUREML_MODEL_DIR, WORKER_COUNT,
-WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers GET / and POST /score, ends on
-SIGTERM after the requests it has, and ends with status 3 and the traceback in its output when the
-script does not import or init() raises.
+WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers GET / and POST /score, finishes
+its requests on SIGTERM and exits, and exits with status 3 and a traceback when the script does not
+import or init() raises.
 
-It replaces the server's own command, `azmlinfsrv`, which always binds 0.0.0.0. Nothing of this
-package is imported here: the environment does not have it.
+It replaces the server's own command, `azmlinfsrv`, which always binds 0.0.0.0. It imports nothing
+of this package, which the environment does not have.
 """
 
 import argparse
@@ -17,30 +17,30 @@ from typing import Any
 
 HOST = "127.0.0.1"
 LONGEST_REQUEST_S = 180
-"""Azure ML's limit of a request's time; a stopping worker gets as long to finish its own."""
+"""Azure ML's longest request timeout; a stopping worker has as long to finish its request."""
 
 SCRIPT_FAILED = "scoring script failed"
-"""Starts the line that says why an instance ended while it started."""
+"""Start of the line that says why an instance did not start."""
 
 
 def server_settings(bind: str, environment: "os._Environ[str]") -> "dict[str, Any]":
-    """Return gunicorn's settings; the address is not among what the environment decides."""
+    """Return gunicorn's settings; the environment does not decide the address."""
     return {
         "bind": [bind],
         "workers": int(environment.get("WORKER_COUNT", "1")),
         "timeout": int(environment.get("WORKER_TIMEOUT", "300")),
         "preload_app": environment.get("WORKER_PRELOAD", "false").lower() == "true",
         "graceful_timeout": LONGEST_REQUEST_S + 10,
-        # The server's own log handlers write gunicorn's errors; a second handler repeats them.
+        # The server's own log handlers write gunicorn's errors already.
         "errorlog": "/dev/null",
         "proc_name": "scoring",
-        # Newer gunicorns open one control socket in the home folder, the same for every instance.
+        # Newer gunicorns open a control socket in the home folder, the same for all instances.
         "control_socket_disable": True,
     }
 
 
 def serve(bind: str) -> None:
-    """Run until told to end. Imports come late: they exist in the serving environment only."""
+    """Run until stopped. Imports are local: only the serving environment has these packages."""
     from azureml_inference_server_http.constants import PACKAGE_ROOT  # noqa: PLC0415
     from azureml_inference_server_http.log_config import load_logging_config  # noqa: PLC0415
     from gunicorn.app.base import (  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
@@ -57,8 +57,8 @@ def serve(bind: str) -> None:
             try:
                 from azureml_inference_server_http.server.entry import app  # noqa: PLC0415
             except SystemExit as stopped:
-                # The server prints the traceback, then up to 200 names of the model's files; the
-                # cause is said once more, where the log's last lines show it.
+                # The server prints the traceback, then up to 200 names of the model's files: the
+                # cause is repeated, so that the last lines of the log have it.
                 cause = getattr(stopped.__context__, "user_ex", stopped.__context__)
                 print(f"{SCRIPT_FAILED}: {type(cause).__name__}: {cause}", flush=True)  # noqa: T201
                 raise
@@ -69,7 +69,7 @@ def serve(bind: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve a scoring script to this machine.")
+    parser = argparse.ArgumentParser(description="Serve a scoring script on one socket.")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--port", type=int)
     place.add_argument("--socket")
@@ -81,10 +81,10 @@ def main() -> None:
 def use_path_of_server(path: "list[str]", code_dir: str) -> None:
     """Put the user's folder where azmlinfsrv has it: after Python's and what is installed.
 
-    A file of it may be called `signal.py` or `flask.py`, and is not to stop the server. It comes
-    before the server's own folder, which the server appends later: `utils` is the user's.
+    A `signal.py` or `flask.py` in it must not break the server. It comes before the server's own
+    folder, which the server appends later: `import utils` finds the user's.
     """
-    own = os.path.dirname(os.path.realpath(__file__))  # its module names are nobody's to stumble on
+    own = os.path.dirname(os.path.realpath(__file__))  # its modules must not shadow anything
     path[:] = [*(place for place in path if place != own), code_dir]
 
 

@@ -1,4 +1,4 @@
-"""Asks an environment's own Python whether a scoring script is valid; nothing of it is run."""
+"""Asks an environment's own Python whether a scoring script is valid; the script is not run."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 from inference_provider.errors import TargetError
 
 LIMIT_S = 60
-"""A start of Python takes 30 ms; one that takes a minute is not the script's fault."""
+"""Python starts in 30 ms; a minute is not the script's fault."""
 _COMPILE = """
 import json, sys
 try:
@@ -37,7 +37,7 @@ def refuse_invalid_script(python: Path, script: Path, written: str, deployment: 
             capture_output=True, timeout=LIMIT_S, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
-        return  # of a Python that does not run the instance's own log tells
+        return  # the instance's log will say why this Python does not run
     if done.returncode or not done.stdout:
         return
     line, reason, version = json.loads(done.stdout)
