@@ -22,13 +22,11 @@ Finished = Callable[[Action, ObservedResource | None], None]
 """Told after each action what is there now; None after a deletion."""
 
 
-def _nobody(_action: Action, _observed: ObservedResource | None) -> None:
-    pass
+def nobody(_action: Action, _observed: ObservedResource | None) -> None:
+    """A Finished that tells nobody."""
 
 
-def refuse_what_cannot_be(
-    plan: Plan, target: Target, observed: ObservedState | None = None
-) -> None:
+def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | None = None) -> None:
     """Raise one CapabilityMissing that names everything the target cannot do.
 
     Args:
@@ -72,7 +70,7 @@ def apply(
     target: Target,
     actor: Actor,
     progress: Progress = silent,
-    finished: Finished = _nobody,
+    finished: Finished = nobody,
 ) -> None:
     """Do every action of a plan in order; stops at the first that fails.
 
@@ -80,7 +78,7 @@ def apply(
         CapabilityMissing: Before anything is changed, when the target cannot do all of it.
         TargetError: From the action that failed; those before it stay done.
     """
-    refuse_what_cannot_be(plan, target)
+    refuse_unsupported(plan, target)
     for action in plan.pending:
         finished(action, execute(action, target, actor, progress))
 

@@ -45,7 +45,16 @@ def _owned(actions: list[Action], owner: str, mine: str) -> OwnedByAnother:
     return OwnedByAnother("plan", named, reason, remedy)
 
 
-def shared_lines(plan: Plan, observed: ObservedState) -> list[str]:
+def notes(plan: Plan, observed: ObservedState) -> list[str]:
+    """Say whose the workspaces are, which of them stay, and whose state a change will show in."""
+    return [
+        *_shared(plan, observed),
+        *_staying(plan, observed),
+        *_held(plan, observed),
+    ]
+
+
+def _shared(plan: Plan, observed: ObservedState) -> list[str]:
     """Say which declared workspaces are another stack's."""
     return [
         f"{action.id} is owned by stack '{owner}'; left as it is"
@@ -84,7 +93,7 @@ def _handed_over(action: Action, observed: ObservedState) -> Action:
     return action.model_copy(update={"kind": ActionKind.HAND_OVER, "heir": others[0]})
 
 
-def staying_lines(plan: Plan, observed: ObservedState) -> list[str]:
+def _staying(plan: Plan, observed: ObservedState) -> list[str]:
     """Say which workspaces are handed over, and why."""
     return [
         f"{action.id} stays: {_stacks(_others_in(action, observed))} in it;"
@@ -94,7 +103,7 @@ def staying_lines(plan: Plan, observed: ObservedState) -> list[str]:
     ]
 
 
-def held_lines(plan: Plan, observed: ObservedState) -> list[str]:
+def _held(plan: Plan, observed: ObservedState) -> list[str]:
     """Say how much of what is changed stands in somebody's state."""
     claims = (observed.get(action.id).record for action in plan.pending)
     holders = Counter(r.claim.holder for r in claims if r is not None and r.claim is not None)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from inference_provider.cli.changing import Json
+from inference_provider.cli.options import Json
 from inference_provider.cli.session import session_of
 from inference_provider.printable import one_line
 from inference_provider.spec import WorkspaceSpec

@@ -12,13 +12,17 @@ from typer.core import TyperGroup
 
 from inference_provider import __version__
 from inference_provider.cli import (
-    changing,
     doctor,
-    endpoint,
-    reading,
+    down,
+    drift,
+    keys,
+    logs,
     release,
-    running,
-    scoring,
+    score,
+    split,
+    start_stop,
+    status,
+    up,
 )
 from inference_provider.cli.session import session_of
 from inference_provider.errors import InferenceError
@@ -104,22 +108,22 @@ def _options(
 
 
 for command in (
-    changing.up,
-    changing.plan,
-    reading.drift,
-    changing.down,
-    running.start,
-    running.stop,
-    reading.status,
-    reading.outputs,
-    scoring.score,
-    endpoint.logs,
-    endpoint.split,
+    up.up,
+    up.plan,
+    drift.drift,
+    down.down,
+    start_stop.start,
+    start_stop.stop,
+    status.status,
+    status.outputs,
+    score.score,
+    logs.logs,
+    split.split,
     release.release,
     doctor.doctor,
 ):
     app.command()(command)
-app.add_typer(endpoint.keys, name="keys")
+app.add_typer(keys.keys, name="keys")
 
 
 def main() -> None:

@@ -2,8 +2,7 @@
 
 import typer
 
-from inference_provider.cli.changing import Json
-from inference_provider.cli.reading import OptionalFile, Workspace
+from inference_provider.cli.options import Json, OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
 
 

@@ -1,57 +1,13 @@
-"""`drift`, `status`, `outputs`: the commands that change nothing."""
+"""`status` and `outputs`: what there is, how it is doing, and what it gives back."""
 
-from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from inference_provider import outputs as outputs_reading
-from inference_provider.cli.changing import File, Json
-from inference_provider.cli.report import WRITERS
-from inference_provider.cli.session import (
-    DEFAULT_FILE,
-    choose_workspaces,
-    declare,
-    read_stack,
-    session_of,
-    workspaces_of,
-)
-from inference_provider.drift import drift as compare_all
+from inference_provider.cli.options import Json, OptionalFile, Workspace
+from inference_provider.cli.session import choose_workspaces, session_of
 from inference_provider.observed import RANK, Kind, ObservedResource
-
-OptionalFile = Annotated[
-    Path | None, typer.Argument(help="The stack file; ./stack.yaml when there is one.")
-]
-Workspace = Annotated[
-    str | None,
-    typer.Option("--workspace", "-w", help="Workspace; that of ./stack.yaml, or the only one."),
-]
-
-
-class Format(StrEnum):
-    """Forms of the drift report."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    JUNIT = "junit"
-
-
-def drift(
-    ctx: typer.Context,
-    file: File = DEFAULT_FILE,
-    form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
-    as_json: Json = False,
-) -> None:
-    """Show what is not as declared, why, and who changed it. Exit 2 when there is any."""
-    session = session_of(ctx)
-    stack = read_stack(file)
-    declared = declare(stack, file, workspaces_of(stack, session.target), session.target)
-    report = compare_all(declared.resources, declared.observed, stack.name)
-    writer = WRITERS["json" if as_json else form.value]
-    print(writer(report), end="")
-    raise typer.Exit(report.exit_code)
 
 
 def status(

@@ -14,9 +14,8 @@ import httpx
 import typer
 
 from inference_provider.cli import strict_json
-from inference_provider.cli.changing import Json
-from inference_provider.cli.finding import Endpoint, find
-from inference_provider.cli.reading import Workspace
+from inference_provider.cli.lookup import find
+from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files.reading import Unreadable, read_stream

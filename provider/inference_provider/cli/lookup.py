@@ -1,14 +1,8 @@
 """One resource by the name a person types, in the workspaces a command means."""
 
-from typing import Annotated
-
-import typer
-
 from inference_provider.cli.session import Session, choose_workspaces
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ObservedResource, Presence, ResourceId
-
-Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.")]
 
 
 def candidates(session: Session, kind: Kind, name: str, workspace: str | None) -> list[ResourceId]:

@@ -5,8 +5,7 @@ from pathlib import Path
 import typer
 
 from inference_provider.cli import progress
-from inference_provider.cli.changing import Json
-from inference_provider.cli.reading import OptionalFile, Workspace
+from inference_provider.cli.options import Json, OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
 from inference_provider.printable import one_line
 

@@ -1,0 +1,25 @@
+"""`down`: delete what carries a stack's label."""
+
+import typer
+
+from inference_provider.cli import progress, review
+from inference_provider.cli.options import DEFAULT_FILE, File, Json, Yes
+from inference_provider.cli.plan_text import plan_json
+from inference_provider.cli.session import read_name, session_of
+
+
+def down(
+    ctx: typer.Context, file: File = DEFAULT_FILE, yes: Yes = False, as_json: Json = False
+) -> None:
+    """Delete everything that carries the stack's label."""
+    session = session_of(ctx)
+    stack, pipeline = read_name(file), session.pipeline("down")
+    with pipeline.hold(stack) as workspaces:
+        planned = pipeline.removal(stack, workspaces)
+        review.show(session, planned, as_json=as_json)
+        review.confirm(session, planned, yes=yes, as_json=as_json)
+        with progress.shown(session.err) as (step, finished):
+            pipeline.remove(planned, step, finished)
+    if as_json:
+        actions = plan_json(planned.plan)
+        session.print_json({"stack": stack.name, "notes": planned.notes, "actions": actions})

@@ -1,0 +1,31 @@
+"""`drift`: what is not as declared, in the form a person or a CI system reads."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from inference_provider.cli.options import DEFAULT_FILE, File, Json
+from inference_provider.cli.report import WRITERS
+from inference_provider.cli.session import read_stack, session_of
+
+
+class Format(StrEnum):
+    """Forms of the drift report."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
+def drift(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
+    as_json: Json = False,
+) -> None:
+    """Show what is not as declared, why, and who changed it. Exit 2 when there is any."""
+    report = session_of(ctx).pipeline("drift").drift(read_stack(file))
+    print(WRITERS["json" if as_json else form.value](report), end="")
+    raise typer.Exit(report.exit_code)

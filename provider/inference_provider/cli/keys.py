@@ -1,0 +1,66 @@
+"""`keys`: the two keys of an endpoint."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from inference_provider.cli.lookup import find
+from inference_provider.cli.options import Endpoint, Json, Workspace
+from inference_provider.cli.session import session_of
+from inference_provider.observed import Kind
+
+KEY_NAMES = ("primary_key", "secondary_key")
+keys = typer.Typer(help="Show or rotate an endpoint's keys.", invoke_without_command=True)
+
+
+class WhichKey(StrEnum):
+    """Keys of an endpoint; both are valid at once."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+@keys.callback()
+def _keys(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@keys.command("show")
+def show_keys(
+    ctx: typer.Context, endpoint: Endpoint, workspace: Workspace = None, as_json: Json = False
+) -> None:
+    """Print both keys in clear."""
+    session = session_of(ctx)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
+    shown = {
+        name: there.secret_outputs[name].get_secret_value()
+        for name in KEY_NAMES
+        if name in there.secret_outputs
+    }
+    if as_json:
+        session.print_json(shown)
+        return
+    for name, value in shown.items():
+        print(f"{name}: {value}")
+
+
+@keys.command("rotate")
+def rotate_key(
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    key: Annotated[WhichKey, typer.Option(help="Which of the two.")] = WhichKey.PRIMARY,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Replace one key; the other goes on working."""
+    session, actor = session_of(ctx), session_of(ctx).actor("keys rotate")
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
+    session.target.rotate_key(there.id, key.value, actor)
+    see = f"inferctl keys show {endpoint}"
+    if as_json:
+        place = {"workspace": there.id.workspace, "endpoint": endpoint}
+        session.print_json({**place, "rotated": f"{key.value}_key", "see": see})
+    else:
+        print(f"rotated the {key.value} key of {there.id}; see it with: {see}")

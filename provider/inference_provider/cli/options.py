@@ -1,0 +1,20 @@
+"""Arguments and options that several commands take alike."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_FILE = Path("stack.yaml")
+
+File = Annotated[Path, typer.Argument(help="The stack file.", show_default=True)]
+OptionalFile = Annotated[
+    Path | None, typer.Argument(help="The stack file; ./stack.yaml when there is one.")
+]
+Endpoint = Annotated[str, typer.Argument(help="Name of the endpoint.")]
+Workspace = Annotated[
+    str | None,
+    typer.Option("--workspace", "-w", help="Workspace; that of ./stack.yaml, or the only one."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]

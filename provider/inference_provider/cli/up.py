@@ -1,0 +1,67 @@
+"""`up` and `plan`: make a stack be as its file says, or say what that would change."""
+
+from typing import Annotated, Any
+
+import typer
+
+from inference_provider.cli import progress, review
+from inference_provider.cli.options import DEFAULT_FILE, File, Json, Yes
+from inference_provider.cli.plan_text import plan_json, verdict
+from inference_provider.cli.session import read_stack, session_of
+from inference_provider.observed import Kind
+from inference_provider.stack import Planned
+
+NoPrune = Annotated[
+    bool, typer.Option("--no-prune", help="Leave what the file no longer declares.")
+]
+
+
+def up(
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    yes: Yes = False,
+    no_prune: NoPrune = False,
+    as_json: Json = False,
+) -> None:
+    """Make what runs be as the stack file says."""
+    session = session_of(ctx)
+    stack, pipeline = read_stack(file), session.pipeline("up")
+    with pipeline.hold(stack) as workspaces:
+        planned = pipeline.plan(stack, workspaces, prune=not no_prune)
+        review.show(session, planned, as_json=as_json)
+        review.confirm(session, planned, yes=yes, as_json=as_json)
+        with progress.shown(session.err) as (step, finished):
+            pipeline.apply(planned, step, finished)
+    made = pipeline.outputs(planned)
+    if as_json:
+        session.print_json({**_described(planned), "outputs": made})
+        return
+    for line in _addresses(made, planned):
+        session.say(line)
+
+
+def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
+    """Show what `up` would do. Exit 2 when there is anything."""
+    session = session_of(ctx)
+    planned = session.pipeline("plan").plan(read_stack(file))
+    if as_json:
+        session.print_json({**_described(planned), "verdict": verdict(planned.plan)})
+    else:
+        review.show(session, planned)
+    raise typer.Exit(2 if planned.plan.pending else 0)
+
+
+def _described(planned: Planned) -> dict[str, Any]:
+    actions = plan_json(planned.plan)
+    return {"stack": planned.stack.name, "notes": planned.notes, "actions": actions}
+
+
+def _addresses(made: dict[str, dict[str, Any]], planned: Planned) -> list[str]:
+    """Return where the stack's own endpoints are scored; a workspace may hold other stacks' too."""
+    declared = (action.id for action in planned.plan.actions if action.desired)
+    mine = {resource.address for resource in declared if resource.kind == Kind.ENDPOINT}
+    return [
+        f"{address}: {found['scoring_uri']}"
+        for address, found in made.items()
+        if address in mine and "scoring_uri" in found
+    ]

@@ -1,0 +1,224 @@
+"""The pipeline as one object: load -> observe -> resolve -> plan -> refuse -> apply, and drift.
+
+Goes in: a stack file, a target, and who asks. Comes out: a plan with what a person is to know
+beside it, the changes themselves, or a drift report. The command line, the console, the workspace
+service and tests call this, so that a policy (who shares a workspace, what is deleted, what is
+refused) is decided once. Nothing is printed or asked here.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
+from inference_provider.desired import DesiredResource, resolve
+from inference_provider.drift import DriftReport, drift
+from inference_provider.errors import OutOfCapacity
+from inference_provider.files import load_stack
+from inference_provider.files.lines import read_document
+from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
+from inference_provider.observed import Actor, Kind, ObservedState, ResourceId, known_assets
+from inference_provider.outputs import outputs
+from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.plan import plan as make_plan
+from inference_provider.sharing import notes, refuse_what_is_owned, without_shared
+from inference_provider.spec.stack import StackSpec
+from inference_provider.targets.base import Progress, Target, silent
+
+
+@dataclass(frozen=True)
+class StackName:
+    """What is known of a stack whatever else its file says."""
+
+    name: str
+    """The label that all it makes carries."""
+    workspaces: tuple[str, ...]
+    """Names of those it declares."""
+
+
+@dataclass(frozen=True)
+class Stack(StackName):
+    """A declared stack; `spec` comes from a file or from a program."""
+
+    spec: StackSpec
+    folder: str = "."
+    """What paths in it are relative to."""
+
+    @classmethod
+    def of(cls, spec: StackSpec, folder: str = ".") -> "Stack":
+        """Return the stack that a spec declares."""
+        names = tuple(workspace.name for workspace in spec.workspaces)
+        return cls(spec.name, names, spec, folder)
+
+    @classmethod
+    def load(cls, path: Path) -> "Stack":
+        """Read a stack file. Raises SpecError with every fault in it."""
+        return cls.of(load_stack(path), str(path.resolve().parent))
+
+    @classmethod
+    def named(cls, path: Path) -> StackName:
+        """Return the name and the workspaces of a stack file, whatever else is wrong in it.
+
+        Deleting, stopping and looking at a stack need no more, and must not wait for a corrected
+        file.
+
+        Raises:
+            SpecError: Not even these can be read; with every fault in the file.
+        """
+        try:
+            document = read_document(read_text(path, path.name, STACK_FILE_MIB)).value
+            listed = document.get("workspaces") or [{}]
+            names = tuple(entry.get("name", "default") for entry in listed)
+            if all(isinstance(name, str) for name in (document["name"], *names)):
+                return StackName(document["name"], names)
+        except (Unreadable, AttributeError, KeyError, TypeError):
+            pass
+        return cls.load(path)  # says what is wrong
+
+    def resolve(self, observed: ObservedState) -> tuple[DesiredResource, ...]:
+        """Decide every default, against the assets that the workspaces hold already."""
+        return resolve(self.spec, self.folder, known_assets(observed))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be done for one stack."""
+
+    stack: StackName
+    workspaces: tuple[str, ...]
+    """Those the stack declares, and those it made earlier and no longer declares."""
+    observed: ObservedState
+    """What is in them, before anything is done."""
+    plan: Plan
+    notes: tuple[str, ...] = ()
+    """Sentences for a person: whose a workspace is, what stays, whose state will show a change."""
+
+    @property
+    def deletions(self) -> tuple[Action, ...]:
+        """Actions that delete or replace something; a person agrees to these first."""
+        gone = (ActionKind.DELETE, ActionKind.REPLACE)
+        return tuple(action for action in self.plan.pending if action.kind in gone)
+
+
+class Pipeline:
+    """Every way in which a stack changes a target, or is compared with it."""
+
+    def __init__(self, target: Target, actor: Actor) -> None:
+        self._target, self._actor = target, actor
+
+    def workspaces(self, stack: StackName) -> tuple[str, ...]:
+        """Return the stack's workspaces, and those it made earlier and no longer declares."""
+        declared = set(stack.workspaces)
+        others = set(self._target.workspaces()) - declared
+        owned = {
+            there.id.workspace
+            for there in (self._target.observe(others).resources.values() if others else ())
+            if there.record is not None and there.record.owner == stack.name
+        }
+        return tuple(sorted(declared | owned))
+
+    @contextmanager
+    def hold(self, stack: StackName) -> Iterator[tuple[str, ...]]:
+        """Keep others out of the stack's workspaces; yields their names.
+
+        Raises:
+            Busy: Somebody else holds one of them.
+        """
+        names = self.workspaces(stack)
+        with self._target.hold(names, self._actor):
+            yield names
+
+    def plan(
+        self, stack: Stack, workspaces: Iterable[str] | None = None, *, prune: bool = True
+    ) -> Planned:
+        """Return what would make the target be as the stack declares.
+
+        Args:
+            stack: What is declared.
+            workspaces: Those that `hold` yielded; looked up when left out.
+            prune: Whether what the stack made and no longer declares is deleted or handed over.
+
+        Raises:
+            CapabilityMissing: The target cannot do all of it, or a quota would be exceeded.
+            OwnedByAnother: Another stack owns something that this one declares.
+        """
+        names = self._names(stack, workspaces)
+        observed = self._target.observe(names)
+        whole = make_plan(stack.resolve(observed), observed, stack.name)
+        found = without_shared(whole, observed)
+        refuse_unsupported(found, self._target, observed)
+        refuse_what_is_owned(found, observed)
+        if not prune:
+            found = _without_deletions(found)
+        return Planned(stack, names, observed, found, tuple(notes(found, observed)))
+
+    def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
+        """Return what would delete everything that carries the stack's label.
+
+        Args:
+            stack: Whose label.
+            workspaces: Those that `hold` yielded; looked up when left out.
+        """
+        names = self._names(stack, workspaces)
+        observed = self._target.observe(names)
+        found = without_shared(make_plan((), observed, stack.name), observed)
+        told = notes(found, observed)
+        found = Plan(actions=(*found.actions, *self._leftovers(names, observed, stack.name)))
+        if not found.actions:
+            told.append(f"nothing in {', '.join(names)} belongs to stack '{stack.name}'")
+        return Planned(stack, names, observed, found, tuple(told))
+
+    def apply(
+        self, planned: Planned, progress: Progress = silent, finished: Finished = nobody
+    ) -> None:
+        """Do what was planned. Raises TargetError from the action that failed."""
+        apply(planned.plan, self._target, self._actor, progress, finished)
+
+    def remove(
+        self, planned: Planned, progress: Progress = silent, finished: Finished = nobody
+    ) -> None:
+        """Do a planned removal, on a full disk too.
+
+        A deletion tells the router first, which takes room. A workspace that goes as a whole can
+        be stopped instead: with nothing running, a deletion writes nothing.
+        """
+        try:
+            self.apply(planned, progress, finished)
+        except OutOfCapacity:
+            gone = [a.id.workspace for a in planned.deletions if a.id.kind == Kind.WORKSPACE]
+            if not gone:
+                raise
+            for name in gone:
+                self._target.stop(name, self._actor, progress)
+            self.apply(self.removal(planned.stack, planned.workspaces), progress, finished)
+
+    def drift(self, stack: Stack) -> DriftReport:
+        """Compare what the stack declares with what is recorded and what runs."""
+        observed = self._target.observe(self.workspaces(stack))
+        return drift(stack.resolve(observed), observed, stack.name)
+
+    def outputs(self, planned: Planned) -> dict[str, dict[str, Any]]:
+        """Return what the resources of the planned workspaces give back, by address."""
+        unchanged = not planned.plan.pending
+        return outputs(planned.observed if unchanged else self._target.observe(planned.workspaces))
+
+    def _names(self, stack: StackName, names: Iterable[str] | None) -> tuple[str, ...]:
+        return self.workspaces(stack) if names is None else tuple(names)
+
+    def _leftovers(
+        self, names: Iterable[str], observed: ObservedState, owner: str
+    ) -> Iterator[Action]:
+        """Yield deletions of workspaces that a first apply began and nothing is recorded of."""
+        recorded = {there.id.workspace for there in observed.resources.values()}
+        there = set(self._target.workspaces())
+        for name in names:
+            if name in there and name not in recorded:
+                resource = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
+                yield Action(kind=ActionKind.DELETE, id=resource, owner=owner)
+
+
+def _without_deletions(found: Plan) -> Plan:
+    left = (ActionKind.DELETE, ActionKind.HAND_OVER)
+    return Plan(actions=tuple(a for a in found.actions if a.kind not in left))
