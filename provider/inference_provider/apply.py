@@ -1,12 +1,17 @@
-"""plan + target -> observed: the one function that changes the world."""
+"""plan + target -> observed: the one function that changes the world.
+
+`order.py` says what waits for what, `schedule.py` runs the rest side by side.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from inference_provider.capabilities import refusals
 from inference_provider.desired import reference
 from inference_provider.errors import CapabilityMissing, at_most
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
+from inference_provider.order import Stage, stages
 from inference_provider.plan import (
     Action,
     ActionKind,
@@ -14,6 +19,7 @@ from inference_provider.plan import (
     over_quota,
     replaced_under_others,
 )
+from inference_provider.schedule import Calls, run
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.targets.base import Target
 from inference_provider.workspace.ports import Progress, silent
@@ -65,22 +71,60 @@ def _unheld(plan: Plan, target: Target) -> Iterator[str]:
                 )
 
 
-def apply(
+def apply(  # noqa: PLR0917 - callers name the optional ones
     plan: Plan,
     target: Target,
     actor: Actor,
     progress: Progress = silent,
     finished: Finished = nobody,
+    parallel: int = 1,
 ) -> None:
-    """Do every action of a plan in order; stops at the first that fails.
+    """Do every action of a plan; what is independent side by side.
+
+    Args:
+        plan: What is to be done.
+        target: Where. It is called in several threads when `parallel` is more than 1.
+        actor: Who asks.
+        progress: Told each step, in the thread that makes it.
+        finished: Told each action that is done, in the caller's thread.
+        parallel: How many instances' starts and environments' builds may run at once; with 1
+            every action is done in the plan's order.
 
     Raises:
         CapabilityMissing: Before anything is changed, when the target cannot do all of it.
-        TargetError: From the action that failed; those before it stay done.
+        TargetError: From the action that failed. Nothing new begins after it, what ran beside it
+            is waited for, and what is done stays.
+        SeveralFailed: More than one action failed.
     """
     refuse_unsupported(plan, target)
-    for action in plan.pending:
-        finished(action, execute(action, target, actor, progress))
+    for stage in stages(plan):
+        _do(
+            stage,
+            partial(execute, target=target, actor=actor, progress=progress),
+            finished,
+            parallel,
+        )
+
+
+def _do(
+    stage: Stage,
+    call: Callable[[Action], ObservedResource | None],
+    finished: Finished,
+    parallel: int,
+) -> None:
+    actions = stage.actions
+    work = frozenset(i for i, action in enumerate(actions) if _is_work(action))
+    calls = Calls(lambda i: call(actions[i]), stage.waits, work)
+    run(calls, lambda i, there: finished(actions[i], there), parallel)
+
+
+def _is_work(action: Action) -> bool:
+    """Whether an action starts or builds something; others edit records and wait."""
+    if action.desired is None:
+        return False
+    if action.id.kind == Kind.DEPLOYMENT:
+        return bool(action.desired.spec.instance_count)
+    return action.id.kind in (Kind.WORKSPACE, Kind.MODEL, Kind.ENVIRONMENT)
 
 
 def execute(

@@ -7,6 +7,7 @@ InferenceError                       every error this package raises
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
 │   │  OutOfCapacity                                                    (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
+├─ SeveralFailed(failures)           what ran side by side and failed
 └─ RouterRejected(reason)            Envoy refused the generated configuration
 
 A message reads: operation, thing, place: cause; what to do. No secret is ever put in one.
@@ -129,6 +130,26 @@ class Busy(TargetError, TemporaryError):
 
 class Interrupted(TargetError, TemporaryError):
     """Somebody asked to stop; what served before goes on serving."""
+
+
+class SeveralFailed(InferenceError):
+    """More than one of the changes that ran side by side failed; those that are done stay."""
+
+    def __init__(self, failures: Sequence[Exception]) -> None:
+        self.failures = tuple(failures)
+        told = [_indented(_told(failure)) for failure in self.failures]
+        lines = "\n".join(f"  {line}" for line in at_most(told))
+        super().__init__(printable(f"{len(told)} changes failed:\n{lines}"))
+
+
+def _told(failure: Exception) -> str:
+    """Write a failure; one that is not ours says its type, without which it may say nothing."""
+    own = isinstance(failure, InferenceError)
+    return str(failure) if own else f"{type(failure).__name__}: {failure}"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n    ")
 
 
 class RouterRejected(PermanentError):

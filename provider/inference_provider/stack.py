@@ -15,7 +15,7 @@ from typing import Any
 from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import DriftReport, drift
-from inference_provider.errors import OutOfCapacity
+from inference_provider.errors import OutOfCapacity, SeveralFailed
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
@@ -171,13 +171,21 @@ class Pipeline:
         return Planned(stack, names, observed, found, tuple(told))
 
     def apply(
-        self, planned: Planned, progress: Progress = silent, finished: Finished = nobody
+        self,
+        planned: Planned,
+        progress: Progress = silent,
+        finished: Finished = nobody,
+        parallel: int = 1,
     ) -> None:
-        """Do what was planned. Raises TargetError from the action that failed."""
-        apply(planned.plan, self._target, self._actor, progress, finished)
+        """Do what was planned, as `apply.apply` does it."""
+        apply(planned.plan, self._target, self._actor, progress, finished, parallel)
 
     def remove(
-        self, planned: Planned, progress: Progress = silent, finished: Finished = nobody
+        self,
+        planned: Planned,
+        progress: Progress = silent,
+        finished: Finished = nobody,
+        parallel: int = 1,
     ) -> None:
         """Do a planned removal, on a full disk too.
 
@@ -185,14 +193,16 @@ class Pipeline:
         be stopped instead: with nothing running, a deletion writes nothing.
         """
         try:
-            self.apply(planned, progress, finished)
-        except OutOfCapacity:
+            self.apply(planned, progress, finished, parallel)
+        except (OutOfCapacity, SeveralFailed) as exc:
             gone = [a.id.workspace for a in planned.deletions if a.id.kind == Kind.WORKSPACE]
-            if not gone:
+            if not gone or not _is_out_of_capacity(exc):
                 raise
             for name in gone:
                 self._target.stop(name, self._actor, progress)
-            self.apply(self.removal(planned.stack, planned.workspaces), progress, finished)
+            self.apply(
+                self.removal(planned.stack, planned.workspaces), progress, finished, parallel
+            )
 
     def drift(self, stack: Stack) -> DriftReport:
         """Compare what the stack declares with what is recorded and what runs."""
@@ -217,6 +227,11 @@ class Pipeline:
             if name in there and name not in recorded:
                 resource = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
                 yield Action(kind=ActionKind.DELETE, id=resource, owner=owner)
+
+
+def _is_out_of_capacity(exc: Exception) -> bool:
+    failures = exc.failures if isinstance(exc, SeveralFailed) else (exc,)
+    return any(isinstance(failure, OutOfCapacity) for failure in failures)
 
 
 def _without_deletions(found: Plan) -> Plan:

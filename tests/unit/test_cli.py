@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.memory import write_record
 
+from inference_provider.cli.progress import under_way
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 
@@ -342,3 +343,30 @@ def test_doctor_refuses_a_name_that_no_file_system_takes(cli, monkeypatch):
     result = cli("doctor")
     assert result.exit_code == 1
     assert "FAIL state folder: the state folder's path is too long" in result.stdout
+
+
+def test_up_one_at_a_time_says_what_is_finished_in_the_order_of_the_plan(cli):
+    result = cli("up", "--parallel", "1")
+    finished = [line for line in result.stderr.splitlines() if not line.startswith("  ")]
+    assert [line.split()[0] for line in finished] == [
+        "Workspace", "Environment", "Endpoint", "Deployment", "Deployment", "Traffic",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_less_than_one_at_a_time_is_a_wrong_command_line(cli, command):
+    result = cli(command, "--parallel", "0")
+    assert result.exit_code == 1
+    assert "--parallel" in result.stderr
+
+
+def test_of_much_that_is_under_way_five_are_shown_and_the_rest_counted():
+    steps = {TRAFFIC.model_copy(update={"name": f"ep-{i}"}): "served" for i in range(8)}
+    assert under_way(steps) == [
+        "Traffic 'default/ep-0': served",
+        "Traffic 'default/ep-1': served",
+        "Traffic 'default/ep-2': served",
+        "Traffic 'default/ep-3': served",
+        "Traffic 'default/ep-4': served",
+        "and 3 more",
+    ]

@@ -3,13 +3,18 @@
 import typer
 
 from inference_provider.cli import progress, review
-from inference_provider.cli.options import DEFAULT_FILE, File, Json, Yes
+from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json
 from inference_provider.cli.session import read_name, session_of
 
 
 def down(
-    ctx: typer.Context, file: File = DEFAULT_FILE, yes: Yes = False, as_json: Json = False
+    ctx: typer.Context,
+    file: File = DEFAULT_FILE,
+    yes: Yes = False,
+    *,
+    parallel: Parallel,
+    as_json: Json = False,
 ) -> None:
     """Delete everything that carries the stack's label."""
     session = session_of(ctx)
@@ -19,7 +24,7 @@ def down(
         review.show(session, planned, as_json=as_json)
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
-            pipeline.remove(planned, step, finished)
+            pipeline.remove(planned, step, finished, parallel)
     if as_json:
         actions = plan_json(planned.plan)
         session.print_json({"stack": stack.name, "notes": planned.notes, "actions": actions})

@@ -48,7 +48,9 @@ class Edge(TyperGroup):
             raise typer.Exit(130) from None
         except InferenceError as exc:
             _print_error(ctx, exc, str(exc))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as exc:
+            for failure in getattr(exc, "__notes__", ()):  # what failed beside it
+                _print_error(ctx, exc, failure)
             session_of(ctx).err.print("interrupted; what was finished stays, `up` goes on from it")
             raise typer.Exit(130) from None
         except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
@@ -66,7 +68,7 @@ def _as_failure(exc: Exception) -> Exception:
     return exc
 
 
-def _print_error(ctx: Any, exc: Exception, text: str) -> None:
+def _print_error(ctx: Any, exc: BaseException, text: str) -> None:
     session = session_of(ctx)
     if session.traceback:
         session.err.print(hidden("".join(traceback.format_exception(exc))), markup=False)

@@ -1,17 +1,26 @@
-"""Progress of a long command on stderr: a spinner on a terminal, plain lines elsewhere."""
+"""Progress of a long command on stderr: what is under way on a terminal, plain lines elsewhere.
 
+Steps come from several threads at once. What is finished has one line either way.
+"""
+
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-
-from inference_provider.apply import Finished
 from inference_provider.observed import ObservedResource, ResourceId
 from inference_provider.plan import Action, ActionKind
 from inference_provider.printable import one_line
-from inference_provider.workspace.ports import Progress
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from inference_provider.apply import Finished
+    from inference_provider.workspace.ports import Progress
+
+MAX_UNDER_WAY = 5
+"""Lines of what is under way; the rest is counted."""
 _DONE = {
     ActionKind.CREATE: "created",
     ActionKind.UPDATE: "updated",
@@ -22,27 +31,63 @@ _DONE = {
 
 
 @contextmanager
-def shown(err: Console) -> Iterator[tuple[Progress, Finished]]:
+def shown(err: "Console") -> Iterator[tuple["Progress", "Finished"]]:
     """Yield what is told of each step and of each finished action."""
     if not err.is_terminal:
         yield _lines(err)
         return
     with err.status("") as status:
+        board = Board(status)
 
-        def step(resource: ResourceId, message: str) -> None:
-            status.update(escape(one_line(f"{resource}: {message}")))
+        def finished(action: Action, there: ObservedResource | None) -> None:
+            board.finished(action.id)
+            _say(err, action, there, "[green]✓[/green] ")
 
-        yield step, lambda action, there: _say(err, action, there, "[green]✓[/green] ")
+        yield board.step, finished
 
 
-def _lines(err: Console) -> tuple[Progress, Finished]:
+class Board:
+    """The last step of each resource that is under way, in the order in which they began."""
+
+    def __init__(self, status: "Status") -> None:
+        self._status = status
+        self._steps: dict[ResourceId, str] = {}
+        self._lock = threading.Lock()
+
+    def step(self, resource: ResourceId, message: str) -> None:
+        with self._lock:
+            self._steps[resource] = message
+            self._show()
+
+    def finished(self, resource: ResourceId) -> None:
+        with self._lock:
+            self._steps.pop(resource, None)
+            self._show()
+
+    def _show(self) -> None:
+        from rich.text import Text  # noqa: PLC0415 - on a terminal only
+
+        self._status.update(Text("\n".join(under_way(self._steps))))
+
+
+def under_way(steps: dict[ResourceId, str]) -> list[str]:
+    """Return a line for each step, at most MAX_UNDER_WAY and one that counts the others."""
+    shown = list(steps.items())[:MAX_UNDER_WAY]
+    lines = [one_line(f"{resource}: {message}") for resource, message in shown]
+    more = len(steps) - len(shown)
+    return [*lines, f"and {more} more"] if more else lines
+
+
+def _lines(err: "Console") -> tuple["Progress", "Finished"]:
     def step(resource: ResourceId, message: str) -> None:
         err.print(one_line(f"  {resource}: {message}"), markup=False)
 
     return step, lambda action, there: _say(err, action, there, "")
 
 
-def _say(err: Console, action: Action, there: ObservedResource | None, mark: str) -> None:
+def _say(err: "Console", action: Action, there: ObservedResource | None, mark: str) -> None:
+    from rich.markup import escape  # noqa: PLC0415 - with progress only
+
     status = f": {there.status}" if there is not None and there.status else ""
     told = f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}"
     err.print(f"{mark}{escape(one_line(told))}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from inference_provider.cli import progress, review
-from inference_provider.cli.options import DEFAULT_FILE, File, Json, Yes
+from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json, verdict
 from inference_provider.cli.session import read_stack, session_of
 from inference_provider.observed import Kind
@@ -21,6 +21,8 @@ def up(
     file: File = DEFAULT_FILE,
     yes: Yes = False,
     no_prune: NoPrune = False,
+    *,
+    parallel: Parallel,
     as_json: Json = False,
 ) -> None:
     """Make what runs be as the stack file says."""
@@ -31,7 +33,7 @@ def up(
         review.show(session, planned, as_json=as_json)
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
-            pipeline.apply(planned, step, finished)
+            pipeline.apply(planned, step, finished, parallel)
     made = pipeline.outputs(planned)
     if as_json:
         session.print_json({**_described(planned), "outputs": made})

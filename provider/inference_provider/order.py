@@ -1,0 +1,153 @@
+"""plan -> which of its actions wait for which others. Pure.
+
+Two stages: everything is made, then everything is deleted. So traffic has moved before the
+deployment that it leaves is deleted, and nothing is deleted after a creation that failed. Inside a
+stage an action waits for what its resource stands on (a deployment on its endpoint), a deletion for
+what stands on it. Beyond that, two deployments run one after the other where both side by side
+would take more than there is.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.spec.stack import asset_name
+
+_ALL_OF: Mapping[Kind, tuple[Kind, ...]] = {
+    Kind.ENDPOINT: (Kind.IDENTITY,),
+    Kind.ROLE_ASSIGNMENT: (Kind.IDENTITY, Kind.ENDPOINT),
+    Kind.DEPLOYMENT: (Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT),
+}
+"""Kinds of which a resource stands on all in its workspace: which of them it names is not asked."""
+
+
+class Stage(NamedTuple):
+    """Actions that may run side by side, but for what waits."""
+
+    actions: tuple[Action, ...]
+    """In an order in which they can be done one after another."""
+    waits: tuple[Set[int], ...]
+    """For each action, the positions of those that come before it."""
+
+
+def stages(plan: Plan) -> tuple[Stage, Stage]:
+    """Return what is made and what is deleted, in this order."""
+    removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
+    made = [action for action in plan.pending if action.kind not in removed]
+    gone = [action for action in plan.pending if action.kind in removed]
+    return Stage(tuple(made), _before_makes(made)), Stage(tuple(gone), _before_deletions(gone))
+
+
+def _before_makes(actions: Sequence[Action]) -> tuple[Set[int], ...]:
+    waits = [set(found) for found in _foundations(actions)]
+    for before, after in (*_workspaces_in_turn(actions), *_within_capacity(actions)):
+        waits[after].add(before)
+    return tuple(waits)
+
+
+def _before_deletions(actions: Sequence[Action]) -> tuple[Set[int], ...]:
+    waits: list[set[int]] = [set() for _ in actions]
+    for i, foundations in enumerate(_foundations(actions)):
+        for foundation in foundations:
+            waits[foundation].add(i)
+    return tuple(waits)
+
+
+def _foundations(actions: Sequence[Action]) -> list[Set[int]]:
+    """Return for each action the positions of those whose resources its own stands on."""
+    places: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for i, action in enumerate(actions):
+        for key in _known_as(action.id):
+            places[action.id.workspace, key].add(i)
+    return [
+        {
+            i
+            for key in _stands_on(action)
+            for i in places.get((action.id.workspace, key), ())
+            if actions[i].id != action.id
+        }
+        for action in actions
+    ]
+
+
+def _known_as(resource: ResourceId) -> Iterator[str]:
+    """Yield the keys under which others look for it: its kind, its name, its endpoint."""
+    kind = resource.kind.value
+    yield kind
+    yield f"{kind}/{resource.name}"
+    if "/" in resource.name:
+        yield f"{kind}/{resource.name.partition('/')[0]}/"
+
+
+def _stands_on(action: Action) -> Iterator[str]:
+    """Yield the keys of what an action's resource stands on, all in its own workspace."""
+    kind, name = action.id.kind, action.id.name
+    if kind != Kind.WORKSPACE:
+        yield Kind.WORKSPACE.value
+    yield from (other.value for other in _ALL_OF.get(kind, ()))
+    if kind == Kind.DEPLOYMENT:
+        yield f"{Kind.ENDPOINT.value}/{name.partition('/')[0]}"
+        yield from _assets(action)
+    elif kind == Kind.TRAFFIC:
+        yield f"{Kind.ENDPOINT.value}/{name}"
+        yield f"{Kind.DEPLOYMENT.value}/{name}/"
+    elif kind == Kind.AUTOSCALE_RULE:
+        yield f"{Kind.DEPLOYMENT.value}/{name}"
+
+
+def _assets(action: Action) -> Iterator[str]:
+    """Yield the assets of a deployment; all of the workspace for a deletion, which names none."""
+    for kind in (Kind.MODEL, Kind.ENVIRONMENT):
+        if action.desired is None:
+            yield kind.value
+            continue
+        asked = getattr(action.desired.spec, kind.value.lower())
+        if asked:
+            name, version = asset_name(asked)
+            yield f"{kind.value}/{name}:{version}"
+
+
+def _workspaces_in_turn(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
+    """Yield workspaces one after another: each router takes the next port that is free."""
+    found = [i for i, action in enumerate(actions) if action.id.kind == Kind.WORKSPACE]
+    yield from pairwise(found)
+
+
+def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of deployments of which the second may need what the first gives back."""
+    found = [i for i, action in enumerate(actions) if action.id.kind == Kind.DEPLOYMENT]
+    giving: list[int] = []
+    for i in found:
+        if _takes_more(actions[i]):
+            yield from ((before, i) for before in giving)
+        if _gives_back(actions[i]):
+            giving.append(i)
+    on_gpus = [i for i in found if gpus_per_instance(_spec(actions[i]))]
+    # While new instances stand beside the old, an update has its GPUs twice.
+    if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
+        yield from pairwise(on_gpus)
+
+
+def _takes_more(action: Action) -> bool:
+    return action.kind != ActionKind.UPDATE or _resized(action, more=True)
+
+
+def _gives_back(action: Action) -> bool:
+    return action.kind == ActionKind.UPDATE and _resized(action, more=False)
+
+
+def _resized(action: Action, *, more: bool) -> bool:
+    """Whether an update may change in this direction what a deployment takes of a quota."""
+    return any(
+        change.path.startswith("resources")
+        or (change.path == "instance_count" and (change.new > (change.old or 0)) == more)
+        for change in action.changes
+    )
+
+
+def _spec(action: Action) -> Any:
+    return action.desired.spec if action.desired else None

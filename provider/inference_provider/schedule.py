@@ -1,0 +1,156 @@
+"""Calls that wait for one another -> done, as many side by side as there may be.
+
+There are two sorts of call, each with a bound of its own, so that neither takes the other's
+threads. Work on this machine (a server starts, an environment is built) is bounded by `parallel`.
+The rest edits records and waits for the router, which publishes the edits of all who wait at once:
+the more wait together, the fewer publications, so many of these run side by side.
+
+After the first failure nothing new begins; what runs is waited for, and all failures are raised.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from inference_provider.errors import Interrupted, SeveralFailed
+from inference_provider.targets.stopping import ask_to_stop
+
+T = TypeVar("T")
+
+EDITS_AT_ONCE = 64
+"""A guess: 1,000 edits take about 16 publications then, and as many threads cost little."""
+LEAST_PARALLEL = 4
+"""On a machine with fewer cores too: what starts waits for disks and for answers as well."""
+
+
+def default_parallel() -> int:
+    """Return how many starts and builds run side by side when nobody says."""
+    return max(LEAST_PARALLEL, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Calls(Generic[T]):
+    """Calls by position, and what is known of each."""
+
+    call: Callable[[int], T]
+    waits: Sequence[Set[int]]
+    """For each call, the positions of those that must be done before; all of them lower."""
+    work: Set[int] = frozenset()
+    """Positions of the calls that are work on this machine."""
+
+
+def run(calls: Calls[T], done: Callable[[int, T], None], parallel: int) -> None:
+    """Make all calls; with `parallel` 1 one after another, in order.
+
+    Args:
+        calls: What is to be done.
+        done: Told each result, in this thread.
+        parallel: How many calls that are work may run at once, 1 or more.
+
+    Raises:
+        SeveralFailed: More than one call failed; a single failure is raised as it is.
+        KeyboardInterrupt: As it came, after what ran has stopped; failures are notes on it.
+    """
+    if parallel == 1:
+        for i in range(len(calls.waits)):
+            done(i, calls.call(i))
+    else:
+        _SideBySide(calls, done, parallel).run()
+
+
+@dataclass
+class _SideBySide(Generic[T]):
+    """One run of calls in threads; all of its own state is changed in the caller's thread."""
+
+    calls: Calls[T]
+    done: Callable[[int, T], None]
+    parallel: int
+    failures: dict[int, BaseException] = field(default_factory=dict)
+    _running: dict[Future[T], int] = field(default_factory=dict)
+    _ready: tuple[deque[int], deque[int]] = field(default_factory=lambda: (deque(), deque()))
+    """Edits, and work: what may begin, in order."""
+
+    def __post_init__(self) -> None:
+        self._missing = [len(before) for before in self.calls.waits]
+        self._after: list[list[int]] = [[] for _ in self.calls.waits]
+        for i, before in enumerate(self.calls.waits):
+            for other in before:
+                self._after[other].append(i)
+        self._make_ready(i for i, count in enumerate(self._missing) if not count)
+
+    def run(self) -> None:
+        try:
+            with ThreadPoolExecutor(EDITS_AT_ONCE + self.parallel) as pool:
+                try:
+                    while self._step(pool):
+                        pass
+                except KeyboardInterrupt:
+                    ask_to_stop()  # leaving the pool waits for what runs
+                    raise
+        except KeyboardInterrupt as exc:
+            self._note_failures(exc)
+            raise
+        self._raise_failures()
+
+    def _step(self, pool: ThreadPoolExecutor) -> bool:
+        """Begin all that may begin, and wait until something ends; False once nothing is left."""
+        ready = 0 if self.failures else sum(map(len, self._ready))
+        if ready == 1 and not self._running:
+            self._do_alone()
+            return True
+        if ready:
+            self._begin(pool)
+        if not self._running:
+            return False
+        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+            self._take_in(self._running.pop(future), future)
+        return True
+
+    def _do_alone(self) -> None:
+        """Make the only call in the caller's thread, where an interrupt reaches it directly."""
+        [i] = [ready.popleft() for ready in self._ready if ready]
+        alone: Future[T] = Future()
+        try:
+            alone.set_result(self.calls.call(i))
+        except Exception as exc:  # noqa: BLE001 - raised by `_raise_failures`
+            alone.set_exception(exc)
+        self._take_in(i, alone)
+
+    def _begin(self, pool: ThreadPoolExecutor) -> None:
+        work = sum(i in self.calls.work for i in self._running.values())
+        free = (EDITS_AT_ONCE - (len(self._running) - work), self.parallel - work)
+        for ready, room in zip(self._ready, free, strict=True):
+            for _ in range(min(room, len(ready))):
+                i = ready.popleft()
+                self._running[pool.submit(self.calls.call, i)] = i
+
+    def _take_in(self, i: int, ended: "Future[T]") -> None:
+        error = ended.exception()
+        if error is not None:
+            self.failures[i] = error
+            return
+        self.done(i, ended.result())
+        for other in self._after[i]:
+            self._missing[other] -= 1
+        self._make_ready(other for other in self._after[i] if not self._missing[other])
+
+    def _make_ready(self, positions: Iterable[int]) -> None:
+        for i in positions:
+            self._ready[i in self.calls.work].append(i)
+
+    def _raise_failures(self) -> None:
+        found = [self.failures[i] for i in sorted(self.failures)]
+        if len(found) == 1 or any(not isinstance(error, Exception) for error in found):
+            raise next((e for e in found if not isinstance(e, Exception)), found[0])
+        if found:
+            raise SeveralFailed([e for e in found if isinstance(e, Exception)]) from found[0]
+
+    def _note_failures(self, exc: KeyboardInterrupt) -> None:
+        """Keep what failed beside an interrupt; what the interrupt itself ended is no news."""
+        ended = (self.failures.get(i) or future.exception() for future, i in self._running.items())
+        for error in (*self.failures.values(), *ended):
+            if isinstance(error, Exception) and not isinstance(error, Interrupted):
+                exc.add_note(str(error))

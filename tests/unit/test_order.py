@@ -1,0 +1,198 @@
+"""plan -> what waits for what."""
+
+from datetime import UTC, datetime
+
+from inference_provider.desired import resolve
+from inference_provider.observed import Actor, ObservedResource, ObservedState, Presence, Record
+from inference_provider.order import stages
+from inference_provider.plan import Action, ActionKind, Plan, plan
+from inference_provider.sharing import without_shared
+from inference_provider.spec import StackSpec
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DEPLOYMENT = {"endpoint": "iris", "model": "iris:1", "environment": "env:1"}
+
+
+def stack(**fields):
+    base = {
+        "name": "demo",
+        "workspaces": [{"name": "lab"}],
+        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
+        "environments": [{"name": "env", "content_hash": "b" * 64}],
+        "endpoints": [{"name": "iris"}],
+        "deployments": [DEPLOYMENT | {"name": "blue"}],
+        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
+    }
+    written = base | fields
+    for listing, items in written.items():
+        if listing not in ("name", "workspaces"):
+            written[listing] = [{"workspace": "lab"} | item for item in items]
+    return StackSpec.model_validate(written)
+
+
+def holding(spec, owner="demo"):
+    """Return a state in which a stack is applied."""
+    resources = {
+        resource.id.address: ObservedResource(
+            id=resource.id,
+            presence=Presence.PRESENT,
+            record=Record(
+                id=resource.id,
+                owner=owner,
+                properties=resource.properties,
+                actor=Actor(user="ann"),
+                time=NOW,
+            ),
+        )
+        for resource in resolve(spec)
+    }
+    return ObservedState(resources=resources)
+
+
+def planned(spec, before=None):
+    return plan(resolve(spec), before or ObservedState(), "demo")
+
+
+def waits(stage):
+    """Return what each action waits for, by kind and name."""
+    named = [f"{action.id.kind.value} {action.id.name}" for action in stage.actions]
+    return {named[i]: {named[other] for other in before} for i, before in enumerate(stage.waits)}
+
+
+def test_a_new_resource_waits_for_what_it_stands_on():
+    made, gone = stages(planned(stack()))
+    assert waits(made) == {
+        "Workspace lab": set(),
+        "Model iris:1": {"Workspace lab"},
+        "Environment env:1": {"Workspace lab"},
+        "Endpoint iris": {"Workspace lab"},
+        "Deployment iris/blue": {
+            "Workspace lab", "Model iris:1", "Environment env:1", "Endpoint iris",
+        },
+        "Traffic iris": {"Workspace lab", "Endpoint iris", "Deployment iris/blue"},
+    }  # fmt: skip
+    assert gone.actions == ()
+
+
+def test_a_deletion_waits_for_what_stands_on_it():
+    made, gone = stages(plan((), holding(stack()), "demo"))
+    assert made.actions == ()
+    assert waits(gone) == {
+        "Traffic iris": set(),
+        "Deployment iris/blue": {"Traffic iris"},
+        "Endpoint iris": {"Traffic iris", "Deployment iris/blue"},
+        "Environment env:1": {"Deployment iris/blue"},
+        "Model iris:1": {"Deployment iris/blue"},
+        "Workspace lab": {
+            "Traffic iris", "Deployment iris/blue", "Endpoint iris", "Environment env:1",
+            "Model iris:1",
+        },
+    }  # fmt: skip
+
+
+def test_other_endpoints_other_assets_and_other_workspaces_are_not_waited_for():
+    spec = stack(
+        endpoints=[{"name": "iris"}, {"name": "rose"}],
+        environments=[
+            {"name": "env", "content_hash": "b" * 64},
+            {"name": "other", "content_hash": "c" * 64},
+        ],
+        deployments=[
+            DEPLOYMENT | {"name": "blue"},
+            {"endpoint": "rose", "name": "blue", "environment": "other:1"},
+        ],
+        traffic=[],
+    )
+    found = waits(stages(planned(spec))[0])
+    assert found["Deployment rose/blue"] == {
+        "Workspace lab", "Environment other:1", "Endpoint rose",
+    }  # fmt: skip
+
+
+def test_workspaces_are_made_one_after_another_since_each_takes_the_next_free_port():
+    spec = StackSpec.model_validate(
+        {"name": "demo", "workspaces": [{"name": "one"}, {"name": "two"}]}
+    )
+    assert waits(stages(planned(spec))[0]) == {
+        "Workspace one": set(),
+        "Workspace two": {"Workspace one"},
+    }
+
+
+def test_traffic_moves_before_the_deployment_that_it_leaves_is_deleted():
+    after = stack(
+        deployments=[DEPLOYMENT | {"name": "green"}],
+        traffic=[{"endpoint": "iris", "traffic": {"green": 100}}],
+    )
+    made, gone = stages(planned(after, holding(stack())))
+    assert waits(made) == {
+        "Deployment iris/green": set(),
+        "Traffic iris": {"Deployment iris/green"},
+    }
+    assert waits(gone) == {"Deployment iris/blue": set()}
+
+
+def test_a_workspace_is_handed_over_after_all_else_in_it_is_deleted():
+    before = holding(stack())
+    others = holding(stack(name="second", endpoints=[{"name": "rose"}], deployments=[], traffic=[]))
+    shared = before.resources | {
+        "Endpoint/lab/rose": others.resources["Endpoint/lab/rose"].model_copy(
+            update={
+                "record": others.resources["Endpoint/lab/rose"].record.model_copy(
+                    update={"owner": "second"}
+                )
+            }
+        )
+    }
+    state = ObservedState(resources=shared)
+    _, gone = stages(without_shared(plan((), state, "demo"), state))
+    assert gone.actions[-1].kind == ActionKind.HAND_OVER
+    assert len(waits(gone)["Workspace lab"]) == 5
+
+
+def two(blue, green):
+    return stack(
+        deployments=[DEPLOYMENT | {"name": "blue"} | blue, DEPLOYMENT | {"name": "green"} | green],
+        traffic=[],
+    )
+
+
+def deployments_before(name, spec, before):
+    found = waits(stages(planned(spec, holding(before)))[0])[f"Deployment iris/{name}"]
+    return {other for other in found if other.startswith("Deployment")}
+
+
+def test_what_grows_waits_for_what_gives_instances_back_before_it():
+    before = two({"instance_count": 3}, {"instance_count": 1})
+    after = two({"instance_count": 1}, {"instance_count": 3})
+    assert deployments_before("green", after, before) == {"Deployment iris/blue"}
+    assert deployments_before("blue", after, before) == set()
+
+
+def test_what_changes_no_count_waits_for_no_other_deployment():
+    before, after = two({}, {}), two({"app_insights_enabled": True}, {"description": "new"})
+    assert deployments_before("green", after, before) == set()
+
+
+def test_an_update_with_gpus_has_them_twice_for_a_while_so_it_is_alone():
+    gpu = {"resources": {"limits": {"gpu": 1}}}
+    before = two(gpu, gpu)
+    after = two(gpu | {"environment_variables": {"A": "1"}},
+                gpu | {"environment_variables": {"A": "1"}})  # fmt: skip
+    assert deployments_before("green", after, before) == {"Deployment iris/blue"}
+
+
+def test_new_deployments_with_gpus_start_side_by_side():
+    gpu = {"resources": {"limits": {"gpu": 1}}}
+    found = waits(stages(planned(two(gpu, gpu)))[0])
+    assert "Deployment iris/blue" not in found["Deployment iris/green"]
+
+
+def test_what_is_kept_is_no_action():
+    kept = Plan(
+        actions=tuple(
+            Action(kind=ActionKind.KEEP, id=resource.id, desired=resource)
+            for resource in resolve(stack())
+        )
+    )
+    assert [stage.actions for stage in stages(kept)] == [(), ()]
