@@ -6,24 +6,37 @@ service and tests call this, so that a policy (who shares a workspace, what is d
 refused) is decided once. Nothing is printed or asked here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import DriftReport, drift
-from inference_provider.errors import OutOfCapacity, SeveralFailed
+from inference_provider.errors import Fault, OutOfCapacity, SeveralFailed, SpecError, TargetError
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
-from inference_provider.observed import Actor, Kind, ObservedState, ResourceId, known_assets
+from inference_provider.files.wording import faults_of
+from inference_provider.observed import (
+    Actor,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+    ResourceId,
+    known_assets,
+)
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import notes, refuse_what_is_owned, without_shared
+from inference_provider.spec import TrafficSpec
 from inference_provider.spec.stack import StackSpec
 from inference_provider.targets.base import Progress, Target, silent
 
@@ -204,6 +217,74 @@ class Pipeline:
                 self.removal(planned.stack, planned.workspaces), progress, finished, parallel
             )
 
+    def split(
+        self,
+        endpoint: ResourceId,
+        shares: Mapping[str, int],
+        progress: Progress = silent,
+        finished: Finished = nobody,
+    ) -> TrafficSpec:
+        """Change an endpoint's split at once; its mirror and its owner stay.
+
+        Args:
+            endpoint: Whose requests are split.
+            shares: Percent by deployment; together 100 or 0.
+            progress: Told each step.
+            finished: Told the action once it is done.
+
+        Returns:
+            The split that holds now. `drift` shows it until the stack declares it too.
+
+        Raises:
+            SpecError: A share names no deployment that is there, or the shares are at fault.
+            TargetError: The endpoint is not there.
+        """
+        with self._target.hold((endpoint.workspace,), self._actor):
+            traffic = self._target.observe_one(endpoint.model_copy(update={"kind": Kind.TRAFFIC}))
+            record = traffic.record or self._target.record(endpoint)
+            if record is None:
+                raise TargetError("split", str(endpoint), "it is not there", "declare it first")
+            self._refuse_missing(endpoint, shares)
+            spec = _split_spec(traffic, shares)
+            wanted = DesiredResource(id=traffic.id, spec=spec, owner=record.owner)
+            state = ObservedState(resources={traffic.id.address: traffic})
+            found = make_plan((wanted,), state, record.owner)
+            apply(found, self._target, self._actor, progress, finished)
+        return spec
+
+    def _refuse_missing(self, endpoint: ResourceId, deployments: Iterable[str]) -> None:
+        """Raise SpecError for each deployment that is not behind an endpoint."""
+        behind = {
+            name: endpoint.model_copy(
+                update={"kind": Kind.DEPLOYMENT, "name": f"{endpoint.name}/{name}"}
+            )
+            for name in deployments
+        }
+        faults = tuple(
+            Fault(
+                f"traffic.{name}",
+                f"no deployment '{name}' behind endpoint '{endpoint.name}'",
+                "deploy it first",
+            )
+            for name, resource in behind.items()
+            if self._target.observe_one(resource).presence == Presence.ABSENT
+        )
+        if faults:
+            raise SpecError(faults, "the split")
+
+    def release(self, workspaces: Iterable[str]) -> tuple[Record, ...]:
+        """Drop every claim of a state in some workspaces, so that another state may take over.
+
+        Nothing that runs changes. Returns the records as they were, claims in them.
+        """
+        names = tuple(workspaces)
+        with self._target.hold(names, self._actor):
+            found = (there.record for there in self._target.observe(names).resources.values())
+            held = tuple(record for record in found if record is not None and record.claim)
+            for record in held:
+                self._target.transfer(record.id, record.owner, self._actor)
+        return held
+
     def drift(self, stack: Stack) -> DriftReport:
         """Compare what the stack declares with what is recorded and what runs."""
         observed = self._target.observe(self.workspaces(stack))
@@ -232,6 +313,20 @@ class Pipeline:
 def _is_out_of_capacity(exc: Exception) -> bool:
     failures = exc.failures if isinstance(exc, SeveralFailed) else (exc,)
     return any(isinstance(failure, OutOfCapacity) for failure in failures)
+
+
+def _split_spec(traffic: ObservedResource, shares: Mapping[str, int]) -> TrafficSpec:
+    """Return a split with the mirror that there is. Raises SpecError for faulty shares."""
+    document = {
+        "workspace": traffic.id.workspace,
+        "endpoint": traffic.id.name,
+        "traffic": shares,
+        "mirror_traffic": traffic.properties.get("mirror_traffic", {}),
+    }
+    try:
+        return TrafficSpec.model_validate(document)
+    except ValidationError as exc:
+        raise SpecError(faults_of(exc, TrafficSpec), "the split") from None
 
 
 def _without_deletions(found: Plan) -> Plan:

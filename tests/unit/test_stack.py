@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from inference_provider.errors import OutOfCapacity, OwnedByAnother, SpecError
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.errors import OutOfCapacity, OwnedByAnother, SpecError, TargetError
+from inference_provider.observed import Actor, Claim, Kind, ResourceId
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.memory import MemoryTarget
 
@@ -166,3 +166,34 @@ def test_outputs_are_those_of_the_planned_workspaces(pipeline, applied):
         "primary_key": "[secret]",
         "secondary_key": "[secret]",
     }
+
+
+IRIS = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
+
+
+def test_a_split_keeps_the_owner_of_the_traffic(target, applied):
+    spec = Pipeline(target, BEN).split(IRIS, {"blue": 0})
+    traffic = target.record(IRIS.model_copy(update={"kind": Kind.TRAFFIC}))
+    assert (dict(spec.traffic), traffic.owner, traffic.actor) == ({"blue": 0}, "demo", BEN)
+
+
+@pytest.mark.parametrize(
+    ("shares", "place"), [({"red": 100}, "traffic.red"), ({"blue": 50}, "traffic")]
+)
+def test_a_split_at_fault_changes_nothing(pipeline, applied, shares, place):
+    with pytest.raises(SpecError) as caught:
+        pipeline.split(IRIS, shares)
+    assert [fault.path for fault in caught.value.faults] == [place]
+    assert pipeline.drift(applied).exit_code == 0
+
+
+def test_a_split_of_an_endpoint_that_is_not_there_is_refused(pipeline):
+    with pytest.raises(TargetError, match="Endpoint 'lab/iris': it is not there"):
+        pipeline.split(IRIS, {"blue": 100})
+
+
+def test_what_a_state_holds_is_released(target, pipeline, applied):
+    claim = Claim(holder="Pulumi stack 'dev' of project 'shop'", entry="urn", incarnation="1")
+    target.transfer(IRIS, "demo", BEN, claim)
+    assert [record.id for record in pipeline.release(["lab"])] == [IRIS]
+    assert target.record(IRIS).claim is None

@@ -13,14 +13,9 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Let another Pulumi stack take over what a lost one holds. Nothing that runs changes."""
-    session, actor = session_of(ctx), session_of(ctx).actor("release")
-    target = session.target
-    names = choose_workspaces(target, file, workspace)
-    with target.hold(names, actor):
-        found = target.observe(names).resources.values()
-        held = [r for there in found if (r := there.record) is not None and r.claim is not None]
-        for record in held:
-            target.transfer(record.id, record.owner, actor)
+    session = session_of(ctx)
+    names = choose_workspaces(session.target, file, workspace)
+    held = session.pipeline("release").release(names)
     if as_json:
         session.print_json({"released": [record.id.address for record in held]})
         return
