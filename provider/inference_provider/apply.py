@@ -133,7 +133,7 @@ def execute(
     """Do one action; return what is there now, None after a deletion."""
     if action.kind == ActionKind.HAND_OVER:
         target.transfer(action.id, action.heir, actor)
-        progress(action.id, f"handed over to stack '{action.heir}', which lives in it")
+        progress(action.id, f"handed over to stack '{action.heir}', which uses it")
         return target.observe_one(action.id)
     if action.desired is None:
         target.delete(action.id, action.owner, actor, progress)

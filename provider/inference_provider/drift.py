@@ -1,4 +1,4 @@
-"""desired + observed -> what differs, why, by whose hand, and what mending it costs. Pure.
+"""desired + observed -> what differs, why, who changed it, and what a fix costs. Pure.
 
 Three columns a field: declared (the stack file), recorded (applied last), live (what runs). The
 differences are `compare.py`'s; writing them for a person or a CI system is `cli/report.py`'s work.
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from pydantic import Field
 
 from inference_provider.compare import compare, covered, heaviest, undeclared
 from inference_provider.desired import DesiredResource, sealed_properties
@@ -56,7 +58,7 @@ class Origin(StrEnum):
     OTHER_OWNER = "owned by another stack"
 
 
-class Mending(StrEnum):
+class Fix(StrEnum):
     """What the next `up` would do to a resource."""
 
     NOTHING = "nothing"
@@ -77,7 +79,7 @@ class FieldDrift(Frozen):
     live: Any
     severity: Severity
     change_class: ChangeClass
-    """What mending it would do."""
+    """What a fix does to what runs."""
     origin: Origin
     actor: str = UNKNOWN
     time: datetime | None = None
@@ -90,7 +92,8 @@ class ResourceDrift(Frozen):
     id: ResourceId
     verdict: Verdict
     fields: tuple[FieldDrift, ...] = ()
-    mending: Mending = Mending.NOTHING
+    fix: Fix = Field(default=Fix.NOTHING, serialization_alias="mending")
+    """Written as `mending`, which is what readers of the JSON report look for."""
     actor: str = UNKNOWN
     """Who brought it about, for a resource that is missing or unmanaged."""
     time: datetime | None = None
@@ -149,18 +152,18 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN)
     if any(field.origin == Origin.OTHER_OWNER for field in fields):
         owner = there.record.owner if there.record else UNKNOWN
-        reason = f"it belongs to stack '{owner}'; `up` refuses to change it"
+        reason = f"it belongs to stack '{owner}'; this stack cannot change it"
         return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
     changes = compare(
         resource.id.kind, there.properties, resource.properties, resource.placeholders
     )
-    # What limps without a differing field is started again in place.
-    mending = Mending((heaviest(changes) or ChangeClass.LIVE).value)
+    # What is degraded without a differing field is started again in place.
+    fix = Fix((heaviest(changes) or ChangeClass.LIVE).value)
     return ResourceDrift(
         id=resource.id,
         verdict=Verdict.DRIFTED,
         fields=fields,
-        mending=mending,
+        fix=fix,
         reason=there.degraded,
     )
 
@@ -177,7 +180,7 @@ def _missing(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> Reso
     return ResourceDrift(
         id=there.id,
         verdict=Verdict.MISSING,
-        mending=Mending.CREATE,
+        fix=Fix.CREATE,
         actor=str(entry.actor) if entry and deleted else UNKNOWN,
         time=entry.time if entry and deleted else None,
         reason=reason,
@@ -189,7 +192,7 @@ def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> Re
     return ResourceDrift(
         id=there.id,
         verdict=Verdict.UNMANAGED,
-        mending=Mending.DELETE,
+        fix=Fix.DELETE,
         actor=str(entry.actor) if entry else UNKNOWN,
         time=entry.time if entry else None,
         reason="it carries the stack's label and is declared nowhere",
@@ -199,7 +202,7 @@ def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> Re
 def _fields(
     resource: DesiredResource, there: ObservedResource, journal: tuple[JournalEntry, ...]
 ) -> tuple[FieldDrift, ...]:
-    """Return every field in which live is not as declared, who is to blame beside it."""
+    """Return every field in which live differs from declared, and who changed it."""
     declared, live, secrets = resource.properties, there.properties, resource.placeholders
     recorded = sealed_properties(
         type(resource.spec), there.record.properties if there.record else {}, secrets

@@ -5,7 +5,7 @@ InferenceError                       every error this package raises
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
-│   │  OutOfCapacity                                                    (Permanent)
+│   │  HeldByAnother, OutOfCapacity                                                    (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
 ├─ SeveralFailed(failures)           what ran side by side and failed
 └─ RouterRejected(reason)            Envoy refused the generated configuration
@@ -101,7 +101,11 @@ class CapabilityMissing(TargetError, PermanentError):
 
 
 class OwnedByAnother(TargetError, PermanentError):
-    """The thing carries the label of another stack, or another state holds it."""
+    """The resource carries the label of another stack, or another state holds it."""
+
+
+class HeldByAnother(OwnedByAnother):
+    """Another state holds it; a lost state's hold can be released."""
 
 
 class StillServing(TargetError, PermanentError):

@@ -9,7 +9,7 @@ older incarnation can no longer delete what a newer one stands for.
 from datetime import datetime
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import OwnedByAnother
+from inference_provider.errors import HeldByAnother, OwnedByAnother
 from inference_provider.observed import Actor, Claim, Kind, Record, ResourceId
 
 
@@ -114,11 +114,11 @@ def owned_by_another(
     )
 
 
-def _held_by_another(operation: str, resource: ResourceId, claim: Claim) -> OwnedByAnother:
-    return OwnedByAnother(
+def _held_by_another(operation: str, resource: ResourceId, claim: Claim) -> HeldByAnother:
+    return HeldByAnother(
         operation,
         str(resource),
         f"it is held by {claim.holder}",
-        "use another workspace here, or destroy it there first; if that stack is lost, run"
-        f" `inferctl release --workspace {resource.workspace}`",
+        "use another workspace here, or destroy it there first; if that stack is lost, release"
+        f" what it holds in workspace '{resource.workspace}'",
     )

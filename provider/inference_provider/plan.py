@@ -27,7 +27,7 @@ class ActionKind(StrEnum):
     REPLACE = "replace"
     DELETE = "delete"
     HAND_OVER = "hand over"
-    """A workspace that its owner leaves and another stack lives in."""
+    """A workspace that its owner leaves and another stack uses."""
     KEEP = "keep"
 
 
@@ -118,7 +118,7 @@ def replaced_under_others(plan: Plan) -> tuple[str, ...]:
     there = {a.id.workspace for a in plan.actions if a.id.kind != Kind.WORKSPACE and _exists(a)}
     return tuple(
         f"{action.id}: a change of {', '.join(change.path for change in action.changes)} replaces"
-        " it, and it is not empty; run `inferctl down`, then `inferctl up`"
+        " it, and it is not empty; delete the stack, then apply it again"
         for action in plan.actions
         if action.id.kind == Kind.WORKSPACE
         and action.kind == ActionKind.REPLACE
@@ -141,7 +141,7 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         ChangeClass.REPLACE: ActionKind.REPLACE,
     }.get(heaviest(changes), ActionKind.UPDATE)
     mine = there.record is None or there.record.owner == resource.owner
-    limps = there.presence == Presence.UNKNOWN or there.degraded
-    if kind == ActionKind.KEEP and mine and limps:
-        kind = ActionKind.UPDATE  # what cannot be seen or limps is applied again: it is idempotent
+    degraded = there.presence == Presence.UNKNOWN or there.degraded
+    if kind == ActionKind.KEEP and mine and degraded:
+        kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes)

@@ -1,4 +1,4 @@
-"""A workspace in which more than one stack lives. Pure.
+"""A workspace that more than one stack uses. Pure.
 
 Goes in: a plan and what is observed. Comes out: the plan with what another stack needs left or
 handed over, and what a person is to know. A stack declares every workspace it uses; the first to
@@ -57,7 +57,7 @@ def notes(plan: Plan, observed: ObservedState) -> list[str]:
 def _shared(plan: Plan, observed: ObservedState) -> list[str]:
     """Say which declared workspaces are another stack's."""
     return [
-        f"{action.id} is owned by stack '{owner}'; left as it is"
+        f"{action.id} is owned by stack '{owner}'; left unchanged"
         for action, owner in _foreign(plan, observed)
         if action.id.kind == Kind.WORKSPACE and action.kind == ActionKind.KEEP
     ]
@@ -82,7 +82,7 @@ def is_shared(desired: DesiredResource, record: Record | None) -> bool:
 
 
 def without_shared(plan: Plan, observed: ObservedState) -> Plan:
-    """Hand over, in place of deleting it, a workspace in which another stack lives."""
+    """Replace the deletion of a workspace that another stack uses by handing it over."""
     return Plan(actions=tuple(_handed_over(action, observed) for action in plan.actions))
 
 
@@ -96,7 +96,7 @@ def _handed_over(action: Action, observed: ObservedState) -> Action:
 def _staying(plan: Plan, observed: ObservedState) -> list[str]:
     """Say which workspaces are handed over, and why."""
     return [
-        f"{action.id} stays: {_stacks(_others_in(action, observed))} in it;"
+        f"{action.id} stays: {_stacks(_others_in(action, observed))} it;"
         f" it is handed over to '{action.heir}'"
         for action in plan.actions
         if action.kind == ActionKind.HAND_OVER
@@ -116,7 +116,7 @@ def _held(plan: Plan, observed: ObservedState) -> list[str]:
 
 def _stacks(names: list[str]) -> str:
     named = ", ".join(f"'{name}'" for name in names)
-    return f"stack {named} lives" if len(names) == 1 else f"stacks {named} live"
+    return f"stack {named} uses" if len(names) == 1 else f"stacks {named} use"
 
 
 def _others_in(action: Action, observed: ObservedState) -> list[str]:

@@ -247,7 +247,7 @@ def test_instance_that_does_not_start_is_told_with_its_log_and_what_to_do(inferc
     assert "its process ended before it was ready; fix the cause and run this again" in err
     assert "RuntimeError: the model is not there" in inferctl("logs", "iris/blue")
     _, err = inferctl.both("logs", "iris/red", code=1)
-    assert "error: find Deployment 'lab/iris/red': it is not there; see inferctl status" in err
+    assert "error: find Deployment 'lab/iris/red': not found; run `inferctl status`" in err
     assert [line for line in told if line != line.rstrip()] == []
 
 

@@ -179,7 +179,7 @@ def test_status_before_any_workspace_says_how_to_create_one(cli):
     result = cli("status")
     assert result.exit_code == 1
     assert result.stderr == (
-        "error: find a workspace: there is none yet; create one: inferctl up FILE\n"
+        "error: find a workspace: there is none yet; create one with `inferctl up FILE`\n"
     )
 
 

@@ -91,7 +91,7 @@ def test_score_says_that_an_answer_broke_off(served):
 
     result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
     assert (result.exit_code, result.stdout) == (1, "data: 1\n\n")
-    assert "the answer broke off (RemoteProtocolError)" in result.stderr
+    assert "the response ended early (RemoteProtocolError)" in result.stderr
 
 
 def test_score_pinned_to_a_missing_deployment_names_those_there_are(served):
@@ -110,19 +110,19 @@ def test_score_of_an_endpoint_without_a_split_says_how_to_give_one(served):
         return httpx.Response(404, json={"error": {"code": "NoTraffic"}})
 
     result = served("score", "iris", said="{}", transport=httpx.MockTransport(answer))
-    assert "give one a share: inferctl split iris blue=100" in result.stderr
+    assert "give one a share: `inferctl split iris blue=100`" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("status", "help_"),
     [
-        (401, "`inferctl up` gives it those"),
+        (401, "run `inferctl up` to update them"),
         (408, "raise request_settings.request_timeout_ms"),
-        (413, "send less at once"),
+        (413, "send a smaller body"),
         (424, "`inferctl logs iris/green`"),
         (429, "raise instance_count or request_settings.max_concurrent_requests_per_instance"),
         (503, "`inferctl status` says which instances are ready"),
-        (502, "see inferctl logs iris/green"),
+        (502, "see `inferctl logs iris/green`"),
     ],
 )
 def test_score_answered_by_an_error_points_to_what_helps(served, status, help_):
@@ -146,7 +146,7 @@ def test_score_without_a_body_asks_for_one_on_a_terminal(served):
 def test_score_of_a_missing_endpoint_is_refused_in_a_sentence(served):
     result = served("score", "nobody", said="[1]")
     assert result.exit_code == 1
-    assert "Endpoint 'default/nobody': it is not there" in result.stderr
+    assert "Endpoint 'default/nobody': not found" in result.stderr
 
 
 def test_logs_prints_the_last_lines_and_wants_both_names(served):
@@ -189,7 +189,7 @@ def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
             ["blue", "100"],
             "'blue' is not NAME=PERCENT; write each deployment once: blue=90 green=10",
         ),
-        (["blue=50", "blue=50"], "'blue' is there twice; write each deployment once"),
+        (["blue=50", "blue=50"], "'blue' is given twice; write each deployment once"),
     ],
 )
 def test_a_share_that_is_miswritten_is_named_with_its_form(cli, shares, reason):
@@ -255,4 +255,4 @@ def test_keys_rotate_json_names_the_key_and_never_shows_it(cli):
 def test_score_of_a_device_without_an_end_is_refused_at_the_routers_limit(served):
     result = served("score", "iris", "--data", "/dev/zero")
     assert result.exit_code == 1
-    assert "--data: '/dev/zero' is larger than 100 MiB; send less at once" in result.stderr
+    assert "--data: '/dev/zero' is larger than 100 MiB; send a smaller body" in result.stderr

@@ -17,7 +17,7 @@ name: second
 workspaces: [{name: default, target: memory}]
 endpoints: [{name: rose}]
 """
-SHARED = "Workspace 'default' is owned by stack 'demo'; left as it is\n"
+SHARED = "Workspace 'default' is owned by stack 'demo'; left unchanged\n"
 
 
 @pytest.fixture
@@ -70,7 +70,8 @@ def test_equal_endpoint_of_another_stack_is_refused_though_nothing_would_change(
     drift = cli("drift", second)
     assert drift.exit_code == 2
     assert drift.stdout.endswith(
-        "drifted: Endpoint 'default/iris' (it belongs to stack 'demo'; `up` refuses to change it)\n"
+        "drifted: Endpoint 'default/iris' (it belongs to stack 'demo'; this stack cannot change"
+        " it)\n"
         "  owner: declared second | recorded demo | live demo  [identity, replace]\n"
         "    owned by another stack\n"
     )
@@ -80,7 +81,7 @@ def test_down_of_the_owner_hands_the_workspace_to_the_stack_that_lives_in_it(cli
     cli("up", second)
     result = cli("down", "-y")
     assert result.stdout.startswith(
-        "Workspace 'default' stays: stack 'second' lives in it; it is handed over to 'second'\n"
+        "Workspace 'default' stays: stack 'second' uses it; it is handed over to 'second'\n"
     )
     assert "5 to delete, 1 to hand over; 0 unchanged" in result.stdout
     found = cli.target.observe(["default"]).resources

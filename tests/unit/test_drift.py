@@ -91,7 +91,7 @@ def test_instances_gone_without_a_recorded_stop_are_not_called_changed_by_hand()
     assert (field.origin, field.actor, field.time) == (
         "not running as recorded; nobody recorded stopping it", "unknown", None,
     )  # fmt: skip
-    assert (field.severity, field.change_class, found.mending) == ("capacity", "live", "live")
+    assert (field.severity, field.change_class, found.fix) == ("capacity", "live", "live")
     assert report.exit_code == 2
 
 
@@ -127,15 +127,15 @@ def test_live_that_agrees_with_the_declaration_is_clean_whatever_the_record_says
 
 
 @pytest.mark.parametrize(
-    ("deployment", "mending"),
+    ("deployment", "fix"),
     [
         pytest.param({"description": "new"}, "live", id="text"),
         pytest.param({"environment_variables": {"PASSWORD": "hunter3"}}, "rolling", id="variable"),
     ],
 )
-def test_cost_of_mending_is_that_of_the_heaviest_field(deployment, mending):
+def test_a_fix_costs_what_its_heaviest_field_costs(deployment, fix):
     report = drift(declared(instance_count=3, **deployment), state(), "demo")
-    assert of(report, BLUE).mending == mending
+    assert of(report, BLUE).fix == fix
 
 
 def test_secret_shows_neither_value_nor_digest():
@@ -158,7 +158,7 @@ def test_secret_inside_a_whole_mapping_shows_neither_value_nor_digest():
 def test_never_applied_is_missing_and_creation_mends_it():
     report = drift(declared(), ObservedState(), "demo")
     found = of(report, BLUE)
-    assert (found.verdict, found.mending, found.reason, found.actor) == (
+    assert (found.verdict, found.fix, found.reason, found.actor) == (
         "missing", "create", "it was never applied", "unknown",
     )  # fmt: skip
     assert report.exit_code == 2
@@ -183,7 +183,7 @@ def test_own_label_declared_nowhere_is_unmanaged_and_anothers_is_not_mentioned()
     left = [resource for resource in declared() if resource.id.address != TRAFFIC]
     journal = [entry(TRAFFIC, 0, actor=BEN)]
     found = of(drift(left, state(journal), "demo"), TRAFFIC)
-    assert (found.verdict, found.mending) == ("unmanaged", "delete")
+    assert (found.verdict, found.fix) == ("unmanaged", "delete")
     assert found.actor == "ben in ci 7 (inferctl split)"
     assert drift((), state(), "other").resources == ()
 
@@ -202,7 +202,7 @@ def test_what_limps_is_drifted_although_no_field_differs():
         drift(declared(), state(blue={"degraded": "1 instance does not answer"}), "demo"), BLUE
     )
     assert (found.verdict, found.reason) == ("drifted", "1 instance does not answer")
-    assert (found.fields, found.mending) == ((), "live")
+    assert (found.fields, found.fix) == ((), "live")
 
 
 def test_tag_with_a_dot_in_its_name_is_found_in_every_column():

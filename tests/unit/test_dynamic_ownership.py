@@ -228,8 +228,8 @@ def test_what_one_pulumi_stack_holds_is_refused_to_another_at_preview_and_at_up(
     Stack("dev").Create("echo")
     sentence = (
         "declare Endpoint 'default/echo': it is held by Pulumi stack 'dev' of project 'shop'; use"
-        " another workspace here, or destroy it there first; if that stack is lost, run"
-        " `inferctl release --workspace default`"
+        " another workspace here, or destroy it there first; if that stack is lost, release"
+        " what it holds in workspace 'default': `inferctl release --workspace default`"
     )
 
     assert Stack("prod").Check("echo")[1] == [sentence]

@@ -211,7 +211,7 @@ def test_a_workspace_that_holds_other_things_is_not_made_anew():
     found = plan(resolve(changed), state(resolve(stack())), "demo")
     assert replaced_under_others(found) == (
         "Workspace 'default': a change of router_port replaces it, and it is not empty;"
-        " run `inferctl down`, then `inferctl up`",
+        " delete the stack, then apply it again",
     )
 
 

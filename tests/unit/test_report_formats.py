@@ -42,10 +42,8 @@ REPORT = DriftReport(
     stack="demo",
     resources=(
         resource(Kind.ENDPOINT, "iris", "clean"),
-        resource(
-            Kind.DEPLOYMENT, "iris/blue", "drifted", fields=(COUNT, SECRET), mending="rolling"
-        ),
-        resource(Kind.MODEL, "m:1", "missing", mending="create", reason="it was never applied"),
+        resource(Kind.DEPLOYMENT, "iris/blue", "drifted", fields=(COUNT, SECRET), fix="rolling"),
+        resource(Kind.MODEL, "m:1", "missing", fix="create", reason="it was never applied"),
         resource(Kind.TRAFFIC, "iris", "unreadable", reason="<router> gone\x1b[0m"),
     ),
 )
@@ -61,7 +59,7 @@ def test_text_says_the_verdict_first_and_then_each_field():
         "    not yet applied; recorded by ana (inferctl up) at 2026-01-02T12:00:00+00:00\n"
         "  environment_variables.A: declared (secret) | recorded (none) | live a|b"
         "  [capacity, rolling]\n"
-        "    changed by hand; nobody knows by whom\n"
+        "    changed by hand; by whom is unknown\n"
         "\n"
         "missing: Model 'default/m:1' (it was never applied; fix: create it)\n"
         "\n"

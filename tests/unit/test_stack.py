@@ -106,7 +106,7 @@ def test_a_workspace_that_another_stack_declares_equally_is_shared(target, appli
     second = Stack.load(written(tmp_path, text))
     pipeline = Pipeline(target, BEN)
     planned = pipeline.plan(second)
-    assert planned.notes == ("Workspace 'lab' is owned by stack 'demo'; left as it is",)
+    assert planned.notes == ("Workspace 'lab' is owned by stack 'demo'; left unchanged",)
     pipeline.apply(planned)
     assert pipeline.drift(second).exit_code == 0
 

@@ -35,7 +35,7 @@ RUN_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Check:
-    """What one look at the machine found."""
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -44,7 +44,7 @@ class Check:
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Look whether this machine can serve. Exit 1 when something is missing."""
+    """Check whether this machine can serve. Exit 1 when something is missing."""
     session = session_of(ctx)
     checks = [check() for check in CHECKS]
     if as_json:
@@ -129,7 +129,7 @@ def check_loopback() -> Check:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             with socket.create_connection(("127.0.0.1", port), timeout=2):
-                return Check("loopback", True, f"127.0.0.1:{port} can be taken and reached")
+                return Check("loopback", True, f"127.0.0.1:{port} can be bound and reached")
     except OSError as exc:
         return Check("loopback", False, f"no port of 127.0.0.1 can be reached ({exc})", remedy)
 

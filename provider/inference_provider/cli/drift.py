@@ -1,4 +1,4 @@
-"""`drift`: what is not as declared, in the form a person or a CI system reads."""
+"""`drift`: what differs from the stack file, in the form a person or a CI system reads."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -11,7 +11,7 @@ from inference_provider.cli.session import read_stack, session_of
 
 
 class Format(StrEnum):
-    """Forms of the drift report."""
+    """Formats of the drift report."""
 
     TEXT = "text"
     JSON = "json"
@@ -22,10 +22,10 @@ class Format(StrEnum):
 def drift(
     ctx: typer.Context,
     file: File = DEFAULT_FILE,
-    form: Annotated[Format, typer.Option("--format", help="Form of the report.")] = Format.TEXT,
+    form: Annotated[Format, typer.Option("--format", help="Format of the report.")] = Format.TEXT,
     as_json: Json = False,
 ) -> None:
-    """Show what is not as declared, why, and who changed it. Exit 2 when there is any."""
+    """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     report = session_of(ctx).pipeline("drift").drift(read_stack(file))
     print(WRITERS["json" if as_json else form.value](report), end="")
     raise typer.Exit(report.exit_code)

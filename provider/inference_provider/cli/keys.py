@@ -31,7 +31,7 @@ def _keys(ctx: typer.Context) -> None:
 def show_keys(
     ctx: typer.Context, endpoint: Endpoint, workspace: Workspace = None, as_json: Json = False
 ) -> None:
-    """Print both keys in clear."""
+    """Print both keys in plain text."""
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     shown = {
@@ -50,11 +50,11 @@ def show_keys(
 def rotate_key(
     ctx: typer.Context,
     endpoint: Endpoint,
-    key: Annotated[WhichKey, typer.Option(help="Which of the two.")] = WhichKey.PRIMARY,
+    key: Annotated[WhichKey, typer.Option(help="Which of the two keys.")] = WhichKey.PRIMARY,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Replace one key; the other goes on working."""
+    """Replace one key; the other keeps working."""
     session, actor = session_of(ctx), session_of(ctx).actor("keys rotate")
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     session.target.rotate_key(there.id, key.value, actor)

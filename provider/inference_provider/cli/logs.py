@@ -1,4 +1,4 @@
-"""`logs`: the last lines of a deployment's instances, and those to come."""
+"""`logs`: what the instances of a deployment print."""
 
 from typing import Annotated
 
@@ -17,11 +17,13 @@ def logs(
     ctx: typer.Context,
     deployment: Annotated[str, typer.Argument(help="ENDPOINT/DEPLOYMENT")],
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep printing new lines until Ctrl-C.")
+    ] = False,
     lines: Annotated[int, typer.Option(help="Last lines of each instance.", min=0)] = 100,
     workspace: Workspace = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object a line on stdout.")
+        bool, typer.Option("--json", help="Print one JSON object per line on stdout.")
     ] = False,
 ) -> None:
     """Print the logs of a deployment's instances."""
@@ -44,7 +46,7 @@ def _logged(session: Session, deployment: str, workspace: str | None) -> Resourc
 
 
 def _log_json(deployment: ResourceId, text: str) -> dict[str, str]:
-    """Tell the instance apart, where the target writes `<endpoint>.<deployment>.…: ` before it."""
+    """Split the instance off, where a line begins with `<endpoint>.<deployment>.…: `."""
     instance, colon, line = text.partition(": ")
     if colon and instance.startswith(deployment.name.replace("/", ".") + "."):
         return {"instance": instance, "line": line}

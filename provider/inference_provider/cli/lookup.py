@@ -21,7 +21,9 @@ def find(session: Session, kind: Kind, name: str, workspace: str | None) -> Obse
     found = [session.target.observe_one(resource) for resource in ids]
     found = [there for there in found if there.presence != Presence.ABSENT]
     if not found:
-        raise TargetError("find", str(ids[0]), "it is not there", "see inferctl status")
+        raise TargetError(
+            "find", str(ids[0]), "not found", "run `inferctl status` to list what there is"
+        )
     if len(found) > 1:
         places = ", ".join(there.id.workspace for there in found)
         raise TargetError(

@@ -51,7 +51,9 @@ class Edge(TyperGroup):
         except KeyboardInterrupt as exc:
             for failure in getattr(exc, "__notes__", ()):  # what failed beside it
                 _print_error(ctx, exc, failure)
-            session_of(ctx).err.print("interrupted; what was finished stays, `up` goes on from it")
+            session_of(ctx).err.print(
+                "interrupted; what was finished stays; run `inferctl up` to continue"
+            )
             raise typer.Exit(130) from None
         except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
             if hasattr(exc, "exit_code") or getattr(exc, "errno", None) == errno.EPIPE:
@@ -95,7 +97,7 @@ def _print_version(asked: bool) -> None:
 def _options(
     ctx: typer.Context,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where an error comes from.")
+        bool, typer.Option("--traceback", help="Print the traceback of an error.")
     ] = False,
     version: Annotated[
         bool,

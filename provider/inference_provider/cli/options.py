@@ -24,7 +24,7 @@ Workspace = Annotated[
     typer.Option("--workspace", "-w", help="Workspace; that of ./stack.yaml, or the only one."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 Parallel = Annotated[
     int,
     typer.Option(

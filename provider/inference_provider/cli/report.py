@@ -20,8 +20,8 @@ from inference_provider.drift import (
 )
 from inference_provider.printable import one_line, printable
 
-_HEADER = ("field", "declared", "recorded", "live", "severity", "mending", "why", "who", "when")
-_MEND = {
+_HEADER = ("field", "declared", "recorded", "live", "severity", "fix", "why", "who", "when")
+_FIX = {
     "nothing": "fix: no effect on running instances",
     "live": "fix: in place",
     "rolling": "fix: new instances beside the old",
@@ -56,7 +56,7 @@ def _detail(resource: ResourceDrift) -> str:
         known = resource.actor != UNKNOWN
         parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
     if resource.verdict != Verdict.UNREADABLE and not _refused(resource):
-        parts.append(_MEND[resource.mending.value])
+        parts.append(_FIX[resource.fix.value])
     return f" ({'; '.join(parts)})" if parts else ""
 
 
@@ -71,7 +71,7 @@ def _field_lines(entry: FieldDrift) -> list[str]:
     if entry.origin in (Origin.CRASHED, Origin.OTHER_OWNER):
         why = entry.origin.value
     elif entry.actor == UNKNOWN:
-        why = f"{entry.origin.value}; nobody knows by whom"
+        why = f"{entry.origin.value}; by whom is unknown"
     cost = f"{entry.severity.value}, {entry.change_class.value}"
     return [
         f"  {one_line(entry.path)}: {columns} | live {show(entry.live)}  [{cost}]",
@@ -100,7 +100,7 @@ def as_json(report: DriftReport) -> str:
 
 
 def _resource_json(resource: ResourceDrift) -> dict[str, Any]:
-    value = resource.model_dump(mode="json", exclude={"id"})
+    value = resource.model_dump(mode="json", by_alias=True, exclude={"id"})
     where = {
         "kind": resource.id.kind.value,
         "workspace": resource.id.workspace,

@@ -31,15 +31,15 @@ PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
 _HELP = {
-    401: "the router has other keys than are recorded; `inferctl up` gives it those",
-    404: "see `inferctl status`; `inferctl up` makes what is missing",
-    408: "raise request_settings.request_timeout_ms of the deployment, or send less at once",
-    413: "send less at once",
-    424: "the deployment itself answered so; why: `inferctl logs {logs}`",
-    429: "ask again in a moment, or raise instance_count or "
+    401: "the router's keys differ from the recorded ones; run `inferctl up` to update them",
+    404: "run `inferctl status` to see what there is, `inferctl up` to create what is missing",
+    408: "raise request_settings.request_timeout_ms of the deployment, or send a smaller body",
+    413: "send a smaller body",
+    424: "the deployment answered with an error; see `inferctl logs {logs}`",
+    429: "retry in a moment, or raise instance_count or "
     "request_settings.max_concurrent_requests_per_instance",
-    503: "`inferctl status` says which instances are ready, `inferctl logs {logs}` why not;"
-    " `inferctl up FILE` repairs it",
+    503: "`inferctl status` says which instances are ready, `inferctl logs {logs}` why the others"
+    " are not; `inferctl up FILE` repairs it",
 }
 """What helps, by the status the router answers; `{logs}` is a deployment's full name."""
 
@@ -80,7 +80,7 @@ def _body(session: Session, data: str | None) -> bytes:
         with Path(str(data)).open("rb") as stream:  # a pipe will do
             return read_stream(stream, str(data), BODY_MIB)
     except Unreadable as exc:
-        fault = exc.fault("--data", "send less at once")
+        fault = exc.fault("--data", "send a smaller body")
     except (OSError, ValueError) as exc:  # ValueError: a null byte
         cause = exc.strerror if isinstance(exc, OSError) else str(exc)
         fault = Fault("--data", f"cannot read '{data}': {cause}", "name a file that can be read")
@@ -95,7 +95,9 @@ def _asked(
     address = there.outputs.get("scoring_uri")
     if not address:
         reason = "it has no scoring address"
-        raise TargetError("score", str(there.id), reason, "run inferctl up, then inferctl status")
+        raise TargetError(
+            "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
+        )
     headers = {
         "authorization": f"Bearer {there.secret_outputs['primary_key'].get_secret_value()}",
         "content-type": "application/json",
@@ -111,10 +113,10 @@ def _asked(
                 yield answer
         except httpx.HTTPError as exc:
             name = type(exc).__name__
-            reason, remedy = f"the router did not answer ({name})", "run inferctl start"
+            reason, remedy = f"the router did not answer ({name})", "run `inferctl start`"
             if answered:
-                reason = f"the answer broke off ({name})"
-                remedy = f"see inferctl logs {_any(there)}"
+                reason = f"the response ended early ({name})"
+                remedy = f"see `inferctl logs {_any(there)}`"
             raise TargetError("score", str(there.id), reason, remedy) from exc
 
 
@@ -164,15 +166,17 @@ def _failure(
         known = _deployments(session, there)
         if pinned and pinned not in known:
             reason = f"it has no deployment '{pinned}' (x-request-id {request_id})"
-            remedy = f"it has {', '.join(known)}" if known else "it has none; run inferctl up FILE"
+            remedy = (
+                f"it has {', '.join(known)}" if known else "it has none; run `inferctl up FILE`"
+            )
             return TargetError("score", str(there.id), reason, remedy)
         if "NoTraffic" in _text(answer) and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
-            remedy = f"give one a share: inferctl split {there.id.name} {known[0]}=100"
+            remedy = f"give one a share: `inferctl split {there.id.name} {known[0]}=100`"
             return TargetError("score", str(there.id), reason, remedy)
     by = answer.headers.get(PIN_HEADER) or pinned
     logs = f"{there.id.name}/{by}" if by else _any(there)
-    remedy = _HELP.get(status, "see inferctl logs {logs}").format(logs=logs)
+    remedy = _HELP.get(status, "see `inferctl logs {logs}`").format(logs=logs)
     said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)

@@ -136,7 +136,7 @@ def choose_workspaces(target: Target, file: Path | None, workspace: str | None) 
     if len(there) == 1:
         return there
     if not there:
-        remedy = "create one: inferctl up FILE"
+        remedy = "create one with `inferctl up FILE`"
         raise TargetError("find", "a workspace", "there is none yet", remedy)
     fault = Fault("--workspace", f"which of {', '.join(there)}?", "pass --workspace NAME")
     raise SpecError((fault,), "the command line")

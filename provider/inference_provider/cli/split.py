@@ -1,4 +1,4 @@
-"""`split`: move an endpoint's requests to other deployments at once."""
+"""`split`: change which deployments get an endpoint's requests."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def split(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Change an endpoint's split at once. `drift` shows it until the file says so too."""
+    """Change an endpoint's traffic split at once. `drift` shows it until the file says the same."""
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     wanted = _shares(shares)
@@ -44,7 +44,7 @@ def _shares(texts: list[str]) -> dict[str, int]:
         name, _, share = text.partition("=")
         if not share.isdigit() or name in shares:
             reason = (
-                f"'{name}' is there twice" if name in shares else f"'{text}' is not NAME=PERCENT"
+                f"'{name}' is given twice" if name in shares else f"'{text}' is not NAME=PERCENT"
             )
             fault = Fault("SHARES", reason, "write each deployment once: blue=90 green=10")
             raise SpecError((fault,), "the command line")

@@ -16,7 +16,7 @@ def start(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Bring back everything that is recorded, after a reboot for one."""
+    """Start everything that is recorded again, for example after a reboot."""
     _each(ctx, "start", file, workspace, as_json=as_json)
 
 
@@ -26,7 +26,7 @@ def stop(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """End every process of a workspace; records and files stay."""
+    """Stop every process of a workspace; records and files stay."""
     _each(ctx, "stop", file, workspace, as_json=as_json)
 
 

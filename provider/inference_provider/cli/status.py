@@ -1,4 +1,4 @@
-"""`status` and `outputs`: what there is, how it is doing, and what it gives back."""
+"""`status` and `outputs`: the resources there are, their health, and their outputs."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ def status(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Show what there is and how it is doing."""
+    """List the resources and their health."""
     session = session_of(ctx)
     names = choose_workspaces(session.target, file, workspace)
     observed = session.target.observe(names)
@@ -58,11 +58,11 @@ def outputs(
     file: OptionalFile = None,
     workspace: Workspace = None,
     show_secrets: Annotated[
-        bool, typer.Option("--show-secrets", help="Print keys in clear.")
+        bool, typer.Option("--show-secrets", help="Print keys in plain text.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Print scoring addresses and what else the resources give back."""
+    """Print scoring addresses and the other outputs of the resources."""
     session = session_of(ctx)
     names = choose_workspaces(session.target, file, workspace)
     observed = session.target.observe(names)

@@ -1,4 +1,4 @@
-"""`up` and `plan`: make a stack be as its file says, or say what that would change."""
+"""`up` and `plan`: make what runs match a stack file, or show what that would change."""
 
 from typing import Annotated, Any
 
@@ -11,9 +11,7 @@ from inference_provider.cli.session import read_stack, session_of
 from inference_provider.observed import Kind
 from inference_provider.stack import Planned
 
-NoPrune = Annotated[
-    bool, typer.Option("--no-prune", help="Leave what the file no longer declares.")
-]
+NoPrune = Annotated[bool, typer.Option("--no-prune", help="Keep what the file no longer declares.")]
 
 
 def up(
@@ -25,7 +23,7 @@ def up(
     parallel: Parallel,
     as_json: Json = False,
 ) -> None:
-    """Make what runs be as the stack file says."""
+    """Make what runs match the stack file."""
     session = session_of(ctx)
     stack, pipeline = read_stack(file), session.pipeline("up")
     with pipeline.hold(stack) as workspaces:
@@ -43,7 +41,7 @@ def up(
 
 
 def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
-    """Show what `up` would do. Exit 2 when there is anything."""
+    """Show what `up` would change. Exit 2 when there is anything to change."""
     session = session_of(ctx)
     planned = session.pipeline("plan").plan(read_stack(file))
     if as_json:

@@ -10,7 +10,7 @@ from inference_provider.apply import execute
 from inference_provider.desired import DesiredResource
 from inference_provider.dynamic.claims import claim_of
 from inference_provider.dynamic.program import Program
-from inference_provider.errors import Fault, OwnedByAnother, StillHolds
+from inference_provider.errors import Fault, HeldByAnother, OwnedByAnother, StillHolds
 from inference_provider.observed import (
     Actor,
     Claim,
@@ -52,6 +52,8 @@ def faults_of_others(
             refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
             asks = claim_of(urn) if new else None
             refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
+    except HeldByAnother as exc:
+        yield Fault("", f"{exc}: `inferctl release --workspace {wanted.id.workspace}`")
     except OwnedByAnother as exc:
         yield Fault("", str(exc))
 
