@@ -13,6 +13,7 @@ InferenceError                       every error this package raises
 A message reads: operation, thing, place: cause; what to do. No secret is ever put in one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -141,9 +142,11 @@ class SeveralFailed(InferenceError):
 
     def __init__(self, failures: Sequence[Exception]) -> None:
         self.failures = tuple(failures)
-        told = [_indented(_told(failure)) for failure in self.failures]
+        # One refusal may end many changes that were made together.
+        counts = Counter(_indented(_told(failure)) for failure in self.failures)
+        told = [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
         lines = "\n".join(f"  {line}" for line in at_most(told))
-        super().__init__(printable(f"{len(told)} changes failed:\n{lines}"))
+        super().__init__(printable(f"{len(self.failures)} changes failed:\n{lines}"))
 
 
 def _told(failure: Exception) -> str:

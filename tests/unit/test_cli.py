@@ -1,12 +1,15 @@
 """inferctl over the memory target: up, plan, drift, down, and what every command keeps."""
 
 import json
+import threading
 
 import pytest
 from tests.memory import write_record
 
 from inference_provider.cli.progress import under_way
+from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.targets.base import silent
 from inference_provider.targets.memory import MemoryTarget
 
 TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="default", name="iris")
@@ -370,3 +373,29 @@ def test_of_much_that_is_under_way_five_are_shown_and_the_rest_counted():
         "Traffic 'default/ep-4': served",
         "and 3 more",
     ]
+
+
+class FailingTarget(MemoryTarget):
+    """A target on which no deployment starts, whichever of two comes first."""
+
+    def __init__(self):
+        super().__init__()
+        self.both = threading.Barrier(2)
+
+    def apply(self, desired, actor, progress=silent):
+        if desired.id.kind == Kind.DEPLOYMENT:
+            self.both.wait(10)
+            raise NotReady("start", str(desired.id), "its process ended", "see its log")
+        return super().apply(desired, actor, progress)
+
+
+def test_up_tells_all_that_failed_and_the_next_one_goes_on(cli):
+    cli.target = FailingTarget()
+    result = cli("up", "--parallel", "2")
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        "error: 2 changes failed:\n"
+        "  start Deployment 'default/iris/blue': its process ended; see its log\n"
+        "  start Deployment 'default/iris/green': its process ended; see its log\n"
+    )
+    assert cli("plan").stdout.splitlines()[-1] == "3 to create; 3 unchanged"

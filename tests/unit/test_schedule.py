@@ -126,6 +126,11 @@ def test_an_error_that_is_not_ours_says_its_type():
     assert str(error) == "2 changes failed:\n  start blue: it failed\n  ValueError: odd"
 
 
+def test_equal_failures_are_told_once_and_counted():
+    error = SeveralFailed([TargetError("publish", "the routes", "refused")] * 3)
+    assert str(error) == "3 changes failed:\n  publish the routes: refused (3 times)"
+
+
 def test_there_are_some_at_once_on_a_single_core_too():
     assert default_parallel() == max(4, os.cpu_count())
 
