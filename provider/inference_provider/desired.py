@@ -157,13 +157,13 @@ def reference(spec: ModelSpec | EnvironmentSpec) -> str:
 
 
 def resolve(
-    stack: StackSpec, base_dir: str = ".", known_assets: Iterable[str] = ()
+    stack: StackSpec, base_dir: str | None = None, known_assets: Iterable[str] = ()
 ) -> tuple[DesiredResource, ...]:
     """Decide every default of a stack.
 
     Args:
         stack: The declaration, content hashes filled in.
-        base_dir: Folder its paths are relative to.
+        base_dir: Folder its paths are relative to; that of each item's file when left out.
         known_assets: Pinned references that the workspaces hold already, `kind/workspace/ref`.
 
     Returns:
@@ -185,7 +185,7 @@ def resolve(
                     id=identify(kind, spec),
                     spec=resolved,
                     owner=stack.name,
-                    base_dir=base_dir,
+                    base_dir=stack.folder(listing, i) if base_dir is None else base_dir,
                     placeholders=stack.placeholders(listing, i),
                 )
             )

@@ -56,19 +56,17 @@ class Stack(StackName):
     """A declared stack; `spec` comes from a file or from a program."""
 
     spec: StackSpec
-    folder: str = "."
-    """What paths in it are relative to."""
 
     @classmethod
-    def of(cls, spec: StackSpec, folder: str = ".") -> "Stack":
-        """Return the stack that a spec declares."""
+    def of(cls, spec: StackSpec) -> "Stack":
+        """Return the stack that a spec declares; its items know the folders of their paths."""
         names = tuple(workspace.name for workspace in spec.workspaces)
-        return cls(spec.name, names, spec, folder)
+        return cls(spec.name, names, spec)
 
     @classmethod
     def load(cls, path: Path) -> "Stack":
         """Read a stack file. Raises SpecError with every fault in it."""
-        return cls.of(load_stack(path), str(path.resolve().parent))
+        return cls.of(load_stack(path))
 
     @classmethod
     def named(cls, path: Path) -> StackName:
@@ -92,7 +90,7 @@ class Stack(StackName):
 
     def resolve(self, observed: ObservedState) -> tuple[DesiredResource, ...]:
         """Decide every default, against the assets that the workspaces hold already."""
-        return resolve(self.spec, self.folder, known_assets(observed))
+        return resolve(self.spec, known_assets=known_assets(observed))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ def load_stack(path: Path) -> StackSpec:
     if faults or stack is None:
         raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
     stack._placeholders = _secrets_of_items(expansion.stood_for)
+    stack._folders = {
+        f"{listing}.{i}": str(expansion.base_dir)
+        for listing in LISTINGS
+        for i in range(len(getattr(stack, listing)))
+    }
     try:
         return _with_hashes(stack, expansion.base_dir)
     except SpecError as exc:

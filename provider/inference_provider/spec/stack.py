@@ -45,10 +45,15 @@ class StackSpec(SpecModel):
     traffic: tuple[TrafficSpec, ...] = ()
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
     _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
+    _folders: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     def placeholders(self, listing: str, i: int) -> Secrets:
         """Return what placeholders stood for in free text of one item."""
         return self._placeholders.get(f"{listing}.{i}", ())
+
+    def folder(self, listing: str, i: int) -> str:
+        """Return what paths in one item are relative to: the folder of the file it stands in."""
+        return self._folders.get(f"{listing}.{i}", ".")
 
 
 LISTINGS: Mapping[str, type[SpecModel]] = {
