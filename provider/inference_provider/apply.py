@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from inference_provider.capabilities import refusals
 from inference_provider.desired import reference
@@ -97,13 +96,17 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
         SeveralFailed: More than one action failed.
     """
     refuse_unsupported(plan, target)
+
+    def call(action: Action) -> ObservedResource | None:
+        try:
+            return execute(action, target, actor, progress)
+        except Exception:
+            if parallel > 1:  # it is raised only once all that runs has ended
+                progress(action.id, "failed; waiting for what is under way")
+            raise
+
     for stage in stages(plan):
-        _do(
-            stage,
-            partial(execute, target=target, actor=actor, progress=progress),
-            finished,
-            parallel,
-        )
+        _do(stage, call, finished, parallel)
 
 
 def _do(

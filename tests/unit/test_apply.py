@@ -125,8 +125,10 @@ def test_everything_is_made_and_everything_is_deleted(parallel):
 
 def test_all_that_failed_is_told_and_what_was_done_stays():
     target = GroupCommitTarget(failing={"ep-0/blue", "ep-1/blue"})
+    told = []
     with pytest.raises(SeveralFailed) as caught:
-        apply(planned(stack(2), target), target, ANN, parallel=4)
+        apply(planned(stack(2), target), target, ANN, lambda i, m: told.append(m), parallel=4)
+    assert told.count("failed; waiting for what is under way") == 2
     assert str(caught.value) == (
         "2 changes failed:\n"
         "  start Deployment 'default/ep-0/blue': its process ended before it was ready\n"

@@ -2,13 +2,16 @@
 
 import json
 import threading
+from io import StringIO
 
 import pytest
+from rich.console import Console
 from tests.memory import write_record
 
-from inference_provider.cli.progress import under_way
+from inference_provider.cli.progress import shown, under_way
 from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.plan import Action, ActionKind
 from inference_provider.targets.base import silent
 from inference_provider.targets.memory import MemoryTarget
 
@@ -399,3 +402,16 @@ def test_up_tells_all_that_failed_and_the_next_one_goes_on(cli):
         "  start Deployment 'default/iris/green': its process ended; see its log\n"
     )
     assert cli("plan").stdout.splitlines()[-1] == "3 to create; 3 unchanged"
+
+
+def test_a_terminal_has_one_line_for_each_resource_that_is_finished():
+    text = StringIO()
+    with shown(Console(file=text, force_terminal=True, width=100)) as (step, finished):
+        for name in ("blue", "green"):
+            there = TRAFFIC.model_copy(update={"kind": Kind.DEPLOYMENT, "name": f"iris/{name}"})
+            step(there, "[1] of 2 instances ready")
+            finished(Action(kind=ActionKind.CREATE, id=there), None)
+    lines = [line for line in text.getvalue().splitlines() if "created" in line]
+    assert len(lines) == 2
+    assert "Deployment" in lines[0]
+    assert "[1] of 2 instances ready" in text.getvalue()
