@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from inference_provider.capabilities import refusals
 from inference_provider.desired import reference
-from inference_provider.errors import CapabilityMissing, at_most
+from inference_provider.errors import CapabilityMissing, Interrupted, at_most
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
 from inference_provider.order import Stage, stages
 from inference_provider.plan import (
@@ -100,8 +100,10 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
     def call(action: Action) -> ObservedResource | None:
         try:
             return execute(action, target, actor, progress)
-        except Exception:
-            if parallel > 1:  # it is raised only once all that runs has ended
+        except Exception as exc:
+            if parallel > 1 and not isinstance(
+                exc, Interrupted
+            ):  # it is raised only once all that runs has ended
                 progress(action.id, "failed; waiting for what is under way")
             raise
 
