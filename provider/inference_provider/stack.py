@@ -38,7 +38,8 @@ from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import notes, refuse_what_is_owned, without_shared
 from inference_provider.spec import TrafficSpec
 from inference_provider.spec.stack import StackSpec
-from inference_provider.targets.base import Progress, Target, silent
+from inference_provider.targets.base import Target
+from inference_provider.workspace.ports import Progress, silent
 
 
 @dataclass(frozen=True)

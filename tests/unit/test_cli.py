@@ -12,8 +12,8 @@ from inference_provider.cli.progress import shown, under_way
 from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import Action, ActionKind
-from inference_provider.targets.base import silent
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.workspace.ports import silent
 
 TRAFFIC = ResourceId(kind=Kind.TRAFFIC, workspace="default", name="iris")
 

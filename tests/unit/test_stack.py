@@ -163,6 +163,8 @@ def test_on_a_full_disk_a_workspace_is_stopped_and_then_removed(tmp_path):
 def test_outputs_are_those_of_the_planned_workspaces(pipeline, applied):
     planned = pipeline.plan(applied)
     assert pipeline.outputs(planned)["Endpoint/lab/iris"] == {
+        "scoring_uri": "http://127.0.0.1:1/endpoints/iris/score",
+        "openapi_uri": "http://127.0.0.1:1/endpoints/iris/swagger.json",
         "primary_key": "[secret]",
         "secondary_key": "[secret]",
     }
