@@ -6,17 +6,14 @@ Plan, Pulumi's diff and the drift report are three readings of what this returns
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from inference_provider.desired import (
-    SPEC_OF_KIND,
-    DesiredResource,
-    field_roles,
-    sealed_properties,
-)
+from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import Frozen, Kind, ObservedResource, ObservedState, Presence
 from inference_provider.printable import one_line
 from inference_provider.secret_text import Secrets, mark, masked
 from inference_provider.spec import ChangeClass, Severity
-from inference_provider.spec.base import FieldRole
+from inference_provider.spec.base import SHARES, FieldRole
+from inference_provider.spec.fields import field_roles, marked
+from inference_provider.spec.kinds import ROWS
 
 _MISSING = object()
 
@@ -69,10 +66,10 @@ def compare(
         new: Properties as they shall be. A field that `old` has and `new` lacks is a change too.
         placeholders: What is a secret on both sides; a record of an older release has it in clear.
     """
-    spec_type = SPEC_OF_KIND[kind]
+    spec_type = ROWS[kind].model
     old, new = (sealed_properties(spec_type, side, placeholders) for side in (old, new))
-    if kind == Kind.TRAFFIC:
-        old, new = _with_zeros(old, new), _with_zeros(new, old)
+    for field in marked(spec_type, SHARES):
+        old, new = _with_zeros(field, old, new), _with_zeros(field, new, old)
     roles = field_roles(spec_type)
     order = {name: i for i, name in enumerate(roles)}
     names = sorted({*old, *new} & {*roles}, key=lambda name: order[name])
@@ -85,13 +82,10 @@ def compare(
     )
 
 
-def _with_zeros(shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Name every deployment that the other side names: no share and a share of 0 are the same."""
-    filled = {
-        field: {**dict.fromkeys(other.get(field) or {}, 0), **(shares.get(field) or {})}
-        for field in ("traffic", "mirror_traffic")
-    }
-    return {**shares, **filled}
+def _with_zeros(field: str, shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Name each entry of the other side: no share and a share of 0 are the same."""
+    zeros = dict.fromkeys(other.get(field) or {}, 0)
+    return {**shares, field: {**zeros, **(shares.get(field) or {})}}
 
 
 def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Change]:

@@ -10,13 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import SecretStr
-
 from inference_provider.errors import Fault, SpecError
-from inference_provider.observed import RANK, Claim, Frozen, Kind, ResourceId
-from inference_provider.secret_text import Secrets, mark, sealed
+from inference_provider.observed import Claim, Frozen, Kind, ResourceId
+from inference_provider.secret_text import Secrets, sealed
 from inference_provider.spec import (
-    LISTINGS,
     ChangeClass,
     DeploymentSpec,
     EnvironmentSpec,
@@ -25,32 +22,9 @@ from inference_provider.spec import (
     StackSpec,
     asset_name,
 )
-from inference_provider.spec.base import FieldRole
+from inference_provider.spec.fields import field_roles, recorded
 from inference_provider.spec.free_text import is_free_text
-
-_LISTING_OF_KIND = {
-    Kind.WORKSPACE: "workspaces",
-    Kind.CONNECTION: "connections",
-    Kind.MODEL: "models",
-    Kind.ENVIRONMENT: "environments",
-    Kind.IDENTITY: "identities",
-    Kind.ROLE_ASSIGNMENT: "role_assignments",
-    Kind.ENDPOINT: "endpoints",
-    Kind.DEPLOYMENT: "deployments",
-    Kind.TRAFFIC: "traffic",
-    Kind.AUTOSCALE_RULE: "autoscale_rules",
-}
-
-SPEC_OF_KIND: Mapping[Kind, type[SpecModel]] = {
-    kind: LISTINGS[listing] for kind, listing in _LISTING_OF_KIND.items()
-}
-_NAME_FORMAT = {
-    Kind.MODEL: "{s.name}:{s.version}",
-    Kind.ENVIRONMENT: "{s.name}:{s.version}",
-    Kind.DEPLOYMENT: "{s.endpoint}/{s.name}",
-    Kind.TRAFFIC: "{s.endpoint}",
-    Kind.AUTOSCALE_RULE: "{s.endpoint}/{s.deployment}",
-}
+from inference_provider.spec.kinds import ROWS
 
 
 class DesiredResource(Frozen):
@@ -58,7 +32,7 @@ class DesiredResource(Frozen):
 
     id: ResourceId
     spec: Any
-    """The resolved spec, of the model `SPEC_OF_KIND[id.kind]`; secrets inside SecretStr."""
+    """The resolved spec, of a model of the kind's row; secrets inside SecretStr."""
     owner: str
     """Stack whose label it carries."""
     claim: Claim | None = None
@@ -78,27 +52,20 @@ class DesiredResource(Frozen):
     @property
     def generation(self) -> str:
         """12 hex digits over all fields whose change needs new processes."""
-        roles = field_roles(type(self.spec))
+        model: type[SpecModel] = type(self.spec)
+        roles = field_roles(model)
         rolling = {
             name: value
-            for name, value in _dumped(self.spec).items()
+            for name, value in recorded(self.spec).items()
             if roles[name].change != ChangeClass.LIVE
         }
         text = json.dumps(rolling, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def field_roles(spec_type: type[SpecModel]) -> dict[str, FieldRole]:
-    """Return what a change of each top-level field means."""
-    return {
-        name: next((m for m in info.metadata if isinstance(m, FieldRole)), FieldRole())
-        for name, info in spec_type.model_fields.items()
-    }
-
-
 def properties_of(spec: SpecModel, placeholders: Secrets = ()) -> dict[str, Any]:
     """Dump a spec to JSON values, each secret as the digest of its value."""
-    return sealed_properties(type(spec), _dumped(spec), placeholders)
+    return sealed_properties(type(spec), recorded(spec), placeholders)
 
 
 def sealed_properties(
@@ -120,35 +87,10 @@ def _sealed(spec_type: type[SpecModel], path: str, value: Any, placeholders: Sec
     return sealed(value, placeholders) if isinstance(value, str) else value
 
 
-def _dumped(spec: SpecModel) -> dict[str, Any]:
-    """Dump a spec to JSON values; of secrets only those that always are one as digests."""
-    plain = spec.model_dump(mode="python")
-    result = _without_secrets(plain)
-    # The folder is where content came from on one machine; its hash is what counts.
-    if isinstance(result.get("code_configuration"), dict):
-        result["code_configuration"].pop("code", None)
-        result["code_configuration"].pop("stack_file", None)
-    for field in ("path", "requirements_file", "stack_file"):
-        result.pop(field, None)
-    return dict(result)
-
-
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        return mark(value.get_secret_value())
-    if isinstance(value, dict):
-        return {key: _without_secrets(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(item) for item in value]
-    return value
-
-
 def identify(kind: Kind, spec: Any) -> ResourceId:
     """Return the identity of a resource of `kind` with this spec."""
-    if kind == Kind.WORKSPACE:
-        return ResourceId(kind=kind, workspace=spec.name, name=spec.name)
-    name = _NAME_FORMAT.get(kind, "{s.name}").format(s=spec)
-    return ResourceId(kind=kind, workspace=spec.workspace, name=name)
+    workspace, name = ROWS[kind].place_of(spec)
+    return ResourceId(kind=kind, workspace=workspace, name=name)
 
 
 def reference(spec: ModelSpec | EnvironmentSpec) -> str:
@@ -175,23 +117,23 @@ def resolve(
     assets = _asset_index(stack, known_assets)
     faults: list[Fault] = []
     resources: list[DesiredResource] = []
-    for kind, listing in _LISTING_OF_KIND.items():
-        for i, spec in enumerate(getattr(stack, listing)):
+    for kind, row in ROWS.items():
+        for i, spec in enumerate(getattr(stack, row.listing)):
             resolved = spec
             if isinstance(spec, DeploymentSpec):
-                resolved = _pin(spec, assets, f"deployments.{i}", faults)
+                resolved = _pin(spec, assets, f"{row.listing}.{i}", faults)
             resources.append(
                 DesiredResource(
                     id=identify(kind, spec),
                     spec=resolved,
                     owner=stack.name,
-                    base_dir=stack.folder(listing, i) if base_dir is None else base_dir,
-                    placeholders=stack.placeholders(listing, i),
+                    base_dir=stack.folder(row.listing, i) if base_dir is None else base_dir,
+                    placeholders=stack.placeholders(row.listing, i),
                 )
             )
     if faults:
         raise SpecError(tuple(faults))
-    return tuple(sorted(resources, key=lambda resource: RANK[resource.id.kind]))
+    return tuple(resources)
 
 
 def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[str, str], list[str]]:

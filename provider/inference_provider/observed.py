@@ -11,28 +11,27 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from inference_provider.printable import one_line
+from inference_provider.spec.kinds import RANK, Kind
+
+__all__ = [
+    "RANK",
+    "Actor",
+    "Claim",
+    "Frozen",
+    "JournalEntry",
+    "Kind",
+    "ObservedResource",
+    "ObservedState",
+    "Presence",
+    "Properties",
+    "Record",
+    "ResourceId",
+    "Restarts",
+    "known_assets",
+]
 
 Properties = Mapping[str, Any]
 """JSON values by top-level field name of a spec; secrets stand as digests, never in clear."""
-
-
-class Kind(StrEnum):
-    """Kinds of resource, in the order in which they are made."""
-
-    WORKSPACE = "Workspace"
-    CONNECTION = "Connection"
-    MODEL = "Model"
-    ENVIRONMENT = "Environment"
-    IDENTITY = "Identity"
-    ENDPOINT = "Endpoint"
-    ROLE_ASSIGNMENT = "RoleAssignment"
-    DEPLOYMENT = "Deployment"
-    TRAFFIC = "Traffic"
-    AUTOSCALE_RULE = "AutoscaleRule"
-
-
-RANK = {kind: rank for rank, kind in enumerate(Kind)}
-"""Made in rising order, deleted in falling order."""
 
 
 class Frozen(BaseModel):

@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Self
 import pulumi
 from pulumi.dynamic import Resource
 
-from inference_provider.desired import SPEC_OF_KIND
 from inference_provider.dynamic.base import KindProvider
 from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text
+from inference_provider.spec.kinds import ROWS
 from pulumi_inference.interrupts import end_without_a_traceback
 from pulumi_inference.order import declared, declared_before
 from pulumi_inference.values import sendable
@@ -51,7 +51,7 @@ class InferenceResource(Resource):
         }
         if "name" in arguments:
             written.setdefault("name", resource_name)
-        spec_type = SPEC_OF_KIND[self.provider_type.kind]
+        spec_type = ROWS[self.provider_type.kind].model
         secret = [name for name in SECRET_FIELDS if name in written]
         secret += secret_arguments(spec_type, written)
         written |= {name: pulumi.Output.secret(written[name]) for name in secret}

@@ -11,31 +11,17 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from inference_provider.desired import field_roles
-from inference_provider.spec import COMPUTED, LISTINGS
+from inference_provider.spec.base import COMPUTED
+from inference_provider.spec.fields import field_roles, marked, models_in, models_under
+from inference_provider.spec.kinds import LISTED
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "stack-file.md"
 TABLE = re.compile(r"<!-- fields: (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
-def nested(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Return a model and every model inside it, by name."""
-    found = {model.__name__: model}
-    for info in model.model_fields.values():
-        for inner in models_in(info.annotation):
-            if inner.__name__ not in found:
-                found |= nested(inner)
-    return found
-
-
-def models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in models_in(part)]
-
-
-MODELS = {name: m for spec in LISTINGS.values() for name, m in nested(spec).items()}
+TOP = [model for row in LISTED.values() for model in row.models]
+MODELS = {name: inner for model in TOP for name, inner in models_under(model).items()}
 
 
 def wording(annotation: Any) -> str:  # noqa: PLR0911  one a form of annotation
@@ -84,13 +70,13 @@ def default_of(info: FieldInfo) -> str:
 
 def table_of(name: str) -> str:
     model = MODELS[name]
-    top = model in LISTINGS.values()
+    top = model in TOP
     roles = field_roles(model) if top else {}
     lines = ["| field | value | default | a change is | what it is |" if top else
              "| field | value | default | what it is |",
              "|---|---|---|---|---|" if top else "|---|---|---|---|"]  # fmt: skip
     for field, info in model.model_fields.items():
-        if field in COMPUTED:
+        if field in marked(model, COMPUTED):
             continue
         about = " ".join((info.description or "").split()).replace("|", "\\|")
         value = wording(info.annotation) + limits(info.metadata)
@@ -116,7 +102,7 @@ def test_every_model_has_its_table():
 
 def test_every_top_level_list_has_its_section():
     headings = re.findall(r"^### `(\w+)`", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings == list(LISTINGS)
+    assert headings == list(LISTED)
 
 
 @pytest.mark.parametrize(

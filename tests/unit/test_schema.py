@@ -7,7 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from inference_provider.files.schema import SCHEMA_PATH, schema_text, stack_schema
-from inference_provider.files.stack_file import LISTINGS
+from inference_provider.spec.kinds import LISTED
 
 
 def test_schema_in_the_repository_is_fresh():
@@ -48,7 +48,7 @@ def test_schema_is_draft_2020_12():
 
 
 def test_schema_knows_every_top_level_list():
-    assert {"name", "$schema", *LISTINGS} == set(stack_schema()["properties"])
+    assert {"name", "$schema", *LISTED} == set(stack_schema()["properties"])
 
 
 def test_only_the_stack_name_is_required():

@@ -5,9 +5,9 @@ import inspect
 import pytest
 
 import pulumi_inference
-from inference_provider.desired import SPEC_OF_KIND
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
+from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.workspace import Quota
 from pulumi_inference import args
 
@@ -29,11 +29,11 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("kind", SPEC_OF_KIND, ids=lambda kind: kind.value)
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.value)
 def test_a_resource_takes_every_field_of_its_spec_and_no_other(kind):
     resource = getattr(pulumi_inference, kind.value)
     taken = set(inspect.signature(resource.__init__).parameters) - NOT_OF_A_SPEC
-    assert taken == set(SPEC_OF_KIND[kind].model_fields) - COMPUTED
+    assert taken == set(ROWS[kind].model.model_fields) - COMPUTED
 
 
 @pytest.mark.parametrize("typed", NESTED, ids=lambda typed: typed.__name__)

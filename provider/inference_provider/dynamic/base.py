@@ -26,9 +26,7 @@ from inference_provider.actor import current_actor
 from inference_provider.apply import hiding
 from inference_provider.capabilities import Refusal, refusals
 from inference_provider.desired import (
-    SPEC_OF_KIND,
     DesiredResource,
-    field_roles,
     identify,
     reference,
     resolve,
@@ -75,6 +73,8 @@ from inference_provider.spec import (
     SpecModel,
     StackSpec,
 )
+from inference_provider.spec.fields import field_roles
+from inference_provider.spec.kinds import ROWS
 from inference_provider.targets.base import Target
 from inference_provider.targets.choose import open_target
 
@@ -110,7 +110,7 @@ class KindProvider(ResourceProvider):
 
     @property
     def _spec_type(self) -> type[SpecModel]:
-        return SPEC_OF_KIND[self.kind]
+        return ROWS[self.kind].model
 
     # -- check and diff: no network --------------------------------------------------------------
 
@@ -339,7 +339,7 @@ def _served(spec: SpecModel) -> Served:
 
 def _address(kind: Kind, fields: Mapping[str, Any]) -> str:
     """Return the id of a resource with these inputs; empty while a part of it is unknown."""
-    spec_type = SPEC_OF_KIND[kind]
+    spec_type = ROWS[kind].model
     named = {n: v for n, v in fields.items() if n in spec_type.model_fields}
     identity = ("workspace", "name", "version", "endpoint", "deployment")
     if any(convert.is_unknown(named.get(part)) for part in identity):

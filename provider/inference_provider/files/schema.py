@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inference_provider.spec import COMPUTED, StackSpec
+from inference_provider.spec import StackSpec
+from inference_provider.spec.base import COMPUTED
+from inference_provider.spec.fields import marked, models_under
 
 SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
 """Where the repository keeps it."""
@@ -21,9 +23,10 @@ def stack_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a stack file."""
     schema = StackSpec.model_json_schema()
     definitions = schema["$defs"]
-    for definition in definitions.values():
-        for field in COMPUTED:
-            definition.get("properties", {}).pop(field, None)
+    models = models_under(StackSpec)
+    for name, definition in definitions.items():
+        for field in marked(models[name], COMPUTED):
+            del definition["properties"][field]
     traffic = definitions["TrafficSpec"]["properties"]
     for field in _MOVED:
         definitions["EndpointSpec"]["properties"][field] = traffic[field]
@@ -39,7 +42,7 @@ def stack_schema() -> dict[str, Any]:
 
 
 def _open_placeholders(node: Any) -> None:
-    """Take passwords' marks away, and let `${env:NAME}` stand where a pattern or number is asked.
+    """Remove the marks of passwords, and allow `${env:NAME}` where a pattern or number is needed.
 
     What it stands for is checked when the file is read.
     """

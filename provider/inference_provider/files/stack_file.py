@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.digest import with_content_hash, with_stack_file
@@ -22,8 +22,6 @@ from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
-    COMPUTED,
-    LISTINGS,
     DeploymentSpec,
     EnvironmentSpec,
     ModelSpec,
@@ -33,7 +31,10 @@ from inference_provider.spec import (
     asset_name,
     stack_faults,
 )
+from inference_provider.spec.base import COMPUTED
+from inference_provider.spec.fields import marked, models_in
 from inference_provider.spec.free_text import is_free_text
+from inference_provider.spec.kinds import LISTED
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -62,11 +63,11 @@ def load_stack(path: Path) -> StackSpec:
     faults = [*reading.faults, *expansion.faults]
     if faults or stack is None:
         raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
-    stack._placeholders = _secrets_of_items(expansion.stood_for)
+    stack._placeholders = _secrets_of_items(stack, expansion.stood_for)
     stack._folders = {
-        f"{listing}.{i}": str(expansion.base_dir)
-        for listing in LISTINGS
-        for i in range(len(getattr(stack, listing)))
+        f"{row.listing}.{i}": str(expansion.base_dir)
+        for row in KINDS.values()
+        for i in range(len(getattr(stack, row.listing)))
     }
     try:
         return _with_hashes(stack, expansion.base_dir)
@@ -74,12 +75,14 @@ def load_stack(path: Path) -> StackSpec:
         raise SpecError(tuple(map(expansion.hide, exc.faults)), source=str(path)) from exc
 
 
-def _secrets_of_items(stood_for: list[tuple[str, str]]) -> dict[str, Secrets]:
+def _secrets_of_items(stack: StackSpec, stood_for: list[tuple[str, str]]) -> dict[str, Secrets]:
     """Return what placeholders stood for in free text, by `<listing>.<i>`."""
     found: dict[str, dict[SecretStr, None]] = {}
     for path, value in stood_for:
         listing, i, inside = [*path.split(".", 2), "", ""][:3]
-        if listing in LISTINGS and is_free_text(LISTINGS[listing], inside):
+        if listing not in LISTED:
+            continue
+        if is_free_text(type(getattr(stack, listing)[int(i)]), inside):
             found.setdefault(f"{listing}.{i}", {})[SecretStr(value)] = None
     return {item: tuple(secrets) for item, secrets in found.items()}
 
@@ -142,12 +145,12 @@ class _Reading:
     def _listings(self, value: dict[str, Any]) -> dict[str, list[Any]]:
         raw: dict[str, list[Any]] = {}
         for key, items in value.items():
-            if key in LISTINGS and isinstance(items, list):
+            if key in LISTED and isinstance(items, list):
                 raw[key] = list(items)
-            elif key in LISTINGS and items is not None:
+            elif key in LISTED and items is not None:
                 self.faults.append(Fault(key, "not a list", "start each item with `- `"))
-            elif key not in LISTINGS and key not in ("name", "$schema"):
-                known = ("name", *LISTINGS)
+            elif key not in LISTED and key not in ("name", "$schema"):
+                known = ("name", *LISTED)
                 self.faults.append(Fault(key, *unknown_field(key, known)))
         if raw.get("workspaces") == []:
             del raw["workspaces"]
@@ -165,13 +168,12 @@ class _Reading:
             raw["endpoints"][i] = {k: v for k, v in endpoint.items() if k not in ON_ENDPOINT}
 
     def _specs(self, listing: str, items: list[Any]) -> list[SpecModel | None]:
-        return [
-            self._spec(LISTINGS[listing], item, f"{listing}.{i}") for i, item in enumerate(items)
-        ]
+        model_of = LISTED[listing].model_of
+        return [self._spec(model_of(item), item, f"{listing}.{i}") for i, item in enumerate(items)]
 
     def _spec(self, model: type[SpecModel], item: Any, path: str) -> SpecModel | None:
         """Return the item; with its faulty fields at their defaults where that can be."""
-        item = self._without_computed(item, path)
+        item = self._without_computed(model, item, path)
         try:
             spec = model.model_validate(item)
         except ValidationError as exc:
@@ -206,19 +208,20 @@ class _Reading:
             return True
         return item in self._inheriting and field == "workspace"
 
-    def _without_computed(self, item: Any, path: str) -> Any:
+    def _without_computed(self, model: type[BaseModel], item: Any, path: str) -> Any:
+        """Return the item without what the loader fills in; each such field is a fault."""
         if not isinstance(item, dict):
             return item
-        code = item.get("code_configuration")
-        if isinstance(code, dict):
-            item = {
-                **item,
-                "code_configuration": self._without_computed(code, f"{path}.code_configuration"),
-            }
-        for name in sorted(COMPUTED & item.keys()):
+        computed = marked(model, COMPUTED)
+        for name in sorted(computed & item.keys()):
             reason = f"{name} is computed, never written by hand"
-            self.faults.append(Fault(f"{path}.{name}", reason, "take it out"))
-        return {key: value for key, value in item.items() if key not in COMPUTED}
+            self.faults.append(Fault(join(path, name), reason, "take it out"))
+        kept = {key: value for key, value in item.items() if key not in computed}
+        for name, info in model.model_fields.items():
+            for inner in models_in(info.annotation)[:1]:
+                if name in kept:
+                    kept[name] = self._without_computed(inner, kept[name], join(path, name))
+        return kept
 
     @staticmethod
     def _salvaged(model: type[SpecModel], item: Any, faulty: set[str]) -> SpecModel | None:
@@ -243,7 +246,7 @@ class _Reading:
         told = {fault.path for fault in self.faults}
         around = {place for path in told for place in _places(path)}
         for fault in stack_faults(stack):
-            # A faulty field stands at its default here; what follows from that is no news.
+            # A faulty field stands at its default here: faults that follow from that add nothing.
             if fault.path not in around and told.isdisjoint(_places(fault.path)):
                 self.faults.append(fault)
 

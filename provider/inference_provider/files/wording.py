@@ -4,15 +4,14 @@ Goes in: a ValidationError and the model it came from. Values are never shown, o
 """
 
 import difflib
-import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from inference_provider.errors import Fault
-from inference_provider.spec import COMPUTED
+from inference_provider.spec.base import COMPUTED
+from inference_provider.spec.fields import marked, models_in
 
 _NAME_RULE = "use 3 to 32 letters, digits and single dashes, starting with a letter"
 _PATTERN_RULES = (
@@ -153,19 +152,13 @@ def known_fields(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[str, ...
     """Return the names of the fields a person may write at a place inside a model."""
     found: Any = model
     for part in loc:
-        models = _models_in(found)
+        models = models_in(found)
         if models:
             fields = models[0].model_fields
             aliased = next((f for f in fields.values() if f.alias == part), None)
             info = fields.get(part, aliased)
             found = info.annotation if info else None
-    models = _models_in(found)
-    names = models[0].model_fields if models else ()
-    return tuple(name for name in names if name not in COMPUTED)
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models inside Annotated, Optional, tuple[...] and dict[...]."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    return [m for argument in typing.get_args(annotation) for m in _models_in(argument)]
+    models = models_in(found)
+    if not models:
+        return ()
+    return tuple(name for name in models[0].model_fields if name not in marked(models[0], COMPUTED))

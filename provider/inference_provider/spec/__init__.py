@@ -1,20 +1,18 @@
 """What is asked: one module a kind, and the rules between them."""
 
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
-from inference_provider.spec.base import COMPUTED, ChangeClass, FieldRole, Severity, SpecModel
+from inference_provider.spec.base import ChangeClass, FieldRole, Severity, SpecModel
 from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.spec.deployment import DeploymentSpec
 from inference_provider.spec.endpoint import EndpointSpec
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
-from inference_provider.spec.stack import LISTINGS, StackSpec, asset_name, stack_faults
+from inference_provider.spec.stack import StackSpec, asset_name, stack_faults
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
 __all__ = [
-    "COMPUTED",
-    "LISTINGS",
     "AutoscaleRuleSpec",
     "ChangeClass",
     "ConnectionSpec",

@@ -1,10 +1,11 @@
-"""What every spec shares: the base model, names, percents, and what a change of a field costs.
+"""What every spec shares: the base model, names, percents, and what is known of a field.
 
-A field's role is declared on the field, once: `compare.py` reads it, nothing codes it again.
+What is known of a field stands in its annotation, once: `fields.py` reads it, nothing codes it
+again.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -19,7 +20,7 @@ from pydantic import (
 
 
 class ChangeClass(StrEnum):
-    """What mending a changed field does to what runs."""
+    """What fixing a changed field does to what runs."""
 
     LIVE = "live"
     """Takes effect in what is running: weights, timeouts, tags."""
@@ -52,8 +53,24 @@ CAPACITY = FieldRole(ChangeClass.LIVE, Severity.CAPACITY)
 SECURITY = FieldRole(ChangeClass.LIVE, Severity.SECURITY)
 COSMETIC = FieldRole()
 
-COMPUTED = frozenset({"content_hash", "stack_file"})
-"""Fields that the loader fills in; nobody writes them in a stack file."""
+
+class FieldMark(Enum):
+    """What else is known of a field; stands in its annotation, beside its role."""
+
+    LOCAL_PATH = "local path"
+    """Where content comes from on the client's machine: neither recorded nor compared."""
+    COMPUTED = "computed"
+    """The loader fills it in; nobody writes it in a stack file."""
+    SHARES = "shares"
+    """A share of 0 and no share are the same."""
+    NO_SECRET = "no secret"
+    """A rule of its own leaves no room for a secret in its text."""
+
+
+LOCAL_PATH = FieldMark.LOCAL_PATH
+COMPUTED = FieldMark.COMPUTED
+SHARES = FieldMark.SHARES
+NO_SECRET = FieldMark.NO_SECRET
 
 
 class SpecModel(BaseModel):
@@ -65,21 +82,21 @@ class SpecModel(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _yes_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        # YAML reads `yes` and `on` as true, and true would pass as 1
-        asked = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and asked in (int, float):
+    def _boolean_is_not_a_number(cls, value: object, info: ValidationInfo) -> object:
+        # YAML reads `yes` and `on` as true, and pydantic takes true for 1
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation in (int, float):
             raise ValueError(f"expected a number, got {str(value).lower()}; write it in digits")
         return value
 
 
 MAX_ARGUMENT_BYTES = 131_072
-"""Linux gives a new process no longer argument and no longer `NAME=VALUE`, the null byte at its end
-counted (MAX_ARG_STRLEN)."""
+"""Linux's limit for one argument, and for one `NAME=VALUE`, of a new process, the null byte at its
+end included (MAX_ARG_STRLEN)."""
 
 
 def argument_fault(text: str) -> str:
-    """Say why no process can be given a text, and what to do; empty when one can."""
+    """Return why a text cannot be passed to a process, and what to do; empty when it can."""
     if "\0" in text:
         return "it has a null byte; take it out"
     size = len(text.encode(errors="surrogatepass")) + 1
@@ -125,7 +142,7 @@ AssetReference = Annotated[
         r"(@latest|:[a-zA-Z0-9][-_.a-zA-Z0-9]*(@sha256:[0-9a-f]{64})?)$"
     ),
 ]
-"""`name:version`, `name@latest`, or `name:version@sha256:<digest>`; an `azureml:` prefix is read
-over. The digest pins the content, as in an OCI reference."""
+"""`name:version`, `name@latest`, or `name:version@sha256:<digest>`; an `azureml:` prefix is
+ignored. The digest pins the content, as in an OCI reference."""
 
 Enabled = Literal["enabled", "disabled"]

@@ -6,7 +6,9 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from inference_provider.spec.base import (
     CAPACITY,
+    COMPUTED,
     COSMETIC,
+    LOCAL_PATH,
     REPLACES,
     ROLLS,
     SECURITY,
@@ -46,14 +48,14 @@ VariableValue = Annotated[SecretStr, AfterValidator(_no_null_byte)]
 class CodeConfiguration(SpecModel):
     """A folder of Python and the script in it that has `init()` and `run()`."""
 
-    code: str
+    code: Annotated[str, LOCAL_PATH]
     """Folder, relative to the stack file (in a program: to its folder)."""
     scoring_script: str | None = None
     """Path inside `code`, with `init()` and `run()`; required unless the environment brings a
     `command`."""
-    stack_file: str | None = None
+    stack_file: Annotated[str | None, LOCAL_PATH, COMPUTED] = None
     """Name of the stack file in `code`, which is not content; None when it lies elsewhere."""
-    content_hash: str = ""
+    content_hash: Annotated[str, COMPUTED] = ""
     """sha256 over names, bytes and executable bits under `code`; never written by hand."""
 
 

@@ -6,7 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from inference_provider.spec.base import (
+    COMPUTED,
     COSMETIC,
+    LOCAL_PATH,
     REPLACES,
     ROLLS,
     AssetName,
@@ -59,7 +61,7 @@ class EnvironmentSpec(SpecModel):
     dependencies: Annotated[tuple[str, ...], ROLLS] = ()
     """Requirements by PEP 508, `--hash` options behind them; no paths, no other options. Pin them:
     the cache is keyed by this text, not by what it gave."""
-    requirements_file: Annotated[str | None, COSMETIC] = None
+    requirements_file: Annotated[str | None, LOCAL_PATH] = None
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     image: Annotated[str | None, ROLLS] = None
     """Container image; a target without containers refuses it."""
@@ -70,7 +72,7 @@ class EnvironmentSpec(SpecModel):
     script."""
     inference_config: Annotated[InferenceConfig | None, ROLLS] = None
     """Routes of that server; required with `command`."""
-    content_hash: Annotated[str, ROLLS] = ""
+    content_hash: Annotated[str, ROLLS, COMPUTED] = ""
     """sha256 over all that decides what is installed; computed, never written by hand."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}

@@ -19,6 +19,7 @@ from inference_provider.spec.deployment import DeploymentSpec
 from inference_provider.spec.endpoint import EndpointSpec
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec.kinds import LISTED, Kind
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.quota import quota_fault, size_of, total
 from inference_provider.spec.traffic import TrafficSpec
@@ -39,8 +40,8 @@ class StackSpec(SpecModel):
     models: tuple[ModelSpec, ...] = ()
     environments: tuple[EnvironmentSpec, ...] = ()
     identities: tuple[IdentitySpec, ...] = ()
-    role_assignments: tuple[RoleAssignmentSpec, ...] = ()
     endpoints: tuple[EndpointSpec, ...] = ()
+    role_assignments: tuple[RoleAssignmentSpec, ...] = ()
     deployments: tuple[DeploymentSpec, ...] = ()
     traffic: tuple[TrafficSpec, ...] = ()
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
@@ -54,21 +55,6 @@ class StackSpec(SpecModel):
     def folder(self, listing: str, i: int) -> str:
         """Return what paths in one item are relative to: the folder of the file it stands in."""
         return self._folders.get(f"{listing}.{i}", ".")
-
-
-LISTINGS: Mapping[str, type[SpecModel]] = {
-    "workspaces": WorkspaceSpec,
-    "connections": ConnectionSpec,
-    "models": ModelSpec,
-    "environments": EnvironmentSpec,
-    "identities": IdentitySpec,
-    "role_assignments": RoleAssignmentSpec,
-    "endpoints": EndpointSpec,
-    "deployments": DeploymentSpec,
-    "traffic": TrafficSpec,
-    "autoscale_rules": AutoscaleRuleSpec,
-}
-"""Top-level lists of a stack file, with the model of their items."""
 
 
 def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
@@ -92,29 +78,15 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
     )
 
 
-_KEYS = {
-    "workspaces": ("name",),
-    "connections": ("workspace", "name"),
-    "models": ("workspace", "name", "version"),
-    "environments": ("workspace", "name", "version"),
-    "identities": ("workspace", "name"),
-    "role_assignments": ("workspace", "name"),
-    "endpoints": ("workspace", "name"),
-    "deployments": ("workspace", "endpoint", "name"),
-    "traffic": ("workspace", "endpoint"),
-    "autoscale_rules": ("workspace", "endpoint", "deployment"),
-}
-
-
 def _duplicates(stack: StackSpec) -> Iterator[Fault]:
-    for listing, key in _KEYS.items():
+    for listing, row in LISTED.items():
         seen: dict[tuple[str, ...], int] = {}
         for i, spec in enumerate(getattr(stack, listing)):
             # Azure ML lower-cases names: `Blue` and `blue` are one deployment.
-            identity = tuple(str(getattr(spec, part)).lower() for part in key)
+            identity = tuple(str(getattr(spec, part)).lower() for part in row.identity)
             if identity in seen:
                 yield Fault(
-                    f"{listing}.{i}.{key[-1]}",
+                    f"{listing}.{i}.{row.identity[-1]}",
                     f"'{'/'.join(identity)}' is declared already, as {listing}.{seen[identity]}",
                     "rename one of them",
                 )
@@ -123,8 +95,8 @@ def _duplicates(stack: StackSpec) -> Iterator[Fault]:
 
 def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
     names = {workspace.name for workspace in stack.workspaces}
-    for listing, key in _KEYS.items():
-        if key[0] != "workspace":
+    for listing, row in LISTED.items():
+        if row.kind == Kind.WORKSPACE:
             continue
         for i, spec in enumerate(getattr(stack, listing)):
             if spec.workspace in names:

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from pydantic import field_validator, model_validator
 
-from inference_provider.spec.base import CAPACITY, REPLACES, Percent, ResourceName, SpecModel
+from inference_provider.spec.base import (
+    CAPACITY,
+    REPLACES,
+    SHARES,
+    Percent,
+    ResourceName,
+    SpecModel,
+)
 
 MIRROR_LIMIT_PERCENT = 50
 """Azure ML's limit of mirrored requests."""
@@ -15,9 +22,9 @@ class TrafficSpec(SpecModel):
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
     endpoint: Annotated[ResourceName, REPLACES]
-    traffic: Annotated[dict[ResourceName, Percent], CAPACITY] = {}
+    traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES] = {}
     """Share of requests per deployment, in percent; sums to 100, or to 0 to serve nobody."""
-    mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY] = {}
+    mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES] = {}
     """One deployment that gets a copy of up to 50 % of the requests; its answers are dropped."""
 
     @field_validator("traffic")

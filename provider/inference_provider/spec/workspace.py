@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from inference_provider.spec.base import (
     CAPACITY,
     COSMETIC,
+    NO_SECRET,
     REPLACES,
     SECURITY,
     Enabled,
@@ -41,7 +42,7 @@ class WorkspaceSpec(SpecModel):
     """Unique on its target."""
     target: Annotated[Literal["local", "docker", "kubernetes", "memory"], REPLACES] = "local"
     """What runs the instances: processes of this machine, a Docker host, a cluster."""
-    bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY] = "127.0.0.1"
+    bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY, NO_SECRET] = "127.0.0.1"
     """Address the router listens on; instances always listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
     """TCP port of the router; 0 picks a free one once and keeps it."""

@@ -1,0 +1,194 @@
+"""Every kind of resource: one row with everything that is known of it.
+
+What differs between kinds and is data stands here; nothing else lists the kinds to say it again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from pydantic import SecretStr
+
+from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
+from inference_provider.spec.base import COMPUTED, LOCAL_PATH, SpecModel
+from inference_provider.spec.connection import ConnectionSpec
+from inference_provider.spec.deployment import DeploymentSpec
+from inference_provider.spec.endpoint import EndpointSpec
+from inference_provider.spec.environment import EnvironmentSpec
+from inference_provider.spec.fields import marked, model_for, types_in
+from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec.model import ModelSpec
+from inference_provider.spec.outputs import (
+    AssetOutputs,
+    DeploymentOutputs,
+    EndpointOutputs,
+    Outputs,
+    WorkspaceOutputs,
+)
+from inference_provider.spec.traffic import TrafficSpec
+from inference_provider.spec.workspace import WorkspaceSpec
+
+
+class Kind(StrEnum):
+    """Kinds of resource, in the order in which they are made."""
+
+    WORKSPACE = "Workspace"
+    CONNECTION = "Connection"
+    MODEL = "Model"
+    ENVIRONMENT = "Environment"
+    IDENTITY = "Identity"
+    ENDPOINT = "Endpoint"
+    ROLE_ASSIGNMENT = "RoleAssignment"
+    DEPLOYMENT = "Deployment"
+    TRAFFIC = "Traffic"
+    AUTOSCALE_RULE = "AutoscaleRule"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Everything that is known of one kind."""
+
+    kind: Kind
+    models: tuple[type[SpecModel], ...]
+    """Its specs: one, or a union on `kind` whose first is meant where nothing is said."""
+    listing: str
+    """Top-level list of a stack file."""
+    identity: tuple[str, ...] = ("workspace", "name")
+    """Fields that name one resource on a target, the workspace's name first."""
+    separator: str = "/"
+    """Stands between the fields of `identity` behind the workspace, in an address."""
+    after: tuple[Kind, ...] = (Kind.WORKSPACE,)
+    """Kinds that it may depend on: made before it, deleted after it."""
+    outputs: type[Outputs] = Outputs
+    """What it answers once it is there."""
+    owns: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
+    """Fields of other kinds that one of this kind decides for the resource of its own name."""
+
+    @property
+    def model(self) -> type[SpecModel]:
+        """The spec that is meant where nothing is said of a `kind`."""
+        return self.models[0]
+
+    def model_of(self, fields: Any) -> type[SpecModel]:
+        """Return the spec that fields by name are written for."""
+        return model_for(self.models, fields)
+
+    def place_of(self, spec: Any) -> tuple[str, str]:
+        """Return the workspace of a spec, and its name there."""
+        workspace, *rest = (str(getattr(spec, name)) for name in self.identity)
+        return workspace, self.separator.join(rest or [workspace])
+
+    @cached_property
+    def output_names(self) -> frozenset[str]:
+        """Names of its outputs, secret ones among them."""
+        return frozenset(self.outputs.model_fields)
+
+    @cached_property
+    def secret_outputs(self) -> frozenset[str]:
+        """Names of the outputs that are secret."""
+        return _secret(self.outputs)
+
+    @cached_property
+    def secret_inputs(self) -> frozenset[str]:
+        """Names of top-level fields that are always secret."""
+        return frozenset(name for model in self.models for name in _secret(model))
+
+    @cached_property
+    def computed(self) -> frozenset[str]:
+        """Names that follow from what a person wrote, and are known before it is there.
+
+        Fields of the spec, like `content_hash`, and outputs, like `reference`.
+        """
+        written = {n for m in self.models for n in marked(m, COMPUTED) - marked(m, LOCAL_PATH)}
+        return frozenset(written | marked(self.outputs, COMPUTED))
+
+
+def _secret(model: Any) -> frozenset[str]:
+    fields = model.model_fields.items()
+    return frozenset(name for name, info in fields if SecretStr in types_in(info.annotation))
+
+
+_ASSET = ("workspace", "name", "version")
+
+ROWS: Mapping[Kind, Row] = {
+    row.kind: row
+    for row in (
+        Row(
+            Kind.WORKSPACE,
+            (WorkspaceSpec,),
+            "workspaces",
+            identity=("name",),
+            after=(),
+            outputs=WorkspaceOutputs,
+        ),
+        Row(Kind.CONNECTION, (ConnectionSpec,), "connections"),
+        Row(
+            Kind.MODEL,
+            (ModelSpec,),
+            "models",
+            identity=_ASSET,
+            separator=":",
+            outputs=AssetOutputs,
+        ),
+        Row(
+            Kind.ENVIRONMENT,
+            (EnvironmentSpec,),
+            "environments",
+            identity=_ASSET,
+            separator=":",
+            outputs=AssetOutputs,
+        ),
+        Row(Kind.IDENTITY, (IdentitySpec,), "identities"),
+        Row(
+            Kind.ENDPOINT,
+            (EndpointSpec,),
+            "endpoints",
+            after=(Kind.WORKSPACE, Kind.IDENTITY),
+            outputs=EndpointOutputs,
+        ),
+        Row(
+            Kind.ROLE_ASSIGNMENT,
+            (RoleAssignmentSpec,),
+            "role_assignments",
+            after=(Kind.WORKSPACE, Kind.IDENTITY, Kind.ENDPOINT),
+        ),
+        Row(
+            Kind.DEPLOYMENT,
+            (DeploymentSpec,),
+            "deployments",
+            identity=("workspace", "endpoint", "name"),
+            after=(
+                Kind.WORKSPACE,
+                Kind.MODEL,
+                Kind.ENVIRONMENT,
+                Kind.ENDPOINT,
+                Kind.ROLE_ASSIGNMENT,
+            ),
+            outputs=DeploymentOutputs,
+        ),
+        Row(
+            Kind.TRAFFIC,
+            (TrafficSpec,),
+            "traffic",
+            identity=("workspace", "endpoint"),
+            after=(Kind.WORKSPACE, Kind.ENDPOINT, Kind.DEPLOYMENT),
+        ),
+        Row(
+            Kind.AUTOSCALE_RULE,
+            (AutoscaleRuleSpec,),
+            "autoscale_rules",
+            identity=("workspace", "endpoint", "deployment"),
+            after=(Kind.WORKSPACE, Kind.DEPLOYMENT),
+            owns={Kind.DEPLOYMENT: frozenset({"instance_count"})},
+        ),
+    )
+}
+"""In the order in which they are made."""
+
+LISTED: Mapping[str, Row] = {row.listing: row for row in ROWS.values()}
+"""By top-level list of a stack file."""
+
+RANK: Mapping[Kind, int] = {kind: rank for rank, kind in enumerate(ROWS)}
+"""Made in rising order, deleted in falling order."""
