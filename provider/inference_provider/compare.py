@@ -3,16 +3,23 @@
 Plan, Pulumi's diff and the drift report are three readings of what this returns.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
-from inference_provider.desired import DesiredResource, sealed_properties
-from inference_provider.observed import Frozen, Kind, ObservedResource, ObservedState, Presence
+from inference_provider.desired import DesiredResource, sealed_properties, short_hash
+from inference_provider.observed import (
+    Frozen,
+    Kind,
+    ObservedResource,
+    ObservedState,
+    Presence,
+    Record,
+)
 from inference_provider.printable import one_line
 from inference_provider.secret_text import Secrets, mark, masked
 from inference_provider.spec import ChangeClass, Severity
-from inference_provider.spec.base import SHARES, FieldRole
-from inference_provider.spec.fields import field_roles, marked
+from inference_provider.spec.base import SHARES, FieldRole, SpecModel
+from inference_provider.spec.fields import field_roles, marked, with_defaults
 from inference_provider.spec.kinds import ROWS
 
 _MISSING = object()
@@ -56,30 +63,68 @@ def _is_digest(value: str) -> bool:
 
 
 def compare(
-    kind: Kind, old: Mapping[str, Any], new: Mapping[str, Any], placeholders: Secrets = ()
+    kind: Kind,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    placeholders: Secrets = (),
+    owned: Container[str] = (),
 ) -> tuple[Change, ...]:
     """Return every field in which `new` differs from `old`, in the spec's order of fields.
+
+    A field that one side lacks has its default there: an older release did not know it.
 
     Args:
         kind: Decides what a change of a field means.
         old: Properties as they were or are.
-        new: Properties as they shall be. A field that `old` has and `new` lacks is a change too.
+        new: Properties as they shall be.
         placeholders: What is a secret on both sides; a record of an older release has it in clear.
+        owned: Top-level fields that another resource decides; they are not compared.
     """
-    spec_type = ROWS[kind].model
-    old, new = (sealed_properties(spec_type, side, placeholders) for side in (old, new))
-    for field in marked(spec_type, SHARES):
+    row = ROWS[kind]
+    model = row.model_of(new)
+    old, new = (_comparable(row.model_of(side), side, placeholders) for side in (old, new))
+    for field in marked(model, SHARES):
         old, new = _with_zeros(field, old, new), _with_zeros(field, new, old)
-    roles = field_roles(spec_type)
-    order = {name: i for i, name in enumerate(roles)}
-    names = sorted({*old, *new} & {*roles}, key=lambda name: order[name])
     return tuple(
         change
-        for name in names
-        for change in _differences(
-            name, old.get(name, _MISSING), new.get(name, _MISSING), roles[name]
-        )
+        for name, role in field_roles(model).items()
+        if name not in owned and (name in old or name in new)
+        for change in _differences(name, old.get(name, _MISSING), new.get(name, _MISSING), role)
     )
+
+
+def changes_to(desired: DesiredResource, there: Mapping[str, Any]) -> tuple[Change, ...]:
+    """Return every field in which what is desired differs from the properties that are there."""
+    return compare(desired.id.kind, there, desired.properties, desired.placeholders, desired.owned)
+
+
+def generation_after(desired: DesiredResource, record: Record | None) -> str:
+    """Return the generation of a deployment once `desired` is applied; empty for other kinds.
+
+    It is the record's where nothing that needs new processes differs from that: another release
+    may have hashed it, over other fields.
+    """
+    if desired.id.kind != Kind.DEPLOYMENT:
+        return ""
+    fresh = desired.model_copy(update={"settled_generation": ""}).generation
+    if record is None or not record.generation:
+        return fresh
+    changes = changes_to(desired, record.properties)
+    if all(change.change_class == ChangeClass.LIVE for change in changes):
+        return record.generation
+    # a default that changed is left out of both hashes
+    return fresh if fresh != record.generation else short_hash(fresh)
+
+
+def with_generation(desired: DesiredResource, record: Record | None) -> DesiredResource:
+    """Return `desired` with its generation settled by what is recorded."""
+    return desired.model_copy(update={"settled_generation": generation_after(desired, record)})
+
+
+def _comparable(
+    model: type[SpecModel], properties: Mapping[str, Any], placeholders: Secrets
+) -> dict[str, Any]:
+    return sealed_properties(model, with_defaults(model, properties), placeholders)
 
 
 def _with_zeros(field: str, shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

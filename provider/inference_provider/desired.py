@@ -7,7 +7,7 @@ are the target's to choose.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from inference_provider.errors import Fault, SpecError
@@ -22,7 +22,7 @@ from inference_provider.spec import (
     StackSpec,
     asset_name,
 )
-from inference_provider.spec.fields import field_roles, recorded
+from inference_provider.spec.fields import field_roles, recorded, without_defaults
 from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import ROWS
 
@@ -43,6 +43,10 @@ class DesiredResource(Frozen):
     """What placeholders stood for in the spec's free text; never recorded."""
     made_again: bool = False
     """Known to replace what is there, on demand: new instances, though nothing differs."""
+    owned: frozenset[str] = frozenset()
+    """Top-level fields that another declared resource decides: not compared."""
+    settled_generation: str = ""
+    """The generation, once the record is known (`compare.with_generation`)."""
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -51,16 +55,25 @@ class DesiredResource(Frozen):
 
     @property
     def generation(self) -> str:
-        """12 hex digits over all fields whose change needs new processes."""
+        """12 hex digits over all fields whose change needs new processes, defaults left out.
+
+        Where nothing rolling differs from the record it is the record's, once settled: a release
+        that counts otherwise restarts nothing.
+        """
+        if self.settled_generation:
+            return self.settled_generation
         model: type[SpecModel] = type(self.spec)
         roles = field_roles(model)
+        said = without_defaults(model, recorded(self.spec))
         rolling = {
-            name: value
-            for name, value in recorded(self.spec).items()
-            if roles[name].change != ChangeClass.LIVE
+            name: value for name, value in said.items() if roles[name].change != ChangeClass.LIVE
         }
-        text = json.dumps(rolling, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return short_hash(json.dumps(rolling, sort_keys=True))
+
+
+def short_hash(text: str) -> str:
+    """Return 12 hex digits of a text's sha256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def properties_of(spec: SpecModel, placeholders: Secrets = ()) -> dict[str, Any]:
@@ -133,7 +146,23 @@ def resolve(
             )
     if faults:
         raise SpecError(tuple(faults))
-    return tuple(resources)
+    declared = frozenset(resource.id for resource in resources)
+    return tuple(_without_owned(resource, declared) for resource in resources)
+
+
+def _without_owned(resource: DesiredResource, declared: Collection[ResourceId]) -> DesiredResource:
+    owned = owned_fields(resource.id, declared)
+    return resource.model_copy(update={"owned": owned}) if owned else resource
+
+
+def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> frozenset[str]:
+    """Return the fields of a resource that others of its name decide, of those declared."""
+    return frozenset(
+        field
+        for kind, row in ROWS.items()
+        if resource.kind in row.owns and resource.model_copy(update={"kind": kind}) in declared
+        for field in row.owns[resource.kind]
+    )
 
 
 def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[str, str], list[str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from inference_provider.compare import compare, covered, heaviest, undeclared
+from inference_provider.compare import changes_to, compare, covered, heaviest, undeclared
 from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import (
     RANK,
@@ -25,6 +25,7 @@ from inference_provider.observed import (
 )
 from inference_provider.secret_text import masked
 from inference_provider.spec import ChangeClass, Severity
+from inference_provider.spec.fields import with_defaults
 
 UNKNOWN = "unknown"
 """Stands for an actor no journal names."""
@@ -154,9 +155,7 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         owner = there.record.owner if there.record else UNKNOWN
         reason = f"it belongs to stack '{owner}'; this stack cannot change it"
         return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
-    changes = compare(
-        resource.id.kind, there.properties, resource.properties, resource.placeholders
-    )
+    changes = changes_to(resource, there.properties)
     # What is degraded without a differing field is started again in place.
     fix = Fix((heaviest(changes) or ChangeClass.LIVE).value)
     return ResourceDrift(
@@ -203,13 +202,11 @@ def _fields(
     resource: DesiredResource, there: ObservedResource, journal: tuple[JournalEntry, ...]
 ) -> tuple[FieldDrift, ...]:
     """Return every field in which live differs from declared, and who changed it."""
-    declared, live, secrets = resource.properties, there.properties, resource.placeholders
-    recorded = sealed_properties(
-        type(resource.spec), there.record.properties if there.record else {}, secrets
-    )
+    live, secrets = there.properties, resource.placeholders
+    recorded = sealed_properties(type(resource.spec), _recorded(resource, there), secrets)
     by_hand = [change.path for change in compare(resource.id.kind, recorded, live, secrets)]
     found: list[FieldDrift] = []
-    for change in compare(resource.id.kind, live, declared, secrets):
+    for change in changes_to(resource, live):
         origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
         entry = _blame(origin, there, change.path, journal)
         if origin == Origin.BY_HAND and entry is None and _fewer(change.path, recorded, live):
@@ -228,6 +225,10 @@ def _fields(
             )
         )
     return (*_owner(resource, there, shared=not found), *found)
+
+
+def _recorded(resource: DesiredResource, there: ObservedResource) -> Mapping[str, Any]:
+    return with_defaults(type(resource.spec), there.record.properties) if there.record else {}
 
 
 def _fewer(path: str, recorded: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

@@ -8,9 +8,10 @@ older incarnation can no longer delete what a newer one stands for.
 
 from datetime import datetime
 
+from inference_provider.compare import generation_after
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import HeldByAnother, OwnedByAnother
-from inference_provider.observed import Actor, Claim, Kind, Record, ResourceId
+from inference_provider.observed import Actor, Claim, Record, ResourceId
 
 
 def record_of(
@@ -27,7 +28,7 @@ def record_of(
         owner=desired.owner,
         claim=_claim_after(before.claim if before else None, desired.claim),
         properties=desired.properties,
-        generation=desired.generation if desired.id.kind == Kind.DEPLOYMENT else "",
+        generation=generation_after(desired, before),
         actor=actor,
         time=time,
     )

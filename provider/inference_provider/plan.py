@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
-from inference_provider.compare import Change, compare, heaviest, undeclared
+from inference_provider.compare import Change, changes_to, heaviest, undeclared
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import (
     RANK,
@@ -133,9 +133,7 @@ def _exists(action: Action) -> bool:
 def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     if there.presence == Presence.ABSENT:
         return Action(kind=ActionKind.CREATE, id=resource.id, desired=resource)
-    changes = compare(
-        resource.id.kind, there.properties, resource.properties, resource.placeholders
-    )
+    changes = changes_to(resource, there.properties)
     kind = {
         None: ActionKind.KEEP,
         ChangeClass.REPLACE: ActionKind.REPLACE,

@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.memory import state_of, write_record
 
+from inference_provider.compare import generation_after
 from inference_provider.desired import resolve
 from inference_provider.errors import SpecError, TargetError
 from inference_provider.files import load_stack
@@ -12,6 +13,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 
 PLAIN = ResourceId(kind=Kind.ENVIRONMENT, workspace="default", name="plain:1")
+BLUE = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue")
 ENDPOINT = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
 STACK = """\
 name: demo
@@ -114,9 +116,12 @@ def test_the_old_token_in_a_record_of_an_older_release_is_never_shown(cli, secre
     assert [word for word in ("tok-", "by-hand", "secret:sha256") if word in said] == []
 
 
-def test_a_generation_is_as_it_was_before_secrets_were_sealed(cli, secret):
-    resources = {r.id.address: r for r in resolve(load_stack(cli.file))}
-    assert resources["Deployment/default/iris/blue"].generation == "1db77fcf4d36"
+def test_a_record_of_an_older_release_keeps_its_generation(cli, secret):
+    cli("up")
+    in_clear(cli.target)
+    record = cli.target.observe_one(BLUE).record.model_copy(update={"generation": "1db77fcf4d36"})
+    [blue] = [r for r in resolve(load_stack(cli.file)) if r.id == BLUE]
+    assert generation_after(blue, record) == "1db77fcf4d36"
 
 
 def test_a_value_hides_in_its_own_item_alone(cli, secret, monkeypatch):

@@ -149,7 +149,7 @@ def test_secret_shows_neither_value_nor_digest():
 def test_secret_inside_a_whole_mapping_shows_neither_value_nor_digest():
     blue = next(resource for resource in declared() if resource.id.address == BLUE)
     properties = dict(blue.properties)
-    del properties["environment_variables"]
+    properties["environment_variables"] = None
     record = Record(id=blue.id, owner="demo", properties=properties, actor=ANA, time=NOON)
     report = drift(declared(), state(blue={"record": record}), "demo")
     assert of(report, BLUE).fields[0].declared == {"PASSWORD": "[secret]"}

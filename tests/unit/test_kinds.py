@@ -2,8 +2,8 @@
 
 import pytest
 
-from inference_provider.desired import identify
-from inference_provider.observed import Kind
+from inference_provider.desired import identify, owned_fields
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import (
     AutoscaleRuleSpec,
     ConnectionSpec,
@@ -91,6 +91,15 @@ def test_a_row_knows_the_outputs(kind, outputs, secret, computed):
 def test_a_row_knows_which_inputs_are_secret():
     found = {kind.value: row.secret_inputs for kind, row in ROWS.items() if row.secret_inputs}
     assert found == {"Deployment": {"environment_variables"}, "Connection": {"credentials"}}
+
+
+def test_an_autoscale_rule_owns_the_count_of_the_deployment_of_its_name():
+    blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")
+    green = blue.model_copy(update={"name": "iris/green"})
+    rule = blue.model_copy(update={"kind": Kind.AUTOSCALE_RULE})
+    assert owned_fields(blue, {blue, rule}) == {"instance_count"}
+    assert owned_fields(green, {green, rule}) == frozenset()
+    assert owned_fields(rule, {blue, rule}) == frozenset()
 
 
 def test_a_target_answers_with_the_outputs_of_the_kind(cli):

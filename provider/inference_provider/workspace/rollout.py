@@ -7,6 +7,7 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Interrupted
 from inference_provider.observed import Actor, Kind, ResourceId
@@ -44,7 +45,9 @@ class Rollout:
         """
         name, count = desired.id.name, desired.spec.instance_count
         with self._records.lock(deployment_lock(name)):
-            refuse_others("update", desired, self._state.record(desired.id))
+            before = self._state.record(desired.id)
+            refuse_others("update", desired, before)
+            desired = with_generation(desired, before)
             unit = self._unit(desired)
             with reserved(self._records, self._state, desired, self._actor, self._clock):
                 if count:
