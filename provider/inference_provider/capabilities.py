@@ -55,7 +55,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "auth_modes": Answer("'{asked}' is not supported yet", "use {supported}"),
     "data_collector": Answer("not supported yet", "leave it out"),
     "egress_control": Answer("'disabled' is not supported yet", "leave it enabled"),
-    "endpoint_kinds": Answer("{asked} endpoints are not supported yet", "use {supported}"),
+    "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
     "gpu_count": Answer("{asked}, and the target has {supported}", "ask for fewer"),
     "images": Answer("not supported yet", "name dependencies or a command instead"),
     "instance_types": Answer("'{asked}' is not in the target's catalogue", "leave it out"),
@@ -160,9 +160,11 @@ def _hidden(fault: Fault, placeholders: Secrets) -> Fault:
 
 
 def _faults(resource: DesiredResource, can: TargetCapabilities) -> Iterator[Fault]:
-    kind = resource.id.kind
+    kind, variant = resource.id.kind, getattr(resource.spec, "kind", "online")
     if kind not in can.kinds:
         yield can.fault("", "kinds", kind.value)
+    elif variant not in can.endpoint_kinds:
+        yield can.fault("kind", "endpoint_kinds", f"{variant} {kind.value.lower()}")
     elif kind in _FAULTS_OF_KIND:
         yield from _FAULTS_OF_KIND[kind](resource.spec, can)
 
@@ -188,8 +190,6 @@ def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 
 
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.kind not in can.endpoint_kinds:
-        yield can.fault("kind", "endpoint_kinds", spec.kind)
     if spec.auth_mode not in can.auth_modes:
         yield can.fault("auth_mode", "auth_modes", spec.auth_mode)
     if spec.public_network_access == "disabled" and not can.private_endpoints:

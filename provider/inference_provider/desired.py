@@ -14,8 +14,8 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import Claim, Frozen, Kind, ResourceId
 from inference_provider.secret_text import Secrets, sealed
 from inference_provider.spec import (
+    AnyDeployment,
     ChangeClass,
-    DeploymentSpec,
     EnvironmentSpec,
     ModelSpec,
     SpecModel,
@@ -133,7 +133,7 @@ def resolve(
     for kind, row in ROWS.items():
         for i, spec in enumerate(getattr(stack, row.listing)):
             resolved = spec
-            if isinstance(spec, DeploymentSpec):
+            if kind == Kind.DEPLOYMENT:
                 resolved = _pin(spec, assets, f"{row.listing}.{i}", faults)
             resources.append(
                 DesiredResource(
@@ -179,11 +179,11 @@ def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[st
 
 
 def _pin(
-    spec: DeploymentSpec,
+    spec: AnyDeployment,
     assets: Mapping[tuple[str, str], list[str]],
     path: str,
     faults: list[Fault],
-) -> DeploymentSpec:
+) -> AnyDeployment:
     pinned: dict[str, str] = {}
     for kind in ("model", "environment"):
         asked = getattr(spec, kind)

@@ -14,9 +14,11 @@ from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.dynamic.convert import PLACEHOLDERS_KEY
+from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, SpecModel
+from inference_provider.spec.kinds import ROWS
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource, secret_arguments
 from pulumi_inference.places import Connection, Identity, RoleAssignment, Workspace
@@ -64,8 +66,9 @@ def declare(path: str) -> Declared:
     """
     stack = load_stack(Path(path))
     base_dir = os.path.relpath(Path(path).resolve().parent)
-    declared = Declared()
-    for resource in resolve(stack, base_dir):
+    declared, desired = Declared(), resolve(stack, base_dir)
+    _refuse_other_kinds(desired, path)
+    for resource in desired:
         before = [declared[address] for address in _dependencies(resource, declared)]
         declared[resource.id.address] = _CLASS_OF_KIND[resource.id.kind](
             _resource_name(resource.id),
@@ -76,6 +79,17 @@ def declare(path: str) -> Declared:
             ),
         )
     return declared
+
+
+def _refuse_other_kinds(desired: Iterable[DesiredResource], path: str) -> None:
+    """Refuse batch and serverless: the resources here take the fields of online alone."""
+    others = [one for one in desired if type(one.spec) is not ROWS[one.id.kind].model]
+    faults = tuple(
+        Fault(str(one.id), f"kind '{one.spec.kind}' is not supported by Pulumi yet", "use online")
+        for one in others
+    )
+    if faults:
+        raise SpecError(faults, source=path)
 
 
 def _resource_name(resource: ResourceId) -> str:

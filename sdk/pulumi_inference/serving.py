@@ -86,6 +86,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         endpoint: Its endpoint, or the name of it.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another deployment.
+        kind: `online`, as its endpoint's.
         model: A model, or its `reference`; it lies at `$AZUREML_MODEL_DIR/<its folder's or file's
             name>`.
         environment: An environment, or its `reference`.
@@ -123,6 +124,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         environment: Input[str] | Environment,
         workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
+        kind: Input[str] | None = None,
         model: Input[str] | Model | None = None,
         code_configuration: Input[CodeConfigurationArgs] | None = None,
         environment_variables: Input[Mapping[str, Input[str]]] | None = None,

@@ -12,6 +12,7 @@ from pulumi.runtime.rpc import is_rpc_secret as is_secret
 from pulumi.runtime.settings import set_root_resource
 
 import pulumi_inference
+from inference_provider.errors import SpecError
 from pulumi_inference.order import declared_before
 
 KINDS = sorted(set(pulumi_inference.__all__) - {"declare"})
@@ -281,6 +282,21 @@ def test_declare_says_that_the_stack_file_lies_in_the_code(recorder, tmp_path, m
     assert inputs["Deployment"]["code_configuration"] == {
         "code": "served", "scoring_script": "score.py", "stack_file": "stack.yaml",
     }  # fmt: skip
+
+
+def test_kinds_that_no_resource_takes_the_fields_of_are_refused_at_once(recorder, tmp_path):
+    (tmp_path / "stack.yaml").write_text(
+        "name: demo\nendpoints:\n  - {name: words, kind: batch}\n"
+        "  - {name: phi, kind: serverless, model_id: phi-4}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        pulumi_inference.declare(str(tmp_path / "stack.yaml"))
+    _finish()
+    assert [str(fault) for fault in caught.value.faults] == [
+        "Endpoint 'default/words': kind 'batch' is not supported by Pulumi yet; use online",
+        "Endpoint 'default/phi': kind 'serverless' is not supported by Pulumi yet; use online",
+    ]
+    assert recorder.declared == []
 
 
 def test_everything_public_is_exported():

@@ -63,10 +63,16 @@ def test_a_plain_stack_is_refused_nowhere():
             id="batch",
         ),
         pytest.param(
-            stack(endpoints=[{"name": "iris", "kind": "serverless"}]),
+            stack(endpoints=[{"name": "iris", "kind": "serverless", "model_id": "phi"}]),
             "Endpoint 'default/iris' on target 'local':"
             " kind: serverless endpoints are not supported yet; use online",
             id="serverless",
+        ),
+        pytest.param(
+            deployment(kind="batch"),
+            "Deployment 'default/iris/blue' on target 'local':"
+            " kind: batch deployments are not supported yet; use online",
+            id="batch deployment",
         ),
         pytest.param(
             stack(identities=[{"name": "robot"}]),

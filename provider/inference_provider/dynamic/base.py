@@ -144,7 +144,7 @@ class KindProvider(ResourceProvider):
     ) -> tuple[Bag, tuple[Fault, ...]]:
         if not owner:
             raise SpecError((Fault(OWNER_KEY, "empty", "name the stack that owns it"),))
-        spec = convert.parse(self._spec_type, fields)
+        spec = convert.parse(ROWS[self.kind].model_of(fields), fields)
         faults = file_faults(spec, Path.cwd(), _served(spec))
         if faults:
             raise SpecError(faults)

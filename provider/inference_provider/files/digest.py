@@ -17,18 +17,19 @@ from inference_provider.files.left_out import BadContent
 from inference_provider.files.reading import RELATIVE, Unreadable
 from inference_provider.files.requirements import requirement_lines
 from inference_provider.files.tree import Content, code_content, model_content
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
+from inference_provider.spec import EnvironmentSpec, ModelSpec, SpecModel
+from inference_provider.spec.deployment import CodeConfiguration
 
 S = TypeVar("S", bound=SpecModel)
 
 
 def with_stack_file(spec: S, base_dir: Path, file_name: str) -> S:
-    """Return a copy that says where the stack file lies in its content; as it is if it does not."""
+    """Return a copy that says where in its content the stack file is; the spec if it is not."""
     if isinstance(spec, ModelSpec):
         name = _name_inside(base_dir / spec.path, base_dir / file_name)
         return spec.model_copy(update={"stack_file": name}) if name else spec
-    if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
-        code = spec.code_configuration
+    code = getattr(spec, "code_configuration", None)
+    if isinstance(code, CodeConfiguration):
         name = _name_inside(base_dir / code.code, base_dir / file_name)
         noted = code.model_copy(update={"stack_file": name})
         return spec.model_copy(update={"code_configuration": noted}) if name else spec
@@ -55,8 +56,8 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
     if isinstance(spec, ModelSpec):
         model = _hash_of(partial(model_content, spec.path, base_dir, spec.stack_file), "path")
         return spec.model_copy(update={"content_hash": model})
-    if isinstance(spec, DeploymentSpec) and spec.code_configuration is not None:
-        code = spec.code_configuration
+    code = getattr(spec, "code_configuration", None)
+    if isinstance(code, CodeConfiguration):
         found = _hash_of(
             partial(code_content, code.code, base_dir, code.stack_file), "code_configuration.code"
         )

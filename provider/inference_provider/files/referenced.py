@@ -22,7 +22,14 @@ from inference_provider.files.reading import (
 from inference_provider.files.requirements import requirement_faults
 from inference_provider.files.script import Python, python_of, script_faults
 from inference_provider.files.tree import Content, code_content, model_content
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, SpecModel
+from inference_provider.spec import (
+    AnyDeployment,
+    BatchDeploymentSpec,
+    DeploymentSpec,
+    EnvironmentSpec,
+    ModelSpec,
+    SpecModel,
+)
 from inference_provider.spec.deployment import CodeConfiguration
 
 _UNKNOWN = Served()
@@ -42,15 +49,15 @@ def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> t
         found = absolute_program_fault(spec)
         program = (Fault("command.0", *found),) if found else ()
         return (*program, *requirement_faults(spec, base_dir))
-    if isinstance(spec, DeploymentSpec):
+    if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):
         return _faults(_deployment_faults(spec, base_dir, served), "code_configuration")
     return ()
 
 
-def _deployment_faults(spec: DeploymentSpec, base_dir: Path, served: Served) -> Iterator[Fault]:
+def _deployment_faults(spec: AnyDeployment, base_dir: Path, served: Served) -> Iterator[Fault]:
     if spec.code_configuration is not None:
         yield from _code_faults(spec.code_configuration, base_dir, python_of(served.environments))
-    found = program_fault(spec, served, base_dir)
+    found = program_fault(spec, served, base_dir) if spec.kind == "online" else None
     if found:
         yield Fault("environment", *found)
 

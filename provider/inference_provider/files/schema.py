@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inference_provider.spec import StackSpec
+from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.base import COMPUTED
-from inference_provider.spec.fields import marked, models_under
+from inference_provider.spec.fields import kind_of, marked, models_under
+from inference_provider.spec.kinds import ROWS
 
 SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
 """Where the repository keeps it."""
@@ -27,6 +28,13 @@ def stack_schema() -> dict[str, Any]:
     for name, definition in definitions.items():
         for field in marked(models[name], COMPUTED):
             del definition["properties"][field]
+    for row in ROWS.values():
+        if len(row.models) > 1:
+            schema["properties"][row.listing]["items"] = _by_kind(row.models)
+            kinds = [kind_of(model) for model in row.models]
+            kind = definitions[row.model.__name__]["properties"]["kind"]
+            del kind["const"]
+            kind["enum"] = kinds
     traffic = definitions["TrafficSpec"]["properties"]
     for field in _MOVED:
         definitions["EndpointSpec"]["properties"][field] = traffic[field]
@@ -39,6 +47,17 @@ def stack_schema() -> dict[str, Any]:
         **schema,
         "title": "Stack file of pulumi-inference",
     }
+
+
+def _by_kind(models: tuple[type[SpecModel], ...]) -> dict[str, Any]:
+    """Choose a model by `kind`. With `oneOf`, an editor would mark all of an item for one field."""
+    meant, *others = models
+    chosen: dict[str, Any] = {"$ref": f"#/$defs/{meant.__name__}"}
+    for model in reversed(others):
+        says_so = {"properties": {"kind": {"const": kind_of(model)}}, "required": ["kind"]}
+        then = {"$ref": f"#/$defs/{model.__name__}"}
+        chosen = {"if": says_so, "then": then, "else": chosen}
+    return chosen
 
 
 def _open_placeholders(node: Any) -> None:

@@ -5,7 +5,7 @@ a StackSpec with defaults for `workspace` and content hashes filled in. Defaults
 models'; what a name resolves to is decided in `desired.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ from inference_provider.files.referenced import file_faults
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
+    BatchDeploymentSpec,
     DeploymentSpec,
+    EndpointSpec,
     EnvironmentSpec,
     ModelSpec,
     SpecModel,
@@ -32,9 +34,9 @@ from inference_provider.spec import (
     stack_faults,
 )
 from inference_provider.spec.base import COMPUTED
-from inference_provider.spec.fields import marked, models_in
+from inference_provider.spec.fields import kind_of, marked, models_in
 from inference_provider.spec.free_text import is_free_text
-from inference_provider.spec.kinds import LISTED
+from inference_provider.spec.kinds import LISTED, Row
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -160,6 +162,8 @@ class _Reading:
         for i, endpoint in enumerate(raw.get("endpoints", ())):
             if not isinstance(endpoint, dict) or not any(key in endpoint for key in ON_ENDPOINT):
                 continue
+            if LISTED["endpoints"].model_of(endpoint) is not EndpointSpec:
+                continue  # no other kind splits its requests
             traffic = raw.setdefault("traffic", [])
             self._moved[f"traffic.{len(traffic)}"] = f"endpoints.{i}"
             moved = {key: endpoint[key] for key in ON_ENDPOINT if key in endpoint}
@@ -168,19 +172,19 @@ class _Reading:
             raw["endpoints"][i] = {k: v for k, v in endpoint.items() if k not in ON_ENDPOINT}
 
     def _specs(self, listing: str, items: list[Any]) -> list[SpecModel | None]:
-        model_of = LISTED[listing].model_of
-        return [self._spec(model_of(item), item, f"{listing}.{i}") for i, item in enumerate(items)]
+        row = LISTED[listing]
+        return [self._spec(row, item, f"{listing}.{i}") for i, item in enumerate(items)]
 
-    def _spec(self, model: type[SpecModel], item: Any, path: str) -> SpecModel | None:
+    def _spec(self, row: Row, item: Any, path: str) -> SpecModel | None:
         """Return the item; with its faulty fields at their defaults where that can be."""
+        model = row.model_of(item)
         item = self._without_computed(model, item, path)
         try:
             spec = model.model_validate(item)
         except ValidationError as exc:
-            found = faults_of(exc, model)
             self.faults += [
                 replace(fault, path=join(path, fault.path) if fault.path else path)
-                for fault in found
+                for fault in _faults_by_kind(faults_of(exc, model), row, model)
                 if not self._told_elsewhere(path, fault.path)
             ]
             faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
@@ -198,7 +202,8 @@ class _Reading:
             if isinstance(spec, EnvironmentSpec | ModelSpec):
                 assets.setdefault((type(spec), spec.workspace, spec.name), []).append(spec)
         for path, spec in self._valid.items():
-            served = _served(spec, assets) if isinstance(spec, DeploymentSpec) else Served()
+            deploys = isinstance(spec, DeploymentSpec | BatchDeploymentSpec)
+            served = _served(spec, assets) if deploys else Served()
             for fault in file_faults(spec, self.base_dir, served):
                 self.faults.append(replace(fault, path=join(path, fault.path)))
 
@@ -268,7 +273,20 @@ def _places(path: str) -> Iterator[str]:
         path = path.rpartition(".")[0]
 
 
-def _served(spec: DeploymentSpec, assets: dict[tuple[type, str, str], list[Any]]) -> Served:
+def _faults_by_kind(faults: Iterable[Fault], row: Row, model: type[SpecModel]) -> Iterator[Fault]:
+    """Yield faults; one of a field that another kind has tells so, unless the kind is at fault."""
+    faults = tuple(faults)
+    kind_is_wrong = any(fault.path == "kind" for fault in faults)
+    for fault in faults:
+        kinds = [kind_of(other) for other in row.models if fault.path in other.model_fields]
+        if not kinds or fault.path in model.model_fields:
+            yield fault
+        elif not kind_is_wrong:
+            reason = f"unknown field '{fault.path}' with kind: {kind_of(model)}"
+            yield replace(fault, reason=reason, remedy=f"leave it out, or write kind: {kinds[0]}")
+
+
+def _served(spec: Any, assets: dict[tuple[type, str, str], list[Any]]) -> Served:
     """Return the declared assets that a deployment's references fit."""
 
     def fitting(kind: type, asked: str | None) -> tuple[Any, ...]:

@@ -3,8 +3,13 @@
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import ChangeClass, FieldRole, Severity, SpecModel
 from inference_provider.spec.connection import ConnectionSpec
-from inference_provider.spec.deployment import DeploymentSpec
-from inference_provider.spec.endpoint import EndpointSpec
+from inference_provider.spec.deployment import AnyDeployment, BatchDeploymentSpec, DeploymentSpec
+from inference_provider.spec.endpoint import (
+    AnyEndpoint,
+    BatchEndpointSpec,
+    EndpointSpec,
+    ServerlessEndpointSpec,
+)
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
@@ -13,7 +18,11 @@ from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
 __all__ = [
+    "AnyDeployment",
+    "AnyEndpoint",
     "AutoscaleRuleSpec",
+    "BatchDeploymentSpec",
+    "BatchEndpointSpec",
     "ChangeClass",
     "ConnectionSpec",
     "DeploymentSpec",
@@ -23,6 +32,7 @@ __all__ = [
     "IdentitySpec",
     "ModelSpec",
     "RoleAssignmentSpec",
+    "ServerlessEndpointSpec",
     "Severity",
     "SpecModel",
     "StackSpec",

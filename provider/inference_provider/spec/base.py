@@ -4,19 +4,24 @@ What is known of a field stands in its annotation, once: `fields.py` reads it, n
 again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticKnownError
 
 
 class ChangeClass(StrEnum):
@@ -88,6 +93,33 @@ class SpecModel(BaseModel):
         if isinstance(value, bool) and annotation in (int, float):
             raise ValueError(f"expected a number, got {str(value).lower()}; write it in digits")
         return value
+
+
+def kind_among(*kinds: str) -> BeforeValidator:
+    """Refuse a `kind` that no model of a union is for, and name those that there are.
+
+    It stands on the model that is meant where nothing is said, which gets the unknown ones too.
+    """
+
+    def known(value: object) -> object:
+        if value not in kinds:
+            *others, last = (f"'{kind}'" for kind in kinds)
+            expected = {"expected": f"{', '.join(others)} or {last}"}
+            raise PydanticKnownError("literal_error", expected)
+        return value
+
+    return BeforeValidator(known)
+
+
+def on_kind(default: str, *others: str) -> Discriminator:
+    """Choose the model of a union by `kind`; the default where it is missing or unknown."""
+
+    def tag(value: Any) -> str:
+        read = value.get if isinstance(value, Mapping) else partial(getattr, value)
+        kind = read("kind", None)
+        return kind if isinstance(kind, str) and kind in others else default
+
+    return Discriminator(tag)
 
 
 MAX_ARGUMENT_BYTES = 131_072

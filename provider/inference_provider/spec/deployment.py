@@ -1,8 +1,11 @@
-"""Deployment: a model on compute behind one endpoint."""
+"""Deployment: a model on compute behind one endpoint.
+
+A union on `kind`, which is its endpoint's: online or batch. A serverless endpoint has none.
+"""
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, Tag, model_validator
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -18,6 +21,8 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
     argument_fault,
+    kind_among,
+    on_kind,
 )
 
 
@@ -119,13 +124,23 @@ class DataCollector(SpecModel):
     """How often a new file is begun."""
 
 
+class RetrySettings(SpecModel):
+    """What becomes of a mini-batch that fails."""
+
+    max_retries: Annotated[int, Field(ge=0)] = 3
+    timeout: Annotated[int, Field(ge=1)] = 30
+    """Longest time of one mini-batch, seconds."""
+
+
 class DeploymentSpec(SpecModel):
-    """A model on compute behind one endpoint."""
+    """An online deployment: instances of a model that answer requests."""
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
     endpoint: Annotated[ResourceName, REPLACES]
     name: Annotated[ResourceName, REPLACES]
     """Unique in its endpoint."""
+    kind: Annotated[Literal["online"], kind_among("online", "batch"), REPLACES] = "online"
+    """As its endpoint's; `batch` has other fields."""
     model: Annotated[AssetReference | None, ROLLS] = None
     """A model of the workspace. A folder `path: model-a` lies at `$AZUREML_MODEL_DIR/model-a`, a
     file at `$AZUREML_MODEL_DIR/<file>`."""
@@ -152,3 +167,55 @@ class DeploymentSpec(SpecModel):
     `initial_delay`."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+
+class BatchDeploymentSpec(SpecModel):
+    """A batch deployment: what a job runs; nothing runs between jobs."""
+
+    workspace: Annotated[ResourceName, REPLACES] = "default"
+    endpoint: Annotated[ResourceName, REPLACES]
+    name: Annotated[ResourceName, REPLACES]
+    """Unique in its endpoint."""
+    kind: Annotated[Literal["batch"], REPLACES]
+    model: Annotated[AssetReference | None, ROLLS] = None
+    """A model of the workspace."""
+    environment: Annotated[AssetReference, ROLLS]
+    code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
+    environment_variables: Annotated[
+        dict[VariableName, VariableValue], AfterValidator(_short_enough), ROLLS
+    ] = {}
+    """Set in every instance, at most 128 KiB each. Values are treated as secrets."""
+    instance_type: Annotated[str | None, ROLLS] = None
+    """A name of the target's catalogue; the target's default when left out."""
+    instance_count: Annotated[int, Field(ge=1, le=50), CAPACITY] = 1
+    """Instances of one job."""
+    resources: Annotated[Resources, ROLLS] = Resources()
+    mini_batch_size: Annotated[int, Field(ge=1), CAPACITY] = 10
+    """Files that one call of `run()` gets."""
+    max_concurrency_per_instance: Annotated[int, Field(ge=1), CAPACITY] = 1
+    """Calls of `run()` side by side in one instance."""
+    retry_settings: Annotated[RetrySettings, CAPACITY] = RetrySettings()
+    error_threshold: Annotated[int, Field(ge=-1), CAPACITY] = -1
+    """Failed files, over the whole input, at which a job is ended; -1 ends none."""
+    output_action: Annotated[Literal["append_row", "summary_only"], CAPACITY] = "append_row"
+    """`append_row` writes what `run()` returns to one file; `summary_only` leaves it to `run()`."""
+    output_file_name: Annotated[str, Field(min_length=1), CAPACITY] = "predictions.csv"
+    """That file; only with `append_row`."""
+    logging_level: Annotated[Literal["warning", "info", "debug"], COSMETIC] = "info"
+    description: Annotated[str, COSMETIC] = ""
+    tags: Annotated[Tags, COSMETIC] = {}
+
+    @model_validator(mode="after")
+    def _a_file_name_needs_append_row(self) -> "BatchDeploymentSpec":
+        named = self.output_file_name != type(self).model_fields["output_file_name"].default
+        if self.output_action == "summary_only" and named:
+            raise ValueError(
+                "output_file_name has no meaning with output_action: summary_only; leave it out"
+            )
+        return self
+
+
+AnyDeployment = Annotated[
+    Annotated[DeploymentSpec, Tag("online")] | Annotated[BatchDeploymentSpec, Tag("batch")],
+    on_kind("online", "batch"),
+]

@@ -14,8 +14,12 @@ from pydantic import SecretStr
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import COMPUTED, LOCAL_PATH, SpecModel
 from inference_provider.spec.connection import ConnectionSpec
-from inference_provider.spec.deployment import DeploymentSpec
-from inference_provider.spec.endpoint import EndpointSpec
+from inference_provider.spec.deployment import BatchDeploymentSpec, DeploymentSpec
+from inference_provider.spec.endpoint import (
+    BatchEndpointSpec,
+    EndpointSpec,
+    ServerlessEndpointSpec,
+)
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.fields import marked, model_for, types_in
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
@@ -143,7 +147,7 @@ ROWS: Mapping[Kind, Row] = {
         Row(Kind.IDENTITY, (IdentitySpec,), "identities"),
         Row(
             Kind.ENDPOINT,
-            (EndpointSpec,),
+            (EndpointSpec, BatchEndpointSpec, ServerlessEndpointSpec),
             "endpoints",
             after=(Kind.WORKSPACE, Kind.IDENTITY),
             outputs=EndpointOutputs,
@@ -156,13 +160,15 @@ ROWS: Mapping[Kind, Row] = {
         ),
         Row(
             Kind.DEPLOYMENT,
-            (DeploymentSpec,),
+            (DeploymentSpec, BatchDeploymentSpec),
             "deployments",
             identity=("workspace", "endpoint", "name"),
             after=(
                 Kind.WORKSPACE,
+                Kind.CONNECTION,
                 Kind.MODEL,
                 Kind.ENVIRONMENT,
+                Kind.IDENTITY,
                 Kind.ENDPOINT,
                 Kind.ROLE_ASSIGNMENT,
             ),

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from inference_provider.spec.deployment import DeploymentSpec
+from inference_provider.spec.deployment import AnyDeployment
 
 
 class Size(NamedTuple):
@@ -20,20 +20,25 @@ class Size(NamedTuple):
         return Size(self.instances - other.instances, self.gpus - other.gpus)
 
 
-def size_of(deployment: DeploymentSpec) -> Size:
+def size_of(deployment: AnyDeployment) -> Size:
+    """Return what a deployment takes; one of a batch endpoint takes nothing until a job runs."""
+    if deployment.kind != "online":
+        return Size()
     count = deployment.instance_count
     return Size(count, count * gpus_per_instance(deployment))
 
 
 def recorded_size(properties: Mapping[str, Any]) -> Size:
     """Return what a recorded deployment takes."""
+    if properties.get("kind", "online") != "online":
+        return Size()
     count, resources = properties["instance_count"], properties["resources"]
     amounts = (resources["limits"], resources["requests"])
     return Size(count, count * next((a["gpu"] for a in amounts if a.get("gpu")), 0))
 
 
-def gpus_per_instance(deployment: DeploymentSpec) -> int:
-    """Return the whole GPUs one instance gets: the limit, else the request."""
+def gpus_per_instance(deployment: AnyDeployment) -> int:
+    """Return the number of whole GPUs that one instance gets: the limit, else the request."""
     resources = deployment.resources
     return int(resources.limits.gpu or resources.requests.gpu or 0)
 

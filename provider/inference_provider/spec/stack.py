@@ -15,8 +15,8 @@ from inference_provider.secret_text import Secrets
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.connection import ConnectionSpec
-from inference_provider.spec.deployment import DeploymentSpec
-from inference_provider.spec.endpoint import EndpointSpec
+from inference_provider.spec.deployment import AnyDeployment
+from inference_provider.spec.endpoint import AnyEndpoint
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.kinds import LISTED, Kind
@@ -40,9 +40,9 @@ class StackSpec(SpecModel):
     models: tuple[ModelSpec, ...] = ()
     environments: tuple[EnvironmentSpec, ...] = ()
     identities: tuple[IdentitySpec, ...] = ()
-    endpoints: tuple[EndpointSpec, ...] = ()
+    endpoints: tuple[AnyEndpoint, ...] = ()
     role_assignments: tuple[RoleAssignmentSpec, ...] = ()
-    deployments: tuple[DeploymentSpec, ...] = ()
+    deployments: tuple[AnyDeployment, ...] = ()
     traffic: tuple[TrafficSpec, ...] = ()
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
     _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
@@ -67,6 +67,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_duplicates(stack),
             *_workspace_faults(stack),
             *_endpoint_faults(stack),
+            *_kind_faults(stack),
             *_asset_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
@@ -121,12 +122,27 @@ def _endpoint_faults(stack: StackSpec) -> Iterator[Fault]:
                     "declare it under endpoints",
                 )
     for i, endpoint in enumerate(stack.endpoints):
-        if endpoint.identity and (endpoint.workspace, endpoint.identity) not in identities:
+        named = getattr(endpoint, "identity", None)
+        if named and (endpoint.workspace, named) not in identities:
             yield Fault(
                 f"endpoints.{i}.identity",
-                f"no identity '{endpoint.identity}' in workspace '{endpoint.workspace}'",
+                f"no identity '{named}' in workspace '{endpoint.workspace}'",
                 "declare it under identities",
             )
+
+
+def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield deployments of another kind than their endpoint."""
+    kinds = {(endpoint.workspace, endpoint.name): endpoint.kind for endpoint in stack.endpoints}
+    for i, deployment in enumerate(stack.deployments):
+        place = f"deployments.{i}"
+        kind = kinds.get((deployment.workspace, deployment.endpoint), deployment.kind)
+        if kind == "serverless":
+            reason = f"endpoint '{deployment.endpoint}' is serverless: its deployment is built in"
+            yield Fault(f"{place}.endpoint", reason, "leave the deployment out")
+        elif kind != deployment.kind:
+            reason = f"'{deployment.kind}', and endpoint '{deployment.endpoint}' is {kind}"
+            yield Fault(f"{place}.kind", reason, f"write kind: {kind}, or use another endpoint")
 
 
 def asset_name(reference: str) -> tuple[str, str | None]:
@@ -162,6 +178,8 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
         for version in (env.version, None)
     }
     for i, deployment in enumerate(stack.deployments):
+        if deployment.kind != "online":
+            continue
         brings_server = (deployment.workspace, *asset_name(deployment.environment)) in own_server
         code = deployment.code_configuration
         if code is not None and code.scoring_script is None and not brings_server:
