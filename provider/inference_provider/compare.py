@@ -31,9 +31,9 @@ class Change(Frozen):
     path: str
     """Dotted, `request_settings.request_timeout_ms`."""
     old: Any
-    """None when it was not there."""
+    """None when there was none."""
     new: Any
-    """None when it is to go."""
+    """None when it is removed."""
     change_class: ChangeClass
     severity: Severity
 
@@ -43,9 +43,9 @@ class Change(Frozen):
 
 
 def show(value: Any) -> str:
-    """Write a value for a person, on one line.
+    """Return a value as text for a person, on one line.
 
-    A secret's digest never shows, nor the digest of a file whole.
+    A secret's digest is never shown, and the digest of content only in short.
     """
     value = masked(value)
     if value is None:
@@ -76,8 +76,8 @@ def compare(
     Args:
         kind: Decides what a change of a field means.
         old: Properties as they were or are.
-        new: Properties as they shall be.
-        placeholders: What is a secret on both sides; a record of an older release has it in clear.
+        new: Properties as they should be.
+        placeholders: Secrets on both sides; a record of an older release has them in clear text.
         owned: Top-level fields that another resource decides; they are not compared.
     """
     row = ROWS[kind]
@@ -152,7 +152,7 @@ def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Cha
 def covered(old: Any, new: Any) -> Any:
     """Return `old` with a digest for each text that differs where `new` has a secret.
 
-    What the secret was before is known to nobody: a record of an older release has it in clear.
+    Nobody knows what the secret was before: a record of an older release has it in clear text.
     """
     news = new if isinstance(new, list) else [new]
     shown = masked(news)
@@ -164,7 +164,7 @@ def covered(old: Any, new: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples and lists are one, integral floats are integers (Pulumi sends 3 as 3.0)."""
+    """Return a value with lists for tuples and integers for integral floats (Pulumi sends 3.0)."""
     if value is _MISSING:
         return None
     if isinstance(value, float) and value.is_integer():
@@ -183,7 +183,7 @@ def heaviest(changes: tuple[Change, ...]) -> ChangeClass | None:
 def undeclared(
     desired: Iterable[DesiredResource], observed: ObservedState, owner: str
 ) -> list[ObservedResource]:
-    """Return what carries the owner's label and is declared nowhere, by address."""
+    """Return what has the owner's label but is declared nowhere, by address."""
     declared = {resource.id.address for resource in desired}
     return [
         there

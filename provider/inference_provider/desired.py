@@ -36,13 +36,13 @@ class DesiredResource(Frozen):
     owner: str
     """Stack whose label it carries."""
     claim: Claim | None = None
-    """The state that asks for it; None leaves the claim that there is."""
+    """The state that asks for it; None keeps the recorded claim."""
     base_dir: str = "."
-    """Folder that paths in the spec are relative to; of this machine, so never recorded."""
+    """Folder on this machine that paths in the spec are relative to; never recorded."""
     placeholders: Secrets = ()
-    """What placeholders stood for in the spec's free text; never recorded."""
+    """Values of placeholders in the spec's free text; never recorded."""
     made_again: bool = False
-    """Known to replace what is there, on demand: new instances, though nothing differs."""
+    """Somebody asked for a replacement: new instances, even if nothing differs."""
     owned: frozenset[str] = frozenset()
     """Top-level fields that another declared resource decides: not compared."""
     settled_generation: str = ""
@@ -119,7 +119,7 @@ def resolve(
     Args:
         stack: The declaration, content hashes filled in.
         base_dir: Folder its paths are relative to; that of each item's file when left out.
-        known_assets: Pinned references that the workspaces hold already, `kind/workspace/ref`.
+        known_assets: Pinned references that the workspaces already have, `kind/workspace/ref`.
 
     Returns:
         Desired resources in the order in which they are made.
@@ -166,7 +166,7 @@ def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> froz
 
 
 def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[str, str], list[str]]:
-    """Map (kind, workspace) to pinned references; the stack's own win over those already there."""
+    """Map (kind, workspace) to pinned references; the stack's own override those already there."""
     index: dict[tuple[str, str], dict[str, str]] = {}
     for address in known_assets:
         kind, workspace, pinned = address.split("/", 2)
@@ -208,5 +208,5 @@ def _find(asked: str, references: list[str]) -> str | None:
 
 
 def _version_order(version: str) -> tuple[int, int, str]:
-    """Numbers after texts, compared as numbers: version 10 is later than 9."""
+    """Numbers sort after other texts, and as numbers: version 10 is later than 9."""
     return (1, int(version), "") if version.isdigit() else (0, 0, version)

@@ -35,7 +35,7 @@ Properties = Mapping[str, Any]
 
 
 class Frozen(BaseModel):
-    """Base of what we read back: frozen, fields of a newer release read over."""
+    """Base of what we read back: frozen, fields of a newer release ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -86,7 +86,7 @@ class Claim(Frozen):
     """One state's hold on a resource; `inferctl` keeps no state and claims nothing."""
 
     holder: str
-    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty where nobody could tell."""
+    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty where that is unknown."""
     entry: str
     """What stands for the resource in that state: a URN."""
     incarnation: str
@@ -122,7 +122,7 @@ class JournalEntry(Frozen):
 
 
 class Presence(StrEnum):
-    """Is it there? What could not be asked is UNKNOWN, never ABSENT."""
+    """Whether it is there. A target that did not answer gives UNKNOWN, never ABSENT."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -133,9 +133,9 @@ class Restarts(Frozen):
     """How often one process ended without being asked to, and was started again."""
 
     since_start: int
-    """Since the target started it first."""
+    """Since the target first started it."""
     lately: int
-    """In the last `minutes`."""
+    """In the last `minutes` minutes."""
     minutes: int
 
 
@@ -146,13 +146,13 @@ class ObservedResource(Frozen):
     presence: Presence
     record: Record | None = None
     live: dict[str, Any] = {}
-    """Fields read from what really runs; a field that cannot be read there is left out."""
+    """Fields read from what runs; a field that cannot be read there is left out."""
     outputs: dict[str, str] = {}
     secret_outputs: dict[str, SecretStr] = {}
     status: str = ""
     """One sentence on its health: `3 of 3 instances ready`."""
     degraded: str = ""
-    """What does not run as recorded, in a few words; the next apply mends it."""
+    """What does not run as recorded, in a few words; the next apply fixes it."""
     restarts: dict[str, Restarts] = {}
     """By process; one that never ended is left out."""
     reason: str = ""
@@ -160,7 +160,7 @@ class ObservedResource(Frozen):
 
     @property
     def properties(self) -> dict[str, Any]:
-        """What holds now: the record, overlaid with what was read from the live thing."""
+        """What is true now: the record, overridden by what was read from the live resource."""
         return {**(self.record.properties if self.record else {}), **self.live}
 
 
@@ -173,7 +173,7 @@ class ObservedState(Frozen):
     """Newest last."""
 
     def get(self, resource: ResourceId) -> ObservedResource:
-        """Return what is known of a resource; ABSENT when the state does not hold it."""
+        """Return what is known of a resource; ABSENT when the state does not have it."""
         absent = ObservedResource(id=resource, presence=Presence.ABSENT)
         return self.resources.get(resource.address, absent)
 

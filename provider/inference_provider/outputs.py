@@ -7,7 +7,7 @@ from inference_provider.secret_text import HIDDEN
 
 
 def outputs(observed: ObservedState, *, show_secrets: bool = False) -> dict[str, dict[str, str]]:
-    """Return outputs by resource address; secrets stand as `[secret]` unless asked for."""
+    """Return outputs by resource address; secrets as `[secret]` unless asked for."""
     return {
         address: resource_outputs(resource, show_secrets=show_secrets)
         for address, resource in sorted(observed.resources.items())
@@ -16,7 +16,7 @@ def outputs(observed: ObservedState, *, show_secrets: bool = False) -> dict[str,
 
 
 def resource_outputs(resource: ObservedResource, *, show_secrets: bool) -> dict[str, Any]:
-    """Return one resource's outputs, secrets in clear only with `show_secrets`."""
+    """Return one resource's outputs, secrets in clear text only with `show_secrets`."""
     secrets = {
         name: value.get_secret_value() if show_secrets else HIDDEN
         for name, value in resource.secret_outputs.items()

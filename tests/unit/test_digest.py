@@ -235,5 +235,5 @@ def test_other_specs_come_back_as_they_are(tmp_path):
 
 def test_a_pipe_in_a_folder_is_named_and_not_waited_for(tree):
     os.mkfifo(tree / "sub" / "pipe")
-    with pytest.raises(OSError, match=r"a pipe, a socket or a device; take it out.*sub/pipe"):
+    with pytest.raises(OSError, match=r"a pipe, a socket or a device; remove it.*sub/pipe"):
         digest_tree(tree)

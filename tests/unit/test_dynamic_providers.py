@@ -185,14 +185,14 @@ def test_a_missing_file_is_a_failure_of_its_field(target):
         pytest.param(
             EndpointProvider(),
             {"auth_mode": True},
-            "auth_mode: true or false where one of these is needed: "
-            "'key', 'aml_token' or 'aad_token'; write one of them as a string",
+            "auth_mode: expected 'key', 'aml_token' or 'aad_token', got true; "
+            "write one of them as a string",
             id="choice",
         ),
         pytest.param(
             DeploymentProvider(),
             {"endpoint": "iris", "environment": "p:1", "app_insights_enabled": "maybe"},
-            "app_insights_enabled: neither true nor false; write True or False",
+            "app_insights_enabled: not a boolean; write True or False",
             id="boolean",
         ),
     ],
@@ -534,4 +534,4 @@ def test_check_refuses_a_variable_that_is_too_long_and_a_null_byte_in_a_command(
     assert reason.startswith("environment_variables: ")
     [(_, reason), *_] = failures(EnvironmentProvider(), name="env", command=["a\0b"])
     assert reason.startswith("command.0: ")
-    assert "it has a null byte" in reason
+    assert "contains a null byte" in reason

@@ -126,7 +126,7 @@ def test_a_script_that_is_left_out_is_a_fault(folder):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        pytest.param(b"*.log\n[z-a]\n", "'.amlignore' line 2 is not a pattern", id="pattern"),
+        pytest.param(b"*.log\n[z-a]\n", "'.amlignore' line 2 is not a valid pattern", id="pattern"),
         pytest.param(b"a\nb\n\xff\n", r"'.amlignore' is not UTF-8 text \(line 3\)", id="bytes"),
         pytest.param(b"#" * (2**20 + 1), "'.amlignore' is larger than 1 MiB", id="size"),
     ],
@@ -188,7 +188,7 @@ def test_a_stack_file_elsewhere_is_not_named(folder):
 def test_a_person_does_not_name_the_stack_file(folder):
     written = STACK.replace("scoring_script", "stack_file: x, scoring_script")
     (folder / "stack.yaml").write_text(written)
-    with pytest.raises(SpecError, match="stack_file is computed, never written by hand"):
+    with pytest.raises(SpecError, match="stack_file is computed and cannot be set"):
         load_stack(folder / "stack.yaml")
 
 

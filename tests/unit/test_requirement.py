@@ -45,24 +45,24 @@ REFUSED = [
     ),
     pytest.param(
         "-r other.txt",
-        "the option '-r' is not supported; list requirements only; set the index by UV_INDEX_URL",
+        "the option '-r' is not supported; list requirements only; set the index with UV_INDEX_URL",
         id="requirements",
     ),
     pytest.param(
         "-c limits.txt",
-        "the option '-c' is not supported; list requirements only; set the index by UV_INDEX_URL",
+        "the option '-c' is not supported; list requirements only; set the index with UV_INDEX_URL",
         id="constraints",
     ),
     pytest.param(
         "--index-url=https://u:hunter2@index/simple",
         "the option '--index-url' is not supported;"
-        " list requirements only; set the index by UV_INDEX_URL",
+        " list requirements only; set the index with UV_INDEX_URL",
         id="index",
     ),
     pytest.param(
         "six --config-settings=a=hunter2",
         "the option '--config-settings' is not supported;"
-        " list requirements only; set the index by UV_INDEX_URL",
+        " list requirements only; set the index with UV_INDEX_URL",
         id="option of one requirement",
     ),
     pytest.param(
@@ -71,9 +71,11 @@ REFUSED = [
         id="nameless URL",
     ),
     pytest.param(
-        "numpy=>2", "not a requirement by PEP 508; write it like 'numpy>=2,<3'", id="typing error"
+        "numpy=>2",
+        "not a valid requirement (PEP 508); write it like 'numpy>=2,<3'",
+        id="typing error",
     ),
-    pytest.param("", "not a requirement by PEP 508; write it like 'numpy>=2,<3'", id="empty"),
+    pytest.param("", "not a valid requirement (PEP 508); write it like 'numpy>=2,<3'", id="empty"),
 ]
 TAKEN = [
     "six",
@@ -124,7 +126,7 @@ def test_what_pep_508_allows_is_taken(text):
 def test_a_line_break_in_a_requirement_is_refused():
     assert requirement_fault("six\n-r other.txt") == (
         "more than one line",
-        "write one requirement an item",
+        "write one requirement per item",
     )
 
 

@@ -166,7 +166,7 @@ def test_weights_that_sum_to_100_or_0_are_taken(weights):
         ({"mirror_traffic": {"green": 5, "blue": 5}}, "mirrors to 2 deployments"),
         (
             {"traffic": {"blue": 100}, "mirror_traffic": {"blue": 10}},
-            "'blue' has live traffic and mirrored traffic",
+            "'blue' has both live and mirrored traffic",
         ),
     ],
 )
@@ -213,13 +213,13 @@ def test_a_sound_stack_has_no_faults():
     [
         pytest.param(
             {"deployments": (deployment(), deployment(name="BLUE"))},
-            "deployments.1.name: 'default/iris/blue' is declared already, as deployments.0;"
+            "deployments.1.name: 'default/iris/blue' is already declared, as deployments.0;"
             " rename one of them",
             id="names that differ in case only",
         ),
         pytest.param(
             {"deployments": tuple(deployment(name=f"blue-{i}") for i in range(21))},
-            "endpoints.0.name: 21 deployments behind 'iris'; keep at most 20 an endpoint",
+            "endpoints.0.name: 21 deployments behind 'iris'; keep at most 20 per endpoint",
             id="21 deployments",
         ),
         pytest.param(
@@ -250,7 +250,7 @@ def test_a_sound_stack_has_no_faults():
         pytest.param(
             {"traffic": (TrafficSpec(endpoint="iris", traffic={"green": 100}),)},
             "traffic.0.traffic.green: no deployment 'green' behind endpoint 'iris';"
-            " declare the deployment, or take its weight away",
+            " declare the deployment, or remove its weight",
             id="weight on a missing deployment",
         ),
         pytest.param(
@@ -268,7 +268,7 @@ def test_a_sound_stack_has_no_faults():
         pytest.param(
             {"role_assignments": (RoleAssignmentSpec(name="may", principal="robot", role="r"),)},
             "role_assignments.0.principal: no identity 'robot' in workspace 'default';"
-            " declare it under identities, or say principal_type: user",
+            " declare it under identities, or set principal_type: user",
             id="unknown principal",
         ),
         pytest.param(
@@ -355,7 +355,7 @@ def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused()
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("a\0b", "it has a null byte; take it out"),
+        ("a\0b", "contains a null byte; remove it"),
         ("x" * 131_072, "131,073 bytes, the limit is 131,072"),
     ],
 )

@@ -102,7 +102,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         " declare it under environments",
         "line 17: deployments.1.environment: no environment 'torch:1' in workspace 'lab';"
         " declare it under environments",
-        "line 21: deployments.1.instance_count: above 50; the limit is 50",
+        "line 21: deployments.1.instance_count: above the limit of 50; lower it",
     ]
 
 
@@ -127,7 +127,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         ),
         pytest.param(
             "name: again",
-            "name: written twice in one mapping, first on line 1; keep one of them",
+            "name: duplicate key, first on line 1; keep one of them",
             id="duplicate key",
         ),
         pytest.param(
@@ -138,7 +138,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         ),
         pytest.param(
             "---\nname: two",
-            "YAML: found another document; keep one document a file",
+            "YAML: more than one document; keep one document per file",
             id="two documents",
         ),
         pytest.param(
@@ -149,7 +149,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         pytest.param("models: iris", "models: not a list; start each item with `- `", id="list"),
         pytest.param(
             "endpoints: [{name: ab}]",
-            "endpoints.0.name: shorter than 3 letters;"
+            "endpoints.0.name: shorter than 3 characters;"
             " use 3 to 32 letters, digits and single dashes, starting with a letter",
             id="short name",
         ),
@@ -167,19 +167,18 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         ),
         pytest.param(
             "endpoints: [{name: iris, public_network_access: off}]",
-            "endpoints.0.public_network_access: true or false where one of these is needed:"
-            " 'enabled' or 'disabled'; put it in quotes: YAML reads on, off, yes and no without"
-            " them as true or false",
+            "endpoints.0.public_network_access: expected 'enabled' or 'disabled', got false;"
+            " put it in quotes: without them YAML reads on, off, yes and no as true or false",
             id="yaml boolean",
         ),
         pytest.param(
             "endpoints: [{name: iris, kind: onlin}]",
-            "endpoints.0.kind: not one of the values known; use 'online', 'batch' or 'serverless'",
+            "endpoints.0.kind: not a known value; use 'online', 'batch' or 'serverless'",
             id="enum",
         ),
         pytest.param(
             "models: [{name: iris, path: model, content_hash: abc}]",
-            "models.0.content_hash: content_hash is computed, never written by hand; take it out",
+            "models.0.content_hash: content_hash is computed and cannot be set; remove it",
             id="content hash",
         ),
         pytest.param(
@@ -243,7 +242,7 @@ def test_a_value_of_a_wrong_tag_or_path_is_a_fault_with_its_line(folder, value):
 def test_a_file_nested_too_deeply_is_a_fault(folder):
     text = "name: x\nendpoints: " + "[" * 3000 + "]" * 3000
     assert faults(folder, text) == [
-        "line 2: YAML: nested too deeply: more than 100 levels; a stack has a few levels"
+        "line 2: YAML: nested too deeply: more than 100 levels; use fewer levels"
     ]
 
 
@@ -275,7 +274,7 @@ def test_an_empty_file_is_a_fault(folder):
 def test_traffic_written_twice_names_the_endpoint(folder):
     text = GOOD + "traffic:\n  - {endpoint: iris-ep, traffic: {green: 100}}\n"
     assert faults(folder, text) == [
-        "line 10: endpoints.0.traffic: 'lab/iris-ep' is declared already, as traffic.0;"
+        "line 10: endpoints.0.traffic: 'lab/iris-ep' is already declared, as traffic.0;"
         " rename one of them",
     ]
 
@@ -283,8 +282,8 @@ def test_traffic_written_twice_names_the_endpoint(folder):
 def test_a_mirror_with_live_traffic_names_the_endpoint(folder):
     text = "name: s\nendpoints: [{name: iris, traffic: {blue: 100}, mirror_traffic: {blue: 5}}]\n"
     assert faults(folder, text) == [
-        "line 2: endpoints.0: 'blue' has live traffic and mirrored traffic; choose one (the mirror"
-        " stands in mirror_traffic)",
+        "line 2: endpoints.0: 'blue' has both live and mirrored traffic; remove one of them (the"
+        " mirror is in mirror_traffic)",
     ]
 
 

@@ -171,7 +171,7 @@ def test_a_file_name_without_rows_is_a_fault():
         pytest.param(
             "name: blue, kind: batch",
             "name: blue, kind: serverless",
-            ["deployments.1.kind: not one of the values known; use 'online' or 'batch'"],
+            ["deployments.1.kind: not a known value; use 'online' or 'batch'"],
             id="serverless deployment",
         ),
         pytest.param(
@@ -187,7 +187,7 @@ def test_a_file_name_without_rows_is_a_fault():
             "{name: words, kind: batch}",
             "{name: words, kind: batch, traffic: {blue: 100}}",
             [
-                "endpoints.1.traffic: unknown field 'traffic'; known here: workspace, name, kind,"
+                "endpoints.1.traffic: unknown field 'traffic'; known fields: workspace, name, kind,"
                 " auth_mode, identity, public_network_access, description, tags"
             ],
             id="batch with a split",

@@ -1,7 +1,7 @@
 """Content -> sha256: what makes an asset the same on every machine.
 
 Goes in: a spec and the folder its paths are relative to. Comes out: the spec with its content hash.
-Which files are content, and what of them counts, is decided in `tree.py`.
+Which files are content, and what is hashed of them, is decided in `tree.py`.
 """
 
 import hashlib
@@ -45,10 +45,10 @@ def _name_inside(folder: Path, file: Path) -> str | None:
 
 
 def with_content_hash(spec: S, base_dir: Path) -> S:
-    """Return a copy with its content hash filled in; other kinds as they are.
+    """Return a copy with its content hash filled in; other kinds unchanged.
 
-    An environment's requirements_file is merged into its dependencies on the way; doing it twice
-    changes nothing.
+    An environment's requirements_file is merged into its dependencies; doing it twice changes
+    nothing.
 
     Raises:
         SpecError: The content cannot be read.
@@ -79,7 +79,7 @@ def _hash_of(find: Callable[[], Content], field: str) -> str:
 
 
 def unreadable(exc: OSError | BadContent, field: str) -> Fault:
-    """Say that content cannot be read, and why."""
+    """Return the fault of content that cannot be read."""
     if isinstance(exc, OSError):
         where = f"cannot read '{exc.filename}': {exc.strerror}"
         return Fault(field, where, RELATIVE)

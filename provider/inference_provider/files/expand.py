@@ -1,7 +1,7 @@
 """`${env:NAME}` and `${file:PATH}` in string values -> what they stand for.
 
-A value that came from outside may be a secret, so it is remembered, and `Expansion.hide` takes it
-out of every fault again.
+A value from outside may be a secret, so it is remembered, and `Expansion.hide` removes it from
+every fault.
 """
 
 import os
@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
 
 @dataclass
 class Expansion:
-    """Replaces placeholders, and remembers what they stood for."""
+    """Replaces placeholders, and remembers their values."""
 
     base_dir: Path
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -77,7 +77,7 @@ class Expansion:
             return None
 
     def hide(self, fault: Fault) -> Fault:
-        """Return the fault with every value from outside as its placeholder, and no userinfo."""
+        """Return the fault with the placeholder of every value from outside, and no userinfo."""
         return replace(fault, reason=self._hide(fault.reason), remedy=self._hide(fault.remedy))
 
     def _hide(self, text: str) -> str:

@@ -1,7 +1,7 @@
-"""What of a folder is not its content.
+"""Which files of a folder are not its content.
 
-Goes in: the folder, and the stack file where that lies in it. Comes out: for each name whether it
-is left out: what tools make, what the folder's ignore file lists, the stack file, reports on it.
+Goes in: the folder, and the stack file if that is in it. Comes out: whether a name is left out:
+what tools make, what the folder's ignore file lists, the stack file, reports on it.
 """
 
 import os
@@ -21,7 +21,7 @@ SKIPPED_NAMES = frozenset({"__pycache__", ".git", ".venv", ".ipynb_checkpoints"}
 MODEL_IGNORES = (".amlignore",)
 """A model's .gitignore keeps weights out of git; they are content all the same."""
 CODE_IGNORES = (".amlignore", ".gitignore")
-"""The first that is in the folder counts, as in Azure ML; those of its subfolders are not read."""
+"""The first one found in the folder is used, as in Azure ML; those of subfolders are not read."""
 IGNORE_FILE_MIB = 1
 
 _REPORT = re.compile(
@@ -34,7 +34,7 @@ _REPORT = re.compile(
 
 
 class BadContent(ValueError):
-    """A link leads nowhere or round in a circle, or an ignore file cannot be read."""
+    """A link is broken or circular, or an ignore file cannot be read."""
 
 
 class LeftOut:
@@ -45,10 +45,10 @@ class LeftOut:
         self._rules, self._can_return = _ignore_rules(ignore_file(folder, ignores))
 
     def leaves_out_folder(self, name: str) -> bool:
-        """Whether nothing below it can be content."""
+        """Whether nothing in it can be content."""
         if _base(name) in SKIPPED_NAMES:
             return True
-        # A rule with `!` may bring back what lies in it.
+        # A rule with `!` may include some of it again.
         return not self._can_return and self._ignores(f"{name}/")
 
     def leaves_out_file(self, name: str) -> bool:
@@ -56,7 +56,7 @@ class LeftOut:
         return skipped or name == self._stack_file or self._ignores(name)
 
     def is_report(self, file: Path) -> bool:
-        """Whether it is a report on the stack file that lies in this folder."""
+        """Whether it is a drift report on the stack file of this folder."""
         if self._stack_file is None:
             return False
         if _is_own_output(file):
@@ -69,7 +69,7 @@ class LeftOut:
 
 
 def ignore_file(folder: Path, ignores: tuple[str, ...]) -> Path | None:
-    """Return the ignore file that counts in a folder."""
+    """Return the ignore file that is used for a folder."""
     return next((folder / name for name in ignores if (folder / name).exists()), None)
 
 
@@ -84,8 +84,8 @@ def _ignore_rules(file: Path | None) -> tuple["GitIgnoreSpec | None", bool]:
         try:
             GitIgnoreSpec.from_lines([line])
         except (ValueError, re.error) as fault:
-            reason = f"'{file.name}' line {number} is not a pattern"
-            raise BadContent(f"{reason}; write it as for .gitignore") from fault
+            reason = f"'{file.name}' line {number} is not a valid pattern"
+            raise BadContent(f"{reason}; use the syntax of .gitignore") from fault
     return GitIgnoreSpec.from_lines(lines), any(line.startswith("!") for line in lines)
 
 

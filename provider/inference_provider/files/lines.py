@@ -1,4 +1,4 @@
-"""YAML text -> plain values, and the line each value stands on.
+"""YAML text -> plain values, and the line of each value.
 
 Goes in: the text of one document. Comes out: values, a `LineMap`, and faults for duplicate keys.
 What the values mean is decided in `stack_file.py`. One pass over the parser's events: an alias
@@ -13,10 +13,10 @@ import yaml
 from inference_provider.errors import Fault
 
 MAX_EXPANDED = 500_000
-"""Most values that the aliases of a document may stand for together; what is written out itself
-is bounded by the file's size."""
+"""Most values that all aliases of a document may expand to; what is written out is bounded by the
+file's size."""
 MAX_DEPTH = 100
-"""A stack has a few levels."""
+"""A stack file has about five levels."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's parser takes a tenth of the time; PyYAML's wheels all bring it."""
@@ -26,7 +26,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 _TAKEN_FOR_SYNTAX = re.compile(
     r"(alphabetic or numeric character|tag handle|tag)( '.*)?$", re.DOTALL
 )
-"""What YAML quotes here may be a password that starts with `*` or `!` and stands without quotes."""
+"""What YAML quotes here may be an unquoted password that starts with `*` or `!`."""
 
 _Lines = dict[str, tuple[int, Any]] | list[tuple[int, Any]] | None
 """The line of each value of a mapping or a list, and the lines inside it."""
@@ -40,10 +40,10 @@ class LineMap:
         self._first = first
 
     def line(self, path: str) -> int | None:
-        """Return the line of a path, or of its nearest parent that stands in the file."""
+        """Return the line of a path, or of its nearest parent in the file."""
         line, inside, parts = self._first if path else None, self._inside, path.split(".")
         while parts:
-            # A key may have points of its own: the longest that stands there is meant.
+            # A key may contain dots: the longest match is meant.
             taken = next((n for n in range(len(parts), 0, -1) if _has(inside, parts[:n])), 0)
             if not taken:
                 break
@@ -90,7 +90,7 @@ def read_document(text: str) -> Document:
     except yaml.reader.ReaderError as exc:
         line = content.count(b"\n", 0, exc.position) + 1
         reason = f"YAML does not allow the character with code {exc.character}"
-        return Document(None, LineMap(), (Fault("YAML", reason, "take it out", line),))
+        return Document(None, LineMap(), (Fault("YAML", reason, "remove it", line),))
     except yaml.YAMLError as exc:
         return Document(None, LineMap(), (_syntax_fault(exc),))
     except _Refused as exc:
@@ -115,7 +115,7 @@ def _syntax_fault(exc: yaml.YAMLError) -> Fault:
 
 
 class _Refused(Exception):
-    """The document is YAML, and is not read."""
+    """The document is YAML, but is refused."""
 
     def __init__(self, event: Any, reason: str, remedy: str) -> None:
         super().__init__(reason)
@@ -143,7 +143,7 @@ class _Reader:
         self._loader.get_event()
         if not self._loader.check_event(yaml.StreamEndEvent):
             another = self._loader.get_event()
-            raise _Refused(another, "found another document", "keep one document a file")
+            raise _Refused(another, "more than one document", "keep one document per file")
         return root, line
 
     def _item(self, key: str = "") -> tuple[int, _Node]:
@@ -154,7 +154,7 @@ class _Reader:
             return line, self._aliased(event)
         if event.anchor is not None:
             if event.anchor in self._anchors:
-                raise _Refused(event, "an anchor is written twice", "rename one of them")
+                raise _Refused(event, "an anchor is defined twice", "rename one of them")
             self._anchors[event.anchor] = None
         self._path.append(key)
         node = self._read(event)
@@ -188,7 +188,7 @@ class _Reader:
     def _refuse_depth(event: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             reason = f"nested too deeply: more than {MAX_DEPTH} levels"
-            raise _Refused(event, reason, "a stack has a few levels")
+            raise _Refused(event, reason, "use fewer levels")
 
     def _scalar(self, event: Any) -> _Node:
         text = event.value
@@ -201,7 +201,7 @@ class _Reader:
         try:
             value = self._loader.construct_object(node)
         except (ValueError, AttributeError, KeyError):
-            # 2024-13-45 looks like a date to YAML, and is none; so `!!timestamp x`, `!!bool x`.
+            # 2024-13-45 looks like a date to YAML, but is not one; the same for `!!bool x`.
             reason = "YAML reads it as a date or a number, but it is not a valid one"
             line = event.start_mark.line + 1
             self.faults.append(Fault(self._here(), reason, "put it in quotes", line))
@@ -220,14 +220,14 @@ class _Reader:
         return _whole([node.value for _, node in items], lines, [node for _, node in items])
 
     def _mapping(self) -> _Node:
-        """Read a mapping; what it merges in by `<<` stands before its own keys, and gives way."""
+        """Read a mapping; its own keys override those that it merges in by `<<`."""
         own: dict[str, tuple[int, _Node]] = {}
         merged: list[_Node] = []
         seen: dict[str, int] = {}
         while not self._loader.check_event(yaml.MappingEndEvent):
             line, key, merges = self._key()
             if key in seen:
-                reason = f"written twice in one mapping, first on line {seen[key]}"
+                reason = f"duplicate key, first on line {seen[key]}"
                 self.faults.append(Fault(self._here(key), reason, "keep one of them", line))
             seen.setdefault(key, line)
             event = self._loader.peek_event()

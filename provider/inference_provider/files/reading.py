@@ -1,8 +1,8 @@
 """A file that a person brings -> its bytes or its text, within a limit.
 
 Goes in: a path, and how it is written where a person named it. Comes out: content, or one
-`Unreadable` that says why not. Whatever reads such a file reads it here: a pipe would be waited
-for, a device or a file of 20 GB would be read until the memory is full.
+`Unreadable` that says why not. All such files are read here: reading a pipe could block forever,
+and reading a device or a file of 20 GB could exhaust the memory.
 """
 
 import codecs
@@ -17,7 +17,7 @@ VALUE_MIB = 1
 """What `${file:PATH}` stands for."""
 REQUIREMENTS_MIB = 4
 SCRIPT_MIB = 4
-"""Python's parser takes about 300 times as much memory."""
+"""Python's parser needs about 300 times as much memory."""
 
 RELATIVE = "paths are relative to the stack file"
 
@@ -32,9 +32,9 @@ class Unreadable(Exception):
     """A file cannot be read, or not as text.
 
     Args:
-        reason: What is wrong, the file's name in it.
-        remedy: What to do about it; empty where only the reader of the message knows.
-        line: Line of the file that is no text, counted from 1.
+        reason: What is wrong, with the file's name.
+        remedy: What to do about it; empty where the caller knows better.
+        line: Line of the file that is not text, counted from 1.
     """
 
     def __init__(self, reason: str, remedy: str = "", line: int | None = None) -> None:
@@ -53,12 +53,12 @@ def read_bytes(path: Path, name: str, limit_mib: int) -> bytes:
     """Return what a regular file holds.
 
     Args:
-        path: Where it lies.
+        path: Where it is.
         name: How a person wrote it.
         limit_mib: Size beyond which it is refused, MiB.
 
     Raises:
-        Unreadable: It is not there, not a regular file, too large, or not to be opened.
+        Unreadable: It does not exist, is not a regular file, is too large, or cannot be opened.
     """
     try:
         mode = path.stat().st_mode
@@ -74,12 +74,12 @@ def read_bytes(path: Path, name: str, limit_mib: int) -> bytes:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name or a value of the system is UTF-8; it holds surrogates where it is not."""
+    """Whether a name or a value from the system is UTF-8; it has surrogates where it is not."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def read_stream(stream: BinaryIO, name: str, limit_mib: int) -> bytes:
-    """Return all that comes. Raises Unreadable beyond the limit."""
+    """Return everything in a stream. Raises Unreadable beyond the limit."""
     content = stream.read(limit_mib * 2**20 + 1)
     if len(content) > limit_mib * 2**20:
         raise Unreadable(f"'{name}' is larger than {limit_mib} MiB")
@@ -87,10 +87,10 @@ def read_stream(stream: BinaryIO, name: str, limit_mib: int) -> bytes:
 
 
 def read_text(path: Path, name: str, limit_mib: int) -> str:
-    """Return a regular file's text, its byte order mark off, all its line ends newlines.
+    """Return a regular file's text, without a byte order mark, with newlines as line ends.
 
     Raises:
-        Unreadable: As `read_bytes`, or it is no UTF-8, and no UTF-16 with a mark.
+        Unreadable: As `read_bytes`, or it is neither UTF-8 nor UTF-16 with a byte order mark.
     """
     content = read_bytes(path, name, limit_mib)
     mark, encoding = next(((m, e) for m, e in _BOMS if content.startswith(m)), (b"", "utf-8"))

@@ -1,4 +1,4 @@
-"""The requirements of an environment, from both of its fields -> lines, and faults in them."""
+"""The requirements of an environment, from both its fields -> lines, and their faults."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ def requirement_lines(path: Path) -> tuple[tuple[int, str], ...]:
     """Return the requirements of a requirements.txt, each with the line on which it starts.
 
     Raises:
-        Unreadable: It is no text, or none that can be read.
+        Unreadable: It is not text, or cannot be read.
     """
     text = read_text(path, path.name, REQUIREMENTS_MIB)
     found, number = [], 1
     for line in text.replace("\\\n", " \0").splitlines():
-        # pip's rule: a comment starts a line, or follows a blank.
+        # pip's rule: a comment starts a line, or follows a space.
         plain = (" " + line.replace("\0", "")).partition(" #")[0].strip()
         if plain:
             found.append((number, plain))

@@ -92,7 +92,7 @@ def _secrets_of_items(stack: StackSpec, stood_for: list[tuple[str, str]]) -> dic
 def _finish(
     faults: list[Fault], reading: "_Reading", expansion: Expansion, lines: LineMap
 ) -> tuple[Fault, ...]:
-    """Bring paths back to where a person wrote them, add lines, hide what came from outside."""
+    """Map paths back to where they are written, add lines, hide what came from outside."""
     placed: dict[Fault, None] = {}
     for fault in faults:
         path = reading.written_at(fault.path)
@@ -104,7 +104,7 @@ def _finish(
 def _with_hashes(stack: StackSpec, base_dir: Path) -> StackSpec:
     hashed = {
         listing: tuple(with_content_hash(spec, base_dir) for spec in getattr(stack, listing))
-        for listing in ("models", "environments", "deployments")
+        for listing in LISTED
     }
     return stack.model_copy(update=hashed)
 
@@ -133,7 +133,7 @@ class _Reading:
         self._split_traffic(raw)
         self._inheriting = _fill_workspace(raw)
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
-        self._look_at_files()
+        self._check_files()
         whole: dict[str, Any] = {
             listing: tuple(spec for spec in found if spec is not None)
             for listing, found in specs.items()
@@ -185,18 +185,18 @@ class _Reading:
             self.faults += [
                 replace(fault, path=join(path, fault.path) if fault.path else path)
                 for fault in _faults_by_kind(faults_of(exc, model), row, model)
-                if not self._told_elsewhere(path, fault.path)
+                if not self._reported_elsewhere(path, fault.path)
             ]
             faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
             if "workspace" in faulty and path not in self._inheriting:
-                return None  # in another workspace it would break rules that it may keep in its own
+                return None  # the rules of another workspace are not its own
             return self._salvaged(model, item, faulty)
         spec = with_stack_file(spec, self.base_dir, self.file_name)
         self._valid[path] = spec
         return spec
 
-    def _look_at_files(self) -> None:
-        """Look at the files of all valid items; a script is judged by its environment's Python."""
+    def _check_files(self) -> None:
+        """Check the files of all valid items; a script with the Python of its environment."""
         assets: dict[tuple[type, str, str], list[Any]] = {}
         for spec in self._valid.values():
             if isinstance(spec, EnvironmentSpec | ModelSpec):
@@ -207,8 +207,8 @@ class _Reading:
             for fault in file_faults(spec, self.base_dir, served):
                 self.faults.append(replace(fault, path=join(path, fault.path)))
 
-    def _told_elsewhere(self, item: str, field: str) -> bool:
-        """Tell whether a value stands on another item, which has the fault already."""
+    def _reported_elsewhere(self, item: str, field: str) -> bool:
+        """Return whether the value is another item's, which has the fault already."""
         if item in self._moved and field in ("endpoint", "workspace"):
             return True
         return item in self._inheriting and field == "workspace"
@@ -219,8 +219,8 @@ class _Reading:
             return item
         computed = marked(model, COMPUTED)
         for name in sorted(computed & item.keys()):
-            reason = f"{name} is computed, never written by hand"
-            self.faults.append(Fault(join(path, name), reason, "take it out"))
+            reason = f"{name} is computed and cannot be set"
+            self.faults.append(Fault(join(path, name), reason, "remove it"))
         kept = {key: value for key, value in item.items() if key not in computed}
         for name, info in model.model_fields.items():
             for inner in models_in(info.annotation)[:1]:

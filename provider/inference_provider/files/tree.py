@@ -1,9 +1,9 @@
-"""A path -> the files that are its content, and the names under which they lie.
+"""A path -> the files that are its content, and their names in it.
 
-Goes in: a folder or a file as somebody wrote it. Comes out: `Content`. Hash, copy and check are all
-made from this one list. Links are followed wherever they lead, for models (Hugging Face's cache
-links to its blobs) and for code (a shared module of a monorepo), as Azure ML follows them: what is
-kept are the files under the names written, not where they came from.
+Goes in: a folder or a file as written by a person. Comes out: `Content`. Hashing, copying and
+checking all use this one list. Links are followed wherever they lead, for models (Hugging Face's
+cache links to its blobs) and for code (a shared module of a monorepo), as Azure ML does: files are
+stored under the names as written, not where they came from.
 """
 
 import errno
@@ -27,7 +27,7 @@ class Content:
     name: str = ""
     """A model's folder or file, which is part of its hash; empty for code."""
     folder: str = ""
-    """Where the files lie in the place that holds them; empty when they lie in it themselves."""
+    """Subfolder of the files in the place that stores them; empty when there is none."""
 
     @cached_property
     def hashes(self) -> tuple[str, ...]:
@@ -36,41 +36,41 @@ class Content:
 
     @property
     def digest(self) -> str:
-        """Sha256 in hex over names, bytes and executable bits; no other mode counts, nor times."""
+        """Sha256 in hex over names, bytes and executable bits; not over other modes or times."""
         return self._digest([":x" if _is_executable(file) else "" for _, file in self.files])
 
     @property
     def digest_without_bits(self) -> str:
-        """What `digest` was before executable bits counted; content kept then bears it."""
+        """`digest` without the executable bits, under which an older release stored content."""
         return self._digest([""] * len(self.files))
 
     def _digest(self, marks: list[str]) -> str:
         digest = hashlib.sha256()
         for (name, _), content, mark in zip(self.files, self.hashes, marks, strict=True):
-            # Two lengths of fixed form around the name: no two trees read as the same text.
+            # The length before the name: no two trees give the same text.
             digest.update(f"{len(name.encode())}:{name}:{content}{mark}\n".encode())
         files = digest.hexdigest()
         # A script reads `$AZUREML_MODEL_DIR/<name>`, so a model's name is content.
         return hashlib.sha256(f"{self.name}:{files}".encode()).hexdigest() if self.name else files
 
     def placed(self, place: Path) -> "Content":
-        """Return the same content as it lies, or is to lie, in a place."""
+        """Return the same content with its paths in the place that stores it."""
         inside = place / self.folder
         files = tuple((name, inside / name) for name, _ in self.files)
         return Content(files, self.name, self.folder)
 
 
 def model_content(path: str, base_dir: Path, stack_file: str | None = None) -> Content:
-    """Return a model's content; it lies under the last part of its path, also of a link's.
+    """Return a model's content, named by the last part of its path, even if that is a link.
 
     Args:
         path: The model's folder or file.
         base_dir: What `path` is relative to.
-        stack_file: Name of the stack file in that folder; None when it lies elsewhere.
+        stack_file: Name of the stack file in that folder; None when it is elsewhere.
 
     Raises:
         OSError: Something cannot be read.
-        BadContent: A link leads nowhere or round in a circle, or an ignore file cannot be read.
+        BadContent: A link is broken or circular, or an ignore file cannot be read.
     """
     found = base_dir / path
     name = os.path.basename(os.path.normpath(path))
@@ -109,7 +109,7 @@ def _walk(
 def _real(folder: Path, name: str, above: tuple[str, ...]) -> str:
     real = os.path.realpath(folder)
     if real in above:
-        raise BadContent(f"the link '{name}' leads back to a folder that it lies in; remove it")
+        raise BadContent(f"the link '{name}' leads back to a folder that contains it; remove it")
     return real
 
 
@@ -119,16 +119,16 @@ def _sha256(file: Path) -> str:
 
 
 def _is_executable(file: Path) -> bool:
-    """Whether its owner may run it, which is what git keeps of a mode too."""
+    """Whether its owner may execute it, which is all that git keeps of a mode too."""
     return bool(file.stat().st_mode & stat.S_IXUSR)
 
 
 def _regular(path: Path, name: str) -> Path:
-    """Return the path; a pipe would be waited for without end, a device read without end.
+    """Return the path of a regular file; reading a pipe or a device might never end.
 
     Raises:
-        OSError: It is neither file nor link to one.
-        BadContent: It is a link that leads nowhere.
+        OSError: It is neither a file nor a link to one.
+        BadContent: It is a broken link.
     """
     if path.is_file():
         return path
@@ -136,5 +136,5 @@ def _regular(path: Path, name: str) -> Path:
         reason = f"the link '{name}' leads to '{os.readlink(path)}', which is not there"
         raise BadContent(f"{reason}; restore that file or folder, or remove the link")
     if path.exists():
-        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; take it out", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device; remove it", str(path))
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))

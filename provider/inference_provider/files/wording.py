@@ -1,4 +1,4 @@
-"""pydantic's errors -> faults in our words, with the nearest known name for a misspelt field.
+"""pydantic's errors -> faults in our words, with the nearest known name for a misspelled field.
 
 Goes in: a ValidationError and the model it came from. Values are never shown, only their type.
 """
@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from inference_provider.errors import Fault
 from inference_provider.spec.base import COMPUTED
 from inference_provider.spec.fields import marked, models_in
+
+_Words = Callable[[Mapping[str, Any], object], tuple[str, str]]
+"""From an error's context and the value: what is wrong, and what to do."""
 
 _NAME_RULE = "use 3 to 32 letters, digits and single dashes, starting with a letter"
 _PATTERN_RULES = (
@@ -38,8 +41,8 @@ _FIXED: Mapping[str, tuple[str, str]] = {
     "int_from_float": ("not a whole number", "write digits only"),
     "float_type": ("not a number", "write digits, with a point where needed"),
     "float_parsing": ("not a number", "write digits, with a point where needed"),
-    "bool_type": ("neither true nor false", "write true or false"),
-    "bool_parsing": ("neither true nor false", "write true or false"),
+    "bool_type": ("not a boolean", "write true or false"),
+    "bool_parsing": ("not a boolean", "write true or false"),
     "dict_type": ("not a mapping", "write `key: value` lines under it"),
     "model_type": ("not a mapping", "write `field: value` lines under it"),
     "tuple_type": ("not a list", "start each item with `- `"),
@@ -52,7 +55,7 @@ _IN_PYTHON: Mapping[str, str] = {
     "not text: YAML reads it as a number, a date, true or false": "not text",
     # remedies
     "put it in quotes": "write a string",
-    "put it in quotes: YAML reads on, off, yes and no without them as true or false": (
+    "put it in quotes: without them YAML reads on, off, yes and no as true or false": (
         "write one of them as a string"
     ),
     "start each item with `- `": "write a list",
@@ -61,11 +64,11 @@ _IN_PYTHON: Mapping[str, str] = {
     "write true or false": "write True or False",
     "paths are relative to the stack file": "paths are relative to the program's folder",
 }
-"""What a stack file's faults say -> the same where a program was written instead."""
+"""Words of a fault in a stack file -> those of the same fault in a program."""
 
 
 def in_a_program(fault: Fault) -> Fault:
-    """Say a fault to somebody who wrote Python, and neither YAML nor a stack file."""
+    """Return a fault in the words of somebody who wrote Python instead of YAML."""
     reason = _IN_PYTHON.get(fault.reason, fault.reason)
     return Fault(fault.path, reason, _IN_PYTHON.get(fault.remedy, fault.remedy), fault.line)
 
@@ -94,9 +97,9 @@ def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[
 
 
 def unknown_field(name: str, known: tuple[str, ...]) -> tuple[str, str]:
-    """Say that a field is unknown, and which one may have been meant."""
+    """Return what to say of an unknown field, with the known one that may be meant."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
-    remedy = f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+    remedy = f"did you mean '{near[0]}'?" if near else f"known fields: {', '.join(known)}"
     return f"unknown field '{name}'", remedy
 
 
@@ -105,22 +108,22 @@ def _pattern(context: Mapping[str, Any], _value: object) -> tuple[str, str]:
     for start, reason, remedy in _PATTERN_RULES:
         if pattern.startswith(start):
             return reason, remedy
-    return "not in the form it needs", f"match {pattern}"
+    return "wrong format", f"match {pattern}"
 
 
 def _text(_context: Mapping[str, Any], value: object) -> tuple[str, str]:
     if isinstance(value, dict | list):
         return "not text", "write one plain value"
     if value is None:
-        return "empty where text is needed", "write a value, or leave the field out"
+        return "expected text, got nothing", "write a value, or leave the field out"
     return "not text: YAML reads it as a number, a date, true or false", "put it in quotes"
 
 
 def _choice(context: Mapping[str, Any], value: object) -> tuple[str, str]:
     if isinstance(value, bool):
-        hint = "put it in quotes: YAML reads on, off, yes and no without them as true or false"
-        return f"true or false where one of these is needed: {context['expected']}", hint
-    return "not one of the values known", f"use {context['expected']}"
+        hint = "put it in quotes: without them YAML reads on, off, yes and no as true or false"
+        return f"expected {context['expected']}, got {str(value).lower()}", hint
+    return "not a known value", f"use {context['expected']}"
 
 
 def _own_rule(context: Mapping[str, Any], _value: object) -> tuple[str, str]:
@@ -128,22 +131,22 @@ def _own_rule(context: Mapping[str, Any], _value: object) -> tuple[str, str]:
     return reason, remedy
 
 
-def _limit(word: str, key: str) -> Callable[[Mapping[str, Any], object], tuple[str, str]]:
-    return lambda context, _value: (f"{word} {context[key]}", f"the limit is {context[key]}")
+def _limit(word: str, key: str, remedy: str) -> _Words:
+    return lambda context, _value: (f"{word} the limit of {context[key]}", remedy)
 
 
-_SPECIAL: Mapping[str, Callable[[Mapping[str, Any], object], tuple[str, str]]] = {
+_SPECIAL: Mapping[str, _Words] = {
     "string_pattern_mismatch": _pattern,
     "string_type": _text,
     "literal_error": _choice,
     "value_error": _own_rule,
-    "less_than_equal": _limit("above", "le"),
-    "greater_than_equal": _limit("below", "ge"),
+    "less_than_equal": _limit("above", "le", "lower it"),
+    "greater_than_equal": _limit("below", "ge", "raise it"),
     "string_too_short": lambda c, _: (
-        f"shorter than {c['min_length']} letters",
-        _NAME_RULE if c["min_length"] > 1 else "write at least one letter",
+        f"shorter than {c['min_length']} characters",
+        _NAME_RULE if c["min_length"] > 1 else "write at least one character",
     ),
-    "string_too_long": lambda c, _: (f"longer than {c['max_length']} letters", "shorten it"),
+    "string_too_long": lambda c, _: (f"longer than {c['max_length']} characters", "shorten it"),
     "too_short": lambda c, _: (f"fewer than {c['min_length']} items", "add one, or leave it out"),
 }
 

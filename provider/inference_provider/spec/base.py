@@ -130,7 +130,7 @@ end included (MAX_ARG_STRLEN)."""
 def argument_fault(text: str) -> str:
     """Return why a text cannot be passed to a process, and what to do; empty when it can."""
     if "\0" in text:
-        return "it has a null byte; take it out"
+        return "contains a null byte; remove it"
     size = len(text.encode(errors="surrogatepass")) + 1
     if size > MAX_ARGUMENT_BYTES:
         limit = f"the limit is {MAX_ARGUMENT_BYTES:,}"

@@ -28,17 +28,17 @@ from inference_provider.spec.base import (
 
 def _no_null_byte(value: SecretStr) -> SecretStr:
     if "\0" in value.get_secret_value():
-        raise ValueError("it has a null byte; no environment variable can hold one")
+        raise ValueError("contains a null byte; no environment variable can hold one")
     return value
 
 
-def _fit_for_a_name(name: str) -> str:
+def _valid_variable_name(name: str) -> str:
     if not name or "=" in name or "\0" in name:
-        raise ValueError("a variable's name is not empty and has no `=` and no null byte")
+        raise ValueError("not a valid variable name; use no `=` and no null byte")
     return name
 
 
-def _short_enough(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
+def _fits_a_process(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in variables.items():
         fault = argument_fault(f"{name}={value.get_secret_value()}")
         if fault:
@@ -46,7 +46,7 @@ def _short_enough(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
     return variables
 
 
-VariableName = Annotated[str, AfterValidator(_fit_for_a_name)]
+VariableName = Annotated[str, AfterValidator(_valid_variable_name)]
 VariableValue = Annotated[SecretStr, AfterValidator(_no_null_byte)]
 
 
@@ -148,7 +148,7 @@ class DeploymentSpec(SpecModel):
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings a `command`."""
     environment_variables: Annotated[
-        dict[VariableName, VariableValue], AfterValidator(_short_enough), ROLLS
+        dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
     ] = {}
     """Set in every instance, at most 128 KiB each. Values are treated as secrets: never printed,
     compared by digest."""
@@ -182,7 +182,7 @@ class BatchDeploymentSpec(SpecModel):
     environment: Annotated[AssetReference, ROLLS]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     environment_variables: Annotated[
-        dict[VariableName, VariableValue], AfterValidator(_short_enough), ROLLS
+        dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
     ] = {}
     """Set in every instance, at most 128 KiB each. Values are treated as secrets."""
     instance_type: Annotated[str | None, ROLLS] = None

@@ -26,7 +26,7 @@ FIELD_OF_PLACEHOLDER: Mapping[str, str] = {
 """Placeholders of a command that a deployment fills, each with the field that it needs for that."""
 
 
-def _an_argument(word: str) -> str:
+def _valid_argument(word: str) -> str:
     fault = argument_fault(word)
     if fault:
         raise ValueError(fault)
@@ -65,7 +65,7 @@ class EnvironmentSpec(SpecModel):
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     image: Annotated[str | None, ROLLS] = None
     """Container image; a target without containers refuses it."""
-    command: Annotated[tuple[Annotated[str, AfterValidator(_an_argument)], ...], ROLLS] = ()
+    command: Annotated[tuple[Annotated[str, AfterValidator(_valid_argument)], ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
     the port that it, or a process it starts, listens on, on 127.0.0.1; `{model_dir}` for the
     model's folder; `{code_dir}` for the code's. Without one the default server runs the scoring

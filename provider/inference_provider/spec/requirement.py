@@ -1,8 +1,8 @@
 """One requirement of an environment -> what is wrong with it, if anything.
 
-An environment is kept by the text of its requirements, and shared by all stacks of a machine. So
-that text has to say the whole of what is installed: a path means another package in another folder,
-and another content tomorrow. Values are never shown: the URL of an index may hold a password.
+Environments are cached by the text of their requirements and shared by all stacks of a machine. So
+the text must fully determine what is installed: a path means another package in another folder, and
+other content tomorrow. Values are never shown: the URL of an index may contain a password.
 """
 
 import re
@@ -23,17 +23,17 @@ _NO_NAME = ("a URL without a name", "write it as NAME @ URL")
 
 
 def requirement_fault(text: str) -> tuple[str, str] | None:
-    """Return what is wrong with one requirement, and what to do; None where nothing is."""
+    """Return what is wrong with one requirement, and what to do; None if it is valid."""
     plain = (" " + text).partition(" #")[0].strip()  # pip's rule of comments
     if "\n" in plain or "\r" in plain:
-        return "more than one line", "write one requirement an item"
+        return "more than one line", "write one requirement per item"
     if plain.startswith("-"):
         return _option(plain)
     plain = _HASHES.sub("", plain)
     found = re.search(r"\s(--?[a-zA-Z][-\w]*)", plain)
     if found and ";" not in plain[: found.start()]:
         return _option(found[1])
-    return _no_requirement(plain)
+    return _faulty_requirement(plain)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -41,11 +41,11 @@ def _option(text: str) -> tuple[str, str]:
     option = re.split(r"[\s=]", text, maxsplit=1)[0]
     if option in ("-e", "--editable"):
         return f"the option '{option}' names a path", _NO_PATH[1]
-    remedy = "list requirements only; set the index by UV_INDEX_URL"
+    remedy = "list requirements only; set the index with UV_INDEX_URL"
     return f"the option '{option}' is not supported", remedy
 
 
-def _no_requirement(plain: str) -> tuple[str, str] | None:
+def _faulty_requirement(plain: str) -> tuple[str, str] | None:
     try:
         requirement = Requirement(plain)
     except InvalidRequirement:
@@ -53,7 +53,7 @@ def _no_requirement(plain: str) -> tuple[str, str] | None:
             return _NO_PATH if plain.startswith("file:") else _NO_NAME
         if _PATH.search(plain.partition(";")[0].partition("@")[0]) or plain.startswith("file:"):
             return _NO_PATH
-        return "not a requirement by PEP 508", "write it like 'numpy>=2,<3'"
+        return "not a valid requirement (PEP 508)", "write it like 'numpy>=2,<3'"
     if _ARCHIVE.search(requirement.name):
         return _NO_PATH
     if requirement.url is not None:

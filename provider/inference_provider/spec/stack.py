@@ -1,7 +1,7 @@
 """StackSpec: all kinds, and the rules between them.
 
 Goes in: one validated document. Comes out: the same, with every cross-resource rule checked.
-Files are not looked at here: `files/` does that.
+Files are not checked here: `files/` does that.
 """
 
 from collections import Counter
@@ -88,7 +88,7 @@ def _duplicates(stack: StackSpec) -> Iterator[Fault]:
             if identity in seen:
                 yield Fault(
                     f"{listing}.{i}.{row.identity[-1]}",
-                    f"'{'/'.join(identity)}' is declared already, as {listing}.{seen[identity]}",
+                    f"'{'/'.join(identity)}' is already declared, as {listing}.{seen[identity]}",
                     "rename one of them",
                 )
             seen.setdefault(identity, i)
@@ -197,7 +197,7 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
 
 
 def _place_faults(stack: StackSpec) -> Iterator[Fault]:
-    """Yield placeholders of a server's command that a deployment has nothing for."""
+    """Yield placeholders of a server's command that a deployment has no value for."""
     named: dict[tuple[str, str], list[EnvironmentSpec]] = {}
     for environment in stack.environments:
         named.setdefault((environment.workspace, environment.name), []).append(environment)
@@ -235,7 +235,7 @@ def _traffic_faults(stack: StackSpec) -> Iterator[Fault]:
                     yield Fault(
                         f"traffic.{i}.{field}.{name}",
                         f"no deployment '{name}' behind endpoint '{traffic.endpoint}'",
-                        "declare the deployment, or take its weight away",
+                        "declare the deployment, or remove its weight",
                     )
 
 
@@ -247,7 +247,7 @@ def _limit_faults(stack: StackSpec) -> Iterator[Fault]:
             yield Fault(
                 f"endpoints.{i}.name",
                 f"{count} deployments behind '{endpoint.name}'",
-                f"keep at most {MAX_DEPLOYMENTS_PER_ENDPOINT} an endpoint",
+                f"keep at most {MAX_DEPLOYMENTS_PER_ENDPOINT} per endpoint",
             )
 
 
@@ -259,7 +259,7 @@ def _identity_faults(stack: StackSpec) -> Iterator[Fault]:
             yield Fault(
                 f"role_assignments.{i}.principal",
                 f"no identity '{assignment.principal}' in workspace '{assignment.workspace}'",
-                "declare it under identities, or say principal_type: user",
+                "declare it under identities, or set principal_type: user",
             )
     deployments = {(d.workspace, d.endpoint, d.name) for d in stack.deployments}
     for i, rule in enumerate(stack.autoscale_rules):

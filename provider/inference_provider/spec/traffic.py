@@ -48,7 +48,7 @@ class TrafficSpec(SpecModel):
         both = sorted(name for name in self.mirror_traffic if self.traffic.get(name, 0) > 0)
         if both:
             raise ValueError(
-                f"'{both[0]}' has live traffic and mirrored traffic; choose one (the mirror stands"
+                f"'{both[0]}' has both live and mirrored traffic; remove one of them (the mirror is"
                 " in mirror_traffic)"
             )
         return self
