@@ -80,6 +80,8 @@ def compare(
         placeholders: Secrets on both sides; a record of an older release has them in clear text.
         owned: Top-level fields that another resource decides; they are not compared.
     """
+    if old == new:
+        return ()
     row = ROWS[kind]
     model = row.model_of(new)
     old, new = (_comparable(row.model_of(side), side, placeholders) for side in (old, new))
@@ -134,6 +136,8 @@ def _with_zeros(field: str, shares: Mapping[str, Any], other: Mapping[str, Any])
 
 
 def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Change]:
+    if old == new:
+        return
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             yield from _differences(

@@ -22,8 +22,8 @@ from inference_provider.spec import (
     StackSpec,
     asset_name,
 )
-from inference_provider.spec.fields import field_roles, recorded, without_defaults
-from inference_provider.spec.free_text import is_free_text
+from inference_provider.spec.fields import field_roles, in_nested, recorded, without_defaults
+from inference_provider.spec.free_text import free_fields
 from inference_provider.spec.kinds import ROWS
 
 
@@ -85,19 +85,22 @@ def sealed_properties(
     spec_type: type[SpecModel], properties: Mapping[str, Any], placeholders: Secrets
 ) -> dict[str, Any]:
     """Return properties with each secret in free text as its digest."""
-    return {
-        name: _sealed(spec_type, name, value, placeholders) for name, value in properties.items()
-    }
+    free = {name: properties[name] for name in free_fields(spec_type) if name in properties}
+    inside = in_nested(
+        spec_type, free, lambda model, inner: sealed_properties(model, inner, placeholders)
+    )
+    texts = {n: _sealed(value, placeholders) for n, value in free.items() if n not in inside}
+    return {**properties, **texts, **inside}
 
 
-def _sealed(spec_type: type[SpecModel], path: str, value: Any, placeholders: Secrets) -> Any:
-    if not is_free_text(spec_type, path):
-        return value
+def _sealed(value: Any, placeholders: Secrets) -> Any:
+    if isinstance(value, str):
+        return sealed(value, placeholders)
     if isinstance(value, Mapping):
-        return {k: _sealed(spec_type, f"{path}.{k}", v, placeholders) for k, v in value.items()}
+        return {key: _sealed(item, placeholders) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_sealed(spec_type, path, item, placeholders) for item in value]
-    return sealed(value, placeholders) if isinstance(value, str) else value
+        return [_sealed(item, placeholders) for item in value]
+    return value
 
 
 def identify(kind: Kind, spec: Any) -> ResourceId:

@@ -8,7 +8,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import BaseModel, SecretStr
 
@@ -55,6 +55,7 @@ def models_under(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     return found
 
 
+@functools.cache
 def kind_of(model: type[BaseModel]) -> str:
     """Return the literal that a model of a union on `kind` stands for; empty for any other."""
     info = model.model_fields.get("kind")
@@ -64,6 +65,8 @@ def kind_of(model: type[BaseModel]) -> str:
 
 def model_for(models: tuple[type[SpecModel], ...], value: Any) -> type[SpecModel]:
     """Return the model of a union on `kind` that a mapping is written for; else the first."""
+    if len(models) == 1:
+        return models[0]
     kind = value.get("kind") if isinstance(value, Mapping) else None
     return next((model for model in models if kind and kind_of(model) == kind), models[0])
 
@@ -100,7 +103,7 @@ def with_defaults(model: type[SpecModel], properties: Mapping[str, Any]) -> dict
     """
     local = marked(model, LOCAL_PATH)
     known = {name: value for name, value in properties.items() if name not in local}
-    return {**_defaults(model), **known, **_in_nested(model, known, with_defaults)}
+    return {**_defaults(model), **known, **in_nested(model, known, with_defaults)}
 
 
 def without_defaults(model: type[SpecModel], properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +114,7 @@ def without_defaults(model: type[SpecModel], properties: Mapping[str, Any]) -> d
         for name, value in properties.items()
         if name not in defaults or value != defaults[name]
     }
-    return {**kept, **_in_nested(model, kept, without_defaults)}
+    return {**kept, **in_nested(model, kept, without_defaults)}
 
 
 @functools.cache
@@ -123,37 +126,57 @@ def _defaults(model: type[SpecModel]) -> Mapping[str, Any]:
     }
 
 
+# -- models inside others --------------------------------------------------------------------------
+
+
+class _Shape(NamedTuple):
+    """How the value of a field holds models: it stands for one, or it is a map or list of such."""
+
+    models: tuple[type[SpecModel], ...]
+    """A union where there are several; empty for a map or list."""
+    inside: "_Shape | None" = None
+    """Of each value of a map or list."""
+
+
 _OnModel = Callable[[type[SpecModel], Mapping[str, Any]], dict[str, Any]]
 
 
-def _in_nested(
+def in_nested(
     model: type[SpecModel], properties: Mapping[str, Any], change: _OnModel
 ) -> dict[str, Any]:
     """Return the fields that hold other models, with `change` done to each of those."""
     return {
-        name: _changed(annotation, properties[name], change)
-        for name, annotation in _nested(model).items()
+        name: _changed(shape, properties[name], change)
+        for name, shape in _nested(model).items()
         if name in properties
     }
 
 
-@functools.cache
-def _nested(model: type[SpecModel]) -> Mapping[str, Any]:
-    return {n: i.annotation for n, i in model.model_fields.items() if models_in(i.annotation)}
-
-
-def _changed(annotation: Any, value: Any, change: _OnModel) -> Any:
-    """Return a value of a field with `change` done to each mapping that stands for a model."""
-    annotation = _bare(annotation)
-    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is dict and isinstance(value, Mapping):
-        return {key: _changed(parts[1], item, change) for key, item in value.items()}
-    if origin is tuple and isinstance(value, list | tuple):
-        return [_changed(parts[0], item, change) for item in value]
-    models = tuple(m for m in models_in(annotation) if issubclass(m, SpecModel))
-    if models and isinstance(value, Mapping):
-        return change(model_for(models, value), value)
+def _changed(shape: _Shape, value: Any, change: _OnModel) -> Any:
+    if shape.inside is None:
+        is_model = isinstance(value, Mapping)
+        return change(model_for(shape.models, value), value) if is_model else value
+    if isinstance(value, Mapping):
+        return {key: _changed(shape.inside, item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_changed(shape.inside, item, change) for item in value]
     return value
+
+
+@functools.cache
+def _nested(model: type[SpecModel]) -> Mapping[str, _Shape]:
+    annotations = {name: info.annotation for name, info in model.model_fields.items()}
+    return {name: _shape(found) for name, found in annotations.items() if models_in(found)}
+
+
+def _shape(annotation: Any) -> _Shape:
+    annotation = _bare(annotation)
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is dict:
+        return _Shape((), _shape(parts[1]))
+    if typing.get_origin(annotation) is tuple:
+        return _Shape((), _shape(parts[0]))
+    return _Shape(tuple(m for m in models_in(annotation) if issubclass(m, SpecModel)))
 
 
 def _bare(annotation: Any) -> Any:

@@ -25,14 +25,15 @@ from inference_provider.spec.fields import models_in
 def is_free_text(spec_type: type[BaseModel], path: str) -> bool:
     """Whether text at a dotted path of a spec may be anything."""
     name, _, inside = path.partition(".")
-    if name not in _free_fields(spec_type):
+    if name not in free_fields(spec_type):
         return False
     models = models_in(spec_type.model_fields[name].annotation)
     return is_free_text(models[0], inside) if models and inside else True
 
 
 @functools.cache
-def _free_fields(spec_type: type[BaseModel]) -> frozenset[str]:
+def free_fields(spec_type: type[BaseModel]) -> frozenset[str]:
+    """Return the fields of a model that hold free text, or models that may."""
     return frozenset(
         name
         for name, info in spec_type.model_fields.items()
