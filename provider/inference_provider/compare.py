@@ -131,8 +131,10 @@ def _comparable(
 
 def _with_zeros(field: str, shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Name each entry of the other side: no share and a share of 0 are the same."""
-    zeros = dict.fromkeys(other.get(field) or {}, 0)
-    return {**shares, field: {**zeros, **(shares.get(field) or {})}}
+    mine, others = shares.get(field), other.get(field)
+    if not (isinstance(mine, Mapping) and isinstance(others, Mapping)):
+        return dict(shares)  # a preview may not know it yet
+    return {**shares, field: {**dict.fromkeys(others, 0), **mine}}
 
 
 def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Change]:

@@ -61,6 +61,13 @@ def test_floats_for_integers_are_no_change():
     assert compare(Kind.TRAFFIC, old, new) == ()
 
 
+def test_shares_that_are_not_known_yet_are_a_change():
+    unknown = object()
+    old, new = {"endpoint": "iris", "traffic": {"blue": 100}}, {"endpoint": "iris"}
+    [change] = compare(Kind.TRAFFIC, old, {**new, "traffic": unknown})
+    assert (change.path, change.new) == ("traffic", unknown)
+
+
 def test_tuples_and_lists_are_one():
     assert compare(Kind.ENVIRONMENT, {"command": ("a",)}, {"command": ["a"]}) == ()
 
