@@ -24,7 +24,7 @@ from inference_provider.spec import (
 )
 from inference_provider.spec.fields import field_roles, in_nested, recorded, without_defaults
 from inference_provider.spec.free_text import free_fields
-from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.kinds import ASSETS, ROWS
 
 
 class DesiredResource(Frozen):
@@ -174,10 +174,10 @@ def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[st
     for address in known_assets:
         kind, workspace, pinned = address.split("/", 2)
         index.setdefault((kind, workspace), {})[pinned.partition("@")[0]] = pinned
-    for kind, specs in (("model", stack.models), ("environment", stack.environments)):
-        for spec in specs:
+    for row in ASSETS:
+        for spec in getattr(stack, row.listing):
             pinned = reference(spec)
-            index.setdefault((kind, spec.workspace), {})[pinned.partition("@")[0]] = pinned
+            index.setdefault((row.word, spec.workspace), {})[pinned.partition("@")[0]] = pinned
     return {key: list(found.values()) for key, found in index.items()}
 
 
@@ -188,7 +188,7 @@ def _pin(
     faults: list[Fault],
 ) -> AnyDeployment:
     pinned: dict[str, str] = {}
-    for kind in ("model", "environment"):
+    for kind in (row.word for row in ASSETS):
         asked = getattr(spec, kind)
         if asked is None or "@sha256:" in asked:
             continue

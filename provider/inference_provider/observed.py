@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from inference_provider.printable import one_line
-from inference_provider.spec.kinds import RANK, Kind
+from inference_provider.spec.kinds import RANK, ROWS, Kind
 
 __all__ = [
     "RANK",
@@ -182,8 +182,8 @@ def known_assets(observed: ObservedState) -> list[str]:
     """Return pinned references of the assets that are there, `kind/workspace/ref`."""
     found = []
     for there in observed.resources.values():
-        if there.id.kind in (Kind.MODEL, Kind.ENVIRONMENT) and there.presence == Presence.PRESENT:
+        row = ROWS[there.id.kind]
+        if row.is_asset and there.presence == Presence.PRESENT:
             digest = there.properties.get("content_hash", "")
-            kind = there.id.kind.value.lower()
-            found.append(f"{kind}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
+            found.append(f"{row.word}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
     return found

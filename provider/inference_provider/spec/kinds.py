@@ -75,6 +75,16 @@ class Row:
         """The spec that is meant where nothing is said of a `kind`."""
         return self.models[0]
 
+    @property
+    def is_asset(self) -> bool:
+        """Whether it has versions, and others name it by its pinned reference."""
+        return issubclass(self.outputs, AssetOutputs)
+
+    @property
+    def word(self) -> str:
+        """Its name in a sentence; of an asset, the field of a deployment that names it."""
+        return self.kind.value.lower()
+
     def model_of(self, fields: Any) -> type[SpecModel]:
         """Return the spec that fields by name are written for."""
         return model_for(self.models, fields)
@@ -198,3 +208,6 @@ LISTED: Mapping[str, Row] = {row.listing: row for row in ROWS.values()}
 
 RANK: Mapping[Kind, int] = {kind: rank for rank, kind in enumerate(ROWS)}
 """Made in rising order, deleted in falling order."""
+
+ASSETS: tuple[Row, ...] = tuple(row for row in ROWS.values() if row.is_asset)
+"""Kinds that a deployment names by pinned reference."""

@@ -33,7 +33,7 @@ def requirement_fault(text: str) -> tuple[str, str] | None:
     found = re.search(r"\s(--?[a-zA-Z][-\w]*)", plain)
     if found and ";" not in plain[: found.start()]:
         return _option(found[1])
-    return _faulty_requirement(plain)
+    return _no_requirement(plain)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -45,7 +45,7 @@ def _option(text: str) -> tuple[str, str]:
     return f"the option '{option}' is not supported", remedy
 
 
-def _faulty_requirement(plain: str) -> tuple[str, str] | None:
+def _no_requirement(plain: str) -> tuple[str, str] | None:
     try:
         requirement = Requirement(plain)
     except InvalidRequirement:
