@@ -8,7 +8,7 @@ from inference_provider.desired import properties_of, resolve
 from inference_provider.errors import SpecError
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind
-from inference_provider.plan import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.spec import (
     BatchDeploymentSpec,
     BatchEndpointSpec,
@@ -202,11 +202,11 @@ def test_other_kinds_are_refused_by_capability_in_one_sentence_each(folder):
     found = refusals(resolve(load(folder, STACK)), TargetCapabilities(name="local"))
     assert [str(refusal) for refusal in found] == [
         "Endpoint 'default/words' on target 'local':"
-        " kind: batch endpoints cannot be served yet; use online",
+        " kind: batch endpoints are not supported yet; use online",
         "Endpoint 'default/phi' on target 'local':"
-        " kind: serverless endpoints cannot be served yet; use online",
+        " kind: serverless endpoints are not supported yet; use online",
         "Deployment 'default/words/blue' on target 'local':"
-        " kind: batch deployments cannot be served yet; use online",
+        " kind: batch deployments are not supported yet; use online",
     ]
 
 

@@ -68,7 +68,7 @@ def load_stack(path: Path) -> StackSpec:
     stack._placeholders = _secrets_of_items(stack, expansion.stood_for)
     stack._folders = {
         f"{row.listing}.{i}": str(expansion.base_dir)
-        for row in ROWS.values()
+        for row in LISTED.values()
         for i in range(len(getattr(stack, row.listing)))
     }
     try:
