@@ -21,18 +21,18 @@ from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 PIN = "plain:1@sha256:" + "0" * 64
 SERVED = {
-    "workspace": {"name": "default", "target": "memory", "router_port": 0.0},
+    "workspace": {"name": "spare", "target": "memory", "router_port": 0.0},
     "model": {"name": "m", "path": "m.bin"},
-    "environment": {"name": "plain", "dependencies": ["numpy==2.3.4"]},
+    "environment": {"name": "sklearn", "dependencies": ["numpy==2.3.4"]},
     "endpoint": {"name": "echo"},
     "deployment": {
-        "endpoint": "echo",
+        "endpoint": "front",
         "name": "blue",
         "environment": PIN,
         "instance_count": 2.0,
         "environment_variables": {"KEY": "hush"},
     },
-    "traffic": {"endpoint": "echo", "traffic": {"blue": 100.0}},
+    "traffic": {"endpoint": "front", "traffic": {"red": 100.0}},
 }
 REFUSED = {
     "connection": {"name": "openai", "credentials": {"key": "hush"}},
@@ -40,7 +40,7 @@ REFUSED = {
     "role_assignment": {"name": "reads", "principal": "ana", "role": "Reader"},
     "autoscale_rule": {"endpoint": "echo", "deployment": "blue", "max_instances": 3.0},
 }
-CHANGED = {"traffic": {"traffic": {"blue": 0.0}}}
+CHANGED = {"traffic": {"traffic": {"red": 0.0}}}
 SECRET = {
     "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
     "value": {"KEY": "hush"},
@@ -117,7 +117,7 @@ def test_the_life_of_a_resource_over_grpc(stub, kind):
     diff = stub.Diff(
         messages.DiffRequest(id=made.id, olds=made.properties, news=checked.inputs), timeout=30
     )
-    assert (diff.changes, list(diff.replaces)) == (messages.DiffResponse.DIFF_UNKNOWN, [])
+    assert (diff.changes, list(diff.replaces)) == (messages.DiffResponse.DIFF_NONE, [])
     read = stub.Read(messages.ReadRequest(id=made.id, properties=made.properties), timeout=30)
     assert MessageToDict(read.inputs) == MessageToDict(checked.inputs)
     assert MessageToDict(read.properties) == MessageToDict(made.properties)
@@ -250,7 +250,23 @@ def test_what_the_target_says_is_the_status_of_the_resource_it_concerns(tmp_path
         create(stub, "endpoint", "urn:of:echo")
 
     [log] = told.logged
-    assert (log.urn, log.ephemeral, log.message) == ("urn:of:echo", True, "created")
+    assert (log.urn, log.ephemeral, log.message) == ("urn:of:echo", True, "served")
+
+
+def test_a_preview_says_which_changed_fields_need_new_instances(tmp_path, engine):
+    told, address = engine
+    urn = "urn:of:blue"
+    with plugin(tmp_path, address) as stub:
+        made = create(stub, "deployment", urn)
+        del told.logged[:]
+        for changed in ({"tags": {"team": "a"}}, {"environment_variables": {"KEY": "other"}}):
+            news = check(stub, "deployment", {**SERVED["deployment"], **changed}).inputs
+            asked = {"id": made.id, "olds": made.properties, "news": news, "urn": urn}
+            stub.Diff(messages.DiffRequest(**asked), timeout=30)
+
+    assert [(log.urn, log.message) for log in told.logged] == [
+        (urn, "rolling: environment_variables")
+    ]
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_the_engine(tmp_path, engine):
@@ -258,7 +274,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_the_engine(tmp_path, engine
     with plugin(tmp_path, address, http_proxy="http://127.0.0.1:1") as stub:
         create(stub, "endpoint", "urn:of:echo")
 
-    assert [log.message for log in told.logged] == ["created"]
+    assert [log.message for log in told.logged] == ["served"]
 
 
 @pytest.mark.parametrize(

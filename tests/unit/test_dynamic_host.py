@@ -10,14 +10,14 @@ class OtherHost:
         return "its own"
 
     def Update(self, request, context):
-        host.hear_a_stop()
-        return host.handler_frame().f_locals["request"]
+        host.forward_cancel()
+        return host.servicer_frame().f_locals["request"]
 
 
 def test_outside_of_a_call_nothing_is_found_and_nothing_changed():
-    host.hear_a_stop()
-    assert host.handler_frame() is None
-    assert host.tell_errors_as_sentences() is False
+    host.forward_cancel()
+    assert host.servicer_frame() is None
+    assert host.show_errors_as_sentences() is False
 
 
 def test_a_host_of_another_shape_keeps_its_own_cancel():

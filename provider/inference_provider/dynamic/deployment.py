@@ -11,4 +11,3 @@ class DeploymentProvider(KindProvider):
     """Runs a model behind an endpoint."""
 
     kind = Kind.DEPLOYMENT
-    computed = frozenset({"generation"})

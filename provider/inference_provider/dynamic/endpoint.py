@@ -11,4 +11,3 @@ class EndpointProvider(KindProvider):
     """Makes a stable URL with two keys."""
 
     kind = Kind.ENDPOINT
-    computed = frozenset({"scoring_uri", "openapi_uri", "primary_key", "secondary_key"})

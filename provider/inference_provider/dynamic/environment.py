@@ -11,4 +11,3 @@ class EnvironmentProvider(KindProvider):
     """Keeps what an instance runs in by its content."""
 
     kind = Kind.ENVIRONMENT
-    computed = frozenset({"content_hash", "reference"})

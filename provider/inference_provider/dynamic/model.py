@@ -11,4 +11,3 @@ class ModelProvider(KindProvider):
     """Keeps a folder of weights by its content."""
 
     kind = Kind.MODEL
-    computed = frozenset({"content_hash", "reference"})

@@ -12,7 +12,7 @@ import grpc  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
-from inference_provider.dynamic.host import handled_urn
+from inference_provider.dynamic.host import served_urn
 from inference_provider.observed import ResourceId
 from inference_provider.printable import one_line
 from inference_provider.workspace.ports import Progress, silent
@@ -23,7 +23,7 @@ _LONGEST_MESSAGE_S = 2.0
 
 def row_progress() -> Progress:
     """Return what tells the row of the resource that this thread is handling."""
-    address, urn = _engine_address(), handled_urn()
+    address, urn = _engine_address(), served_urn()
     if not address or not urn:
         return silent
 

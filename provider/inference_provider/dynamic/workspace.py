@@ -11,4 +11,3 @@ class WorkspaceProvider(KindProvider):
     """Makes the router and its supervisor."""
 
     kind = Kind.WORKSPACE
-    computed = frozenset({"router_url"})

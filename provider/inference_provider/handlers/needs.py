@@ -1,15 +1,15 @@
-"""What a resource hangs on -> what of it is neither there nor declared by the same program.
+"""What a resource needs -> what of it is neither there nor declared by the same program.
 
 What was checked before is known of the program; for the rest the target is asked. Without this a
-weight on a deployment that nobody makes is found at `up` only, half way.
+weight on a deployment that nobody declares is found only half way through an `up`.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inference_provider.dynamic.convert import is_unknown
-from inference_provider.dynamic.program import Program
 from inference_provider.errors import Fault
+from inference_provider.handlers.fields import is_unknown
+from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, Presence, ResourceId
 from inference_provider.targets.base import Target
 
@@ -17,10 +17,9 @@ from inference_provider.targets.base import Target
 def missing(
     kind: Kind, inputs: Mapping[str, Any], program: Program, target: Target
 ) -> Iterator[Fault]:
-    """Yield a fault for each thing that is needed, known by name, and nowhere to be found.
+    """Yield a fault for each resource that is needed, known by name, and found nowhere.
 
-    A program that declares no workspace, beside a target that has none of that name, is not
-    judged: it may be read by a target that needs none.
+    A program that declares no workspace gets no fault for a missing one: the target may need none.
     """
     workspace = inputs.get("workspace")
     if kind == Kind.WORKSPACE or is_unknown(workspace):
@@ -45,11 +44,11 @@ def missing(
 _EARLIER = "declare it in the program, above this, or correct the name"
 
 
-def _other_workspaces(missed: str, program: Program) -> Iterator[Fault]:
+def _other_workspaces(missing_name: str, program: Program) -> Iterator[Fault]:
     declared = program.workspaces()
     if declared:
         names = ", ".join(f"'{name}'" for name in declared)
-        reason = f"Workspace '{missed}' is not there; this program declares {names}"
+        reason = f"Workspace '{missing_name}' is not there; this program declares {names}"
         yield Fault("workspace", reason, f"write workspace={declared[0]!r}")
 
 

@@ -1,0 +1,24 @@
+"""What can be done to one resource, with no word of the engine that asks."""
+
+from inference_provider.handlers.check import Opener
+from inference_provider.handlers.claims import ONLY_READ
+from inference_provider.handlers.fields import COMPUTED, UNKNOWN, is_unknown
+from inference_provider.handlers.held import Call, Checked, Difference, Entry, Held, Inputs
+from inference_provider.handlers.program import Program
+from inference_provider.handlers.resource import Handlers
+
+__all__ = [
+    "COMPUTED",
+    "ONLY_READ",
+    "UNKNOWN",
+    "Call",
+    "Checked",
+    "Difference",
+    "Entry",
+    "Handlers",
+    "Held",
+    "Inputs",
+    "Opener",
+    "Program",
+    "is_unknown",
+]

@@ -1,0 +1,159 @@
+"""The check of one resource: what a person wrote -> inputs with every default, or all faults.
+
+Nothing is changed. Files are looked at, and the target is asked what it can do and what is there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from inference_provider.desired import SPEC_OF_KIND, DesiredResource, identify, reference
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files import file_faults, with_content_hash
+from inference_provider.files.program import Served
+from inference_provider.handlers.conflicts import conflicts
+from inference_provider.handlers.fields import (
+    COMPUTED,
+    UNKNOWN,
+    inputs_of,
+    is_unknown,
+    parse,
+    parse_known,
+    with_relative_paths,
+)
+from inference_provider.handlers.held import Checked, Entry, Fields, Inputs
+from inference_provider.handlers.needs import missing
+from inference_provider.handlers.program import Program
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.plan import Refusal, refusals
+from inference_provider.secret_text import hidden, holds_secret
+from inference_provider.spec import EnvironmentSpec, SpecModel
+from inference_provider.targets.base import Target
+
+_NOT_CONTENT = frozenset({"workspace", "description", "tags"})
+"""Fields of an asset that its reference does not depend on."""
+_IDENTITY = ("workspace", "name", "version", "endpoint", "deployment")
+
+Opener = Callable[[], Target]
+"""Opens the target that a resource lives on."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The check of one kind on one target."""
+
+    kind: Kind
+    program: Program
+    opener: Opener
+    folder: Path
+    """The program's: paths in fields are relative to it."""
+
+    def run(self, entry: Entry, inputs: Inputs, *, new: bool) -> Checked:
+        """Fill in defaults and content hashes; or return every fault found.
+
+        Args:
+            entry: What declares it.
+            inputs: What a person wrote.
+            new: Whether the state holds nothing under this entry yet.
+        """
+        inputs = replace(inputs, fields=with_relative_paths(inputs.fields, self.folder))
+        faults: tuple[Fault, ...] = ()
+        try:
+            if is_unknown(inputs.fields) or is_unknown(inputs.owner):
+                inputs = self._known(inputs)
+            else:
+                inputs, faults = self._all(entry, inputs, new=new)
+            faults = faults or self._missing(inputs)
+        except SpecError as exc:
+            faults = exc.faults
+        return Checked(inputs, tuple(_without_secrets(fault, inputs) for fault in faults))
+
+    @cached_property
+    def _target(self) -> Target:
+        return self.opener()  # late: what is wrong in the fields is told without it
+
+    @property
+    def _spec_type(self) -> type[SpecModel]:
+        return SPEC_OF_KIND[self.kind]
+
+    def _all(self, entry: Entry, inputs: Inputs, *, new: bool) -> tuple[Inputs, tuple[Fault, ...]]:
+        if not inputs.owner:
+            raise SpecError((Fault("stack", "empty", "name the stack that owns it"),))
+        spec = self._with_content(parse(self._spec_type, inputs.fields))
+        wanted = DesiredResource(
+            id=identify(self.kind, spec),
+            spec=spec,
+            owner=inputs.owner,
+            placeholders=inputs.placeholders,
+        )
+        refused = refusals([wanted], self._target.capabilities)
+        others = conflicts(wanted, self._target, self.program, entry, new=new)
+        return self._computed(inputs, spec), (*map(_fault_of, refused), *others)
+
+    def _known(self, inputs: Inputs) -> Inputs:
+        """Check what a preview knows; what waits, and what follows from it, stays unknown."""
+        spec = parse_known(self._spec_type, inputs.fields)
+        waiting = {name: item for name, item in inputs.fields.items() if is_unknown(item)}
+        if self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT:
+            known = self._computed(inputs, self._with_content(spec)).fields
+            return replace(inputs, fields={**known, **waiting})
+        later = dict.fromkeys(self._computed_inputs & {"content_hash", "reference"}, UNKNOWN)
+        return replace(inputs, fields={**inputs_of(spec), **waiting, **later})
+
+    def _with_content(self, spec: Any) -> Any:
+        """Return a spec with its content hashes. Raises SpecError for what is wrong in files."""
+        faults = file_faults(spec, self.folder, self._served(spec))
+        if faults:
+            raise SpecError(faults)
+        return with_content_hash(spec, self.folder)
+
+    @property
+    def _computed_inputs(self) -> frozenset[str]:
+        return COMPUTED.get(self.kind, frozenset())
+
+    def _computed(self, inputs: Inputs, spec: Any) -> Inputs:
+        """Return inputs with those that follow from the others, so that a preview knows them."""
+        follows = {"reference": reference(spec)} if "reference" in self._computed_inputs else {}
+        return replace(inputs, fields={**inputs_of(spec), **follows})
+
+    def _served(self, spec: Any) -> Served:
+        """Return the environment of a deployment, once that is there."""
+        asked = getattr(spec, "environment", None) or ""
+        pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
+        if not digest:
+            return Served()
+        environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)
+        there = self._target.observe_one(environment).properties
+        if there.get("content_hash") != digest:
+            return Served()
+        # A record has what placeholders stood for as digests: that is no program's name.
+        known = {} if holds_secret(there["command"]) else {"command": there["command"]}
+        return Served((EnvironmentSpec.model_construct(**{**there, "command": (), **known}),))
+
+    def _missing(self, inputs: Inputs) -> tuple[Fault, ...]:
+        """Look for what this resource needs, in the program and on the target."""
+        found = tuple(missing(self.kind, inputs.fields, self.program, self._target))
+        self.program.note_checked(address_of(self.kind, inputs.fields))
+        return found
+
+
+def address_of(kind: Kind, fields: Fields) -> str:
+    """Return the id of a resource with these inputs; empty while a part of it is unknown."""
+    spec_type = SPEC_OF_KIND[kind]
+    named = {n: v for n, v in fields.items() if n in spec_type.model_fields}
+    if any(is_unknown(named.get(part)) for part in _IDENTITY):
+        return ""
+    return identify(kind, spec_type.model_construct(None, **named)).address
+
+
+def _fault_of(refusal: Refusal) -> Fault:
+    return replace(refusal.fault, reason=f"{refusal.place}: {refusal.fault.reason}")
+
+
+def _without_secrets(fault: Fault, inputs: Inputs) -> Fault:
+    path, reason, remedy = (
+        hidden(text, inputs.placeholders) for text in (fault.path, fault.reason, fault.remedy)
+    )
+    return replace(fault, path=path, reason=reason, remedy=remedy)

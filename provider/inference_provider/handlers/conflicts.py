@@ -1,0 +1,44 @@
+"""Why what a program declares cannot be its own: another entry, stack or state has it.
+
+What a preview can know of it; a target refuses the same again when it is applied.
+"""
+
+from collections.abc import Iterator
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import Fault, OwnedByAnother
+from inference_provider.handlers.claims import claim_of
+from inference_provider.handlers.held import Entry
+from inference_provider.handlers.program import Program
+from inference_provider.observed import ObservedResource, ObservedState, Presence
+from inference_provider.ownership import refuse_others
+from inference_provider.plan import plan
+from inference_provider.sharing import is_shared, refuse_what_is_owned
+from inference_provider.targets.base import Target
+
+
+def conflicts(
+    wanted: DesiredResource, target: Target, program: Program, entry: Entry, *, new: bool
+) -> Iterator[Fault]:
+    """Yield a fault for each other that has what an entry declares.
+
+    Args:
+        wanted: What the program declares.
+        target: Where.
+        program: What it has declared so far.
+        entry: What declares it.
+        new: Whether the state holds nothing under this entry yet.
+    """
+    twice = program.declared_twice(wanted.id, entry)
+    if twice is not None:
+        yield twice
+    record = target.record(wanted.id)
+    there = ObservedResource(id=wanted.id, presence=Presence.PRESENT, record=record)
+    state = ObservedState(resources={wanted.id.address: there})
+    try:
+        if record is not None and not is_shared(wanted, record):
+            refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
+            asks = claim_of(entry) if new else None
+            refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
+    except OwnedByAnother as exc:
+        yield Fault("", str(exc))

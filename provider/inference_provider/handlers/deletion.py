@@ -1,0 +1,66 @@
+"""The deletion of one entry of a state: it takes nothing that another entry or stack stands for."""
+
+from dataclasses import dataclass
+
+from inference_provider.apply import execute
+from inference_provider.errors import StillHolds
+from inference_provider.handlers.held import Call, Entry
+from inference_provider.observed import Claim, Kind, Record, ResourceId
+from inference_provider.ownership import is_superseded, older_claim
+from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.sharing import without_shared
+from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import KEPT
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is known of an entry that is to go."""
+
+    resource: ResourceId
+    """What it stands for."""
+    owner: str
+    """The label it carries."""
+    incarnation: str
+    """What the state knows; empty in a state of an older release."""
+    other: Entry | None
+    """Another entry by which the running program declares the same."""
+    call: Call
+    """Told what is done, or why nothing is."""
+
+    def run(self, target: Target) -> None:
+        """Delete what the entry stands for, unless another entry or stack stands for it."""
+        record = target.record(self.resource)
+        if record is None or is_superseded(record, self.incarnation):
+            self._delete(target)
+        elif self.resource.kind == Kind.WORKSPACE and record.owner != self.owner:
+            self.call.progress(self.resource, f"left: stack '{record.owner}' owns it")
+        elif self.other:  # an interrupted rename that was taken back
+            self._give_back(target, record, older_claim(record, self.other.key))
+        else:
+            self._delete_or_give_back(target, record)
+
+    def _delete_or_give_back(self, target: Target, record: Record) -> None:
+        """Delete; what still holds others is given to the older entry, whose deletion follows."""
+        try:
+            self._delete(target)
+        except StillHolds:
+            older = older_claim(record)
+            if older is None:
+                raise
+            self._give_back(target, record, older)
+
+    def _give_back(self, target: Target, record: Record, claim: Claim | None) -> None:
+        target.transfer(self.resource, record.owner, self.call.actor, claim)
+        self.call.progress(self.resource, KEPT)
+
+    def _delete(self, target: Target) -> None:
+        actor, progress = self.call.actor, self.call.progress
+        if self.resource.kind == Kind.WORKSPACE:
+            gone = Action(kind=ActionKind.DELETE, id=self.resource, owner=self.owner)
+            observed = target.observe([self.resource.workspace])
+            [action] = without_shared(Plan(actions=(gone,)), observed).actions
+            if action.kind == ActionKind.HAND_OVER:
+                execute(action, target, actor, progress)
+                return
+        target.delete(self.resource, self.owner, actor, progress, self.incarnation)

@@ -1,0 +1,215 @@
+"""One resource, whatever engine asks: check, diff, apply, read, delete.
+
+Goes in: plain values of an engine's state (`held.py`). Comes out: the same, or an error of ours.
+What a field means is the spec's to say, what differs is `compare`'s, and only the target changes
+anything.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from inference_provider.apply import hiding
+from inference_provider.compare import compare
+from inference_provider.desired import (
+    SPEC_OF_KIND,
+    DesiredResource,
+    identify,
+    resolve,
+    sealed_properties,
+)
+from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.handlers.check import Check, Opener, address_of
+from inference_provider.handlers.claims import (
+    ONLY_READ,
+    claim_of,
+    former_holder,
+    stands_for_another,
+)
+from inference_provider.handlers.deletion import Deletion
+from inference_provider.handlers.fields import (
+    COMPUTED,
+    comparable,
+    live_inputs,
+    of_spec,
+    parse,
+    plain,
+)
+from inference_provider.handlers.held import Call, Checked, Difference, Entry, Held, Inputs
+from inference_provider.handlers.program import Program
+from inference_provider.observed import (
+    Kind,
+    ObservedResource,
+    Presence,
+    Record,
+    ResourceId,
+    known_assets,
+)
+from inference_provider.sharing import is_shared
+from inference_provider.spec import DeploymentSpec, SpecModel, StackSpec
+from inference_provider.targets.base import Target
+
+_UNREAD = "try again, or let `pulumi up --refresh=false` repair it without reading"
+
+
+class Handlers:
+    """What can be done to one resource of a kind."""
+
+    def __init__(
+        self, kind: Kind, program: Program, opener: Opener, folder: Path | None = None
+    ) -> None:
+        """Take what the handlers of one program share.
+
+        Args:
+            kind: Of the resource.
+            program: What is known of the program so far.
+            opener: Opens the target.
+            folder: What paths in fields are relative to; the current folder when left out.
+        """
+        self._kind, self._program, self._open = kind, program, opener
+        self._folder = folder or Path.cwd()
+        self._spec_type: type[SpecModel] = SPEC_OF_KIND[kind]
+        self._computed = COMPUTED.get(kind, frozenset())
+
+    def check(self, entry: Entry, written: Inputs, held: Inputs) -> Checked:
+        """Fill in every default; or return all that is wrong with what a person wrote.
+
+        Args:
+            entry: What declares it.
+            written: `UNKNOWN` stands for what a preview does not know yet.
+            held: Inputs that the state holds under this entry; without fields when there are none.
+        """
+        theirs = {n: v for n, v in written.fields.items() if n not in self._computed}
+        check = Check(self._kind, self._program, self._open, self._folder)
+        new = not of_spec(self._spec_type, held.fields)
+        return check.run(entry, replace(written, fields=theirs), new=new)
+
+    def diff(self, id_: str, held: Held, wanted: Inputs) -> Difference:
+        """Compare what a state holds with checked inputs; asks no target."""
+        old, new = (comparable(self._spec_type, i.fields) for i in (held.inputs, wanted))
+        changes = compare(self._kind, old, new, wanted.placeholders)
+        found = Difference(changes, besides=_besides(held.inputs) != _besides(wanted))
+        # A new resource under the old id cannot stand beside it.
+        same_id = address_of(self._kind, wanted.fields) in ("", id_)
+        return replace(found, delete_before_replace=bool(found.replaces) and same_id)
+
+    def create(self, call: Call, inputs: Inputs) -> tuple[str, Held]:
+        """Make a resource, or adopt the one that is there; return its id, and what to hold."""
+        held = self._apply(call, inputs, new=True)
+        return address_of(self._kind, held.inputs.fields), held
+
+    def update(self, call: Call, held: Held, inputs: Inputs) -> Held:
+        """Change a resource into what the inputs say; return what to hold of it."""
+        return self._apply(call, inputs, held.incarnation)
+
+    def _apply(self, call: Call, inputs: Inputs, known: str = "", *, new: bool = False) -> Held:
+        target, claim = self._open(), claim_of(call.entry, known)
+        wanted = self._desired(inputs, target)
+        again = new and self._program.was_read(call.entry, wanted.id.address)
+        wanted = wanted.model_copy(update={"claim": claim, "made_again": again})
+        before = target.record(wanted.id)
+        if before is not None and is_shared(wanted, before):
+            call.progress(wanted.id, f"shared: stack '{before.owner}' owns it")
+            return Held(inputs, self._outputs_of(target.observe_one(wanted.id)))
+        with hiding(inputs.placeholders):
+            there = target.apply(wanted, call.actor, call.progress)
+        if new and before is not None and before.claim is None:
+            call.progress(wanted.id, f"taken over: stack '{before.owner}' had made it")
+        return Held(inputs, self._outputs_of(there), claim.incarnation)
+
+    def _desired(self, inputs: Inputs, target: Target) -> DesiredResource:
+        follows = self._computed - set(self._spec_type.model_fields)
+        fields = {n: v for n, v in inputs.fields.items() if n not in follows}
+        spec = parse(self._spec_type, fields)
+        if isinstance(spec, DeploymentSpec):
+            spec = _pinned(spec, inputs.owner, target)
+        return DesiredResource(
+            id=identify(self._kind, spec),
+            spec=spec,
+            owner=inputs.owner,
+            base_dir=str(self._folder),
+            placeholders=inputs.placeholders,
+        )
+
+    def _outputs_of(self, there: ObservedResource) -> dict[str, Any]:
+        found: dict[str, Any] = {n: v for n, v in there.outputs.items() if n in self._computed}
+        for name, secret in there.secret_outputs.items():
+            found[name] = secret.get_secret_value()
+        if "generation" in self._computed and there.record is not None:
+            found["generation"] = there.record.generation
+        return found
+
+    def delete(self, call: Call, id_: str, held: Held) -> None:
+        """Delete what an entry of a state stands for; nothing that another one stands for."""
+        resource = ResourceId.parse(id_)
+        other = self._program.another(resource, call.entry)
+        Deletion(resource, held.inputs.owner, held.incarnation, other, call).run(self._open())
+
+    def read(self, entry: Entry, id_: str, held: Held) -> Held | None:
+        """Return what is there now; None where it is gone, or another entry stands for it.
+
+        Args:
+            entry: What stands for it.
+            id_: `Kind/workspace/name`.
+            held: What the state holds; without fields where a program asks by id.
+
+        Raises:
+            TargetUnreachable: The target did not answer.
+            TargetError: A program asks by id for what is not there.
+        """
+        by_id = not of_spec(self._spec_type, held.inputs.fields)
+        there = self._open().observe_one(self._asked_for(id_))
+        if there.presence == Presence.UNKNOWN:
+            raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
+        if there.presence == Presence.ABSENT and by_id:
+            raise TargetError("read", str(there.id), "it is not there", "check its id")
+        known = ONLY_READ if by_id else held.incarnation
+        taken = stands_for_another(there.record, held.inputs.owner, known)
+        if there.presence == Presence.ABSENT or taken:
+            return None
+        if known != ONLY_READ:
+            self._program.note_read(entry, id_)
+        inputs = self._live_inputs(there, held)
+        former = former_holder(there.record, entry, known)
+        return Held(replace(inputs, held_by=former), self._outputs_of(there), known)
+
+    def _asked_for(self, id_: str) -> ResourceId:
+        kind, _, _ = id_.partition("/")
+        try:
+            if kind == self._kind:
+                return ResourceId.parse(id_)
+        except ValueError:
+            pass
+        wanted = f"write it as {self._kind}/<workspace>/<name>"
+        raise TargetError("read", f"{self._kind} '{id_}'", "this is not the id of one", wanted)
+
+    def _live_inputs(self, there: ObservedResource, held: Held) -> Inputs:
+        was = held.inputs
+        recorded = of_spec(self._spec_type, was.fields)
+        live = sealed_properties(self._spec_type, there.properties, was.placeholders)
+        fields = live_inputs(recorded or live, live, was.placeholders)
+        if "reference" in self._computed:
+            known = held.outputs.get("reference")
+            fields["reference"] = there.outputs.get("reference", known)
+        found = replace(was, fields=plain(fields), degraded="", held_by="")
+        owner = _owner(there.record)
+        if self._kind == Kind.WORKSPACE and was.owner not in ("", owner):
+            return found  # shared: another stack owns it
+        return replace(found, owner=owner, degraded=there.degraded)
+
+
+def _owner(record: Record | None) -> str:
+    return record.owner if record else ""
+
+
+def _besides(inputs: Inputs) -> Inputs:
+    """Return inputs without their fields."""
+    return replace(inputs, fields={})
+
+
+def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> SpecModel:
+    """Resolve the deployment's references against the assets that its workspace holds."""
+    stack = StackSpec(name=owner, deployments=(spec,))
+    wanted = resolve(stack, known_assets=known_assets(target.observe([spec.workspace])))
+    resolved: SpecModel = next(r.spec for r in wanted if r.id.kind == Kind.DEPLOYMENT)
+    return resolved
