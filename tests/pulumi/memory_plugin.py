@@ -25,5 +25,5 @@ for kind, spec in (
     (Kind.DEPLOYMENT, DeploymentSpec(endpoint="front", name="red", environment=PIN)),
 ):
     memory.apply(DesiredResource(id=identify(kind, spec), spec=spec, owner="base"), ANN)
-open_targets_with(lambda: memory)
+open_targets_with(lambda _place: memory)
 runpy.run_module("pulumi.dynamic", run_name="__main__")

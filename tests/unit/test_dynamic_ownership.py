@@ -12,8 +12,8 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from inference_provider.errors import OwnedByAnother, StillHolds
 from inference_provider.observed import Actor, Kind, Presence, ResourceId
 from inference_provider.spec import DeploymentSpec, EndpointSpec
-from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.registry import open_target
 
 ECHO = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="echo")
 SPACE = ResourceId(kind=Kind.WORKSPACE, workspace="default", name="default")
@@ -62,7 +62,7 @@ class Stack:
 @pytest.fixture
 def target():
     memory = with_workspace(MemoryTarget(), owner="shop")
-    base.open_targets_with(lambda: memory)
+    base.open_targets_with(lambda _place: memory)
     yield memory
     base.open_targets_with(open_target)
 
@@ -70,7 +70,7 @@ def target():
 @pytest.fixture
 def empty():
     memory = MemoryTarget()
-    base.open_targets_with(lambda: memory)
+    base.open_targets_with(lambda _place: memory)
     yield memory
     base.open_targets_with(open_target)
 
@@ -125,14 +125,14 @@ def test_a_rename_that_was_taken_back_half_way_keeps_what_serves(target):
     dev = Stack()
     old = dev.Create("echo")
     new = dev.Create("echo-split")  # and then the engine was ended
-    base.open_targets_with(lambda: target)  # the next run, of a program with the old name
+    base.open_targets_with(lambda _place: target)  # the next run, of a program with the old name
     dev.Check("echo", olds=old.outs)
     dev.Delete("echo-split", new)
 
     assert there(target)
     claim = target.record(ECHO).claim  # a second stack is still refused
     assert (claim.incarnation, claim.entry) == (old.outs["incarnation"], dev.urn("echo"))
-    base.open_targets_with(lambda: target)  # `destroy` runs no program
+    base.open_targets_with(lambda _place: target)  # `destroy` runs no program
     dev.Delete("echo", old)
     assert not there(target)
 
@@ -237,7 +237,7 @@ def test_what_one_pulumi_stack_holds_is_refused_to_another_at_preview_and_at_up(
         Stack("prod").Create("echo")
     with pytest.raises(OwnedByAnother, match="held by Pulumi stack 'dev' of project 'shop'"):
         Stack("dev", project="other").Create("echo")
-    base.open_targets_with(lambda: target)  # another run, of which nothing is declared yet
+    base.open_targets_with(lambda _place: target)  # another run, of which nothing is declared yet
     assert Stack("dev").Check("renamed")[1] == []
 
 
@@ -277,7 +277,7 @@ class Asked(MemoryTarget):
 def test_a_create_of_what_a_refresh_read_under_its_urn_is_a_replacement(target, entry, again):
     asked = with_workspace(Asked())
     asked.made_again.clear()
-    base.open_targets_with(lambda: asked)
+    base.open_targets_with(lambda _place: asked)
     inferctl_up(asked)
     dev = Stack()
     held = SimpleNamespace(id=ECHO.address, outs={"name": "echo", "stack": "shop"})
@@ -341,7 +341,7 @@ class Shared:
 def test_a_workspace_declared_equally_is_shared_as_with_inferctl(empty):
     both = Shared()
     assert both.second.Check("space", **Shared.FIELDS)[1] == []
-    base.open_targets_with(lambda: empty)  # each program has a process of its own
+    base.open_targets_with(lambda _place: empty)  # each program has a process of its own
     assert both.second.read(both.lent).outs["stack"] == "two"
     assert empty.record(SPACE).owner == "one"
 
@@ -353,7 +353,7 @@ def test_a_workspace_declared_equally_is_shared_as_with_inferctl(empty):
 
 def test_a_workspace_declared_otherwise_is_refused_at_preview(empty):
     both = Shared()
-    base.open_targets_with(lambda: empty)
+    base.open_targets_with(lambda _place: empty)
     assert both.second.Check("space", **Shared.FIELDS, description="ours")[1] == [
         "plan Workspace 'default': it belongs to stack 'one', not to 'two', and description would"
         " change; declare it as 'one' does to share it, or name another workspace"

@@ -2,6 +2,7 @@
 
 import os
 import traceback
+from types import SimpleNamespace
 
 import pytest
 from pulumi.output import UNKNOWN
@@ -23,8 +24,8 @@ from inference_provider.errors import (
 )
 from inference_provider.files import load_stack
 from inference_provider.observed import ObservedResource, Presence, ResourceId
-from inference_provider.targets.choose import open_target
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.registry import open_target
 
 
 class SilentTarget(MemoryTarget):
@@ -45,7 +46,7 @@ class LameTarget(MemoryTarget):
 @pytest.fixture
 def target():
     memory = with_workspace(MemoryTarget())
-    base.open_targets_with(lambda: memory)
+    base.open_targets_with(lambda _place: memory)
     yield memory
     base.open_targets_with(open_target)
 
@@ -53,7 +54,7 @@ def target():
 @pytest.fixture
 def empty():
     memory = MemoryTarget()
-    base.open_targets_with(lambda: memory)
+    base.open_targets_with(lambda _place: memory)
     yield memory
     base.open_targets_with(open_target)
 
@@ -218,56 +219,60 @@ def test_a_preview_knows_the_pinned_reference_and_sees_a_changed_file(
 PLAIN = {"environment": "plain:1@sha256:" + "0" * 64}
 
 
+THERE = {"place": "memory"}
+"""What the SDK fills in from the workspace."""
+
+
 def test_a_workspace_left_out_is_refused_where_the_program_declares_another(empty):
     checked(WorkspaceProvider(), name="edge", target="memory")
 
-    assert failures(EndpointProvider(), name="echo") == [
+    assert failures(EndpointProvider(), **THERE, name="echo") == [
         (
             "",
             "workspace: Workspace 'default' is not there; this program declares 'edge'; "
             "write workspace='edge'",
         )
     ]
-    checked(EndpointProvider(), name="echo", workspace="edge")
-    checked(EndpointProvider(), name="echo", workspace=UNKNOWN)
+    checked(EndpointProvider(), **THERE, name="echo", workspace="edge")
+    checked(EndpointProvider(), **THERE, name="echo", workspace=UNKNOWN)
 
 
 def test_a_workspace_of_another_program_needs_no_declaration(target):
     WorkspaceProvider().create(checked(WorkspaceProvider(), name="theirs", target="memory"))
-    base.open_targets_with(lambda: target)  # another program
+    base.open_targets_with(lambda _place: target)  # another program
     checked(WorkspaceProvider(), name="mine", target="memory")
 
-    checked(EndpointProvider(), name="echo", workspace="theirs")
+    checked(EndpointProvider(), **THERE, name="echo", workspace="theirs")
 
 
 def test_a_weight_on_a_deployment_that_nobody_makes_is_refused(target):
     checked(WorkspaceProvider(), name="default", target="memory")
-    checked(EndpointProvider(), name="echo")
-    checked(DeploymentProvider(), name="blue", endpoint="echo", **PLAIN)
+    checked(EndpointProvider(), **THERE, name="echo")
+    checked(DeploymentProvider(), **THERE, name="blue", endpoint="echo", **PLAIN)
 
     split = {"blue": 90, "gren": 10, "gone": 0}
-    assert failures(TrafficProvider(), endpoint="echo", traffic=split) == [
+    assert failures(TrafficProvider(), **THERE, endpoint="echo", traffic=split) == [
         (
             "",
             "traffic.gren: Deployment 'default/echo/gren' is not there; "
             "declare it in the program, above this, or correct the name",
         )
     ]
-    checked(TrafficProvider(), endpoint="echo", traffic={"blue": 100, "gone": 0})
-    assert failures(TrafficProvider(), endpoint="echo", mirror_traffic={"gren": 10}) != []
+    checked(TrafficProvider(), **THERE, endpoint="echo", traffic={"blue": 100, "gone": 0})
+    assert failures(TrafficProvider(), **THERE, endpoint="echo", mirror_traffic={"gren": 10}) != []
 
 
 def test_an_endpoint_that_nobody_makes_is_refused(target):
     checked(WorkspaceProvider(), name="default", target="memory")
 
-    assert failures(DeploymentProvider(), name="blue", endpoint="echo", **PLAIN) == [
+    assert failures(DeploymentProvider(), **THERE, name="blue", endpoint="echo", **PLAIN) == [
         (
             "",
             "endpoint: Endpoint 'default/echo' is not there; "
             "declare it in the program, above this, or correct the name",
         )
     ]
-    checked(DeploymentProvider(), name="blue", endpoint=UNKNOWN, **PLAIN)
+    checked(DeploymentProvider(), **THERE, name="blue", endpoint=UNKNOWN, **PLAIN)
 
 
 def test_diff_leaves_changes_to_the_engine_and_names_replacing_fields(target):
@@ -309,7 +314,7 @@ def test_what_another_stack_owns_is_not_taken(target):
 
 
 def test_what_did_not_answer_is_never_read_as_gone():
-    base.open_targets_with(SilentTarget)
+    base.open_targets_with(lambda _place: SilentTarget())
     try:
         with pytest.raises(TargetUnreachable, match="no answer"):
             WorkspaceProvider().read("Workspace/default/default", {})
@@ -381,7 +386,7 @@ def test_an_error_of_a_change_shows_no_placeholders_value_in_any_line():
             said = f"\n  no index at {desired.spec.dependencies[0]}\n  {desired.spec.tags}"
             raise TargetError("build environment", str(desired.id), said)
 
-    base.open_targets_with(Loud)
+    base.open_targets_with(lambda _place: Loud())
     try:
         provider = EnvironmentProvider()
         inputs = checked(provider, **environment("tok-4711"))
@@ -402,7 +407,7 @@ def test_an_error_of_several_lines_ends_in_its_summary():
 
 def test_what_does_not_run_as_recorded_is_an_input_until_the_next_update():
     lame = with_workspace(LameTarget())
-    base.open_targets_with(lambda: lame)
+    base.open_targets_with(lambda _place: lame)
     try:
         provider = EndpointProvider()
         inputs = checked(provider, name="echo")
@@ -609,3 +614,107 @@ def test_drift_of_a_tag_and_of_a_route_that_are_called_as_a_path_is_read(target)
     read = provider.read(made.id, made.outs).inputs
     assert read["tags"] == {"path": "b"}
     assert read["inference_config"]["scoring_route"]["path"] == "/score"
+
+
+class Places:
+    """A memory target with a workspace in it, for each place that is asked for."""
+
+    def __init__(self):
+        self.opened = {}
+
+    def __call__(self, place):
+        return self.opened.setdefault(str(place), with_workspace(MemoryTarget()))
+
+
+GPU = {"kind": "docker", "host": "ssh://gpu-1"}
+
+
+@pytest.fixture
+def places():
+    found = Places()
+    base.open_targets_with(found)
+    yield found
+    base.open_targets_with(open_target)
+
+
+def test_a_resource_lives_and_dies_where_its_state_says_the_workspace_is(places):
+    provider = EndpointProvider()
+    made = provider.create(checked(provider, name="echo", place=GPU))
+    assert made.id == "Endpoint/default/echo"
+    assert made.outs["place"] == GPU
+
+    there = places.opened["docker ssh://gpu-1"]
+    assert provider.read(made.id, made.outs).inputs["place"] == GPU
+    assert provider.update(made.id, made.outs, made.outs).outs["place"] == GPU
+    assert made.id in there.observe(["default"]).resources
+    provider.delete(made.id, made.outs)
+    assert made.id not in there.observe(["default"]).resources
+    assert list(places.opened) == ["docker ssh://gpu-1"]
+
+
+def test_a_state_of_an_older_release_has_no_place_and_is_local(places):
+    provider = EndpointProvider()
+    inputs = checked(provider, name="echo")
+    made = provider.create(inputs)
+    provider.read(made.id, made.outs)
+
+    assert "place" not in {**inputs, **made.outs}
+    assert list(places.opened) == ["local"]
+
+
+def test_a_workspace_is_where_its_own_target_says(places):
+    provider = WorkspaceProvider()
+    inputs = checked(provider, name="mine", target="memory")
+    made = provider.create(inputs)
+    provider.delete(made.id, made.outs)
+
+    assert "place" not in inputs
+    assert list(places.opened) == ["memory"]
+
+
+def test_another_place_needs_a_new_resource_which_stands_beside_the_old(places):
+    provider, address = EndpointProvider(), "Endpoint/default/echo"
+    olds = checked(provider, name="echo")
+    news = checked(provider, name="echo", place=GPU)
+
+    moved = provider.diff(address, olds, news)
+    assert (moved.changes, moved.replaces) == (None, ["place"])
+    assert moved.delete_before_replace is False
+    waits = provider.diff(address, olds, {**news, "place": UNKNOWN})
+    assert waits.replaces == []
+
+    space, address = WorkspaceProvider(), "Workspace/default/default"
+    at = [space.check({}, {"stack": "s", "target": t}).inputs for t in ("local", GPU)]
+    moved = space.diff(address, *at)
+    assert moved.replaces == ["target"]
+    assert moved.delete_before_replace is False
+
+
+def test_one_address_in_two_places_is_two_resources(places):
+    urn = "urn:pulumi:dev::shop::Endpoint::{}"
+
+    def Check(name, place):  # the name of the SDK's method
+        request = SimpleNamespace(urn=urn.format(name))  # noqa: F841 - read from the frame
+        found = EndpointProvider().check({}, {"stack": "s", "name": "echo", "place": place})
+        return [failure.reason for failure in found.failures]
+
+    assert Check("here", "memory") == []
+    assert Check("there", GPU) == []
+    assert Check("again", GPU) == [
+        "Endpoint 'default/echo' is declared twice, by 'there' and by 'again'; remove one of them"
+    ]
+
+
+def test_a_place_that_a_preview_does_not_know_is_not_asked(places):
+    inputs = checked(EndpointProvider(), name="echo", place=UNKNOWN)
+
+    assert inputs["place"] is UNKNOWN
+    assert inputs["auth_mode"] == "key"
+    assert places.opened == {}
+
+
+def test_a_target_that_is_not_supported_is_refused_at_preview():
+    base.open_targets_with(open_target)
+    said = "open target 'docker': not supported yet; use 'local'"
+    assert failures(WorkspaceProvider(), target="docker") == [("", f"target: {said}")]
+    assert failures(EndpointProvider(), name="echo", place=GPU) == [("", said)]

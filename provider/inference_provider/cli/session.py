@@ -25,7 +25,7 @@ from inference_provider.targets.base import Target
 
 
 def _open_target() -> Target:
-    from inference_provider.targets.choose import open_target  # noqa: PLC0415 - `--help` is quick
+    from inference_provider.targets.registry import open_target  # noqa: PLC0415 - `--help` is quick
 
     return open_target()
 

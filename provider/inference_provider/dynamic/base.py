@@ -27,16 +27,16 @@ from inference_provider.files.wording import in_a_program
 from inference_provider.handlers import Call, Entry, Handlers, Opener, Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.printable import one_line, printable
-from inference_provider.targets.choose import open_target
+from inference_provider.targets.registry import open_target
 
 _opener: Opener = open_target
 _program = Program()
 
 
 def open_targets_with(opener: Opener) -> None:
-    """Choose what opens the target in this process, in which nothing is declared yet.
+    """Choose what opens targets in this process, in which nothing is declared yet.
 
-    It is the one of this machine, unless told.
+    It is the registry, unless told.
     """
     global _opener, _program
     _opener, _program = opener, Program()
@@ -77,7 +77,7 @@ class KindProvider(ResourceProvider):
             row_progress()(ResourceId.parse(_id), f"rolling: {', '.join(found.rolls)}")
         return DiffResult(
             changes=None if found.any else False,
-            replaces=list(found.replaces),
+            replaces=[*found.replaces, *([convert.PLACE_KEY] if found.moves else [])],
             delete_before_replace=found.delete_before_replace,
         )
 

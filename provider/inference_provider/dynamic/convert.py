@@ -12,9 +12,10 @@ from pulumi import output
 from pulumi.runtime import rpc
 from pydantic import SecretStr
 
-from inference_provider.handlers import COMPUTED, UNKNOWN, Held, Inputs
+from inference_provider.handlers import COMPUTED, UNKNOWN, Held, Inputs, Unknown, is_unknown
 from inference_provider.handlers.fields import plain
 from inference_provider.observed import Kind
+from inference_provider.spec.target import Place, json_of, place_from
 
 PROVIDER_KEY = "__provider"
 """Where the SDK keeps the pickled provider, among the fields a person wrote."""
@@ -24,6 +25,10 @@ OWNER_KEY = "stack"
 
 PLACEHOLDERS_KEY = "placeholders"
 """Input that holds what placeholders of a stack file stood for in the fields; not a field."""
+
+PLACE_KEY = "place"
+"""Input that holds where the workspace is, filled in by the SDK; not there for a local one, so that
+what an older release wrote stays as it is."""
 
 DEGRADED_KEY = "degraded"
 """Input that only a read gives: what does not run as recorded."""
@@ -35,7 +40,8 @@ INCARNATION_KEY = "incarnation"
 """Output that holds a resource's incarnation; a program never reads it."""
 
 _NOT_FIELDS = frozenset(
-    {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, DEGRADED_KEY, HELD_BY_KEY, INCARNATION_KEY}
+    {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, PLACE_KEY}
+    | {DEGRADED_KEY, HELD_BY_KEY, INCARNATION_KEY}
 )
 
 Bag = dict[str, Any]
@@ -49,6 +55,7 @@ def inputs_of(bag: Mapping[str, Any]) -> Inputs:
         fields={name: item for name, item in plain_bag.items() if name not in _NOT_FIELDS},
         owner=plain_bag.get(OWNER_KEY, ""),
         placeholders=tuple(map(SecretStr, plain_bag.get(PLACEHOLDERS_KEY, ()))),
+        place=_place_of(plain_bag.get(PLACE_KEY, "local")),
         degraded=plain_bag.get(DEGRADED_KEY, ""),
         held_by=plain_bag.get(HELD_BY_KEY, ""),
     )
@@ -61,10 +68,11 @@ def held_of(kind: Kind, bag: Mapping[str, Any]) -> Held:
 
 
 def bag_of_inputs(inputs: Inputs) -> Bag:
-    """Write inputs as Pulumi keeps them; what only a read gives, where there is some."""
+    """Write inputs as Pulumi keeps them; what is not a field only where there is some."""
     placeholders = [secret.get_secret_value() for secret in inputs.placeholders]
     optional = {
         PLACEHOLDERS_KEY: placeholders,
+        PLACE_KEY: _bag_of_place(inputs.place),
         DEGRADED_KEY: inputs.degraded,
         HELD_BY_KEY: inputs.held_by,
     }
@@ -77,6 +85,16 @@ def bag_of_held(held: Held) -> Bag:
     """Write what a state holds as outputs: the inputs and what was made of them."""
     incarnation = _given([(INCARNATION_KEY, held.incarnation)])
     return {**bag_of_inputs(held.inputs), **_to_pulumi(held.outputs), **incarnation}
+
+
+def _place_of(value: Any) -> Place | Unknown:
+    return UNKNOWN if is_unknown(value) else place_from(value)
+
+
+def _bag_of_place(place: Place | Unknown) -> Any:
+    if isinstance(place, Unknown):
+        return place
+    return "" if place == "local" else json_of(place)
 
 
 def _given(items: Iterable[tuple[str, Any]]) -> Bag:

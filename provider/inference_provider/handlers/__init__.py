@@ -2,8 +2,17 @@
 
 from inference_provider.handlers.check import Opener
 from inference_provider.handlers.claims import ONLY_READ
-from inference_provider.handlers.fields import COMPUTED, UNKNOWN, is_unknown
-from inference_provider.handlers.held import Call, Checked, Difference, Entry, Held, Inputs
+from inference_provider.handlers.fields import COMPUTED, is_unknown
+from inference_provider.handlers.held import (
+    UNKNOWN,
+    Call,
+    Checked,
+    Difference,
+    Entry,
+    Held,
+    Inputs,
+    Unknown,
+)
 from inference_provider.handlers.program import Program
 from inference_provider.handlers.resource import Handlers
 
@@ -20,5 +29,6 @@ __all__ = [
     "Inputs",
     "Opener",
     "Program",
+    "Unknown",
     "is_unknown",
 ]

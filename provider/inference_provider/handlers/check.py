@@ -10,45 +10,55 @@ from pathlib import Path
 from typing import Any
 
 from inference_provider.desired import SPEC_OF_KIND, DesiredResource, identify, reference
-from inference_provider.errors import Fault, SpecError
+from inference_provider.errors import CapabilityMissing, Fault, SpecError
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.files.program import Served
 from inference_provider.handlers.conflicts import conflicts
 from inference_provider.handlers.fields import (
     COMPUTED,
-    UNKNOWN,
     inputs_of,
     is_unknown,
     parse,
     parse_known,
     with_relative_paths,
 )
-from inference_provider.handlers.held import Checked, Entry, Fields, Inputs
-from inference_provider.handlers.needs import missing
+from inference_provider.handlers.held import (
+    UNKNOWN,
+    Checked,
+    Entry,
+    Fields,
+    Inputs,
+    Unknown,
+)
+from inference_provider.handlers.needs import Needs
+from inference_provider.handlers.places import Located
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Refusal, refusals
 from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
+from inference_provider.spec.target import Place
 from inference_provider.targets.base import Target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
 _IDENTITY = ("workspace", "name", "version", "endpoint", "deployment")
 
-Opener = Callable[[], Target]
-"""Opens the target that a resource lives on."""
+Opener = Callable[[Place], Target]
+"""Opens the target that a place names."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """The check of one kind on one target."""
+    """The check of one resource."""
 
     kind: Kind
     program: Program
     opener: Opener
     folder: Path
     """The program's: paths in fields are relative to it."""
+    place: Place | Unknown
+    """Where the resource is to be."""
 
     def run(self, entry: Entry, inputs: Inputs, *, new: bool) -> Checked:
         """Fill in defaults and content hashes; or return every fault found.
@@ -61,18 +71,21 @@ class Check:
         inputs = replace(inputs, fields=with_relative_paths(inputs.fields, self.folder))
         faults: tuple[Fault, ...] = ()
         try:
-            if is_unknown(inputs.fields) or is_unknown(inputs.owner):
+            if is_unknown([inputs.fields, inputs.owner, inputs.place]):
                 inputs = self._known(inputs)
             else:
                 inputs, faults = self._all(entry, inputs, new=new)
             faults = faults or self._missing(inputs)
         except SpecError as exc:
             faults = exc.faults
+        except CapabilityMissing as exc:  # nothing is there to be asked
+            faults = (Fault("target" if self.kind == Kind.WORKSPACE else "", str(exc)),)
         return Checked(inputs, tuple(_without_secrets(fault, inputs) for fault in faults))
 
     @cached_property
-    def _target(self) -> Target:
-        return self.opener()  # late: what is wrong in the fields is told without it
+    def _target(self) -> Target | None:
+        # late: what is wrong in the fields is told without it
+        return None if self.place is UNKNOWN else self.opener(self.place)
 
     @property
     def _spec_type(self) -> type[SpecModel]:
@@ -88,9 +101,11 @@ class Check:
             owner=inputs.owner,
             placeholders=inputs.placeholders,
         )
-        refused = refusals([wanted], self._target.capabilities)
-        others = conflicts(wanted, self._target, self.program, entry, new=new)
-        return self._computed(inputs, spec), (*map(_fault_of, refused), *others)
+        faults: list[Fault] = []
+        if self._target is not None and self.place is not UNKNOWN:
+            faults += map(_fault_of, refusals([wanted], self._target.capabilities))
+            faults += conflicts(wanted, self.place, self._target, self.program, entry, new=new)
+        return self._computed(inputs, spec), tuple(faults)
 
     def _known(self, inputs: Inputs) -> Inputs:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""
@@ -122,7 +137,7 @@ class Check:
         """Return the environment of a deployment, once that is there."""
         asked = getattr(spec, "environment", None) or ""
         pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
-        if not digest:
+        if not digest or self._target is None:
             return Served()
         environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)
         there = self._target.observe_one(environment).properties
@@ -134,8 +149,13 @@ class Check:
 
     def _missing(self, inputs: Inputs) -> tuple[Fault, ...]:
         """Look for what this resource needs, in the program and on the target."""
-        found = tuple(missing(self.kind, inputs.fields, self.program, self._target))
-        self.program.note_checked(address_of(self.kind, inputs.fields))
+        found: tuple[Fault, ...] = ()
+        if self._target is not None and self.place is not UNKNOWN:
+            needs = Needs(self.program, self.place, self._target)
+            found = tuple(needs.missing(self.kind, inputs.fields))
+        address = address_of(self.kind, inputs.fields)
+        if address:
+            self.program.note_checked(Located(self.place, ResourceId.parse(address)))
         return found
 
 

@@ -8,15 +8,14 @@ import functools
 import os
 import types
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from inference_provider.errors import SpecError
 from inference_provider.files.wording import faults_of
-from inference_provider.handlers.held import Fields
+from inference_provider.handlers.held import UNKNOWN, Fields
 from inference_provider.observed import Kind
 from inference_provider.secret_text import Secrets, mark, sealed
 from inference_provider.spec import SpecModel
@@ -36,16 +35,6 @@ COMPUTED: Mapping[Kind, frozenset[str]] = {
     Kind.DEPLOYMENT: frozenset({"generation"}),
 }
 """Outputs of a kind, and inputs that a check computes: never written by a person."""
-
-
-class Unknown(Enum):
-    """The type of `UNKNOWN`."""
-
-    UNKNOWN = "unknown"
-
-
-UNKNOWN: Final = Unknown.UNKNOWN
-"""Stands for a value that is decided only when the program is applied."""
 
 
 def is_unknown(value: Any) -> bool:

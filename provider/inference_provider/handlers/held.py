@@ -5,14 +5,26 @@ An adapter makes these from what its engine hands over, and writes them back.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from inference_provider.compare import Change
 from inference_provider.errors import Fault
 from inference_provider.observed import Actor
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import ChangeClass
+from inference_provider.spec.target import Place
 from inference_provider.workspace.ports import Progress, silent
+
+
+class Unknown(Enum):
+    """The type of `UNKNOWN`."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""Stands for a value that is decided only when the program is applied."""
 
 Fields = Mapping[str, Any]
 """JSON values by field, secrets in clear; `UNKNOWN` among them in a preview."""
@@ -49,6 +61,8 @@ class Inputs:
     """Label of the stack that owns it."""
     placeholders: Secrets = ()
     """What placeholders of a stack file stood for in the fields."""
+    place: Place | Unknown = "local"
+    """Where its workspace is. A workspace says so itself, in `target`."""
     degraded: str = ""
     """Only from a read: what does not run as recorded. No program writes it, so an engine sees a
     difference, and the update that follows mends it."""
@@ -82,7 +96,10 @@ class Difference:
     changes: tuple[Change, ...]
     """In the fields, as `compare` tells them."""
     besides: bool
-    """Whether anything differs that is not a field: the owner, what a read found."""
+    """Whether anything differs that is not a field: the owner, the place, what a read found."""
+    moves: bool = False
+    """Whether its workspace is in another place, which needs a new resource; a workspace itself
+    says so in a field."""
     delete_before_replace: bool = False
 
     @property

@@ -5,56 +5,63 @@ weight on a deployment that nobody declares is found only half way through an `u
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from inference_provider.errors import Fault
 from inference_provider.handlers.fields import is_unknown
+from inference_provider.handlers.held import Fields
+from inference_provider.handlers.places import Located
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.spec.target import Place
 from inference_provider.targets.base import Target
-
-
-def missing(
-    kind: Kind, inputs: Mapping[str, Any], program: Program, target: Target
-) -> Iterator[Fault]:
-    """Yield a fault for each resource that is needed, known by name, and found nowhere.
-
-    A program that declares no workspace gets no fault for a missing one: the target may need none.
-    """
-    workspace = inputs.get("workspace")
-    if kind == Kind.WORKSPACE or is_unknown(workspace):
-        return
-    if not _found(_id(Kind.WORKSPACE, str(workspace), str(workspace)), program, target):
-        yield from _other_workspaces(str(workspace), program)
-        return
-    endpoint = inputs.get("endpoint")
-    if kind not in (Kind.DEPLOYMENT, Kind.TRAFFIC) or is_unknown(endpoint):
-        return
-    if not _found(_id(Kind.ENDPOINT, str(workspace), str(endpoint)), program, target):
-        yield Fault("endpoint", f"Endpoint '{workspace}/{endpoint}' is not there", _EARLIER)
-        return
-    for field in ("traffic", "mirror_traffic"):
-        shares = inputs.get(field)
-        for name, share in shares.items() if isinstance(shares, Mapping) else ():
-            deployment = _id(Kind.DEPLOYMENT, str(workspace), f"{endpoint}/{name}")
-            if not is_unknown(share) and share and not _found(deployment, program, target):
-                yield Fault(f"{field}.{name}", f"{deployment} is not there", _EARLIER)
-
 
 _EARLIER = "declare it in the program, above this, or correct the name"
 
 
-def _other_workspaces(missing_name: str, program: Program) -> Iterator[Fault]:
-    declared = program.workspaces()
-    if declared:
-        names = ", ".join(f"'{name}'" for name in declared)
-        reason = f"Workspace '{missing_name}' is not there; this program declares {names}"
-        yield Fault("workspace", reason, f"write workspace={declared[0]!r}")
+@dataclass(frozen=True)
+class Needs:
+    """Looks for what resources of one place need."""
 
+    program: Program
+    place: Place
+    target: Target
 
-def _found(needed: ResourceId, program: Program, target: Target) -> bool:
-    return program.has_checked(needed) or target.observe_one(needed).presence != Presence.ABSENT
+    def missing(self, kind: Kind, fields: Fields) -> Iterator[Fault]:
+        """Yield a fault for each resource that is needed, known by name, and found nowhere.
 
+        A program that declares no workspace gets no fault for a missing one: its target may need
+        none.
+        """
+        workspace, endpoint = fields.get("workspace"), fields.get("endpoint")
+        if kind == Kind.WORKSPACE or is_unknown(workspace):
+            return
+        if not self._found(Kind.WORKSPACE, str(workspace), str(workspace)):
+            yield from self._other_workspaces(str(workspace))
+            return
+        if kind not in (Kind.DEPLOYMENT, Kind.TRAFFIC) or is_unknown(endpoint):
+            return
+        if not self._found(Kind.ENDPOINT, str(workspace), str(endpoint)):
+            yield Fault("endpoint", f"Endpoint '{workspace}/{endpoint}' is not there", _EARLIER)
+            return
+        for field in ("traffic", "mirror_traffic"):
+            shares = fields.get(field)
+            for name, share in shares.items() if isinstance(shares, Mapping) else ():
+                deployment = f"{endpoint}/{name}"
+                wanted = not is_unknown(share) and share
+                if wanted and not self._found(Kind.DEPLOYMENT, str(workspace), deployment):
+                    reason = f"Deployment '{workspace}/{deployment}' is not there"
+                    yield Fault(f"{field}.{name}", reason, _EARLIER)
 
-def _id(kind: Kind, workspace: str, name: str) -> ResourceId:
-    return ResourceId(kind=kind, workspace=workspace, name=name)
+    def _other_workspaces(self, missing_name: str) -> Iterator[Fault]:
+        declared = self.program.workspaces(self.place)
+        if declared:
+            names = ", ".join(f"'{name}'" for name in declared)
+            reason = f"Workspace '{missing_name}' is not there; this program declares {names}"
+            yield Fault("workspace", reason, f"write workspace={declared[0]!r}")
+
+    def _found(self, kind: Kind, workspace: str, name: str) -> bool:
+        needed = ResourceId(kind=kind, workspace=workspace, name=name)
+        if self.program.has_checked(Located(self.place, needed)):
+            return True
+        return self.target.observe_one(needed).presence != Presence.ABSENT

@@ -7,65 +7,66 @@ threads, what is depended on first.
 import threading
 
 from inference_provider.errors import Fault
-from inference_provider.handlers.held import Entry
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.handlers.held import Entry, Unknown
+from inference_provider.handlers.places import Located
+from inference_provider.observed import Kind
+from inference_provider.spec.target import Place
 
 
 class Program:
-    """Ids of one run of one program: declared, found right, and held by its state."""
+    """Resources of one run of one program: declared, found right, and held by its state."""
 
     def __init__(self) -> None:
-        self._declared: dict[str, Entry] = {}
-        self._checked: set[str] = set()
-        self._read: set[tuple[str, str]] = set()
+        self._declared: dict[Located, Entry] = {}
+        self._checked: set[Located] = set()
+        self._read: set[tuple[str, Located]] = set()
         self._lock = threading.Lock()
 
-    def declared_twice(self, resource: ResourceId, entry: Entry) -> Fault | None:
-        """Note that an entry declares an id; return a fault where another one declares it too."""
+    def declared_twice(self, resource: Located, entry: Entry) -> Fault | None:
+        """Note that an entry declares a resource; return a fault where another one does too."""
         if not entry.key:
             return None
         with self._lock:
-            self._declared.setdefault(resource.address, entry)
+            self._declared.setdefault(resource, entry)
         first = self.another(resource, entry)
         if first is None:
             return None
         names = (first.name, entry.name)
         one, other = names if first.name != entry.name else (first.key, entry.key)
-        return Fault(
-            "", f"{resource} is declared twice, by '{one}' and by '{other}'", "remove one of them"
-        )
+        reason = f"{resource.id} is declared twice, by '{one}' and by '{other}'"
+        return Fault("", reason, "remove one of them")
 
-    def another(self, resource: ResourceId, entry: Entry) -> Entry | None:
-        """Return the other entry that declares an id, if there is one."""
+    def another(self, resource: Located, entry: Entry) -> Entry | None:
+        """Return the other entry that declares a resource, if there is one."""
         with self._lock:
-            first = self._declared.get(resource.address, entry)
+            first = self._declared.get(resource, entry)
         return None if first.key == entry.key else first
 
-    def note_checked(self, address: str) -> None:
-        """Remember that what has this address was checked, and found right."""
+    def note_checked(self, resource: Located) -> None:
+        """Remember that a resource was checked, and found right."""
         with self._lock:
-            self._checked.add(address)
+            self._checked.add(resource)
 
-    def has_checked(self, resource: ResourceId) -> bool:
+    def has_checked(self, resource: Located) -> bool:
         """Whether it was checked, and found right."""
         with self._lock:
-            return resource.address in self._checked
+            return resource in self._checked
 
-    def workspaces(self) -> list[str]:
-        """Return the names of the workspaces that were checked, sorted."""
+    def workspaces(self, place: Place | Unknown) -> list[str]:
+        """Return the names of the workspaces of a place that were checked, sorted."""
         with self._lock:
-            found = [ResourceId.parse(a) for a in self._checked if a.startswith(Kind.WORKSPACE)]
-        return sorted(resource.name for resource in found)
+            checked = [found for found in self._checked if found.id.kind == Kind.WORKSPACE]
+        return sorted(found.id.name for found in checked if found.place == place)
 
-    def note_read(self, entry: Entry, address: str) -> None:
-        """Remember that the state holds an id under an entry: to create that is to replace it.
+    def note_read(self, resource: Located, entry: Entry) -> None:
+        """Remember that the state holds a resource under an entry: to create that is to replace it.
 
         A record tells so too, but not where an older release or an alias's former URN made it.
         """
         with self._lock:
-            self._read.add((entry.key, address))
+            self._read.add((entry.key, resource))
 
-    def was_read(self, entry: Entry, address: str) -> bool:
-        """Whether the state holds this id under this entry."""
+    def was_read(self, resource: Located, entry: Entry) -> bool:
+        """Whether the state holds this resource under this entry."""
         with self._lock:
-            return bool(entry.key) and (entry.key, address) in self._read
+            return bool(entry.key) and (entry.key, resource) in self._read

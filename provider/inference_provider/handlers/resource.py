@@ -35,7 +35,16 @@ from inference_provider.handlers.fields import (
     parse,
     plain,
 )
-from inference_provider.handlers.held import Call, Checked, Difference, Entry, Held, Inputs
+from inference_provider.handlers.held import (
+    UNKNOWN,
+    Call,
+    Checked,
+    Difference,
+    Entry,
+    Held,
+    Inputs,
+)
+from inference_provider.handlers.places import Located, place_of
 from inference_provider.handlers.program import Program
 from inference_provider.observed import (
     Kind,
@@ -63,10 +72,10 @@ class Handlers:
         Args:
             kind: Of the resource.
             program: What is known of the program so far.
-            opener: Opens the target.
+            opener: Opens the target that a place names.
             folder: What paths in fields are relative to; the current folder when left out.
         """
-        self._kind, self._program, self._open = kind, program, opener
+        self._kind, self._program, self._opener = kind, program, opener
         self._folder = folder or Path.cwd()
         self._spec_type: type[SpecModel] = SPEC_OF_KIND[kind]
         self._computed = COMPUTED.get(kind, frozenset())
@@ -80,7 +89,8 @@ class Handlers:
             held: Inputs that the state holds under this entry; without fields when there are none.
         """
         theirs = {n: v for n, v in written.fields.items() if n not in self._computed}
-        check = Check(self._kind, self._program, self._open, self._folder)
+        place = place_of(self._kind, written)
+        check = Check(self._kind, self._program, self._opener, self._folder, place)
         new = not of_spec(self._spec_type, held.fields)
         return check.run(entry, replace(written, fields=theirs), new=new)
 
@@ -88,10 +98,14 @@ class Handlers:
         """Compare what a state holds with checked inputs; asks no target."""
         old, new = (comparable(self._spec_type, i.fields) for i in (held.inputs, wanted))
         changes = compare(self._kind, old, new, wanted.placeholders)
-        found = Difference(changes, besides=_besides(held.inputs) != _besides(wanted))
-        # A new resource under the old id cannot stand beside it.
+        place = place_of(self._kind, wanted)
+        moves = place not in (UNKNOWN, place_of(self._kind, held.inputs))
+        besides = _besides(held.inputs) != _besides(wanted)
+        found = Difference(changes, besides, moves=moves and self._kind != Kind.WORKSPACE)
+        # A new resource under the old id, in the old place, cannot stand beside it.
         same_id = address_of(self._kind, wanted.fields) in ("", id_)
-        return replace(found, delete_before_replace=bool(found.replaces) and same_id)
+        before = bool(found.replaces) and same_id and not moves
+        return replace(found, delete_before_replace=before)
 
     def create(self, call: Call, inputs: Inputs) -> tuple[str, Held]:
         """Make a resource, or adopt the one that is there; return its id, and what to hold."""
@@ -103,9 +117,9 @@ class Handlers:
         return self._apply(call, inputs, held.incarnation)
 
     def _apply(self, call: Call, inputs: Inputs, known: str = "", *, new: bool = False) -> Held:
-        target, claim = self._open(), claim_of(call.entry, known)
+        target, claim = self._open(inputs), claim_of(call.entry, known)
         wanted = self._desired(inputs, target)
-        again = new and self._program.was_read(call.entry, wanted.id.address)
+        again = new and self._program.was_read(self._located(inputs, wanted.id), call.entry)
         wanted = wanted.model_copy(update={"claim": claim, "made_again": again})
         before = target.record(wanted.id)
         if before is not None and is_shared(wanted, before):
@@ -141,9 +155,10 @@ class Handlers:
 
     def delete(self, call: Call, id_: str, held: Held) -> None:
         """Delete what an entry of a state stands for; nothing that another one stands for."""
-        resource = ResourceId.parse(id_)
-        other = self._program.another(resource, call.entry)
-        Deletion(resource, held.inputs.owner, held.incarnation, other, call).run(self._open())
+        resource, inputs = ResourceId.parse(id_), held.inputs
+        other = self._program.another(self._located(inputs, resource), call.entry)
+        deletion = Deletion(resource, inputs.owner, held.incarnation, other, call)
+        deletion.run(self._open(inputs))
 
     def read(self, entry: Entry, id_: str, held: Held) -> Held | None:
         """Return what is there now; None where it is gone, or another entry stands for it.
@@ -158,7 +173,7 @@ class Handlers:
             TargetError: A program asks by id for what is not there.
         """
         by_id = not of_spec(self._spec_type, held.inputs.fields)
-        there = self._open().observe_one(self._asked_for(id_))
+        there = self._open(held.inputs).observe_one(self._asked_for(id_))
         if there.presence == Presence.UNKNOWN:
             raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
         if there.presence == Presence.ABSENT and by_id:
@@ -168,10 +183,20 @@ class Handlers:
         if there.presence == Presence.ABSENT or taken:
             return None
         if known != ONLY_READ:
-            self._program.note_read(entry, id_)
+            self._program.note_read(self._located(held.inputs, there.id), entry)
         inputs = self._live_inputs(there, held)
         former = former_holder(there.record, entry, known)
         return Held(replace(inputs, held_by=former), self._outputs_of(there), known)
+
+    def _open(self, inputs: Inputs) -> Target:
+        place = place_of(self._kind, inputs)
+        if place is UNKNOWN:
+            reason = "nothing says in which place its workspace is"
+            raise TargetError("open", "the target", reason, "run `pulumi up` anew")
+        return self._opener(place)
+
+    def _located(self, inputs: Inputs, resource: ResourceId) -> Located:
+        return Located(place_of(self._kind, inputs), resource)
 
     def _asked_for(self, id_: str) -> ResourceId:
         kind, _, _ = id_.partition("/")

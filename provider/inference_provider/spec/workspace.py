@@ -1,7 +1,7 @@
 """Workspace: where things live."""
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -16,6 +16,7 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
 )
+from inference_provider.spec.target import Place
 
 
 def _an_ip_address(text: str) -> str:
@@ -40,8 +41,9 @@ class WorkspaceSpec(SpecModel):
 
     name: Annotated[ResourceName, REPLACES] = "default"
     """Unique on its target."""
-    target: Annotated[Literal["local", "docker", "kubernetes", "memory"], REPLACES] = "local"
-    """What runs the instances: processes of this machine, a Docker host, a cluster."""
+    target: Annotated[Place, REPLACES] = "local"
+    """What runs the instances: processes of this machine, a Docker host, a cluster. A word, or
+    settings: `{kind: docker, host: ssh://gpu-1}`."""
     bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY, NO_SECRET] = "127.0.0.1"
     """Address the router listens on; instances always listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0

@@ -1,0 +1,26 @@
+"""Where a resource is: one address may stand for two resources, in two places."""
+
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from inference_provider.handlers.held import UNKNOWN, Inputs, Unknown
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec.target import Place, place_from
+
+
+class Located(NamedTuple):
+    """A resource in its place."""
+
+    place: Place | Unknown
+    id: ResourceId
+
+
+def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:
+    """Return where a resource is; unknown where a preview does not know, or it is no place."""
+    if kind != Kind.WORKSPACE or "target" not in inputs.fields:
+        return inputs.place
+    try:
+        return place_from(inputs.fields["target"])
+    except ValidationError:
+        return UNKNOWN

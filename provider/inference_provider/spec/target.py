@@ -1,0 +1,152 @@
+"""Place: what a workspace's `target` names, as a word or with settings."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
+
+from inference_provider.errors import Fault, SpecError
+from inference_provider.spec.base import SpecModel
+
+TargetKind = Literal["local", "docker", "kubernetes", "memory"]
+"""What runs the instances: processes of this machine, a Docker host, a cluster; nothing at all."""
+
+
+class _Settings(SpecModel):
+    """A kind of target, and how to reach it."""
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, dump: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        """A setting that a newer release adds is nothing until it is given."""
+        return {name: value for name, value in dump(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        return " ".join(str(value) for value in self.model_dump().values())
+
+
+class LocalPlace(_Settings):
+    """Processes of this machine."""
+
+    kind: Literal["local"]
+
+
+def _a_docker_host(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ssh", "tcp", "unix") or not (parts.netloc or parts.path):
+        raise ValueError(
+            "not a Docker host; write ssh://user@host, tcp://host:port or unix:///path"
+        )
+    if parts.password is not None:
+        raise ValueError("has a password in it; use a key, and write ssh://user@host")
+    return url
+
+
+class DockerPlace(_Settings):
+    """A Docker host."""
+
+    kind: Literal["docker"]
+    host: Annotated[str, AfterValidator(_a_docker_host)] | None = None
+    """`ssh://user@host`, `tcp://host:port` or `unix:///path`; that of the context when left out."""
+    context: str | None = None
+    """A context of Docker's command line; the current one when left out."""
+
+    @model_validator(mode="after")
+    def _host_or_context(self) -> Self:
+        if self.host is not None and self.context is not None:
+            raise ValueError("host and context both name the Docker host; leave one of them out")
+        return self
+
+
+class KubernetesPlace(_Settings):
+    """A namespace of a cluster."""
+
+    kind: Literal["kubernetes"]
+    context: str | None = None
+    """A context of the kubeconfig; the current one when left out."""
+    namespace: str | None = None
+    """The workspace's name when left out."""
+
+
+_SETTINGS: Mapping[str, type[_Settings]] = {
+    "local": LocalPlace,
+    "docker": DockerPlace,
+    "kubernetes": KubernetesPlace,
+}
+
+
+def _word_or_settings(value: Any, _validate: ValidatorFunctionWrapHandler) -> Any:
+    """Read a place in its normal form: the word where there are no settings.
+
+    So it equals what a record of a release says that knew words alone. A union of pydantic would
+    report the faults of every member.
+    """
+    if isinstance(value, _Settings):
+        value = value.model_dump()
+    if not isinstance(value, Mapping):
+        return _one_of(get_args(TargetKind), value)
+    kind = _one_of(tuple(_SETTINGS), value.get("kind"))
+    model = _SETTINGS[kind]
+    unknown = ", ".join(f"'{name}'" for name in value if name not in model.model_fields)
+    if unknown:
+        known = ", ".join(model.model_fields)
+        raise ValueError(f"a place of kind '{kind}' has no {unknown}; known here: {known}")
+    settings = model.model_validate(value)
+    return settings if len(settings.model_dump()) > 1 else kind
+
+
+def _one_of(kinds: tuple[str, ...], value: Any) -> str:
+    if isinstance(value, str) and value in kinds:
+        return value
+    *others, last = (f"'{kind}'" for kind in kinds)
+    raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+
+
+Place = Annotated[
+    TargetKind | LocalPlace | DockerPlace | KubernetesPlace,
+    WrapValidator(_word_or_settings),
+]
+"""Where a workspace is: a word, or settings that begin with it as `kind`."""
+
+_PLACE: TypeAdapter[Place] = TypeAdapter(Place)
+
+
+def place_from(value: Any) -> Place:
+    """Read a place from JSON. Raises ValidationError for anything else."""
+    return _PLACE.validate_python(value)
+
+
+def kind_of(place: Place) -> str:
+    """Return the kind of target that a place names."""
+    return place if isinstance(place, str) else place.kind
+
+
+def json_of(place: Place) -> str | dict[str, Any]:
+    """Return a place as JSON: the word, or its settings."""
+    return place if isinstance(place, str) else place.model_dump()
+
+
+def common_place(places: Mapping[str, Place]) -> Place:
+    """Return the place of all workspaces of a stack; local when there are none.
+
+    Args:
+        places: By the workspaces' names.
+
+    Raises:
+        SpecError: They are in different places.
+    """
+    found = list(dict.fromkeys(places.values()))
+    if len(found) > 1:
+        first, *others = (f"'{name}' is on {place}" for name, place in places.items())
+        reason = f"workspace {first}, {', '.join(others)}"
+        fault = Fault("workspaces", reason, "declare one stack for each place")
+        raise SpecError((fault,))
+    return found[0] if found else "local"

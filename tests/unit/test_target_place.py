@@ -1,0 +1,114 @@
+"""What a workspace's `target` may say, and that the word and its settings are one."""
+
+import pytest
+from pydantic import ValidationError
+
+from inference_provider.compare import compare
+from inference_provider.desired import properties_of
+from inference_provider.errors import CapabilityMissing, SpecError
+from inference_provider.files.wording import faults_of
+from inference_provider.observed import Kind
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.target import DockerPlace, common_place, kind_of
+from inference_provider.targets.registry import open_target
+
+GPU = {"kind": "docker", "host": "ssh://ana@gpu-1"}
+PROD = {"kind": "kubernetes", "context": "prod", "namespace": "iris"}
+
+
+@pytest.mark.parametrize("kind", ["local", "docker", "kubernetes"])
+def test_settings_that_say_no_more_than_the_word_are_the_word(kind):
+    assert WorkspaceSpec(target={"kind": kind}) == WorkspaceSpec(target=kind)
+    assert WorkspaceSpec(target=kind).target == kind
+
+
+@pytest.mark.parametrize("written", [GPU, PROD, {"kind": "docker", "context": "gpu"}])
+def test_settings_are_recorded_as_they_were_written(written):
+    spec = WorkspaceSpec(target=written)
+    assert properties_of(spec)["target"] == written
+    assert WorkspaceSpec.model_validate(spec.model_dump()) == spec
+
+
+def test_a_record_with_the_word_equals_a_workspace_of_today_and_settings_replace_it():
+    record = properties_of(WorkspaceSpec(target="local"))
+    assert record["target"] == "local"
+    today = properties_of(WorkspaceSpec(target={"kind": "local"}))
+    assert compare(Kind.WORKSPACE, record, today) == ()
+    moved = compare(Kind.WORKSPACE, record, properties_of(WorkspaceSpec(target=GPU)))
+    assert [(c.path, c.change_class.value) for c in moved] == [("target", "replace")]
+    other = properties_of(WorkspaceSpec(target={**GPU, "host": "ssh://ana@gpu-2"}))
+    moved = compare(Kind.WORKSPACE, properties_of(WorkspaceSpec(target=GPU)), other)
+    assert [(c.path, c.change_class.value) for c in moved] == [("target.host", "replace")]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param(
+            "podman",
+            "target: not one of the values known; use 'local', 'docker', 'kubernetes' or 'memory'",
+            id="another word",
+        ),
+        pytest.param(
+            {"host": "ssh://gpu-1"},
+            "target: not one of the values known; use 'local', 'docker' or 'kubernetes'",
+            id="no kind",
+        ),
+        pytest.param(
+            {"kind": "docker", "host": "gpu-1"},
+            "target.host: not a Docker host; "
+            "write ssh://user@host, tcp://host:port or unix:///path",
+            id="no URL",
+        ),
+        pytest.param(
+            {"kind": "docker", "host": "ssh://ana:pw@gpu-1"},
+            "target.host: has a password in it; use a key, and write ssh://user@host",
+            id="a password",
+        ),
+        pytest.param(
+            {"kind": "docker", "host": "ssh://gpu-1", "context": "gpu"},
+            "target: host and context both name the Docker host; leave one of them out",
+            id="host and context",
+        ),
+        pytest.param(
+            {"kind": "docker", "hots": "ssh://gpu-1"},
+            "target: a place of kind 'docker' has no 'hots'; known here: kind, host, context",
+            id="a misspelt setting",
+        ),
+        pytest.param(
+            {"kind": "local", "host": "ssh://gpu-1"},
+            "target: a place of kind 'local' has no 'host'; known here: kind",
+            id="a setting of another kind",
+        ),
+    ],
+)
+def test_a_fault_in_a_place_is_told_once_with_its_path(written, said):
+    with pytest.raises(ValidationError) as caught:
+        WorkspaceSpec(target=written)
+    assert [str(fault) for fault in faults_of(caught.value, WorkspaceSpec)] == [said]
+
+
+def test_a_place_is_written_on_one_line():
+    assert str(DockerPlace.model_validate(GPU)) == "docker ssh://ana@gpu-1"
+    assert kind_of(DockerPlace.model_validate(GPU)) == "docker"
+    assert kind_of("local") == "local"
+
+
+def test_a_stack_is_in_one_place_or_is_refused():
+    gpu = DockerPlace.model_validate(GPU)
+    assert common_place({}) == "local"
+    assert common_place({"one": gpu, "two": gpu}) == gpu
+    with pytest.raises(SpecError) as refused:
+        common_place({"one": "local", "two": gpu})
+    assert str(refused.value.faults[0]) == (
+        "workspaces: workspace 'one' is on local, 'two' is on docker ssh://ana@gpu-1; "
+        "declare one stack for each place"
+    )
+
+
+def test_the_registry_opens_this_machine_and_refuses_what_is_not_supported(tmp_path, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path))
+    assert open_target("local").capabilities.name == "local"
+    with pytest.raises(CapabilityMissing) as refused:
+        open_target(DockerPlace.model_validate(GPU))
+    assert str(refused.value) == "open target 'docker': not supported yet; use 'local'"
