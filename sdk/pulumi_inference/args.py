@@ -1,9 +1,47 @@
 """Shapes of nested arguments, by Azure ML's names; a left-out key takes its default."""
 
 from os import PathLike
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from pulumi import Input
+
+
+class LocalPlaceArgs(TypedDict):
+    """Processes of this machine."""
+
+    kind: Literal["local"]
+
+
+class _Docker(TypedDict):
+    kind: Literal["docker"]
+
+
+class DockerPlaceArgs(_Docker, total=False):
+    """A Docker host."""
+
+    host: Input[str]
+    """`ssh://user@host`, `tcp://host:port` or `unix:///path`; that of the context when left out."""
+    context: Input[str]
+    """A context of Docker's command line; the current one when left out."""
+
+
+class _Kubernetes(TypedDict):
+    kind: Literal["kubernetes"]
+
+
+class KubernetesPlaceArgs(_Kubernetes, total=False):
+    """A namespace of a cluster."""
+
+    context: Input[str]
+    """A context of the kubeconfig; the current one when left out."""
+    namespace: Input[str]
+    """The workspace's name when left out."""
+
+
+TargetInput = (
+    Input[str] | Input[LocalPlaceArgs] | Input[DockerPlaceArgs] | Input[KubernetesPlaceArgs]
+)
+"""Where a workspace is: a word, or settings that begin with it as `kind`."""
 
 
 class QuotaArgs(TypedDict, total=False):

@@ -11,11 +11,9 @@ from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.environment import EnvironmentProvider
 from inference_provider.dynamic.model import ModelProvider
-from pulumi_inference.args import (
-    InferenceConfigArgs,
-)
+from pulumi_inference.args import InferenceConfigArgs
 from pulumi_inference.base import InferenceResource
-from pulumi_inference.places import Workspace
+from pulumi_inference.workspace import Workspace
 
 
 class Model(InferenceResource, module="inference", name="Model"):
@@ -62,7 +60,17 @@ class Model(InferenceResource, module="inference", name="Model"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "path": path,
+            "workspace": workspace,
+            "name": name,
+            "version": version,
+            "type": type,
+            "stack_file": stack_file,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)
 
 
 class Environment(InferenceResource, module="inference", name="Environment"):
@@ -115,4 +123,17 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "workspace": workspace,
+            "name": name,
+            "version": version,
+            "python_version": python_version,
+            "dependencies": dependencies,
+            "requirements_file": requirements_file,
+            "image": image,
+            "command": command,
+            "inference_config": inference_config,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)

@@ -11,19 +11,19 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from inference_provider.dynamic.base import KindProvider
+from inference_provider.dynamic.convert import OWNER_KEY, PLACE_KEY
 from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import ROWS
+from pulumi_inference.args import TargetInput
 from pulumi_inference.interrupts import end_without_a_traceback
 from pulumi_inference.order import declared, declared_before
+from pulumi_inference.place import place_at, place_named
 from pulumi_inference.values import sendable
 
 SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
 """Encrypted in the stack's state, whether the program said so or not."""
-
-_NOT_FIELDS = frozenset({"self", "__class__", "resource_name", "stack", "opts"})
-"""Locals of a constructor that are no fields of its resource."""
 
 
 class InferenceResource(Resource):
@@ -33,38 +33,57 @@ class InferenceResource(Resource):
 
     stack: pulumi.Output[str]
     """Owner's label: what carries another one is not touched."""
+    _target: Any = None
+    """Of a workspace: where it is; None for a local one."""
 
-    def __init__(self, resource_name: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        resource_name: str,
+        fields: Mapping[str, Any],
+        stack: pulumi.Input[str] | None,
+        opts: pulumi.ResourceOptions | None,
+    ) -> None:
         """Register a resource.
 
         Args:
             resource_name: Name in the Pulumi stack, and of the resource if it is given no other.
-            arguments: `locals()` of the constructor that a program called, so that none is
-                forgotten: the fields, `stack` and `opts`.
+            fields: All that the constructor takes; None for what the program left out.
+            stack: Owner's label; the Pulumi project's name when left out.
+            opts: Pulumi's resource options.
         """
         kind = type(self).__name__
         where = f"{kind} {resource_name!r}"
         written = {
             name: sendable(where, name, value)
-            for name, value in arguments.items()
-            if value is not None and name not in _NOT_FIELDS
+            for name, value in fields.items()
+            if value is not None
         }
-        if "name" in arguments:
+        if "name" in fields:
             written.setdefault("name", resource_name)
         spec_type = ROWS[self.provider_type.kind].model
         secret = [name for name in SECRET_FIELDS if name in written]
         secret += secret_arguments(spec_type, written)
         written |= {name: pulumi.Output.secret(written[name]) for name in secret}
-        owner = arguments["stack"]
-        written["stack"] = pulumi.get_project() if owner is None else owner
+        written[OWNER_KEY] = pulumi.get_project() if stack is None else stack
+        given = fields.get("workspace")
+        if kind == "Workspace":
+            self._target = written.get("target")
+        elif isinstance(given, InferenceResource):
+            written |= _placed(place_at(given._target))
+        else:
+            written |= _placed(place_named(written.get("workspace")))
         after = pulumi.ResourceOptions(depends_on=declared_before(kind, written))
-        opts = pulumi.ResourceOptions.merge(after, arguments["opts"])
-        self._register(resource_name, written, opts, secret)
+        self._register(resource_name, written, pulumi.ResourceOptions.merge(after, opts), secret)
         declared(kind, written, self)
 
     @classmethod
     def get(
-        cls, resource_name: str, id: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+        cls,
+        resource_name: str,
+        id: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        target: TargetInput | None = None,
     ) -> Self:
         """Read a resource that is there already; the program neither changes nor deletes it.
 
@@ -73,10 +92,12 @@ class InferenceResource(Resource):
             id: `Kind/workspace/name`, for example `Endpoint/default/iris`; a deployment's name is
                 `endpoint/deployment`, a model's or environment's `name:version`.
             opts: Pulumi's resource options.
+            target: Where its workspace is, as that one's `target` says; `local` when left out.
         """
         there = cls.__new__(cls)
         by_id = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=id))
-        there._register(resource_name, {}, by_id)
+        there._target = target
+        there._register(resource_name, _placed(place_at(target)), by_id)
         return there
 
     def _register(
@@ -93,6 +114,10 @@ class InferenceResource(Resource):
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
         merged = pulumi.ResourceOptions.merge(hidden, opts)
         super().__init__(self.provider_type(), resource_name, props, merged)
+
+
+def _placed(place: Any) -> dict[str, Any]:
+    return {} if place is None else {PLACE_KEY: place}
 
 
 def _refuse_import(kind: str, name: str, opts: pulumi.ResourceOptions | None) -> None:

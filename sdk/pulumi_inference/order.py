@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime import get_root_resource
 
-_DEFAULT_WORKSPACE = "default"
+DEFAULT_WORKSPACE = "default"
 
 _Declared = tuple[str, Mapping[str, Any], pulumi.Resource]
 _DECLARED: WeakKeyDictionary[pulumi.Resource, list[_Declared]] = WeakKeyDictionary()
@@ -26,12 +26,21 @@ def declared(kind: str, fields: Mapping[str, Any], resource: pulumi.Resource) ->
         _DECLARED.setdefault(root, []).append((kind, fields, resource))
 
 
+def declared_workspaces() -> list[Mapping[str, Any]]:
+    """Return the fields of the workspaces declared so far."""
+    return [fields for kind, fields, _ in _known() if kind == "Workspace"]
+
+
 def declared_before(kind: str, fields: Mapping[str, Any]) -> list[pulumi.Resource]:
     """Return the resources declared so far that one with these fields needs to be there."""
-    root = get_root_resource()
-    known = [] if root is None else _DECLARED.get(root, [])
+    known = _known()
     others = [] if kind == "Workspace" else _workspaces(known, fields)
     return others + [r for other, its, r in known if _needs(kind, fields, other, its)]
+
+
+def _known() -> list[_Declared]:
+    root = get_root_resource()
+    return [] if root is None else _DECLARED.get(root, [])
 
 
 def _workspaces(known: list[_Declared], fields: Mapping[str, Any]) -> list[pulumi.Resource]:
@@ -39,7 +48,7 @@ def _workspaces(known: list[_Declared], fields: Mapping[str, Any]) -> list[pulum
 
     All, because the provider then tells a name that is wrong, and knows those it has checked.
     """
-    named = fields.get("workspace", _DEFAULT_WORKSPACE)
+    named = fields.get("workspace", DEFAULT_WORKSPACE)
     if not isinstance(named, str):
         return []
     declared = [(its["name"], resource) for kind, its, resource in known if kind == "Workspace"]

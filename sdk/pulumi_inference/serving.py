@@ -23,7 +23,8 @@ from pulumi_inference.args import (
 )
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
-from pulumi_inference.places import Identity, Workspace
+from pulumi_inference.identity import Identity
+from pulumi_inference.workspace import Workspace
 
 
 class Endpoint(InferenceResource, module="inference", name="Endpoint"):
@@ -73,7 +74,17 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "workspace": workspace,
+            "name": name,
+            "kind": kind,
+            "auth_mode": auth_mode,
+            "identity": identity,
+            "public_network_access": public_network_access,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)
 
 
 class Deployment(InferenceResource, module="inference", name="Deployment"):
@@ -143,7 +154,28 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "endpoint": endpoint,
+            "environment": environment,
+            "workspace": workspace,
+            "name": name,
+            "model": model,
+            "code_configuration": code_configuration,
+            "environment_variables": environment_variables,
+            "instance_type": instance_type,
+            "instance_count": instance_count,
+            "resources": resources,
+            "request_settings": request_settings,
+            "liveness_probe": liveness_probe,
+            "readiness_probe": readiness_probe,
+            "data_collector": data_collector,
+            "app_insights_enabled": app_insights_enabled,
+            "egress_public_network_access": egress_public_network_access,
+            "start_timeout_s": start_timeout_s,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)
 
 
 class Traffic(InferenceResource, module="inference", name="Traffic"):
@@ -179,7 +211,13 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "endpoint": endpoint,
+            "workspace": workspace,
+            "traffic": traffic,
+            "mirror_traffic": mirror_traffic,
+        }
+        super().__init__(resource_name, fields, stack, opts)
 
 
 class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule"):
@@ -218,4 +256,13 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "endpoint": endpoint,
+            "deployment": deployment,
+            "max_instances": max_instances,
+            "workspace": workspace,
+            "min_instances": min_instances,
+            "metrics": metrics,
+            "schedules": schedules,
+        }
+        super().__init__(resource_name, fields, stack, opts)

@@ -196,6 +196,63 @@ def test_what_cannot_be_sent_is_refused_with_one_sentence(recorder, field, value
     assert str(refused.value) == f"Model 'm': {said}"
 
 
+GPU = {"kind": "docker", "host": "ssh://gpu-1"}
+
+
+def places(recorder):
+    """Return the place that each resource was registered with, by name."""
+    declared = [inputs for _, inputs in recorder.declared if "name" in inputs]
+    return {inputs["name"]: inputs.get("place") for inputs in declared}
+
+
+def test_every_resource_carries_its_workspaces_place(recorder):
+    set_root_resource(pulumi.ComponentResource("program", "root"))
+    gpu = pulumi_inference.Workspace("gpu", target=GPU)
+    near = pulumi_inference.Workspace("near", target={"kind": "local"})
+    pulumi_inference.Endpoint("whole", workspace=gpu)
+    pulumi_inference.Endpoint("output", workspace=gpu.name)
+    pulumi_inference.Endpoint("text", workspace="gpu")
+    pulumi_inference.Endpoint("local", workspace=near)
+    pulumi_inference.Endpoint("local-text", workspace="near")
+    pulumi_inference.Endpoint("another-program", workspace="theirs")
+    there = pulumi_inference.Workspace.get("read", "Workspace/read/read", target="docker")
+    pulumi_inference.Endpoint("of-a-read", workspace=there)
+    _finish()
+    assert places(recorder) == {
+        "gpu": None, "near": None, "whole": GPU, "output": GPU, "text": GPU, "local": None,
+        "local-text": None, "another-program": None, "of-a-read": "docker",
+    }  # fmt: skip
+
+
+def test_where_all_is_local_no_place_is_written(recorder):
+    """An input that older states do not have would show as a change of every resource."""
+    set_root_resource(pulumi.ComponentResource("program", "root"))
+    pulumi_inference.Workspace("demo")
+    pulumi_inference.Workspace("other", target="local")
+    pulumi_inference.Endpoint("iris", workspace="demo")
+    _finish()
+    assert [inputs for _, inputs in recorder.declared if "place" in inputs] == []
+
+
+def test_get_says_where_the_workspace_is(recorder):
+    pulumi_inference.Endpoint.get("there", "Endpoint/demo/iris", target=GPU)
+    pulumi_inference.Endpoint.get("here", "Endpoint/demo/iris", target="local")
+    _finish()
+    found = [inputs.get("place") for _, inputs in recorder.declared]
+    assert found == [GPU, None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_argument_of_a_constructor_is_registered(recorder, kind):
+    resource = getattr(pulumi_inference, kind)
+    taken = set(inspect.signature(resource.__init__).parameters)
+    fields = taken - {"self", "resource_name", "stack", "opts"}
+    resource("iris", **dict.fromkeys(fields, "text"))
+    _finish()
+    [(_, inputs)] = recorder.declared
+    assert fields == {name for name, value in inputs.items() if "text" in str(value)}
+
+
 def test_declare_registers_everything_the_stack_file_names(recorder, tmp_path):
     example = tmp_path / "q"
     shutil.copytree(QUICKSTART.parent, example, ignore=shutil.ignore_patterns("models"))

@@ -8,12 +8,16 @@ import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.workspace import Quota
 from pulumi_inference import args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash"}
 NESTED = {
+    args.LocalPlaceArgs: LocalPlace,
+    args.DockerPlaceArgs: DockerPlace,
+    args.KubernetesPlaceArgs: KubernetesPlace,
     args.QuotaArgs: Quota,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.RequestSettingsArgs: deployment.RequestSettings,

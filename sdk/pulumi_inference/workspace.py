@@ -1,4 +1,4 @@
-"""Workspace, Connection, Identity, RoleAssignment: where things live, and who may do what.
+"""Workspace and Connection: where things live, and what they may reach.
 
 Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
 with them is said by the provider's check, all at once.
@@ -9,12 +9,8 @@ from collections.abc import Mapping
 from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.connection import ConnectionProvider
-from inference_provider.dynamic.identity import IdentityProvider
-from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from pulumi_inference.args import (
-    QuotaArgs,
-)
+from pulumi_inference.args import QuotaArgs, TargetInput
 from pulumi_inference.base import InferenceResource
 
 
@@ -25,7 +21,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         resource_name: Name in the Pulumi stack.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another workspace.
-        target: `local`: processes of this machine. Others are refused until they are served.
+        target: `local` when left out: processes of this machine. A word, or settings such as
+            `{"kind": "docker", "host": "ssh://gpu-1"}`; others than `local` are not supported yet.
         bind_address: Address the router listens on; `127.0.0.1` when left out.
         router_port: TCP port of the router, 0 to 65535; 0 picks a free one once and keeps it.
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
@@ -48,7 +45,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         resource_name: str,
         *,
         name: Input[str] | None = None,
-        target: Input[str] | None = None,
+        target: TargetInput | None = None,
         bind_address: Input[str] | None = None,
         router_port: Input[int] | None = None,
         public_network_access: Input[str] | None = None,
@@ -59,7 +56,18 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "name": name,
+            "target": target,
+            "bind_address": bind_address,
+            "router_port": router_port,
+            "public_network_access": public_network_access,
+            "egress": egress,
+            "quota": quota,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)
 
 
 class Connection(InferenceResource, module="inference", name="Connection"):
@@ -95,76 +103,11 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
-        super().__init__(resource_name, locals())
-
-
-class Identity(InferenceResource, module="inference", name="Identity"):
-    """A user-assigned principal.
-
-    Args:
-        resource_name: Name in the Pulumi stack.
-        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
-            `default` when left out.
-        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
-            name makes another identity.
-        description: What it is for.
-        tags: Words of your own, by name.
-        stack: Owner's label; the Pulumi project's name when left out.
-        opts: Pulumi's resource options.
-    """
-
-    provider_type = IdentityProvider
-
-    workspace: Output[str]
-    name: Output[str]
-
-    def __init__(
-        self,
-        resource_name: str,
-        *,
-        workspace: Input[str] | Workspace | None = None,
-        name: Input[str] | None = None,
-        description: Input[str] | None = None,
-        tags: Input[Mapping[str, Input[str]]] | None = None,
-        stack: Input[str] | None = None,
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(resource_name, locals())
-
-
-class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment"):
-    """Principal x role x scope.
-
-    Args:
-        resource_name: Name in the Pulumi stack.
-        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
-            `default` when left out.
-        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
-            name makes another role assignment.
-        principal: An identity of the workspace or its name, or a `sub` of a token.
-        principal_type: `identity` when left out; `user`, `group`.
-        role: A role's name, `AzureML Data Scientist`.
-        scope: Empty for the workspace, `endpoints/<name>`, or `connections/<name>`.
-        stack: Owner's label; the Pulumi project's name when left out.
-        opts: Pulumi's resource options.
-    """
-
-    provider_type = RoleAssignmentProvider
-
-    workspace: Output[str]
-    name: Output[str]
-
-    def __init__(
-        self,
-        resource_name: str,
-        *,
-        principal: Input[str] | Identity,
-        role: Input[str],
-        workspace: Input[str] | Workspace | None = None,
-        name: Input[str] | None = None,
-        principal_type: Input[str] | None = None,
-        scope: Input[str] | None = None,
-        stack: Input[str] | None = None,
-        opts: ResourceOptions | None = None,
-    ) -> None:
-        super().__init__(resource_name, locals())
+        fields = {
+            "workspace": workspace,
+            "name": name,
+            "category": category,
+            "target": target,
+            "credentials": credentials,
+        }
+        super().__init__(resource_name, fields, stack, opts)

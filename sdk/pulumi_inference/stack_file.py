@@ -21,8 +21,9 @@ from inference_provider.spec import DeploymentSpec, SpecModel
 from inference_provider.spec.kinds import ROWS
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource, secret_arguments
-from pulumi_inference.places import Connection, Identity, RoleAssignment, Workspace
+from pulumi_inference.identity import Identity, RoleAssignment
 from pulumi_inference.serving import AutoscaleRule, Deployment, Endpoint, Traffic
+from pulumi_inference.workspace import Connection, Workspace
 
 _CLASS_OF_KIND: Mapping[Kind, Any] = {
     Kind.WORKSPACE: Workspace,

@@ -1,0 +1,100 @@
+"""Identity and RoleAssignment: who may do what.
+
+Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
+with them is said by the provider's check, all at once.
+"""
+
+from collections.abc import Mapping
+
+from pulumi import Input, Output, ResourceOptions
+
+from inference_provider.dynamic.identity import IdentityProvider
+from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
+from pulumi_inference.base import InferenceResource
+from pulumi_inference.workspace import Workspace
+
+
+class Identity(InferenceResource, module="inference", name="Identity"):
+    """A user-assigned principal.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another identity.
+        description: What it is for.
+        tags: Words of your own, by name.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    provider_type = IdentityProvider
+
+    workspace: Output[str]
+    name: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        workspace: Input[str] | Workspace | None = None,
+        name: Input[str] | None = None,
+        description: Input[str] | None = None,
+        tags: Input[Mapping[str, Input[str]]] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "workspace": workspace,
+            "name": name,
+            "description": description,
+            "tags": tags,
+        }
+        super().__init__(resource_name, fields, stack, opts)
+
+
+class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment"):
+    """Principal x role x scope.
+
+    Args:
+        resource_name: Name in the Pulumi stack.
+        workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
+            `default` when left out.
+        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
+            name makes another role assignment.
+        principal: An identity of the workspace or its name, or a `sub` of a token.
+        principal_type: `identity` when left out; `user`, `group`.
+        role: A role's name, `AzureML Data Scientist`.
+        scope: Empty for the workspace, `endpoints/<name>`, or `connections/<name>`.
+        stack: Owner's label; the Pulumi project's name when left out.
+        opts: Pulumi's resource options.
+    """
+
+    provider_type = RoleAssignmentProvider
+
+    workspace: Output[str]
+    name: Output[str]
+
+    def __init__(
+        self,
+        resource_name: str,
+        *,
+        principal: Input[str] | Identity,
+        role: Input[str],
+        workspace: Input[str] | Workspace | None = None,
+        name: Input[str] | None = None,
+        principal_type: Input[str] | None = None,
+        scope: Input[str] | None = None,
+        stack: Input[str] | None = None,
+        opts: ResourceOptions | None = None,
+    ) -> None:
+        fields = {
+            "principal": principal,
+            "role": role,
+            "workspace": workspace,
+            "name": name,
+            "principal_type": principal_type,
+            "scope": scope,
+        }
+        super().__init__(resource_name, fields, stack, opts)
