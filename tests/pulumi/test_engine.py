@@ -1,5 +1,6 @@
 """A real engine: up, no diff after it, drift shown and mended, adoption both ways, destroy."""
 
+import json
 import os
 import re
 import shutil
@@ -61,6 +62,23 @@ def test_a_changed_split_is_named_by_refresh_and_mended_by_a_plain_up(program):
     assert "[diff: ~traffic]" in program.up()
     program.expect_no_changes()
     program.inferctl("drift", "stack.yaml")
+
+
+def test_a_field_that_a_newer_release_adds_with_a_default_changes_nothing(program):
+    program.up()
+    state = json.loads(program.pulumi("stack", "export"))
+    for resource in state["deployment"]["resources"]:
+        for bag in (resource.get("inputs", {}), resource.get("outputs", {})):
+            bag.pop("start_timeout_s", None)
+            bag.get("request_settings", {}).pop("retry_on_503", None)
+    (program.folder / "older.json").write_text(json.dumps(state))
+    program.pulumi("stack", "import", "--file", str(program.folder / "older.json"))
+    assert "start_timeout_s" not in program.pulumi("stack", "export")
+
+    program.expect_no_changes()
+    assert "7 unchanged" in program.up()
+    assert "start_timeout_s" in program.pulumi("stack", "export")
+    program.expect_no_changes()
 
 
 def test_a_plain_up_brings_back_what_went_with_a_killed_supervisord(program):

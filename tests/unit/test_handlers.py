@@ -1,0 +1,128 @@
+"""One resource's handlers, with plain values and no engine."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+from tests.memory import with_workspace
+
+from inference_provider.errors import TargetError
+from inference_provider.handlers import (
+    ONLY_READ,
+    UNKNOWN,
+    Call,
+    Entry,
+    Handlers,
+    Held,
+    Inputs,
+    Program,
+)
+from inference_provider.observed import Actor, Kind
+from inference_provider.targets.memory import MemoryTarget
+
+ECHO = "Endpoint/default/echo"
+ENTRY = Entry(key="echo", name="echo", holder="stack 'dev'")
+NOTHING = Inputs({})
+
+
+class Engine:
+    """Calls the handlers of a kind as an engine does that keeps a state."""
+
+    def __init__(self, target, kind=Kind.ENDPOINT):
+        self.told = []
+        self.call = Call(ENTRY, Actor(user="ann"), lambda _id, said: self.told.append(said))
+        self.handlers = Handlers(kind, Program(), lambda _place: target)
+
+    def check(self, **fields):
+        checked = self.handlers.check(ENTRY, Inputs(fields, owner="shop"), NOTHING)
+        assert checked.faults == ()
+        return checked.inputs
+
+
+@pytest.fixture
+def target():
+    return with_workspace(MemoryTarget())
+
+
+def test_handlers_know_no_pulumi():
+    code = "import sys, inference_provider.handlers; sys.exit('pulumi' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_life_of_a_resource(target):
+    engine = Engine(target)
+    inputs = engine.check(name="echo")
+    assert inputs.fields["auth_mode"] == "key"
+
+    id_, held = engine.handlers.create(engine.call, inputs)
+    assert id_ == ECHO
+    assert held.inputs == inputs
+    assert sorted(held.outputs) == [
+        "openapi_uri", "primary_key", "scoring_uri", "secondary_key",
+    ]  # fmt: skip
+    assert not engine.handlers.diff(id_, held, inputs).any
+    changed = engine.check(name="echo", description="new")
+    assert [str(c) for c in engine.handlers.diff(id_, held, changed).changes] == [
+        "description:  -> new (live)"
+    ]
+    updated = engine.handlers.update(engine.call, held, changed)
+    assert updated.incarnation == held.incarnation
+    assert engine.handlers.read(ENTRY, id_, updated) == updated
+    engine.handlers.delete(engine.call, id_, updated)
+    assert engine.handlers.read(ENTRY, id_, updated) is None
+    assert engine.told == ["served", "served", "deleted"]
+
+
+def test_a_difference_says_what_rolls_and_what_replaces(target):
+    endpoint, engine = Engine(target), Engine(target, Kind.DEPLOYMENT)
+    endpoint.handlers.create(endpoint.call, endpoint.check(name="echo"))
+    pin = "plain:1@sha256:" + "0" * 64
+    fields = {"endpoint": "echo", "name": "blue", "environment": pin}
+    held = Held(engine.check(**fields, environment_variables={"A": "1"}))
+
+    def differs(**more):
+        wanted = engine.check(**{**fields, "environment_variables": {"A": "1"}, **more})
+        found = engine.handlers.diff("Deployment/default/echo/blue", held, wanted)
+        return found.rolls, found.replaces, found.delete_before_replace
+
+    assert differs(instance_count=2) == ((), (), False)
+    assert differs(environment_variables={"A": "2"}) == (("environment_variables",), (), False)
+    assert differs(name="green") == ((), ("name",), False)
+
+
+def test_what_a_read_finds_besides_the_fields_is_a_difference(target):
+    engine = Engine(target)
+    inputs = engine.check(name="echo")
+    lame = replace(inputs, degraded="the router does not run")
+    found = engine.handlers.diff(ECHO, Held(lame), inputs)
+    assert (found.changes, found.besides, found.any) == ((), True, True)
+
+
+def test_fields_that_a_preview_does_not_know_stay_unknown(target):
+    written = Inputs({"name": "m", "path": UNKNOWN}, owner="shop")
+    checked = Engine(target, Kind.MODEL).handlers.check(ENTRY, written, NOTHING)
+    assert checked.faults == ()
+    assert {n for n, v in checked.inputs.fields.items() if v is UNKNOWN} == {
+        "path", "content_hash", "reference",
+    }  # fmt: skip
+
+
+def test_every_fault_is_returned_and_shows_no_placeholders_value(target):
+    fields, secret = {"name": "x", "tok-4711": "red"}, SecretStr("tok-4711")
+    written = Inputs(fields, owner="shop", placeholders=(secret,))
+    checked = Engine(target).handlers.check(ENTRY, written, NOTHING)
+    assert [fault.path for fault in checked.faults] == ["name", "[secret]"]
+    assert "tok-4711" not in str(checked.faults)
+
+
+def test_what_is_read_by_id_is_there_or_an_error(target):
+    engine = Engine(target)
+    engine.handlers.create(engine.call, engine.check(name="echo"))
+
+    held = engine.handlers.read(Entry(), ECHO, Held(NOTHING))
+    assert held is not None
+    assert (held.incarnation, held.inputs.owner) == (ONLY_READ, "shop")
+    with pytest.raises(TargetError, match="it is not there; check its id"):
+        engine.handlers.read(Entry(), "Endpoint/default/other", Held(NOTHING))
