@@ -22,6 +22,7 @@ from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.kinds import LISTED, Kind
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.quota import quota_fault, size_of, total
+from inference_provider.spec.target import Place
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import Quota, WorkspaceSpec
 
@@ -48,6 +49,11 @@ class StackSpec(SpecModel):
     _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
     _folders: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
+    @property
+    def place(self) -> Place:
+        """Where its workspaces are: all of them in one place."""
+        return self.workspaces[0].target
+
     def placeholders(self, listing: str, i: int) -> Secrets:
         """Return what placeholders stood for in free text of one item."""
         return self._placeholders.get(f"{listing}.{i}", ())
@@ -66,6 +72,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
         [
             *_duplicates(stack),
             *_workspace_faults(stack),
+            *_target_faults(stack),
             *_endpoint_faults(stack),
             *_kind_faults(stack),
             *_asset_faults(stack),
@@ -108,6 +115,14 @@ def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
                 yield Fault(place, reason, f"declare it, or use one of: {there}")
             else:
                 yield Fault(place, "this field is missing", f"write one of: {there}")
+
+
+def _target_faults(stack: StackSpec) -> Iterator[Fault]:
+    first = stack.workspaces[0]
+    for i, workspace in enumerate(stack.workspaces):
+        if workspace.target != first.target:
+            reason = f"workspace '{first.name}' is on {first.target}, and this one is not"
+            yield Fault(f"workspaces.{i}.target", reason, "declare a stack for each target")
 
 
 def _endpoint_faults(stack: StackSpec) -> Iterator[Fault]:

@@ -14,7 +14,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from inference_provider.errors import Fault, SpecError
 from inference_provider.spec.base import SpecModel
 
 TargetKind = Literal["local", "docker", "kubernetes", "memory"]
@@ -132,21 +131,3 @@ def kind_of(place: Place) -> str:
 def json_of(place: Place) -> str | dict[str, Any]:
     """Return a place as JSON: the word, or its settings."""
     return place if isinstance(place, str) else place.model_dump()
-
-
-def common_place(places: Mapping[str, Place]) -> Place:
-    """Return the place of all workspaces of a stack; local when there are none.
-
-    Args:
-        places: By the workspaces' names.
-
-    Raises:
-        SpecError: They are in different places.
-    """
-    found = list(dict.fromkeys(places.values()))
-    if len(found) > 1:
-        first, *others = (f"'{name}' is on {place}" for name, place in places.items())
-        reason = f"workspace {first}, {', '.join(others)}"
-        fault = Fault("workspaces", reason, "declare one stack for each place")
-        raise SpecError((fault,))
-    return found[0] if found else "local"

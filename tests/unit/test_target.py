@@ -5,11 +5,11 @@ from pydantic import ValidationError
 
 from inference_provider.compare import compare
 from inference_provider.desired import properties_of
-from inference_provider.errors import CapabilityMissing, SpecError
+from inference_provider.errors import CapabilityMissing
 from inference_provider.files.wording import faults_of
 from inference_provider.observed import Kind
-from inference_provider.spec import WorkspaceSpec
-from inference_provider.spec.target import DockerPlace, common_place, kind_of
+from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
+from inference_provider.spec.target import DockerPlace, kind_of
 from inference_provider.targets.registry import open_target
 
 GPU = {"kind": "docker", "host": "ssh://ana@gpu-1"}
@@ -95,15 +95,15 @@ def test_a_place_is_written_on_one_line():
 
 
 def test_a_stack_is_in_one_place_or_is_refused():
-    gpu = DockerPlace.model_validate(GPU)
-    assert common_place({}) == "local"
-    assert common_place({"one": gpu, "two": gpu}) == gpu
-    with pytest.raises(SpecError) as refused:
-        common_place({"one": "local", "two": gpu})
-    assert str(refused.value.faults[0]) == (
-        "workspaces: workspace 'one' is on local, 'two' is on docker ssh://ana@gpu-1; "
-        "declare one stack for each place"
-    )
+    gpu, near = WorkspaceSpec(name="gpu", target=GPU), WorkspaceSpec(name="near")
+    both = StackSpec(name="shop", workspaces=(gpu, gpu.model_copy(update={"name": "two"})))
+    assert stack_faults(both) == ()
+    assert both.place == DockerPlace.model_validate(GPU)
+    assert StackSpec(name="shop").place == "local"
+    assert [str(f) for f in stack_faults(StackSpec(name="shop", workspaces=(gpu, near)))] == [
+        "workspaces.1.target: workspace 'gpu' is on docker ssh://ana@gpu-1, and this one is not; "
+        "declare a stack for each target"
+    ]
 
 
 def test_the_registry_opens_this_machine_and_refuses_what_is_not_supported(tmp_path, monkeypatch):
