@@ -316,7 +316,7 @@ def test_what_another_stack_owns_is_not_taken(target):
 def test_what_did_not_answer_is_never_read_as_gone():
     base.open_targets_with(lambda _place: SilentTarget())
     try:
-        with pytest.raises(TargetUnreachable, match="no answer"):
+        with pytest.raises(TargetUnreachable, match="no answer; try again, or let `pulumi up"):
             WorkspaceProvider().read("Workspace/default/default", {})
     finally:
         base.open_targets_with(open_target)
@@ -703,6 +703,11 @@ def test_one_address_in_two_places_is_two_resources(places):
     assert Check("again", GPU) == [
         "Endpoint 'default/echo' is declared twice, by 'there' and by 'again'; remove one of them"
     ]
+
+
+def test_a_place_of_a_newer_release_is_an_error_and_no_traceback(places):
+    with pytest.raises(TargetError, match="a place that this release does not know"):
+        EndpointProvider().read("Endpoint/default/echo", {"name": "echo", "place": "moon"})
 
 
 def test_a_place_that_a_preview_does_not_know_is_not_asked(places):

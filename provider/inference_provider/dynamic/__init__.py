@@ -1,1 +1,1 @@
-"""To be described."""
+"""Pulumi's edge: one provider of dynamic resources a kind, each over the handlers."""

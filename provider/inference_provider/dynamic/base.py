@@ -22,9 +22,9 @@ from inference_provider.dynamic.claims import entry_of
 from inference_provider.dynamic.convert import Bag
 from inference_provider.dynamic.host import forward_cancel, readable_errors, served_urn
 from inference_provider.dynamic.progress import row_progress
-from inference_provider.errors import MAX_SHOWN, Fault
+from inference_provider.errors import MAX_SHOWN, Fault, TargetUnreachable
 from inference_provider.files.wording import in_a_program
-from inference_provider.handlers import Call, Entry, Handlers, Opener, Program
+from inference_provider.handlers import Call, Entry, Handlers, Held, Opener, Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.printable import one_line, printable
 from inference_provider.targets.registry import open_target
@@ -100,10 +100,17 @@ class KindProvider(ResourceProvider):
 
     def read(self, id_: str, props: Bag) -> ReadResult:
         with readable_errors():
-            held = self._handlers.read(_entry(), id_, convert.held_of(self.kind, props))
+            held = self._read(id_, convert.held_of(self.kind, props))
         if held is None:
             return ReadResult("", {})  # None as the properties crashes the SDK
         return ReadResult(id_, convert.bag_of_held(held), convert.bag_of_inputs(held.inputs))
+
+    def _read(self, id_: str, held: Held) -> Held | None:
+        try:
+            return self._handlers.read(_entry(), id_, held)
+        except TargetUnreachable as exc:
+            remedy = "try again, or let `pulumi up --refresh=false` repair it without reading"
+            raise TargetUnreachable("read", exc.resource, exc.reason, remedy) from exc
 
 
 def _entry() -> Entry:

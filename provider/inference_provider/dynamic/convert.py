@@ -10,7 +10,7 @@ from typing import Any
 
 from pulumi import output
 from pulumi.runtime import rpc
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from inference_provider.handlers import COMPUTED, UNKNOWN, Held, Inputs, Unknown, is_unknown
 from inference_provider.handlers.fields import plain
@@ -88,7 +88,12 @@ def bag_of_held(held: Held) -> Bag:
 
 
 def _place_of(value: Any) -> Place | Unknown:
-    return UNKNOWN if is_unknown(value) else place_from(value)
+    if is_unknown(value):
+        return UNKNOWN
+    try:
+        return place_from(value)
+    except ValidationError:  # a newer release wrote it
+        return UNKNOWN
 
 
 def _bag_of_place(place: Place | Unknown) -> Any:

@@ -58,8 +58,6 @@ from inference_provider.sharing import is_shared
 from inference_provider.spec import DeploymentSpec, SpecModel, StackSpec
 from inference_provider.targets.base import Target
 
-_UNREAD = "try again, or let `pulumi up --refresh=false` repair it without reading"
-
 
 class Handlers:
     """What can be done to one resource of a kind."""
@@ -175,7 +173,7 @@ class Handlers:
         by_id = not of_spec(self._spec_type, held.inputs.fields)
         there = self._open(held.inputs).observe_one(self._asked_for(id_))
         if there.presence == Presence.UNKNOWN:
-            raise TargetUnreachable("read", str(there.id), there.reason, _UNREAD)
+            raise TargetUnreachable("read", str(there.id), there.reason, "try again")
         if there.presence == Presence.ABSENT and by_id:
             raise TargetError("read", str(there.id), "it is not there", "check its id")
         known = ONLY_READ if by_id else held.incarnation
@@ -191,8 +189,8 @@ class Handlers:
     def _open(self, inputs: Inputs) -> Target:
         place = place_of(self._kind, inputs)
         if place is UNKNOWN:
-            reason = "nothing says in which place its workspace is"
-            raise TargetError("open", "the target", reason, "run `pulumi up` anew")
+            reason = "the state names a place that this release does not know"
+            raise TargetError("open", "the target", reason, "use the release that wrote it")
         return self._opener(place)
 
     def _located(self, inputs: Inputs, resource: ResourceId) -> Located:
