@@ -574,6 +574,25 @@ def test_a_refresh_after_an_upgrade_shows_no_default_of_the_newer_release(echo):
     assert provider.diff(made.id, read.outs, olds).changes is False  # as a refresh asks
 
 
+def test_drift_of_a_field_that_a_state_has_no_value_for_is_read(echo):
+    with_environment(echo, "0" * 64)
+    deployment = DeploymentProvider()
+    news = checked(deployment, endpoint="echo", name="blue", **PLAIN)
+    made = deployment.create(news)
+    deployment.update(made.id, made.outs, {**news, "start_timeout_s": 7})
+    read = deployment.read(made.id, older(made.outs, "start_timeout_s"))
+    assert read.inputs["start_timeout_s"] == 7
+    olds = older(news, "start_timeout_s")
+    assert deployment.diff(made.id, read.outs, olds).changes is None
+
+    environment = EnvironmentProvider()
+    none = checked(environment, name="env")
+    made = environment.create(none)
+    assert "python_version" not in made.outs
+    environment.update(made.id, made.outs, checked(environment, name="env", python_version="3.12"))
+    assert environment.read(made.id, made.outs).inputs["python_version"] == "3.12"
+
+
 def test_the_same_content_in_another_folder_is_no_difference(target, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a.bin", "b.bin"):

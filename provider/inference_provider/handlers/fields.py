@@ -148,6 +148,19 @@ def _without_local_paths(value: Any, path: str = "") -> Any:
     }
 
 
+def beyond_default(spec_type: type[SpecModel], recorded: Fields, live: Fields) -> dict[str, Any]:
+    """Return what is there now of fields that a state has no value for, where it is no default.
+
+    Such a field came with a newer release, or has none as its default.
+    """
+    meant = comparable(spec_type, recorded)
+    return {
+        name: item
+        for name, item in plain(of_spec(spec_type, live)).items()
+        if name not in recorded and item != meant.get(name)
+    }
+
+
 def live_inputs(recorded: Fields, live: Fields, placeholders: Secrets = ()) -> dict[str, Any]:
     """Return recorded inputs with what is there now in place of what they say.
 

@@ -29,6 +29,7 @@ from inference_provider.handlers.claims import (
 from inference_provider.handlers.deletion import Deletion
 from inference_provider.handlers.fields import (
     COMPUTED,
+    beyond_default,
     comparable,
     live_inputs,
     of_spec,
@@ -211,6 +212,7 @@ class Handlers:
         recorded = of_spec(self._spec_type, was.fields)
         live = sealed_properties(self._spec_type, there.properties, was.placeholders)
         fields = live_inputs(recorded or live, live, was.placeholders)
+        fields |= beyond_default(self._spec_type, recorded, live) if recorded else {}
         if "reference" in self._computed:
             known = held.outputs.get("reference")
             fields["reference"] = there.outputs.get("reference", known)
