@@ -224,6 +224,19 @@ def test_every_resource_carries_its_workspaces_place(recorder):
     }  # fmt: skip
 
 
+def test_declare_hands_on_the_place_of_a_stack_file(recorder, tmp_path):
+    set_root_resource(pulumi.ComponentResource("program", "root"))
+    (tmp_path / "stack.yaml").write_text(
+        "name: shop\nworkspaces: [{name: gpu, target: {kind: docker, host: 'ssh://gpu-1'}}]\n"
+        "endpoints: [{name: iris}]\n"
+    )
+    pulumi_inference.declare(str(tmp_path / "stack.yaml"))
+    _finish()
+    [space] = [inputs for kind, inputs in recorder.declared if kind.endswith(":Workspace")]
+    assert space["target"] == GPU
+    assert places(recorder) == {"gpu": None, "iris": GPU}
+
+
 def test_where_all_is_local_no_place_is_written(recorder):
     """An input that older states do not have would show as a change of every resource."""
     set_root_resource(pulumi.ComponentResource("program", "root"))
