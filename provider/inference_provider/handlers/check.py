@@ -31,7 +31,7 @@ from inference_provider.handlers.held import (
     Unknown,
 )
 from inference_provider.handlers.needs import Needs
-from inference_provider.handlers.places import Located
+from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Refusal, refusals
@@ -83,9 +83,9 @@ class Check:
         return Checked(inputs, tuple(_without_secrets(fault, inputs) for fault in faults))
 
     @cached_property
-    def _target(self) -> Target | None:
-        # late: what is wrong in the fields is told without it
-        return None if self.place is UNKNOWN else self.opener(self.place)
+    def _site(self) -> Site | None:
+        # opened late: what is wrong in the fields is told without it
+        return None if self.place is UNKNOWN else Site(self.place, self.opener(self.place))
 
     @property
     def _spec_type(self) -> type[SpecModel]:
@@ -102,9 +102,9 @@ class Check:
             placeholders=inputs.placeholders,
         )
         faults: list[Fault] = []
-        if self._target is not None and self.place is not UNKNOWN:
-            faults += map(_fault_of, refusals([wanted], self._target.capabilities))
-            faults += conflicts(wanted, self.place, self._target, self.program, entry, new=new)
+        if self._site is not None:
+            faults += map(_fault_of, refusals([wanted], self._site.target.capabilities))
+            faults += conflicts(wanted, self._site, self.program, entry, new=new)
         return self._computed(inputs, spec), tuple(faults)
 
     def _known(self, inputs: Inputs) -> Inputs:
@@ -137,10 +137,10 @@ class Check:
         """Return the environment of a deployment, once that is there."""
         asked = getattr(spec, "environment", None) or ""
         pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
-        if not digest or self._target is None:
+        if not digest or self._site is None:
             return Served()
         environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)
-        there = self._target.observe_one(environment).properties
+        there = self._site.target.observe_one(environment).properties
         if there.get("content_hash") != digest:
             return Served()
         # A record has what placeholders stood for as digests: that is no program's name.
@@ -150,8 +150,8 @@ class Check:
     def _missing(self, inputs: Inputs) -> tuple[Fault, ...]:
         """Look for what this resource needs, in the program and on the target."""
         found: tuple[Fault, ...] = ()
-        if self._target is not None and self.place is not UNKNOWN:
-            needs = Needs(self.program, self.place, self._target)
+        if self._site is not None:
+            needs = Needs(self.program, self._site)
             found = tuple(needs.missing(self.kind, inputs.fields))
         address = address_of(self.kind, inputs.fields)
         if address:

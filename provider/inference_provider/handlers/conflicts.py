@@ -9,20 +9,17 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, OwnedByAnother
 from inference_provider.handlers.claims import claim_of
 from inference_provider.handlers.held import Entry
-from inference_provider.handlers.places import Located
+from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import ObservedResource, ObservedState, Presence
 from inference_provider.ownership import refuse_others
 from inference_provider.plan import plan
 from inference_provider.sharing import is_shared, refuse_what_is_owned
-from inference_provider.spec.target import Place
-from inference_provider.targets.base import Target
 
 
 def conflicts(
     wanted: DesiredResource,
-    place: Place,
-    target: Target,
+    site: Site,
     program: Program,
     entry: Entry,
     *,
@@ -32,16 +29,15 @@ def conflicts(
 
     Args:
         wanted: What the program declares.
-        place: Where.
-        target: What is there.
+        site: Where.
         program: What it has declared so far.
         entry: What declares it.
         new: Whether the state holds nothing under this entry yet.
     """
-    twice = program.declared_twice(Located(place, wanted.id), entry)
+    twice = program.declared_twice(Located(site.place, wanted.id), entry)
     if twice is not None:
         yield twice
-    record = target.record(wanted.id)
+    record = site.target.record(wanted.id)
     there = ObservedResource(id=wanted.id, presence=Presence.PRESENT, record=record)
     state = ObservedState(resources={wanted.id.address: there})
     try:

@@ -10,22 +10,19 @@ from dataclasses import dataclass
 from inference_provider.errors import Fault
 from inference_provider.handlers.fields import is_unknown
 from inference_provider.handlers.held import Fields
-from inference_provider.handlers.places import Located
+from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, Presence, ResourceId
-from inference_provider.spec.target import Place
-from inference_provider.targets.base import Target
 
 _EARLIER = "declare it in the program, above this, or correct the name"
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Looks for what resources of one place need."""
+    """Looks for what resources of one site need."""
 
     program: Program
-    place: Place
-    target: Target
+    site: Site
 
     def missing(self, kind: Kind, fields: Fields) -> Iterator[Fault]:
         """Yield a fault for each resource that is needed, known by name, and found nowhere.
@@ -54,7 +51,7 @@ class Needs:
                     yield Fault(f"{field}.{name}", reason, _EARLIER)
 
     def _other_workspaces(self, missing_name: str) -> Iterator[Fault]:
-        declared = self.program.workspaces(self.place)
+        declared = self.program.workspaces(self.site.place)
         if declared:
             names = ", ".join(f"'{name}'" for name in declared)
             reason = f"Workspace '{missing_name}' is not there; this program declares {names}"
@@ -62,6 +59,6 @@ class Needs:
 
     def _found(self, kind: Kind, workspace: str, name: str) -> bool:
         needed = ResourceId(kind=kind, workspace=workspace, name=name)
-        if self.program.has_checked(Located(self.place, needed)):
+        if self.program.has_checked(Located(self.site.place, needed)):
             return True
-        return self.target.observe_one(needed).presence != Presence.ABSENT
+        return self.site.target.observe_one(needed).presence != Presence.ABSENT

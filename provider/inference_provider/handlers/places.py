@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from inference_provider.handlers.held import UNKNOWN, Inputs, Unknown
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.target import Place, place_from
+from inference_provider.targets.base import Target
 
 
 class Located(NamedTuple):
@@ -14,6 +15,13 @@ class Located(NamedTuple):
 
     place: Place | Unknown
     id: ResourceId
+
+
+class Site(NamedTuple):
+    """A place, and the target that was opened there."""
+
+    place: Place
+    target: Target
 
 
 def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:
