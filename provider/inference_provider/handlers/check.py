@@ -79,7 +79,7 @@ class Check:
         except SpecError as exc:
             faults = exc.faults
         except CapabilityMissing as exc:  # nothing is there to be asked
-            faults = (Fault("target" if self.kind == Kind.WORKSPACE else "", str(exc)),)
+            faults = (Fault("", f"{exc.resource} is {exc.reason}", exc.remedy),)
         return Checked(inputs, tuple(_without_secrets(fault, inputs) for fault in faults))
 
     @cached_property
