@@ -14,6 +14,7 @@ from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.quota import size_of
+from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
 """Kept free for the command line and for the variables that we set or hand on (PATH, HOME, …)."""
@@ -170,8 +171,9 @@ def _faults(resource: DesiredResource, can: TargetCapabilities) -> Iterator[Faul
 
 
 def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.target != can.name:
-        yield Fault("target", f"'{spec.target}' is not supported yet", f"use '{can.name}'")
+    wanted = kind_of(spec.target)
+    if wanted != can.name:
+        yield Fault("target", f"'{wanted}' is not supported yet", f"use '{can.name}'")
     if spec.egress == "disabled" and not can.egress_control:
         yield can.fault("egress", "egress_control")
     fault = can.address_fault(spec.bind_address, spec.router_port)

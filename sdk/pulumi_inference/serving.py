@@ -159,6 +159,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             "environment": environment,
             "workspace": workspace,
             "name": name,
+            "kind": kind,
             "model": model,
             "code_configuration": code_configuration,
             "environment_variables": environment_variables,

@@ -118,7 +118,7 @@ def test_check_refuses_by_capability_in_a_sentence(target):
     assert path == ""
     assert reason == (
         "RoleAssignment 'default/reader' on target 'memory':"
-        " RoleAssignment cannot be enforced there yet; leave it out"
+        " RoleAssignment is not supported yet; leave it out"
     )
 
 
@@ -186,14 +186,14 @@ def test_a_missing_file_is_a_failure_of_its_field(target):
         pytest.param(
             EndpointProvider(),
             {"auth_mode": True},
-            "auth_mode: true or false where one of these is needed: "
-            "'key', 'aml_token' or 'aad_token'; write one of them as a string",
+            "auth_mode: expected 'key', 'aml_token' or 'aad_token', got true;"
+            " write one of them as a string",
             id="choice",
         ),
         pytest.param(
             DeploymentProvider(),
             {"endpoint": "iris", "environment": "p:1", "app_insights_enabled": "maybe"},
-            "app_insights_enabled: neither true nor false; write True or False",
+            "app_insights_enabled: not a boolean; write True or False",
             id="boolean",
         ),
     ],
@@ -457,7 +457,7 @@ def test_check_names_the_field_that_the_target_cannot_keep(target):
     [(path, reason)] = failures(EndpointProvider(), name="echo", kind="batch")
     assert path == ""
     assert reason == (
-        "kind: Endpoint 'default/echo' on target 'memory': batch endpoints cannot be served yet;"
+        "kind: Endpoint 'default/echo' on target 'memory': batch endpoints are not supported yet;"
         " use online"
     )
 
@@ -539,7 +539,7 @@ def test_check_refuses_a_variable_that_is_too_long_and_a_null_byte_in_a_command(
     assert reason.startswith("environment_variables: ")
     [(_, reason), *_] = failures(EnvironmentProvider(), name="env", command=["a\0b"])
     assert reason.startswith("command.0: ")
-    assert "it has a null byte" in reason
+    assert "contains a null byte; remove it" in reason
 
 
 def older(bag, *fields):

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from inference_provider.desired import SPEC_OF_KIND, DesiredResource, identify, reference
+from inference_provider.capabilities import Refusal, refusals
+from inference_provider.desired import DesiredResource, identify, reference
 from inference_provider.errors import CapabilityMissing, Fault, SpecError
 from inference_provider.files import file_faults, with_content_hash
 from inference_provider.files.program import Served
@@ -34,9 +35,9 @@ from inference_provider.handlers.needs import Needs
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.plan import Refusal, refusals
 from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
+from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.target import Place
 from inference_provider.targets.base import Target
 
@@ -89,12 +90,12 @@ class Check:
 
     @property
     def _spec_type(self) -> type[SpecModel]:
-        return SPEC_OF_KIND[self.kind]
+        return ROWS[self.kind].model
 
     def _all(self, entry: Entry, inputs: Inputs, *, new: bool) -> tuple[Inputs, tuple[Fault, ...]]:
         if not inputs.owner:
             raise SpecError((Fault("stack", "empty", "name the stack that owns it"),))
-        spec = self._with_content(parse(self._spec_type, inputs.fields))
+        spec = self._with_content(parse(ROWS[self.kind].model_of(inputs.fields), inputs.fields))
         wanted = DesiredResource(
             id=identify(self.kind, spec),
             spec=spec,
@@ -161,7 +162,7 @@ class Check:
 
 def address_of(kind: Kind, fields: Fields) -> str:
     """Return the id of a resource with these inputs; empty while a part of it is unknown."""
-    spec_type = SPEC_OF_KIND[kind]
+    spec_type = ROWS[kind].model
     named = {n: v for n, v in fields.items() if n in spec_type.model_fields}
     if any(is_unknown(named.get(part)) for part in _IDENTITY):
         return ""

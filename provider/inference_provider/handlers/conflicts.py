@@ -6,7 +6,7 @@ What a preview can know of it; a target refuses the same again when it is applie
 from collections.abc import Iterator
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Fault, OwnedByAnother
+from inference_provider.errors import Fault, HeldByAnother, OwnedByAnother
 from inference_provider.handlers.claims import claim_of
 from inference_provider.handlers.held import Entry
 from inference_provider.handlers.places import Located, Site
@@ -45,5 +45,7 @@ def conflicts(
             refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
             asks = claim_of(entry) if new else None
             refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
+    except HeldByAnother as exc:  # one command does it, whoever asks
+        yield Fault("", f"{exc}: `inferctl release --workspace {wanted.id.workspace}`")
     except OwnedByAnother as exc:
         yield Fault("", str(exc))

@@ -12,7 +12,6 @@ from typing import Any
 from inference_provider.apply import hiding
 from inference_provider.compare import compare
 from inference_provider.desired import (
-    SPEC_OF_KIND,
     DesiredResource,
     identify,
     resolve,
@@ -57,6 +56,7 @@ from inference_provider.observed import (
 )
 from inference_provider.sharing import is_shared
 from inference_provider.spec import DeploymentSpec, SpecModel, StackSpec
+from inference_provider.spec.kinds import ROWS
 from inference_provider.targets.base import Target
 
 
@@ -76,7 +76,7 @@ class Handlers:
         """
         self._kind, self._program, self._opener = kind, program, opener
         self._folder = folder or Path.cwd()
-        self._spec_type: type[SpecModel] = SPEC_OF_KIND[kind]
+        self._spec_type: type[SpecModel] = ROWS[kind].model
         self._computed = COMPUTED.get(kind, frozenset())
 
     def check(self, entry: Entry, written: Inputs, held: Inputs) -> Checked:
