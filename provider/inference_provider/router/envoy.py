@@ -258,7 +258,7 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
 
 def _auth(endpoint: EndpointEntry) -> Resource:
     values = [key.get_secret_value() for key in endpoint.keys]
-    named = dict(zip(values, ("primary", "secondary"), strict=False))
+    named = dict(zip(values, ("primary", "secondary"), strict=False))  # or no keys at all
     return {
         API_KEY_AUTH: {
             "@type": f"{API}extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",

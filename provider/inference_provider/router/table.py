@@ -1,12 +1,17 @@
 """The router in our words: endpoints, deployments, backends, weights. Pure.
 
-A target builds one RouterTable from all records of a workspace, under a lock; `envoy.py` writes it
-in Envoy's words.
+`build.py` makes one RouterTable from all records of a workspace; `envoy.py` writes it in Envoy's
+words, and `steps.py` says in which order a running router gets from one table to another.
 """
 
-from pydantic import SecretStr
+from pydantic import SecretStr, SerializationInfo, field_serializer
 
 from inference_provider.observed import Frozen
+
+EndpointKeys = tuple[SecretStr, SecretStr] | tuple[()]
+"""Primary and secondary key, both valid at once; or none."""
+KEYS_IN_CLEAR = {"keys": "clear"}
+"""Context for `model_dump_json` that writes keys in clear; only for a file that holds them."""
 
 
 class Backend(Frozen):
@@ -44,13 +49,28 @@ class EndpointEntry(Frozen):
     """One endpoint as the router knows it."""
 
     name: str
-    keys: tuple[SecretStr, SecretStr] | tuple[()]
-    """Primary, secondary; both valid at once."""
+    keys: EndpointKeys
+    """Without keys it answers 401 to everybody."""
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
     """Percent per deployment; sums to 100 or 0."""
     mirror: dict[str, int] = {}
     """At most one deployment, at most 50 percent."""
+
+    @field_serializer("keys", when_used="json")
+    def _keys_as_asked(self, keys: EndpointKeys, info: SerializationInfo) -> list[str]:
+        clear = info.context == KEYS_IN_CLEAR
+        return [key.get_secret_value() if clear else str(key) for key in keys]
+
+
+class Draining(Frozen):
+    """A deployment's way in that no route names any more, while its last requests end."""
+
+    cluster: str
+    """`<endpoint>/<deployment>`, or `<endpoint>/<deployment>/mirror`."""
+    deployment: DeploymentEntry
+    until_s: float
+    """When the longest request is over, in seconds since 1970."""
 
 
 class RouterTable(Frozen):
@@ -63,3 +83,5 @@ class RouterTable(Frozen):
     metrics_port: int
     """On 127.0.0.1: GET /metrics (Prometheus) and /ready; the only door to Envoy's admin."""
     endpoints: tuple[EndpointEntry, ...] = ()
+    draining: tuple[Draining, ...] = ()
+    """What the table before had and this one has not; gets no new request."""

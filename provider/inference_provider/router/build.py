@@ -1,0 +1,144 @@
+"""Records, keys and backends of a workspace -> entries of the router's table. Pure.
+
+Always made from all records, never patched: two callers that change two deployments cannot lose one
+another's change. Where records, keys and backends come from is a target's work.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from inference_provider.observed import Kind, Record
+from inference_provider.router.table import (
+    Backend,
+    DeploymentEntry,
+    EndpointEntry,
+    EndpointKeys,
+    RouterTable,
+)
+from inference_provider.spec import EnvironmentSpec
+
+Keys = Callable[[str], tuple[SecretStr, SecretStr] | None]
+"""Primary and secondary key of an endpoint by its name; None when they are lost."""
+Backends = Callable[[Record], tuple[Backend, ...]]
+"""Instances of a deployment that take requests."""
+Environment = Callable[[str], EnvironmentSpec]
+"""The environment that a pinned reference names, `<name>:<version>@sha256:<hash>`."""
+_DeploymentInputs = tuple[Record, tuple[Backend, ...]]
+_EndpointInputs = tuple[EndpointKeys, tuple[DeploymentEntry, ...], Mapping[str, Any]]
+
+
+class Builder:
+    """Makes the entries; one whose inputs did not change is the same object as last time.
+
+    A workspace of a thousand endpoints changes one of them at a time: who renders and compares the
+    rest need look no further than at their identity.
+    """
+
+    def __init__(self) -> None:
+        self._deployments: dict[str, tuple[_DeploymentInputs, DeploymentEntry]] = {}
+        self._endpoints: dict[str, tuple[_EndpointInputs, EndpointEntry]] = {}
+
+    def endpoints(
+        self,
+        records: Iterable[Record],
+        keys: Keys,
+        backends: Backends,
+        environment: Environment,
+    ) -> tuple[EndpointEntry, ...]:
+        """Return an entry of every recorded endpoint, in the order of the records.
+
+        An endpoint whose keys are lost has none and answers 401 to everybody.
+
+        Args:
+            records: All records of one workspace; kinds that the router does not know are ignored.
+            keys: Asked once an endpoint.
+            backends: Asked once a deployment.
+            environment: Asked for deployments whose record or backends changed.
+        """
+        by_kind: dict[Kind, list[Record]] = {}
+        for record in records:
+            by_kind.setdefault(record.id.kind, []).append(record)
+        deployments = self._by_endpoint(by_kind.get(Kind.DEPLOYMENT, []), backends, environment)
+        traffic = {r.id.name: r.properties for r in by_kind.get(Kind.TRAFFIC, [])}
+        found = {}
+        for name in (record.id.name for record in by_kind.get(Kind.ENDPOINT, [])):
+            inputs = keys(name) or (), deployments.get(name, ()), traffic.get(name, {})
+            known = self._endpoints.get(name)
+            same = known is not None and known[0] == inputs
+            found[name] = known if known and same else (inputs, _endpoint_entry(name, *inputs))
+        self._endpoints = found
+        return tuple(entry for _, entry in found.values())
+
+    def _by_endpoint(
+        self, records: list[Record], backends: Backends, environment: Environment
+    ) -> dict[str, tuple[DeploymentEntry, ...]]:
+        """Return the deployments of each endpoint by its name."""
+        found: dict[str, tuple[DeploymentEntry, ...]] = {}
+        entries = {}
+        for record in records:
+            inputs = record, backends(record)
+            known = self._deployments.get(record.id.name)
+            if known is None or known[0] != inputs:
+                pinned = environment(record.properties["environment"])
+                known = inputs, _deployment_entry(record.properties, inputs[1], pinned)
+            entries[record.id.name] = known
+            endpoint = record.properties["endpoint"]
+            found[endpoint] = (*found.get(endpoint, ()), known[1])
+        self._deployments = entries
+        return found
+
+
+def with_keys_in_force(new: RouterTable, old: RouterTable | None) -> RouterTable:
+    """Return the new table; endpoints whose keys are lost keep those of the table in force.
+
+    So that a change of something else never locks an endpoint's callers out.
+    """
+    if old is None or all(endpoint.keys for endpoint in new.endpoints):
+        return new
+    known = {endpoint.name: endpoint.keys for endpoint in old.endpoints}
+    endpoints = tuple(
+        endpoint if endpoint.keys else _with_keys(endpoint, known.get(endpoint.name, ()))
+        for endpoint in new.endpoints
+    )
+    return new.model_copy(update={"endpoints": endpoints})
+
+
+def _with_keys(endpoint: EndpointEntry, keys: EndpointKeys) -> EndpointEntry:
+    return endpoint.model_copy(update={"keys": keys}) if keys else endpoint
+
+
+def _endpoint_entry(
+    name: str,
+    keys: EndpointKeys,
+    deployments: tuple[DeploymentEntry, ...],
+    traffic: Mapping[str, Any],
+) -> EndpointEntry:
+    there = {entry.name for entry in deployments}
+    weights, mirror = (
+        {n: share for n, share in traffic.get(field, {}).items() if n in there and share > 0}
+        for field in ("traffic", "mirror_traffic")
+    )
+    return EndpointEntry(
+        name=name, keys=keys, deployments=deployments, weights=weights, mirror=mirror
+    )
+
+
+def _deployment_entry(
+    fields: Mapping[str, Any], backends: tuple[Backend, ...], environment: EnvironmentSpec
+) -> DeploymentEntry:
+    settings, probe = fields["request_settings"], fields["readiness_probe"]
+    config = environment.inference_config
+    return DeploymentEntry(
+        name=fields["name"],
+        backends=backends,
+        timeout_ms=settings["request_timeout_ms"],
+        max_concurrent=settings["max_concurrent_requests_per_instance"],
+        retry_on_503=settings["retry_on_503"],
+        health_path=config.readiness_route.path if config else "/",
+        health_interval_ms=probe["period"] * 1000,
+        health_timeout_ms=probe["timeout"] * 1000,
+        health_failures=probe["failure_threshold"],
+        scoring_path=config.scoring_route.path if config else "/score",
+    )

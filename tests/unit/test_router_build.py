@@ -1,0 +1,212 @@
+"""What stands in the router's table for the records of a workspace."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router.build import Builder, with_keys_in_force
+from inference_provider.spec import EnvironmentSpec
+
+KEYS = (SecretStr("first"), SecretStr("second"))
+ONE = (Backend(host="127.0.0.1", port=9001),)
+PLAIN = EnvironmentSpec(name="plain")
+OWN_SERVER = EnvironmentSpec.model_validate(
+    {
+        "name": "own",
+        "command": ["serve", "--port", "{port}"],
+        "inference_config": {
+            "liveness_route": {"path": "/live", "port": 1},
+            "readiness_route": {"path": "/ready", "port": 1},
+            "scoring_route": {"path": "/v1/predict", "port": 1},
+        },
+    }
+)
+
+
+def record(kind: Kind, name: str, /, **properties: Any) -> Record:
+    return Record(
+        id=ResourceId(kind=kind, workspace="lab", name=name),
+        owner="demo",
+        properties=properties,
+        actor=Actor(user="ann"),
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def endpoint(name: str) -> Record:
+    return record(Kind.ENDPOINT, name, name=name)
+
+
+def deployment(name: str, environment: str = "plain", **settings: Any) -> Record:
+    asked = {
+        "request_timeout_ms": 5000,
+        "max_concurrent_requests_per_instance": 2,
+        "retry_on_503": False,
+    }
+    return record(
+        Kind.DEPLOYMENT,
+        name,
+        endpoint=name.partition("/")[0],
+        name=name.partition("/")[2],
+        environment=environment,
+        request_settings=asked | settings,
+        readiness_probe={"period": 10, "timeout": 2, "failure_threshold": 30},
+    )
+
+
+def traffic(name: str, shares: dict[str, int], mirror: dict[str, int] | None = None) -> Record:
+    return record(Kind.TRAFFIC, name, traffic=shares, mirror_traffic=mirror or {})
+
+
+class Workspace:
+    """The inputs of a build, and what was asked for."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records = records
+        self.keys = {r.id.name: KEYS for r in records if r.id.kind == Kind.ENDPOINT}
+        self.backends: dict[str, tuple[Backend, ...]] = {}
+        self.environments: list[str] = []
+
+    def environment(self, pinned: str) -> EnvironmentSpec:
+        self.environments.append(pinned)
+        return {"plain": PLAIN, "own": OWN_SERVER}[pinned]
+
+    def built(self, builder: Builder | None = None) -> tuple[EndpointEntry, ...]:
+        return (builder or Builder()).endpoints(
+            self.records,
+            self.keys.get,
+            lambda one: self.backends.get(one.id.name, ONE),
+            self.environment,
+        )
+
+
+def test_an_endpoint_has_its_deployments_and_its_split():
+    built = Workspace(
+        deployment("iris/blue"),
+        deployment("iris/green", "own", retry_on_503=True),
+        endpoint("iris"),
+        traffic("iris", {"blue": 90, "green": 10}, {"green": 5}),
+    ).built()
+    assert built == (
+        EndpointEntry(
+            name="iris",
+            keys=KEYS,
+            deployments=(
+                DeploymentEntry(
+                    name="blue",
+                    backends=ONE,
+                    timeout_ms=5000,
+                    max_concurrent=2,
+                    health_interval_ms=10000,
+                    health_timeout_ms=2000,
+                    health_failures=30,
+                ),
+                DeploymentEntry(
+                    name="green",
+                    backends=ONE,
+                    timeout_ms=5000,
+                    max_concurrent=2,
+                    retry_on_503=True,
+                    health_path="/ready",
+                    health_interval_ms=10000,
+                    health_timeout_ms=2000,
+                    health_failures=30,
+                    scoring_path="/v1/predict",
+                ),
+            ),
+            weights={"blue": 90, "green": 10},
+            mirror={"green": 5},
+        ),
+    )
+
+
+def test_a_share_of_zero_and_one_of_a_deployment_that_is_gone_are_left_out():
+    (built,) = Workspace(
+        endpoint("iris"),
+        deployment("iris/blue"),
+        traffic("iris", {"blue": 100, "gone": 0, "old": 10}, {"old": 5}),
+    ).built()
+    assert (built.weights, built.mirror) == ({"blue": 100}, {})
+
+
+def test_an_endpoint_whose_keys_are_lost_has_none():
+    workspace = Workspace(endpoint("iris"), endpoint("chat"))
+    del workspace.keys["iris"]
+    assert [one.keys for one in workspace.built()] == [(), KEYS]
+
+
+def test_what_did_not_change_is_the_same_object_again():
+    builder = Builder()
+    workspace = Workspace(
+        *(endpoint("iris"), deployment("iris/blue"), deployment("iris/green")),
+        *(endpoint("chat"), deployment("chat/blue")),
+    )
+    iris, chat = workspace.built(builder)
+    workspace.environments.clear()
+    workspace.backends["iris/blue"] = ()
+    changed, same = workspace.built(builder)
+    assert same is chat
+    assert changed.deployments[0].backends == ()
+    assert changed.deployments[1] is iris.deployments[1]
+    assert workspace.environments == ["plain"]
+
+
+def test_new_keys_and_a_new_split_make_a_new_entry():
+    builder = Builder()
+    workspace = Workspace(endpoint("iris"), deployment("iris/blue"), endpoint("chat"))
+    workspace.built(builder)
+    workspace.keys["chat"] = (SecretStr("third"), SecretStr("second"))
+    workspace.records = (*workspace.records, traffic("iris", {"blue": 100}))
+    iris, chat = workspace.built(builder)
+    assert iris.weights == {"blue": 100}
+    assert chat.keys[0].get_secret_value() == "third"
+
+
+def test_an_endpoint_that_is_gone_has_no_entry():
+    builder = Builder()
+    workspace = Workspace(endpoint("iris"), endpoint("chat"))
+    workspace.built(builder)
+    workspace.records = workspace.records[1:]
+    assert [one.name for one in workspace.built(builder)] == ["chat"]
+
+
+def table(*endpoints: EndpointEntry) -> RouterTable:
+    return RouterTable(
+        folder="/srv/router", host="127.0.0.1", port=1, metrics_port=2, endpoints=endpoints
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        pytest.param(table(EndpointEntry(name="iris", keys=KEYS)), KEYS, id="keys in force"),
+        pytest.param(table(EndpointEntry(name="iris", keys=())), (), id="none in force"),
+        pytest.param(table(), (), id="a new endpoint"),
+        pytest.param(None, (), id="nothing in force"),
+    ],
+)
+def test_lost_keys_are_those_in_force_where_there_are_some(
+    before: RouterTable | None, expected: tuple[SecretStr, ...]
+):
+    after = with_keys_in_force(table(EndpointEntry(name="iris", keys=())), before)
+    assert after.endpoints[0].keys == expected
+
+
+def test_keys_that_are_there_are_never_those_in_force():
+    fresh = (SecretStr("third"), SecretStr("fourth"))
+    after = with_keys_in_force(
+        table(EndpointEntry(name="iris", keys=fresh)), table(EndpointEntry(name="iris", keys=KEYS))
+    )
+    assert after.endpoints[0].keys == fresh
+
+
+def test_a_table_hides_its_keys_unless_they_are_asked_for():
+    whole = table(EndpointEntry(name="iris", keys=KEYS))
+    assert "first" not in whole.model_dump_json()
+    assert "first" not in repr(whole)
+    text = whole.model_dump_json(context={"keys": "clear"})
+    assert RouterTable.model_validate_json(text) == whole
