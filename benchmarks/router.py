@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.envoy import API, address, runtime_layer
 from inference_provider.router.render import render_static
-from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.targets.delivery import Delivery
 
 HERE = Path(__file__).parent
 TITLE = "Router"
@@ -237,7 +237,7 @@ def _envoy(name: str, folder: Path, port: int, document: Document, path: str = "
 def _full(folder: Path, backend: int) -> Any:
     own = folder / "full"
     own.mkdir()  # Envoy's check opens the access log in it
-    router = EnvoyRouter(own, workers=1)
+    router = Delivery(own, workers=1)
     table = _table(own, backend)
     router.validate(table)
     router.write_all(table)

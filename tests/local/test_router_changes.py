@@ -16,7 +16,7 @@ import pytest
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
-from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.targets.delivery import Delivery
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
     KEY,
@@ -38,12 +38,12 @@ def test_a_change_of_weights_touches_nothing_else(models: dict[str, Model]):
     with serving(endpoint("chat", {"blue": 100, "green": 0}, *two)) as served:
         before = served.versions()
         started_s = time.perf_counter()
-        served.router.converge(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
+        served.router.publish(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
         print(f"weights in force after {(time.perf_counter() - started_s) * 1000:.1f} ms")
         after = served.versions()
         changed = sorted(name for name in after if before[name] != after[name])
         assert changed == ["runtime.update_success", "runtime.version_text"]
-        assert served.router.live_weights() == {"chat": {"blue": 0, "green": 100}}
+        assert served.status().weights == {"chat": {"blue": 0, "green": 100}}
         assert set(asked(served, 40)) == {"green"}
 
 
@@ -51,7 +51,7 @@ def test_a_table_in_force_is_not_written_again(models: dict[str, Model]):
     one = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
     with serving(one) as served:
         before = served.versions()
-        served.router.converge(served.table(one))
+        served.router.publish(served.table(one))
         assert served.versions() == before
 
 
@@ -103,12 +103,12 @@ def test_adding_moving_and_removing_deployments_under_load_fails_no_request(
         with constant_load(served) as found:
             for _ in range(3):
                 for step in steps:
-                    served.router.converge(served.table(step))
+                    served.router.publish(served.table(step))
                     time.sleep(0.05)
         print(dict(found))
         assert set(found) == {200}
         assert found[200] > 200
-        assert served.router.healthy_backends() == {"chat/blue": 1}
+        assert served.status().healthy == {"chat/blue": 1}
 
 
 def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_request(
@@ -129,7 +129,7 @@ def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_r
         with constant_load(served) as found:
             time.sleep(0.3)
             table = served.table(endpoint("chat", {"blue": 100, "green": 0}, blue, green))
-            served.router.converge(table)
+            served.router.publish(table)
             time.sleep(0.3)
         print(dict(found))
         assert set(found) == {200}
@@ -157,7 +157,7 @@ def _earlier_files(served: Served, port: int, dead_port: int) -> dict[str, str]:
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_envoy_accepts_every_golden_table(path: pathlib.Path, tmp_path: pathlib.Path):
     table = RouterTable.model_validate_json(path.read_text())
-    EnvoyRouter(tmp_path).validate(table.model_copy(update={"folder": str(tmp_path)}))
+    Delivery(tmp_path).validate(table.model_copy(update={"folder": str(tmp_path)}))
 
 
 def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
@@ -169,7 +169,7 @@ def test_what_envoy_refuses_leaves_the_old_serving(models: dict[str, Model]):
         with pytest.raises(RouterRejected) as validated:
             served.router.validate(served.table(bad))
         with pytest.raises(RouterRejected):
-            served.router.converge(served.table(bad), timeout_s=5)
+            served.router.publish(served.table(bad), timeout_s=5)
         assert "Expected positive duration" in str(validated.value)
         assert PRIMARY not in str(validated.value)
         assert {name: (served.folder / name).read_text() for name in files} == files
@@ -181,12 +181,12 @@ def test_weights_that_a_dead_router_did_not_confirm_are_not_left_for_its_success
 ):
     both = (deployment("blue", models["blue"]), deployment("green", models["green"]))
     with serving(endpoint("chat", {"blue": 90, "green": 10}, *both)) as served:
-        served.router.converge(served.table(endpoint("chat", {"blue": 90, "green": 10}, *both)))
+        served.router.publish(served.table(endpoint("chat", {"blue": 90, "green": 10}, *both)))
         before = (served.folder / RTDS).read_text()
         served.process.kill()
         served.process.wait(10)
         with pytest.raises(TargetUnreachable):
-            served.router.converge(served.table(endpoint("chat", {"blue": 1, "green": 99}, *both)))
+            served.router.publish(served.table(endpoint("chat", {"blue": 1, "green": 99}, *both)))
         assert (served.folder / RTDS).read_text() == before
 
 
@@ -204,9 +204,9 @@ def test_a_backend_that_is_not_healthy_gets_no_request_and_the_old_stays(
     with serving(good) as served:
         until(lambda: served.ask("chat/score").status_code == 200)
         with pytest.raises(NotReady, match="chat/green"):
-            served.router.converge(served.table(both), timeout_s=1.5)
+            served.router.publish(served.table(both), timeout_s=1.5)
         assert set(asked(served, 20)) == {"blue"}
-        assert served.router.live_weights() == {"chat": {"blue": 100}}
+        assert served.status().weights == {"chat": {"blue": 100}}
 
 
 def test_a_draining_router_ends_the_requests_it_has(models: dict[str, Model]):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.targets.delivery import Delivery
 from tests.local.server.model import Model, until
 from tests.local.server.routing import Served, asked, code_of, deployment, endpoint, serving
 
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.envoy
 def test_an_instance_that_is_not_ready_gets_no_request_until_it_is(models: dict[str, Model]):
     both = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], models["green"]))
     with serving(both) as served:
-        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        until(lambda: served.status().healthy == {"chat/blue": 2})
         assert answering(served) == {"blue", "green"}
         models["green"].ready = 503
-        until(lambda: served.router.healthy_backends() == {"chat/blue": 1})
+        until(lambda: served.status().healthy == {"chat/blue": 1})
         assert answering(served) == {"blue"}
         models["green"].ready = 200
-        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        until(lambda: served.status().healthy == {"chat/blue": 2})
         assert answering(served) == {"blue", "green"}
 
 
@@ -35,7 +35,7 @@ def test_an_instance_whose_readiness_route_answers_200_to_399_gets_requests(
     with serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served:
         checked = models["blue"].checks + 2
         until(lambda: models["blue"].checks >= checked)
-        found = served.router.healthy_backends()
+        found = served.status().healthy
     models["blue"].ready = 200
     assert found == {"chat/blue": healthy}
 
@@ -47,7 +47,7 @@ def test_without_a_ready_instance_nobody_is_asked_and_the_caller_gets_503(
     with serving(one) as served:
         until(lambda: served.ask("chat/score").status_code == 200)
         models["blue"].ready = 500
-        until(lambda: served.router.healthy_backends() == {"chat/blue": 0})
+        until(lambda: served.status().healthy == {"chat/blue": 0})
         hits = models["blue"].hits
         found = code_of(served.ask("chat/score"))
         models["blue"].ready = 200
@@ -62,7 +62,7 @@ def test_an_instance_that_is_gone_fails_no_request_where_there_is_another(
     leaving = Model("leaving")
     both = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], leaving))
     with serving(both) as served:
-        until(lambda: served.router.healthy_backends() == {"chat/blue": 2})
+        until(lambda: served.status().healthy == {"chat/blue": 2})
         leaving.close()
         assert set(asked(served, 40)) == {"blue"}
 
@@ -84,17 +84,15 @@ def test_an_idle_connection_is_ended_before_the_server_may_end_it(served: Served
 
 
 def test_a_router_that_does_not_run_is_unknown_and_not_empty(tmp_path: pathlib.Path):
-    router = EnvoyRouter(tmp_path)
+    router = Delivery(tmp_path)
     assert router.is_ready() is False
-    assert router.live_weights() is None
-    assert router.live_mirrors() is None
-    assert router.healthy_backends() is None
+    assert router.status() is None
 
 
 def test_a_killed_router_comes_back_with_the_split_it_had(models: dict[str, Model]):
     two = (deployment("blue", models["blue"]), deployment("green", models["green"]))
     with serving(endpoint("chat", {"blue": 100, "green": 0}, *two)) as served:
-        served.router.converge(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
+        served.router.publish(served.table(endpoint("chat", {"blue": 0, "green": 100}, *two)))
         served.restart()
         until(lambda: served.ask("chat/score").status_code == 200)
         assert set(asked(served, 40)) == {"green"}

@@ -31,7 +31,7 @@ def test_split_and_mirror_are_what_was_asked_over_10000_requests(models: dict[st
     three = (deployment("blue", blue), deployment("green", green), deployment("shadow", shadow))
     weights = {"blue": 90, "green": 10, "shadow": 0}
     with serving(endpoint("chat", weights, *three, mirror={"shadow": 20})) as served:
-        until(lambda: served.router.healthy_backends() is not None)
+        until(lambda: served.status().healthy is not None)
         until(lambda: served.ask("chat/score", pin="blue").status_code == 200)
         shadow.hits = 0
         count = collections.Counter(asked(served, 10_000))
@@ -53,7 +53,7 @@ def test_pinned_requests_are_never_mirrored(models: dict[str, Model]):
     weights = {"blue": 100, "shadow": 0}
     with serving(endpoint("chat", weights, *two, mirror={"shadow": 100})) as served:
         until(lambda: served.ask("chat/score", pin="blue").status_code == 200)
-        until(lambda: (served.router.healthy_backends() or {}).get("chat/shadow") == 1)
+        until(lambda: (served.status().healthy or {}).get("chat/shadow") == 1)
         models["shadow"].hits = 0
         for _ in range(50):
             served.ask("chat/score", pin="blue")
@@ -78,7 +78,7 @@ def mirroring(models: dict[str, Model], raw_model: RawModel) -> Iterator[Served]
         ),
         endpoint("stuck", {"blue": 100}, blue, deployment("raw", raw_model), mirror={"raw": 100}),
     ) as served:
-        until(lambda: (served.router.healthy_backends() or {}).get("stuck/raw") == 1)
+        until(lambda: (served.status().healthy or {}).get("stuck/raw") == 1)
         until(lambda: served.ask("narrow/score").status_code == 200)
         yield served
 

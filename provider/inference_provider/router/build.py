@@ -17,6 +17,7 @@ from inference_provider.router.table import (
     EndpointKeys,
     RouterTable,
 )
+from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
 
 Keys = Callable[[str], tuple[SecretStr, SecretStr] | None]
@@ -129,16 +130,16 @@ def _deployment_entry(
     fields: Mapping[str, Any], backends: tuple[Backend, ...], environment: EnvironmentSpec
 ) -> DeploymentEntry:
     settings, probe = fields["request_settings"], fields["readiness_probe"]
-    config = environment.inference_config
+    server = server_of(None, environment)
     return DeploymentEntry(
         name=fields["name"],
         backends=backends,
         timeout_ms=settings["request_timeout_ms"],
         max_concurrent=settings["max_concurrent_requests_per_instance"],
         retry_on_503=settings["retry_on_503"],
-        health_path=config.readiness_route.path if config else "/",
+        health_path=server.readiness_path,
         health_interval_ms=probe["period"] * 1000,
         health_timeout_ms=probe["timeout"] * 1000,
         health_failures=probe["failure_threshold"],
-        scoring_path=config.scoring_route.path if config else "/score",
+        scoring_path=server.scoring_path,
     )

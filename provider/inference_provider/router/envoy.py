@@ -4,6 +4,7 @@ The listener and the bootstrap are in `listener.py`; versions and files are made
 Plain dicts and not protobuf: at 1,000 endpoints rendering stays under a second.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from inference_provider.errors import RouterRejected
@@ -60,29 +61,55 @@ def seconds(milliseconds: int | float) -> str:
     return f"{milliseconds / 1000:.3f}s"
 
 
-def clusters(table: RouterTable) -> list[Resource]:
-    """Return one cluster a deployment, and a second one where it is mirrored to.
+def cluster_entries(endpoint: EndpointEntry) -> dict[str, DeploymentEntry]:
+    """Return the deployment of each cluster: one a deployment, and a second one for a mirror.
 
     The mirror's own cluster has its own counters, so mirrored and skipped requests can be counted,
     and its own limit, so a mirror never takes a place from a caller.
     """
-    found: list[Resource] = []
-    for endpoint in table.endpoints:
-        for deployment in endpoint.deployments:
-            name = f"{endpoint.name}/{deployment.name}"
-            found.append(_cluster(name, deployment))
-            if deployment.name in endpoint.mirror:
-                mirror = _cluster(name + MIRROR_SUFFIX, deployment)
-                # a mirror that reads slowly would else hold back the caller's body
-                found.append({**mirror, "per_connection_buffer_limit_bytes": 2 * BODY_LIMIT_BYTES})
+    found: dict[str, DeploymentEntry] = {}
+    for deployment in endpoint.deployments:
+        name = f"{endpoint.name}/{deployment.name}"
+        found[name] = deployment
+        if deployment.name in endpoint.mirror:
+            found[name + MIRROR_SUFFIX] = deployment
     return found
+
+
+def cluster(name: str, deployment: DeploymentEntry) -> Resource:
+    """Return one cluster, whose name says whether it is a mirror's."""
+    found = _cluster(name, deployment)
+    if name.count("/") == 1:
+        return found
+    # a mirror that reads slowly would else hold back the caller's body
+    return {**found, "per_connection_buffer_limit_bytes": 2 * BODY_LIMIT_BYTES}
+
+
+def clusters(table: RouterTable) -> list[Resource]:
+    """Return all clusters, those that are draining last."""
+    found = [
+        cluster(name, deployment)
+        for endpoint in table.endpoints
+        for name, deployment in cluster_entries(endpoint).items()
+    ]
+    return found + [cluster(one.cluster, one.deployment) for one in table.draining]
 
 
 def routes(table: RouterTable) -> Resource:
     """Return the whole route table; weights in it are constant, the runtime layer has the real."""
+    by_path = {path(one): endpoint_action(one) for one in table.endpoints}
+    return route_table(by_path)
+
+
+def route_table(by_path: Mapping[str, Resource]) -> Resource:
+    """Return the route table with the actions of its endpoints.
+
+    Args:
+        by_path: What `endpoint_action` returns, by `path`.
+    """
     host: Resource = {"name": "paths", "domains": ["*"]}
-    if table.endpoints:
-        host["matcher"] = _path_trie(table.endpoints)
+    if by_path:
+        host["matcher"] = _path_trie(by_path)
     else:  # a trie with nothing in it is refused
         host["routes"] = [_unknown_endpoint()]
     return {
@@ -91,6 +118,24 @@ def routes(table: RouterTable) -> Resource:
         # no model can pretend to be the router
         "response_headers_to_remove": [ROUTER_ERROR_HEADER],
         "virtual_hosts": [host],
+    }
+
+
+def path(endpoint: EndpointEntry) -> str:
+    """Return what the paths of an endpoint begin with."""
+    return f"/endpoints/{endpoint.name}/"
+
+
+def endpoint_action(endpoint: EndpointEntry) -> Resource:
+    """Return what is done with requests under an endpoint's path: its routes, in their order."""
+    return {
+        "action": {
+            "name": endpoint.name,
+            "typed_config": {
+                "@type": f"{API}config.route.v3.RouteList",
+                "routes": _endpoint_routes(endpoint),
+            },
+        }
     }
 
 
@@ -189,7 +234,7 @@ def _health_check(deployment: DeploymentEntry) -> Resource:
     }
 
 
-def _path_trie(endpoints: tuple[EndpointEntry, ...]) -> Resource:
+def _path_trie(by_path: Mapping[str, Resource]) -> Resource:
     return {
         "on_no_match": {"action": {"name": "unknown", "typed_config": _unknown_endpoint(True)}},
         "matcher_tree": {
@@ -200,20 +245,7 @@ def _path_trie(endpoints: tuple[EndpointEntry, ...]) -> Resource:
                     "header_name": ":path",
                 },
             },
-            "prefix_match_map": {
-                "map": {
-                    f"/endpoints/{endpoint.name}/": {
-                        "action": {
-                            "name": endpoint.name,
-                            "typed_config": {
-                                "@type": f"{API}config.route.v3.RouteList",
-                                "routes": _endpoint_routes(endpoint),
-                            },
-                        }
-                    }
-                    for endpoint in endpoints
-                }
-            },
+            "prefix_match_map": {"map": by_path},
         },
     }
 
@@ -246,7 +278,7 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
     found.append(
         {
             "name": f"{endpoint.name}/unknown-deployment",
-            "match": {"prefix": f"/endpoints/{endpoint.name}/", "headers": pinned},
+            "match": {"prefix": path(endpoint), "headers": pinned},
             "direct_response": _not_found(
                 "DeploymentNotFound", "the endpoint has no deployment of this name"
             ),
@@ -288,7 +320,7 @@ def _split_routes(endpoint: EndpointEntry, common: Resource) -> list[Resource]:
     name = f"{endpoint.name}/split"
     if not any(endpoint.weights.values()):
         nobody = _not_found("NoTraffic", "no deployment has positive weight")
-        match = {"prefix": f"/endpoints/{endpoint.name}/"}
+        match = {"prefix": path(endpoint)}
         return [{"name": name, "match": match, "direct_response": nobody, **common}]
     action = {"weighted_clusters": _weighted(endpoint), **_limits(endpoint.deployments)}
     if endpoint.mirror:

@@ -1,18 +1,21 @@
 """RouterTable -> the files a router reads, each with a version made from its content. Pure.
 
-`envoy.py` and `listener.py` know Envoy's words; writing the files and the order in which they take
-effect are a target's work.
+`envoy.py` and `listener.py` know Envoy's words; in which order the files take effect is decided in
+`steps.py`, and writing them is a target's work.
 """
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
 from inference_provider.router import envoy, listener
-from inference_provider.router.table import RouterTable
+from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
+_HEAD_LENGTH = 64
+"""So many characters of a file hold its version."""
 
 
 class RenderedRouter(Frozen):
@@ -24,23 +27,73 @@ class RenderedRouter(Frozen):
     """JSON text by path under the router's folder."""
 
 
+class Renderer:
+    """Renders the files of one router, and keeps each endpoint's part of them.
+
+    A change of one endpoint renders that one; the rest of a thousand is put together from text.
+    """
+
+    def __init__(self) -> None:
+        self._clusters = _Pieces(_clusters_text)
+        self._actions = _Pieces(_action_text)
+
+    def file(self, name: str, table: RouterTable, beside: Iterable[str] = ()) -> str:
+        """Return one file's text.
+
+        Args:
+            name: CDS, LDS, RDS or RTDS.
+            table: What the router is to serve.
+            beside: JSON of clusters that stay beside the table's; see `clusters_in`.
+
+        Raises:
+            RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
+        """
+        if name == CDS:
+            return self._cds(table, beside)
+        return {LDS: _lds, RDS: self._rds, RTDS: _rtds}[name](table)
+
+    def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
+        found = [text for text in self._clusters.of(table) if text]
+        found += [json.dumps(envoy.cluster(one.cluster, one.deployment)) for one in table.draining]
+        return _versioned(f"[{', '.join([*found, *beside])}]")
+
+    def _rds(self, table: RouterTable) -> str:
+        if not table.endpoints:
+            return _versioned(json.dumps([envoy.routes(table)]))
+        # around a name that no endpoint can have
+        around = json.dumps([envoy.route_table({"@": {}})])
+        before, after = around.split('"@": {}')
+        return _versioned(f"{before}{', '.join(self._actions.of(table))}{after}")
+
+
+class _Pieces:
+    """The text of each endpoint, made once while its entry says the same."""
+
+    def __init__(self, make: Callable[[EndpointEntry], str]) -> None:
+        self._make = make
+        self._known: dict[str, tuple[EndpointEntry, str]] = {}
+
+    def of(self, table: RouterTable) -> list[str]:
+        """Return the texts in the table's order; those of endpoints that are gone are dropped."""
+        self._known = {one.name: self._piece(one) for one in table.endpoints}
+        return [text for _, text in self._known.values()]
+
+    def _piece(self, endpoint: EndpointEntry) -> tuple[EndpointEntry, str]:
+        known = self._known.get(endpoint.name)
+        if known and (known[0] is endpoint or known[0] == endpoint):
+            return known
+        return endpoint, self._make(endpoint)
+
+
 def render(table: RouterTable) -> RenderedRouter:
     """Return every file of a router.
 
     Raises:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
-    source = {"config_source": listener.watched(table.folder, "rds")}
-    public = listener.listener(table, {"rds": {"route_config_name": "routes", **source}})
-    return RenderedRouter(
-        bootstrap=json.dumps(listener.bootstrap(table)),
-        files={
-            CDS: versioned(envoy.clusters(table)),
-            LDS: versioned([public]),
-            RDS: versioned([envoy.routes(table)]),
-            RTDS: runtime(envoy.runtime_layer(table)),
-        },
-    )
+    renderer = Renderer()
+    files = {name: renderer.file(name, table) for name in (CDS, LDS, RDS, RTDS)}
+    return RenderedRouter(bootstrap=json.dumps(listener.bootstrap(table)), files=files)
 
 
 def render_static(table: RouterTable) -> str:
@@ -55,22 +108,57 @@ def render_static(table: RouterTable) -> str:
     return json.dumps(_without_type(whole))
 
 
-def versioned(resources: list[dict[str, Any]]) -> str:
-    """Return one file's text; `version_info` is a hash of the resources."""
-    text = json.dumps(resources)
-    version = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return f'{{"version_info": "{version}", "resources": {text}}}'
+def runtime(layer: Mapping[str, int]) -> str:
+    """Return the text of the weights' file."""
+    kind = f"{envoy.API}service.runtime.v3.Runtime"
+    return _versioned(json.dumps([{"@type": kind, "name": "rtds", "layer": dict(layer)}]))
 
 
 def version_of(text: str) -> str:
-    """Return the version a file of `versioned` carries, without parsing all of it."""
-    return text[:64].split('"')[3]
+    """Return the version that a file of ours carries, from its first 64 characters on.
+
+    Empty for a file that has none.
+    """
+    head = text[:_HEAD_LENGTH].split('"')
+    return head[3] if head[1:2] == ["version_info"] and len(head) > 4 else ""
 
 
-def runtime(layer: dict[str, int]) -> str:
-    """Return the text of the weights' file."""
-    kind = f"{envoy.API}service.runtime.v3.Runtime"
-    return versioned([{"@type": kind, "name": "rtds", "layer": layer}])
+def clusters_in(text: str) -> dict[str, str]:
+    """Return the JSON of each cluster in a clusters' file by its name; nothing of a damaged file.
+
+    For the clusters of a router whose table nobody remembers: they are kept as they are while
+    requests are on them. What they say is not looked at.
+    """
+    try:
+        return {one["name"]: json.dumps(one) for one in json.loads(text)["resources"]}
+    except (ValueError, LookupError, TypeError):
+        return {}
+
+
+def _lds(table: RouterTable) -> str:
+    source = {"config_source": listener.watched(table.folder, "rds")}
+    public = listener.listener(table, {"rds": {"route_config_name": "routes", **source}})
+    return _versioned(json.dumps([public]))
+
+
+def _rtds(table: RouterTable) -> str:
+    return runtime(envoy.runtime_layer(table))
+
+
+def _clusters_text(endpoint: EndpointEntry) -> str:
+    entries = envoy.cluster_entries(endpoint).items()
+    return ", ".join(json.dumps(envoy.cluster(name, entry)) for name, entry in entries)
+
+
+def _action_text(endpoint: EndpointEntry) -> str:
+    path = json.dumps(envoy.path(endpoint))
+    return f"{path}: {json.dumps(envoy.endpoint_action(endpoint))}"
+
+
+def _versioned(resources: str) -> str:
+    """Return one file's text; `version_info` is a hash of the resources, which are JSON."""
+    version = hashlib.sha256(resources.encode()).hexdigest()[:16]
+    return f'{{"version_info": "{version}", "resources": {resources}}}'
 
 
 def _without_type(whole: dict[str, Any]) -> dict[str, Any]:

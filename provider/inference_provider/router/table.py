@@ -72,6 +72,11 @@ class Draining(Frozen):
     until_s: float
     """When the longest request is over, in seconds since 1970."""
 
+    @property
+    def of(self) -> str:
+        """`<endpoint>/<deployment>`."""
+        return "/".join(self.cluster.split("/")[:2])
+
 
 class RouterTable(Frozen):
     """Everything one router serves."""

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from tests.local.server.model import Model, RawModel, WsgiModel, until
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
-from inference_provider.targets.local.router import EnvoyRouter
+from inference_provider.router.status import RouterStatus
+from inference_provider.targets.delivery import Delivery
 
 PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
 KEY = {"authorization": f"Bearer {PRIMARY}"}
@@ -36,7 +37,7 @@ class Served:
     def __init__(self, folder: pathlib.Path, endpoints: tuple[EndpointEntry, ...]) -> None:
         self.folder = folder
         self.ports = (free_port(), free_port())
-        self.router = EnvoyRouter(folder)
+        self.router = Delivery(folder)
         table = self.table(*endpoints)
         self.router.validate(table)
         self.router.write_all(table)
@@ -65,9 +66,13 @@ class Served:
         )
         until(self.router.is_ready)
 
+    def status(self) -> RouterStatus:
+        found = self.router.status()
+        assert found is not None
+        return found
+
     def close(self) -> None:
         self.client.close()
-        self.router.admin.close()
         self.process.terminate()
         self.process.wait(20)
         self.log.close()

@@ -16,6 +16,7 @@ import psutil
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.targets.delivery import Delivery
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
@@ -36,8 +37,6 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
-from inference_provider.targets.local.router import EnvoyRouter
-from inference_provider.targets.local.router_admin import RouterAdmin
 from inference_provider.targets.local.supervisor import (
     ORPHAN_STOP_WAIT_S,
     ProcessState,
@@ -45,6 +44,7 @@ from inference_provider.targets.local.supervisor import (
     Supervisor,
 )
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
+from inference_provider.targets.router_admin import RouterAdmin
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 
@@ -70,8 +70,7 @@ class LocalRouter:
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
-        self.envoy = EnvoyRouter(folders.router_folder)
-        self._published: tuple[EndpointEntry, ...] = ()
+        self.envoy = Delivery(folders.router_folder)
 
     @property
     def listen_address(self) -> ListenAddress:
@@ -93,13 +92,7 @@ class LocalRouter:
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        known = {entry.name: entry.keys for entry in self._published if entry.keys}
-        endpoints = tuple(
-            entry if entry.keys else entry.model_copy(update={"keys": known.get(entry.name, ())})
-            for entry in endpoints
-        )
-        self.envoy.converge(self._table(endpoints))
-        self._published = endpoints
+        self.envoy.publish(self._table(endpoints))
 
     def _table(self, endpoints: tuple[EndpointEntry, ...]) -> RouterTable:
         address = self.listen_address
@@ -112,23 +105,25 @@ class LocalRouter:
         )
 
     def in_force(self) -> bool:
-        return True
+        return self.envoy.in_force() is not None
 
     def is_drained(self, deployment: str) -> bool:
-        return True
+        try:
+            return self.envoy.is_drained(deployment)
+        except TargetUnreachable:  # nothing is in flight in a router that does not run
+            return True
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         self.envoy.wait_healthy({deployment: count})
 
     def status(self) -> RouterStatus:
-        process = self._process()
-        weights = self.envoy.live_weights()
+        process, live = self._process(), self.envoy.status()
         return RouterStatus(
-            fault=self._fault(process, answers=weights is not None),
+            fault=self._fault(process, answers=live is not None),
             runs=process is not None,
-            weights=weights,
-            mirrors=self.envoy.live_mirrors(),
-            healthy=self.envoy.healthy_backends(),
+            weights=live.weights if live else None,
+            mirrors=live.mirrors if live else None,
+            healthy=live.healthy if live else None,
             endings=read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             start_limit_s=int(ROUTER_START_TIMEOUT_S),
         )
@@ -190,8 +185,7 @@ class LocalRouter:
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
-            self._published = endpoints()
-            self.envoy.write_all(self._table(self._published))
+            self.envoy.write_all(self._table(endpoints()))
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         path = self.folders.folder / "locks" / f"{name}.lock"

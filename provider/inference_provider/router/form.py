@@ -1,0 +1,68 @@
+"""The form of the files that this release writes. Pure.
+
+Two tables that are equal need no change of a router, unless another release wrote its files in
+another form.
+"""
+
+import functools
+import hashlib
+from typing import Any
+
+from pydantic import SecretStr
+
+from inference_provider.router.render import render
+from inference_provider.router.table import (
+    Backend,
+    DeploymentEntry,
+    Draining,
+    EndpointEntry,
+    RouterTable,
+)
+
+
+@functools.cache
+def form() -> str:
+    """Return a hash that changes when this code writes other files for the same table.
+
+    The bootstrap is left out: a running router does not read it again.
+    """
+    samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
+    files = [sorted(render(sample).files.items()) for sample in samples]
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+
+
+def _deployment(name: str, **values: Any) -> DeploymentEntry:
+    return DeploymentEntry(name=name, timeout_ms=1000, max_concurrent=1, **values)
+
+
+_PORT = (Backend(host="127.0.0.1", port=3),)
+_SOCKET = (Backend(host="127.0.0.1", port=4, socket="/4"),)
+_SAMPLE = RouterTable(
+    folder="/",
+    host="127.0.0.1",
+    port=1,
+    metrics_port=2,
+    endpoints=(
+        EndpointEntry(
+            name="split",
+            keys=(SecretStr("first"), SecretStr("second")),
+            deployments=(
+                _deployment("a", backends=_PORT),
+                _deployment("b", backends=_SOCKET, retry_on_503=True, scoring_path="/v1"),
+            ),
+            weights={"a": 1},
+            mirror={"b": 1},
+        ),
+        EndpointEntry(
+            name="closed",
+            keys=(),
+            deployments=(_deployment("a", backends=(), scoring_path="/v1"),),
+            weights={"a": 1},
+        ),
+        EndpointEntry(name="no-traffic", keys=(), deployments=(_deployment("a", backends=()),)),
+    ),
+    draining=(
+        Draining(cluster="split/c/mirror", deployment=_deployment("c", backends=()), until_s=0),
+    ),
+)
+"""Every way in which an endpoint is rendered."""

@@ -1,0 +1,80 @@
+"""What a running router answers of itself -> RouterStatus. Pure; asking is a target's work."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from inference_provider.observed import Frozen
+from inference_provider.router.envoy import MIRROR_PREFIX, MIRROR_SUFFIX, WEIGHT_PREFIX
+
+Shares = Mapping[str, Mapping[str, int]]
+"""Percent by endpoint and deployment."""
+_HEALTHY, _IN_FLIGHT = "membership_healthy", "upstream_rq_active"
+CLUSTER_STATS = rf"^cluster\..*/.*\.({_HEALTHY}|{_IN_FLIGHT})$"
+"""Names of the statistics, all gauges, that `cluster_counts` reads."""
+
+
+class ClusterCounts(Frozen):
+    """What a router counts now, by cluster: `<endpoint>/<deployment>`, with `/mirror` behind it."""
+
+    healthy: dict[str, int]
+    """Backends that get requests. Every cluster that the router has is here."""
+    in_flight: dict[str, int]
+    """Requests that it waits for; a cluster that never had one may be missing."""
+
+
+class RouterStatus(Frozen):
+    """What is in force in one router."""
+
+    weights: dict[str, dict[str, int]]
+    """Percent by endpoint and deployment."""
+    mirrors: dict[str, dict[str, int]]
+    """Percent by endpoint and deployment, of endpoints that have a mirror."""
+    healthy: dict[str, int]
+    """Backends that get requests, by `<endpoint>/<deployment>`; none of deployments that go."""
+    in_flight: dict[str, int]
+    """Requests by cluster: `<endpoint>/<deployment>`, `<endpoint>/<deployment>/mirror`."""
+
+
+def cluster_counts(statistics: Mapping[str, Any]) -> ClusterCounts:
+    """Return the counts from statistics by name."""
+    return ClusterCounts(
+        healthy=_by_cluster(statistics, _HEALTHY), in_flight=_by_cluster(statistics, _IN_FLIGHT)
+    )
+
+
+def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> RouterStatus:
+    """Return the status of a router.
+
+    Args:
+        counts: What `cluster_counts` returns.
+        layer: Runtime values in force by Envoy's key.
+    """
+    weights = _shares(layer, WEIGHT_PREFIX)
+    routed = {f"{endpoint}/{name}" for endpoint, shares in weights.items() for name in shares}
+    return RouterStatus(
+        weights=weights,
+        mirrors=_shares(layer, MIRROR_PREFIX),
+        healthy={name: count for name, count in counts.healthy.items() if name in routed},
+        in_flight=counts.in_flight,
+    )
+
+
+def requests_on(deployment: str, in_flight: Mapping[str, int]) -> int:
+    """Return the requests on a deployment, `<endpoint>/<deployment>`, mirrored ones too."""
+    return sum(in_flight.get(name, 0) for name in (deployment, deployment + MIRROR_SUFFIX))
+
+
+def _by_cluster(statistics: Mapping[str, Any], statistic: str) -> dict[str, int]:
+    pattern = re.compile(rf"cluster\.(.+)\.{statistic}")
+    matches = ((pattern.fullmatch(name), value) for name, value in statistics.items())
+    return {match[1]: int(value) for match, value in matches if match}
+
+
+def _shares(layer: Mapping[str, str], prefix: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for key, value in layer.items():
+        if key.startswith(prefix) and key.count("/") == 1:
+            endpoint, _, deployment = key.removeprefix(prefix).partition("/")
+            found.setdefault(endpoint, {})[deployment] = int(value)
+    return found

@@ -1,0 +1,329 @@
+"""Table in force, new table -> what to write, in which order, and what to wait for. Pure.
+
+No request fails on the way: a cluster is there and healthy before a route names it, and stays as
+long as a request may be on it. Decided from the two tables alone; what the files say is made in
+`render.py`, and writing and waiting is a target's work.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Literal
+
+from inference_provider.observed import Frozen
+from inference_provider.router.envoy import WEIGHT_PREFIX, cluster_entries, runtime_layer
+from inference_provider.router.status import Shares
+from inference_provider.router.table import (
+    DeploymentEntry,
+    Draining,
+    EndpointEntry,
+    RouterTable,
+)
+
+ONLY_IN_CLUSTERS = frozenset(
+    {
+        "backends",
+        "max_concurrent",
+        "health_path",
+        "health_interval_ms",
+        "health_timeout_ms",
+        "health_failures",
+    }
+)
+"""Fields of a deployment that no route says anything of; the others change the routes too."""
+
+
+_NOTHING: dict[str, tuple[()]] = {"endpoints": (), "draining": ()}
+
+
+class WriteClusters(Frozen):
+    """Write the clusters of the new table, those that are draining too; wait until all are warm."""
+
+    write: Literal["clusters"] = "clusters"
+    healthy: dict[str, int] = {}
+    """Backends that must be healthy then, by cluster that is new or has other backends."""
+    healthy_as_before: tuple[str, ...] = ()
+    """Clusters that must have as many healthy backends as they had before: one that is broken
+    already is not to stop a change of another deployment."""
+    dropped: tuple[str, ...] = ()
+    """Clusters that go: no route names them, and no request is on them."""
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether another cluster is there afterwards than before."""
+        return bool(self.healthy or self.healthy_as_before or self.dropped)
+
+
+class WriteWeights(Frozen):
+    """Write weights and mirrors."""
+
+    write: Literal["weights"] = "weights"
+    layer: dict[str, int]
+    """By Envoy's runtime key: `w.<endpoint>/<deployment>`, `mirror.<endpoint>/<deployment>`."""
+
+
+class WriteListener(Frozen):
+    """Write the listener of the new table."""
+
+    write: Literal["listener"] = "listener"
+
+
+class WriteRoutes(Frozen):
+    """Write the routes of the new table."""
+
+    write: Literal["routes"] = "routes"
+
+
+Step = WriteClusters | WriteWeights | WriteListener | WriteRoutes
+"""One file to write. The next one is written when Envoy says that this one is in force."""
+
+
+def steps(
+    old: RouterTable | None, new: RouterTable, *, other_form: bool = False
+) -> tuple[Step, ...]:
+    """Return what to write to get a running router from one table to the other.
+
+    Args:
+        old: What is in force; None when nobody knows.
+        new: What is to be in force, made by `with_draining`.
+        other_form: Whether the files in force may say something else than this code writes for
+            `old`: then every file is written again.
+
+    Raises:
+        RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
+    """
+    every = other_form or old is None
+    known = old or new.model_copy(update=_NOTHING)
+    before, after = (known, new) if every else _changes(known, new)
+    found: list[Step] = []
+    clusters = _write_clusters(before, after, every)
+    if every or clusters.changes_something:
+        found.append(clusters)
+    listener = [WriteListener()] if every or _of_listener(before) != _of_listener(after) else []
+    if every or not _alike(before, after, _as_routed):
+        found += _write_routes(runtime_layer(known), runtime_layer(new), listener, every)
+    else:
+        found += listener
+        if runtime_layer(before) != runtime_layer(after):
+            found.append(WriteWeights(layer=runtime_layer(new)))
+    return tuple(found)
+
+
+def with_draining(
+    new: RouterTable, old: RouterTable | None, in_flight: Mapping[str, int], now_s: float
+) -> RouterTable:
+    """Return the new table with the clusters of the old one that it must still have.
+
+    A cluster that was draining before is dropped when no request is on it, or its time is over.
+
+    Args:
+        new: What is to be served.
+        old: What is in force.
+        in_flight: Requests by cluster, asked while `old` is in force.
+        now_s: Seconds since 1970; the time of those that begin to drain counts from here.
+    """
+    if old is None:
+        return new
+    served = _serving(new) if old.draining else {}
+    kept = [
+        one
+        for one in old.draining
+        if one.cluster not in served and in_flight.get(one.cluster, 0) and now_s < one.until_s
+    ]
+    before, after = _changes(old, new)
+    there = _serving(after)
+    gone = [
+        Draining(cluster=name, deployment=entry, until_s=now_s + _longest_s(endpoint))
+        for endpoint in before.endpoints
+        for name, entry in cluster_entries(endpoint).items()
+        if name not in there
+    ]
+    return new.model_copy(update={"draining": (*kept, *gone)})
+
+
+def sharing_entries(old: RouterTable, new: RouterTable) -> RouterTable:
+    """Return the old table with the new one's objects for endpoints that say the same.
+
+    Who compares the two tables afterwards sees by identity what did not change.
+    """
+    entries = {one.name: one for one in new.endpoints}
+    shared = (
+        found if (found := entries.get(one.name)) is not None and found == one else one
+        for one in old.endpoints
+    )
+    return old.model_copy(update={"endpoints": tuple(shared)})
+
+
+def assumed(
+    records: RouterTable, there: Collection[str], weights: Shares, mirrors: Shares
+) -> RouterTable:
+    """Return what a router is taken to serve whose table nobody remembers.
+
+    Args:
+        records: What it was to serve, as far as anybody knows.
+        there: The clusters that it has; the deployments of others are left out.
+        weights: Percent in force by endpoint and deployment.
+        mirrors: The same of the mirrors.
+    """
+    return records.model_copy(
+        update={
+            "endpoints": tuple(_assumed(one, there, weights, mirrors) for one in records.endpoints),
+            "draining": (),
+        }
+    )
+
+
+def _assumed(
+    endpoint: EndpointEntry, there: Collection[str], weights: Shares, mirrors: Shares
+) -> EndpointEntry:
+    name = endpoint.name
+    found = tuple(one for one in endpoint.deployments if f"{name}/{one.name}" in there)
+    names = {one.name for one in found}
+    return endpoint.model_copy(
+        update={
+            "deployments": found,
+            "weights": {n: s for n, s in weights.get(name, {}).items() if n in names},
+            "mirror": {n: s for n, s in mirrors.get(name, {}).items() if n in names},
+        }
+    )
+
+
+def clusters_of(table: RouterTable) -> frozenset[str]:
+    """Return the names of all clusters of a table, those that are draining too."""
+    return frozenset({**_serving(table), **_draining(table)})
+
+
+def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:
+    """Return the new table with more time for what it lets drain and the old one did not."""
+    before = {one.cluster for one in old.draining} if old else set()
+    draining = tuple(
+        one if one.cluster in before else one.model_copy(update={"until_s": one.until_s + by_s})
+        for one in new.draining
+    )
+    return new.model_copy(update={"draining": draining})
+
+
+def differ_only_in_shares(old: RouterTable, new: RouterTable) -> bool:
+    """Whether two tables differ in nothing but the size of weights and mirrors.
+
+    Then a file of some numbers is all that changes. Everything else is compared, so a field that
+    is new to the models is never left unpublished.
+    """
+    before, after = _changes(old, new)
+    rest = {"endpoints": ()}
+    if before.model_copy(update=rest) != after.model_copy(update=rest):
+        return False
+    return _alike(before, after, _without_sizes)
+
+
+def transitional_weights(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return the runtime layer that is right under the old routes and under the new.
+
+    A deployment both know keeps its old weight and a new one gets none, so the old split goes on;
+    only an endpoint that would be left without any weight takes the new ones at once: all zero
+    under a split is an error inside Envoy.
+    """
+    kept = {
+        key.partition("/")[0]
+        for key in after
+        if key.startswith(WEIGHT_PREFIX) and before.get(key, 0) > 0
+    }
+    merged = dict(before)
+    for key, value in after.items():
+        if key.startswith(WEIGHT_PREFIX) and key.partition("/")[0] in kept:
+            merged[key] = before.get(key, 0)
+        elif key in before and not key.startswith(WEIGHT_PREFIX):
+            merged[key] = before[key]
+        else:
+            merged[key] = value
+    return merged
+
+
+def _changes(old: RouterTable, new: RouterTable) -> tuple[RouterTable, RouterTable]:
+    """Return both tables with those endpoints alone that are not the same in them."""
+    entries = {one.name: one for one in old.endpoints}
+    same = {
+        one.name
+        for one in new.endpoints
+        if (before := entries.get(one.name)) is one or before == one
+    }
+    return _without(old, same), _without(new, same)
+
+
+def _without(table: RouterTable, names: Collection[str]) -> RouterTable:
+    kept = tuple(one for one in table.endpoints if one.name not in names)
+    return table.model_copy(update={"endpoints": kept})
+
+
+def _write_routes(
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    listener: Sequence[WriteListener],
+    every: bool,
+) -> list[Step]:
+    """Return the routes, and around them the weights: first those that are right under both."""
+    between = transitional_weights(before, after)
+    return [
+        *([WriteWeights(layer=between)] if every or between != before else []),
+        *listener,
+        WriteRoutes(),
+        *([WriteWeights(layer=dict(after))] if between != after else []),
+    ]
+
+
+def _write_clusters(old: RouterTable, new: RouterTable, every_one: bool) -> WriteClusters:
+    before = {**_serving(old), **_draining(old)}
+    after = _serving(new)
+    changed = {n: entry for n, entry in after.items() if every_one or before.get(n) != entry}
+    same_backends = {
+        name: None
+        for name, entry in changed.items()
+        if name in before and before[name].backends == entry.backends
+    }
+    come = {n: len(entry.backends) for n, entry in changed.items() if n not in same_backends}
+    there = after.keys() | _draining(new).keys()
+    return WriteClusters(
+        healthy=come,
+        healthy_as_before=tuple(same_backends),
+        dropped=tuple(name for name in before if name not in there),
+    )
+
+
+def _serving(table: RouterTable) -> dict[str, DeploymentEntry]:
+    """Return the deployment of every cluster that a route names."""
+    return {n: entry for one in table.endpoints for n, entry in cluster_entries(one).items()}
+
+
+def _draining(table: RouterTable) -> dict[str, DeploymentEntry]:
+    return {one.cluster: one.deployment for one in table.draining}
+
+
+def _of_listener(table: RouterTable) -> RouterTable:
+    return table.model_copy(update=_NOTHING)
+
+
+def _alike(
+    old: RouterTable, new: RouterTable, meant: Callable[[EndpointEntry], EndpointEntry]
+) -> bool:
+    """Whether all endpoints mean the same."""
+    return list(map(meant, old.endpoints)) == list(map(meant, new.endpoints))
+
+
+def _without_sizes(endpoint: EndpointEntry) -> EndpointEntry:
+    """Return the endpoint with who has a share, and not with how much."""
+    return endpoint.model_copy(
+        update={
+            "weights": {"any": any(endpoint.weights.values())},
+            "mirror": dict.fromkeys(sorted(endpoint.mirror), 0),
+        }
+    )
+
+
+def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
+    """Return the endpoint with what its routes say of it."""
+    nothing = dict.fromkeys(ONLY_IN_CLUSTERS)
+    routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
+    return _without_sizes(endpoint).model_copy(update={"deployments": routed})
+
+
+def _longest_s(endpoint: EndpointEntry) -> float:
+    """Return how long a request may take; one through the split, as long as on any of them."""
+    return max(one.timeout_ms for one in endpoint.deployments) / 1000

@@ -1,0 +1,374 @@
+"""RouterTable -> a running Envoy that serves it; and what is in force there.
+
+The order of the files is decided in `router/steps.py`, what they say in `router/render.py`, and how
+an answer reads in `router/status.py`; here they are written and asked for. Who starts and ends the
+process, and who keeps two publications apart, is the caller's work, so a router on this machine, in
+a container and in a pod are delivered to by the same code.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from inference_provider.errors import InferenceError, NotReady, RouterRejected, TargetUnreachable
+from inference_provider.router.build import with_keys_in_force
+from inference_provider.router.form import form
+from inference_provider.router.render import (
+    CDS,
+    LDS,
+    RDS,
+    RTDS,
+    Renderer,
+    clusters_in,
+    render,
+    runtime,
+    version_of,
+)
+from inference_provider.router.status import (
+    CLUSTER_STATS,
+    RouterStatus,
+    cluster_counts,
+    requests_on,
+    router_status,
+)
+from inference_provider.router.steps import (
+    Step,
+    WriteClusters,
+    WriteListener,
+    WriteWeights,
+    assumed,
+    clusters_of,
+    delayed,
+    differ_only_in_shares,
+    sharing_entries,
+    steps,
+    with_draining,
+)
+from inference_provider.router.table import RouterTable
+from inference_provider.targets import envoy_process
+from inference_provider.targets.private_file import make_folder, replace_private
+from inference_provider.targets.router_admin import AskedOnce, RouterAdmin
+from inference_provider.targets.table_file import FILES, TableFile
+
+LONGEST_REQUEST_S = 180.0
+"""Longest wait for the requests of clusters whose own limit nobody knows: the longest timeout that
+a deployment may have."""
+_STATS = {
+    CDS: "cluster_manager.cds",
+    LDS: "listener_manager.lds",
+    RDS: "http.ingress.rds.routes",
+    RTDS: "runtime",
+}
+_PUT_BACK_S = 2.0
+
+
+class Delivery:
+    """Delivers tables to one router, in its own folder.
+
+    Args:
+        folder: Holds `bootstrap.json`, one folder a kind of resource, `table.json`, `admin.sock`,
+            `access.log`.
+        workers: Envoy's threads.
+    """
+
+    def __init__(self, folder: Path, workers: int = 2) -> None:
+        self.folder = folder
+        self.workers = workers
+        self.admin = RouterAdmin(folder / "admin.sock")
+        self._renderer = Renderer()
+        self._table_file = TableFile(folder)
+        self._counts = AskedOnce(lambda: cluster_counts(self.admin.stats(CLUSTER_STATS, "Gauges")))
+        self._runtime = AskedOnce(self.admin.runtime)
+
+    # -- the process ---------------------------------------------------------------------------
+
+    def command(self) -> tuple[str, ...]:
+        """Return the command that starts the router; it logs warnings to stderr."""
+        return envoy_process.command(self.folder, self.workers)
+
+    def validate(self, table: RouterTable) -> None:
+        """Let Envoy itself check a table; nothing of the router's folder is touched.
+
+        Raises:
+            RouterRejected: With Envoy's own words, without a key.
+        """
+        envoy_process.validate(self.folder, table)
+
+    def write_all(self, table: RouterTable) -> None:
+        """Write every file; for a router that does not run yet."""
+        table = self._with_known_keys(table)
+        rendered = render(table)
+        for name in FILES:
+            for folder in (self.folder, (self.folder / name).parent):
+                make_folder(folder)
+                folder.chmod(0o700)
+            self._write(name, rendered.files[name])
+        self._write("bootstrap.json", rendered.bootstrap)
+        self._table_file.remember(table)
+
+    # -- publish -------------------------------------------------------------------------------
+
+    def in_force(self) -> RouterTable | None:
+        """Return the table in force; None where nobody remembers it."""
+        known = self._table_file.in_force()
+        return known.table if known else None
+
+    def publish(
+        self, table: RouterTable, before: RouterTable | None = None, timeout_s: float = 30
+    ) -> None:
+        """Bring a running router to a table without failing a request.
+
+        What the new table no longer has gets no new request and stays until its last one ends; a
+        later publication drops it. One publication at a time: the caller holds a lock.
+
+        Args:
+            table: What is to be served; its `draining` is not looked at.
+            before: What the records said before this change; for a router whose table nobody
+                remembers, as one that an older release left.
+            timeout_s: Longest wait for Envoy and for backends.
+
+        Raises:
+            RouterRejected: Envoy refused an update; the files before it are back.
+            NotReady: A backend did not become healthy in time; the files before are back.
+            TargetUnreachable: The router does not answer; the files before are back.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        known = self._table_file.in_force()
+        table = self._with_known_keys(table)
+        if known is None:
+            self._publish_over_unknown(table, before or table, deadline_s)
+            return
+        began_s = time.time()
+        old = sharing_entries(known.table, table)
+        new = self._with_draining(table, old, began_s)
+        todo = steps(old, new, other_form=known.form != form())
+        if todo or new != old:
+            self._perform(new, todo, deadline_s)
+            self._table_file.remember(delayed(new, old, time.time() - began_s))
+        else:
+            self._table_file.hold(new)
+
+    def is_drained(self, deployment: str) -> bool:
+        """Whether a deployment gets no new request and has none left, or their time is over.
+
+        Args:
+            deployment: `<endpoint>/<deployment>`.
+
+        Raises:
+            TargetUnreachable: The router does not answer.
+        """
+        known = self._table_file.last()
+        if known is None:
+            return not requests_on(deployment, self._counts().in_flight)
+        if deployment in clusters_of(known.table.model_copy(update={"draining": ()})):
+            return False
+        ends_s = [one.until_s for one in known.table.draining if one.of == deployment]
+        if time.time() >= max(ends_s, default=0):
+            return True
+        return not requests_on(deployment, self._counts().in_flight)
+
+    # -- ask -----------------------------------------------------------------------------------
+
+    def is_ready(self) -> bool:
+        """Whether the router answers and has all its configuration."""
+        try:
+            return self.admin.get("/ready").status == 200
+        except TargetUnreachable:
+            return False
+
+    def status(self) -> RouterStatus | None:
+        """Return what is in force; None when the router cannot be asked."""
+        try:
+            return router_status(self._counts(), self._runtime())
+        except TargetUnreachable:
+            return None
+
+    def wait_healthy(self, wanted: Mapping[str, int], timeout_s: float = 30) -> None:
+        """Wait until clusters have so many healthy backends.
+
+        A backend that was down while its cluster stayed the same is asked again within a second.
+
+        Args:
+            wanted: Healthy backends by `<endpoint>/<deployment>`.
+            timeout_s: Longest wait.
+
+        Raises:
+            NotReady: They do not have them in time.
+            TargetUnreachable: The router does not answer.
+        """
+        missing = list(wanted)
+
+        def healthy() -> bool:
+            counts = self._counts().healthy
+            missing[:] = [name for name in wanted if counts.get(name, 0) < wanted[name]]
+            return not missing
+
+        _wait(
+            healthy,
+            time.monotonic() + timeout_s,
+            lambda: f"not all backends are healthy of {_named(missing)}",
+        )
+
+    # -- the table in force --------------------------------------------------------------------
+
+    def _with_known_keys(self, table: RouterTable) -> RouterTable:
+        last = self._table_file.last()
+        return with_keys_in_force(table, last.table if last else None)
+
+    def _with_draining(self, table: RouterTable, old: RouterTable, now_s: float) -> RouterTable:
+        """Return the table with what drains; a change of shares alone leaves that as it is.
+
+        Dropping a cluster writes the file of all of them, and shares are to change at once.
+        """
+        as_it_is = table.model_copy(update={"draining": old.draining})
+        if as_it_is != old and differ_only_in_shares(old, as_it_is):
+            return as_it_is
+        in_flight = self._counts().in_flight if old.draining else {}
+        return with_draining(table, old, in_flight, now_s)
+
+    def _publish_over_unknown(
+        self, table: RouterTable, before: RouterTable, deadline_s: float
+    ) -> None:
+        """Publish to a router whose files are another's: of an older release, of one killed.
+
+        Clusters that nobody knows of stay as they are, until the routes are the new ones and the
+        last request on them is over.
+        """
+        there = clusters_in(self._read(CDS))
+        live = router_status(self._counts(), self._runtime())
+        old = assumed(before, there, live.weights, live.mirrors)
+        began_s = time.time()
+        new = with_draining(table, old, live.in_flight, began_s)
+        left = {name: text for name, text in there.items() if name not in clusters_of(new)}
+        self._perform(new, steps(old, new, other_form=True), deadline_s, left.values())
+        if left:
+            self._wait_unused(left)
+            self._perform(new, (WriteClusters(),), deadline_s + LONGEST_REQUEST_S)
+        self._table_file.remember(delayed(new, old, time.time() - began_s))
+
+    def _wait_unused(self, clusters: Iterable[str]) -> None:
+        def unused() -> bool:
+            return not any(map(self._counts().in_flight.get, clusters))
+
+        with contextlib.suppress(NotReady):  # an upgraded connection may stay for hours; it is cut
+            _wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def _perform(
+        self,
+        table: RouterTable,
+        todo: Iterable[Step],
+        deadline_s: float,
+        beside: Iterable[str] = (),
+    ) -> None:
+        """Take the steps; when one fails, the files before the first one are put back."""
+        written: dict[str, str] = {}
+        try:
+            for step in todo:
+                self._take(step, table, written, deadline_s, beside)
+        except BaseException as error:
+            self._put_back(written)
+            if isinstance(error, RouterRejected):
+                self.validate(table)  # raises with Envoy's own words where it has any
+            raise
+
+    def _take(
+        self,
+        step: Step,
+        table: RouterTable,
+        written: dict[str, str],
+        deadline_s: float,
+        beside: Iterable[str],
+    ) -> None:
+        if isinstance(step, WriteClusters):
+            counts = self._counts().healthy if step.healthy_as_before else {}
+            wanted = {n: counts.get(n, 0) for n in step.healthy_as_before} | step.healthy
+            self._put(CDS, self._renderer.file(CDS, table, beside), written, deadline_s)
+            self._wait_warm(wanted, deadline_s)
+        elif isinstance(step, WriteWeights):
+            self._put(RTDS, runtime(step.layer), written, deadline_s)
+        else:
+            name = LDS if isinstance(step, WriteListener) else RDS
+            self._put(name, self._renderer.file(name, table), written, deadline_s)
+
+    def _put(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
+        """Write one file and wait until it is in force; nothing is done when it is the same.
+
+        Args:
+            name: Path under the router's folder.
+            text: The file.
+            written: Takes what the file said before, when it is written the first time.
+            deadline_s: Last moment to wait until.
+        """
+        before = self._read(name)
+        if before == text:
+            return
+        prefix, version = _STATS[name], version_of(text)
+        refused = self._refused(prefix)
+        written.setdefault(name, before)
+        self._write(name, text)
+
+        def in_force() -> bool:
+            found = self.admin.stats(f"^{prefix}.version_text$", "TextReadouts")
+            if found.get(f"{prefix}.version_text") == version:
+                return True
+            if self._refused(prefix) > refused:
+                raise RouterRejected(f"{name} was refused; see the router's log")
+            return False
+
+        _wait(in_force, deadline_s, lambda: f"{name} is not in force yet")
+
+    def _refused(self, prefix: str) -> int:
+        if prefix == _STATS[RTDS]:  # numbers are never refused, and a change of them is to be quick
+            return 0
+        name = f"{prefix}.update_rejected"
+        return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
+
+    def _put_back(self, written: Mapping[str, str]) -> None:
+        """Write the files before again, routes first: none may name a cluster that goes.
+
+        A router that does not answer reads them when it starts.
+        """
+        for name in (RDS, RTDS, LDS, CDS):
+            text = written.get(name)
+            if text:
+                with contextlib.suppress(InferenceError):  # the first error is the one to report
+                    self._put(name, text, {}, time.monotonic() + _PUT_BACK_S)
+                if self._read(name) != text:
+                    self._write(name, text)
+
+    def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
+        def warm() -> bool:
+            warming = "cluster_manager.warming_clusters"
+            return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
+
+        _wait(warm, deadline_s, lambda: f"Envoy still prepares some of {_named(wanted)}")
+        if wanted:
+            self.wait_healthy(wanted, deadline_s - time.monotonic())
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def _write(self, name: str, text: str) -> None:
+        # beside the watched folders: only the rename is to be seen in them
+        fresh = self.folder / f".{name.replace('/', '.')}.{threading.get_native_id()}"
+        replace_private(self.folder / name, text, fresh)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(names)[:300]
+
+
+def _wait(question: Callable[[], bool], deadline_s: float, otherwise: Callable[[], str]) -> None:
+    pause_s = 0.0005
+    while not question():
+        if time.monotonic() > deadline_s:
+            raise NotReady("publish", "the router", otherwise(), "look at the instances' logs")
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 0.05)

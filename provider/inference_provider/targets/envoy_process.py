@@ -1,0 +1,77 @@
+"""Envoy as a process: the command that starts it, and its own check of a configuration."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from inference_provider.errors import RouterRejected, TargetError
+from inference_provider.quoting import without_secrets
+from inference_provider.router.render import render_static
+from inference_provider.router.table import RouterTable
+from inference_provider.targets.private_file import write_private
+
+_SOCKET_PATH_LIMIT = 107
+_WORDS_LIMIT = 600
+_CHECK_TIMEOUT_S = 60
+_QUIET = ("--component-log-level", "misc:error")
+
+
+def command(folder: Path, workers: int) -> tuple[str, ...]:
+    """Return the command that starts a router; it logs warnings to stderr.
+
+    Args:
+        folder: Holds `bootstrap.json`.
+        workers: Envoy's threads.
+    """
+    return (
+        *(_envoy(), "--config-path", str(folder / "bootstrap.json")),
+        *("--disable-hot-restart", "--concurrency", str(workers)),
+        *("--log-level", "warn", *_QUIET),
+        *("--drain-time-s", "10"),
+    )
+
+
+def validate(folder: Path, table: RouterTable) -> None:
+    """Let Envoy itself check a table; nothing of the router's folder is touched.
+
+    Raises:
+        RouterRejected: With Envoy's own words, without a key.
+        TargetError: The folder's path is too long for a socket in it.
+    """
+    if len(str(folder / "admin.sock")) > _SOCKET_PATH_LIMIT:
+        raise TargetError(
+            "render",
+            "the router's configuration",
+            "the path of its admin socket is too long",
+            f"use a folder of at most {_SOCKET_PATH_LIMIT - 11} characters",
+            str(folder),
+        )
+    with tempfile.TemporaryDirectory(prefix="router-") as scratch:  # made 0700
+        path = Path(scratch) / "all.json"
+        write_private(path, render_static(table))
+        mode = ("--mode", "validate", "--config-path", str(path))
+        done = subprocess.run(
+            (_envoy(), *mode, "--log-level", "error", *_QUIET),
+            capture_output=True,
+            text=True,
+            timeout=_CHECK_TIMEOUT_S,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise RouterRejected(_words(done.stdout + done.stderr, table))
+
+
+def _envoy() -> str:
+    """Return the wheel's command, which is beside the interpreter."""
+    return str(Path(sys.executable).parent / "envoy")
+
+
+def _words(output: str, table: RouterTable) -> str:
+    """Return Envoy's own words, cut short, with every key taken out."""
+    keys = tuple(key for endpoint in table.endpoints for key in endpoint.keys)
+    output = without_secrets(output, keys)
+    output = re.sub(r"\[\d{4}-\S+ \S+\[\d+\]\[\w+\]\[\w+\] \[\S+\] ?", "", output)
+    output = re.sub(r"'?/\S*/all\.json'?", "the configuration", output)
+    return " ".join(output.split())[:_WORDS_LIMIT] or "it gave no reason"

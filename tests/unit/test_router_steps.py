@@ -1,0 +1,220 @@
+"""What a change of a table writes; the order of the steps is in `tests/golden/steps`."""
+
+import time
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from inference_provider.errors import RouterRejected
+from inference_provider.router import (
+    Backend,
+    DeploymentEntry,
+    EndpointEntry,
+    RouterTable,
+    render,
+)
+from inference_provider.router.render import CDS, LDS, RDS, RTDS, clusters_in
+from inference_provider.router.steps import (
+    ONLY_IN_CLUSTERS,
+    WriteClusters,
+    assumed,
+    delayed,
+    differ_only_in_shares,
+    steps,
+    transitional_weights,
+    with_draining,
+)
+
+B, G = "w.a/b", "w.a/g"
+FILES = {"clusters": CDS, "listener": LDS, "routes": RDS, "weights": RTDS}
+BACKEND = Backend(host="127.0.0.1", port=9001)
+BLUE = DeploymentEntry(name="blue", backends=(BACKEND,), timeout_ms=5000, max_concurrent=1)
+GREEN = BLUE.model_copy(update={"name": "green", "timeout_ms": 90000})
+CHAT = EndpointEntry(
+    name="chat",
+    keys=(SecretStr("key-one"), SecretStr("key-two")),
+    deployments=(BLUE, GREEN),
+    weights={"green": 100},
+    mirror={"green": 5},
+)
+TABLE = RouterTable(
+    folder="/srv/router", host="127.0.0.1", port=8080, metrics_port=8081, endpoints=(CHAT,)
+)
+OTHER: dict[type[BaseModel], dict[str, Any]] = {
+    Backend: {"host": "127.0.0.2", "port": 9009, "socket": "/srv/sockets/1"},
+    DeploymentEntry: {
+        "name": "red",
+        "backends": (),
+        "timeout_ms": 7000,
+        "max_concurrent": 4,
+        "retry_on_503": True,
+        "health_path": "/ready",
+        "health_interval_ms": 9000,
+        "health_timeout_ms": 9000,
+        "health_failures": 9,
+        "scoring_path": "/v1",
+    },
+    EndpointEntry: {
+        "name": "iris",
+        "keys": (SecretStr("fresh"), SecretStr("key-two")),
+        "deployments": (GREEN,),
+        "weights": {"green": 0},
+        "mirror": {},
+    },
+    RouterTable: {
+        "folder": "/srv/other",
+        "host": "0.0.0.0",
+        "port": 8088,
+        "metrics_port": 8089,
+        "endpoints": (),
+    },
+}
+"""Another value for every field of the models; `draining` is decided by `with_draining`."""
+FIELDS = [
+    (model, field)
+    for model in OTHER
+    for field in model.model_fields
+    if (model, field) != (RouterTable, "draining")
+]
+
+
+def table(*endpoints: EndpointEntry, **values: Any) -> RouterTable:
+    return TABLE.model_copy(update={"endpoints": endpoints, **values})
+
+
+def changed(model: type[BaseModel], field: str) -> RouterTable:
+    """Return the table with one field of one model changed, and nothing else."""
+    other = {field: OTHER[model][field]}
+    if model is RouterTable:
+        return TABLE.model_copy(update=other)
+    if model is EndpointEntry:
+        return table(CHAT.model_copy(update=other))
+    if model is DeploymentEntry:
+        blue = BLUE.model_copy(update=other)
+    else:
+        blue = BLUE.model_copy(update={"backends": (BACKEND.model_copy(update=other),)})
+    return table(CHAT.model_copy(update={"deployments": (blue, GREEN)}))
+
+
+def written(old: RouterTable, new: RouterTable) -> set[str]:
+    return {FILES[step.write] for step in steps(old, with_draining(new, old, {}, 0))}
+
+
+@pytest.mark.parametrize(("model", "field"), FIELDS)
+def test_a_change_of_any_field_alone_is_published(model: type[BaseModel], field: str):
+    assert field in OTHER[model], "a field that is new needs another value here"
+    new = changed(model, field)
+    assert differ_only_in_shares(TABLE, new) is False
+    assert written(TABLE, new) - {RTDS} != set()
+
+
+@pytest.mark.parametrize(("model", "field"), FIELDS)
+def test_every_file_that_a_field_changes_is_written(model: type[BaseModel], field: str):
+    new = with_draining(changed(model, field), TABLE, {}, 0)
+    files, others = render(TABLE).files, render(new).files
+    different = {name for name in files if files[name] != others[name]}
+    if clusters_in(files[CDS]) == clusters_in(others[CDS]):
+        different -= {CDS}  # draining clusters stand last
+    assert different <= written(TABLE, new)
+
+
+@pytest.mark.parametrize("field", sorted(ONLY_IN_CLUSTERS))
+def test_a_field_of_clusters_alone_writes_no_route(field: str):
+    new = changed(DeploymentEntry, field)
+    assert written(TABLE, new) == {CDS}
+    assert render(TABLE).files[RDS] == render(new).files[RDS]
+
+
+@pytest.mark.parametrize(
+    ("weights", "mirror", "same"),
+    [
+        pytest.param({"blue": 40, "green": 60}, {"green": 50}, True, id="sizes"),
+        pytest.param({"green": 90, "blue": 0}, {"green": 5}, True, id="a zero that is written"),
+        pytest.param({"green": 0}, {"green": 5}, False, id="no traffic any more"),
+        pytest.param({"green": 90}, {}, False, id="no mirror any more"),
+        pytest.param({"green": 90}, {"blue": 5}, False, id="another mirror"),
+    ],
+)
+def test_only_sizes_of_shares_change_without_the_routes(
+    weights: dict[str, int], mirror: dict[str, int], same: bool
+):
+    new = table(CHAT.model_copy(update={"weights": weights, "mirror": mirror}))
+    assert differ_only_in_shares(TABLE, new) is same
+    assert (render(TABLE).files[RDS] == render(new).files[RDS]) is same
+    assert (written(TABLE, new) == {RTDS}) is same
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param({B: 9}, {B: 0, G: 9}, {B: 9, G: 0}, id="added"),
+        pytest.param({B: 9, G: 1}, {B: 10}, {B: 9, G: 1}, id="removed"),
+        pytest.param({B: 0, G: 9}, {B: 9}, {B: 9, G: 9}, id="the last"),
+        pytest.param({B: 0}, {B: 9}, {B: 9}, id="from no traffic"),
+        pytest.param({B: 9}, {B: 0}, {B: 9}, id="to no traffic"),
+        pytest.param({}, {B: 9, "mirror.a/b": 5}, {B: 9, "mirror.a/b": 5}, id="from nothing"),
+        pytest.param({"mirror.a/b": 5}, {"mirror.a/b": 9}, {"mirror.a/b": 5}, id="a mirror"),
+        pytest.param({B: 9}, {B: 1, "w.c/d": 7}, {B: 9, "w.c/d": 7}, id="two endpoints"),
+    ],
+)
+def test_transitional_weights_are_never_all_zero_under_either_route_table(
+    old: dict[str, int], new: dict[str, int], expected: dict[str, int]
+):
+    assert transitional_weights(old, new) == expected
+
+
+@pytest.mark.parametrize("kind", ["weights", "mirror"])
+def test_a_share_of_an_unknown_deployment_is_refused_before_anything_is_written(kind: str):
+    new = table(CHAT.model_copy(update={kind: {"red": 10}}))
+    with pytest.raises(RouterRejected, match=r"'chat' gives a .* to 'red', which it does not have"):
+        steps(TABLE, new)
+
+
+def test_a_table_that_is_in_force_needs_no_step():
+    again = RouterTable.model_validate_json(TABLE.model_dump_json(context={"keys": "clear"}))
+    assert steps(TABLE, again) == ()
+
+
+def test_the_time_of_a_draining_cluster_is_that_of_the_split_it_was_in():
+    new = with_draining(table(), TABLE, {}, 1000)
+    assert {one.cluster: one.until_s for one in new.draining} == {
+        "chat/blue": 1090,
+        "chat/green": 1090,
+        "chat/green/mirror": 1090,
+    }
+
+
+def test_only_the_time_of_what_begins_to_drain_is_counted_from_the_routes():
+    old = with_draining(table(CHAT.model_copy(update={"mirror": {}})), TABLE, {}, 1000)
+    new = with_draining(table(), old, {"chat/green/mirror": 1}, 1010)
+    found = delayed(new, old, 7)
+    assert {one.cluster: one.until_s for one in found.draining} == {
+        "chat/green/mirror": 1090,
+        "chat/blue": 1107,
+        "chat/green": 1107,
+    }
+
+
+def test_a_router_that_nobody_remembers_is_taken_to_serve_what_it_has_and_splits():
+    found = assumed(TABLE, {"chat/blue", "other/red"}, {"chat": {"blue": 70, "red": 30}}, {})
+    assert [one.name for one in found.endpoints[0].deployments] == ["blue"]
+    assert (found.endpoints[0].weights, found.endpoints[0].mirror) == ({"blue": 70}, {})
+    first = steps(found, TABLE, other_form=True)[0]
+    assert isinstance(first, WriteClusters)
+    assert first.healthy == {"chat/green": 1, "chat/green/mirror": 1}
+    assert first.healthy_as_before == ("chat/blue",)
+
+
+def test_the_steps_of_a_change_of_shares_at_a_thousand_endpoints_take_milliseconds():
+    endpoints = tuple(CHAT.model_copy(update={"name": f"e{number}"}) for number in range(1000))
+    text = table(*endpoints).model_dump_json(context={"keys": "clear"})
+    old, new = RouterTable.model_validate_json(text), RouterTable.model_validate_json(text)
+    other = new.endpoints[500].model_copy(update={"weights": {"blue": 10, "green": 90}})
+    new = table(*new.endpoints[:500], other, *new.endpoints[501:])
+    started_s = time.perf_counter()
+    found = steps(old, new)
+    took_s = time.perf_counter() - started_s
+    print(f"steps, 1,000 endpoints of new objects: {took_s * 1000:.1f} ms")
+    assert [step.write for step in found] == ["weights"]
+    assert took_s < 1
