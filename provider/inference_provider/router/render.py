@@ -6,11 +6,12 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
 from inference_provider.router import envoy, listener
+from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
@@ -34,8 +35,8 @@ class Renderer:
     """
 
     def __init__(self) -> None:
-        self._clusters = _Pieces(_clusters_text)
-        self._actions = _Pieces(_action_text)
+        self._clusters = EndpointTexts(_clusters_text)
+        self._actions = EndpointTexts(_action_text)
 
     def file(self, name: str, table: RouterTable, beside: Iterable[str] = ()) -> str:
         """Return one file's text.
@@ -64,25 +65,6 @@ class Renderer:
         around = json.dumps([envoy.route_table({"@": {}})])
         before, after = around.split('"@": {}')
         return _versioned(f"{before}{', '.join(self._actions.of(table))}{after}")
-
-
-class _Pieces:
-    """The text of each endpoint, made once while its entry says the same."""
-
-    def __init__(self, make: Callable[[EndpointEntry], str]) -> None:
-        self._make = make
-        self._known: dict[str, tuple[EndpointEntry, str]] = {}
-
-    def of(self, table: RouterTable) -> list[str]:
-        """Return the texts in the table's order; those of endpoints that are gone are dropped."""
-        self._known = {one.name: self._piece(one) for one in table.endpoints}
-        return [text for _, text in self._known.values()]
-
-    def _piece(self, endpoint: EndpointEntry) -> tuple[EndpointEntry, str]:
-        known = self._known.get(endpoint.name)
-        if known and (known[0] is endpoint or known[0] == endpoint):
-            return known
-        return endpoint, self._make(endpoint)
 
 
 def render(table: RouterTable) -> RenderedRouter:

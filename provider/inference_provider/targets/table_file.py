@@ -9,9 +9,10 @@ from pathlib import Path
 
 from inference_provider.errors import InferenceError
 from inference_provider.observed import Frozen
+from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.form import form
 from inference_provider.router.render import CDS, LDS, RDS, RTDS, version_of
-from inference_provider.router.table import KEYS_IN_CLEAR, RouterTable
+from inference_provider.router.table import KEYS_IN_CLEAR, EndpointEntry, RouterTable
 from inference_provider.targets.private_file import write_private
 
 FILES = (CDS, LDS, RDS, RTDS)
@@ -37,6 +38,7 @@ class TableFile:
         self._folder = folder
         self._last: tuple[_Stamps, Remembered | None] | None = None
         self._trusted: tuple[_Stamps, bool] | None = None
+        self._texts = EndpointTexts(_in_clear)
 
     def last(self) -> Remembered | None:
         """Return what is remembered; None when there is nothing that can be read."""
@@ -63,13 +65,19 @@ class TableFile:
         found = Remembered(form=form(), versions=self._versions(), table=table)
         path = self._folder / TABLE
         try:
-            write_private(path, found.model_dump_json(context=KEYS_IN_CLEAR))
+            write_private(path, self._text(found))
         except InferenceError:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             return
         self._last = self._stamps(TABLE), found
         self._trusted = self._stamps(TABLE, *FILES), True
+
+    def _text(self, found: Remembered) -> str:
+        endpoints = f'"endpoints":[{",".join(self._texts.of(found.table))}]'
+        table = found.table.model_copy(update={"endpoints": ()})
+        rest = found.model_copy(update={"table": table}).model_dump_json()
+        return rest.replace('"endpoints":[]', endpoints, 1)
 
     def hold(self, table: RouterTable) -> None:
         """Keep a table that says the same as the file: to compare its objects again is quick."""
@@ -89,6 +97,10 @@ class TableFile:
     def _stamps(self, *names: str) -> _Stamps:
         """Return what tells that somebody else wrote a file; cheaper than reading it."""
         return tuple(_stamp(self._folder / name) for name in names)
+
+
+def _in_clear(endpoint: EndpointEntry) -> str:
+    return endpoint.model_dump_json(context=KEYS_IN_CLEAR)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

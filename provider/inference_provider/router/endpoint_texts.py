@@ -1,0 +1,30 @@
+"""A text of each endpoint of a table, made again only where its entry changed. Pure."""
+
+from collections.abc import Callable
+
+from inference_provider.router.table import EndpointEntry, RouterTable
+
+
+class EndpointTexts:
+    """Makes the texts of all endpoints, one kind of text an object.
+
+    Args:
+        make: Makes the text of one endpoint; the same one for entries that are equal.
+    """
+
+    def __init__(self, make: Callable[[EndpointEntry], str]) -> None:
+        self._make = make
+        self._known: dict[str, tuple[EndpointEntry, str]] = {}
+
+    def of(self, table: RouterTable) -> list[str]:
+        """Return the texts in the table's order; those of endpoints that are gone are dropped."""
+        self._known = {one.name: self._text(one) for one in table.endpoints}
+        return [text for _, text in self._known.values()]
+
+    def _text(self, endpoint: EndpointEntry) -> tuple[EndpointEntry, str]:
+        known = self._known.get(endpoint.name)
+        if known and known[0] is endpoint:
+            return known
+        if known and known[0] == endpoint:
+            return endpoint, known[1]
+        return endpoint, self._make(endpoint)
