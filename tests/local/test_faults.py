@@ -25,7 +25,7 @@ from inference_provider.errors import (
 )
 from inference_provider.observed import Kind, Presence, ResourceId, Restarts
 from inference_provider.plan import plan
-from inference_provider.targets.local.runtime import ROUTER
+from inference_provider.targets.local.router import ROUTER
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR, Load
 from tests.local.server.model import until
@@ -330,14 +330,19 @@ def test_keys_that_are_gone_or_spoiled_lock_nobody_out_and_an_up_makes_new_ones(
     assert (lab.key() != old, lab.score().status_code) == (True, 200)
 
 
-def test_an_endpoint_whose_keys_are_gone_is_closed_after_a_restart_and_mended_by_up(lab):
+@pytest.mark.parametrize(("remembered", "status"), [(True, 200), (False, 401)])
+def test_keys_that_are_gone_at_a_restart_stay_as_far_as_the_router_remembers_them(
+    lab, remembered, status
+):
     lab.up()
-    old, uri = lab.key(), lab.uri
-    (lab.state / "workspaces" / "lab" / "keys" / "iris.json").unlink()
+    old, uri, folder = lab.key(), lab.uri, lab.state / "workspaces" / "lab"
+    (folder / "keys" / "iris.json").unlink()
     lab.target.stop("lab", ACTOR)
+    if not remembered:
+        (folder / "router" / "table.json").unlink()
     lab.target.start("lab", ACTOR)
     answer = httpx.post(uri, json={}, headers={"authorization": f"Bearer {old}"}, timeout=10)
-    assert answer.status_code == 401
+    assert answer.status_code == status
     assert lab.up() == ["update Endpoint 'lab/iris'"]
     assert lab.score().status_code == 200
 

@@ -18,7 +18,7 @@ from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.machine import machine_lock
-from inference_provider.targets.local.runtime import LocalRouter
+from inference_provider.targets.local.router import LocalRouter
 
 DAEMON_WAIT_S = 10.0
 """Between SIGTERM and SIGKILL of a supervisord that does not answer; its router ends sooner."""

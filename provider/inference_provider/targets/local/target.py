@@ -17,7 +17,7 @@ from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.instances import Instances
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.records import FileRecords
-from inference_provider.targets.local.runtime import LocalRouter
+from inference_provider.targets.local.router import LocalRouter
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports
 
