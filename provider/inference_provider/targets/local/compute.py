@@ -59,14 +59,23 @@ class LocalCompute:
         self._supervisor = supervisor
         self._assets = assets
         self._devices = devices
+        self._known_backends: dict[str, tuple[tuple[Instance, ...], tuple[Backend, ...]]] = {}
 
     # -- what there is -------------------------------------------------------------------------
 
     def backends(self) -> Mapping[str, tuple[Backend, ...]]:
         return {
-            deployment: tuple(self._instances.backend(i) for i in instances if i.admitted)
+            deployment: self._backends_of(deployment, instances)
             for deployment, instances in self._instances.by_deployment().items()
         }
+
+    def _backends_of(self, deployment: str, instances: tuple[Instance, ...]) -> tuple[Backend, ...]:
+        """Return the same object while the instances are the same: who compares sees it at once."""
+        known = self._known_backends.get(deployment)
+        if known is None or known[0] is not instances:
+            found = tuple(self._instances.backend(i) for i in instances if i.admitted)
+            known = self._known_backends[deployment] = instances, found
+        return known[1]
 
     def status(self) -> ComputeStatus:
         processes = self._supervisor.processes()
