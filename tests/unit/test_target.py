@@ -9,7 +9,7 @@ from inference_provider.errors import CapabilityMissing
 from inference_provider.files.wording import faults_of
 from inference_provider.observed import Kind
 from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
-from inference_provider.spec.target import DockerPlace, kind_of
+from inference_provider.spec.target import DockerPlace, kind_of, place_from
 from inference_provider.targets.registry import open_target
 
 GPU = {"kind": "docker", "host": "ssh://ana@gpu-1"}
@@ -113,3 +113,12 @@ def test_the_registry_opens_this_machine_and_refuses_what_is_not_supported(tmp_p
     with pytest.raises(CapabilityMissing) as refused:
         open_target(DockerPlace.model_validate(GPU))
     assert str(refused.value) == "open target 'docker': not supported yet; use 'local'"
+
+
+def test_the_threads_of_a_process_share_the_target_of_a_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path))
+    assert open_target("local") is open_target(place_from({"kind": "local"}))
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path / "other"))
+    assert (tmp_path / "other").exists() is False
+    open_target("local")
+    assert (tmp_path / "other").is_dir()

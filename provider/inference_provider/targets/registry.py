@@ -1,8 +1,12 @@
 """A place -> the target that is there."""
 
+import functools
+from pathlib import Path
+
 from inference_provider.errors import CapabilityMissing
 from inference_provider.spec.target import Place, kind_of
 from inference_provider.targets.base import Target
+from inference_provider.targets.local.folders import state_folder
 from inference_provider.targets.local.target import LocalTarget
 
 
@@ -18,4 +22,10 @@ def open_target(place: Place = "local") -> Target:
     kind = kind_of(place)
     if kind != "local":
         raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", "use 'local'")
-    return LocalTarget.open()
+    return _local(state_folder())
+
+
+@functools.cache
+def _local(folder: Path) -> LocalTarget:
+    """Return one target a folder: the threads of a process publish what waits together."""
+    return LocalTarget.open(folder)
