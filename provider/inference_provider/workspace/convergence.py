@@ -8,11 +8,9 @@ one or two publications. Other processes are kept out by `Records.edit()`.
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
-from inference_provider.errors import InferenceError
 from inference_provider.router.table import EndpointEntry
 from inference_provider.workspace.ports import Records, Router
 
@@ -29,7 +27,7 @@ class Publish(Enum):
     NEVER = "never"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Change:
     edit: Callable[[], None]
     published: bool
@@ -51,6 +49,8 @@ class Convergence:
         self._build = build
         self._waiting: deque[_Change] = deque()
         self._turn = threading.Lock()
+        self._leader: int | None = None
+        """Thread that has the turn."""
         self._asking = threading.Lock()
         self._asked = 0
 
@@ -61,16 +61,21 @@ class Convergence:
             edit: Reads and writes records; runs in any thread, and again when others' edits, done
                 together with it, were refused.
             publish: Whether the router is told.
+
+        Raises:
+            RuntimeError: It is called in another change's edit, and would wait for itself.
         """
-        own = _Change(edit, self._is_published(publish))
+        if self._leader == threading.get_ident():
+            raise RuntimeError("a change inside the edit of another change")
+        own, leads = _Change(edit, self._is_published(publish)), False
         self._waiting.append(own)
         try:
             with self._turn:
+                leads = True
                 if not own.done:
-                    self._commit(self._taken())
+                    self._lead(own)
         except BaseException:  # interrupted: nobody is to do it after its caller has gone
-            with suppress(ValueError):
-                self._waiting.remove(own)
+            self._withdraw(own, leads=leads)
             raise
         if own.fault is not None:
             raise own.fault
@@ -94,34 +99,54 @@ class Convergence:
             self._router.ensure_up(self._build)
             self._asked += 1
 
-    def _taken(self) -> list[_Change]:
-        taken = []
-        while self._waiting:
-            taken.append(self._waiting.popleft())
-        return taken
-
-    def _commit(self, changes: list[_Change]) -> None:
+    def _lead(self, own: _Change) -> None:
+        self._leader = threading.get_ident()
         try:
-            self._settle(changes)
-        except BaseException as fault:  # the caller was interrupted; those who wait are told
-            for change in changes:
-                change.fault = change.fault or fault
-            raise
+            self._settle(self._taken(own))
         finally:
-            for change in changes:
-                change.done = True
+            self._leader = None
+
+    def _taken(self, own: _Change) -> list[_Change]:
+        """Return all that wait, and the caller's own, also where an interrupt lost it.
+
+        Its own comes last: while another's can interrupt the caller, its own is not in force.
+        """
+        others = []
+        while self._waiting:
+            change = self._waiting.popleft()
+            if change is not own:
+                others.append(change)
+        return [*others, own]
+
+    def _withdraw(self, own: _Change, *, leads: bool) -> None:
+        """Take a change back; one that another thread does now is waited for.
+
+        What its caller cleans up after it must not be put in force later.
+        """
+        try:
+            self._waiting.remove(own)
+        except ValueError:
+            if not leads:
+                with self._turn:
+                    pass
 
     def _settle(self, changes: list[_Change]) -> None:
-        """Do all together; when that is refused, each alone, so that only one at fault fails."""
+        """Do all together; when that fails, each half, so that only one at fault fails.
+
+        Who is interrupted leaves the others undone: each does its own when it gets the turn.
+        """
         try:
             self._do(changes)
-        except InferenceError as refused:
+        except Exception as refused:  # noqa: BLE001 - handed to the thread that asked
             left = [change for change in changes if change.fault is None]
             if len(left) == 1:
                 left[0].fault = refused
-                return
-            for change in left:
-                self._settle([change])
+            elif left:
+                half = len(left) // 2
+                self._settle(left[:half])
+                self._settle(left[half:])
+        for change in changes:
+            change.done = True
 
     def _do(self, changes: list[_Change]) -> None:
         published = any(change.published for change in changes)
@@ -135,6 +160,7 @@ class Convergence:
 
     def _part(self, change: _Change) -> None:
         """Do one edit; it fails alone, and its caller gets what it raised."""
+        change.fault = None  # of a turn that was interrupted
         try:
             with self._records.edit():
                 change.edit()

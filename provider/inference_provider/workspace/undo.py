@@ -35,9 +35,18 @@ class UndoLog:
         try:
             yield
         except BaseException:
-            while len(undo) > mark:
-                undo.pop()()
+            _undo_to(undo, mark)
             raise
         finally:
             if outermost:
                 self._editing.undo = None
+
+
+def _undo_to(undo: list[Callable[[], None]], mark: int) -> None:
+    """Undo all but the first `mark`; one that fails keeps none of the others from it."""
+    while len(undo) > mark:
+        try:
+            undo.pop()()
+        except BaseException:
+            _undo_to(undo, mark)
+            raise
