@@ -83,6 +83,20 @@ def test_keys_that_are_gone_or_cannot_be_read_are_no_keys(folders, records, cont
     assert State(records).keys("iris") is None
 
 
+def test_keys_whose_file_cannot_be_read_are_no_keys_and_are_replaced(folders, records):
+    path, state = folders.folder / "keys" / "iris.json", State(records)
+    path.symlink_to(path)
+    assert state.keys("iris") is None
+    with pytest.raises(Refused), records.edit():
+        state.put_keys("iris", (SecretStr("one"), SecretStr("two")))
+        assert state.keys("iris") == (SecretStr("one"), SecretStr("two"))
+        raise Refused
+    assert (state.keys("iris"), path.is_symlink()) == (None, True)
+    with records.edit():
+        state.put_keys("iris", (SecretStr("one"), SecretStr("two")))
+    assert state.keys("iris") == (SecretStr("one"), SecretStr("two"))
+
+
 def test_bytes_in_the_journal_that_are_no_text_are_left_out(folders, records):
     (folders.folder / "journal.jsonl").write_bytes(b'\xff\x00\n{"a": {"b": 1}}\n')
     assert records.journal() == ()

@@ -94,7 +94,7 @@ class State:
         """Return primary and secondary key; None when they are gone or cannot be read."""
         try:
             return self._read(KEYS, endpoint, _keys)
-        except TargetError:
+        except (TargetError, OSError):
             return None
 
     def put_keys(self, endpoint: str, keys: Keys) -> None:

@@ -73,8 +73,9 @@ class FileRecords:
 
     def put(self, section: str, name: str, text: str) -> None:
         path = self._path(section, name)
-        if self._document(path) == text.encode():
-            return
+        with suppress(OSError):  # what cannot be read is replaced
+            if self._document(path) == text.encode():
+                return
         self._set_aside(path, keep=True)
         write_private(path, text)
         self._known.pop(path, None)
