@@ -41,7 +41,7 @@ from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, silent
 from inference_provider.workspace.removal import Removal
-from inference_provider.workspace.rollout import Rollout
+from inference_provider.workspace.rollout import Rollout, refuse_without_endpoint
 from inference_provider.workspace.state import Keys, State
 
 KEPT = "kept: another entry of the same stack stands for it"
@@ -200,11 +200,7 @@ class Engine:
     def _apply_deployment(
         self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
     ) -> None:
-        place, name = desired.id.workspace, desired.spec.endpoint
-        endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name)
-        if opened.state.record(endpoint) is None:
-            reason = f"{endpoint} is not there"
-            raise TargetError("create", str(desired.id), reason, "declare it first")
+        refuse_without_endpoint(opened.state, desired)
         opened.ports.content.keep(desired, lambda text: progress(desired.id, text))
         Rollout(opened, actor, progress).run(desired)
 

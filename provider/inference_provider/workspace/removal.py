@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from inference_provider.errors import StillHolds, StillServing
 from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.ownership import owned_by_another
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform
@@ -62,6 +63,9 @@ class Removal:
         """Forget something that the router serves; undone when the router refuses."""
 
         def edit() -> None:
+            now = self._state.record(record.id)
+            if now is not None and now.owner != record.owner:  # while this waited
+                raise owned_by_another("delete", record.id, now, record.owner)
             refuse()
             self._state.drop_record(record.id)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Interrupted
+from inference_provider.errors import Interrupted, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
@@ -18,6 +18,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
 from inference_provider.workspace.quota import deployment_lock, reserved
+from inference_provider.workspace.state import State
 
 DRAIN_SLACK_S = 2.0
 """What a last request may take beyond its timeout."""
@@ -108,6 +109,8 @@ class Rollout:
 
         def edit() -> None:
             before = self._state.record(desired.id)
+            if before is None:  # the endpoint of one that is recorded stays
+                refuse_without_endpoint(self._state, desired)
             record = record_of(desired, before, self._actor, self._clock.now())
             self._compute.admit(name, serving)
             self._state.put_blueprint(name, desired.spec)
@@ -128,6 +131,15 @@ class Rollout:
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
+
+
+def refuse_without_endpoint(state: State, desired: DesiredResource) -> None:
+    """Raise TargetError for a deployment whose endpoint is not there."""
+    place, name = desired.id.workspace, desired.spec.endpoint
+    endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name)
+    if state.record(endpoint) is None:
+        reason = f"{endpoint} is not there"
+        raise TargetError("create", str(desired.id), reason, "declare it first")
 
 
 def request_timeout_s(properties: Mapping[str, Any]) -> float:
