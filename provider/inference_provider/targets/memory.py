@@ -5,6 +5,7 @@ tried in milliseconds. A test says what fails, how long a request takes, and whe
 may end.
 """
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.quota import gpus_per_instance
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import (
+    Clock,
     ComputeStatus,
     InstanceStatus,
     Ports,
@@ -33,6 +35,7 @@ from inference_provider.workspace.undo import UndoLog
 
 INSTANCES = "instances"
 FIRST_PORT = 20000
+DRAIN_POLL_S = 0.05
 LOCK_WAIT_S = 30.0
 
 
@@ -135,14 +138,17 @@ class MemoryRecords:
 class MemoryCompute:
     """Instances that are entries of a dictionary."""
 
-    def __init__(self, records: MemoryRecords, gpu_count: int) -> None:
+    def __init__(self, records: MemoryRecords, gpu_count: int, clock: Clock) -> None:
         self.fails: Callable[[Unit], str] = _never
         """Says why an instance of a unit does not get ready; empty when it does."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
+        self.busy: set[str] = set()
+        """Instances that have a request in flight."""
         self._records = records
         self._gpu_count = gpu_count
-        self._number = 0
+        self._clock = clock
+        self._numbers = itertools.count(1)
 
     def _of(self, deployment: str) -> dict[str, dict[str, object]]:
         document = self._records.read(INSTANCES, deployment)
@@ -167,11 +173,11 @@ class MemoryCompute:
         self._refuse_over_gpus(unit, each * (count - len(kept)))
         fresh = []
         for _ in range(count - len(kept)):
-            self._number += 1
-            fresh.append(f"{name.replace('/', '.')}.{unit.generation}.{self._number}")
+            number = next(self._numbers)
+            fresh.append(f"{name.replace('/', '.')}.{unit.generation}.{number}")
             there[fresh[-1]] = {
                 "generation": unit.generation,
-                "port": FIRST_PORT + self._number,
+                "port": FIRST_PORT + number,
                 "admitted": False,
                 "gpus": each,
             }
@@ -208,6 +214,9 @@ class MemoryCompute:
     ) -> int:
         there = self._of(deployment)
         left = {n: i for n, i in there.items() if i["admitted"] and not everything}
+        until = self._clock.monotonic_s() + drain_s
+        while self.busy & (there.keys() - left.keys()) and self._clock.monotonic_s() < until:
+            self._clock.sleep(DRAIN_POLL_S)
         self._save(deployment, left)
         return len(there) - len(left)
 
@@ -239,7 +248,7 @@ class MemoryCompute:
 class MemoryRouter:
     """A router that is what was published last."""
 
-    def __init__(self, records: MemoryRecords, clock: MemoryClock) -> None:
+    def __init__(self, records: MemoryRecords, clock: Clock) -> None:
         self.refuses: Callable[[tuple[EndpointEntry, ...]], None] = _accepts
         """Raises what a publication of these endpoints shall fail with."""
         self.endpoints: tuple[EndpointEntry, ...] = ()
@@ -326,22 +335,26 @@ class MemoryContent:
 class MemoryPlatform:
     """Workspaces in a dictionary."""
 
-    def __init__(self, gpu_count: int = 0) -> None:
-        self.clock = MemoryClock()
+    def __init__(self, gpu_count: int = 0, clock: Clock | None = None) -> None:
+        self.clock = clock or MemoryClock()
         self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
         self._gpu_count = gpu_count
         self._opened: dict[str, Ports] = {}
+        self._first = threading.Lock()
 
     def workspaces(self) -> tuple[str, ...]:
         return tuple(sorted(n for n, ports in self._opened.items() if ports.records.exists()))
 
     def ports(self, workspace: str) -> Ports:
         if workspace not in self._opened:
-            records = MemoryRecords(workspace)
-            compute = MemoryCompute(records, self._gpu_count)
-            router = MemoryRouter(records, self.clock)
-            self._opened.setdefault(workspace, Ports(records, compute, router, MemoryContent()))
+            self._opened.setdefault(workspace, self.make(workspace))
         return self._opened[workspace]
+
+    def make(self, workspace: str) -> Ports:
+        """Return the ports of a workspace that is opened for the first time."""
+        records = MemoryRecords(workspace)
+        compute = MemoryCompute(records, self._gpu_count, self.clock)
+        return Ports(records, compute, MemoryRouter(records, self.clock), MemoryContent())
 
     def _records(self, workspace: str) -> MemoryRecords:
         records = self.ports(workspace).records
@@ -351,15 +364,16 @@ class MemoryPlatform:
     @contextmanager
     def first_up(self, desired: DesiredResource) -> Iterator[bool]:
         records = self._records(desired.id.workspace)
-        if records.created:
+        with self._first:
+            is_first, records.created = not records.created, True
+            if is_first:
+                try:
+                    yield True
+                except BaseException:
+                    records.created = False
+                    raise
+        if not is_first:
             yield False
-            return
-        records.created = True
-        try:
-            yield True
-        except BaseException:
-            records.created = False
-            raise
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:

@@ -1,0 +1,363 @@
+"""A workspace a test on each target, and what a test does to it that no person could.
+
+Every lab runs the engine over its target's platform, with the router of each workspace watched:
+a test sees what is published, and refuses or holds a publication.
+"""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from inference_provider.desired import DesiredResource, resolve
+from inference_provider.files import with_content_hash
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
+from inference_provider.targets.local.target import LocalPlatform
+from inference_provider.targets.memory import MemoryPlatform
+from inference_provider.workspace.engine import Engine, SystemClock
+from inference_provider.workspace.state import State
+from tests.conformance import toy
+
+ANN = Actor(user="ann", command="pytest")
+BOB = Actor(user="bob", ci_job="build/7", command="pytest")
+SERVER = Path(__file__).with_name("serve.py")
+SECTIONS = ("records", "placeholders", "keys", "blueprints", "reservations", "instances")
+WAIT_S = 20.0
+
+
+class WatchedRouter:
+    """A router whose publications are seen, held and refused."""
+
+    def __init__(self, router) -> None:
+        self.router = router
+        self.tables: list = []
+        """What was published, oldest first; what was refused is not among them."""
+        self.attempts = 0
+        self.before: Callable = lambda _endpoints: None
+        """Called with the endpoints before each publication; refuses it by raising."""
+        self.queued: set[str] = set()
+        """Deployments of which the router has a request that no instance has yet."""
+
+    def publish(self, endpoints) -> None:
+        self.attempts += 1
+        self.before(endpoints)
+        self.router.publish(endpoints)
+        self.tables.append(endpoints)
+
+    def is_drained(self, deployment: str) -> bool:
+        return deployment not in self.queued and self.router.is_drained(deployment)
+
+    def __getattr__(self, name: str):
+        return getattr(self.router, name)
+
+
+class WatchedPlatform:
+    """A platform whose routers are watched."""
+
+    def __init__(self, platform) -> None:
+        self.platform = platform
+        self._watched: dict = {}
+
+    def ports(self, workspace: str):
+        found = self.platform.ports(workspace)
+        known = self._watched.get(workspace)
+        if known is None or known.router.router is not found.router:
+            known = dataclasses.replace(found, router=WatchedRouter(found.router))
+            self._watched[workspace] = known
+        return self._watched[workspace]
+
+    def __getattr__(self, name: str):
+        return getattr(self.platform, name)
+
+
+class Lab:
+    """One workspace, not made yet, of one target."""
+
+    gpu_count = 0
+
+    def __init__(self, platform, folder: Path, workspace: str) -> None:
+        self.workspace = workspace
+        self.folder = folder
+        self.platform = WatchedPlatform(platform)
+        self.target = Engine(self.platform)
+        self.desired = self._stack()
+
+    @classmethod
+    def open(cls, folder: Path):
+        """Return a platform on which labs can be."""
+        raise NotImplementedError
+
+    def another(self) -> Engine:
+        """Return a second target on the same state, as a second process has it."""
+        return Engine(WatchedPlatform(self.platform.platform))
+
+    def close(self) -> None:
+        if self.platform.ports(self.workspace).records.exists():
+            self.target.stop(self.workspace, ANN)
+            self.platform.remove(self.workspace)
+
+    # -- what is desired -----------------------------------------------------------------------
+
+    def _stack(self) -> tuple[DesiredResource, ...]:
+        """Return one endpoint with one deployment of a server that needs no packages."""
+        code = self.folder / "code"
+        code.mkdir(exist_ok=True)
+        (code / "serve.py").write_bytes(SERVER.read_bytes())
+        (self.folder / "model.bin").write_bytes(b"weights")
+        place, route = {"workspace": self.workspace}, {"path": "/", "port": 8080}
+        routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+        stack = StackSpec.model_validate(
+            {
+                "name": "demo",
+                "workspaces": [{"name": self.workspace, "target": self.target.capabilities.name}],
+                "models": [{**place, "name": "iris", "path": "model.bin"}],
+                "environments": [
+                    {
+                        **place,
+                        "name": "plain",
+                        "command": ["python", "{code_dir}/serve.py", "{port}"],
+                        "inference_config": routes,
+                    }
+                ],
+                "endpoints": [{**place, "name": "iris"}],
+                "deployments": [
+                    {
+                        **place,
+                        "endpoint": "iris",
+                        "name": "blue",
+                        "model": "iris:1",
+                        "environment": "plain:1",
+                        "code_configuration": {"code": "code"},
+                        "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
+                        "request_settings": {"request_timeout_ms": 10_000},
+                        "start_timeout_s": 20,
+                    }
+                ],
+                "traffic": [{**place, "endpoint": "iris", "traffic": {"blue": 100}}],
+            }
+        )
+        hashed = {
+            listing: tuple(with_content_hash(spec, self.folder) for spec in getattr(stack, listing))
+            for listing in ("models", "environments", "deployments")
+        }
+        return resolve(stack.model_copy(update=hashed), base_dir=str(self.folder))
+
+    def id(self, kind: Kind, name: str) -> ResourceId:
+        return ResourceId(kind=kind, workspace=self.workspace, name=name)
+
+    def of(self, kind: Kind) -> DesiredResource:
+        return next(resource for resource in self.desired if resource.id.kind == kind)
+
+    def space(self, **fields) -> DesiredResource:
+        workspace = self.of(Kind.WORKSPACE)
+        return workspace.model_copy(update={"spec": _with(workspace.spec, fields)})
+
+    def endpoint(self, name: str = "iris", **fields) -> DesiredResource:
+        spec = EndpointSpec(workspace=self.workspace, name=name, **fields)
+        return DesiredResource(id=self.id(Kind.ENDPOINT, name), spec=spec, owner="demo")
+
+    def deployment(self, name: str = "blue", endpoint: str = "iris", **fields) -> DesiredResource:
+        blue = self.of(Kind.DEPLOYMENT)
+        spec = _with(blue.spec, {"name": name, "endpoint": endpoint, **fields})
+        id_ = self.id(Kind.DEPLOYMENT, f"{endpoint}/{name}")
+        return blue.model_copy(update={"id": id_, "spec": spec})
+
+    def traffic(self, endpoint: str = "iris", **shares: int) -> DesiredResource:
+        spec = TrafficSpec(workspace=self.workspace, endpoint=endpoint, traffic=shares)
+        return DesiredResource(id=self.id(Kind.TRAFFIC, endpoint), spec=spec, owner="demo")
+
+    # -- what is done --------------------------------------------------------------------------
+
+    def apply(self, *desired: DesiredResource, target: Engine | None = None) -> None:
+        for resource in desired:
+            (target or self.target).apply(resource, ANN)
+
+    def up(self) -> None:
+        """Apply the whole stack."""
+        self.apply(*self.desired)
+
+    def delete(self, resource: ResourceId) -> None:
+        self.target.delete(resource, "demo", ANN)
+
+    # -- what is there -------------------------------------------------------------------------
+
+    @property
+    def ports(self):
+        return self.platform.ports(self.workspace)
+
+    @property
+    def router(self) -> WatchedRouter:
+        return self.ports.router
+
+    @property
+    def state(self) -> State:
+        return State(self.ports.records)
+
+    def documents(self) -> dict[str, dict[str, bytes]]:
+        """Return everything that is written down."""
+        return {section: dict(self.ports.records.section(section)) for section in SECTIONS}
+
+    def journal(self) -> list[str]:
+        return [f"{e.action} {e.id.kind} {e.id.name}" for e in self.ports.records.journal()]
+
+    def instances(self, deployment: str = "iris/blue") -> dict[str, str]:
+        """Return the generation of each instance by its name, leftovers too."""
+        found = self.ports.compute.status().instances.get(deployment, ())
+        return {instance.name: instance.generation for instance in found}
+
+    def keys(self, endpoint: str = "iris") -> tuple[str, str]:
+        found = self.target.observe_one(self.id(Kind.ENDPOINT, endpoint)).secret_outputs
+        return tuple(found[f"{which}_key"].get_secret_value() for which in ("primary", "secondary"))
+
+    def ask(self, endpoint: str = "iris", key: str | None = None) -> int:
+        """Return the status with which the router answers a request."""
+        return self._send(endpoint, self.keys(endpoint)[0] if key is None else key, {})
+
+    def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
+        url = f"{self.router.address().url}/endpoints/{endpoint}/score"
+        asked = {"authorization": f"Bearer {key}", **headers}
+        return httpx.post(url, headers=asked, timeout=30, trust_env=False).status_code
+
+    @contextmanager
+    def in_flight(self) -> Iterator["Flight"]:
+        """Keep a request of endpoint iris in flight until `Flight.land`."""
+        until, key = self.folder / f"land-{self.workspace}", self.keys()[0]
+        flight = Flight(until.touch)
+        headers = {"x-until": str(until)}
+
+        def send() -> None:
+            try:
+                flight.status = self._send("iris", key, headers)
+            except httpx.TransportError:
+                flight.status = 502  # its instance ended
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            wait_until(until.with_name(f"{until.name}.got").exists)
+            yield flight
+        finally:
+            until.touch()
+            thread.join()
+
+
+class Flight:
+    """A request in flight."""
+
+    def __init__(self, land: Callable[[], None]) -> None:
+        self.status = 0
+        self.land = land
+
+
+class MemoryLab(Lab):
+    gpu_count = 4
+
+    @classmethod
+    def open(cls, folder: Path) -> MemoryPlatform:
+        return MemoryPlatform(cls.gpu_count, SystemClock())
+
+    def __init__(self, platform, folder: Path, workspace: str) -> None:
+        super().__init__(platform, folder, workspace)
+        self.ports.compute.fails = lambda unit: (
+            "told to fail" if "FAIL" in unit.spec.environment_variables else ""
+        )
+
+    def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
+        found = next((e for e in self.router.endpoints if e.name == endpoint), None)
+        if found is None:
+            return 404
+        if key not in [one.get_secret_value() for one in found.keys]:
+            return 401
+        if not found.weights:
+            return 404
+        there = self.ports.compute.backends()
+        serving = [
+            backend
+            for deployment in found.deployments
+            if found.weights.get(deployment.name)
+            for backend in deployment.backends
+            if backend in there.get(f"{endpoint}/{deployment.name}", ())
+        ]
+        return 200 if serving else 503
+
+    @contextmanager
+    def in_flight(self) -> Iterator[Flight]:
+        compute, busy_until_s = self.ports.compute, self.router.busy_until_s
+        names = set(self.instances())
+        compute.busy |= names
+        busy_until_s["iris/blue"] = float("inf")
+
+        def land() -> None:
+            if not flight.status:
+                flight.status = 200 if names <= set(self.instances()) else 503
+                compute.busy -= names
+                busy_until_s.clear()
+
+        flight = Flight(land)
+        try:
+            yield flight
+        finally:
+            land()
+
+
+class LocalLab(Lab):
+    gpu_count = 4
+
+    @classmethod
+    def open(cls, folder: Path) -> LocalPlatform:
+        return LocalPlatform(folder / "s", lambda: ("GPU-0", "GPU-1", "GPU-2", "GPU-3"))
+
+    def another(self) -> Engine:
+        return Engine(WatchedPlatform(self.open(self.folder)))
+
+
+class ToyLab(Lab):
+    @classmethod
+    def open(cls, folder: Path) -> toy.Platform:
+        return toy.Platform()
+
+    def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
+        return self.router.ask(endpoint, SecretStr(key), headers)
+
+
+LABS: dict[str, type[Lab]] = {"memory": MemoryLab, "local": LocalLab, "toy": ToyLab}
+
+
+def wait_until(question: Callable[[], object], limit_s: float = WAIT_S) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + limit_s
+    while not question():
+        assert time.monotonic() < until, "it did not become so"
+        time.sleep(0.005)
+
+
+def together(*calls: Callable[[], object]) -> list[BaseException | None]:
+    """Make calls at the same time; return what each raised."""
+    raised: list[BaseException | None] = [None] * len(calls)
+    gate = threading.Barrier(len(calls))
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            calls[number]()
+        except BaseException as fault:  # noqa: BLE001 - the test looks at it
+            raised[number] = fault
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def _with(spec, fields):
+    """Return a spec with other fields, checked as if they were written in a file."""
+    plain = {name: getattr(spec, name) for name in type(spec).model_fields}
+    return type(spec).model_validate({**plain, **fields})

@@ -1,0 +1,38 @@
+"""A model server of the standard library alone: `serve.py <port>`; 0 takes a free port.
+
+FAIL in its environment ends it before it listens. A request with an `x-until` header is answered
+once the file that it names exists; `<file>.got` says that the request has arrived.
+"""
+
+import os
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        until = self.headers.get("x-until")
+        if until:
+            Path(f"{until}.got").touch()
+            while not Path(until).exists():
+                time.sleep(0.01)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_POST = do_GET
+
+    def log_message(self, *args):
+        pass
+
+
+if "FAIL" in os.environ:
+    raise SystemExit("told to fail")
+server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()

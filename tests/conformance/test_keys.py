@@ -1,0 +1,78 @@
+"""Keys that are gone or cannot be read: nobody else gets in, and the next apply mends it."""
+
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
+from inference_provider.plan import plan
+from tests.conformance.labs import ANN
+
+KEYS = "keys"
+
+
+def lose(lab):
+    lab.ports.records.drop(KEYS, "iris")
+
+
+def spoil(lab):
+    lab.ports.records.put(KEYS, "iris", '{"primary": "half a k')
+
+
+def empty(lab):
+    lab.ports.records.put(KEYS, "iris", "{}")
+
+
+@pytest.fixture(params=[lose, spoil, empty])
+def bare(request, served):
+    """A lab whose endpoint iris has no keys that can be read, and the keys before."""
+    old = served.keys()
+    request.param(served)
+    return served, old
+
+
+def test_an_endpoint_without_keys_is_degraded_and_nothing_else_is(bare):
+    lab, _ = bare
+    found = lab.target.observe([lab.workspace]).resources.values()
+    assert {one.id.kind: one.degraded for one in found if one.degraded} == {
+        Kind.ENDPOINT: "its keys are gone"
+    }
+    assert lab.target.observe_one(lab.id(Kind.ENDPOINT, "iris")).secret_outputs == {}
+
+
+def test_an_endpoint_without_keys_is_to_be_updated(bare):
+    lab, _ = bare
+    planned = plan(lab.desired, lab.target.observe([lab.workspace]), "demo")
+    assert [f"{one.kind.value} {one.id.kind}" for one in planned.pending] == ["update Endpoint"]
+
+
+def test_other_changes_work_while_keys_are_gone_and_let_nobody_else_in(bare):
+    lab, _ = bare
+    lab.apply(lab.endpoint("rose"))
+    lab.apply(lab.deployment(environment_variables={"A": "2"}))
+    lab.apply(lab.deployment("green"))
+    lab.delete(lab.id(Kind.DEPLOYMENT, "iris/green"))
+    assert lab.ask("rose") == 404
+    # a target may keep the keys that are in force until there are new ones, and knows no others
+    assert [lab.ask(key=key) for key in ("wrong", "None", "x")] == [401] * 3
+
+
+def test_applying_the_endpoint_makes_new_keys(bare):
+    lab, old = bare
+    lab.apply(lab.endpoint("iris"))
+    new = lab.keys()
+    assert not set(new) & set(old)
+    assert [lab.ask(key=key) for key in (*new, *old)] == [200, 200, 401, 401]
+
+
+def test_one_key_of_none_is_not_rotated(bare):
+    lab, _ = bare
+    with pytest.raises(TargetError, match="its keys are gone; apply the stack again, which makes"):
+        lab.target.rotate_key(lab.id(Kind.ENDPOINT, "iris"), "primary", ANN)
+
+
+def test_an_endpoint_without_keys_is_deleted(bare):
+    lab, _ = bare
+    for wanted in reversed(lab.desired[3:]):
+        lab.delete(wanted.id)
+    assert lab.documents()[KEYS] == {}
+    assert lab.ask("iris", key="any") == 404

@@ -1,0 +1,184 @@
+"""A small target: instances are subprocesses, and a router that its callers' threads go through.
+
+It shows what a target has to bring: Compute, Router and their wiring. Records, Content and the
+list of workspaces are the memory target's. Every instance runs `serve.py`.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace as Instance
+
+from inference_provider.errors import NotReady, TargetError
+from inference_provider.router.table import Backend
+from inference_provider.targets.loopback import loopback_client
+from inference_provider.targets.memory import MemoryContent, MemoryPlatform, MemoryRecords
+from inference_provider.workspace import ports
+
+SERVER = str(Path(__file__).with_name("serve.py"))
+
+
+class Compute:
+    def __init__(self, records, router):
+        self.records, self.router = records, router
+        self.instances = {}  # by name; which of them are admitted is a document
+
+    def of(self, deployment):
+        return {n: i for n, i in list(self.instances.items()) if i.deployment == deployment}
+
+    def admitted(self, deployment):
+        return (self.records.read("instances", deployment) or b"").decode().split()
+
+    def ensure(self, unit, count, progress=ports.silent):
+        running = {} if unit.afresh else self.of(unit.id.name)
+        kept = [n for n, i in running.items() if runs(i) and i.generation == unit.generation]
+        kept, fresh = kept[:count], []
+        try:
+            for number in range(1, count - len(kept) + 1):
+                fresh.append(self.start(unit))
+                progress(unit.id, f"{number} of {count - len(kept)} new instances ready")
+        except BaseException:
+            self.end(fresh)
+            raise
+        return (*kept, *fresh)
+
+    def start(self, unit):
+        given = {n: v.get_secret_value() for n, v in unit.spec.environment_variables.items()}
+        process = subprocess.Popen([sys.executable, SERVER, "0"], env={**os.environ, **given},
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+        with process.stdout:
+            port = int(process.stdout.readline() or 0)  # written once it listens
+        name = f"{unit.id.name}.{unit.generation}.{process.pid}"
+        self.instances[name] = Instance(
+            deployment=unit.id.name, generation=unit.generation, port=port, process=process
+        )
+        if not port:
+            self.end([name])
+            raise NotReady("start", str(unit.id), f"instance {name}: its process ended")
+        return name
+
+    def end(self, names):
+        for process in [self.instances.pop(name).process for name in names]:
+            process.terminate()
+            process.wait()
+
+    def admit(self, deployment, names):
+        self.records.put("instances", deployment, " ".join(names))
+
+    def backends(self):
+        there = {n: Backend(host="127.0.0.1", port=i.port) for n, i in list(self.instances.items())}
+        serving = {d: self.admitted(d) for d in self.records.section("instances")}
+        return {d: tuple(there[n] for n in serving[d] if n in there) for d in serving}
+
+    def retire(self, deployment, drain_s, *, everything=False, hurried=False):
+        serving, until = self.admitted(deployment), time.monotonic() + drain_s
+        stale = {n: i for n, i in self.of(deployment).items() if everything or n not in serving}
+        while any(self.router.busy[i.port] for i in stale.values()) and time.monotonic() < until:
+            time.sleep(0.02)
+        self.end(stale)
+        return len(stale)
+
+    def forget(self, deployment):
+        self.records.drop("instances", deployment)
+
+    def status(self):
+        found = {}
+        for name, one in list(self.instances.items()):
+            seen = ports.InstanceStatus(name=name, generation=one.generation, runs=runs(one),
+                                        admitted=name in self.admitted(one.deployment))  # fmt: skip
+            found[one.deployment] = (*found.get(one.deployment, ()), seen)
+        return ports.ComputeStatus(instances=found)
+
+    def has_logs(self, deployment):
+        return False
+
+    def logs(self, deployment, *, lines, follow):
+        return iter(())
+
+
+def runs(instance):
+    return instance.process.poll() is None
+
+
+class Router:
+    def __init__(self, records):
+        self.records, self.up, self.endpoints = records, False, ()
+        self.lock, self.busy = threading.Lock(), Counter()  # requests by deployment and by port
+
+    def address(self):
+        if not self.records.exists():
+            raise TargetError("use", f"workspace '{self.records.workspace}'", "it is not there")
+        return ports.RouterAddress(url="toy:", metrics_url="toy:metrics")
+
+    def ensure_up(self, endpoints):
+        if not self.up:
+            self.up, self.endpoints = True, endpoints()
+
+    def runs(self):
+        return self.up
+
+    def publish(self, endpoints):
+        with self.lock:
+            self.endpoints = endpoints
+
+    def in_force(self):
+        return True
+
+    def is_drained(self, deployment):
+        return not self.busy[deployment]
+
+    def wait_healthy(self, deployment, count):
+        pass  # what is ready answers
+
+    def status(self):
+        named = [(f"{e.name}/{d.name}", d) for e in self.endpoints for d in e.deployments]
+        return ports.RouterStatus(
+            runs=self.up,
+            weights={e.name: e.weights for e in self.endpoints},
+            mirrors={e.name: e.mirror for e in self.endpoints},
+            healthy={name: len(d.backends) for name, d in named},
+        )
+
+    def ask(self, endpoint, key, headers):
+        """Pass a request on; return the status of its answer."""
+        with self.lock:
+            chosen = self.choose(endpoint, key)
+            self.busy.update(chosen if isinstance(chosen, tuple) else ())
+        if isinstance(chosen, int):
+            return chosen
+        try:
+            with loopback_client(timeout_s=30) as client:
+                return client.post(f"http://127.0.0.1:{chosen[1]}/", headers=headers).status_code
+        finally:
+            with self.lock:
+                self.busy.subtract(chosen)
+
+    def choose(self, name, key):
+        """Return a deployment and the port of one of its backends, or a status that says no."""
+        endpoint = next((e for e in self.endpoints if e.name == name), None)
+        if endpoint is None or not (endpoint.weights or key not in endpoint.keys):
+            return 404
+        if key not in endpoint.keys:
+            return 401
+        [deployment] = random.choices([*endpoint.weights], [*endpoint.weights.values()])
+        backends = [b for d in endpoint.deployments if d.name == deployment for b in d.backends]
+        return (f"{name}/{deployment}", random.choice(backends).port) if backends else 503
+
+
+class Platform(MemoryPlatform):
+    """Workspaces are the memory target's; what runs in them is the toy's."""
+
+    def make(self, workspace):
+        records = MemoryRecords(workspace)
+        router = Router(records)
+        return ports.Ports(records, Compute(records, router), router, MemoryContent())
+
+    def shut_down(self, workspace):
+        found = self.ports(workspace)
+        found.router.up = False
+        found.compute.end([*found.compute.instances])
