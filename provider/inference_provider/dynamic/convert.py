@@ -12,7 +12,7 @@ from pulumi import output
 from pulumi.runtime import rpc
 from pydantic import SecretStr, ValidationError
 
-from inference_provider.handlers import COMPUTED, UNKNOWN, Held, Inputs, Unknown, is_unknown
+from inference_provider.handlers import UNKNOWN, Held, Inputs, Unknown, is_unknown, not_written
 from inference_provider.handlers.fields import plain
 from inference_provider.observed import Kind
 from inference_provider.spec.target import Place, json_of, place_from
@@ -63,7 +63,7 @@ def inputs_of(bag: Mapping[str, Any]) -> Inputs:
 
 def held_of(kind: Kind, bag: Mapping[str, Any]) -> Held:
     """Read what a state holds from a bag of outputs, in which the inputs stand too."""
-    outputs = {name: _from_pulumi(bag[name]) for name in COMPUTED.get(kind, ()) if name in bag}
+    outputs = {name: _from_pulumi(bag[name]) for name in not_written(kind) if name in bag}
     return Held(inputs_of(bag), outputs, _from_pulumi(bag.get(INCARNATION_KEY)) or "")
 
 

@@ -2,7 +2,7 @@
 
 from inference_provider.handlers.check import Opener
 from inference_provider.handlers.claims import ONLY_READ
-from inference_provider.handlers.fields import COMPUTED, is_unknown
+from inference_provider.handlers.fields import is_unknown, not_written
 from inference_provider.handlers.held import (
     UNKNOWN,
     Call,
@@ -17,7 +17,6 @@ from inference_provider.handlers.program import Program
 from inference_provider.handlers.resource import Handlers
 
 __all__ = [
-    "COMPUTED",
     "ONLY_READ",
     "UNKNOWN",
     "Call",
@@ -31,4 +30,5 @@ __all__ = [
     "Program",
     "Unknown",
     "is_unknown",
+    "not_written",
 ]

@@ -16,9 +16,9 @@ from inference_provider.files import file_faults, with_content_hash
 from inference_provider.files.program import Served
 from inference_provider.handlers.conflicts import conflicts
 from inference_provider.handlers.fields import (
-    COMPUTED,
     inputs_of,
     is_unknown,
+    of_spec,
     parse,
     parse_known,
     with_relative_paths,
@@ -43,7 +43,6 @@ from inference_provider.targets.base import Target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
-_IDENTITY = ("workspace", "name", "version", "endpoint", "deployment")
 
 Opener = Callable[[Place], Target]
 """Opens the target that a place names."""
@@ -69,7 +68,8 @@ class Check:
             inputs: What a person wrote.
             new: Whether the state holds nothing under this entry yet.
         """
-        inputs = replace(inputs, fields=with_relative_paths(inputs.fields, self.folder))
+        relative = with_relative_paths(self._model(inputs), inputs.fields, self.folder)
+        inputs = replace(inputs, fields=relative)
         faults: tuple[Fault, ...] = ()
         try:
             if is_unknown([inputs.fields, inputs.owner, inputs.place]):
@@ -88,14 +88,13 @@ class Check:
         # opened late: what is wrong in the fields is told without it
         return None if self.place is UNKNOWN else Site(self.place, self.opener(self.place))
 
-    @property
-    def _spec_type(self) -> type[SpecModel]:
-        return ROWS[self.kind].model
+    def _model(self, inputs: Inputs) -> type[SpecModel]:
+        return ROWS[self.kind].model_of(inputs.fields)
 
     def _all(self, entry: Entry, inputs: Inputs, *, new: bool) -> tuple[Inputs, tuple[Fault, ...]]:
         if not inputs.owner:
             raise SpecError((Fault("stack", "empty", "name the stack that owns it"),))
-        spec = self._with_content(parse(ROWS[self.kind].model_of(inputs.fields), inputs.fields))
+        spec = self._with_content(parse(self._model(inputs), inputs.fields))
         wanted = DesiredResource(
             id=identify(self.kind, spec),
             spec=spec,
@@ -110,12 +109,12 @@ class Check:
 
     def _known(self, inputs: Inputs) -> Inputs:
         """Check what a preview knows; what waits, and what follows from it, stays unknown."""
-        spec = parse_known(self._spec_type, inputs.fields)
+        spec = parse_known(self._model(inputs), inputs.fields)
         waiting = {name: item for name, item in inputs.fields.items() if is_unknown(item)}
         if self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT:
             known = self._computed(inputs, self._with_content(spec)).fields
             return replace(inputs, fields={**known, **waiting})
-        later = dict.fromkeys(self._computed_inputs & {"content_hash", "reference"}, UNKNOWN)
+        later = dict.fromkeys(ROWS[self.kind].computed, UNKNOWN)
         return replace(inputs, fields={**inputs_of(spec), **waiting, **later})
 
     def _with_content(self, spec: Any) -> Any:
@@ -125,13 +124,9 @@ class Check:
             raise SpecError(faults)
         return with_content_hash(spec, self.folder)
 
-    @property
-    def _computed_inputs(self) -> frozenset[str]:
-        return COMPUTED.get(self.kind, frozenset())
-
     def _computed(self, inputs: Inputs, spec: Any) -> Inputs:
         """Return inputs with those that follow from the others, so that a preview knows them."""
-        follows = {"reference": reference(spec)} if "reference" in self._computed_inputs else {}
+        follows = {"reference": reference(spec)} if "reference" in ROWS[self.kind].computed else {}
         return replace(inputs, fields={**inputs_of(spec), **follows})
 
     def _served(self, spec: Any) -> Served:
@@ -162,11 +157,11 @@ class Check:
 
 def address_of(kind: Kind, fields: Fields) -> str:
     """Return the id of a resource with these inputs; empty while a part of it is unknown."""
-    spec_type = ROWS[kind].model
-    named = {n: v for n, v in fields.items() if n in spec_type.model_fields}
-    if any(is_unknown(named.get(part)) for part in _IDENTITY):
+    row = ROWS[kind]
+    if any(is_unknown(fields.get(part)) for part in row.identity):
         return ""
-    return identify(kind, spec_type.model_construct(None, **named)).address
+    named = of_spec(row.model_of(fields), fields)
+    return identify(kind, row.model_of(fields).model_construct(None, **named)).address
 
 
 def _fault_of(refusal: Refusal) -> Fault:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from inference_provider.errors import SpecError
 from inference_provider.files.wording import faults_of
@@ -19,22 +19,14 @@ from inference_provider.handlers.held import UNKNOWN, Fields
 from inference_provider.observed import Kind
 from inference_provider.secret_text import Secrets, mark, sealed
 from inference_provider.spec import SpecModel
+from inference_provider.spec.base import LOCAL_PATH
+from inference_provider.spec.fields import marked, models_in, with_defaults
+from inference_provider.spec.kinds import ROWS
 
-_LOCAL_PATHS = frozenset(
-    {"path", "requirements_file", "stack_file"}
-    | {"code_configuration.code", "code_configuration.stack_file"}
-)
-"""Where content came from on one machine: kept in inputs, never recorded by a target. Dotted: a tag
-or a variable may have such a name too."""
 
-COMPUTED: Mapping[Kind, frozenset[str]] = {
-    Kind.WORKSPACE: frozenset({"router_url"}),
-    Kind.MODEL: frozenset({"content_hash", "reference"}),
-    Kind.ENVIRONMENT: frozenset({"content_hash", "reference"}),
-    Kind.ENDPOINT: frozenset({"scoring_uri", "openapi_uri", "primary_key", "secondary_key"}),
-    Kind.DEPLOYMENT: frozenset({"generation"}),
-}
-"""Outputs of a kind, and inputs that a check computes: never written by a person."""
+def not_written(kind: Kind) -> frozenset[str]:
+    """Return the outputs of a kind, and the inputs that a check computes: nobody writes them."""
+    return ROWS[kind].output_names | ROWS[kind].computed
 
 
 def is_unknown(value: Any) -> bool:
@@ -123,74 +115,64 @@ def of_spec(spec_type: type[SpecModel], fields: Fields) -> dict[str, Any]:
     return {name: item for name, item in fields.items() if name in spec_type.model_fields}
 
 
-def comparable(spec_type: type[SpecModel], fields: Fields) -> dict[str, Any]:
-    """Return the content of fields: today's defaults filled in, paths on one machine left out.
+@functools.cache
+def _local_paths(model: type[BaseModel]) -> frozenset[str]:
+    """Return the dotted fields that say where content is on one machine.
 
-    A state of an older release has no value for a field that came later.
+    By their place: a tag or a variable may have such a name too.
     """
-    mine = of_spec(spec_type, fields)
-    try:
-        waiting = {name: item for name, item in mine.items() if is_unknown(item)}
-        mine = {**inputs_of(parse_known(spec_type, mine)), **waiting}
-    except SpecError:  # an older release took it: it is compared as it is
-        pass
-    content: dict[str, Any] = _without_local_paths(mine)
-    return content
+    inside = (
+        f"{name}.{path}"
+        for name, info in model.model_fields.items()
+        for inner in models_in(info.annotation)
+        for path in _local_paths(inner)
+    )
+    return marked(model, LOCAL_PATH) | frozenset(inside)
 
 
-def _without_local_paths(value: Any, path: str = "") -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return {
-        key: _without_local_paths(item, f"{path}{key}.")
-        for key, item in value.items()
-        if f"{path}{key}" not in _LOCAL_PATHS
-    }
-
-
-def beyond_default(spec_type: type[SpecModel], recorded: Fields, live: Fields) -> dict[str, Any]:
+def beyond_default(model: type[SpecModel], recorded: Fields, live: Fields) -> dict[str, Any]:
     """Return what is there now of fields that a state has no value for, where it is no default.
 
     Such a field came with a newer release, or has none as its default.
     """
-    meant = comparable(spec_type, recorded)
+    meant = plain(with_defaults(model, recorded))
     return {
         name: item
-        for name, item in plain(of_spec(spec_type, live)).items()
+        for name, item in plain(of_spec(model, live)).items()
         if name not in recorded and item != meant.get(name)
     }
 
 
-def live_inputs(recorded: Fields, live: Fields, placeholders: Secrets = ()) -> dict[str, Any]:
+def live_inputs(
+    model: type[SpecModel], recorded: Fields, live: Fields, placeholders: Secrets = ()
+) -> dict[str, Any]:
     """Return recorded inputs with what is there now in place of what they say.
 
+    Local paths stay as they were recorded: a target does not know them.
+
     Args:
+        model: What the inputs are written for.
         recorded: Inputs of the last update; decide which fields are looked at.
         live: Properties as a target answers them, secrets as digests.
         placeholders: Secrets that `recorded` has in clear.
     """
-    return {
-        name: _live_value(item, live.get(name, item), name, placeholders)
-        for name, item in recorded.items()
-    }
+    local = _local_paths(model)
 
+    def live_value(was: Any, now: Any, path: str) -> Any:
+        if path in local:
+            return was
+        if isinstance(now, Mapping) and isinstance(was, Mapping):
+            kept = {key: item for key, item in was.items() if f"{path}.{key}" in local}
+            found = {k: live_value(was.get(k), item, f"{path}.{k}") for k, item in now.items()}
+            return plain({**kept, **found})
+        if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+            pairs = zip(was, now, strict=True)
+            return [live_value(one, other, path) for one, other in pairs]
+        if _same_secret(was, now, placeholders) or _pins(was, now):
+            return was
+        return plain(now)
 
-def _live_value(recorded: Any, live: Any, path: str, placeholders: Secrets) -> Any:
-    if path in _LOCAL_PATHS:
-        return recorded
-    if isinstance(live, Mapping) and isinstance(recorded, Mapping):
-        kept = {key: item for key, item in recorded.items() if f"{path}.{key}" in _LOCAL_PATHS}
-        merged = {
-            key: _live_value(recorded.get(key), item, f"{path}.{key}", placeholders)
-            for key, item in live.items()
-        }
-        return plain({**kept, **merged})
-    if isinstance(recorded, list) and isinstance(live, list) and len(recorded) == len(live):
-        pairs = zip(recorded, live, strict=True)
-        return [_live_value(one, other, path, placeholders) for one, other in pairs]
-    if _same_secret(recorded, live, placeholders) or _pins(recorded, live):
-        return recorded
-    return plain(live)
+    return {name: live_value(item, live.get(name, item), name) for name, item in recorded.items()}
 
 
 def _same_secret(recorded: Any, live: Any, placeholders: Secrets) -> bool:
@@ -209,19 +191,18 @@ def _pins(asked: Any, live: Any) -> bool:
     return bool(digest_mark) and (asked == pinned or latest)
 
 
-def with_relative_paths(fields: Fields, folder: Path) -> dict[str, Any]:
+def with_relative_paths(model: type[SpecModel], fields: Fields, folder: Path) -> dict[str, Any]:
     """Return fields with every local path relative to the program's folder.
 
     An absolute path differs by machine.
     """
-    relative: dict[str, Any] = _relative(fields, "", folder)
-    return relative
+    local = _local_paths(model)
 
+    def relative(value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: relative(item, f"{path}.{key}") for key, item in value.items()}
+        if path in local and isinstance(value, str) and os.path.isabs(value):
+            return os.path.relpath(value, folder)
+        return value
 
-def _relative(value: Any, path: str, folder: Path) -> Any:
-    if isinstance(value, Mapping):
-        dot = f"{path}." if path else ""
-        return {key: _relative(item, f"{dot}{key}", folder) for key, item in value.items()}
-    if path in _LOCAL_PATHS and isinstance(value, str) and os.path.isabs(value):
-        return os.path.relpath(value, folder)
-    return value
+    return {name: relative(item, name) for name, item in fields.items()}

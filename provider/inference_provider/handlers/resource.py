@@ -27,10 +27,9 @@ from inference_provider.handlers.claims import (
 )
 from inference_provider.handlers.deletion import Deletion
 from inference_provider.handlers.fields import (
-    COMPUTED,
     beyond_default,
-    comparable,
     live_inputs,
+    not_written,
     of_spec,
     parse,
     plain,
@@ -76,8 +75,7 @@ class Handlers:
         """
         self._kind, self._program, self._opener = kind, program, opener
         self._folder = folder or Path.cwd()
-        self._spec_type: type[SpecModel] = ROWS[kind].model
-        self._computed = COMPUTED.get(kind, frozenset())
+        self._row = ROWS[kind]
 
     def check(self, entry: Entry, written: Inputs, held: Inputs) -> Checked:
         """Fill in every default; or return all that is wrong with what a person wrote.
@@ -87,15 +85,15 @@ class Handlers:
             written: `UNKNOWN` stands for what a preview does not know yet.
             held: Inputs that the state holds under this entry; without fields when there are none.
         """
-        theirs = {n: v for n, v in written.fields.items() if n not in self._computed}
+        theirs = {n: v for n, v in written.fields.items() if n not in not_written(self._kind)}
         place = place_of(self._kind, written)
         check = Check(self._kind, self._program, self._opener, self._folder, place)
-        new = not of_spec(self._spec_type, held.fields)
+        new = not self._of_spec(held)
         return check.run(entry, replace(written, fields=theirs), new=new)
 
     def diff(self, id_: str, held: Held, wanted: Inputs) -> Difference:
         """Compare what a state holds with checked inputs; asks no target."""
-        old, new = (comparable(self._spec_type, i.fields) for i in (held.inputs, wanted))
+        old, new = self._of_spec(held.inputs), self._of_spec(wanted)
         changes = compare(self._kind, old, new, wanted.placeholders)
         place = place_of(self._kind, wanted)
         moves = place not in (UNKNOWN, place_of(self._kind, held.inputs))
@@ -131,9 +129,9 @@ class Handlers:
         return Held(inputs, self._outputs_of(there), claim.incarnation)
 
     def _desired(self, inputs: Inputs, target: Target) -> DesiredResource:
-        follows = self._computed - set(self._spec_type.model_fields)
+        follows = self._row.output_names
         fields = {n: v for n, v in inputs.fields.items() if n not in follows}
-        spec = parse(self._spec_type, fields)
+        spec = parse(self._row.model_of(fields), fields)
         if isinstance(spec, DeploymentSpec):
             spec = _pinned(spec, inputs.owner, target)
         return DesiredResource(
@@ -145,10 +143,11 @@ class Handlers:
         )
 
     def _outputs_of(self, there: ObservedResource) -> dict[str, Any]:
-        found: dict[str, Any] = {n: v for n, v in there.outputs.items() if n in self._computed}
+        names = self._row.output_names
+        found: dict[str, Any] = {n: v for n, v in there.outputs.items() if n in names}
         for name, secret in there.secret_outputs.items():
             found[name] = secret.get_secret_value()
-        if "generation" in self._computed and there.record is not None:
+        if "generation" in names and there.record is not None:
             found["generation"] = there.record.generation
         return found
 
@@ -171,7 +170,7 @@ class Handlers:
             TargetUnreachable: The target did not answer.
             TargetError: A program asks by id for what is not there.
         """
-        by_id = not of_spec(self._spec_type, held.inputs.fields)
+        by_id = not self._of_spec(held.inputs)
         there = self._open(held.inputs).observe_one(self._asked_for(id_))
         if there.presence == Presence.UNKNOWN:
             raise TargetUnreachable("read", str(there.id), there.reason, "try again")
@@ -197,6 +196,9 @@ class Handlers:
     def _located(self, inputs: Inputs, resource: ResourceId) -> Located:
         return Located(place_of(self._kind, inputs), resource)
 
+    def _of_spec(self, inputs: Inputs) -> dict[str, Any]:
+        return of_spec(self._row.model_of(inputs.fields), inputs.fields)
+
     def _asked_for(self, id_: str) -> ResourceId:
         kind, _, _ = id_.partition("/")
         try:
@@ -209,11 +211,11 @@ class Handlers:
 
     def _live_inputs(self, there: ObservedResource, held: Held) -> Inputs:
         was = held.inputs
-        recorded = of_spec(self._spec_type, was.fields)
-        live = sealed_properties(self._spec_type, there.properties, was.placeholders)
-        fields = live_inputs(recorded or live, live, was.placeholders)
-        fields |= beyond_default(self._spec_type, recorded, live) if recorded else {}
-        if "reference" in self._computed:
+        recorded, model = self._of_spec(was), self._row.model_of(there.properties)
+        live = sealed_properties(model, there.properties, was.placeholders)
+        fields = live_inputs(model, recorded or live, live, was.placeholders)
+        fields |= beyond_default(model, recorded, live) if recorded else {}
+        if "reference" in self._row.computed:
             known = held.outputs.get("reference")
             fields["reference"] = there.outputs.get("reference", known)
         found = replace(was, fields=plain(fields), degraded="", held_by="")
