@@ -22,9 +22,6 @@ from pulumi_inference.order import declared, declared_before
 from pulumi_inference.place import place_at, place_named
 from pulumi_inference.values import sendable
 
-SECRET_FIELDS = ("environment_variables", "credentials", "primary_key", "secondary_key")
-"""Encrypted in the stack's state, whether the program said so or not."""
-
 
 class InferenceResource(Resource):
     """Base of the resources; `stack` is the owner's label they carry."""
@@ -60,9 +57,9 @@ class InferenceResource(Resource):
         }
         if "name" in fields:
             written.setdefault("name", resource_name)
-        spec_type = ROWS[self.provider_type.kind].model
-        secret = [name for name in SECRET_FIELDS if name in written]
-        secret += secret_arguments(spec_type, written)
+        row = ROWS[self.provider_type.kind]
+        secret = [name for name in row.secret_inputs if name in written]
+        secret += secret_arguments(row.model, written)
         written |= {name: pulumi.Output.secret(written[name]) for name in secret}
         written[OWNER_KEY] = pulumi.get_project() if stack is None else stack
         given = fields.get("workspace")
@@ -110,7 +107,7 @@ class InferenceResource(Resource):
         end_without_a_traceback()
         _refuse_import(type(self).__name__, resource_name, opts)
         props = {**dict.fromkeys(_outputs(type(self))), **written}
-        secret = [name for name in props if name in SECRET_FIELDS or name in encrypted]
+        secret = sorted(ROWS[self.provider_type.kind].secret_outputs.union(encrypted))
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
         merged = pulumi.ResourceOptions.merge(hidden, opts)
         super().__init__(self.provider_type(), resource_name, props, merged)

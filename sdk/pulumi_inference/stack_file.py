@@ -18,6 +18,8 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, SpecModel
+from inference_provider.spec.base import COMPUTED, LOCAL_PATH
+from inference_provider.spec.fields import marked
 from inference_provider.spec.kinds import ROWS
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource, secret_arguments
@@ -37,7 +39,6 @@ _CLASS_OF_KIND: Mapping[Kind, Any] = {
     Kind.TRAFFIC: Traffic,
     Kind.AUTOSCALE_RULE: AutoscaleRule,
 }
-_COMPUTED = frozenset({"content_hash"})
 
 
 class Declared(dict[str, InferenceResource]):
@@ -138,32 +139,25 @@ def _with_placeholders(resource: DesiredResource) -> list[pulumi.ResourceTransfo
 
 def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:
     """Return what the file says, in the words of the resource's constructor."""
-    written = {
-        name: _value(getattr(spec, name)) for name in spec.model_fields_set if name not in _COMPUTED
+    local, computed = marked(type(spec), LOCAL_PATH), marked(type(spec), COMPUTED)
+    written = {name: getattr(spec, name) for name in spec.model_fields_set - (computed - local)}
+    return {
+        name: os.path.normpath(os.path.join(base_dir, value))
+        if name in local - computed and value is not None
+        else _value(value, base_dir)
+        for name, value in written.items()
     }
-    for field in ("path", "requirements_file"):
-        if written.get(field) is not None:
-            written[field] = os.path.normpath(os.path.join(base_dir, written[field]))
-    code = written.get("code_configuration")
-    if code is not None:
-        folder = os.path.normpath(os.path.join(base_dir, code["code"]))
-        written["code_configuration"] = {**code, "code": folder}
-    return written
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, base_dir: str) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, SpecModel):
-        return {
-            name: _value(getattr(value, name))
-            for name in value.model_fields_set
-            if name not in _COMPUTED
-        }
+        return _arguments(value, base_dir)
     if isinstance(value, Mapping):
-        return {key: _value(item) for key, item in value.items()}
+        return {key: _value(item, base_dir) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_value(item) for item in value]
+        return [_value(item, base_dir) for item in value]
     return value
 
 
@@ -181,25 +175,12 @@ def _needs(resource: DesiredResource, other: ResourceId) -> bool:
     if isinstance(spec, DeploymentSpec) and other.kind in (Kind.MODEL, Kind.ENVIRONMENT):
         asked = spec.model if other.kind == Kind.MODEL else spec.environment
         return (asked or "").removeprefix("azureml:").startswith(f"{other.name}@")
-    return (mine.kind, other.kind) in _AFTER and _share_a_name(mine, other, spec)
-
-
-_AFTER = frozenset(
-    {
-        (Kind.ENDPOINT, Kind.IDENTITY),
-        (Kind.ROLE_ASSIGNMENT, Kind.IDENTITY),
-        (Kind.ROLE_ASSIGNMENT, Kind.ENDPOINT),
-        (Kind.DEPLOYMENT, Kind.ENDPOINT),
-        (Kind.DEPLOYMENT, Kind.ROLE_ASSIGNMENT),
-        (Kind.TRAFFIC, Kind.ENDPOINT),
-        (Kind.TRAFFIC, Kind.DEPLOYMENT),
-        (Kind.AUTOSCALE_RULE, Kind.DEPLOYMENT),
-    }
-)
+    return other.kind in ROWS[mine.kind].after and _share_a_name(mine, other, spec)
 
 
 def _share_a_name(mine: ResourceId, other: ResourceId, spec: Any) -> bool:
-    """Whether the two belong to one endpoint; identities and roles concern all of a workspace."""
-    if other.kind in (Kind.IDENTITY, Kind.ROLE_ASSIGNMENT) or mine.kind == Kind.ROLE_ASSIGNMENT:
+    """Whether the two belong to one endpoint; what belongs to none concerns all of a workspace."""
+    of_endpoint = other.kind == Kind.ENDPOINT or "endpoint" in ROWS[other.kind].identity
+    if not of_endpoint or mine.kind == Kind.ROLE_ASSIGNMENT:
         return True
     return bool(spec.endpoint == other.name.partition("/")[0])

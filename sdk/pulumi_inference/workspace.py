@@ -39,6 +39,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
     name: Output[str]
     router_url: Output[str]
     """URL of the router."""
+    metrics_url: Output[str]
+    """URL of the router's metrics."""
 
     def __init__(
         self,

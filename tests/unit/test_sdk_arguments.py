@@ -40,6 +40,12 @@ def test_a_resource_takes_every_field_of_its_spec_and_no_other(kind):
     assert taken == set(ROWS[kind].model.model_fields) - COMPUTED
 
 
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: kind.value)
+def test_a_resource_has_every_output_of_its_kind(kind):
+    resource = getattr(pulumi_inference, kind.value)
+    assert ROWS[kind].output_names <= set(inspect.get_annotations(resource))
+
+
 @pytest.mark.parametrize("typed", NESTED, ids=lambda typed: typed.__name__)
 def test_typed_arguments_have_every_field_of_their_model_and_no_other(typed):
     assert set(typed.__annotations__) == set(NESTED[typed].model_fields) - COMPUTED
