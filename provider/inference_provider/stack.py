@@ -38,6 +38,7 @@ from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import notes, refuse_what_is_owned, without_shared
 from inference_provider.spec import TrafficSpec
 from inference_provider.spec.stack import StackSpec
+from inference_provider.spec.target import Place, place_from
 from inference_provider.targets.base import Target
 from inference_provider.workspace.ports import Progress, silent
 
@@ -50,6 +51,8 @@ class StackName:
     """The label that all it makes carries."""
     workspaces: tuple[str, ...]
     """Names of those it declares."""
+    place: Place
+    """Where they are."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Stack(StackName):
     def of(cls, spec: StackSpec) -> "Stack":
         """Return the stack that a spec declares; its items know the folders of their paths."""
         names = tuple(workspace.name for workspace in spec.workspaces)
-        return cls(spec.name, names, spec)
+        return cls(spec.name, names, spec.place, spec)
 
     @classmethod
     def load(cls, path: Path) -> "Stack":
@@ -71,7 +74,7 @@ class Stack(StackName):
 
     @classmethod
     def named(cls, path: Path) -> StackName:
-        """Return the name and the workspaces of a stack file, whatever else is wrong in it.
+        """Return what a stack file is about, whatever else is wrong in it.
 
         Deleting, stopping and looking at a stack need no more, and must not wait for a corrected
         file.
@@ -84,8 +87,9 @@ class Stack(StackName):
             listed = document.get("workspaces") or [{}]
             names = tuple(entry.get("name", "default") for entry in listed)
             if all(isinstance(name, str) for name in (document["name"], *names)):
-                return StackName(document["name"], names)
-        except (Unreadable, AttributeError, KeyError, TypeError):
+                place = place_from(listed[0].get("target", "local"))
+                return StackName(document["name"], names, place)
+        except (Unreadable, AttributeError, KeyError, TypeError, ValidationError):
             pass
         return cls.load(path)  # says what is wrong
 

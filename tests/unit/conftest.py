@@ -66,13 +66,17 @@ class Cli:
 
     def __init__(self, folder: Path) -> None:
         self.target = MemoryTarget()
+        self.opened = []
         self.file = folder / "stack.yaml"
         self.file.write_text(STACK)
 
+    def open(self, place):
+        """Note where a command looks; all places are one target here."""
+        self.opened.append(str(place))
+        return self.target
+
     def __call__(self, *args, interactive=False, said=None, transport=None):
-        session = Session(
-            make_target=lambda: self.target, interactive=interactive, transport=transport
-        )
+        session = Session(make_target=self.open, interactive=interactive, transport=transport)
         return CliRunner().invoke(app, [str(arg) for arg in args], obj=session, input=said)
 
 

@@ -7,8 +7,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 from tests.memory import write_record
+from typer.testing import CliRunner
 
+from inference_provider.cli.main import app
 from inference_provider.cli.progress import shown, under_way
+from inference_provider.cli.session import Session
 from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.plan import Action, ActionKind
@@ -415,3 +418,19 @@ def test_a_terminal_has_one_line_for_each_resource_that_is_finished():
     assert len(lines) == 2
     assert "Deployment" in lines[0]
     assert "[1] of 2 instances ready" in text.getvalue()
+
+
+@pytest.mark.parametrize("command", ["plan", "drift", "down", "status", "outputs", "stop"])
+def test_a_command_opens_the_target_where_the_stack_file_says_it_is(cli, command):
+    cli.file.write_text(
+        "name: demo\nworkspaces: [{name: demo, target: {kind: docker, host: 'ssh://gpu-1'}}]\n"
+    )
+    cli(command)
+    assert cli.opened == ["docker ssh://gpu-1"]
+
+
+def test_a_target_that_is_not_supported_is_refused_before_anything_is_opened(cli):
+    cli.file.write_text("name: demo\nworkspaces: [{name: demo, target: docker}]\n")
+    done = CliRunner().invoke(app, ["plan"], obj=Session())
+    assert done.exit_code == 1
+    assert done.stderr == "error: open target 'docker': not supported yet; use 'local'\n"

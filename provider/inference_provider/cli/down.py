@@ -5,7 +5,7 @@ import typer
 from inference_provider.cli import progress, review
 from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json
-from inference_provider.cli.session import read_name, session_of
+from inference_provider.cli.session import session_of
 
 
 def down(
@@ -18,7 +18,7 @@ def down(
 ) -> None:
     """Delete everything that carries the stack's label."""
     session = session_of(ctx)
-    stack, pipeline = read_name(file), session.pipeline("down")
+    stack, pipeline = session.read_name(file), session.pipeline("down")
     with pipeline.hold(stack) as workspaces:
         planned = pipeline.removal(stack, workspaces)
         review.show(session, planned, as_json=as_json)

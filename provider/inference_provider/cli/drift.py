@@ -7,7 +7,7 @@ import typer
 
 from inference_provider.cli.options import DEFAULT_FILE, File, Json
 from inference_provider.cli.report import WRITERS
-from inference_provider.cli.session import read_stack, session_of
+from inference_provider.cli.session import session_of
 
 
 class Format(StrEnum):
@@ -26,6 +26,8 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
-    report = session_of(ctx).pipeline("drift").drift(read_stack(file))
+    session = session_of(ctx)
+    stack, pipeline = session.read_stack(file), session.pipeline("drift")
+    report = pipeline.drift(stack)
     print(WRITERS["json" if as_json else form.value](report), end="")
     raise typer.Exit(report.exit_code)

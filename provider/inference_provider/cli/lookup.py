@@ -7,7 +7,7 @@ from inference_provider.observed import Kind, ObservedResource, Presence, Resour
 
 def candidates(session: Session, kind: Kind, name: str, workspace: str | None) -> list[ResourceId]:
     """Return what a name may mean, one in each workspace that the command means."""
-    names = choose_workspaces(session.target, None, workspace)
+    names = choose_workspaces(session, None, workspace)
     return [ResourceId(kind=kind, workspace=place, name=name) for place in names]
 
 

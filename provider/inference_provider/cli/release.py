@@ -14,7 +14,7 @@ def release(
 ) -> None:
     """Let another Pulumi stack take over what a lost one holds. Nothing that runs changes."""
     session = session_of(ctx)
-    names = choose_workspaces(session.target, file, workspace)
+    names = choose_workspaces(session, file, workspace)
     held = session.pipeline("release").release(names)
     if as_json:
         session.print_json({"released": [record.id.address for record in held]})

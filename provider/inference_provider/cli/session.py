@@ -20,14 +20,15 @@ from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
 from inference_provider.printable import one_line, printable
+from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
 from inference_provider.targets.base import Target
 
 
-def _open_target() -> Target:
+def _open_target(place: Place) -> Target:
     from inference_provider.targets.registry import open_target  # noqa: PLC0415 - `--help` is quick
 
-    return open_target()
+    return open_target(place)
 
 
 def _asks() -> bool:
@@ -38,20 +39,36 @@ def _asks() -> bool:
 class Session:
     """One run of inferctl."""
 
-    make_target: Callable[[], Target] = _open_target
+    make_target: Callable[[Place], Target] = _open_target
     interactive: bool = field(default_factory=_asks)
     """Whether a person can be asked."""
     transport: httpx.BaseTransport | None = None
     """How `score` reaches the router; the network when None."""
     traceback: bool = False
+    place: Place = "local"
+    """Where the stack is that the command names; read before the target is opened."""
     _target: Target | None = None
 
     @property
     def target(self) -> Target:
         """The target, opened once."""
         if self._target is None:
-            self._target = self.make_target()
+            self._target = self.make_target(self.place)
         return self._target
+
+    def read_stack(self, path: Path) -> Stack:
+        """Load the stack file that a command names. Raises SpecError with every fault in it."""
+        _refuse_no_file(path)
+        stack = Stack.load(path)
+        self.place = stack.place
+        return stack
+
+    def read_name(self, path: Path) -> StackName:
+        """Return what the file that a command names is about, whatever else is wrong in it."""
+        _refuse_no_file(path)
+        stack = Stack.named(path)
+        self.place = stack.place
+        return stack
 
     @property
     def out(self) -> Console:
@@ -97,18 +114,6 @@ class _Console(Console):
         super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
 
 
-def read_stack(path: Path) -> Stack:
-    """Load the stack file that a command names. Raises SpecError with every fault in it."""
-    _refuse_no_file(path)
-    return Stack.load(path)
-
-
-def read_name(path: Path) -> StackName:
-    """Return the name and the workspaces of a stack file, whatever else is wrong in it."""
-    _refuse_no_file(path)
-    return Stack.named(path)
-
-
 def _refuse_no_file(path: Path) -> None:
     directory = path.is_dir()
     if not directory and path.exists():
@@ -119,7 +124,9 @@ def _refuse_no_file(path: Path) -> None:
     raise SpecError((Fault(str(path), reason, remedy),), "the command line")
 
 
-def choose_workspaces(target: Target, file: Path | None, workspace: str | None) -> tuple[str, ...]:
+def choose_workspaces(
+    session: Session, file: Path | None, workspace: str | None
+) -> tuple[str, ...]:
     """Return the workspaces a command means.
 
     In this order: `--workspace`, those of FILE, those of ./stack.yaml, the only one there is.
@@ -131,8 +138,8 @@ def choose_workspaces(target: Target, file: Path | None, workspace: str | None) 
     if workspace:
         return (workspace,)
     if file is not None or DEFAULT_FILE.is_file():
-        return read_name(file or DEFAULT_FILE).workspaces
-    there = target.workspaces()
+        return session.read_name(file or DEFAULT_FILE).workspaces
+    there = session.target.workspaces()
     if len(there) == 1:
         return there
     if not there:

@@ -35,7 +35,7 @@ def _each(
 ) -> None:
     session = session_of(ctx)
     actor = session.actor(command)
-    names = choose_workspaces(session.target, file, workspace)
+    names = choose_workspaces(session, file, workspace)
     do = {"start": session.target.start, "stop": session.target.stop}[command]
     done = {"start": "started", "stop": "stopped"}[command]
     with session.target.hold(names, actor), progress.shown(session.err) as (step, _):

@@ -18,7 +18,7 @@ def status(
 ) -> None:
     """List the resources and their health."""
     session = session_of(ctx)
-    names = choose_workspaces(session.target, file, workspace)
+    names = choose_workspaces(session, file, workspace)
     observed = session.target.observe(names)
     found = sorted(observed.resources.values(), key=lambda r: (RANK[r.id.kind], r.id.address))
     if as_json:
@@ -64,7 +64,7 @@ def outputs(
 ) -> None:
     """Print scoring addresses and the other outputs of the resources."""
     session = session_of(ctx)
-    names = choose_workspaces(session.target, file, workspace)
+    names = choose_workspaces(session, file, workspace)
     observed = session.target.observe(names)
     found = outputs_reading.outputs(observed, show_secrets=show_secrets)
     if as_json:

@@ -7,7 +7,7 @@ import typer
 from inference_provider.cli import progress, review
 from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json, verdict
-from inference_provider.cli.session import read_stack, session_of
+from inference_provider.cli.session import session_of
 from inference_provider.observed import Kind
 from inference_provider.stack import Planned
 
@@ -25,7 +25,7 @@ def up(
 ) -> None:
     """Make what runs match the stack file."""
     session = session_of(ctx)
-    stack, pipeline = read_stack(file), session.pipeline("up")
+    stack, pipeline = session.read_stack(file), session.pipeline("up")
     with pipeline.hold(stack) as workspaces:
         planned = pipeline.plan(stack, workspaces, prune=not no_prune)
         review.show(session, planned, as_json=as_json)
@@ -43,7 +43,8 @@ def up(
 def plan(ctx: typer.Context, file: File = DEFAULT_FILE, as_json: Json = False) -> None:
     """Show what `up` would change. Exit 2 when there is anything to change."""
     session = session_of(ctx)
-    planned = session.pipeline("plan").plan(read_stack(file))
+    stack, pipeline = session.read_stack(file), session.pipeline("plan")
+    planned = pipeline.plan(stack)
     if as_json:
         session.print_json({**_described(planned), "verdict": verdict(planned.plan)})
     else:
