@@ -265,6 +265,7 @@ def served(
         endpoint("raw", {"raw": 100}, deployment("raw", raw_model)),
         endpoint("wsgi", {"wsgi": 100}, deployment("wsgi", wsgi_model)),
         endpoint("other", {"blue": 100}, deployment("blue", blue, scoring_path="/v1/x:predict")),
+        endpoint("closed", {"blue": 100}, deployment("blue", blue), keys=()),
     ) as found:
         until(lambda: found.ask("chat/score").status_code == 200)
         until(lambda: found.ask("raw/200").status_code == 200)

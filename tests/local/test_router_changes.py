@@ -1,14 +1,9 @@
 """A change of the table on a running router."""
 
-import collections
 import concurrent.futures
-import contextlib
-import http.client
 import json
 import pathlib
-import threading
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -17,9 +12,9 @@ from inference_provider.errors import NotReady, RouterRejected, TargetUnreachabl
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
 from inference_provider.targets.delivery import Delivery
+from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
-    KEY,
     PRIMARY,
     Served,
     asked,
@@ -53,34 +48,6 @@ def test_a_table_in_force_is_not_written_again(models: dict[str, Model]):
         before = served.versions()
         served.router.publish(served.table(one))
         assert served.versions() == before
-
-
-@contextlib.contextmanager
-def constant_load(served: Served, threads: int = 3) -> Iterator[collections.Counter[int]]:
-    """Ask all the time; count the statuses, and what broke as 0."""
-    found: collections.Counter[int] = collections.Counter()
-    over = threading.Event()
-
-    def ask() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)
-        while not over.is_set():
-            try:
-                connection.request("GET", "/endpoints/chat/sleep/0.01", headers=KEY)
-                answer = connection.getresponse()
-                answer.read()
-                found[answer.status] += 1
-            except OSError:
-                found[0] += 1
-                connection.close()
-        connection.close()
-
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        for _ in range(threads):
-            pool.submit(ask)
-        try:
-            yield found
-        finally:
-            over.set()
 
 
 def test_adding_moving_and_removing_deployments_under_load_fails_no_request(

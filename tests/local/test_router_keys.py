@@ -131,7 +131,7 @@ def test_an_unknown_pin_without_a_key_says_no_more_than_401(served: Served):
     assert code_of(found) == (401, "Unauthorized")
 
 
-def test_keys_are_in_no_place_but_the_route_file(served: Served):
+def test_keys_are_in_no_place_but_the_route_file_and_the_remembered_table(served: Served):
     served.ask("chat/score")
     served.ask(f"chat/score?key={PRIMARY}")
     served.ask("chat/status/500", headers={"authorization": f"Bearer {SECONDARY}"})
@@ -146,12 +146,30 @@ def test_keys_are_in_no_place_but_the_route_file(served: Served):
     }
     found = [name for name, text in places.items() if PRIMARY in text or SECONDARY in text]
     assert found == []
-    assert PRIMARY in (served.folder / RDS).read_text()
+    files = [path for path in served.folder.rglob("*") if path.is_file()]
+    with_keys = {path.name for path in files if PRIMARY in path.read_text(errors="replace")}
+    assert with_keys == {"rds.json", "table.json"}
 
 
 def test_only_the_owner_can_open_the_folder_and_its_files(served: Served):
     found = {
         name: oct((served.folder / name).stat().st_mode & 0o777)
-        for name in ("", "rds", RDS, CDS, LDS, RTDS, "bootstrap.json", "admin.sock")
+        for name in ("", "rds", RDS, CDS, LDS, RTDS, "bootstrap.json", "table.json", "admin.sock")
     }
     assert found == {name: "0o700" if name in ("", "rds") else "0o600" for name in found}
+
+
+def test_an_endpoint_without_keys_is_closed_to_everybody(served: Served):
+    found = {
+        path: {
+            value: served.client.get(
+                f"/endpoints/{path}", headers={"authorization": value} if value else {}
+            ).status_code
+            for value in ("", f"Bearer {PRIMARY}", "Bearer", "Bearer x", "Basic abc", PRIMARY)
+        }
+        for path in ("closed/score", "closed/", "closed/sleep/0")
+    }
+    assert {status for by_value in found.values() for status in by_value.values()} == {401}
+    pinned = served.ask("closed/score", pin="blue")
+    assert code_of(pinned) == (401, "Unauthorized")
+    assert served.ask("closed/score", pin="red").status_code == 401

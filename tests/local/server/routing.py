@@ -147,8 +147,8 @@ def deployment(name: str, *models: Model | RawModel | WsgiModel, **values: Any) 
 def endpoint(
     name: str, weights: dict[str, int], *deployments: DeploymentEntry, **values: Any
 ) -> EndpointEntry:
-    keys = (SecretStr(PRIMARY), SecretStr(SECONDARY))
-    return EndpointEntry(name=name, keys=keys, deployments=deployments, weights=weights, **values)
+    values = {"keys": (SecretStr(PRIMARY), SecretStr(SECONDARY)), **values}
+    return EndpointEntry(name=name, deployments=deployments, weights=weights, **values)
 
 
 def raw_get(path: str, *headers: str, method: str = "GET") -> str:
