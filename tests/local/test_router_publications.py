@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from pydantic import SecretStr
 from websockets.sync.client import connect
 
 from inference_provider.errors import NotReady
@@ -212,6 +213,19 @@ def test_lost_keys_are_those_in_force_and_a_new_router_has_them_too(models: dict
         Delivery(served.folder).write_all(served.table(lost))
         served.restart()
         until(lambda: served.ask("chat/score").status_code == 200)
+
+
+def test_keys_of_a_table_that_is_not_believed_open_nothing(models: dict[str, Model]):
+    with serving(split(models)) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        path = served.folder / "table.json"
+        remembered = path.read_text()
+        rotated = (SecretStr("a-fresh-key"), SecretStr("another-fresh-key"))
+        served.router.publish(served.table(split(models).model_copy(update={"keys": rotated})))
+        assert served.ask("chat/score").status_code == 401
+        path.write_text(remembered)
+        served.router.publish(served.table(split(models).model_copy(update={"keys": ()})))
+        assert served.ask("chat/score").status_code == 401
 
 
 def test_weights_that_somebody_wrote_by_hand_are_what_the_status_says(models: dict[str, Model]):

@@ -56,11 +56,11 @@ def request_filters() -> list[Resource]:
     """Return the filters of a request, in their order."""
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
-    return [size, *conversation_filters()]
+    return [size, *websocket_filters()]
 
 
-def conversation_filters() -> list[Resource]:
-    """Return the filters of a websocket: a conversation has no limit on its bytes."""
+def websocket_filters() -> list[Resource]:
+    """Return the filters of a websocket, which has no limit on its bytes."""
     # no credentials here: a route that names none answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [

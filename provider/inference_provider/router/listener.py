@@ -18,9 +18,9 @@ from inference_provider.router.envoy import (
     error_body,
 )
 from inference_provider.router.filters import (
-    conversation_filters,
     request_filters,
     routing_filter,
+    websocket_filters,
 )
 from inference_provider.router.table import RouterTable
 
@@ -177,7 +177,7 @@ def _manager(folder: str, route_source: Resource) -> Resource:
                 # WSGI reads x_azml_client as x-azml-client, and gunicorn takes script_name for true
                 "headers_with_underscores_action": "DROP_HEADER",
             },
-            "upgrade_configs": [{"upgrade_type": "websocket", "filters": conversation_filters()}],
+            "upgrade_configs": [{"upgrade_type": "websocket", "filters": websocket_filters()}],
             "local_reply_config": _local_replies(),
             **route_source,
             "http_filters": request_filters(),

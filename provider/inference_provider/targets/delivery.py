@@ -214,8 +214,11 @@ class Delivery:
     # -- the table in force --------------------------------------------------------------------
 
     def _with_known_keys(self, table: RouterTable) -> RouterTable:
-        last = self._table_file.last()
-        return with_keys_in_force(table, last.table if last else None)
+        """Return the table, keys that are lost being those in force.
+
+        Never those of a table that is not believed: they may have been replaced since.
+        """
+        return with_keys_in_force(table, self.in_force())
 
     def _with_draining(self, table: RouterTable, old: RouterTable, now_s: float) -> RouterTable:
         """Return the table with what drains; a change of shares alone leaves that as it is.
