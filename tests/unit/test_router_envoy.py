@@ -15,7 +15,8 @@ from inference_provider.router import (
     RouterTable,
     render,
 )
-from inference_provider.router.envoy import clusters, routes, runtime_layer
+from inference_provider.router.clusters import clusters
+from inference_provider.router.envoy import routes, runtime_layer
 from inference_provider.router.form import form
 from inference_provider.router.render import CDS, RDS, Renderer, clusters_in, version_of
 from inference_provider.router.table import Draining

@@ -1,7 +1,7 @@
 """RouterTable -> the files a router reads, each with a version made from its content. Pure.
 
-`envoy.py` and `listener.py` know Envoy's words; in which order the files take effect is decided in
-`steps.py`, and writing them is a target's work.
+`clusters.py`, `envoy.py` and `listener.py` know Envoy's words; in which order the files take effect
+is decided in `steps.py`, and writing them is a target's work.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
-from inference_provider.router import envoy, listener
+from inference_provider.router import clusters, envoy, listener
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
@@ -55,8 +55,8 @@ class Renderer:
 
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
-        found += [json.dumps(envoy.cluster(one.cluster, one.deployment)) for one in table.draining]
-        return _versioned(f"[{', '.join([*found, *beside])}]")
+        draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
+        return _versioned(f"[{', '.join([*found, *map(json.dumps, draining), *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
         if not table.endpoints:
@@ -83,7 +83,7 @@ def render_static(table: RouterTable) -> str:
     whole = listener.bootstrap(table)
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
-    resources["clusters"] += envoy.clusters(table)
+    resources["clusters"] += clusters.clusters(table)
     resources["listeners"].append(listener.listener(table, {"route_config": envoy.routes(table)}))
     for resource in (*resources["clusters"], *resources["listeners"]):
         resource.pop("@type", None)
@@ -128,8 +128,8 @@ def _rtds(table: RouterTable) -> str:
 
 
 def _clusters_text(endpoint: EndpointEntry) -> str:
-    entries = envoy.cluster_entries(endpoint).items()
-    return ", ".join(json.dumps(envoy.cluster(name, entry)) for name, entry in entries)
+    entries = clusters.cluster_entries(endpoint).items()
+    return ", ".join(json.dumps(clusters.cluster(name, entry)) for name, entry in entries)
 
 
 def _action_text(endpoint: EndpointEntry) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from inference_provider.observed import Frozen
-from inference_provider.router.envoy import WEIGHT_PREFIX, cluster_entries, runtime_layer
+from inference_provider.router.clusters import cluster_entries
+from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
     DeploymentEntry,
