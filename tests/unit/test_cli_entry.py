@@ -3,13 +3,18 @@
 import subprocess
 import sys
 
+import pytest
+
 INTERRUPTED_WHILE_LOADING = """
 import sys
+
+module = sys.argv.pop(1)
 
 
 class Interrupt:
     def find_spec(self, name, *_):
-        if name == "typer":
+        if name == module:
+            sys.meta_path.remove(self)
             raise KeyboardInterrupt
 
 
@@ -20,8 +25,9 @@ main()
 """
 
 
-def test_an_interrupt_while_modules_load_is_a_sentence():
-    command = [sys.executable, "-c", INTERRUPTED_WHILE_LOADING]
+@pytest.mark.parametrize("module", ["typer", "inference_provider.spec"])
+def test_an_interrupt_while_modules_load_is_a_sentence(module):
+    command = [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, module, "drift"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted; nothing was changed\n"

@@ -1,36 +1,60 @@
 """inferctl: the commands, and the edge where an error becomes a sentence.
 
+The module of a command is imported when the command runs, so that `--help` is quick.
+
 Exit codes: 0 done or clean, 1 error, 2 changes or drift, 130 interrupted.
 """
 
 import errno
-import traceback
-from typing import Annotated, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 from inference_provider import __version__
-from inference_provider.cli import (
-    doctor,
-    down,
-    drift,
-    keys,
-    logs,
-    release,
-    score,
-    split,
-    start_stop,
-    status,
-    up,
-)
-from inference_provider.cli.session import session_of
-from inference_provider.errors import InferenceError
-from inference_provider.secret_text import hidden
+
+if TYPE_CHECKING:
+    from inference_provider.cli.session import Session
+
+
+class Entry(NamedTuple):
+    """Where a command is, and its line in the list of commands."""
+
+    module: str
+    """In `inference_provider.cli`; a function or a group of the command's name is in it."""
+    help: str
+    """The first sentence of the command's own help."""
+
+
+COMMANDS = {
+    "up": Entry("up", "Make what runs match the stack file."),
+    "plan": Entry("up", "Show what `up` would change."),
+    "drift": Entry("drift", "Show what differs from the stack file, why, and who changed it."),
+    "down": Entry("down", "Delete everything that carries the stack's label."),
+    "start": Entry(
+        "start_stop", "Start everything that is recorded again, for example after a reboot."
+    ),
+    "stop": Entry("start_stop", "Stop every process of a workspace; records and files stay."),
+    "status": Entry("status", "List the resources and their health."),
+    "outputs": Entry("status", "Print scoring addresses and the other outputs of the resources."),
+    "score": Entry("score", "Send one request to an endpoint; print the answer as it comes."),
+    "logs": Entry("logs", "Print the logs of a deployment's instances."),
+    "split": Entry("split", "Change an endpoint's traffic split at once."),
+    "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),
+    "doctor": Entry("doctor", "Check whether this machine can serve."),
+    "keys": Entry("keys", "Show or rotate an endpoint's keys."),
+}
+"""In the order in which `--help` lists them."""
 
 
 class Edge(TyperGroup):
-    """Turns every exception into one block on stderr and an exit code."""
+    """Imports the command that runs; turns every exception into one block and an exit code."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name else command, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -39,19 +63,21 @@ class Edge(TyperGroup):
             raise _as_failure(exc)  # noqa: B904 - the same exception
 
     def invoke(self, ctx: Any) -> Any:
+        from inference_provider.errors import InferenceError  # noqa: PLC0415 - `--help` is quick
+
         try:
             return super().invoke(ctx)
         except typer.Exit:
             raise
         except typer.Abort:  # Ctrl-C at a question
-            session_of(ctx).err.print("interrupted; nothing was changed")
+            _session(ctx).err.print("interrupted; nothing was changed")
             raise typer.Exit(130) from None
         except InferenceError as exc:
             _print_error(ctx, exc, str(exc))
         except KeyboardInterrupt as exc:
             for failure in getattr(exc, "__notes__", ()):  # what failed beside it
                 _print_error(ctx, exc, failure)
-            session_of(ctx).err.print(
+            _session(ctx).err.print(
                 "interrupted; what was finished stays; run `inferctl up` to continue"
             )
             raise typer.Exit(130) from None
@@ -71,10 +97,20 @@ def _as_failure(exc: Exception) -> Exception:
 
 
 def _print_error(ctx: Any, exc: BaseException, text: str) -> None:
-    session = session_of(ctx)
+    import traceback  # noqa: PLC0415 - needed for an error only
+
+    from inference_provider.secret_text import hidden  # noqa: PLC0415 - the same
+
+    session = _session(ctx)
     if session.traceback:
         session.err.print(hidden("".join(traceback.format_exception(exc))), markup=False)
     session.err.print(hidden(f"error: {text}"), markup=False)
+
+
+def _session(ctx: Any) -> "Session":
+    from inference_provider.cli.session import session_of  # noqa: PLC0415 - `--help` is quick
+
+    return session_of(ctx)
 
 
 app = typer.Typer(
@@ -106,28 +142,32 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    session_of(ctx).traceback = traceback
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())
+    else:
+        _session(ctx).traceback = traceback
 
 
-for command in (
-    up.up,
-    up.plan,
-    drift.drift,
-    down.down,
-    start_stop.start,
-    start_stop.stop,
-    status.status,
-    status.outputs,
-    score.score,
-    logs.logs,
-    split.split,
-    release.release,
-    doctor.doctor,
-):
-    app.command()(command)
-app.add_typer(keys.keys, name="keys")
+def load(name: str) -> Any:
+    """Import a command of COMMANDS and return it as typer runs it."""
+    try:
+        found = getattr(import_module(f"inference_provider.cli.{COMMANDS[name].module}"), name)
+    except KeyboardInterrupt:
+        raise typer.Abort from None
+    alone = typer.Typer(rich_markup_mode=None)
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(found)
+    return get_group(alone).commands[name]
+
+
+def _listed() -> None:
+    """Stand for a command in the list; `Edge` runs the one it imports."""
+
+
+for name, entry in COMMANDS.items():
+    app.command(name, help=entry.help)(_listed)
 
 
 def main() -> None:

@@ -8,21 +8,23 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import typer
-from rich.console import Console
 
 from inference_provider.actor import current_actor
 from inference_provider.cli import strict_json
 from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
-from inference_provider.printable import one_line, printable
+from inference_provider.printable import one_line
 from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
 from inference_provider.targets.base import Target
+
+if TYPE_CHECKING:
+    import httpx
+    from rich.console import Console
 
 
 def _open_target(place: Place) -> Target:
@@ -42,7 +44,7 @@ class Session:
     make_target: Callable[[Place], Target] = _open_target
     interactive: bool = field(default_factory=_asks)
     """Whether a person can be asked."""
-    transport: httpx.BaseTransport | None = None
+    transport: "httpx.BaseTransport | None" = None
     """How `score` reaches the router; the network when None."""
     traceback: bool = False
     place: Place = "local"
@@ -71,12 +73,12 @@ class Session:
         return stack
 
     @property
-    def out(self) -> Console:
+    def out(self) -> "Console":
         """Where results go; never wrapped in the middle of a word when it is a pipe."""
         return _console(stderr=False)
 
     @property
-    def err(self) -> Console:
+    def err(self) -> "Console":
         """Where progress, questions and errors go."""
         return _console(stderr=True)
 
@@ -99,19 +101,10 @@ def session_of(ctx: typer.Context) -> Session:
     return ctx.ensure_object(Session)
 
 
-def _console(*, stderr: bool) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 500
-    return _Console(
-        file=stream, width=width, highlight=False, emoji=False, soft_wrap=not stream.isatty()
-    )
+def _console(*, stderr: bool) -> "Console":
+    from inference_provider.cli.console import console  # noqa: PLC0415 - rich takes 15 ms
 
-
-class _Console(Console):
-    """A console that no text from outside controls."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
+    return console(sys.stderr if stderr else sys.stdout)
 
 
 def _refuse_no_file(path: Path) -> None:

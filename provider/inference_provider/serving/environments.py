@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uv
-from filelock import FileLock, Timeout
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Kind, ResourceId
@@ -43,6 +42,8 @@ def build_environment(
         OutOfCapacity: The disk is full.
         Busy: Another process has been building it for an hour.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - it imports asyncio
+
     venv = cache / _folder_name(spec)
     if (venv / READY).exists():
         return venv

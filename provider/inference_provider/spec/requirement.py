@@ -8,8 +8,6 @@ other content tomorrow. Values are never shown: the URL of an index may contain 
 import re
 from urllib.parse import urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
-
 _HASHES = re.compile(r"(\s+--hash[= ](sha256|sha384|sha512):[0-9a-fA-F]+)+\s*$")
 """What `pip-compile --generate-hashes` writes; uv checks what it downloads against them."""
 _ARCHIVE = re.compile(r"\.(whl|zip|tar(\.\w+)?|t(gz|bz|bz2|lz|xz))$", re.IGNORECASE)
@@ -46,6 +44,9 @@ def _option(text: str) -> tuple[str, str]:
 
 
 def _no_requirement(plain: str) -> tuple[str, str] | None:
+    # takes 20 ms, and many stacks have no requirements
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415
+
     try:
         requirement = Requirement(plain)
     except InvalidRequirement:

@@ -4,44 +4,47 @@ Nothing of the environment is asked. A proxy cannot reach this machine's loopbac
 certificate file that is not there must not stop a request that has no TLS.
 """
 
+import http.client
 import socket
+from typing import TYPE_CHECKING
 
-import httpx
+if TYPE_CHECKING:
+    import httpx
 
 
 def loopback_client(
-    *, timeout_s: float, transport: httpx.BaseTransport | None = None, base_url: str = ""
-) -> httpx.Client:
-    """Return a client for plain HTTP on this machine; close it after use.
+    *, timeout_s: float, transport: "httpx.BaseTransport | None" = None
+) -> "httpx.Client":
+    """Return a client that streams, for a person's own request; close it after use.
 
     Args:
         timeout_s: Longest wait for a connection, and between two pieces of an answer, seconds.
         transport: How the other side is reached; TCP when None.
-        base_url: What stands before every path.
     """
+    import httpx  # noqa: PLC0415 - takes 40 ms
+
     # verify=False: there is no TLS, and reading the CA bundle would cost 20 ms a client.
-    return httpx.Client(
-        timeout=timeout_s, transport=transport, base_url=base_url, trust_env=False, verify=False
-    )
+    return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, verify=False)
 
 
-def unix_socket(path: str) -> httpx.HTTPTransport:
-    """Return a transport to a Unix socket of this machine."""
-    return _UnixSocket(path)
+def connection_to(place: str | tuple[str, int], timeout_s: float) -> http.client.HTTPConnection:
+    """Return a connection of the standard library, for what every command asks; close it after use.
+
+    Args:
+        place: Path of a Unix socket, or host and port.
+        timeout_s: Longest wait for a connection, and between two pieces of an answer, seconds.
+    """
+    if isinstance(place, str):
+        return _UnixConnection(place, timeout_s)
+    return http.client.HTTPConnection(*place, timeout=timeout_s)
 
 
-class _UnixSocket(httpx.HTTPTransport):
-    """Connects once before it asks: httpx leaves its socket open where a connection is refused."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(uds=path, verify=False, trust_env=False)
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(5)
-            try:
-                probe.connect(self._path)
-            except OSError as fault:
-                raise httpx.ConnectError(str(fault), request=request) from fault
-        return super().handle_request(request)
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

@@ -6,7 +6,6 @@ weight is not to load an HTTP client for it.
 
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from inference_provider.errors import TargetUnreachable
+from inference_provider.targets.loopback import connection_to
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class RouterAdmin:
         return {name: entry["final_value"] for name, entry in entries.items()}
 
     def _ask(self, method: str, path: str) -> Answer:
-        connection = _Connection(self.path)
+        connection = connection_to(str(self.path), _TIMEOUT_S)
         try:
             connection.request(method, path)
             answer = connection.getresponse()
@@ -101,16 +101,3 @@ class RouterAdmin:
             ) from error
         finally:
             connection.close()
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("admin", timeout=_TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT_S)
-        self.sock.connect(str(self._path))

@@ -4,12 +4,11 @@ An instance is written down before it starts, with its port and GPUs, so whoever
 moment leaves what the next call can finish.
 """
 
+import http.client
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-
-import httpx
 
 from inference_provider.errors import InferenceError, Interrupted, NotReady, OutOfCapacity
 from inference_provider.observed import ResourceId
@@ -30,7 +29,7 @@ from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.logs import last_lines, read_logs
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
-from inference_provider.targets.loopback import loopback_client, unix_socket
+from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
@@ -242,27 +241,23 @@ class LocalCompute:
     def _wait_ready(self, unit: Unit, instance: Instance) -> None:
         started, path = time.monotonic(), server_of(unit.spec, unit.environment).readiness_path
         backend, first_pid = self._instances.backend(instance), 0
-        url = f"http://{backend.host}:{backend.port}{path}"
-        transport = unix_socket(backend.socket) if backend.socket else None
-        timeout_s = unit.spec.readiness_probe.timeout
-        with loopback_client(timeout_s=timeout_s, transport=transport) as client:
-            while True:
-                refuse_when_stopped("start", str(unit.id))
-                answers = _answers(client, url)
-                process = self._supervisor.process(instance.name)
-                state = process.state if process else "gone"
-                pid = process.pid if process else 0
-                if answers and listens(pid, backend):
-                    return
-                restarted = bool(first_pid and pid and pid != first_pid)
-                first_pid = first_pid or pid
-                if restarted or state in _ENDED:
-                    raise self._not_ready(unit, instance, "its process ended before it was ready")
-                if time.monotonic() > started + unit.start_limit_s:
-                    limit_s = unit.start_limit_s
-                    waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
-                    raise self._not_ready(unit, instance, waited)
-                time.sleep(READY_POLL_S)
+        while True:
+            refuse_when_stopped("start", str(unit.id))
+            answers = _answers(backend, path, unit.spec.readiness_probe.timeout)
+            process = self._supervisor.process(instance.name)
+            state = process.state if process else "gone"
+            pid = process.pid if process else 0
+            if answers and listens(pid, backend):
+                return
+            restarted = bool(first_pid and pid and pid != first_pid)
+            first_pid = first_pid or pid
+            if restarted or state in _ENDED:
+                raise self._not_ready(unit, instance, "its process ended before it was ready")
+            if time.monotonic() > started + unit.start_limit_s:
+                limit_s = unit.start_limit_s
+                waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
+                raise self._not_ready(unit, instance, waited)
+            time.sleep(READY_POLL_S)
 
     def _not_ready(self, unit: Unit, instance: Instance, reason: str) -> NotReady:
         log = self._folders.log_path(unit.id.name, instance.name)
@@ -333,10 +328,12 @@ def _free_numbers(unit: Unit, there: tuple[Instance, ...], count: int) -> list[i
     return [next(free) for _ in range(count)]
 
 
-def _answers(client: httpx.Client, url: str) -> bool:
+def _answers(backend: Backend, path: str, timeout_s: float) -> bool:
     """Whether a readiness route says ready: 200 to 399, as on Kubernetes and in the router."""
-    try:
-        answer = client.get(url)  # where it sends to is not asked
-        return answer.is_success or answer.is_redirect
-    except httpx.TransportError:
-        return False
+    place = backend.socket or (backend.host, backend.port)
+    with closing(connection_to(place, timeout_s)) as connection:
+        try:
+            connection.request("GET", path)
+            return 200 <= connection.getresponse().status < 400  # where it sends to is not asked
+        except (OSError, http.client.HTTPException):
+            return False

@@ -4,15 +4,20 @@ Found through NVML; a MIG slice counts as one device. What is handed out stands 
 files, so the ledger is derived and never out of step with them.
 """
 
+import ctypes
 from collections.abc import Iterable, Mapping
-
-import pynvml
 
 from inference_provider.errors import OutOfCapacity
 
 
 def discover_gpus() -> tuple[str, ...]:
     """Return the UUID of each GPU, or of each MIG slice of a sliced one; none without a driver."""
+    try:
+        ctypes.CDLL("libnvidia-ml.so.1")  # what pynvml loads; without it, the import is for nothing
+    except OSError:
+        return ()
+    import pynvml  # noqa: PLC0415 - it takes 15 ms, and few machines have a driver
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -25,6 +30,8 @@ def discover_gpus() -> tuple[str, ...]:
 
 
 def _devices_of(index: int) -> list[str]:
+    import pynvml  # noqa: PLC0415 - as above
+
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     try:
         mig_on = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE

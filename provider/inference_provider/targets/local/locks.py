@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor
 from inference_provider.targets.private_file import no_space, write_private
@@ -33,6 +31,8 @@ def file_lock(path: Path, what: str, wait_s: float | None = None) -> Iterator[No
     Raises:
         Busy: Somebody else has it for that long.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - it imports asyncio; readers need none
+
     limit_s = LOCK_WAIT_S if wait_s is None else wait_s
     lock = FileLock(path, thread_local=False)
     try:
@@ -62,6 +62,8 @@ def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
         workspace: What is changed.
         actor: Who changes it.
     """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - as above
+
     note = folder / f"{workspace}.json"
     lock = FileLock(folder / f"{workspace}.lock", thread_local=False)
     try:

@@ -5,7 +5,6 @@ started" and "not running" are answers. So a call whose connection breaks is mad
 """
 
 import http.client
-import socket
 import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.targets.loopback import connection_to
 
 RPC_TIMEOUT_S = 10.0
 
@@ -58,7 +58,7 @@ class SupervisorSocket:
     def _once(self, call: Callable[[Any], Any], tolerated: tuple[int, ...]) -> Any:
         transport = SupervisorTransport(None, None, f"unix://{self.path}")
         # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
-        transport._get_connection = lambda: _Connection(self.path, self._timeout_s)
+        transport._get_connection = lambda: connection_to(str(self.path), self._timeout_s)
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             return call(proxy.supervisor)
@@ -102,14 +102,3 @@ class SupervisorSocket:
             return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
         except psutil.Error:
             return False
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
