@@ -1,13 +1,15 @@
-.PHONY: setup demo down test check lint types contracts schema bench clean
+.PHONY: setup demo down test check lint types contracts schema bench
 
-# uv from PATH, else from the index into the environment itself.
+# uv from PATH, else from the index into the environment itself. Bytecode is compiled at once, because
+# the first command would take a second longer, and each one where Python may not write it.
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock
 	@command -v uv >/dev/null 2>&1 || { python3 -m venv .venv && .venv/bin/python -m pip install -q uv; }
-	@$(UV) sync -q --frozen --inexact
+	@$(UV) sync -q --frozen --inexact --compile-bytecode
+	@.venv/bin/python -m compileall -q -j 0 provider sdk components
 	@touch .venv/.ready
 
 demo: setup
