@@ -1,33 +1,63 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
-`benchmarks/run.py [router] [weights] [stack] [pulumi]`
+`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi]`
+
+CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
 
-import sys
-from collections.abc import Callable
+import argparse
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pulumi_overhead
 import router
-import stack
+import scale
+import side_by_side
 import weights
 from measure import Table
 
-SUITES: dict[str, Callable[[], list[Table]]] = {
+ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
     "weights": weights.measure,
-    "stack": stack.measure,
     "pulumi": pulumi_overhead.measure,
 }
+COMPARED: dict[str, Callable[[Path | None], list[Table]]] = {
+    "scale": scale.measure,
+    "servers": side_by_side.measure,
+}
+"""Those that interleave the other checkout; the rest are run by both, one after the other."""
 
 
-def main() -> None:
-    names = sys.argv[1:] or list(SUITES)
-    unknown = [name for name in names if name not in SUITES]
+def main(words: Sequence[str] | None = None) -> None:
+    suites = [*ALONE, *COMPARED]
+    parser = argparse.ArgumentParser(description="Measure, and print tables as Markdown.")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(suites))
+    parser.add_argument("--against", type=Path, metavar="CLONE")
+    asked = parser.parse_args(words)
+    unknown = set(asked.suites) - set(suites)
     if unknown:
-        sys.exit(f"benchmarks: no '{unknown[0]}'; there are {', '.join(SUITES)}")
-    for name in names:
-        for table in SUITES[name]():
+        parser.error(f"no suite '{min(unknown)}'; choose from {', '.join(suites)}")
+    against = asked.against.resolve() if asked.against else None
+    for name in asked.suites or suites:
+        for table in _tables(name, against):
             print(table, flush=True)
+
+
+def _tables(name: str, against: Path | None) -> Iterator[Table | str]:
+    if name in COMPARED:
+        yield from COMPARED[name](against)
+        return
+    yield from ALONE[name]()
+    if against is not None:
+        yield f"Before, in {against.name}:\n"
+        yield _of(against, name)
+
+
+def _of(clone: Path, name: str) -> str:
+    """Return the tables that another checkout prints of a suite."""
+    command = (str(clone / ".venv/bin/python"), str(clone / "benchmarks/run.py"), name)
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":
