@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -39,7 +40,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.use_state(folder / "s")
-        self.document = {
+        self.document: dict[str, Any] = {
             "name": "lab",
             "workspaces": [{"name": "lab", "router_port": ROUTER_PORT}],
             "environments": [

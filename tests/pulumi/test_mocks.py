@@ -5,6 +5,7 @@ import gc
 import inspect
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pytest
@@ -55,7 +56,7 @@ def _finish():
 
 def test_a_program_declares_typed_resources_that_know_their_outputs(recorder):
     endpoint = pulumi_inference.Endpoint("iris", workspace="demo")
-    seen = []
+    seen: list[object] = []
     endpoint.scoring_uri.apply(seen.append)
     _finish()
     assert seen == ["http://router/endpoints/x/score"]
@@ -68,7 +69,7 @@ def test_a_program_declares_typed_resources_that_know_their_outputs(recorder):
 
 def test_get_asks_for_an_id_and_declares_no_field(recorder):
     there = pulumi_inference.Endpoint.get("there", "Endpoint/demo/iris")
-    seen = []
+    seen: list[object] = []
     pulumi.Output.all(there.id, there.scoring_uri).apply(seen.append)
     _finish()
     assert seen == [["Endpoint/demo/iris", "http://router/endpoints/x/score"]]
@@ -135,7 +136,11 @@ def test_what_is_named_in_text_comes_before_what_names_it(recorder):
         "iris": pulumi_inference.Endpoint("iris", workspace="demo"),
         "elsewhere": pulumi_inference.Endpoint("elsewhere", workspace="other"),
     }
-    asked = {"workspace": "demo", "endpoint": "iris", "environment": "azureml:sklearn@latest"}
+    asked: dict[str, Any] = {
+        "workspace": "demo",
+        "endpoint": "iris",
+        "environment": "azureml:sklearn@latest",
+    }
     made["blue"] = pulumi_inference.Deployment("blue", **asked, model="linear:1")
 
     def before(kind, **fields):
@@ -196,7 +201,7 @@ def test_what_cannot_be_sent_is_refused_with_one_sentence(recorder, field, value
     assert str(refused.value) == f"Model 'm': {said}"
 
 
-GPU = {"kind": "docker", "host": "ssh://gpu-1"}
+GPU: Any = {"kind": "docker", "host": "ssh://gpu-1"}
 
 
 def places(recorder):

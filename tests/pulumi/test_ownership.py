@@ -6,6 +6,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.local.conftest import Load
@@ -51,7 +52,7 @@ def declare(program, text):
 def load(program):
     """Requests over 8 connections meanwhile; none may fail."""
     exported = program.output()
-    lab = SimpleNamespace(uri=exported["edge/echo"], key=lambda: exported["edge/echo key"])
+    lab: Any = SimpleNamespace(uri=exported["edge/echo"], key=lambda: exported["edge/echo key"])
     with Load(lab, seconds=200, pause_s=0.02) as running:  # the engine needs the processor too
         running.wait_for(100)
         yield

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -20,7 +21,7 @@ from pulumi.runtime.proto.engine_pb2_grpc import EngineServicer, add_EngineServi
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 PIN = "plain:1@sha256:" + "0" * 64
-SERVED = {
+SERVED: dict[str, dict[str, Any]] = {
     "workspace": {"name": "spare", "target": "memory", "router_port": 0.0},
     "model": {"name": "m", "path": "m.bin"},
     "environment": {"name": "sklearn", "dependencies": ["numpy==2.3.4"]},
@@ -34,13 +35,13 @@ SERVED = {
     },
     "traffic": {"endpoint": "front", "traffic": {"red": 100.0}},
 }
-REFUSED = {
+REFUSED: dict[str, dict[str, Any]] = {
     "connection": {"name": "openai", "credentials": {"key": "hush"}},
     "identity": {"name": "reader"},
     "role_assignment": {"name": "reads", "principal": "ana", "role": "Reader"},
     "autoscale_rule": {"endpoint": "echo", "deployment": "blue", "max_instances": 3.0},
 }
-CHANGED = {"traffic": {"traffic": {"red": 0.0}}}
+CHANGED: dict[str, dict[str, Any]] = {"traffic": {"traffic": {"red": 0.0}}}
 SECRET = {
     "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
     "value": {"KEY": "hush"},

@@ -94,8 +94,10 @@ def test_code_may_link_to_a_module_that_lies_elsewhere(assets, store, base):
     (base / "code").mkdir()
     (base / "code" / "score.txt").write_text("")
     (base / "code" / "shared.txt").symlink_to("../shared.txt")
-    document = {"endpoint": "iris", "name": "blue", "environment": "plain:1"}
-    document["code_configuration"] = {"code": "code"}
+    document = {
+        "endpoint": "iris", "name": "blue", "environment": "plain:1",
+        "code_configuration": {"code": "code"},
+    }  # fmt: skip
     spec = with_content_hash(DeploymentSpec.model_validate(document), base)
     folder = assets.keep_code(spec, str(base))
     assert (folder / "shared.txt").read_text() == "shared"

@@ -19,7 +19,7 @@ def router(asked, status=200):
 def test_score_sends_file_with_key_and_pin_and_prints_the_body(served, tmp_path):
     data = tmp_path / "request.json"
     data.write_text('{"data": [1]}')
-    asked = []
+    asked: list[httpx.Request] = []
     result = served(
         "score", "iris", "--data", data, "--deployment", "green", transport=router(asked)
     )
@@ -31,7 +31,7 @@ def test_score_sends_file_with_key_and_pin_and_prints_the_body(served, tmp_path)
 
 
 def test_score_reads_stdin_and_json_names_the_deployment(served):
-    asked = []
+    asked: list[httpx.Request] = []
     result = served("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))
     assert json.loads(result.stdout) == {
         "status": 200, "deployment": "green", "request_id": "r-1", "body": {"class": 2},
@@ -53,7 +53,7 @@ def test_score_writes_each_piece_of_the_answer_when_it_comes(served):
 
     def pieces():
         for piece in (b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"):
-            seen.append(sys.stdout.buffer.getvalue())
+            seen.append(sys.stdout.buffer.getvalue())  # type: ignore[union-attr]  # the runner's buffer
             yield piece
 
     def answer(_request):

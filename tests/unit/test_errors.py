@@ -26,8 +26,8 @@ def test_a_target_error_says_operation_thing_place_cause_and_remedy():
 def test_after_a_cause_of_several_lines_the_remedy_has_a_line_of_its_own():
     error = errors.NotReady("start", "it", "not ready; its log:\n    boom\n ", "mend it")
     assert str(error) == "start it: not ready; its log:\n    boom\n  mend it"
-    error = errors.CapabilityMissing("plan", "the stack", "\n  one\n  two")
-    assert str(error) == "plan the stack:\n  one\n  two"
+    missing = errors.CapabilityMissing("plan", "the stack", "\n  one\n  two")
+    assert str(missing) == "plan the stack:\n  one\n  two"
 
 
 @pytest.mark.parametrize(

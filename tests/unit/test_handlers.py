@@ -31,7 +31,7 @@ class Engine:
     """Calls the handlers of a kind as an engine does that keeps a state."""
 
     def __init__(self, target, kind=Kind.ENDPOINT):
-        self.told = []
+        self.told: list[str] = []
         self.call = Call(ENTRY, Actor(user="ann"), lambda _id, said: self.told.append(said))
         self.handlers = Handlers(kind, Program(), lambda _place: target)
 

@@ -1,6 +1,7 @@
 """desired + observed -> ordered actions, and what a quota stops."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from inference_provider.desired import resolve
 from inference_provider.observed import (
@@ -216,6 +217,12 @@ def test_a_workspace_that_holds_other_things_is_not_made_anew():
 
 
 def test_an_empty_workspace_is_made_anew():
-    alone = {"endpoints": [], "deployments": [], "traffic": [], "models": [], "environments": []}
+    alone: dict[str, Any] = {
+        "endpoints": [],
+        "deployments": [],
+        "traffic": [],
+        "models": [],
+        "environments": [],
+    }
     changed = stack(workspaces=[{"router_port": 8080}], **alone)
     assert replaced_under_others(plan(resolve(changed), state(resolve(stack(**alone))), "a")) == ()

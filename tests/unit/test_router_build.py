@@ -163,7 +163,7 @@ def test_new_keys_and_a_new_split_make_a_new_entry():
     workspace.records = (*workspace.records, traffic("iris", {"blue": 100}))
     iris, chat = workspace.built(builder)
     assert iris.weights == {"blue": 100}
-    assert chat.keys[0].get_secret_value() == "third"
+    assert next(iter(chat.keys)).get_secret_value() == "third"
 
 
 def test_an_endpoint_that_is_gone_has_no_entry():

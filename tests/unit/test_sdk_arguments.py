@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from pydantic import BaseModel
 
 import pulumi_inference
 from inference_provider.spec import deployment, environment
@@ -14,7 +15,7 @@ from pulumi_inference import args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash"}
-NESTED = {
+NESTED: dict[type, type[BaseModel]] = {
     args.LocalPlaceArgs: LocalPlace,
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,

@@ -60,9 +60,7 @@ def test_kind_chooses_the_model_and_nothing_means_online(folder):
     assert [type(endpoint) for endpoint in stack.endpoints] == [
         EndpointSpec, BatchEndpointSpec, ServerlessEndpointSpec,
     ]  # fmt: skip
-    assert [type(deployment) for deployment in stack.deployments] == [
-        DeploymentSpec, BatchDeploymentSpec,
-    ]  # fmt: skip
+    assert tuple(map(type, stack.deployments)) == (DeploymentSpec, BatchDeploymentSpec)
 
 
 def test_a_stack_spec_chooses_too():

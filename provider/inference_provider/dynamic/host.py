@@ -91,9 +91,7 @@ _CANCEL_ARGUMENTS = ("self", "request", "context")
 
 def _cancel(_self: object, _request: object, _context: object) -> object:
     """Run as the host's method: its globals are the host's, so all it needs is imported here."""
-    from google.protobuf.empty_pb2 import (  # type: ignore[import-untyped]  # noqa: PLC0415
-        Empty,
-    )
+    from google.protobuf.empty_pb2 import Empty  # noqa: PLC0415
 
     from inference_provider.targets.stopping import ask_to_stop  # noqa: PLC0415
 
