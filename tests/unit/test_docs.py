@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from inference_provider.files.schema import field_docs
 from inference_provider.spec.base import COMPUTED
 from inference_provider.spec.fields import field_roles, marked, models_in, models_under
 from inference_provider.spec.kinds import LISTED
@@ -78,7 +79,7 @@ def table_of(name: str) -> str:
     for field, info in model.model_fields.items():
         if field in marked(model, COMPUTED):
             continue
-        about = " ".join((info.description or "").split()).replace("|", "\\|")
+        about = " ".join(field_docs(model).get(field, "").split()).replace("|", "\\|")
         value = wording(info.annotation) + limits(info.metadata)
         change = [roles[field].change.value] if top else []
         lines.append("| " + " | ".join([f"`{field}`", value, default_of(info), *change, about]))

@@ -4,10 +4,16 @@
 `# yaml-language-server: $schema=<path>` of a stack file makes an editor use it.
 """
 
+import ast
+import functools
+import inspect
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.base import COMPUTED
@@ -25,7 +31,9 @@ def stack_schema() -> dict[str, Any]:
     schema = StackSpec.model_json_schema()
     definitions = schema["$defs"]
     models = models_under(StackSpec)
+    _describe(StackSpec, schema)
     for name, definition in definitions.items():
+        _describe(models[name], definition)
         for field in marked(models[name], COMPUTED):
             del definition["properties"][field]
     for row in ROWS.values():
@@ -47,6 +55,41 @@ def stack_schema() -> dict[str, Any]:
         **schema,
         "title": "Stack file of pulumi-inference",
     }
+
+
+def _describe(model: type[BaseModel], definition: dict[str, Any]) -> None:
+    docs, fields = field_docs(model), definition["properties"]
+    for name, info in model.model_fields.items():
+        if name in docs:
+            described = {**fields[info.alias or name], "description": docs[name]}
+            fields[info.alias or name] = dict(sorted(described.items()))
+
+
+@functools.cache
+def field_docs(model: type[BaseModel]) -> dict[str, str]:
+    """Return what the docstring under each field of a model says; a field without one is left out.
+
+    Read from the sources, so that no command has to.
+    """
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, BaseModel)]
+    return {
+        name: text
+        for base in bases
+        if base is not BaseModel
+        for name, text in _docs_in(inspect.getsource(base))
+    }
+
+
+def _docs_in(source: str) -> list[tuple[str, str]]:
+    [declared] = ast.parse(source).body
+    body = declared.body if isinstance(declared, ast.ClassDef) else []
+    return [
+        (field.target.id, inspect.cleandoc(text.value.value))
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    ]
 
 
 def _by_kind(models: tuple[type[SpecModel], ...]) -> dict[str, Any]:

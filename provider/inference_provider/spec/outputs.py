@@ -14,9 +14,7 @@ from inference_provider.spec.base import COMPUTED
 class Outputs(BaseModel):
     """Base of all outputs; a kind without any has this one."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class WorkspaceOutputs(Outputs):
