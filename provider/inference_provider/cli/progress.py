@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from inference_provider.cli.console import Lines
 from inference_provider.observed import ObservedResource, ResourceId
 from inference_provider.plan import Action, ActionKind
 from inference_provider.printable import one_line
@@ -31,17 +32,19 @@ _DONE = {
 
 
 @contextmanager
-def shown(err: "Console") -> Iterator[tuple["Progress", "Finished"]]:
+def shown(err: "Console | Lines") -> Iterator[tuple["Progress", "Finished"]]:
     """Yield what is told of each step and of each finished action."""
-    if not err.is_terminal:
+    if isinstance(err, Lines) or not err.is_terminal:
         yield _lines(err)
         return
+    from rich.markup import escape  # noqa: PLC0415 - on a terminal only
+
     with err.status("") as status:
         board = Board(status)
 
         def finished(action: Action, there: ObservedResource | None) -> None:
             board.finished(action.id)
-            _say(err, action, there, "[green]✓[/green] ")
+            err.print(f"[green]✓[/green] {escape(_told(action, there))}")
 
         yield board.step, finished
 
@@ -78,16 +81,13 @@ def under_way(steps: dict[ResourceId, str]) -> list[str]:
     return [*lines, f"and {more} more"] if more else lines
 
 
-def _lines(err: "Console") -> tuple["Progress", "Finished"]:
+def _lines(err: "Console | Lines") -> tuple["Progress", "Finished"]:
     def step(resource: ResourceId, message: str) -> None:
         err.print(one_line(f"  {resource}: {message}"), markup=False)
 
-    return step, lambda action, there: _say(err, action, there, "")
+    return step, lambda action, there: err.print(_told(action, there), markup=False)
 
 
-def _say(err: "Console", action: Action, there: ObservedResource | None, mark: str) -> None:
-    from rich.markup import escape  # noqa: PLC0415 - with progress only
-
+def _told(action: Action, there: ObservedResource | None) -> str:
     status = f": {there.status}" if there is not None and there.status else ""
-    told = f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}"
-    err.print(f"{mark}{escape(one_line(told))}")
+    return one_line(f"{action.id} {_DONE.get(action.kind, action.kind.value)}{status}")

@@ -14,6 +14,7 @@ import typer
 
 from inference_provider.actor import current_actor
 from inference_provider.cli import strict_json
+from inference_provider.cli.console import Lines, console
 from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
@@ -73,14 +74,14 @@ class Session:
         return stack
 
     @property
-    def out(self) -> "Console":
+    def out(self) -> "Console | Lines":
         """Where results go; never wrapped in the middle of a word when it is a pipe."""
-        return _console(stderr=False)
+        return console(sys.stdout)
 
     @property
-    def err(self) -> "Console":
+    def err(self) -> "Console | Lines":
         """Where progress, questions and errors go."""
-        return _console(stderr=True)
+        return console(sys.stderr)
 
     def actor(self, command: str) -> Actor:
         return current_actor(f"inferctl {command}")
@@ -101,10 +102,6 @@ def session_of(ctx: typer.Context) -> Session:
     return ctx.ensure_object(Session)
 
 
-def _console(*, stderr: bool) -> "Console":
-    from inference_provider.cli.console import console  # noqa: PLC0415 - rich takes 15 ms
-
-    return console(sys.stderr if stderr else sys.stdout)
 
 
 def _refuse_no_file(path: Path) -> None:
