@@ -102,8 +102,6 @@ def session_of(ctx: typer.Context) -> Session:
     return ctx.ensure_object(Session)
 
 
-
-
 def _refuse_no_file(path: Path) -> None:
     directory = path.is_dir()
     if not directory and path.exists():
