@@ -128,11 +128,7 @@ class Pipeline:
         """Return the stack's workspaces, and those it made earlier and no longer declares."""
         declared = set(stack.workspaces)
         others = set(self._target.workspaces()) - declared
-        owned = {
-            there.id.workspace
-            for there in (self._target.observe(others).resources.values() if others else ())
-            if there.record is not None and there.record.owner == stack.name
-        }
+        owned = {name for name in others if stack.name in self._target.owners(name)}
         return tuple(sorted(declared | owned))
 
     @contextmanager

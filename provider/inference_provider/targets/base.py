@@ -35,6 +35,12 @@ class Target(Protocol):
     def observe(self, workspaces: Iterable[str]) -> ObservedState:
         """Return all of some workspaces in a constant number of calls a workspace."""
 
+    def owners(self, workspace: str) -> frozenset[str]:
+        """Return the stacks that have something in a workspace, as far as its records can be read.
+
+        Nothing that runs is asked.
+        """
+
     def observe_one(self, resource: ResourceId) -> ObservedResource:
         """Return one resource; presence ABSENT or UNKNOWN rather than an error."""
 

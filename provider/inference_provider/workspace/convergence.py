@@ -8,9 +8,11 @@ one or two publications. Other processes are kept out by `Records.edit()`.
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
+from inference_provider.errors import Busy, InferenceError, TargetUnreachable
 from inference_provider.router.table import EndpointEntry
 from inference_provider.workspace.ports import Records, Router
 
@@ -131,12 +133,15 @@ class Convergence:
                     pass
 
     def _settle(self, changes: list[_Change]) -> None:
-        """Do all together; when that fails, each half, so that only one at fault fails.
+        """Do all together; when they are refused, each half, so that only one at fault fails.
 
         Who is interrupted leaves the others undone: each does its own when it gets the turn.
         """
         try:
             self._do(changes)
+        except (Busy, TargetUnreachable) as failed:  # nobody's, and as slow the next time
+            for change in changes:
+                change.fault = change.fault or failed
         except Exception as refused:  # noqa: BLE001 - handed to the thread that asked
             left = [change for change in changes if change.fault is None]
             if len(left) == 1:
@@ -153,10 +158,21 @@ class Convergence:
         with self._records.edit():
             if published and not self._router.in_force():
                 self._router.publish(self._build())  # so that it is known what goes
-            for change in changes:
-                self._part(change)
-            if any(change.published and change.fault is None for change in changes):
-                self._router.publish(self._build())
+            told = False
+            try:
+                with self._records.edit():
+                    for change in changes:
+                        self._part(change)
+                    if any(change.published and change.fault is None for change in changes):
+                        told = True
+                        self._router.publish(self._build())
+            except InferenceError:  # a publication that fails so has changed nothing
+                raise
+            except BaseException:
+                if told:  # it may be in force already: what is undone here is undone there
+                    with suppress(InferenceError):
+                        self._router.publish(self._build())
+                raise
 
     def _part(self, change: _Change) -> None:
         """Do one edit; it fails alone, and its caller gets what it raised."""

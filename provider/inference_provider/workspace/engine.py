@@ -16,7 +16,12 @@ from pydantic import SecretStr
 from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import CapabilityMissing, OutOfCapacity, TargetError
+from inference_provider.errors import (
+    CapabilityMissing,
+    OutOfCapacity,
+    TargetError,
+    TargetUnreachable,
+)
 from inference_provider.observed import (
     Actor,
     Claim,
@@ -40,7 +45,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, silent
-from inference_provider.workspace.removal import Removal
+from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import Rollout, refuse_without_endpoint
 from inference_provider.workspace.state import Keys, State
 
@@ -106,8 +111,8 @@ class Engine:
         opened = self._workspace(resource.workspace)
         try:
             record = self.record(resource)
-        except OSError as fault:
-            reason = fault.strerror or "unreadable"
+        except (OSError, TargetUnreachable) as fault:
+            reason = getattr(fault, "strerror", None) or str(fault) or "unreadable"
             return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason=reason)
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
@@ -117,6 +122,9 @@ class Engine:
 
     def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
         return self._workspace(workspace).ports.content.holds(kind, pinned)
+
+    def owners(self, workspace: str) -> frozenset[str]:
+        return self._workspace(workspace).state.owners()
 
     def record(self, resource: ResourceId) -> Record | None:
         opened = self._workspace(resource.workspace)
@@ -135,14 +143,19 @@ class Engine:
             opened.ports.router.address()  # refuses a workspace that is not there
         before = self.record(desired.id)
         refuse_others("update", desired, before)
-        {
-            Kind.WORKSPACE: self._apply_workspace,
-            Kind.MODEL: self._apply_asset,
-            Kind.ENVIRONMENT: self._apply_asset,
-            Kind.ENDPOINT: self._apply_endpoint,
-            Kind.DEPLOYMENT: self._apply_deployment,
-            Kind.TRAFFIC: self._apply_traffic,
-        }[desired.id.kind](opened, desired, actor, progress)
+        try:
+            {
+                Kind.WORKSPACE: self._apply_workspace,
+                Kind.MODEL: self._apply_asset,
+                Kind.ENVIRONMENT: self._apply_asset,
+                Kind.ENDPOINT: self._apply_endpoint,
+                Kind.DEPLOYMENT: self._apply_deployment,
+                Kind.TRAFFIC: self._apply_traffic,
+            }[desired.id.kind](opened, desired, actor, progress)
+        except BaseException:
+            if self.record(desired.id) != before:  # it failed after it was recorded
+                self._note_change(opened, desired, before, actor)
+            raise
         self._note_change(opened, desired, before, actor)
         record = opened.state.record(desired.id)
         if record is None:  # deleted in the meantime
@@ -160,6 +173,7 @@ class Engine:
         """Record a change and let the router serve it; undone when the router refuses."""
 
         def edit() -> None:
+            opened.ports.router.address()  # refuses a workspace that was deleted meanwhile
             before = opened.state.record(desired.id)
             record = record_of(desired, before, actor, self._clock.now())
             also()
@@ -176,6 +190,7 @@ class Engine:
         if not is_first:
             with self.platform.change(desired):
                 self._save(opened, desired, actor, Publish.ALWAYS)
+        sweep(opened)
         progress(desired.id, f"router ready on {opened.ports.router.address().url}")
 
     def _apply_asset(
@@ -232,6 +247,8 @@ class Engine:
         if record is None:
             if resource.kind == Kind.WORKSPACE:
                 self.platform.remove_unrecorded(resource.workspace)
+            elif resource.kind == Kind.DEPLOYMENT and opened.ports.records.exists():
+                sweep(opened)
             return
         if incarnation is not None and is_superseded(record, incarnation):
             claim = without_older(record, incarnation)
@@ -298,14 +315,17 @@ class Engine:
         self._note(opened, id_, actor, "start")
         progress(id_, "router up")
         rollout = Rollout(opened, actor, progress)
+        sweep(opened)
         for record in opened.state.of_kind(Kind.DEPLOYMENT):
             spec = opened.state.blueprint(record.id.name)
-            if spec is not None:
-                placeholders = opened.state.placeholders(record.id)
-                desired = DesiredResource(
-                    id=record.id, spec=spec, owner=record.owner, placeholders=placeholders
-                )
-                rollout.run(desired)
+            if spec is None:
+                progress(record.id, "not started: its blueprint is gone; apply the stack again")
+                continue
+            placeholders = opened.state.placeholders(record.id)
+            desired = DesiredResource(
+                id=record.id, spec=spec, owner=record.owner, placeholders=placeholders
+            )
+            rollout.run(desired, recorded=True)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         opened, id_ = self._workspace(workspace), _workspace_id(workspace)

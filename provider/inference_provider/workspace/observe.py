@@ -88,8 +88,19 @@ class Observer:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        status = router.fault or "router ready"
-        return {"outputs": outputs, "degraded": router.fault, "status": status, "restarts": ended}
+        faults = "; ".join(filter(None, [router.fault, self._leftovers(seen.compute)]))
+        status = faults or "router ready"
+        return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
+
+    def _leftovers(self, compute: ComputeStatus) -> str:
+        """Say how many instances run of deployments that nothing is recorded of."""
+        known = {record.id.name for record in self._state.of_kind(Kind.DEPLOYMENT)}
+        known |= self._state.reservations().keys()
+        left = sum(
+            i.runs for name in compute.instances.keys() - known for i in compute.instances[name]
+        )
+        noun = "instance" if left == 1 else "instances"
+        return f"{left} leftover {noun} of a deleted deployment" if left else ""
 
     def _asset(self, record: Record) -> _Fields:
         fields = record.properties

@@ -177,7 +177,11 @@ class Compute(Protocol):
         """
 
     def admit(self, deployment: str, names: Iterable[str]) -> None:
-        """Let the router send requests to these instances alone. Call it inside an edit."""
+        """Let the router send requests to these instances alone. Call it inside an edit.
+
+        They are of the generation that the edit records. A target whose instances move need not
+        remember their names.
+        """
 
     def backends(self) -> Mapping[str, tuple[Backend, ...]]:
         """Return where the admitted instances of each deployment are asked, read live."""
@@ -253,6 +257,10 @@ class Router(Protocol):
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
         """Serve these endpoints and nothing else, on every router; or change nothing, and raise.
+
+        Called inside an edit of the records. A target whose routers read the records themselves
+        commits here what was edited so far, waits until every router has that revision in force,
+        and commits the one before again when the edit is undone.
 
         What is no longer named gets no new request; it goes when its last one has ended.
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, OutOfCapacity
-from inference_provider.observed import Actor, Kind
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of, total
 from inference_provider.workspace.ports import Clock, Records
 from inference_provider.workspace.state import Reservation, State
@@ -47,8 +47,10 @@ def reserved(
 
 
 def _refuse_over_quota(records: Records, state: State, desired: DesiredResource) -> None:
-    [quota] = [r.properties["quota"] for r in state.of_kind(Kind.WORKSPACE)] or [None]
-    if quota is None or not any(quota.values()):
+    place = desired.id.workspace
+    workspace = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
+    quota = workspace.properties["quota"] if workspace else {}
+    if not any(limit is not None for limit in quota.values()):
         return
     starting = dict(_starting(records, state, desired.id.name))
     sizes = {r.id.name: recorded_size(r.properties) for r in state.of_kind(Kind.DEPLOYMENT)}

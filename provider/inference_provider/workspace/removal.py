@@ -4,21 +4,25 @@ Who may delete it, and the journal, are `engine.py`'s.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from inference_provider.errors import StillHolds, StillServing
+from inference_provider.errors import Busy, StillHolds, StillServing
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import owned_by_another
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform
+from inference_provider.workspace.quota import deployment_lock
 from inference_provider.workspace.rollout import (
     DRAIN_SLACK_S,
     Rollout,
-    request_timeout_s,
+    longest_request_s,
 )
 
 _SHOWN = 5
 DRAIN_POLL_S = 0.05
+LEFT_DRAIN_S = 30.0
+"""Longest wait for a request to an instance whose deployment was deleted a while ago."""
 
 
 def _nothing() -> None:
@@ -51,13 +55,16 @@ class Removal:
         }.get(record.id.kind, self._plain)(record)
 
     def _workspace(self, record: Record) -> None:
-        refuse_what_holds(record.id, self._state.records())
-        self._platform.shut_down(record.id.workspace)
-        self._platform.remove(record.id.workspace)
+        with self._ports.records.edit():  # nothing comes into it meanwhile
+            refuse_what_holds(record.id, self._state.records())
+            self._platform.shut_down(record.id.workspace)
+            self._platform.remove(record.id.workspace)
 
     def _plain(self, record: Record) -> None:
-        self._ports.content.drop(record)
         self._convergence.change(lambda: self._state.drop_record(record.id), Publish.NEVER)
+        pinned = f"{record.id.name}@sha256:{record.properties.get('content_hash', '')}"
+        if pinned not in set(self._state.named_content()):  # another stack's deployment may run on
+            self._ports.content.drop(record)
 
     def _served(self, record: Record, refuse: Callable[[], None] = _nothing) -> None:
         """Forget something that the router serves; undone when the router refuses."""
@@ -75,13 +82,13 @@ class Removal:
         self._served(record, lambda: refuse_what_holds(record.id, self._state.records()))
 
     def _deployment(self, record: Record) -> None:
-        timeout_s = request_timeout_s(record.properties)
+        drain_s = longest_request_s(self._state, record.id) + DRAIN_SLACK_S
 
         def forget() -> None:
             self._served(record, lambda: self._refuse_while_serving(record.id))
-            self._drain(record.id.name, timeout_s + DRAIN_SLACK_S)
+            self._drain(record.id.name, drain_s)
 
-        self._rollout.remove(record.id, timeout_s, forget)
+        self._rollout.remove(record.id, drain_s, forget)
         self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)  # what is drained goes
 
     def _refuse_while_serving(self, resource: ResourceId) -> None:
@@ -100,6 +107,22 @@ class Removal:
             if self._clock.monotonic_s() > until:
                 return
             self._clock.sleep(DRAIN_POLL_S)
+
+
+def sweep(workspace: Workspace) -> None:
+    """End what is left of deployments that nothing is recorded of and nobody changes.
+
+    Who deletes one, or starts the first instances of one, may be killed before the end.
+    """
+    records, state, compute = workspace.ports.records, workspace.state, workspace.ports.compute
+    recorded = {record.id.name for record in state.of_kind(Kind.DEPLOYMENT)}
+    for name in compute.backends().keys() - recorded:
+        id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=records.workspace, name=name)
+        with suppress(Busy), records.lock(deployment_lock(name), wait_s=0):
+            if state.record(id_) is None:
+                compute.retire(name, LEFT_DRAIN_S, everything=True)
+                compute.forget(name)
+                state.drop_reservation(name)
 
 
 def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:

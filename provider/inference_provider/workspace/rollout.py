@@ -7,10 +7,10 @@ the next call can finish: an instance that is not admitted is a leftover, to be 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inference_provider.compare import with_generation
+from inference_provider.compare import with_generation, with_owned_fields
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Interrupted, TargetError
-from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
@@ -37,18 +37,26 @@ class Rollout:
         self._actor = actor
         self._progress = progress
 
-    def run(self, desired: DesiredResource) -> None:
+    def run(self, desired: DesiredResource, *, recorded: bool = False) -> None:
         """Serve `desired` with the wanted number of instances, and nothing else.
+
+        Args:
+            desired: The deployment.
+            recorded: Whether it is brought back as it is recorded; nothing happens when it was
+                deleted meanwhile.
 
         Raises:
             NotReady: A new instance did not get ready; the old ones go on serving.
             OutOfCapacity: The workspace's quota, or the target, has no room.
         """
-        name, count = desired.id.name, desired.spec.instance_count
+        name = desired.id.name
         with self._records.lock(deployment_lock(name)):
             before = self._state.record(desired.id)
+            if recorded and before is None:
+                return
             refuse_others("update", desired, before)
-            desired = with_generation(desired, before)
+            desired = with_owned_fields(with_generation(desired, before), before)
+            count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
             unit = self._unit(desired)
             with reserved(self._records, self._state, desired, self._actor, self._clock):
                 if count:
@@ -58,19 +66,19 @@ class Rollout:
             if count:
                 self._router.wait_healthy(name, count)
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
-            self._retire(desired.id, request_timeout_s(desired.properties))
+            self._retire(desired.id, drain_s)
 
-    def remove(self, resource: ResourceId, timeout_s: float, forget: Callable[[], None]) -> None:
+    def remove(self, resource: ResourceId, drain_s: float, forget: Callable[[], None]) -> None:
         """Drain and end every instance, once `forget` has had the router forget the deployment.
 
         Args:
             resource: The deployment.
-            timeout_s: Longest time one of its requests may take.
+            drain_s: Longest wait for its last request.
             forget: Returns when no request is sent to it any more.
         """
         with self._records.lock(deployment_lock(resource.name)):
             forget()
-            self._retire(resource, timeout_s, everything=True)
+            self._retire(resource, drain_s, everything=True)
             self._compute.forget(resource.name)
 
     def _unit(self, desired: DesiredResource) -> Unit:
@@ -108,6 +116,7 @@ class Rollout:
         name = desired.id.name
 
         def edit() -> None:
+            self._router.address()  # refuses a workspace that was deleted meanwhile
             before = self._state.record(desired.id)
             if before is None:  # the endpoint of one that is recorded stays
                 refuse_without_endpoint(self._state, desired)
@@ -125,8 +134,16 @@ class Rollout:
             self._compute.retire(name, 0, hurried=hurried)
             raise
 
-    def _retire(self, resource: ResourceId, timeout_s: float, *, everything: bool = False) -> None:
-        drain_s = timeout_s + DRAIN_SLACK_S
+    def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
+        """Return how long a request to an old instance may take: by its old limit or the new.
+
+        One through the split may take as long as on the endpoint's most patient deployment.
+        """
+        own = request_timeout_s(desired.properties)
+        old = longest_request_s(self._state, desired.id) if before else 0.0
+        return max(own, old) + DRAIN_SLACK_S
+
+    def _retire(self, resource: ResourceId, drain_s: float, *, everything: bool = False) -> None:
         ended = self._compute.retire(resource.name, drain_s, everything=everything)
         if ended:
             self._content.prune(self._state.named_content())
@@ -140,6 +157,14 @@ def refuse_without_endpoint(state: State, desired: DesiredResource) -> None:
     if state.record(endpoint) is None:
         reason = f"{endpoint} is not there"
         raise TargetError("create", str(desired.id), reason, "declare it first")
+
+
+def longest_request_s(state: State, deployment: ResourceId) -> float:
+    """Return how long a request to any recorded deployment of the same endpoint may take."""
+    endpoint = deployment.name.partition("/")[0]
+    records = state.of_kind(Kind.DEPLOYMENT)
+    same = (r for r in records if r.id.name.partition("/")[0] == endpoint)
+    return max((request_timeout_s(record.properties) for record in same), default=0.0)
 
 
 def request_timeout_s(properties: Mapping[str, Any]) -> float:

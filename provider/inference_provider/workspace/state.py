@@ -6,6 +6,7 @@ shown: it may be a key.
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -64,6 +65,15 @@ class State:
     def of_kind(self, kind: Kind) -> list[Record]:
         """Return the records of one kind, by name."""
         return [record for record in self.records() if record.id.kind == kind]
+
+    def owners(self) -> frozenset[str]:
+        """Return whose records there are; one that cannot be read says nothing of it."""
+        found = set()
+        for name, document in self._records.section(RECORDS).items():
+            with suppress(TargetError):
+                record = self._value(RECORDS, name, document, Record.model_validate_json)
+                found.add(record.owner)
+        return frozenset(found)
 
     def put_record(self, record: Record, placeholders: Secrets = ()) -> None:
         """Write down what is applied, and what placeholders stand for in it."""
@@ -137,11 +147,11 @@ class State:
             fields = record.properties
             yield f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
         for record in self.of_kind(Kind.DEPLOYMENT):
-            spec = self.blueprint(record.id.name)
-            if spec is not None and spec.model is not None:
-                yield spec.model.removeprefix("azureml:")
-            if spec is not None and spec.code_configuration is not None:
-                yield spec.code_configuration.content_hash
+            model, code = (record.properties.get(f) for f in ("model", "code_configuration"))
+            if model:
+                yield model.removeprefix("azureml:")
+            if code:
+                yield code["content_hash"]
 
     # -- documents -----------------------------------------------------------------------------
 

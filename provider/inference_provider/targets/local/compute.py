@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
-from inference_provider.errors import InferenceError, Interrupted, NotReady, OutOfCapacity
+from inference_provider.errors import Interrupted, NotReady, OutOfCapacity
 from inference_provider.observed import ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend
@@ -114,13 +114,12 @@ class LocalCompute:
     # -- start ---------------------------------------------------------------------------------
 
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        usable = [] if unit.afresh or not count else self._usable(unit)
-        kept = tuple(i.name for i in usable[:count])
+        kept = () if unit.afresh or not count else self._usable(unit, count)
         fresh = self._start(unit, count - len(kept), progress) if len(kept) < count else ()
         return (*kept, *(i.name for i in fresh))
 
-    def _usable(self, unit: Unit) -> list[Instance]:
-        """Return the instances of this generation that run, do not keep dying, and answer."""
+    def _usable(self, unit: Unit, count: int) -> tuple[str, ...]:
+        """Return up to `count` instances of this generation that run, keep alive and answer."""
         processes = self._supervisor.processes()
         endings = read_endings(self._supervisor.ends_file)
         now = int(time.time() // 60)
@@ -133,12 +132,14 @@ class LocalCompute:
             and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
         ]
         same.sort(key=lambda i: not i.admitted)
-        usable = []
+        usable: list[str] = []
         for instance in same:
+            if len(usable) == count:
+                break
             with suppress(NotReady):  # the port may be another's after a reboot
                 self._wait_ready(unit, instance)
-                usable.append(instance)
-        return usable
+                usable.append(instance.name)
+        return tuple(usable)
 
     def _start(self, unit: Unit, count: int, progress: Progress) -> tuple[Instance, ...]:
         venv = build_environment(
@@ -160,7 +161,7 @@ class LocalCompute:
             for i, instance in enumerate(fresh):
                 self._wait_ready(unit, instance)
                 progress(unit.id, f"{i + 1} of {count} new instances ready")
-        except (InferenceError, KeyboardInterrupt) as stopped:
+        except BaseException as stopped:
             # who interrupts waits: an instance that has not served may be killed sooner
             hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
             self._end(unit.id.name, fresh, stop_wait_s=0.5 if hurried else 5)

@@ -111,7 +111,7 @@ class LocalRouter:
         try:
             return self.envoy.is_drained(deployment)
         except TargetUnreachable:  # nothing is in flight in a router that does not run
-            return True
+            return not self.runs()
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         self.envoy.wait_healthy({deployment: count})
