@@ -86,6 +86,14 @@ def test_a_deletion_waits_for_a_request_that_no_instance_has_yet(served):
     assert served.instances() == {}
 
 
+def test_a_deletion_with_nothing_in_flight_waits_for_nobody(served):
+    served.apply(served.traffic())
+    began = time.monotonic()
+    served.delete(served.of(Kind.DEPLOYMENT).id)
+    assert time.monotonic() - began < SOON_S
+    assert served.instances() == {}
+
+
 def test_what_is_scaled_in_waits_for_its_request(served):
     with served.in_flight() as flight:
         change = Change(lambda: served.apply(served.deployment(instance_count=0)))

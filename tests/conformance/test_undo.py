@@ -72,6 +72,22 @@ def test_a_refused_change_undoes_all_of_itself_and_the_next_one_works(garden, ch
     assert len(garden.journal()) == len(journal) + 1
 
 
+def test_a_deletion_is_done_though_the_router_refuses_to_drop_what_is_drained(garden):
+    def refuse_the_second(_endpoints):
+        def second(_endpoints):
+            raise RouterRejected("it keeps what it has")
+
+        garden.router.before = second
+
+    garden.router.before = refuse_the_second
+    green = garden.deployment("green").id
+    garden.delete(green)
+    garden.router.before = lambda _endpoints: None
+    assert garden.target.record(green) is None
+    assert garden.instances("iris/green") == {}
+    assert garden.ask() == 200
+
+
 def test_a_workspace_whose_first_table_is_refused_is_not_there(lab):
     refuse(lab, RouterRejected("it is of another opinion"))
     with pytest.raises(RouterRejected):

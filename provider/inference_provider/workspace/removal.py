@@ -6,7 +6,7 @@ Who may delete it, and the journal, are `engine.py`'s.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from inference_provider.errors import Busy, StillHolds, StillServing
+from inference_provider.errors import Busy, InferenceError, StillHolds, StillServing
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import owned_by_another
 from inference_provider.workspace.convergence import Publish
@@ -87,9 +87,12 @@ class Removal:
         def forget() -> None:
             self._served(record, lambda: self._refuse_while_serving(record.id))
             self._drain(record.id.name, drain_s)
+            # What is drained goes: until then the router asks the instances whether they are well,
+            # and who waits until nobody is connected to them would wait in vain.
+            with suppress(InferenceError):  # a later publication drops it
+                self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)
 
         self._rollout.remove(record.id, drain_s, forget)
-        self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)  # what is drained goes
 
     def _refuse_while_serving(self, resource: ResourceId) -> None:
         endpoint, _, name = resource.name.partition("/")
