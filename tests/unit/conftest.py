@@ -66,7 +66,7 @@ class Cli:
 
     def __init__(self, folder: Path) -> None:
         self.target = MemoryTarget()
-        self.opened = []
+        self.opened: list[str] = []
         self.file = folder / "stack.yaml"
         self.file.write_text(STACK)
 
