@@ -89,3 +89,32 @@ def test_a_change_after_the_start_keeps_the_keys_and_the_address(older):
     assert iris.secret_outputs["primary_key"].get_secret_value() == before["primary"]
     traffic = target.observe_one(ResourceId(kind=Kind.TRAFFIC, workspace="older", name="iris"))
     assert traffic.live["traffic"] == {"blue": 20, "green": 80}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        pytest.param("instance_count: 2", "instance_count: 3", True, id="live"),
+        pytest.param("MODE: fast", "MODE: slow", False, id="rolling"),
+    ],
+)
+def test_instances_go_on_through_a_live_change_and_end_with_a_rolling_one(older, old, new, kept):
+    folder, target = older
+    target.start("older", ACTOR)
+    before = _instances(folder)
+    path = folder / "stack" / "stack.yaml"
+    path.write_text(path.read_text().replace(old, new))
+
+    observed = target.observe(["older"])
+    [action] = plan(_desired(folder, observed), observed, "older").pending
+    blue = target.apply(action.desired, ACTOR)
+    assert (blue.record.generation == GENERATIONS["iris/blue"]) is kept
+    assert (before <= _instances(folder)) is kept
+    assert before.isdisjoint(_instances(folder)) is not kept
+    observed = target.observe(["older"])
+    assert plan(_desired(folder, observed), observed, "older").pending == ()
+
+
+def _instances(folder):
+    [text] = (folder / "s/workspaces/older/instances").glob("iris%2Fblue*")
+    return {instance["name"] for instance in json.loads(text.read_text())}
