@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_those_who_ask_in_the_same_moment_get_one_answer_and_nobody_an_old_one()
 
 
 def test_a_question_that_fails_is_asked_again():
-    answers = iter([ValueError("silent"), 5])
+    answers: Iterator[ValueError | int] = iter([ValueError("silent"), 5])
 
     def ask() -> int:
         found = next(answers)

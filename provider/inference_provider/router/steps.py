@@ -146,11 +146,13 @@ def sharing_entries(old: RouterTable, new: RouterTable) -> RouterTable:
     Who compares the two tables afterwards sees by identity what did not change.
     """
     entries = {one.name: one for one in new.endpoints}
-    shared = (
-        found if (found := entries.get(one.name)) is not None and found == one else one
-        for one in old.endpoints
-    )
+    shared = (_same_or(one, entries.get(one.name)) for one in old.endpoints)
     return old.model_copy(update={"endpoints": tuple(shared)})
+
+
+def _same_or(old: EndpointEntry, new: EndpointEntry | None) -> EndpointEntry:
+    # pydantic compares all fields of an object with themselves
+    return old if new is None or (new is not old and new != old) else new
 
 
 def assumed(
