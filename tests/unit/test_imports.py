@@ -10,11 +10,11 @@ from inference_provider.cli.main import app as listed
 
 NOT_FOR_READING = (
     "asyncio", "click", "filelock", "httpcore", "httpx", "packaging.requirements", "pygments",
-    "pynvml", "rich",
+    "pynvml", "rich", "supervisor",
 )  # fmt: skip
 SLOW = (
     *NOT_FOR_READING,
-    *("importlib.metadata", "psutil", "pydantic", "supervisor", "yaml"),
+    *("importlib.metadata", "psutil", "pydantic", "yaml"),
     *("inference_provider.spec", "inference_provider.targets"),
 )
 STACK = """\

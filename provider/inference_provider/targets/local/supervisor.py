@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import Faults
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Frozen
@@ -33,6 +32,7 @@ from inference_provider.targets.local.leftovers import (
 )
 from inference_provider.targets.local.supervisor_rpc import (
     RPC_TIMEOUT_S,
+    Faults,
     SupervisorGone,
     SupervisorSocket,
 )

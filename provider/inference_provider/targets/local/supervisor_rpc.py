@@ -7,17 +7,29 @@ started" and "not running" are answers. So a call whose connection breaks is mad
 import http.client
 import xmlrpc.client
 from collections.abc import Callable
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 import psutil
-from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.targets.loopback import connection_to
 
 RPC_TIMEOUT_S = 10.0
+
+
+class Faults(IntEnum):
+    """Codes of supervisord's faults. Source: supervisor/xmlrpc.py, which takes 10 ms to import."""
+
+    SHUTDOWN_STATE = 6
+    BAD_NAME = 10
+    SPAWN_ERROR = 50
+    ALREADY_STARTED = 60
+    NOT_RUNNING = 70
+    ALREADY_ADDED = 90
+
 
 _BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
 """A connection that ends early, half an answer, or one that is no answer of supervisord's."""
@@ -56,9 +68,7 @@ class SupervisorSocket:
             raise self._broken(broken) from broken
 
     def _once(self, call: Callable[[Any], Any], tolerated: tuple[int, ...]) -> Any:
-        transport = SupervisorTransport(None, None, f"unix://{self.path}")
-        # SupervisorTransport's own connection has no timeout: a stopped daemon would hang us.
-        transport._get_connection = lambda: connection_to(str(self.path), self._timeout_s)
+        transport = _Transport(self.path, self._timeout_s)
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
         try:
             return call(proxy.supervisor)
@@ -102,3 +112,15 @@ class SupervisorSocket:
             return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
         except psutil.Error:
             return False
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket. With a timeout: a stopped daemon would hang us."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__()
+        self._path, self._timeout_s = path, timeout_s
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        self._connection = host, connection_to(str(self._path), self._timeout_s)
+        return self._connection[1]
