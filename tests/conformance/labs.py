@@ -213,7 +213,7 @@ class Lab:
 
     def keys(self, endpoint: str = "iris") -> tuple[str, str]:
         found = self.target.observe_one(self.id(Kind.ENDPOINT, endpoint)).secret_outputs
-        return tuple(found[f"{which}_key"].get_secret_value() for which in ("primary", "secondary"))
+        return found["primary_key"].get_secret_value(), found["secondary_key"].get_secret_value()
 
     def ask(self, endpoint: str = "iris", key: str | None = None) -> int:
         """Return the status with which the router answers a request."""

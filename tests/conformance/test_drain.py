@@ -14,7 +14,7 @@ class Change:
     """A change in a thread of its own."""
 
     def __init__(self, change) -> None:
-        self.fault = None
+        self.fault: BaseException | None = None
         self._change = change
         self.thread = threading.Thread(target=self._run)
         self.thread.start()

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace as Instance
+from typing import Any
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.router.table import Backend
@@ -179,6 +180,6 @@ class Platform(MemoryPlatform):
         return ports.Ports(records, Compute(records, router), router, MemoryContent())
 
     def shut_down(self, workspace):
-        found = self.ports(workspace)
+        found: Any = self.ports(workspace)
         found.router.up = False
         found.compute.end([*found.compute.instances])

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ class House:
     def __init__(self) -> None:
         self.records = MemoryRecords("lab")
         self.router = StubRouter()
-        self.convergence = Convergence(self.records, self.router, self.names)
+        stub: Any = self.router
+        self.convergence = Convergence(self.records, stub, self.names)
 
     def names(self):
         return tuple(self.records.section(SECTION))
@@ -96,7 +98,7 @@ class Held:
 
 
 def in_threads(*calls):
-    raised = [None] * len(calls)
+    raised: list[BaseException | None] = [None] * len(calls)
 
     def run(number):
         try:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def observed(kind, snapshot, *, fault=""):
     content = SimpleNamespace(fault=lambda _record: fault)
     address = RouterAddress(url="http://h:1", metrics_url="http://h:2")
     router = SimpleNamespace(address=lambda: address)
-    ports = SimpleNamespace(content=content, router=router)
+    ports: Any = SimpleNamespace(content=content, router=router)
     return Observer(ports, State(MemoryRecords("default")), snapshot).resource(RECORDS[kind])
 
 
@@ -167,14 +168,14 @@ def test_a_port_that_does_not_answer_makes_an_unreachable_snapshot(port):
         raise TargetUnreachable("ask", port, "it does not answer")
 
     answers = {"compute": ComputeStatus, "router": RouterStatus, port: silent}
-    ports = SimpleNamespace(**{n: SimpleNamespace(status=answers[n]) for n in answers})
+    ports: Any = SimpleNamespace(**{n: SimpleNamespace(status=answers[n]) for n in answers})
     found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW))
     assert found == Snapshot(unreachable=f"ask {port}: it does not answer")
 
 
 def test_a_snapshot_is_one_question_to_each_port():
     asked = []
-    ports = SimpleNamespace(
+    ports: Any = SimpleNamespace(
         compute=SimpleNamespace(status=lambda: asked.append("compute") or ComputeStatus()),
         router=SimpleNamespace(status=lambda: asked.append("router") or RouterStatus()),
     )
