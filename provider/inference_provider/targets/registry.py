@@ -1,6 +1,7 @@
 """A place -> the target that is there."""
 
 import functools
+import threading
 from pathlib import Path
 
 from inference_provider.errors import CapabilityMissing
@@ -22,7 +23,11 @@ def open_target(place: Place = "local") -> Target:
     kind = kind_of(place)
     if kind != "local":
         raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", "use 'local'")
-    return _local(state_folder())
+    with _opening:  # two first callers at once open one
+        return _local(state_folder())
+
+
+_opening = threading.Lock()
 
 
 @functools.cache
