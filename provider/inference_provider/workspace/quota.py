@@ -14,6 +14,9 @@ from inference_provider.spec.quota import Size, quota_fault, recorded_size, size
 from inference_provider.workspace.ports import Clock, Records
 from inference_provider.workspace.state import Reservation, State
 
+CHANGE_WAIT_S = 400.0
+"""Longest wait for another change of the same deployment: its requests may take 180 s to drain, and
+as long to be cut off."""
 RESERVING = "reservations"
 """Lock under which what is taken is added up and written down."""
 

@@ -17,7 +17,7 @@ from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
-from inference_provider.workspace.quota import deployment_lock, reserved
+from inference_provider.workspace.quota import CHANGE_WAIT_S, deployment_lock, reserved
 from inference_provider.workspace.state import State
 
 DRAIN_SLACK_S = 2.0
@@ -50,7 +50,7 @@ class Rollout:
             OutOfCapacity: The workspace's quota, or the target, has no room.
         """
         name = desired.id.name
-        with self._records.lock(deployment_lock(name)):
+        with self._records.lock(deployment_lock(name), CHANGE_WAIT_S):
             before = self._state.record(desired.id)
             if recorded and before is None:
                 return
@@ -76,7 +76,7 @@ class Rollout:
             drain_s: Longest wait for its last request.
             forget: Returns when no request is sent to it any more.
         """
-        with self._records.lock(deployment_lock(resource.name)):
+        with self._records.lock(deployment_lock(resource.name), CHANGE_WAIT_S):
             forget()
             self._retire(resource, drain_s, everything=True)
             self._compute.forget(resource.name)
