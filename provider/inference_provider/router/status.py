@@ -1,4 +1,4 @@
-"""What a running router answers of itself -> RouterStatus. Pure; asking is a target's work."""
+"""What a running router answers of itself -> InForce. Pure; asking is a target's work."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class ClusterCounts(Frozen):
     """Requests that it waits for; a cluster that never had one may be missing."""
 
 
-class RouterStatus(Frozen):
+class InForce(Frozen):
     """What is in force in one router."""
 
     weights: dict[str, dict[str, int]]
@@ -43,7 +43,7 @@ def cluster_counts(statistics: Mapping[str, Any]) -> ClusterCounts:
     )
 
 
-def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> RouterStatus:
+def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> InForce:
     """Return the status of a router.
 
     Args:
@@ -52,7 +52,7 @@ def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> RouterStat
     """
     weights = _shares(layer, WEIGHT_PREFIX)
     routed = {f"{endpoint}/{name}" for endpoint, shares in weights.items() for name in shares}
-    return RouterStatus(
+    return InForce(
         weights=weights,
         mirrors=_shares(layer, MIRROR_PREFIX),
         healthy={name: count for name, count in counts.healthy.items() if name in routed},

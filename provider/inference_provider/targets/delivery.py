@@ -28,7 +28,7 @@ from inference_provider.router.render import (
 )
 from inference_provider.router.status import (
     CLUSTER_STATS,
-    RouterStatus,
+    InForce,
     cluster_counts,
     requests_on,
     router_status,
@@ -178,7 +178,7 @@ class Delivery:
         except TargetUnreachable:
             return False
 
-    def status(self) -> RouterStatus | None:
+    def status(self) -> InForce | None:
         """Return what is in force; None when the router cannot be asked."""
         try:
             return router_status(self._counts(), self._runtime())

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from tests.local.server.model import Model, RawModel, WsgiModel, until
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
-from inference_provider.router.status import RouterStatus
+from inference_provider.router.status import InForce
 from inference_provider.targets.delivery import Delivery
 
 PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
@@ -66,7 +66,7 @@ class Served:
         )
         until(self.router.is_ready)
 
-    def status(self) -> RouterStatus:
+    def status(self) -> InForce:
         found = self.router.status()
         assert found is not None
         return found
