@@ -117,6 +117,8 @@ class SupervisorSocket:
 class _Transport(xmlrpc.client.Transport):
     """XML-RPC over a Unix socket. With a timeout: a stopped daemon would hang us."""
 
+    accept_gzip_encoding = False
+
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__()
         self._path, self._timeout_s = path, timeout_s
@@ -124,3 +126,9 @@ class _Transport(xmlrpc.client.Transport):
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
         self._connection = host, connection_to(str(self._path), self._timeout_s)
         return self._connection[1]
+
+    def parse_response(self, response: http.client.HTTPResponse) -> Any:
+        parser, unmarshaller = self.getparser()
+        parser.feed(response.read())  # whole: read in pieces, a cut answer is no error
+        parser.close()
+        return unmarshaller.close()
