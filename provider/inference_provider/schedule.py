@@ -106,7 +106,8 @@ class _SideBySide(Generic[T]):
         if not self._running:
             return False
         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
-            self._take_in(self._running.pop(future), future)
+            self._take_in(self._running[future], future)
+            del self._running[future]  # last: an interrupt in between loses no failure
         return True
 
     def _do_alone(self) -> None:
@@ -150,7 +151,7 @@ class _SideBySide(Generic[T]):
 
     def _note_failures(self, exc: KeyboardInterrupt) -> None:
         """Keep what failed beside an interrupt; what the interrupt itself ended is no news."""
-        ended = (self.failures.get(i) or future.exception() for future, i in self._running.items())
-        for error in (*self.failures.values(), *ended):
+        ended = {i: future.exception() for future, i in self._running.items()}
+        for error in (ended | self.failures).values():
             if isinstance(error, Exception) and not isinstance(error, Interrupted):
                 exc.add_note(str(error))

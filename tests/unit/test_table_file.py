@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from inference_provider.router import EndpointEntry, RouterTable
+from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.delivery import Delivery
-from inference_provider.targets.router_admin import AskedOnce
 from inference_provider.targets.table_file import TableFile
 
 

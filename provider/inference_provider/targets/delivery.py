@@ -48,8 +48,9 @@ from inference_provider.router.steps import (
 )
 from inference_provider.router.table import RouterTable
 from inference_provider.targets import envoy_process
+from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.private_file import make_folder, replace_private
-from inference_provider.targets.router_admin import AskedOnce, RouterAdmin
+from inference_provider.targets.router_admin import RouterAdmin
 from inference_provider.targets.table_file import FILES, TableFile
 
 LONGEST_REQUEST_S = 180.0

@@ -6,39 +6,14 @@ weight is not to load an HTTP client for it.
 
 import http.client
 import json
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.targets.loopback import connection_to
 
-T = TypeVar("T")
-
 _TIMEOUT_S = 10.0
-
-
-class AskedOnce(Generic[T]):
-    """A question that those who ask it in the same moment ask together.
-
-    A caller gets an answer whose question was put after the call, so it never is an old one.
-    """
-
-    def __init__(self, ask: Callable[[], T]) -> None:
-        self._ask = ask
-        self._turn = threading.Lock()
-        self._answer: tuple[float, T] | None = None
-
-    def __call__(self) -> T:
-        called_s = time.monotonic()
-        with self._turn:
-            if self._answer is None or self._answer[0] < called_s:
-                began_s = time.monotonic()
-                self._answer = began_s, self._ask()
-            return self._answer[1]
 
 
 class Answer(NamedTuple):

@@ -71,9 +71,12 @@ class Engine:
 
     def __init__(self, platform: Platform, clock: Clock | None = None) -> None:
         self.platform = platform
-        self.capabilities: TargetCapabilities = platform.capabilities
         self._clock = clock or SystemClock()
         self._opened: dict[str, Workspace] = {}
+
+    @property
+    def capabilities(self) -> TargetCapabilities:
+        return self.platform.capabilities
 
     def workspaces(self) -> tuple[str, ...]:
         return self.platform.workspaces()

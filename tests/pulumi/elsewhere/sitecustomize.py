@@ -12,7 +12,7 @@ if "pulumi.dynamic" in sys.orig_argv:
     def open_target(place):
         folder = Path(os.environ["INFERENCE_STATE_DIR"], kind_of(place))
         target = LocalTarget.open(folder)
-        target.capabilities = target.capabilities.model_copy(update={"name": kind_of(place)})
+        target.local.capabilities = target.capabilities.model_copy(update={"name": kind_of(place)})
         return target
 
     open_targets_with(open_target)

@@ -6,7 +6,7 @@ moment leaves what the next call can finish.
 
 import http.client
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -50,9 +50,9 @@ class LocalCompute:
         instances: Instances,
         supervisor: Supervisor,
         assets: Assets,
-        devices: tuple[str, ...],
+        devices: Callable[[], tuple[str, ...]],
     ) -> None:
-        """Run instances; `devices` are the UUIDs of this machine's GPUs."""
+        """Run instances; `devices` returns the UUIDs of this machine's GPUs."""
         self._folders = folders
         self._instances = instances
         self._supervisor = supervisor
@@ -198,12 +198,12 @@ class LocalCompute:
         mine = {i.name for i in self._instances.of(unit.id.name)}
         holders = {uuid: i.name for i in everywhere for uuid in i.gpus}
         try:
-            return hand_out(wanted, self._devices, holders, str(unit.id))
+            return hand_out(wanted, self._devices(), holders, str(unit.id))
         except OutOfCapacity:
             # With no GPU to spare a new generation starts on those of the old, which ends soon:
             # both fit or the new one fails its readiness, and the old one goes on.
             others = {uuid: name for uuid, name in holders.items() if name not in mine}
-            return hand_out(wanted, self._devices, others, str(unit.id))
+            return hand_out(wanted, self._devices(), others, str(unit.id))
 
     def _command(
         self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]
@@ -245,7 +245,7 @@ class LocalCompute:
         while True:
             refuse_when_stopped("start", str(unit.id))
             answers = _answers(backend, path, unit.spec.readiness_probe.timeout)
-            process = self._supervisor.process(instance.name)
+            process = self._supervisor.process_among_all(instance.name)
             state = process.state if process else "gone"
             pid = process.pid if process else 0
             if answers and listens(pid, backend):

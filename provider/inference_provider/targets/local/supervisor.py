@@ -21,6 +21,7 @@ import psutil
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Frozen
+from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.local import launch, watch
 from inference_provider.targets.local.leftovers import (
     MARK_VARIABLE,
@@ -92,6 +93,7 @@ class Supervisor:
         self.ends_file = folder / "ends.json"
         """How often each program ended by itself, as the listener counts."""
         self._listener = listener
+        self._processes = AskedOnce(self._ask_for_processes)
         self._programs = folder / "programs"
         self._rpc = SupervisorSocket(folder, answer_timeout_s)
 
@@ -175,9 +177,16 @@ class Supervisor:
     def processes(self) -> dict[str, ProcessState]:
         """Return every program by name, in one call; empty when the daemon is not running."""
         try:
-            found = self._rpc.call(lambda rpc: rpc.getAllProcessInfo())
+            return self._processes()
         except SupervisorGone:
             return {}
+
+    def process_among_all(self, name: str) -> ProcessState | None:
+        """Return one program as `process`; threads that wait for many share each question."""
+        return self._processes().get(name)
+
+    def _ask_for_processes(self) -> dict[str, ProcessState]:
+        found = self._rpc.call(lambda rpc: rpc.getAllProcessInfo())
         return {item["name"]: _process_state(item) for item in found if item["name"] != LISTENER}
 
     def process(self, name: str) -> ProcessState | None:

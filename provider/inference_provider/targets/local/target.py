@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.targets.local.addresses import choose_address
@@ -35,9 +37,17 @@ class LocalPlatform:
         self, state_dir: Path, gpus: Callable[[], tuple[str, ...]] = discover_gpus
     ) -> None:
         self._root = state_dir
-        self._devices = gpus()
+        self._discover = gpus
         self._opened: dict[str, _Opened] = {}
-        self.capabilities = local_capabilities(len(self._devices))
+
+    @cached_property
+    def _devices(self) -> tuple[str, ...]:
+        """UUIDs of this machine's GPUs; asked of the driver when somebody plans or starts."""
+        return self._discover()
+
+    @cached_property
+    def capabilities(self) -> TargetCapabilities:
+        return local_capabilities(len(self._devices))
 
     def workspaces(self) -> tuple[str, ...]:
         written = [folders.workspace for folders in all_folders(self._root)]
@@ -55,7 +65,9 @@ class LocalPlatform:
             folders = Folders(self._root, workspace)
             records, router, assets = FileRecords(folders), LocalRouter(folders), Assets(folders)
             instances = Instances(folders, records)
-            compute = LocalCompute(folders, instances, router.supervisor, assets, self._devices)
+            compute = LocalCompute(
+                folders, instances, router.supervisor, assets, lambda: self._devices
+            )
             opened = _Opened(Ports(records, compute, router, assets), router)
             self._opened.setdefault(workspace, opened)
         return self._opened[workspace]
