@@ -17,8 +17,8 @@ from typing import Any
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.router.table import Backend
+from inference_provider.targets import memory, memory_records
 from inference_provider.targets.loopback import loopback_client
-from inference_provider.targets.memory import MemoryContent, MemoryPlatform, MemoryRecords
 from inference_provider.workspace import ports
 
 SERVER = str(Path(__file__).with_name("serve.py"))
@@ -171,13 +171,13 @@ class Router:
         return (f"{name}/{deployment}", random.choice(backends).port) if backends else 503
 
 
-class Platform(MemoryPlatform):
+class Platform(memory.MemoryPlatform):
     """Workspaces are the memory target's; what runs in them is the toy's."""
 
     def make(self, workspace):
-        records = MemoryRecords(workspace)
+        records = memory_records.MemoryRecords(workspace)
         router = Router(records)
-        return ports.Ports(records, Compute(records, router), router, MemoryContent())
+        return ports.Ports(records, Compute(records, router), router, memory.MemoryContent())
 
     def shut_down(self, workspace):
         found: Any = self.ports(workspace)

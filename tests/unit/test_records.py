@@ -13,7 +13,7 @@ from inference_provider.observed import Actor, JournalEntry, Kind, Record, Resou
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.records import FileRecords
-from inference_provider.targets.memory import MemoryRecords
+from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.targets.private_file import no_space
 from inference_provider.workspace.state import State
 

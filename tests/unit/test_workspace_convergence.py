@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inference_provider.errors import RouterRejected, TargetUnreachable
-from inference_provider.targets.memory import MemoryRecords
+from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.convergence import Convergence, Publish
 
 SECTION = "things"

@@ -10,7 +10,7 @@ from inference_provider.desired import resolve
 from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Actor, Kind, Presence, Record, Restarts
 from inference_provider.spec import StackSpec
-from inference_provider.targets.memory import MemoryRecords
+from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.observe import Observer, Snapshot, split_text, take_snapshot
 from inference_provider.workspace.ports import (

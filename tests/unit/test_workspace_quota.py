@@ -11,7 +11,8 @@ from inference_provider.errors import OutOfCapacity
 from inference_provider.observed import Actor, Kind, Record
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.quota import Size
-from inference_provider.targets.memory import MemoryClock, MemoryRecords
+from inference_provider.targets.memory import MemoryClock
+from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.quota import deployment_lock, reserved
 from inference_provider.workspace.state import Reservation, State
 
