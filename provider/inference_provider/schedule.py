@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 EDITS_AT_ONCE = 64
 """A guess: 1,000 edits take about 16 publications then, and as many threads cost little."""
-LEAST_PARALLEL = 4
+LEAST_PARALLEL = 8
 """On a machine with fewer cores too: what starts waits for disks and for answers as well."""
 
 
 def default_parallel() -> int:
     """Return how many starts and builds run side by side when nobody says."""
-    return max(LEAST_PARALLEL, os.cpu_count() or 1)
+    return max(LEAST_PARALLEL, 2 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)

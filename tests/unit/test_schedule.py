@@ -132,7 +132,7 @@ def test_equal_failures_are_told_once_and_counted():
 
 
 def test_there_are_some_at_once_on_a_single_core_too():
-    assert default_parallel() == max(4, os.cpu_count())
+    assert default_parallel() == max(8, 2 * os.cpu_count())
 
 
 INTERRUPTED = """
