@@ -5,6 +5,7 @@ moment leaves what the next call can finish.
 """
 
 import http.client
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -58,6 +59,9 @@ class LocalCompute:
         self._supervisor = supervisor
         self._assets = assets
         self._devices = devices
+        self._checking = threading.Lock()
+        self._checked: set[tuple[Path, Path]] = set()
+        """Interpreters and scripts; kept code lies under the hash of its content."""
         self._known_backends: dict[str, tuple[tuple[Instance, ...], tuple[Backend, ...]]] = {}
 
     # -- what there is -------------------------------------------------------------------------
@@ -151,8 +155,7 @@ class LocalCompute:
         kept = self._assets.kept_content(unit.spec, unit.base_dir)
         server = server_of(unit.spec, unit.environment)
         if server.script:
-            script = kept["code"] / server.script
-            refuse_invalid_script(venv / "bin" / "python", script, server.script, str(unit.id))
+            self._check_script(unit, venv / "bin" / "python", kept["code"], server.script)
         fresh = self._reserve(unit, count)
         try:
             commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
@@ -167,6 +170,14 @@ class LocalCompute:
             self._end(unit.id.name, fresh, stop_wait_s=0.5 if hurried else 5)
             raise
         return fresh
+
+    def _check_script(self, unit: Unit, python: Path, code: Path, script: str) -> None:
+        """Compile a script, once for all deployments that bring the same code."""
+        known = (python, code / script)
+        with self._checking:
+            if known not in self._checked:
+                refuse_invalid_script(python, code / script, script, str(unit.id))
+                self._checked.add(known)
 
     def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
         """Write new instances down, each with a port (or a socket) and GPUs of its own."""
