@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
-from inference_provider.errors import Busy, InferenceError, TargetUnreachable
+from inference_provider.errors import Busy, InferenceError, OutOfCapacity, TargetUnreachable
 from inference_provider.router.table import EndpointEntry
 from inference_provider.workspace.ports import Records, Router
+from inference_provider.workspace.state import PUBLICATION, UNPUBLISHED
 
 
 class Publish(Enum):
@@ -154,25 +155,35 @@ class Convergence:
             change.done = True
 
     def _do(self, changes: list[_Change]) -> None:
-        published = any(change.published for change in changes)
-        with self._records.edit():
-            if published and not self._router.in_force():
-                self._router.publish(self._build())  # so that it is known what goes
-            told = False
-            try:
-                with self._records.edit():
-                    for change in changes:
-                        self._part(change)
-                    if any(change.published and change.fault is None for change in changes):
-                        told = True
-                        self._router.publish(self._build())
-            except InferenceError:  # a publication that fails so has changed nothing
-                raise
-            except BaseException:
-                if told:  # it may be in force already: what is undone here is undone there
-                    with suppress(InferenceError):
-                        self._router.publish(self._build())
-                raise
+        if any(change.published for change in changes):
+            with self._records.lock(PUBLICATION), self._records.edit():
+                with suppress(OutOfCapacity):  # a deletion on a full disk is what frees some
+                    self._records.put(UNPUBLISHED, "router", "{}")
+                self._make(changes, published=True)
+                self._records.drop(UNPUBLISHED, "router")
+        else:
+            with self._records.edit():
+                self._make(changes, published=False)
+
+    def _make(self, changes: list[_Change], *, published: bool) -> None:
+        """Do all edits and publish them, inside an edit that undoes what this leaves."""
+        if published and not self._router.in_force():
+            self._router.publish(self._build())  # so that it is known what goes
+        told = False
+        try:
+            with self._records.edit():
+                for change in changes:
+                    self._part(change)
+                if any(change.published and change.fault is None for change in changes):
+                    told = True
+                    self._router.publish(self._build())
+        except InferenceError:  # a publication that fails so has changed nothing
+            raise
+        except BaseException:
+            if told:  # it may be in force already: what is undone here is undone there
+                with suppress(InferenceError):
+                    self._router.publish(self._build())
+            raise
 
     def _part(self, change: _Change) -> None:
         """Do one edit; it fails alone, and its caller gets what it raised."""

@@ -88,9 +88,15 @@ class Observer:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        faults = "; ".join(filter(None, [router.fault, self._leftovers(seen.compute)]))
+        found = (router.fault, self._unpublished(), self._leftovers(seen.compute))
+        faults = "; ".join(filter(None, found))
         status = faults or "router ready"
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
+
+    def _unpublished(self) -> str:
+        """Say that the router may serve something else than what is recorded."""
+        killed = self._state.is_unpublished()
+        return "the last change was killed before the router served it" if killed else ""
 
     def _leftovers(self, compute: ComputeStatus) -> str:
         """Say how many instances run of deployments that nothing is recorded of."""

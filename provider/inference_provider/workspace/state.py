@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr, TypeAdapter
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import DeploymentSpec
@@ -23,6 +23,10 @@ T = TypeVar("T")
 
 RECORDS, PLACEHOLDERS = "records", "placeholders"
 KEYS, BLUEPRINTS, RESERVATIONS = "keys", "blueprints", "reservations"
+UNPUBLISHED = "unpublished"
+"""Has a document while records are ahead of the router; who is killed meanwhile leaves it."""
+PUBLICATION = "publication"
+"""Lock that is held as long as that document is there on purpose."""
 
 Keys = tuple[SecretStr, SecretStr]
 
@@ -140,6 +144,18 @@ class State:
 
     def drop_reservation(self, deployment: str) -> None:
         self._records.drop(RESERVATIONS, deployment)
+
+    # -- the router ----------------------------------------------------------------------------
+
+    def is_unpublished(self) -> bool:
+        """Whether a change was killed before the router served what it had recorded."""
+        if not self._records.section(UNPUBLISHED):
+            return False
+        try:
+            with self._records.lock(PUBLICATION, wait_s=0):
+                return bool(self._records.section(UNPUBLISHED))
+        except Busy:  # somebody publishes now
+            return False
 
     def named_content(self) -> Iterator[str]:
         """Yield the pinned models and the hashes of code that something names."""
