@@ -1,4 +1,6 @@
-"""Who is killed between the records and the router leaves a note: it is seen, and mended."""
+"""What somebody who was killed leaves is seen and mended: half a change, half a start."""
+
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
@@ -6,7 +8,8 @@ from pydantic import SecretStr
 from inference_provider.errors import RouterRejected
 from inference_provider.observed import Kind
 from inference_provider.plan import plan
-from inference_provider.workspace.state import UNPUBLISHED
+from inference_provider.spec.quota import Size
+from inference_provider.workspace.state import UNPUBLISHED, Reservation, deployment_lock
 from tests.conformance.labs import ANN
 
 FRESH = SecretStr("f" * 43)
@@ -69,3 +72,38 @@ def test_who_publishes_now_was_not_killed(served):
     served.target.rotate_key(served.id(Kind.ENDPOINT, "iris"), "primary", ANN)
     assert seen == [(1, {})]
     assert not served.ports.records.section(UNPUBLISHED)
+
+
+LEFT = "1 leftover instance of a deleted deployment"
+
+
+@pytest.fixture
+def abandoned(served):
+    """A lab where somebody who started iris/green was killed before it was recorded."""
+    green = served.deployment("green")
+    served.apply(green)
+    served.state.drop_record(green.id)
+    left = Reservation(size=Size(1, 0), actor=ANN, time=datetime.now(UTC))
+    served.state.put_reservation("iris/green", left)
+    return served
+
+
+def test_what_somebody_who_was_killed_had_started_is_left_though_it_is_reserved(abandoned):
+    assert degraded(abandoned) == {Kind.WORKSPACE: LEFT}
+    abandoned.apply(abandoned.space())
+    assert degraded(abandoned) == {}
+    assert abandoned.instances("iris/green") == {}
+    assert abandoned.documents()["reservations"] == {}
+
+
+def test_what_somebody_starts_now_is_not_left(abandoned):
+    with abandoned.ports.records.lock(deployment_lock("iris/green")):
+        assert degraded(abandoned) == {}
+
+
+def test_a_reservation_of_somebody_who_was_killed_goes_with_its_deployment(abandoned):
+    abandoned.apply(abandoned.deployment("green"))
+    left = Reservation(size=Size(1, 0), actor=ANN, time=datetime.now(UTC))
+    abandoned.state.put_reservation("iris/green", left)
+    abandoned.delete(abandoned.deployment("green").id)
+    assert abandoned.documents()["reservations"] == {}

@@ -13,8 +13,8 @@ from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.quota import Size
 from inference_provider.targets.memory import MemoryClock
 from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.workspace.quota import deployment_lock, reserved
-from inference_provider.workspace.state import Reservation, State
+from inference_provider.workspace.quota import reserved
+from inference_provider.workspace.state import Reservation, State, deployment_lock
 
 ANN, BOB = Actor(user="ann"), Actor(user="bob", command="inferctl up")
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

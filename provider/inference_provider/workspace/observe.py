@@ -101,9 +101,12 @@ class Observer:
     def _leftovers(self, compute: ComputeStatus) -> str:
         """Say how many instances run of deployments that nothing is recorded of."""
         known = {record.id.name for record in self._state.of_kind(Kind.DEPLOYMENT)}
-        known |= self._state.reservations().keys()
+        unknown = compute.instances.keys() - known
         left = sum(
-            i.runs for name in compute.instances.keys() - known for i in compute.instances[name]
+            i.runs
+            for name in unknown
+            if not self._state.is_started_now(name)
+            for i in compute.instances[name]
         )
         noun = "instance" if left == 1 else "instances"
         return f"{left} leftover {noun} of a deleted deployment" if left else ""

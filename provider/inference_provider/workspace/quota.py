@@ -12,18 +12,13 @@ from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of, total
 from inference_provider.workspace.ports import Clock, Records
-from inference_provider.workspace.state import Reservation, State
+from inference_provider.workspace.state import Reservation, State, deployment_lock
 
 CHANGE_WAIT_S = 400.0
 """Longest wait for another change of the same deployment: its requests may take 180 s to drain, and
 as long to be cut off."""
 RESERVING = "reservations"
 """Lock under which what is taken is added up and written down."""
-
-
-def deployment_lock(name: str) -> str:
-    """Return the lock that whoever changes a deployment holds."""
-    return f"deployment.{name.replace('/', '.')}"
 
 
 @contextmanager

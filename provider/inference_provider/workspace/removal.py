@@ -12,12 +12,12 @@ from inference_provider.ownership import owned_by_another
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform
-from inference_provider.workspace.quota import deployment_lock
 from inference_provider.workspace.rollout import (
     DRAIN_SLACK_S,
     Rollout,
     longest_request_s,
 )
+from inference_provider.workspace.state import deployment_lock
 
 _SHOWN = 5
 DRAIN_POLL_S = 0.05

@@ -17,8 +17,8 @@ from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
-from inference_provider.workspace.quota import CHANGE_WAIT_S, deployment_lock, reserved
-from inference_provider.workspace.state import State
+from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
+from inference_provider.workspace.state import State, deployment_lock
 
 DRAIN_SLACK_S = 2.0
 """What a last request may take beyond its timeout."""

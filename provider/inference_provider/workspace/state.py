@@ -95,6 +95,7 @@ class State:
         self._records.drop(PLACEHOLDERS, _name(resource))
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
+            self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed
         if resource.kind == Kind.ENDPOINT:
             self._records.drop(KEYS, resource.name)
 
@@ -144,6 +145,16 @@ class State:
 
     def drop_reservation(self, deployment: str) -> None:
         self._records.drop(RESERVATIONS, deployment)
+
+    def is_started_now(self, deployment: str) -> bool:
+        """Whether what is reserved for a deployment is not left by somebody who was killed."""
+        if self._records.read(RESERVATIONS, deployment) is None:
+            return False
+        try:
+            with self._records.lock(deployment_lock(deployment), wait_s=0):
+                return False
+        except Busy:
+            return True
 
     # -- the router ----------------------------------------------------------------------------
 
@@ -195,6 +206,11 @@ def corrupt(place: str) -> TargetError:
     """Say that a document of ours holds something else. Never says what: it may be a key."""
     remedy = "restore it, or move it away and apply the stack again to recreate it"
     return TargetError("read", place, "file is corrupt", remedy)
+
+
+def deployment_lock(name: str) -> str:
+    """Return the lock that whoever changes a deployment holds."""
+    return f"deployment.{name.replace('/', '.')}"
 
 
 def _name(resource: ResourceId) -> str:
