@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -429,3 +430,19 @@ def test_an_address_the_router_cannot_take_is_refused_and_stops_no_later_change(
     lab.document["endpoints"].append({"name": "other"})
     assert lab.up() == ["create Endpoint 'lab/other'", "update Traffic 'lab/iris'"]
     assert lab.score().json()["answer"] == "green"
+
+
+def test_instances_whose_documents_were_lost_are_replaced(lab):
+    lab.up()
+    shutil.rmtree(lab.state / "workspaces" / "lab" / "instances")
+    lab.up()
+    assert lab.score().json()["answer"] == "blue"
+    running = [line for line in lab.processes() if "serve.py" in line]
+    assert len(running) == 2
+
+
+def test_a_deployment_whose_instances_document_was_lost_goes_with_its_processes(lab):
+    lab.up()
+    shutil.rmtree(lab.state / "workspaces" / "lab" / "instances")
+    lab.down()
+    assert lab.processes() == []

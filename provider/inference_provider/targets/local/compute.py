@@ -158,6 +158,7 @@ class LocalCompute:
             self._check_script(unit, venv / "bin" / "python", kept["code"], server.script)
         fresh = self._reserve(unit, count)
         try:
+            self._end_forgotten([i.name for i in fresh])
             commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
             for instance, command in zip(fresh, commands, strict=True):
                 self._supervisor.add(self._program(unit, instance, command, kept))
@@ -178,6 +179,12 @@ class LocalCompute:
             if known not in self._checked:
                 refuse_invalid_script(python, code / script, script, str(unit.id))
                 self._checked.add(known)
+
+    def _end_forgotten(self, names: Collection[str]) -> None:
+        """End those programs of which no document says any more that they are there."""
+        forgotten = set(self._supervisor.names()).intersection(names)
+        if forgotten:
+            self._supervisor.remove(*forgotten, stop_wait_s=5)
 
     def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
         """Write new instances down, each with a port (or a socket) and GPUs of its own."""
@@ -321,6 +328,9 @@ class LocalCompute:
 
     def forget(self, deployment: str) -> None:
         self._instances.save(deployment, ())
+        # a program without its log's folder would keep supervisord from reading any other
+        start = f"{deployment.replace('/', '.')}."
+        self._end_forgotten([n for n in self._supervisor.names() if n.startswith(start)])
         clear(self._log_folder(deployment))
 
     def _log_folder(self, deployment: str) -> Path:
