@@ -446,3 +446,11 @@ def test_a_deployment_whose_instances_document_was_lost_goes_with_its_processes(
     shutil.rmtree(lab.state / "workspaces" / "lab" / "instances")
     lab.down()
     assert lab.processes() == []
+
+
+def test_a_workspace_whose_address_a_power_cut_emptied_comes_back_and_goes(lab):
+    lab.up()
+    (lab.state / "workspaces" / "lab" / "workspace.json").write_text("")
+    assert lab.observe(Kind.WORKSPACE, "lab").presence == Presence.ABSENT
+    lab.up()
+    assert lab.score().json()["answer"] == "blue"

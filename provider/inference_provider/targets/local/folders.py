@@ -43,8 +43,11 @@ class Folders:
 
     @property
     def exists(self) -> bool:
-        """Whether the workspace is there: its address was chosen."""
-        return (self.folder / "workspace.json").is_file()
+        """Whether the workspace is there: its address was chosen. A power cut empties the file."""
+        try:
+            return (self.folder / "workspace.json").stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     @property
     def is_recorded(self) -> bool:
