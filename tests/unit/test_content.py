@@ -11,7 +11,7 @@ import pytest
 from inference_provider.errors import TargetError
 from inference_provider.files import with_content_hash
 from inference_provider.observed import Actor, Kind, Record, ResourceId
-from inference_provider.spec import DeploymentSpec, ModelSpec
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 from inference_provider.targets.local import content
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.folders import Folders
@@ -189,6 +189,14 @@ def test_a_deployment_whose_kept_code_was_changed_is_degraded_until_restored(
     fault = "its kept code was changed: score.py has other content"
     assert assets.fault(there) == fault
     assets.keep_code(deployment, str(base))
+    assert assets.fault(there) == ""
+
+
+def test_an_environment_that_is_not_kept_any_more_is_degraded_until_it_is(assets):
+    spec = EnvironmentSpec(name="plain", content_hash="e" * 64)
+    there = record(Kind.ENVIRONMENT, "plain:1", content_hash="e" * 64)
+    assert assets.fault(there) == "what it is built from is gone"
+    assets.keep_environment(spec)
     assert assets.fault(there) == ""
 
 

@@ -139,6 +139,9 @@ class Assets:
         if record.id.kind == Kind.DEPLOYMENT and code:
             fault = _changed(self._code_folder(code["content_hash"]), code["content_hash"])
             return f"its kept code was changed: {fault}" if fault else ""
+        if record.id.kind == Kind.ENVIRONMENT:
+            kept = self._environment_path(fields["content_hash"]).is_file()
+            return "" if kept else "what it is built from is gone"
         return ""
 
     # -- what goes -----------------------------------------------------------------------------
