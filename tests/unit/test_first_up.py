@@ -1,9 +1,14 @@
-"""Which processes are taken for a supervisord that a first `up` left."""
+"""What a first `up` left: which supervisord is one of it, and what of it is deleted."""
 
 import subprocess
 import sys
 
-from inference_provider.targets.local.first_up import unrecorded
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.local.first_up import delete_unrecorded, unrecorded
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.router import LocalRouter
 
 WAITS = (sys.executable, "-c", "input()")
 
@@ -25,3 +30,24 @@ def test_a_supervisord_is_known_by_its_command_line(tmp_path):
 
 def test_an_editor_that_has_the_configuration_open_is_none(tmp_path):
     assert left_running(tmp_path) == []
+
+
+def test_a_workspace_with_records_and_without_its_address_is_not_called_deleted(tmp_path):
+    router = LocalRouter(Folders(tmp_path, "demo"))
+    records = router.folders.folder / "records"
+    records.mkdir(parents=True)
+    (records / "Endpoint.iris.json").write_text("{}")
+    with pytest.raises(TargetError) as caught:
+        delete_unrecorded(router)
+    assert str(caught.value) == (
+        f"delete workspace 'demo': its workspace.json is lost, and {router.folders.folder} still"
+        " has its records; run `inferctl up`, which makes that file again, then delete it"
+    )
+    assert (records / "Endpoint.iris.json").read_text() == "{}"
+
+
+def test_a_workspace_of_which_nothing_is_recorded_goes(tmp_path):
+    router = LocalRouter(Folders(tmp_path, "demo"))
+    (router.folders.folder / "logs").mkdir(parents=True)
+    delete_unrecorded(router)
+    assert not router.folders.folder.exists()

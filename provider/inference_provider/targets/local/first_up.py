@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from inference_provider.errors import InferenceError
+from inference_provider.errors import InferenceError, TargetError
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.folders import Folders
@@ -76,13 +76,25 @@ def clear_away(router: LocalRouter) -> None:
 
 
 def delete_unrecorded(router: LocalRouter) -> None:
-    """End and remove a workspace of which nothing is recorded: it is nobody's."""
-    if not router.folders.folder.exists():
+    """End and remove a workspace of which nothing is recorded: it is nobody's.
+
+    Raises:
+        TargetError: Something is recorded, and only the file that says where it listens is lost.
+    """
+    folders = router.folders
+    if not folders.folder.exists():
         return
     with machine_lock():
-        if not router.folders.is_recorded:
+        if not folders.is_recorded:
             clear_away(router)
-            router.folders.remove()
+            folders.remove()
+        elif not folders.exists:
+            raise TargetError(
+                "delete",
+                f"workspace '{folders.workspace}'",
+                f"its workspace.json is lost, and {folders.folder} still has its records",
+                "run `inferctl up`, which makes that file again, then delete it",
+            )
 
 
 def unrecorded(root: Path) -> list[str]:
