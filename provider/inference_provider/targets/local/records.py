@@ -33,6 +33,7 @@ class FileRecords:
         self._known: dict[Path, tuple[_Stamp, bytes]] = {}
         self._undo = UndoLog()
         self._aside: list[Path] = []
+        self._is_tidy = False
 
     def exists(self) -> bool:
         return self._folders.exists
@@ -101,11 +102,21 @@ class FileRecords:
                 yield
             return
         with self.lock("state"):
+            self._drop_left()
             with self._undo.part():
                 yield
             for path in self._aside:
                 path.unlink(missing_ok=True)
             self._aside.clear()
+
+    def _drop_left(self) -> None:
+        """Remove, once, what an edit that was killed had set aside: there may be keys in it."""
+        if self._is_tidy:
+            return
+        for left in self._folder.glob(f"*/.*{_SUFFIX}.before.*"):
+            with suppress(OSError):
+                left.unlink()
+        self._is_tidy = True
 
     def _set_aside(self, path: Path, *, keep: bool) -> bool:
         """Inside an edit, remember how a file is put back; return whether it is moved away."""
