@@ -107,3 +107,14 @@ def test_a_reservation_of_somebody_who_was_killed_goes_with_its_deployment(aband
     abandoned.state.put_reservation("iris/green", left)
     abandoned.delete(abandoned.deployment("green").id)
     assert abandoned.documents()["reservations"] == {}
+
+
+def test_a_reservation_that_nobody_holds_goes_with_the_next_change_of_the_workspace(abandoned):
+    abandoned.apply(abandoned.deployment("green"))
+    left = Reservation(size=Size(1, 0), actor=ANN, time=datetime.now(UTC))
+    abandoned.state.put_reservation("iris/green", left)
+    with abandoned.ports.records.lock(deployment_lock("iris/green")):
+        abandoned.apply(abandoned.space())
+        assert list(abandoned.documents()["reservations"]) == ["iris/green"]
+    abandoned.apply(abandoned.space())
+    assert abandoned.documents()["reservations"] == {}

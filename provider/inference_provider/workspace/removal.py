@@ -17,7 +17,7 @@ from inference_provider.workspace.rollout import (
     Rollout,
     longest_request_s,
 )
-from inference_provider.workspace.state import deployment_lock
+from inference_provider.workspace.state import RESERVATIONS, deployment_lock
 
 _SHOWN = 5
 DRAIN_POLL_S = 0.05
@@ -125,7 +125,9 @@ def sweep(workspace: Workspace) -> None:
             if state.record(id_) is None:
                 compute.retire(name, LEFT_DRAIN_S, everything=True)
                 compute.forget(name)
-                state.drop_reservation(name)
+    for name in records.section(RESERVATIONS):  # of who was killed after the record was written
+        with suppress(Busy), records.lock(deployment_lock(name), wait_s=0):
+            state.drop_reservation(name)
 
 
 def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:
