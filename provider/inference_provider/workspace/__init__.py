@@ -1,1 +1,1 @@
-"""How a workspace changes, on every target: no process, file, container or cluster of its own."""
+"""How a workspace changes, on every target; nothing here knows a process, file or container."""

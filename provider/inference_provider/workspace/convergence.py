@@ -1,8 +1,8 @@
-"""Group commit: edits of one workspace, published together by whoever has the turn.
+"""Group commit: concurrent edits of one workspace are published together.
 
-Each caller's edit is in force when its call returns, or undone when it raises. Those who come
-while another publishes wait, and the next of them takes all that wait: n callers at once cost
-one or two publications. Other processes are kept out by `Records.edit()`.
+A caller's edit is in force when its call returns, or undone when it raises. Callers that arrive
+during a publication wait; the next one to get the turn publishes the edits of all that wait, so n
+concurrent callers cost one or two publications. `Records.edit()` keeps other processes out.
 """
 
 import threading
@@ -22,11 +22,11 @@ class Publish(Enum):
     """Whether the router is told of an edit."""
 
     ALWAYS = "always"
-    """It is started when it does not run."""
+    """Tell the router; start it first when it does not run."""
     STARTED = "started"
-    """The caller has just started it, and holds what a start needs."""
+    """Tell the router, which the caller has just started; the caller holds the locks of a start."""
     WHILE_IT_RUNS = "while it runs"
-    """What is deleted while nothing runs starts nothing."""
+    """Tell the router only if it runs: deleting from a stopped workspace starts nothing."""
     NEVER = "never"
 
 
@@ -39,7 +39,7 @@ class _Change:
 
 
 class Convergence:
-    """Brings the router of one workspace to what its records say."""
+    """Makes the router of one workspace serve what its records say."""
 
     def __init__(
         self,
@@ -53,20 +53,20 @@ class Convergence:
         self._waiting: deque[_Change] = deque()
         self._turn = threading.Lock()
         self._leader: int | None = None
-        """Thread that has the turn."""
+        """Id of the thread that has the turn."""
         self._asking = threading.Lock()
         self._asked = 0
 
     def change(self, edit: Callable[[], None], publish: Publish = Publish.ALWAYS) -> None:
-        """Do an edit of records and let the router serve it; neither when this raises.
+        """Edit the records and publish the result; when this raises, neither has happened.
 
         Args:
-            edit: Reads and writes records; runs in any thread, and again when others' edits, done
-                together with it, were refused.
+            edit: Reads and writes records. It may run in another caller's thread, and runs again
+                when the router refused a batch that it was part of.
             publish: Whether the router is told.
 
         Raises:
-            RuntimeError: It is called in another change's edit, and would wait for itself.
+            RuntimeError: Called from inside another change's edit, where it would deadlock.
         """
         if self._leader == threading.get_ident():
             raise RuntimeError("a change inside the edit of another change")
@@ -77,27 +77,27 @@ class Convergence:
                 leads = True
                 if not own.done:
                     self._lead(own)
-        except BaseException:  # interrupted: nobody is to do it after its caller has gone
+        except BaseException:  # interrupted: no other thread may apply it once its caller has left
             self._withdraw(own, leads=leads)
             raise
         if own.fault is not None:
             raise own.fault
 
     def _is_published(self, publish: Publish) -> bool:
-        """Whether the router is told of an edit; it runs then. A start may take seconds."""
+        """Whether to tell the router of an edit. Starts it if need be, which may take seconds."""
         if publish == Publish.ALWAYS or (publish == Publish.WHILE_IT_RUNS and self._router.runs()):
             self.ensure_up()
             return True
         return publish == Publish.STARTED
 
     def ensure_up(self) -> None:
-        """Start what does not run of the router, and of what runs instances.
+        """Start the router, and what supervises instances, unless they run.
 
-        Those who come while another asks whether it runs get the answer to one question more.
+        Callers that arrive during a check share the next one.
         """
         seen = self._asked
         with self._asking:
-            if self._asked > seen + 1:  # a question began after this call did
+            if self._asked > seen + 1:  # a whole check has run since this call began
                 return
             self._router.ensure_up(self._build)
             self._asked += 1
@@ -110,9 +110,9 @@ class Convergence:
             self._leader = None
 
     def _taken(self, own: _Change) -> list[_Change]:
-        """Return all that wait, and the caller's own, also where an interrupt lost it.
+        """Return every waiting change and the caller's own, even if an interrupt dequeued that.
 
-        Its own comes last: while another's can interrupt the caller, its own is not in force.
+        The caller's own comes last, so an interrupt during another's edit finds it not yet done.
         """
         others = []
         while self._waiting:
@@ -122,9 +122,9 @@ class Convergence:
         return [*others, own]
 
     def _withdraw(self, own: _Change, *, leads: bool) -> None:
-        """Take a change back; one that another thread does now is waited for.
+        """Take a change back, or wait for it when another thread is already applying it.
 
-        What its caller cleans up after it must not be put in force later.
+        The caller cleans up after this, so the change must not take effect any later.
         """
         try:
             self._waiting.remove(own)
@@ -134,13 +134,13 @@ class Convergence:
                     pass
 
     def _settle(self, changes: list[_Change]) -> None:
-        """Do all together; when they are refused, each half, so that only one at fault fails.
+        """Do all changes together; when refused, retry each half until only the faulty one fails.
 
-        Who is interrupted leaves the others undone: each does its own when it gets the turn.
+        An interrupt leaves the others undone; each caller does its own when it gets the turn.
         """
         try:
             self._do(changes)
-        except (Busy, TargetUnreachable) as failed:  # nobody's, and as slow the next time
+        except (Busy, TargetUnreachable) as failed:  # no single edit's fault; retrying is as slow
             for change in changes:
                 change.fault = change.fault or failed
         except Exception as refused:  # noqa: BLE001 - handed to the thread that asked
@@ -186,8 +186,8 @@ class Convergence:
             raise
 
     def _part(self, change: _Change) -> None:
-        """Do one edit; it fails alone, and its caller gets what it raised."""
-        change.fault = None  # of a turn that was interrupted
+        """Do one edit; if it fails, only it is undone, and its caller gets the exception."""
+        change.fault = None  # left by an interrupted turn
         try:
             with self._records.edit():
                 change.edit()

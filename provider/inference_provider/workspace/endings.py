@@ -1,7 +1,7 @@
 """How often an instance ended by itself -> whether it keeps dying. Pure.
 
-The one place that decides it: the rollout, which does not use such an instance, and what is
-observed read it.
+The only place that decides this: the rollout, which replaces such an instance, and `observe.py`
+both ask here.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 from inference_provider.observed import Frozen, Restarts
 
 DYING = 3
-"""One end may be anybody's kill, and the start after it mends it; a second one chance."""
+"""One end may be a manual kill, and a second one chance; the restart repairs either."""
 LATELY_MINUTES = 10
 STARTS = 4
 
@@ -19,20 +19,20 @@ class Endings(Frozen):
 
     total: int = 0
     minutes: dict[int, int] = {}
-    """By minutes since 1970."""
+    """Ends per minute, keyed by minutes since 1970."""
     kept_minutes: int = 300
     """How long the target remembers a minute."""
 
     def within(self, minutes: int, now: int) -> int:
-        """Return how often it ended in the last minutes."""
+        """Return how often it ended in the last `minutes` minutes."""
         return sum(n for minute, n in self.minutes.items() if minute > now - minutes)
 
 
 def restarts(endings: Endings, start_limit_s: int, now: int) -> Restarts:
-    """Return how often an instance ended since its start, and lately.
+    """Return how often an instance ended since its first start, and recently.
 
-    Lately is 10 minutes, or four starts where those take longer: a model that loads for 5 minutes
-    and dies then ends twice in 10.
+    Recently means the last 10 minutes, or the time of four starts where that is longer: a model
+    that dies after loading for 5 minutes ends only twice in 10.
 
     Args:
         endings: Its ends.
@@ -46,5 +46,5 @@ def restarts(endings: Endings, start_limit_s: int, now: int) -> Restarts:
 
 
 def keeps_dying(found: Restarts) -> bool:
-    """Whether an instance ends again and again: it is not ready, however it looks in the moment."""
+    """Whether an instance ends again and again; it then counts as not ready even while it runs."""
     return found.lately >= DYING

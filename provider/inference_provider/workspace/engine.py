@@ -1,8 +1,8 @@
-"""How a workspace changes, on any target: one method a kind, who may, and the journal.
+"""How a workspace changes, on any target: one method per kind, ownership, and the journal.
 
-Goes in: desired resources, and a platform with its four ports. Comes out: what is there. The steps
-of a deployment are `rollout.py`'s, those of a deletion `removal.py`'s, and what is published at
-once `convergence.py`'s.
+Goes in: desired resources, and a platform with its four ports. Comes out: observed resources.
+`rollout.py` has the steps of a deployment, `removal.py` those of a deletion, and `convergence.py`
+decides what is published together.
 """
 
 import secrets
@@ -50,7 +50,7 @@ from inference_provider.workspace.rollout import Rollout, refuse_without_endpoin
 from inference_provider.workspace.state import Keys, State
 
 KEPT = "kept: another entry of the same stack stands for it"
-"""Said where a deletion comes from an entry that does not speak for the resource."""
+"""Progress of a deletion requested by a state entry that no longer stands for the resource."""
 
 
 class SystemClock:
@@ -67,7 +67,7 @@ class SystemClock:
 
 
 class Engine:
-    """A target: a platform, and the one way in which its workspaces change."""
+    """A target: a platform, and the only way to change its workspaces."""
 
     def __init__(self, platform: Platform, clock: Clock | None = None) -> None:
         self.platform = platform
@@ -173,7 +173,7 @@ class Engine:
         publish: Publish,
         also: Callable[[], None] = lambda: None,
     ) -> None:
-        """Record a change and let the router serve it; undone when the router refuses."""
+        """Record a change and publish it; undone when the router refuses."""
 
         def edit() -> None:
             opened.ports.router.address()  # refuses a workspace that was deleted meanwhile
@@ -312,7 +312,7 @@ class Engine:
         return keys
 
     def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
-        """Bring back all that is recorded, after a stop, a crash or a reboot."""
+        """Start everything that is recorded, after a stop, a crash or a reboot."""
         opened, id_ = self._workspace(workspace), _workspace_id(workspace)
         opened.convergence.ensure_up()
         self._note(opened, id_, actor, "start")

@@ -11,7 +11,7 @@ Build = Callable[[], tuple[EndpointEntry, ...]]
 
 
 def endpoint_entries(state: State, compute: Compute, content: Content) -> Build:
-    """Return what makes a workspace's entries from what is so when it is called."""
+    """Return a function that builds a workspace's entries from the state when it is called."""
     builder = Builder()
 
     def build() -> tuple[EndpointEntry, ...]:

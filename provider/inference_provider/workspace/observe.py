@@ -1,7 +1,7 @@
-"""What is recorded, and what the ports answer -> what is there now.
+"""Records and the ports' answers -> observed resources.
 
-One reading of the records, one question to compute, one to the router, whatever the number of
-resources. What did not answer makes the fields it would have told UNKNOWN, never absent.
+Reads the records once, and asks compute and the router once each, whatever the number of resources.
+When one of them does not answer, what it would have reported is UNKNOWN, never absent.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ from inference_provider.workspace.ports import (
 from inference_provider.workspace.state import State
 
 RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
-"""Kinds whose state only what runs tells; the rest is written down."""
+"""Kinds whose state must be read from what runs; the other kinds are fully recorded."""
 
 _Fields = dict[str, object]
 
@@ -45,7 +45,7 @@ class Snapshot(Frozen):
 
 
 def take_snapshot(ports: Ports, clock: Clock) -> Snapshot:
-    """Ask compute, then the router; not one question a resource."""
+    """Ask compute, then the router, once each for all resources."""
     try:
         compute = ports.compute.status()
         router = ports.router.status()
@@ -55,10 +55,10 @@ def take_snapshot(ports: Ports, clock: Clock) -> Snapshot:
 
 
 class Observer:
-    """Reads the records of one workspace beside a snapshot of it."""
+    """Combines the records of one workspace with a snapshot of it."""
 
     def __init__(self, ports: Ports, state: State, snapshot: Snapshot | None) -> None:
-        """Without a snapshot, what runs is taken to be as it is recorded."""
+        """Without a snapshot, assume that everything runs as recorded."""
         self._ports = ports
         self._state = state
         self._snapshot = snapshot
@@ -99,7 +99,7 @@ class Observer:
         return "the last change was killed before the router served it" if killed else ""
 
     def _leftovers(self, compute: ComputeStatus) -> str:
-        """Say how many instances run of deployments that nothing is recorded of."""
+        """Say how many instances belong to deployments that have no record."""
         known = {record.id.name for record in self._state.of_kind(Kind.DEPLOYMENT)}
         unknown = compute.instances.keys() - known
         left = sum(
@@ -168,7 +168,7 @@ class Observer:
             return _unknown(seen.unreachable)
         router = seen.router
         if router.weights is None or router.mirrors is None:
-            if not router.runs:  # what was applied is what the next start serves
+            if not router.runs:  # not unknown: the next start serves what was applied
                 return {"status": "not served", "degraded": "the router does not run"}
             return _unknown("the router does not answer")
         name, fields = record.id.name, record.properties
@@ -192,13 +192,13 @@ def _unknown(reason: str) -> _Fields:
 def _ready(running: list[InstanceStatus], healthy: int, wanted: int, router: RouterStatus) -> str:
     if router.healthy is None and running:
         return f"{len(running)} of {wanted} instances run; the router does not say which are ready"
-    # Of one that started again the router learns late, at the rate of the readiness probe.
+    # The router notices a restarted instance late, at its next readiness probe.
     starting = sum(bool(one.endings.total) and not one.answers for one in running)
     return f"{min(healthy, len(running) - starting)} of {wanted} instances ready"
 
 
 def _idle(instances: list[InstanceStatus], record: Record) -> Iterator[str]:
-    """Say how many of the recorded instances do not run, and how many others are left."""
+    """Say how many recorded instances do not run, and how many unrecorded ones still do."""
     stopped = sum(_is_recorded(one, record) for one in instances)
     left = len(instances) - stopped
     if stopped:
@@ -220,14 +220,14 @@ def _death(name: str, restarts: Restarts) -> str:
 
 
 def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
-    """Write a split and its mirror for a person: `blue 100 %, mirror green 20 %`."""
+    """Format a split and its mirror for display: `blue 100 %, mirror green 20 %`."""
     shares = [f"{name} {share} %" for name, share in sorted(traffic.items())]
     copies = [f"mirror {name} {share} %" for name, share in sorted(mirror.items()) if share]
     return ", ".join([*(shares or ["no traffic"]), *copies])
 
 
 def _merged(recorded: Mapping[str, int], live: Mapping[str, int]) -> dict[str, int]:
-    """Return the live shares; a recorded 0 that the router does not list stays a 0."""
+    """Return the live shares, with a 0 for each recorded 0 that the router does not list."""
     shown = {name: share for name, share in live.items() if share or name in recorded}
     zeros = {name: 0 for name in recorded if name not in live}
     return {**zeros, **shown}

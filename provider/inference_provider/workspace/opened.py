@@ -1,4 +1,4 @@
-"""One workspace, opened: its ports, what it remembers, and how its edits are published."""
+"""One workspace, opened: its ports, its state, and how its edits are published."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Workspace:
 
 
 def open_workspace(ports: Ports, clock: Clock) -> Workspace:
-    """Open a workspace, which need not be there yet."""
+    """Open a workspace, which need not exist yet."""
     state = State(ports.records)
     build = endpoint_entries(state, ports.compute, ports.content)
     convergence = Convergence(ports.records, ports.router, build)

@@ -1,8 +1,7 @@
-"""What the engine needs of the world: four ports, the platform that wires them, and a clock.
+"""What the engine needs from a target: four ports, the platform that wires them, and a clock.
 
-Goes through them: the values below and those of `observed.py`, `desired.py` and `router/table.py`.
-A port says what is so on its target in the target's own words; which change follows is the
-engine's to say.
+The values below, and those of `observed.py`, `desired.py` and `router/table.py`, pass through them.
+A port reports the state of its target in the target's own words; the engine decides what to change.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +30,7 @@ Progress = Callable[[ResourceId, str], None]
 
 
 def silent(_resource: ResourceId, _message: str) -> None:
-    """A Progress that tells nobody."""
+    """A Progress that discards its messages."""
 
 
 class Clock(Protocol):
@@ -41,7 +40,7 @@ class Clock(Protocol):
         """Return the time of day, UTC."""
 
     def monotonic_s(self) -> float:
-        """Return seconds since some moment; they only grow."""
+        """Return seconds since an arbitrary moment; the value never decreases."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -50,8 +49,8 @@ class Clock(Protocol):
 class Records(Protocol):
     """What a workspace remembers: documents by section and name, and its journal.
 
-    A document that did not change is the same object in two readings, so what was made of it can
-    be kept. Secrets are among them: whoever keeps them lets this user alone read them.
+    Reading an unchanged document twice returns the same object, so what was derived from it can be
+    cached. Some documents hold secrets: a target keeps all of them readable by this user alone.
     """
 
     @property
@@ -59,10 +58,10 @@ class Records(Protocol):
         """Its name."""
 
     def exists(self) -> bool:
-        """Whether anything of the workspace is written down."""
+        """Whether the workspace has any document."""
 
     def section(self, section: str) -> Mapping[str, bytes]:
-        """Return every document of a section by its name, sorted."""
+        """Return every document of a section, keyed and sorted by name."""
 
     def read(self, section: str, name: str) -> bytes | None:
         """Return one document; None when there is none."""
@@ -75,22 +74,22 @@ class Records(Protocol):
         """
 
     def drop(self, section: str, name: str) -> None:
-        """Remove one document; nothing happens when it is not there. Needs no room."""
+        """Remove one document, if it exists. Needs no disk space."""
 
     def edit(self) -> AbstractContextManager[None]:
-        """Keep every other edit of the workspace out; an exception undoes all puts and drops.
+        """Exclude other edits of the workspace; an exception undoes every put and drop.
 
-        Inside another edit of the same thread it is a part that can fail alone.
+        Nested in another edit of the same thread, it is a part that can be undone alone.
 
         Raises:
-            Busy: Another process edits for too long.
+            Busy: Another process holds the edit for too long.
         """
 
     def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[None]:
         """Hold one named lock of the workspace, against threads and other processes.
 
         Args:
-            name: What is done one at a time: `deployment.iris.blue`.
+            name: What must be done one at a time, for example `deployment.iris.blue`.
             wait_s: Longest wait; the target's own when None.
 
         Raises:
@@ -98,7 +97,7 @@ class Records(Protocol):
         """
 
     def hold(self, actor: Actor) -> AbstractContextManager[None]:
-        """Keep a second `up`, `down`, `split`, `start` or `stop` out, telling it who is here."""
+        """Keep a second `up`, `down`, `split`, `start` or `stop` out, and tell it who is first."""
 
     def place(self, section: str, name: str) -> str:
         """Return where a person finds a document."""
@@ -125,9 +124,9 @@ class Unit:
     base_dir: str = "."
     """Folder that paths in the spec are relative to."""
     secrets: Secrets = ()
-    """What its instances know, and no error may quote of their logs."""
+    """Secrets its instances know, which an error must hide when it quotes their logs."""
     afresh: bool = False
-    """Whether instances that run already are not used."""
+    """Whether to start new instances even if suitable ones run already."""
 
     @property
     def start_limit_s(self) -> int:
@@ -156,9 +155,9 @@ class ComputeStatus(Frozen):
     instances: dict[str, tuple[InstanceStatus, ...]] = {}
     """By deployment, `<endpoint>/<deployment>`."""
     unsupervised: str = ""
-    """Why nothing would start an instance again, in the target's words; empty when something does.
+    """Why nothing would restart an instance, in the target's words; empty when something would.
 
-    What is true of instances that run on is then not known.
+    When set, the state of instances that still run is not known.
     """
 
 
@@ -166,10 +165,10 @@ class Compute(Protocol):
     """Where instances run."""
 
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        """Have `count` ready instances of a generation beside all others; return their names.
+        """Get `count` ready instances of a generation, leaving all others; return their names.
 
-        Those of the generation that run, answer and do not keep dying are used. What it started
-        is ended when it fails.
+        Uses those of the generation that run, answer and do not keep dying, and starts the rest.
+        When it fails, it ends what it started.
 
         Raises:
             NotReady: An instance did not get ready; carries its log's last lines.
@@ -177,14 +176,14 @@ class Compute(Protocol):
         """
 
     def admit(self, deployment: str, names: Iterable[str]) -> None:
-        """Let the router send requests to these instances alone. Call it inside an edit.
+        """Let the router send requests only to these instances. Call it inside an edit.
 
-        They are of the generation that the edit records. A target whose instances move need not
-        remember their names.
+        They belong to the generation that the edit records. A target whose instances move need
+        not remember their names.
         """
 
     def backends(self) -> Mapping[str, tuple[Backend, ...]]:
-        """Return where the admitted instances of each deployment are asked, read live."""
+        """Return the current addresses of each deployment's admitted instances."""
 
     def retire(
         self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
@@ -194,15 +193,15 @@ class Compute(Protocol):
         Args:
             deployment: `<endpoint>/<deployment>`.
             drain_s: Longest wait for its last request, seconds.
-            everything: Whether admitted ones end too, of a deployment that is deleted.
-            hurried: Whether a person waits, and what is ended never served.
+            everything: Whether to end admitted ones too, because the deployment is deleted.
+            hurried: Whether to end them quickly: a person waits, and they have never served.
         """
 
     def forget(self, deployment: str) -> None:
-        """Remove what a deleted deployment leaves, its logs too."""
+        """Remove what a deleted deployment left behind, logs included."""
 
     def status(self) -> ComputeStatus:
-        """Return every instance in a constant number of calls.
+        """Return every instance, using a constant number of calls.
 
         Raises:
             TargetUnreachable: It did not answer.
@@ -226,7 +225,7 @@ class RouterStatus(Frozen):
     """What the router of a workspace serves now."""
 
     fault: str = ""
-    """What of it is not as it should be, in the target's words; empty when it serves."""
+    """What is wrong with it, in the target's words; empty when it serves."""
     runs: bool = True
     """False when it is known not to run."""
     weights: dict[str, dict[str, int]] | None = None
@@ -236,33 +235,33 @@ class RouterStatus(Frozen):
     """Backends that get requests, by `<endpoint>/<deployment>`."""
     endings: Endings = Endings()
     start_limit_s: int = 20
-    """How long its start may take."""
+    """Longest time its start may take, seconds."""
 
 
 class Router(Protocol):
-    """What takes the requests of a workspace."""
+    """Receives the requests of a workspace."""
 
     def address(self) -> RouterAddress:
-        """Return where it is reached. Raises TargetError when the workspace is not there."""
+        """Return where it is reached. Raises TargetError when the workspace does not exist."""
 
     def ensure_up(self, endpoints: Callable[[], tuple[EndpointEntry, ...]]) -> None:
-        """Start what does not run; what runs and lost its supervisor is replaced, and drained.
+        """Start the router unless it runs; replace and drain one that lost its supervisor.
 
         Args:
-            endpoints: Tells what a router that is started serves.
+            endpoints: Returns what a newly started router must serve.
         """
 
     def runs(self) -> bool:
-        """Whether anything takes requests."""
+        """Whether any router takes requests."""
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        """Serve these endpoints and nothing else, on every router; or change nothing, and raise.
+        """Serve exactly these endpoints on every router; or change nothing and raise.
 
         Called inside an edit of the records. A target whose routers read the records themselves
-        commits here what was edited so far, waits until every router has that revision in force,
-        and commits the one before again when the edit is undone.
+        commits the edit so far, waits until that revision is in force on every router, and commits
+        the previous revision again when the edit is undone.
 
-        What is no longer named gets no new request; it goes when its last one has ended.
+        A deployment that is no longer listed gets no new request and is removed after its last one.
 
         Raises:
             RouterRejected: It refused them.
@@ -271,41 +270,41 @@ class Router(Protocol):
         """
 
     def in_force(self) -> bool:
-        """Whether it is known what is in force; else the next publication cannot tell what goes."""
+        """Whether the table in force is known; if not, a publication cannot tell what to remove."""
 
     def is_drained(self, deployment: str) -> bool:
-        """Whether nothing is in flight on a deployment that is no longer named."""
+        """Whether no request is in flight on a deployment that is no longer published."""
 
     def wait_healthy(self, deployment: str, count: int) -> None:
-        """Wait until a deployment has so many healthy backends. Raises NotReady."""
+        """Wait until a deployment has `count` healthy backends. Raises NotReady."""
 
     def status(self) -> RouterStatus:
-        """Return what it serves, in a constant number of calls. Raises TargetUnreachable."""
+        """Return what it serves, using a constant number of calls. Raises TargetUnreachable."""
 
 
 class Content(Protocol):
     """Models, code and environments, by the hash of their content."""
 
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
-        """Copy or build what a model, environment or deployment brings, unless it is there."""
+        """Copy or build the content of a model, environment or deployment, unless it is kept."""
 
     def holds(self, kind: Kind, pinned: str) -> bool:
-        """Whether the content of a model or environment is there: `name:version@sha256:…`."""
+        """Whether the content of a model or environment is kept: `name:version@sha256:…`."""
 
     def environment(self, pinned: str) -> EnvironmentSpec:
-        """Return a kept environment. Raises TargetError when it is not there."""
+        """Return a kept environment. Raises TargetError when it is missing."""
 
     def fault(self, record: Record) -> str:
-        """Say in a few words what of a resource's kept content was changed; empty when nothing."""
+        """Say briefly how a resource's kept content was changed; empty when it was not."""
 
     def drop(self, record: Record) -> None:
-        """Remove what a deleted resource alone had."""
+        """Remove the content that only a deleted resource used."""
 
     def prune(self, named: Iterable[str]) -> None:
-        """Remove what nobody names any more and was not kept a moment ago.
+        """Remove content that nothing references any more, unless it was kept recently.
 
         Args:
-            named: Pinned models, and hashes of code.
+            named: What is still referenced: pinned models, and hashes of code.
         """
 
 
@@ -320,33 +319,34 @@ class Ports:
 
 
 class Platform(Protocol):
-    """A target's wiring: which workspaces there are, and their ports."""
+    """A target's wiring: which workspaces exist, and their ports."""
 
     @property
     def capabilities(self) -> TargetCapabilities:
         """What it can do; asked when planning."""
 
     def workspaces(self) -> tuple[str, ...]:
-        """Return the names of the workspaces there are, sorted."""
+        """Return the names of all workspaces, sorted."""
 
     def ports(self, workspace: str) -> Ports:
-        """Return the ports of a workspace, which need not be there yet."""
+        """Return the ports of a workspace, which need not exist yet."""
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        """Start a workspace of which nothing is recorded; undone when the block raises.
+        """Start a workspace that has no record yet; undone when the block raises.
 
         Yields:
-            Whether it is one; nobody else makes it until the block, which records it, ends.
+            Whether it had no record. Nobody else can create it until the block, which records it,
+            ends.
         """
 
     def change(self, desired: DesiredResource) -> AbstractContextManager[None]:
-        """Take over what a workspace's spec says of its router; undone when the block raises."""
+        """Apply the router settings of a workspace's spec; undone when the block raises."""
 
     def shut_down(self, workspace: str) -> None:
-        """End everything that runs; what is recorded stays."""
+        """End everything that runs; records stay."""
 
     def remove(self, workspace: str) -> None:
-        """Remove what is left of a workspace that was shut down."""
+        """Remove the rest of a workspace that was shut down."""
 
     def remove_unrecorded(self, workspace: str) -> None:
-        """End and remove a workspace of which nothing is recorded: it is nobody's."""
+        """End and remove a workspace that has no record, and so no owner."""

@@ -1,7 +1,7 @@
-"""What the deployments of a workspace take of its quota, those that are being started too.
+"""How much of a workspace's quota its deployments use, including those being started.
 
 A reservation is written before the first instance starts and dropped in the edit that admits them.
-One whose deployment nobody holds is a leftover of somebody who was killed.
+A reservation whose deployment lock is free was left by a caller that was killed.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CHANGE_WAIT_S = 400.0
 """Longest wait for another change of the same deployment: its requests may take 180 s to drain, and
 as long to be cut off."""
 RESERVING = "reservations"
-"""Lock under which what is taken is added up and written down."""
+"""Lock under which usage is added up and reserved."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def reserved(
     """Count a deployment's instances in the quota while they start; hold its lock.
 
     Raises:
-        OutOfCapacity: The quota would be exceeded; says what is taken, and what is being started.
+        OutOfCapacity: The quota would be exceeded; lists what is in use and what is being started.
     """
     name = desired.id.name
     if not size_of(desired.spec).instances:
@@ -69,7 +69,7 @@ def _refuse_over_quota(records: Records, state: State, desired: DesiredResource)
 
 
 def _starting(records: Records, state: State, own: str) -> Iterator[tuple[str, Reservation]]:
-    """Yield what others reserved; a reservation that nobody holds is dropped."""
+    """Yield what others reserved; drop a reservation whose deployment lock is free."""
     for name, reservation in state.reservations().items():
         if name == own:
             continue

@@ -1,6 +1,6 @@
 """One recorded resource -> gone: from the router first, then its instances and documents.
 
-Who may delete it, and the journal, are `engine.py`'s.
+`engine.py` checks who may delete it, and writes the journal.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from inference_provider.workspace.state import RESERVATIONS, deployment_lock
 _SHOWN = 5
 DRAIN_POLL_S = 0.05
 LEFT_DRAIN_S = 30.0
-"""Longest wait for a request to an instance whose deployment was deleted a while ago."""
+"""Longest wait for a request to a leftover instance of a deployment deleted earlier, seconds."""
 
 
 def _nothing() -> None:
@@ -30,7 +30,7 @@ def _nothing() -> None:
 
 
 class Removal:
-    """Takes things out of one workspace."""
+    """Deletes resources of one workspace."""
 
     def __init__(self, workspace: Workspace, platform: Platform, rollout: Rollout) -> None:
         self._platform = platform
@@ -41,10 +41,10 @@ class Removal:
         self._rollout = rollout
 
     def run(self, record: Record) -> None:
-        """Delete what a record speaks of.
+        """Delete the resource that a record describes.
 
         Raises:
-            StillHolds: Something is in it or behind it.
+            StillHolds: A workspace is not empty, or an endpoint has deployments.
             StillServing: The deployment carries weight.
         """
         {
@@ -67,7 +67,7 @@ class Removal:
             self._ports.content.drop(record)
 
     def _served(self, record: Record, refuse: Callable[[], None] = _nothing) -> None:
-        """Forget something that the router serves; undone when the router refuses."""
+        """Delete the record of something that the router serves; undone when the router refuses."""
 
         def edit() -> None:
             now = self._state.record(record.id)
@@ -87,8 +87,8 @@ class Removal:
         def forget() -> None:
             self._served(record, lambda: self._refuse_while_serving(record.id))
             self._drain(record.id.name, drain_s)
-            # What is drained goes: until then the router asks the instances whether they are well,
-            # and who waits until nobody is connected to them would wait in vain.
+            # Drop a drained cluster at once: until then the router's health checks stay connected
+            # to the instances, and waiting for their last connection would never end.
             with suppress(InferenceError):  # a later publication drops it
                 self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)
 
@@ -113,9 +113,9 @@ class Removal:
 
 
 def sweep(workspace: Workspace) -> None:
-    """End what is left of deployments that nothing is recorded of and nobody changes.
+    """End leftover instances of deployments that have no record and that nobody is changing.
 
-    Who deletes one, or starts the first instances of one, may be killed before the end.
+    A caller killed while it deletes a deployment, or starts its first instances, leaves some.
     """
     records, state, compute = workspace.ports.records, workspace.state, workspace.ports.compute
     recorded = {record.id.name for record in state.of_kind(Kind.DEPLOYMENT)}
@@ -131,7 +131,7 @@ def sweep(workspace: Workspace) -> None:
 
 
 def refuse_what_holds(resource: ResourceId, records: Iterable[Record]) -> None:
-    """Raise StillHolds for a workspace or an endpoint on which other records hang."""
+    """Raise StillHolds for a workspace or an endpoint that other records depend on."""
     rest = [str(record.id) for record in records if _hangs_on(record, resource)]
     if not rest:
         return

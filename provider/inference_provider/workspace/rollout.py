@@ -1,7 +1,7 @@
-"""The way a deployment changes: reserved, ready, admitted and published, then the old ones retired.
+"""How a deployment changes: reserve, start, admit and publish new instances, retire the old.
 
-Every step is written down before it is taken, so that a caller killed at any moment leaves what
-the next call can finish: an instance that is not admitted is a leftover, to be used or to end.
+Every step is recorded before it is taken, so the next call can finish what a killed caller left:
+an instance that is not admitted is a leftover, to be used or ended.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
 from inference_provider.workspace.state import State, deployment_lock
 
 DRAIN_SLACK_S = 2.0
-"""What a last request may take beyond its timeout."""
+"""Extra time a last request may take beyond its timeout, seconds."""
 
 
 class Rollout:
-    """Brings one deployment from what runs to what is desired."""
+    """Changes one deployment from what runs to what is desired."""
 
     def __init__(self, workspace: Workspace, actor: Actor, progress: Progress) -> None:
         ports = workspace.ports
@@ -38,15 +38,15 @@ class Rollout:
         self._progress = progress
 
     def run(self, desired: DesiredResource, *, recorded: bool = False) -> None:
-        """Serve `desired` with the wanted number of instances, and nothing else.
+        """Serve exactly what `desired` says, with its number of instances.
 
         Args:
             desired: The deployment.
-            recorded: Whether it is brought back as it is recorded; nothing happens when it was
-                deleted meanwhile.
+            recorded: Whether this restarts a recorded deployment; nothing happens if it was
+                deleted in the meantime.
 
         Raises:
-            NotReady: A new instance did not get ready; the old ones go on serving.
+            NotReady: A new instance did not become ready; the old ones keep serving.
             OutOfCapacity: The workspace's quota, or the target, has no room.
         """
         name = desired.id.name
@@ -69,12 +69,12 @@ class Rollout:
             self._retire(desired.id, drain_s)
 
     def remove(self, resource: ResourceId, drain_s: float, forget: Callable[[], None]) -> None:
-        """Drain and end every instance, once `forget` has had the router forget the deployment.
+        """Call `forget`, then drain and end every instance.
 
         Args:
             resource: The deployment.
             drain_s: Longest wait for its last request.
-            forget: Returns when no request is sent to it any more.
+            forget: Unpublishes the deployment; when it returns, no new request is sent to it.
         """
         with self._records.lock(deployment_lock(resource.name), CHANGE_WAIT_S):
             forget()
@@ -95,7 +95,7 @@ class Rollout:
         )
 
     def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:
-        """Return what an instance knows: variables, as they were too, keys, an index's password."""
+        """Return secrets that an instance may log: variables now and before, keys, passwords."""
         before = self._state.blueprint(desired.id.name)
         specs = [desired.spec, *([before] if before else [])]
         resource = ResourceId(
@@ -112,20 +112,19 @@ class Rollout:
         )
 
     def _admit(self, desired: DesiredResource, serving: tuple[str, ...]) -> None:
-        """Let the router send requests to `serving` alone; undone when it refuses."""
+        """Let the router send requests only to `serving`; undone when it refuses."""
         name = desired.id.name
 
         def edit() -> None:
             self._router.address()  # refuses a workspace that was deleted meanwhile
             before = self._state.record(desired.id)
-            if before is None:  # the endpoint of one that is recorded stays
+            if before is None:  # a recorded deployment keeps its endpoint from being deleted
                 refuse_without_endpoint(self._state, desired)
             record = record_of(desired, before, self._actor, self._clock.now())
             self._compute.admit(name, serving)
             self._state.put_blueprint(name, desired.spec)
             self._state.put_record(record, desired.placeholders)
 
-        # with new instances the router was started before them; if it ended since, they go
         publish = Publish.STARTED if serving else Publish.ALWAYS
         try:
             self._convergence.change(edit, publish)
@@ -135,9 +134,9 @@ class Rollout:
             raise
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
-        """Return how long a request to an old instance may take: by its old limit or the new.
+        """Return how long a request to an old instance may take, by the old limit and the new.
 
-        One through the split may take as long as on the endpoint's most patient deployment.
+        A request through the split may take the longest timeout of the endpoint's deployments.
         """
         own = request_timeout_s(desired.properties)
         old = longest_request_s(self._state, desired.id) if before else 0.0
@@ -151,7 +150,7 @@ class Rollout:
 
 
 def refuse_without_endpoint(state: State, desired: DesiredResource) -> None:
-    """Raise TargetError for a deployment whose endpoint is not there."""
+    """Raise TargetError for a deployment whose endpoint does not exist."""
     place, name = desired.id.workspace, desired.spec.endpoint
     endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name)
     if state.record(endpoint) is None:
@@ -173,5 +172,5 @@ def request_timeout_s(properties: Mapping[str, Any]) -> float:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write a number of things: `1 instance`, `2 instances`."""
+    """Format a count with its noun: `1 instance`, `2 instances`."""
     return f"{count} {noun}" + ("" if count == 1 else "s")

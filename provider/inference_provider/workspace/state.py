@@ -1,7 +1,7 @@
 """Documents of Records -> records, keys, blueprints, reservations, each in its own type.
 
-A document is parsed once while it does not change. What cannot be parsed is named, and never
-shown: it may be a key.
+A document is parsed once until it changes. An error about one that cannot be parsed names it but
+never quotes it: it may hold a key.
 """
 
 import json
@@ -32,7 +32,7 @@ Keys = tuple[SecretStr, SecretStr]
 
 
 class Reservation(Frozen):
-    """What a deployment that is being started will take."""
+    """The quota that a deployment being started will use."""
 
     size: Size
     actor: Actor
@@ -59,19 +59,19 @@ class State:
     # -- records -------------------------------------------------------------------------------
 
     def record(self, resource: ResourceId) -> Record | None:
-        """Return what was applied last of one resource."""
+        """Return the record of one resource: what was last applied."""
         return self._read(RECORDS, _name(resource), Record.model_validate_json)
 
     def records(self) -> list[Record]:
-        """Return what was applied last, by kind and name."""
+        """Return all records, sorted by kind and name."""
         return list(self._section(RECORDS, Record.model_validate_json).values())
 
     def of_kind(self, kind: Kind) -> list[Record]:
-        """Return the records of one kind, by name."""
+        """Return the records of one kind, sorted by name."""
         return [record for record in self.records() if record.id.kind == kind]
 
     def owners(self) -> frozenset[str]:
-        """Return whose records there are; one that cannot be read says nothing of it."""
+        """Return the owners of all records; skips a record that cannot be read."""
         found = set()
         for name, document in self._records.section(RECORDS).items():
             with suppress(TargetError):
@@ -80,7 +80,7 @@ class State:
         return frozenset(found)
 
     def put_record(self, record: Record, placeholders: Secrets = ()) -> None:
-        """Write down what is applied, and what placeholders stand for in it."""
+        """Save a record, and the values of the placeholders in it."""
         name = _name(record.id)
         if placeholders:
             clear = [one.get_secret_value() for one in placeholders]
@@ -90,7 +90,7 @@ class State:
         self._records.put(RECORDS, name, record.model_dump_json(indent=1))
 
     def drop_record(self, resource: ResourceId) -> None:
-        """Forget a resource, and what is kept with its record."""
+        """Remove a resource's record, and what is kept with it."""
         self._records.drop(RECORDS, _name(resource))
         self._records.drop(PLACEHOLDERS, _name(resource))
         if resource.kind == Kind.DEPLOYMENT:
@@ -100,7 +100,7 @@ class State:
             self._records.drop(KEYS, resource.name)
 
     def placeholders(self, resource: ResourceId) -> Secrets:
-        """Return what placeholders stood for in a resource when it was applied last."""
+        """Return the values that a resource's placeholders had when it was last applied."""
         return self._read(PLACEHOLDERS, _name(resource), _SECRETS.validate_json) or ()
 
     # -- keys ----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class State:
             return None
 
     def put_keys(self, endpoint: str, keys: Keys) -> None:
-        """Write both keys down."""
+        """Save both keys."""
         primary, secondary = (key.get_secret_value() for key in keys)
         text = json.dumps({"primary": primary, "secondary": secondary})
         self._records.put(KEYS, endpoint, text)
@@ -126,18 +126,18 @@ class State:
     # -- deployments ---------------------------------------------------------------------------
 
     def blueprint(self, deployment: str) -> DeploymentSpec | None:
-        """Return a deployment's resolved spec with its secrets; what an instance starts from."""
+        """Return a deployment's resolved spec with its secrets, from which instances start."""
         return self._read(BLUEPRINTS, deployment, DeploymentSpec.model_validate_json)
 
     def put_blueprint(self, deployment: str, spec: DeploymentSpec) -> None:
-        """Write a deployment's resolved spec down, its secrets in clear."""
+        """Save a deployment's resolved spec, with secrets in clear text."""
         plain = spec.model_dump(mode="json")
         secrets = spec.environment_variables
         plain["environment_variables"] = {k: v.get_secret_value() for k, v in secrets.items()}
         self._records.put(BLUEPRINTS, deployment, json.dumps(plain))
 
     def reservations(self) -> dict[str, Reservation]:
-        """Return what deployments that are being started will take, by `<endpoint>/<name>`."""
+        """Return the reservations of deployments being started, by `<endpoint>/<name>`."""
         return self._section(RESERVATIONS, Reservation.model_validate_json)
 
     def put_reservation(self, deployment: str, reservation: Reservation) -> None:
@@ -169,7 +169,7 @@ class State:
             return False
 
     def named_content(self) -> Iterator[str]:
-        """Yield the pinned models and the hashes of code that something names."""
+        """Yield the pinned models and code hashes that are still referenced."""
         for record in self.of_kind(Kind.MODEL):
             fields = record.properties
             yield f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
@@ -203,7 +203,7 @@ class State:
 
 
 def corrupt(place: str) -> TargetError:
-    """Say that a document of ours holds something else. Never says what: it may be a key."""
+    """Return the error for a corrupt document. Never quotes it: it may hold a key."""
     remedy = "restore it, or move it away and apply the stack again to recreate it"
     return TargetError("read", place, "file is corrupt", remedy)
 

@@ -1,4 +1,4 @@
-"""What is undone when an edit fails: the last thing first, and no more than its own part."""
+"""Undo log of an edit: when a part fails, its writes are undone, last first."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class UndoLog:
-    """One thread's edit at a time; what other threads write meanwhile is not noted."""
+    """Notes the writes of the thread that edits, and not those of other threads."""
 
     def __init__(self) -> None:
         self._editing = threading.local()
@@ -20,13 +20,13 @@ class UndoLog:
         return len(self._editing.undo) if self.active else 0
 
     def note(self, undo: Callable[[], None]) -> None:
-        """Remember how the last write of this thread is undone; outside an edit it stays."""
+        """Remember how to undo this thread's last write; outside an edit, do nothing."""
         if self.active:
             self._editing.undo.append(undo)
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """Undo what this thread notes in the block when the block raises."""
+        """When the block raises, undo what this thread noted in it."""
         outermost = not self.active
         if outermost:
             self._editing.undo = []
@@ -43,7 +43,7 @@ class UndoLog:
 
 
 def _undo_to(undo: list[Callable[[], None]], mark: int) -> None:
-    """Undo all but the first `mark`; one that fails keeps none of the others from it."""
+    """Undo all but the first `mark`; when one undo fails, the others still run."""
     while len(undo) > mark:
         try:
             undo.pop()()
