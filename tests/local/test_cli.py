@@ -188,7 +188,7 @@ def test_two_ups_at_once_end_without_a_traceback_and_leave_one_clean_stack(infer
         if code == 1:
             [other] = [pid for *_, other_code, pid in said if other_code == 0]
             assert "error: change workspace 'lab': " in err
-            assert "(inferctl up) is changing it since 2" in err
+            assert "(inferctl up) has been changing it since 2" in err
             assert f"(process {other}); wait for that to end and run this again" in err
     assert inferctl("plan") == "no changes; 6 unchanged\n"
     assert sum("serve.py" in told for told in inferctl.processes()) == 2

@@ -353,7 +353,7 @@ def test_two_ups_at_once_are_refused_with_who_and_since(lab):
     other = LocalTarget.open(lab.state)
     with lab.target.hold(["lab"], ACTOR), pytest.raises(Busy) as fault, other.hold(["lab"], ACTOR):
         pass
-    assert "tester (pytest) is changing it since" in str(fault.value)
+    assert "tester (pytest) has been changing it since" in str(fault.value)
 
 
 def test_keys_are_in_no_log_and_no_command_line_and_files_are_private(lab):

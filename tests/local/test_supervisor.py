@@ -93,7 +93,7 @@ def test_half_an_answer_is_asked_for_again(supervisor, folder, method):
 def test_answers_that_keep_breaking_are_a_sentence(supervisor, folder):
     with Relay(folder, "reloadConfig", "cut", times=2), pytest.raises(TargetUnreachable) as fault:
         supervisor.add(program(folder))
-    assert "its answer broke off: IncompleteRead; look at" in str(fault.value)
+    assert "its answer was cut off: IncompleteRead; look at" in str(fault.value)
 
 
 def test_a_refusal_of_supervisord_is_a_sentence(supervisor, folder):

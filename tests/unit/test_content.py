@@ -228,7 +228,7 @@ def test_what_cannot_be_restored_says_what_was_changed_and_what_to_put_back(
     with pytest.raises(TargetError) as caught:
         assets.keep_model(model, str(base))
     assert str(caught.value) == (
-        "copy 'weights': what was kept of it was changed (weights/w.txt is missing), and it no"
+        "copy 'weights': its kept copy was changed (weights/w.txt is missing), and it no"
         " longer exists; put it back and run `inferctl up`"
     )
 
@@ -266,7 +266,7 @@ def test_content_that_was_damaged_under_an_earlier_release_is_named_and_restored
 ):
     as_before(place)
     (place / "weights" / "w.txt").unlink()
-    fault = "its kept content was changed: it is not what its hash says"
+    fault = "its kept content was changed: its content does not match its hash"
     assert assets.fault(of_model(model)) == fault
     assets.keep_model(model, str(base))
     assert assets.fault(of_model(model)) == ""

@@ -1,7 +1,7 @@
-"""The one protocol every target keeps, and nothing two targets do not share.
+"""The protocol of every target; only what all targets share belongs here.
 
-observe never raises for "not there", and answers UNKNOWN for what could not be asked. apply and
-delete are idempotent: repeating a finished call changes nothing.
+observe reports a missing resource as ABSENT and one that it cannot query as UNKNOWN; it raises for
+neither. apply and delete are idempotent: repeating a finished call changes nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,34 +30,34 @@ class Target(Protocol):
         """What it can do; asked when planning."""
 
     def workspaces(self) -> tuple[str, ...]:
-        """Return the names of the workspaces there are, sorted."""
+        """Return the names of all workspaces, sorted."""
 
     def observe(self, workspaces: Iterable[str]) -> ObservedState:
-        """Return all of some workspaces in a constant number of calls a workspace."""
+        """Return everything in some workspaces, using a constant number of calls for each."""
 
     def owners(self, workspace: str) -> frozenset[str]:
-        """Return the stacks that have something in a workspace, as far as its records can be read.
+        """Return the stacks that own something in a workspace; skips unreadable records.
 
-        Nothing that runs is asked.
+        Reads records only; no running process is queried.
         """
 
     def observe_one(self, resource: ResourceId) -> ObservedResource:
         """Return one resource; presence ABSENT or UNKNOWN rather than an error."""
 
     def record(self, resource: ResourceId) -> Record | None:
-        """Return what was applied last, without a look at what runs; None for nothing."""
+        """Return what was last applied, without observing what runs; None if nothing was."""
 
     def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
-        """Whether the content of a model or environment is there: `name:version@sha256:…`."""
+        """Whether the content of a model or environment is kept: `name:version@sha256:…`."""
 
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent
     ) -> ObservedResource:
-        """Make or update one resource, and wait until it serves.
+        """Create or update one resource, and wait until it serves.
 
         Raises:
             OwnedByAnother: It carries another stack's label, or another state holds it.
-            NotReady: An instance did not start; the old generation goes on serving.
+            NotReady: An instance did not start; the old generation keeps serving.
             OutOfCapacity: No GPU, port or disk left.
         """
 
@@ -72,12 +72,12 @@ class Target(Protocol):
         """Remove one resource; nothing happens when it is not there.
 
         Args:
-            resource: What goes.
+            resource: What to delete.
             owner: Whose label it must carry.
             actor: Who asks.
             progress: Told what is done.
-            incarnation: The one that the caller's state knows; what a newer one stands for is
-                kept. None for a caller without a state, who means whatever is there.
+            incarnation: The one that the caller's state knows; a resource with a newer one is
+                kept. None for a caller without a state, which deletes any.
 
         Raises:
             OwnedByAnother: It carries another stack's label.
@@ -88,29 +88,29 @@ class Target(Protocol):
     def transfer(
         self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
     ) -> None:
-        """Write another owner and another state's claim, or none, into a record.
+        """Write another owner, and another state's claim or none, into a record.
 
         What runs stays as it is.
         """
 
     def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
-        """Keep others from a whole `up` or `down` at the same time.
+        """Keep other callers out for the whole of an `up` or `down`.
 
         Raises:
             Busy: Somebody else holds one of them; says who, since when, in which process.
         """
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
-        """Replace the `primary` or `secondary` key; the other one goes on working."""
+        """Replace the `primary` or `secondary` key; the other one stays valid."""
 
     def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
-        """Bring everything that is recorded back up."""
+        """Start everything that is recorded."""
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""
 
     def has_logs(self, deployment: ResourceId) -> bool:
-        """Whether there are logs of a deployment; one whose first start failed has no record."""
+        """Whether a deployment has logs; one whose first start failed has logs but no record."""
 
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False

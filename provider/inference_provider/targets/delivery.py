@@ -1,9 +1,9 @@
-"""RouterTable -> a running Envoy that serves it; and what is in force there.
+"""RouterTable -> a running Envoy that serves it, and queries of what is in force there.
 
-The order of the files is decided in `router/steps.py`, what they say in `router/render.py`, and how
-an answer reads in `router/status.py`; here they are written and asked for. Who starts and ends the
-process, and who keeps two publications apart, is the caller's work, so a router on this machine, in
-a container and in a pod are delivered to by the same code.
+`router/steps.py` decides the order of the files, `router/render.py` their content, and
+`router/status.py` parses answers; this module writes files and sends queries. The caller starts and
+ends the process and serializes publications, so the same code serves a router on this machine, in a
+container or in a pod.
 """
 
 import contextlib
@@ -54,8 +54,8 @@ from inference_provider.targets.router_admin import RouterAdmin
 from inference_provider.targets.table_file import FILES, TableFile
 
 LONGEST_REQUEST_S = 180.0
-"""Longest wait for the requests of clusters whose own limit nobody knows: the longest timeout that
-a deployment may have."""
+"""Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
+that a deployment may have."""
 _STATS = {
     CDS: "cluster_manager.cds",
     LDS: "listener_manager.lds",
@@ -66,12 +66,12 @@ _PUT_BACK_S = 2.0
 
 
 class Delivery:
-    """Delivers tables to one router, in its own folder.
+    """Delivers tables to one router, through files in its folder.
 
     Args:
-        folder: Holds `bootstrap.json`, one folder a kind of resource, `table.json`, `admin.sock`,
+        folder: Holds `bootstrap.json`, one folder per kind of resource, `table.json`, `admin.sock`,
             `access.log`.
-        workers: Envoy's threads.
+        workers: Number of Envoy's worker threads.
     """
 
     def __init__(self, folder: Path, workers: int = 2) -> None:
@@ -90,10 +90,10 @@ class Delivery:
         return envoy_process.command(self.folder, self.workers)
 
     def validate(self, table: RouterTable) -> None:
-        """Let Envoy itself check a table; nothing of the router's folder is touched.
+        """Let Envoy itself check a table; the router's folder is not touched.
 
         Raises:
-            RouterRejected: With Envoy's own words, without a key.
+            RouterRejected: Quotes Envoy's message, with keys removed.
         """
         envoy_process.validate(self.folder, table)
 
@@ -112,28 +112,28 @@ class Delivery:
     # -- publish -------------------------------------------------------------------------------
 
     def in_force(self) -> RouterTable | None:
-        """Return the table in force; None where nobody remembers it."""
+        """Return the table in force; None where it is not known."""
         known = self._table_file.in_force()
         return known.table if known else None
 
     def publish(
         self, table: RouterTable, before: RouterTable | None = None, timeout_s: float = 30
     ) -> None:
-        """Bring a running router to a table without failing a request.
+        """Make a running router serve a table without failing a request.
 
-        What the new table no longer has gets no new request and stays until its last one ends; a
-        later publication drops it. One publication at a time: the caller holds a lock.
+        A cluster that is not in the new table gets no new request and stays until its last one
+        ends; a later publication drops it. The caller holds a lock: one publication at a time.
 
         Args:
-            table: What is to be served; its `draining` is not looked at.
-            before: What the records said before this change; for a router whose table nobody
-                remembers, as one that an older release left.
+            table: What to serve; its `draining` is ignored.
+            before: What the records said before this change; used when the table in force is not
+                known, for example after an upgrade from an older release.
             timeout_s: Longest wait for Envoy and for backends.
 
         Raises:
-            RouterRejected: Envoy refused an update; the files before it are back.
-            NotReady: A backend did not become healthy in time; the files before are back.
-            TargetUnreachable: The router does not answer; the files before are back.
+            RouterRejected: Envoy refused an update; the previous files are restored.
+            NotReady: A backend did not become healthy in time; the previous files are restored.
+            TargetUnreachable: The router does not answer; the previous files are restored.
         """
         deadline_s = time.monotonic() + timeout_s
         known = self._table_file.in_force()
@@ -152,7 +152,7 @@ class Delivery:
             self._table_file.hold(new)
 
     def is_drained(self, deployment: str) -> bool:
-        """Whether a deployment gets no new request and has none left, or their time is over.
+        """Whether a deployment gets no new request and its last ones have ended or timed out.
 
         Args:
             deployment: `<endpoint>/<deployment>`.
@@ -180,23 +180,23 @@ class Delivery:
             return False
 
     def status(self) -> InForce | None:
-        """Return what is in force; None when the router cannot be asked."""
+        """Return what is in force; None when the router does not answer."""
         try:
             return router_status(self._counts(), self._runtime())
         except TargetUnreachable:
             return None
 
     def wait_healthy(self, wanted: Mapping[str, int], timeout_s: float = 30) -> None:
-        """Wait until clusters have so many healthy backends.
+        """Wait until clusters have enough healthy backends.
 
-        A backend that was down while its cluster stayed the same is asked again within a second.
+        Envoy checks a backend that was down in an unchanged cluster again within a second.
 
         Args:
             wanted: Healthy backends by `<endpoint>/<deployment>`.
             timeout_s: Longest wait.
 
         Raises:
-            NotReady: They do not have them in time.
+            NotReady: They do not have enough in time.
             TargetUnreachable: The router does not answer.
         """
         missing = list(wanted)
@@ -209,22 +209,22 @@ class Delivery:
         _wait(
             healthy,
             time.monotonic() + timeout_s,
-            lambda: f"not all backends are healthy of {_named(missing)}",
+            lambda: f"not all backends of {_named(missing)} are healthy",
         )
 
     # -- the table in force --------------------------------------------------------------------
 
     def _with_known_keys(self, table: RouterTable) -> RouterTable:
-        """Return the table, keys that are lost being those in force.
+        """Return the table, with the keys in force for endpoints whose keys are lost.
 
-        Never those of a table that is not believed: they may have been replaced since.
+        Keys of an outdated table are never used: they may have been replaced since.
         """
         return with_keys_in_force(table, self.in_force())
 
     def _with_draining(self, table: RouterTable, old: RouterTable, now_s: float) -> RouterTable:
-        """Return the table with what drains; a change of shares alone leaves that as it is.
+        """Return the table with its draining clusters; a change of shares alone keeps them as is.
 
-        Dropping a cluster writes the file of all of them, and shares are to change at once.
+        Dropping one would rewrite the file of all clusters, and shares must change at once.
         """
         as_it_is = table.model_copy(update={"draining": old.draining})
         if as_it_is != old and differ_only_in_shares(old, as_it_is):
@@ -235,10 +235,10 @@ class Delivery:
     def _publish_over_unknown(
         self, table: RouterTable, before: RouterTable, deadline_s: float
     ) -> None:
-        """Publish to a router whose files are another's: of an older release, of one killed.
+        """Publish to a router whose files an older release, or a killed publication, wrote.
 
-        Clusters that nobody knows of stay as they are, until the routes are the new ones and the
-        last request on them is over.
+        Unknown clusters stay as they are until the new routes are in force and the last request
+        on them has ended.
         """
         there = clusters_in(self._read(CDS))
         live = router_status(self._counts(), self._runtime())
@@ -256,7 +256,7 @@ class Delivery:
         def unused() -> bool:
             return not any(map(self._counts().in_flight.get, clusters))
 
-        with contextlib.suppress(NotReady):  # an upgraded connection may stay for hours; it is cut
+        with contextlib.suppress(NotReady):  # an upgraded connection may last hours: cut it
             _wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
 
     # -- steps ---------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class Delivery:
         deadline_s: float,
         beside: Iterable[str] = (),
     ) -> None:
-        """Take the steps; when one fails, the files before the first one are put back."""
+        """Take the steps; when one fails, restore all files."""
         written: dict[str, str] = {}
         try:
             for step in todo:
@@ -299,12 +299,12 @@ class Delivery:
             self._put(name, self._renderer.file(name, table), written, deadline_s)
 
     def _put(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
-        """Write one file and wait until it is in force; nothing is done when it is the same.
+        """Write one file and wait until it is in force; do nothing when it is unchanged.
 
         Args:
             name: Path under the router's folder.
             text: The file.
-            written: Takes what the file said before, when it is written the first time.
+            written: Receives the file's previous text, when it is first written.
             deadline_s: Last moment to wait until.
         """
         before = self._read(name)
@@ -326,15 +326,15 @@ class Delivery:
         _wait(in_force, deadline_s, lambda: f"{name} is not in force yet")
 
     def _refused(self, prefix: str) -> int:
-        if prefix == _STATS[RTDS]:  # numbers are never refused, and a change of them is to be quick
+        if prefix == _STATS[RTDS]:  # Envoy never refuses numbers, and weights must change quickly
             return 0
         name = f"{prefix}.update_rejected"
         return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
 
     def _put_back(self, written: Mapping[str, str]) -> None:
-        """Write the files before again, routes first: none may name a cluster that goes.
+        """Restore the previous files, routes first: none may name a cluster that is removed.
 
-        A router that does not answer reads them when it starts.
+        A router that does not answer reads them at its next start.
         """
         for name in (RDS, RTDS, LDS, CDS):
             text = written.get(name)
@@ -349,7 +349,7 @@ class Delivery:
             warming = "cluster_manager.warming_clusters"
             return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
 
-        _wait(warm, deadline_s, lambda: f"Envoy still prepares some of {_named(wanted)}")
+        _wait(warm, deadline_s, lambda: f"Envoy is still warming up some of {_named(wanted)}")
         if wanted:
             self.wait_healthy(wanted, deadline_s - time.monotonic())
 
@@ -360,7 +360,7 @@ class Delivery:
             return ""
 
     def _write(self, name: str, text: str) -> None:
-        # beside the watched folders: only the rename is to be seen in them
+        # outside the watched folders, where Envoy must see only the rename
         fresh = self.folder / f".{name.replace('/', '.')}.{threading.get_native_id()}"
         replace_private(self.folder / name, text, fresh)
 

@@ -23,7 +23,7 @@ def command(folder: Path, workers: int) -> tuple[str, ...]:
 
     Args:
         folder: Holds `bootstrap.json`.
-        workers: Envoy's threads.
+        workers: Number of Envoy's worker threads.
     """
     return (
         *(_envoy(), "--config-path", str(folder / "bootstrap.json")),
@@ -34,10 +34,10 @@ def command(folder: Path, workers: int) -> tuple[str, ...]:
 
 
 def validate(folder: Path, table: RouterTable) -> None:
-    """Let Envoy itself check a table; nothing of the router's folder is touched.
+    """Let Envoy itself check a table; the router's folder is not touched.
 
     Raises:
-        RouterRejected: With Envoy's own words, without a key.
+        RouterRejected: Quotes Envoy's message, with keys removed.
         TargetError: The folder's path is too long for a socket in it.
     """
     if len(str(folder / "admin.sock")) > _SOCKET_PATH_LIMIT:
@@ -64,12 +64,12 @@ def validate(folder: Path, table: RouterTable) -> None:
 
 
 def _envoy() -> str:
-    """Return the wheel's command, which is beside the interpreter."""
+    """Return the path of Envoy, which its wheel installs beside the interpreter."""
     return str(Path(sys.executable).parent / "envoy")
 
 
 def _words(output: str, table: RouterTable) -> str:
-    """Return Envoy's own words, cut short, with every key taken out."""
+    """Return Envoy's message, cut short, with every key removed."""
     keys = tuple(key for endpoint in table.endpoints for key in endpoint.keys)
     output = without_secrets(output, keys)
     output = re.sub(r"\[\d{4}-\S+ \S+\[\d+\]\[\w+\]\[\w+\] \[\S+\] ?", "", output)

@@ -1,7 +1,7 @@
-"""The one way in which we speak HTTP to this machine: to instances, the router, its admin socket.
+"""HTTP to this machine: to instances, the router and its admin socket. The only place for it.
 
-Nothing of the environment is asked. A proxy cannot reach this machine's loopback, and a
-certificate file that is not there must not stop a request that has no TLS.
+Proxy and certificate variables are ignored: a proxy cannot reach this machine's loopback, and a
+missing certificate file must not stop a request without TLS.
 """
 
 import http.client
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 def loopback_client(
     *, timeout_s: float, transport: "httpx.BaseTransport | None" = None
 ) -> "httpx.Client":
-    """Return a client that streams, for a person's own request; close it after use.
+    """Return a client that can stream, for requests that a user sends; close it after use.
 
     Args:
         timeout_s: Longest wait for a connection, and between two pieces of an answer, seconds.
-        transport: How the other side is reached; TCP when None.
+        transport: How to reach the server; TCP when None.
     """
     import httpx  # noqa: PLC0415 - takes 40 ms
 
@@ -28,7 +28,7 @@ def loopback_client(
 
 
 def connection_to(place: str | tuple[str, int], timeout_s: float) -> http.client.HTTPConnection:
-    """Return a connection of the standard library, for what every command asks; close it after use.
+    """Return a cheap connection (`http.client`) for internal queries; close it after use.
 
     Args:
         place: Path of a Unix socket, or host and port.

@@ -1,8 +1,7 @@
 """The memory target: the four ports in dictionaries, and a clock that moves when somebody waits.
 
-It runs real rollouts of instances that are entries of a dictionary, so what the engine does is
-tried in milliseconds. A test says what fails, how long a request takes, and when a publication
-may end.
+It runs real rollouts whose instances are entries of a dictionary, so the engine is tested in
+milliseconds. A test decides what fails, how long a request takes, and when a publication ends.
 """
 
 import itertools
@@ -39,7 +38,7 @@ DRAIN_POLL_S = 0.05
 
 
 class MemoryClock:
-    """Stands still until somebody waits."""
+    """A clock that stands still until somebody waits."""
 
     def __init__(self) -> None:
         self._start = datetime.now(UTC)
@@ -60,7 +59,7 @@ class MemoryCompute:
 
     def __init__(self, records: MemoryRecords, gpu_count: int, clock: Clock) -> None:
         self.fails: Callable[[Unit], str] = _never
-        """Says why an instance of a unit does not get ready; empty when it does."""
+        """Says why an instance of a unit does not become ready; empty when it does."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
         self.busy: set[str] = set()
@@ -166,11 +165,11 @@ class MemoryCompute:
 
 
 class MemoryRouter:
-    """A router that is what was published last."""
+    """A router that only remembers the last publication."""
 
     def __init__(self, records: MemoryRecords, clock: Clock) -> None:
         self.refuses: Callable[[tuple[EndpointEntry, ...]], None] = _accepts
-        """Raises what a publication of these endpoints shall fail with."""
+        """Raises the error with which a publication of these endpoints should fail."""
         self.endpoints: tuple[EndpointEntry, ...] = ()
         self.publications = 0
         self.busy_until_s: dict[str, float] = {}
@@ -202,7 +201,7 @@ class MemoryRouter:
         return self._clock.monotonic_s() >= self.busy_until_s.get(deployment, 0)
 
     def wait_healthy(self, deployment: str, count: int) -> None:
-        """All that are published are healthy."""
+        """Return at once: every published backend is healthy."""
 
     def status(self) -> RouterStatus:
         deployments = [(e.name, d) for e in self.endpoints for d in e.deployments]
@@ -271,7 +270,7 @@ class MemoryPlatform:
         return self._opened[workspace]
 
     def make(self, workspace: str) -> Ports:
-        """Return the ports of a workspace that is opened for the first time."""
+        """Make the ports of a workspace, when it is first opened."""
         records = MemoryRecords(workspace)
         compute = MemoryCompute(records, self._gpu_count, self.clock)
         return Ports(records, compute, MemoryRouter(records, self.clock), MemoryContent())
@@ -306,7 +305,7 @@ class MemoryPlatform:
         self._opened.pop(workspace, None)
 
     def remove_unrecorded(self, workspace: str) -> None:
-        """A workspace that is not recorded is not there."""
+        """An unrecorded workspace does not exist here."""
 
 
 class MemoryTarget(Engine):

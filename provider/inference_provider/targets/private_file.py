@@ -1,6 +1,6 @@
-"""Files that only this user reads: written whole or not at all, and what stopped a write.
+"""Files readable by this user alone: written whole or not at all, and the errors of a write.
 
-Every target's folder is written through here. What is in the files is the caller's.
+Every target writes its folder through here. The caller decides what is in the files.
 """
 
 import errno
@@ -17,13 +17,13 @@ def write_private(path: Path, text: str) -> None:
         OutOfCapacity: The disk is full.
     """
     make_folder(path.parent)
-    # Two threads may write the same file: each has a name of its own until the rename.
+    # Two threads may write the same file, so each uses its own name until the rename.
     beside = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}")
     replace_private(path, text, beside)
 
 
 def replace_private(path: Path, text: str, beside: Path) -> None:
-    """Do the same through a place of the caller's on the same disk; the folder must be there."""
+    """As `write_private`, with a temporary path on the same disk; the folder must exist."""
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(text)
@@ -34,7 +34,7 @@ def replace_private(path: Path, text: str, beside: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of mode 0700 unless it is there; the same errors as `write_private`."""
+    """Make a folder of mode 0700 unless it exists; raises the same errors as `write_private`."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as fault:
@@ -42,7 +42,7 @@ def make_folder(path: Path) -> None:
 
 
 def no_space(fault: OSError, path: Path) -> Exception:
-    """Turn what stopped a write into a sentence; a full or read-only disk into one that helps."""
+    """Turn the error of a write into ours, with advice for a full or read-only disk."""
     if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         remedy = "make it writable for this user, or name another folder in INFERENCE_STATE_DIR"
         return TargetError("write", str(path), f"{fault.strerror}", remedy)

@@ -1,4 +1,4 @@
-"""A place -> the target that is there."""
+"""A place -> the target that it names."""
 
 import functools
 import threading
@@ -12,10 +12,10 @@ from inference_provider.targets.local.target import LocalTarget
 
 
 def open_target(place: Place = "local") -> Target:
-    """Open what a place names.
+    """Open the target that a place names.
 
-    `local` has its state folder at `$INFERENCE_STATE_DIR`, or in the user's own. A memory target is
-    made by the test that uses it, and kept from users.
+    `local` keeps its state in `$INFERENCE_STATE_DIR`, or in the user's own state folder. The memory
+    target is not here: only tests use it, and make it themselves.
 
     Raises:
         CapabilityMissing: No target of that kind is supported yet.
@@ -23,7 +23,7 @@ def open_target(place: Place = "local") -> Target:
     kind = kind_of(place)
     if kind != "local":
         raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", "use 'local'")
-    with _opening:  # two first callers at once open one
+    with _opening:  # two concurrent first callers must get the same target
         return _local(state_folder())
 
 
@@ -32,5 +32,5 @@ _opening = threading.Lock()
 
 @functools.cache
 def _local(folder: Path) -> LocalTarget:
-    """Return one target a folder: the threads of a process publish what waits together."""
+    """Return one target per folder, so that all threads of a process publish together."""
     return LocalTarget.open(folder)

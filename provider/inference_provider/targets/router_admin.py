@@ -1,7 +1,7 @@
-"""A running router's admin socket: pages, statistics, the runtime layer in force.
+"""Client of a running router's admin socket: pages, statistics, the runtime layer in force.
 
-What the answers mean is read in `router/status.py`. Asked with the standard library: who changes a
-weight is not to load an HTTP client for it.
+`router/status.py` interprets the answers. Uses the standard library, because a change of weights
+should not have to load an HTTP client.
 """
 
 import http.client
@@ -24,16 +24,16 @@ class Answer(NamedTuple):
 
 
 class RouterAdmin:
-    """Asks one router through its socket, which only its owner can open.
+    """Queries one router through its socket, which only its owner can open.
 
-    Every question has a connection of its own, so threads may ask at once.
+    Every query has its own connection, so several threads may query at once.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def get(self, path: str) -> Answer:
-        """Ask for one admin page.
+        """Get one admin page.
 
         Raises:
             TargetUnreachable: The router does not run or does not answer.
@@ -41,15 +41,16 @@ class RouterAdmin:
         return self._ask("GET", path)
 
     def post(self, path: str) -> None:
-        """Change one thing; the same errors as `get`."""
+        """Post to one admin page; raises the same errors as `get`."""
         self._ask("POST", path)
 
     def stats(self, pattern: str, kind: str = "All") -> dict[str, Any]:
         """Return the statistics whose name matches a regular expression.
 
         Args:
-            pattern: Searched in the name; `^` and `$` are the caller's.
-            kind: Counters, Gauges or TextReadouts: with many endpoints some ten times faster.
+            pattern: Searched for in the name; add `^` and `$` to match all of it.
+            kind: All, Counters, Gauges or TextReadouts; with many endpoints, one kind is some ten
+                times faster than All.
         """
         page = self.get(f"/stats?format=json&type={kind}&filter={quote(pattern)}")
         found = json.loads(page.text)["stats"]

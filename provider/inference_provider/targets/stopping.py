@@ -1,8 +1,8 @@
-"""A wish to stop that reaches whoever waits: some front ends can only be told in another thread.
+"""A request to stop that reaches every waiting thread of this process.
 
-`inferctl` is interrupted by a KeyboardInterrupt where it stands. Pulumi's engine asks its plugin by
-a call of its own, so the thread that waits for an instance looks here. One wish ends the process's
-work: nothing takes it back.
+`inferctl` is interrupted by a KeyboardInterrupt in its main thread. Pulumi's engine asks its plugin
+to stop with a call in another thread, so the thread that waits for an instance checks here. The
+request cannot be taken back: it ends the work of the process.
 """
 
 import threading
@@ -13,7 +13,7 @@ _asked = threading.Event()
 
 
 def ask_to_stop() -> None:
-    """Let every wait of this process end."""
+    """Make every wait of this process end."""
     _asked.set()
 
 

@@ -1,7 +1,7 @@
-"""`table.json`: what a router serves, remembered beside its files for whoever changes it next.
+"""`table.json`: the table that a router serves, kept beside its files for the next publication.
 
-Written after a publication is in force. It says which versions of the files it speaks of, so that
-one that is out of date (a publication that was killed, a release that does not know it) is seen.
+Written once a publication is in force. It names the versions of the router's files, so an outdated
+one is recognized: after a publication was killed, or an older release wrote the files.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ _Stamps = tuple[tuple[int, int] | None, ...]
 
 
 class Remembered(Frozen):
-    """The table in force; with keys in clear where it is written."""
+    """The table in force; keys are in clear text in the file."""
 
     form: str
-    """Of the release that wrote the files; see `router/form.py`."""
+    """The form in which the writing release renders files; see `router/form.py`."""
     versions: dict[str, str]
-    """Of each file, by its path under the router's folder."""
+    """Version of each file, by its path under the router's folder."""
     table: RouterTable
 
 
 class TableFile:
-    """The file of one router, read once while it does not change."""
+    """The file of one router, read again only when it changes."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -41,14 +41,14 @@ class TableFile:
         self._texts = EndpointTexts(_in_clear)
 
     def last(self) -> Remembered | None:
-        """Return what is remembered; None when there is nothing that can be read."""
+        """Return what is remembered; None when the file is missing or unreadable."""
         stamps = self._stamps(TABLE)
         if self._last is None or self._last[0] != stamps:
             self._last = stamps, self._read()
         return self._last[1]
 
     def in_force(self) -> Remembered | None:
-        """Return the same, only when the router's files are those that it speaks of."""
+        """Return what is remembered if the router's files still have its versions, else None."""
         found = self.last()
         if found is None:
             return None
@@ -58,9 +58,9 @@ class TableFile:
         return found if self._trusted[1] else None
 
     def remember(self, table: RouterTable) -> None:
-        """Write what is in force now.
+        """Write the table that is now in force.
 
-        On a disk that is full it is forgotten instead: what is in force must not fail for it.
+        On a full disk the file is removed instead: the publication has succeeded and must not fail.
         """
         found = Remembered(form=form(), versions=self._versions(), table=table)
         path = self._folder / TABLE
@@ -80,7 +80,7 @@ class TableFile:
         return rest.replace('"endpoints":[]', endpoints, 1)
 
     def hold(self, table: RouterTable) -> None:
-        """Keep a table that says the same as the file: to compare its objects again is quick."""
+        """Keep a table equal to the file's, so that comparing it again works by identity."""
         stamps, found = self._last or (None, None)
         if stamps is not None and found is not None:
             self._last = stamps, found.model_copy(update={"table": table})
@@ -95,7 +95,7 @@ class TableFile:
         return {name: version_of(_head(self._folder / name)) for name in FILES}
 
     def _stamps(self, *names: str) -> _Stamps:
-        """Return what tells that somebody else wrote a file; cheaper than reading it."""
+        """Return what changes when somebody else writes a file; cheaper than reading it."""
         return tuple(_stamp(self._folder / name) for name in names)
 
 

@@ -125,6 +125,7 @@ class Rollout:
             self._state.put_blueprint(name, desired.spec)
             self._state.put_record(record, desired.placeholders)
 
+        # the router was started before new instances; if it has ended since, this fails
         publish = Publish.STARTED if serving else Publish.ALWAYS
         try:
             self._convergence.change(edit, publish)

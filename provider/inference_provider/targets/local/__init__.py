@@ -1,1 +1,1 @@
-"""The local target: processes of this machine, a folder and one supervisord a workspace."""
+"""The local target: processes of this machine, with a folder and a supervisord per workspace."""

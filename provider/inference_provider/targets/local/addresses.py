@@ -1,4 +1,4 @@
-"""Ports and addresses of this machine: which are free, who listens, what a new workspace gets."""
+"""Ports and addresses of this machine: which are free, who listens, and which to choose."""
 
 import errno
 import os
@@ -25,9 +25,9 @@ _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def listens(pid: int, backend: Backend) -> bool:
-    """Whether a process, or one that it started, listens where a backend is asked.
+    """Whether a process, or one that it started, listens on a backend's address.
 
-    What answers on a port may be another's: a free port can be taken between the look and the use.
+    Another process may answer there: a free port can be taken between the check and its use.
     """
     try:
         process = psutil.Process(pid)
@@ -44,7 +44,7 @@ def listens(pid: int, backend: Backend) -> bool:
 
 
 def connected(backends: Collection[Backend]) -> bool:
-    """Whether anybody has a connection to one of these backends, taken or still in its queue."""
+    """Whether any connection to one of these backends exists, accepted or still queued."""
     ports = {backend.port for backend in backends if not backend.socket}
     sockets = {backend.socket for backend in backends if backend.socket}
     return any(
@@ -54,18 +54,18 @@ def connected(backends: Collection[Backend]) -> bool:
 
 
 def _connected_sockets() -> list[str]:
-    """Return the path of each connection to a Unix socket."""
+    """Return the socket path of each connection to a Unix socket."""
     return [path for state, _, path in _unix_sockets() if state in _CONNECTING_OR_CONNECTED]
 
 
 def _listening(socket_path: str) -> set[str]:
-    """Return how the files are called through which a process listens on a Unix socket."""
+    """Return the names, as in /proc, of the open files that listen on a Unix socket."""
     found = _unix_sockets()
     return {f"socket:[{inode}]" for _, inode, path in found if path == socket_path}
 
 
 def _unix_sockets() -> list[tuple[str, str, str]]:
-    """Return state, inode and path of each; psutil knows no state, and no path with a blank."""
+    """Return state, inode and path of each; psutil gives no state, and no path with a blank."""
     text = _UNIX_SOCKETS.read_bytes().decode(errors="surrogateescape")
     lines = (line.split(maxsplit=7) for line in text.split("\n")[1:])
     return [(line[5], line[6], line[7]) for line in lines if len(line) == 8]
@@ -84,7 +84,7 @@ def _holds(pid: int, files: set[str]) -> bool:
 
 
 def listeners(port: int) -> set[int]:
-    """Return the processes of this user that listen on a port; the others' are not to be seen."""
+    """Return this user's processes that listen on a port; other users' cannot be seen."""
     return {
         c.pid
         for c in psutil.net_connections("tcp")
@@ -93,12 +93,12 @@ def listeners(port: int) -> set[int]:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there; asked without SO_REUSEPORT, which Envoy's own bind uses."""
+    """Whether nobody listens there. Tests without SO_REUSEPORT, which Envoy's own bind uses."""
     return _bind_fault(host, port) is None
 
 
 def _bind_fault(host: str, port: int) -> OSError | None:
-    """Return why one cannot listen there; None when one can."""
+    """Return the error of listening there; None when it works."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -110,7 +110,7 @@ def _bind_fault(host: str, port: int) -> OSError | None:
 
 
 def address_fault(host: str, port: int) -> str:
-    """Say why no router can ever listen there; empty when it can, or once a taken port is free."""
+    """Say why no router can listen there; empty when it can, or could if the port were free."""
     fault = _bind_fault(host, port)
     if fault is None or fault.errno == errno.EADDRINUSE:
         return ""
@@ -120,15 +120,15 @@ def address_fault(host: str, port: int) -> str:
     if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         reason = "is not an address of this machine"
     else:
-        reason = f"cannot be listened on here ({fault.strerror})"
+        reason = f"cannot be listened on ({fault.strerror})"
     return f"bind_address '{host}' {reason}; `ip -brief address` lists them"
 
 
 def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:
     """Return free ports for instances; call it under the machine's lock.
 
-    Each state folder begins to look at a place of its own: an instance listens a second after
-    its port was chosen, and another folder's may be starting too.
+    Each state folder starts its search at a different port: an instance listens only a second
+    after its port was chosen, and one of another folder may be starting too.
     """
     first = INSTANCE_PORTS.start + zlib.crc32(str(root).encode()) % len(INSTANCE_PORTS)
     order = (*range(first, INSTANCE_PORTS.stop), *range(INSTANCE_PORTS.start, first))
@@ -163,11 +163,11 @@ def choose_address(root: Path, host: str, wanted_port: int) -> ListenAddress:
 
 
 def metrics_port(root: Path, taken: set[int]) -> int:
-    """Choose where a router tells its metrics; call it under the machine's port lock."""
+    """Choose the port of a router's metrics; call it under the machine's port lock."""
     return free_ports(1, METRICS_PORTS, taken | _kept_ports(root))[0]
 
 
 def _kept_ports(root: Path) -> set[int]:
-    """Return the ports of all workspaces of a state folder, of the stopped ones too."""
+    """Return the ports of all workspaces of a state folder, stopped ones included."""
     addresses = [folders.address() for folders in all_folders(root)]
     return {port for a in addresses if a for port in (a.port, a.metrics_port)}

@@ -1,8 +1,8 @@
 """The Content of a workspace of this machine: folders of models, code and environments.
 
-A model lies as `assets/models/<name>/<version>/<hash>/<folder or file>`, so AZUREML_MODEL_DIR,
-the parent, is what a scoring script expects; an environment's spec lies as
-`assets/environments/<hash>.json`. What an instance gets of it is made in `content.py`.
+A model is kept at `assets/models/<name>/<version>/<hash>/<folder or file>`, so that its parent can
+be the AZUREML_MODEL_DIR that a scoring script expects; an environment's spec is kept at
+`assets/environments/<hash>.json`. `content.py` makes an instance's view of it.
 """
 
 import os
@@ -28,8 +28,8 @@ from inference_provider.targets.private_file import no_space, write_private
 from inference_provider.workspace.state import corrupt
 
 PRUNE_AGE_S = 7200.0
-"""Content that nothing names is kept this long: a copy is made before the instances that need it
-start, and named once they are ready, which may take an hour."""
+"""Unreferenced content is kept this long: it is copied before the instances that need it start, and
+referenced only once they are ready, which may take an hour."""
 
 
 class Assets:
@@ -51,17 +51,17 @@ class Assets:
             self.keep_code(spec, desired.base_dir)
 
     def keep_model(self, spec: ModelSpec, base_dir: str) -> None:
-        """Copy a model's content into the workspace, unless it is there as it was kept."""
+        """Copy a model's content into the workspace, unless an unchanged copy is kept."""
         folder = self._model_folder(spec.name, spec.version, spec.content_hash)
         source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
         self._keep(source, folder, spec.content_hash, spec.path)
 
     def keep_environment(self, spec: EnvironmentSpec) -> None:
-        """Write down what an environment is."""
+        """Save an environment's spec."""
         write_private(self._environment_path(spec.content_hash), spec.model_dump_json())
 
     def keep_code(self, spec: DeploymentSpec, base_dir: str) -> Path | None:
-        """Keep a deployment's code, as `keep_model`, and return its folder; None without code."""
+        """Keep a deployment's code, as `keep_model` does, and return its folder; None without."""
         if spec.code_configuration is None:
             return None
         code = spec.code_configuration
@@ -100,7 +100,7 @@ class Assets:
         """Return where the deployment's model is kept; None for a deployment without one.
 
         Raises:
-            TargetError: It is not there, or not as it was kept.
+            TargetError: It is missing, or was changed.
         """
         if spec.model is None:
             return None
@@ -153,12 +153,12 @@ class Assets:
             shutil.rmtree(place, ignore_errors=True)
 
     def prune(self, named: Iterable[str], age_s: float = PRUNE_AGE_S) -> None:
-        """Remove models and code that nothing names and that were last kept longer ago."""
+        """Remove models and code that nothing references and that were last kept longer ago."""
         used = {
             self._model_folder_of(one) if "@sha256:" in one else self._code_folder(one)
             for one in named
         }
-        # without those that begin with a dot: they are being copied
+        # names that begin with a dot are copies in progress
         there = (*self._assets.glob("models/*/*/[!.]*"), *self._assets.glob("code/[!.]*"))
         for folder in there:
             if folder not in used and time.time() - folder.stat().st_mtime > age_s:
@@ -168,20 +168,20 @@ class Assets:
     def _keep(
         self, source: Callable[[], Content], place: Path, content_hash: str, written: str
     ) -> None:
-        """Copy content whole or not at all; what is there already stays, unless it was changed.
+        """Copy content whole or not at all; a kept copy stays, unless it was changed.
 
         Args:
-            source: Finds what is copied.
-            place: Folder of the content, named by its hash.
-            content_hash: What the copy has to be: its source may have changed since it was read.
+            source: Finds the content to copy.
+            place: Folder to keep the content in, named by its hash.
+            content_hash: Hash that the copy must have: its source may have changed since.
             written: The content's path, for a message.
         """
         fault = _changed(place, content_hash)
         if not fault:
-            os.utime(place)  # named again: `prune` leaves it
+            os.utime(place)  # in use again, so `prune` leaves it
             return
-        was = f"what was kept of it was changed ({fault}), and " if place.exists() else ""
-        # two deployments of one stack may bring the same code, each in a thread of its own
+        was = f"its kept copy was changed ({fault}), and " if place.exists() else ""
+        # two deployments of one stack may keep the same code, in two threads
         beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
         aside = beside.with_suffix(".old")
         try:
@@ -190,7 +190,7 @@ class Assets:
                 raise _unkept(written, f"{was}it changed while it was applied", "run this again")
             with self._lock():
                 if _changed(place, content_hash):  # else another thread kept it in the meantime
-                    if place.exists():  # aside, not away: an instance may be reading it
+                    if place.exists():  # moved, not deleted: an instance may be reading it
                         place.rename(aside)
                     _note_down(copy, place, beside)
                     beside.rename(place)
@@ -212,7 +212,7 @@ class Assets:
 
 
 def _changed(place: Path, content_hash: str) -> str:
-    """Return which of the kept files is not as it was kept, and how; empty when all are."""
+    """Say which kept file was changed, and how; empty when none was."""
     try:
         return content.changed(place)
     except (FileNotFoundError, ValueError):
@@ -220,22 +220,22 @@ def _changed(place: Path, content_hash: str) -> str:
 
 
 def _adopt(place: Path, content_hash: str) -> str:
-    """Note down what a release kept that wrote no manifest; return what is wrong with it."""
+    """Write the manifest of content kept by a release without manifests; say what is wrong."""
     if not place.is_dir():
         return "all of it is missing"
     try:
         for lying in _lying(place):
             if content_hash in (lying.digest, lying.digest_without_bits):
-                with suppress(PermissionError):  # who only looks at it need not own it
+                with suppress(PermissionError):  # read-only access by another user is enough
                     _note_down(lying, place, place)
                 return ""
     except (OSError, BadContent):
         return "some of it cannot be read"
-    return "it is not what its hash says"
+    return "its content does not match its hash"
 
 
 def _lying(place: Path) -> Iterator[Content]:
-    """Yield what may be the content of a place: a model, one of the names in it; or code, all."""
+    """Yield what may be the content of a folder: each entry, for a model; all of it, for code."""
     for path in place.iterdir():
         if path.is_dir():
             yield Content(tree_files(path), path.name, folder=path.name)

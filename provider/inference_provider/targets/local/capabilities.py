@@ -36,7 +36,7 @@ def local_capabilities(gpu_count: int) -> TargetCapabilities:
     """Return what this machine can do.
 
     Args:
-        gpu_count: GPUs that it has, handed out or not.
+        gpu_count: GPUs of the machine, handed out or not.
     """
     return TargetCapabilities(
         name="local",

@@ -1,7 +1,7 @@
 """Instances as programs of supervisord: the Compute of a workspace of this machine.
 
-An instance is written down before it starts, with its port and GPUs, so whoever is killed at any
-moment leaves what the next call can finish.
+An instance is recorded before it starts, with its port and GPUs, so the next call can finish what a
+killed caller left.
 """
 
 import http.client
@@ -73,7 +73,7 @@ class LocalCompute:
         }
 
     def _backends_of(self, deployment: str, instances: tuple[Instance, ...]) -> tuple[Backend, ...]:
-        """Return the same object while the instances are the same: who compares sees it at once."""
+        """Return the same object while the instances are the same, to make comparing cheap."""
         known = self._known_backends.get(deployment)
         if known is None or known[0] is not instances:
             found = tuple(self._instances.backend(i) for i in instances if i.admitted)
@@ -123,7 +123,7 @@ class LocalCompute:
         return (*kept, *(i.name for i in fresh))
 
     def _usable(self, unit: Unit, count: int) -> tuple[str, ...]:
-        """Return up to `count` instances of this generation that run, keep alive and answer."""
+        """Return up to `count` instances of this generation that run, stay alive and answer."""
         processes = self._supervisor.processes()
         endings = read_endings(self._supervisor.ends_file)
         now = int(time.time() // 60)
@@ -140,7 +140,7 @@ class LocalCompute:
         for instance in same:
             if len(usable) == count:
                 break
-            with suppress(NotReady):  # the port may be another's after a reboot
+            with suppress(NotReady):  # after a reboot another process may have the port
                 self._wait_ready(unit, instance)
                 usable.append(instance.name)
         return tuple(usable)
@@ -166,7 +166,7 @@ class LocalCompute:
                 self._wait_ready(unit, instance)
                 progress(unit.id, f"{i + 1} of {count} new instances ready")
         except BaseException as stopped:
-            # who interrupts waits: an instance that has not served may be killed sooner
+            # a person waits: an instance that has not served yet can be killed sooner
             hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
             self._end(unit.id.name, fresh, stop_wait_s=0.5 if hurried else 5)
             raise
@@ -187,7 +187,7 @@ class LocalCompute:
             self._supervisor.remove(*forgotten, stop_wait_s=5)
 
     def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
-        """Write new instances down, each with a port (or a socket) and GPUs of its own."""
+        """Record new instances, each with its own port (or socket) and GPUs."""
         self._folders.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with machine_lock():
             everywhere = self._instances.everywhere()
@@ -218,8 +218,8 @@ class LocalCompute:
         try:
             return hand_out(wanted, self._devices(), holders, str(unit.id))
         except OutOfCapacity:
-            # With no GPU to spare a new generation starts on those of the old, which ends soon:
-            # both fit or the new one fails its readiness, and the old one goes on.
+            # With no GPU to spare, a new generation shares those of the old, which ends soon: if
+            # both do not fit, the new one fails its readiness and the old one keeps serving.
             others = {uuid: name for uuid, name in holders.items() if name not in mine}
             return hand_out(wanted, self._devices(), others, str(unit.id))
 
@@ -244,7 +244,7 @@ class LocalCompute:
         kept: Mapping[str, Path],
     ) -> Program:
         environment = {k: v.get_secret_value() for k, v in command.environment.items()}
-        # An instance without GPUs sees none: sharing must be asked for.
+        # An instance without GPUs must see none, or it would use those of others.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
         timeout_ms = unit.spec.request_settings.request_timeout_ms
         return Program(
@@ -307,20 +307,20 @@ class LocalCompute:
     def _wait_until_unconnected(backends: Collection[Backend], timeout_s: float) -> None:
         """Wait until no connection to these backends is left, at most `timeout_s`.
 
-        The router closes its connections to an instance once their requests have ended, so this is
-        the moment at which nothing is in flight; no stat of the router tells it per instance.
+        The router closes its connections to an instance once their requests have ended, so then
+        nothing is in flight. No statistic of the router tells this per instance.
         """
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and connected(backends):
             time.sleep(0.05)
 
     def _end(self, deployment: str, instances: Collection[Instance], stop_wait_s: float) -> None:
-        """Stop instances, all at once, and cross them out."""
+        """Stop instances, all at once, and delete their entries."""
         names = {i.name for i in instances}
         self._supervisor.remove(*names, stop_wait_s=stop_wait_s)
         for instance in instances:
             clear(self._folders.running(instance.name))
-            if instance.socket:  # a killed server leaves it
+            if instance.socket:  # a killed server leaves its socket
                 Path(self._instances.backend(instance).socket).unlink(missing_ok=True)
         self._instances.cross_out(deployment, names)
 
@@ -351,11 +351,11 @@ def _free_numbers(unit: Unit, there: tuple[Instance, ...], count: int) -> list[i
 
 
 def _answers(backend: Backend, path: str, timeout_s: float) -> bool:
-    """Whether a readiness route says ready: 200 to 399, as on Kubernetes and in the router."""
+    """Whether a readiness route answers 200 to 399, the rule of Kubernetes and the router."""
     place = backend.socket or (backend.host, backend.port)
     with closing(connection_to(place, timeout_s)) as connection:
         try:
             connection.request("GET", path)
-            return 200 <= connection.getresponse().status < 400  # where it sends to is not asked
+            return 200 <= connection.getresponse().status < 400  # a redirect is not followed
         except (OSError, http.client.HTTPException):
             return False

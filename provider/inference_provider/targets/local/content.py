@@ -1,9 +1,9 @@
-"""Kept content and the trees that instances get of it.
+"""Kept content, and the trees of it that instances work in.
 
 Kept content is a folder of read-only files with a manifest beside it. Each start of an instance
-checks it against the manifest and gets a tree of hard links of its own, so what a script adds or
-removes is its own affair. Imports nothing but the standard library: `launch.py` runs it at each
-start of a program.
+checks it against the manifest and makes a separate tree of hard links, so a script that adds or
+removes files affects no other instance. Imports only the standard library: `launch.py` runs it at
+each start of a program.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ def manifest_of(place: Path) -> Path:
 
 
 def write_manifest(place: Path, lying_in: Path, hashes: Mapping[str, str]) -> None:
-    """Make kept files read-only and note them down.
+    """Make kept files read-only and write their manifest.
 
     Args:
         place: Where the content is kept, or will be.
-        lying_in: Where it lies now.
+        lying_in: Where it is now.
         hashes: Sha256 in hex of each file, by its name in `lying_in`.
     """
     noted = {}
@@ -49,9 +49,9 @@ def write_manifest(place: Path, lying_in: Path, hashes: Mapping[str, str]) -> No
 
 
 def changed(place: Path) -> str:
-    """Return which file is not as it was kept, and how; empty when all are.
+    """Say which kept file was changed, and how; empty when none was.
 
-    Bytes count. Modes and times are put back: a script may change them through its own link.
+    Only bytes count. Modes and times are restored: a script may change them through its own link.
 
     Raises:
         FileNotFoundError: There is no manifest.
@@ -65,7 +65,7 @@ def changed(place: Path) -> str:
             return f"{name} is missing"
         if stat.st_size != size:
             return f"{name} has other content"
-        with suppress(PermissionError):  # who only looks at it need not own it
+        with suppress(PermissionError):  # read-only access by another user is enough
             if stat.st_mode & 0o777 != mode:
                 file.chmod(mode)
             if stat.st_mtime_ns != mtime_ns:
@@ -76,7 +76,7 @@ def changed(place: Path) -> str:
 
 
 def lay_out(place: Path, tree: Path) -> None:
-    """Recreate a tree of kept content: of links, or of copies where links are not possible.
+    """Recreate a tree of kept content, with links, or copies where links are not possible.
 
     Raises:
         NotAsKept: The content was changed.
@@ -96,20 +96,20 @@ def lay_out(place: Path, tree: Path) -> None:
 
 
 def _place(kept: Path, to: Path) -> None:
-    """Put a kept file into a tree: a link to what cannot be written, else a copy."""
-    if os.geteuid() != 0:  # root may write what is read-only, and a link would change the kept file
+    """Put a kept file into a tree: as a link if the process cannot write it, else as a copy."""
+    if os.geteuid() != 0:  # root could write the kept file through a link
         try:
             os.link(kept, to)
             return
-        except OSError:  # a file system without links, or a file that has too many
+        except OSError:  # the file system has no links, or the file too many
             pass
     shutil.copy2(kept, to)
 
 
 def clear(tree: Path) -> None:
-    """Remove a tree, also where a script took the right to away; a link in it, not what it names.
+    """Remove a tree, even if a script removed permissions; symlinks are not followed.
 
-    What a process still writes into may stay.
+    A folder that a process still writes into may stay.
     """
     if tree.is_symlink():
         tree.unlink()

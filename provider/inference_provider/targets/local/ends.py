@@ -1,4 +1,4 @@
-"""How often programs ended by themselves, as `watch.py` counted."""
+"""How often programs ended by themselves, as counted by `watch.py`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _ENDINGS = TypeAdapter(dict[str, Endings])
 
 
 def read_endings(path: Path) -> dict[str, Endings]:
-    """Return what was counted, by program; nothing when nothing was, or it cannot be read."""
+    """Return the counts by program; empty when the file is missing or unreadable."""
     try:
         return _ENDINGS.validate_json(path.read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,7 +1,7 @@
 """A workspace's first `up`: all of it, or nothing.
 
-Until its record is written a workspace is nobody's: what an `up` that was cut short left running
-has no owner, and the port it chose was never in a URL that somebody was given.
+Until its record is written, a workspace has no owner: what an interrupted first `up` left running
+can be ended, and its port can be chosen again, since no URL with it was ever printed.
 """
 
 import os
@@ -21,21 +21,23 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.router import LocalRouter
 
 DAEMON_WAIT_S = 10.0
-"""Between SIGTERM and SIGKILL of a supervisord that does not answer; its router ends sooner."""
+"""Seconds between SIGTERM and SIGKILL of a supervisord that does not answer; its router ends
+sooner."""
 
 
 @contextmanager
 def first_up(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[bool]:
-    """Start a workspace of which nothing is recorded; undone when the block raises.
+    """Start a workspace that has no record yet; undone when the block raises.
 
     Yields:
-        Whether it is one; the machine's lock is held then until the block, which records it, ends.
+        Whether it had no record. If so, the machine's lock is held until the block, which records
+        it, ends.
     """
     if router.folders.is_recorded:
         yield False
         return
     with machine_lock():
-        if router.folders.is_recorded:  # another process has made it in the meantime
+        if router.folders.is_recorded:  # another process has created it in the meantime
             yield False
             return
         with _started(router, spec):
@@ -57,11 +59,11 @@ def _started(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[None]:
 
 
 def clear_away(router: LocalRouter) -> None:
-    """End and forget what a first `up` left; its logs, which say why, stay."""
+    """End and remove what a first `up` left; its logs, which may say why it failed, stay."""
     folder = router.folders.folder
     if not folder.exists():
         return
-    with suppress(InferenceError):  # a supervisord that does not answer is ended by its process
+    with suppress(InferenceError):  # a supervisord that does not answer is ended by signal
         router.shut_down()
     end_processes(_daemons(folder), DAEMON_WAIT_S)
     router.shut_down()  # the router, where its supervisord could not end it
@@ -98,7 +100,7 @@ def delete_unrecorded(router: LocalRouter) -> None:
 
 
 def unrecorded(root: Path) -> list[str]:
-    """Return the workspaces that are not written down and whose supervisord runs."""
+    """Return the workspaces without a record whose supervisord runs."""
     notes = (root / "workspaces").glob("*/supervisor/supervisord.pid")
     folders = [note.parents[1] for note in notes]
     unknown = [folder for folder in folders if not Folders(root, folder.name).exists]
@@ -106,9 +108,9 @@ def unrecorded(root: Path) -> list[str]:
 
 
 def _daemons(folder: Path) -> list[psutil.Process]:
-    """Return every supervisord of a workspace, by how its command ends: its note may be missing.
+    """Return every supervisord of a workspace, found by its command line: the pid file may be gone.
 
-    Only this user's: anybody may start a process with such a command.
+    Only this user's processes count: anybody can start one with such a command line.
     """
     started = ["-c", str(folder / "supervisor" / "supervisord.conf")]
     return [

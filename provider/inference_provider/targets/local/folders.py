@@ -1,4 +1,4 @@
-"""Where one workspace of this machine lies: the paths of its folder, and its router's address.
+"""Where one workspace is stored: the paths of its folder, and its router's address.
 
 <root>/environments/                 virtual environments, by content hash, for all workspaces
 <root>/workspaces/<workspace>/
@@ -26,7 +26,7 @@ class ListenAddress(Frozen):
     host: str
     port: int
     metrics_port: int
-    """Chosen again when another process has taken it: no scoring URL has it."""
+    """Chosen again when another process has taken it: no scoring URL contains it."""
 
 
 class Folders:
@@ -51,12 +51,12 @@ class Folders:
 
     @property
     def is_recorded(self) -> bool:
-        """Whether anything that was applied is written down."""
+        """Whether the workspace has any record."""
         found = (self.folder / "records").glob("[!.]*.json")
         return any(path.stat().st_size for path in found)
 
     def address(self) -> ListenAddress | None:
-        """Return where the router listens; None when that is not chosen."""
+        """Return where the router listens; None when that is not chosen yet."""
         path = self.folder / "workspace.json"
         try:
             content = path.read_bytes()
@@ -67,7 +67,7 @@ class Folders:
             raise corrupt(str(path)) from None
 
     def save_address(self, address: ListenAddress) -> None:
-        """Write down where the router listens."""
+        """Save where the router listens."""
         write_private(self.folder / "workspace.json", address.model_dump_json())
 
     def drop_address(self) -> None:
@@ -78,20 +78,20 @@ class Folders:
         return self.folder / "logs" / deployment / f"{instance}.log"
 
     def running(self, instance: str) -> Path:
-        """Return the folder of the trees of content that one instance works in."""
+        """Return the folder with the content trees of one instance."""
         return self.folder / "running" / instance
 
     def remove(self) -> None:
         """Remove the whole folder.
 
         Raises:
-            TargetError: Something of it cannot be removed.
+            TargetError: Part of it cannot be removed.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         if self.exists:
             raise TargetError(
                 "remove", f"workspace '{self.workspace}'", "some of its files cannot be removed",
-                "look who owns them, and run this again", str(self.folder),
+                "check who owns them, and run this again", str(self.folder),
             )  # fmt: skip
 
 

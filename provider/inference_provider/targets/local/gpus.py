@@ -1,7 +1,7 @@
 """GPUs of this machine and who has them.
 
-Found through NVML; a MIG slice counts as one device. What is handed out stands in the instances'
-files, so the ledger is derived and never out of step with them.
+GPUs are found through NVML; a MIG slice counts as one device. The instances' files say who has
+which, so there is no separate ledger that could disagree with them.
 """
 
 import ctypes
@@ -11,9 +11,9 @@ from inference_provider.errors import OutOfCapacity
 
 
 def discover_gpus() -> tuple[str, ...]:
-    """Return the UUID of each GPU, or of each MIG slice of a sliced one; none without a driver."""
+    """Return the UUID of each GPU, or of its MIG slices; nothing without a driver."""
     try:
-        ctypes.CDLL("libnvidia-ml.so.1")  # what pynvml loads; without it, the import is for nothing
+        ctypes.CDLL("libnvidia-ml.so.1")  # pynvml loads this library
     except OSError:
         return ()
     import pynvml  # noqa: PLC0415 - it takes 15 ms, and few machines have a driver
@@ -53,16 +53,16 @@ def _devices_of(index: int) -> list[str]:
 def hand_out(
     wanted: int, devices: Iterable[str], holders: Mapping[str, str], resource: str
 ) -> tuple[str, ...]:
-    """Return `wanted` GPUs that nobody has.
+    """Return `wanted` free GPUs.
 
     Args:
         wanted: How many.
-        devices: UUIDs of all there are.
+        devices: UUIDs of all GPUs.
         holders: UUID -> name of the instance that has it.
-        resource: For whom, for the message.
+        resource: Who asks, for the message.
 
     Raises:
-        OutOfCapacity: Fewer are free; the message is the ledger.
+        OutOfCapacity: Fewer are free; the message lists who has which.
     """
     every = list(devices)
     free = [uuid for uuid in every if uuid not in holders]

@@ -1,4 +1,4 @@
-"""The instances of a workspace of this machine, as they are written down, and where they listen."""
+"""The recorded instances of a workspace of this machine, and where they listen."""
 
 import json
 from collections.abc import Collection
@@ -24,16 +24,16 @@ class Instance(Frozen):
     admitted: bool = False
     """Whether the router sends it requests; false while it starts and while it drains."""
     gpus: tuple[str, ...] = ()
-    """UUIDs of the GPUs that are its own."""
+    """UUIDs of the GPUs that it has."""
     socket: bool = False
-    """Whether it listens on a Unix socket, which `port` names, and not on the port."""
+    """Whether it listens on a Unix socket named after `port`, instead of on the port."""
 
 
 _INSTANCES = TypeAdapter(tuple[Instance, ...])
 
 
 class Instances:
-    """Which instances there are; whoever changes those of a deployment holds its lock."""
+    """All recorded instances; to change those of a deployment, hold its lock."""
 
     def __init__(self, folders: Folders, records: FileRecords) -> None:
         self._folders = folders
@@ -41,12 +41,12 @@ class Instances:
         self._parsed: dict[str, tuple[bytes, tuple[Instance, ...]]] = {}
 
     def of(self, deployment: str) -> tuple[Instance, ...]:
-        """Return those of one deployment."""
+        """Return the instances of one deployment."""
         document = self._records.read(INSTANCES, deployment)
         return self._value(deployment, document) if document else ()
 
     def by_deployment(self) -> dict[str, tuple[Instance, ...]]:
-        """Return all, by `<endpoint>/<deployment>`."""
+        """Return all instances, by `<endpoint>/<deployment>`."""
         documents = self._records.section(INSTANCES)
         return {name: self._value(name, document) for name, document in documents.items()}
 
@@ -61,28 +61,28 @@ class Instances:
         return instances
 
     def save(self, deployment: str, instances: tuple[Instance, ...]) -> None:
-        """Write down those of one deployment."""
+        """Save the instances of one deployment."""
         if instances:
             text = json.dumps([instance.model_dump() for instance in instances])
             self._records.put(INSTANCES, deployment, text)
-        else:  # on a full disk the last ones can still be crossed out
+        else:  # removing the last ones needs no room, so it works on a full disk
             self._records.drop(INSTANCES, deployment)
 
     def cross_out(self, deployment: str, names: Collection[str]) -> None:
-        """Forget some of one deployment."""
+        """Remove the entries of some instances of one deployment."""
         self.save(deployment, tuple(i for i in self.of(deployment) if i.name not in names))
 
     def backend(self, instance: Instance) -> Backend:
-        """Return where one is asked: at its port, or at the Unix socket that has its number.
+        """Return an instance's address: its port, or the Unix socket named after it.
 
-        The socket's folder lets this user alone in; anybody of this machine can ask a port.
+        Only this user can enter the sockets' folder; any user of this machine can reach a port.
         """
         folder = self._folders.sockets_folder
         socket = str(folder / str(instance.port)) if instance.socket else ""
         return Backend(host="127.0.0.1", port=instance.port, socket=socket)
 
     def everywhere(self) -> list[Instance]:
-        """Return those of every workspace of the state folder, of the stopped ones too."""
+        """Return the instances of all workspaces of the state folder, stopped ones included."""
         found = []
         for folders in all_folders(self._folders.root):
             own = folders.folder == self._folders.folder

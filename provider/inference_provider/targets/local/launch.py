@@ -1,8 +1,8 @@
-"""Start one program from a 0600 file: command, environment, folder; note the process down.
+"""Start one program from a 0600 file (command, environment, folder), and write its pid file.
 
-Run by supervisord as `python -P launch.py FILE`. Becomes the program (same pid), so what is noted
-holds for the program's whole life. Lays out the program's content first, so a restart begins as the
-first start did. A first start imports little of the package, and costs milliseconds.
+Run by supervisord as `python -P launch.py FILE`. It becomes the program (same pid), so the pid file
+is valid for the program's whole life. It lays out the program's content first, so every restart
+begins like the first start. It imports little of the package, and costs milliseconds.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def lay_out(content: dict[str, str]) -> None:
-    """Make the program's trees of kept content; end with a sentence where it was changed."""
+    """Make the program's trees of kept content; exit with a message when that was changed."""
     from inference_provider.targets.local import content as kept  # noqa: PLC0415 - no more of it
 
     for tree, place in content.items():
@@ -25,12 +25,12 @@ def lay_out(content: dict[str, str]) -> None:
 
 
 def main(order_file: str) -> None:
-    """Note this process down and become the program."""
+    """Write this process's pid file and become the program."""
     order = json.loads(Path(order_file).read_text())
     pid_file = Path(order["pid_file"])
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     if pid_file.exists():
-        # A server killed at once leaves workers that hold its port: this start would fail.
+        # A server killed by SIGKILL leaves workers that hold its port, and this start would fail.
         from inference_provider.targets.local import leftovers  # noqa: PLC0415
 
         if leftovers.find_process(pid_file) is None:

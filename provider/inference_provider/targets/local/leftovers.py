@@ -1,8 +1,9 @@
-"""What a program started -> ended, once the program's first process has ended.
+"""Ends what a program started, once the program's first process has ended.
 
-It is known by its process group, whose number is that of the first process, and by a mark in its
-environment, which it keeps in a session of its own. One look at this machine's processes serves
-any number of programs. Only this user's are ended; another folder's have another mark.
+Such processes are recognized by their process group, whose number is the first process's pid, and
+by a mark in their environment, which survives even in a new session. One scan of this machine's
+processes serves any number of programs. Only this user's are ended, and only those with this
+folder's mark.
 """
 
 import json
@@ -18,20 +19,20 @@ import psutil
 
 MARK_VARIABLE = "INFERENCE_INSTANCE"
 START_SLACK_S = 30.0
-"""Longest time between a process's start and its note, on a busy machine."""
+"""Longest time between a process's start and its pid file, seconds, on a busy machine."""
 TERM_WAIT_S = 2.0
 KILL_WAIT_S = 5.0
 ROUNDS = 3
-"""What is about to end may start another; whoever goes on and on is left."""
+"""An ending process may start another; after this many rounds the rest is left alone."""
 
 
 def mark(folder: Path, program: str = "") -> str:
-    """Return what stands in the environment of a program; without one, the start of all marks."""
+    """Return the mark in a program's environment; without a program, the prefix of all marks."""
     return f"{sha256(os.fsencode(folder)).hexdigest()[:16]}/{program}"
 
 
 def find_process(pid_file: Path) -> psutil.Process | None:
-    """Return the process that a note speaks of, if it still lives; never another with its pid."""
+    """Return the process that a pid file names, if it still lives; never another with its pid."""
     noted = _read(pid_file)
     if noted is None:
         return None
@@ -48,7 +49,7 @@ def end_leftovers(pid_files: Iterable[Path], marks: Collection[str]) -> None:
     """End what is left of programs whose first process has ended: SIGTERM, then SIGKILL.
 
     Args:
-        pid_files: The notes of the first processes.
+        pid_files: The pid files of the first processes.
         marks: The programs' marks; one that ends in `/` stands for every program of a folder.
     """
     groups = dict(filter(None, (_group(path) for path in pid_files)))
@@ -69,7 +70,7 @@ def end_processes(processes: Collection[psutil.Process], wait_s: float) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs; one that ended and that nobody reaps does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return _runs(psutil.Process(pid))
     except psutil.NoSuchProcess:
@@ -92,7 +93,7 @@ def _read(pid_file: Path) -> tuple[int, float] | None:
 
 
 def _group(pid_file: Path) -> tuple[int, float] | None:
-    """Return a group and the time of its first process; None when the number is another's now."""
+    """Return a group and its first process's start time; None if the pid now belongs to another."""
     noted = _read(pid_file)
     if noted is None or noted[1] < psutil.boot_time():
         return None
@@ -104,7 +105,7 @@ def _group(pid_file: Path) -> tuple[int, float] | None:
 
 def _find(groups: dict[int, float], marks: Collection[str]) -> list[psutil.Process]:
     me = psutil.Process()
-    spared = {me.pid, *(parent.pid for parent in me.parents())}  # who asks may be an instance's
+    spared = {me.pid, *(parent.pid for parent in me.parents())}  # we may be in an instance
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

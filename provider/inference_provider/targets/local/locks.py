@@ -1,4 +1,4 @@
-"""Locks that are files: against threads and other processes of this machine."""
+"""File locks, against threads and other processes of this machine."""
 
 import json
 import os
@@ -14,9 +14,10 @@ from inference_provider.observed import Actor
 from inference_provider.targets.private_file import no_space, write_private
 
 LOCK_WAIT_S = 120.0
-"""Longest wait for another process that changes the same thing; a rollout may take this long."""
+"""Longest wait for another process that changes the same thing, seconds; a rollout may take so
+long."""
 NOTE_WAIT_S = 1.0
-"""Longest wait for a holder that has its lock to write who it is."""
+"""Longest wait for a lock's holder to write who it is, seconds."""
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def file_lock(path: Path, what: str, wait_s: float | None = None) -> Iterator[No
 
     Args:
         path: The lock's file.
-        what: What it keeps, for the message.
+        what: What it protects, for the message.
         wait_s: Longest wait; LOCK_WAIT_S when None.
 
     Raises:
@@ -55,10 +56,10 @@ def file_lock(path: Path, what: str, wait_s: float | None = None) -> Iterator[No
 
 @contextmanager
 def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
-    """Keep a second `up`, `down`, `split`, `start` or `stop` out, telling it who is here.
+    """Keep a second `up`, `down`, `split`, `start` or `stop` out, and tell it who is first.
 
     Args:
-        folder: Holds the lock and the note of who has it.
+        folder: Contains the lock, and a note of who holds it.
         workspace: What is changed.
         actor: Who changes it.
     """
@@ -75,7 +76,7 @@ def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
         raise no_space(fault, note) from fault
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        with suppress(OutOfCapacity):  # a `down` on a full disk is what frees some
+        with suppress(OutOfCapacity):  # a `down` must work on a full disk, to free some of it
             write_private(note, json.dumps({"who": str(actor), "pid": os.getpid(), "since": since}))
         yield
     finally:
@@ -86,11 +87,11 @@ def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
 def _held_by(note: Path, workspace: str) -> Busy:
     deadline_s = time.monotonic() + NOTE_WAIT_S
     while not (holder := _read(note)) and time.monotonic() < deadline_s:
-        time.sleep(0.01)  # who holds it has the lock and writes its note now
+        time.sleep(0.01)  # the holder has the lock and is about to write its note
     return Busy(
         "change",
         f"workspace '{workspace}'",
-        f"{holder.get('who', 'somebody')} is changing it since {holder.get('since', 'now')}"
+        f"{holder.get('who', 'somebody')} has been changing it since {holder.get('since', 'now')}"
         f" (process {holder.get('pid', 'unknown')})",
         "wait for that to end and run this again",
     )

@@ -1,6 +1,6 @@
-"""Instances' logs -> lines, the last ones and then the new ones.
+"""Instances' logs -> lines: the last ones, then new ones.
 
-supervisord writes and rotates the files, one an instance.
+supervisord writes and rotates the files, one per instance.
 """
 
 import os
@@ -12,11 +12,11 @@ from inference_provider.errors import TargetError
 
 FOLLOW_POLL_S = 0.2
 LOG_TAIL_BYTES = 100_000
-"""Of a log, for the lines that an error quotes; a line may be long."""
+"""Bytes read from the end of a log for the lines that an error quotes; a line may be long."""
 
 
 def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Iterator[str]:
-    """Yield the last lines of each log, `<instance>: <line>`; new ones for ever when following.
+    """Yield the last lines of each log, `<instance>: <line>`; then new ones when following.
 
     Raises:
         TargetError: There is no log.
@@ -37,7 +37,7 @@ def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Ite
 
 
 def _new_lines(path: Path, offsets: dict[Path, int]) -> list[str]:
-    """Return what was written since, up to the last whole line."""
+    """Return what was written since the last call, up to the last whole line."""
     start = offsets.get(path, 0)
     try:
         with path.open("rb") as file:

@@ -15,9 +15,9 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock
 
 SOCKET_PATH_LIMIT = 96
-"""A Unix socket's path may have 107 bytes; supervisord adds a suffix of its own while it binds."""
+"""Bytes: a Unix socket's path may have 107, and supervisord adds a suffix while it binds."""
 OPEN_FILES = 1024
-"""What supervisord asks for; it has three a program, and Envoy two a request."""
+"""Open files that supervisord asks for: it needs three per program, and Envoy two per request."""
 MORE_FILES = (
     "run this where the limit is higher, or have it raised: `nofile` in /etc/security/limits.conf,"
     " LimitNOFILE= of a systemd service"
@@ -26,9 +26,9 @@ OTHER_FOLDER = "set INFERENCE_STATE_DIR to another folder"
 
 
 def machine_lock() -> AbstractContextManager[None]:
-    """Hold what all of this user's workspaces share, those of other state folders too.
+    """Lock what all of this user's workspaces share, those of other state folders included.
 
-    Jobs of a CI runner have a state folder each, and one set of ports.
+    The jobs of a CI runner have separate state folders, but share the machine's ports.
 
     Raises:
         TargetError: There is no folder that only this user can write.
@@ -37,9 +37,9 @@ def machine_lock() -> AbstractContextManager[None]:
 
 
 def _own_folder() -> Path:
-    """Return the first folder that nobody but this user can write in; made if it is not there.
+    """Return the first folder that only this user can write in, making it if need be.
 
-    In the temporary folder another user may have made it first: its lock could be held for ever.
+    In the temporary folder another user may have made it first, and could hold the lock for ever.
     """
     name = f"pulumi-inference-{os.getuid()}"
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
@@ -62,7 +62,7 @@ def _own_folder() -> Path:
 
 
 def _ownership_fault(folder: Path) -> str:
-    """Say why a folder, which is made if need be, is not this user's alone; empty when it is."""
+    """Say why a folder, made if need be, is not this user's alone; empty when it is."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.lstat()
@@ -87,7 +87,7 @@ def _user(uid: int) -> str:
 
 
 def open_files_fault() -> str:
-    """Say that a process may open too few files here; empty when it may, or can be allowed to.
+    """Say that the limit of open files is too low; empty when it is not, or can be raised.
 
     supervisord raises its own limit as far as it may; root may raise that too.
     """
@@ -102,7 +102,7 @@ def open_files_fault() -> str:
 
 
 def shown(path: Path) -> str:
-    """Write a path for a person; its bytes may be no text."""
+    """Format a path for display; its bytes may not be valid text."""
     return os.fsencode(path).decode(errors="backslashreplace").replace("\n", "\\n")
 
 
@@ -113,7 +113,7 @@ def path_fault(folders: Folders) -> str:
         path.decode()
     except UnicodeDecodeError:
         return f"the state folder's path is not UTF-8 text: {shown(folders.root)}"
-    if b"\n" in path:  # /proc/net/unix, which tells who is connected, has one line a socket
+    if b"\n" in path:  # /proc/net/unix, which lists connections, has one line per socket
         return f"the state folder's path contains a line break: {shown(folders.root)}"
     if len(path) > SOCKET_PATH_LIMIT:
         return (

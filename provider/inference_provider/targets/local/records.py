@@ -1,8 +1,8 @@
-"""The Records of a workspace as files: one a document, 0600 in folders of 0700.
+"""The Records of a workspace as files: one per document, 0600 in folders of 0700.
 
-Each file is written beside its place and renamed, so a reader or a crash never sees half of one.
-What an edit replaces or drops is set aside under another name until the edit ends: putting it back
-needs no room, so it works on a full disk too.
+Each file is written under another name and renamed, so neither a reader nor a crash leaves half of
+one. What an edit replaces or drops keeps another name until the edit ends: restoring it needs no
+room, so it works on a full disk too.
 """
 
 import os
@@ -59,7 +59,7 @@ class FileRecords:
     def _document(self, path: Path) -> bytes | None:
         """Return a file's bytes, the same object while it does not change; None for an empty one.
 
-        A file is only ever replaced by another: its number, size and time tell them apart.
+        A file is only ever replaced, never modified: its inode, size and time identify it.
         """
         try:
             stat = os.stat(path)
@@ -74,7 +74,7 @@ class FileRecords:
 
     def put(self, section: str, name: str, text: str) -> None:
         path = self._path(section, name)
-        with suppress(OSError):  # what cannot be read is replaced
+        with suppress(OSError):  # an unreadable document may be replaced
             if self._document(path) == text.encode():
                 return
         self._set_aside(path, keep=True)
@@ -119,7 +119,7 @@ class FileRecords:
         self._is_tidy = True
 
     def _set_aside(self, path: Path, *, keep: bool) -> bool:
-        """Inside an edit, remember how a file is put back; return whether it is moved away."""
+        """Inside an edit, remember how to restore a file; return whether it was moved away."""
         if not self._undo.active:
             return False
         aside = path.with_name(f".{path.name}.before.{len(self._undo)}")
@@ -129,7 +129,7 @@ class FileRecords:
                 os.link(path, aside)
             else:
                 os.replace(path, aside)
-        except FileNotFoundError:  # there was none
+        except FileNotFoundError:  # there is no file to restore
             self._undo.note(lambda: self._put_back(None, path))
             return not keep
         except OSError:  # a file system without links
@@ -165,13 +165,13 @@ class FileRecords:
             with open(path, "ab+", buffering=0, opener=_open_private) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                    line = "\n" + line  # a full disk cut the last one
+                    line = "\n" + line  # a full disk cut the last entry short
                 file.write(line.encode())
         except OSError as fault:
             raise no_space(fault, path) from fault
 
     def journal(self) -> tuple[JournalEntry, ...]:
-        """Return all entries, oldest first; what a full disk left half is not one."""
+        """Return all entries, oldest first, without lines that a full disk cut short."""
         entries = []
         document = self._document(self._folder / "journal.jsonl") or b""
         for line in document.splitlines():

@@ -1,7 +1,7 @@
 """The Router of a workspace of this machine: Envoy, under the workspace's supervisord.
 
-Starts both, mends them, says what the router serves, ends them. Instances are `compute.py`'s; in
-which order Envoy's files take effect is `router.py`'s.
+Starts, repairs and ends both, and says what the router serves. `compute.py` runs instances;
+`targets/delivery.py` writes Envoy's files.
 """
 
 import os
@@ -49,7 +49,7 @@ from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 
 ROUTER = "router"
-"""The router's program name; no instance's, which all have dots."""
+"""The router's program name; an instance's cannot be the same, since it contains dots."""
 
 ROUTER_START_TIMEOUT_S = 20.0
 
@@ -58,7 +58,7 @@ ACCESS_LOG_BYTES = 64_000_000
 _RUNS = ("RUNNING", "STARTING")
 
 ORPHAN_DRAIN_S = 15.0
-"""Longest wait for the last request of a router that is replaced."""
+"""Longest wait for the last request of a replaced router, seconds."""
 
 
 Endpoints = Callable[[], tuple[EndpointEntry, ...]]
@@ -110,7 +110,7 @@ class LocalRouter:
     def is_drained(self, deployment: str) -> bool:
         try:
             return self.envoy.is_drained(deployment)
-        except TargetUnreachable:  # nothing is in flight in a router that does not run
+        except TargetUnreachable:  # a router that does not run has nothing in flight
             return not self.runs()
 
     def wait_healthy(self, deployment: str, count: int) -> None:
@@ -142,7 +142,7 @@ class LocalRouter:
         return "" if answers else "the router does not answer"
 
     def runs(self) -> bool:
-        """Whether anything runs that takes requests; a router without its supervisord does."""
+        """Whether any router takes requests, even one that lost its supervisord."""
         return self.supervisor.is_running() or self.supervisor.orphan(ROUTER) is not None
 
     # -- start and end -------------------------------------------------------------------------
@@ -153,15 +153,15 @@ class LocalRouter:
         return process is not None and process.state in _RUNS and self.envoy.is_ready()
 
     def ensure_up(self, endpoints: Endpoints) -> None:
-        """Start what does not run; orphans of a dead supervisord go on serving meanwhile."""
+        """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
         if self.is_up():
             self.supervisor.ensure_listener()
             return
-        with machine_lock():  # nobody else chooses a port before the router listens on its own
+        with machine_lock():  # nobody else may choose a port until the router listens on its own
             self.bring_up(endpoints)
 
     def bring_up(self, endpoints: Endpoints) -> None:
-        """Do the same under the machine's lock, which the caller holds."""
+        """As `ensure_up`, for a caller that holds the machine's lock already."""
         for fault, remedy in (
             (path_fault(self.folders), OTHER_FOLDER),
             (open_files_fault(), MORE_FILES),
@@ -197,7 +197,7 @@ class LocalRouter:
             orphan = self.supervisor.orphan(ROUTER)
             orphan_admin = self.folders.router_folder / "orphan.sock"
             if orphan:
-                # It holds the port; SO_REUSEPORT lets the new one listen beside it until it ends.
+                # The orphan holds the port; SO_REUSEPORT lets the new router share it until then.
                 self._refuse_a_shared_port(orphan.pid)
                 with suppress(FileNotFoundError):
                     (self.folders.router_folder / "admin.sock").rename(orphan_admin)
@@ -214,7 +214,7 @@ class LocalRouter:
             self._wait_until_router_answers(endpoints)
 
     def _retire_orphan(self, orphan: psutil.Process, admin: Path) -> None:
-        """Let a router that outlived its supervisord finish, then end it."""
+        """Let a router that outlived its supervisord finish its requests, then end it."""
         with suppress(TargetUnreachable):
             RouterAdmin(admin).post("/drain_listeners?graceful&skip_exit")
             deadline = time.monotonic() + ORPHAN_DRAIN_S
@@ -251,7 +251,7 @@ class LocalRouter:
         )
 
     def _settle_ports(self) -> None:
-        """Refuse a router port that is taken; choose the metrics port, which no URL has, again.
+        """Refuse a taken router port; choose a taken metrics port, which no URL has, again.
 
         Call it under the machine's lock.
         """
@@ -267,7 +267,7 @@ class LocalRouter:
 
     def _taken(self) -> OutOfCapacity:
         address = self.listen_address
-        holds = self.folders.is_recorded  # a new router_port needs the workspace recreated
+        holds = self.folders.is_recorded  # another router_port needs a new workspace
         return OutOfCapacity(
             "start",
             f"the router of workspace '{self.folders.workspace}'",
@@ -278,15 +278,15 @@ class LocalRouter:
         )
 
     def _refuse_a_shared_port(self, own: int) -> None:
-        """Refuse a port on which another process of this user listens too.
+        """Refuse a port on which another of this user's processes listens too.
 
-        Envoy listens with SO_REUSEPORT: the kernel would hand each a part of the requests.
+        Envoy listens with SO_REUSEPORT, so the kernel would split the requests between them.
         """
         if listeners(self.listen_address.port) - {own}:
             raise self._taken()
 
     def _end_if_shared(self) -> None:
-        """End a new router whose port another one took in the same moment."""
+        """End a new router whose port another one took at the same moment."""
         router = self.supervisor.processes().get(ROUTER)
         try:
             self._refuse_a_shared_port(router.pid if router else 0)
@@ -295,12 +295,12 @@ class LocalRouter:
             raise
 
     def shut_down(self) -> None:
-        """End every process of the workspace, orphans and what they started too."""
+        """End every process of the workspace, including orphans and what they started."""
         self.supervisor.end_all()
 
 
 def _listener(folders: Folders) -> tuple[str, ...]:
-    """Return the command of the program that takes supervisord's events."""
+    """Return the command of supervisord's event listener."""
     files = (folders.supervisor_folder / "ends.json", folders.router_folder / "access.log")
     # Neither the environment nor site-packages: it imports nothing but the standard library.
     program = (sys.executable, "-I", "-S", watch.__file__)

@@ -1,8 +1,8 @@
 """supervisord of one workspace, over its Unix socket.
 
-One program a process (a changed group would restart all of it), one file a program. Programs are
-started through `launch.py`, which reads command and environment from a 0600 file: no secret is in
-supervisord's configuration, nor in `ps`.
+One program per process (changing a group would restart all of it), and one file per program.
+Programs are started through `launch.py`, which reads command and environment from a 0600 file, so
+no secret is in supervisord's configuration or visible in `ps`.
 """
 
 import json
@@ -40,20 +40,20 @@ from inference_provider.targets.local.supervisor_rpc import (
 from inference_provider.targets.private_file import make_folder, write_private
 
 SUPERVISORD = (sys.executable, "-P", "-m", "supervisor.supervisord")
-"""-P: no file of the current folder is taken for a module."""
+"""-P: no file of the current folder can shadow a module."""
 
 DAEMON_START_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
-"""A program may have 185 s: the longest request a deployment may allow, and 5 s."""
+"""Seconds; a program may take 185: the longest request that a deployment may allow, and 5 s."""
 ORPHAN_STOP_WAIT_S = 10.0
 LISTENER = "watch"
-"""The event listener's name; no program's, which all have dots, but the router."""
+"""The event listener's name; a program's cannot be the same: all but the router contain dots."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
-"""What a process gets of the caller's environment; the rest may hold secrets of the caller's."""
+"""Variables that a process inherits from the caller; the rest may hold the caller's secrets."""
 
 
 class Program(Frozen):
@@ -64,10 +64,10 @@ class Program(Frozen):
     environment: dict[str, str] = {}
     directory: str
     content: dict[str, str] = {}
-    """Kept content, by the tree that each start gets of it."""
+    """Kept content, keyed by the tree that each start makes of it."""
     log: str
     stop_wait_s: int = 10
-    """Between SIGTERM and SIGKILL."""
+    """Seconds between SIGTERM and SIGKILL."""
 
 
 class ProcessState(Frozen):
@@ -75,12 +75,12 @@ class ProcessState(Frozen):
 
     name: str
     state: str
-    """supervisord's own word: RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED."""
+    """supervisord's own state name: RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED."""
     pid: int
 
 
 class Supervisor:
-    """Starts, asks and ends one workspace's supervisord."""
+    """Starts, queries and ends one workspace's supervisord."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Supervisor:
         answer_timeout_s: float = RPC_TIMEOUT_S,
         listener: tuple[str, ...] = (),
     ) -> None:
-        """Speak of the supervisord of a folder; `listener` is a command that takes its events."""
+        """Prepare to use a folder's supervisord; `listener` is its event listener's command."""
         self._folder = folder
         self.ends_file = folder / "ends.json"
         """How often each program ended by itself, as the listener counts."""
@@ -100,7 +100,7 @@ class Supervisor:
     # -- the daemon ----------------------------------------------------------------------------
 
     def is_running(self) -> bool:
-        """Say whether it answers. Raises TargetUnreachable when it lives and does not."""
+        """Whether it answers. Raises TargetUnreachable when it is alive but does not."""
         try:
             self._rpc.call(lambda rpc: rpc.getState())
         except SupervisorGone:
@@ -108,7 +108,7 @@ class Supervisor:
         return True
 
     def start(self) -> None:
-        """Start the daemon unless it runs; programs on file start with it."""
+        """Start the daemon, with all its programs, unless it runs."""
         if self.is_running():
             return
         make_folder(self._programs)
@@ -138,16 +138,16 @@ class Supervisor:
         write_private(self._folder / "supervisord.conf", configuration)
 
     def ensure_listener(self) -> None:
-        """Give a daemon that an older release started its listener; nothing else of it changes."""
+        """Add the event listener to a daemon that an older release started without one."""
         if self._listener and self.process(LISTENER) is None:
             self._write_configuration()
             self._reload()
             self._rpc.call(lambda rpc: rpc.addProcessGroup(LISTENER), Faults.ALREADY_ADDED)
 
     def shutdown(self) -> None:
-        """End the daemon and with it every program; returns when it is gone, it goes last.
+        """End the daemon and every program; return when it is gone, which happens last.
 
-        When it is killed meanwhile, what it started lives on, as orphans.
+        If it is killed meanwhile, its programs live on as orphans.
         """
         daemon = self._daemon_pid()
         pids = [process.pid for process in self.processes().values() if process.pid]
@@ -161,7 +161,7 @@ class Supervisor:
         )
 
     def end_all(self) -> None:
-        """End the daemon, every program, orphans, and all that they started."""
+        """End the daemon, every program, orphans, and everything they started."""
         if self.is_running():
             self.shutdown()
         notes = list(self._pid_path("any").parent.glob("*"))
@@ -195,7 +195,7 @@ class Supervisor:
         return _process_state(found) if found else None
 
     def add(self, program: Program) -> None:
-        """Write a program down and start it; nothing happens when it is there."""
+        """Add a program and start it; does nothing when it exists."""
         self.write(program)
         self._reload()
         self._rpc.call(lambda rpc: rpc.addProcessGroup(program.name), Faults.ALREADY_ADDED)
@@ -206,7 +206,7 @@ class Supervisor:
         )
 
     def write(self, program: Program) -> None:
-        """Write a program down without starting it."""
+        """Add a program without starting it."""
         launch_file = self._folder / "launch" / f"{program.name}.json"
         make_folder(Path(program.log).parent)
         known_by = {MARK_VARIABLE: mark(self._folder, program.name)}
@@ -222,11 +222,12 @@ class Supervisor:
         write_private(self._programs / f"{program.name}.conf", configuration)
 
     def remove(self, *names: str, stop_wait_s: float = 30.0) -> None:
-        """End programs with all that they started, orphans too, and forget them.
+        """End programs, orphans included, with everything they started; remove their files.
 
         Args:
-            names: Of the programs; nothing happens to one that is not there.
-            stop_wait_s: Between SIGTERM and SIGKILL; a program's own `stop_wait_s` if shorter.
+            names: Names of programs; one that does not exist is skipped.
+            stop_wait_s: Seconds between SIGTERM and SIGKILL; or the program's `stop_wait_s`, if
+                shorter.
         """
         there = self.processes().keys() & set(names)
         for name in there:
@@ -243,17 +244,17 @@ class Supervisor:
             self._reload()
 
     def forget(self, name: str) -> None:
-        """Remove a program's files; a process of it goes on."""
+        """Remove a program's files; its process keeps running."""
         (self._programs / f"{name}.conf").unlink(missing_ok=True)
         (self._folder / "launch" / f"{name}.json").unlink(missing_ok=True)
         self._pid_path(name).unlink(missing_ok=True)
 
     def unlist(self, name: str) -> None:
-        """Let the next daemon not start a program, whose process lives on as an orphan."""
+        """Keep the next daemon from starting a program whose process lives on as an orphan."""
         (self._programs / f"{name}.conf").unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """Return every program that is written down."""
+        """Return the names of all programs."""
         return sorted(path.stem for path in self._programs.glob("*.conf"))
 
     def _stop(self, name: str) -> None:
@@ -274,7 +275,7 @@ class Supervisor:
             self._wait_for(lambda: all(map(self._is_stopped, names)), what)
 
     def _kill(self, name: str) -> None:
-        """End a program's process group at once."""
+        """Kill a program's process group at once."""
         process = self.process(name)
         if process and process.pid:
             with suppress(ProcessLookupError):
@@ -290,7 +291,7 @@ class Supervisor:
         return self._folder / "pids" / name
 
     def orphan(self, name: str) -> psutil.Process | None:
-        """Return a program's process that outlived supervisord, known by pid and start time."""
+        """Return a program's process that outlived supervisord, found by pid and start time."""
         return find_process(self._pid_path(name))
 
     def _reload(self) -> None:
@@ -320,9 +321,9 @@ def _escape(value: str) -> str:
 
 
 def _daemon_configuration() -> str:
-    # Relative paths, to the folder in which it is started and stays: a blank, `%`, `[` or ` ;` in
-    # a path means something to supervisord. It puts the file's folder before `files`, and takes
-    # that for a pattern: hence /proc.
+    # Paths are relative to the folder that it starts and stays in: a blank, `%`, `[` or ` ;` in a
+    # path is special to supervisord. It prefixes `files` with this file's folder and treats the
+    # result as a pattern, hence /proc.
     return f"""[unix_http_server]
 file=s.sock
 chmod=0700

@@ -1,7 +1,7 @@
-"""One call to supervisord over its Unix socket -> its answer, or a sentence.
+"""One call to supervisord over its Unix socket -> its answer, or an error of ours.
 
-Every call made here may be made twice: asking changes nothing, and "already added", "already
-started" and "not running" are answers. So a call whose connection breaks is made once more.
+Every call is safe to repeat: queries change nothing, and "already added", "already started" and
+"not running" count as answers. So a call whose connection breaks is retried once.
 """
 
 import http.client
@@ -32,15 +32,15 @@ class Faults(IntEnum):
 
 
 _BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
-"""A connection that ends early, half an answer, or one that is no answer of supervisord's."""
+"""A connection that ends early, half an answer, or an answer that is not supervisord's."""
 
 
 class SupervisorGone(TargetUnreachable):
-    """No supervisord runs; what it started may live on."""
+    """No supervisord runs; its programs may live on."""
 
 
 class SupervisorSocket:
-    """Asks the supervisord of one folder."""
+    """Calls the supervisord of one folder."""
 
     def __init__(self, folder: Path, timeout_s: float = RPC_TIMEOUT_S) -> None:
         self._folder = folder
@@ -51,11 +51,11 @@ class SupervisorSocket:
         return self._folder / "s.sock"
 
     def call(self, call: Callable[[Any], Any], *tolerated: int) -> Any:
-        """Make one call; None when supervisord answers with a fault that is tolerated.
+        """Make one call; return None when supervisord answers with a tolerated fault.
 
         Raises:
             SupervisorGone: It does not run.
-            TargetUnreachable: It runs, and does not answer or is ending.
+            TargetUnreachable: It runs, but does not answer or is ending.
             TargetError: It refuses.
         """
         try:
@@ -90,16 +90,16 @@ class SupervisorSocket:
             return SupervisorGone("ask", "supervisord", "it does not run", remedy)
         if isinstance(broken, FileNotFoundError | ConnectionRefusedError):
             return self.unreachable("its socket is gone")
-        return self.unreachable(f"its answer broke off: {type(broken).__name__}")
+        return self.unreachable(f"its answer was cut off: {type(broken).__name__}")
 
     def unreachable(self, reason: str, remedy: str = "") -> TargetUnreachable:
-        """Make the error of a daemon that lives and is of no use."""
+        """Return the error for a daemon that is alive but unusable."""
         look = f"look at {self._folder}/supervisord.log, or end that process and run this again"
         daemon = f"supervisord (process {self.daemon_pid()})"
         return TargetUnreachable("ask", daemon, reason, remedy or look)
 
     def daemon_pid(self) -> int | None:
-        """Return the process that the daemon wrote down; it may be gone."""
+        """Return the pid in the daemon's pid file; its process may be gone."""
         try:
             return int((self._folder / "supervisord.pid").read_text())
         except (FileNotFoundError, ValueError):
@@ -115,7 +115,7 @@ class SupervisorSocket:
 
 
 class _Transport(xmlrpc.client.Transport):
-    """XML-RPC over a Unix socket. With a timeout: a stopped daemon would hang us."""
+    """XML-RPC over a Unix socket, with a timeout: a stopped daemon would otherwise hang us."""
 
     accept_gzip_encoding = False
 

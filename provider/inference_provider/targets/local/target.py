@@ -1,4 +1,4 @@
-"""The local target's wiring: a workspace is a folder with one supervisord in it."""
+"""The local target's wiring: a workspace is a folder with its own supervisord."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -57,7 +57,7 @@ class LocalPlatform:
         return self._open(workspace).ports
 
     def router(self, workspace: str) -> LocalRouter:
-        """Return a workspace's router, with the supervisord under which all of it runs."""
+        """Return a workspace's router, and with it the supervisord that runs all its programs."""
         return self._open(workspace).router
 
     def _open(self, workspace: str) -> _Opened:
@@ -79,7 +79,7 @@ class LocalPlatform:
     def change(self, desired: DesiredResource) -> Iterator[None]:
         folders, spec = self.router(desired.id.workspace).folders, desired.spec
         before = folders.address()
-        if before is None:  # its file was lost, or moved away
+        if before is None:  # the address file was lost or moved away
             with machine_lock():
                 chosen = choose_address(self._root, spec.bind_address, spec.router_port)
                 folders.save_address(chosen)
@@ -89,7 +89,7 @@ class LocalPlatform:
             yield
         except BaseException:
             if before:
-                folders.save_address(before)  # every later change would meet the same refusal
+                folders.save_address(before)  # else every later change would be refused too
             else:
                 folders.drop_address()
             raise

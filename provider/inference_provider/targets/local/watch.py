@@ -1,8 +1,8 @@
 """supervisord's events of one workspace -> how often each program ended; a bounded access log.
 
 Run by supervisord as its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES`, so it
-lives and ends with it. Imports nothing but the standard library: it starts in milliseconds. Which
-program keeps dying is `endings.py`'s to say.
+starts and ends with it. Imports only the standard library, to start in milliseconds.
+`workspace/endings.py` decides which program keeps dying.
 """
 
 import json
@@ -15,21 +15,21 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 KEPT_MINUTES = 300
-"""Ends are counted by the minute, for so long; the number since the start is kept beside it."""
+"""Ends are counted per minute, for this many minutes; the total since the start is kept too."""
 ACCESS_LOG_BACKUPS = 3
 ADMIN_TIMEOUT_S = 2.0
 
 ENDED = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF")
-"""What a program's end that nobody asked for is called; the second, when it ran under 1 s."""
+"""Events of a program that ended by itself; the second one when it ran for less than 1 s."""
 ANEW = ("PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED")
 EVENTS = (*ENDED, *ANEW, "TICK_5")
 
 Ends = dict[str, dict[str, Any]]
-"""Per program: `total`, and `minutes`, a count by minutes since 1970."""
+"""Per program: `total`, and `minutes`, counts keyed by minutes since 1970."""
 
 
 def count_end(ends: Ends, program: str, minute: int) -> None:
-    """Count one end of a program, and forget those of too long ago."""
+    """Count one end of a program, and drop counts that are too old."""
     own = ends.setdefault(program, {"total": 0, "minutes": {}})
     own["total"] += 1
     kept = {m: n for m, n in own["minutes"].items() if int(m) > minute - KEPT_MINUTES}
@@ -37,11 +37,11 @@ def count_end(ends: Ends, program: str, minute: int) -> None:
 
 
 def bound_log(log: Path, limit: int) -> None:
-    """Set an access log of `limit` bytes aside, and drop the oldest when all are too many.
+    """Rotate an access log that has reached `limit` bytes, dropping the oldest as needed.
 
-    All of them never have more than 4 * `limit` bytes and what is written until the next look.
-    Envoy has no rotation of its own: it writes on in the renamed file until it is told to open a
-    new one, and is told again as long as there is none.
+    Together the logs stay below 4 * `limit` bytes and what is written until the next check. Envoy
+    has no rotation of its own: it keeps writing to the renamed file until told to open a new one,
+    and is told again as long as there is none.
     """
     older = [log.with_name(f"{log.name}.{i}") for i in range(1, ACCESS_LOG_BACKUPS + 1)]
     if _size(log) >= limit:
@@ -74,7 +74,7 @@ def _reopen_logs(admin: Path) -> None:
 
 
 class Watch:
-    """What one event does."""
+    """Handles one event at a time."""
 
     def __init__(self, ends_file: Path, log: Path, limit: int) -> None:
         self._ends_file = ends_file
@@ -86,7 +86,7 @@ class Watch:
             self._ends = found if isinstance(found, dict) else {}
 
     def take(self, event: str, fields: dict[str, str]) -> None:
-        """Take one event in. Raises OSError; the next event tries again what failed."""
+        """Handle one event. Raises OSError; the next event retries what failed."""
         if event in ENDED:
             count_end(self._ends, fields["processname"], int(time.time() // 60))
             self._unsaved = True
@@ -107,7 +107,7 @@ class Watch:
 
 
 def listen(watch: Watch, events: BinaryIO, answers: BinaryIO) -> None:
-    """Speak supervisord's protocol for listeners until it ends."""
+    """Speak supervisord's event listener protocol until it ends."""
     while True:
         answers.write(b"READY\n")
         answers.flush()
@@ -123,7 +123,7 @@ def listen(watch: Watch, events: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _fields(line: bytes) -> dict[str, str]:
-    """Read `name:value` words."""
+    """Parse `name:value` words."""
     return dict(word.split(":", 1) for word in line.decode().split())
 
 
