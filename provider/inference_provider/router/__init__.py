@@ -1,4 +1,4 @@
-"""Pure: RouterTable -> the files a router reads."""
+"""RouterTable -> the files that a router reads. Pure."""
 
 from inference_provider.router.render import RenderedRouter, render
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable

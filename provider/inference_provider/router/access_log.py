@@ -1,6 +1,6 @@
-"""What the router writes of each request: a line of JSON, and counters. Pure.
+"""What the router logs about each request: a line of JSON, and counters. Pure.
 
-Envoy does not rotate the file by itself: that is a target's work.
+Envoy does not rotate the file itself; a target does.
 """
 
 from pathlib import PurePosixPath
@@ -8,8 +8,8 @@ from typing import Any
 
 from inference_provider.router.envoy import API, CLIENT_HEADER, Resource
 
-# Of what a caller or a model sends so many characters are written: a line stays under 8 KiB, also
-# where JSON makes six of each.
+# At most this many characters of a value from a caller or a model are logged: a line stays under
+# 8 KiB even where JSON escapes each as six.
 _ID_LENGTH = 128
 _PATH_LENGTH = 512
 _WORD_LENGTH = 16
@@ -33,7 +33,7 @@ _FIELDS = {
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 }
 _REFUSED_EARLY = (400, 426, 431)
-"""Statuses of requests that are refused before they get an id: for path, HTTP version, headers."""
+"""Statuses of requests refused before they get an id: for path, HTTP version or headers."""
 _ANSWERS_ID = {
     "request_id": '%COALESCE({"operators": [{"command": "REQ", "param": "X-REQUEST-ID"},'
     ' {"command": "RESP", "param": "X-REQUEST-ID"}]})' + f":{_ID_LENGTH}%"
@@ -41,11 +41,11 @@ _ANSWERS_ID = {
 
 
 def access_logs(folder: str) -> list[Resource]:
-    """Return all that is written of a request.
+    """Return all access logs.
 
-    The line of JSON comes from one of two logs of one file: the identity is logged where it was
-    checked. A request that is refused for its path, its host or its form still carries what its
-    caller claimed, and has no id of its own; no model's error has such a status: that is 424.
+    Two logs write the JSON lines of one file, because the identity may be logged only where it was
+    checked. A request refused for its path, host or form still carries the identity that its caller
+    claimed, and has no id of ours. A model's error never has such a status: it becomes 424.
     """
     early = [status_filter(status) for status in _REFUSED_EARLY]
     late = [status_filter(status, "NE") for status in _REFUSED_EARLY]
@@ -58,7 +58,7 @@ def access_logs(folder: str) -> list[Resource]:
 
 
 def status_filter(status: int, comparison: str = "EQ") -> Resource:
-    """Return a filter of logs and of own answers: those of one status, or with `NE` all others."""
+    """Return a filter, for logs and local replies: one status, or with `NE` all others."""
     value = {"default_value": status, "runtime_key": f"none.{status}"}
     return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
 
@@ -73,7 +73,7 @@ def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource
 
 
 def _statistics_log() -> Resource:
-    """Return the counters of Prometheus; they hold 401, 404, 413 and 429 too."""
+    """Return the counters for Prometheus; they include 401, 404, 413 and 429."""
     tags = [
         {"name": "endpoint", "value_format": "%METADATA(ROUTE:azml:endpoint)%"},
         {"name": "deployment", "value_format": "%CLUSTER_METADATA(azml:deployment)%"},

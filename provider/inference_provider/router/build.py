@@ -1,7 +1,7 @@
 """Records, keys and backends of a workspace -> entries of the router's table. Pure.
 
-Always made from all records, never patched: two callers that change two deployments cannot lose one
-another's change. Where records, keys and backends come from is a target's work.
+Entries are always built from all records and never patched, so two callers that change two
+deployments cannot lose each other's change. The target provides records, keys and backends.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,20 +21,20 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
 
 Keys = Callable[[str], tuple[SecretStr, SecretStr] | None]
-"""Primary and secondary key of an endpoint by its name; None when they are lost."""
+"""Endpoint's name -> its primary and secondary key; None when they are lost."""
 Backends = Callable[[Record], tuple[Backend, ...]]
-"""Instances of a deployment that take requests."""
+"""Deployment -> its instances that take requests."""
 Environment = Callable[[str], EnvironmentSpec]
-"""The environment that a pinned reference names, `<name>:<version>@sha256:<hash>`."""
+"""Pinned reference, `<name>:<version>@sha256:<hash>` -> the environment that it names."""
 _DeploymentInputs = tuple[Record, tuple[Backend, ...]]
 _EndpointInputs = tuple[EndpointKeys, tuple[DeploymentEntry, ...], Mapping[str, Any]]
 
 
 class Builder:
-    """Makes the entries; one whose inputs did not change is the same object as last time.
+    """Builds the entries; one whose inputs did not change is the same object as last time.
 
-    A workspace of a thousand endpoints changes one of them at a time: who renders and compares the
-    rest need look no further than at their identity.
+    A workspace with a thousand endpoints changes one at a time: rendering and comparison recognize
+    the others by identity.
     """
 
     def __init__(self) -> None:
@@ -48,15 +48,15 @@ class Builder:
         backends: Backends,
         environment: Environment,
     ) -> tuple[EndpointEntry, ...]:
-        """Return an entry of every recorded endpoint, in the order of the records.
+        """Return an entry for every recorded endpoint, in the order of the records.
 
-        An endpoint whose keys are lost has none and answers 401 to everybody.
+        An endpoint whose keys are lost gets no keys and answers 401 to everybody.
 
         Args:
             records: All records of one workspace; kinds that the router does not know are ignored.
-            keys: Asked once an endpoint.
-            backends: Asked once a deployment.
-            environment: Asked for deployments whose record or backends changed.
+            keys: Called once per endpoint.
+            backends: Called once per deployment.
+            environment: Called for deployments whose record or backends changed.
         """
         by_kind: dict[Kind, list[Record]] = {}
         for record in records:
@@ -75,7 +75,7 @@ class Builder:
     def _by_endpoint(
         self, records: list[Record], backends: Backends, environment: Environment
     ) -> dict[str, tuple[DeploymentEntry, ...]]:
-        """Return the deployments of each endpoint by its name."""
+        """Return the deployments of each endpoint, by the endpoint's name."""
         found: dict[str, tuple[DeploymentEntry, ...]] = {}
         entries = {}
         for record in records:
@@ -92,9 +92,9 @@ class Builder:
 
 
 def with_keys_in_force(new: RouterTable, old: RouterTable | None) -> RouterTable:
-    """Return the new table; endpoints whose keys are lost keep those of the table in force.
+    """Return the new table; endpoints whose keys are lost keep the keys in force.
 
-    So that a change of something else never locks an endpoint's callers out.
+    So an unrelated change never locks an endpoint's callers out.
     """
     if old is None or all(endpoint.keys for endpoint in new.endpoints):
         return new

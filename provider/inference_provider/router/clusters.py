@@ -18,12 +18,12 @@ _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CONNECTIONS = {
     "@type": TYPE_URL + _HTTP,
     "explicit_http_config": {"http_protocol_options": {}},
-    # Servers end idle connections (gunicorn after 2 s, uvicorn after 5): a request that is sent in
-    # that moment would fail, so the router ends them first.
+    # Servers close idle connections (gunicorn after 2 s, uvicorn after 5). A request sent at that
+    # moment would fail, so the router closes them first.
     "common_http_protocol_options": {"idle_timeout": "1s"},
 }
 _NO_OTHER_LIMIT = {"max_connections": 100000, "max_pending_requests": 100000, "max_retries": 64}
-# An instance that cannot be reached is left out; what it answers is never held against it.
+# An instance that cannot be reached is ejected; one is never ejected for what it answers.
 _WITHOUT_CONNECTION = {
     "split_external_local_origin_errors": True,
     "consecutive_local_origin_failure": 3,
@@ -37,10 +37,10 @@ _WITHOUT_CONNECTION = {
 
 
 def cluster_entries(endpoint: EndpointEntry) -> dict[str, DeploymentEntry]:
-    """Return the deployment of each cluster: one a deployment, and a second one for a mirror.
+    """Return the deployment of each cluster: one per deployment, and a second one for a mirror.
 
-    The mirror's own cluster has its own counters, so mirrored and skipped requests can be counted,
-    and its own limit, so a mirror never takes a place from a caller.
+    The mirror's cluster has its own counters, so that mirrored and skipped requests can be counted,
+    and its own limit, so that a mirror never takes capacity from callers.
     """
     found: dict[str, DeploymentEntry] = {}
     for deployment in endpoint.deployments:
@@ -52,11 +52,11 @@ def cluster_entries(endpoint: EndpointEntry) -> dict[str, DeploymentEntry]:
 
 
 def cluster(name: str, deployment: DeploymentEntry) -> Resource:
-    """Return one cluster, whose name says whether it is a mirror's."""
+    """Return one cluster; its name says whether it is a mirror's."""
     found = _cluster(name, deployment)
     if name.count("/") == 1:
         return found
-    # a mirror that reads slowly would else hold back the caller's body
+    # else a mirror that reads slowly would hold back the caller's body
     return {**found, "per_connection_buffer_limit_bytes": 2 * BODY_LIMIT_BYTES}
 
 
@@ -90,7 +90,7 @@ def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
         "ignore_health_on_host_removal": True,
         "common_lb_config": {
             "healthy_panic_threshold": {"value": 0},
-            # else a change of health reaches the workers up to 1 s after the statistics say it
+            # else a change of health reaches the workers up to 1 s after the statistics
             "update_merge_window": "0s",
         },
         "circuit_breakers": {"thresholds": [{"max_requests": allowed, **_NO_OTHER_LIMIT}]},

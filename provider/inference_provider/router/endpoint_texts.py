@@ -1,4 +1,4 @@
-"""A text of each endpoint of a table, made again only where its entry changed. Pure."""
+"""A text for each endpoint of a table, rendered again only when its entry changes. Pure."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from inference_provider.router.table import EndpointEntry, RouterTable
 
 
 class EndpointTexts:
-    """Makes the texts of all endpoints, one kind of text an object.
+    """Caches one kind of text for all endpoints.
 
     Args:
-        make: Makes the text of one endpoint; the same one for entries that are equal.
+        make: Renders the text of one endpoint; equal entries must give equal texts.
     """
 
     def __init__(self, make: Callable[[EndpointEntry], str]) -> None:
@@ -17,7 +17,7 @@ class EndpointTexts:
         self._known: dict[str, tuple[EndpointEntry, str]] = {}
 
     def of(self, table: RouterTable) -> list[str]:
-        """Return the texts in the table's order; those of endpoints that are gone are dropped."""
+        """Return the texts in the table's order; forget those of removed endpoints."""
         self._known = {one.name: self._text(one) for one in table.endpoints}
         return [text for _, text in self._known.values()]
 

@@ -1,8 +1,7 @@
 """RouterTable -> Envoy's resources as plain dicts: routes, the runtime layer. Pure.
 
-Clusters are in `clusters.py`, the listener and the bootstrap in `listener.py`; versions and files
-are made in `render.py`.
-Plain dicts and not protobuf: at 1,000 endpoints rendering stays under a second.
+Clusters are in `clusters.py`, the listener and the bootstrap in `listener.py`; `render.py` makes
+versions and files. Dicts instead of protobuf keep rendering 1,000 endpoints under a second.
 """
 
 from collections.abc import Mapping
@@ -33,23 +32,23 @@ _PREVIOUS_HOSTS = {
 
 
 def error_body(code: str, message: str) -> str:
-    """Return the JSON body of an error the router answers by itself."""
+    """Return the JSON body of an error that the router itself answers."""
     return '{"error":{"code":"%s","message":"%s"}}' % (code, message)  # noqa: UP031
 
 
 def seconds(milliseconds: int | float) -> str:
-    """Return a duration in the form protobuf's JSON takes: `1.500s`."""
+    """Format a duration for protobuf's JSON: `1.500s`."""
     return f"{milliseconds / 1000:.3f}s"
 
 
 def routes(table: RouterTable) -> Resource:
-    """Return the whole route table; weights in it are constant, the runtime layer has the real."""
+    """Return the whole route table; its weights are defaults that the runtime layer overrides."""
     by_path = {path(one): endpoint_action(one) for one in table.endpoints}
     return route_table(by_path)
 
 
 def route_table(by_path: Mapping[str, Resource]) -> Resource:
-    """Return the route table with the actions of its endpoints.
+    """Return the route table with its endpoints' actions.
 
     Args:
         by_path: What `endpoint_action` returns, by `path`.
@@ -57,24 +56,24 @@ def route_table(by_path: Mapping[str, Resource]) -> Resource:
     host: Resource = {"name": "paths", "domains": ["*"]}
     if by_path:
         host["matcher"] = _path_trie(by_path)
-    else:  # a trie with nothing in it is refused
+    else:  # Envoy refuses an empty trie
         host["routes"] = [_unknown_endpoint()]
     return {
         "@type": f"{API}config.route.v3.RouteConfiguration",
         "name": "routes",
-        # no model can pretend to be the router
+        # so that no model can pretend to be the router
         "response_headers_to_remove": [ROUTER_ERROR_HEADER],
         "virtual_hosts": [host],
     }
 
 
 def path(endpoint: EndpointEntry) -> str:
-    """Return what the paths of an endpoint begin with."""
+    """Return the prefix of an endpoint's paths."""
     return f"/endpoints/{endpoint.name}/"
 
 
 def endpoint_action(endpoint: EndpointEntry) -> Resource:
-    """Return what is done with requests under an endpoint's path: its routes, in their order."""
+    """Return the action for requests under an endpoint's path: its routes, in order."""
     return {
         "action": {
             "name": endpoint.name,
@@ -89,7 +88,7 @@ def endpoint_action(endpoint: EndpointEntry) -> Resource:
 def runtime_layer(table: RouterTable) -> dict[str, int]:
     """Return every weight and every mirror percentage.
 
-    Always the full set: a value that is missing here falls back to the route table's constant.
+    Always the full set: for a missing value Envoy uses the route table's default.
 
     Raises:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
@@ -107,7 +106,7 @@ def runtime_layer(table: RouterTable) -> dict[str, int]:
 
 
 def _check_names(endpoint: EndpointEntry) -> None:
-    """Refuse what Envoy would not: inside a trie it does not check that a cluster exists."""
+    """Refuse unknown deployments: inside a trie Envoy does not check that a cluster exists."""
     known = {deployment.name for deployment in endpoint.deployments}
     for kind, shares in (("weight", endpoint.weights), ("mirror", endpoint.mirror)):
         if shares.keys() <= known:
@@ -180,12 +179,12 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
 
 def _auth(endpoint: EndpointEntry) -> Resource:
     values = [key.get_secret_value() for key in endpoint.keys]
-    named = dict(zip(values, ("primary", "secondary"), strict=False))  # or no keys at all
+    named = dict(zip(values, ("primary", "secondary"), strict=False))  # or there are no keys at all
     return {
         API_KEY_AUTH: {
             "@type": f"{API}extensions.filters.http.api_key_auth.v3.ApiKeyAuthPerRoute",
             "credentials": [{"key": key, "client": client} for key, client in named.items() if key],
-            # not inherited from the listener: without it the key would reach the model
+            # not inherited from the listener; without it the key would reach the model
             "forwarding": {"header": CLIENT_HEADER, "hide_credentials": True},
         }
     }
@@ -227,7 +226,7 @@ def _matched(
     scoring_path: str,
     *headers: Resource,
 ) -> list[Resource]:
-    """Return the route of every sub-path, after the one of `/score` where that goes elsewhere."""
+    """Return the route for every sub-path, after one for `/score` where that is rewritten."""
     endpoint = name.partition("/")[0]
     only = {"headers": list(headers)} if headers else {}
     found = [
@@ -283,7 +282,7 @@ def _mirrors(endpoint: EndpointEntry) -> list[Resource]:
 
 
 def _limits(deployments: tuple[DeploymentEntry, ...]) -> Resource:
-    """Return timeout and retries; a split takes its most patient deployment's timeout."""
+    """Return timeout and retries; a split has the longest timeout of its deployments."""
     retry: Resource = {
         "retry_on": "connect-failure,refused-stream,reset-before-request",
         "num_retries": 2,

@@ -1,6 +1,6 @@
-"""The HTTP filters a request and its answer pass in Envoy: size, key, the model's errors. Pure.
+"""Envoy's HTTP filters for a request and its answer: size, key, the model's errors. Pure.
 
-What a key is, and whose, stands on each route (`envoy.py`).
+Each route (`envoy.py`) names the keys it accepts.
 """
 
 from inference_provider.router.envoy import (
@@ -14,8 +14,8 @@ from inference_provider.router.envoy import (
 )
 
 _FILTERS = f"{API}extensions.filters"
-# Envoy's filter of keys takes `Bearer ` off, in this case alone, and takes a key without it too:
-# any other form is put right, or taken off. Two headers of this name are one to it, with a comma.
+# Envoy's API key filter strips `Bearer ` only in exactly this case, and also accepts a bare key. So
+# any other form is normalized, or removed. Envoy joins two headers of this name with a comma.
 _USUAL_AUTHORIZATION = "Bearer [^ ,]+"
 _AUTHORIZATION_SCRIPT = """
 function envoy_on_request(handle)
@@ -28,8 +28,8 @@ function envoy_on_request(handle)
   end
 end
 """
-# The router marks every error of its own: that is how a model's 404 is told from the router's.
-# A model's answer never carries the mark, the route table removes it.
+# The router marks every error of its own, which tells a model's 404 from the router's. The route
+# table removes the mark from a model's answers.
 _MODEL_ERRORS_SCRIPT = """
 local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidden",
   ["404"]="Not Found", ["405"]="Method Not Allowed", ["413"]="Payload Too Large",
@@ -53,35 +53,35 @@ end
 
 
 def request_filters() -> list[Resource]:
-    """Return the filters of a request, in their order."""
+    """Return the filters of a request, in order."""
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
     return [size, *websocket_filters()]
 
 
 def websocket_filters() -> list[Resource]:
-    """Return the filters of a websocket, which has no limit on its bytes."""
-    # no credentials here: a route that names none answers 401
+    """Return the filters of a websocket, whose size is not limited."""
+    # no credentials here: a route without any answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
         _corrections(),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
-        # counters by status code are the statistics log's; the router's own are not kept
+        # the statistics log counts by status code, so the router need not
         routing_filter(dynamic_stats=False),
     ]
 
 
 def routing_filter(**settings: bool) -> Resource:
-    """Return the last filter, which sends the request where its route says."""
+    """Return the last filter, which forwards the request as its route says."""
     return _filter("router", "router.v3.Router", settings)
 
 
 def _corrections() -> Resource:
-    """Return the Lua of a request and its answer, where one of them needs it.
+    """Return the Lua filter, applied only where a request or its answer needs it.
 
-    Starting Lua costs 6 us of the router's 64 a request, and a usual request whose answer is 1xx,
-    2xx or 3xx has no need of it. The matchers are asked with the request, and again with the
-    answer: by then the key is taken off, and who it belongs to stands in its place.
+    Starting Lua costs 6 us of the router's 64 per request, and a normal request whose answer is
+    1xx, 2xx or 3xx does not need it. The matchers run on the request and again on the answer: by
+    then the key has been removed, and its owner stands in its place.
     """
     script = _AUTHORIZATION_SCRIPT + _MODEL_ERRORS_SCRIPT
     lua = _filter("lua", "lua.v3.Lua", {"default_source_code": {"inline_string": script}})
@@ -92,7 +92,7 @@ def _corrections() -> Resource:
     usual = [_header("authorization", _USUAL_AUTHORIZATION), _header(CLIENT_HEADER, ".+")]
     matchers = [
         {"predicate": {"not_matcher": {"or_matcher": {"predicate": usual}}}, "on_match": run},
-        # and not 4xx and 5xx by name: a model may answer 600, which has no class
+        # "not 1xx to 3xx" instead of "4xx or 5xx": a model may answer 600, which has no class
         {
             "predicate": _matches("HttpResponseStatusCodeClassMatchInput", "[123]xx"),
             "on_match": skip,
@@ -113,7 +113,7 @@ def _header(name: str, regex: str) -> Resource:
 
 
 def _matches(kind: str, regex: str, **settings: str) -> Resource:
-    """Return the predicate that one value matches, from its first to its last character."""
+    """Return the predicate that one value, as a whole, matches a regular expression."""
     typed = {"@type": f"{API}type.matcher.v3.{kind}", **settings}
     return {
         "single_predicate": {

@@ -1,6 +1,6 @@
-"""The form of the files that this release writes. Pure.
+"""The form of the files that this release writes, as a hash. Pure.
 
-Two tables that are equal need no change of a router, unless another release wrote its files in
+When the table is unchanged a router needs no update, unless another release wrote its files in
 another form.
 """
 
@@ -22,9 +22,9 @@ from inference_provider.router.table import (
 
 @functools.cache
 def form() -> str:
-    """Return a hash that changes when this code writes other files for the same table.
+    """Return a hash that changes when the code writes different files for the same table.
 
-    The bootstrap is left out: a running router does not read it again.
+    The bootstrap is left out: a running router never reads it again.
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
     files = [sorted(render(sample).files.items()) for sample in samples]
@@ -65,4 +65,4 @@ _SAMPLE = RouterTable(
         Draining(cluster="split/c/mirror", deployment=_deployment("c", backends=()), until_s=0),
     ),
 )
-"""Every way in which an endpoint is rendered."""
+"""A table that covers every way to render an endpoint."""

@@ -1,8 +1,8 @@
-"""RouterTable -> Envoy's listener and bootstrap: own answers, statistics, admin. Pure.
+"""RouterTable -> Envoy's listener and bootstrap: local replies, statistics, admin. Pure.
 
-Routes and clusters are in `envoy.py`, what a request passes is in `filters.py`, what is written of
-it in `access_log.py`. Nothing here depends on an endpoint, so adding or changing endpoints never
-drains the listener.
+Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `filters.py`, its log in
+`access_log.py`. Nothing here depends on an endpoint, so changing endpoints never drains the
+listener.
 """
 
 from pathlib import PurePosixPath
@@ -25,21 +25,21 @@ from inference_provider.router.filters import (
 from inference_provider.router.table import RouterTable
 
 RETRY_BUFFER_BYTES = 16 * 1024 * 1024
-"""The largest body that can be sent a second time; bigger ones stream and are not retried."""
+"""The largest body that can be retried; bigger ones are streamed."""
 IDLE_TIMEOUT_S = 300
-"""Time without a byte after which a request, a websocket or a connection is ended; longer than any
+"""Idle time after which a request, a websocket or a connection is ended; longer than any
 deployment's timeout."""
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
     r"|cluster\..*\.(upstream_rq_active|upstream_rq_total"
-    # requests that were not sent: the limit was reached, no instance was healthy
+    # requests that were not forwarded: limit reached, no healthy instance
     r"|upstream_rq_active_overflow|upstream_cx_none_healthy"
     r"|membership_.*|upstream_cx_connect_fail|upstream_rq_retry.*|outlier_detection\..*)"
 )
 _ROUTER_ERROR: Resource = {"header": {"key": ROUTER_ERROR_HEADER, "value": "router"}}
 _RETRY_AFTER: Resource = {"header": {"key": "retry-after", "value": "1"}}
-_REQUEST_ID: Resource = {  # where a request is refused before it got one
+_REQUEST_ID: Resource = {  # for a request that is refused before it gets an id
     "header": {"key": "x-request-id", "value": "%UNIQUE_ID%"},
     "append_action": "ADD_IF_ABSENT",
 }
@@ -53,7 +53,7 @@ def listener(table: RouterTable, route_source: Resource) -> Resource:
     """Return the one public listener.
 
     Args:
-        table: Its folder, host and port are read.
+        table: Only its folder, host and port are used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
     """
     return {
@@ -66,7 +66,7 @@ def listener(table: RouterTable, route_source: Resource) -> Resource:
 
 
 def watched(folder: str, kind: str, directory: bool = True) -> Resource:
-    """Return the source of one kind of resource: a file that is replaced by rename."""
+    """Return the config source of one kind of resource: a file that is replaced by rename."""
     path = PurePosixPath(folder) / kind
     source: Resource = {"path": str(path / f"{kind}.json")}
     if directory:
@@ -75,7 +75,7 @@ def watched(folder: str, kind: str, directory: bool = True) -> Resource:
 
 
 def bootstrap(table: RouterTable) -> Resource:
-    """Return the static part: admin socket, where the files are, which statistics are kept."""
+    """Return the static part: admin socket, paths of the files, which statistics are kept."""
     socket = {"pipe": {"path": str(PurePosixPath(table.folder) / "admin.sock")}}
     rtds = {"name": "rtds", "rtds_config": watched(table.folder, "rtds", directory=False)}
     return {
@@ -97,7 +97,7 @@ def bootstrap(table: RouterTable) -> Resource:
 
 def _statistics() -> Resource:
     return {
-        # an idle deployment costs no memory for counters
+        # an idle deployment uses no memory for counters
         "deferred_stat_options": {"enable_deferred_creation_stats": True},
         "stats_config": {
             "stats_matcher": {
@@ -130,7 +130,7 @@ def _admin_cluster(socket: Resource) -> Resource:
 
 
 def _metrics_listener(port: int) -> Resource:
-    """Return the only door to the admin socket: two read-only paths on loopback."""
+    """Return the only access to the admin socket by TCP: two read-only paths on loopback."""
     rewritten = {"cluster": "admin", "prefix_rewrite": "/stats/prometheus?usedonly"}
     routes = [
         {"match": {"path": "/metrics"}, "route": rewritten},
@@ -156,14 +156,14 @@ def _manager(folder: str, route_source: Resource) -> Resource:
             "@type": _MANAGER,
             "stat_prefix": "ingress",
             "use_remote_address": True,
-            # nobody is internal: else a caller on loopback could set x-envoy-… and change limits
+            # no caller is internal: else one on loopback could change limits by x-envoy-… headers
             "internal_address_config": {
                 "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]
             },
             "early_header_mutation_extensions": [_no_claimed_identity()],
             "normalize_path": True,
             "merge_slashes": True,
-            # %2f..%2f can never move a request to another endpoint's route
+            # so that %2f..%2f can never move a request to another endpoint's route
             "path_with_escaped_slashes_action": "REJECT_REQUEST",
             "server_header_transformation": "OVERWRITE",
             "server_name": "azml",
@@ -187,7 +187,7 @@ def _manager(folder: str, route_source: Resource) -> Resource:
 
 
 def _no_claimed_identity() -> Resource:
-    """Return what takes a caller's own identity header away, before any filter or log sees it."""
+    """Return the mutation that removes a caller's own identity header before any filter or log."""
     kind = "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
@@ -196,7 +196,7 @@ def _no_claimed_identity() -> Resource:
 
 
 def _local_replies() -> Resource:
-    """Return the body and status of every answer the router gives by itself; first match wins."""
+    """Return the body and status of each answer that the router itself gives; first match wins."""
     own_body = {"json_format": {"error": {"code": "RouterError", "message": "%LOCAL_REPLY_BODY%"}}}
     return {
         "mappers": [
@@ -208,7 +208,7 @@ def _local_replies() -> Resource:
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
-            _mapper(status_filter(404)),  # a route's own answer; its body is kept
+            _mapper(status_filter(404)),  # a direct response of a route; keep its body
             _mapper({"not_health_check_filter": {}}, body_format_override=own_body),
         ],
         "body_format": {

@@ -1,7 +1,7 @@
-"""RouterTable -> the files a router reads, each with a version made from its content. Pure.
+"""RouterTable -> the files that a router reads, each with a version from its content. Pure.
 
-`clusters.py`, `envoy.py` and `listener.py` know Envoy's words; in which order the files take effect
-is decided in `steps.py`, and writing them is a target's work.
+`clusters.py`, `envoy.py` and `listener.py` know Envoy's resources; `steps.py` decides the order in
+which files take effect; a target writes them.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
 _HEAD_LENGTH = 64
-"""So many characters of a file hold its version."""
+"""A file's version is within its first 64 characters."""
 
 
 class RenderedRouter(Frozen):
-    """What one router reads; the route table holds keys in clear."""
+    """All files of one router; the route table holds keys in clear text."""
 
     bootstrap: str
     """JSON text of `bootstrap.json`."""
@@ -29,9 +29,9 @@ class RenderedRouter(Frozen):
 
 
 class Renderer:
-    """Renders the files of one router, and keeps each endpoint's part of them.
+    """Renders the files of one router, and caches each endpoint's part of them.
 
-    A change of one endpoint renders that one; the rest of a thousand is put together from text.
+    Changing one endpoint of a thousand renders only that one; the rest comes from the cache.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Renderer:
 
         Args:
             name: CDS, LDS, RDS or RTDS.
-            table: What the router is to serve.
-            beside: JSON of clusters that stay beside the table's; see `clusters_in`.
+            table: What the router must serve.
+            beside: JSON of clusters to keep besides the table's; see `clusters_in`.
 
         Raises:
             RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
@@ -61,7 +61,7 @@ class Renderer:
     def _rds(self, table: RouterTable) -> str:
         if not table.endpoints:
             return _versioned(json.dumps([envoy.routes(table)]))
-        # around a name that no endpoint can have
+        # split at a name that no endpoint can have
         around = json.dumps([envoy.route_table({"@": {}})])
         before, after = around.split('"@": {}')
         return _versioned(f"{before}{', '.join(self._actions.of(table))}{after}")
@@ -79,7 +79,7 @@ def render(table: RouterTable) -> RenderedRouter:
 
 
 def render_static(table: RouterTable) -> str:
-    """Return everything in one bootstrap, for Envoy to check before a file is written."""
+    """Return everything as one static bootstrap, for Envoy to validate."""
     whole = listener.bootstrap(table)
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
@@ -91,25 +91,25 @@ def render_static(table: RouterTable) -> str:
 
 
 def runtime(layer: Mapping[str, int]) -> str:
-    """Return the text of the weights' file."""
+    """Return the text of the file of weights."""
     kind = f"{envoy.API}service.runtime.v3.Runtime"
     return _versioned(json.dumps([{"@type": kind, "name": "rtds", "layer": dict(layer)}]))
 
 
 def version_of(text: str) -> str:
-    """Return the version that a file of ours carries, from its first 64 characters on.
+    """Return the version of one of our files, given its first 64 characters or more.
 
-    Empty for a file that has none.
+    Empty when it has none.
     """
     head = text[:_HEAD_LENGTH].split('"')
     return head[3] if head[1:2] == ["version_info"] and len(head) > 4 else ""
 
 
 def clusters_in(text: str) -> dict[str, str]:
-    """Return the JSON of each cluster in a clusters' file by its name; nothing of a damaged file.
+    """Return the JSON of each cluster in a file of clusters, by name; empty for a damaged file.
 
-    For the clusters of a router whose table nobody remembers: they are kept as they are while
-    requests are on them. What they say is not looked at.
+    For a router whose table in force is not known: its clusters are kept as they are, whatever they
+    say, while they have requests.
     """
     try:
         return {one["name"]: json.dumps(one) for one in json.loads(text)["resources"]}
@@ -144,7 +144,7 @@ def _versioned(resources: str) -> str:
 
 
 def _without_type(whole: dict[str, Any]) -> dict[str, Any]:
-    """Inside a static listener the routes are a plain message and not an Any."""
+    """Remove `@type`: inside a static listener the routes are a plain message, not an Any."""
     for found in whole["static_resources"]["listeners"]:
         manager = found["filter_chains"][0]["filters"][0]["typed_config"]
         manager["route_config"].pop("@type", None)

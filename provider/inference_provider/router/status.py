@@ -1,4 +1,4 @@
-"""What a running router answers of itself -> InForce. Pure; asking is a target's work."""
+"""A running router's statistics and runtime values -> InForce. Pure; a target queries them."""
 
 import re
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ CLUSTER_STATS = rf"^cluster\..*/.*\.({_HEALTHY}|{_IN_FLIGHT})$"
 
 
 class ClusterCounts(Frozen):
-    """What a router counts now, by cluster: `<endpoint>/<deployment>`, with `/mirror` behind it."""
+    """Gauges of a router by cluster: `<endpoint>/<deployment>`, or that followed by `/mirror`."""
 
     healthy: dict[str, int]
-    """Backends that get requests. Every cluster that the router has is here."""
+    """Backends that get requests. Includes every cluster of the router."""
     in_flight: dict[str, int]
-    """Requests that it waits for; a cluster that never had one may be missing."""
+    """Requests in flight; a cluster that never had one may be missing."""
 
 
 class InForce(Frozen):
@@ -31,13 +31,13 @@ class InForce(Frozen):
     mirrors: dict[str, dict[str, int]]
     """Percent by endpoint and deployment, of endpoints that have a mirror."""
     healthy: dict[str, int]
-    """Backends that get requests, by `<endpoint>/<deployment>`; none of deployments that go."""
+    """Backends that get requests, by `<endpoint>/<deployment>`; draining deployments excluded."""
     in_flight: dict[str, int]
-    """Requests by cluster: `<endpoint>/<deployment>`, `<endpoint>/<deployment>/mirror`."""
+    """Requests in flight, by cluster as in `ClusterCounts`."""
 
 
 def cluster_counts(statistics: Mapping[str, Any]) -> ClusterCounts:
-    """Return the counts from statistics by name."""
+    """Extract the counts from statistics keyed by name."""
     return ClusterCounts(
         healthy=_by_cluster(statistics, _HEALTHY), in_flight=_by_cluster(statistics, _IN_FLIGHT)
     )
@@ -48,7 +48,7 @@ def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> InForce:
 
     Args:
         counts: What `cluster_counts` returns.
-        layer: Runtime values in force by Envoy's key.
+        layer: Runtime values in force, by Envoy's key.
     """
     weights = _shares(layer, WEIGHT_PREFIX)
     routed = {f"{endpoint}/{name}" for endpoint, shares in weights.items() for name in shares}
@@ -61,7 +61,7 @@ def router_status(counts: ClusterCounts, layer: Mapping[str, str]) -> InForce:
 
 
 def requests_on(deployment: str, in_flight: Mapping[str, int]) -> int:
-    """Return the requests on a deployment, `<endpoint>/<deployment>`, mirrored ones too."""
+    """Return the requests on a deployment, `<endpoint>/<deployment>`, mirrored ones included."""
     return sum(in_flight.get(name, 0) for name in (deployment, deployment + MIRROR_SUFFIX))
 
 

@@ -1,8 +1,8 @@
-"""Table in force, new table -> what to write, in which order, and what to wait for. Pure.
+"""Table in force + new table -> what to write, in which order, and what to wait for. Pure.
 
-No request fails on the way: a cluster is there and healthy before a route names it, and stays as
-long as a request may be on it. Decided from the two tables alone; what the files say is made in
-`render.py`, and writing and waiting is a target's work.
+No request fails on the way: a cluster exists and is healthy before a route names it, and stays as
+long as it may have a request. The two tables alone decide; `render.py` renders the files, and a
+target writes them and waits.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,27 +29,27 @@ ONLY_IN_CLUSTERS = frozenset(
         "health_failures",
     }
 )
-"""Fields of a deployment that no route says anything of; the others change the routes too."""
+"""Fields of a deployment that no route depends on; the others change the routes too."""
 
 
 _NOTHING: dict[str, tuple[()]] = {"endpoints": (), "draining": ()}
 
 
 class WriteClusters(Frozen):
-    """Write the clusters of the new table, those that are draining too; wait until all are warm."""
+    """Write the clusters of the new table, draining ones included; wait until all are warm."""
 
     write: Literal["clusters"] = "clusters"
     healthy: dict[str, int] = {}
-    """Backends that must be healthy then, by cluster that is new or has other backends."""
+    """Required healthy backends, by cluster, of clusters that are new or have other backends."""
     healthy_as_before: tuple[str, ...] = ()
-    """Clusters that must have as many healthy backends as they had before: one that is broken
-    already is not to stop a change of another deployment."""
+    """Clusters that must have as many healthy backends as before: one that is broken already must
+    not stop a change of another deployment."""
     dropped: tuple[str, ...] = ()
-    """Clusters that go: no route names them, and no request is on them."""
+    """Clusters to remove: no route names them, and they have no request."""
 
     @property
     def changes_something(self) -> bool:
-        """Whether another cluster is there afterwards than before."""
+        """Whether any cluster is added, changed or removed."""
         return bool(self.healthy or self.healthy_as_before or self.dropped)
 
 
@@ -74,19 +74,19 @@ class WriteRoutes(Frozen):
 
 
 Step = WriteClusters | WriteWeights | WriteListener | WriteRoutes
-"""One file to write. The next one is written when Envoy says that this one is in force."""
+"""One file to write. The next is written once Envoy reports that this one is in force."""
 
 
 def steps(
     old: RouterTable | None, new: RouterTable, *, other_form: bool = False
 ) -> tuple[Step, ...]:
-    """Return what to write to get a running router from one table to the other.
+    """Return the steps that take a running router from one table to the other.
 
     Args:
-        old: What is in force; None when nobody knows.
-        new: What is to be in force, made by `with_draining`.
-        other_form: Whether the files in force may say something else than this code writes for
-            `old`: then every file is written again.
+        old: The table in force; None when it is not known.
+        new: The table to put in force, from `with_draining`.
+        other_form: Whether the files in force may differ from what this code writes for `old`;
+            every file is then written again.
 
     Raises:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
@@ -111,15 +111,15 @@ def steps(
 def with_draining(
     new: RouterTable, old: RouterTable | None, in_flight: Mapping[str, int], now_s: float
 ) -> RouterTable:
-    """Return the new table with the clusters of the old one that it must still have.
+    """Return the new table with the clusters of the old one that must be kept for now.
 
-    A cluster that was draining before is dropped when no request is on it, or its time is over.
+    A cluster that was draining before is dropped once it has no request, or its time is over.
 
     Args:
-        new: What is to be served.
-        old: What is in force.
-        in_flight: Requests by cluster, asked while `old` is in force.
-        now_s: Seconds since 1970; the time of those that begin to drain counts from here.
+        new: The table to serve.
+        old: The table in force.
+        in_flight: Requests by cluster, read while `old` is in force.
+        now_s: Seconds since 1970; clusters that start to drain count their time from here.
     """
     if old is None:
         return new
@@ -141,9 +141,9 @@ def with_draining(
 
 
 def sharing_entries(old: RouterTable, new: RouterTable) -> RouterTable:
-    """Return the old table with the new one's objects for endpoints that say the same.
+    """Return the old table, with the new one's objects for endpoints that are equal.
 
-    Who compares the two tables afterwards sees by identity what did not change.
+    A later comparison of the two tables then recognizes unchanged endpoints by identity.
     """
     entries = {one.name: one for one in new.endpoints}
     shared = (_same_or(one, entries.get(one.name)) for one in old.endpoints)
@@ -151,20 +151,20 @@ def sharing_entries(old: RouterTable, new: RouterTable) -> RouterTable:
 
 
 def _same_or(old: EndpointEntry, new: EndpointEntry | None) -> EndpointEntry:
-    # pydantic compares all fields of an object with themselves
+    # pydantic compares every field even of one object with itself
     return old if new is None or (new is not old and new != old) else new
 
 
 def assumed(
     records: RouterTable, there: Collection[str], weights: Shares, mirrors: Shares
 ) -> RouterTable:
-    """Return what a router is taken to serve whose table nobody remembers.
+    """Return a best guess of the table in force, for a router whose table is not known.
 
     Args:
-        records: What it was to serve, as far as anybody knows.
-        there: The clusters that it has; the deployments of others are left out.
+        records: The table that the records ask for.
+        there: The clusters that it has; deployments without one are left out.
         weights: Percent in force by endpoint and deployment.
-        mirrors: The same of the mirrors.
+        mirrors: Mirror percent in force by endpoint and deployment.
     """
     return records.model_copy(
         update={
@@ -190,12 +190,12 @@ def _assumed(
 
 
 def clusters_of(table: RouterTable) -> frozenset[str]:
-    """Return the names of all clusters of a table, those that are draining too."""
+    """Return the names of all clusters of a table, draining ones included."""
     return frozenset({**_serving(table), **_draining(table)})
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:
-    """Return the new table with more time for what it lets drain and the old one did not."""
+    """Return the new table with `by_s` more seconds for clusters that only it lets drain."""
     before = {one.cluster for one in old.draining} if old else set()
     draining = tuple(
         one if one.cluster in before else one.model_copy(update={"until_s": one.until_s + by_s})
@@ -207,8 +207,8 @@ def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTab
 def differ_only_in_shares(old: RouterTable, new: RouterTable) -> bool:
     """Whether two tables differ in nothing but the size of weights and mirrors.
 
-    Then a file of some numbers is all that changes. Everything else is compared, so a field that
-    is new to the models is never left unpublished.
+    Then only the file of weights changes. Everything else is compared, so a field added to the
+    models is never forgotten here.
     """
     before, after = _changes(old, new)
     rest = {"endpoints": ()}
@@ -218,11 +218,11 @@ def differ_only_in_shares(old: RouterTable, new: RouterTable) -> bool:
 
 
 def transitional_weights(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """Return the runtime layer that is right under the old routes and under the new.
+    """Return a runtime layer that is valid under the old routes and under the new.
 
-    A deployment both know keeps its old weight and a new one gets none, so the old split goes on;
-    only an endpoint that would be left without any weight takes the new ones at once: all zero
-    under a split is an error inside Envoy.
+    A deployment in both keeps its old weight and a new one gets none, so the old split stays in
+    force. Only an endpoint that would have no weight left takes the new ones at once: a split with
+    all weights zero is an error in Envoy.
     """
     kept = {
         key.partition("/")[0]
@@ -241,7 +241,7 @@ def transitional_weights(before: Mapping[str, int], after: Mapping[str, int]) ->
 
 
 def _changes(old: RouterTable, new: RouterTable) -> tuple[RouterTable, RouterTable]:
-    """Return both tables with those endpoints alone that are not the same in them."""
+    """Return both tables, reduced to the endpoints that differ."""
     entries = {one.name: one for one in old.endpoints}
     same = {
         one.name
@@ -262,7 +262,7 @@ def _write_routes(
     listener: Sequence[WriteListener],
     every: bool,
 ) -> list[Step]:
-    """Return the routes, and around them the weights: first those that are right under both."""
+    """Return the routes, with weights before and after: first those that are valid under both."""
     between = transitional_weights(before, after)
     return [
         *([WriteWeights(layer=between)] if every or between != before else []),
@@ -306,12 +306,12 @@ def _of_listener(table: RouterTable) -> RouterTable:
 def _alike(
     old: RouterTable, new: RouterTable, meant: Callable[[EndpointEntry], EndpointEntry]
 ) -> bool:
-    """Whether all endpoints mean the same."""
+    """Whether all endpoints are equal after a conversion."""
     return list(map(meant, old.endpoints)) == list(map(meant, new.endpoints))
 
 
 def _without_sizes(endpoint: EndpointEntry) -> EndpointEntry:
-    """Return the endpoint with who has a share, and not with how much."""
+    """Return the endpoint with its shares' sizes removed: only who has one is left."""
     return endpoint.model_copy(
         update={
             "weights": {"any": any(endpoint.weights.values())},
@@ -321,12 +321,12 @@ def _without_sizes(endpoint: EndpointEntry) -> EndpointEntry:
 
 
 def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
-    """Return the endpoint with what its routes say of it."""
+    """Return the endpoint with only what its routes depend on."""
     nothing = dict.fromkeys(ONLY_IN_CLUSTERS)
     routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
     return _without_sizes(endpoint).model_copy(update={"deployments": routed})
 
 
 def _longest_s(endpoint: EndpointEntry) -> float:
-    """Return how long a request may take; one through the split, as long as on any of them."""
+    """Return how long a request may take: the longest timeout of the endpoint's deployments."""
     return max(one.timeout_ms for one in endpoint.deployments) / 1000

@@ -1,7 +1,7 @@
-"""The router in our words: endpoints, deployments, backends, weights. Pure.
+"""The router in our terms: endpoints, deployments, backends, weights. Pure.
 
-`build.py` makes one RouterTable from all records of a workspace; `envoy.py` writes it in Envoy's
-words, and `steps.py` says in which order a running router gets from one table to another.
+`build.py` makes one RouterTable from all records of a workspace; `envoy.py` translates it into
+Envoy's terms, and `steps.py` says how a running router gets from one table to another.
 """
 
 from pydantic import SecretStr, SerializationInfo, field_serializer
@@ -9,9 +9,9 @@ from pydantic import SecretStr, SerializationInfo, field_serializer
 from inference_provider.observed import Frozen
 
 EndpointKeys = tuple[SecretStr, SecretStr] | tuple[()]
-"""Primary and secondary key, both valid at once; or none."""
+"""Primary and secondary key, which are both valid; or none."""
 KEYS_IN_CLEAR = {"keys": "clear"}
-"""Context for `model_dump_json` that writes keys in clear; only for a file that holds them."""
+"""Context for `model_dump_json` that writes keys in clear text; only for a file of mode 0600."""
 
 
 class Backend(Frozen):
@@ -20,7 +20,7 @@ class Backend(Frozen):
     host: str
     port: int
     socket: str = ""
-    """Path of the Unix socket that is asked instead of host and port."""
+    """Path of a Unix socket, used instead of host and port."""
 
 
 class DeploymentEntry(Frozen):
@@ -30,7 +30,7 @@ class DeploymentEntry(Frozen):
     backends: tuple[Backend, ...]
     """Instances that are admitted; empty for a deployment scaled to 0."""
     timeout_ms: int
-    """Total time of one request."""
+    """Total time of one request, milliseconds."""
     max_concurrent: int
     """Per instance; the router admits 2 x this x instances at once (Azure ML's rule)."""
     retry_on_503: bool = False
@@ -39,10 +39,10 @@ class DeploymentEntry(Frozen):
     health_interval_ms: int = 2000
     health_timeout_ms: int = 2000
     health_failures: int = 2
-    """Failures in a row after which an instance gets no requests. A server with one worker answers
-    its health route only between two requests: too small a number takes busy instances out."""
+    """Consecutive failures after which an instance gets no requests. A server with one worker
+    answers its health route only between requests, so a small number would exclude busy ones."""
     scoring_path: str = "/score"
-    """Where `/endpoints/<endpoint>/score` is sent; the rest of the paths pass as they are."""
+    """Path to which `/endpoints/<endpoint>/score` is rewritten; other paths pass unchanged."""
 
 
 class EndpointEntry(Frozen):
@@ -50,10 +50,10 @@ class EndpointEntry(Frozen):
 
     name: str
     keys: EndpointKeys
-    """Without keys it answers 401 to everybody."""
+    """Accepted keys; without any, the endpoint answers 401 to everybody."""
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
-    """Percent per deployment; sums to 100 or 0."""
+    """Percent per deployment; the sum is 100 or 0."""
     mirror: dict[str, int] = {}
     """At most one deployment, at most 50 percent."""
 
@@ -64,13 +64,13 @@ class EndpointEntry(Frozen):
 
 
 class Draining(Frozen):
-    """A deployment's way in that no route names any more, while its last requests end."""
+    """A cluster that no route names any more, kept while its last requests end."""
 
     cluster: str
     """`<endpoint>/<deployment>`, or `<endpoint>/<deployment>/mirror`."""
     deployment: DeploymentEntry
     until_s: float
-    """When the longest request is over, in seconds since 1970."""
+    """When its longest request must be over, in seconds since 1970."""
 
     @property
     def of(self) -> str:
@@ -86,7 +86,7 @@ class RouterTable(Frozen):
     host: str
     port: int
     metrics_port: int
-    """On 127.0.0.1: GET /metrics (Prometheus) and /ready; the only door to Envoy's admin."""
+    """On 127.0.0.1: GET /metrics (Prometheus) and /ready; the only TCP access to Envoy's admin."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
-    """What the table before had and this one has not; gets no new request."""
+    """Clusters of earlier tables that are not in this one; they get no new request."""
