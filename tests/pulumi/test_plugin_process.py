@@ -202,7 +202,7 @@ def test_a_fault_of_the_code_keeps_its_traceback(stub):
 @pytest.mark.parametrize("id_", ["iris", "Endpoint/iris", "Model/default/m:1"])
 def test_what_is_no_id_of_the_kind_is_said_to_be_none(stub, id_):
     assert read_failing(stub, id_, bag("endpoint", {})) == (
-        f"read Endpoint '{id_}': this is not the id of one; write it as Endpoint/<workspace>/<name>"
+        f"read Endpoint '{id_}': this is not a valid id; write it as Endpoint/<workspace>/<name>"
     )
 
 

@@ -1,1 +1,1 @@
-"""Pulumi's edge: one provider of dynamic resources a kind, each over the handlers."""
+"""Pulumi's edge: one dynamic provider per kind, each on top of the handlers."""

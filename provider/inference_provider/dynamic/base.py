@@ -1,7 +1,7 @@
-"""What all dynamic providers share: Pulumi's calls, answered by the handlers of one kind.
+"""The base of all dynamic providers: Pulumi's calls, answered by the handlers of one kind.
 
-Goes in: the engine's property bags. Comes out: Pulumi's results. An instance holds no state, so
-that Pulumi stores no more of it than the name of its class.
+Goes in: the engine's property bags. Comes out: Pulumi's results. A provider object has no state, so
+Pulumi stores only the name of its class.
 """
 
 from typing import ClassVar
@@ -34,19 +34,19 @@ _program = Program()
 
 
 def open_targets_with(opener: Opener) -> None:
-    """Choose what opens targets in this process, in which nothing is declared yet.
+    """Replace what opens targets in this process, and forget all that was declared.
 
-    It is the registry, unless told.
+    Unless this is called, the registry opens them.
     """
     global _opener, _program
     _opener, _program = opener, Program()
 
 
 class KindProvider(ResourceProvider):
-    """Base of one provider a kind."""
+    """Base of the providers, one per kind."""
 
     kind: ClassVar[Kind]
-    serialize_as_secret_always = False  # by reference, nothing secret is in the pickle
+    serialize_as_secret_always = False  # pickled by reference, so the pickle holds no secret
 
     @property
     def _handlers(self) -> Handlers:
@@ -56,19 +56,19 @@ class KindProvider(ResourceProvider):
         with readable_errors():
             written, held = convert.inputs_of(news), convert.inputs_of(olds)
             checked = self._handlers.check(_entry(), written, held)
-        # With a property the engine would print its value too: `value {<nil>}` for a nested one.
+        # Given a property, the engine would also print its value: `{<nil>}` for a nested one.
         shown = [CheckFailure("", _sentence(fault)) for fault in checked.faults[:MAX_SHOWN]]
         if len(checked.faults) > MAX_SHOWN:
             shown.append(CheckFailure("", f"and {len(checked.faults) - MAX_SHOWN} more"))
         return CheckResult(convert.bag_of_inputs(checked.inputs), shown)
 
     def diff(self, _id: str, _olds: Bag, _news: Bag) -> DiffResult:
-        """Say whether anything differs, and which fields need a new resource.
+        """Tell the engine whether anything differs, and which fields need a new resource.
 
-        The SDK passes on no more than this; which fields roll is said on the resource's row. Where
-        something differs, `changes` is left open: the engine then finds the properties itself,
-        shows each, and honours `replaceOnChanges`. Where nothing does, it is told so, since it
-        would show the default of a newer release as a change.
+        The SDK passes on no more than this; which fields roll is shown in the resource's row.
+        When something differs, `changes` stays unset: the engine then finds the properties itself,
+        shows each, and honours `replaceOnChanges`. When nothing does, the engine is told, since it
+        would otherwise show a default added by a newer release as a change.
         """
         with readable_errors():
             held, wanted = convert.held_of(self.kind, _olds), convert.inputs_of(_news)
@@ -102,7 +102,7 @@ class KindProvider(ResourceProvider):
         with readable_errors():
             held = self._read(id_, convert.held_of(self.kind, props))
         if held is None:
-            return ReadResult("", {})  # None as the properties crashes the SDK
+            return ReadResult("", {})  # None as the properties would crash the SDK
         return ReadResult(id_, convert.bag_of_held(held), convert.bag_of_inputs(held.inputs))
 
     def _read(self, id_: str, held: Held) -> Held | None:

@@ -7,7 +7,7 @@ _PARTS = 4
 
 
 def entry_of(urn: str) -> Entry:
-    """Return the entry that has this URN; another text is its own name, of nobody known."""
+    """Return the entry of a URN; any other text is taken as a name, with no known holder."""
     parts = urn.removeprefix(_PREFIX).split("::", _PARTS - 1)
     if not urn.startswith(_PREFIX) or len(parts) != _PARTS:
         return Entry(key=urn, name=urn)

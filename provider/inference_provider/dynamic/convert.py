@@ -1,8 +1,8 @@
 """Pulumi's property bags <-> the handlers' plain values.
 
 Goes in: what the engine hands a provider: numbers as floats, `Unknown` objects in a preview,
-wrapped secrets, `__provider` among the fields. Comes out: inputs, and what a state holds; and the
-bags that Pulumi keeps of them. The keys stand in people's states: never rename one.
+wrapped secrets, `__provider` among the fields. Comes out: inputs and what a state holds; and back,
+the bags that Pulumi stores. Users' states contain the keys below: never rename one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,26 +18,26 @@ from inference_provider.observed import Kind
 from inference_provider.spec.target import Place, json_of, place_from
 
 PROVIDER_KEY = "__provider"
-"""Where the SDK keeps the pickled provider, among the fields a person wrote."""
+"""Key under which the SDK keeps the pickled provider, among the user's fields."""
 
 OWNER_KEY = "stack"
 """Input that holds the owner's label; not a field of any spec."""
 
 PLACEHOLDERS_KEY = "placeholders"
-"""Input that holds what placeholders of a stack file stood for in the fields; not a field."""
+"""Input that holds the values of a stack file's placeholders in the fields; not a field."""
 
 PLACE_KEY = "place"
-"""Input that holds where the workspace is, filled in by the SDK; not there for a local one, so that
-what an older release wrote stays as it is."""
+"""Input that holds where the workspace is, filled in by the SDK; missing for a local one, so that
+states of older releases do not change."""
 
 DEGRADED_KEY = "degraded"
-"""Input that only a read gives: what does not run as recorded."""
+"""Input that only a read sets: what does not run as recorded."""
 
 HELD_BY_KEY = "held_by"
-"""Input that only a read gives: the name that the state's stack had before."""
+"""Input that only a read sets: the former name of the state's stack."""
 
 INCARNATION_KEY = "incarnation"
-"""Output that holds a resource's incarnation; a program never reads it."""
+"""Output that holds a resource's incarnation; not meant for programs."""
 
 _NOT_FIELDS = frozenset(
     {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, PLACE_KEY}
@@ -62,13 +62,13 @@ def inputs_of(bag: Mapping[str, Any]) -> Inputs:
 
 
 def held_of(kind: Kind, bag: Mapping[str, Any]) -> Held:
-    """Read what a state holds from a bag of outputs, in which the inputs stand too."""
+    """Read what a state holds from a bag of outputs, which contains the inputs too."""
     outputs = {name: _from_pulumi(bag[name]) for name in not_written(kind) if name in bag}
     return Held(inputs_of(bag), outputs, _from_pulumi(bag.get(INCARNATION_KEY)) or "")
 
 
 def bag_of_inputs(inputs: Inputs) -> Bag:
-    """Write inputs as Pulumi keeps them; what is not a field only where there is some."""
+    """Write inputs as Pulumi stores them; what is not a field is left out when empty."""
     placeholders = [secret.get_secret_value() for secret in inputs.placeholders]
     optional = {
         PLACEHOLDERS_KEY: placeholders,
@@ -82,7 +82,7 @@ def bag_of_inputs(inputs: Inputs) -> Bag:
 
 
 def bag_of_held(held: Held) -> Bag:
-    """Write what a state holds as outputs: the inputs and what was made of them."""
+    """Write what a state holds as outputs: the inputs, and the outputs computed from them."""
     incarnation = _given([(INCARNATION_KEY, held.incarnation)])
     return {**bag_of_inputs(held.inputs), **_to_pulumi(held.outputs), **incarnation}
 
@@ -92,7 +92,7 @@ def _place_of(value: Any) -> Place | Unknown:
         return UNKNOWN
     try:
         return place_from(value)
-    except ValidationError:  # a newer release wrote it
+    except ValidationError:  # written by a newer release
         return UNKNOWN
 
 
@@ -107,7 +107,7 @@ def _given(items: Iterable[tuple[str, Any]]) -> Bag:
 
 
 def _from_pulumi(value: Any) -> Any:
-    """Return a value without secret wrappers and nulls, integral floats as integers."""
+    """Return a value without secret wrappers and nulls, and with integral floats as integers."""
     value = rpc.unwrap_rpc_secret(value)
     if isinstance(value, output.Unknown) or value == rpc.UNKNOWN:
         return UNKNOWN

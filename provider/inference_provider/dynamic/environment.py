@@ -8,6 +8,6 @@ from inference_provider.observed import Kind
 
 
 class EnvironmentProvider(KindProvider):
-    """Keeps what an instance runs in by its content."""
+    """Keeps the environment of an instance, by its content."""
 
     kind = Kind.ENVIRONMENT

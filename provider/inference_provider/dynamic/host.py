@@ -1,9 +1,9 @@
-"""What the SDK's host of dynamic providers knows and does not pass on, read from its frames.
+"""What the SDK's host of dynamic providers knows but does not pass on, read from its frames.
 
-`python -m pulumi.dynamic` gives a provider the properties of a call and nothing else, and reports
-every error as a traceback. The servicer's method that handles a call is further up the thread's
-stack, and there the rest is found. Where the SDK has another shape, nothing is found and nothing
-changes.
+`python -m pulumi.dynamic` passes a provider only the properties of a call, and reports every error
+as a traceback. The rest is found in the frame of the servicer's method that handles the call,
+further up the thread's stack. If a release of the SDK is built differently, nothing is found and
+nothing changes.
 """
 
 import sys
@@ -16,11 +16,11 @@ from types import FrameType
 from inference_provider.errors import InferenceError
 
 _METHODS = frozenset({"Check", "Diff", "Create", "Read", "Update", "Delete"})
-"""Methods of the SDK's servicer that call a provider; each has a local `request`."""
+"""Methods of the SDK's servicer that call a provider; each has a local variable `request`."""
 
 
 def servicer_frame() -> FrameType | None:
-    """Return the frame of the servicer's method that this thread runs in, if it runs in one."""
+    """Return the frame of the servicer's method that this thread is in, if any."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name in _METHODS and "request" in frame.f_locals:
@@ -30,21 +30,21 @@ def servicer_frame() -> FrameType | None:
 
 
 def served_urn() -> str:
-    """Return the URN of the resource that this thread's call is about; empty where unknown."""
+    """Return the URN of the resource that this thread's call handles; empty if unknown."""
     frame = servicer_frame()
     urn = getattr(frame.f_locals["request"], "urn", "") if frame else ""
     return urn if isinstance(urn, str) else ""
 
 
 def show_errors_as_sentences() -> bool:
-    """Make the host report an InferenceError by its message alone.
+    """Make the host report an InferenceError by its message, without a traceback.
 
-    The host formats what was raised with `traceback.format_exc`. The name `traceback` in its module
-    is bound to a namesake that returns the message for an InferenceError; any other exception, a
-    fault in the code, keeps its traceback.
+    The host formats exceptions with `traceback.format_exc`. Its module's name `traceback` is bound
+    to a stand-in that returns the message of an InferenceError; any other exception, a bug, keeps
+    its traceback.
 
     Returns:
-        Whether it does so now; otherwise an error is shown under a traceback.
+        Whether that worked; otherwise errors are shown under a traceback.
     """
     frame = servicer_frame()
     if frame is None:
@@ -57,10 +57,10 @@ def show_errors_as_sentences() -> bool:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Show an error as its message; where the host insists on a traceback, summary last.
+    """Show an error as its message; if the host adds a traceback, put the summary last.
 
-    A message of several lines says what failed in the first, and what a server logged in the
-    others. Under a traceback only the last line is read.
+    The first line of a message says what failed, and further lines quote a server's log. Under a
+    traceback people read only the last line.
     """
     try:
         yield
@@ -74,10 +74,10 @@ def readable_errors() -> Iterator[None]:
 
 
 def forward_cancel() -> None:
-    """Make the engine's Cancel stop whatever waits in this process.
+    """Make the engine's Cancel stop every wait in this process.
 
-    The host answers Cancel and does nothing. gRPC has bound the method already, so the method's
-    code is replaced, and not the method.
+    The host answers Cancel and does nothing. gRPC has bound the method already, so this replaces
+    the method's code object instead of the method.
     """
     frame = servicer_frame()
     servicer = type(frame.f_locals.get("self")) if frame else None
@@ -90,7 +90,7 @@ _CANCEL_ARGUMENTS = ("self", "request", "context")
 
 
 def _cancel(_self: object, _request: object, _context: object) -> object:
-    """Run as the host's method: its globals are the host's, so all it needs is imported here."""
+    """Runs as the host's method, with the host's globals, so it must import all it needs."""
     from google.protobuf.empty_pb2 import Empty  # noqa: PLC0415
 
     from inference_provider.targets.stopping import ask_to_stop  # noqa: PLC0415

@@ -8,6 +8,6 @@ from inference_provider.observed import Kind
 
 
 class ModelProvider(KindProvider):
-    """Keeps a folder of weights by its content."""
+    """Keeps a folder of weights, by its content."""
 
     kind = Kind.MODEL

@@ -1,7 +1,7 @@
-"""What a target says while it works -> the status in its resource's row of `pulumi up`.
+"""A target's progress messages -> the status in the resource's row of `pulumi up`.
 
-The engine's address is an argument of the plugin process; whose row it is stands in the request.
-Where either is missing nothing is said, and no log that fails ever fails a change.
+The engine's address is an argument of the plugin process, and the request names the row. When
+either is missing nothing is shown, and a message that cannot be sent never fails a change.
 """
 
 import functools
@@ -18,11 +18,11 @@ from inference_provider.printable import one_line
 from inference_provider.workspace.ports import Progress, silent
 
 _LONGEST_MESSAGE_S = 2.0
-"""An engine on loopback answers at once; one that does not is not waited for."""
+"""Seconds; an engine on loopback answers at once, and one that does not is not worth a wait."""
 
 
 def row_progress() -> Progress:
-    """Return what tells the row of the resource that this thread is handling."""
+    """Return a Progress that writes to the row of the resource that this thread handles."""
     address, urn = _engine_address(), served_urn()
     if not address or not urn:
         return silent
@@ -43,13 +43,13 @@ def row_progress() -> Progress:
 
 
 def _engine_address() -> str:
-    """Return `host:port` of the engine that started this process; empty for any other process."""
+    """Return `host:port` of the engine that started this process; empty when none did."""
     found = (word for word in sys.argv[1:] if re.fullmatch(r"[\w.-]+:\d{1,5}", word))
     return next(found, "")
 
 
 @functools.cache
 def _engine(address: str) -> EngineStub:
-    # The engine is on this machine: a proxy of the environment cannot reach it.
+    # The engine is on this machine, where a proxy from the environment cannot reach it.
     options = (("grpc.enable_http_proxy", 0),)
     return EngineStub(grpc.insecure_channel(address, options=options))

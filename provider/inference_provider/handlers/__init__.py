@@ -1,4 +1,4 @@
-"""What can be done to one resource, with no word of the engine that asks."""
+"""The operations on one resource, independent of the engine that requests them."""
 
 from inference_provider.handlers.check import Opener
 from inference_provider.handlers.claims import ONLY_READ

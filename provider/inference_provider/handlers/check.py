@@ -1,6 +1,6 @@
-"""The check of one resource: what a person wrote -> inputs with every default, or all faults.
+"""The check of one resource: what a user wrote -> inputs with every default, or all faults.
 
-Nothing is changed. Files are looked at, and the target is asked what it can do and what is there.
+It changes nothing. It reads files, and asks the target what it can do and which resources exist.
 """
 
 from collections.abc import Callable
@@ -56,17 +56,17 @@ class Check:
     program: Program
     opener: Opener
     folder: Path
-    """The program's: paths in fields are relative to it."""
+    """The program's folder, to which paths in fields are relative."""
     place: Place | Unknown
-    """Where the resource is to be."""
+    """Where the resource belongs."""
 
     def run(self, entry: Entry, inputs: Inputs, *, new: bool) -> Checked:
-        """Fill in defaults and content hashes; or return every fault found.
+        """Fill in defaults and content hashes, or return every fault found.
 
         Args:
             entry: What declares it.
-            inputs: What a person wrote.
-            new: Whether the state holds nothing under this entry yet.
+            inputs: What a user wrote.
+            new: Whether the state holds nothing for this entry yet.
         """
         relative = with_relative_paths(self._model(inputs), inputs.fields, self.folder)
         inputs = replace(inputs, fields=relative)
@@ -79,13 +79,13 @@ class Check:
             faults = faults or self._missing(inputs)
         except SpecError as exc:
             faults = exc.faults
-        except CapabilityMissing as exc:  # nothing is there to be asked
+        except CapabilityMissing as exc:  # the target cannot be opened, so nothing can be asked
             faults = (Fault("", f"{exc.resource} is {exc.reason}", exc.remedy),)
         return Checked(inputs, tuple(_without_secrets(fault, inputs) for fault in faults))
 
     @cached_property
     def _site(self) -> Site | None:
-        # opened late: what is wrong in the fields is told without it
+        # opened late: faults in the fields are reported without it
         return None if self.place is UNKNOWN else Site(self.place, self.opener(self.place))
 
     def _model(self, inputs: Inputs) -> type[SpecModel]:
@@ -108,7 +108,7 @@ class Check:
         return self._computed(inputs, spec), tuple(faults)
 
     def _known(self, inputs: Inputs) -> Inputs:
-        """Check what a preview knows; what waits, and what follows from it, stays unknown."""
+        """Check what a preview knows; unknown fields, and what depends on them, stay unknown."""
         spec = parse_known(self._model(inputs), inputs.fields)
         waiting = {name: item for name, item in inputs.fields.items() if is_unknown(item)}
         if self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT:
@@ -118,19 +118,19 @@ class Check:
         return replace(inputs, fields={**inputs_of(spec), **waiting, **later})
 
     def _with_content(self, spec: Any) -> Any:
-        """Return a spec with its content hashes. Raises SpecError for what is wrong in files."""
+        """Return a spec with its content hashes. Raises SpecError for faults in files."""
         faults = file_faults(spec, self.folder, self._served(spec))
         if faults:
             raise SpecError(faults)
         return with_content_hash(spec, self.folder)
 
     def _computed(self, inputs: Inputs, spec: Any) -> Inputs:
-        """Return inputs with those that follow from the others, so that a preview knows them."""
+        """Return inputs with the computed ones added, so that a preview knows them."""
         follows = {"reference": reference(spec)} if "reference" in ROWS[self.kind].computed else {}
         return replace(inputs, fields={**inputs_of(spec), **follows})
 
     def _served(self, spec: Any) -> Served:
-        """Return the environment of a deployment, once that is there."""
+        """Return the environment that a deployment pins, if it exists already."""
         asked = getattr(spec, "environment", None) or ""
         pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
         if not digest or self._site is None:
@@ -139,7 +139,7 @@ class Check:
         there = self._site.target.observe_one(environment).properties
         if there.get("content_hash") != digest:
             return Served()
-        # A record has what placeholders stood for as digests: that is no program's name.
+        # A record holds placeholders' values as digests, which cannot be a program's name.
         known = {} if holds_secret(there["command"]) else {"command": there["command"]}
         return Served((EnvironmentSpec.model_construct(**{**there, "command": (), **known}),))
 
@@ -156,7 +156,7 @@ class Check:
 
 
 def address_of(kind: Kind, fields: Fields) -> str:
-    """Return the id of a resource with these inputs; empty while a part of it is unknown."""
+    """Return the id of a resource with these inputs; empty while part of it is unknown."""
     row = ROWS[kind]
     if any(is_unknown(fields.get(part)) for part in row.identity):
         return ""

@@ -1,4 +1,4 @@
-"""The claim that a state leaves in a record, and what a state knows of it."""
+"""The claim that a state leaves in a record, and how a state recognizes it."""
 
 import secrets
 
@@ -7,24 +7,24 @@ from inference_provider.observed import Claim, Record
 from inference_provider.ownership import is_superseded
 
 ONLY_READ = "only read"
-"""Stands for an incarnation where a program reads by id what others made."""
+"""Takes the place of an incarnation when a program reads a resource by id."""
 
 
 def claim_of(entry: Entry, incarnation: str = "") -> Claim:
     """Return the claim of an entry.
 
     Args:
-        entry: Its holder is empty where it is not known: the incarnation tells then.
-        incarnation: What the state holds already; empty for a fresh one.
+        entry: If its holder is unknown (empty), only the incarnation identifies the state.
+        incarnation: The one that the state holds already; empty to make a fresh one.
     """
     fresh = incarnation or secrets.token_hex(8)
     return Claim(holder=entry.holder, entry=entry.key, incarnation=fresh)
 
 
 def former_holder(record: Record | None, entry: Entry, incarnation: str) -> str:
-    """Return what a state's stack was called when it claimed this last.
+    """Return the name that a state's stack had when it last claimed this.
 
-    Empty where the stack is still called so, and where this state is not what holds it.
+    Empty if the stack still has that name, or if another state holds this.
     """
     claim = record.claim if record else None
     if claim is None or claim.incarnation != incarnation:
@@ -34,10 +34,10 @@ def former_holder(record: Record | None, entry: Entry, incarnation: str) -> str:
 
 
 def stands_for_another(record: Record | None, owner: str, incarnation: str) -> bool:
-    """Whether another entry of this stack stands for what is there now, and this never will.
+    """Whether another entry of this stack has taken over for good what this one stood for.
 
-    An entry that the newer one took over stays until it is deleted: a rename that failed half way
-    may be taken back, or all of it be destroyed.
+    The entry that the newest one replaced still counts until it is deleted: a rename that failed
+    half way may be taken back, or everything be destroyed.
     """
     if record is None or record.owner != owner or incarnation == ONLY_READ:
         return False

@@ -1,6 +1,6 @@
-"""Why what a program declares cannot be its own: another entry, stack or state has it.
+"""Why a program cannot have what it declares: another entry, stack or state has it.
 
-What a preview can know of it; a target refuses the same again when it is applied.
+This is as far as a preview can know; the target checks again when the program is applied.
 """
 
 from collections.abc import Iterator
@@ -25,14 +25,14 @@ def conflicts(
     *,
     new: bool,
 ) -> Iterator[Fault]:
-    """Yield a fault for each other that has what an entry declares.
+    """Yield a fault for each other entry, stack or state that has what an entry declares.
 
     Args:
         wanted: What the program declares.
-        site: Where.
-        program: What it has declared so far.
+        site: Where the resource belongs.
+        program: What the program has declared so far.
         entry: What declares it.
-        new: Whether the state holds nothing under this entry yet.
+        new: Whether the state holds nothing for this entry yet.
     """
     twice = program.declared_twice(Located(site.place, wanted.id), entry)
     if twice is not None:
@@ -45,7 +45,7 @@ def conflicts(
             refuse_what_is_owned(plan((wanted,), state, wanted.owner), state)
             asks = claim_of(entry) if new else None
             refuse_others("declare", wanted.model_copy(update={"claim": asks}), record)
-    except HeldByAnother as exc:  # one command does it, whoever asks
+    except HeldByAnother as exc:  # the same command helps under every engine
         yield Fault("", f"{exc}: `inferctl release --workspace {wanted.id.workspace}`")
     except OwnedByAnother as exc:
         yield Fault("", str(exc))

@@ -1,4 +1,4 @@
-"""The deletion of one entry of a state: it takes nothing that another entry or stack stands for."""
+"""The deletion of one entry of a state; it spares what another entry or stack stands for."""
 
 from dataclasses import dataclass
 
@@ -15,33 +15,33 @@ from inference_provider.workspace.engine import KEPT
 
 @dataclass(frozen=True)
 class Deletion:
-    """What is known of an entry that is to go."""
+    """An entry to delete, and what is known about it."""
 
     resource: ResourceId
-    """What it stands for."""
+    """The resource that it stands for."""
     owner: str
-    """The label it carries."""
+    """The owner's label that it carries."""
     incarnation: str
-    """What the state knows; empty in a state of an older release."""
+    """The one that the state knows; empty in a state of an older release."""
     other: Entry | None
-    """Another entry by which the running program declares the same."""
+    """Another entry with which the running program declares the same resource."""
     call: Call
-    """Told what is done, or why nothing is."""
+    """Told what is done, or why nothing has to be."""
 
     def run(self, target: Target) -> None:
-        """Delete what the entry stands for, unless another entry or stack stands for it."""
+        """Delete the resource, unless another entry or stack stands for it."""
         record = target.record(self.resource)
         if record is None or is_superseded(record, self.incarnation):
             self._delete(target)
         elif self.resource.kind == Kind.WORKSPACE and record.owner != self.owner:
             self.call.progress(self.resource, f"left: stack '{record.owner}' owns it")
-        elif self.other:  # an interrupted rename that was taken back
+        elif self.other:  # a rename was interrupted and taken back
             self._give_back(target, record, older_claim(record, self.other.key))
         else:
             self._delete_or_give_back(target, record)
 
     def _delete_or_give_back(self, target: Target, record: Record) -> None:
-        """Delete; what still holds others is given to the older entry, whose deletion follows."""
+        """Delete; or, if it still holds others, give it back to the older entry, deleted later."""
         try:
             self._delete(target)
         except StillHolds:

@@ -1,7 +1,7 @@
 """Fields as an engine keeps them <-> specs. Pure.
 
-Goes in: JSON values, `UNKNOWN` among them in a preview. Comes out: specs, or one fault a broken
-rule, and the normalized inputs that an engine compares.
+Goes in: JSON values, some of them `UNKNOWN` in a preview. Comes out: specs, or one fault per broken
+rule; and the normalized inputs that an engine compares.
 """
 
 import functools
@@ -25,12 +25,12 @@ from inference_provider.spec.kinds import ROWS
 
 
 def not_written(kind: Kind) -> frozenset[str]:
-    """Return the outputs of a kind, and the inputs that a check computes: nobody writes them."""
+    """Return the fields of a kind that no user writes: outputs, and computed inputs."""
     return ROWS[kind].output_names | ROWS[kind].computed
 
 
 def is_unknown(value: Any) -> bool:
-    """Whether a value, or anything inside it, is decided only when the program is applied."""
+    """Whether a value, or anything inside it, is known only when the program is applied."""
     if isinstance(value, Mapping):
         return any(is_unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -39,7 +39,7 @@ def is_unknown(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return a value without nulls, integral floats as integers, tuples as lists."""
+    """Return a value without nulls, with integral floats as integers and tuples as lists."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -53,7 +53,7 @@ def parse(spec_type: type[SpecModel], fields: Fields) -> SpecModel:
     """Validate known fields.
 
     Raises:
-        SpecError: With every fault; values are never in it.
+        SpecError: With every fault; it never contains a value.
     """
     try:
         return spec_type.model_validate(fields)
@@ -62,9 +62,9 @@ def parse(spec_type: type[SpecModel], fields: Fields) -> SpecModel:
 
 
 def parse_known(spec_type: type[SpecModel], fields: Fields) -> SpecModel:
-    """Validate what a preview knows already; fields that wait stand at their default.
+    """Validate what a preview knows already; unknown fields get their default.
 
-    Rules between several fields are looked at when all are known.
+    Rules between several fields are checked only when all of them are known.
 
     Raises:
         SpecError: With every fault in what is known.
@@ -86,7 +86,7 @@ def _excusing(spec_type: type[SpecModel], unknown: frozenset[str]) -> type[SpecM
         "__module__": __name__,
         "__annotations__": dict.fromkeys(excused, Any),
         **dict.fromkeys(excused, None),
-        # An attribute of the rule's name takes its place.
+        # A plain attribute of the same name switches a rule off.
         **dict.fromkeys(rules, lambda self: self),
     }
     return types.new_class(
@@ -95,7 +95,7 @@ def _excusing(spec_type: type[SpecModel], unknown: frozenset[str]) -> type[SpecM
 
 
 def inputs_of(spec: SpecModel) -> dict[str, Any]:
-    """Return every field of a spec as JSON values: secrets in clear, nulls left out."""
+    """Return every field of a spec as JSON values: secrets in clear text, nulls left out."""
     dumped: dict[str, Any] = plain(_revealed(spec.model_dump(mode="python")))
     return dumped
 
@@ -111,15 +111,15 @@ def _revealed(value: Any) -> Any:
 
 
 def of_spec(spec_type: type[SpecModel], fields: Fields) -> dict[str, Any]:
-    """Return those fields that the spec has: no output, and none of a newer release."""
+    """Return only the fields that the spec has: no outputs, and none of a newer release."""
     return {name: item for name, item in fields.items() if name in spec_type.model_fields}
 
 
 @functools.cache
 def _local_paths(model: type[BaseModel]) -> frozenset[str]:
-    """Return the dotted fields that say where content is on one machine.
+    """Return the dotted names of fields that hold a local path.
 
-    By their place: a tag or a variable may have such a name too.
+    Dotted, because a tag or a variable may have the same last name.
     """
     inside = (
         f"{name}.{path}"
@@ -131,9 +131,9 @@ def _local_paths(model: type[BaseModel]) -> frozenset[str]:
 
 
 def beyond_default(model: type[SpecModel], recorded: Fields, live: Fields) -> dict[str, Any]:
-    """Return what is there now of fields that a state has no value for, where it is no default.
+    """Return live values of fields that a state does not have, where they are not the default.
 
-    Such a field came with a newer release, or has none as its default.
+    Such a field was added by a newer release, or has null as its default.
     """
     meant = plain(with_defaults(model, recorded))
     return {
@@ -146,15 +146,15 @@ def beyond_default(model: type[SpecModel], recorded: Fields, live: Fields) -> di
 def live_inputs(
     model: type[SpecModel], recorded: Fields, live: Fields, placeholders: Secrets = ()
 ) -> dict[str, Any]:
-    """Return recorded inputs with what is there now in place of what they say.
+    """Return recorded inputs, updated with the live values.
 
-    Local paths stay as they were recorded: a target does not know them.
+    Local paths stay as recorded: a target does not know them.
 
     Args:
-        model: What the inputs are written for.
-        recorded: Inputs of the last update; decide which fields are looked at.
-        live: Properties as a target answers them, secrets as digests.
-        placeholders: Secrets that `recorded` has in clear.
+        model: The spec that the inputs belong to.
+        recorded: Inputs of the last update; only their fields are updated.
+        live: Properties as a target reports them, secrets as digests.
+        placeholders: Secrets that `recorded` contains in clear text.
     """
     local = _local_paths(model)
 
@@ -182,7 +182,7 @@ def _same_secret(recorded: Any, live: Any, placeholders: Secrets) -> bool:
 
 
 def _pins(asked: Any, live: Any) -> bool:
-    """Whether `live` is what the reference `asked` stood for: `name:1` -> `name:1@sha256:…`."""
+    """Whether `live` pins the reference `asked`: `name:1` -> `name:1@sha256:…`."""
     if not (isinstance(asked, str) and isinstance(live, str)):
         return False
     pinned, digest_mark, _digest = live.partition("@sha256:")
@@ -192,9 +192,9 @@ def _pins(asked: Any, live: Any) -> bool:
 
 
 def with_relative_paths(model: type[SpecModel], fields: Fields, folder: Path) -> dict[str, Any]:
-    """Return fields with every local path relative to the program's folder.
+    """Return fields with every local path made relative to the program's folder.
 
-    An absolute path differs by machine.
+    An absolute path would differ between machines.
     """
     local = _local_paths(model)
 

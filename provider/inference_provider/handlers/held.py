@@ -1,6 +1,6 @@
-"""What an engine keeps of one resource, as plain values: the same under every engine.
+"""What an engine stores about one resource, as plain values: the same for every engine.
 
-An adapter makes these from what its engine hands over, and writes them back.
+An adapter converts what its engine passes into these, and back.
 """
 
 from collections.abc import Mapping
@@ -24,27 +24,27 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
-"""Stands for a value that is decided only when the program is applied."""
+"""Takes the place of a value that is known only when the program is applied."""
 
 Fields = Mapping[str, Any]
-"""JSON values by field, secrets in clear; `UNKNOWN` among them in a preview."""
+"""JSON values by field, secrets in clear text; some are `UNKNOWN` in a preview."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands for a resource in the state of an engine."""
+    """The entry that stands for a resource in an engine's state."""
 
     key: str = ""
-    """Unique among all states: a URN; empty where it is not known."""
+    """Unique among all states: a URN; empty if unknown."""
     name: str = ""
-    """What the program calls it."""
+    """Its name in the program."""
     holder: str = ""
-    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty where it is not known."""
+    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty if unknown."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """On whose behalf a handler works, and who is told how far it is."""
+    """For whom a handler works, and to whom it reports progress."""
 
     entry: Entry
     actor: Actor
@@ -53,37 +53,37 @@ class Call:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a program declares of one resource."""
+    """What a program declares about one resource."""
 
     fields: Fields
-    """The spec's fields and, once they are checked, the inputs that follow from them."""
+    """The spec's fields and, after a check, the inputs computed from them."""
     owner: str = ""
     """Label of the stack that owns it."""
     placeholders: Secrets = ()
-    """What placeholders of a stack file stood for in the fields."""
+    """Values of a stack file's placeholders in the fields."""
     place: Place | Unknown = "local"
-    """Where its workspace is. A workspace says so itself, in `target`."""
+    """Where its workspace is; for a workspace itself, its field `target` says that."""
     degraded: str = ""
-    """Only from a read: what does not run as recorded. No program writes it, so an engine sees a
-    difference, and the update that follows mends it."""
+    """Set only by a read: what does not run as recorded. No program sets it, so the engine sees a
+    difference, and the update that follows repairs it."""
     held_by: str = ""
-    """Only from a read: what the state's stack was called when it claimed this. An engine sees a
-    difference, and the update that follows claims it under the new name."""
+    """Set only by a read: the name that the state's stack had when it claimed this. The engine sees
+    a difference, and the update that follows claims it under the new name."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a state holds of one resource that was made."""
+    """What a state holds about one created resource."""
 
     inputs: Inputs
     outputs: Fields = field(default_factory=dict)
     incarnation: str = ""
-    """Empty in a state of an older release; `ONLY_READ` where a program reads by id."""
+    """Empty in a state of an older release; `ONLY_READ` when a program reads by id."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Inputs with every default filled in, or all that is wrong with them."""
+    """Inputs with every default filled in, or all their faults."""
 
     inputs: Inputs
     faults: tuple[Fault, ...] = ()
@@ -94,12 +94,12 @@ class Difference:
     """What an update would change."""
 
     changes: tuple[Change, ...]
-    """In the fields, as `compare` tells them."""
+    """Changes of fields, from `compare`."""
     besides: bool
-    """Whether anything differs that is not a field: the owner, the place, what a read found."""
+    """Whether anything but a field differs: the owner, the place, or what a read found."""
     moves: bool = False
-    """Whether its workspace is in another place, which needs a new resource; a workspace itself
-    says so in a field."""
+    """Whether its workspace is in another place, which needs a new resource; for a workspace itself
+    that is the change of a field."""
     delete_before_replace: bool = False
 
     @property

@@ -1,7 +1,7 @@
-"""What a resource needs -> what of it is neither there nor declared by the same program.
+"""What a resource needs -> a fault for each need that neither exists nor is declared.
 
-What was checked before is known of the program; for the rest the target is asked. Without this a
-weight on a deployment that nobody declares is found only half way through an `up`.
+The program's resources are known once they are checked; the target is asked about others. Without
+this, a weight on an undeclared deployment would be found only half way through an `up`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,16 @@ _EARLIER = "declare it in the program, above this, or correct the name"
 
 @dataclass(frozen=True)
 class Needs:
-    """Looks for what resources of one site need."""
+    """Looks for the resources that others of one site need."""
 
     program: Program
     site: Site
 
     def missing(self, kind: Kind, fields: Fields) -> Iterator[Fault]:
-        """Yield a fault for each resource that is needed, known by name, and found nowhere.
+        """Yield a fault for each needed resource that has a known name and is found nowhere.
 
-        A program that declares no workspace gets no fault for a missing one: its target may need
-        none.
+        A program that declares no workspace gets no fault for a missing one: its target may not
+        need one.
         """
         workspace, endpoint = fields.get("workspace"), fields.get("endpoint")
         if kind == Kind.WORKSPACE or is_unknown(workspace):

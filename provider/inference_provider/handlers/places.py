@@ -1,4 +1,4 @@
-"""Where a resource is: one address may stand for two resources, in two places."""
+"""Where a resource is: in two places, one address can name two resources."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Site(NamedTuple):
 
 
 def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:
-    """Return where a resource is; unknown where a preview does not know, or it is no place."""
+    """Return where a resource is; UNKNOWN if a preview does not know, or it is not a place."""
     if kind != Kind.WORKSPACE or "target" not in inputs.fields:
         return inputs.place
     try:

@@ -1,7 +1,7 @@
-"""What is known so far of the program that one process serves.
+"""What is known so far about the program that one process serves.
 
-An engine asks about one resource at a time, but one process about all of a program, on several
-threads, what is depended on first.
+An engine asks about one resource at a time, dependencies first, but in one process for the whole
+program, and on several threads.
 """
 
 import threading
@@ -14,7 +14,7 @@ from inference_provider.spec.target import Place
 
 
 class Program:
-    """Resources of one run of one program: declared, found right, and held by its state."""
+    """Resources of one run of one program: declared, checked, and held by its state."""
 
     def __init__(self) -> None:
         self._declared: dict[Located, Entry] = {}
@@ -23,7 +23,7 @@ class Program:
         self._lock = threading.Lock()
 
     def declared_twice(self, resource: Located, entry: Entry) -> Fault | None:
-        """Note that an entry declares a resource; return a fault where another one does too."""
+        """Note that an entry declares a resource; return a fault if another entry does too."""
         if not entry.key:
             return None
         with self._lock:
@@ -37,31 +37,31 @@ class Program:
         return Fault("", reason, "remove one of them")
 
     def another(self, resource: Located, entry: Entry) -> Entry | None:
-        """Return the other entry that declares a resource, if there is one."""
+        """Return the other entry that declares a resource, if any."""
         with self._lock:
             first = self._declared.get(resource, entry)
         return None if first.key == entry.key else first
 
     def note_checked(self, resource: Located) -> None:
-        """Remember that a resource was checked, and found right."""
+        """Remember that a resource passed its check."""
         with self._lock:
             self._checked.add(resource)
 
     def has_checked(self, resource: Located) -> bool:
-        """Whether it was checked, and found right."""
+        """Whether it passed its check."""
         with self._lock:
             return resource in self._checked
 
     def workspaces(self, place: Place | Unknown) -> list[str]:
-        """Return the names of the workspaces of a place that were checked, sorted."""
+        """Return the names of the workspaces of a place that passed their check, sorted."""
         with self._lock:
             checked = [found for found in self._checked if found.id.kind == Kind.WORKSPACE]
         return sorted(found.id.name for found in checked if found.place == place)
 
     def note_read(self, resource: Located, entry: Entry) -> None:
-        """Remember that the state holds a resource under an entry: to create that is to replace it.
+        """Remember that the state holds a resource under an entry, so creating it replaces it.
 
-        A record tells so too, but not where an older release or an alias's former URN made it.
+        A record tells this too, unless an older release or an alias's former URN created it.
         """
         with self._lock:
             self._read.add((entry.key, resource))

@@ -1,7 +1,7 @@
-"""One resource, whatever engine asks: check, diff, apply, read, delete.
+"""The operations on one resource, for any engine: check, diff, apply, read, delete.
 
 Goes in: plain values of an engine's state (`held.py`). Comes out: the same, or an error of ours.
-What a field means is the spec's to say, what differs is `compare`'s, and only the target changes
+The spec says what a field means, `compare` finds what differs, and only the target changes
 anything.
 """
 
@@ -60,30 +60,30 @@ from inference_provider.targets.base import Target
 
 
 class Handlers:
-    """What can be done to one resource of a kind."""
+    """The operations on one resource of a kind."""
 
     def __init__(
         self, kind: Kind, program: Program, opener: Opener, folder: Path | None = None
     ) -> None:
-        """Take what the handlers of one program share.
+        """Make the handlers of one kind in one program.
 
         Args:
-            kind: Of the resource.
-            program: What is known of the program so far.
+            kind: The resource's kind.
+            program: What is known about the program so far.
             opener: Opens the target that a place names.
-            folder: What paths in fields are relative to; the current folder when left out.
+            folder: Folder that paths in fields are relative to; the current one when left out.
         """
         self._kind, self._program, self._opener = kind, program, opener
         self._folder = folder or Path.cwd()
         self._row = ROWS[kind]
 
     def check(self, entry: Entry, written: Inputs, held: Inputs) -> Checked:
-        """Fill in every default; or return all that is wrong with what a person wrote.
+        """Fill in every default, or return all faults in what a user wrote.
 
         Args:
             entry: What declares it.
-            written: `UNKNOWN` stands for what a preview does not know yet.
-            held: Inputs that the state holds under this entry; without fields when there are none.
+            written: What the user wrote; `UNKNOWN` where a preview does not know yet.
+            held: Inputs that the state holds under this entry; without fields if there are none.
         """
         theirs = {n: v for n, v in written.fields.items() if n not in not_written(self._kind)}
         place = place_of(self._kind, written)
@@ -92,25 +92,25 @@ class Handlers:
         return check.run(entry, replace(written, fields=theirs), new=new)
 
     def diff(self, id_: str, held: Held, wanted: Inputs) -> Difference:
-        """Compare what a state holds with checked inputs; asks no target."""
+        """Compare what a state holds with checked inputs, without asking the target."""
         old, new = self._of_spec(held.inputs), self._of_spec(wanted)
         changes = compare(self._kind, old, new, wanted.placeholders)
         place = place_of(self._kind, wanted)
         moves = place not in (UNKNOWN, place_of(self._kind, held.inputs))
         besides = _besides(held.inputs) != _besides(wanted)
         found = Difference(changes, besides, moves=moves and self._kind != Kind.WORKSPACE)
-        # A new resource under the old id, in the old place, cannot stand beside it.
+        # A new resource with the old id, in the old place, cannot exist beside the old one.
         same_id = address_of(self._kind, wanted.fields) in ("", id_)
         before = bool(found.replaces) and same_id and not moves
         return replace(found, delete_before_replace=before)
 
     def create(self, call: Call, inputs: Inputs) -> tuple[str, Held]:
-        """Make a resource, or adopt the one that is there; return its id, and what to hold."""
+        """Create a resource, or adopt an existing one; return its id and what to hold."""
         held = self._apply(call, inputs, new=True)
         return address_of(self._kind, held.inputs.fields), held
 
     def update(self, call: Call, held: Held, inputs: Inputs) -> Held:
-        """Change a resource into what the inputs say; return what to hold of it."""
+        """Update a resource to its inputs; return what to hold."""
         return self._apply(call, inputs, held.incarnation)
 
     def _apply(self, call: Call, inputs: Inputs, known: str = "", *, new: bool = False) -> Held:
@@ -152,23 +152,23 @@ class Handlers:
         return found
 
     def delete(self, call: Call, id_: str, held: Held) -> None:
-        """Delete what an entry of a state stands for; nothing that another one stands for."""
+        """Delete what an entry of a state stands for, unless another entry stands for it too."""
         resource, inputs = ResourceId.parse(id_), held.inputs
         other = self._program.another(self._located(inputs, resource), call.entry)
         deletion = Deletion(resource, inputs.owner, held.incarnation, other, call)
         deletion.run(self._open(inputs))
 
     def read(self, entry: Entry, id_: str, held: Held) -> Held | None:
-        """Return what is there now; None where it is gone, or another entry stands for it.
+        """Return the live resource; None if it is gone, or another entry stands for it.
 
         Args:
             entry: What stands for it.
             id_: `Kind/workspace/name`.
-            held: What the state holds; without fields where a program asks by id.
+            held: What the state holds; without fields when a program reads by id.
 
         Raises:
             TargetUnreachable: The target did not answer.
-            TargetError: A program asks by id for what is not there.
+            TargetError: A program reads by id what does not exist.
         """
         by_id = not self._of_spec(held.inputs)
         there = self._open(held.inputs).observe_one(self._asked_for(id_))
@@ -207,7 +207,7 @@ class Handlers:
         except ValueError:
             pass
         wanted = f"write it as {self._kind}/<workspace>/<name>"
-        raise TargetError("read", f"{self._kind} '{id_}'", "this is not the id of one", wanted)
+        raise TargetError("read", f"{self._kind} '{id_}'", "this is not a valid id", wanted)
 
     def _live_inputs(self, there: ObservedResource, held: Held) -> Inputs:
         was = held.inputs
