@@ -18,7 +18,7 @@ _CI_JOBS = (
     ("BUILDKITE_BUILD_ID", "Buildkite build {BUILDKITE_BUILD_ID}"),
     ("BUILD_TAG", "Jenkins build {BUILD_TAG}"),
 )
-"""The variable that tells the CI system, and what names its job there."""
+"""For each CI system, the variable that identifies it, and a template for the name of its job."""
 
 _CI_USERS = (
     "GITHUB_ACTOR",
@@ -29,7 +29,7 @@ _CI_USERS = (
 
 
 class _Blank(dict[str, str]):
-    """A mapping whose missing keys read as nothing."""
+    """A mapping in which missing keys are empty."""
 
     def __missing__(self, key: str) -> str:
         return ""
@@ -53,12 +53,12 @@ def current_actor(command: str, environment: Mapping[str, str] | None = None) ->
 
 
 def _utf8(text: str) -> str:
-    """Return what a record can hold: bytes that are no UTF-8 as their escapes."""
+    """Return text that a record can hold: bytes that are not UTF-8 become escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def _login_name() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without an entry in /etc/passwd
+    except (OSError, KeyError):  # for example a container's user without an entry in /etc/passwd
         return f"uid {os.getuid()}"

@@ -1,6 +1,6 @@
 """plan + target -> observed: the one function that changes the world.
 
-`order.py` says what waits for what, `schedule.py` runs the rest side by side.
+`order.py` says which actions wait for which, and `schedule.py` runs the others concurrently.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,20 +24,20 @@ from inference_provider.targets.base import Target
 from inference_provider.workspace.ports import Progress, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
-"""Told after each action what is there now; None after a deletion."""
+"""Told after each action the resource as it is now; None after a deletion."""
 
 
 def nobody(_action: Action, _observed: ObservedResource | None) -> None:
-    """A Finished that tells nobody."""
+    """A Finished that does nothing."""
 
 
 def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | None = None) -> None:
     """Raise one CapabilityMissing that names everything the target cannot do.
 
     Args:
-        plan: What is to be done.
-        target: Where.
-        observed: What is there; quotas are not looked at without it.
+        plan: What to do.
+        target: Where to do it.
+        observed: The state before; without it, quotas are not checked.
     """
     refused = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
     found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
@@ -49,7 +49,7 @@ def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | Non
 
 
 def _unheld(plan: Plan, target: Target) -> Iterator[str]:
-    """Yield a sentence for each pinned content that is neither declared nor there."""
+    """Yield a sentence for each pinned content that is neither declared nor kept."""
     declared = {
         (action.id.kind, action.id.workspace, reference(action.desired.spec))
         for action in plan.actions
@@ -78,21 +78,21 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
     finished: Finished = nobody,
     parallel: int = 1,
 ) -> None:
-    """Do every action of a plan; what is independent side by side.
+    """Do every action of a plan, independent ones concurrently.
 
     Args:
-        plan: What is to be done.
-        target: Where. It is called in several threads when `parallel` is more than 1.
+        plan: What to do.
+        target: Where to do it. Called from several threads when `parallel` is more than 1.
         actor: Who asks.
-        progress: Told each step, in the thread that makes it.
-        finished: Told each action that is done, in the caller's thread.
-        parallel: How many instances' starts and environments' builds may run at once; with 1
-            every action is done in the plan's order.
+        progress: Told each step, in the thread that does it.
+        finished: Told each completed action, in the caller's thread.
+        parallel: How many deployments and environments may start or build at once; 1 does every
+            action in the plan's order.
 
     Raises:
-        CapabilityMissing: Before anything is changed, when the target cannot do all of it.
-        TargetError: From the action that failed. Nothing new begins after it, what ran beside it
-            is waited for, and what is done stays.
+        CapabilityMissing: The target cannot do all of it; raised before any change.
+        TargetError: From the action that failed. No new action begins after it, running ones are
+            awaited, and completed ones stay.
         SeveralFailed: More than one action failed.
     """
     refuse_unsupported(plan, target)
@@ -103,7 +103,7 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
         except Exception as exc:
             if parallel > 1 and not isinstance(
                 exc, Interrupted
-            ):  # it is raised only once all that runs has ended
+            ):  # raised only once all running actions have ended
                 progress(action.id, "failed; waiting for what is under way")
             raise
 
@@ -124,7 +124,7 @@ def _do(
 
 
 def _is_work(action: Action) -> bool:
-    """Whether an action starts or builds something; others edit records and wait."""
+    """Whether an action starts or builds something; other actions edit records and wait."""
     if action.desired is None:
         return False
     if action.id.kind == Kind.DEPLOYMENT:
@@ -135,7 +135,7 @@ def _is_work(action: Action) -> bool:
 def execute(
     action: Action, target: Target, actor: Actor, progress: Progress = silent
 ) -> ObservedResource | None:
-    """Do one action; return what is there now, None after a deletion."""
+    """Do one action; return the resource as it is now, None after a deletion."""
     if action.kind == ActionKind.HAND_OVER:
         target.transfer(action.id, action.heir, actor)
         progress(action.id, f"handed over to stack '{action.heir}', which uses it")
@@ -151,7 +151,7 @@ def execute(
 
 @contextmanager
 def hiding(placeholders: Secrets) -> Iterator[None]:
-    """Take what placeholders stood for, and the userinfo of URLs, out of an error's message."""
+    """Hide the values of placeholders, and the userinfo of URLs, in an error's message."""
     try:
         yield
     except Exception as exc:

@@ -1,8 +1,8 @@
-"""What a target can do, and what it refuses of a declaration before anything is changed. Pure.
+"""What a target can do, and what it refuses in a declaration before any change. Pure.
 
-Goes in: desired resources and the capabilities of a target. Comes out: one sentence for each thing
-that the target cannot do. A target says why in its own words (`reasons`); without them it is only
-said that the target does not support it.
+Goes in: desired resources and a target's capabilities. Comes out: one sentence for each thing that
+the target cannot do. A target may give its own reasons (`reasons`); the default one is just "not
+supported yet".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,9 +17,9 @@ from inference_provider.spec.quota import size_of
 from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
-"""Kept free for the command line and for the variables that we set or hand on (PATH, HOME, …)."""
+"""Bytes reserved for the command line and the variables that we set or pass on (PATH, HOME, …)."""
 _PER_VARIABLE_BYTES = 9
-"""A variable's pointer, and the null byte at its end."""
+"""Bytes per variable beyond its text: a pointer, and the final null byte."""
 
 Capability = Literal[
     "app_insights",
@@ -38,13 +38,13 @@ Capability = Literal[
     "resource_limits",
     "success_thresholds",
 ]
-"""Field of TargetCapabilities."""
+"""Name of a field of TargetCapabilities."""
 
 
 class Answer(NamedTuple):
     """Why a target cannot do something, and what to do instead.
 
-    In both, `{asked}` stands for what was asked for, `{supported}` for what the target has.
+    In both, `{asked}` stands for what was asked for and `{supported}` for what the target has.
     """
 
     reason: str
@@ -75,7 +75,7 @@ def _any_address(_host: str, _port: int) -> str:
 
 
 class TargetCapabilities(Frozen):
-    """What a target can do; the rest is refused when planning."""
+    """What a target can do; anything else is refused when planning."""
 
     name: str
     endpoint_kinds: frozenset[str] = frozenset({"online"})
@@ -95,11 +95,11 @@ class TargetCapabilities(Frozen):
     resource_limits: bool = False
     """Whether cpu and memory amounts are enforced."""
     liveness_probes: bool = False
-    """Whether an instance that does not answer is restarted; one that ends always is."""
+    """Whether an instance that hangs is restarted; one that ends always is."""
     success_thresholds: bool = False
-    """Whether an instance can have to answer its readiness route several times in a row."""
+    """Whether readiness can require several successful answers in a row."""
     queue_wait: bool = False
-    """Whether the wait in a server's queue is bounded on its own."""
+    """Whether the wait in a server's queue has its own limit."""
     private_endpoints: bool = False
     """Whether one endpoint can be closed while the workspace is open."""
     data_collector: bool = False
@@ -107,17 +107,17 @@ class TargetCapabilities(Frozen):
     instance_types: frozenset[str] = frozenset()
     model_types: frozenset[str] = frozenset({"custom_model"})
     gpu_count: int = 0
-    """GPUs there are, handed out or not."""
+    """GPUs of the target, handed out or not."""
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
-    takes more than this, and a quarter of the stack's limit where that is less."""
+    accepts more than this, or than a quarter of the stack's limit if that is less."""
     address_fault: Callable[[str, int], str] = _any_address
     """Says why a router cannot listen on an address and a port; empty when it can."""
     reasons: Mapping[Capability, Answer] = {}
-    """The target's own words for what it cannot do."""
+    """The target's own reasons for what it cannot do."""
 
     def fault(self, path: str, capability: Capability, asked: str = "") -> Fault:
-        """Return the fault of a field that asks for what the target cannot do."""
+        """Return the fault for a field that asks for something the target cannot do."""
         has = getattr(self, capability)
         supported = " or ".join(sorted(has)) if isinstance(has, frozenset) else str(has)
         answer = self.reasons.get(capability, _PLAIN[capability])
@@ -133,7 +133,7 @@ class Refusal(NamedTuple):
     place: str
     """`Deployment 'lab/iris/blue' on target 'docker'`."""
     fault: Fault
-    """Its path is the field that asks for it; empty where the whole resource does."""
+    """Its path is the field that asks for it; empty if the whole resource does."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.fault}"
@@ -178,7 +178,7 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("egress", "egress_control")
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
-        yield Fault("", fault, "")  # it names the field of the two
+        yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
 
 
 def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

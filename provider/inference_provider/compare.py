@@ -1,6 +1,6 @@
-"""The only comparison there is: two sets of properties -> changes with class and severity. Pure.
+"""The only comparison: two sets of properties -> changes with class and severity. Pure.
 
-Plan, Pulumi's diff and the drift report are three readings of what this returns.
+Plan, Pulumi's diff and the drift report all use its result.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ class Change(Frozen):
     path: str
     """Dotted, `request_settings.request_timeout_ms`."""
     old: Any
-    """None when there was none."""
+    """None when there was no value."""
     new: Any
     """None when it is removed."""
     change_class: ChangeClass
@@ -43,9 +43,9 @@ class Change(Frozen):
 
 
 def show(value: Any) -> str:
-    """Return a value as text for a person, on one line.
+    """Format a value for display, on one line.
 
-    A secret's digest is never shown, and the digest of content only in short.
+    A secret's digest is never shown, and a content hash only in short form.
     """
     value = masked(value)
     if value is None:
@@ -69,15 +69,15 @@ def compare(
     placeholders: Secrets = (),
     owned: Container[str] = (),
 ) -> tuple[Change, ...]:
-    """Return every field in which `new` differs from `old`, in the spec's order of fields.
+    """Return every field in which `new` differs from `old`, in the spec's field order.
 
-    A field that one side lacks has its default there: an older release did not know it.
+    A field that is missing on one side counts as its default: an older release did not know it.
 
     Args:
         kind: Decides what a change of a field means.
-        old: Properties as they were or are.
+        old: Properties as they were recorded or observed.
         new: Properties as they should be.
-        placeholders: Secrets on both sides; a record of an older release has them in clear text.
+        placeholders: Secrets on either side; a record of an older release has them in clear text.
         owned: Top-level fields that another resource decides; they are not compared.
     """
     if old == new:
@@ -96,15 +96,15 @@ def compare(
 
 
 def changes_to(desired: DesiredResource, there: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Return every field in which what is desired differs from the properties that are there."""
+    """Return every field in which the desired properties differ from the existing ones."""
     return compare(desired.id.kind, there, desired.properties, desired.placeholders, desired.owned)
 
 
 def generation_after(desired: DesiredResource, record: Record | None) -> str:
     """Return the generation of a deployment once `desired` is applied; empty for other kinds.
 
-    It is the record's where nothing that needs new processes differs from that: another release
-    may have hashed it, over other fields.
+    It stays the record's unless a field that needs new processes differs: another release may have
+    hashed other fields.
     """
     if desired.id.kind != Kind.DEPLOYMENT:
         return ""
@@ -114,12 +114,12 @@ def generation_after(desired: DesiredResource, record: Record | None) -> str:
     changes = changes_to(desired, record.properties)
     if all(change.change_class == ChangeClass.LIVE for change in changes):
         return record.generation
-    # a default that changed is left out of both hashes
+    # equal hashes despite a change: both leave out a default that has changed
     return fresh if fresh != record.generation else short_hash(fresh)
 
 
 def with_owned_fields(desired: DesiredResource, record: Record | None) -> DesiredResource:
-    """Return what is desired with the recorded values of fields that another resource owns."""
+    """Return `desired`, with the recorded values of fields that another resource owns."""
     if record is None or not desired.owned:
         return desired
     kept = {name: record.properties[name] for name in desired.owned if name in record.properties}
@@ -128,7 +128,7 @@ def with_owned_fields(desired: DesiredResource, record: Record | None) -> Desire
 
 
 def with_generation(desired: DesiredResource, record: Record | None) -> DesiredResource:
-    """Return `desired` with its generation settled by what is recorded."""
+    """Return `desired`, with the generation that follows from the record."""
     return desired.model_copy(update={"settled_generation": generation_after(desired, record)})
 
 
@@ -139,7 +139,7 @@ def _comparable(
 
 
 def _with_zeros(field: str, shares: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Name each entry of the other side: no share and a share of 0 are the same."""
+    """Add a 0 for each entry of the other side: no share is the same as a share of 0."""
     mine, others = shares.get(field), other.get(field)
     if not (isinstance(mine, Mapping) and isinstance(others, Mapping)):
         return dict(shares)  # a preview may not know it yet
@@ -165,9 +165,9 @@ def _differences(path: str, old: Any, new: Any, role: FieldRole) -> Iterator[Cha
 
 
 def covered(old: Any, new: Any) -> Any:
-    """Return `old` with a digest for each text that differs where `new` has a secret.
+    """Return `old`, with a digest in place of each differing text where `new` has a secret.
 
-    Nobody knows what the secret was before: a record of an older release has it in clear text.
+    The text may be an earlier secret, which a record of an older release holds in clear text.
     """
     news = new if isinstance(new, list) else [new]
     shown = masked(news)
@@ -179,7 +179,7 @@ def covered(old: Any, new: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with lists for tuples and integers for integral floats (Pulumi sends 3.0)."""
+    """Return a value with tuples as lists and integral floats as integers (Pulumi sends 3.0)."""
     if value is _MISSING:
         return None
     if isinstance(value, float) and value.is_integer():
@@ -198,7 +198,7 @@ def heaviest(changes: tuple[Change, ...]) -> ChangeClass | None:
 def undeclared(
     desired: Iterable[DesiredResource], observed: ObservedState, owner: str
 ) -> list[ObservedResource]:
-    """Return what has the owner's label but is declared nowhere, by address."""
+    """Return what has the owner's label but is not declared, by address."""
     declared = {resource.id.address for resource in desired}
     return [
         there

@@ -1,8 +1,8 @@
-"""Every default decided: spec -> desired resources, in the order in which they are made. Pure.
+"""spec -> desired resources with every default, in the order in which they are created. Pure.
 
 Goes in: a spec with its content hashes (computed by `files.digest`), the owner's label, and the
-assets already there for `@latest`. Comes out: one DesiredResource a resource. Ports and instances
-are the target's to choose.
+assets that exist already, for `@latest`. Comes out: one DesiredResource per resource. The target
+chooses ports and instances.
 """
 
 import hashlib
@@ -28,37 +28,37 @@ from inference_provider.spec.kinds import ASSETS, ROWS
 
 
 class DesiredResource(Frozen):
-    """One resource with every default decided."""
+    """One resource with every default filled in."""
 
     id: ResourceId
     spec: Any
     """The resolved spec, of a model of the kind's row; secrets inside SecretStr."""
     owner: str
-    """Stack whose label it carries."""
+    """Owner's label: the name of its stack."""
     claim: Claim | None = None
-    """The state that asks for it; None keeps the recorded claim."""
+    """Claim of the state that asks for it; None keeps the recorded claim."""
     base_dir: str = "."
     """Folder on this machine that paths in the spec are relative to; never recorded."""
     placeholders: Secrets = ()
     """Values of placeholders in the spec's free text; never recorded."""
     made_again: bool = False
-    """Somebody asked for a replacement: new instances, even if nothing differs."""
+    """Whether a replacement was requested: start new instances even if nothing differs."""
     owned: frozenset[str] = frozenset()
-    """Top-level fields that another declared resource decides: not compared."""
+    """Top-level fields that another declared resource decides, which are not compared."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
 
     @property
     def properties(self) -> dict[str, Any]:
-        """JSON of the resolved spec: what is compared and recorded; secrets as digests."""
+        """JSON of the resolved spec, as compared and recorded; secrets as digests."""
         return properties_of(self.spec, self.placeholders)
 
     @property
     def generation(self) -> str:
         """12 hex digits over all fields whose change needs new processes, defaults left out.
 
-        Where nothing rolling differs from the record it is the record's, once settled: a release
-        that counts otherwise restarts nothing.
+        Once settled it is the record's, unless a rolling field differs: a release that hashes
+        differently restarts nothing.
         """
         if self.settled_generation:
             return self.settled_generation
@@ -104,7 +104,7 @@ def _sealed(value: Any, placeholders: Secrets) -> Any:
 
 
 def identify(kind: Kind, spec: Any) -> ResourceId:
-    """Return the identity of a resource of `kind` with this spec."""
+    """Return the id of a resource of `kind` with this spec."""
     workspace, name = ROWS[kind].place_of(spec)
     return ResourceId(kind=kind, workspace=workspace, name=name)
 
@@ -117,15 +117,15 @@ def reference(spec: ModelSpec | EnvironmentSpec) -> str:
 def resolve(
     stack: StackSpec, base_dir: str | None = None, known_assets: Iterable[str] = ()
 ) -> tuple[DesiredResource, ...]:
-    """Decide every default of a stack.
+    """Fill in every default of a stack.
 
     Args:
-        stack: The declaration, content hashes filled in.
-        base_dir: Folder its paths are relative to; that of each item's file when left out.
-        known_assets: Pinned references that the workspaces already have, `kind/workspace/ref`.
+        stack: The declaration, with content hashes.
+        base_dir: Folder its paths are relative to; the folder of each item's file when left out.
+        known_assets: Pinned references that the workspaces already hold, `kind/workspace/ref`.
 
     Returns:
-        Desired resources in the order in which they are made.
+        Desired resources in the order in which they are created.
 
     Raises:
         SpecError: A reference names no asset.
@@ -159,7 +159,7 @@ def _without_owned(resource: DesiredResource, declared: Collection[ResourceId]) 
 
 
 def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> frozenset[str]:
-    """Return the fields of a resource that others of its name decide, of those declared."""
+    """Return the fields of a resource that other declared resources of its name decide."""
     return frozenset(
         field
         for kind, row in ROWS.items()
@@ -169,7 +169,7 @@ def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> froz
 
 
 def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[str, str], list[str]]:
-    """Map (kind, workspace) to pinned references; the stack's own override those already there."""
+    """Map (kind, workspace) to pinned references; the stack's own override existing ones."""
     index: dict[tuple[str, str], dict[str, str]] = {}
     for address in known_assets:
         kind, workspace, pinned = address.split("/", 2)
@@ -211,5 +211,5 @@ def _find(asked: str, references: list[str]) -> str | None:
 
 
 def _version_order(version: str) -> tuple[int, int, str]:
-    """Numbers sort after other texts, and as numbers: version 10 is later than 9."""
+    """Sort numeric versions by number (10 after 9), and after all other texts."""
     return (1, int(version), "") if version.isdigit() else (0, 0, version)

@@ -1,7 +1,7 @@
 """desired + observed -> what differs, why, who changed it, and what a fix costs. Pure.
 
-Three columns a field: declared (the stack file), recorded (applied last), live (what runs). The
-differences are `compare.py`'s; writing them for a person or a CI system is `cli/report.py`'s work.
+Three columns per field: declared (the stack file), recorded (last applied), live (what runs).
+`compare.py` finds the differences; `cli/report.py` formats them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,34 +28,34 @@ from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.fields import with_defaults
 
 UNKNOWN = "unknown"
-"""Stands for an actor no journal names."""
+"""Stands for an actor that the journal does not name."""
 APPLICATIONS = ("create", "update", "transfer")
-"""Actions of the journal that write a record: they explain no live value that is not as in it."""
+"""Journal actions that write a record: they cannot explain a live value that differs from it."""
 WORKSPACE_WIDE = ("stop", "start")
-"""Actions on a workspace that reach everything in it."""
+"""Actions on a workspace that affect everything in it."""
 
 
 class Verdict(StrEnum):
-    """What is said of one resource."""
+    """The result for one resource."""
 
     CLEAN = "clean"
     DRIFTED = "drifted"
     MISSING = "missing"
     UNMANAGED = "unmanaged"
-    """Carries the stack's label, declared nowhere."""
+    """Carries the stack's label but is not declared."""
     UNREADABLE = "unreadable"
-    """Could not be asked; that is not the same as missing."""
+    """Could not be observed, which is not the same as missing."""
 
 
 class Origin(StrEnum):
     """How a difference came about."""
 
     BY_HAND = "changed by hand"
-    """Live is not what was recorded."""
+    """Live differs from recorded."""
     CRASHED = "not running as recorded; nobody recorded stopping it"
     """Fewer instances run than were recorded, and the journal knows of no stop."""
     NOT_APPLIED = "not yet applied"
-    """Recorded is not what is declared; live is as recorded."""
+    """Recorded differs from declared; live equals recorded."""
     OTHER_OWNER = "owned by another stack"
 
 
@@ -71,7 +71,7 @@ class Fix(StrEnum):
 
 
 class FieldDrift(Frozen):
-    """One field that differs; secrets stand as `[secret]`."""
+    """One field that differs; secrets are shown as `[secret]`."""
 
     path: str
     """Dotted, `request_settings.request_timeout_ms`."""
@@ -84,7 +84,7 @@ class FieldDrift(Frozen):
     origin: Origin
     actor: str = UNKNOWN
     time: datetime | None = None
-    """When the actor did it; None when nobody knows."""
+    """When the actor did it; None when unknown."""
 
 
 class ResourceDrift(Frozen):
@@ -94,12 +94,12 @@ class ResourceDrift(Frozen):
     verdict: Verdict
     fields: tuple[FieldDrift, ...] = ()
     fix: Fix = Field(default=Fix.NOTHING, serialization_alias="mending")
-    """Written as `mending`, which is what readers of the JSON report look for."""
+    """Serialized as `mending`, the name that readers of the JSON report expect."""
     actor: str = UNKNOWN
-    """Who brought it about, for a resource that is missing or unmanaged."""
+    """Who caused it, for a resource that is missing or unmanaged."""
     time: datetime | None = None
     reason: str = ""
-    """Why it could not be read, or one sentence on what is the matter."""
+    """Why it could not be read, or one sentence on what is wrong."""
 
 
 class DriftReport(Frozen):
@@ -130,7 +130,7 @@ def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: st
 
     Args:
         desired: Resolved resources of one stack.
-        observed: All of its workspaces.
+        observed: State of all its workspaces.
         owner: The stack's label; only what carries it can be unmanaged.
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
@@ -156,7 +156,7 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         reason = f"it belongs to stack '{owner}'; this stack cannot change it"
         return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
     changes = changes_to(resource, there.properties)
-    # What is degraded without a differing field is started again in place.
+    # A resource that is degraded but has no differing field is restarted in place.
     fix = Fix((heaviest(changes) or ChangeClass.LIVE).value)
     return ResourceDrift(
         id=resource.id,
@@ -232,12 +232,12 @@ def _recorded(resource: DesiredResource, there: ObservedResource) -> Mapping[str
 
 
 def _fewer(path: str, recorded: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Tell whether instances are gone; a person can only stop them by a command."""
+    """Whether instances are gone; the only manual way to stop some is a command."""
     return path == "instance_count" and live.get(path, 0) < recorded.get(path, 0)
 
 
 def _owner(resource: DesiredResource, there: ObservedResource, *, shared: bool) -> list[FieldDrift]:
-    """Return the owner as a field that differs; stacks may share a workspace declared equally."""
+    """Return the owner as a differing field, unless stacks share a workspace declared equally."""
     if there.record is None or there.record.owner == resource.owner:
         return []
     if resource.id.kind == Kind.WORKSPACE and shared:
@@ -260,8 +260,8 @@ def _blame(
 ) -> JournalEntry | None:
     """Return the newest entry that explains a field.
 
-    What the target applied is in the record, so no application explains a live value that is
-    not; something done to the resource since then may.
+    Whatever was applied is in the record, so applying cannot explain a live value that differs
+    from it; something done to the resource since then can.
     """
     if origin == Origin.BY_HAND:
         since = there.record.time if there.record else None
@@ -271,7 +271,7 @@ def _blame(
             if entry.action not in APPLICATIONS and (since is None or entry.time > since)
         )
         entry = _newest(other, there.id, path, wide=True)
-        # A start undid what was stopped before it; it explains nothing that is gone now.
+        # A start undid an earlier stop, so it cannot explain what is gone now.
         return None if entry and entry.action == "start" else entry
     return _newest(journal, there.id, path)
 
@@ -285,7 +285,7 @@ def _newest(
 ) -> JournalEntry | None:
     """Return the newest entry on a resource that names the field, or no field at all.
 
-    With `wide`, what was done to the whole workspace counts too.
+    With `wide`, entries on the whole workspace count too.
     """
     for entry in reversed(journal):
         named = path is None or not entry.fields or _touches(entry.fields, path)
@@ -295,7 +295,7 @@ def _newest(
 
 
 def _reaches(entry: JournalEntry, resource: ResourceId) -> bool:
-    """Tell whether an entry of the whole workspace ended or began what a resource runs."""
+    """Whether an entry on the whole workspace stopped or started what a resource runs."""
     return (
         entry.action in WORKSPACE_WIDE
         and entry.id.kind == Kind.WORKSPACE
@@ -311,7 +311,7 @@ def _touches(paths: Iterable[str], path: str) -> bool:
 
 
 def _value(properties: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a dotted path; keys may hold dots themselves (tags do)."""
+    """Return the value at a dotted path; keys themselves may contain dots (those of tags do)."""
     if path in properties:
         return properties[path]
     for key, value in properties.items():

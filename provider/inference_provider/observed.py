@@ -1,6 +1,6 @@
-"""What is there: resources by identity, each PRESENT, ABSENT or UNKNOWN, with its record.
+"""The observed state: resources by id, each PRESENT, ABSENT or UNKNOWN, with its record.
 
-Goes in: nothing; these are the words targets answer in. Comparing is `compare.py`'s work.
+These are the types that targets answer with. `compare.py` compares them.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 Properties = Mapping[str, Any]
-"""JSON values by top-level field name of a spec; secrets stand as digests, never in clear."""
+"""JSON values by top-level field name of a spec; secrets are digests, never clear text."""
 
 
 class Frozen(BaseModel):
-    """Base of what we read back: frozen, fields of a newer release ignored."""
+    """Base of what we read back: frozen, and ignores fields of a newer release."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -62,7 +62,7 @@ class ResourceId(Frozen):
 
     @classmethod
     def parse(cls, address: str) -> "ResourceId":
-        """Read `address` back. Raises ValueError for any other text."""
+        """Parse an `address`. Raises ValueError for any other text."""
         kind, workspace, name = address.split("/", 2)
         return cls(kind=Kind(kind), workspace=workspace, name=name)
 
@@ -73,7 +73,7 @@ class Actor(Frozen):
     user: str
     """Login name, or the CI system's name of its user."""
     ci_job: str = ""
-    """The CI job and its run, where the environment tells."""
+    """The CI job and its run; empty outside CI."""
     command: str = ""
     """What was run: `inferctl up`, `pulumi`."""
 
@@ -86,32 +86,32 @@ class Claim(Frozen):
     """One state's hold on a resource; `inferctl` keeps no state and claims nothing."""
 
     holder: str
-    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty where that is unknown."""
+    """Whose state: `Pulumi stack 'dev' of project 'shop'`; empty if unknown."""
     entry: str
-    """What stands for the resource in that state: a URN."""
+    """URN of the entry that stands for the resource in that state."""
     incarnation: str
-    """Fresh at each creation. A state that knows an older one no longer speaks for the resource."""
+    """New at each creation. A state that knows an older one no longer stands for the resource."""
     older: str | None = None
-    """The incarnation that this one took over, while an entry of the same state may know it."""
+    """The incarnation that this one replaced, as long as an entry of the same state may know it."""
 
 
 class Record(Frozen):
-    """What was applied last: the middle column of the drift report."""
+    """What was last applied: the middle column of the drift report."""
 
     id: ResourceId
     owner: str
-    """Stack that made it."""
+    """Stack that owns it."""
     claim: Claim | None = None
-    """The state that holds it; None for what only `inferctl` or an older release made."""
+    """The state that holds it; None if only `inferctl` or an older release applied it."""
     properties: dict[str, Any]
     generation: str = ""
-    """Hash of all that needs new processes; deployments only."""
+    """Hash of all fields whose change needs new processes; deployments only."""
     actor: Actor
     time: datetime
 
 
 class JournalEntry(Frozen):
-    """One change the target made, in a journal that only grows."""
+    """One change that the target made, in an append-only journal."""
 
     time: datetime
     actor: Actor
@@ -122,7 +122,7 @@ class JournalEntry(Frozen):
 
 
 class Presence(StrEnum):
-    """Whether it is there. A target that did not answer gives UNKNOWN, never ABSENT."""
+    """Whether a resource exists. A target that did not answer gives UNKNOWN, never ABSENT."""
 
     PRESENT = "present"
     ABSENT = "absent"
@@ -130,12 +130,12 @@ class Presence(StrEnum):
 
 
 class Restarts(Frozen):
-    """How often one process ended without being asked to, and was started again."""
+    """How often one process ended by itself and was restarted."""
 
     since_start: int
-    """Since the target first started it."""
+    """Restarts since the target first started it."""
     lately: int
-    """In the last `minutes` minutes."""
+    """Restarts in the last `minutes` minutes."""
     minutes: int
 
 
@@ -146,7 +146,7 @@ class ObservedResource(Frozen):
     presence: Presence
     record: Record | None = None
     live: dict[str, Any] = {}
-    """Fields read from what runs; a field that cannot be read there is left out."""
+    """Fields read from what runs; a field that cannot be read is left out."""
     outputs: dict[str, str] = {}
     secret_outputs: dict[str, SecretStr] = {}
     status: str = ""
@@ -154,32 +154,32 @@ class ObservedResource(Frozen):
     degraded: str = ""
     """What does not run as recorded, in a few words; the next apply fixes it."""
     restarts: dict[str, Restarts] = {}
-    """By process; one that never ended is left out."""
+    """Keyed by process; one that never ended is left out."""
     reason: str = ""
-    """Why it is UNKNOWN."""
+    """Why the resource is UNKNOWN."""
 
     @property
     def properties(self) -> dict[str, Any]:
-        """What is true now: the record, overridden by what was read from the live resource."""
+        """The current properties: the record, overridden by what was read from what runs."""
         return {**(self.record.properties if self.record else {}), **self.live}
 
 
 class ObservedState(Frozen):
-    """All of some workspaces, read in a constant number of calls."""
+    """Everything in some workspaces, read in a constant number of calls."""
 
     resources: dict[str, ObservedResource] = {}
-    """By `ResourceId.address`."""
+    """Keyed by `ResourceId.address`."""
     journal: tuple[JournalEntry, ...] = ()
     """Newest last."""
 
     def get(self, resource: ResourceId) -> ObservedResource:
-        """Return what is known of a resource; ABSENT when the state does not have it."""
+        """Return a resource; an ABSENT one when the state does not have it."""
         absent = ObservedResource(id=resource, presence=Presence.ABSENT)
         return self.resources.get(resource.address, absent)
 
 
 def known_assets(observed: ObservedState) -> list[str]:
-    """Return pinned references of the assets that are there, `kind/workspace/ref`."""
+    """Return the pinned references of existing assets, `kind/workspace/ref`."""
     found = []
     for there in observed.resources.values():
         row = ROWS[there.id.kind]

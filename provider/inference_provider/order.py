@@ -1,10 +1,10 @@
 """plan -> which of its actions wait for which others. Pure.
 
-Two stages: everything is made, then everything is deleted. So traffic has moved before the
-deployment that it leaves is deleted, and nothing is deleted after a creation that failed. Inside a
-stage an action waits for what its resource stands on (a deployment on its endpoint), a deletion for
-what stands on it. Beyond that, two deployments run one after the other where both side by side
-would take more than there is.
+Two stages: everything is created, then everything is deleted. So traffic moves away from a
+deployment before that is deleted, and nothing is deleted after a failed creation. Within a stage an
+action waits for the actions on what its resource depends on (a deployment on its endpoint), and a
+deletion for those on its dependents. Also, two deployments are applied one after the other if both
+at once might exceed the capacity.
 """
 
 from collections import defaultdict
@@ -22,20 +22,20 @@ _ALL_OF: Mapping[Kind, tuple[Kind, ...]] = {
     Kind.ROLE_ASSIGNMENT: (Kind.IDENTITY, Kind.ENDPOINT),
     Kind.DEPLOYMENT: (Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT),
 }
-"""Kinds of which a resource stands on all in its workspace: which of them it names is not asked."""
+"""Kind -> kinds of which it depends on all resources in its workspace, named by it or not."""
 
 
 class Stage(NamedTuple):
-    """Actions that may run side by side, but for what waits."""
+    """Actions that may run concurrently, apart from those that wait."""
 
     actions: tuple[Action, ...]
-    """In an order in which they can be done one after another."""
+    """In an order that is valid for doing them one by one."""
     waits: tuple[Set[int], ...]
-    """For each action, the positions of those that come before it."""
+    """For each action, the positions of those that it waits for."""
 
 
 def stages(plan: Plan) -> tuple[Stage, Stage]:
-    """Return what is made and what is deleted, in this order."""
+    """Return the stage of creations and updates, and the stage of deletions."""
     removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
     made = [action for action in plan.pending if action.kind not in removed]
     gone = [action for action in plan.pending if action.kind in removed]
@@ -58,7 +58,7 @@ def _before_deletions(actions: Sequence[Action]) -> tuple[Set[int], ...]:
 
 
 def _foundations(actions: Sequence[Action]) -> list[Set[int]]:
-    """Return for each action the positions of those whose resources its own stands on."""
+    """Return for each action the positions of those whose resources its own depends on."""
     places: dict[tuple[str, str], set[int]] = defaultdict(set)
     for i, action in enumerate(actions):
         for key in _known_as(action.id):
@@ -75,7 +75,7 @@ def _foundations(actions: Sequence[Action]) -> list[Set[int]]:
 
 
 def _known_as(resource: ResourceId) -> Iterator[str]:
-    """Yield the keys under which others look for it: its kind, its name, its endpoint."""
+    """Yield the keys by which dependents find a resource: its kind, its name, its endpoint."""
     kind = resource.kind.value
     yield kind
     yield f"{kind}/{resource.name}"
@@ -84,7 +84,7 @@ def _known_as(resource: ResourceId) -> Iterator[str]:
 
 
 def _stands_on(action: Action) -> Iterator[str]:
-    """Yield the keys of what an action's resource stands on, all in its own workspace."""
+    """Yield the keys of what an action's resource depends on, all in its own workspace."""
     kind, name = action.id.kind, action.id.name
     if kind != Kind.WORKSPACE:
         yield Kind.WORKSPACE.value
@@ -100,7 +100,7 @@ def _stands_on(action: Action) -> Iterator[str]:
 
 
 def _assets(action: Action) -> Iterator[str]:
-    """Yield the assets of a deployment; all of the workspace for a deletion, which names none."""
+    """Yield the assets of a deployment; a deletion names none, so all of the workspace."""
     for kind in (Kind.MODEL, Kind.ENVIRONMENT):
         if action.desired is None:
             yield kind.value
@@ -112,13 +112,13 @@ def _assets(action: Action) -> Iterator[str]:
 
 
 def _workspaces_in_turn(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
-    """Yield workspaces one after another: each router takes the next port that is free."""
+    """Yield pairs that put workspaces one after another: each router takes the next free port."""
     found = [i for i, action in enumerate(actions) if action.id.kind == Kind.WORKSPACE]
     yield from pairwise(found)
 
 
 def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of deployments of which the second may need what the first gives back."""
+    """Yield pairs of deployments where the second may need capacity that the first frees."""
     found = [i for i, action in enumerate(actions) if action.id.kind == Kind.DEPLOYMENT]
     giving: list[int] = []
     for i in found:
@@ -127,7 +127,7 @@ def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
         if _gives_back(actions[i]):
             giving.append(i)
     on_gpus = [i for i in found if gpus_per_instance(_spec(actions[i]))]
-    # While new instances stand beside the old, an update has its GPUs twice.
+    # While new instances run beside the old, an update uses its GPUs twice.
     if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
         yield from pairwise(on_gpus)
 
@@ -141,7 +141,7 @@ def _gives_back(action: Action) -> bool:
 
 
 def _resized(action: Action, *, more: bool) -> bool:
-    """Whether an update may change in this direction what a deployment takes of a quota."""
+    """Whether an update may raise (or lower) how much of a quota a deployment uses."""
     return any(
         change.path.startswith("resources")
         or (change.path == "instance_count" and (change.new > (change.old or 0)) == more)

@@ -1,9 +1,9 @@
-"""Whose a resource is: the stack whose label it carries, and the state that holds it. Pure.
+"""Who owns a resource: the stack whose label it carries, and the state that holds it. Pure.
 
-A label keeps other stacks out. Two states may carry one label: two Pulumi stacks of one project,
-or two resources of one program that name the same thing, as a rename does while it runs. Each
-creation therefore leaves a claim with a fresh incarnation in the record, and a state that knows an
-older incarnation can no longer delete what a newer one stands for.
+A label keeps other stacks out. But the same label may come from two Pulumi stacks of one project,
+or from two resources of one program that name the same thing, as during a rename. Each creation
+therefore leaves a claim with a fresh incarnation in the record, and a state that knows only an
+older incarnation can no longer delete the resource.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ from inference_provider.observed import Actor, Claim, Record, ResourceId
 def record_of(
     desired: DesiredResource, before: Record | None, actor: Actor, time: datetime
 ) -> Record:
-    """Return the record of what is applied now; a claim stays unless a new one is made.
+    """Return the record for what is applied now; the old claim stays unless there is a new one.
 
     Raises:
         OwnedByAnother: Another stack or another state has it.
@@ -42,11 +42,11 @@ def _claim_after(old: Claim | None, new: Claim | None) -> Claim | None:
 
 
 def older_claim(record: Record, entry: str = "") -> Claim | None:
-    """Return the claim that a newer one took over; None where no entry can know it any more.
+    """Return the claim that the current one replaced; None if no entry can know it any more.
 
     Args:
         record: What is recorded.
-        entry: What stands for the resource in its place, where it is known.
+        entry: The entry that stands for the resource instead, if known.
     """
     claim = record.claim
     if claim is None or claim.older is None:
@@ -56,9 +56,9 @@ def older_claim(record: Record, entry: str = "") -> Claim | None:
 
 
 def without_older(record: Record, incarnation: str) -> Claim | None:
-    """Return the claim once the entry that knew this older incarnation is deleted.
+    """Return the claim to write once the entry that knew this older incarnation is deleted.
 
-    None where nothing is to be written.
+    None if nothing needs to be written.
     """
     claim = record.claim
     if claim is None or claim.older != incarnation:
@@ -67,7 +67,7 @@ def without_older(record: Record, incarnation: str) -> Claim | None:
 
 
 def refuse_others(operation: str, desired: DesiredResource, record: Record | None) -> None:
-    """Raise OwnedByAnother where another stack, or another state, has what is desired."""
+    """Raise OwnedByAnother if another stack, or another state, has what is desired."""
     if record is None:
         return
     if record.owner != desired.owner:
@@ -77,16 +77,16 @@ def refuse_others(operation: str, desired: DesiredResource, record: Record | Non
 
 
 def _speaks_for(one: Claim, other: Claim) -> bool:
-    """Whether two claims are one state's. A stack may be renamed: its incarnations stay."""
+    """Whether two claims come from one state. A renamed stack keeps its incarnations."""
     same_holder = not (one.holder and other.holder) or one.holder == other.holder
     return same_holder or one.incarnation == other.incarnation
 
 
 def is_superseded(record: Record | None, incarnation: str) -> bool:
-    """Tell whether a state that knows this incarnation no longer speaks for the resource.
+    """Whether a state that knows this incarnation no longer stands for the resource.
 
     Args:
-        record: What is recorded; a record without a claim is nobody else's.
+        record: What is recorded; one without a claim belongs to no other state.
         incarnation: Empty in a state that an older release wrote.
     """
     claim = record.claim if record else None
@@ -94,9 +94,9 @@ def is_superseded(record: Record | None, incarnation: str) -> bool:
 
 
 def is_made_again(desired: DesiredResource, record: Record | None) -> bool:
-    """Tell whether an entry of a state creates again what it stands for already.
+    """Whether an entry of a state creates again what it already stands for.
 
-    That is a replacement that somebody asked for: nothing differs, and new instances are wanted.
+    That is a replacement requested by the user: nothing differs, but new instances are wanted.
     """
     old, new = record.claim if record else None, desired.claim
     if desired.made_again or old is None or new is None or not new.entry:

@@ -1,4 +1,4 @@
-"""desired + observed -> ordered actions. Pure. What a target cannot do: `capabilities.py`."""
+"""desired + observed -> ordered actions. Pure. `capabilities.py` says what a target cannot do."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -27,7 +27,7 @@ class ActionKind(StrEnum):
     REPLACE = "replace"
     DELETE = "delete"
     HAND_OVER = "hand over"
-    """A workspace that its owner leaves and another stack uses."""
+    """For a workspace that its owner gives up and another stack uses."""
     KEEP = "keep"
 
 
@@ -40,9 +40,9 @@ class Action(Frozen):
     """None for a deletion."""
     changes: tuple[Change, ...] = ()
     owner: str = ""
-    """Owner label of what is deleted or handed over."""
+    """Owner's label of what is deleted or handed over."""
     heir: str = ""
-    """Stack that owns it after it was handed over."""
+    """Stack that owns it after the handover."""
 
 
 class Plan(Frozen):
@@ -52,15 +52,15 @@ class Plan(Frozen):
 
     @property
     def pending(self) -> tuple[Action, ...]:
-        """All that would change something."""
+        """Actions that change something."""
         return tuple(action for action in self.actions if action.kind != ActionKind.KEEP)
 
 
 def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> Plan:
-    """Order what makes `observed` become `desired`.
+    """Return the actions that change `observed` into `desired`, in order.
 
-    Creations and updates come in the order of dependence, deletions after them in reverse; only
-    what carries `owner`'s label is deleted.
+    Creations and updates come in dependency order, then deletions in reverse order; only what
+    carries `owner`'s label is deleted.
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
     steps = [_action(resource, observed.get(resource.id)) for resource in wanted]
@@ -73,9 +73,9 @@ def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str
 
 
 def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
-    """Return a sentence for each deployment that its workspace's quota would stop.
+    """Return a sentence for each deployment that would exceed its workspace's quota.
 
-    What is deleted goes last, so it counts until then; so does what other stacks have there.
+    Deletions come last, so deployments to be deleted count; so do those of other stacks.
     """
     quotas, sizes = _held(observed)
     taken: dict[str, Size] = {}
@@ -98,7 +98,7 @@ def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
 
 
 def _held(observed: ObservedState) -> tuple[dict[str, Any], dict[ResourceId, Size]]:
-    """Return the quotas of workspaces, and what each deployment takes of its own."""
+    """Return the quota of each workspace, and how much of it each deployment uses."""
     records = [there.record for there in observed.resources.values() if there.record]
     quotas = {r.id.workspace: r.properties["quota"] for r in records if r.id.kind == Kind.WORKSPACE}
     deployments = (record for record in records if record.id.kind == Kind.DEPLOYMENT)

@@ -1,7 +1,7 @@
-"""What a process wrote -> text that an error may quote: no secret that we know is in it. Pure.
+"""Output of a process -> text that an error may quote, without the secrets that we know. Pure.
 
-Goes in: the text, and what may stand in it: keys, variables of a deployment, what placeholders
-stood for. Comes out: the text with `[secret]` in place of each, whole or in part.
+Goes in: the text, and secrets that it may contain: keys, a deployment's variables, values of
+placeholders. Comes out: the text with `[secret]` in place of each secret, whole or in part.
 """
 
 import re
@@ -16,17 +16,17 @@ from inference_provider.secret_text import (
 )
 
 PART = 6
-"""Characters of a secret that are cut out wherever they stand, in its order."""
+"""Any run of this many characters of a secret is cut out, wherever it occurs."""
 
 
 def without_secrets(text: str, secrets: Secrets = ()) -> str:
-    """Return a text with every part of a secret, of 6 or more characters, as `[secret]`.
+    """Replace every part of a secret that has 6 or more characters with `[secret]`.
 
-    A secret of 4 or 5 characters, or of one character many times, is taken out where it is a whole
-    word; a shorter one is left, and so is a word like `true`. The userinfo of a URL is taken out
-    whoever it belongs to.
+    A secret of 4 or 5 characters, or one that repeats a single character, is replaced only where it
+    is a whole word; a shorter one stays, and so does a word like `true`. The userinfo of any URL is
+    replaced, too.
 
-    The time it takes grows with the length of the text and of the secrets, not with their product.
+    Takes time proportional to the length of the text plus that of the secrets.
     """
     lines = {line for secret in secrets for line in secret.get_secret_value().splitlines()}
     values = {line for line in lines if len(line) >= LONG_ENOUGH and not is_ordinary(line)}
@@ -40,7 +40,7 @@ def without_secrets(text: str, secrets: Secrets = ()) -> str:
 def _without_parts(text: str, values: Iterable[str]) -> str:
     parts = set(_parts(text))
     found = {part for value in values for part in _parts(value) if part in parts}
-    # a line of dashes, or an indent, is nobody's secret
+    # a line of dashes, or an indent, is no secret
     found = {part for part in found if len(set(part)) > 1}
     pieces: list[str] = []
     shown = end = 0

@@ -1,11 +1,11 @@
-"""Calls that wait for one another -> done, as many side by side as there may be.
+"""Runs calls that depend on one another, with as much concurrency as allowed.
 
-There are two sorts of call, each with a bound of its own, so that neither takes the other's
-threads. Work on this machine (a server starts, an environment is built) is bounded by `parallel`.
-The rest edits records and waits for the router, which publishes the edits of all who wait at once:
-the more wait together, the fewer publications, so many of these run side by side.
+There are two sorts of call, each with its own limit, so neither uses up the other's threads. Work
+on this machine (starting servers, building environments) is limited by `parallel`. The rest edits
+records and waits for the router, which publishes all waiting edits together: the more wait, the
+fewer publications, so many of these run concurrently.
 
-After the first failure nothing new begins; what runs is waited for, and all failures are raised.
+After the first failure no new call begins; running calls are awaited, and all failures are raised.
 """
 
 import os
@@ -33,26 +33,26 @@ def default_parallel() -> int:
 
 @dataclass(frozen=True)
 class Calls(Generic[T]):
-    """Calls by position, and what is known of each."""
+    """Calls, and for each position what it waits for and whether it is work."""
 
     call: Callable[[int], T]
     waits: Sequence[Set[int]]
-    """For each call, the positions of those that must be done before; all of them lower."""
+    """For each call, the positions of those that must be done before it; all are lower."""
     work: Set[int] = frozenset()
-    """Positions of the calls that are work on this machine."""
+    """Positions of the calls that do work on this machine."""
 
 
 def run(calls: Calls[T], done: Callable[[int, T], None], parallel: int) -> None:
-    """Make all calls; with `parallel` 1 one after another, in order.
+    """Make all calls; if `parallel` is 1, one after another and in order.
 
     Args:
-        calls: What is to be done.
+        calls: What to do.
         done: Told each result, in this thread.
-        parallel: How many calls that are work may run at once, 1 or more.
+        parallel: How many calls that do work may run at once, 1 or more.
 
     Raises:
         SeveralFailed: More than one call failed; a single failure is raised as it is.
-        KeyboardInterrupt: As it came, after what ran has stopped; failures are notes on it.
+        KeyboardInterrupt: Re-raised after running calls have ended; failures are notes on it.
     """
     if parallel == 1:
         for i in range(len(calls.waits)):
@@ -63,7 +63,7 @@ def run(calls: Calls[T], done: Callable[[int, T], None], parallel: int) -> None:
 
 @dataclass
 class _SideBySide(Generic[T]):
-    """One run of calls in threads; all of its own state is changed in the caller's thread."""
+    """One run of calls in threads; only the caller's thread changes its state."""
 
     calls: Calls[T]
     done: Callable[[int, T], None]
@@ -71,7 +71,7 @@ class _SideBySide(Generic[T]):
     failures: dict[int, BaseException] = field(default_factory=dict)
     _running: dict[Future[T], int] = field(default_factory=dict)
     _ready: tuple[deque[int], deque[int]] = field(default_factory=lambda: (deque(), deque()))
-    """Edits, and work: what may begin, in order."""
+    """Calls that may begin, in order: edits, and work."""
 
     def __post_init__(self) -> None:
         self._missing = [len(before) for before in self.calls.waits]
@@ -88,7 +88,7 @@ class _SideBySide(Generic[T]):
                     while self._step(pool):
                         pass
                 except KeyboardInterrupt:
-                    ask_to_stop()  # leaving the pool waits for what runs
+                    ask_to_stop()  # leaving the pool waits for running calls
                     raise
         except KeyboardInterrupt as exc:
             self._note_failures(exc)
@@ -96,7 +96,7 @@ class _SideBySide(Generic[T]):
         self._raise_failures()
 
     def _step(self, pool: ThreadPoolExecutor) -> bool:
-        """Begin all that may begin, and wait until something ends; False once nothing is left."""
+        """Begin every ready call, and wait until one ends; return False once none is left."""
         ready = 0 if self.failures else sum(map(len, self._ready))
         if ready == 1 and not self._running:
             self._do_alone()

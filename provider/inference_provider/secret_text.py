@@ -1,7 +1,7 @@
-"""Secrets inside text: sealed for what is kept and compared, hidden for what is shown. Pure.
+"""Secrets inside text: sealed (as digests) to keep and compare, hidden to show. Pure.
 
-Goes in: text, and what placeholders stood for. Comes out: the text with a digest, or `[secret]`, in
-place of each. The userinfo of a URL is a secret whoever wrote it.
+Goes in: text, and values of placeholders. Comes out: the text with a digest, or `[secret]`, in
+place of each. The userinfo of a URL is always a secret.
 """
 
 import functools
@@ -13,17 +13,17 @@ from typing import Any
 from pydantic import SecretStr
 
 SECRET_PREFIX = "secret:sha256:"
-"""Starts the digest that stands for a secret in properties."""
+"""Prefix of the digest that stands for a secret in properties."""
 
 HIDDEN = "[secret]"
-"""What stands for a secret wherever one is shown."""
+"""Shown in place of a secret."""
 
 LONG_ENOUGH = 4
-"""Shorter values would be found inside ordinary words; they are a secret only where they are all
-of a text."""
+"""Shorter values occur inside ordinary words, so they count as a secret only when they are the
+whole text."""
 
 _ORDINARY = frozenset({"true", "false", "yes", "no", "on", "off", "none", "null"})
-"""Values that hide nothing: who reads them knows no more than the field."""
+"""Values that are not worth hiding: they reveal nothing."""
 
 _MARK = re.compile(rf"{SECRET_PREFIX}[0-9a-f]{{16}}")
 _USERINFO = re.compile(rf"(?<=://)(?!{_MARK.pattern}@)[^/?#\s]+(?=@)")
@@ -32,7 +32,7 @@ Secrets = tuple[SecretStr, ...]
 
 
 def is_ordinary(value: str) -> bool:
-    """Whether a value is blank, or a word that hides nothing."""
+    """Whether a value is blank, or a word that is not worth hiding."""
     return not value.strip() or value.lower() in _ORDINARY
 
 
@@ -47,7 +47,7 @@ def mark(value: str) -> str:
 
 
 def sealed(text: str, secrets: Secrets = ()) -> str:
-    """Write each secret in a text as its digest; doing it twice changes nothing."""
+    """Replace each secret in a text with its digest; idempotent."""
     text = _USERINFO.sub(lambda found: mark(found.group()), text)
     whole, inside = _patterns(secrets)
     if text in whole:
@@ -56,7 +56,7 @@ def sealed(text: str, secrets: Secrets = ()) -> str:
 
 
 def hidden(text: str, secrets: Secrets = ()) -> str:
-    """Write each secret in a text as `[secret]`, and each digest of one."""
+    """Replace each secret in a text, and each digest of one, with `[secret]`."""
     return _MARK.sub(HIDDEN, sealed(text, secrets))
 
 
@@ -72,7 +72,7 @@ def masked(value: Any) -> Any:
 
 
 def holds_secret(value: Any, secrets: Secrets = ()) -> bool:
-    """Whether a secret, or the digest of one, stands anywhere in a JSON value."""
+    """Whether a JSON value contains a secret, or the digest of one, anywhere."""
     if isinstance(value, str):
         return hidden(value, secrets) != value
     if isinstance(value, Mapping):
@@ -84,9 +84,9 @@ def holds_secret(value: Any, secrets: Secrets = ()) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _patterns(secrets: Secrets) -> tuple[frozenset[str], re.Pattern[str]]:
-    """Return values that are secret as a whole, and what finds digests and values in a text."""
+    """Return values that are secret as a whole text, and a pattern for digests and long values."""
     values = {secret.get_secret_value() for secret in secrets}
     values = {value for value in values if not is_ordinary(value)}
     inside = sorted((v for v in values if len(v) >= LONG_ENOUGH), key=len, reverse=True)
-    # a digest comes first: a value may be a part of one
+    # digests first: a value may be part of one
     return frozenset(values), re.compile("|".join([f"({_MARK.pattern})", *map(re.escape, inside)]))

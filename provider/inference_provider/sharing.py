@@ -1,9 +1,9 @@
 """A workspace that more than one stack uses. Pure.
 
-Goes in: a plan and what is observed. Comes out: the plan with what another stack needs left or
-handed over, and what a person is to know. A stack declares every workspace it uses; the first to
-do so owns it, and the others may declare it equally. The owner that goes first hands it over.
-Anything else that another stack owns is refused.
+Goes in: a plan and the observed state. Comes out: the plan in which workspaces that another stack
+needs stay or are handed over, and notes for the user. A stack declares every workspace it uses; the
+first to do so owns it, and others may declare it identically. An owner that is deleted before the
+others hands it over. Anything else that another stack owns is refused.
 """
 
 from collections import Counter
@@ -16,11 +16,11 @@ from inference_provider.observed import Kind, ObservedState, Record
 from inference_provider.plan import Action, ActionKind, Plan
 
 _SHOWN = 5
-"""Of what is refused; the rest is counted."""
+"""How many refused resources a message names; the rest is counted."""
 
 
 def refuse_what_is_owned(plan: Plan, observed: ObservedState) -> None:
-    """Raise one OwnedByAnother that names what the plan declares and another stack owns."""
+    """Raise one OwnedByAnother that names everything declared here that another stack owns."""
     taken: dict[str, list[Action]] = {}
     for action, owner in _foreign(plan, observed):
         if action.id.kind != Kind.WORKSPACE or action.kind != ActionKind.KEEP:
@@ -46,7 +46,7 @@ def _owned(actions: list[Action], owner: str, mine: str) -> OwnedByAnother:
 
 
 def notes(plan: Plan, observed: ObservedState) -> list[str]:
-    """Say whose the workspaces are, which of them stay, and whose state a change will show in."""
+    """Say who owns the workspaces, which of them stay, and whose state will show a change."""
     return [
         *_shared(plan, observed),
         *_staying(plan, observed),
@@ -55,7 +55,7 @@ def notes(plan: Plan, observed: ObservedState) -> list[str]:
 
 
 def _shared(plan: Plan, observed: ObservedState) -> list[str]:
-    """Say which declared workspaces are another stack's."""
+    """Say which declared workspaces another stack owns."""
     return [
         f"{action.id} is owned by stack '{owner}'; left unchanged"
         for action, owner in _foreign(plan, observed)
@@ -64,7 +64,7 @@ def _shared(plan: Plan, observed: ObservedState) -> list[str]:
 
 
 def _foreign(plan: Plan, observed: ObservedState) -> Iterator[tuple[Action, str]]:
-    """Yield what the plan declares and another stack owns, with that owner."""
+    """Yield each declared resource that another stack owns, with that owner."""
     for action in plan.actions:
         record = observed.get(action.id).record
         if action.desired and record and record.owner != action.desired.owner:
@@ -72,7 +72,7 @@ def _foreign(plan: Plan, observed: ObservedState) -> Iterator[tuple[Action, str]
 
 
 def is_shared(desired: DesiredResource, record: Record | None) -> bool:
-    """Tell whether a workspace is declared as another stack, which owns it, made it."""
+    """Whether a workspace is declared exactly as another stack, its owner, made it."""
     return (
         desired.id.kind == Kind.WORKSPACE
         and record is not None
@@ -82,7 +82,7 @@ def is_shared(desired: DesiredResource, record: Record | None) -> bool:
 
 
 def without_shared(plan: Plan, observed: ObservedState) -> Plan:
-    """Replace the deletion of a workspace that another stack uses by handing it over."""
+    """Replace the deletion of a workspace that another stack uses with a handover."""
     return Plan(actions=tuple(_handed_over(action, observed) for action in plan.actions))
 
 
@@ -104,7 +104,7 @@ def _staying(plan: Plan, observed: ObservedState) -> list[str]:
 
 
 def _held(plan: Plan, observed: ObservedState) -> list[str]:
-    """Say how much of what is changed stands in somebody's state."""
+    """Say how many of the changed resources each state holds."""
     claims = (observed.get(action.id).record for action in plan.pending)
     holders = Counter(r.claim.holder for r in claims if r is not None and r.claim is not None)
     return [

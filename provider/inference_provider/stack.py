@@ -1,9 +1,9 @@
 """The pipeline as one object: load -> observe -> resolve -> plan -> refuse -> apply, and drift.
 
-Goes in: a stack file, a target, and who asks. Comes out: a plan with what a person is to know
-beside it, the changes themselves, or a drift report. The command line, the console, the workspace
-service and tests call this, so that a policy (who shares a workspace, what is deleted, what is
-refused) is decided once. Nothing is printed or asked here.
+Goes in: a stack file, a target, and who asks. Comes out: a plan with notes for the user, the
+changes themselves, or a drift report. The command line and tests call this, so each policy (who
+shares a workspace, what is deleted, what is refused) is decided in one place. It never prints or
+prompts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,14 +45,14 @@ from inference_provider.workspace.ports import Progress, silent
 
 @dataclass(frozen=True)
 class StackName:
-    """What is known of a stack whatever else its file says."""
+    """The part of a stack that is known even if the rest of its file has faults."""
 
     name: str
-    """The label that all it makes carries."""
+    """The owner's label of everything the stack creates."""
     workspaces: tuple[str, ...]
-    """Names of those it declares."""
+    """Names of the workspaces it declares."""
     place: Place
-    """Where they are."""
+    """Where its workspaces are."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Stack(StackName):
 
     @classmethod
     def of(cls, spec: StackSpec) -> "Stack":
-        """Return the stack that a spec declares; its items know the folders of their paths."""
+        """Return the stack that a spec declares; each item knows the folder of its paths."""
         names = tuple(workspace.name for workspace in spec.workspaces)
         return cls(spec.name, names, spec.place, spec)
 
@@ -74,13 +74,13 @@ class Stack(StackName):
 
     @classmethod
     def named(cls, path: Path) -> StackName:
-        """Return what a stack file is about, whatever else is wrong in it.
+        """Read only a stack file's name, workspaces and target, whatever else is wrong in it.
 
-        Deleting, stopping and looking at a stack need no more, and must not wait for a corrected
-        file.
+        To delete, stop or inspect a stack this is enough, and none of these should wait for a
+        corrected file.
 
         Raises:
-            SpecError: Not even these can be read; with every fault in the file.
+            SpecError: Not even that can be read; with every fault in the file.
         """
         try:
             document = read_document(read_text(path, path.name, STACK_FILE_MIB)).value
@@ -91,35 +91,35 @@ class Stack(StackName):
                 return StackName(document["name"], names, place)
         except (Unreadable, AttributeError, KeyError, TypeError, ValidationError):
             pass
-        return cls.load(path)  # says what is wrong
+        return cls.load(path)  # raises with every fault
 
     def resolve(self, observed: ObservedState) -> tuple[DesiredResource, ...]:
-        """Decide every default, against the assets that the workspaces hold already."""
+        """Fill in every default; references may name assets that the workspaces already hold."""
         return resolve(self.spec, known_assets=known_assets(observed))
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What would be done for one stack."""
+    """A plan for one stack, and what to tell the user about it."""
 
     stack: StackName
     workspaces: tuple[str, ...]
-    """Those the stack declares, and those it made earlier and no longer declares."""
+    """Workspaces that the stack declares, or made earlier and no longer declares."""
     observed: ObservedState
-    """What is in them, before anything is done."""
+    """Their state before anything is done."""
     plan: Plan
     notes: tuple[str, ...] = ()
-    """Sentences for a person: whose a workspace is, what stays, whose state will show a change."""
+    """For the user: who owns a workspace, what stays, whose state will show a change."""
 
     @property
     def deletions(self) -> tuple[Action, ...]:
-        """Actions that delete or replace something; a person agrees to these first."""
+        """Actions that delete or replace something; the user must confirm these first."""
         gone = (ActionKind.DELETE, ActionKind.REPLACE)
         return tuple(action for action in self.plan.pending if action.kind in gone)
 
 
 class Pipeline:
-    """Every way in which a stack changes a target, or is compared with it."""
+    """Every operation that applies a stack to a target, or compares them."""
 
     def __init__(self, target: Target, actor: Actor) -> None:
         self._target, self._actor = target, actor
@@ -133,7 +133,7 @@ class Pipeline:
 
     @contextmanager
     def hold(self, stack: StackName) -> Iterator[tuple[str, ...]]:
-        """Keep others out of the stack's workspaces; yields their names.
+        """Keep others out of the stack's workspaces; yield their names.
 
         Raises:
             Busy: Somebody else holds one of them.
@@ -145,12 +145,12 @@ class Pipeline:
     def plan(
         self, stack: Stack, workspaces: Iterable[str] | None = None, *, prune: bool = True
     ) -> Planned:
-        """Return what would make the target be as the stack declares.
+        """Plan the changes that make the target match the stack.
 
         Args:
             stack: What is declared.
-            workspaces: Those that `hold` yielded; looked up when left out.
-            prune: Whether what the stack made and no longer declares is deleted or handed over.
+            workspaces: The names that `hold` yielded; looked up when left out.
+            prune: Whether to delete or hand over what the stack made but no longer declares.
 
         Raises:
             CapabilityMissing: The target cannot do all of it, or a quota would be exceeded.
@@ -167,11 +167,11 @@ class Pipeline:
         return Planned(stack, names, observed, found, tuple(notes(found, observed)))
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
-        """Return what would delete everything that carries the stack's label.
+        """Plan the deletion of everything that carries the stack's label.
 
         Args:
             stack: Whose label.
-            workspaces: Those that `hold` yielded; looked up when left out.
+            workspaces: The names that `hold` yielded; looked up when left out.
         """
         names = self._names(stack, workspaces)
         observed = self._target.observe(names)
@@ -189,7 +189,7 @@ class Pipeline:
         finished: Finished = nobody,
         parallel: int = 1,
     ) -> None:
-        """Do what was planned, as `apply.apply` does it."""
+        """Do what was planned; see `apply.apply`."""
         apply(planned.plan, self._target, self._actor, progress, finished, parallel)
 
     def remove(
@@ -199,10 +199,10 @@ class Pipeline:
         finished: Finished = nobody,
         parallel: int = 1,
     ) -> None:
-        """Do a planned removal, on a full disk too.
+        """Do a planned removal, even on a full disk.
 
-        A deletion tells the router first, which takes room. A workspace that goes as a whole can
-        be stopped instead: with nothing running, a deletion writes nothing.
+        A deletion updates the router first, which needs disk space. A workspace that is deleted
+        whole can be stopped instead: with nothing running, a deletion writes nothing.
         """
         try:
             self.apply(planned, progress, finished, parallel)
@@ -223,20 +223,20 @@ class Pipeline:
         progress: Progress = silent,
         finished: Finished = nobody,
     ) -> TrafficSpec:
-        """Change an endpoint's split at once; its mirror and its owner stay.
+        """Change an endpoint's split at once, keeping its mirror and its owner.
 
         Args:
-            endpoint: Whose requests are split.
-            shares: Percent by deployment; together 100 or 0.
+            endpoint: The endpoint whose requests are split.
+            shares: Percent by deployment; the sum is 100 or 0.
             progress: Told each step.
             finished: Told the action once it is done.
 
         Returns:
-            The split that holds now. `drift` shows it until the stack declares it too.
+            The new split. `drift` shows it until the stack declares it too.
 
         Raises:
-            SpecError: A share names no deployment that is there, or the shares are at fault.
-            TargetError: The endpoint is not there.
+            SpecError: A share names a missing deployment, or the shares are invalid.
+            TargetError: The endpoint does not exist.
         """
         with self._target.hold((endpoint.workspace,), self._actor):
             traffic = self._target.observe_one(endpoint.model_copy(update={"kind": Kind.TRAFFIC}))
@@ -252,7 +252,7 @@ class Pipeline:
         return spec
 
     def _refuse_missing(self, endpoint: ResourceId, deployments: Iterable[str]) -> None:
-        """Raise SpecError for each deployment that is not behind an endpoint."""
+        """Raise SpecError with a fault for each deployment that the endpoint does not have."""
         behind = {
             name: endpoint.model_copy(
                 update={"kind": Kind.DEPLOYMENT, "name": f"{endpoint.name}/{name}"}
@@ -272,9 +272,9 @@ class Pipeline:
             raise SpecError(faults, "the split")
 
     def release(self, workspaces: Iterable[str]) -> tuple[Record, ...]:
-        """Drop every claim of a state in some workspaces, so that another state may take over.
+        """Drop every state's claims in some workspaces, so that another state may take over.
 
-        Nothing that runs changes. Returns the records as they were, claims in them.
+        Nothing that runs changes. Returns the previous records, with their claims.
         """
         names = tuple(workspaces)
         with self._target.hold(names, self._actor):
@@ -290,7 +290,7 @@ class Pipeline:
         return drift(stack.resolve(observed), observed, stack.name)
 
     def outputs(self, planned: Planned) -> dict[str, dict[str, Any]]:
-        """Return what the resources of the planned workspaces give back, by address."""
+        """Return the outputs of the resources in the planned workspaces, by address."""
         unchanged = not planned.plan.pending
         return outputs(planned.observed if unchanged else self._target.observe(planned.workspaces))
 
@@ -300,7 +300,7 @@ class Pipeline:
     def _leftovers(
         self, names: Iterable[str], observed: ObservedState, owner: str
     ) -> Iterator[Action]:
-        """Yield deletions of workspaces that a first apply began and nothing is recorded of."""
+        """Yield deletions of workspaces that a first apply began and that have no record."""
         recorded = {there.id.workspace for there in observed.resources.values()}
         there = set(self._target.workspaces())
         for name in names:
@@ -315,7 +315,7 @@ def _is_out_of_capacity(exc: Exception) -> bool:
 
 
 def _split_spec(traffic: ObservedResource, shares: Mapping[str, int]) -> TrafficSpec:
-    """Return a split with the mirror that there is. Raises SpecError for faulty shares."""
+    """Return a split with the current mirror. Raises SpecError for invalid shares."""
     document = {
         "workspace": traffic.id.workspace,
         "endpoint": traffic.id.name,
