@@ -1,4 +1,4 @@
-"""Shapes of nested arguments, by Azure ML's names; a left-out key takes its default."""
+"""Types of nested arguments, with Azure ML's names; a key that is left out gets its default."""
 
 from os import PathLike
 from typing import Literal, TypedDict
@@ -20,9 +20,9 @@ class DockerPlaceArgs(_Docker, total=False):
     """A Docker host."""
 
     host: Input[str]
-    """`ssh://user@host`, `tcp://host:port` or `unix:///path`; that of the context when left out."""
+    """`ssh://user@host`, `tcp://host:port` or `unix:///path`; the context's host when left out."""
     context: Input[str]
-    """A context of Docker's command line; the current one when left out."""
+    """A Docker context; the current one when left out."""
 
 
 class _Kubernetes(TypedDict):
@@ -41,7 +41,7 @@ class KubernetesPlaceArgs(_Kubernetes, total=False):
 TargetInput = (
     Input[str] | Input[LocalPlaceArgs] | Input[DockerPlaceArgs] | Input[KubernetesPlaceArgs]
 )
-"""Where a workspace is: a word, or settings that begin with it as `kind`."""
+"""Where a workspace is: a word, or settings with that word as their `kind`."""
 
 
 class QuotaArgs(TypedDict, total=False):
@@ -59,11 +59,11 @@ class RouteArgs(TypedDict):
     path: Input[str]
     """Starts with `/`."""
     port: Input[int]
-    """1 to 65535; the port the server names in its own configuration."""
+    """1 to 65535; the port in the server's own configuration."""
 
 
 class InferenceConfigArgs(TypedDict):
-    """Routes of a server that is not the default one."""
+    """Routes of a server other than the default one."""
 
     liveness_route: Input[RouteArgs]
     readiness_route: Input[RouteArgs]
@@ -81,7 +81,7 @@ class CodeConfigurationArgs(_CodeFolder, total=False):
     scoring_script: Input[str] | PathLike[str]
     """Path inside `code`; required unless the environment brings a command."""
     stack_file: Input[str]
-    """Name of the stack file in `code`, which is not content; `declare` fills it in."""
+    """Name of a stack file inside `code`, which does not count as content; `declare` sets it."""
 
 
 class RequestSettingsArgs(TypedDict, total=False):
@@ -94,11 +94,11 @@ class RequestSettingsArgs(TypedDict, total=False):
     max_queue_wait_ms: Input[int]
     """Longest wait in the server's queue, milliseconds; 500 when left out."""
     retry_on_503: Input[bool]
-    """Send a request answered 503 again to another instance."""
+    """Whether to retry a request that was answered 503 on another instance."""
 
 
 class ProbeArgs(TypedDict, total=False):
-    """How often a route is asked and when its answer counts; times in seconds."""
+    """How often a route is probed and how its answers count; times in seconds."""
 
     initial_delay: Input[int]
     period: Input[int]
@@ -138,7 +138,7 @@ class DataCollectorArgs(TypedDict, total=False):
     sampling_rate: Input[float]
     """Share of requests kept, 0 to 1."""
     rolling_rate: Input[str]
-    """How often a new file is begun: `minute`, `hour`, `day`, `month` or `year`."""
+    """How often a new file is started: `minute`, `hour`, `day`, `month` or `year`."""
 
 
 class MetricRuleArgs(TypedDict, total=False):

@@ -1,7 +1,7 @@
 """Model and Environment: versioned, content-addressed assets.
 
-Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
-with them is said by the provider's check, all at once.
+Goes in: typed arguments, each of which may be an output of another resource. The provider's check
+reports all faults in them at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,8 @@ class Model(InferenceResource, module="inference", name="Model"):
         type: `custom_model` when left out; `mlflow_model`, `triton_model` where a target serves
             them.
         path: Folder or file, relative to the program's folder.
-        stack_file: Name of the stack file in `path`, which is not content; `declare` fills it in.
+        stack_file: Name of a stack file inside `path`, which does not count as content; `declare`
+            sets it.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -101,7 +102,7 @@ class Environment(InferenceResource, module="inference", name="Environment"):
     name: Output[str]
     version: Output[str]
     content_hash: Output[str]
-    """sha256 over all that decides what is installed."""
+    """sha256 over everything that decides what is installed."""
     reference: Output[str]
     """`name:version@sha256:<digest>`: what a deployment takes."""
 

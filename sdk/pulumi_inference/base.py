@@ -1,6 +1,6 @@
-"""What every resource of this SDK shares: its owner's label, its secrets, and `get`.
+"""The base of every resource of this SDK: owner's label, secrets, and `get`.
 
-Goes in: typed arguments. Comes out: a registered dynamic resource; checking is the provider's.
+Goes in: typed arguments. Comes out: a registered dynamic resource. The provider checks it.
 """
 
 import inspect
@@ -29,9 +29,9 @@ class InferenceResource(Resource):
     provider_type: ClassVar[type[KindProvider]]
 
     stack: pulumi.Output[str]
-    """Owner's label: what carries another one is not touched."""
+    """Owner's label: a resource that carries another one is not touched."""
     _target: Any = None
-    """Of a workspace: where it is; None for a local one."""
+    """Set on a workspace only: where it is; None when it is local."""
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class InferenceResource(Resource):
         """Register a resource.
 
         Args:
-            resource_name: Name in the Pulumi stack, and of the resource if it is given no other.
-            fields: All that the constructor takes; None for what the program left out.
+            resource_name: Name in the Pulumi stack, and the resource's name unless it has another.
+            fields: All arguments of the constructor; None for those the program left out.
             stack: Owner's label; the Pulumi project's name when left out.
             opts: Pulumi's resource options.
         """
@@ -82,14 +82,14 @@ class InferenceResource(Resource):
         *,
         target: TargetInput | None = None,
     ) -> Self:
-        """Read a resource that is there already; the program neither changes nor deletes it.
+        """Read an existing resource; the program neither changes nor deletes it.
 
         Args:
             resource_name: Name in the Pulumi stack.
             id: `Kind/workspace/name`, for example `Endpoint/default/iris`; a deployment's name is
                 `endpoint/deployment`, a model's or environment's `name:version`.
             opts: Pulumi's resource options.
-            target: Where its workspace is, as that one's `target` says; `local` when left out.
+            target: Where its workspace is, as in the workspace's `target`; `local` when left out.
         """
         there = cls.__new__(cls)
         by_id = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(id=id))
@@ -118,9 +118,9 @@ def _placed(place: Any) -> dict[str, Any]:
 
 
 def _refuse_import(kind: str, name: str, opts: pulumi.ResourceOptions | None) -> None:
-    """Refuse what would end in a KeyError of the SDK, which imports no dynamic resource.
+    """Refuse `import_`, which would end in a KeyError: the SDK imports no dynamic resource.
 
-    A RunError is shown as one line, and not under a traceback.
+    A RunError is shown as one line, without a traceback.
     """
     if opts is None or opts.import_ is None:
         return
@@ -134,9 +134,9 @@ def _refuse_import(kind: str, name: str, opts: pulumi.ResourceOptions | None) ->
 def secret_arguments(
     spec_type: type[SpecModel], arguments: Mapping[str, Any], placeholders: Secrets = ()
 ) -> list[str]:
-    """Return the arguments of free text with userinfo of a URL, or a placeholder's value, in them.
+    """Return the free-text arguments that contain userinfo of a URL, or a placeholder's value.
 
-    An output among them is left: Pulumi itself keeps a secret that a text is made from.
+    Outputs are left out: Pulumi itself tracks whether they are secret.
     """
     return [
         name

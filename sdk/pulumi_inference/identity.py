@@ -1,7 +1,7 @@
 """Identity and RoleAssignment: who may do what.
 
-Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
-with them is said by the provider's check, all at once.
+Goes in: typed arguments, each of which may be an output of another resource. The provider's check
+reports all faults in them at once.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
 
 
 class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment"):
-    """Principal x role x scope.
+    """Grants a principal a role on a scope.
 
     Args:
         resource_name: Name in the Pulumi stack.

@@ -1,4 +1,4 @@
-"""The interrupt by which the engine ends a program once a resource has failed: no traceback of it.
+"""Hides the traceback of the interrupt with which the engine ends a program after a failure.
 
 The language host lets the program's KeyboardInterrupt escape, so Python prints some thirty lines
 of asyncio and threads above the one error that counts.

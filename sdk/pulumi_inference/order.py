@@ -1,9 +1,9 @@
-"""Which resources a program has declared so far: what is named in text comes after what it names.
+"""Orders resources that name others in text after the resources that they name.
 
-An output carries its resource, so Pulumi sees that order; it sees none in a text, and none between
-an endpoint's traffic and its deployments. Goes in: each resource with its kind and fields. Comes
-out: what the next one waits for. Kept for each run of a program by its root resource, since one
-process may run several.
+Pulumi orders resources by their outputs. It cannot see an order in plain text, nor between an
+endpoint's traffic and its deployments. Goes in: each declared resource, with its kind and fields.
+Comes out: what the next one depends on. Kept per root resource, since one process may run several
+programs.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def declared_workspaces() -> list[Mapping[str, Any]]:
 
 
 def declared_before(kind: str, fields: Mapping[str, Any]) -> list[pulumi.Resource]:
-    """Return the resources declared so far that one with these fields needs to be there."""
+    """Return the resources declared so far that one with these fields depends on."""
     known = _known()
     others = [] if kind == "Workspace" else _workspaces(known, fields)
     return others + [r for other, its, r in known if _needs(kind, fields, other, its)]
@@ -44,9 +44,9 @@ def _known() -> list[_Declared]:
 
 
 def _workspaces(known: list[_Declared], fields: Mapping[str, Any]) -> list[pulumi.Resource]:
-    """Return the workspace that is named in text, or all where the program declares none so named.
+    """Return the workspace that is named in text, or all if the program declares none of that name.
 
-    All, because the provider then tells a name that is wrong, and knows those it has checked.
+    With all, the provider has checked every workspace before it reports the wrong name.
     """
     named = fields.get("workspace", DEFAULT_WORKSPACE)
     if not isinstance(named, str):
@@ -77,7 +77,7 @@ def _is_reference(reference: Any, name: Any) -> bool:
 
 
 def _may_be_one(one: Any, other: Any) -> bool:
-    """Two names, or two outputs, that differ are two; a name and an output may be one."""
+    """Whether two values may name the same endpoint: a name and an output always may."""
     if isinstance(one, str) and isinstance(other, str):
         return one == other
     return one is other or isinstance(one, str) != isinstance(other, str)

@@ -1,7 +1,7 @@
-"""Where the workspace of a resource is: what its state says beside its owner.
+"""Where the workspace of a resource is: an input that the state keeps beside the owner.
 
-Goes in: what a program wrote for `target` and `workspace`. Comes out: the place, or nothing where
-it is local: an input that older states do not have would show as a change of every resource.
+Goes in: what a program wrote for `target` and `workspace`. Comes out: the place, or None if it is
+local: older states lack this input, and adding it would show as a change of every resource.
 """
 
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ def place_at(target: Any) -> Any:
 
 
 def place_named(workspace: Any) -> Any:
-    """Return the place of the workspace that has a name among those that the program declared.
+    """Return the place of a workspace, by its name, among those that the program declared.
 
     Args:
         workspace: The name, or an output of it; None where it was left out.
 
     Returns:
-        None where all that are declared are local; otherwise an output.
+        None if all declared workspaces are local; otherwise an output.
     """
     declared = declared_workspaces()
     if all(place_at(fields.get("target")) is None for fields in declared):

@@ -1,7 +1,7 @@
 """Endpoint, Deployment, Traffic, AutoscaleRule: what answers requests.
 
-Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
-with them is said by the provider's check, all at once.
+Goes in: typed arguments, each of which may be an output of another resource. The provider's check
+reports all faults in them at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -182,8 +182,8 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
 class Traffic(InferenceResource, module="inference", name="Traffic"):
     """Which deployment answers which share of an endpoint's requests.
 
-    It comes after the deployments of its endpoint that the program declared before it, and goes
-    before them: shares are text, in which Pulumi sees no order.
+    It is created after, and deleted before, the deployments of its endpoint that the program
+    declares above it: `traffic` names them in text, from which Pulumi cannot derive an order.
 
     Args:
         resource_name: Name in the Pulumi stack.

@@ -1,7 +1,7 @@
-"""A stack file -> Pulumi resources, with the order in which they are made and deleted.
+"""A stack file -> Pulumi resources, with the order in which they are created and deleted.
 
-Goes in: the path of a stack file. Comes out: one resource for each item of it, owned by the stack
-the file names, so that `inferctl` and Pulumi take each other's work over.
+Goes in: the path of a stack file. Comes out: one resource per item, owned by the stack that the
+file names, so that `inferctl` and Pulumi can take over each other's work.
 """
 
 import os
@@ -55,7 +55,7 @@ class Declared(dict[str, InferenceResource]):
 
 
 def declare(path: str) -> Declared:
-    """Declare everything a stack file holds.
+    """Declare everything in a stack file.
 
     Args:
         path: The file, relative to the program's folder; paths in it are relative to its own.
@@ -84,7 +84,7 @@ def declare(path: str) -> Declared:
 
 
 def _refuse_other_kinds(desired: Iterable[DesiredResource], path: str) -> None:
-    """Refuse batch and serverless: the resources here take the fields of online alone."""
+    """Refuse batch and serverless: the resources here have only the fields of `online`."""
     others = [one for one in desired if type(one.spec) is not ROWS[one.id.kind].model]
     faults = tuple(
         Fault(str(one.id), f"kind '{one.spec.kind}' is not supported by Pulumi yet", "use online")
@@ -103,7 +103,7 @@ def _resource_name(resource: ResourceId) -> str:
 def _parents(
     resource: DesiredResource, declared: Mapping[str, InferenceResource]
 ) -> dict[str, Any]:
-    """Return workspace and endpoint as outputs: what hangs on one is replaced with it."""
+    """Return workspace and endpoint as outputs, so that dependents are replaced with them."""
     place = resource.id.workspace
     addresses = {
         "workspace": f"{Kind.WORKSPACE.value}/{place}/{place}",
@@ -118,7 +118,7 @@ def _parents(
 
 
 def _with_placeholders(resource: DesiredResource) -> list[pulumi.ResourceTransformation]:
-    """Hand on what placeholders stood for, and encrypt each argument that holds some of it."""
+    """Pass on the values of placeholders, and encrypt each argument that contains one."""
     placeholders = resource.placeholders
     if not placeholders:
         return []
@@ -138,7 +138,7 @@ def _with_placeholders(resource: DesiredResource) -> list[pulumi.ResourceTransfo
 
 
 def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:
-    """Return what the file says, in the words of the resource's constructor."""
+    """Return the file's fields as arguments of the resource's constructor."""
     local, computed = marked(type(spec), LOCAL_PATH), marked(type(spec), COMPUTED)
     written = {name: getattr(spec, name) for name in spec.model_fields_set - (computed - local)}
     return {
@@ -162,7 +162,7 @@ def _value(value: Any, base_dir: str) -> Any:
 
 
 def _dependencies(resource: DesiredResource, declared: Iterable[str]) -> list[str]:
-    """Return addresses that must be there before a resource, and go after it."""
+    """Return the addresses that a resource depends on: created before it, deleted after it."""
     return [address for address in declared if _needs(resource, ResourceId.parse(address))]
 
 
@@ -179,7 +179,7 @@ def _needs(resource: DesiredResource, other: ResourceId) -> bool:
 
 
 def _share_a_name(mine: ResourceId, other: ResourceId, spec: Any) -> bool:
-    """Whether the two belong to one endpoint; what belongs to none concerns all of a workspace."""
+    """Whether both belong to one endpoint; what belongs to none concerns its whole workspace."""
     of_endpoint = other.kind == Kind.ENDPOINT or "endpoint" in ROWS[other.kind].identity
     if not of_endpoint or mine.kind == Kind.ROLE_ASSIGNMENT:
         return True

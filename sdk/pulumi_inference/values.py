@@ -1,7 +1,7 @@
-"""What a program writes for a field -> what Pulumi's SDK can send, or one sentence.
+"""What a program writes for a field -> what Pulumi's SDK can send, or an error of one sentence.
 
-A path becomes text. A resource becomes its name or its reference, where one of its kind is meant.
-What the SDK cannot send would end in its traceback.
+A path becomes text. A resource becomes its name or its reference, where the field names one of its
+kind. Any other type would end in a traceback from the SDK.
 """
 
 import inspect
@@ -20,7 +20,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, str]] = {
     "identity": ("Identity", "name"),
     "principal": ("Identity", "name"),
 }
-"""Fields that name another resource -> its kind, and the attribute that is meant by all of it."""
+"""Fields that name another resource -> its kind, and the attribute that stands for it."""
 
 
 def sendable(where: str, field: str, value: Any) -> Any:
@@ -28,11 +28,11 @@ def sendable(where: str, field: str, value: Any) -> Any:
 
     Args:
         where: The resource, for a message: `Model 'iris'`.
-        field: Its field; decides which attribute of another resource is meant.
+        field: Its field; decides which attribute of another resource to use.
         value: What the program wrote.
 
     Raises:
-        RunError: It cannot be sent.
+        RunError: The value cannot be sent.
     """
     if isinstance(value, pulumi.Resource):
         return _attribute(where, field, value)

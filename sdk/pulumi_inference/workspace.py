@@ -1,7 +1,7 @@
-"""Workspace and Connection: where things live, and what they may reach.
+"""Workspace and Connection: where endpoints live, and credentials for what they use.
 
-Goes in: typed arguments, every one of them possibly an output of another resource. What is wrong
-with them is said by the provider's check, all at once.
+Goes in: typed arguments, each of which may be an output of another resource. The provider's check
+reports all faults in them at once.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another workspace.
         target: `local` when left out: processes of this machine. A word, or settings such as
-            `{"kind": "docker", "host": "ssh://gpu-1"}`; others than `local` are not supported yet.
+            `{"kind": "docker", "host": "ssh://gpu-1"}`; only `local` is supported yet.
         bind_address: Address the router listens on; `127.0.0.1` when left out.
         router_port: TCP port of the router, 0 to 65535; 0 picks a free one once and keeps it.
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
-        egress: `enabled`, or `disabled` to close the instances' way out where a target can.
+        egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         quota: What all deployments may use together.
         description: What it is for.
         tags: Words of your own, by name.
@@ -81,8 +81,8 @@ class Connection(InferenceResource, module="inference", name="Connection"):
             `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another connection.
-        category: Kind of service behind it, by Azure ML's names; `CustomKeys` when left out.
-        target: URL of the service, where there is one.
+        category: Kind of service, with Azure ML's names; `CustomKeys` when left out.
+        target: URL of the service, if it has one.
         credentials: Named secrets; encrypted in the state.
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
