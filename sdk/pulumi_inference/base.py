@@ -31,7 +31,7 @@ class InferenceResource(Resource):
     stack: pulumi.Output[str]
     """Owner's label: a resource that carries another one is not touched."""
     _target: Any = None
-    """Set on a workspace only: where it is; None when it is local."""
+    """A workspace's place, read by resources in it; None when it is local."""
 
     def __init__(
         self,
