@@ -200,7 +200,7 @@ def test_a_fault_of_the_code_keeps_its_traceback(stub):
 
 
 @pytest.mark.parametrize("id_", ["iris", "Endpoint/iris", "Model/default/m:1"])
-def test_what_is_no_id_of_the_kind_is_said_to_be_none(stub, id_):
+def test_an_invalid_id_is_refused_with_the_form_to_write(stub, id_):
     assert read_failing(stub, id_, bag("endpoint", {})) == (
         f"read Endpoint '{id_}': this is not a valid id; write it as Endpoint/<workspace>/<name>"
     )

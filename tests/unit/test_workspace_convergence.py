@@ -186,7 +186,7 @@ def test_a_leader_that_was_interrupted_leaves_the_turn_to_the_next(house):
     assert house.router.served == ("b",)
 
 
-def test_one_who_is_interrupted_while_it_waits_is_done_by_nobody(house):
+def test_a_change_interrupted_while_it_waits_is_never_applied(house):
     with Held(house):
 
         def press():
@@ -202,7 +202,7 @@ def test_one_who_is_interrupted_while_it_waits_is_done_by_nobody(house):
     assert house.router.tables == [("first",), ("first", "other")]
 
 
-def test_one_who_is_interrupted_while_another_does_its_edit_waits_for_that(house):
+def test_a_caller_interrupted_while_another_applies_its_edit_waits_for_the_result(house):
     began, go, seen = threading.Event(), threading.Event(), []
 
     def hold(_names):
