@@ -168,7 +168,7 @@ class Convergence:
     def _make(self, changes: list[_Change], *, published: bool) -> None:
         """Do all edits and publish them, inside an edit that undoes what this leaves."""
         if published and not self._router.in_force():
-            self._router.publish(self._build())  # so that it is known what goes
+            self._router.publish(self._build())  # the next one needs to know what it removes
         told = False
         try:
             with self._records.edit():
@@ -177,10 +177,10 @@ class Convergence:
                 if any(change.published and change.fault is None for change in changes):
                     told = True
                     self._router.publish(self._build())
-        except InferenceError:  # a publication that fails so has changed nothing
+        except InferenceError:  # a publication that fails this way has changed nothing
             raise
         except BaseException:
-            if told:  # it may be in force already: what is undone here is undone there
+            if told:  # it may be in force already, so undo it in the router too
                 with suppress(InferenceError):
                     self._router.publish(self._build())
             raise
