@@ -90,14 +90,17 @@ class State:
         self._records.put(RECORDS, name, record.model_dump_json(indent=1))
 
     def drop_record(self, resource: ResourceId) -> None:
-        """Remove a resource's record, and what is kept with it."""
-        self._records.drop(RECORDS, _name(resource))
-        self._records.drop(PLACEHOLDERS, _name(resource))
+        """Remove a resource's record, and what is kept with it.
+
+        The secrets go first: who is killed in between leaves none that a new resource would take.
+        """
+        if resource.kind == Kind.ENDPOINT:
+            self._records.drop(KEYS, resource.name)
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
             self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed
-        if resource.kind == Kind.ENDPOINT:
-            self._records.drop(KEYS, resource.name)
+        self._records.drop(PLACEHOLDERS, _name(resource))
+        self._records.drop(RECORDS, _name(resource))
 
     def placeholders(self, resource: ResourceId) -> Secrets:
         """Return the values that a resource's placeholders had when it was last applied."""
