@@ -107,7 +107,7 @@ def test_a_state_folder_that_cannot_be_written_is_a_sentence(tmp_path, cause):
     fault = no_space(OSError(cause, os.strerror(cause)), tmp_path / "records" / "x.json")
     assert str(fault) == (
         f"write {tmp_path}/records/x.json: {os.strerror(cause)}; make it writable for this user,"
-        " or name another folder in INFERENCE_STATE_DIR"
+        " or keep the state in another folder"
     )
 
 

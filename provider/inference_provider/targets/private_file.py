@@ -44,7 +44,7 @@ def make_folder(path: Path) -> None:
 def no_space(fault: OSError, path: Path) -> Exception:
     """Turn the error of a write into ours, with advice for a full or read-only disk."""
     if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        remedy = "make it writable for this user, or name another folder in INFERENCE_STATE_DIR"
+        remedy = "make it writable for this user, or keep the state in another folder"
         return TargetError("write", str(path), f"{fault.strerror}", remedy)
     if fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfCapacity(

@@ -72,7 +72,7 @@ class RouterAdmin:
                 "ask",
                 "the router",
                 f"its admin socket does not answer: {type(error).__name__}",
-                "run this again: where it died, supervisord starts it again",
+                "run this again: a router that ended is started again",
                 str(self.path),
             ) from error
         finally:
