@@ -36,6 +36,8 @@ from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
 
 READY_POLL_S = 0.05
+READY_POLL_SHARE = 20
+"""What starts for seconds is asked less often: a twentieth of the time that it has taken so far."""
 LOG_LINES = 15
 UNSUPERVISED = "unsupervised: supervisord does not run"
 _RUNS = ("RUNNING", "STARTING")
@@ -276,7 +278,8 @@ class LocalCompute:
                 limit_s = unit.start_limit_s
                 waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
                 raise self._not_ready(unit, instance, waited)
-            time.sleep(READY_POLL_S)
+            elapsed_s = time.monotonic() - started
+            time.sleep(min(max(READY_POLL_S, elapsed_s / READY_POLL_SHARE), 1.0))
 
     def _not_ready(self, unit: Unit, instance: Instance, reason: str) -> NotReady:
         log = self._folders.log_path(unit.id.name, instance.name)
