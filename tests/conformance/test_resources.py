@@ -212,7 +212,7 @@ def test_a_second_one_who_wants_to_hold_a_workspace_is_told_who_does(served):
     other = served.another()
     with (
         served.target.hold([served.workspace], ANN),
-        pytest.raises(TargetError, match=r"ann \(pytest\) is changing it"),
+        pytest.raises(TargetError, match=r"ann \(pytest\) has been changing it"),
         other.hold([served.workspace], BOB),
     ):
         pass

@@ -72,7 +72,7 @@ class MemoryRecords:
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:
         if self._holder is not None:
-            reason = f"{self._holder} is changing it"
+            reason = f"{self._holder} has been changing it"
             raise Busy("change", f"workspace '{self.workspace}'", reason, "wait for that to end")
         self._holder = actor
         try:
