@@ -14,15 +14,17 @@ from typing import Any, NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.spec.kinds import ASSETS, ROWS
 from inference_provider.spec.quota import gpus_per_instance
 from inference_provider.spec.stack import asset_name
 
-_ALL_OF: Mapping[Kind, tuple[Kind, ...]] = {
-    Kind.ENDPOINT: (Kind.IDENTITY,),
-    Kind.ROLE_ASSIGNMENT: (Kind.IDENTITY, Kind.ENDPOINT),
-    Kind.DEPLOYMENT: (Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT),
+_NAMED: Mapping[Kind, frozenset[Kind]] = {
+    Kind.DEPLOYMENT: frozenset({Kind.ENDPOINT, *(row.kind for row in ASSETS)}),
+    Kind.TRAFFIC: frozenset({Kind.ENDPOINT, Kind.DEPLOYMENT}),
+    Kind.AUTOSCALE_RULE: frozenset({Kind.DEPLOYMENT}),
 }
-"""Kind -> kinds of which it depends on all resources in its workspace, named by it or not."""
+"""Kind -> kinds of which it names the resources that it depends on. Of every other kind that its
+row says it comes after, it depends on all resources in its workspace."""
 
 
 class Stage(NamedTuple):
@@ -86,9 +88,8 @@ def _known_as(resource: ResourceId) -> Iterator[str]:
 def _stands_on(action: Action) -> Iterator[str]:
     """Yield the keys of what an action's resource depends on, all in its own workspace."""
     kind, name = action.id.kind, action.id.name
-    if kind != Kind.WORKSPACE:
-        yield Kind.WORKSPACE.value
-    yield from (other.value for other in _ALL_OF.get(kind, ()))
+    named = _NAMED.get(kind, frozenset())
+    yield from (other.value for other in ROWS[kind].after if other not in named)
     if kind == Kind.DEPLOYMENT:
         yield f"{Kind.ENDPOINT.value}/{name.partition('/')[0]}"
         yield from _assets(action)
