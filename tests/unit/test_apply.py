@@ -25,11 +25,13 @@ class GroupCommitTarget(MemoryTarget):
         super().__init__()
         self.publications, self.at_work, self.most_at_work = 0, 0, 0
         self._failing = failing
+        self._all_failing = threading.Barrier(max(len(failing), 1))
         self._published = threading.Condition()
         self._edits, self._in_force, self._publishing = 0, 0, False
 
     def apply(self, desired, actor, progress=lambda *_: None):
         if desired.id.name in self._failing:
+            self._all_failing.wait(timeout=10)  # after the first failure nothing new begins
             raise NotReady("start", str(desired.id), "its process ended before it was ready")
         if desired.id.kind in (Kind.DEPLOYMENT, Kind.ENVIRONMENT):
             self._work()
