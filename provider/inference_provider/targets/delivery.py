@@ -116,18 +116,16 @@ class Delivery:
         known = self._table_file.in_force()
         return known.table if known else None
 
-    def publish(
-        self, table: RouterTable, before: RouterTable | None = None, timeout_s: float = 30
-    ) -> None:
+    def publish(self, table: RouterTable, timeout_s: float = 30) -> None:
         """Make a running router serve a table without failing a request.
 
         A cluster that is not in the new table gets no new request and stays until its last one
         ends; a later publication drops it. The caller holds a lock: one publication at a time.
+        Where the table in force is not known, for example after an upgrade from an older release,
+        it first publishes what the records said before its change.
 
         Args:
             table: What to serve; its `draining` is ignored.
-            before: What the records said before this change; used when the table in force is not
-                known, for example after an upgrade from an older release.
             timeout_s: Longest wait for Envoy and for backends.
 
         Raises:
@@ -139,7 +137,7 @@ class Delivery:
         known = self._table_file.in_force()
         table = self._with_known_keys(table)
         if known is None:
-            self._publish_over_unknown(table, before or table, deadline_s)
+            self._publish_over_unknown(table, deadline_s)
             return
         began_s = time.time()
         old = sharing_entries(known.table, table)
@@ -232,9 +230,7 @@ class Delivery:
         in_flight = self._counts().in_flight if old.draining else {}
         return with_draining(table, old, in_flight, now_s)
 
-    def _publish_over_unknown(
-        self, table: RouterTable, before: RouterTable, deadline_s: float
-    ) -> None:
+    def _publish_over_unknown(self, table: RouterTable, deadline_s: float) -> None:
         """Publish to a router whose files an older release, or a killed publication, wrote.
 
         Unknown clusters stay as they are until the new routes are in force and the last request
@@ -242,7 +238,7 @@ class Delivery:
         """
         there = clusters_in(self._read(CDS))
         live = router_status(self._counts(), self._runtime())
-        old = assumed(before, there, live.weights, live.mirrors)
+        old = assumed(table, there, live.weights, live.mirrors)
         began_s = time.time()
         new = with_draining(table, old, live.in_flight, began_s)
         left = {name: text for name, text in there.items() if name not in clusters_of(new)}
