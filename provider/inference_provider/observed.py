@@ -109,6 +109,11 @@ class Record(Frozen):
     actor: Actor
     time: datetime
 
+    @property
+    def pinned(self) -> str:
+        """Reference of an asset with the hash of its content: `name:version@sha256:…`."""
+        return f"{self.id.name}@sha256:{self.properties.get('content_hash', '')}"
+
 
 class JournalEntry(Frozen):
     """One change that the target made, in an append-only journal."""

@@ -150,7 +150,7 @@ class _SideBySide(Generic[T]):
             raise SeveralFailed([e for e in found if isinstance(e, Exception)]) from found[0]
 
     def _note_failures(self, exc: KeyboardInterrupt) -> None:
-        """Keep what failed beside an interrupt; what the interrupt itself ended is no news."""
+        """Add to an interrupt the failures that it did not cause."""
         ended = {i: future.exception() for future, i in self._running.items()}
         for error in (ended | self.failures).values():
             if isinstance(error, Exception) and not isinstance(error, Interrupted):

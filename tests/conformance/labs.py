@@ -7,6 +7,7 @@ a test sees what is published, and refuses or holds a publication.
 import dataclasses
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,7 +77,7 @@ class WatchedPlatform:
         return getattr(self.platform, name)
 
 
-class Lab:
+class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
@@ -89,9 +90,9 @@ class Lab:
         self.desired = self._stack()
 
     @classmethod
+    @abstractmethod
     def open(cls, folder: Path):
         """Return a platform on which labs can be."""
-        raise NotImplementedError
 
     def another(self) -> Engine:
         """Return a second target on the same state, as a second process has it."""

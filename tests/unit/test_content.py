@@ -272,7 +272,7 @@ def test_content_that_was_damaged_under_an_earlier_release_is_named_and_restored
     assert assets.fault(of_model(model)) == ""
 
 
-def test_a_manifest_of_which_a_power_cut_left_nothing_is_written_anew(assets, model, place):
+def test_a_manifest_that_a_power_cut_emptied_is_written_again(assets, model, place):
     content.manifest_of(place).write_text("")
     assert assets.fault(of_model(model)) == ""
     assert content.changed(place) == ""

@@ -83,7 +83,7 @@ _SETTINGS: Mapping[str, type[_Settings]] = {
 
 
 def _word_or_settings(value: Any, _validate: ValidatorFunctionWrapHandler) -> Any:
-    """Read a place in its normal form: the word where there are no settings.
+    """Return a place in normal form: just the word when it has no settings.
 
     So it equals what a record of a release says that knew words alone. A union of pydantic would
     report the faults of every member.

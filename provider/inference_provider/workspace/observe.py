@@ -112,10 +112,12 @@ class Observer:
         return f"{left} leftover {noun} of a deleted deployment" if left else ""
 
     def _asset(self, record: Record) -> _Fields:
-        fields = record.properties
-        pinned = f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
         fault = self._ports.content.fault(record) if self._snapshot else ""
-        return {"outputs": {"reference": pinned}, "status": fault or "kept", "degraded": fault}
+        return {
+            "outputs": {"reference": record.pinned},
+            "status": fault or "kept",
+            "degraded": fault,
+        }
 
     def _endpoint(self, record: Record) -> _Fields:
         base = f"{self._address().url}/endpoints/{record.id.name}"

@@ -70,7 +70,7 @@ class Records(Protocol):
         """Write one document, whole or not at all.
 
         Raises:
-            OutOfCapacity: There is no room.
+            OutOfCapacity: No space is left.
         """
 
     def drop(self, section: str, name: str) -> None:
@@ -109,7 +109,7 @@ class Records(Protocol):
         """Append to the journal.
 
         Raises:
-            OutOfCapacity: There is no room.
+            OutOfCapacity: No space is left.
         """
 
 

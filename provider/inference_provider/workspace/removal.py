@@ -62,8 +62,9 @@ class Removal:
 
     def _plain(self, record: Record) -> None:
         self._convergence.change(lambda: self._state.drop_record(record.id), Publish.NEVER)
-        pinned = f"{record.id.name}@sha256:{record.properties.get('content_hash', '')}"
-        if pinned not in set(self._state.named_content()):  # another stack's deployment may run on
+        if record.pinned not in set(
+            self._state.named_content()
+        ):  # another stack's deployment may run on
             self._ports.content.drop(record)
 
     def _served(self, record: Record, refuse: Callable[[], None] = _nothing) -> None:

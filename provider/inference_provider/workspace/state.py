@@ -174,8 +174,7 @@ class State:
     def named_content(self) -> Iterator[str]:
         """Yield the pinned models and code hashes that are still referenced."""
         for record in self.of_kind(Kind.MODEL):
-            fields = record.properties
-            yield f"{fields['name']}:{fields['version']}@sha256:{fields['content_hash']}"
+            yield record.pinned
         for record in self.of_kind(Kind.DEPLOYMENT):
             model, code = (record.properties.get(f) for f in ("model", "code_configuration"))
             if model:

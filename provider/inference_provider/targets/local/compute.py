@@ -40,7 +40,6 @@ READY_POLL_SHARE = 20
 """What starts for seconds is asked less often: a twentieth of the time that it has taken so far."""
 LOG_LINES = 15
 UNSUPERVISED = "unsupervised: supervisord does not run"
-_RUNS = ("RUNNING", "STARTING")
 _ENDED = ("BACKOFF", "FATAL", "EXITED", "gone")
 
 
@@ -99,7 +98,7 @@ class LocalCompute:
     ) -> InstanceStatus:
         process = processes.get(instance.name)
         ended = endings.get(instance.name, Endings())
-        runs = process is not None and process.state in _RUNS
+        runs = process is not None and process.runs
         answers = process is not None and (
             not ended.total or listens(process.pid, self._instances.backend(instance))
         )
@@ -134,7 +133,7 @@ class LocalCompute:
             for i in self._instances.of(unit.id.name)
             if i.generation == unit.generation
             and i.name in processes
-            and processes[i.name].state in _RUNS
+            and processes[i.name].runs
             and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
         ]
         same.sort(key=lambda i: not i.admitted)

@@ -55,7 +55,6 @@ ROUTER_START_TIMEOUT_S = 20.0
 
 ACCESS_LOG_BYTES = 64_000_000
 
-_RUNS = ("RUNNING", "STARTING")
 
 ORPHAN_DRAIN_S = 15.0
 """Longest wait for the last request of a replaced router, seconds."""
@@ -137,7 +136,7 @@ class LocalRouter:
     def _fault(self, process: ProcessState | None, *, answers: bool) -> str:
         if answers and process is None:
             return f"the router serves on, {UNSUPERVISED}"
-        if process is None or process.state not in _RUNS:
+        if process is None or not process.runs:
             return "the router does not run"
         return "" if answers else "the router does not answer"
 
@@ -150,7 +149,7 @@ class LocalRouter:
     def is_up(self) -> bool:
         """Whether supervisord and the router run."""
         process = self._process()
-        return process is not None and process.state in _RUNS and self.envoy.is_ready()
+        return process is not None and process.runs and self.envoy.is_ready()
 
     def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""

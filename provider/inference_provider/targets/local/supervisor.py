@@ -78,6 +78,11 @@ class ProcessState(Frozen):
     """supervisord's own state name: RUNNING, STARTING, BACKOFF, FATAL, EXITED, STOPPED."""
     pid: int
 
+    @property
+    def runs(self) -> bool:
+        """Whether it runs or starts."""
+        return self.state in ("RUNNING", "STARTING")
+
 
 class Supervisor:
     """Starts, queries and ends one workspace's supervisord."""
