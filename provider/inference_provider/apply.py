@@ -20,6 +20,7 @@ from inference_provider.plan import (
 )
 from inference_provider.schedule import Calls, run
 from inference_provider.secret_text import Secrets, hidden
+from inference_provider.spec.quota import size_of
 from inference_provider.targets.base import Target
 from inference_provider.workspace.ports import Progress, silent
 
@@ -128,7 +129,7 @@ def _is_work(action: Action) -> bool:
     if action.desired is None:
         return False
     if action.id.kind == Kind.DEPLOYMENT:
-        return bool(action.desired.spec.instance_count)
+        return bool(size_of(action.desired.spec).instances)
     return action.id.kind in (Kind.WORKSPACE, Kind.MODEL, Kind.ENVIRONMENT)
 
 

@@ -161,13 +161,13 @@ def _hidden(fault: Fault, placeholders: Secrets) -> Fault:
 
 
 def _faults(resource: DesiredResource, can: TargetCapabilities) -> Iterator[Fault]:
-    kind, variant = resource.id.kind, getattr(resource.spec, "kind", "online")
+    kind, variant = resource.id.kind, resource.variant
     if kind not in can.kinds:
         yield can.fault("", "kinds", kind.value)
-    elif variant not in can.endpoint_kinds:
+    elif variant and variant not in can.endpoint_kinds:
         yield can.fault("kind", "endpoint_kinds", f"{variant} {kind.value.lower()}")
-    elif kind in _FAULTS_OF_KIND:
-        yield from _FAULTS_OF_KIND[kind](resource.spec, can)
+    else:
+        yield from _FAULTS_OF.get((kind, variant), _no_faults)(resource.spec, can)
 
 
 def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
@@ -254,10 +254,14 @@ def _variable_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield Fault("environment_variables", reason, "put large values into files of the code")
 
 
-_FAULTS_OF_KIND: Mapping[Kind, Callable[[Any, TargetCapabilities], Iterator[Fault]]] = {
-    Kind.WORKSPACE: _workspace_faults,
-    Kind.MODEL: _model_faults,
-    Kind.ENVIRONMENT: _environment_faults,
-    Kind.ENDPOINT: _endpoint_faults,
-    Kind.DEPLOYMENT: _deployment_faults,
+def _no_faults(_spec: Any, _can: TargetCapabilities) -> Iterator[Fault]:
+    return iter(())
+
+
+_FAULTS_OF: Mapping[tuple[Kind, str], Callable[[Any, TargetCapabilities], Iterator[Fault]]] = {
+    (Kind.WORKSPACE, ""): _workspace_faults,
+    (Kind.MODEL, ""): _model_faults,
+    (Kind.ENVIRONMENT, ""): _environment_faults,
+    (Kind.ENDPOINT, "online"): _endpoint_faults,
+    (Kind.DEPLOYMENT, "online"): _deployment_faults,
 }

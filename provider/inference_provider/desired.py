@@ -22,7 +22,13 @@ from inference_provider.spec import (
     StackSpec,
     asset_name,
 )
-from inference_provider.spec.fields import field_roles, in_nested, recorded, without_defaults
+from inference_provider.spec.fields import (
+    field_roles,
+    in_nested,
+    kind_of,
+    recorded,
+    without_defaults,
+)
 from inference_provider.spec.free_text import free_fields
 from inference_provider.spec.kinds import ASSETS, ROWS
 
@@ -47,6 +53,12 @@ class DesiredResource(Frozen):
     """Top-level fields that another declared resource decides, which are not compared."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
+
+    @property
+    def variant(self) -> str:
+        """What kind of endpoint or deployment it is: `online`; empty for other resources."""
+        model: type[SpecModel] = type(self.spec)
+        return kind_of(model)
 
     @property
     def properties(self) -> dict[str, Any]:

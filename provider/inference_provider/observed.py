@@ -110,6 +110,11 @@ class Record(Frozen):
     time: datetime
 
     @property
+    def variant(self) -> str:
+        """What kind of endpoint or deployment it is: `online`; empty for other resources."""
+        return ROWS[self.id.kind].variant_of(self.properties)
+
+    @property
     def pinned(self) -> str:
         """Reference of an asset with the hash of its content: `name:version@sha256:…`."""
         return f"{self.id.name}@sha256:{self.properties.get('content_hash', '')}"

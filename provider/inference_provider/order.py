@@ -10,12 +10,12 @@ at once might exceed the capacity.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.spec.kinds import ASSETS, ROWS
-from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.spec.quota import size_of
 from inference_provider.spec.stack import asset_name
 
 _NAMED: Mapping[Kind, frozenset[Kind]] = {
@@ -127,7 +127,7 @@ def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
             yield from ((before, i) for before in giving)
         if _gives_back(actions[i]):
             giving.append(i)
-    on_gpus = [i for i in found if gpus_per_instance(_spec(actions[i]))]
+    on_gpus = [i for i in found if _gpus(actions[i])]
     # While new instances run beside the old, an update uses its GPUs twice.
     if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
         yield from pairwise(on_gpus)
@@ -150,5 +150,5 @@ def _resized(action: Action, *, more: bool) -> bool:
     )
 
 
-def _spec(action: Action) -> Any:
-    return action.desired.spec if action.desired else None
+def _gpus(action: Action) -> int:
+    return size_of(action.desired.spec).gpus if action.desired else 0

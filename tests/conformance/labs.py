@@ -289,15 +289,17 @@ class MemoryLab(Lab):
 
     @contextmanager
     def in_flight(self) -> Iterator[Flight]:
-        compute, busy_until_s = self.ports.compute, self.router.busy_until_s
+        router = self.router.router
+        busy_until_s = router.busy_until_s
         names = set(self.instances())
-        compute.busy |= names
+        busy = set(self.ports.compute.unadmitted("iris/blue", everything=True))
+        router.busy |= busy
         busy_until_s["iris/blue"] = float("inf")
 
         def land() -> None:
             if not flight.status:
                 flight.status = 200 if names <= set(self.instances()) else 503
-                compute.busy -= names
+                router.busy -= busy
                 busy_until_s.clear()
 
         flight = Flight(land)

@@ -101,7 +101,7 @@ def test_a_deployment_that_carries_weight_is_not_deleted(served):
 
 
 def test_what_holds_something_is_not_deleted(served):
-    with pytest.raises(StillHolds, match=r"Deployment '\w+/iris/blue' is behind it; delete that"):
+    with pytest.raises(StillHolds, match=r"/iris/blue', Traffic '\w+/iris' are behind it; delete"):
         served.delete(served.of(Kind.ENDPOINT).id)
     with pytest.raises(StillHolds, match=r"are in it; delete that first"):
         served.delete(served.of(Kind.WORKSPACE).id)

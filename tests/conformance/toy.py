@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace as Instance
@@ -25,8 +24,8 @@ SERVER = str(Path(__file__).with_name("serve.py"))
 
 
 class Compute:
-    def __init__(self, records, router):
-        self.records, self.router = records, router
+    def __init__(self, records):
+        self.records = records
         self.instances = {}  # by name; which of them are admitted is a document
 
     def of(self, deployment):
@@ -55,9 +54,8 @@ class Compute:
         with process.stdout:
             port = int(process.stdout.readline() or 0)  # written once it listens
         name = f"{unit.id.name}.{unit.generation}.{process.pid}"
-        self.instances[name] = Instance(
-            deployment=unit.id.name, generation=unit.generation, port=port, process=process
-        )
+        self.instances[name] = Instance(deployment=unit.id.name, generation=unit.generation,
+                                        port=port, process=process)  # fmt: skip
         if not port:
             self.end([name])
             raise NotReady("start", str(unit.id), f"instance {name}: its process ended")
@@ -67,22 +65,25 @@ class Compute:
         for process in [self.instances.pop(name).process for name in names]:
             process.terminate()
             process.wait()
+        return len(names)
 
     def admit(self, deployment, names):
         self.records.put("instances", deployment, " ".join(names))
 
     def backends(self):
-        there = {n: Backend(host="127.0.0.1", port=i.port) for n, i in list(self.instances.items())}
+        there = {name: address(i) for name, i in list(self.instances.items())}
         serving = {d: self.admitted(d) for d in self.records.section("instances")}
         return {d: tuple(there[n] for n in serving[d] if n in there) for d in serving}
 
-    def retire(self, deployment, drain_s, *, everything=False, hurried=False):
-        serving, until = self.admitted(deployment), time.monotonic() + drain_s
-        stale = {n: i for n, i in self.of(deployment).items() if everything or n not in serving}
-        while any(self.router.busy[i.port] for i in stale.values()) and time.monotonic() < until:
-            time.sleep(0.02)
-        self.end(stale)
-        return len(stale)
+    def leaving(self, deployment, everything):
+        serving = self.admitted(deployment)
+        return {n: i for n, i in self.of(deployment).items() if everything or n not in serving}
+
+    def unadmitted(self, deployment, *, everything=False):
+        return tuple(address(i) for i in self.leaving(deployment, everything).values())
+
+    def retire(self, deployment, stop_wait_s, *, everything=False):
+        return self.end(self.leaving(deployment, everything))
 
     def forget(self, deployment):
         self.records.drop("instances", deployment)
@@ -95,11 +96,12 @@ class Compute:
             found[one.deployment] = (*found.get(one.deployment, ()), seen)
         return ports.ComputeStatus(instances=found)
 
-    def has_logs(self, deployment):
-        return False
-
     def logs(self, deployment, *, lines, follow):
         return iter(())
+
+
+def address(instance):
+    return Backend(host="127.0.0.1", port=instance.port)
 
 
 def runs(instance):
@@ -132,6 +134,9 @@ class Router:
 
     def is_drained(self, deployment):
         return not self.busy[deployment]
+
+    def is_connected(self, backends):
+        return any(self.busy[backend.port] for backend in backends)
 
     def wait_healthy(self, deployment, count):
         pass  # what is ready answers
@@ -176,8 +181,7 @@ class Platform(memory.MemoryPlatform):
 
     def make(self, workspace):
         records = memory_records.MemoryRecords(workspace)
-        router = Router(records)
-        return ports.Ports(records, Compute(records, router), router, memory.MemoryContent())
+        return ports.Ports(records, Compute(records), Router(records), memory.MemoryContent())
 
     def shut_down(self, workspace):
         found: Any = self.ports(workspace)

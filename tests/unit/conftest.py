@@ -55,7 +55,7 @@ class ServedTarget(MemoryTarget):
         return there.model_copy(update={"outputs": uri}) if served else there
 
     def logs(self, deployment, *, lines=100, follow=False):
-        return iter(self.lines[-lines:])
+        return iter(self.lines[-lines:] if self.record(deployment) else ())
 
 
 class Cli:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from inference_provider.errors import SpecError
 from inference_provider.files.wording import faults_of
@@ -20,7 +20,7 @@ from inference_provider.observed import Kind
 from inference_provider.secret_text import Secrets, mark, sealed
 from inference_provider.spec import SpecModel
 from inference_provider.spec.base import LOCAL_PATH
-from inference_provider.spec.fields import marked, models_in, with_defaults
+from inference_provider.spec.fields import in_clear, marked, models_in, with_defaults
 from inference_provider.spec.kinds import ROWS
 
 
@@ -96,18 +96,8 @@ def _excusing(spec_type: type[SpecModel], unknown: frozenset[str]) -> type[SpecM
 
 def inputs_of(spec: SpecModel) -> dict[str, Any]:
     """Return every field of a spec as JSON values: secrets in clear text, nulls left out."""
-    dumped: dict[str, Any] = plain(_revealed(spec.model_dump(mode="python")))
+    dumped: dict[str, Any] = plain(in_clear(spec))
     return dumped
-
-
-def _revealed(value: Any) -> Any:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {key: _revealed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_revealed(item) for item in value]
-    return value
 
 
 def of_spec(spec_type: type[SpecModel], fields: Fields) -> dict[str, Any]:

@@ -54,7 +54,7 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.sharing import is_shared
-from inference_provider.spec import DeploymentSpec, SpecModel, StackSpec
+from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.kinds import ROWS
 from inference_provider.targets.base import Target
 
@@ -132,7 +132,7 @@ class Handlers:
         follows = self._row.output_names
         fields = {n: v for n, v in inputs.fields.items() if n not in follows}
         spec = parse(self._row.model_of(fields), fields)
-        if isinstance(spec, DeploymentSpec):
+        if self._kind == Kind.DEPLOYMENT:
             spec = _pinned(spec, inputs.owner, target)
         return DesiredResource(
             id=identify(self._kind, spec),
@@ -234,7 +234,7 @@ def _besides(inputs: Inputs) -> Inputs:
     return replace(inputs, fields={})
 
 
-def _pinned(spec: DeploymentSpec, owner: str, target: Target) -> SpecModel:
+def _pinned(spec: Any, owner: str, target: Target) -> SpecModel:
     """Resolve the deployment's references against the assets that its workspace holds."""
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, known_assets=known_assets(target.observe([spec.workspace])))

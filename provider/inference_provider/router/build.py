@@ -48,7 +48,7 @@ class Builder:
         backends: Backends,
         environment: Environment,
     ) -> tuple[EndpointEntry, ...]:
-        """Return an entry for every recorded endpoint, in the order of the records.
+        """Return an entry for every recorded online endpoint, in the order of the records.
 
         An endpoint whose keys are lost gets no keys and answers 401 to everybody.
 
@@ -58,13 +58,14 @@ class Builder:
             backends: Called once per deployment.
             environment: Called for deployments whose record or backends changed.
         """
-        by_kind: dict[Kind, list[Record]] = {}
+        by_kind: dict[tuple[Kind, str], list[Record]] = {}
         for record in records:
-            by_kind.setdefault(record.id.kind, []).append(record)
-        deployments = self._by_endpoint(by_kind.get(Kind.DEPLOYMENT, []), backends, environment)
-        traffic = {r.id.name: r.properties for r in by_kind.get(Kind.TRAFFIC, [])}
+            by_kind.setdefault((record.id.kind, record.variant), []).append(record)
+        online = by_kind.get((Kind.DEPLOYMENT, "online"), [])
+        deployments = self._by_endpoint(online, backends, environment)
+        traffic = {r.id.name: r.properties for r in by_kind.get((Kind.TRAFFIC, ""), [])}
         found = {}
-        for name in (record.id.name for record in by_kind.get(Kind.ENDPOINT, [])):
+        for name in (record.id.name for record in by_kind.get((Kind.ENDPOINT, "online"), [])):
             inputs = keys(name) or (), deployments.get(name, ()), traffic.get(name, {})
             known = self._endpoints.get(name)
             same = known is not None and known[0] == inputs

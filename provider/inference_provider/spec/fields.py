@@ -74,6 +74,19 @@ def model_for(models: tuple[type[SpecModel], ...], value: Any) -> type[SpecModel
 # -- specs -> properties ---------------------------------------------------------------------------
 
 
+def in_clear(value: Any) -> Any:
+    """Return a spec, or a value of one, as plain values with each secret in clear text."""
+    if isinstance(value, BaseModel):
+        return in_clear(value.model_dump(mode="python"))
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {key: in_clear(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_clear(item) for item in value]
+    return value
+
+
 def recorded(spec: SpecModel) -> dict[str, Any]:
     """Return what is recorded of a spec: JSON values, no local path, each secret as its digest."""
     local = marked(type(spec), LOCAL_PATH)

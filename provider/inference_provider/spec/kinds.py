@@ -21,7 +21,7 @@ from inference_provider.spec.endpoint import (
     ServerlessEndpointSpec,
 )
 from inference_provider.spec.environment import EnvironmentSpec
-from inference_provider.spec.fields import marked, model_for, types_in
+from inference_provider.spec.fields import kind_of, marked, model_for, types_in
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.outputs import (
@@ -88,6 +88,10 @@ class Row:
     def model_of(self, fields: Any) -> type[SpecModel]:
         """Return the spec that fields by name are written for."""
         return model_for(self.models, fields)
+
+    def variant_of(self, fields: Any) -> str:
+        """Return the `kind` that fields by name say or mean; empty where there is only one."""
+        return kind_of(self.model_of(fields))
 
     def place_of(self, spec: Any) -> tuple[str, str]:
         """Return the workspace of a spec, and its name there."""

@@ -7,9 +7,10 @@ milliseconds. A test decides what fails, how long a request takes, and when a pu
 import itertools
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -34,7 +35,6 @@ from inference_provider.workspace.ports import (
 
 INSTANCES = "instances"
 FIRST_PORT = 20000
-DRAIN_POLL_S = 0.05
 
 
 class MemoryClock:
@@ -57,24 +57,21 @@ class MemoryClock:
 class MemoryCompute:
     """Instances that are entries of a dictionary."""
 
-    def __init__(self, records: MemoryRecords, gpu_count: int, clock: Clock) -> None:
+    def __init__(self, records: MemoryRecords, gpu_count: int) -> None:
         self.fails: Callable[[Unit], str] = _never
         """Says why an instance of a unit does not become ready; empty when it does."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
-        self.busy: set[str] = set()
-        """Instances that have a request in flight."""
         self._records = records
         self._gpu_count = gpu_count
-        self._clock = clock
         self._numbers = itertools.count(1)
 
-    def _of(self, deployment: str) -> dict[str, dict[str, object]]:
+    def _of(self, deployment: str) -> dict[str, dict[str, Any]]:
         document = self._records.read(INSTANCES, deployment)
-        found: dict[str, dict[str, object]] = json.loads(document) if document else {}
+        found: dict[str, dict[str, Any]] = json.loads(document) if document else {}
         return found
 
-    def _save(self, deployment: str, instances: Mapping[str, Mapping[str, object]]) -> None:
+    def _save(self, deployment: str, instances: Mapping[str, Mapping[str, Any]]) -> None:
         if instances:
             self._records.put(INSTANCES, deployment, json.dumps(instances))
         else:
@@ -121,21 +118,18 @@ class MemoryCompute:
     def backends(self) -> Mapping[str, tuple[Backend, ...]]:
         return {
             deployment: tuple(
-                Backend(host="127.0.0.1", port=one["port"])
-                for one in json.loads(document).values()
-                if one["admitted"]
+                _backend(one) for one in json.loads(document).values() if one["admitted"]
             )
             for deployment, document in self._records.section(INSTANCES).items()
         }
 
-    def retire(
-        self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
-    ) -> int:
+    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
+        there = self._of(deployment).values()
+        return tuple(_backend(one) for one in there if everything or not one["admitted"])
+
+    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
         there = self._of(deployment)
         left = {n: i for n, i in there.items() if i["admitted"] and not everything}
-        until = self._clock.monotonic_s() + drain_s
-        while self.busy & (there.keys() - left.keys()) and self._clock.monotonic_s() < until:
-            self._clock.sleep(DRAIN_POLL_S)
         self._save(deployment, left)
         return len(there) - len(left)
 
@@ -157,9 +151,6 @@ class MemoryCompute:
         }
         return ComputeStatus(instances=found)
 
-    def has_logs(self, deployment: str) -> bool:
-        return bool(self._of(deployment))
-
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         return iter(())
 
@@ -174,6 +165,8 @@ class MemoryRouter:
         self.publications = 0
         self.busy_until_s: dict[str, float] = {}
         """When the last request of a deployment ends, on the clock."""
+        self.busy: set[Backend] = set()
+        """Backends that have a request in flight."""
         self._records = records
         self._clock = clock
 
@@ -199,6 +192,9 @@ class MemoryRouter:
 
     def is_drained(self, deployment: str) -> bool:
         return self._clock.monotonic_s() >= self.busy_until_s.get(deployment, 0)
+
+    def is_connected(self, backends: Collection[Backend]) -> bool:
+        return not self.busy.isdisjoint(backends)
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         """Return at once: every published backend is healthy."""
@@ -272,7 +268,7 @@ class MemoryPlatform:
     def make(self, workspace: str) -> Ports:
         """Make the ports of a workspace, when it is first opened."""
         records = MemoryRecords(workspace)
-        compute = MemoryCompute(records, self._gpu_count, self.clock)
+        compute = MemoryCompute(records, self._gpu_count)
         return Ports(records, compute, MemoryRouter(records, self.clock), MemoryContent())
 
     def _records(self, workspace: str) -> MemoryRecords:
@@ -314,6 +310,10 @@ class MemoryTarget(Engine):
     def __init__(self, gpu_count: int = 0) -> None:
         self.memory = MemoryPlatform(gpu_count)
         super().__init__(self.memory, self.memory.clock)
+
+
+def _backend(instance: Mapping[str, Any]) -> Backend:
+    return Backend(host="127.0.0.1", port=instance["port"])
 
 
 def _never(_unit: Unit) -> str:

@@ -1,17 +1,14 @@
-"""How a workspace changes, on any target: one method per kind, ownership, and the journal.
+"""How a workspace changes, on any target: who may change what, and the journal of it.
 
 Goes in: desired resources, and a platform with its four ports. Comes out: observed resources.
-`rollout.py` has the steps of a deployment, `removal.py` those of a deletion, and `convergence.py`
-decides what is published together.
+`creation.py` has the steps for each kind, `rollout.py` those of a deployment, `removal.py` those of
+a deletion, and `convergence.py` decides what is published together.
 """
 
-import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-
-from pydantic import SecretStr
 
 from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
@@ -36,18 +33,18 @@ from inference_provider.observed import (
 from inference_provider.ownership import (
     is_superseded,
     owned_by_another,
-    record_of,
     refuse_others,
     without_older,
 )
 from inference_provider.workspace import observe
 from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.creation import Creation, new_key
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, silent
 from inference_provider.workspace.removal import Removal, sweep
-from inference_provider.workspace.rollout import Rollout, refuse_without_endpoint
-from inference_provider.workspace.state import Keys, State
+from inference_provider.workspace.rollout import Rollout
+from inference_provider.workspace.state import Keys
 
 KEPT = "kept: another entry of the same stack stands for it"
 """Progress of a deletion requested by a state entry that no longer stands for the resource."""
@@ -147,14 +144,7 @@ class Engine:
         before = self.record(desired.id)
         refuse_others("update", desired, before)
         try:
-            {
-                Kind.WORKSPACE: self._apply_workspace,
-                Kind.MODEL: self._apply_asset,
-                Kind.ENVIRONMENT: self._apply_asset,
-                Kind.ENDPOINT: self._apply_endpoint,
-                Kind.DEPLOYMENT: self._apply_deployment,
-                Kind.TRAFFIC: self._apply_traffic,
-            }[desired.id.kind](opened, desired, actor, progress)
+            Creation(opened, self.platform, actor, progress).run(desired)
         except BaseException:
             if self.record(desired.id) != before:  # it failed after it was recorded
                 self._note_change(opened, desired, before, actor)
@@ -164,77 +154,6 @@ class Engine:
         if record is None:  # deleted in the meantime
             return ObservedResource(id=desired.id, presence=Presence.ABSENT)
         return Observer(opened.ports, opened.state, None).resource(record)
-
-    def _save(
-        self,
-        opened: Workspace,
-        desired: DesiredResource,
-        actor: Actor,
-        publish: Publish,
-        also: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Record a change and publish it; undone when the router refuses."""
-
-        def edit() -> None:
-            opened.ports.router.address()  # refuses a workspace that was deleted meanwhile
-            before = opened.state.record(desired.id)
-            record = record_of(desired, before, actor, self._clock.now())
-            also()
-            opened.state.put_record(record, desired.placeholders)
-
-        opened.convergence.change(edit, publish)
-
-    def _apply_workspace(
-        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
-    ) -> None:
-        with self.platform.first_up(desired) as is_first:
-            if is_first:
-                self._save(opened, desired, actor, Publish.STARTED)
-        if not is_first:
-            with self.platform.change(desired):
-                self._save(opened, desired, actor, Publish.ALWAYS)
-        sweep(opened)
-        progress(desired.id, f"router ready on {opened.ports.router.address().url}")
-
-    def _apply_asset(
-        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
-    ) -> None:
-        opened.ports.content.keep(desired, lambda text: progress(desired.id, text))
-        self._save(opened, desired, actor, Publish.NEVER)
-        progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
-
-    def _apply_endpoint(
-        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
-    ) -> None:
-        name, state = desired.id.name, opened.state
-
-        def keys() -> None:
-            if state.keys(name) is None:
-                state.put_keys(name, (_new_key(), _new_key()))
-
-        self._save(opened, desired, actor, Publish.ALWAYS, keys)
-        progress(desired.id, "served")
-
-    def _apply_deployment(
-        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
-    ) -> None:
-        refuse_without_endpoint(opened.state, desired)
-        opened.ports.content.keep(desired, lambda text: progress(desired.id, text))
-        Rollout(opened, actor, progress).run(desired)
-
-    def _apply_traffic(
-        self, opened: Workspace, desired: DesiredResource, actor: Actor, progress: Progress
-    ) -> None:
-        spec = desired.spec
-        shares = {**spec.traffic, **spec.mirror_traffic}
-
-        def refuse() -> None:
-            for name, share in shares.items():
-                if share:
-                    _refuse_missing(opened.state, desired.id, f"{desired.id.name}/{name}")
-
-        self._save(opened, desired, actor, Publish.ALWAYS, refuse)
-        progress(desired.id, observe.split_text(spec.traffic, spec.mirror_traffic))
 
     # -- delete --------------------------------------------------------------------------------
 
@@ -295,7 +214,7 @@ class Engine:
 
         def edit() -> None:
             keys = self._keys(opened, endpoint)
-            fresh = (_new_key(), keys[1]) if which == "primary" else (keys[0], _new_key())
+            fresh = (new_key(), keys[1]) if which == "primary" else (keys[0], new_key())
             opened.state.put_keys(endpoint.name, fresh)
 
         opened.convergence.change(edit)
@@ -319,7 +238,7 @@ class Engine:
         progress(id_, "router up")
         rollout = Rollout(opened, actor, progress)
         sweep(opened)
-        for record in opened.state.of_kind(Kind.DEPLOYMENT):
+        for record in opened.state.of_kind(Kind.DEPLOYMENT, "online"):
             spec = opened.state.blueprint(record.id.name)
             if spec is None:
                 progress(record.id, "not started: its blueprint is gone; apply the stack again")
@@ -338,7 +257,9 @@ class Engine:
         progress(id_, "stopped")
 
     def has_logs(self, deployment: ResourceId) -> bool:
-        return self._workspace(deployment.workspace).ports.compute.has_logs(deployment.name)
+        with suppress(TargetError):
+            return any(True for _line in self.logs(deployment, lines=1))
+        return False
 
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
@@ -370,16 +291,5 @@ class Engine:
             opened.ports.records.note(entry)
 
 
-def _refuse_missing(state: State, traffic: ResourceId, deployment: str) -> None:
-    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=traffic.workspace, name=deployment)
-    if state.record(id_) is None:
-        remedy = "create it first (in a Pulumi program: name it in depends_on)"
-        raise TargetError("split", str(traffic), f"{id_} is not there", remedy)
-
-
 def _workspace_id(name: str) -> ResourceId:
     return ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
-
-
-def _new_key() -> SecretStr:
-    return SecretStr(secrets.token_urlsafe(32))

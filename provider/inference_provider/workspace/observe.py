@@ -67,13 +67,13 @@ class Observer:
         """Return one recorded resource as it is now."""
         base = ObservedResource(id=record.id, presence=Presence.PRESENT, record=record)
         fields = {
-            Kind.WORKSPACE: self._workspace,
-            Kind.MODEL: self._asset,
-            Kind.ENVIRONMENT: self._asset,
-            Kind.ENDPOINT: self._endpoint,
-            Kind.DEPLOYMENT: self._deployment,
-            Kind.TRAFFIC: self._traffic,
-        }[record.id.kind](record)
+            (Kind.WORKSPACE, ""): self._workspace,
+            (Kind.MODEL, ""): self._asset,
+            (Kind.ENVIRONMENT, ""): self._asset,
+            (Kind.ENDPOINT, "online"): self._endpoint,
+            (Kind.DEPLOYMENT, "online"): self._deployment,
+            (Kind.TRAFFIC, ""): self._traffic,
+        }[record.id.kind, record.variant](record)
         return base.model_copy(update=fields)
 
     def _address(self) -> RouterAddress:
@@ -121,13 +121,14 @@ class Observer:
 
     def _endpoint(self, record: Record) -> _Fields:
         base = f"{self._address().url}/endpoints/{record.id.name}"
-        keys = self._state.keys(record.id.name)
+        has_keys = record.properties["auth_mode"] == "key"
+        keys = self._state.keys(record.id.name) if has_keys else None
         secrets = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
         return {
             "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
             "secret_outputs": secrets,
             "status": "declared",
-            "degraded": "" if keys else "its keys are gone",
+            "degraded": "its keys are gone" if has_keys and not keys else "",
         }
 
     def _deployment(self, record: Record) -> _Fields:

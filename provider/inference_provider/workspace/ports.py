@@ -4,7 +4,7 @@ The values below, and those of `observed.py`, `desired.py` and `router/table.py`
 A port reports the state of its target in the target's own words; the engine decides what to change.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,16 +185,16 @@ class Compute(Protocol):
     def backends(self) -> Mapping[str, tuple[Backend, ...]]:
         """Return the current addresses of each deployment's admitted instances."""
 
-    def retire(
-        self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
-    ) -> int:
+    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
+        """Return the addresses of instances that are not admitted; with `everything`, of all."""
+
+    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
         """End every instance that is not admitted; return how many there were.
 
         Args:
             deployment: `<endpoint>/<deployment>`.
-            drain_s: Longest wait for its last request, seconds.
+            stop_wait_s: Time that each has to end by itself, seconds; then it is killed.
             everything: Whether to end admitted ones too, because the deployment is deleted.
-            hurried: Whether to end them quickly: a person waits, and they have never served.
         """
 
     def forget(self, deployment: str) -> None:
@@ -207,11 +207,12 @@ class Compute(Protocol):
             TargetUnreachable: It did not answer.
         """
 
-    def has_logs(self, deployment: str) -> bool:
-        """Whether there are logs; a deployment whose first start failed has no record."""
-
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        """Yield the last lines of every instance's log, then new ones when following."""
+        """Yield the last lines of every instance's log, then new ones when following.
+
+        Raises:
+            TargetError: There is no log.
+        """
 
 
 class RouterAddress(Frozen):
@@ -274,6 +275,13 @@ class Router(Protocol):
 
     def is_drained(self, deployment: str) -> bool:
         """Whether no request is in flight on a deployment that is no longer published."""
+
+    def is_connected(self, backends: Collection[Backend]) -> bool:
+        """Whether the router has a connection to any backend of a former publication.
+
+        It closes one when its last request has ended, so without any nothing is in flight. No
+        statistic of the router tells this of a backend that it no longer knows.
+        """
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         """Wait until a deployment has `count` healthy backends. Raises NotReady."""

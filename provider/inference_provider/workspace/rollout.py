@@ -9,12 +9,14 @@ from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Interrupted, TargetError
+from inference_provider.errors import Interrupted
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.dependencies import refuse_unmet
+from inference_provider.workspace.drain import STOP_WAIT_S, end_unadmitted
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
@@ -22,13 +24,14 @@ from inference_provider.workspace.state import State, deployment_lock
 
 DRAIN_SLACK_S = 2.0
 """Extra time a last request may take beyond its timeout, seconds."""
+HURRIED_STOP_WAIT_S = 0.5
 
 
 class Rollout:
     """Changes one deployment from what runs to what is desired."""
 
     def __init__(self, workspace: Workspace, actor: Actor, progress: Progress) -> None:
-        ports = workspace.ports
+        self._ports = ports = workspace.ports
         self._records, self._compute = ports.records, ports.compute
         self._router, self._content = ports.router, ports.content
         self._state = workspace.state
@@ -117,9 +120,8 @@ class Rollout:
 
         def edit() -> None:
             self._router.address()  # refuses a workspace that was deleted meanwhile
+            refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
-            if before is None:  # a recorded deployment keeps its endpoint from being deleted
-                refuse_without_endpoint(self._state, desired)
             record = record_of(desired, before, self._actor, self._clock.now())
             self._compute.admit(name, serving)
             self._state.put_blueprint(name, desired.spec)
@@ -130,8 +132,9 @@ class Rollout:
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
+            # a person waits: an instance that has not served yet can be killed sooner
             hurried = isinstance(fault, Interrupted | KeyboardInterrupt)
-            self._compute.retire(name, 0, hurried=hurried)
+            self._compute.retire(name, HURRIED_STOP_WAIT_S if hurried else STOP_WAIT_S)
             raise
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
@@ -144,25 +147,18 @@ class Rollout:
         return max(own, old) + DRAIN_SLACK_S
 
     def _retire(self, resource: ResourceId, drain_s: float, *, everything: bool = False) -> None:
-        ended = self._compute.retire(resource.name, drain_s, everything=everything)
+        ended = end_unadmitted(
+            self._ports, self._clock, resource.name, drain_s, everything=everything
+        )
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
 
 
-def refuse_without_endpoint(state: State, desired: DesiredResource) -> None:
-    """Raise TargetError for a deployment whose endpoint does not exist."""
-    place, name = desired.id.workspace, desired.spec.endpoint
-    endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name)
-    if state.record(endpoint) is None:
-        reason = f"{endpoint} is not there"
-        raise TargetError("create", str(desired.id), reason, "declare it first")
-
-
 def longest_request_s(state: State, deployment: ResourceId) -> float:
     """Return how long a request to any recorded deployment of the same endpoint may take."""
     endpoint = deployment.name.partition("/")[0]
-    records = state.of_kind(Kind.DEPLOYMENT)
+    records = state.of_kind(Kind.DEPLOYMENT, "online")
     same = (r for r in records if r.id.name.partition("/")[0] == endpoint)
     return max((request_timeout_s(record.properties) for record in same), default=0.0)
 

@@ -15,7 +15,9 @@ from pydantic import SecretStr, TypeAdapter
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
-from inference_provider.spec import DeploymentSpec
+from inference_provider.spec import SpecModel
+from inference_provider.spec.fields import in_clear
+from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
 from inference_provider.workspace.ports import Records
 
@@ -66,9 +68,10 @@ class State:
         """Return all records, sorted by kind and name."""
         return list(self._section(RECORDS, Record.model_validate_json).values())
 
-    def of_kind(self, kind: Kind) -> list[Record]:
-        """Return the records of one kind, sorted by name."""
-        return [record for record in self.records() if record.id.kind == kind]
+    def of_kind(self, kind: Kind, variant: str = "") -> list[Record]:
+        """Return the records of one kind, and one variant of it if given, sorted by name."""
+        found = (record for record in self.records() if record.id.kind == kind)
+        return [record for record in found if variant in ("", record.variant)]
 
     def owners(self) -> frozenset[str]:
         """Return the owners of all records; skips a record that cannot be read."""
@@ -128,16 +131,13 @@ class State:
 
     # -- deployments ---------------------------------------------------------------------------
 
-    def blueprint(self, deployment: str) -> DeploymentSpec | None:
+    def blueprint(self, deployment: str) -> Any:
         """Return a deployment's resolved spec with its secrets, from which instances start."""
-        return self._read(BLUEPRINTS, deployment, DeploymentSpec.model_validate_json)
+        return self._read(BLUEPRINTS, deployment, _blueprint)
 
-    def put_blueprint(self, deployment: str, spec: DeploymentSpec) -> None:
+    def put_blueprint(self, deployment: str, spec: SpecModel) -> None:
         """Save a deployment's resolved spec, with secrets in clear text."""
-        plain = spec.model_dump(mode="json")
-        secrets = spec.environment_variables
-        plain["environment_variables"] = {k: v.get_secret_value() for k, v in secrets.items()}
-        self._records.put(BLUEPRINTS, deployment, json.dumps(plain))
+        self._records.put(BLUEPRINTS, deployment, json.dumps(in_clear(spec)))
 
     def reservations(self) -> dict[str, Reservation]:
         """Return the reservations of deployments being started, by `<endpoint>/<name>`."""
@@ -217,6 +217,11 @@ def deployment_lock(name: str) -> str:
 
 def _name(resource: ResourceId) -> str:
     return f"{resource.kind.value}.{resource.name}"
+
+
+def _blueprint(document: bytes) -> SpecModel:
+    fields = json.loads(document)
+    return ROWS[Kind.DEPLOYMENT].model_of(fields).model_validate(fields)
 
 
 def _keys(document: bytes) -> Keys:

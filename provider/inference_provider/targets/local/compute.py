@@ -20,7 +20,7 @@ from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_per_instance
-from inference_provider.targets.local.addresses import connected, instance_ports, listens
+from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.ends import read_endings
@@ -294,27 +294,18 @@ class LocalCompute:
 
     # -- end -----------------------------------------------------------------------------------
 
-    def retire(
-        self, deployment: str, drain_s: float, *, everything: bool = False, hurried: bool = False
-    ) -> int:
-        stale = [i for i in self._instances.of(deployment) if everything or not i.admitted]
-        if not stale:
-            return 0
-        self._wait_until_unconnected([self._instances.backend(i) for i in stale], drain_s)
-        stop_wait_s = drain_s + 8 if drain_s else 5.0
-        self._end(deployment, stale, 0.5 if hurried else stop_wait_s)
+    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
+        stale = self._unadmitted(deployment, everything=everything)
+        return tuple(map(self._instances.backend, stale))
+
+    def _unadmitted(self, deployment: str, *, everything: bool) -> list[Instance]:
+        return [i for i in self._instances.of(deployment) if everything or not i.admitted]
+
+    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
+        stale = self._unadmitted(deployment, everything=everything)
+        if stale:
+            self._end(deployment, stale, stop_wait_s)
         return len(stale)
-
-    @staticmethod
-    def _wait_until_unconnected(backends: Collection[Backend], timeout_s: float) -> None:
-        """Wait until no connection to these backends is left, at most `timeout_s`.
-
-        The router closes its connections to an instance once their requests have ended, so then
-        nothing is in flight. No statistic of the router tells this per instance.
-        """
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and connected(backends):
-            time.sleep(0.05)
 
     def _end(self, deployment: str, instances: Collection[Instance], stop_wait_s: float) -> None:
         """Stop instances, all at once, and delete their entries."""
@@ -337,9 +328,6 @@ class LocalCompute:
 
     def _log_folder(self, deployment: str) -> Path:
         return self._folders.log_path(deployment, "any").parent
-
-    def has_logs(self, deployment: str) -> bool:
-        return any(self._log_folder(deployment).glob("*.log"))
 
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         folder = self._log_folder(deployment.name)

@@ -7,7 +7,7 @@ Starts, repairs and ends both, and says what the router serves. `compute.py` run
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -15,11 +15,12 @@ import psutil
 
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
-from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.router.table import Backend, EndpointEntry, RouterTable
 from inference_provider.targets.delivery import Delivery
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
+    connected,
     is_free,
     listeners,
     metrics_port,
@@ -111,6 +112,9 @@ class LocalRouter:
             return self.envoy.is_drained(deployment)
         except TargetUnreachable:  # a router that does not run has nothing in flight
             return not self.runs()
+
+    def is_connected(self, backends: Collection[Backend]) -> bool:
+        return connected(backends)
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         self.envoy.wait_healthy({deployment: count})

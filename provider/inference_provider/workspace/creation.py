@@ -1,0 +1,111 @@
+"""One desired resource -> recorded, published and running, whether it is new or changed.
+
+`engine.py` checks who may do it, and writes the journal; `rollout.py` changes instances.
+"""
+
+import secrets
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
+from inference_provider.desired import DesiredResource
+from inference_provider.observed import Actor, Kind
+from inference_provider.ownership import record_of
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.dependencies import refuse_unmet
+from inference_provider.workspace.observe import split_text
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Platform, Progress
+from inference_provider.workspace.removal import sweep
+from inference_provider.workspace.rollout import Rollout
+
+
+def _nothing() -> None:
+    pass
+
+
+class Creation:
+    """Makes and changes resources of one workspace."""
+
+    def __init__(
+        self, workspace: Workspace, platform: Platform, actor: Actor, progress: Progress
+    ) -> None:
+        self._workspace = workspace
+        self._ports = workspace.ports
+        self._state = workspace.state
+        self._platform = platform
+        self._actor = actor
+        self._progress = progress
+
+    def run(self, desired: DesiredResource) -> None:
+        """Make a resource what is desired; undone when it raises.
+
+        Raises:
+            TargetError: Something that it depends on is not there.
+        """
+        {
+            (Kind.WORKSPACE, ""): self._make_workspace,
+            (Kind.MODEL, ""): self._make_asset,
+            (Kind.ENVIRONMENT, ""): self._make_asset,
+            (Kind.ENDPOINT, "online"): self._make_endpoint,
+            (Kind.DEPLOYMENT, "online"): self._make_deployment,
+            (Kind.TRAFFIC, ""): self._make_traffic,
+        }[desired.id.kind, desired.variant](desired)
+
+    def _save(
+        self, desired: DesiredResource, publish: Publish, also: Callable[[], None] = _nothing
+    ) -> None:
+        """Record a change and publish it; undone when the router refuses."""
+
+        def edit() -> None:
+            self._ports.router.address()  # refuses a workspace that was deleted meanwhile
+            refuse_unmet(self._state, desired)
+            before = self._state.record(desired.id)
+            record = record_of(desired, before, self._actor, self._workspace.clock.now())
+            also()
+            self._state.put_record(record, desired.placeholders)
+
+        self._workspace.convergence.change(edit, publish)
+
+    def _make_workspace(self, desired: DesiredResource) -> None:
+        with self._platform.first_up(desired) as is_first:
+            if is_first:
+                self._save(desired, Publish.STARTED)
+        if not is_first:
+            with self._platform.change(desired):
+                self._save(desired, Publish.ALWAYS)
+        sweep(self._workspace)
+        self._progress(desired.id, f"router ready on {self._ports.router.address().url}")
+
+    def _make_asset(self, desired: DesiredResource) -> None:
+        self._keep(desired)
+        self._save(desired, Publish.NEVER)
+        self._progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
+
+    def _make_endpoint(self, desired: DesiredResource) -> None:
+        name = desired.id.name
+
+        def keys() -> None:
+            if desired.spec.auth_mode == "key" and self._state.keys(name) is None:
+                self._state.put_keys(name, (new_key(), new_key()))
+
+        self._save(desired, Publish.ALWAYS, keys)
+        self._progress(desired.id, "served")
+
+    def _make_deployment(self, desired: DesiredResource) -> None:
+        refuse_unmet(self._state, desired)  # before anything is copied or started
+        self._keep(desired)
+        Rollout(self._workspace, self._actor, self._progress).run(desired)
+
+    def _make_traffic(self, desired: DesiredResource) -> None:
+        self._save(desired, Publish.ALWAYS)
+        split = split_text(desired.spec.traffic, desired.spec.mirror_traffic)
+        self._progress(desired.id, split)
+
+    def _keep(self, desired: DesiredResource) -> None:
+        self._ports.content.keep(desired, lambda text: self._progress(desired.id, text))
+
+
+def new_key() -> SecretStr:
+    """Return a random key of an endpoint."""
+    return SecretStr(secrets.token_urlsafe(32))
