@@ -106,8 +106,14 @@ class Record(Frozen):
     properties: dict[str, Any]
     generation: str = ""
     """Hash of all fields whose change needs new processes; deployments only."""
+    admitted: tuple[str, ...] | None = None
+    """Names of the instances that get requests; None for all of the generation."""
     actor: Actor
     time: datetime
+
+    def admits(self, name: str, generation: str) -> bool:
+        """Whether an instance gets requests."""
+        return generation == self.generation if self.admitted is None else name in self.admitted
 
     @property
     def variant(self) -> str:

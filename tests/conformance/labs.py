@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import with_content_hash
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
 from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
@@ -207,6 +208,13 @@ class Lab(ABC):
     def journal(self) -> list[str]:
         return [f"{e.action} {e.id.kind} {e.id.name}" for e in self.ports.records.journal()]
 
+    def admitted(self, deployment: str = "iris/blue") -> tuple[Backend, ...]:
+        """Return the addresses of the instances that the record admits."""
+        record = self.target.record(self.of(Kind.DEPLOYMENT).id)
+        there = self.ports.compute.instances().get(deployment, ())
+        serving = [i for i in there if record and record.admits(i.name, i.generation)]
+        return tuple(backend for instance in serving for backend in instance.backends)
+
     def instances(self, deployment: str = "iris/blue") -> dict[str, str]:
         """Return the generation of each instance by its name, leftovers too."""
         found = self.ports.compute.status().instances.get(deployment, ())
@@ -277,13 +285,14 @@ class MemoryLab(Lab):
             return 401
         if not found.weights:
             return 404
-        there = self.ports.compute.backends()
+        there = self.ports.compute.instances()
         serving = [
             backend
             for deployment in found.deployments
             if found.weights.get(deployment.name)
             for backend in deployment.backends
-            if backend in there.get(f"{endpoint}/{deployment.name}", ())
+            if backend
+            in [b for i in there.get(f"{endpoint}/{deployment.name}", ()) for b in i.backends]
         ]
         return 200 if serving else 503
 
@@ -292,7 +301,8 @@ class MemoryLab(Lab):
         router = self.router.router
         busy_until_s = router.busy_until_s
         names = set(self.instances())
-        busy = set(self.ports.compute.unadmitted("iris/blue", everything=True))
+        there = self.ports.compute.instances()["iris/blue"]
+        busy = {backend for instance in there for backend in instance.backends}
         router.busy |= busy
         busy_until_s["iris/blue"] = float("inf")
 

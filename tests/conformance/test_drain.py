@@ -97,7 +97,7 @@ def test_a_deletion_with_nothing_in_flight_waits_for_nobody(served):
 def test_what_is_scaled_in_waits_for_its_request(served):
     with served.in_flight() as flight:
         change = Change(lambda: served.apply(served.deployment(instance_count=0)))
-        wait_until(lambda: served.ports.compute.backends().get("iris/blue") == ())
+        wait_until(lambda: not served.admitted())
         began = time.monotonic()
         served.apply(served.endpoint("rose"))
         assert time.monotonic() - began < SOON_S

@@ -20,20 +20,20 @@ def test_a_new_generation_serves_and_the_old_one_is_gone_after(served):
     assert list(served.instances().values()) == [changed.generation]
     assert not served.instances().keys() & old.keys()
     assert served.target.record(changed.id).generation == changed.generation
-    assert backends_of(served.router.tables[-1]) == served.ports.compute.backends()["iris/blue"]
+    assert backends_of(served.router.tables[-1]) == served.admitted()
     assert served.ask() == 200
 
 
 def test_the_old_generation_serves_until_the_new_one_does(served):
-    before = served.ports.compute.backends()["iris/blue"]
+    before = served.admitted()
     published = len(served.router.tables)
     seen = []
 
     def progress(_id, told):
-        seen.append((told, served.ask(), served.ports.compute.backends()["iris/blue"]))
+        seen.append((told, served.ask(), served.admitted()))
 
     served.target.apply(served.deployment(environment_variables={"ANSWER": "2"}), ANN, progress)
-    after = served.ports.compute.backends()["iris/blue"]
+    after = served.admitted()
     assert [told for told, _, _ in seen if "built" not in told] == [
         "1 of 1 new instances ready",
         "1 instance admitted by the router",

@@ -11,8 +11,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace as Instance
-from typing import Any
+from typing import Any, NamedTuple
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.router.table import Backend
@@ -24,26 +23,31 @@ SERVER = str(Path(__file__).with_name("serve.py"))
 
 
 class Compute:
-    def __init__(self, records):
-        self.records = records
-        self.instances = {}  # by name; which of them are admitted is a document
+    def __init__(self):
+        self.there = {}  # by name
 
-    def of(self, deployment):
-        return {n: i for n, i in list(self.instances.items()) if i.deployment == deployment}
+    def each(self, made):
+        found = {}
+        for one in list(self.there.values()):
+            found[one.deployment] = (*found.get(one.deployment, ()), made(one))
+        return found
 
-    def admitted(self, deployment):
-        return (self.records.read("instances", deployment) or b"").decode().split()
+    def instances(self):
+        return self.each(lambda one: one.instance)
+
+    def status(self):
+        return ports.ComputeStatus(instances=self.each(seen))
 
     def ensure(self, unit, count, progress=ports.silent):
-        running = {} if unit.afresh else self.of(unit.id.name)
-        kept = [n for n, i in running.items() if runs(i) and i.generation == unit.generation]
-        kept, fresh = kept[:count], []
+        running = () if unit.afresh else list(self.there.items())
+        kept = [n for n, one in running if runs(one) and one.runs_for(unit)][:count]
+        fresh = []
         try:
             for number in range(1, count - len(kept) + 1):
                 fresh.append(self.start(unit))
                 progress(unit.id, f"{number} of {count - len(kept)} new instances ready")
         except BaseException:
-            self.end(fresh)
+            self.retire(unit.id.name, fresh, 0)
             raise
         return (*kept, *fresh)
 
@@ -54,58 +58,42 @@ class Compute:
         with process.stdout:
             port = int(process.stdout.readline() or 0)  # written once it listens
         name = f"{unit.id.name}.{unit.generation}.{process.pid}"
-        self.instances[name] = Instance(deployment=unit.id.name, generation=unit.generation,
-                                        port=port, process=process)  # fmt: skip
+        backends = (Backend(host="127.0.0.1", port=port),)
+        instance = ports.Instance(name, unit.generation, backends)
+        self.there[name] = Running(unit.id.name, instance, process)
         if not port:
-            self.end([name])
+            self.retire(unit.id.name, [name], 0)
             raise NotReady("start", str(unit.id), f"instance {name}: its process ended")
         return name
 
-    def end(self, names):
-        for process in [self.instances.pop(name).process for name in names]:
+    def retire(self, deployment, names, stop_wait_s):
+        for process in [self.there.pop(name).process for name in names]:
             process.terminate()
             process.wait()
-        return len(names)
-
-    def admit(self, deployment, names):
-        self.records.put("instances", deployment, " ".join(names))
-
-    def backends(self):
-        there = {name: address(i) for name, i in list(self.instances.items())}
-        serving = {d: self.admitted(d) for d in self.records.section("instances")}
-        return {d: tuple(there[n] for n in serving[d] if n in there) for d in serving}
-
-    def leaving(self, deployment, everything):
-        serving = self.admitted(deployment)
-        return {n: i for n, i in self.of(deployment).items() if everything or n not in serving}
-
-    def unadmitted(self, deployment, *, everything=False):
-        return tuple(address(i) for i in self.leaving(deployment, everything).values())
-
-    def retire(self, deployment, stop_wait_s, *, everything=False):
-        return self.end(self.leaving(deployment, everything))
 
     def forget(self, deployment):
-        self.records.drop("instances", deployment)
-
-    def status(self):
-        found = {}
-        for name, one in list(self.instances.items()):
-            seen = ports.InstanceStatus(name=name, generation=one.generation, runs=runs(one),
-                                        admitted=name in self.admitted(one.deployment))  # fmt: skip
-            found[one.deployment] = (*found.get(one.deployment, ()), seen)
-        return ports.ComputeStatus(instances=found)
+        pass  # an instance leaves nothing behind
 
     def logs(self, deployment, *, lines, follow):
         return iter(())
 
 
-def address(instance):
-    return Backend(host="127.0.0.1", port=instance.port)
+class Running(NamedTuple):
+    deployment: str
+    instance: ports.Instance
+    process: subprocess.Popen
+
+    def runs_for(self, unit):
+        return (self.deployment, self.instance.generation) == (unit.id.name, unit.generation)
 
 
-def runs(instance):
-    return instance.process.poll() is None
+def runs(one):
+    return one.process.poll() is None
+
+
+def seen(one):
+    name, generation, _backends = one.instance
+    return ports.InstanceStatus(name=name, generation=generation, runs=runs(one))
 
 
 class Router:
@@ -181,9 +169,9 @@ class Platform(memory.MemoryPlatform):
 
     def make(self, workspace):
         records = memory_records.MemoryRecords(workspace)
-        return ports.Ports(records, Compute(records), Router(records), memory.MemoryContent())
+        return ports.Ports(records, Compute(), Router(records), memory.MemoryContent())
 
     def shut_down(self, workspace):
         found: Any = self.ports(workspace)
         found.router.up = False
-        found.compute.end([*found.compute.instances])
+        found.compute.retire("", [*found.compute.there], 0)

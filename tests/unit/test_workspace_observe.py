@@ -48,6 +48,7 @@ RECORDS = {
         owner="demo",
         properties=wanted.properties,
         generation="g2" if wanted.id.kind == Kind.DEPLOYMENT else "",
+        admitted=("blue.0", "blue.1") if wanted.id.kind == Kind.DEPLOYMENT else None,
         actor=ANN,
         time=NOW,
     )
@@ -57,7 +58,7 @@ HEALTHY = RouterStatus(weights={}, mirrors={}, healthy={"iris/blue": 2})
 
 
 def instance(number, **fields):
-    given = {"name": f"blue.{number}", "generation": "g2", "admitted": True, "runs": True}
+    given = {"name": f"blue.{number}", "generation": "g2", "runs": True}
     return InstanceStatus(**{**given, **fields})
 
 
@@ -96,12 +97,12 @@ def told(found):
             id="one ended",
         ),
         pytest.param(
-            seen(*TWO, instance(2, admitted=False), instance(3, generation="g1")),
+            seen(*TWO, instance(2), instance(3, generation="g1")),
             (2, "2 of 2 instances ready", "2 leftover instances"),
             id="leftovers",
         ),
         pytest.param(
-            seen(instance(0), instance(1, runs=False), instance(2, admitted=False)),
+            seen(instance(0), instance(1, runs=False), instance(2)),
             (1, "1 of 2 instances ready", "1 instance not running; 1 leftover instance"),
             id="one ended and one is left",
         ),

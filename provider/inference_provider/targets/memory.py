@@ -24,6 +24,7 @@ from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import (
     Clock,
     ComputeStatus,
+    Instance,
     InstanceStatus,
     Ports,
     Progress,
@@ -94,7 +95,6 @@ class MemoryCompute:
             there[fresh[-1]] = {
                 "generation": unit.generation,
                 "port": FIRST_PORT + number,
-                "admitted": False,
                 "gpus": each,
             }
             progress(unit.id, f"{len(fresh)} of {count - len(kept)} new instances ready")
@@ -110,28 +110,18 @@ class MemoryCompute:
             reason = f"{wanted} wanted, {free} of {self._gpu_count} free"
             raise OutOfCapacity("hand GPUs to", str(unit.id), reason, "ask for fewer")
 
-    def admit(self, deployment: str, names: Iterable[str]) -> None:
-        serving = set(names)
-        there = {n: {**i, "admitted": n in serving} for n, i in self._of(deployment).items()}
-        self._save(deployment, there)
-
-    def backends(self) -> Mapping[str, tuple[Backend, ...]]:
+    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
         return {
             deployment: tuple(
-                _backend(one) for one in json.loads(document).values() if one["admitted"]
+                Instance(name, one["generation"], (_backend(one),))
+                for name, one in json.loads(document).items()
             )
             for deployment, document in self._records.section(INSTANCES).items()
         }
 
-    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
-        there = self._of(deployment).values()
-        return tuple(_backend(one) for one in there if everything or not one["admitted"])
-
-    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
+    def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
         there = self._of(deployment)
-        left = {n: i for n, i in there.items() if i["admitted"] and not everything}
-        self._save(deployment, left)
-        return len(there) - len(left)
+        self._save(deployment, {n: i for n, i in there.items() if n not in names})
 
     def forget(self, deployment: str) -> None:
         self._save(deployment, {})
@@ -142,7 +132,6 @@ class MemoryCompute:
                 InstanceStatus(
                     name=name,
                     generation=one["generation"],
-                    admitted=one["admitted"],
                     runs=name not in self.ended,
                 )
                 for name, one in json.loads(document).items()

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 
+from inference_provider.observed import Record
 from inference_provider.workspace.ports import Clock, Ports
 
 POLL_S = 0.05
-STOP_WAIT_S = 5.0
-"""Time that an idle instance has to end by itself, seconds."""
-SLOW_STOP_WAIT_S = 8.0
-"""Time beyond its longest request that an instance has which may still have one, seconds."""
 
 
-def end_unadmitted(
-    ports: Ports, clock: Clock, deployment: str, drain_s: float, *, everything: bool = False
+def end_unadmitted(  # noqa: PLR0917 - what is ended, and how long each step may take
+    ports: Ports,
+    clock: Clock,
+    deployment: str,
+    record: Record | None,
+    drain_s: float,
+    stop_wait_s: float,
 ) -> int:
     """End every instance that is not admitted after its last request; return how many there were.
 
@@ -20,14 +22,20 @@ def end_unadmitted(
         ports: The workspace's.
         clock: Its clock.
         deployment: `<endpoint>/<deployment>`.
+        record: What is published of it; None admits nothing.
         drain_s: Longest wait for the last request, seconds.
-        everything: Whether to end admitted ones too: the deployment is no longer published.
+        stop_wait_s: Time that each then has to end by itself, seconds.
     """
-    leaving = ports.compute.unadmitted(deployment, everything=everything)
+    leaving = {
+        instance.name: instance.backends
+        for instance in ports.compute.instances().get(deployment, ())
+        if record is None or not record.admits(instance.name, instance.generation)
+    }
     if leaving:
-        wait_until(lambda: not ports.router.is_connected(leaving), drain_s, clock)
-    stop_wait_s = drain_s + SLOW_STOP_WAIT_S if drain_s else STOP_WAIT_S
-    return ports.compute.retire(deployment, stop_wait_s, everything=everything)
+        backends = [backend for found in leaving.values() for backend in found]
+        wait_until(lambda: not ports.router.is_connected(backends), drain_s, clock)
+        ports.compute.retire(deployment, leaving.keys(), stop_wait_s)
+    return len(leaving)
 
 
 def wait_until(done: Callable[[], bool], limit_s: float, clock: Clock) -> None:

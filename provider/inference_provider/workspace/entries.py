@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from inference_provider.observed import Record
 from inference_provider.router.build import Builder
-from inference_provider.router.table import EndpointEntry
-from inference_provider.workspace.ports import Compute, Content
+from inference_provider.router.table import Backend, EndpointEntry
+from inference_provider.workspace.ports import Compute, Content, Instance
 from inference_provider.workspace.state import State
 
 Build = Callable[[], tuple[EndpointEntry, ...]]
@@ -15,12 +16,22 @@ def endpoint_entries(state: State, compute: Compute, content: Content) -> Build:
     builder = Builder()
 
     def build() -> tuple[EndpointEntry, ...]:
-        backends = compute.backends()
+        there = compute.instances()
         return builder.endpoints(
             state.records(),
             state.keys,
-            lambda record: backends.get(record.id.name, ()),
+            lambda record: _backends(record, there.get(record.id.name, ())),
             content.environment,
         )
 
     return build
+
+
+def _backends(record: Record, instances: tuple[Instance, ...]) -> tuple[Backend, ...]:
+    """Return the addresses of the admitted instances."""
+    return tuple(
+        backend
+        for instance in instances
+        if record.admits(instance.name, instance.generation)
+        for backend in instance.backends
+    )

@@ -66,15 +66,15 @@ class Observer:
     def resource(self, record: Record) -> ObservedResource:
         """Return one recorded resource as it is now."""
         base = ObservedResource(id=record.id, presence=Presence.PRESENT, record=record)
-        fields = {
+        read = {
             (Kind.WORKSPACE, ""): self._workspace,
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
             (Kind.ENDPOINT, "online"): self._endpoint,
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.TRAFFIC, ""): self._traffic,
-        }[record.id.kind, record.variant](record)
-        return base.model_copy(update=fields)
+        }.get((record.id.kind, record.variant), _as_recorded)
+        return base.model_copy(update=read(record))
 
     def _address(self) -> RouterAddress:
         return self._ports.router.address()
@@ -188,6 +188,10 @@ class Observer:
         return {name: restarts(endings, start_limit_s, minute)} if endings.total else {}
 
 
+def _as_recorded(_record: Record) -> _Fields:
+    return {"status": "recorded"}
+
+
 def _unknown(reason: str) -> _Fields:
     return {"presence": Presence.UNKNOWN, "reason": reason}
 
@@ -211,7 +215,7 @@ def _idle(instances: list[InstanceStatus], record: Record) -> Iterator[str]:
 
 
 def _is_recorded(instance: InstanceStatus, record: Record) -> bool:
-    return instance.admitted and instance.generation == record.generation
+    return record.admits(instance.name, instance.generation)
 
 
 def _start_limit_s(properties: Mapping[str, Any]) -> int:

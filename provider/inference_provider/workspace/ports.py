@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -125,6 +125,8 @@ class Unit:
     """Folder that paths in the spec are relative to."""
     secrets: Secrets = ()
     """Secrets its instances know, which an error must hide when it quotes their logs."""
+    admitted: tuple[str, ...] = ()
+    """Names of instances that serve now; of two that would do, it is the one to keep."""
     afresh: bool = False
     """Whether to start new instances even if suitable ones run already."""
 
@@ -134,13 +136,23 @@ class Unit:
         return self.spec.readiness_probe.initial_delay + self.spec.start_timeout_s
 
 
+class Instance(NamedTuple):
+    """One instance and where it is reached.
+
+    What a target replaces by itself, like the pods of a generation, may count as one instance.
+    """
+
+    name: str
+    """Unique in its workspace; it stays when the instance is started again."""
+    generation: str
+    backends: tuple[Backend, ...]
+
+
 class InstanceStatus(Frozen):
     """One instance as its target sees it now."""
 
     name: str
     generation: str
-    admitted: bool
-    """Whether the router is to send it requests."""
     runs: bool
     """Whether its process, container or pod runs or starts."""
     answers: bool = True
@@ -175,26 +187,16 @@ class Compute(Protocol):
             OutOfCapacity: No GPU, port or disk is left.
         """
 
-    def admit(self, deployment: str, names: Iterable[str]) -> None:
-        """Let the router send requests only to these instances. Call it inside an edit.
+    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
+        """Return every instance and its current addresses, by deployment; stopped ones too."""
 
-        They belong to the generation that the edit records. A target whose instances move need
-        not remember their names.
-        """
-
-    def backends(self) -> Mapping[str, tuple[Backend, ...]]:
-        """Return the current addresses of each deployment's admitted instances."""
-
-    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
-        """Return the addresses of instances that are not admitted; with `everything`, of all."""
-
-    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
-        """End every instance that is not admitted; return how many there were.
+    def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
+        """End instances, all at once; the router sends them nothing any more.
 
         Args:
             deployment: `<endpoint>/<deployment>`.
+            names: Which of its instances; those that are gone already are skipped.
             stop_wait_s: Time that each has to end by itself, seconds; then it is killed.
-            everything: Whether to end admitted ones too, because the deployment is deleted.
         """
 
     def forget(self, deployment: str) -> None:

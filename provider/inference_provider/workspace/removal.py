@@ -15,6 +15,7 @@ from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform
 from inference_provider.workspace.rollout import (
     DRAIN_SLACK_S,
+    SLOW_STOP_WAIT_S,
     Rollout,
     longest_request_s,
 )
@@ -106,12 +107,13 @@ def sweep(workspace: Workspace) -> None:
     """
     records, state, compute = workspace.ports.records, workspace.state, workspace.ports.compute
     recorded = {record.id.name for record in state.of_kind(Kind.DEPLOYMENT)}
-    for name in compute.backends().keys() - recorded:
+    for name in compute.instances().keys() - recorded:
         id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=records.workspace, name=name)
         with suppress(Busy), records.lock(deployment_lock(name), wait_s=0):
             if state.record(id_) is None:
+                stop_wait_s = LEFT_DRAIN_S + SLOW_STOP_WAIT_S
                 end_unadmitted(
-                    workspace.ports, workspace.clock, name, LEFT_DRAIN_S, everything=True
+                    workspace.ports, workspace.clock, name, None, LEFT_DRAIN_S, stop_wait_s
                 )
                 compute.forget(name)
     for name in records.section(RESERVATIONS):  # of who was killed after the record was written

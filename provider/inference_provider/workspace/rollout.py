@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
-from inference_provider.desired import DesiredResource
+from inference_provider.desired import DesiredResource, owned_fields
 from inference_provider.errors import Interrupted
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
@@ -16,7 +16,7 @@ from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
-from inference_provider.workspace.drain import STOP_WAIT_S, end_unadmitted
+from inference_provider.workspace.drain import end_unadmitted
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
@@ -24,7 +24,12 @@ from inference_provider.workspace.state import State, deployment_lock
 
 DRAIN_SLACK_S = 2.0
 """Extra time a last request may take beyond its timeout, seconds."""
+SLOW_STOP_WAIT_S = 8.0
+"""Time beyond its longest request that an instance has to end by itself, seconds."""
+STOP_WAIT_S = 5.0
+"""The same of one that never had a request."""
 HURRIED_STOP_WAIT_S = 0.5
+"""The same when a person waits."""
 
 
 class Rollout:
@@ -58,7 +63,7 @@ class Rollout:
             if recorded and before is None:
                 return
             refuse_others("update", desired, before)
-            desired = with_owned_fields(with_generation(desired, before), before)
+            desired = self._with_owned_fields(with_generation(desired, before), before)
             count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
             unit = self._unit(desired)
             with reserved(self._records, self._state, desired, self._actor, self._clock):
@@ -81,8 +86,16 @@ class Rollout:
         """
         with self._records.lock(deployment_lock(resource.name), CHANGE_WAIT_S):
             forget()
-            self._retire(resource, drain_s, everything=True)
+            self._retire(resource, drain_s)
             self._compute.forget(resource.name)
+
+    def _with_owned_fields(
+        self, desired: DesiredResource, before: Record | None
+    ) -> DesiredResource:
+        """Keep what a resource of another kind, declared here or recorded, decides."""
+        recorded = owned_fields(desired.id, {record.id for record in self._state.records()})
+        owned = desired.model_copy(update={"owned": desired.owned | recorded})
+        return with_owned_fields(owned, before)
 
     def _unit(self, desired: DesiredResource) -> Unit:
         before = self._state.record(desired.id)
@@ -94,6 +107,7 @@ class Rollout:
             environment=environment,
             base_dir=desired.base_dir,
             secrets=self._secrets(desired, environment),
+            admitted=(before.admitted or ()) if before else (),
             afresh=is_made_again(desired, before),
         )
 
@@ -123,18 +137,18 @@ class Rollout:
             refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._clock.now())
-            self._compute.admit(name, serving)
             self._state.put_blueprint(name, desired.spec)
-            self._state.put_record(record, desired.placeholders)
+            admitted = record.model_copy(update={"admitted": serving})
+            self._state.put_record(admitted, desired.placeholders)
 
         # the router was started before new instances; if it has ended since, this fails
         publish = Publish.STARTED if serving else Publish.ALWAYS
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
-            # a person waits: an instance that has not served yet can be killed sooner
             hurried = isinstance(fault, Interrupted | KeyboardInterrupt)
-            self._compute.retire(name, HURRIED_STOP_WAIT_S if hurried else STOP_WAIT_S)
+            stop_wait_s = HURRIED_STOP_WAIT_S if hurried else STOP_WAIT_S
+            self._end_unadmitted(desired.id, 0, stop_wait_s)
             raise
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
@@ -146,10 +160,12 @@ class Rollout:
         old = longest_request_s(self._state, desired.id) if before else 0.0
         return max(own, old) + DRAIN_SLACK_S
 
-    def _retire(self, resource: ResourceId, drain_s: float, *, everything: bool = False) -> None:
-        ended = end_unadmitted(
-            self._ports, self._clock, resource.name, drain_s, everything=everything
-        )
+    def _end_unadmitted(self, resource: ResourceId, drain_s: float, stop_wait_s: float) -> int:
+        record = self._state.record(resource)
+        return end_unadmitted(self._ports, self._clock, resource.name, record, drain_s, stop_wait_s)
+
+    def _retire(self, resource: ResourceId, drain_s: float) -> None:
+        ended = self._end_unadmitted(resource, drain_s, drain_s + SLOW_STOP_WAIT_S)
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")

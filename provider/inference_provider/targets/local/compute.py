@@ -7,7 +7,7 @@ killed caller left.
 import http.client
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
 from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace import ports
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
 
@@ -63,22 +64,27 @@ class LocalCompute:
         self._checking = threading.Lock()
         self._checked: set[tuple[Path, Path]] = set()
         """Interpreters and scripts; kept code lies under the hash of its content."""
-        self._known_backends: dict[str, tuple[tuple[Instance, ...], tuple[Backend, ...]]] = {}
+        self._addresses: dict[str, tuple[tuple[Instance, ...], tuple[ports.Instance, ...]]] = {}
 
     # -- what there is -------------------------------------------------------------------------
 
-    def backends(self) -> Mapping[str, tuple[Backend, ...]]:
+    def instances(self) -> Mapping[str, tuple[ports.Instance, ...]]:
         return {
-            deployment: self._backends_of(deployment, instances)
+            deployment: self._addressed(deployment, instances)
             for deployment, instances in self._instances.by_deployment().items()
         }
 
-    def _backends_of(self, deployment: str, instances: tuple[Instance, ...]) -> tuple[Backend, ...]:
+    def _addressed(
+        self, deployment: str, instances: tuple[Instance, ...]
+    ) -> tuple[ports.Instance, ...]:
         """Return the same object while the instances are the same, to make comparing cheap."""
-        known = self._known_backends.get(deployment)
+        known = self._addresses.get(deployment)
         if known is None or known[0] is not instances:
-            found = tuple(self._instances.backend(i) for i in instances if i.admitted)
-            known = self._known_backends[deployment] = instances, found
+            found = tuple(
+                ports.Instance(i.name, i.generation, (self._instances.backend(i),))
+                for i in instances
+            )
+            known = self._addresses[deployment] = instances, found
         return known[1]
 
     def status(self) -> ComputeStatus:
@@ -105,16 +111,10 @@ class LocalCompute:
         return InstanceStatus(
             name=instance.name,
             generation=instance.generation,
-            admitted=instance.admitted,
             runs=runs,
             answers=answers,
             endings=ended,
         )
-
-    def admit(self, deployment: str, names: Iterable[str]) -> None:
-        serving, there = set(names), self._instances.of(deployment)
-        now = tuple(i.model_copy(update={"admitted": i.name in serving}) for i in there)
-        self._instances.save(deployment, now)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ class LocalCompute:
             and processes[i.name].runs
             and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
         ]
-        same.sort(key=lambda i: not i.admitted)
+        same.sort(key=lambda i: i.name not in unit.admitted)
         usable: list[str] = []
         for instance in same:
             if len(usable) == count:
@@ -294,18 +294,10 @@ class LocalCompute:
 
     # -- end -----------------------------------------------------------------------------------
 
-    def unadmitted(self, deployment: str, *, everything: bool = False) -> tuple[Backend, ...]:
-        stale = self._unadmitted(deployment, everything=everything)
-        return tuple(map(self._instances.backend, stale))
-
-    def _unadmitted(self, deployment: str, *, everything: bool) -> list[Instance]:
-        return [i for i in self._instances.of(deployment) if everything or not i.admitted]
-
-    def retire(self, deployment: str, stop_wait_s: float, *, everything: bool = False) -> int:
-        stale = self._unadmitted(deployment, everything=everything)
-        if stale:
-            self._end(deployment, stale, stop_wait_s)
-        return len(stale)
+    def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
+        there = [i for i in self._instances.of(deployment) if i.name in names]
+        if there:
+            self._end(deployment, there, stop_wait_s)
 
     def _end(self, deployment: str, instances: Collection[Instance], stop_wait_s: float) -> None:
         """Stop instances, all at once, and delete their entries."""

@@ -21,8 +21,6 @@ class Instance(Frozen):
     """Program name in supervisord: `<endpoint>.<deployment>.<generation>.<number>`."""
     generation: str
     port: int
-    admitted: bool = False
-    """Whether the router sends it requests; false while it starts and while it drains."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that it has."""
     socket: bool = False

@@ -1,0 +1,105 @@
+"""Records of batch, and of kinds that only decide something, beside online ones."""
+
+from datetime import UTC, datetime
+
+import pytest
+from tests.memory import ANN, state_of, with_environment, with_workspace, write_record
+
+from inference_provider.desired import DesiredResource, identify
+from inference_provider.errors import StillHolds, TargetError
+from inference_provider.observed import Actor, Kind, Presence, Record
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    BatchDeploymentSpec,
+    BatchEndpointSpec,
+    DeploymentSpec,
+    EndpointSpec,
+    TrafficSpec,
+)
+from inference_provider.targets.memory import MemoryTarget
+
+HASH = "a" * 64
+PINNED = f"plain:1@sha256:{HASH}"
+IRIS = EndpointSpec(name="iris")
+BLUE = DeploymentSpec(endpoint="iris", name="blue", environment=PINNED)
+WORDS = BatchEndpointSpec(name="words", kind="batch")
+GREEN = BatchDeploymentSpec(endpoint="words", name="green", kind="batch", environment=PINNED)
+
+
+def desired(kind, spec):
+    return DesiredResource(id=identify(kind, spec), spec=spec, owner="demo")
+
+
+def record(kind, spec):
+    wanted, time = desired(kind, spec), datetime(2026, 11, 26, tzinfo=UTC)
+    properties = wanted.properties
+    return Record(id=wanted.id, owner="demo", properties=properties, actor=ANN, time=time)
+
+
+@pytest.fixture
+def target():
+    made = with_environment(with_workspace(MemoryTarget()), HASH)
+    made.apply(desired(Kind.ENDPOINT, IRIS), ANN)
+    write_record(made, record(Kind.ENDPOINT, WORDS))
+    write_record(made, record(Kind.DEPLOYMENT, GREEN))
+    return made
+
+
+def router_of(target):
+    return target.memory.ports("default").router
+
+
+def test_the_router_is_told_of_online_endpoints_alone(target):
+    target.apply(desired(Kind.DEPLOYMENT, BLUE), ANN)
+    published = [
+        (endpoint.name, [deployment.name for deployment in endpoint.deployments])
+        for endpoint in router_of(target).endpoints
+    ]
+    assert published == [("iris", ["blue"])]
+
+
+def test_a_batch_deployment_runs_nothing_at_a_start(target):
+    target.start("default", Actor(user="ann"))
+    assert target.memory.ports("default").compute.instances() == {}
+
+
+def test_what_only_has_a_record_is_present_as_recorded(target):
+    found = target.observe(["default"]).get(identify(Kind.DEPLOYMENT, GREEN))
+    assert (found.presence, found.status, found.degraded) == (Presence.PRESENT, "recorded", "")
+
+
+def test_a_batch_endpoint_is_kept_by_its_deployment_and_goes_without_a_publication(target):
+    publications = router_of(target).publications
+    with pytest.raises(StillHolds, match="Deployment 'default/words/green' is behind it"):
+        target.delete(identify(Kind.ENDPOINT, WORDS), "demo", ANN)
+    target.delete(identify(Kind.DEPLOYMENT, GREEN), "demo", ANN)
+    target.delete(identify(Kind.ENDPOINT, WORDS), "demo", ANN)
+    assert target.record(identify(Kind.ENDPOINT, WORDS)) is None
+    assert router_of(target).publications == publications
+
+
+def test_a_recorded_autoscale_rule_decides_the_count_whoever_applies_the_deployment(target):
+    target.apply(desired(Kind.DEPLOYMENT, BLUE.model_copy(update={"instance_count": 3})), ANN)
+    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", min_instances=1, max_instances=5)
+    write_record(target, record(Kind.AUTOSCALE_RULE, rule))
+    target.apply(desired(Kind.DEPLOYMENT, BLUE.model_copy(update={"tags": {"a": "b"}})), ANN)
+    blue = target.record(identify(Kind.DEPLOYMENT, BLUE))
+    assert (blue.properties["instance_count"], blue.properties["tags"]) == (3, {"a": "b"})
+
+
+def test_a_record_of_an_older_release_admits_every_instance_of_its_generation(target):
+    target.apply(desired(Kind.DEPLOYMENT, BLUE), ANN)
+    blue = target.record(identify(Kind.DEPLOYMENT, BLUE))
+    older = blue.model_copy(update={"admitted": None})
+    write_record(target, older)
+    target.apply(desired(Kind.ENDPOINT, EndpointSpec(name="rose")), ANN)
+    [entry] = [e for e in router_of(target).endpoints if e.name == "iris"]
+    assert [len(deployment.backends) for deployment in entry.deployments] == [1]
+    assert older.admits("any", blue.generation) and not older.admits("any", "another")
+
+
+def test_a_split_of_a_missing_endpoint_leaves_no_record(target):
+    traffic = desired(Kind.TRAFFIC, TrafficSpec(endpoint="gone", traffic={}))
+    with pytest.raises(TargetError, match="Endpoint 'default/gone' is not there; declare it"):
+        target.apply(traffic, ANN)
+    assert state_of(target).record(traffic.id) is None
