@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -363,3 +364,41 @@ def test_whatever_is_raised_wherever_what_returned_is_in_force_and_the_rest_undo
     house.router.before = lambda _names: None
     house.put("last")
     assert house.router.served == house.names()
+
+
+def test_an_edit_that_fails_after_its_publication_leaves_a_note_until_the_next_change(house):
+    lost = []
+
+    @contextmanager
+    def edit():
+        with MemoryRecords.edit(house.records):
+            nested.append(1)
+            try:
+                yield
+            finally:
+                nested.pop()
+            if lost and not nested:
+                raise TargetUnreachable("write", "the records", "the host is gone")
+
+    nested = []
+    house.records.edit = edit
+    lost.append(True)
+    with pytest.raises(TargetUnreachable, match="the host is gone"):
+        house.put("a")
+    assert house.router.served == ("a",)
+    assert house.names() == ()
+    assert dict(house.records.section("unpublished")) == {"router": b"{}"}
+    lost.clear()
+    house.put("b")
+    assert house.router.served == ("b",)
+    assert not house.records.section("unpublished")
+
+
+def test_a_refused_change_leaves_no_note(house):
+    def refuse(_names):
+        raise RouterRejected("no")
+
+    house.router.before = refuse
+    with pytest.raises(RouterRejected):
+        house.put("a")
+    assert not house.records.section("unpublished")

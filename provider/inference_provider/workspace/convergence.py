@@ -52,6 +52,8 @@ class Convergence:
         self._build = build
         self._waiting: deque[_Change] = deque()
         self._turn = threading.Lock()
+        self._router_is_ahead = False
+        """Whether the router may serve what the records do not say."""
         self._leader: int | None = None
         """Id of the thread that has the turn."""
         self._asking = threading.Lock()
@@ -155,35 +157,48 @@ class Convergence:
             change.done = True
 
     def _do(self, changes: list[_Change]) -> None:
-        if any(change.published for change in changes):
-            with self._records.lock(PUBLICATION), self._records.edit():
-                with suppress(OutOfCapacity):  # a deletion on a full disk is what frees some
-                    self._records.put(UNPUBLISHED, "router", "{}")
-                self._make(changes, published=True)
-                self._records.drop(UNPUBLISHED, "router")
-        else:
+        if not any(change.published for change in changes):
             with self._records.edit():
-                self._make(changes, published=False)
+                self._make(changes)
+            return
+        with self._records.lock(PUBLICATION):
+            # somebody who was killed may have left it so
+            self._router_is_ahead = self._records.read(UNPUBLISHED, "router") is not None
+            with suppress(OutOfCapacity):  # a deletion on a full disk is what frees some
+                self._records.put(UNPUBLISHED, "router", "{}")
+            try:
+                with self._records.edit():
+                    self._make_and_publish(changes)
+                    self._records.drop(UNPUBLISHED, "router")
+            except BaseException:
+                if not self._router_is_ahead:
+                    self._records.drop(UNPUBLISHED, "router")
+                raise
 
-    def _make(self, changes: list[_Change], *, published: bool) -> None:
+    def _make_and_publish(self, changes: list[_Change]) -> None:
         """Do all edits and publish them, inside an edit that undoes what this leaves."""
-        if published and not self._router.in_force():
+        if not self._router.in_force():
             self._router.publish(self._build())  # the next one needs to know what it removes
-        told = False
+        was_ahead = self._router_is_ahead
         try:
             with self._records.edit():
-                for change in changes:
-                    self._part(change)
+                self._make(changes)
                 if any(change.published and change.fault is None for change in changes):
-                    told = True
+                    self._router_is_ahead = True
                     self._router.publish(self._build())
         except InferenceError:  # a publication that fails this way has changed nothing
+            self._router_is_ahead = was_ahead
             raise
         except BaseException:
-            if told:  # it may be in force already, so undo it in the router too
+            if self._router_is_ahead:  # it may be in force already, so undo it in the router too
                 with suppress(InferenceError):
                     self._router.publish(self._build())
+                    self._router_is_ahead = False
             raise
+
+    def _make(self, changes: list[_Change]) -> None:
+        for change in changes:
+            self._part(change)
 
     def _part(self, change: _Change) -> None:
         """Do one edit; if it fails, only it is undone, and its caller gets the exception."""

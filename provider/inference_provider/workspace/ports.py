@@ -79,7 +79,9 @@ class Records(Protocol):
     def edit(self) -> AbstractContextManager[None]:
         """Exclude other edits of the workspace; an exception undoes every put and drop.
 
-        Nested in another edit of the same thread, it is a part that can be undone alone.
+        This thread reads what it has put at once; whether others do before the edit has ended is
+        the target's affair. Nested in another edit of the same thread, it is a part that can be
+        undone alone.
 
         Raises:
             Busy: Another process holds the edit for too long.
