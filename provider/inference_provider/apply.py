@@ -21,6 +21,7 @@ from inference_provider.plan import (
 from inference_provider.schedule import Calls, run
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.quota import size_of
+from inference_provider.spec.reference import Reference
 from inference_provider.targets.base import Target
 from inference_provider.workspace.ports import Progress, silent
 
@@ -52,7 +53,7 @@ def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | Non
 def _unheld(plan: Plan, target: Target) -> Iterator[str]:
     """Yield a sentence for each pinned content that is neither declared nor kept."""
     declared = {
-        (action.id.kind, action.id.workspace, reference(action.desired.spec))
+        (action.id.kind, action.id.workspace, str(reference(action.desired.spec)))
         for action in plan.actions
         if action.desired and action.id.kind in (Kind.MODEL, Kind.ENVIRONMENT)
     }
@@ -61,13 +62,13 @@ def _unheld(plan: Plan, target: Target) -> Iterator[str]:
             continue
         for kind in (Kind.MODEL, Kind.ENVIRONMENT):
             field = kind.value.lower()
-            pinned = (getattr(action.desired.spec, field) or "").removeprefix("azureml:")
-            asset = (kind, action.id.workspace, pinned)
-            if pinned and asset not in declared and not target.holds(*asset):
-                name, _, digest = pinned.partition("@sha256:")
+            pinned = Reference.parse(getattr(action.desired.spec, field) or "")
+            asset = (kind, action.id.workspace, str(pinned))
+            if pinned.name and asset not in declared and not target.holds(*asset):
                 yield (
-                    f"{action.id}: {field}: content {digest[:12]} of '{name}' is neither declared"
-                    f" nor in the workspace; write '{name}' to use what is declared"
+                    f"{action.id}: {field}: content {pinned.digest[:12]} of '{pinned.asset}' is"
+                    " neither declared nor in the workspace;"
+                    f" write '{pinned.asset}' to use what is declared"
                 )
 
 

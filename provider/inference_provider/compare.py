@@ -21,6 +21,7 @@ from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import SHARES, FieldRole, SpecModel
 from inference_provider.spec.fields import field_roles, marked, with_defaults
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.reference import with_short_digest
 
 _MISSING = object()
 
@@ -51,10 +52,7 @@ def show(value: Any) -> str:
     if value is None:
         return "(none)"
     if isinstance(value, str):
-        name, pin, digest = value.partition("@sha256:")
-        if pin:
-            return one_line(f"{name}@{digest[:12]}")
-        return value[:12] if _is_digest(value) else one_line(value)
+        return value[:12] if _is_digest(value) else one_line(with_short_digest(value))
     return str(value)
 
 

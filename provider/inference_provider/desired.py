@@ -18,9 +18,9 @@ from inference_provider.spec import (
     ChangeClass,
     EnvironmentSpec,
     ModelSpec,
+    Reference,
     SpecModel,
     StackSpec,
-    asset_name,
 )
 from inference_provider.spec.fields import (
     field_roles,
@@ -121,9 +121,9 @@ def identify(kind: Kind, spec: Any) -> ResourceId:
     return ResourceId(kind=kind, workspace=workspace, name=name)
 
 
-def reference(spec: ModelSpec | EnvironmentSpec) -> str:
-    """Return the pinned reference of an asset: `name:version@sha256:<content hash>`."""
-    return f"{spec.name}:{spec.version}@sha256:{spec.content_hash}"
+def reference(spec: ModelSpec | EnvironmentSpec) -> Reference:
+    """Return the pinned reference of an asset."""
+    return Reference(spec.name, spec.version, spec.content_hash)
 
 
 def resolve(
@@ -180,46 +180,46 @@ def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> froz
     )
 
 
-def _asset_index(stack: StackSpec, known_assets: Iterable[str]) -> dict[tuple[str, str], list[str]]:
+def _asset_index(
+    stack: StackSpec, known_assets: Iterable[str]
+) -> dict[tuple[str, str], list[Reference]]:
     """Map (kind, workspace) to pinned references; the stack's own override existing ones."""
-    index: dict[tuple[str, str], dict[str, str]] = {}
+    index: dict[tuple[str, str], dict[str, Reference]] = {}
     for address in known_assets:
-        kind, workspace, pinned = address.split("/", 2)
-        index.setdefault((kind, workspace), {})[pinned.partition("@")[0]] = pinned
+        kind, workspace, text = address.split("/", 2)
+        pinned = Reference.parse(text)
+        index.setdefault((kind, workspace), {})[pinned.asset] = pinned
     for row in ASSETS:
         for spec in getattr(stack, row.listing):
             pinned = reference(spec)
-            index.setdefault((row.word, spec.workspace), {})[pinned.partition("@")[0]] = pinned
+            index.setdefault((row.word, spec.workspace), {})[pinned.asset] = pinned
     return {key: list(found.values()) for key, found in index.items()}
 
 
 def _pin(
     spec: AnyDeployment,
-    assets: Mapping[tuple[str, str], list[str]],
+    assets: Mapping[tuple[str, str], list[Reference]],
     path: str,
     faults: list[Fault],
 ) -> AnyDeployment:
     pinned: dict[str, str] = {}
     for kind in (row.word for row in ASSETS):
         asked = getattr(spec, kind)
-        if asked is None or "@sha256:" in asked:
+        if asked is None or Reference.parse(asked).digest:
             continue
-        found = _find(asked, assets.get((kind, spec.workspace), []))
+        found = _find(Reference.parse(asked), assets.get((kind, spec.workspace), []))
         if found is None:
             faults.append(
                 Fault(f"{path}.{kind}", f"no {kind} '{asked}' in '{spec.workspace}'", "declare it")
             )
         else:
-            pinned[kind] = found
+            pinned[kind] = str(found)
     return spec.model_copy(update=pinned)
 
 
-def _find(asked: str, references: list[str]) -> str | None:
-    name, version = asset_name(asked)
-    matching = [ref for ref in references if asset_name(ref)[0] == name]
-    if version is not None:
-        return next((ref for ref in matching if asset_name(ref)[1] == version), None)
-    return max(matching, key=lambda ref: _version_order(str(asset_name(ref)[1])), default=None)
+def _find(asked: Reference, references: list[Reference]) -> Reference | None:
+    fitting = [one for one in references if asked.fits(one.name, one.version)]
+    return max(fitting, key=lambda one: _version_order(one.version or ""), default=None)
 
 
 def _version_order(version: str) -> tuple[int, int, str]:

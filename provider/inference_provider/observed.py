@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from inference_provider.printable import one_line
 from inference_provider.spec.kinds import RANK, ROWS, Kind
+from inference_provider.spec.reference import Reference
 
 __all__ = [
     "RANK",
@@ -123,7 +124,7 @@ class Record(Frozen):
     @property
     def pinned(self) -> str:
         """Reference of an asset with the hash of its content: `name:version@sha256:…`."""
-        return f"{self.id.name}@sha256:{self.properties.get('content_hash', '')}"
+        return _pinned(self.id, self.properties)
 
 
 class JournalEntry(Frozen):
@@ -200,6 +201,11 @@ def known_assets(observed: ObservedState) -> list[str]:
     for there in observed.resources.values():
         row = ROWS[there.id.kind]
         if row.is_asset and there.presence == Presence.PRESENT:
-            digest = there.properties.get("content_hash", "")
-            found.append(f"{row.word}/{there.id.workspace}/{there.id.name}@sha256:{digest}")
+            pinned = _pinned(there.id, there.properties)
+            found.append(f"{row.word}/{there.id.workspace}/{pinned}")
     return found
+
+
+def _pinned(asset: ResourceId, properties: Mapping[str, Any]) -> str:
+    digest = properties.get("content_hash", "")
+    return str(Reference.parse(asset.name)._replace(digest=digest))

@@ -16,7 +16,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.spec.kinds import ASSETS, ROWS
 from inference_provider.spec.quota import size_of
-from inference_provider.spec.stack import asset_name
+from inference_provider.spec.reference import Reference
 
 _NAMED: Mapping[Kind, frozenset[Kind]] = {
     Kind.DEPLOYMENT: frozenset({Kind.ENDPOINT, *(row.kind for row in ASSETS)}),
@@ -108,8 +108,7 @@ def _assets(action: Action) -> Iterator[str]:
             continue
         asked = getattr(action.desired.spec, kind.value.lower())
         if asked:
-            name, version = asset_name(asked)
-            yield f"{kind.value}/{name}:{version}"
+            yield f"{kind.value}/{Reference.parse(asked).asset}"
 
 
 def _workspaces_in_turn(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 import pulumi
 from pulumi.runtime import get_root_resource
 
+from inference_provider.spec.reference import Reference
+
 DEFAULT_WORKSPACE = "default"
 
 _Declared = tuple[str, Mapping[str, Any], pulumi.Resource]
@@ -73,7 +75,7 @@ def _is_reference(reference: Any, name: Any) -> bool:
     """Whether a text such as `iris:1` or `azureml:iris@latest` names an asset."""
     if not (isinstance(reference, str) and isinstance(name, str)):
         return False
-    return reference.removeprefix("azureml:").startswith((f"{name}:", f"{name}@"))
+    return Reference.parse(reference).name == name
 
 
 def _may_be_one(one: Any, other: Any) -> bool:

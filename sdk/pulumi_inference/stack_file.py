@@ -21,6 +21,7 @@ from inference_provider.spec import DeploymentSpec, SpecModel
 from inference_provider.spec.base import COMPUTED, LOCAL_PATH
 from inference_provider.spec.fields import marked
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.reference import Reference
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource, secret_arguments
 from pulumi_inference.identity import Identity, RoleAssignment
@@ -174,7 +175,7 @@ def _needs(resource: DesiredResource, other: ResourceId) -> bool:
         return True
     if isinstance(spec, DeploymentSpec) and other.kind in (Kind.MODEL, Kind.ENVIRONMENT):
         asked = spec.model if other.kind == Kind.MODEL else spec.environment
-        return (asked or "").removeprefix("azureml:").startswith(f"{other.name}@")
+        return Reference.parse(asked or "").asset == other.name
     return other.kind in ROWS[mine.kind].after and _share_a_name(mine, other, spec)
 
 

@@ -14,7 +14,6 @@ from inference_provider.spec import (
     StackSpec,
     TrafficSpec,
     WorkspaceSpec,
-    asset_name,
     stack_faults,
 )
 
@@ -57,18 +56,6 @@ def test_asset_references_are_taken(reference):
 def test_what_is_no_asset_reference_is_refused(reference):
     with pytest.raises(ValidationError):
         deployment(model=reference)
-
-
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("iris:1", ("iris", "1")),
-        ("azureml:iris@latest", ("iris", None)),
-        ("iris:2@sha256:" + "0" * 64, ("iris", "2")),
-    ],
-)
-def test_a_reference_splits_into_name_and_version(reference, expected):
-    assert asset_name(reference) == expected
 
 
 def test_defaults_of_a_deployment_are_azures():

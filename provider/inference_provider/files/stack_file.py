@@ -30,13 +30,13 @@ from inference_provider.spec import (
     SpecModel,
     StackSpec,
     WorkspaceSpec,
-    asset_name,
     stack_faults,
 )
 from inference_provider.spec.base import COMPUTED
 from inference_provider.spec.fields import kind_of, marked, models_in
 from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import LISTED, Row
+from inference_provider.spec.reference import Reference
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -290,9 +290,9 @@ def _served(spec: Any, assets: dict[tuple[type, str, str], list[Any]]) -> Served
     """Return the declared assets that a deployment's references fit."""
 
     def fitting(kind: type, asked: str | None) -> tuple[Any, ...]:
-        name, version = asset_name(asked or "")
-        named = assets.get((kind, spec.workspace, name), ())
-        return tuple(asset for asset in named if version in (None, asset.version))
+        reference = Reference.parse(asked or "")
+        named = assets.get((kind, spec.workspace, reference.name), ())
+        return tuple(asset for asset in named if reference.fits(asset.name, asset.version))
 
     return Served(fitting(EnvironmentSpec, spec.environment), fitting(ModelSpec, spec.model))
 

@@ -38,6 +38,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place
 from inference_provider.targets.base import Target
 
@@ -126,18 +127,18 @@ class Check:
 
     def _computed(self, inputs: Inputs, spec: Any) -> Inputs:
         """Return inputs with the computed ones added, so that a preview knows them."""
-        follows = {"reference": reference(spec)} if "reference" in ROWS[self.kind].computed else {}
+        pinned = "reference" in ROWS[self.kind].computed
+        follows = {"reference": str(reference(spec))} if pinned else {}
         return replace(inputs, fields={**inputs_of(spec), **follows})
 
     def _served(self, spec: Any) -> Served:
         """Return the environment that a deployment pins, if it exists already."""
-        asked = getattr(spec, "environment", None) or ""
-        pinned, _, digest = asked.removeprefix("azureml:").partition("@sha256:")
-        if not digest or self._site is None:
+        asked = Reference.parse(getattr(spec, "environment", None) or "")
+        if not asked.digest or self._site is None:
             return Served()
-        environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=pinned)
+        environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=asked.asset)
         there = self._site.target.observe_one(environment).properties
-        if there.get("content_hash") != digest:
+        if there.get("content_hash") != asked.digest:
             return Served()
         # A record holds placeholders' values as digests, which cannot be a program's name.
         known = {} if holds_secret(there["command"]) else {"command": there["command"]}

@@ -22,6 +22,7 @@ from inference_provider.spec import SpecModel
 from inference_provider.spec.base import LOCAL_PATH
 from inference_provider.spec.fields import in_clear, marked, models_in, with_defaults
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.reference import Reference
 
 
 def not_written(kind: Kind) -> frozenset[str]:
@@ -175,10 +176,8 @@ def _pins(asked: Any, live: Any) -> bool:
     """Whether `live` pins the reference `asked`: `name:1` -> `name:1@sha256:…`."""
     if not (isinstance(asked, str) and isinstance(live, str)):
         return False
-    pinned, digest_mark, _digest = live.partition("@sha256:")
-    asked = asked.removeprefix("azureml:")
-    latest = asked.endswith("@latest") and pinned.partition(":")[0] == asked.partition("@")[0]
-    return bool(digest_mark) and (asked == pinned or latest)
+    said, pinned = Reference.parse(asked), Reference.parse(live)
+    return not said.digest and bool(pinned.digest) and said.fits(pinned.name, pinned.version)
 
 
 def with_relative_paths(model: type[SpecModel], fields: Fields, folder: Path) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from inference_provider.spec.endpoint import (
 from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
-from inference_provider.spec.stack import StackSpec, asset_name, stack_faults
+from inference_provider.spec.reference import Reference
+from inference_provider.spec.stack import StackSpec, stack_faults
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
@@ -31,6 +32,7 @@ __all__ = [
     "FieldRole",
     "IdentitySpec",
     "ModelSpec",
+    "Reference",
     "RoleAssignmentSpec",
     "ServerlessEndpointSpec",
     "Severity",
@@ -38,6 +40,5 @@ __all__ = [
     "StackSpec",
     "TrafficSpec",
     "WorkspaceSpec",
-    "asset_name",
     "stack_faults",
 ]

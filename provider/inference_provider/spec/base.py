@@ -166,14 +166,4 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 
 Tags = dict[str, str]
 
-AssetReference = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^(azureml:)?[a-zA-Z0-9][-_.a-zA-Z0-9]*"
-        r"(@latest|:[a-zA-Z0-9][-_.a-zA-Z0-9]*(@sha256:[0-9a-f]{64})?)$"
-    ),
-]
-"""`name:version`, `name@latest`, or `name:version@sha256:<digest>`; an `azureml:` prefix is
-ignored. The digest pins the content, as in an OCI reference."""
-
 Enabled = Literal["enabled", "disabled"]

@@ -15,7 +15,6 @@ from inference_provider.spec.base import (
     REPLACES,
     ROLLS,
     SECURITY,
-    AssetReference,
     Enabled,
     ResourceName,
     SpecModel,
@@ -24,6 +23,7 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
+from inference_provider.spec.reference import AssetReference
 
 
 def _no_null_byte(value: SecretStr) -> SecretStr:

@@ -22,6 +22,7 @@ from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.kinds import LISTED, Kind
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.quota import quota_fault, size_of, total
+from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import Quota, WorkspaceSpec
@@ -160,15 +161,6 @@ def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
             yield Fault(f"{place}.kind", reason, f"write kind: {kind}, or use another endpoint")
 
 
-def asset_name(reference: str) -> tuple[str, str | None]:
-    """Split a reference into name and version; None for `@latest`, the digest left out."""
-    plain = reference.removeprefix("azureml:").partition("@sha256:")[0]
-    if plain.endswith("@latest"):
-        return plain.removesuffix("@latest"), None
-    name, _, version = plain.partition(":")
-    return name, version
-
-
 def _asset_faults(stack: StackSpec) -> Iterator[Fault]:
     listings = {"model": stack.models, "environment": stack.environments}
     for field, assets in listings.items():
@@ -177,7 +169,8 @@ def _asset_faults(stack: StackSpec) -> Iterator[Fault]:
             reference = getattr(deployment, field)
             if reference is None:
                 continue
-            if (deployment.workspace, *asset_name(reference)) not in known:
+            asked = Reference.parse(reference)
+            if (deployment.workspace, asked.name, asked.version) not in known:
                 yield Fault(
                     f"deployments.{i}.{field}",
                     f"no {field} '{reference}' in workspace '{deployment.workspace}'",
@@ -195,7 +188,8 @@ def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
     for i, deployment in enumerate(stack.deployments):
         if deployment.kind != "online":
             continue
-        brings_server = (deployment.workspace, *asset_name(deployment.environment)) in own_server
+        served_by = Reference.parse(deployment.environment)
+        brings_server = (deployment.workspace, served_by.name, served_by.version) in own_server
         code = deployment.code_configuration
         if code is not None and code.scoring_script is None and not brings_server:
             yield Fault(
@@ -217,9 +211,9 @@ def _place_faults(stack: StackSpec) -> Iterator[Fault]:
     for environment in stack.environments:
         named.setdefault((environment.workspace, environment.name), []).append(environment)
     for i, deployment in enumerate(stack.deployments):
-        name, version = asset_name(deployment.environment)
-        there = named.get((deployment.workspace, name), ())
-        commands = [e.command for e in there if version in (None, e.version)]
+        asked = Reference.parse(deployment.environment)
+        there = named.get((deployment.workspace, asked.name), ())
+        commands = [e.command for e in there if asked.fits(e.name, e.version)]
         for place, field in FIELD_OF_PLACEHOLDER.items():
             uses = [any(place in word for word in command) for command in commands]
             if getattr(deployment, field) is None and uses and all(uses):

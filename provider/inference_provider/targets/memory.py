@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from inference_provider.capabilities import TargetCapabilities
-from inference_provider.desired import DesiredResource
+from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.spec.reference import Reference
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import (
@@ -207,30 +208,30 @@ class MemoryContent:
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
         spec = desired.spec
         if desired.id.kind == Kind.MODEL:
-            self._models.add(f"{spec.name}:{spec.version}@sha256:{spec.content_hash}")
+            self._models.add(str(reference(spec)))
         elif desired.id.kind == Kind.ENVIRONMENT:
             self._environments[spec.content_hash] = spec
 
     def holds(self, kind: Kind, pinned: str) -> bool:
         if kind == Kind.MODEL:
             return pinned in self._models
-        return pinned.partition("@sha256:")[2] in self._environments
+        return Reference.parse(pinned).digest in self._environments
 
     def environment(self, pinned: str) -> EnvironmentSpec:
-        name, _, content_hash = pinned.partition("@sha256:")
-        if content_hash not in self._environments:
+        asked = Reference.parse(pinned)
+        if asked.digest not in self._environments:
             remedy = "apply the environment before the deployment"
-            reason = f"its content {content_hash[:12]} is not in the workspace"
-            raise TargetError("find", f"environment '{name}'", reason, remedy)
-        return self._environments[content_hash]
+            reason = f"its content {asked.digest[:12]} is not in the workspace"
+            raise TargetError("find", f"environment '{asked.asset}'", reason, remedy)
+        return self._environments[asked.digest]
 
     def fault(self, record: Record) -> str:
         return ""
 
     def drop(self, record: Record) -> None:
         if record.id.kind == Kind.MODEL:
-            prefix = f"{record.id.name}@"
-            self._models = {one for one in self._models if not one.startswith(prefix)}
+            gone = record.id.name
+            self._models = {one for one in self._models if Reference.parse(one).asset != gone}
 
     def prune(self, named: Iterable[str]) -> None:
         """Content in memory is not worth removing."""

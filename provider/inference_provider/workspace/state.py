@@ -19,6 +19,7 @@ from inference_provider.spec import SpecModel
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
+from inference_provider.spec.reference import Reference
 from inference_provider.workspace.ports import Records
 
 T = TypeVar("T")
@@ -178,7 +179,7 @@ class State:
         for record in self.of_kind(Kind.DEPLOYMENT):
             model, code = (record.properties.get(f) for f in ("model", "code_configuration"))
             if model:
-                yield model.removeprefix("azureml:")
+                yield str(Reference.parse(model))
             if code:
                 yield code["content_hash"]
 

@@ -20,7 +20,7 @@ from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import Content, code_content, model_content, tree_files
 from inference_provider.observed import Kind, Record
 from inference_provider.serving.environments import build_environment
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, asset_name
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
 from inference_provider.targets.local import content
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock
@@ -73,7 +73,7 @@ class Assets:
     # -- what is kept --------------------------------------------------------------------------
 
     def environment(self, pinned: str) -> EnvironmentSpec:
-        path = self._environment_path(pinned.partition("@sha256:")[2])
+        path = self._environment_path(Reference.parse(pinned).digest)
         try:
             stamp = path.stat().st_mtime_ns
             known = self._environments.get(path)
@@ -89,7 +89,7 @@ class Assets:
     def holds(self, kind: Kind, pinned: str) -> bool:
         if kind == Kind.MODEL:
             return self._model_folder_of(pinned).is_dir()
-        return self._environment_path(pinned.partition("@sha256:")[2]).is_file()
+        return self._environment_path(Reference.parse(pinned).digest).is_file()
 
     def kept_content(self, spec: DeploymentSpec, base_dir: str) -> dict[str, Path]:
         """Return where a deployment's code and model are kept, by `code` and `model`."""
@@ -107,20 +107,20 @@ class Assets:
         folder = self._model_folder_of(spec.model)
         if not folder.is_dir():
             raise _missing("model", spec.model)
-        name, _, content_hash = spec.model.partition("@sha256:")
-        fault = _changed(folder, content_hash)
+        model = Reference.parse(spec.model)
+        fault = _changed(folder, model.digest)
         if fault:
             reason = f"its kept content was changed: {fault}"
             remedy = "run `inferctl up`, which restores it"
-            raise TargetError("use", f"model '{name}'", reason, remedy)
+            raise TargetError("use", f"model '{model.asset}'", reason, remedy)
         return folder
 
     def _model_folder(self, name: str, version: str, content_hash: str) -> Path:
         return self._assets / "models" / name / version / content_hash[:16]
 
     def _model_folder_of(self, pinned: str) -> Path:
-        name, version = asset_name(pinned)
-        return self._model_folder(name, str(version), pinned.partition("@sha256:")[2])
+        name, version, digest = Reference.parse(pinned)
+        return self._model_folder(name, str(version), digest)
 
     def _code_folder(self, content_hash: str) -> Path:
         return self._assets / "code" / content_hash[:16]
@@ -155,7 +155,7 @@ class Assets:
     def prune(self, named: Iterable[str], age_s: float = PRUNE_AGE_S) -> None:
         """Remove models and code that nothing references and that were last kept longer ago."""
         used = {
-            self._model_folder_of(one) if "@sha256:" in one else self._code_folder(one)
+            self._model_folder_of(one) if Reference.parse(one).digest else self._code_folder(one)
             for one in named
         }
         # names that begin with a dot are copies in progress
@@ -263,10 +263,10 @@ def _unkept(written: str, reason: str, remedy: str) -> TargetError:
 
 
 def _missing(kind: str, pinned: str) -> TargetError:
-    name, _, digest = pinned.partition("@sha256:")
+    asked = Reference.parse(pinned)
     return TargetError(
         "find",
-        f"{kind} '{name}'",
-        f"its content {digest[:12]} is not in the workspace",
+        f"{kind} '{asked.asset}'",
+        f"its content {asked.digest[:12]} is not in the workspace",
         f"apply the {kind} before the deployment",
     )
