@@ -13,7 +13,6 @@ from inference_provider.errors import OwnedByAnother, StillHolds
 from inference_provider.observed import Actor, Kind, Presence, ResourceId
 from inference_provider.spec import DeploymentSpec, EndpointSpec
 from inference_provider.targets.memory import MemoryTarget
-from inference_provider.targets.registry import open_target
 
 ECHO = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="echo")
 SPACE = ResourceId(kind=Kind.WORKSPACE, workspace="default", name="default")
@@ -60,19 +59,10 @@ class Stack:
 
 
 @pytest.fixture
-def target():
+def target(open_on):
     memory = with_workspace(MemoryTarget(), owner="shop")
-    base.open_targets_with(lambda _place: memory)
-    yield memory
-    base.open_targets_with(open_target)
-
-
-@pytest.fixture
-def empty():
-    memory = MemoryTarget()
-    base.open_targets_with(lambda _place: memory)
-    yield memory
-    base.open_targets_with(open_target)
+    open_on(memory)
+    return memory
 
 
 def inferctl_up(target):

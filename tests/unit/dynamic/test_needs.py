@@ -1,0 +1,62 @@
+"""Check refuses what names a resource that neither the program nor the target has."""
+
+from pulumi.output import UNKNOWN
+from tests.providers import PLAIN, THERE, checked, failures
+
+from inference_provider.dynamic import base
+from inference_provider.dynamic.deployment import DeploymentProvider
+from inference_provider.dynamic.endpoint import EndpointProvider
+from inference_provider.dynamic.traffic import TrafficProvider
+from inference_provider.dynamic.workspace import WorkspaceProvider
+
+
+def test_a_workspace_left_out_is_refused_where_the_program_declares_another(empty):
+    checked(WorkspaceProvider(), name="edge", target="memory")
+
+    assert failures(EndpointProvider(), **THERE, name="echo") == [
+        (
+            "",
+            "workspace: Workspace 'default' is not there; this program declares 'edge'; "
+            "write workspace='edge'",
+        )
+    ]
+    checked(EndpointProvider(), **THERE, name="echo", workspace="edge")
+    checked(EndpointProvider(), **THERE, name="echo", workspace=UNKNOWN)
+
+
+def test_a_workspace_of_another_program_needs_no_declaration(target):
+    WorkspaceProvider().create(checked(WorkspaceProvider(), name="theirs", target="memory"))
+    base.open_targets_with(lambda _place: target)  # another program
+    checked(WorkspaceProvider(), name="mine", target="memory")
+
+    checked(EndpointProvider(), **THERE, name="echo", workspace="theirs")
+
+
+def test_a_weight_on_a_deployment_that_nobody_makes_is_refused(target):
+    checked(WorkspaceProvider(), name="default", target="memory")
+    checked(EndpointProvider(), **THERE, name="echo")
+    checked(DeploymentProvider(), **THERE, name="blue", endpoint="echo", **PLAIN)
+
+    split = {"blue": 90, "gren": 10, "gone": 0}
+    assert failures(TrafficProvider(), **THERE, endpoint="echo", traffic=split) == [
+        (
+            "",
+            "traffic.gren: Deployment 'default/echo/gren' is not there; "
+            "declare it in the program, above this, or correct the name",
+        )
+    ]
+    checked(TrafficProvider(), **THERE, endpoint="echo", traffic={"blue": 100, "gone": 0})
+    assert failures(TrafficProvider(), **THERE, endpoint="echo", mirror_traffic={"gren": 10}) != []
+
+
+def test_an_endpoint_that_nobody_makes_is_refused(target):
+    checked(WorkspaceProvider(), name="default", target="memory")
+
+    assert failures(DeploymentProvider(), **THERE, name="blue", endpoint="echo", **PLAIN) == [
+        (
+            "",
+            "endpoint: Endpoint 'default/echo' is not there; "
+            "declare it in the program, above this, or correct the name",
+        )
+    ]
+    checked(DeploymentProvider(), **THERE, name="blue", endpoint=UNKNOWN, **PLAIN)

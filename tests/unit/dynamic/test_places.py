@@ -1,0 +1,123 @@
+"""A resource lives where its state says that its workspace is."""
+
+from types import SimpleNamespace
+
+import pytest
+from pulumi.output import UNKNOWN
+from tests.memory import with_workspace
+from tests.providers import GPU, checked, failures
+
+from inference_provider.dynamic import base
+from inference_provider.dynamic.endpoint import EndpointProvider
+from inference_provider.dynamic.workspace import WorkspaceProvider
+from inference_provider.errors import (
+    TargetError,
+)
+from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.registry import open_target
+
+
+class Places:
+    """A memory target with a workspace in it, for each place that is asked for."""
+
+    def __init__(self):
+        self.opened = {}
+
+    def __call__(self, place):
+        return self.opened.setdefault(str(place), with_workspace(MemoryTarget()))
+
+
+@pytest.fixture
+def places():
+    found = Places()
+    base.open_targets_with(found)
+    yield found
+    base.open_targets_with(open_target)
+
+
+def test_a_resource_lives_and_dies_where_its_state_says_the_workspace_is(places):
+    provider = EndpointProvider()
+    made = provider.create(checked(provider, name="echo", place=GPU))
+    assert made.id == "Endpoint/default/echo"
+    assert made.outs["place"] == GPU
+
+    there = places.opened["docker ssh://gpu-1"]
+    assert provider.read(made.id, made.outs).inputs["place"] == GPU
+    assert provider.update(made.id, made.outs, made.outs).outs["place"] == GPU
+    assert made.id in there.observe(["default"]).resources
+    provider.delete(made.id, made.outs)
+    assert made.id not in there.observe(["default"]).resources
+    assert list(places.opened) == ["docker ssh://gpu-1"]
+
+
+def test_a_state_of_an_older_release_has_no_place_and_is_local(places):
+    provider = EndpointProvider()
+    inputs = checked(provider, name="echo")
+    made = provider.create(inputs)
+    provider.read(made.id, made.outs)
+
+    assert "place" not in {**inputs, **made.outs}
+    assert list(places.opened) == ["local"]
+
+
+def test_a_workspace_is_where_its_own_target_says(places):
+    provider = WorkspaceProvider()
+    inputs = checked(provider, name="mine", target="memory")
+    made = provider.create(inputs)
+    provider.delete(made.id, made.outs)
+
+    assert "place" not in inputs
+    assert list(places.opened) == ["memory"]
+
+
+def test_another_place_needs_a_new_resource_which_stands_beside_the_old(places):
+    provider, address = EndpointProvider(), "Endpoint/default/echo"
+    olds = checked(provider, name="echo")
+    news = checked(provider, name="echo", place=GPU)
+
+    moved = provider.diff(address, olds, news)
+    assert (moved.changes, moved.replaces) == (None, ["place"])
+    assert moved.delete_before_replace is False
+    waits = provider.diff(address, olds, {**news, "place": UNKNOWN})
+    assert waits.replaces == []
+
+    space, address = WorkspaceProvider(), "Workspace/default/default"
+    at = [space.check({}, {"stack": "s", "target": t}).inputs for t in ("local", GPU)]
+    moved = space.diff(address, *at)
+    assert moved.replaces == ["target"]
+    assert moved.delete_before_replace is False
+
+
+def test_one_address_in_two_places_is_two_resources(places):
+    urn = "urn:pulumi:dev::shop::Endpoint::{}"
+
+    def Check(name, place):  # the name of the SDK's method
+        request = SimpleNamespace(urn=urn.format(name))  # noqa: F841 - read from the frame
+        found = EndpointProvider().check({}, {"stack": "s", "name": "echo", "place": place})
+        return [failure.reason for failure in found.failures]
+
+    assert Check("here", "memory") == []
+    assert Check("there", GPU) == []
+    assert Check("again", GPU) == [
+        "Endpoint 'default/echo' is declared twice, by 'there' and by 'again'; remove one of them"
+    ]
+
+
+def test_a_place_of_a_newer_release_is_an_error_and_no_traceback(places):
+    with pytest.raises(TargetError, match="a place that this release does not know"):
+        EndpointProvider().read("Endpoint/default/echo", {"name": "echo", "place": "moon"})
+
+
+def test_a_place_that_a_preview_does_not_know_is_not_asked(places):
+    inputs = checked(EndpointProvider(), name="echo", place=UNKNOWN)
+
+    assert inputs["place"] is UNKNOWN
+    assert inputs["auth_mode"] == "key"
+    assert places.opened == {}
+
+
+def test_a_target_that_is_not_supported_is_refused_at_preview():
+    base.open_targets_with(open_target)
+    said = [("", "target 'docker' is not supported yet; use 'local'")]
+    assert failures(WorkspaceProvider(), target="docker") == said
+    assert failures(EndpointProvider(), name="echo", place=GPU) == said
