@@ -1,0 +1,33 @@
+"""What inferctl doctor checks, and when it fails."""
+
+import json
+
+
+def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path))
+    found = {check["name"]: check for check in json.loads(cli("doctor", "--json").stdout)}
+    assert set(found) == {
+        "state folder", "disk", "envoy", "supervisord", "uv", "loopback", "open files", "gpus",
+    }  # fmt: skip
+    assert found["envoy"]["ok"]
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("INFERENCE_STATE_DIR", str(blocked))
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "set INFERENCE_STATE_DIR to a folder of yours" in result.stdout
+
+
+def test_doctor_refuses_a_path_that_up_would_refuse(cli, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", "/tmp/" + "x" * 60)
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "FAIL state folder: the state folder's path is too long: a socket" in result.stdout
+    assert "set INFERENCE_STATE_DIR to another folder" in result.stdout
+
+
+def test_doctor_refuses_a_name_that_no_file_system_takes(cli, monkeypatch):
+    monkeypatch.setenv("INFERENCE_STATE_DIR", "/tmp/" + "x" * 300)
+    result = cli("doctor")
+    assert result.exit_code == 1
+    assert "FAIL state folder: the state folder's path is too long" in result.stdout
