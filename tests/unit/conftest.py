@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.stacks import PLAIN_ENVIRONMENT
 from typer.testing import CliRunner
 
 from inference_provider.cli.main import app
@@ -11,16 +12,10 @@ from inference_provider.cli.session import Session
 from inference_provider.observed import Kind
 from inference_provider.targets.memory import MemoryTarget
 
-STACK = """\
-name: demo
-workspaces: [{name: default, target: memory}]
-environments:
-  - name: plain
-    command: [python, -m, http.server]
-    inference_config:
-      liveness_route: {path: /, port: 80}
-      readiness_route: {path: /, port: 80}
-      scoring_route: {path: /, port: 80}
+STACK = (
+    "name: demo\nworkspaces: [{name: default, target: memory}]\n"
+    + PLAIN_ENVIRONMENT
+    + """\
 endpoints: [{name: iris}]
 deployments:
   - {endpoint: iris, name: blue, environment: "plain:1",
@@ -28,6 +23,7 @@ deployments:
   - {endpoint: iris, name: green, environment: "plain:1"}
 traffic: [{endpoint: iris, traffic: {blue: 100}}]
 """
+)
 ONLY_ENDPOINT = """\
 name: demo
 workspaces: [{name: default, target: memory}]

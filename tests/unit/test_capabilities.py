@@ -1,27 +1,13 @@
 """What a target refuses of a declaration, in sentences: the target's own, or plain ones."""
 
 import pytest
+from tests.stacks import deployment, stack
 
 from inference_provider.capabilities import Answer, TargetCapabilities, refusals
 from inference_provider.desired import resolve
-from inference_provider.spec import StackSpec
 from inference_provider.targets.local.capabilities import local_capabilities
 
 LOCAL = local_capabilities(gpu_count=0)
-
-
-def stack(**fields):
-    base = {
-        "name": "demo",
-        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
-        "environments": [{"name": "env", "content_hash": "b" * 64}],
-        "endpoints": [{"name": "iris"}],
-        "deployments": [
-            {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
-        ],
-        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
-    }
-    return StackSpec.model_validate(base | fields)
 
 
 DOCKER = {"workspaces": [{"target": "docker"}]}
@@ -29,11 +15,6 @@ DOCKER = {"workspaces": [{"target": "docker"}]}
 
 def on_docker(**fields):
     return deployment(**fields).model_copy(update={"workspaces": stack(**DOCKER).workspaces})
-
-
-def deployment(**fields):
-    base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
-    return stack(deployments=[base | fields])
 
 
 def test_a_plain_stack_is_refused_nowhere():

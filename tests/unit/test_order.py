@@ -1,29 +1,19 @@
 """plan -> what waits for what."""
 
-from datetime import UTC, datetime
+from tests.stacks import DECLARED, state
 
 from inference_provider.desired import resolve
-from inference_provider.observed import Actor, ObservedResource, ObservedState, Presence, Record
+from inference_provider.observed import ObservedState
 from inference_provider.order import stages
 from inference_provider.plan import Action, ActionKind, Plan, plan
 from inference_provider.sharing import without_shared
 from inference_provider.spec import StackSpec
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEPLOYMENT = {"endpoint": "iris", "model": "iris:1", "environment": "env:1"}
 
 
 def stack(**fields):
-    base = {
-        "name": "demo",
-        "workspaces": [{"name": "lab"}],
-        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
-        "environments": [{"name": "env", "content_hash": "b" * 64}],
-        "endpoints": [{"name": "iris"}],
-        "deployments": [DEPLOYMENT | {"name": "blue"}],
-        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
-    }
-    written = base | fields
+    written = {**DECLARED, "workspaces": [{"name": "lab"}], **fields}
     for listing, items in written.items():
         if listing not in ("name", "workspaces"):
             written[listing] = [{"workspace": "lab"} | item for item in items]
@@ -32,21 +22,7 @@ def stack(**fields):
 
 def holding(spec, owner="demo"):
     """Return a state in which a stack is applied."""
-    resources = {
-        resource.id.address: ObservedResource(
-            id=resource.id,
-            presence=Presence.PRESENT,
-            record=Record(
-                id=resource.id,
-                owner=owner,
-                properties=resource.properties,
-                actor=Actor(user="ann"),
-                time=NOW,
-            ),
-        )
-        for resource in resolve(spec)
-    }
-    return ObservedState(resources=resources)
+    return state(resolve(spec), owner)
 
 
 def planned(spec, before=None):
@@ -144,8 +120,8 @@ def test_a_workspace_is_handed_over_after_all_else_in_it_is_deleted():
             }
         )
     }
-    state = ObservedState(resources=shared)
-    _, gone = stages(without_shared(plan((), state, "demo"), state))
+    both = ObservedState(resources=shared)
+    _, gone = stages(without_shared(plan((), both, "demo"), both))
     assert gone.actions[-1].kind == ActionKind.HAND_OVER
     assert len(waits(gone)["Workspace lab"]) == 5
 

@@ -1,16 +1,14 @@
 """desired + observed -> ordered actions, and what a quota stops."""
 
-from datetime import UTC, datetime
 from typing import Any
+
+from tests.stacks import deployment, stack, state
 
 from inference_provider.desired import resolve
 from inference_provider.observed import (
-    Actor,
     Kind,
-    ObservedResource,
     ObservedState,
     Presence,
-    Record,
     ResourceId,
 )
 from inference_provider.plan import (
@@ -19,43 +17,6 @@ from inference_provider.plan import (
     plan,
     replaced_under_others,
 )
-from inference_provider.spec import StackSpec
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def stack(**fields):
-    base = {
-        "name": "demo",
-        "models": [{"name": "iris", "path": "m", "content_hash": "a" * 64}],
-        "environments": [{"name": "env", "content_hash": "b" * 64}],
-        "endpoints": [{"name": "iris"}],
-        "deployments": [
-            {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
-        ],
-        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
-    }
-    return StackSpec.model_validate(base | fields)
-
-
-def deployment(**fields):
-    base = {"endpoint": "iris", "name": "blue", "model": "iris:1", "environment": "env:1"}
-    return stack(deployments=[base | fields])
-
-
-def there(resource, owner="demo", presence=Presence.PRESENT):
-    record = Record(
-        id=resource.id,
-        owner=owner,
-        properties=resource.properties,
-        actor=Actor(user="ann"),
-        time=NOW,
-    )
-    return ObservedResource(id=resource.id, presence=presence, record=record)
-
-
-def state(resources, **how):
-    return ObservedState(resources={r.id.address: there(r, **how) for r in resources})
 
 
 def steps(found):

@@ -3,26 +3,22 @@
 from pathlib import Path
 
 import pytest
+from tests.stacks import PLAIN_ENVIRONMENT
 
 from inference_provider.errors import OutOfCapacity, OwnedByAnother, SpecError, TargetError
 from inference_provider.observed import Actor, Claim, Kind, ResourceId
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.memory import MemoryTarget
 
-STACK = """\
-name: demo
-workspaces: [{name: lab, target: memory}]
-environments:
-  - name: plain
-    command: [python, -m, http.server]
-    inference_config:
-      liveness_route: {path: /, port: 80}
-      readiness_route: {path: /, port: 80}
-      scoring_route: {path: /, port: 80}
+STACK = (
+    "name: demo\nworkspaces: [{name: lab, target: memory}]\n"
+    + PLAIN_ENVIRONMENT
+    + """\
 endpoints: [{name: iris}]
 deployments: [{endpoint: iris, name: blue, environment: plain@latest}]
 traffic: [{endpoint: iris, traffic: {blue: 100}}]
 """
+)
 ELSEWHERE = "name: demo\nworkspaces: [{name: other, target: memory}]\n"
 ANN, BEN = Actor(user="ann"), Actor(user="ben")
 
