@@ -16,7 +16,7 @@ import httpx
 from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
-from inference_provider.files import with_content_hash
+from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
@@ -144,8 +144,9 @@ class Lab(ABC):
                 "traffic": [{**place, "endpoint": "iris", "traffic": {"blue": 100}}],
             }
         )
+        folder = SourceFolder(self.folder)
         hashed = {
-            listing: tuple(with_content_hash(spec, self.folder) for spec in getattr(stack, listing))
+            listing: tuple(with_content_hash(spec, folder) for spec in getattr(stack, listing))
             for listing in ("models", "environments", "deployments")
         }
         return resolve(stack.model_copy(update=hashed), base_dir=str(self.folder))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.files import with_content_hash
+from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 from inference_provider.targets.local.assets import Assets
@@ -37,7 +37,7 @@ def kept(store: Folders) -> list[str]:
 def keep(store: Folders, base, weights: str) -> str:
     """Keep a model whose one file holds `weights`; return its hash."""
     (base / "weights" / "w.txt").write_text(weights)
-    spec = with_content_hash(ModelSpec(name="iris", path="weights"), base)
+    spec = with_content_hash(ModelSpec(name="iris", path="weights"), SourceFolder(base))
     Assets(store).keep_model(spec, str(base))
     return spec.content_hash
 
@@ -55,7 +55,7 @@ def test_a_models_folder_lies_under_its_hash_with_its_own_name(assets, store, ba
 
 def test_a_model_of_one_file_lies_in_a_folder_of_its_hash(assets, store, base):
     (base / "weights" / "w.txt").write_text("1")
-    spec = with_content_hash(ModelSpec(name="iris", path="weights/w.txt"), base)
+    spec = with_content_hash(ModelSpec(name="iris", path="weights/w.txt"), SourceFolder(base))
     assets.keep_model(spec, str(base))
     assert kept(store) == [f"models/iris/1/{spec.content_hash[:16]}/w.txt"]
 
@@ -64,8 +64,8 @@ def test_a_model_given_by_a_link_lies_under_the_links_name(assets, store, base):
     (base / "weights" / "run_042.txt").write_text("1")
     (base / "best.txt").symlink_to("weights/run_042.txt")
     (base / "current").symlink_to("weights")
-    file = with_content_hash(ModelSpec(name="file", path="best.txt"), base)
-    folder = with_content_hash(ModelSpec(name="folder", path="current"), base)
+    file = with_content_hash(ModelSpec(name="file", path="best.txt"), SourceFolder(base))
+    folder = with_content_hash(ModelSpec(name="folder", path="current"), SourceFolder(base))
     assets.keep_model(file, str(base))
     assets.keep_model(folder, str(base))
     assert kept(store) == [
@@ -81,7 +81,7 @@ def test_a_snapshot_of_links_to_blobs_is_kept_as_plain_files(assets, store, base
     (base / "snapshots" / "main" / "onnx").mkdir(parents=True)
     for name, target in (("w.txt", "../../blobs/5d1f"), ("onnx/w.txt", "../../../blobs/5d1f")):
         (base / "snapshots" / "main" / name).symlink_to(target)
-    spec = with_content_hash(ModelSpec(name="bert", path="snapshots/main"), base)
+    spec = with_content_hash(ModelSpec(name="bert", path="snapshots/main"), SourceFolder(base))
     assets.keep_model(spec, str(base))
     place = f"models/bert/1/{spec.content_hash[:16]}/main"
     assert kept(store) == [f"{place}/onnx/w.txt", f"{place}/w.txt"]
@@ -98,7 +98,7 @@ def test_code_may_link_to_a_module_that_lies_elsewhere(assets, store, base):
         "endpoint": "iris", "name": "blue", "environment": "plain:1",
         "code_configuration": {"code": "code"},
     }  # fmt: skip
-    spec = with_content_hash(DeploymentSpec.model_validate(document), base)
+    spec = with_content_hash(DeploymentSpec.model_validate(document), SourceFolder(base))
     folder = assets.keep_code(spec, str(base))
     assert (folder / "shared.txt").read_text() == "shared"
     assert not (folder / "shared.txt").is_symlink()
@@ -108,7 +108,7 @@ def test_code_may_link_to_a_module_that_lies_elsewhere(assets, store, base):
 def test_what_is_executable_is_kept_executable(assets, store, base, path):
     (base / "weights" / "w.txt").write_text("#!/bin/sh")
     (base / "weights" / "w.txt").chmod(0o755)
-    spec = with_content_hash(ModelSpec(name="tool", path=path), base)
+    spec = with_content_hash(ModelSpec(name="tool", path=path), SourceFolder(base))
     assets.keep_model(spec, str(base))
     [file] = kept(store)
     assert os.access(store.folder / "assets" / file, os.X_OK)
@@ -116,7 +116,7 @@ def test_what_is_executable_is_kept_executable(assets, store, base, path):
 
 def test_content_that_changed_since_it_was_read_is_refused_and_not_kept(assets, store, base):
     (base / "weights" / "w.txt").write_text("1")
-    spec = with_content_hash(ModelSpec(name="iris", path="weights"), base)
+    spec = with_content_hash(ModelSpec(name="iris", path="weights"), SourceFolder(base))
     (base / "weights" / "w.txt").write_text("2")
     with pytest.raises(TargetError, match="copy 'weights': it changed while it was applied"):
         assets.keep_model(spec, str(base))
@@ -159,7 +159,7 @@ def test_two_deployments_that_bring_the_same_code_at_once_keep_all_of_it(assets,
     for round_ in range(10):
         (code / "0.txt").write_text(str(round_))
         document = {**asked, "code_configuration": {"code": "code"}}
-        spec = with_content_hash(DeploymentSpec.model_validate(document), tmp_path)
+        spec = with_content_hash(DeploymentSpec.model_validate(document), SourceFolder(tmp_path))
         with ThreadPoolExecutor(4) as threads:
             kept_in = [threads.submit(assets.keep_code, spec, str(tmp_path)) for _ in range(4)]
         assert [len(list(found.result().iterdir())) for found in kept_in] == [50, 50, 50, 50]
@@ -178,7 +178,7 @@ def test_a_workspace_holds_the_content_it_has_kept_and_no_other(assets, store, b
     held = [assets.holds(Kind.MODEL, f"iris:1@sha256:{d}") for d in (first, second, "0" * 64)]
     assert held == [True, True, False]
     assert not assets.holds(Kind.MODEL, f"iris:2@sha256:{first}")
-    environment = with_content_hash(EnvironmentSpec(name="env"), base)
+    environment = with_content_hash(EnvironmentSpec(name="env"), SourceFolder(base))
     pinned = f"env:1@sha256:{environment.content_hash}"
     assert not assets.holds(Kind.ENVIRONMENT, pinned)
     assets.keep_environment(environment)

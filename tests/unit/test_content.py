@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.files import with_content_hash
+from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 from inference_provider.targets.local import content
@@ -41,7 +41,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(base: Path) -> ModelSpec:
-    return with_content_hash(ModelSpec(name="iris", path="weights"), base)
+    return with_content_hash(ModelSpec(name="iris", path="weights"), SourceFolder(base))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def deployment(base: Path, model: ModelSpec) -> DeploymentSpec:
         "endpoint": "iris", "name": "blue", "environment": "plain:1",
         "model": f"iris:1@sha256:{model.content_hash}", "code_configuration": {"code": "code"},
     }  # fmt: skip
-    return with_content_hash(DeploymentSpec.model_validate(document), base)
+    return with_content_hash(DeploymentSpec.model_validate(document), SourceFolder(base))
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def test_content_that_an_earlier_release_kept_is_hashed_once_and_noted_down(asse
 def test_executable_content_that_an_earlier_release_kept_bears_the_hash_of_then(assets, base):
     """Its hash did not count the executable bit."""
     then = "2550f8148bab8a2b4e336c8bcc88f8abae18e5e109a0c7b0476a583291029df7"
-    model = with_content_hash(ModelSpec(name="iris", path="weights"), base)
+    model = with_content_hash(ModelSpec(name="iris", path="weights"), SourceFolder(base))
     assert model.content_hash != then
     assets.keep_model(model, str(base))
     place = model_folder(base, then)

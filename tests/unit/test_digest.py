@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import SpecError
-from inference_provider.files import with_content_hash
+from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import code_content, model_content, tree_files
 from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, ModelSpec
@@ -136,7 +136,7 @@ def test_a_link_that_leads_nowhere_is_refused_with_its_name(tree):
 
 
 def model_hash(path: str, base: Path) -> str:
-    return with_content_hash(ModelSpec(name="iris", path=path), base).content_hash
+    return with_content_hash(ModelSpec(name="iris", path=path), SourceFolder(base)).content_hash
 
 
 def test_hashes_of_models_without_links_never_change(tree):
@@ -170,10 +170,10 @@ def test_a_path_that_ends_above_takes_the_name_of_the_folder_it_leads_to(tree):
 
 
 def test_a_models_digest_is_of_its_content_and_of_the_name_of_its_folder(tree):
-    model = with_content_hash(ModelSpec(name="iris", path="model"), tree.parent)
-    same = with_content_hash(ModelSpec(name="iris", path="./model/"), tree.parent)
+    model = with_content_hash(ModelSpec(name="iris", path="model"), SourceFolder(tree.parent))
+    same = with_content_hash(ModelSpec(name="iris", path="./model/"), SourceFolder(tree.parent))
     tree.rename(tree.with_name("renamed"))
-    renamed = with_content_hash(ModelSpec(name="iris", path="renamed"), tree.parent)
+    renamed = with_content_hash(ModelSpec(name="iris", path="renamed"), SourceFolder(tree.parent))
     assert model.content_hash == same.content_hash
     assert model.content_hash != renamed.content_hash
 
@@ -187,14 +187,14 @@ def test_a_deployment_gets_the_digest_of_its_code(tree):
             "code_configuration": {"code": "model"},
         }
     )
-    hashed = with_content_hash(spec, tree.parent)
+    hashed = with_content_hash(spec, SourceFolder(tree.parent))
     assert hashed.code_configuration is not None
     assert hashed.code_configuration.content_hash == digest_tree(tree)
 
 
 def test_a_missing_model_is_a_fault_not_a_traceback(tmp_path):
     with pytest.raises(SpecError) as caught:
-        with_content_hash(ModelSpec(name="iris", path="nowhere"), tmp_path)
+        with_content_hash(ModelSpec(name="iris", path="nowhere"), SourceFolder(tmp_path))
     assert [fault.path for fault in caught.value.faults] == ["path"]
     assert "No such file or directory" in str(caught.value)
 
@@ -205,32 +205,37 @@ def test_requirements_are_merged_without_comments(tmp_path):
     spec = EnvironmentSpec(
         name="env", dependencies=("numpy==2.0.1", "six"), requirements_file="requirements.txt"
     )
-    merged = with_content_hash(spec, tmp_path)
+    merged = with_content_hash(spec, SourceFolder(tmp_path))
     assert merged.dependencies[:2] == ("numpy==2.0.1", "six")
     assert len(merged.dependencies) == 3
     assert merged.dependencies[2].startswith("scipy==1.14.0")
-    assert with_content_hash(merged, tmp_path) == merged
+    assert with_content_hash(merged, SourceFolder(tmp_path)) == merged
 
 
 def test_requirements_in_a_file_hash_as_those_written_out(tmp_path):
     (tmp_path / "requirements.txt").write_text("six\n")
     from_file = EnvironmentSpec(name="env", requirements_file="requirements.txt")
     written = EnvironmentSpec(name="env", dependencies=("six",))
-    hashes = {with_content_hash(spec, tmp_path).content_hash for spec in (from_file, written)}
+    hashes = {
+        with_content_hash(spec, SourceFolder(tmp_path)).content_hash
+        for spec in (from_file, written)
+    }
     assert len(hashes) == 1
 
 
 def test_description_of_an_environment_does_not_count(tmp_path):
     plain, described = EnvironmentSpec(name="env"), EnvironmentSpec(name="env", description="x")
-    one, other = (with_content_hash(spec, tmp_path) for spec in (plain, described))
+    one, other = (with_content_hash(spec, SourceFolder(tmp_path)) for spec in (plain, described))
     assert one.content_hash == other.content_hash
-    python = with_content_hash(EnvironmentSpec(name="env", python_version="3.12"), tmp_path)
+    python = with_content_hash(
+        EnvironmentSpec(name="env", python_version="3.12"), SourceFolder(tmp_path)
+    )
     assert python.content_hash != one.content_hash
 
 
 def test_other_specs_come_back_as_they_are(tmp_path):
     spec = EndpointSpec(name="iris")
-    assert with_content_hash(spec, tmp_path) is spec
+    assert with_content_hash(spec, SourceFolder(tmp_path)) is spec
 
 
 def test_a_pipe_in_a_folder_is_named_and_not_waited_for(tree):

@@ -16,7 +16,8 @@ from inference_provider.errors import Fault, SpecError
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.reading import RELATIVE, Unreadable
 from inference_provider.files.requirements import requirement_lines
-from inference_provider.files.tree import Content, code_content, model_content
+from inference_provider.files.source_folder import SourceFolder
+from inference_provider.files.tree import Content
 from inference_provider.spec import EnvironmentSpec, ModelSpec, SpecModel
 from inference_provider.spec.deployment import CodeConfiguration
 
@@ -44,7 +45,7 @@ def _name_inside(folder: Path, file: Path) -> str | None:
     return real.relative_to(inside).as_posix() if inside in real.parents else None
 
 
-def with_content_hash(spec: S, base_dir: Path) -> S:
+def with_content_hash(spec: S, folder: SourceFolder) -> S:
     """Return a copy with its content hash filled in; other kinds unchanged.
 
     An environment's requirements_file is merged into its dependencies; doing it twice changes
@@ -54,17 +55,15 @@ def with_content_hash(spec: S, base_dir: Path) -> S:
         SpecError: The content cannot be read.
     """
     if isinstance(spec, ModelSpec):
-        model = _hash_of(partial(model_content, spec.path, base_dir, spec.stack_file), "path")
+        model = _hash_of(partial(folder.model, spec), "path")
         return spec.model_copy(update={"content_hash": model})
     code = getattr(spec, "code_configuration", None)
     if isinstance(code, CodeConfiguration):
-        found = _hash_of(
-            partial(code_content, code.code, base_dir, code.stack_file), "code_configuration.code"
-        )
+        found = _hash_of(partial(folder.code, code), "code_configuration.code")
         hashed = code.model_copy(update={"content_hash": found})
         return spec.model_copy(update={"code_configuration": hashed})
     if isinstance(spec, EnvironmentSpec):
-        merged = _with_requirements(spec, base_dir)
+        merged = _with_requirements(spec, folder.path)
         return spec.model_copy(
             update={"dependencies": merged, "content_hash": _environment_hash(spec, merged)}
         )

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from inference_provider.files.left_out import BadContent
-from inference_provider.files.tree import Content, code_content, model_content
+from inference_provider.files.source_folder import SourceFolder
+from inference_provider.files.tree import Content
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
 
 _REMEDY = "put it there, make it executable, or name another in the environment's command"
@@ -35,19 +36,21 @@ def absolute_program_fault(spec: EnvironmentSpec) -> tuple[str, str] | None:
     return f"no program '{program}' on this machine", "install it, or name another"
 
 
-def program_fault(spec: DeploymentSpec, served: Served, base_dir: Path) -> tuple[str, str] | None:
+def program_fault(
+    spec: DeploymentSpec, served: Served, folder: SourceFolder
+) -> tuple[str, str] | None:
     """Return why a deployment's server can never start, and what to do; None if it may."""
-    found = [_fault(spec, environment, served, base_dir) for environment in served.environments]
+    found = [_fault(spec, environment, served, folder) for environment in served.environments]
     return found[0] if found and all(found) else None
 
 
 def _fault(
-    spec: DeploymentSpec, environment: EnvironmentSpec, served: Served, base_dir: Path
+    spec: DeploymentSpec, environment: EnvironmentSpec, served: Served, folder: SourceFolder
 ) -> tuple[str, str] | None:
     program = _program(environment)
     if program is None:
         return None
-    missing_in = _missing_in(program, spec, environment, served, base_dir)
+    missing_in = _missing_in(program, spec, environment, served, folder)
     if not missing_in:
         return None
     return f"its command starts '{program}', which is not {missing_in}", _REMEDY
@@ -58,7 +61,7 @@ def _missing_in(
     spec: DeploymentSpec,
     environment: EnvironmentSpec,
     served: Served,
-    base_dir: Path,
+    folder: SourceFolder,
 ) -> str:
     """Return where the program would have to be and is not; empty if it may be there."""
     place, slash, inside = program.partition("/")
@@ -66,8 +69,7 @@ def _missing_in(
         return "" if _may_be_found(program, spec, environment) else "on PATH"
     if place == "{model_dir}":
         missing = served.models and not any(
-            _holds(partial(model_content, model.path, base_dir, model.stack_file), inside)
-            for model in served.models
+            _holds(partial(folder.model, model), inside) for model in served.models
         )
         return "in the model" if missing else ""
     elsewhere = not place or ("{" in place and place != "{code_dir}")
@@ -75,8 +77,7 @@ def _missing_in(
         return ""
     # An instance's working directory is its code.
     code = spec.code_configuration
-    content = partial(code_content, code.code, base_dir, code.stack_file)
-    found = _holds(content, inside if place == "{code_dir}" else program)
+    found = _holds(partial(folder.code, code), inside if place == "{code_dir}" else program)
     return "" if found else "in the code"
 
 

@@ -21,7 +21,8 @@ from inference_provider.files.reading import (
 )
 from inference_provider.files.requirements import requirement_faults
 from inference_provider.files.script import Python, python_of, script_faults
-from inference_provider.files.tree import Content, code_content, model_content
+from inference_provider.files.source_folder import SourceFolder
+from inference_provider.files.tree import Content
 from inference_provider.spec import (
     AnyDeployment,
     BatchDeploymentSpec,
@@ -35,29 +36,33 @@ from inference_provider.spec.deployment import CodeConfiguration
 _UNKNOWN = Served()
 
 
-def file_faults(spec: SpecModel, base_dir: Path, served: Served = _UNKNOWN) -> tuple[Fault, ...]:
+def file_faults(
+    spec: SpecModel, folder: SourceFolder, served: Served = _UNKNOWN
+) -> tuple[Fault, ...]:
     """Return what is wrong with the files a spec names; paths relative to the spec.
 
     Args:
         spec: Names files.
-        base_dir: Folder its paths are relative to.
+        folder: What its paths are relative to.
         served: What a deployment is served with, as far as it is known.
     """
     if isinstance(spec, ModelSpec):
-        return _faults(_model_faults(spec, base_dir), "path")
+        return _faults(_model_faults(spec, folder), "path")
     if isinstance(spec, EnvironmentSpec):
         found = absolute_program_fault(spec)
         program = (Fault("command.0", *found),) if found else ()
-        return (*program, *requirement_faults(spec, base_dir))
+        return (*program, *requirement_faults(spec, folder.path))
     if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):
-        return _faults(_deployment_faults(spec, base_dir, served), "code_configuration")
+        return _faults(_deployment_faults(spec, folder, served), "code_configuration")
     return ()
 
 
-def _deployment_faults(spec: AnyDeployment, base_dir: Path, served: Served) -> Iterator[Fault]:
+def _deployment_faults(
+    spec: AnyDeployment, folder: SourceFolder, served: Served
+) -> Iterator[Fault]:
     if spec.code_configuration is not None:
-        yield from _code_faults(spec.code_configuration, base_dir, python_of(served.environments))
-    found = program_fault(spec, served, base_dir) if spec.kind == "online" else None
+        yield from _code_faults(spec.code_configuration, folder, python_of(served.environments))
+    found = program_fault(spec, served, folder) if spec.kind == "online" else None
     if found:
         yield Fault("environment", *found)
 
@@ -72,13 +77,12 @@ def _faults(found: Iterator[Fault], field: str) -> tuple[Fault, ...]:
         return (Fault(field, f"not a path: {exc}", RELATIVE),)
 
 
-def _model_faults(spec: ModelSpec, base_dir: Path) -> Iterator[Fault]:
-    path = base_dir / spec.path
+def _model_faults(spec: ModelSpec, folder: SourceFolder) -> Iterator[Fault]:
+    path = folder.path / spec.path
     if not spec.path or not (path.exists() or path.is_symlink()):
         yield Fault("path", f"no file or folder '{spec.path}'", RELATIVE)
         return
-    found = partial(model_content, spec.path, base_dir, spec.stack_file)
-    yield from _content_faults(found, spec.path, "path")
+    yield from _content_faults(partial(folder.model, spec), spec.path, "path")
 
 
 def _content_faults(
@@ -98,12 +102,14 @@ def _content_faults(
     return content
 
 
-def _code_faults(code: CodeConfiguration, base_dir: Path, python: Python | None) -> Iterator[Fault]:
-    folder = base_dir / code.code
+def _code_faults(
+    code: CodeConfiguration, base: SourceFolder, python: Python | None
+) -> Iterator[Fault]:
+    folder = base.path / code.code
     if not folder.is_dir():
         yield Fault("code_configuration.code", f"no folder '{code.code}'", RELATIVE)
         return
-    found = partial(code_content, code.code, base_dir, code.stack_file)
+    found = partial(base.code, code)
     files = yield from _content_faults(found, code.code, "code_configuration.code")
     if code.scoring_script is None:  # the environment's own command starts the server
         return

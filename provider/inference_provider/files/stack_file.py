@@ -19,6 +19,7 @@ from inference_provider.files.lines import LineMap, join, read_document
 from inference_provider.files.program import Served
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.referenced import file_faults
+from inference_provider.files.source_folder import SourceFolder
 from inference_provider.files.wording import faults_of, unknown_field
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
@@ -57,7 +58,8 @@ def load_stack(path: Path) -> StackSpec:
         raise SpecError((fault,), source=str(path)) from exc
     document = read_document(text)
     expansion = Expansion(path.resolve().parent)
-    reading = _Reading(expansion.base_dir, path.resolve().name)
+    folder = SourceFolder(expansion.base_dir)
+    reading = _Reading(folder, path.resolve().name)
     reading.faults += document.faults
     stack = None
     if not any(fault.path == "YAML" for fault in document.faults):
@@ -72,7 +74,7 @@ def load_stack(path: Path) -> StackSpec:
         for i in range(len(getattr(stack, row.listing)))
     }
     try:
-        return _with_hashes(stack, expansion.base_dir)
+        return _with_hashes(stack, folder)
     except SpecError as exc:
         raise SpecError(tuple(map(expansion.hide, exc.faults)), source=str(path)) from exc
 
@@ -101,9 +103,9 @@ def _finish(
     return tuple(sorted(placed, key=lambda fault: fault.line or 0))
 
 
-def _with_hashes(stack: StackSpec, base_dir: Path) -> StackSpec:
+def _with_hashes(stack: StackSpec, folder: SourceFolder) -> StackSpec:
     hashed = {
-        listing: tuple(with_content_hash(spec, base_dir) for spec in getattr(stack, listing))
+        listing: tuple(with_content_hash(spec, folder) for spec in getattr(stack, listing))
         for listing in LISTED
     }
     return stack.model_copy(update=hashed)
@@ -113,7 +115,7 @@ def _with_hashes(stack: StackSpec, base_dir: Path) -> StackSpec:
 class _Reading:
     """One pass over a document's values; collects faults as it goes."""
 
-    base_dir: Path
+    folder: SourceFolder
     file_name: str
     faults: list[Fault] = field(default_factory=list)
     _moved: dict[str, str] = field(default_factory=dict)
@@ -191,7 +193,7 @@ class _Reading:
             if "workspace" in faulty and path not in self._inheriting:
                 return None  # the rules of another workspace are not its own
             return self._salvaged(model, item, faulty)
-        spec = with_stack_file(spec, self.base_dir, self.file_name)
+        spec = with_stack_file(spec, self.folder.path, self.file_name)
         self._valid[path] = spec
         return spec
 
@@ -204,7 +206,7 @@ class _Reading:
         for path, spec in self._valid.items():
             deploys = isinstance(spec, DeploymentSpec | BatchDeploymentSpec)
             served = _served(spec, assets) if deploys else Served()
-            for fault in file_faults(spec, self.base_dir, served):
+            for fault in file_faults(spec, self.folder, served):
                 self.faults.append(replace(fault, path=join(path, fault.path)))
 
     def _reported_elsewhere(self, item: str, field: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from inference_provider.capabilities import Refusal, refusals
 from inference_provider.desired import DesiredResource, identify, reference
 from inference_provider.errors import CapabilityMissing, Fault, SpecError
-from inference_provider.files import file_faults, with_content_hash
+from inference_provider.files import SourceFolder, file_faults, with_content_hash
 from inference_provider.files.program import Served
 from inference_provider.handlers.conflicts import conflicts
 from inference_provider.handlers.fields import (
@@ -120,10 +120,11 @@ class Check:
 
     def _with_content(self, spec: Any) -> Any:
         """Return a spec with its content hashes. Raises SpecError for faults in files."""
-        faults = file_faults(spec, self.folder, self._served(spec))
+        folder = SourceFolder(self.folder)
+        faults = file_faults(spec, folder, self._served(spec))
         if faults:
             raise SpecError(faults)
-        return with_content_hash(spec, self.folder)
+        return with_content_hash(spec, folder)
 
     def _computed(self, inputs: Inputs, spec: Any) -> Inputs:
         """Return inputs with the computed ones added, so that a preview knows them."""

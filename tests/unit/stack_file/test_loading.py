@@ -1,5 +1,8 @@
 """A stack file without faults -> a spec with everything filled in."""
 
+import subprocess
+import sys
+
 import pytest
 from tests.stack_files import GOOD, load
 
@@ -66,3 +69,46 @@ def test_a_script_that_is_a_link_is_inside_where_it_is_written(folder):
     (folder / "src" / "score.py").unlink()
     (folder / "src" / "score.py").symlink_to("../score.py")
     assert load(folder, GOOD).name == "demo"
+
+
+SHARING = """\
+name: demo
+models: [{name: iris, path: model}]
+environments:
+  - name: own
+    command: ["{model_dir}/model/serve"]
+    inference_config:
+      liveness_route: {path: /, port: 1}
+      readiness_route: {path: /, port: 1}
+      scoring_route: {path: /, port: 1}
+endpoints: [{name: iris-ep}]
+deployments:
+  - &blue
+    endpoint: iris-ep
+    name: blue
+    model: iris@latest
+    environment: own@latest
+    code_configuration: {code: src}
+  - {<<: *blue, name: green, code_configuration: {code: ./src/}}
+"""
+WATCH = """
+import collections, pathlib, sys
+from inference_provider.files import load_stack
+seen = collections.Counter()
+def note(event, args):
+    if event in ("open", "os.listdir", "os.scandir") and isinstance(args[0], (str, pathlib.Path)):
+        seen[pathlib.Path(args[0]).name] += 1
+sys.addaudithook(note)
+load_stack(pathlib.Path(sys.argv[1]))
+print({name: seen[name] for name in ("src", "score.py", "model", "serve")})
+"""
+
+
+def test_content_that_deployments_share_is_listed_and_read_once(folder):
+    (folder / "model" / "serve").write_bytes(bytes(1024))
+    (folder / "model" / "serve").chmod(0o700)
+    others = "".join(f"  - {{<<: *blue, name: more-{i}}}\n" for i in range(8))
+    (folder / "stack.yaml").write_text(SHARING + others)
+    run = [sys.executable, "-c", WATCH, str(folder / "stack.yaml")]
+    found = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert found == "{'src': 1, 'score.py': 1, 'model': 1, 'serve': 1}\n"
