@@ -118,7 +118,9 @@ def scripted(venv: Path, folder: Path, port: int, text: str, **fields: object) -
         }
     )
     code, models = folder / "code", folder / "models"
-    return instance_command(spec, EnvironmentSpec(name="plain"), venv, code, models, port)
+    return instance_command(
+        spec, EnvironmentSpec(name="plain"), venv, code, models, port, host="127.0.0.1"
+    )
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[str], limit_s: float = 30) -> None:
@@ -234,7 +236,9 @@ def test_an_own_server_answers_on_its_routes(cache, tmp_path, port, start):
     spec = DeploymentSpec.model_validate(
         {"endpoint": "iris", "name": "own", "environment": "own:1"}
     )
-    command = instance_command(spec, environment, venv, tmp_path, Path("/models"), port)
+    command = instance_command(
+        spec, environment, venv, tmp_path, Path("/models"), port, host="127.0.0.1"
+    )
     process = start(command)
     wait_until_ready(f"http://127.0.0.1:{port}/ready", process)
     answer = httpx.get(f"http://127.0.0.1:{port}/predict", trust_env=False)

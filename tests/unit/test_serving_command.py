@@ -11,6 +11,7 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 VENV = Path("/cache/abc")
 CODE = Path("/run/code")
 MODEL = Path("/run/model")
+HOST = "127.0.0.1"
 ROUTES = {
     "liveness_route": {"path": "/live", "port": 8000},
     "readiness_route": {"path": "/ready", "port": 8000},
@@ -26,14 +27,16 @@ def deployment(**fields: object) -> DeploymentSpec:
 
 def scripted(**fields: object) -> InstanceCommand:
     spec = deployment(code_configuration={"code": "c", "scoring_script": "s/score.py"}, **fields)
-    return instance_command(spec, EnvironmentSpec(name="sklearn"), VENV, CODE, MODEL, 18001)
+    return instance_command(
+        spec, EnvironmentSpec(name="sklearn"), VENV, CODE, MODEL, 18001, host=HOST
+    )
 
 
 def own_server(*command: str, venv: Path = VENV, model: Path | None = MODEL) -> InstanceCommand:
     environment = EnvironmentSpec.model_validate(
         {"name": "own", "command": command, "inference_config": ROUTES}
     )
-    return instance_command(deployment(), environment, venv, CODE, model, 18001)
+    return instance_command(deployment(), environment, venv, CODE, model, 18001, host=HOST)
 
 
 def variable(command: InstanceCommand, name: str) -> str:
@@ -44,14 +47,22 @@ def test_a_scoring_script_is_run_by_the_environments_python_through_our_launcher
     argv = scripted().argv
     assert argv[0] == "/cache/abc/bin/python"
     assert Path(argv[1]).name == "script.py"
-    assert argv[2:] == ("--port", "18001")
+    assert argv[2:] == ("--host", "127.0.0.1", "--port", "18001")
 
 
 def test_the_default_server_listens_on_the_socket_it_is_given():
     spec = deployment(code_configuration={"code": "c", "scoring_script": "score.py"})
     environment = EnvironmentSpec(name="sklearn")
-    command = instance_command(spec, environment, VENV, CODE, MODEL, 18001, "/s/18001")
+    command = instance_command(spec, environment, VENV, CODE, MODEL, 18001, "/s/18001", host=HOST)
     assert command.argv[2:] == ("--socket", "/s/18001")
+
+
+def test_a_server_is_told_the_address_that_its_target_gives_it():
+    spec = deployment(code_configuration={"code": "c", "scoring_script": "score.py"})
+    environment = EnvironmentSpec(name="sklearn")
+    command = instance_command(spec, environment, VENV, CODE, MODEL, 8000, host="0.0.0.0")
+    assert command.argv[2:] == ("--host", "0.0.0.0", "--port", "8000")
+    assert (variable(command, "HOST"), variable(command, "PORT")) == ("0.0.0.0", "8000")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +142,9 @@ def test_a_program_of_the_environment_is_named_by_its_full_path(tmp_path):
 def test_the_default_server_is_not_started_without_a_script(code, missing):
     spec = deployment(code_configuration=code)
     with pytest.raises(TargetError) as refused:
-        instance_command(spec, EnvironmentSpec(name="env"), VENV, code and CODE, MODEL, 18001)
+        instance_command(
+            spec, EnvironmentSpec(name="env"), VENV, code and CODE, MODEL, 18001, host=HOST
+        )
     assert str(refused.value) == (
         "start Deployment 'default/iris/blue': the default server runs a scoring script, and the"
         f" deployment has no {missing}; name the code folder and its scoring_script, or give the"

@@ -17,7 +17,6 @@ from inference_provider.serving.server import Server, server_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 
 SCRIPT = Path(__file__).with_name("script.py")
-LOOPBACK = "127.0.0.1"
 INHERITED = (
     "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
     "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -47,8 +46,10 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
     model_dir: Path | None,
     port: int,
     socket: str = "",
+    *,
+    host: str,
 ) -> InstanceCommand:
-    """Return how to start one instance on a loopback port or, for the default server, a socket.
+    """Return how to start one instance on a port or, for the default server, a socket.
 
     Args:
         deployment: Whose instance it is.
@@ -57,8 +58,9 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         code_dir: The deployment's code; None when it has none.
         model_dir: Value of AZUREML_MODEL_DIR: the folder that holds the model's folder or file,
             as in Azure ML; None without a model.
-        port: TCP port to listen on, on 127.0.0.1.
+        port: TCP port to listen on.
         socket: Path of the Unix socket that the default server listens on instead.
+        host: IP address that the port is on.
 
     Raises:
         TargetError: The deployment lacks something that its server needs.
@@ -70,7 +72,7 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
         "code_configuration.scoring_script": server.script,
     }
     _refuse_unmet(server, deployment, given)
-    bind = ("--socket", socket) if socket else ("--port", str(port))
+    bind = ("--socket", socket) if socket else ("--host", host, "--port", str(port))
     places = {"{port}": str(port), "{model_dir}": str(model_dir), "{code_dir}": str(code_dir)}
     return InstanceCommand(
         argv=(
@@ -78,7 +80,8 @@ def instance_command(  # noqa: PLR0917  each is one fact a target has at hand
             if server.command
             else (str(venv / "bin" / "python"), str(SCRIPT), *bind)
         ),
-        environment=_variables(deployment, venv, code_dir, model_dir, port),
+        environment=_variables(deployment, venv, code_dir, model_dir)
+        | {"HOST": SecretStr(host), "PORT": SecretStr(str(port))},
         directory=str(code_dir or venv),
     )
 
@@ -110,9 +113,8 @@ def _variables(
     venv: Path,
     code_dir: Path | None,
     model_dir: Path | None,
-    port: int,
 ) -> dict[str, SecretStr]:
-    """Return defaults, overridden by the user's, overridden by the address and the venv."""
+    """Return defaults, overridden by the user's, overridden by the venv."""
     users = {name: s.get_secret_value() for name, s in deployment.environment_variables.items()}
     defaults = {name: os.environ[name] for name in INHERITED if name in os.environ}
     defaults |= {"PYTHONUNBUFFERED": "1", "AML_APP_INSIGHTS_ENABLED": "false"}
@@ -123,10 +125,5 @@ def _variables(
     if deployment.code_configuration is not None:
         defaults["AZUREML_ENTRY_SCRIPT"] = deployment.code_configuration.scoring_script or ""
     path = users.get("PATH", os.environ.get("PATH", os.defpath))
-    fixed = {
-        "PATH": f"{venv / 'bin'}{os.pathsep}{path}",
-        "VIRTUAL_ENV": str(venv),
-        "HOST": LOOPBACK,
-        "PORT": str(port),
-    }
+    fixed = {"PATH": f"{venv / 'bin'}{os.pathsep}{path}", "VIRTUAL_ENV": str(venv)}
     return {name: SecretStr(value) for name, value in {**defaults, **users, **fixed}.items()}

@@ -1,6 +1,6 @@
 """Starts azureml-inference-server-http on one socket; run by the environment's own Python.
 
-Goes in: `--socket` (a Unix socket's path) or `--port` (on loopback), and the server's usual
+Goes in: `--socket` (a Unix socket's path) or `--host` and `--port`, and the server's usual
 environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT, AZUREML_MODEL_DIR, WORKER_COUNT,
 WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers GET / and POST /score, finishes
 its requests on SIGTERM and exits, and exits with status 3 and a traceback when the script does not
@@ -15,7 +15,6 @@ import os
 import sys
 from typing import Any
 
-HOST = "127.0.0.1"
 LONGEST_REQUEST_S = 180
 """Azure ML's longest request timeout; a stopping worker has as long to finish its request."""
 
@@ -73,9 +72,10 @@ def main() -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--port", type=int)
     place.add_argument("--socket")
+    parser.add_argument("--host", default="127.0.0.1")
     given = parser.parse_args()
     use_path_of_server(sys.path, os.environ["AML_APP_ROOT"])
-    serve(f"unix:{given.socket}" if given.socket else f"{HOST}:{given.port}")
+    serve(f"unix:{given.socket}" if given.socket else f"{given.host}:{given.port}")
 
 
 def use_path_of_server(path: "list[str]", code_dir: str) -> None:

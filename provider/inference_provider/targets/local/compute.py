@@ -227,10 +227,10 @@ class LocalCompute:
     def _command(
         self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]
     ) -> InstanceCommand:
-        socket = self._instances.backend(instance).socket
+        at = self._instances.backend(instance)
         code, model = trees.get("code"), trees.get("model")
         return instance_command(
-            unit.spec, unit.environment, venv, code, model, instance.port, socket
+            unit.spec, unit.environment, venv, code, model, at.port, at.socket, host=at.host
         )
 
     def _trees(self, instance: Instance, kept: Mapping[str, Path]) -> dict[str, Path]:
