@@ -41,8 +41,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(folder: Path, command: str, more: str = "", variables: str = "") -> list[str]:
-    text = STACK.format(command=command, more=more, variables=variables)
+def faults(
+    folder: Path, command: str, more: str = "", variables: str = "", workspaces: str = ""
+) -> list[str]:
+    text = STACK.format(command=command, more=more, variables=variables) + workspaces
     (folder / "stack.yaml").write_text(text)
     try:
         load_stack(folder / "stack.yaml")
@@ -81,6 +83,24 @@ def test_an_absolute_program_that_is_not_there_is_the_environments_fault(folder,
         f"line 6: environments.0.command.0: no program '{program}' on this machine; install it, or"
         " name another"
     ]
+
+
+CONTAINERS = "workspaces: [{name: lab, target: {kind: docker, host: 'ssh://gpu-1'}}]\n"
+
+
+@pytest.mark.parametrize("program", ["tritonserver", "/opt/tritonserver/bin/tritonserver"])
+def test_a_program_is_not_looked_for_here_when_instances_run_elsewhere(folder, program):
+    assert len(faults(folder, f"['{program}']")) == 1
+    assert faults(folder, f"['{program}']", workspaces=CONTAINERS) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "place"),
+    [("./gone.sh", "in the code"), ("{model_dir}/serve", "in the model"), ("", "on PATH")],
+)
+def test_a_program_of_the_content_is_looked_for_wherever_instances_run(folder, program, place):
+    [fault] = faults(folder, f"['{program}']", workspaces=CONTAINERS)
+    assert f"its command starts '{program}', which is not {place}; " in fault
 
 
 @pytest.mark.parametrize(

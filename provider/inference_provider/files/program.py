@@ -26,10 +26,12 @@ class Served:
 
     environments: tuple[EnvironmentSpec, ...] = ()
     models: tuple[ModelSpec, ...] = ()
+    on_this_machine: bool = False
+    """Whether instances start programs of this machine; others bring programs that nobody sees."""
 
 
 def absolute_program_fault(spec: EnvironmentSpec) -> tuple[str, str] | None:
-    """Return why an environment's command can start nowhere, and what to do."""
+    """Return why an environment's command cannot start on this machine, and what to do."""
     program = _program(spec)
     if program is None or not program.startswith("/") or _executable(Path(program)):
         return None
@@ -66,7 +68,9 @@ def _missing_in(
     """Return where the program would have to be and is not; empty if it may be there."""
     place, slash, inside = program.partition("/")
     if not slash:
-        return "" if _may_be_found(program, spec, environment) else "on PATH"
+        here = served.on_this_machine
+        found = _may_be_found(program, spec, environment) if here else bool(program)
+        return "" if found else "on PATH"
     if place == "{model_dir}":
         missing = served.models and not any(
             _holds(partial(folder.model, model), inside) for model in served.models

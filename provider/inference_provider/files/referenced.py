@@ -44,12 +44,12 @@ def file_faults(
     Args:
         spec: Names files.
         folder: What its paths are relative to.
-        served: What a deployment is served with, as far as it is known.
+        served: What a deployment is served with and where, as far as it is known.
     """
     if isinstance(spec, ModelSpec):
         return _faults(_model_faults(spec, folder), "path")
     if isinstance(spec, EnvironmentSpec):
-        found = absolute_program_fault(spec)
+        found = absolute_program_fault(spec) if served.on_this_machine else None
         program = (Fault("command.0", *found),) if found else ()
         return (*program, *requirement_faults(spec, folder.path))
     if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):

@@ -38,6 +38,7 @@ from inference_provider.spec.fields import kind_of, marked, models_in
 from inference_provider.spec.free_text import is_free_text
 from inference_provider.spec.kinds import LISTED, Row
 from inference_provider.spec.reference import Reference
+from inference_provider.spec.target import Place, on_this_machine
 
 ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
@@ -135,7 +136,7 @@ class _Reading:
         self._split_traffic(raw)
         self._inheriting = _fill_workspace(raw)
         specs = {listing: self._specs(listing, items) for listing, items in raw.items()}
-        self._check_files()
+        self._check_files(_place(specs.get("workspaces", ())))
         whole: dict[str, Any] = {
             listing: tuple(spec for spec in found if spec is not None)
             for listing, found in specs.items()
@@ -197,7 +198,7 @@ class _Reading:
         self._valid[path] = spec
         return spec
 
-    def _check_files(self) -> None:
+    def _check_files(self, place: Place) -> None:
         """Check the files of all valid items; a script with the Python of its environment."""
         assets: dict[tuple[type, str, str], list[Any]] = {}
         for spec in self._valid.values():
@@ -206,6 +207,7 @@ class _Reading:
         for path, spec in self._valid.items():
             deploys = isinstance(spec, DeploymentSpec | BatchDeploymentSpec)
             served = _served(spec, assets) if deploys else Served()
+            served = replace(served, on_this_machine=on_this_machine(place))
             for fault in file_faults(spec, self.folder, served):
                 self.faults.append(replace(fault, path=join(path, fault.path)))
 
@@ -266,6 +268,12 @@ class _Reading:
         if not tail:
             return self._moved[head]
         return join(self._moved[head], "traffic" if tail == "endpoint" else tail)
+
+
+def _place(workspaces: Iterable[SpecModel | None]) -> Place:
+    """Return where the workspaces are: all in one place, which another rule checks."""
+    known = (one for one in workspaces if isinstance(one, WorkspaceSpec))
+    return next(known, WorkspaceSpec()).target
 
 
 def _places(path: str) -> Iterator[str]:

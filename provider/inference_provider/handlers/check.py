@@ -39,7 +39,7 @@ from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
-from inference_provider.spec.target import Place
+from inference_provider.spec.target import Place, on_this_machine
 from inference_provider.targets.base import Target
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
@@ -134,16 +134,18 @@ class Check:
 
     def _served(self, spec: Any) -> Served:
         """Return the environment that a deployment pins, if it exists already."""
+        none = Served(on_this_machine=self.place is not UNKNOWN and on_this_machine(self.place))
         asked = Reference.parse(getattr(spec, "environment", None) or "")
         if not asked.digest or self._site is None:
-            return Served()
+            return none
         environment = ResourceId(kind=Kind.ENVIRONMENT, workspace=spec.workspace, name=asked.asset)
         there = self._site.target.observe_one(environment).properties
         if there.get("content_hash") != asked.digest:
-            return Served()
+            return none
         # A record holds placeholders' values as digests, which cannot be a program's name.
         known = {} if holds_secret(there["command"]) else {"command": there["command"]}
-        return Served((EnvironmentSpec.model_construct(**{**there, "command": (), **known}),))
+        found = EnvironmentSpec.model_construct(**{**there, "command": (), **known})
+        return replace(none, environments=(found,))
 
     def _missing(self, inputs: Inputs) -> tuple[Fault, ...]:
         """Look for what this resource needs, in the program and on the target."""

@@ -67,9 +67,9 @@ class EnvironmentSpec(SpecModel):
     """Container image; a target without containers refuses it."""
     command: Annotated[tuple[Annotated[str, AfterValidator(_valid_argument)], ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
-    the port that it, or a process it starts, listens on, on 127.0.0.1; `{model_dir}` for the
-    model's folder; `{code_dir}` for the code's. Without one the default server runs the scoring
-    script."""
+    the port that it, or a process it starts, listens on, at the address in `$HOST` (127.0.0.1 on
+    `local`); `{model_dir}` for the model's folder; `{code_dir}` for the code's. Without one the
+    default server runs the scoring script."""
     inference_config: Annotated[InferenceConfig | None, ROLLS] = None
     """Routes of that server; required with `command`."""
     content_hash: Annotated[str, ROLLS, COMPUTED] = ""

@@ -1,7 +1,7 @@
 """Place: what a workspace's `target` names, as a word or with settings."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -23,6 +23,9 @@ TargetKind = Literal["local", "docker", "kubernetes", "memory"]
 class _Settings(SpecModel):
     """A kind of target, and how to reach it."""
 
+    on_this_machine: ClassVar[bool] = False
+    """Whether its instances are processes of the machine that reads the stack."""
+
     @model_serializer(mode="wrap")
     def _without_nulls(self, dump: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
         """A setting that a newer release adds is nothing until it is given."""
@@ -35,6 +38,7 @@ class _Settings(SpecModel):
 class LocalPlace(_Settings):
     """Processes of this machine."""
 
+    on_this_machine = True
     kind: Literal["local"]
 
 
@@ -126,6 +130,12 @@ def place_from(value: Any) -> Place:
 def kind_of(place: Place) -> str:
     """Return the kind of target that a place names."""
     return place if isinstance(place, str) else place.kind
+
+
+def on_this_machine(place: Place) -> bool:
+    """Whether instances there start programs of this machine, so that one can be looked for."""
+    settings = _SETTINGS.get(kind_of(place))
+    return settings is not None and settings.on_this_machine
 
 
 def json_of(place: Place) -> str | dict[str, Any]:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from pulumi.output import UNKNOWN
-from tests.providers import ROUTES, checked, failures
+from tests.providers import GPU, ROUTES, checked, failures
 
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.environment import EnvironmentProvider
@@ -138,3 +138,9 @@ def test_check_of_an_environment_alone_refuses_a_program_that_no_machine_of_ours
             "command.0: no program '/no/such/program' on this machine; install it, or name another",
         )
     ]
+
+
+def test_check_looks_for_no_program_here_when_instances_run_elsewhere(target):
+    fields = {"name": "env", "command": ["/no/such/program"], "inference_config": ROUTES}
+    assert len(failures(EnvironmentProvider(), **fields)) == 1
+    assert failures(EnvironmentProvider(), **fields, place=GPU) == []
