@@ -128,6 +128,16 @@ class Lab:
         lines = (" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
         return [line for line in lines if str(self.state) in line]
 
+    def process_ids(self) -> set[int]:
+        """Ids of what runs with this state folder, or in it."""
+        folder = str(self.state)
+        return {
+            p.pid
+            for p in psutil.process_iter(["cmdline", "cwd"])
+            if folder in " ".join(p.info["cmdline"] or ())
+            or (p.info["cwd"] or "").startswith(folder)
+        }
+
     def down(self) -> None:
         self.document = {"name": "lab", "workspaces": self.document["workspaces"]}
         self.up()

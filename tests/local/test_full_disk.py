@@ -1,26 +1,39 @@
-"""A full disk stops no look and no deletion."""
+"""A full disk is told in a sentence, and stops no request, no look and no deletion."""
 
+import contextlib
 import subprocess
 
 import pytest
 
+from inference_provider.errors import OutOfCapacity
+from tests.local.conftest import ACTOR
+
 pytestmark = pytest.mark.local
+
+
+@contextlib.contextmanager
+def small_disk(lab, mib: int):
+    """A small file system, which is emptied of fillers and of the lab in the end."""
+    disk = lab.folder / "d"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    lab.use_state(disk / "s")
+    try:
+        yield disk
+    finally:
+        for filler in disk.glob("filler*"):
+            filler.unlink()
+        lab.said("down", "-y")
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture
 def small(lab):
     """A lab whose state folder is on a small file system."""
-    disk = lab.folder / "d"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("a small file system cannot be mounted here (needs root)")
-    lab.use_state(disk / "s")
-    yield lab
-    for filler in disk.glob("filler*"):
-        filler.unlink()
-    lab.said("down", "-y")
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with small_disk(lab, 8):
+        yield lab
 
 
 def fill(lab) -> None:
@@ -56,3 +69,20 @@ def test_stop_works_on_a_full_disk_and_start_is_a_sentence_or_works(small):
     assert code == 0 or "no space left under" in text
     assert small.said("down", "-y")[0] == 0
     assert small.processes() == []
+
+
+def test_a_full_disk_is_a_sentence_and_the_old_goes_on_serving(lab):
+    with small_disk(lab, 4) as disk:
+        lab.up()
+        (disk / "filler").write_bytes(bytes(3_000_000))
+        fill(lab)
+        lab.write_code("blue", "blue-2")
+        with pytest.raises(OutOfCapacity) as fault:
+            lab.up()
+        assert "no space left under" in str(fault.value)
+        with lab.target.hold(["lab"], ACTOR):  # a `down` that would free some is let in
+            pass
+        assert lab.score().json()["answer"] == "blue"
+        (disk / "filler").unlink()
+        lab.up()
+        assert lab.score().json()["answer"] == "blue-2"

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import pathlib
 import re
 import subprocess
@@ -221,3 +222,15 @@ def watching(folder: pathlib.Path, limit: int) -> Iterator[Callable[[], None]]:
     process.stdin.close()
     assert process.wait(5) == 0
     process.stdout.close()
+
+
+@pytest.mark.local
+def test_a_large_access_log_is_set_aside_while_nothing_changes(lab):
+    lab.up()
+    log = lab.state / "workspaces" / "lab" / "router" / "access.log"
+    os.truncate(log, 64_000_000)
+    until(lambda: log.with_name("access.log.1").exists())
+    assert lab.score().status_code == 200
+    until(lambda: log.exists() and log.stat().st_size)  # Envoy writes its log every ten seconds
+    assert log.stat().st_size < 10_000
+    assert log.with_name("access.log.1").stat().st_size >= 64_000_000
