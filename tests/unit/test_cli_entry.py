@@ -33,6 +33,31 @@ def test_an_interrupt_while_modules_load_is_a_sentence(module):
     assert done.stderr == "interrupted; nothing was changed\n"
 
 
+@pytest.mark.parametrize(
+    "module",
+    ["typer", "yaml._yaml", "pydantic_core._pydantic_core", "inference_provider.targets.registry"],
+)
+def test_a_ctrl_c_before_anything_can_change_is_a_sentence(module, tmp_path):
+    (tmp_path / "stack.yaml").write_text("name: empty\n")
+    program = INTERRUPTED_WHILE_LOADING.replace(
+        "raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT)"
+    )
+    command = [sys.executable, "-c", f"import os, signal\n{program}", module, "drift"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted; nothing was changed\n"
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    code = "from inference_provider.cli.entry import main; main()"
+    program = f"import os, signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {code}"
+    command = [sys.executable, "-c", program, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_entry_runs_the_commands():
     code = "from inference_provider.cli.entry import main; main()"
     command = [sys.executable, "-c", code, "--version"]

@@ -1,18 +1,35 @@
-"""Where `inferctl` begins: an interrupt while its modules load is a sentence, too."""
+"""Where `inferctl` begins: an interrupt before anything can change is a sentence, too."""
 
 import gc
+import os
+import signal
 import sys
 
 _COLLECT_EVERY = 50_000
 """New objects between two collections. Loading makes so many that stay that collecting every 700,
 as Python does by itself, takes a twelfth of a short command."""
+_INTERRUPTED = "interrupted; nothing was changed\n"
 
 
 def main() -> None:
     gc.set_threshold(_COLLECT_EVERY)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, _leave)
     try:
         from inference_provider.cli.main import main as run  # noqa: PLC0415 - this is the wait
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing was changed\n")
+        sys.stderr.write(_INTERRUPTED)
         sys.exit(130)
     run()
+
+
+def _leave(*_: object) -> None:
+    """End at once. An exception would be lost, or become another, in a module written in C."""
+    os.write(2, _INTERRUPTED.encode())
+    os._exit(130)
+
+
+def raise_interrupts() -> None:
+    """From now on raise KeyboardInterrupt: what has begun to change has to be tidied up."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,6 +15,7 @@ import typer
 from inference_provider.actor import current_actor
 from inference_provider.cli import strict_json
 from inference_provider.cli.console import Lines, console
+from inference_provider.cli.entry import raise_interrupts
 from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
@@ -57,6 +58,7 @@ class Session:
         """The target, opened once."""
         if self._target is None:
             self._target = self.make_target(self.place)
+            raise_interrupts()
         return self._target
 
     def read_stack(self, path: Path) -> Stack:
