@@ -63,6 +63,7 @@ _STATS = {
     RTDS: "runtime",
 }
 _PUT_BACK_S = 2.0
+BOOTSTRAP = "bootstrap.json"
 
 
 class Delivery:
@@ -106,7 +107,7 @@ class Delivery:
                 make_folder(folder)
                 folder.chmod(0o700)
             self._write(name, rendered.files[name])
-        self._write("bootstrap.json", rendered.bootstrap)
+        self._write(BOOTSTRAP, rendered.bootstrap)
         self._table_file.remember(table)
 
     # -- publish -------------------------------------------------------------------------------
@@ -169,6 +170,21 @@ class Delivery:
         return not requests_on(deployment, self._counts().in_flight)
 
     # -- ask -----------------------------------------------------------------------------------
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the files that a restart of the router needs and that are not there."""
+        return tuple(n for n in (BOOTSTRAP, *FILES) if not (self.folder / n).exists())
+
+    def is_watching(self) -> bool:
+        """Whether the router notices new files: it watches folders, and only those it began with.
+
+        A folder that was removed and made again is not watched.
+        """
+        return all((self.folder / name).parent.is_dir() for name in FILES)
+
+    def write_bootstrap(self, table: RouterTable) -> None:
+        """Write the file that only a start reads."""
+        self._write(BOOTSTRAP, render(table).bootstrap)
 
     def is_ready(self) -> bool:
         """Whether the router answers and has all its configuration."""

@@ -43,6 +43,18 @@ def listens(pid: int, backend: Backend) -> bool:
         return False
 
 
+def refuses(socket_path: str) -> bool:
+    """Whether nobody can connect to a Unix socket's path: it is not there, or nobody listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(socket_path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:  # it is there, and its process is busy
+            return False
+    return False
+
+
 def connected(backends: Collection[Backend]) -> bool:
     """Whether any connection to one of these backends exists, accepted or still queued."""
     ports = {backend.port for backend in backends if not backend.socket}

@@ -4,13 +4,10 @@ Until its record is written, a workspace has no owner: what an interrupted first
 can be ended, and its port can be chosen again, since no URL with it was ever printed.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import psutil
 
 from inference_provider.errors import InferenceError, TargetError
 from inference_provider.spec import WorkspaceSpec
@@ -18,6 +15,7 @@ from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.orphans import daemons
 from inference_provider.targets.local.router import LocalRouter
 
 DAEMON_WAIT_S = 10.0
@@ -65,7 +63,7 @@ def clear_away(router: LocalRouter) -> None:
         return
     with suppress(InferenceError):  # a supervisord that does not answer is ended by signal
         router.shut_down()
-    end_processes(_daemons(folder), DAEMON_WAIT_S)
+    end_processes(daemons(router.folders.supervisor_folder), DAEMON_WAIT_S)
     router.shut_down()  # the router, where its supervisord could not end it
     for started in (
         router.folders.supervisor_folder,
@@ -102,20 +100,6 @@ def delete_unrecorded(router: LocalRouter) -> None:
 def unrecorded(root: Path) -> list[str]:
     """Return the workspaces without a record whose supervisord runs."""
     notes = (root / "workspaces").glob("*/supervisor/supervisord.pid")
-    folders = [note.parents[1] for note in notes]
-    unknown = [folder for folder in folders if not Folders(root, folder.name).exists]
-    return [folder.name for folder in unknown if _daemons(folder)]
-
-
-def _daemons(folder: Path) -> list[psutil.Process]:
-    """Return every supervisord of a workspace, found by its command line: the pid file may be gone.
-
-    Only this user's processes count: anybody can start one with such a command line.
-    """
-    started = ["-c", str(folder / "supervisor" / "supervisord.conf")]
-    return [
-        process
-        for process in psutil.process_iter(["cmdline", "uids"])
-        if (process.info["cmdline"] or [])[-2:] == started
-        and process.info["uids"].real == os.getuid()
-    ]
+    folders = [Folders(root, note.parents[1].name) for note in notes]
+    unknown = [one for one in folders if not one.exists]
+    return [one.workspace for one in unknown if daemons(one.supervisor_folder)]

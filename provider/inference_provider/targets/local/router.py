@@ -16,14 +16,16 @@ import psutil
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.delivery import BOOTSTRAP, Delivery
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
     connected,
     is_free,
     listeners,
+    listens,
     metrics_port,
+    refuses,
 )
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
@@ -142,6 +144,9 @@ class LocalRouter:
             return f"the router serves on, {UNSUPERVISED}"
         if process is None or not process.runs:
             return "the router does not run"
+        missing = self.envoy.missing()
+        if missing:
+            return f"files of the router are missing: {', '.join(missing)}"
         return "" if answers else "the router does not answer"
 
     def runs(self) -> bool:
@@ -153,7 +158,8 @@ class LocalRouter:
     def is_up(self) -> bool:
         """Whether supervisord and the router run."""
         process = self._process()
-        return process is not None and process.runs and self.envoy.is_ready()
+        there = process is not None and process.runs and self.envoy.is_ready()
+        return there and not self.envoy.missing()
 
     def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
@@ -173,6 +179,7 @@ class LocalRouter:
                 raise TargetError("start", f"workspace '{self.folders.workspace}'", fault, remedy)
         with self._lock("boot"):
             if not self.supervisor.is_running():
+                self.supervisor.abandon()
                 for name in self.supervisor.names():
                     if self.supervisor.orphan(name):
                         self.supervisor.unlist(name)
@@ -196,6 +203,9 @@ class LocalRouter:
 
     def _ensure_router(self, endpoints: Endpoints) -> None:
         process = self._process()
+        if process is not None and self._is_lost(process):
+            self.supervisor.remove(ROUTER)
+            process = None
         if process is None:
             orphan = self.supervisor.orphan(ROUTER)
             orphan_admin = self.folders.router_folder / "orphan.sock"
@@ -215,6 +225,18 @@ class LocalRouter:
                 self._end_if_shared()
         else:
             self._wait_until_router_answers(endpoints)
+            if BOOTSTRAP in self.envoy.missing():
+                self.envoy.write_bootstrap(self._table(()))
+
+    def _is_lost(self, process: ProcessState) -> bool:
+        """Whether a router can only be replaced: nothing starts it, or nothing reaches it.
+
+        A file that was removed from a folder that it watches is written by the next publication.
+        """
+        if not process.runs or not self.envoy.is_watching():
+            return True
+        admin = str(self.envoy.admin.path)
+        return refuses(admin) and listens(process.pid, Backend(host="", port=0, socket=admin))
 
     def _retire_orphan(self, orphan: psutil.Process, admin: Path) -> None:
         """Let a router that outlived its supervisord finish its requests, then end it."""

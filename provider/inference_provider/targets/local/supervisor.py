@@ -31,6 +31,7 @@ from inference_provider.targets.local.leftovers import (
     lives,
     mark,
 )
+from inference_provider.targets.local.orphans import daemons, note_programs
 from inference_provider.targets.local.supervisor_rpc import (
     RPC_TIMEOUT_S,
     Faults,
@@ -154,21 +155,33 @@ class Supervisor:
 
         If it is killed meanwhile, its programs live on as orphans.
         """
-        daemon = self._daemon_pid()
-        pids = [process.pid for process in self.processes().values() if process.pid]
+        running = [daemon.pid for daemon in daemons(self._folder)]
         with suppress(SupervisorGone):
             self._rpc.call(lambda rpc: rpc.shutdown(), Faults.SHUTDOWN_STATE)
-        ending = [daemon] if daemon else pids
         self._wait_for(
-            lambda: not any(lives(pid) for pid in ending),
-            f"supervisord (process {daemon}) and its programs to end",
+            lambda: not any(map(lives, running)),
+            f"supervisord (process {', '.join(map(str, running))}) and its programs to end",
             SHUTDOWN_TIMEOUT_S,
         )
+
+    def abandon(self) -> None:
+        """Kill a daemon whose socket is gone; its programs live on as orphans, each with a note.
+
+        Asked to end, it would end them too.
+        """
+        lost = daemons(self._folder)
+        for daemon in lost:
+            with suppress(psutil.Error):
+                daemon.kill()
+        psutil.wait_procs(lost, START_TIMEOUT_S)
+        note_programs(self._folder, self._pid_path("any").parent)
 
     def end_all(self) -> None:
         """End the daemon, every program, orphans, and everything they started."""
         if self.is_running():
             self.shutdown()
+        else:
+            self.abandon()
         notes = list(self._pid_path("any").parent.glob("*"))
         orphans = [find_process(note) for note in notes]
         end_processes([one for one in orphans if one], ORPHAN_STOP_WAIT_S)

@@ -15,6 +15,7 @@ from xml.parsers.expat import ExpatError
 import psutil
 
 from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.targets.local.orphans import is_daemon
 from inference_provider.targets.loopback import connection_to
 
 RPC_TIMEOUT_S = 10.0
@@ -31,12 +32,13 @@ class Faults(IntEnum):
     ALREADY_ADDED = 90
 
 
+_REPLACED = "run `inferctl up` or `start`, which replaces it"
 _BROKEN = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
 """A connection that ends early, half an answer, or an answer that is not supervisord's."""
 
 
 class SupervisorGone(TargetUnreachable):
-    """No supervisord runs; its programs may live on."""
+    """No supervisord runs that can be asked; its programs may live on."""
 
 
 class SupervisorSocket:
@@ -54,7 +56,7 @@ class SupervisorSocket:
         """Make one call; return None when supervisord answers with a tolerated fault.
 
         Raises:
-            SupervisorGone: It does not run.
+            SupervisorGone: It does not run, or its socket was removed.
             TargetUnreachable: It runs, but does not answer or is ending.
             TargetError: It refuses.
         """
@@ -89,7 +91,8 @@ class SupervisorSocket:
             remedy = "run this again: `inferctl up` and `start` start it"
             return SupervisorGone("ask", "supervisord", "it does not run", remedy)
         if isinstance(broken, FileNotFoundError | ConnectionRefusedError):
-            return self.unreachable("its socket is gone")
+            daemon, remedy = f"supervisord (process {self.daemon_pid()})", _REPLACED
+            return SupervisorGone("ask", daemon, "its socket is gone", remedy)
         return self.unreachable(f"its answer was cut off: {type(broken).__name__}")
 
     def unreachable(self, reason: str, remedy: str = "") -> TargetUnreachable:
@@ -106,10 +109,10 @@ class SupervisorSocket:
             return None
 
     def daemon_alive(self) -> bool:
-        """Whether that process runs and is a supervisord."""
+        """Whether that process runs and is this folder's supervisord."""
         pid = self.daemon_pid()
         try:
-            return pid is not None and "supervisord" in " ".join(psutil.Process(pid).cmdline())
+            return pid is not None and is_daemon(psutil.Process(pid), self._folder)
         except psutil.Error:
             return False
 

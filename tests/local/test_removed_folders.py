@@ -1,0 +1,147 @@
+"""Files and folders that a person removed under a running workspace: `up` puts them back."""
+
+import os
+import shutil
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psutil
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
+from inference_provider.targets.local.orphans import daemons
+from inference_provider.targets.local.router import ROUTER
+from tests.local.conftest import ACTOR, ROUTER_PORT, Load
+from tests.local.server.model import until
+
+pytestmark = pytest.mark.local
+
+
+def workspace(lab):
+    return lab.state / "workspaces" / "lab"
+
+
+def supervisords(lab) -> list[psutil.Process]:
+    return daemons(workspace(lab) / "supervisor")
+
+
+def forget_supervisor(lab, what: str) -> None:
+    if what == "folder":
+        shutil.rmtree(workspace(lab) / "supervisor")
+    else:
+        (workspace(lab) / "supervisor" / what).unlink()
+
+
+@pytest.fixture(params=["folder", "s.sock", "supervisord.pid"])
+def lost(lab, request):
+    """A workspace that serves, while its supervisord lost a file or its folder."""
+    lab.up()
+    forget_supervisor(lab, request.param)
+    yield lab
+    if workspace(lab).exists():
+        lab.target.stop("lab", ACTOR)
+    assert [line for line in lab.processes() if "serve.py" in line] == []
+
+
+def test_an_up_replaces_a_supervisord_that_lost_its_folder(lost):
+    with Load(lost) as load:
+        load.wait_for(50)
+        lost.up()
+        load.wait_for(sum(load.results.values()) + 50)
+    assert sum(load.failed.values()) <= 8  # accepted by the old router while it ended
+    assert lost.score().json()["answer"] == "blue"
+    assert len(supervisords(lost)) == 1
+    assert len([line for line in lost.processes() if "serve.py" in line]) == 2
+    assert lost.up() == []
+
+
+@pytest.mark.parametrize("lost", ["folder", "s.sock"], indirect=True)
+def test_a_deployment_whose_supervisord_lost_its_folder_is_degraded(lost):
+    seen = lost.observe(Kind.DEPLOYMENT, "iris/blue")
+    assert seen.degraded == "1 of 1 instances serve on, unsupervised: supervisord does not run"
+
+
+def test_a_stop_ends_a_supervisord_that_lost_its_folder(lost):
+    lost.target.stop("lab", ACTOR)
+    assert lost.processes() == []
+    lost.target.start("lab", ACTOR)
+    assert lost.score().json()["answer"] == "blue"
+
+
+def test_a_down_ends_a_supervisord_that_lost_its_folder(lost):
+    lost.down()
+    assert lost.processes() == []
+    assert not workspace(lost).exists()
+
+
+ROUTER_FILES = [
+    "bootstrap.json",
+    "table.json",
+    "access.log",
+    "cds/cds.json",
+    "rds/rds.json",
+    "rtds/rtds.json",
+    "lds/lds.json",
+]
+
+
+def remove(path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def restart_router(lab) -> None:
+    old = lab.supervisor.processes()[ROUTER].pid
+    os.kill(old, signal.SIGKILL)
+    until(lambda: lab.supervisor.processes()[ROUTER].pid not in (0, old))
+    until(lambda: accepts(lab) and lab.score().status_code == 200)
+
+
+@pytest.mark.parametrize("name", ROUTER_FILES)
+def test_an_up_puts_back_a_file_of_the_router_and_no_request_fails(lab, name):
+    lab.up()
+    remove(workspace(lab) / "router" / name)
+    with Load(lab, sleep_s=0) as load:
+        load.wait_for(50)
+        lab.up()
+        load.wait_for(sum(load.results.values()) + 50)
+    assert load.failed == {}
+    assert_mended(lab)
+
+
+@pytest.mark.parametrize("name", [".", "admin.sock", "cds", "rtds"])
+def test_an_up_replaces_a_router_that_nothing_reaches_any_more(lab, name):
+    lab.up()
+    remove(workspace(lab) / "router" / name)
+    refused_s = []
+    with Load(lab, sleep_s=0) as load:
+        load.wait_for(50)
+        with ThreadPoolExecutor() as beside:
+            up = beside.submit(lab.up)
+            while not up.done():
+                refused_s += [] if accepts(lab) else [time.monotonic()]
+                time.sleep(0.01)
+            up.result()
+        load.wait_for(sum(load.results.values()) + 50)
+    assert refused_s[-1] - refused_s[0] < 3
+    assert_mended(lab)
+
+
+def accepts(lab) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", ROUTER_PORT)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def assert_mended(lab) -> None:
+    """Nothing is left to do, a change reaches the router, and it can be started again."""
+    assert lab.up() == []
+    lab.document["traffic"][0]["traffic"] = {"blue": 0, "green": 100}
+    assert lab.up() == ["update Traffic 'lab/iris'"]
+    assert lab.score().json()["answer"] == "green"
+    restart_router(lab)
+    assert lab.score().json()["answer"] == "green"
