@@ -136,13 +136,17 @@ def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: st
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
     extra = [_unmanaged(there, observed.journal) for there in undeclared(wanted, observed, owner)]
     found = [_judge(resource, observed) for resource in wanted]
-    return DriftReport(stack=owner, resources=(*found, *extra))
+    declared = {resource.id for resource in wanted}
+    unknown = [_unreadable(there) for there in observed.unreadable if there.id not in declared]
+    return DriftReport(stack=owner, resources=(*found, *extra, *unknown))
 
 
 def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
     there = observed.get(resource.id)
     if there.presence == Presence.ABSENT:
         return _missing(there, observed.journal)
+    if there.is_unreadable:
+        return _unreadable(there)
     fields = _fields(resource, there, observed.journal)
     if there.presence == Presence.UNKNOWN:
         reason = there.reason or "it did not answer"
@@ -184,6 +188,11 @@ def _missing(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> Reso
         time=entry.time if entry and deleted else None,
         reason=reason,
     )
+
+
+def _unreadable(there: ObservedResource) -> ResourceDrift:
+    reason = there.reason or "it did not answer"
+    return ResourceDrift(id=there.id, verdict=Verdict.UNREADABLE, reason=reason)
 
 
 def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:

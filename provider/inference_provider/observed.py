@@ -29,6 +29,7 @@ __all__ = [
     "ResourceId",
     "Restarts",
     "known_assets",
+    "unreadable",
 ]
 
 Properties = Mapping[str, Any]
@@ -176,9 +177,19 @@ class ObservedResource(Frozen):
     """Why the resource is UNKNOWN."""
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether it has a record that cannot be read, so that its owner is unknown."""
+        return self.presence == Presence.UNKNOWN and self.record is None
+
+    @property
     def properties(self) -> dict[str, Any]:
         """The current properties: the record, overridden by what was read from what runs."""
         return {**(self.record.properties if self.record else {}), **self.live}
+
+
+def unreadable(resource: ResourceId, reason: str) -> ObservedResource:
+    """Return a resource whose record cannot be read: nobody knows whose it is."""
+    return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason=reason)
 
 
 class ObservedState(Frozen):
@@ -193,6 +204,16 @@ class ObservedState(Frozen):
         """Return a resource; an ABSENT one when the state does not have it."""
         absent = ObservedResource(id=resource, presence=Presence.ABSENT)
         return self.resources.get(resource.address, absent)
+
+    @property
+    def unreadable(self) -> tuple[ObservedResource, ...]:
+        """Resources whose record cannot be read."""
+        return tuple(there for there in self.resources.values() if there.is_unreadable)
+
+    def owners(self, workspace: str) -> set[str]:
+        """Return the stacks that own something in a workspace, as far as records can be read."""
+        records = (there.record for there in self.resources.values())
+        return {record.owner for record in records if record and record.id.workspace == workspace}
 
 
 def known_assets(observed: ObservedState) -> list[str]:

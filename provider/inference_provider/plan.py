@@ -25,6 +25,8 @@ class ActionKind(StrEnum):
     CREATE = "create"
     UPDATE = "update"
     REPLACE = "replace"
+    RECREATE = "recreate"
+    """For a resource whose record cannot be read: it is set aside, and the resource applied."""
     DELETE = "delete"
     HAND_OVER = "hand over"
     """For a workspace that its owner gives up and another stack uses."""
@@ -41,6 +43,8 @@ class Action(Frozen):
     changes: tuple[Change, ...] = ()
     owner: str = ""
     """Owner's label of what is deleted or handed over."""
+    unreadable: str = ""
+    """Why its record cannot be read; such a record is set aside first, which needs consent."""
     heir: str = ""
     """Stack that owns it after the handover."""
 
@@ -59,14 +63,20 @@ class Plan(Frozen):
 def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> Plan:
     """Return the actions that change `observed` into `desired`, in order.
 
-    Creations and updates come in dependency order, then deletions in reverse order; only what
-    carries `owner`'s label is deleted.
+    Creations and updates come in dependency order, then deletions in reverse order. Only what
+    carries `owner`'s label is deleted, and what has an unreadable record where nobody else has any.
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
     steps = [_action(resource, observed.get(resource.id)) for resource in wanted]
     gone = [
         Action(kind=ActionKind.DELETE, id=there.id, owner=owner)
         for there in undeclared(wanted, observed, owner)
+    ]
+    gone += [
+        Action(kind=ActionKind.DELETE, id=there.id, owner=owner, unreadable=there.reason)
+        for there in observed.unreadable
+        if there.id not in {resource.id for resource in wanted}
+        and observed.owners(there.id.workspace) == {owner}
     ]
     gone.sort(key=lambda action: RANK[action.id.kind], reverse=True)
     return Plan(actions=(*steps, *gone))
@@ -107,7 +117,7 @@ def _held(observed: ObservedState) -> tuple[dict[str, Any], dict[ResourceId, Siz
 
 def _starts(action: Action, before: Size) -> bool:
     """Whether new instances start."""
-    if action.kind in (ActionKind.CREATE, ActionKind.REPLACE):
+    if action.kind in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RECREATE):
         return True
     grows = action.desired is not None and size_of(action.desired.spec).instances > before.instances
     return grows or any(c.change_class != ChangeClass.LIVE for c in action.changes)
@@ -133,6 +143,9 @@ def _exists(action: Action) -> bool:
 def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     if there.presence == Presence.ABSENT:
         return Action(kind=ActionKind.CREATE, id=resource.id, desired=resource)
+    if there.is_unreadable:
+        kind = ActionKind.RECREATE
+        return Action(kind=kind, id=resource.id, desired=resource, unreadable=there.reason)
     changes = changes_to(resource, there.properties)
     kind = {
         None: ActionKind.KEEP,

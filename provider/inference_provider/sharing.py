@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import OwnedByAnother
+from inference_provider.errors import OwnedByAnother, TargetError, at_most
 from inference_provider.observed import Kind, ObservedState, Record
 from inference_provider.plan import Action, ActionKind, Plan
 
@@ -28,6 +28,25 @@ def refuse_what_is_owned(plan: Plan, observed: ObservedState) -> None:
     for owner, actions in taken.items():
         mine = actions[0].desired.owner if actions[0].desired else actions[0].owner
         raise _owned(actions, owner, mine)
+
+
+def refuse_unreadable(plan: Plan, observed: ObservedState, owner: str) -> None:
+    """Refuse to change a workspace with an unreadable record that may be another stack's.
+
+    Where every other record is this stack's, the unreadable one is too.
+    """
+    changed = {action.id.workspace for action in plan.pending}
+    found = [
+        there
+        for there in observed.unreadable
+        if there.id.workspace in changed and observed.owners(there.id.workspace) != {owner}
+    ]
+    if found:
+        reasons = "".join(f"\n  {line}" for line in at_most([there.reason for there in found]))
+        reason = (
+            f"the owner of these records is unknown, and '{owner}' is not alone there:{reasons}"
+        )
+        raise TargetError("change", f"workspace '{found[0].id.workspace}'", reason)
 
 
 def _owned(actions: list[Action], owner: str, mine: str) -> OwnedByAnother:

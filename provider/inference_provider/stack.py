@@ -35,7 +35,12 @@ from inference_provider.observed import (
 from inference_provider.outputs import outputs
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.plan import plan as make_plan
-from inference_provider.sharing import notes, refuse_what_is_owned, without_shared
+from inference_provider.sharing import (
+    notes,
+    refuse_unreadable,
+    refuse_what_is_owned,
+    without_shared,
+)
 from inference_provider.spec import TrafficSpec
 from inference_provider.spec.stack import StackSpec
 from inference_provider.spec.target import Place, place_from
@@ -114,7 +119,7 @@ class Planned:
     @property
     def deletions(self) -> tuple[Action, ...]:
         """Actions that delete or replace something; the user must confirm these first."""
-        gone = (ActionKind.DELETE, ActionKind.REPLACE)
+        gone = (ActionKind.DELETE, ActionKind.REPLACE, ActionKind.RECREATE)
         return tuple(action for action in self.plan.pending if action.kind in gone)
 
 
@@ -164,6 +169,7 @@ class Pipeline:
         refuse_what_is_owned(found, observed)
         if not prune:
             found = _without_deletions(found)
+        refuse_unreadable(found, observed, stack.name)
         return Planned(stack, names, observed, found, tuple(notes(found, observed)))
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
@@ -176,6 +182,7 @@ class Pipeline:
         names = self._names(stack, workspaces)
         observed = self._target.observe(names)
         found = without_shared(make_plan((), observed, stack.name), observed)
+        refuse_unreadable(found, observed, stack.name)
         told = notes(found, observed)
         found = Plan(actions=(*found.actions, *self._leftovers(names, observed, stack.name)))
         if not found.actions:
@@ -189,7 +196,10 @@ class Pipeline:
         finished: Finished = nobody,
         parallel: int = 1,
     ) -> None:
-        """Do what was planned; see `apply.apply`."""
+        """Do what was planned; see `apply.apply`. Unreadable records are set aside first."""
+        for action in planned.plan.pending:
+            if action.unreadable:
+                self._target.set_aside(action.id, self._actor)
         apply(planned.plan, self._target, self._actor, progress, finished, parallel)
 
     def remove(

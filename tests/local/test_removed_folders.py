@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.targets.local.orphans import daemons
 from inference_provider.targets.local.router import ROUTER

@@ -12,6 +12,7 @@ _MARK = {
     ActionKind.CREATE: "+",
     ActionKind.UPDATE: "~",
     ActionKind.REPLACE: "-/+",
+    ActionKind.RECREATE: "-/+",
     ActionKind.DELETE: "-",
     ActionKind.HAND_OVER: ">",
 }
@@ -24,6 +25,7 @@ def plan_lines(plan: Plan) -> list[str]:
     for action in plan.pending:
         lines.append(f"{_MARK[action.kind]:>3} {action.id}")
         lines += [f"      {change}" for change in action.changes]
+        lines += [f"      {action.unreadable}"] if action.unreadable else []
     return [*lines, verdict(plan)]
 
 

@@ -26,6 +26,7 @@ _DONE = {
     ActionKind.CREATE: "created",
     ActionKind.UPDATE: "updated",
     ActionKind.REPLACE: "replaced",
+    ActionKind.RECREATE: "recreated",
     ActionKind.DELETE: "deleted",
     ActionKind.HAND_OVER: "handed over",
 }

@@ -93,6 +93,9 @@ class Target(Protocol):
         What runs stays as it is.
         """
 
+    def set_aside(self, resource: ResourceId, actor: Actor) -> None:
+        """Move a record that cannot be read out of the way; the resource is then ABSENT."""
+
     def hold(self, workspaces: Iterable[str], actor: Actor) -> AbstractContextManager[None]:
         """Keep other callers out for the whole of an `up` or `down`.
 

@@ -17,7 +17,6 @@ from inference_provider.errors import (
     CapabilityMissing,
     OutOfCapacity,
     TargetError,
-    TargetUnreachable,
 )
 from inference_provider.observed import (
     Actor,
@@ -29,6 +28,7 @@ from inference_provider.observed import (
     Presence,
     Record,
     ResourceId,
+    unreadable,
 )
 from inference_provider.ownership import (
     is_superseded,
@@ -102,8 +102,11 @@ class Engine:
                 continue
             snapshot = take_snapshot(opened.ports, self._clock)
             observer = Observer(opened.ports, opened.state, snapshot)
-            for record in opened.state.records():
+            records, faults = opened.state.sorted_out()
+            for record in records:
                 resources[record.id.address] = observer.resource(record)
+            for id_, reason in faults.items():
+                resources[id_.address] = unreadable(id_, reason)
             journal.extend(opened.ports.records.journal())
         return ObservedState(resources=resources, journal=tuple(journal))
 
@@ -111,9 +114,8 @@ class Engine:
         opened = self._workspace(resource.workspace)
         try:
             record = self.record(resource)
-        except (OSError, TargetUnreachable) as fault:
-            reason = getattr(fault, "strerror", None) or str(fault) or "unreadable"
-            return ObservedResource(id=resource, presence=Presence.UNKNOWN, reason=reason)
+        except (OSError, TargetError) as fault:
+            return unreadable(resource, getattr(fault, "strerror", None) or str(fault))
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
         running = resource.kind in observe.RUNNING
@@ -207,6 +209,12 @@ class Engine:
         opened.convergence.change(edit, Publish.NEVER)
         if found:
             self._note(opened, resource, actor, "transfer")
+
+    def set_aside(self, resource: ResourceId, actor: Actor) -> None:
+        opened = self._workspace(resource.workspace)
+        with opened.ports.records.edit():
+            opened.state.set_aside(resource)
+        self._note(opened, resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
         opened = self._workspace(endpoint.workspace)

@@ -100,8 +100,7 @@ class Observer:
 
     def _leftovers(self, compute: ComputeStatus) -> str:
         """Say how many instances belong to deployments that have no record."""
-        known = {record.id.name for record in self._state.of_kind(Kind.DEPLOYMENT)}
-        unknown = compute.instances.keys() - known
+        unknown = compute.instances.keys() - self._state.recorded(Kind.DEPLOYMENT)
         left = sum(
             i.runs
             for name in unknown

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 RECORDS, PLACEHOLDERS = "records", "placeholders"
 KEYS, BLUEPRINTS, RESERVATIONS = "keys", "blueprints", "reservations"
+CORRUPT = "corrupt"
+"""Records that could not be read, set aside with consent."""
 UNPUBLISHED = "unpublished"
 """Has a document while records are ahead of the router; who is killed meanwhile leaves it."""
 PUBLICATION = "publication"
@@ -68,6 +70,32 @@ class State:
     def records(self) -> list[Record]:
         """Return all records, sorted by kind and name."""
         return list(self._section(RECORDS, Record.model_validate_json).values())
+
+    def sorted_out(self) -> tuple[list[Record], dict[ResourceId, str]]:
+        """Return the records that can be read, and why the others cannot, by resource."""
+        records, faults = [], {}
+        for name, document in self._records.section(RECORDS).items():
+            kind, _, rest = name.partition(".")
+            try:
+                records.append(self._value(RECORDS, name, document, Record.model_validate_json))
+            except TargetError as fault:
+                if kind in Kind.__members__.values():
+                    place = self._records.workspace
+                    faults[ResourceId(kind=Kind(kind), workspace=place, name=rest)] = str(fault)
+        return records, faults
+
+    def set_aside(self, resource: ResourceId) -> None:
+        """Move a record that cannot be read out of the way, and keep it for a person to see."""
+        name = _name(resource)
+        document = self._records.read(RECORDS, name)
+        if document is not None:
+            self._records.put(CORRUPT, name, document.decode(errors="replace"))
+            self._records.drop(RECORDS, name)
+
+    def recorded(self, kind: Kind) -> set[str]:
+        """Return the names of one kind that have a record, even one that cannot be read."""
+        names = (name.partition(".") for name in self._records.section(RECORDS))
+        return {rest for found, _, rest in names if found == kind.value}
 
     def of_kind(self, kind: Kind, variant: str = "") -> list[Record]:
         """Return the records of one kind, and one variant of it if given, sorted by name."""
