@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 
-from tests.local.conftest import Load
+from inference_provider.observed import Kind, Presence
+from tests.local.conftest import ACTOR, Load
 
 pytestmark = pytest.mark.local
 
@@ -101,3 +102,32 @@ def test_a_corrupt_record_that_is_declared_nowhere_is_deleted_with_consent(lab):
     code, text = lab.said("up", "-y")
     assert (code, f"  - Endpoint 'lab/old'\n      {reason(path)}\n" in text) == (0, True), text
     assert lab.said("drift")[0] == 0
+
+
+def test_a_corrupt_instances_document_is_replaced_by_an_up_and_no_request_fails(lab):
+    lab.up()
+    path = lab.state / "workspaces" / "lab" / "instances" / "iris%2Fblue.json"
+    path.write_text(path.read_text()[:20])
+    seen = lab.observe(Kind.DEPLOYMENT, "iris/blue")
+    assert (seen.presence, seen.degraded) == (Presence.PRESENT, reason(path))
+    lab.document["endpoints"].append({"name": "another"})  # a change of something else works
+    with Load(lab, sleep_s=0.01) as load:
+        load.wait_for(20)
+        assert lab.up() == ["create Endpoint 'lab/another'", "update Deployment 'lab/iris/blue'"]
+        load.wait_for(sum(load.results.values()) + 50)
+    assert load.failed == {}
+    assert lab.up() == []
+    assert len([line for line in lab.processes() if "serve.py" in line]) == 2
+
+
+def test_a_start_brings_back_a_deployment_whose_instances_document_is_corrupt(lab):
+    lab.up()
+    uri, key = lab.uri, lab.key()
+    lab.target.stop("lab", ACTOR)
+    path = lab.state / "workspaces" / "lab" / "instances" / "iris%2Fblue.json"
+    path.write_text("{")
+    lab.target.start("lab", ACTOR)
+    headers = {"authorization": f"Bearer {key}"}
+    assert httpx.post(uri, json={}, headers=headers).json()["answer"] == "blue"
+    lab.down()
+    assert lab.processes() == []

@@ -52,14 +52,6 @@ def of_iris(**fields: str) -> Record:
     [
         ("records/Endpoint.iris.json", lambda folders, records: State(records).record(IRIS)),
         ("records/Endpoint.iris.json", lambda folders, records: State(records).records()),
-        (
-            "instances/iris%2Fblue.json",
-            lambda folders, records: Instances(folders, records).of("iris/blue"),
-        ),
-        (
-            "instances/iris%2Fblue.json",
-            lambda folders, records: Instances(folders, records).by_deployment(),
-        ),
         ("workspace.json", lambda folders, records: folders.address()),
     ],
 )
@@ -74,6 +66,18 @@ def test_a_spoiled_file_is_named_and_its_content_is_not_shown(
         f"read {path}: file is corrupt; restore it, or move it away and apply the stack again to"
         " recreate it"
     )
+
+
+@pytest.mark.parametrize("content", [b'{"x": 1}', b'{"x": ', b"[5]", b"\xff\x00"])
+def test_instances_in_a_spoiled_file_are_none_and_the_file_is_named(folders, records, content):
+    path = folders.folder / "instances" / "iris%2Fblue.json"
+    path.write_bytes(content)
+    instances = Instances(folders, records)
+    assert (instances.of("iris/blue"), instances.by_deployment()) == ((), {})
+    assert instances.faults() == {
+        "iris/blue": f"read {path}: file is corrupt; restore it, or move it away and apply the"
+        " stack again to recreate it"
+    }
 
 
 @pytest.mark.parametrize("content", [b'{"x": 1}', b"[5]", b"\xff\x00", b"", None])

@@ -143,6 +143,9 @@ class Observer:
             return {}
         if seen.unreachable:
             return _unknown(seen.unreachable)
+        fault = seen.compute.faults.get(record.id.name)
+        if fault:
+            return {"status": fault, "degraded": fault}
         there = seen.compute.instances.get(record.id.name, ())
         healthy = (seen.router.healthy or {}).get(record.id.name, 0)
         ended: dict[str, Restarts] = {}

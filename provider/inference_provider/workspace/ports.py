@@ -168,6 +168,8 @@ class ComputeStatus(Frozen):
 
     instances: dict[str, tuple[InstanceStatus, ...]] = {}
     """By deployment, `<endpoint>/<deployment>`."""
+    faults: dict[str, str] = {}
+    """Why a deployment's instances are not known, by deployment; the next rollout replaces them."""
     unsupervised: str = ""
     """Why nothing would restart an instance, in the target's words; empty when something would.
 

@@ -32,6 +32,7 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
 from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.targets.table_file import TableFile
 from inference_provider.workspace import ports
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
@@ -69,10 +70,34 @@ class LocalCompute:
     # -- what there is -------------------------------------------------------------------------
 
     def instances(self) -> Mapping[str, tuple[ports.Instance, ...]]:
-        return {
-            deployment: self._addressed(deployment, instances)
-            for deployment, instances in self._instances.by_deployment().items()
-        }
+        programs = self._supervisor.names()  # before the documents, which name each first
+        documents = self._instances.by_deployment()
+        found = {name: self._addressed(name, documents[name]) for name in documents}
+        named = {i.name for instances in documents.values() for i in instances}
+        for program in programs:
+            if "." in program and program not in named:
+                self._add_lost(program, found)
+        return found
+
+    def _add_lost(self, program: str, found: dict[str, tuple[ports.Instance, ...]]) -> None:
+        """Add an instance whose document is corrupt or gone; it serves on where it did."""
+        start, generation, _ = program.rsplit(".", 2)
+        deployment = start.replace(".", "/", 1)
+        there = found.get(deployment, ())
+        known = {backend for instance in there for backend in instance.backends}
+        left = tuple(b for b in self._in_force(deployment) if b not in known)
+        found[deployment] = (*there, ports.Instance(program, generation, left))
+
+    def _in_force(self, deployment: str) -> tuple[Backend, ...]:
+        """Return where the router sends a deployment's requests."""
+        known = TableFile(self._folders.router_folder).last()
+        found = (
+            entry.backends
+            for endpoint in (known.table.endpoints if known else ())
+            for entry in endpoint.deployments
+            if f"{endpoint.name}/{entry.name}" == deployment
+        )
+        return next(found, ())
 
     def _addressed(
         self, deployment: str, instances: tuple[Instance, ...]
@@ -94,7 +119,11 @@ class LocalCompute:
             deployment: tuple(self._status_of(i, processes, endings) for i in instances)
             for deployment, instances in self._instances.by_deployment().items()
         }
-        return ComputeStatus(instances=found, unsupervised="" if processes else UNSUPERVISED)
+        return ComputeStatus(
+            instances=found,
+            faults=self._instances.faults(),
+            unsupervised="" if processes else UNSUPERVISED,
+        )
 
     def _status_of(
         self,
@@ -159,7 +188,6 @@ class LocalCompute:
             self._check_script(unit, venv / "bin" / "python", kept["code"], server.script)
         fresh = self._reserve(unit, count)
         try:
-            self._end_forgotten([i.name for i in fresh])
             commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
             for instance, command in zip(fresh, commands, strict=True):
                 self._supervisor.add(self._program(unit, instance, command, kept))
@@ -181,18 +209,21 @@ class LocalCompute:
                 refuse_invalid_script(python, code / script, script, str(unit.id))
                 self._checked.add(known)
 
-    def _end_forgotten(self, names: Collection[str]) -> None:
+    def _end_forgotten(self, names: Collection[str], stop_wait_s: float = 5) -> None:
         """End those programs of which no document says any more that they are there."""
         forgotten = set(self._supervisor.names()).intersection(names)
         if forgotten:
-            self._supervisor.remove(*forgotten, stop_wait_s=5)
+            self._supervisor.remove(*forgotten, stop_wait_s=stop_wait_s)
+            for name in forgotten:
+                clear(self._folders.running(name))
 
     def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
         """Record new instances, each with its own port (or socket) and GPUs."""
         self._folders.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with machine_lock():
             everywhere = self._instances.everywhere()
-            ports = instance_ports(self._folders.root, count, {i.port for i in everywhere})
+            taken = {i.port for i in everywhere} | self._sockets()
+            ports = instance_ports(self._folders.root, count, taken)
             each = gpus_per_instance(unit.spec)
             gpus = self._gpus(unit, everywhere, each * count)
             there = self._instances.of(unit.id.name)
@@ -205,11 +236,24 @@ class LocalCompute:
                     socket=server_of(unit.spec, unit.environment).uses_socket,
                 )
                 for i, (number, port) in enumerate(
-                    zip(_free_numbers(unit, there, count), ports, strict=True)
+                    zip(self._free_numbers(unit, there, count), ports, strict=True)
                 )
             )
             self._instances.save(unit.id.name, (*there, *fresh))
         return fresh
+
+    def _sockets(self) -> set[int]:
+        """Return the ports that name a socket: an instance whose document is lost may serve on."""
+        files = self._folders.sockets_folder.iterdir()
+        return {int(file.name) for file in files if file.name.isdecimal()}
+
+    def _free_numbers(self, unit: Unit, there: tuple[Instance, ...], count: int) -> list[int]:
+        """Return numbers of which no instance has one, not even one whose document is lost."""
+        start = f"{unit.id.name.replace('/', '.')}.{unit.generation}."
+        names = {*self._supervisor.names(), *(i.name for i in there)}
+        used = {name.removeprefix(start) for name in names if name.startswith(start)}
+        free = (number for number in range(len(used) + count) if str(number) not in used)
+        return [next(free) for _ in range(count)]
 
     def _gpus(self, unit: Unit, everywhere: list[Instance], wanted: int) -> tuple[str, ...]:
         if not wanted:
@@ -296,6 +340,7 @@ class LocalCompute:
 
     def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
         there = [i for i in self._instances.of(deployment) if i.name in names]
+        self._end_forgotten({*names} - {i.name for i in there}, stop_wait_s)
         if there:
             self._end(deployment, there, stop_wait_s)
 
@@ -324,12 +369,6 @@ class LocalCompute:
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         folder = self._log_folder(deployment.name)
         return read_logs(folder, str(deployment), lines=lines, follow=follow)
-
-
-def _free_numbers(unit: Unit, there: tuple[Instance, ...], count: int) -> list[int]:
-    used = {i.name.rsplit(".", 1)[1] for i in there if i.generation == unit.generation}
-    free = (number for number in range(len(used) + count) if str(number) not in used)
-    return [next(free) for _ in range(count)]
 
 
 def _answers(backend: Backend, path: str, timeout_s: float) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from pydantic import TypeAdapter
 
+from inference_provider.errors import TargetError
 from inference_provider.observed import Frozen
 from inference_provider.router.table import Backend
 from inference_provider.targets.local.folders import Folders, all_folders
@@ -39,14 +40,29 @@ class Instances:
         self._parsed: dict[str, tuple[bytes, tuple[Instance, ...]]] = {}
 
     def of(self, deployment: str) -> tuple[Instance, ...]:
-        """Return the instances of one deployment."""
+        """Return the instances of one deployment; none where the document is corrupt."""
         document = self._records.read(INSTANCES, deployment)
-        return self._value(deployment, document) if document else ()
+        try:
+            return self._value(deployment, document) if document else ()
+        except TargetError:
+            return ()
 
     def by_deployment(self) -> dict[str, tuple[Instance, ...]]:
-        """Return all instances, by `<endpoint>/<deployment>`."""
-        documents = self._records.section(INSTANCES)
-        return {name: self._value(name, document) for name, document in documents.items()}
+        """Return all instances, by `<endpoint>/<deployment>`, apart from corrupt documents."""
+        return self._sorted_out()[0]
+
+    def faults(self) -> dict[str, str]:
+        """Return why a deployment's document cannot be read, by `<endpoint>/<deployment>`."""
+        return self._sorted_out()[1]
+
+    def _sorted_out(self) -> tuple[dict[str, tuple[Instance, ...]], dict[str, str]]:
+        found, faults = {}, {}
+        for name, document in self._records.section(INSTANCES).items():
+            try:
+                found[name] = self._value(name, document)
+            except TargetError as fault:
+                faults[name] = str(fault)
+        return found, faults
 
     def _value(self, deployment: str, document: bytes) -> tuple[Instance, ...]:
         known, instances = self._parsed.get(deployment, (None, ()))
