@@ -254,6 +254,13 @@ def test_the_rest_of_a_killed_build_is_built_again(tmp_path):
     assert (venv / "bin" / "python").exists()
 
 
+def test_an_environment_is_built_with_bytecode_so_that_no_server_compiles_it(tmp_path):
+    venv = build_environment(own_environment("python", dependencies=("click",)), tmp_path, print)
+    [package] = venv.glob("lib/python*/site-packages/click")
+    [compiled] = package.glob("__pycache__/core.*.pyc")
+    assert compiled.stat().st_size > 10_000
+
+
 def test_two_builders_of_one_environment_build_it_once(tmp_path):
     steps: list[str] = []
     together = threading.Barrier(2)

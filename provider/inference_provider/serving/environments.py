@@ -97,7 +97,8 @@ def _build(
     listing.touch(mode=0o600)
     listing.write_text("\n".join(requirements(spec)) + "\n")
     to = ("--python", str(venv / "bin" / "python"))
-    installed = _uv("pip", "install", *to, "-r", str(listing), env=env)
+    # bytecode, or servers that start side by side would each compile the same packages
+    installed = _uv("pip", "install", "--compile-bytecode", *to, "-r", str(listing), env=env)
     if installed.returncode:
         raise _uv_failed(spec, installed, secrets)
     (venv / READY).touch()
