@@ -37,8 +37,8 @@ def record(kind: Kind, name: str, /, **properties: Any) -> Record:
     )
 
 
-def endpoint(name: str) -> Record:
-    return record(Kind.ENDPOINT, name, name=name)
+def endpoint(name: str, auth_mode: str = "key") -> Record:
+    return record(Kind.ENDPOINT, name, name=name, auth_mode=auth_mode)
 
 
 def deployment(name: str, environment: str = "plain", **settings: Any) -> Record:
@@ -137,6 +137,17 @@ def test_an_endpoint_whose_keys_are_lost_has_none():
     workspace = Workspace(endpoint("iris"), endpoint("chat"))
     del workspace.keys["iris"]
     assert [one.keys for one in workspace.built()] == [(), KEYS]
+
+
+def test_an_endpoint_that_is_not_asked_with_keys_has_none_and_gets_none_back():
+    (before,) = Workspace(endpoint("iris")).built()
+    (after,) = Workspace(endpoint("iris", "aad_token")).built()
+    assert (before.keys, after.keys) == (KEYS, ())
+    old, new = (
+        RouterTable(folder="/r", host="h", port=1, metrics_port=2, endpoints=(entry,))
+        for entry in (before, after)
+    )
+    assert with_keys_in_force(new, old) is new
 
 
 def test_what_did_not_change_is_the_same_object_again():

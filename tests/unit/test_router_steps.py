@@ -57,6 +57,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
     },
     EndpointEntry: {
         "name": "iris",
+        "auth_mode": "aad_token",
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
         "deployments": (GREEN,),
         "weights": {"green": 0},

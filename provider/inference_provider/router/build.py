@@ -27,7 +27,10 @@ Backends = Callable[[Record], tuple[Backend, ...]]
 Environment = Callable[[str], EnvironmentSpec]
 """Pinned reference, `<name>:<version>@sha256:<hash>` -> the environment that it names."""
 _DeploymentInputs = tuple[Record, tuple[Backend, ...]]
-_EndpointInputs = tuple[EndpointKeys, tuple[DeploymentEntry, ...], Mapping[str, Any]]
+_EndpointInputs = tuple[Record, EndpointKeys, tuple[DeploymentEntry, ...], Mapping[str, Any]]
+
+READ = frozenset({(Kind.ENDPOINT, "online"), (Kind.DEPLOYMENT, "online"), (Kind.TRAFFIC, "")})
+"""Kinds and variants whose records the entries are built from: a change of one is published."""
 
 
 class Builder:
@@ -53,8 +56,8 @@ class Builder:
         An endpoint whose keys are lost gets no keys and answers 401 to everybody.
 
         Args:
-            records: All records of one workspace; kinds that the router does not know are ignored.
-            keys: Called once per endpoint.
+            records: All records of one workspace; those that are not in READ are ignored.
+            keys: Called once per endpoint that is asked with keys.
             backends: Called once per deployment.
             environment: Called for deployments whose record or backends changed.
         """
@@ -65,11 +68,13 @@ class Builder:
         deployments = self._by_endpoint(online, backends, environment)
         traffic = {r.id.name: r.properties for r in by_kind.get((Kind.TRAFFIC, ""), [])}
         found = {}
-        for name in (record.id.name for record in by_kind.get((Kind.ENDPOINT, "online"), [])):
-            inputs = keys(name) or (), deployments.get(name, ()), traffic.get(name, {})
+        for record in by_kind.get((Kind.ENDPOINT, "online"), []):
+            name = record.id.name
+            asked = (keys(name) if has_keys(record.properties) else None) or ()
+            inputs = record, asked, deployments.get(name, ()), traffic.get(name, {})
             known = self._endpoints.get(name)
             same = known is not None and known[0] == inputs
-            found[name] = known if known and same else (inputs, _endpoint_entry(name, *inputs))
+            found[name] = known if known and same else (inputs, _endpoint_entry(*inputs))
         self._endpoints = found
         return tuple(entry for _, entry in found.values())
 
@@ -97,14 +102,23 @@ def with_keys_in_force(new: RouterTable, old: RouterTable | None) -> RouterTable
 
     So an unrelated change never locks an endpoint's callers out.
     """
-    if old is None or all(endpoint.keys for endpoint in new.endpoints):
+    if old is None or not any(map(_lacks_keys, new.endpoints)):
         return new
     known = {endpoint.name: endpoint.keys for endpoint in old.endpoints}
     endpoints = tuple(
-        endpoint if endpoint.keys else _with_keys(endpoint, known.get(endpoint.name, ()))
+        _with_keys(endpoint, known.get(endpoint.name, ())) if _lacks_keys(endpoint) else endpoint
         for endpoint in new.endpoints
     )
     return new.model_copy(update={"endpoints": endpoints})
+
+
+def has_keys(endpoint: Mapping[str, Any]) -> bool:
+    """Whether an endpoint with these properties is asked with keys."""
+    return bool(endpoint["auth_mode"] == "key")
+
+
+def _lacks_keys(endpoint: EndpointEntry) -> bool:
+    return endpoint.auth_mode == "key" and not endpoint.keys
 
 
 def _with_keys(endpoint: EndpointEntry, keys: EndpointKeys) -> EndpointEntry:
@@ -112,7 +126,7 @@ def _with_keys(endpoint: EndpointEntry, keys: EndpointKeys) -> EndpointEntry:
 
 
 def _endpoint_entry(
-    name: str,
+    record: Record,
     keys: EndpointKeys,
     deployments: tuple[DeploymentEntry, ...],
     traffic: Mapping[str, Any],
@@ -123,7 +137,12 @@ def _endpoint_entry(
         for field in ("traffic", "mirror_traffic")
     )
     return EndpointEntry(
-        name=name, keys=keys, deployments=deployments, weights=weights, mirror=mirror
+        name=record.id.name,
+        auth_mode=record.properties["auth_mode"],
+        keys=keys,
+        deployments=deployments,
+        weights=weights,
+        mirror=mirror,
     )
 
 

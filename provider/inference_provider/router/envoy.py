@@ -178,7 +178,8 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
 
 
 def _auth(endpoint: EndpointEntry) -> Resource:
-    values = [key.get_secret_value() for key in endpoint.keys]
+    keys = endpoint.keys if endpoint.auth_mode == "key" else ()
+    values = [key.get_secret_value() for key in keys]
     named = dict(zip(values, ("primary", "secondary"), strict=False))  # or there are no keys at all
     return {
         API_KEY_AUTH: {

@@ -49,6 +49,8 @@ class EndpointEntry(Frozen):
     """One endpoint as the router knows it."""
 
     name: str
+    auth_mode: str = "key"
+    """How callers prove who they are; keys count only with `key`."""
     keys: EndpointKeys
     """Accepted keys; without any, the endpoint answers 401 to everybody."""
     deployments: tuple[DeploymentEntry, ...] = ()

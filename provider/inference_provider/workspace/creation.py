@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import Actor, Kind
 from inference_provider.ownership import record_of
+from inference_provider.router.build import READ, has_keys
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.observe import split_text
@@ -40,6 +41,8 @@ class Creation:
     def run(self, desired: DesiredResource) -> None:
         """Make a resource what is desired; undone when it raises.
 
+        What needs no more than its record has no step of its own.
+
         Raises:
             TargetError: Something that it depends on is not there.
         """
@@ -50,12 +53,18 @@ class Creation:
             (Kind.ENDPOINT, "online"): self._make_endpoint,
             (Kind.DEPLOYMENT, "online"): self._make_deployment,
             (Kind.TRAFFIC, ""): self._make_traffic,
-        }[desired.id.kind, desired.variant](desired)
+        }.get((desired.id.kind, desired.variant), self._make_record)(desired)
 
     def _save(
-        self, desired: DesiredResource, publish: Publish, also: Callable[[], None] = _nothing
+        self,
+        desired: DesiredResource,
+        publish: Publish | None = None,
+        also: Callable[[], None] = _nothing,
     ) -> None:
-        """Record a change and publish it; undone when the router refuses."""
+        """Record a change, and publish it if the router is built from it; undone when refused."""
+        if publish is None:
+            routed = (desired.id.kind, desired.variant) in READ
+            publish = Publish.ALWAYS if routed else Publish.NEVER
 
         def edit() -> None:
             self._ports.router.address()  # refuses a workspace that was deleted meanwhile
@@ -79,17 +88,19 @@ class Creation:
 
     def _make_asset(self, desired: DesiredResource) -> None:
         self._keep(desired)
-        self._save(desired, Publish.NEVER)
+        self._save(desired)
         self._progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
 
     def _make_endpoint(self, desired: DesiredResource) -> None:
         name = desired.id.name
 
         def keys() -> None:
-            if desired.spec.auth_mode == "key" and self._state.keys(name) is None:
+            if not has_keys(desired.properties):
+                self._state.drop_keys(name)
+            elif self._state.keys(name) is None:
                 self._state.put_keys(name, (new_key(), new_key()))
 
-        self._save(desired, Publish.ALWAYS, keys)
+        self._save(desired, also=keys)
         self._progress(desired.id, "served")
 
     def _make_deployment(self, desired: DesiredResource) -> None:
@@ -98,9 +109,13 @@ class Creation:
         Rollout(self._workspace, self._actor, self._progress).run(desired)
 
     def _make_traffic(self, desired: DesiredResource) -> None:
-        self._save(desired, Publish.ALWAYS)
+        self._save(desired)
         split = split_text(desired.spec.traffic, desired.spec.mirror_traffic)
         self._progress(desired.id, split)
+
+    def _make_record(self, desired: DesiredResource) -> None:
+        self._save(desired)
+        self._progress(desired.id, "recorded")
 
     def _keep(self, desired: DesiredResource) -> None:
         self._ports.content.keep(desired, lambda text: self._progress(desired.id, text))

@@ -16,6 +16,7 @@ from inference_provider.observed import (
     Record,
     Restarts,
 )
+from inference_provider.router.build import has_keys
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import (
     Clock,
@@ -120,14 +121,14 @@ class Observer:
 
     def _endpoint(self, record: Record) -> _Fields:
         base = f"{self._address().url}/endpoints/{record.id.name}"
-        has_keys = record.properties["auth_mode"] == "key"
-        keys = self._state.keys(record.id.name) if has_keys else None
+        wants_keys = has_keys(record.properties)
+        keys = self._state.keys(record.id.name) if wants_keys else None
         secrets = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
         return {
             "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
             "secret_outputs": secrets,
             "status": "declared",
-            "degraded": "its keys are gone" if has_keys and not keys else "",
+            "degraded": "its keys are gone" if wants_keys and not keys else "",
         }
 
     def _deployment(self, record: Record) -> _Fields:

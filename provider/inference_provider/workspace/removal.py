@@ -8,6 +8,7 @@ from contextlib import suppress
 from inference_provider.errors import Busy, InferenceError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import owned_by_another
+from inference_provider.router.build import READ
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
 from inference_provider.workspace.drain import end_unadmitted, wait_until
@@ -51,9 +52,7 @@ class Removal:
             (Kind.WORKSPACE, ""): self._workspace,
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
-            (Kind.ENDPOINT, "online"): self._served,
             (Kind.DEPLOYMENT, "online"): self._deployment,
-            (Kind.TRAFFIC, ""): self._served,
         }.get((record.id.kind, record.variant), self._recorded)(record)
 
     def _workspace(self, record: Record) -> None:
@@ -69,11 +68,9 @@ class Removal:
         ):  # another stack's deployment may run on
             self._ports.content.drop(record)
 
-    def _served(self, record: Record) -> None:
-        self._recorded(record, Publish.WHILE_IT_RUNS)
-
-    def _recorded(self, record: Record, publish: Publish = Publish.NEVER) -> None:
-        """Delete a record, and publish that; undone when the router refuses."""
+    def _recorded(self, record: Record) -> None:
+        """Delete a record, and publish that if the router is built from it; undone when refused."""
+        routed = (record.id.kind, record.variant) in READ
 
         def edit() -> None:
             now = self._state.record(record.id)
@@ -82,13 +79,13 @@ class Removal:
             refuse_while_needed(self._state, record.id)
             self._state.drop_record(record.id)
 
-        self._convergence.change(edit, publish)
+        self._convergence.change(edit, Publish.WHILE_IT_RUNS if routed else Publish.NEVER)
 
     def _deployment(self, record: Record) -> None:
         drain_s = longest_request_s(self._state, record.id) + DRAIN_SLACK_S
 
         def forget() -> None:
-            self._served(record)
+            self._recorded(record)
             router, name = self._ports.router, record.id.name
             # outside every lock but the deployment's own
             wait_until(lambda: router.is_drained(name), drain_s, self._clock)

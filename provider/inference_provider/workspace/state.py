@@ -127,7 +127,7 @@ class State:
         The secrets go first: who is killed in between leaves none that a new resource would take.
         """
         if resource.kind == Kind.ENDPOINT:
-            self._records.drop(KEYS, resource.name)
+            self.drop_keys(resource.name)
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
             self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed
@@ -152,6 +152,10 @@ class State:
         primary, secondary = (key.get_secret_value() for key in keys)
         text = json.dumps({"primary": primary, "secondary": secondary})
         self._records.put(KEYS, endpoint, text)
+
+    def drop_keys(self, endpoint: str) -> None:
+        """Remove both keys, if it has any."""
+        self._records.drop(KEYS, endpoint)
 
     def all_keys(self) -> Secrets:
         """Return the keys of every endpoint."""
