@@ -95,7 +95,9 @@ def compare(
 
 def changes_to(desired: DesiredResource, there: Mapping[str, Any]) -> tuple[Change, ...]:
     """Return every field in which the desired properties differ from the existing ones."""
-    return compare(desired.id.kind, there, desired.properties, desired.placeholders, desired.owned)
+    return compare(
+        desired.id.kind, there, desired.properties, desired.placeholders, desired.owned or ()
+    )
 
 
 def generation_after(desired: DesiredResource, record: Record | None) -> str:

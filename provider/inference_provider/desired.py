@@ -49,8 +49,9 @@ class DesiredResource(Frozen):
     """Values of placeholders in the spec's free text; never recorded."""
     made_again: bool = False
     """Whether a replacement was requested: start new instances even if nothing differs."""
-    owned: frozenset[str] = frozenset()
-    """Top-level fields that another declared resource decides, which are not compared."""
+    owned: frozenset[str] | None = None
+    """Top-level fields that another resource decides, which are not compared. None where only this
+    resource is known: then those that a recorded resource decides."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
 
@@ -166,8 +167,7 @@ def resolve(
 
 
 def _without_owned(resource: DesiredResource, declared: Collection[ResourceId]) -> DesiredResource:
-    owned = owned_fields(resource.id, declared)
-    return resource.model_copy(update={"owned": owned}) if owned else resource
+    return resource.model_copy(update={"owned": owned_fields(resource.id, declared)})
 
 
 def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> frozenset[str]:

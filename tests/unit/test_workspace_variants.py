@@ -14,6 +14,7 @@ from inference_provider.spec import (
     BatchEndpointSpec,
     DeploymentSpec,
     EndpointSpec,
+    IdentitySpec,
     TrafficSpec,
 )
 from inference_provider.targets.memory import MemoryTarget
@@ -103,3 +104,59 @@ def test_a_split_of_a_missing_endpoint_leaves_no_record(target):
     with pytest.raises(TargetError, match="Endpoint 'default/gone' is not there; declare it"):
         target.apply(traffic, ANN)
     assert state_of(target).record(traffic.id) is None
+
+
+class Open(MemoryTarget):
+    """A memory target that holds identities and takes tokens, which the engine leaves to it."""
+
+    @property
+    def capabilities(self):
+        kinds = super().capabilities.kinds | {Kind.IDENTITY}
+        modes = frozenset({"key", "aad_token"})
+        given = {"kinds": kinds, "auth_modes": modes}
+        return super().capabilities.model_copy(update=given)
+
+
+def test_what_needs_no_more_than_its_record_is_made_and_deleted_without_a_publication():
+    target = with_workspace(Open())
+    publications = router_of(target).publications
+    reader = desired(Kind.IDENTITY, IdentitySpec(name="reader"))
+    made = target.apply(reader, ANN)
+    assert (made.presence, made.status) == (Presence.PRESENT, "recorded")
+    target.delete(reader.id, "demo", ANN)
+    assert target.record(reader.id) is None
+    assert router_of(target).publications == publications
+
+
+def test_an_endpoint_that_takes_tokens_has_no_keys_left():
+    target = with_workspace(Open())
+    before = target.apply(desired(Kind.ENDPOINT, IRIS), ANN)
+    assert set(before.secret_outputs) == {"primary_key", "secondary_key"}
+    after = target.apply(
+        desired(Kind.ENDPOINT, IRIS.model_copy(update={"auth_mode": "aad_token"})), ANN
+    )
+    assert (after.secret_outputs, after.degraded) == ({}, "")
+    assert [entry.keys for entry in router_of(target).endpoints] == [()]
+    assert state_of(target).keys("iris") is None
+
+
+def test_a_count_applies_once_the_stack_no_longer_declares_the_rule(target):
+    target.apply(desired(Kind.DEPLOYMENT, BLUE.model_copy(update={"instance_count": 3})), ANN)
+    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", min_instances=1, max_instances=5)
+    write_record(target, record(Kind.AUTOSCALE_RULE, rule))
+    alone = desired(Kind.DEPLOYMENT, BLUE).model_copy(update={"owned": frozenset()})
+    target.apply(alone, ANN)
+    assert target.record(alone.id).properties["instance_count"] == 1
+
+
+def test_a_target_that_replaces_instances_itself_has_all_of_a_generation_admitted(target):
+    compute = target.memory.ports("default").compute
+    ensure = compute.ensure
+    compute.ensure = lambda *given: [ensure(*given), None][1]
+    target.apply(desired(Kind.DEPLOYMENT, BLUE.model_copy(update={"instance_count": 2})), ANN)
+    blue = target.record(identify(Kind.DEPLOYMENT, BLUE))
+    assert blue.admitted is None
+    [entry] = router_of(target).endpoints
+    assert len(entry.deployments[0].backends) == 2
+    found = target.observe_one(blue.id)
+    assert (found.status, found.degraded) == ("2 of 2 instances ready", "")

@@ -139,13 +139,10 @@ class Unit:
 
 
 class Instance(NamedTuple):
-    """One instance and where it is reached.
-
-    What a target replaces by itself, like the pods of a generation, may count as one instance.
-    """
+    """One instance and where it is reached."""
 
     name: str
-    """Unique in its workspace; it stays when the instance is started again."""
+    """Unique in its workspace."""
     generation: str
     backends: tuple[Backend, ...]
 
@@ -180,11 +177,16 @@ class ComputeStatus(Frozen):
 class Compute(Protocol):
     """Where instances run."""
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        """Get `count` ready instances of a generation, leaving all others; return their names.
+    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...] | None:
+        """Get `count` ready instances of a generation, leaving those of all others.
 
         Uses those of the generation that run, answer and do not keep dying, and starts the rest.
         When it fails, it ends what it started.
+
+        Returns:
+            Their names, so that any more of the generation get no requests and are retired. None
+            where the target replaces instances by itself, as pods: then it also ends those that
+            are too many, and all of the generation are admitted.
 
         Raises:
             NotReady: An instance did not get ready; carries its log's last lines.

@@ -92,10 +92,12 @@ class Rollout:
     def _with_owned_fields(
         self, desired: DesiredResource, before: Record | None
     ) -> DesiredResource:
-        """Keep what a resource of another kind, declared here or recorded, decides."""
-        recorded = owned_fields(desired.id, {record.id for record in self._state.records()})
-        owned = desired.model_copy(update={"owned": desired.owned | recorded})
-        return with_owned_fields(owned, before)
+        """Keep what a resource of another kind decides."""
+        if desired.owned is None:
+            recorded = {record.id for record in self._state.records()}
+            owned = owned_fields(desired.id, recorded)
+            desired = desired.model_copy(update={"owned": owned})
+        return with_owned_fields(desired, before)
 
     def _unit(self, desired: DesiredResource) -> Unit:
         before = self._state.record(desired.id)
@@ -128,8 +130,11 @@ class Rollout:
             *userinfo_in((*environment.dependencies, *environment.command)),
         )
 
-    def _admit(self, desired: DesiredResource, serving: tuple[str, ...]) -> None:
-        """Let the router send requests only to `serving`; undone when it refuses."""
+    def _admit(self, desired: DesiredResource, serving: tuple[str, ...] | None) -> None:
+        """Let the router send requests only to `serving`, or to all of the generation if None.
+
+        Undone when it refuses.
+        """
         name = desired.id.name
 
         def edit() -> None:
@@ -142,7 +147,7 @@ class Rollout:
             self._state.put_record(admitted, desired.placeholders)
 
         # the router was started before new instances; if it has ended since, this fails
-        publish = Publish.STARTED if serving else Publish.ALWAYS
+        publish = Publish.STARTED if desired.spec.instance_count else Publish.ALWAYS
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
