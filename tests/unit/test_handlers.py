@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
-from tests.memory import with_workspace
+from tests.memory import with_environment, with_workspace
 
 from inference_provider.errors import TargetError
 from inference_provider.handlers import (
@@ -126,3 +126,24 @@ def test_what_is_read_by_id_is_there_or_an_error(target):
     assert (held.incarnation, held.inputs.owner) == (ONLY_READ, "shop")
     with pytest.raises(TargetError, match="it is not there; check its id"):
         engine.handlers.read(Entry(), "Endpoint/default/other", Held(NOTHING))
+
+
+class Watched(MemoryTarget):
+    """A memory target that counts how often all of a workspace is observed."""
+
+    observed = 0
+
+    def observe(self, workspaces):
+        self.observed += 1
+        return super().observe(workspaces)
+
+
+@pytest.mark.parametrize(("version", "observed"), [(f"1@sha256:{'a' * 64}", 0), ("1", 1)])
+def test_a_deployment_whose_references_are_pinned_observes_nothing_else(version, observed):
+    target = with_environment(with_workspace(Watched()), "a" * 64)
+    endpoints = Engine(target)
+    endpoints.handlers.create(endpoints.call, endpoints.check(name="echo"))
+    deployments = Engine(target, Kind.DEPLOYMENT)
+    fields = {"endpoint": "echo", "name": "blue", "environment": f"plain:{version}"}
+    deployments.handlers.create(deployments.call, Inputs(fields, owner="shop"))
+    assert target.observed == observed

@@ -7,7 +7,7 @@ anything.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inference_provider.apply import hiding
 from inference_provider.compare import compare
@@ -55,7 +55,8 @@ from inference_provider.observed import (
 )
 from inference_provider.sharing import is_shared
 from inference_provider.spec import SpecModel, StackSpec
-from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.kinds import ASSETS, ROWS
+from inference_provider.spec.reference import Reference
 from inference_provider.targets.base import Target
 
 
@@ -236,6 +237,9 @@ def _besides(inputs: Inputs) -> Inputs:
 
 def _pinned(spec: Any, owner: str, target: Target) -> SpecModel:
     """Resolve the deployment's references against the assets that its workspace holds."""
+    named = (getattr(spec, row.word) for row in ASSETS)
+    if all(Reference.parse(text).digest for text in named if text):  # the target need not be asked
+        return cast("SpecModel", spec)
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, known_assets=known_assets(target.observe([spec.workspace])))
     resolved: SpecModel = next(r.spec for r in wanted if r.id.kind == Kind.DEPLOYMENT)
