@@ -10,7 +10,7 @@ from datetime import datetime
 
 from inference_provider.compare import generation_after
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import HeldByAnother, OwnedByAnother
+from inference_provider.errors import Busy, HeldByAnother, OwnedByAnother
 from inference_provider.observed import Actor, Claim, Record, ResourceId
 
 
@@ -103,6 +103,17 @@ def is_made_again(desired: DesiredResource, record: Record | None) -> bool:
     if desired.made_again or old is None or new is None or not new.entry:
         return desired.made_again
     return old.entry == new.entry and old.incarnation != new.incarnation
+
+
+def refuse_changed(operation: str, before: Record, now: Record | None) -> None:
+    """Raise if somebody took over, or created again, what was recorded when this began."""
+    if now is None:
+        return
+    if now.owner != before.owner:
+        raise owned_by_another(operation, before.id, now, before.owner)
+    if now.claim and is_superseded(now, before.claim.incarnation if before.claim else ""):
+        reason = "it was created again meanwhile"
+        raise Busy(operation, str(before.id), reason, "run this again if it is still to go")
 
 
 def owned_by_another(

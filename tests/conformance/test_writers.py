@@ -3,11 +3,12 @@
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from inference_provider.errors import NotReady, OwnedByAnother, TargetError
-from inference_provider.observed import Kind
+from inference_provider.errors import Busy, NotReady, OwnedByAnother, TargetError
+from inference_provider.observed import Claim, Kind
 from tests.conformance.labs import ANN, BOB, together
 
 NAMES = [f"e-{number}" for number in range(6)]
@@ -110,6 +111,20 @@ def test_two_who_make_the_same_endpoint_at_once_have_the_same_keys(served, both)
     assert served.ask("rose", served.keys("rose")[0]) == 404
 
 
+@pytest.mark.parametrize("kind", ["Endpoint", "Deployment"])
+def test_of_two_who_make_the_same_at_once_one_creates_and_one_updates(served, both, kind):
+    made = served.endpoint("rose") if kind == "Endpoint" else served.deployment("green")
+    makers = [threading.Thread(target=one.apply, args=(made, ANN)) for one in both]
+    with served.ports.records.edit():  # both have seen that it is not there
+        for maker in makers:
+            maker.start()
+        makers[0].join(0.5)
+    for maker in makers:
+        maker.join(20)
+    name = f"{kind} {made.id.name}"
+    assert served.journal()[6:] == [f"create {name}", f"update {name}"]
+
+
 def test_two_who_make_the_same_workspace_at_once_make_one(lab):
     other = lab.another()
     workspace = lab.of(Kind.WORKSPACE)
@@ -172,6 +187,26 @@ def test_what_another_stack_takes_over_while_its_deletion_waits_stays(served, bo
     ]
     assert len(served.instances("iris/green")) == 1
     assert served.target.record(green.id).owner == "heir"
+
+
+@pytest.mark.parametrize("kind", [Kind.ENVIRONMENT, Kind.TRAFFIC, Kind.WORKSPACE])
+def test_what_a_state_creates_again_while_its_deletion_waits_stays(lab, kind):
+    lab.apply(*lab.desired)
+    wanted = lab.of(kind)
+    lab.apply(wanted.model_copy(update={"claim": held("1")}))
+    deleter = ThreadPoolExecutor(1)
+    with lab.ports.records.edit():
+        gone = deleter.submit(lab.target.delete, wanted.id, "demo", ANN, incarnation="1")
+        wait([gone], 0.3)
+        record = lab.state.record(wanted.id)
+        lab.state.put_record(record.model_copy(update={"claim": held("2")}))
+    with pytest.raises(Busy, match="it was created again meanwhile; run this again"):
+        gone.result(20)
+    assert lab.target.record(wanted.id).claim.incarnation == "2"
+
+
+def held(incarnation: str) -> Claim:
+    return Claim(holder="stack dev", entry="urn", incarnation=incarnation)
 
 
 def test_two_who_delete_the_same_deployment_at_once_are_both_done(served, both):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource
-from inference_provider.observed import Actor, Kind
+from inference_provider.observed import Actor, Kind, Record
 from inference_provider.ownership import record_of
 from inference_provider.router.build import READ, has_keys
 from inference_provider.workspace.convergence import Publish
@@ -37,11 +37,15 @@ class Creation:
         self._platform = platform
         self._actor = actor
         self._progress = progress
+        self._replaced: Record | None = None
 
-    def run(self, desired: DesiredResource) -> None:
+    def run(self, desired: DesiredResource) -> Record | None:
         """Make a resource what is desired; undone when it raises.
 
         What needs no more than its record has no step of its own.
+
+        Returns:
+            The record that this replaced.
 
         Raises:
             TargetError: Something that it depends on is not there.
@@ -54,6 +58,7 @@ class Creation:
             (Kind.DEPLOYMENT, "online"): self._make_deployment,
             (Kind.TRAFFIC, ""): self._make_traffic,
         }.get((desired.id.kind, desired.variant), self._make_record)(desired)
+        return self._replaced
 
     def _save(
         self,
@@ -71,6 +76,7 @@ class Creation:
             refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._workspace.clock.now())
+            self._replaced = before
             also()
             self._state.put_record(record, desired.placeholders)
 
@@ -106,7 +112,7 @@ class Creation:
     def _make_deployment(self, desired: DesiredResource) -> None:
         refuse_unmet(self._state, desired)  # before anything is copied or started
         self._keep(desired)
-        Rollout(self._workspace, self._actor, self._progress).run(desired)
+        self._replaced = Rollout(self._workspace, self._actor, self._progress).run(desired)
 
     def _make_traffic(self, desired: DesiredResource) -> None:
         self._save(desired)

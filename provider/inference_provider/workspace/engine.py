@@ -146,12 +146,12 @@ class Engine:
         before = self.record(desired.id)
         refuse_others("update", desired, before)
         try:
-            Creation(opened, self.platform, actor, progress).run(desired)
+            replaced = Creation(opened, self.platform, actor, progress).run(desired)
         except BaseException:
             if self.record(desired.id) != before:  # it failed after it was recorded
                 self._note_change(opened, desired, before, actor)
             raise
-        self._note_change(opened, desired, before, actor)
+        self._note_change(opened, desired, replaced, actor)
         record = opened.state.record(desired.id)
         if record is None:  # deleted in the meantime
             return ObservedResource(id=desired.id, presence=Presence.ABSENT)

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from inference_provider.errors import Busy, InferenceError
 from inference_provider.observed import Kind, Record, ResourceId
-from inference_provider.ownership import owned_by_another
+from inference_provider.ownership import refuse_changed
 from inference_provider.router.build import READ
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
@@ -57,6 +57,7 @@ class Removal:
 
     def _workspace(self, record: Record) -> None:
         with self._ports.records.edit():  # nothing comes into it meanwhile
+            refuse_changed("delete", record, self._state.record(record.id))
             refuse_while_needed(self._state, record.id)
             self._platform.shut_down(record.id.workspace)
             self._platform.remove(record.id.workspace)
@@ -73,9 +74,7 @@ class Removal:
         routed = (record.id.kind, record.variant) in READ
 
         def edit() -> None:
-            now = self._state.record(record.id)
-            if now is not None and now.owner != record.owner:  # while this waited
-                raise owned_by_another("delete", record.id, now, record.owner)
+            refuse_changed("delete", record, self._state.record(record.id))
             refuse_while_needed(self._state, record.id)
             self._state.drop_record(record.id)
 

@@ -45,13 +45,16 @@ class Rollout:
         self._actor = actor
         self._progress = progress
 
-    def run(self, desired: DesiredResource, *, recorded: bool = False) -> None:
+    def run(self, desired: DesiredResource, *, recorded: bool = False) -> Record | None:
         """Serve exactly what `desired` says, with its number of instances.
 
         Args:
             desired: The deployment.
             recorded: Whether this restarts a recorded deployment; nothing happens if it was
                 deleted in the meantime.
+
+        Returns:
+            The record that this replaced.
 
         Raises:
             NotReady: A new instance did not become ready; the old ones keep serving.
@@ -61,7 +64,7 @@ class Rollout:
         with self._records.lock(deployment_lock(name), CHANGE_WAIT_S):
             before = self._state.record(desired.id)
             if recorded and before is None:
-                return
+                return None
             refuse_others("update", desired, before)
             desired = self._with_owned_fields(with_generation(desired, before), before)
             count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
@@ -75,6 +78,7 @@ class Rollout:
                 self._router.wait_healthy(name, count)
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
             self._retire(desired.id, drain_s)
+            return before
 
     def remove(self, resource: ResourceId, drain_s: float, forget: Callable[[], None]) -> None:
         """Call `forget`, then drain and end every instance.
