@@ -30,6 +30,12 @@ def test_score_sends_file_with_key_and_pin_and_prints_the_body(served, tmp_path)
     assert asked[0].content == b'{"data": [1]}'
 
 
+def test_score_of_an_endpoint_whose_keys_are_gone_says_what_makes_new_ones(served):
+    served.target.platform.ports("default").records.drop("keys", "iris")
+    result = served("score", "iris", said="[1]", transport=router([]))
+    assert result.stderr.endswith("its keys are gone; run `inferctl up`\n")
+
+
 def test_score_reads_stdin_and_json_names_the_deployment(served):
     asked: list[httpx.Request] = []
     result = served("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))

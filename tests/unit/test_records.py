@@ -68,6 +68,25 @@ def test_a_spoiled_file_is_named_and_its_content_is_not_shown(
     )
 
 
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to(path)])
+def test_a_record_that_is_no_file_is_named_and_set_aside_and_replaced(folders, records, make):
+    path, state = folders.folder / "records" / "Endpoint.iris.json", State(records)
+    make(path)
+    reason = (
+        f"read {path}: file is corrupt; restore it, or move it away and apply the stack again to"
+        " recreate it"
+    )
+    assert state.sorted_out() == ([], {IRIS: reason})
+    with records.edit():
+        state.set_aside(IRIS)
+    assert state.record(IRIS) is None
+    make(path)
+    with records.edit():
+        state.put_record(of_iris())
+    assert state.record(IRIS) == of_iris()
+    assert [left.name for left in path.parent.iterdir()] == ["Endpoint.iris.json"]
+
+
 @pytest.mark.parametrize("content", [b'{"x": 1}', b'{"x": ', b"[5]", b"\xff\x00"])
 def test_instances_in_a_spoiled_file_are_none_and_the_file_is_named(folders, records, content):
     path = folders.folder / "instances" / "iris%2Fblue.json"

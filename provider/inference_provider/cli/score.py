@@ -98,8 +98,11 @@ def _asked(
         raise TargetError(
             "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
         )
+    key = there.secret_outputs.get("primary_key")
+    if key is None:
+        raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
     headers = {
-        "authorization": f"Bearer {there.secret_outputs['primary_key'].get_secret_value()}",
+        "authorization": f"Bearer {key.get_secret_value()}",
         "content-type": "application/json",
         # A compressed answer comes in pieces of the compressor's choosing.
         "accept-encoding": "identity",

@@ -6,6 +6,7 @@ room, so it works on a full disk too.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from inference_provider.workspace.undo import UndoLog
 
 _Stamp = tuple[int, int, int]
 _SUFFIX = ".json"
+_UNREADABLE = b"\0"
+"""Stands for a document that cannot be read; no parser takes it."""
 
 
 class FileRecords:
@@ -59,6 +62,7 @@ class FileRecords:
     def _document(self, path: Path) -> bytes | None:
         """Return a file's bytes, the same object while it does not change; None for an empty one.
 
+        One that cannot be read (another user's, a folder) is as corrupt as one that is half there.
         A file is only ever replaced, never modified: its inode, size and time identify it.
         """
         try:
@@ -70,13 +74,14 @@ class FileRecords:
         except FileNotFoundError:
             self._known.pop(path, None)
             return None
+        except OSError:
+            return _UNREADABLE
         return known[1] or None
 
     def put(self, section: str, name: str, text: str) -> None:
         path = self._path(section, name)
-        with suppress(OSError):  # an unreadable document may be replaced
-            if self._document(path) == text.encode():
-                return
+        if self._document(path) == text.encode():
+            return
         self._set_aside(path, keep=True)
         write_private(path, text)
         self._known.pop(path, None)
@@ -106,7 +111,7 @@ class FileRecords:
             with self._undo.part():
                 yield
             for path in self._aside:
-                path.unlink(missing_ok=True)
+                _discard(path)
             self._aside.clear()
 
     def _drop_left(self) -> None:
@@ -133,9 +138,11 @@ class FileRecords:
             self._undo.note(lambda: self._put_back(None, path))
             return not keep
         except OSError:  # a file system without links
-            text = path.read_text(encoding="utf-8")
-            self._undo.note(lambda: write_private(path, text))
-            return False
+            if (document := self._document(path)) != _UNREADABLE:
+                text = (document or b"").decode()
+                self._undo.note(lambda: write_private(path, text))
+                return False
+            os.replace(path, aside)
         self._aside.append(aside)
         self._undo.note(lambda: self._put_back(aside, path))
         return not keep
@@ -182,6 +189,13 @@ class FileRecords:
 
 def _is_document(name: str) -> bool:
     return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:  # a folder in the place of a document
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _open_private(path: str, flags: int) -> int:
