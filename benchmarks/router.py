@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.envoy import API, address, runtime_layer
 from inference_provider.router.render import render_static
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 
 HERE = Path(__file__).parent
 TITLE = "Router"

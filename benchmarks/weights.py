@@ -16,7 +16,7 @@ from inference_provider.router import (
 )
 from inference_provider.router.render import runtime
 from inference_provider.router.steps import WriteWeights, steps
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 
 ENDPOINTS, CHANGES, GOAL_MS = 1000, 20, 10.0
 

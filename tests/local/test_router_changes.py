@@ -11,7 +11,7 @@ import pytest
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (

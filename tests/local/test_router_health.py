@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 from tests.local.server.model import Model, until
 from tests.local.server.routing import Served, asked, code_of, deployment, endpoint, serving
 

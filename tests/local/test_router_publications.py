@@ -12,7 +12,7 @@ from websockets.sync.client import connect
 from inference_provider.errors import NotReady
 from inference_provider.router import DeploymentEntry, EndpointEntry
 from inference_provider.router.render import CDS, RTDS
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from inference_provider.router import EndpointEntry, RouterTable
 from inference_provider.targets.asked_once import AskedOnce
-from inference_provider.targets.delivery import Delivery
-from inference_provider.targets.table_file import TableFile
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.table_file import TableFile
 
 
 def table(folder: Path, *names: str) -> RouterTable:

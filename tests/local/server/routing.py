@@ -18,7 +18,7 @@ from tests.local.server.model import Model, RawModel, WsgiModel, until
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.status import InForce
-from inference_provider.targets.delivery import Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 
 PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
 KEY = {"authorization": f"Bearer {PRIMARY}"}

@@ -20,6 +20,7 @@ from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.targets.envoy.table_file import TableFile
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.content import clear
@@ -32,7 +33,6 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
 from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
-from inference_provider.targets.table_file import TableFile
 from inference_provider.workspace import ports
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent

@@ -1,7 +1,7 @@
 """The Router of a workspace of this machine: Envoy, under the workspace's supervisord.
 
 Starts, repairs and ends both, and says what the router serves. `compute.py` runs instances;
-`targets/delivery.py` writes Envoy's files.
+`targets/envoy/delivery.py` writes Envoy's files.
 """
 
 import os
@@ -16,7 +16,8 @@ import psutil
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
-from inference_provider.targets.delivery import BOOTSTRAP, Delivery
+from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
+from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
@@ -47,7 +48,6 @@ from inference_provider.targets.local.supervisor import (
     Supervisor,
 )
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
-from inference_provider.targets.router_admin import RouterAdmin
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 

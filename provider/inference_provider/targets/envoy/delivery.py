@@ -47,11 +47,11 @@ from inference_provider.router.steps import (
     with_draining,
 )
 from inference_provider.router.table import RouterTable
-from inference_provider.targets import envoy_process
 from inference_provider.targets.asked_once import AskedOnce
+from inference_provider.targets.envoy import process
+from inference_provider.targets.envoy.router_admin import RouterAdmin
+from inference_provider.targets.envoy.table_file import FILES, TableFile
 from inference_provider.targets.private_file import make_folder, replace_private
-from inference_provider.targets.router_admin import RouterAdmin
-from inference_provider.targets.table_file import FILES, TableFile
 
 LONGEST_REQUEST_S = 180.0
 """Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
@@ -88,7 +88,7 @@ class Delivery:
 
     def command(self) -> tuple[str, ...]:
         """Return the command that starts the router; it logs warnings to stderr."""
-        return envoy_process.command(self.folder, self.workers)
+        return process.command(self.folder, self.workers)
 
     def validate(self, table: RouterTable) -> None:
         """Let Envoy itself check a table; the router's folder is not touched.
@@ -96,7 +96,7 @@ class Delivery:
         Raises:
             RouterRejected: Quotes Envoy's message, with keys removed.
         """
-        envoy_process.validate(self.folder, table)
+        process.validate(self.folder, table)
 
     def write_all(self, table: RouterTable) -> None:
         """Write every file; for a router that does not run yet."""
