@@ -1,6 +1,8 @@
-"""inferctl over the memory target."""
+"""inferctl over the memory target; a server that takes no connection by itself."""
 
-from collections.abc import Sequence
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from inference_provider.cli.main import app
 from inference_provider.cli.session import Session
 from inference_provider.observed import Kind
+from inference_provider.router import Backend
 from inference_provider.targets.memory import MemoryTarget
 
 STACK = (
@@ -88,3 +91,18 @@ def served(cli):
     cli.target = ServedTarget()
     assert cli("up").exit_code == 0
     return cli
+
+
+@pytest.fixture(params=["port", "21000", "a b [1] %d"])
+def listening(request) -> Iterator[tuple[socket.socket, Backend]]:
+    """Give a server of this process that takes no connection by itself, and where it is asked."""
+    with tempfile.TemporaryDirectory() as folder:  # a short path
+        if request.param == "port":
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                yield server, Backend(host="127.0.0.1", port=server.getsockname()[1])
+            return
+        path = f"{folder}/{request.param}"
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen()
+            yield server, Backend(host="127.0.0.1", port=21000, socket=path)

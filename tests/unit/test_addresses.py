@@ -1,20 +1,16 @@
-"""Ports, sockets and addresses: who listens and is connected; what can never be listened on."""
+"""Ports, sockets and addresses: who listens there, and what can never be listened on."""
 
 import os
 import socket
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.router import Backend
 from inference_provider.targets.local.addresses import (
     address_fault,
     choose_address,
-    connected,
     listens,
 )
 
@@ -56,42 +52,9 @@ def test_a_port_is_not_looked_for_on_an_address_that_is_not_there(tmp_path):
     assert "bind_address '192.0.2.1' is not an address of this machine" in str(fault.value)
 
 
-@pytest.fixture(params=["port", "21000", "a b [1] %d"])
-def listening(request) -> Iterator[tuple[socket.socket, Backend]]:
-    """Give a server of this process that takes no connection by itself, and where it is asked."""
-    with tempfile.TemporaryDirectory() as folder:  # a short path
-        if request.param == "port":
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                yield server, Backend(host="127.0.0.1", port=server.getsockname()[1])
-            return
-        path = f"{folder}/{request.param}"
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(path)
-            server.listen()
-            yield server, Backend(host="127.0.0.1", port=21000, socket=path)
-
-
-def _connect(backend: Backend) -> socket.socket:
-    if not backend.socket:
-        return socket.create_connection((backend.host, backend.port))
-    client = socket.socket(socket.AF_UNIX)
-    client.connect(backend.socket)
-    return client
-
-
 def test_who_listens_where_a_backend_is_asked_is_told_from_who_does_not(listening):
     _, backend = listening
     assert listens(os.getpid(), backend)
     with subprocess.Popen(["sleep", "60"]) as other:
         assert not listens(other.pid, backend)
         other.kill()
-
-
-def test_a_connection_counts_from_the_servers_queue_to_its_end(listening):
-    server, backend = listening
-    assert not connected([backend])
-    with _connect(backend):
-        assert connected([backend])
-        with server.accept()[0]:
-            assert connected([backend])
-    assert not connected([backend])

@@ -4,7 +4,7 @@ import errno
 import os
 import socket
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import psutil
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.router.table import Backend
+from inference_provider.targets.envoy.connections import unix_sockets
 from inference_provider.targets.local.folders import ListenAddress, all_folders
 
 ROUTER_PORTS = range(18080, 19080)
@@ -19,8 +20,6 @@ METRICS_PORTS = range(19080, 20080)
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
-_UNIX_SOCKETS = Path("/proc/net/unix")
-_CONNECTING_OR_CONNECTED = ("02", "03")
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
@@ -55,32 +54,9 @@ def refuses(socket_path: str) -> bool:
     return False
 
 
-def connected(backends: Collection[Backend]) -> bool:
-    """Whether any connection to one of these backends exists, accepted or still queued."""
-    ports = {backend.port for backend in backends if not backend.socket}
-    sockets = {backend.socket for backend in backends if backend.socket}
-    return any(
-        c.status == psutil.CONN_ESTABLISHED and c.laddr and c.laddr.port in ports
-        for c in psutil.net_connections("tcp")
-    ) or any(path in sockets for path in _connected_sockets())
-
-
-def _connected_sockets() -> list[str]:
-    """Return the socket path of each connection to a Unix socket."""
-    return [path for state, _, path in _unix_sockets() if state in _CONNECTING_OR_CONNECTED]
-
-
 def _listening(socket_path: str) -> set[str]:
     """Return the names, as in /proc, of the open files that listen on a Unix socket."""
-    found = _unix_sockets()
-    return {f"socket:[{inode}]" for _, inode, path in found if path == socket_path}
-
-
-def _unix_sockets() -> list[tuple[str, str, str]]:
-    """Return state, inode and path of each; psutil gives no state, and no path with a blank."""
-    text = _UNIX_SOCKETS.read_bytes().decode(errors="surrogateescape")
-    lines = (line.split(maxsplit=7) for line in text.split("\n")[1:])
-    return [(line[5], line[6], line[7]) for line in lines if len(line) == 8]
+    return {f"socket:[{one.inode}]" for one in unix_sockets() if one.path == socket_path}
 
 
 def _holds(pid: int, files: set[str]) -> bool:

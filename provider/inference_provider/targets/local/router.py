@@ -1,7 +1,7 @@
 """The Router of a workspace of this machine: Envoy, under the workspace's supervisord.
 
-Starts, repairs and ends both, and says what the router serves. `compute.py` runs instances;
-`targets/envoy/delivery.py` writes Envoy's files.
+Starts, repairs and ends both, and chooses ports. `compute.py` runs instances; `targets/envoy/`
+publishes to Envoy, and says what it serves.
 """
 
 import os
@@ -16,12 +16,12 @@ import psutil
 from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
-from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.router_admin import RouterAdmin
+from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
-    connected,
     is_free,
     listeners,
     listens,
@@ -73,6 +73,7 @@ class LocalRouter:
         self.folders = folders
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
         self.envoy = Delivery(folders.router_folder)
+        self.serving = Serving(self.envoy, self._listens, self.runs)
 
     @property
     def listen_address(self) -> ListenAddress:
@@ -94,44 +95,38 @@ class LocalRouter:
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        self.envoy.publish(self._table(endpoints))
+        self.serving.publish(endpoints)
 
-    def _table(self, endpoints: tuple[EndpointEntry, ...]) -> RouterTable:
+    def _listens(self) -> RouterTable:
         address = self.listen_address
         return RouterTable(
             folder=str(self.folders.router_folder),
             host=address.host,
             port=address.port,
             metrics_port=address.metrics_port,
-            endpoints=endpoints,
         )
 
     def in_force(self) -> bool:
-        return self.envoy.in_force() is not None
+        return self.serving.in_force()
 
     def is_drained(self, deployment: str) -> bool:
-        try:
-            return self.envoy.is_drained(deployment)
-        except TargetUnreachable:  # a router that does not run has nothing in flight
-            return not self.runs()
+        return self.serving.is_drained(deployment)
 
     def is_connected(self, backends: Collection[Backend]) -> bool:
-        return connected(backends)
+        return self.serving.is_connected(backends)
 
     def wait_healthy(self, deployment: str, count: int) -> None:
-        self.envoy.wait_healthy({deployment: count})
+        self.serving.wait_healthy(deployment, count)
 
     def status(self) -> RouterStatus:
-        process, live = self._process(), self.envoy.status()
-        return RouterStatus(
-            fault=self._fault(process, answers=live is not None),
-            runs=process is not None,
-            weights=live.weights if live else None,
-            mirrors=live.mirrors if live else None,
-            healthy=live.healthy if live else None,
-            endings=read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
-            start_limit_s=int(ROUTER_START_TIMEOUT_S),
-        )
+        process, said = self._process(), self.serving.status()
+        known = {
+            "fault": self._fault(process, answers=said.weights is not None) or said.fault,
+            "runs": process is not None,
+            "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
+            "start_limit_s": int(ROUTER_START_TIMEOUT_S),
+        }
+        return said.model_copy(update=known)
 
     def _process(self) -> ProcessState | None:
         try:
@@ -140,14 +135,10 @@ class LocalRouter:
             return None
 
     def _fault(self, process: ProcessState | None, *, answers: bool) -> str:
+        """Say what is wrong with the router's process; empty when it runs."""
         if answers and process is None:
             return f"the router serves on, {UNSUPERVISED}"
-        if process is None or not process.runs:
-            return "the router does not run"
-        missing = self.envoy.missing()
-        if missing:
-            return f"files of the router are missing: {', '.join(missing)}"
-        return "" if answers else "the router does not answer"
+        return "" if process and process.runs else "the router does not run"
 
     def runs(self) -> bool:
         """Whether any router takes requests, even one that lost its supervisord."""
@@ -195,7 +186,7 @@ class LocalRouter:
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
-            self.envoy.write_all(self._table(endpoints()))
+            self.serving.write(endpoints())
 
     def _lock(self, name: str) -> AbstractContextManager[None]:
         path = self.folders.folder / "locks" / f"{name}.lock"
@@ -225,8 +216,7 @@ class LocalRouter:
                 self._end_if_shared()
         else:
             self._wait_until_router_answers(endpoints)
-            if BOOTSTRAP in self.envoy.missing():
-                self.envoy.write_bootstrap(self._table(()))
+            self.serving.mend_bootstrap()
 
     def _is_lost(self, process: ProcessState) -> bool:
         """Whether a router can only be replaced: nothing starts it, or nothing reaches it.
