@@ -22,3 +22,11 @@ def test_a_connection_counts_from_the_servers_queue_to_its_end(listening):
         with server.accept()[0]:
             assert connected([backend])
     assert not connected([backend])
+
+
+def test_a_connection_to_the_same_port_elsewhere_does_not_count():
+    with socket.create_server(("127.0.0.2", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.2", port)):
+            assert connected([Backend(host="127.0.0.2", port=port)])
+            assert not connected([Backend(host="127.0.0.1", port=port)])

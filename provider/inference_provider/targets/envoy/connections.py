@@ -1,4 +1,4 @@
-"""Connections of this machine, or of the container that this runs in, to given backends."""
+"""Connections to given backends, of the machine or container in which this and the router run."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -21,11 +21,14 @@ class UnixSocket(NamedTuple):
 
 
 def connected(backends: Collection[Backend]) -> bool:
-    """Whether any connection to one of these backends exists, accepted or still queued."""
-    ports = {backend.port for backend in backends if not backend.socket}
+    """Whether any connection to one of these backends exists, accepted or still queued.
+
+    Looks at the router's end: the other one of a connection by TCP may be on another machine.
+    """
+    addresses = {(backend.host, backend.port) for backend in backends if not backend.socket}
     sockets = {backend.socket for backend in backends if backend.socket}
     return any(
-        c.status == psutil.CONN_ESTABLISHED and c.laddr and c.laddr.port in ports
+        c.status == psutil.CONN_ESTABLISHED and c.raddr and tuple(c.raddr) in addresses
         for c in psutil.net_connections("tcp")
     ) or any(
         one.state in _CONNECTING_OR_CONNECTED and one.path in sockets for one in unix_sockets()
