@@ -1,11 +1,10 @@
-"""supervisord's events -> how often each program ended; and the access log's bound."""
+"""supervisord's events -> how often each program ended."""
 
 import io
 import json
-import os
 from pathlib import Path
 
-from inference_provider.targets.local.watch import Watch, bound_log, count_end, listen
+from inference_provider.targets.local.watch import Watch, count_end, listen
 
 
 def test_what_is_counted_is_bounded_and_the_total_stays():
@@ -14,6 +13,10 @@ def test_what_is_counted_is_bounded_and_the_total_stays():
         count_end(ends, "iris.blue.ab.0", minute)
     assert ends["iris.blue.ab.0"]["total"] == 1000
     assert sorted(map(int, ends["iris.blue.ab.0"]["minutes"])) == list(range(700, 1000))
+
+
+def nothing() -> None:
+    pass
 
 
 def spoken(watch: Watch, *events: tuple[str, str]) -> bytes:
@@ -39,13 +42,13 @@ def exited(program: str) -> tuple[str, str]:
 
 def test_each_end_is_counted_until_the_program_is_added_anew(tmp_path: Path):
     file = tmp_path / "ends.json"
-    watch = Watch(file, tmp_path / "access.log", 100)
+    watch = Watch(file, nothing)
     quick = ("PROCESS_STATE_BACKOFF", "processname:a.b groupname:a.b from_state:STARTING tries:1")
     stopped = ("TICK_5", "when:5")
     answers = spoken(watch, exited("a.b"), quick, exited("c.d"), stopped)
     assert answers == b"READY\nRESULT 2\nOK" * 4 + b"READY\n"
     assert totals(file) == {"a.b": 2, "c.d": 1}
-    spoken(Watch(file, tmp_path / "access.log", 100), exited("a.b"))  # the listener died
+    spoken(Watch(file, nothing), exited("a.b"))  # the listener died
     assert totals(file)["a.b"] == 3
     spoken(watch, ("PROCESS_GROUP_REMOVED", "groupname:a.b\n"), exited("c.d"))
     assert totals(file) == {"c.d": 2}
@@ -53,7 +56,7 @@ def test_each_end_is_counted_until_the_program_is_added_anew(tmp_path: Path):
 
 def test_what_could_not_be_written_is_written_at_the_next_event(tmp_path: Path, capsys):
     file = tmp_path / "later" / "ends.json"
-    watch = Watch(file, tmp_path / "access.log", 100)
+    watch = Watch(file, nothing)
     spoken(watch, exited("a.b"))
     assert "No such file" in capsys.readouterr().err
     file.parent.mkdir()
@@ -61,16 +64,11 @@ def test_what_could_not_be_written_is_written_at_the_next_event(tmp_path: Path, 
     assert totals(file) == {"a.b": 1}
 
 
-def test_all_access_logs_together_are_bounded_and_the_newest_are_kept(tmp_path: Path):
-    log = tmp_path / "access.log"
-    for number in range(1, 9):
-        log.write_bytes(bytes([number]) * 110)
-        bound_log(log, 100)
-    kept = {path.name: path.read_bytes()[0] for path in tmp_path.iterdir()}
-    assert kept == {"access.log.1": 8, "access.log.2": 7, "access.log.3": 6}
-    log.write_bytes(bytes(80))  # 410 bytes in all
-    bound_log(log, 100)
-    assert sorted(os.listdir(tmp_path)) == ["access.log", "access.log.1", "access.log.2"]
-    log.write_bytes(bytes(999))  # more in one look than all may have
-    bound_log(log, 100)
-    assert os.listdir(tmp_path) == []
+def test_who_watches_does_its_other_work_at_each_event_even_when_a_count_cannot_be_written(
+    tmp_path: Path, capsys
+):
+    done: list[str] = []
+    watch = Watch(tmp_path / "later" / "ends.json", lambda: done.append("bound"))
+    spoken(watch, exited("a.b"), ("TICK_5", "when:5"))
+    assert done == ["bound", "bound"]
+    assert "No such file" in capsys.readouterr().err

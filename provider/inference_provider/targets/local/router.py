@@ -17,6 +17,7 @@ from inference_provider.errors import NotReady, OutOfCapacity, TargetError, Targ
 from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.local import watch
@@ -55,9 +56,6 @@ ROUTER = "router"
 """The router's program name; an instance's cannot be the same, since it contains dots."""
 
 ROUTER_START_TIMEOUT_S = 20.0
-
-ACCESS_LOG_BYTES = 64_000_000
-
 
 ORPHAN_DRAIN_S = 15.0
 """Longest wait for the last request of a replaced router, seconds."""
@@ -317,7 +315,7 @@ class LocalRouter:
 def _listener(folders: Folders) -> tuple[str, ...]:
     """Return the command of supervisord's event listener."""
     files = (folders.supervisor_folder / "ends.json", folders.router_folder / "access.log")
-    # Neither the environment nor site-packages: it imports nothing but the standard library.
+    # neither the environment nor site-packages: it needs nothing but the standard library and us
     program = (sys.executable, "-I", "-S", watch.__file__)
     # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
     relative = [os.path.relpath(path, folders.supervisor_folder) for path in files]

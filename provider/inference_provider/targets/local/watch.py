@@ -1,23 +1,21 @@
 """supervisord's events of one workspace -> how often each program ended; a bounded access log.
 
 Run by supervisord as its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES`, so it
-starts and ends with it. Imports only the standard library, to start in milliseconds.
-`workspace/endings.py` decides which program keeps dying.
+starts and ends with it. Imports only the standard library, and one module of ours that does the
+same, to start in milliseconds. `workspace/endings.py` decides which program keeps dying.
 """
 
 import json
 import os
-import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 KEPT_MINUTES = 300
 """Ends are counted per minute, for this many minutes; the total since the start is kept too."""
-ACCESS_LOG_BACKUPS = 3
-ADMIN_TIMEOUT_S = 2.0
 
 ENDED = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF")
 """Events of a program that ended by itself; the second one when it ran for less than 1 s."""
@@ -36,49 +34,12 @@ def count_end(ends: Ends, program: str, minute: int) -> None:
     own["minutes"] = {**kept, str(minute): kept.get(str(minute), 0) + 1}
 
 
-def bound_log(log: Path, limit: int) -> None:
-    """Rotate an access log that has reached `limit` bytes, dropping the oldest as needed.
-
-    Together the logs stay below 4 * `limit` bytes and what is written until the next check. Envoy
-    has no rotation of its own: it keeps writing to the renamed file until told to open a new one,
-    and is told again as long as there is none.
-    """
-    older = [log.with_name(f"{log.name}.{i}") for i in range(1, ACCESS_LOG_BACKUPS + 1)]
-    if _size(log) >= limit:
-        for newer, path in reversed([*zip([log, *older], older, strict=False)]):
-            with suppress(FileNotFoundError):
-                newer.rename(path)
-    total = _size(log)
-    for path in older:
-        total += _size(path)
-        if total > limit * (ACCESS_LOG_BACKUPS + 1):
-            path.unlink(missing_ok=True)
-    admin = log.with_name("admin.sock")
-    if admin.exists() and not log.exists():
-        _reopen_logs(admin)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _reopen_logs(admin: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as router:
-        router.settimeout(ADMIN_TIMEOUT_S)
-        router.connect(str(admin))
-        router.sendall(b"POST /reopen_logs HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\n\r\n")
-        router.recv(1024)
-
-
 class Watch:
-    """Handles one event at a time."""
+    """Handles one event at a time; `each_time` is called after each, and at least every 5 s."""
 
-    def __init__(self, ends_file: Path, log: Path, limit: int) -> None:
+    def __init__(self, ends_file: Path, each_time: Callable[[], None]) -> None:
         self._ends_file = ends_file
-        self._log, self._limit = log, limit
+        self._each_time = each_time
         self._ends: Ends = {}
         self._unsaved = False
         with suppress(FileNotFoundError, ValueError):  # a restart of this program alone
@@ -97,7 +58,7 @@ class Watch:
             if self._unsaved:
                 self._save()
         finally:
-            bound_log(self._log, self._limit)
+            self._each_time()
 
     def _save(self) -> None:
         beside = self._ends_file.with_name(f".{self._ends_file.name}")
@@ -127,9 +88,15 @@ def _fields(line: bytes) -> dict[str, str]:
     return dict(word.split(":", 1) for word in line.decode().split())
 
 
+def main() -> None:
+    # `-I -S` finds no package; last, so that none of site-packages hides one of the library
+    sys.path.append(str(Path(__file__).parents[3]))
+    from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
+
+    ends_file, log, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    watch = Watch(ends_file, lambda: bound_log(log, limit))
+    listen(watch, sys.stdin.buffer, sys.stdout.buffer)
+
+
 if __name__ == "__main__":
-    listen(
-        Watch(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])),
-        sys.stdin.buffer,
-        sys.stdout.buffer,
-    )
+    main()
