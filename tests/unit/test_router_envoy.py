@@ -223,3 +223,16 @@ def test_the_clusters_of_any_release_are_read_by_their_names():
     names = [one["name"] for one in json.loads(beside)["resources"]]
     assert names[4:] == ["chat/blue", "chat/green"]
     assert clusters_in("") == clusters_in('{"resources": 5}') == clusters_in("[]") == {}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_metrics_and_readiness_are_on_the_address_that_the_table_says(host: str):
+    there = RouterTable.model_validate({**table({}).model_dump(), "metrics_host": host})
+    listeners = json.loads(render(there).bootstrap)["static_resources"]["listeners"]
+    assert [one["address"] for one in listeners] == [
+        {"socket_address": {"address": host, "port_value": 8081}}
+    ]
+
+
+def test_metrics_and_readiness_are_on_loopback_where_no_address_is_said():
+    assert table({}).metrics_host == "127.0.0.1"

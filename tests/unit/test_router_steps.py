@@ -68,6 +68,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "host": "0.0.0.0",
         "port": 8088,
         "metrics_port": 8089,
+        "metrics_host": "0.0.0.0",
         "endpoints": (),
     },
 }

@@ -90,7 +90,7 @@ def bootstrap(table: RouterTable) -> Resource:
         "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {
             "clusters": [_admin_cluster(socket)],
-            "listeners": [_metrics_listener(table.metrics_port)],
+            "listeners": [_metrics_listener(table.metrics_host, table.metrics_port)],
         },
     }
 
@@ -129,8 +129,8 @@ def _admin_cluster(socket: Resource) -> Resource:
     }
 
 
-def _metrics_listener(port: int) -> Resource:
-    """Return the only access to the admin socket by TCP: two read-only paths on loopback."""
+def _metrics_listener(host: str, port: int) -> Resource:
+    """Return the only access to the admin socket by TCP: two read-only paths."""
     rewritten = {"cluster": "admin", "prefix_rewrite": "/stats/prometheus?usedonly"}
     routes = [
         {"match": {"path": "/metrics"}, "route": rewritten},
@@ -144,7 +144,7 @@ def _metrics_listener(port: int) -> Resource:
     }
     return {
         "name": "metrics",
-        "address": address("127.0.0.1", port),
+        "address": address(host, port),
         "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
     }
 

@@ -88,7 +88,9 @@ class RouterTable(Frozen):
     host: str
     port: int
     metrics_port: int
-    """On 127.0.0.1: GET /metrics (Prometheus) and /ready; the only TCP access to Envoy's admin."""
+    """GET /metrics (Prometheus) and /ready; the only access to Envoy's admin by TCP."""
+    metrics_host: str = "127.0.0.1"
+    """Address that it is on; read once, at the router's start, as the port is."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""
