@@ -16,6 +16,7 @@ from inference_provider.errors import TargetError
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.targets.local.surroundings import surroundings
 
 pytestmark = pytest.mark.local
 
@@ -118,8 +119,9 @@ def scripted(venv: Path, folder: Path, port: int, text: str, **fields: object) -
         }
     )
     code, models = folder / "code", folder / "models"
+    here = surroundings(venv, "127.0.0.1")
     return instance_command(
-        spec, EnvironmentSpec(name="plain"), venv, code, models, port, host="127.0.0.1"
+        spec, EnvironmentSpec(name="plain"), here, code_dir=code, model_dir=models, port=port
     )
 
 
@@ -236,8 +238,9 @@ def test_an_own_server_answers_on_its_routes(cache, tmp_path, port, start):
     spec = DeploymentSpec.model_validate(
         {"endpoint": "iris", "name": "own", "environment": "own:1"}
     )
+    here = surroundings(venv, "127.0.0.1")
     command = instance_command(
-        spec, environment, venv, tmp_path, Path("/models"), port, host="127.0.0.1"
+        spec, environment, here, code_dir=tmp_path, model_dir=Path("/models"), port=port
     )
     process = start(command)
     wait_until_ready(f"http://127.0.0.1:{port}/ready", process)

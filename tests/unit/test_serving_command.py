@@ -1,17 +1,28 @@
 """How one instance is started: command line, variables, routes."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.targets.local.surroundings import surroundings
 
 VENV = Path("/cache/abc")
 CODE = Path("/run/code")
 MODEL = Path("/run/model")
-HOST = "127.0.0.1"
+HERE = surroundings(VENV, "127.0.0.1")
+APP = PurePosixPath("/var/azureml-app")
+CONTAINER = Surroundings(
+    host="0.0.0.0",
+    bin_dir=PurePosixPath("/opt/serving/bin"),
+    script=PurePosixPath("/opt/start/script.py"),
+    home=APP,
+    inherited={},
+    fixed={},
+    has_program=lambda name: name == "uvicorn",
+)
 ROUTES = {
     "liveness_route": {"path": "/live", "port": 8000},
     "readiness_route": {"path": "/ready", "port": 8000},
@@ -27,16 +38,19 @@ def deployment(**fields: object) -> DeploymentSpec:
 
 def scripted(**fields: object) -> InstanceCommand:
     spec = deployment(code_configuration={"code": "c", "scoring_script": "s/score.py"}, **fields)
-    return instance_command(
-        spec, EnvironmentSpec(name="sklearn"), VENV, CODE, MODEL, 18001, host=HOST
-    )
+    environment = EnvironmentSpec(name="sklearn")
+    there = surroundings(VENV, "127.0.0.1")
+    return instance_command(spec, environment, there, code_dir=CODE, model_dir=MODEL, port=18001)
 
 
 def own_server(*command: str, venv: Path = VENV, model: Path | None = MODEL) -> InstanceCommand:
     environment = EnvironmentSpec.model_validate(
         {"name": "own", "command": command, "inference_config": ROUTES}
     )
-    return instance_command(deployment(), environment, venv, CODE, model, 18001, host=HOST)
+    there = surroundings(venv, "127.0.0.1")
+    return instance_command(
+        deployment(), environment, there, code_dir=CODE, model_dir=model, port=18001
+    )
 
 
 def variable(command: InstanceCommand, name: str) -> str:
@@ -53,16 +67,50 @@ def test_a_scoring_script_is_run_by_the_environments_python_through_our_launcher
 def test_the_default_server_listens_on_the_socket_it_is_given():
     spec = deployment(code_configuration={"code": "c", "scoring_script": "score.py"})
     environment = EnvironmentSpec(name="sklearn")
-    command = instance_command(spec, environment, VENV, CODE, MODEL, 18001, "/s/18001", host=HOST)
+    command = instance_command(
+        spec, environment, HERE, code_dir=CODE, model_dir=MODEL, port=18001, socket="/s/18001"
+    )
     assert command.argv[2:] == ("--socket", "/s/18001")
 
 
-def test_a_server_is_told_the_address_that_its_target_gives_it():
-    spec = deployment(code_configuration={"code": "c", "scoring_script": "score.py"})
-    environment = EnvironmentSpec(name="sklearn")
-    command = instance_command(spec, environment, VENV, CODE, MODEL, 8000, host="0.0.0.0")
-    assert command.argv[2:] == ("--host", "0.0.0.0", "--port", "8000")
-    assert (variable(command, "HOST"), variable(command, "PORT")) == ("0.0.0.0", "8000")
+def in_a_container(
+    *command: str, model: PurePosixPath | None = None, **fields: object
+) -> InstanceCommand:
+    spec = deployment(code_configuration={"code": "c", "scoring_script": "s/score.py"}, **fields)
+    own = {"command": command, "inference_config": ROUTES} if command else {}
+    environment = EnvironmentSpec.model_validate({"name": "sklearn", **own})
+    return instance_command(
+        spec, environment, CONTAINER, code_dir=APP / "code", model_dir=model, port=5001
+    )
+
+
+def test_an_instance_in_a_container_gets_what_is_there_and_nothing_of_the_client(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    command = in_a_container(
+        model=APP / "azureml-models" / "iris", environment_variables={"TOKEN": "hunter2"}
+    )
+    assert command.argv == (
+        *("/opt/serving/bin/python", "/opt/start/script.py"),
+        *("--host", "0.0.0.0", "--port", "5001"),
+    )
+    assert command.directory == "/var/azureml-app/code"
+    assert {name: value.get_secret_value() for name, value in command.environment.items()} == {
+        "AML_APP_INSIGHTS_ENABLED": "false",
+        "AML_APP_ROOT": "/var/azureml-app/code",
+        "AZUREML_ENTRY_SCRIPT": "s/score.py",
+        "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/iris",
+        "HOST": "0.0.0.0",
+        "PATH": "/opt/serving/bin",
+        "PORT": "5001",
+        "PYTHONUNBUFFERED": "1",
+        "TOKEN": "hunter2",
+    }
+
+
+def test_a_program_is_looked_for_where_the_instance_runs():
+    assert in_a_container("uvicorn", "{port}").argv == ("/opt/serving/bin/uvicorn", "5001")
+    assert in_a_container("sh").argv == ("sh",)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +191,12 @@ def test_the_default_server_is_not_started_without_a_script(code, missing):
     spec = deployment(code_configuration=code)
     with pytest.raises(TargetError) as refused:
         instance_command(
-            spec, EnvironmentSpec(name="env"), VENV, code and CODE, MODEL, 18001, host=HOST
+            spec,
+            EnvironmentSpec(name="env"),
+            HERE,
+            code_dir=code and CODE,
+            model_dir=MODEL,
+            port=18001,
         )
     assert str(refused.value) == (
         "start Deployment 'default/iris/blue': the default server runs a scoring script, and the"

@@ -31,6 +31,7 @@ from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.logs import last_lines, read_logs
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
+from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace import ports
@@ -272,9 +273,14 @@ class LocalCompute:
         self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]
     ) -> InstanceCommand:
         at = self._instances.backend(instance)
-        code, model = trees.get("code"), trees.get("model")
         return instance_command(
-            unit.spec, unit.environment, venv, code, model, at.port, at.socket, host=at.host
+            unit.spec,
+            unit.environment,
+            surroundings(venv, at.host),
+            code_dir=trees.get("code"),
+            model_dir=trees.get("model"),
+            port=at.port,
+            socket=at.socket,
         )
 
     def _trees(self, instance: Instance, kept: Mapping[str, Path]) -> dict[str, Path]:
