@@ -35,7 +35,10 @@ def test_an_interrupt_while_modules_load_is_a_sentence(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["typer", "yaml._yaml", "pydantic_core._pydantic_core", "inference_provider.targets.registry"],
+    [
+        *("typer", "yaml._yaml", "pydantic_core._pydantic_core"),
+        *("inference_provider.targets.registry", "inference_provider.targets.local.target"),
+    ],
 )
 def test_a_ctrl_c_before_anything_can_change_is_a_sentence(module, tmp_path):
     (tmp_path / "stack.yaml").write_text("name: empty\n")

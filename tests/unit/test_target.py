@@ -1,5 +1,10 @@
 """What a workspace's `target` may say, and that the word and its settings are one."""
 
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from pydantic import ValidationError
 
@@ -122,3 +127,33 @@ def test_the_threads_of_a_process_share_the_target_of_a_place(tmp_path, monkeypa
     assert (tmp_path / "other").exists() is False
     open_target("local")
     assert (tmp_path / "other").is_dir()
+
+
+def test_two_threads_that_open_a_place_at_the_same_moment_get_the_same_target(
+    tmp_path, monkeypatch
+):
+    together = threading.Barrier(8)
+
+    def opened(_: int) -> int:
+        together.wait(10)
+        return id(open_target("local"))
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(30):  # one place alone is won by luck half of the time
+            monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path / str(number)))
+            assert len(set(pool.map(opened, range(8)))) == 1
+
+
+def test_opening_another_kind_loads_nothing_of_the_local_target():
+    code = (
+        "import sys\n"
+        "from inference_provider.targets.registry import open_target\n"
+        "try: open_target('docker')\n"
+        "except Exception as refused: print(refused)\n"
+        "slow = ('psutil', 'supervisor', 'xmlrpc', 'inference_provider.targets.local')\n"
+        "print([name for name in slow if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "open target 'docker': not supported yet; use 'local'\n[]\n"

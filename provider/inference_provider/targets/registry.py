@@ -1,36 +1,50 @@
-"""A place -> the target that it names."""
+"""A place -> the target that it names.
 
-import functools
+Each kind has an opener, which imports its target: opening one kind loads nothing of the others.
+"""
+
 import threading
-from pathlib import Path
+from collections.abc import Callable, Hashable, Mapping
 
 from inference_provider.errors import CapabilityMissing
 from inference_provider.spec.target import Place, kind_of
 from inference_provider.targets.base import Target
-from inference_provider.targets.local.folders import state_folder
-from inference_provider.targets.local.target import LocalTarget
 
 
 def open_target(place: Place = "local") -> Target:
-    """Open the target that a place names.
+    """Open the target that a place names; all threads of a process get the same one.
 
-    `local` keeps its state in `$INFERENCE_STATE_DIR`, or in the user's own state folder. The memory
-    target is not here: only tests use it, and make it themselves.
+    So they publish together. The memory target is not here: only tests use it, and make it
+    themselves.
 
     Raises:
         CapabilityMissing: No target of that kind is supported yet.
     """
     kind = kind_of(place)
-    if kind != "local":
+    opener = _OPENERS.get(kind)
+    if opener is None:
         raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", "use 'local'")
     with _opening:  # two concurrent first callers must get the same target
-        return _local(state_folder())
+        where, make = opener(place)
+        if (kind, where) not in _opened:
+            _opened[kind, where] = make()
+        return _opened[kind, where]
 
 
 _opening = threading.Lock()
+_opened: dict[tuple[str, Hashable], Target] = {}
+
+_Opener = Callable[[Place], tuple[Hashable, Callable[[], Target]]]
+"""Returns what makes a place the same as another of its kind, and what opens it."""
 
 
-@functools.cache
-def _local(folder: Path) -> LocalTarget:
-    """Return one target per folder, so that all threads of a process publish together."""
-    return LocalTarget.open(folder)
+def _local(_place: Place) -> tuple[Hashable, Callable[[], Target]]:
+    """Open `$INFERENCE_STATE_DIR`, or the user's own state folder."""
+    from inference_provider.targets.local.folders import state_folder  # noqa: PLC0415
+    from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
+
+    folder = state_folder()
+    return folder, lambda: LocalTarget.open(folder)
+
+
+_OPENERS: Mapping[str, _Opener] = {"local": _local}
