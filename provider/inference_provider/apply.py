@@ -22,7 +22,7 @@ from inference_provider.schedule import Calls, run
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.quota import size_of
 from inference_provider.spec.reference import Reference
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
 
 Finished = Callable[[Action, ObservedResource | None], None]
@@ -33,7 +33,7 @@ def nobody(_action: Action, _observed: ObservedResource | None) -> None:
     """A Finished that does nothing."""
 
 
-def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | None = None) -> None:
+def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | None = None) -> None:
     """Raise one CapabilityMissing that names everything the target cannot do.
 
     Args:
@@ -50,7 +50,7 @@ def refuse_unsupported(plan: Plan, target: Target, observed: ObservedState | Non
         )
 
 
-def _unheld(plan: Plan, target: Target) -> Iterator[str]:
+def _unheld(plan: Plan, target: Engine) -> Iterator[str]:
     """Yield a sentence for each pinned content that is neither declared nor kept."""
     declared = {
         (action.id.kind, action.id.workspace, str(reference(action.desired.spec)))
@@ -74,7 +74,7 @@ def _unheld(plan: Plan, target: Target) -> Iterator[str]:
 
 def apply(  # noqa: PLR0917 - callers name the optional ones
     plan: Plan,
-    target: Target,
+    target: Engine,
     actor: Actor,
     progress: Progress = silent,
     finished: Finished = nobody,
@@ -135,7 +135,7 @@ def _is_work(action: Action) -> bool:
 
 
 def execute(
-    action: Action, target: Target, actor: Actor, progress: Progress = silent
+    action: Action, target: Engine, actor: Actor, progress: Progress = silent
 ) -> ObservedResource | None:
     """Do one action; return the resource as it is now, None after a deletion."""
     if action.kind == ActionKind.HAND_OVER:

@@ -44,7 +44,7 @@ from inference_provider.sharing import (
 from inference_provider.spec import TrafficSpec
 from inference_provider.spec.stack import StackSpec
 from inference_provider.spec.target import Place, place_from
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
 
 
@@ -126,7 +126,7 @@ class Planned:
 class Pipeline:
     """Every operation that applies a stack to a target, or compares them."""
 
-    def __init__(self, target: Target, actor: Actor) -> None:
+    def __init__(self, target: Engine, actor: Actor) -> None:
         self._target, self._actor = target, actor
 
     def workspaces(self, stack: StackName) -> tuple[str, ...]:

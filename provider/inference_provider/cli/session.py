@@ -22,14 +22,14 @@ from inference_provider.observed import Actor
 from inference_provider.printable import one_line
 from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 
 if TYPE_CHECKING:
     import httpx
     from rich.console import Console
 
 
-def _open_target(place: Place) -> Target:
+def _open_target(place: Place) -> Engine:
     from inference_provider.targets.registry import open_target  # noqa: PLC0415 - `--help` is quick
 
     return open_target(place)
@@ -43,7 +43,7 @@ def _asks() -> bool:
 class Session:
     """One run of inferctl."""
 
-    make_target: Callable[[Place], Target] = _open_target
+    make_target: Callable[[Place], Engine] = _open_target
     interactive: bool = field(default_factory=_asks)
     """Whether a person can be asked."""
     transport: "httpx.BaseTransport | None" = None
@@ -51,10 +51,10 @@ class Session:
     traceback: bool = False
     place: Place = "local"
     """Where the stack is that the command names; read before the target is opened."""
-    _target: Target | None = None
+    _target: Engine | None = None
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Engine:
         """The target, opened once."""
         if self._target is None:
             self._target = self.make_target(self.place)

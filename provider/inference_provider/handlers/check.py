@@ -40,12 +40,12 @@ from inference_provider.spec import EnvironmentSpec, SpecModel
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place, on_this_machine
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 
 _NOT_CONTENT = frozenset({"workspace", "description", "tags"})
 """Fields of an asset that its reference does not depend on."""
 
-Opener = Callable[[Place], Target]
+Opener = Callable[[Place], Engine]
 """Opens the target that a place names."""
 
 

@@ -9,8 +9,7 @@ from inference_provider.observed import Claim, Kind, Record, ResourceId
 from inference_provider.ownership import is_superseded, older_claim
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.sharing import without_shared
-from inference_provider.targets.base import Target
-from inference_provider.workspace.engine import KEPT
+from inference_provider.workspace.engine import KEPT, Engine
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Deletion:
     call: Call
     """Told what is done, or why nothing has to be."""
 
-    def run(self, target: Target) -> None:
+    def run(self, target: Engine) -> None:
         """Delete the resource, unless another entry or stack stands for it."""
         record = target.record(self.resource)
         if record is None or is_superseded(record, self.incarnation):
@@ -40,7 +39,7 @@ class Deletion:
         else:
             self._delete_or_give_back(target, record)
 
-    def _delete_or_give_back(self, target: Target, record: Record) -> None:
+    def _delete_or_give_back(self, target: Engine, record: Record) -> None:
         """Delete; or, if it still holds others, give it back to the older entry, deleted later."""
         try:
             self._delete(target)
@@ -50,11 +49,11 @@ class Deletion:
                 raise
             self._give_back(target, record, older)
 
-    def _give_back(self, target: Target, record: Record, claim: Claim | None) -> None:
+    def _give_back(self, target: Engine, record: Record, claim: Claim | None) -> None:
         target.transfer(self.resource, record.owner, self.call.actor, claim)
         self.call.progress(self.resource, KEPT)
 
-    def _delete(self, target: Target) -> None:
+    def _delete(self, target: Engine) -> None:
         actor, progress = self.call.actor, self.call.progress
         if self.resource.kind == Kind.WORKSPACE:
             gone = Action(kind=ActionKind.DELETE, id=self.resource, owner=self.owner)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from inference_provider.handlers.held import UNKNOWN, Inputs, Unknown
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.target import Place, place_from
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 
 
 class Located(NamedTuple):
@@ -21,7 +21,7 @@ class Site(NamedTuple):
     """A place, and the target that was opened there."""
 
     place: Place
-    target: Target
+    target: Engine
 
 
 def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:

@@ -57,7 +57,7 @@ from inference_provider.sharing import is_shared
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.kinds import ASSETS, ROWS
 from inference_provider.spec.reference import Reference
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 
 
 class Handlers:
@@ -129,7 +129,7 @@ class Handlers:
             call.progress(wanted.id, f"taken over: stack '{before.owner}' had made it")
         return Held(inputs, self._outputs_of(there), claim.incarnation)
 
-    def _desired(self, inputs: Inputs, target: Target) -> DesiredResource:
+    def _desired(self, inputs: Inputs, target: Engine) -> DesiredResource:
         follows = self._row.output_names
         fields = {n: v for n, v in inputs.fields.items() if n not in follows}
         spec = parse(self._row.model_of(fields), fields)
@@ -187,7 +187,7 @@ class Handlers:
         former = former_holder(there.record, entry, known)
         return Held(replace(inputs, held_by=former), self._outputs_of(there), known)
 
-    def _open(self, inputs: Inputs) -> Target:
+    def _open(self, inputs: Inputs) -> Engine:
         place = place_of(self._kind, inputs)
         if place is UNKNOWN:
             reason = "the state names a place that this release does not know"
@@ -235,7 +235,7 @@ def _besides(inputs: Inputs) -> Inputs:
     return replace(inputs, fields={})
 
 
-def _pinned(spec: Any, owner: str, target: Target) -> SpecModel:
+def _pinned(spec: Any, owner: str, target: Engine) -> SpecModel:
     """Resolve the deployment's references against the assets that its workspace holds."""
     named = (getattr(spec, row.word) for row in ASSETS)
     if all(Reference.parse(text).digest for text in named if text):  # the target need not be asked

@@ -1,1 +1,1 @@
-"""Where instances run: one protocol (`base.py`), one module or folder per target."""
+"""Where instances run: one module or folder per target, and what targets share."""

@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable, Mapping
 
 from inference_provider.errors import CapabilityMissing
 from inference_provider.spec.target import Place, kind_of
-from inference_provider.targets.base import Target
+from inference_provider.workspace.engine import Engine
 
 
-def open_target(place: Place = "local") -> Target:
+def open_target(place: Place = "local") -> Engine:
     """Open the target that a place names; all threads of a process get the same one.
 
     So they publish together. The memory target is not here: only tests use it, and make it
@@ -32,13 +32,13 @@ def open_target(place: Place = "local") -> Target:
 
 
 _opening = threading.Lock()
-_opened: dict[tuple[str, Hashable], Target] = {}
+_opened: dict[tuple[str, Hashable], Engine] = {}
 
-_Opener = Callable[[Place], tuple[Hashable, Callable[[], Target]]]
+_Opener = Callable[[Place], tuple[Hashable, Callable[[], Engine]]]
 """Returns what makes a place the same as another of its kind, and what opens it."""
 
 
-def _local(_place: Place) -> tuple[Hashable, Callable[[], Target]]:
+def _local(_place: Place) -> tuple[Hashable, Callable[[], Engine]]:
     """Open `$INFERENCE_STATE_DIR`, or the user's own state folder."""
     from inference_provider.targets.local.folders import state_folder  # noqa: PLC0415
     from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415

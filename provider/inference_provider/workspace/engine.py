@@ -64,7 +64,10 @@ class SystemClock:
 
 
 class Engine:
-    """A target: a platform, and the only way to change its workspaces."""
+    """A target: a platform, and the only way to change its workspaces.
+
+    `apply` and `delete` are idempotent: repeating a finished call changes nothing.
+    """
 
     def __init__(self, platform: Platform, clock: Clock | None = None) -> None:
         self.platform = platform
@@ -73,13 +76,20 @@ class Engine:
 
     @property
     def capabilities(self) -> TargetCapabilities:
+        """What it can do; asked when planning."""
         return self.platform.capabilities
 
     def workspaces(self) -> tuple[str, ...]:
+        """Return the names of all workspaces, sorted."""
         return self.platform.workspaces()
 
     @contextmanager
     def hold(self, workspaces: Iterable[str], actor: Actor) -> Iterator[None]:
+        """Keep other callers out for the whole of an `up` or `down`.
+
+        Raises:
+            Busy: Somebody else holds one of them; says who, since when, in which process.
+        """
         with ExitStack() as stack:
             for name in sorted(set(workspaces)):
                 stack.enter_context(self._workspace(name).ports.records.hold(actor))
@@ -94,6 +104,10 @@ class Engine:
     # -- observe -------------------------------------------------------------------------------
 
     def observe(self, workspaces: Iterable[str]) -> ObservedState:
+        """Return everything in some workspaces, using a constant number of calls for each.
+
+        What cannot be queried has presence UNKNOWN, rather than raising an error.
+        """
         resources: dict[str, ObservedResource] = {}
         journal: list[JournalEntry] = []
         for name in workspaces:
@@ -111,6 +125,7 @@ class Engine:
         return ObservedState(resources=resources, journal=tuple(journal))
 
     def observe_one(self, resource: ResourceId) -> ObservedResource:
+        """Return one resource; presence ABSENT or UNKNOWN rather than an error."""
         opened = self._workspace(resource.workspace)
         try:
             record = self.record(resource)
@@ -123,12 +138,18 @@ class Engine:
         return Observer(opened.ports, opened.state, snapshot).resource(record)
 
     def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
+        """Whether the content of a model or environment is kept: `name:version@sha256:…`."""
         return self._workspace(workspace).ports.content.holds(kind, pinned)
 
     def owners(self, workspace: str) -> frozenset[str]:
+        """Return the stacks that own something in a workspace; skips unreadable records.
+
+        Reads records only; no running process is queried.
+        """
         return self._workspace(workspace).state.owners()
 
     def record(self, resource: ResourceId) -> Record | None:
+        """Return what was last applied, without observing what runs; None if nothing was."""
         opened = self._workspace(resource.workspace)
         return opened.state.record(resource) if opened.ports.records.exists() else None
 
@@ -137,6 +158,13 @@ class Engine:
     def apply(
         self, desired: DesiredResource, actor: Actor, progress: Progress = silent
     ) -> ObservedResource:
+        """Create or update one resource, and wait until it serves.
+
+        Raises:
+            OwnedByAnother: It carries another stack's label, or another state holds it.
+            NotReady: An instance did not start; the old generation keeps serving.
+            OutOfCapacity: No GPU, port or disk left.
+        """
         refused = refusals([desired], self.capabilities)
         if refused:
             raise CapabilityMissing("apply", str(desired.id), "; ".join(map(str, refused)))
@@ -167,6 +195,21 @@ class Engine:
         progress: Progress = silent,
         incarnation: str | None = None,
     ) -> None:
+        """Remove one resource; nothing happens when it is not there.
+
+        Args:
+            resource: What to delete.
+            owner: Whose label it must carry.
+            actor: Who asks.
+            progress: Told what is done.
+            incarnation: The one that the caller's state knows; a resource with a newer one is
+                kept. None for a caller without a state, which deletes any.
+
+        Raises:
+            OwnedByAnother: It carries another stack's label.
+            StillServing: A deployment that carries weight.
+            StillHolds: A workspace with something in it, an endpoint with a deployment behind it.
+        """
         opened, record = self._workspace(resource.workspace), self.record(resource)
         if record is None:
             if resource.kind == Kind.WORKSPACE:
@@ -195,6 +238,10 @@ class Engine:
     def transfer(
         self, resource: ResourceId, owner: str, actor: Actor, claim: Claim | None = None
     ) -> None:
+        """Write another owner, and another state's claim or none, into a record.
+
+        What runs stays as it is.
+        """
         opened = self._workspace(resource.workspace)
         found = False
 
@@ -211,12 +258,14 @@ class Engine:
             self._note(opened, resource, actor, "transfer")
 
     def set_aside(self, resource: ResourceId, actor: Actor) -> None:
+        """Move a record that cannot be read out of the way; the resource is then ABSENT."""
         opened = self._workspace(resource.workspace)
         with opened.ports.records.edit():
             opened.state.set_aside(resource)
         self._note(opened, resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
+        """Replace the `primary` or `secondary` key; the other one stays valid."""
         opened = self._workspace(endpoint.workspace)
         self._keys(opened, endpoint)  # refuses an endpoint that is not there, before a start
 
@@ -258,6 +307,7 @@ class Engine:
             rollout.run(desired, recorded=True)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+        """End every process of a workspace; records and files stay."""
         opened, id_ = self._workspace(workspace), _workspace_id(workspace)
         opened.ports.router.address()  # refuses a workspace that is not there
         self.platform.shut_down(workspace)
@@ -265,6 +315,7 @@ class Engine:
         progress(id_, "stopped")
 
     def has_logs(self, deployment: ResourceId) -> bool:
+        """Whether a deployment has logs; one whose first start failed has logs but no record."""
         with suppress(TargetError):
             return any(True for _line in self.logs(deployment, lines=1))
         return False
@@ -272,6 +323,7 @@ class Engine:
     def logs(
         self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
     ) -> Iterator[str]:
+        """Yield the last lines of every instance's log, then new ones when following."""
         compute = self._workspace(deployment.workspace).ports.compute
         return compute.logs(deployment, lines=lines, follow=follow)
 
