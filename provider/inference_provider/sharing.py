@@ -43,9 +43,9 @@ def refuse_unreadable(plan: Plan, observed: ObservedState, owner: str) -> None:
     ]
     if found:
         reasons = "".join(f"\n  {line}" for line in at_most([there.reason for there in found]))
-        reason = (
-            f"the owner of these records is unknown, and '{owner}' is not alone there:{reasons}"
-        )
+        others = sorted(observed.owners(found[0].id.workspace) - {owner})
+        why = f"{_stacks(others)} the workspace too" if others else "no other record tells it"
+        reason = f"the owner of these records is unknown, and {why}:{reasons}"
         raise TargetError("change", f"workspace '{found[0].id.workspace}'", reason)
 
 

@@ -81,8 +81,8 @@ def test_where_two_stacks_are_a_corrupt_record_stays_until_a_person_moves_it(lab
     path = spoil(lab, "Endpoint.iris")
     text = path.read_text()
     refused = (
-        "error: change workspace 'lab': the owner of these records is unknown, and 'other' is"
-        f" not alone there:\n  {reason(path)}\n"
+        "error: change workspace 'lab': the owner of these records is unknown, and stack 'lab'"
+        f" uses the workspace too:\n  {reason(path)}\n"
     )
     assert lab.said("drift")[0] == 1
     assert lab.said("up", "-y")[0] == 0  # with nothing to change

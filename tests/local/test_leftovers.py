@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from inference_provider.errors import NotReady
-from inference_provider.targets.local.supervisor import Program, Supervisor
+from inference_provider.targets.local.supervisor import Supervisor
+from inference_provider.targets.local.supervisor_text import Program
 from tests.local.conftest import ACTOR, Load
 from tests.local.server.model import until
 

@@ -4,15 +4,23 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
 
 from inference_provider.observed import Kind
+from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.compute import LocalCompute
+from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.orphans import daemons
+from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import ROUTER
+from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from tests.local.conftest import ACTOR, ROUTER_PORT, Load
 from tests.local.server.model import until
 
@@ -144,3 +152,42 @@ def assert_mended(lab) -> None:
     assert lab.score().json()["answer"] == "green"
     restart_router(lab)
     assert lab.score().json()["answer"] == "green"
+
+
+def test_a_change_and_a_start_work_after_the_logs_were_removed(lab):
+    lab.up()
+    shutil.rmtree(workspace(lab) / "logs")
+    lab.write_code("blue", "blue-2")
+    assert lab.up() == ["update Deployment 'lab/iris/blue'"]
+    assert lab.score().json()["answer"] == "blue-2"
+    lab.target.stop("lab", ACTOR)
+    shutil.rmtree(workspace(lab) / "logs")
+    lab.target.start("lab", ACTOR)
+    assert lab.score().json()["answer"] == "blue-2"
+
+
+class OneProgram(Supervisor):
+    """A supervisord that runs this process as its only program."""
+
+    def processes(self) -> dict[str, ProcessState]:
+        name = "iris.blue.g1.0"
+        return {name: ProcessState(name=name, state="RUNNING", pid=os.getpid())}
+
+
+def test_an_instance_whose_socket_was_removed_does_not_run():
+    with tempfile.TemporaryDirectory(prefix="inf-") as made:
+        folders = Folders(Path(made), "lab")
+        instances = Instances(folders, FileRecords(folders))
+        one = Instance(name="iris.blue.g1.0", generation="g1", port=21000, socket=True)
+        instances.save("iris/blue", (one,))
+        folders.sockets_folder.mkdir()
+        compute = LocalCompute(
+            folders, instances, OneProgram(folders.supervisor_folder), Assets(folders), lambda: ()
+        )
+        place = Path(instances.backend(one).socket)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(place))
+            server.listen()
+            assert [i.runs for i in compute.status().instances["iris/blue"]] == [True]
+            place.unlink()
+            assert [i.runs for i in compute.status().instances["iris/blue"]] == [False]

@@ -8,7 +8,7 @@ import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.targets.local.supervisor import LISTENER
+from inference_provider.targets.local.supervisor_text import LISTENER
 from tests.local.conftest import ACTOR
 
 pytestmark = pytest.mark.local

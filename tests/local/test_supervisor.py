@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from inference_provider.errors import InferenceError, TargetError, TargetUnreachable
-from inference_provider.targets.local.supervisor import Program, Supervisor
+from inference_provider.targets.local.supervisor import Supervisor
+from inference_provider.targets.local.supervisor_text import Program
 from tests.local.server.model import until
 from tests.local.server.relay import Relay
 

@@ -30,7 +30,8 @@ from inference_provider.targets.local.gpus import hand_out
 from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.logs import last_lines, read_logs
 from inference_provider.targets.local.machine import machine_lock
-from inference_provider.targets.local.supervisor import ProcessState, Program, Supervisor
+from inference_provider.targets.local.supervisor import ProcessState, Supervisor
+from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.targets.loopback import connection_to
 from inference_provider.targets.stopping import refuse_when_stopped
@@ -134,7 +135,7 @@ class LocalCompute:
     ) -> InstanceStatus:
         process = processes.get(instance.name)
         ended = endings.get(instance.name, Endings())
-        runs = process is not None and process.runs
+        runs = process is not None and process.runs and not self._is_lost(instance, process)
         answers = process is not None and (
             not ended.total or listens(process.pid, self._instances.backend(instance))
         )
@@ -145,6 +146,12 @@ class LocalCompute:
             answers=answers,
             endings=ended,
         )
+
+    def _is_lost(self, instance: Instance, process: ProcessState) -> bool:
+        """Whether an instance listens on a socket that was removed: nobody can reach it."""
+        backend = self._instances.backend(instance)
+        gone = bool(backend.socket) and not Path(backend.socket).exists()
+        return gone and listens(process.pid, backend)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -164,6 +171,7 @@ class LocalCompute:
             if i.generation == unit.generation
             and i.name in processes
             and processes[i.name].runs
+            and not self._is_lost(i, processes[i.name])
             and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
         ]
         same.sort(key=lambda i: i.name not in unit.admitted)

@@ -42,13 +42,9 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
-from inference_provider.targets.local.supervisor import (
-    ORPHAN_STOP_WAIT_S,
-    ProcessState,
-    Program,
-    Supervisor,
-)
+from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
+from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 

@@ -7,7 +7,6 @@ no secret is in supervisord's configuration or visible in `ps`.
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,10 +18,9 @@ from typing import Any
 
 import psutil
 
-from inference_provider.errors import NotReady, TargetError
+from inference_provider.errors import NotReady, TargetError, TargetUnreachable
 from inference_provider.observed import Frozen
 from inference_provider.targets.asked_once import AskedOnce
-from inference_provider.targets.local import launch, watch
 from inference_provider.targets.local.leftovers import (
     MARK_VARIABLE,
     end_leftovers,
@@ -38,6 +36,14 @@ from inference_provider.targets.local.supervisor_rpc import (
     SupervisorGone,
     SupervisorSocket,
 )
+from inference_provider.targets.local.supervisor_text import (
+    LISTENER,
+    LOG_OPTION,
+    Program,
+    daemon_configuration,
+    listener_configuration,
+    program_configuration,
+)
 from inference_provider.targets.private_file import make_folder, write_private
 
 SUPERVISORD = (sys.executable, "-P", "-m", "supervisor.supervisord")
@@ -48,27 +54,9 @@ START_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
 """Seconds; a program may take 185: the longest request that a deployment may allow, and 5 s."""
 ORPHAN_STOP_WAIT_S = 10.0
-LISTENER = "watch"
-"""The event listener's name; a program's cannot be the same: all but the router contain dots."""
-LOG_BYTES = 10_000_000
-LOG_BACKUPS = 3
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
 """Variables that a process inherits from the caller; the rest may hold the caller's secrets."""
-
-
-class Program(Frozen):
-    """What supervisord runs."""
-
-    name: str
-    argv: tuple[str, ...]
-    environment: dict[str, str] = {}
-    directory: str
-    content: dict[str, str] = {}
-    """Kept content, keyed by the tree that each start makes of it."""
-    log: str
-    stop_wait_s: int = 10
-    """Seconds between SIGTERM and SIGKILL."""
 
 
 class ProcessState(Frozen):
@@ -120,6 +108,7 @@ class Supervisor:
         make_folder(self._programs)
         self._rpc.path.unlink(missing_ok=True)
         self._write_configuration()
+        self._make_log_folders()
         try:
             done = subprocess.run(
                 [*SUPERVISORD, "-c", str(self._folder / "supervisord.conf")],
@@ -138,9 +127,9 @@ class Supervisor:
         self._wait_for(self.is_running, "supervisord to answer")
 
     def _write_configuration(self) -> None:
-        configuration = _daemon_configuration()
+        configuration = daemon_configuration()
         if self._listener:
-            configuration += _listener_configuration(self._listener)
+            configuration += listener_configuration(self._listener)
         write_private(self._folder / "supervisord.conf", configuration)
 
     def ensure_listener(self) -> None:
@@ -236,7 +225,7 @@ class Supervisor:
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))
-        configuration = _program_configuration(program, self._folder)
+        configuration = program_configuration(program, self._folder)
         write_private(self._programs / f"{program.name}.conf", configuration)
 
     def remove(self, *names: str, stop_wait_s: float = 30.0) -> None:
@@ -313,7 +302,20 @@ class Supervisor:
         return find_process(self._pid_path(name))
 
     def _reload(self) -> None:
-        self._rpc.call(lambda rpc: rpc.reloadConfig())
+        try:
+            self._rpc.call(lambda rpc: rpc.reloadConfig())
+        except TargetUnreachable:
+            raise
+        except TargetError:  # it reads no program while the folder of one log is missing
+            self._make_log_folders()
+            self._rpc.call(lambda rpc: rpc.reloadConfig())
+
+    def _make_log_folders(self) -> None:
+        """Make the folders of all programs' logs, which a person may have removed."""
+        for path in self._programs.glob("*.conf"):
+            for line in path.read_text().splitlines():
+                if line.startswith(LOG_OPTION):
+                    make_folder((self._folder / line.removeprefix(LOG_OPTION)).parent)
 
     def _wait_for(
         self, condition: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
@@ -332,66 +334,3 @@ def _process_state(item: dict[str, Any]) -> ProcessState:
 def clean_environment() -> dict[str, str]:
     """Return the part of the caller's environment that a served process may see."""
     return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-
-
-def _escape(value: str) -> str:
-    return value.replace("%", "%%")
-
-
-def _daemon_configuration() -> str:
-    # Paths are relative to the folder that it starts and stays in: a blank, `%`, `[` or ` ;` in a
-    # path is special to supervisord. It prefixes `files` with this file's folder and treats the
-    # result as a pattern, hence /proc.
-    return f"""[unix_http_server]
-file=s.sock
-chmod=0700
-
-[supervisord]
-logfile=supervisord.log
-logfile_maxbytes={LOG_BYTES}
-logfile_backups={LOG_BACKUPS}
-pidfile=supervisord.pid
-childlogdir=.
-umask=077
-
-[rpcinterface:supervisor]
-supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
-
-[include]
-files=/proc/self/cwd/programs/*.conf
-"""
-
-
-def _listener_configuration(command: tuple[str, ...]) -> str:
-    return f"""
-[eventlistener:{LISTENER}]
-command={_escape(shlex.join(command))}
-events={",".join(watch.EVENTS)}
-buffer_size=1000
-autorestart=true
-startretries=100000
-stdout_logfile=NONE
-stderr_logfile=watch.log
-stderr_logfile_maxbytes=1MB
-stderr_logfile_backups=1
-"""
-
-
-def _program_configuration(program: Program, folder: Path) -> str:
-    launch_file = f"launch/{program.name}.json"
-    command = shlex.join([sys.executable, "-P", launch.__file__, launch_file])
-    log = os.path.relpath(program.log, folder)
-    return f"""[program:{program.name}]
-command={_escape(command)}
-autostart=true
-autorestart=true
-startsecs=1
-startretries=100000
-stopsignal=TERM
-stopwaitsecs={program.stop_wait_s}
-killasgroup=true
-redirect_stderr=true
-stdout_logfile={log}
-stdout_logfile_maxbytes={LOG_BYTES}
-stdout_logfile_backups={LOG_BACKUPS}
-"""
