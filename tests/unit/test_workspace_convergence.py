@@ -6,13 +6,14 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from inference_provider.errors import RouterRejected, TargetUnreachable
 from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.workspace.convergence import Convergence, Publish
+from inference_provider.workspace.convergence import GATHER_S, Convergence, Publish
 
 SECTION = "things"
 
@@ -48,11 +49,11 @@ class StubRouter:
 class House:
     """A convergence over memory's records and a stub of a router."""
 
-    def __init__(self) -> None:
+    def __init__(self, gather_s: float = GATHER_S) -> None:
         self.records = MemoryRecords("lab")
         self.router = StubRouter()
         stub: Any = self.router
-        self.convergence = Convergence(self.records, stub, self.names)
+        self.convergence = Convergence(self.records, stub, self.names, gather_s)
 
     def names(self):
         return tuple(self.records.section(SECTION))
@@ -402,3 +403,50 @@ def test_a_refused_change_leaves_no_note(house):
     with pytest.raises(RouterRejected):
         house.put("a")
     assert not house.records.section("unpublished")
+
+
+def in_another_thread(call):
+    [thread], _ = in_threads(call)
+    thread.join(10)
+
+
+def test_changes_of_a_burst_are_published_together():
+    house = House(gather_s=60)
+    house.put("first")
+    threads, _ = in_threads(*(partial(house.put, name) for name in "abcd"))
+    for thread in threads:
+        thread.join(10)
+    assert house.router.tables == [("first",), ("a", "b", "c", "d", "first")]
+
+
+def test_one_caller_after_another_waits_for_nobody():
+    house, began_s = House(gather_s=60), time.monotonic()
+    house.put("a")
+    house.put("b")
+    assert house.router.tables == [("a",), ("a", "b")]
+    assert time.monotonic() - began_s < 30
+
+
+def test_a_change_that_the_router_is_not_told_of_waits_for_nobody():
+    house, began_s = House(gather_s=60), time.monotonic()
+    in_another_thread(lambda: house.put("a"))
+    house.put("b", Publish.NEVER)
+    assert time.monotonic() - began_s < 30
+
+
+def test_a_change_of_a_burst_that_nobody_follows_is_published_all_the_same():
+    house = House(gather_s=0.2)
+    in_another_thread(lambda: house.put("a"))
+    house.put("b")
+    assert house.router.tables == [("a",), ("a", "b")]
+
+
+def test_an_interrupt_while_more_changes_are_awaited_takes_the_change_back():
+    house = House(gather_s=60)
+    in_another_thread(lambda: house.put("a"))
+    main = threading.main_thread().ident
+    threading.Timer(0.2, lambda: signal.pthread_kill(main or 0, signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        house.put("b")
+    house.put("c", Publish.NEVER)
+    assert (house.names(), house.router.tables) == (("a", "c"), [("a",)])

@@ -2,10 +2,12 @@
 
 A caller's edit is in force when its call returns, or undone when it raises. Callers that arrive
 during a publication wait; the next one to get the turn publishes the edits of all that wait, so n
-concurrent callers cost one or two publications. `Records.edit()` keeps other processes out.
+concurrent callers cost one or two publications. In a burst it waits a moment for more of them.
+`Records.edit()` keeps other processes out.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +18,12 @@ from inference_provider.errors import Busy, InferenceError, OutOfCapacity, Targe
 from inference_provider.router.table import EndpointEntry
 from inference_provider.workspace.ports import Records, Router
 from inference_provider.workspace.state import PUBLICATION, UNPUBLISHED
+
+GATHER_S = 0.02
+"""Longest wait for more changes of a burst: about as long as one publication takes. Pulumi's host
+has four threads, and without it publishes 76 times for 100 endpoints."""
+ENOUGH = 4
+"""Changes that need not wait for more."""
 
 
 class Publish(Enum):
@@ -46,10 +54,12 @@ class Convergence:
         records: Records,
         router: Router,
         build: Callable[[], tuple[EndpointEntry, ...]],
+        gather_s: float = GATHER_S,
     ) -> None:
         self._records = records
         self._router = router
         self._build = build
+        self._gather_s = gather_s
         self._waiting: deque[_Change] = deque()
         self._turn = threading.Lock()
         self._router_is_ahead = False
@@ -58,6 +68,9 @@ class Convergence:
         """Id of the thread that has the turn."""
         self._asking = threading.Lock()
         self._asked = 0
+        self._arrivals = threading.Condition()
+        self._last: tuple[int | None, float] = None, 0.0
+        """Thread that had the turn before, and when its publication ended."""
 
     def change(self, edit: Callable[[], None], publish: Publish = Publish.ALWAYS) -> None:
         """Edit the records and publish the result; when this raises, neither has happened.
@@ -73,8 +86,10 @@ class Convergence:
         if self._leader == threading.get_ident():
             raise RuntimeError("a change inside the edit of another change")
         own, leads = _Change(edit, self._is_published(publish)), False
-        self._waiting.append(own)
         try:
+            with self._arrivals:
+                self._waiting.append(own)
+                self._arrivals.notify()
             with self._turn:
                 leads = True
                 if not own.done:
@@ -107,9 +122,24 @@ class Convergence:
     def _lead(self, own: _Change) -> None:
         self._leader = threading.get_ident()
         try:
+            if own.published:
+                self._gather()
             self._settle(self._taken(own))
         finally:
+            if own.published:
+                self._last = self._leader, time.monotonic()
             self._leader = None
+
+    def _gather(self) -> None:
+        """In a burst, let more changes arrive: a publication costs more than that wait.
+
+        A burst is a change right after one of another thread; who is alone never waits.
+        """
+        thread, ended_s = self._last
+        if thread in (None, self._leader) or time.monotonic() > ended_s + 2 * self._gather_s:
+            return
+        with self._arrivals:
+            self._arrivals.wait_for(lambda: len(self._waiting) >= ENOUGH, self._gather_s)
 
     def _taken(self, own: _Change) -> list[_Change]:
         """Return every waiting change and the caller's own, even if an interrupt dequeued that.
