@@ -13,7 +13,7 @@ import pytest
 
 from inference_provider.errors import RouterRejected, TargetUnreachable
 from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.workspace.convergence import GATHER_S, Convergence, Publish
+from inference_provider.workspace.convergence import Convergence, Publish
 
 SECTION = "things"
 
@@ -49,7 +49,7 @@ class StubRouter:
 class House:
     """A convergence over memory's records and a stub of a router."""
 
-    def __init__(self, gather_s: float = GATHER_S) -> None:
+    def __init__(self, gather_s: float = 0.0) -> None:
         self.records = MemoryRecords("lab")
         self.router = StubRouter()
         stub: Any = self.router
