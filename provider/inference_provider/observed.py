@@ -62,6 +62,13 @@ class ResourceId(Frozen):
         """`Kind/workspace/name`: unique on a target; the id Pulumi stores."""
         return f"{self.kind.value}/{self.workspace}/{self.name}"
 
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that it is, or belongs to; empty for what belongs to none."""
+        if self.kind == Kind.ENDPOINT or "endpoint" in ROWS[self.kind].identity:
+            return self.name.partition("/")[0]
+        return ""
+
     @classmethod
     def parse(cls, address: str) -> "ResourceId":
         """Parse an `address`. Raises ValueError for any other text."""

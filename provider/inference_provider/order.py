@@ -8,23 +8,14 @@ at once might exceed the capacity.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from itertools import pairwise
 from typing import NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
-from inference_provider.spec.kinds import ASSETS, ROWS
+from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import size_of
-from inference_provider.spec.reference import Reference
-
-_NAMED: Mapping[Kind, frozenset[Kind]] = {
-    Kind.DEPLOYMENT: frozenset({Kind.ENDPOINT, *(row.kind for row in ASSETS)}),
-    Kind.TRAFFIC: frozenset({Kind.ENDPOINT, Kind.DEPLOYMENT}),
-    Kind.AUTOSCALE_RULE: frozenset({Kind.DEPLOYMENT}),
-}
-"""Kind -> kinds of which it names the resources that it depends on. Of every other kind that its
-row says it comes after, it depends on all resources in its workspace."""
 
 
 class Stage(NamedTuple):
@@ -81,34 +72,27 @@ def _known_as(resource: ResourceId) -> Iterator[str]:
     kind = resource.kind.value
     yield kind
     yield f"{kind}/{resource.name}"
-    if "/" in resource.name:
-        yield f"{kind}/{resource.name.partition('/')[0]}/"
+    yield f"{kind}/{resource.endpoint}/"
 
 
 def _stands_on(action: Action) -> Iterator[str]:
-    """Yield the keys of what an action's resource depends on, all in its own workspace."""
-    kind, name = action.id.kind, action.id.name
-    named = _NAMED.get(kind, frozenset())
-    yield from (other.value for other in ROWS[kind].after if other not in named)
-    if kind == Kind.DEPLOYMENT:
-        yield f"{Kind.ENDPOINT.value}/{name.partition('/')[0]}"
-        yield from _assets(action)
-    elif kind == Kind.TRAFFIC:
-        yield f"{Kind.ENDPOINT.value}/{name}"
-        yield f"{Kind.DEPLOYMENT.value}/{name}/"
-    elif kind == Kind.AUTOSCALE_RULE:
-        yield f"{Kind.DEPLOYMENT.value}/{name}"
+    """Yield the keys of what an action's resource depends on, all in its own workspace.
+
+    A deletion knows no field but those of its id: what others may name is all of that kind.
+    """
+    id_, row = action.id, ROWS[action.id.kind]
+    yield from (_every(kind, id_) for kind in row.after)
+    known = action.desired.spec if action.desired else row.identity_in(id_.name)
+    yield from (f"{named.kind.value}/{named.name}" for named in row.references(known))
+    if action.desired is None:
+        others = row.names.keys() - row.identity
+        yield from (_every(kind, id_) for field in others for kind in row.names[field].kinds)
 
 
-def _assets(action: Action) -> Iterator[str]:
-    """Yield the assets of a deployment; a deletion names none, so all of the workspace."""
-    for kind in (Kind.MODEL, Kind.ENVIRONMENT):
-        if action.desired is None:
-            yield kind.value
-            continue
-        asked = getattr(action.desired.spec, kind.value.lower())
-        if asked:
-            yield f"{kind.value}/{Reference.parse(asked).asset}"
+def _every(kind: Kind, resource: ResourceId) -> str:
+    """Return the key of all of a kind: behind the endpoint of a resource, if both have one."""
+    behind = "endpoint" in ROWS[kind].identity and resource.endpoint
+    return f"{kind.value}/{resource.endpoint}/" if behind else kind.value
 
 
 def _workspaces_in_turn(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from inference_provider.spec import (
     TrafficSpec,
     WorkspaceSpec,
 )
-from inference_provider.spec.kinds import LISTED, RANK, ROWS
+from inference_provider.spec.kinds import LISTED, ROWS
 
 
 def test_every_kind_has_a_row():
@@ -25,11 +25,6 @@ def test_every_kind_has_a_row():
 
 def test_a_stack_has_one_list_a_kind():
     assert ["name", *LISTED] == list(StackSpec.model_fields)
-
-
-@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.kind.value)
-def test_a_kind_is_made_after_what_it_depends_on(row):
-    assert all(RANK[before] < RANK[row.kind] for before in row.after)
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.kind.value)

@@ -126,6 +126,47 @@ def test_a_workspace_is_handed_over_after_all_else_in_it_is_deleted():
     assert len(waits(gone)["Workspace lab"]) == 5
 
 
+GRANTED = {
+    "connections": [{"name": "hub"}],
+    "identities": [{"name": "robot"}, {"name": "other"}],
+    "endpoints": [{"name": "iris", "identity": "robot"}, {"name": "rose"}],
+    "role_assignments": [
+        {"name": "may", "principal": "robot", "role": "r", "scope": "endpoints/rose"},
+        {"name": "ana", "principal": "a", "principal_type": "user", "role": "r",
+         "scope": "connections/hub"},
+    ],
+    "autoscale_rules": [{"endpoint": "iris", "deployment": "blue", "max_instances": 3}],
+}  # fmt: skip
+
+
+def test_identities_assignments_and_rules_wait_for_what_they_name():
+    found = waits(stages(planned(stack(**GRANTED)))[0])
+    assert found["Endpoint iris"] == {"Workspace lab", "Identity robot"}
+    assert found["RoleAssignment may"] == {"Workspace lab", "Identity robot", "Endpoint rose"}
+    assert found["RoleAssignment ana"] == {"Workspace lab", "Connection hub"}
+    assert found["AutoscaleRule iris/blue"] == {
+        "Workspace lab", "Endpoint iris", "Deployment iris/blue",
+    }  # fmt: skip
+    assert found["Deployment iris/blue"] == {
+        "Workspace lab", "Model iris:1", "Environment env:1", "Endpoint iris", "Connection hub",
+        "Identity robot", "Identity other", "RoleAssignment may", "RoleAssignment ana",
+    }  # fmt: skip
+
+
+def test_a_deletion_waits_for_all_that_may_name_it():
+    found = waits(stages(plan((), holding(stack(**GRANTED)), "demo"))[1])
+    assert found["Deployment iris/blue"] == {"Traffic iris", "AutoscaleRule iris/blue"}
+    assert found["RoleAssignment may"] == {"Deployment iris/blue"}
+    assert found["Endpoint rose"] == {"RoleAssignment may", "RoleAssignment ana"}
+    assert found["Connection hub"] == {
+        "RoleAssignment may", "RoleAssignment ana", "Deployment iris/blue",
+    }  # fmt: skip
+    assert found["Identity other"] == {
+        "Endpoint iris", "Endpoint rose", "RoleAssignment may", "RoleAssignment ana",
+        "Deployment iris/blue",
+    }  # fmt: skip
+
+
 def two(blue, green):
     return stack(
         deployments=[DEPLOYMENT | {"name": "blue"} | blue, DEPLOYMENT | {"name": "green"} | green],

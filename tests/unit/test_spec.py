@@ -260,6 +260,22 @@ def test_a_sound_stack_has_no_faults():
         ),
         pytest.param(
             {
+                "role_assignments": (
+                    RoleAssignmentSpec(
+                        name="may",
+                        principal="ana",
+                        principal_type="user",
+                        role="r",
+                        scope="endpoints/gone",
+                    ),
+                )
+            },
+            "role_assignments.0.scope: no endpoint 'gone' in workspace 'default';"
+            " declare it under endpoints",
+            id="unknown scope",
+        ),
+        pytest.param(
+            {
                 "autoscale_rules": (
                     AutoscaleRuleSpec(endpoint="iris", deployment="green", max_instances=2),
                 )

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from inference_provider.spec.base import CAPACITY, REPLACES, ResourceName, SpecModel
+from inference_provider.spec.base import CAPACITY, REPLACES, Kind, ResourceName, SpecModel
+from inference_provider.spec.names import names
 
 
 class MetricRule(SpecModel):
@@ -37,8 +38,8 @@ class AutoscaleRuleSpec(SpecModel):
     """Keeps a deployment's instance count between two limits."""
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
-    endpoint: Annotated[ResourceName, REPLACES]
-    deployment: Annotated[ResourceName, REPLACES]
+    endpoint: Annotated[ResourceName, REPLACES, names(Kind.ENDPOINT)]
+    deployment: Annotated[ResourceName, REPLACES, names(Kind.DEPLOYMENT, behind="endpoint")]
     min_instances: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
     max_instances: Annotated[int, Field(ge=1, le=50), CAPACITY]
     metrics: Annotated[tuple[MetricRule, ...], CAPACITY] = ()

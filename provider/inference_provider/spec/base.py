@@ -1,4 +1,4 @@
-"""What every spec shares: the base model, names, percents, and what is known of a field.
+"""What every spec shares: kinds, the base model, names, percents, and what is known of a field.
 
 What is known of a field stands in its annotation, once: `fields.py` reads it, nothing codes it
 again.
@@ -22,6 +22,21 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticKnownError
+
+
+class Kind(StrEnum):
+    """Kinds of resource, in the order in which they are made."""
+
+    WORKSPACE = "Workspace"
+    CONNECTION = "Connection"
+    MODEL = "Model"
+    ENVIRONMENT = "Environment"
+    IDENTITY = "Identity"
+    ENDPOINT = "Endpoint"
+    ROLE_ASSIGNMENT = "RoleAssignment"
+    DEPLOYMENT = "Deployment"
+    TRAFFIC = "Traffic"
+    AUTOSCALE_RULE = "AutoscaleRule"
 
 
 class ChangeClass(StrEnum):

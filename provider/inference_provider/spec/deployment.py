@@ -16,6 +16,7 @@ from inference_provider.spec.base import (
     ROLLS,
     SECURITY,
     Enabled,
+    Kind,
     ResourceName,
     SpecModel,
     Tags,
@@ -23,6 +24,7 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
+from inference_provider.spec.names import names, names_asset
 from inference_provider.spec.reference import AssetReference
 
 
@@ -136,15 +138,15 @@ class DeploymentSpec(SpecModel):
     """An online deployment: instances of a model that answer requests."""
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
-    endpoint: Annotated[ResourceName, REPLACES]
+    endpoint: Annotated[ResourceName, REPLACES, names(Kind.ENDPOINT)]
     name: Annotated[ResourceName, REPLACES]
     """Unique in its endpoint."""
     kind: Annotated[Literal["online"], kind_among("online", "batch"), REPLACES] = "online"
     """As its endpoint's; `batch` has other fields."""
-    model: Annotated[AssetReference | None, ROLLS] = None
+    model: Annotated[AssetReference | None, ROLLS, names_asset(Kind.MODEL)] = None
     """A model of the workspace. A folder `path: model-a` lies at `$AZUREML_MODEL_DIR/model-a`, a
     file at `$AZUREML_MODEL_DIR/<file>`."""
-    environment: Annotated[AssetReference, ROLLS]
+    environment: Annotated[AssetReference, ROLLS, names_asset(Kind.ENVIRONMENT)]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings a `command`."""
     environment_variables: Annotated[
@@ -173,13 +175,13 @@ class BatchDeploymentSpec(SpecModel):
     """A batch deployment: what a job runs; nothing runs between jobs."""
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
-    endpoint: Annotated[ResourceName, REPLACES]
+    endpoint: Annotated[ResourceName, REPLACES, names(Kind.ENDPOINT)]
     name: Annotated[ResourceName, REPLACES]
     """Unique in its endpoint."""
     kind: Annotated[Literal["batch"], REPLACES]
-    model: Annotated[AssetReference | None, ROLLS] = None
+    model: Annotated[AssetReference | None, ROLLS, names_asset(Kind.MODEL)] = None
     """A model of the workspace."""
-    environment: Annotated[AssetReference, ROLLS]
+    environment: Annotated[AssetReference, ROLLS, names_asset(Kind.ENVIRONMENT)]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     environment_variables: Annotated[
         dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS

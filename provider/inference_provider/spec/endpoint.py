@@ -12,12 +12,14 @@ from inference_provider.spec.base import (
     REPLACES,
     SECURITY,
     Enabled,
+    Kind,
     ResourceName,
     SpecModel,
     Tags,
     kind_among,
     on_kind,
 )
+from inference_provider.spec.names import names
 
 
 def _fold_case(value: object) -> object:
@@ -46,7 +48,7 @@ class EndpointSpec(SpecModel):
     auth_mode: Annotated[
         Literal["key", "aml_token", "aad_token"], BeforeValidator(_fold_case), SECURITY
     ] = "key"
-    identity: Annotated[ResourceName | None, REPLACES] = None
+    identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     description: Annotated[str, COSMETIC] = ""
@@ -63,7 +65,7 @@ class BatchEndpointSpec(SpecModel):
     auth_mode: Annotated[Literal["aad_token", "key"], BeforeValidator(_fold_case), SECURITY] = (
         "aad_token"
     )
-    identity: Annotated[ResourceName | None, REPLACES] = None
+    identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     description: Annotated[str, COSMETIC] = ""

@@ -5,14 +5,13 @@ What differs between kinds and is data stands here; nothing else lists the kinds
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from pydantic import SecretStr
 
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
-from inference_provider.spec.base import COMPUTED, LOCAL_PATH, SpecModel
+from inference_provider.spec.base import COMPUTED, LOCAL_PATH, Kind, SpecModel
 from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.spec.deployment import BatchDeploymentSpec, DeploymentSpec
 from inference_provider.spec.endpoint import (
@@ -24,6 +23,7 @@ from inference_provider.spec.environment import EnvironmentSpec
 from inference_provider.spec.fields import kind_of, marked, model_for, types_in
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
+from inference_provider.spec.names import Named, Names, named_in, names_of
 from inference_provider.spec.outputs import (
     AssetOutputs,
     DeploymentOutputs,
@@ -34,20 +34,7 @@ from inference_provider.spec.outputs import (
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
-
-class Kind(StrEnum):
-    """Kinds of resource, in the order in which they are made."""
-
-    WORKSPACE = "Workspace"
-    CONNECTION = "Connection"
-    MODEL = "Model"
-    ENVIRONMENT = "Environment"
-    IDENTITY = "Identity"
-    ENDPOINT = "Endpoint"
-    ROLE_ASSIGNMENT = "RoleAssignment"
-    DEPLOYMENT = "Deployment"
-    TRAFFIC = "Traffic"
-    AUTOSCALE_RULE = "AutoscaleRule"
+__all__ = ["ASSETS", "LISTED", "NAMED_BY", "RANK", "ROWS", "Kind", "Row"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,8 @@ class Row:
     separator: str = "/"
     """Stands between the fields of `identity` behind the workspace, in an address."""
     after: tuple[Kind, ...] = (Kind.WORKSPACE,)
-    """Kinds that it may depend on: made before it, deleted after it."""
+    """Kinds that it comes after although it names none of them: made after all of those in its
+    workspace, or behind its endpoint, and deleted before them."""
     outputs: type[Outputs] = Outputs
     """What it answers once it is there."""
     owns: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
@@ -92,6 +80,26 @@ class Row:
     def variant_of(self, fields: Any) -> str:
         """Return the `kind` that fields by name say or mean; empty where there is only one."""
         return kind_of(self.model_of(fields))
+
+    @cached_property
+    def names(self) -> Mapping[str, Names]:
+        """What each of its fields names that names something, of all its models."""
+        return {name: mark for model in self.models for name, mark in names_of(model).items()}
+
+    def references(self, fields: SpecModel | Mapping[str, Any]) -> tuple[Named, ...]:
+        """Return what the fields of one resource name in its own workspace.
+
+        Args:
+            fields: A spec, recorded properties, or what a program wrote. A name that only an
+                engine knows is passed on in the parts; one that is part of a text is left out.
+        """
+        if isinstance(fields, SpecModel):
+            return named_in(type(fields), vars(fields))
+        return named_in(self.model_of(fields), fields)
+
+    def identity_in(self, name: str) -> dict[str, str]:
+        """Return the fields that a name in its workspace is made of."""
+        return dict(zip(self.identity[1:], name.split(self.separator), strict=False))
 
     def place_of(self, spec: Any) -> tuple[str, str]:
         """Return the workspace of a spec, and its name there."""
@@ -163,29 +171,15 @@ ROWS: Mapping[Kind, Row] = {
             Kind.ENDPOINT,
             (EndpointSpec, BatchEndpointSpec, ServerlessEndpointSpec),
             "endpoints",
-            after=(Kind.WORKSPACE, Kind.IDENTITY),
             outputs=EndpointOutputs,
         ),
-        Row(
-            Kind.ROLE_ASSIGNMENT,
-            (RoleAssignmentSpec,),
-            "role_assignments",
-            after=(Kind.WORKSPACE, Kind.IDENTITY, Kind.ENDPOINT),
-        ),
+        Row(Kind.ROLE_ASSIGNMENT, (RoleAssignmentSpec,), "role_assignments"),
         Row(
             Kind.DEPLOYMENT,
             (DeploymentSpec, BatchDeploymentSpec),
             "deployments",
             identity=("workspace", "endpoint", "name"),
-            after=(
-                Kind.WORKSPACE,
-                Kind.CONNECTION,
-                Kind.MODEL,
-                Kind.ENVIRONMENT,
-                Kind.IDENTITY,
-                Kind.ENDPOINT,
-                Kind.ROLE_ASSIGNMENT,
-            ),
+            after=(Kind.WORKSPACE, Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT),
             outputs=DeploymentOutputs,
         ),
         Row(
@@ -193,14 +187,13 @@ ROWS: Mapping[Kind, Row] = {
             (TrafficSpec,),
             "traffic",
             identity=("workspace", "endpoint"),
-            after=(Kind.WORKSPACE, Kind.ENDPOINT, Kind.DEPLOYMENT),
+            after=(Kind.WORKSPACE, Kind.DEPLOYMENT),
         ),
         Row(
             Kind.AUTOSCALE_RULE,
             (AutoscaleRuleSpec,),
             "autoscale_rules",
             identity=("workspace", "endpoint", "deployment"),
-            after=(Kind.WORKSPACE, Kind.DEPLOYMENT),
             owns={Kind.DEPLOYMENT: frozenset({"instance_count"})},
         ),
     )
@@ -215,3 +208,11 @@ RANK: Mapping[Kind, int] = {kind: rank for rank, kind in enumerate(ROWS)}
 
 ASSETS: tuple[Row, ...] = tuple(row for row in ROWS.values() if row.is_asset)
 """Kinds that a deployment names by pinned reference."""
+
+NAMED_BY: Mapping[Kind, tuple[Kind, ...]] = {
+    kind: tuple(
+        row.kind for row in ROWS.values() if any(kind in m.kinds for m in row.names.values())
+    )
+    for kind in ROWS
+}
+"""Kind -> kinds with a field that may name a resource of it."""

@@ -6,7 +6,7 @@ Files are not checked here: `files/` does that.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, StringConstraints
 
@@ -19,8 +19,9 @@ from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.endpoint import AnyEndpoint
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
-from inference_provider.spec.kinds import LISTED, Kind
+from inference_provider.spec.kinds import LISTED, ROWS, Kind, Row
 from inference_provider.spec.model import ModelSpec
+from inference_provider.spec.names import Named
 from inference_provider.spec.quota import quota_fault, size_of, total
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place
@@ -74,15 +75,12 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_duplicates(stack),
             *_workspace_faults(stack),
             *_target_faults(stack),
-            *_endpoint_faults(stack),
+            *_named_faults(stack),
             *_kind_faults(stack),
-            *_asset_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
             *_quota_faults(stack),
-            *_traffic_faults(stack),
             *_limit_faults(stack),
-            *_identity_faults(stack),
         ]
     )
 
@@ -126,25 +124,37 @@ def _target_faults(stack: StackSpec) -> Iterator[Fault]:
             yield Fault(f"workspaces.{i}.target", reason, "declare a stack for each target")
 
 
-def _endpoint_faults(stack: StackSpec) -> Iterator[Fault]:
-    names = {(endpoint.workspace, endpoint.name) for endpoint in stack.endpoints}
-    identities = {(identity.workspace, identity.name) for identity in stack.identities}
-    for listing in ("deployments", "traffic", "autoscale_rules"):
-        for i, spec in enumerate(getattr(stack, listing)):
-            if (spec.workspace, spec.endpoint) not in names:
-                yield Fault(
-                    f"{listing}.{i}.endpoint",
-                    f"no endpoint '{spec.endpoint}' in workspace '{spec.workspace}'",
-                    "declare it under endpoints",
-                )
-    for i, endpoint in enumerate(stack.endpoints):
-        named = getattr(endpoint, "identity", None)
-        if named and (endpoint.workspace, named) not in identities:
-            yield Fault(
-                f"endpoints.{i}.identity",
-                f"no identity '{named}' in workspace '{endpoint.workspace}'",
-                "declare it under identities",
-            )
+def _named_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield what is named and declared nowhere."""
+    items = [
+        (row, f"{listing}.{i}", spec)
+        for listing, row in LISTED.items()
+        if row.kind != Kind.WORKSPACE
+        for i, spec in enumerate(getattr(stack, listing))
+    ]
+    declared = {
+        (row.kind, spec.workspace, name) for row, _, spec in items for name in _known_as(row, spec)
+    }
+    for row, place, spec in items:
+        for named in row.references(spec):
+            if (named.kind, spec.workspace, named.name) not in declared:
+                remedy = row.names[named.field.partition(".")[0]].remedy
+                remedy = remedy or f"declare it under {ROWS[named.kind].listing}"
+                yield Fault(f"{place}.{named.field}", _missing(named, spec), remedy)
+
+
+def _known_as(row: Row, spec: Any) -> Iterator[str]:
+    yield row.place_of(spec)[1]
+    if row.is_asset:
+        yield Reference(spec.name, None).asset
+
+
+def _missing(named: Named, spec: Any) -> str:
+    if named.kind == Kind.DEPLOYMENT:
+        endpoint, name = named.parts
+        return f"no deployment '{name}' behind endpoint '{endpoint}'"
+    text = getattr(spec, named.field) if ROWS[named.kind].is_asset else named.name
+    return f"no {ROWS[named.kind].word} '{text}' in workspace '{spec.workspace}'"
 
 
 def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
@@ -159,23 +169,6 @@ def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
         elif kind != deployment.kind:
             reason = f"'{deployment.kind}', and endpoint '{deployment.endpoint}' is {kind}"
             yield Fault(f"{place}.kind", reason, f"write kind: {kind}, or use another endpoint")
-
-
-def _asset_faults(stack: StackSpec) -> Iterator[Fault]:
-    listings = {"model": stack.models, "environment": stack.environments}
-    for field, assets in listings.items():
-        known = {(a.workspace, a.name, v) for a in assets for v in (a.version, None)}  # type: ignore[attr-defined]
-        for i, deployment in enumerate(stack.deployments):
-            reference = getattr(deployment, field)
-            if reference is None:
-                continue
-            asked = Reference.parse(reference)
-            if (deployment.workspace, asked.name, asked.version) not in known:
-                yield Fault(
-                    f"deployments.{i}.{field}",
-                    f"no {field} '{reference}' in workspace '{deployment.workspace}'",
-                    f"declare it under {field}s",
-                )
 
 
 def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
@@ -235,19 +228,6 @@ def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
             yield Fault(f"workspaces.{i}.quota.{field}", reason, "raise it, or declare fewer")
 
 
-def _traffic_faults(stack: StackSpec) -> Iterator[Fault]:
-    known = {(d.workspace, d.endpoint, d.name) for d in stack.deployments}
-    for i, traffic in enumerate(stack.traffic):
-        for field in ("traffic", "mirror_traffic"):
-            for name, share in getattr(traffic, field).items():
-                if (traffic.workspace, traffic.endpoint, name) not in known and share > 0:
-                    yield Fault(
-                        f"traffic.{i}.{field}.{name}",
-                        f"no deployment '{name}' behind endpoint '{traffic.endpoint}'",
-                        "declare the deployment, or remove its weight",
-                    )
-
-
 def _limit_faults(stack: StackSpec) -> Iterator[Fault]:
     counts = Counter((d.workspace, d.endpoint) for d in stack.deployments)
     for i, endpoint in enumerate(stack.endpoints):
@@ -257,24 +237,4 @@ def _limit_faults(stack: StackSpec) -> Iterator[Fault]:
                 f"endpoints.{i}.name",
                 f"{count} deployments behind '{endpoint.name}'",
                 f"keep at most {MAX_DEPLOYMENTS_PER_ENDPOINT} per endpoint",
-            )
-
-
-def _identity_faults(stack: StackSpec) -> Iterator[Fault]:
-    identities = {(identity.workspace, identity.name) for identity in stack.identities}
-    for i, assignment in enumerate(stack.role_assignments):
-        principal = (assignment.workspace, assignment.principal)
-        if assignment.principal_type == "identity" and principal not in identities:
-            yield Fault(
-                f"role_assignments.{i}.principal",
-                f"no identity '{assignment.principal}' in workspace '{assignment.workspace}'",
-                "declare it under identities, or set principal_type: user",
-            )
-    deployments = {(d.workspace, d.endpoint, d.name) for d in stack.deployments}
-    for i, rule in enumerate(stack.autoscale_rules):
-        if (rule.workspace, rule.endpoint, rule.deployment) not in deployments:
-            yield Fault(
-                f"autoscale_rules.{i}.deployment",
-                f"no deployment '{rule.deployment}' behind endpoint '{rule.endpoint}'",
-                "declare it under deployments",
             )

@@ -8,9 +8,15 @@ from inference_provider.spec.base import (
     CAPACITY,
     REPLACES,
     SHARES,
+    Kind,
     Percent,
     ResourceName,
     SpecModel,
+)
+from inference_provider.spec.names import names, names_shares
+
+_DEPLOYMENTS = names_shares(
+    Kind.DEPLOYMENT, behind="endpoint", remedy="declare the deployment, or remove its weight"
 )
 
 MIRROR_LIMIT_PERCENT = 50
@@ -21,10 +27,10 @@ class TrafficSpec(SpecModel):
     """Which deployment answers which share of an endpoint's requests."""
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
-    endpoint: Annotated[ResourceName, REPLACES]
-    traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES] = {}
+    endpoint: Annotated[ResourceName, REPLACES, names(Kind.ENDPOINT)]
+    traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES, _DEPLOYMENTS] = {}
     """Share of requests per deployment, in percent; sums to 100, or to 0 to serve nobody."""
-    mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES] = {}
+    mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES, _DEPLOYMENTS] = {}
     """One deployment that gets a copy of up to 50 % of the requests; its answers are dropped."""
 
     @field_validator("traffic")
