@@ -110,11 +110,11 @@ class HeldByAnother(OwnedByAnother):
 
 
 class StillServing(TargetError, PermanentError):
-    """A deployment that carries weight is not deleted."""
+    """A deployment that carries weight, or is mirrored to, is not deleted."""
 
 
 class StillHolds(TargetError, PermanentError):
-    """A workspace with something in it, or an endpoint with a deployment behind it, stays."""
+    """A workspace with something in it, or what another resource names, stays."""
 
 
 class OutOfCapacity(TargetError, PermanentError):

@@ -1,54 +1,39 @@
 """What a resource depends on, and what depends on it.
 
 A change asks inside its edit, where nobody else can take away what it depends on; one that first
-starts something asks before that too.
+starts something asks before that too. What a resource names is read from the marks of its fields;
+whether the content of a model or environment is kept is asked elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import StillHolds, StillServing, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.spec.kinds import NAMED_BY, RANK, ROWS
+from inference_provider.spec.names import Named
 from inference_provider.workspace.state import State
 
 _SHOWN = 5
-
 
 # -- before something is made ----------------------------------------------------------------------
 
 
 def refuse_unmet(state: State, desired: DesiredResource) -> None:
-    """Raise TargetError when something that a resource depends on is not recorded."""
-    check = _CHECKS.get(desired.id.kind)
-    if check is not None:
-        check(state, desired)
+    """Raise TargetError when something that a resource names is not recorded."""
+    row = ROWS[desired.id.kind]
+    for named in row.references(desired.spec):
+        resource = _beside(desired.id, named.kind, named.name)
+        if not ROWS[named.kind].is_asset and state.record(resource) is None:
+            operation = "split" if desired.id.kind == Kind.TRAFFIC else "create"
+            reason = f"{resource} is not there"
+            raise TargetError(operation, str(desired.id), reason, _remedy(named))
 
 
-def _check_deployment(state: State, desired: DesiredResource) -> None:
-    _refuse_without_endpoint(state, desired, "create")
-
-
-def _check_traffic(state: State, desired: DesiredResource) -> None:
-    _refuse_without_endpoint(state, desired, "split")
-    shares = {**desired.spec.traffic, **desired.spec.mirror_traffic}
-    for name, share in shares.items():
-        deployment = _named(desired.id, Kind.DEPLOYMENT, f"{desired.spec.endpoint}/{name}")
-        if share and state.record(deployment) is None:
-            remedy = "create it first (in a Pulumi program: name it in depends_on)"
-            raise TargetError("split", str(desired.id), f"{deployment} is not there", remedy)
-
-
-def _refuse_without_endpoint(state: State, desired: DesiredResource, operation: str) -> None:
-    endpoint = _named(desired.id, Kind.ENDPOINT, desired.spec.endpoint)
-    if state.record(endpoint) is None:
-        reason = f"{endpoint} is not there"
-        raise TargetError(operation, str(desired.id), reason, "declare it first")
-
-
-_CHECKS: Mapping[Kind, Callable[[State, DesiredResource], None]] = {
-    Kind.DEPLOYMENT: _check_deployment,
-    Kind.TRAFFIC: _check_traffic,
-}
+def _remedy(named: Named) -> str:
+    if named.kind == Kind.DEPLOYMENT:
+        return "create it first (in a Pulumi program: name it in depends_on)"
+    return "declare it first"
 
 
 # -- before something is deleted -------------------------------------------------------------------
@@ -58,42 +43,84 @@ def refuse_while_needed(state: State, resource: ResourceId) -> None:
     """Refuse to delete what something else depends on.
 
     Raises:
-        StillHolds: A workspace is not empty, or an endpoint has deployments or a split.
-        StillServing: A deployment carries weight.
+        StillHolds: A workspace is not empty, or another record names the resource.
+        StillServing: A deployment carries weight, or is mirrored to.
     """
     if resource.kind == Kind.DEPLOYMENT:
         _refuse_while_serving(state, resource)
-    rest = [str(record.id) for record in _dependents(state, resource)]
-    if not rest:
-        return
-    more = f" and {len(rest) - _SHOWN} more" if len(rest) > _SHOWN else ""
-    where = "in it" if resource.kind == Kind.WORKSPACE else "behind it"
-    verb = "is" if len(rest) == 1 else "are"
-    reason = f"{', '.join(rest[:_SHOWN])}{more} {verb} {where}"
-    raise StillHolds("delete", str(resource), reason, "delete that first")
+    found: dict[tuple[str, str], list[str]] = {}
+    for record in _dependents(state, resource):
+        found.setdefault(_relation(record.id, resource), []).append(str(record.id))
+    if found:
+        reason = ", and ".join(_sentence(names, how) for how, names in found.items())
+        raise StillHolds("delete", str(resource), reason, "delete that first")
 
 
-def _dependents(state: State, resource: ResourceId) -> Iterator[Record]:
+def _sentence(names: list[str], how: tuple[str, str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more} {how[len(names) > 1]}"
+
+
+def _relation(dependent: ResourceId, resource: ResourceId) -> tuple[str, str]:
+    """Return how a resource depends on another, as said of one and of several."""
     if resource.kind == Kind.WORKSPACE:
-        yield from (record for record in state.records() if record.id != resource)
-    elif resource.kind == Kind.ENDPOINT:
-        yield from (
-            record
-            for kind in (Kind.DEPLOYMENT, Kind.TRAFFIC)
-            for record in state.of_kind(kind)
-            if record.id.name.partition("/")[0] == resource.name
-        )
+        return "is in it", "are in it"
+    if resource.kind == Kind.ENDPOINT and dependent.endpoint:
+        return "is behind it", "are behind it"
+    return "names it", "name it"
+
+
+def _dependents(state: State, resource: ResourceId) -> Iterable[Record]:
+    if resource.kind == Kind.WORKSPACE:
+        return (record for record in state.records() if record.id != resource)
+    return _naming(state, resource)
+
+
+def _naming(state: State, resource: ResourceId) -> Iterator[Record]:
+    """Yield the records that name a resource; an asset's content outlives its record."""
+    kinds = () if ROWS[resource.kind].is_asset else NAMED_BY[resource.kind]
+    ids = {kind: _only_candidate(kind, resource) for kind in kinds}
+    scanned = [kind for kind, only in ids.items() if only is None]
+    records = state.of_kinds(scanned) if scanned else []
+    records += [record for only in ids.values() if only and (record := state.record(only))]
+    found = (record for record in records if _names(record, resource))
+    yield from sorted(found, key=lambda record: RANK[record.id.kind])
+
+
+def _only_candidate(kind: Kind, resource: ResourceId) -> ResourceId | None:
+    """Return the one resource of a kind that can name another, if its own name says which.
+
+    At a thousand endpoints, reading all records of a kind takes longer than the deletion.
+    """
+    row, parts = ROWS[kind], []
+    for field in row.identity[1:]:
+        mark = row.names.get(field)
+        known = {Kind.ENDPOINT: resource.endpoint, resource.kind: resource.name.rpartition("/")[2]}
+        parts.append(known.get(mark.kinds[0], "") if mark else "")
+    return _beside(resource, kind, row.separator.join(parts)) if all(parts) else None
+
+
+def _names(record: Record, resource: ResourceId) -> bool:
+    if record.id.endpoint and resource.endpoint not in ("", record.id.endpoint):
+        return False
+    return any(
+        named.kind == resource.kind and named.name == resource.name
+        for named in ROWS[record.id.kind].references(record.properties)
+    )
 
 
 def _refuse_while_serving(state: State, resource: ResourceId) -> None:
-    endpoint, _, name = resource.name.partition("/")
-    traffic = state.record(_named(resource, Kind.TRAFFIC, endpoint))
-    weight = traffic.properties["traffic"].get(name, 0) if traffic else 0
-    if weight:
+    _, _, name = resource.name.partition("/")
+    traffic = state.record(_beside(resource, Kind.TRAFFIC, resource.endpoint))
+    shares = traffic.properties if traffic else {}
+    if weight := shares.get("traffic", {}).get(name, 0):
         reason = f"it carries {weight} % of the traffic"
         raise StillServing("delete", str(resource), reason, "move its weight first")
+    if share := shares.get("mirror_traffic", {}).get(name, 0):
+        reason = f"it gets a copy of {share} % of the traffic"
+        raise StillServing("delete", str(resource), reason, "take it out of mirror_traffic first")
 
 
-def _named(beside: ResourceId, kind: Kind, name: str) -> ResourceId:
+def _beside(resource: ResourceId, kind: Kind, name: str) -> ResourceId:
     """Return the id of a resource in the same workspace."""
-    return ResourceId(kind=kind, workspace=beside.workspace, name=name)
+    return ResourceId(kind=kind, workspace=resource.workspace, name=name)

@@ -207,8 +207,8 @@ class Engine:
 
         Raises:
             OwnedByAnother: It carries another stack's label.
-            StillServing: A deployment that carries weight.
-            StillHolds: A workspace with something in it, an endpoint with a deployment behind it.
+            StillServing: A deployment that carries weight, or is mirrored to.
+            StillHolds: A workspace with something in it, or what another resource names.
         """
         opened, record = self._workspace(resource.workspace), self.record(resource)
         if record is None:

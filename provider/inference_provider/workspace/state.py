@@ -5,7 +5,7 @@ never quotes it: it may hold a key.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
@@ -99,8 +99,16 @@ class State:
 
     def of_kind(self, kind: Kind, variant: str = "") -> list[Record]:
         """Return the records of one kind, and one variant of it if given, sorted by name."""
-        found = (record for record in self.records() if record.id.kind == kind)
+        found = self.of_kinds([kind])
         return [record for record in found if variant in ("", record.variant)]
+
+    def of_kinds(self, kinds: Iterable[Kind]) -> list[Record]:
+        """Return the records of some kinds, sorted by kind and name; parses no others."""
+        beginnings = tuple(f"{kind.value}." for kind in kinds)
+        documents = self._records.section(RECORDS)
+        names = (name for name in documents if name.startswith(beginnings))
+        parse = Record.model_validate_json
+        return [self._value(RECORDS, name, documents[name], parse) for name in names]
 
     def owners(self) -> frozenset[str]:
         """Return the owners of all records; skips a record that cannot be read."""
