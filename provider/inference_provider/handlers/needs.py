@@ -4,7 +4,7 @@ The program's resources are known once they are checked; the target is asked abo
 this, a weight on an undeclared deployment would be found only half way through an `up`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inference_provider.errors import Fault
@@ -13,6 +13,7 @@ from inference_provider.handlers.held import Fields
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.spec.kinds import ROWS
 
 _EARLIER = "declare it in the program, above this, or correct the name"
 
@@ -30,25 +31,21 @@ class Needs:
         A program that declares no workspace gets no fault for a missing one: its target may not
         need one.
         """
-        workspace, endpoint = fields.get("workspace"), fields.get("endpoint")
+        workspace = fields.get("workspace")
         if kind == Kind.WORKSPACE or is_unknown(workspace):
             return
         if not self._found(Kind.WORKSPACE, str(workspace), str(workspace)):
             yield from self._other_workspaces(str(workspace))
             return
-        if kind not in (Kind.DEPLOYMENT, Kind.TRAFFIC) or is_unknown(endpoint):
-            return
-        if not self._found(Kind.ENDPOINT, str(workspace), str(endpoint)):
-            yield Fault("endpoint", f"Endpoint '{workspace}/{endpoint}' is not there", _EARLIER)
-            return
-        for field in ("traffic", "mirror_traffic"):
-            shares = fields.get(field)
-            for name, share in shares.items() if isinstance(shares, Mapping) else ():
-                deployment = f"{endpoint}/{name}"
-                wanted = not is_unknown(share) and share
-                if wanted and not self._found(Kind.DEPLOYMENT, str(workspace), deployment):
-                    reason = f"Deployment '{workspace}/{deployment}' is not there"
-                    yield Fault(f"{field}.{name}", reason, _EARLIER)
+        for named in ROWS[kind].references(fields):
+            # an asset is looked for by its content, when that is used
+            if ROWS[named.kind].is_asset or is_unknown(named.parts):
+                continue
+            if not self._found(named.kind, str(workspace), named.name):
+                reason = f"{named.kind.value} '{workspace}/{named.name}' is not there"
+                yield Fault(named.field, reason, _EARLIER)
+                if named.kind == Kind.ENDPOINT:
+                    return  # nor is anything behind it
 
     def _other_workspaces(self, missing_name: str) -> Iterator[Fault]:
         declared = self.program.workspaces(self.site.place)

@@ -1,13 +1,20 @@
 """Check refuses what names a resource that neither the program nor the target has."""
 
 from pulumi.output import UNKNOWN
+from tests.memory import ANN, with_workspace
 from tests.providers import PLAIN, THERE, checked, failures
 
+from inference_provider.desired import DesiredResource, identify
 from inference_provider.dynamic import base
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
+from inference_provider.handlers import Program, held
+from inference_provider.handlers.needs import Needs
+from inference_provider.handlers.places import Site
+from inference_provider.observed import Kind
+from inference_provider.spec import EndpointSpec
 
 
 def test_a_workspace_left_out_is_refused_where_the_program_declares_another(empty):
@@ -60,3 +67,27 @@ def test_an_endpoint_that_nobody_makes_is_refused(target):
         )
     ]
     checked(DeploymentProvider(), **THERE, name="blue", endpoint=UNKNOWN, **PLAIN)
+
+
+def test_all_that_a_resource_names_is_looked_for_but_assets(target):
+    with_workspace(target)
+    needs = Needs(Program(), Site("memory", target))
+
+    def missing(kind, **fields):
+        return [fault.path for fault in needs.missing(kind, {"workspace": "default", **fields})]
+
+    assert missing(Kind.ENDPOINT, name="iris", identity="robot") == ["identity"]
+    may = {"principal": "robot", "role": "r"}
+    assert missing(Kind.ROLE_ASSIGNMENT, **may, scope="endpoints/iris") == ["principal", "scope"]
+    assert missing(Kind.ROLE_ASSIGNMENT, **may, principal_type="user") == []
+    rule = {"endpoint": "iris", "deployment": "blue"}
+    assert missing(Kind.AUTOSCALE_RULE, **rule) == ["endpoint"]
+    target.apply(desired_endpoint("iris"), ANN)
+    assert missing(Kind.AUTOSCALE_RULE, **rule) == ["deployment"]
+    assert missing(Kind.AUTOSCALE_RULE, **{**rule, "deployment": held.UNKNOWN}) == []
+    assert missing(Kind.DEPLOYMENT, **PLAIN, endpoint="iris", model="gone:1") == []
+
+
+def desired_endpoint(name):
+    spec = EndpointSpec(name=name)
+    return DesiredResource(id=identify(Kind.ENDPOINT, spec), spec=spec, owner="s")
