@@ -15,7 +15,7 @@ from inference_provider.dynamic.convert import OWNER_KEY, PLACE_KEY
 from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text
-from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.kinds import ROWS, Kind, Row
 from pulumi_inference.args import TargetInput
 from pulumi_inference.interrupts import end_without_a_traceback
 from pulumi_inference.order import declared, declared_before
@@ -32,6 +32,12 @@ class InferenceResource(Resource):
     """Owner's label: a resource that carries another one is not touched."""
     _target: Any = None
     """A workspace's place, read by resources in it; None when it is local."""
+    _registered_as: ClassVar[Mapping[str, str]] = {}
+    """Pulumi's type; a class that a program derives keeps it, and with it the kind in its URN."""
+
+    def __init_subclass__(cls, **kwargs: str) -> None:
+        cls._registered_as = kwargs or cls._registered_as
+        super().__init_subclass__(**cls._registered_as)
 
     def __init__(
         self,
@@ -48,22 +54,21 @@ class InferenceResource(Resource):
             stack: Owner's label; the Pulumi project's name when left out.
             opts: Pulumi's resource options.
         """
-        kind = type(self).__name__
-        where = f"{kind} {resource_name!r}"
+        kind = self.provider_type.kind  # a program may derive classes, with names of its own
+        row, where = ROWS[kind], f"{kind.value} {resource_name!r}"
         written = {
-            name: sendable(where, name, value)
+            name: sendable(where, name, value, _expected(row, name))
             for name, value in fields.items()
             if value is not None
         }
         if "name" in fields:
             written.setdefault("name", resource_name)
-        row = ROWS[self.provider_type.kind]
         secret = [name for name in row.secret_inputs if name in written]
-        secret += secret_arguments(row.model, written)
+        secret += secret_arguments(row.model_of(written), written)
         written |= {name: pulumi.Output.secret(written[name]) for name in secret}
         written[OWNER_KEY] = pulumi.get_project() if stack is None else stack
         given = fields.get("workspace")
-        if kind == "Workspace":
+        if kind == Kind.WORKSPACE:
             self._target = written.get("target")
         elif isinstance(given, InferenceResource):
             written |= _placed(place_at(given._target))
@@ -111,6 +116,14 @@ class InferenceResource(Resource):
         hidden = pulumi.ResourceOptions(additional_secret_outputs=secret)
         merged = pulumi.ResourceOptions.merge(hidden, opts)
         super().__init__(self.provider_type(), resource_name, props, merged)
+
+
+def _expected(row: Row, field: str) -> Kind | None:
+    """Return the kind of the resources that may be written for a field's value."""
+    if field == "workspace":
+        return Kind.WORKSPACE
+    mark = row.names.get(field)
+    return mark.kinds[0] if mark and mark.is_name else None
 
 
 def _placed(place: Any) -> dict[str, Any]:

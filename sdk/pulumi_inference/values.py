@@ -11,46 +11,48 @@ from typing import Any
 
 import pulumi
 
-_ATTRIBUTES: Mapping[str, tuple[str, str]] = {
-    "workspace": ("Workspace", "name"),
-    "endpoint": ("Endpoint", "name"),
-    "deployment": ("Deployment", "name"),
-    "model": ("Model", "reference"),
-    "environment": ("Environment", "reference"),
-    "identity": ("Identity", "name"),
-    "principal": ("Identity", "name"),
-}
-"""Fields that name another resource -> its kind, and the attribute that stands for it."""
+from inference_provider.dynamic.base import KindProvider
+from inference_provider.spec.kinds import ROWS, Kind
 
 
-def sendable(where: str, field: str, value: Any) -> Any:
+def sendable(where: str, field: str, value: Any, expected: Kind | None = None) -> Any:
     """Return the value of a field as the SDK sends it.
 
     Args:
         where: The resource, for a message: `Model 'iris'`.
-        field: Its field; decides which attribute of another resource to use.
+        field: Its field.
         value: What the program wrote.
+        expected: Kind of the resources that may be written for the field's value.
 
     Raises:
         RunError: The value cannot be sent.
     """
     if isinstance(value, pulumi.Resource):
-        return _attribute(where, field, value)
+        return _attribute(where, field, value, expected)
     return _plain(where, field, value)
 
 
-def _attribute(where: str, field: str, resource: pulumi.Resource) -> Any:
-    given = type(resource).__name__
-    kind, attribute = _ATTRIBUTES.get(field, ("", ""))
-    if given == kind:
-        return getattr(resource, attribute)
-    if kind:
+def kind_of(resource: object) -> Kind | None:
+    """Return the kind of a resource of this SDK, whatever its class is called; else None."""
+    provider = getattr(resource, "provider_type", None)
+    if isinstance(provider, type) and issubclass(provider, KindProvider):
+        return provider.kind
+    return None
+
+
+def _attribute(where: str, field: str, resource: pulumi.Resource, expected: Kind | None) -> Any:
+    kind = kind_of(resource)
+    given = kind.value if kind else type(resource).__name__
+    if expected is None:
         raise pulumi.RunError(
-            f"{where}: {field} expects {_with_article(kind)} or its {attribute}, "
-            f"not {_with_article(given)}"
+            f"{where}: {field} does not take a resource; pass an attribute of the {given}"
         )
+    attribute = "reference" if ROWS[expected].is_asset else "name"
+    if kind == expected:
+        return getattr(resource, attribute)
     raise pulumi.RunError(
-        f"{where}: {field} does not take a resource; pass an attribute of the {given}"
+        f"{where}: {field} expects {_with_article(expected.value)} or its {attribute}, "
+        f"not {_with_article(given)}"
     )
 
 

@@ -1,5 +1,10 @@
-"""A program, an engine whose state lies beside it, and an environment the engine accepts."""
+"""A program, an engine whose state lies beside it, and an environment the engine accepts.
 
+And a recorder of what a program declares, under Pulumi's own mocks.
+"""
+
+import asyncio
+import gc
 import json
 import os
 import shutil
@@ -14,7 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pulumi
 import pytest
+from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.settings import set_root_resource
 
 ENGINE = shutil.which("pulumi")
 SERVER = """
@@ -91,6 +99,54 @@ runtime: {{name: python, options: {{virtualenv: {environment}}}}}
 options: {{refresh: always}}
 """
 BINARIES = ("envoy", "supervisord", "supervisorctl", "uv")
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Answers every registration with its inputs and a few outputs."""
+
+    def __init__(self):
+        self.declared = []
+        self.before: dict[str, set[str]] = {}
+        """What each resource depends on, as Pulumi is told: `Endpoint iris`."""
+
+    def new_resource(self, args):
+        self.declared.append((args.typ, args.inputs))
+        outputs = {"scoring_uri": "http://router/endpoints/x/score", "reference": "m:1@sha256:00"}
+        return args.resource_id or args.name, {**args.inputs, **outputs}
+
+    def call(self, args):
+        return {}, None
+
+
+class _Monitor(MockMonitor):
+    """Notes dependencies, of which Pulumi tells its mocks nothing."""
+
+    mocks: Recorder
+
+    def RegisterResource(self, request):
+        if "inference" in request.type:  # neither the program nor its root
+            found = {_called(*urn.split("::")[2:]) for urn in request.dependencies}
+            self.mocks.before[_called(request.type, request.name)] = found
+        return super().RegisterResource(request)
+
+
+def _called(type_, name):
+    return f"{type_.rpartition(':')[2]} {name}"
+
+
+@pytest.fixture
+def recorder():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    made = Recorder()
+    pulumi.runtime.set_mocks(made, project="shop", stack="dev", monitor=_Monitor(made))
+    yield made
+    set_root_resource(None)
+    asyncio.set_event_loop(None)
+    for left in gc.get_objects():  # the SDK makes loops of its own and closes none
+        # by type: isinstance asks a weak proxy for its object, which may be gone
+        if issubclass(type(left), asyncio.AbstractEventLoop) and not left.is_closed():
+            left.close()
 
 
 class Program:

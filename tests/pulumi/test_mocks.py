@@ -1,7 +1,6 @@
 """Programs under Pulumi's own mocks: what they declare, with no engine and no plugin."""
 
 import asyncio
-import gc
 import inspect
 import shutil
 from pathlib import Path
@@ -13,41 +12,12 @@ from pulumi.runtime.rpc import is_rpc_secret as is_secret
 from pulumi.runtime.settings import set_root_resource
 
 import pulumi_inference
+from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.errors import SpecError
-from pulumi_inference.order import declared_before
+from pulumi_inference.base import InferenceResource
 
 KINDS = sorted(set(pulumi_inference.__all__) - {"declare"})
 QUICKSTART = Path(__file__).parents[2] / "examples" / "01-quickstart" / "stack.yaml"
-
-
-class Recorder(pulumi.runtime.Mocks):
-    """Answers every registration with its inputs and a few outputs."""
-
-    def __init__(self):
-        self.declared = []
-
-    def new_resource(self, args):
-        self.declared.append((args.typ, args.inputs))
-        outputs = {"scoring_uri": "http://router/endpoints/x/score", "reference": "m:1@sha256:00"}
-        return args.resource_id or args.name, {**args.inputs, **outputs}
-
-    def call(self, args):
-        return {}, None
-
-
-@pytest.fixture
-def recorder():
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    made = Recorder()
-    pulumi.runtime.set_mocks(made, project="shop", stack="dev")
-    yield made
-    set_root_resource(None)
-    asyncio.set_event_loop(None)
-    for left in gc.get_objects():  # the SDK makes loops of its own and closes none
-        # by type: isinstance asks a weak proxy for its object, which may be gone
-        if issubclass(type(left), asyncio.AbstractEventLoop) and not left.is_closed():
-            left.close()
 
 
 def _finish():
@@ -124,36 +94,6 @@ def test_a_whole_resource_stands_for_its_name_or_its_reference(recorder):
         "environment": "m:1@sha256:00",
         "code_configuration": {"code": "score", "scoring_script": "a/score.py"},
     }
-
-
-def test_what_is_named_in_text_comes_before_what_names_it(recorder):
-    set_root_resource(pulumi.ComponentResource("program", "root"))
-    made = {
-        "demo": pulumi_inference.Workspace("demo"),
-        "other": pulumi_inference.Workspace("other"),
-        "linear": pulumi_inference.Model("linear", workspace="demo", path="m"),
-        "sklearn": pulumi_inference.Environment("sklearn", workspace="demo"),
-        "iris": pulumi_inference.Endpoint("iris", workspace="demo"),
-        "elsewhere": pulumi_inference.Endpoint("elsewhere", workspace="other"),
-    }
-    asked: dict[str, Any] = {
-        "workspace": "demo",
-        "endpoint": "iris",
-        "environment": "azureml:sklearn@latest",
-    }
-    made["blue"] = pulumi_inference.Deployment("blue", **asked, model="linear:1")
-
-    def before(kind, **fields):
-        found = declared_before(kind, fields)
-        return sorted(name for name, resource in made.items() if resource in found)
-
-    assert before("Workspace", name="demo") == []
-    assert before("Endpoint", name="new", workspace="demo") == ["demo"]
-    assert before("Endpoint", name="new") == ["demo", "other"]  # in `default`, which is neither
-    assert before("Deployment", **asked, model="linear:1") == ["demo", "iris", "linear", "sklearn"]
-    assert before("Traffic", workspace="demo", endpoint="iris") == ["blue", "demo", "iris"]
-    assert before("Traffic", workspace="other", endpoint="elsewhere") == ["elsewhere", "other"]
-    _finish()
 
 
 @pytest.mark.parametrize(
@@ -338,6 +278,20 @@ def test_a_program_needs_not_say_that_userinfo_is_a_secret(recorder):
     _finish()
     found = {i["name"]: is_secret(i["dependencies"]) for _, i in recorder.declared}
     assert found == {"plain": True, "bare": False}
+
+
+class BatchDeployment(InferenceResource, module="inference", name="Deployment"):
+    """A deployment with fields that only `batch` has."""
+
+    provider_type = DeploymentProvider
+
+
+def test_secrets_are_found_in_the_fields_of_the_kind_that_is_written(recorder):
+    fields = {"endpoint": "words", "environment": "env:1", "output_file_name": "http://ana:pw@x"}
+    BatchDeployment("blue", fields | {"kind": "batch"}, None, None)
+    _finish()
+    [(_, blue)] = recorder.declared
+    assert [name for name, value in blue.items() if is_secret(value)] == ["output_file_name"]
 
 
 def test_declare_says_that_the_stack_file_lies_in_the_code(recorder, tmp_path, monkeypatch):
