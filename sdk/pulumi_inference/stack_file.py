@@ -1,7 +1,8 @@
-"""A stack file -> Pulumi resources, with the order in which they are created and deleted.
+"""A stack file -> Pulumi resources.
 
 Goes in: the path of a stack file. Comes out: one resource per item, owned by the stack that the
-file names, so that `inferctl` and Pulumi can take over each other's work.
+file names, so that `inferctl` and Pulumi can take over each other's work. They are declared in the
+order in which they are created; what depends on what is found out as for any program.
 """
 
 import os
@@ -17,11 +18,10 @@ from inference_provider.dynamic.convert import PLACEHOLDERS_KEY
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.spec import DeploymentSpec, SpecModel
+from inference_provider.spec import SpecModel
 from inference_provider.spec.base import COMPUTED, LOCAL_PATH
 from inference_provider.spec.fields import marked
 from inference_provider.spec.kinds import ROWS
-from inference_provider.spec.reference import Reference
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource, secret_arguments
 from pulumi_inference.identity import Identity, RoleAssignment
@@ -72,14 +72,11 @@ def declare(path: str) -> Declared:
     declared, desired = Declared(), resolve(stack, base_dir)
     _refuse_other_kinds(desired, path)
     for resource in desired:
-        before = [declared[address] for address in _dependencies(resource, declared)]
         declared[resource.id.address] = _CLASS_OF_KIND[resource.id.kind](
             _resource_name(resource.id),
             **{**_arguments(resource.spec, base_dir), **_parents(resource, declared)},
             stack=stack.name,
-            opts=pulumi.ResourceOptions(
-                depends_on=before, transformations=_with_placeholders(resource)
-            ),
+            opts=pulumi.ResourceOptions(transformations=_with_placeholders(resource)),
         )
     return declared
 
@@ -160,28 +157,3 @@ def _value(value: Any, base_dir: str) -> Any:
     if isinstance(value, list | tuple):
         return [_value(item, base_dir) for item in value]
     return value
-
-
-def _dependencies(resource: DesiredResource, declared: Iterable[str]) -> list[str]:
-    """Return the addresses that a resource depends on: created before it, deleted after it."""
-    return [address for address in declared if _needs(resource, ResourceId.parse(address))]
-
-
-def _needs(resource: DesiredResource, other: ResourceId) -> bool:
-    spec, mine = resource.spec, resource.id
-    if other.workspace != mine.workspace:
-        return False
-    if other.kind == Kind.WORKSPACE:
-        return True
-    if isinstance(spec, DeploymentSpec) and other.kind in (Kind.MODEL, Kind.ENVIRONMENT):
-        asked = spec.model if other.kind == Kind.MODEL else spec.environment
-        return Reference.parse(asked or "").asset == other.name
-    return other.kind in ROWS[mine.kind].after and _share_a_name(mine, other, spec)
-
-
-def _share_a_name(mine: ResourceId, other: ResourceId, spec: Any) -> bool:
-    """Whether both belong to one endpoint; what belongs to none concerns its whole workspace."""
-    of_endpoint = other.kind == Kind.ENDPOINT or "endpoint" in ROWS[other.kind].identity
-    if not of_endpoint or mine.kind == Kind.ROLE_ASSIGNMENT:
-        return True
-    return bool(spec.endpoint == other.name.partition("/")[0])
