@@ -33,7 +33,9 @@ class FileRecords:
         self.workspace = folders.workspace
         self._folders = folders
         self._folder = folders.folder
-        self._known: dict[Path, tuple[_Stamp, bytes]] = {}
+        self._known: dict[str, tuple[_Stamp, bytes]] = {}
+        # text, since every publication asks for every document: a Path costs more than its stat
+        self._texts = str(folders.folder)
         self._undo = UndoLog()
         self._aside: list[Path] = []
         self._is_tidy = False
@@ -46,20 +48,20 @@ class FileRecords:
     def section(self, section: str) -> Mapping[str, bytes]:
         found = {}
         try:
-            with os.scandir(self._folder / section) as entries:
+            with os.scandir(f"{self._texts}/{section}") as entries:
                 names = sorted(e.name for e in entries if _is_document(e.name))
         except FileNotFoundError:
             return {}
         for name in names:
-            document = self._document(self._folder / section / name)
+            document = self._document(f"{self._texts}/{section}/{name}")
             if document is not None:
                 found[unquote(name.removesuffix(_SUFFIX))] = document
         return found
 
     def read(self, section: str, name: str) -> bytes | None:
-        return self._document(self._path(section, name))
+        return self._document(self.place(section, name))
 
-    def _document(self, path: Path) -> bytes | None:
+    def _document(self, path: str) -> bytes | None:
         """Return a file's bytes, the same object while it does not change; None for an empty one.
 
         One that cannot be read (another user's, a folder) is as corrupt as one that is half there.
@@ -70,7 +72,7 @@ class FileRecords:
             stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
             known = self._known.get(path)
             if known is None or known[0] != stamp:
-                known = self._known[path] = stamp, path.read_bytes()
+                known = self._known[path] = stamp, Path(path).read_bytes()
         except FileNotFoundError:
             self._known.pop(path, None)
             return None
@@ -80,23 +82,23 @@ class FileRecords:
 
     def put(self, section: str, name: str, text: str) -> None:
         path = self._path(section, name)
-        if self._document(path) == text.encode():
+        if self._document(str(path)) == text.encode():
             return
         self._set_aside(path, keep=True)
         write_private(path, text)
-        self._known.pop(path, None)
+        self._known.pop(str(path), None)
 
     def drop(self, section: str, name: str) -> None:
         path = self._path(section, name)
         if not self._set_aside(path, keep=False):
             path.unlink(missing_ok=True)
-        self._known.pop(path, None)
+        self._known.pop(str(path), None)
 
     def place(self, section: str, name: str) -> str:
-        return str(self._path(section, name))
+        return f"{self._texts}/{section}/{quote(name, safe='')}{_SUFFIX}"
 
     def _path(self, section: str, name: str) -> Path:
-        return self._folder / section / f"{quote(name, safe='')}{_SUFFIX}"
+        return Path(self.place(section, name))
 
     # -- edits ---------------------------------------------------------------------------------
 
@@ -148,7 +150,7 @@ class FileRecords:
         return not keep
 
     def _put_back(self, aside: Path | None, path: Path) -> None:
-        self._known.pop(path, None)
+        self._known.pop(str(path), None)
         if aside is None:
             path.unlink(missing_ok=True)
         else:
@@ -180,7 +182,7 @@ class FileRecords:
     def journal(self) -> tuple[JournalEntry, ...]:
         """Return all entries, oldest first, without lines that a full disk cut short."""
         entries = []
-        document = self._document(self._folder / "journal.jsonl") or b""
+        document = self._document(f"{self._texts}/journal.jsonl") or b""
         for line in document.splitlines():
             with suppress(ValidationError):
                 entries.append(JournalEntry.model_validate_json(line))
