@@ -140,7 +140,7 @@ class FileRecords:
             self._undo.note(lambda: self._put_back(None, path))
             return not keep
         except OSError:  # a file system without links
-            if (document := self._document(path)) != _UNREADABLE:
+            if (document := self._document(str(path))) != _UNREADABLE:
                 text = (document or b"").decode()
                 self._undo.note(lambda: write_private(path, text))
                 return False
