@@ -45,8 +45,8 @@ class Removal:
         """Delete the resource that a record describes.
 
         Raises:
-            StillHolds: A workspace is not empty, or an endpoint has deployments.
-            StillServing: The deployment carries weight.
+            StillHolds: A workspace is not empty, or another record names the resource.
+            StillServing: The deployment carries weight, or is mirrored to.
         """
         {
             (Kind.WORKSPACE, ""): self._workspace,

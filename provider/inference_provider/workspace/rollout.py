@@ -182,9 +182,8 @@ class Rollout:
 
 def longest_request_s(state: State, deployment: ResourceId) -> float:
     """Return how long a request to any recorded deployment of the same endpoint may take."""
-    endpoint = deployment.name.partition("/")[0]
     records = state.of_kind(Kind.DEPLOYMENT, "online")
-    same = (r for r in records if r.id.name.partition("/")[0] == endpoint)
+    same = (record for record in records if record.id.endpoint == deployment.endpoint)
     return max((request_timeout_s(record.properties) for record in same), default=0.0)
 
 
