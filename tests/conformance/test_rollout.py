@@ -105,6 +105,37 @@ def test_scaling_out_keeps_what_runs(served):
     assert len(served.instances()) == len(backends_of(served.router.tables[-1])) == 3
 
 
+def make_older(lab):
+    """Write the record of iris/blue as a release did that named no instances in it."""
+    blue = lab.of(Kind.DEPLOYMENT).id
+    named = lab.target.record(blue)
+    lab.state.put_record(named.model_copy(update={"admitted": None}))
+
+
+def test_what_starts_beside_instances_that_an_older_record_admits_is_not_published(served):
+    make_older(served)
+    before = served.admitted()
+    seen = []
+
+    def progress(_id, told):
+        if "ready" in told:
+            served.apply(served.endpoint(f"rose{len(seen)}"))
+            seen.append(backends_of(served.router.tables[-1]))
+
+    served.target.apply(served.deployment(instance_count=3), ANN, progress)
+    assert seen == [before, before]
+    assert len(backends_of(served.router.tables[-1])) == 3
+
+
+def test_a_start_that_fails_beside_an_older_record_is_no_change(served):
+    make_older(served)
+    instances, journal = served.instances(), served.journal()
+    with pytest.raises(NotReady):
+        served.apply(served.deployment(environment_variables={"FAIL": "1"}))
+    assert (served.instances(), served.journal()) == (instances, journal)
+    assert served.ask() == 200
+
+
 def test_scaling_in_keeps_some_of_what_runs(served):
     served.apply(served.deployment(instance_count=3))
     three = served.instances()

@@ -176,7 +176,7 @@ class Engine:
         try:
             replaced = Creation(opened, self.platform, actor, progress).run(desired)
         except BaseException:
-            if self.record(desired.id) != before:  # it failed after it was recorded
+            if _applied_at(self.record(desired.id)) != _applied_at(before):  # it was recorded
                 self._note_change(opened, desired, before, actor)
             raise
         self._note_change(opened, desired, replaced, actor)
@@ -353,3 +353,8 @@ class Engine:
 
 def _workspace_id(name: str) -> ResourceId:
     return ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
+
+
+def _applied_at(record: Record | None) -> datetime | None:
+    """Return when a resource was last applied; a handover and a rollout's notes are no change."""
+    return record.time if record else None

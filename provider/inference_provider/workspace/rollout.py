@@ -66,6 +66,8 @@ class Rollout:
             if recorded and before is None:
                 return None
             refuse_others("update", desired, before)
+            if before is not None and before.admitted is None:
+                self._name_admitted(before)
             desired = self._with_owned_fields(with_generation(desired, before), before)
             count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
             unit = self._unit(desired)
@@ -92,6 +94,22 @@ class Rollout:
             forget()
             self._retire(resource, drain_s)
             self._compute.forget(resource.name)
+
+    def _name_admitted(self, older: Record) -> None:
+        """Name the instances that a record of an older release admits.
+
+        It admits all of its generation: those too that this rollout starts, before they are ready.
+        """
+        there = self._compute.instances().get(older.id.name, ())
+        names = tuple(i.name for i in there if older.admits(i.name, i.generation))
+
+        def edit() -> None:
+            now = self._state.record(older.id)
+            if now is not None:
+                named = now.model_copy(update={"admitted": names})
+                self._state.put_record(named, self._state.placeholders(older.id))
+
+        self._convergence.change(edit, Publish.NEVER)
 
     def _with_owned_fields(
         self, desired: DesiredResource, before: Record | None
