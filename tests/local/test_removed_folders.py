@@ -65,6 +65,17 @@ def test_an_up_replaces_a_supervisord_that_lost_its_folder(lost):
     assert lost.up() == []
 
 
+def test_an_up_replaces_instances_of_which_neither_supervisord_nor_a_document_says_more(lost):
+    shutil.rmtree(workspace(lost) / "instances")
+    with Load(lost) as load:
+        load.wait_for(50)
+        lost.up()
+        load.wait_for(sum(load.results.values()) + 50)
+    assert sum(load.failed.values()) <= 8  # accepted by the old router while it ended
+    assert len([line for line in lost.processes() if "serve.py" in line]) == 2
+    assert lost.up() == []
+
+
 @pytest.mark.parametrize("lost", ["folder", "s.sock"], indirect=True)
 def test_a_deployment_whose_supervisord_lost_its_folder_is_degraded(lost):
     seen = lost.observe(Kind.DEPLOYMENT, "iris/blue")

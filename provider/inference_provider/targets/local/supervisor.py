@@ -261,8 +261,10 @@ class Supervisor:
         (self._programs / f"{name}.conf").unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """Return the names of all programs."""
-        return sorted(path.stem for path in self._programs.glob("*.conf"))
+        """Return the names of all programs, orphans of a dead supervisord included."""
+        listed = {path.stem for path in self._programs.glob("*.conf")}
+        noted = {path.name for path in self._pid_path("any").parent.glob("*")}
+        return sorted(listed | {name for name in noted - listed if self.orphan(name)})
 
     def _stop(self, name: str) -> None:
         self._rpc.call(
