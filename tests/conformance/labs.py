@@ -234,6 +234,10 @@ class Lab(ABC):
         asked = {"authorization": f"Bearer {key}", **headers}
         return httpx.post(url, headers=asked, timeout=30, trust_env=False).status_code
 
+    def end(self, *names: str) -> None:
+        """End instances that stay written down; only of targets with GPUs."""
+        raise NotImplementedError
+
     @contextmanager
     def in_flight(self) -> Iterator["Flight"]:
         """Keep a request of endpoint iris in flight until `Flight.land`."""
@@ -297,6 +301,9 @@ class MemoryLab(Lab):
         ]
         return 200 if serving else 503
 
+    def end(self, *names: str) -> None:
+        self.ports.compute.ended.update(names)
+
     @contextmanager
     def in_flight(self) -> Iterator[Flight]:
         router = self.router.router
@@ -329,6 +336,9 @@ class LocalLab(Lab):
 
     def another(self) -> Engine:
         return Engine(WatchedPlatform(self.open(self.folder)))
+
+    def end(self, *names: str) -> None:
+        self.platform.router(self.workspace).supervisor.remove(*names)
 
 
 class ToyLab(Lab):

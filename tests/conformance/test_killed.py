@@ -96,6 +96,17 @@ def test_what_somebody_who_was_killed_had_started_is_left_though_it_is_reserved(
     assert abandoned.documents()["reservations"] == {}
 
 
+def test_gpus_of_what_a_killed_deletion_had_ended_are_free_after_the_next_apply(served, gpus):
+    limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    green, plum = (served.deployment(name, **limits) for name in ("green", "plum"))
+    served.apply(green)
+    served.state.drop_record(green.id)
+    served.end(*served.instances("iris/green"))
+    assert degraded(served) == {Kind.WORKSPACE: LEFT}
+    served.apply(served.space(), plum)
+    assert len(served.instances("iris/plum")) == 1
+
+
 def test_what_somebody_starts_now_is_not_left(abandoned):
     with abandoned.ports.records.lock(deployment_lock("iris/green")):
         assert degraded(abandoned) == {}

@@ -100,13 +100,13 @@ class Observer:
         return "the last change was killed before the router served it" if killed else ""
 
     def _leftovers(self, compute: ComputeStatus) -> str:
-        """Say how many instances belong to deployments that have no record."""
+        """Say how many instances, and be they ended, belong to deployments that have no record.
+
+        One that has ended still has its port and its GPUs.
+        """
         unknown = compute.instances.keys() - self._state.recorded(Kind.DEPLOYMENT)
         left = sum(
-            i.runs
-            for name in unknown
-            if not self._state.is_started_now(name)
-            for i in compute.instances[name]
+            len(compute.instances[name]) for name in unknown if not self._state.is_started_now(name)
         )
         noun = "instance" if left == 1 else "instances"
         return f"{left} leftover {noun} of a deleted deployment" if left else ""
