@@ -47,7 +47,7 @@ def test_only_what_has_a_corrupt_record_is_unknown_and_an_up_recreates_it(lab, n
     with load:
         load.wait_for(20)
         code, text = lab.said("up")
-        assert (code, "pass -y to delete" in text) == (1, True), text
+        assert (code, text.endswith("; pass -y to delete\n")) == (1, True), text
         code, text = lab.said("up", "-y")
         load.wait_for(sum(load.results.values()) + 50)
     assert code == 0, text

@@ -5,6 +5,7 @@ import typer
 from inference_provider.cli.plan_text import plan_lines
 from inference_provider.cli.session import Session
 from inference_provider.errors import TargetError
+from inference_provider.plan import ActionKind
 from inference_provider.printable import one_line
 from inference_provider.stack import Planned
 
@@ -23,13 +24,14 @@ def confirm(session: Session, planned: Planned, *, yes: bool, as_json: bool) -> 
         return
     noun = "resource" if count == 1 else "resources"
     if as_json or not session.interactive:
-        declares = any(action.desired for action in planned.plan.actions)
+        prunes = all(action.kind == ActionKind.DELETE for action in planned.deletions)
+        spared = prunes and any(action.desired for action in planned.plan.actions)
         cause = " with --json" if as_json else ": stdin is not a terminal"
         raise TargetError(
             "delete",
             f"{count} {noun}",
             f"cannot prompt{cause}; nothing was changed",
-            "pass -y to delete" + (", or --no-prune to leave it" if declares else ""),
+            "pass -y to delete" + (", or --no-prune to leave it" if spared else ""),
         )
     if not typer.confirm(f"delete or replace {count} {noun}?", err=True):
         session.err.print("nothing was changed")
