@@ -27,6 +27,23 @@ def test_keys_that_are_gone_or_spoiled_lock_nobody_out_and_an_up_makes_new_ones(
     assert (lab.key() != old, lab.score().status_code) == (True, 200)
 
 
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_blueprint_that_is_gone_or_spoiled_stops_only_a_start_of_its_deployment(lab, content):
+    lab.up()
+    blueprint = lab.state / "workspaces" / "lab" / "blueprints" / "iris%2Fblue.json"
+    blueprint.unlink()
+    if content is not None:
+        blueprint.write_text(content)
+    lab.target.stop("lab", ACTOR)
+    said = []
+    lab.target.start("lab", ACTOR, lambda id_, told: said.append((id_.name, told)))
+    assert ("iris/blue", "not started: its blueprint is gone; apply the stack again") in said
+    assert ("iris/green", "1 instance admitted by the router") in said
+    lab.write_code("blue", "new")
+    assert lab.up() == ["update Deployment 'lab/iris/blue'"]
+    assert lab.score().json()["answer"] == "new"
+
+
 def test_instances_whose_documents_were_lost_are_replaced(lab):
     lab.up()
     shutil.rmtree(lab.state / "workspaces" / "lab" / "instances")

@@ -173,8 +173,14 @@ class State:
     # -- deployments ---------------------------------------------------------------------------
 
     def blueprint(self, deployment: str) -> Any:
-        """Return a deployment's resolved spec with its secrets, from which instances start."""
-        return self._read(BLUEPRINTS, deployment, _blueprint)
+        """Return a deployment's resolved spec with its secrets, from which instances start.
+
+        None when it is gone or cannot be read: the next apply of the deployment writes a new one.
+        """
+        try:
+            return self._read(BLUEPRINTS, deployment, _blueprint)
+        except (TargetError, OSError):
+            return None
 
     def put_blueprint(self, deployment: str, spec: SpecModel) -> None:
         """Save a deployment's resolved spec, with secrets in clear text."""
