@@ -45,6 +45,8 @@ class Action(Frozen):
     """Owner's label of what is deleted or handed over."""
     unreadable: str = ""
     """Why its record cannot be read; such a record is set aside first, which needs consent."""
+    repairs: str = ""
+    """What does not run as recorded; no field need differ then."""
     heir: str = ""
     """Stack that owns it after the handover."""
 
@@ -152,7 +154,8 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         ChangeClass.REPLACE: ActionKind.REPLACE,
     }.get(heaviest(changes), ActionKind.UPDATE)
     mine = there.record is None or there.record.owner == resource.owner
-    degraded = there.presence == Presence.UNKNOWN or there.degraded
-    if kind == ActionKind.KEEP and mine and degraded:
+    unknown = there.presence == Presence.UNKNOWN and (there.reason or "it did not answer")
+    repairs = unknown or there.degraded if mine else ""
+    if kind == ActionKind.KEEP and repairs:
         kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it
-    return Action(kind=kind, id=resource.id, desired=resource, changes=changes)
+    return Action(kind=kind, id=resource.id, desired=resource, changes=changes, repairs=repairs)

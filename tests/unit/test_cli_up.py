@@ -53,6 +53,14 @@ def test_changed_secret_shows_neither_value_nor_digest(cli):
         assert "sha256" not in output
 
 
+def test_a_plan_says_why_it_updates_what_is_as_declared(cli):
+    cli("up")
+    cli.target.platform.ports("default").records.drop("keys", "iris")
+    assert cli("plan").stdout == (
+        "  ~ Endpoint 'default/iris'\n      its keys are gone\n1 to update; 5 unchanged\n"
+    )
+
+
 def test_up_that_would_prune_stops_where_nobody_can_be_asked(cli):
     cli("up")
     cli.file.write_text(cli.ONLY_ENDPOINT)

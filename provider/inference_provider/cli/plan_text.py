@@ -25,7 +25,7 @@ def plan_lines(plan: Plan) -> list[str]:
     for action in plan.pending:
         lines.append(f"{_MARK[action.kind]:>3} {action.id}")
         lines += [f"      {change}" for change in action.changes]
-        lines += [f"      {action.unreadable}"] if action.unreadable else []
+        lines += [f"      {reason}" for reason in (action.unreadable, action.repairs) if reason]
     return [*lines, verdict(plan)]
 
 
