@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from inference_provider.errors import Busy
 from inference_provider.observed import Actor, JournalEntry
-from inference_provider.workspace.undo import UndoLog
+from inference_provider.targets.documents import Documents
 
 LOCK_WAIT_S = 30.0
 
@@ -17,9 +17,8 @@ class MemoryRecords:
     def __init__(self, workspace: str) -> None:
         self.workspace = workspace
         self.created = False
-        self._documents: dict[str, dict[str, bytes]] = {}
+        self._documents = Documents()
         self._journal: list[JournalEntry] = []
-        self._undo = UndoLog()
         self._editing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._holder: Actor | None = None
@@ -28,35 +27,24 @@ class MemoryRecords:
         return self.created
 
     def section(self, section: str) -> Mapping[str, bytes]:
-        return dict(sorted(self._documents.get(section, {}).items()))
+        return self._documents.section(section)
 
     def read(self, section: str, name: str) -> bytes | None:
-        return self._documents.get(section, {}).get(name)
+        return self._documents.read(section, name)
 
     def put(self, section: str, name: str, text: str) -> None:
-        before = self.read(section, name)
-        if before != text.encode():
-            self._undo.note(lambda: self._set(section, name, before))
-            self._set(section, name, text.encode())
+        self._documents.write(section, name, text.encode())
 
     def drop(self, section: str, name: str) -> None:
-        before = self.read(section, name)
-        self._undo.note(lambda: self._set(section, name, before))
-        self._set(section, name, None)
-
-    def _set(self, section: str, name: str, document: bytes | None) -> None:
-        if document is None:
-            self._documents.get(section, {}).pop(name, None)
-        else:
-            self._documents.setdefault(section, {})[name] = document
+        self._documents.write(section, name, None)
 
     @contextmanager
     def edit(self) -> Iterator[None]:
-        if self._undo.active:
-            with self._undo.part():
+        if self._documents.editing:
+            with self._documents.part():
                 yield
         else:
-            with self._editing, self._undo.part():
+            with self._editing, self._documents.part():
                 yield
 
     @contextmanager
