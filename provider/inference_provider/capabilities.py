@@ -24,6 +24,7 @@ _PER_VARIABLE_BYTES = 9
 Capability = Literal[
     "app_insights",
     "auth_modes",
+    "base_images",
     "data_collector",
     "egress_control",
     "endpoint_kinds",
@@ -54,6 +55,7 @@ class Answer(NamedTuple):
 _PLAIN: Mapping[Capability, Answer] = {
     "app_insights": Answer("not supported yet", "leave it false"),
     "auth_modes": Answer("'{asked}' is not supported yet", "use {supported}"),
+    "base_images": Answer("not supported yet", "leave it out"),
     "data_collector": Answer("not supported yet", "leave it out"),
     "egress_control": Answer("'disabled' is not supported yet", "leave it enabled"),
     "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
@@ -91,6 +93,8 @@ class TargetCapabilities(Frozen):
         }
     )
     images: bool = False
+    base_images: bool = False
+    """Whether images are built, on a base that the workspace names."""
     egress_control: bool = False
     resource_limits: bool = False
     """Whether cpu and memory amounts are enforced."""
@@ -176,6 +180,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield Fault("target", f"'{wanted}' is not supported yet", f"use '{can.name}'")
     if spec.egress == "disabled" and not can.egress_control:
         yield can.fault("egress", "egress_control")
+    if spec.base_image and not can.base_images:
+        yield can.fault("base_image", "base_images", spec.base_image)
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault

@@ -86,10 +86,13 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         python_version: `3.12`; the provider's own Python when left out.
         dependencies: Requirements by PEP 508; pin them.
         requirements_file: A requirements.txt; its lines are added to `dependencies`.
-        image: Container image; a target without containers refuses it.
+        image: Container image; a target without containers refuses it. With `inference_config` or
+            `command`, or with nothing to install, it brings its own server; else the packages are
+            installed on it, and the default server runs the scoring script.
         command: Command line of a server of your own, with `{port}`, `{model_dir}` and
             `{code_dir}`.
-        inference_config: Routes of that server; required with `command`.
+        inference_config: Routes of the server that the environment brings; required with
+            `command`.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.

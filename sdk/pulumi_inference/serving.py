@@ -101,7 +101,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         model: A model, or its `reference`; it lies at `$AZUREML_MODEL_DIR/<its folder's or file's
             name>`.
         environment: An environment, or its `reference`.
-        code_configuration: Required unless the environment brings a `command`.
+        code_configuration: Required unless the environment brings its own server.
         environment_variables: Set in every instance; encrypted in the state.
         instance_type: A name of the target's catalogue.
         instance_count: 0 to 50; 1 when left out.

@@ -27,6 +27,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         router_port: TCP port of the router, 0 to 65535; 0 picks a free one once and keeps it.
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
+        base_image: Container image with Python and CA certificates that the router's image and
+            those of environments are built on from then on; Python's own slim image when left out.
         quota: What all deployments may use together.
         description: What it is for.
         tags: Words of your own, by name.
@@ -52,6 +54,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         router_port: Input[int] | None = None,
         public_network_access: Input[str] | None = None,
         egress: Input[str] | None = None,
+        base_image: Input[str] | None = None,
         quota: Input[QuotaArgs] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
@@ -65,6 +68,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "router_port": router_port,
             "public_network_access": public_network_access,
             "egress": egress,
+            "base_image": base_image,
             "quota": quota,
             "description": description,
             "tags": tags,

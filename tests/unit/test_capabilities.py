@@ -84,6 +84,12 @@ def test_a_plain_stack_is_refused_nowhere():
             id="connection",
         ),
         pytest.param(
+            stack(workspaces=[{"name": "default", "base_image": "python:3.12-slim"}]),
+            "Workspace 'default' on target 'local': base_image: no image is built here: instances"
+            " are processes; leave it out",
+            id="base image",
+        ),
+        pytest.param(
             stack(environments=[{"name": "env", "image": "scorer:2", "content_hash": "b" * 64}]),
             "Environment 'default/env:1' on target 'local': image: there are no containers to"
             " run it in; name dependencies or a command instead",

@@ -166,9 +166,56 @@ def test_mirror_of_50_percent_is_taken():
     assert TrafficSpec(endpoint="iris", mirror_traffic={"green": 50}).mirror_traffic["green"] == 50
 
 
-def test_command_and_routes_come_together():
-    with pytest.raises(ValidationError, match="command and inference_config come together"):
+def test_a_command_needs_routes():
+    with pytest.raises(ValidationError, match="command needs inference_config"):
         EnvironmentSpec(name="env", command=("serve",))
+
+
+ROUTES = {
+    "liveness_route": {"path": "/live", "port": 8000},
+    "readiness_route": {"path": "/ready", "port": 8000},
+    "scoring_route": {"path": "/score", "port": 8000},
+}
+
+
+def test_routes_need_a_command_or_an_image():
+    with pytest.raises(ValidationError, match="inference_config needs a command or an image"):
+        EnvironmentSpec.model_validate({"name": "env", "inference_config": ROUTES})
+
+
+@pytest.mark.parametrize(
+    ("fields", "brings"),
+    [
+        pytest.param({}, False, id="nothing"),
+        pytest.param({"dependencies": ["flask"]}, False, id="packages"),
+        pytest.param({"image": "cuda:12"}, True, id="image alone"),
+        pytest.param({"image": "cuda:12", "dependencies": ["flask"]}, False, id="image as a base"),
+        pytest.param({"image": "cuda:12", "requirements_file": "r.txt"}, False, id="the same"),
+        pytest.param({"image": "triton:24", "inference_config": ROUTES}, True, id="image's routes"),
+        pytest.param(
+            {"image": "triton:24", "dependencies": ["flask"], "inference_config": ROUTES},
+            True,
+            id="image's routes, and packages beside it",
+        ),
+        pytest.param({"command": ["serve"], "inference_config": ROUTES}, True, id="command"),
+    ],
+)
+def test_an_image_with_packages_and_without_routes_is_only_a_base(fields, brings):
+    environment = EnvironmentSpec.model_validate({"name": "env", **fields})
+    assert environment.brings_server is brings
+
+
+@pytest.mark.parametrize(
+    "image", ["python:3.12-slim", "ghcr.io:443/a/b:T@sha256:" + "0" * 64, "a b", "a\nRUN x", ""]
+)
+def test_a_base_image_has_no_blank(image):
+    valid = image not in ("a b", "a\nRUN x", "")
+    try:
+        assert WorkspaceSpec(base_image=image).base_image == image
+    except ValidationError:
+        assert not valid
+    else:
+        assert valid
 
 
 def test_min_above_max_is_refused():

@@ -148,7 +148,7 @@ class DeploymentSpec(SpecModel):
     file at `$AZUREML_MODEL_DIR/<file>`."""
     environment: Annotated[AssetReference, ROLLS, names_asset(Kind.ENVIRONMENT)]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
-    """Required unless the environment brings a `command`."""
+    """Required unless the environment brings its own server."""
     environment_variables: Annotated[
         dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
     ] = {}

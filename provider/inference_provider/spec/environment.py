@@ -64,14 +64,16 @@ class EnvironmentSpec(SpecModel):
     requirements_file: Annotated[str | None, LOCAL_PATH] = None
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
     image: Annotated[str | None, ROLLS] = None
-    """Container image; a target without containers refuses it."""
+    """Container image; a target without containers refuses it. With `inference_config` or
+    `command`, or with nothing to install, it brings its own server; else the packages are installed
+    on it, and the default server runs the scoring script."""
     command: Annotated[tuple[Annotated[str, AfterValidator(_valid_argument)], ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
     the port that it, or a process it starts, listens on, at the address in `$HOST` (127.0.0.1 on
     `local`); `{model_dir}` for the model's folder; `{code_dir}` for the code's. Without one the
     default server runs the scoring script."""
     inference_config: Annotated[InferenceConfig | None, ROLLS] = None
-    """Routes of that server; required with `command`."""
+    """Routes of the server that the environment brings; required with `command`."""
     content_hash: Annotated[str, ROLLS, COMPUTED] = ""
     """sha256 over all that decides what is installed; computed, never written by hand."""
     description: Annotated[str, COSMETIC] = ""
@@ -79,14 +81,29 @@ class EnvironmentSpec(SpecModel):
 
     @property
     def brings_server(self) -> bool:
-        """Whether a server comes with it; without one, the default server runs a script."""
-        return bool(self.command or self.image)
+        """Whether a server comes with it; without one, the default server runs a script.
+
+        As in Azure ML, an image with packages to install and no routes is only what they are
+        installed on.
+        """
+        if self.command or self.inference_config is not None:
+            return True
+        return self.image is not None and not self.installs
+
+    @property
+    def installs(self) -> bool:
+        """Whether it names packages to install."""
+        return bool(self.dependencies or self.requirements_file)
 
     @model_validator(mode="after")
     def _command_and_routes_come_together(self) -> "EnvironmentSpec":
-        if bool(self.command) != (self.inference_config is not None):
+        if self.command and self.inference_config is None:
             raise ValueError(
-                "command and inference_config come together: the first starts the server, the"
-                " second says where it answers"
+                "command needs inference_config: the first starts the server, the second says where"
+                " it answers"
+            )
+        if self.inference_config is not None and not (self.command or self.image):
+            raise ValueError(
+                "inference_config needs a command or an image that starts the server it describes"
             )
         return self

@@ -52,6 +52,9 @@ class WorkspaceSpec(SpecModel):
     """`disabled` refuses a bind address other than loopback."""
     egress: Annotated[Enabled, SECURITY] = "enabled"
     """`disabled` closes the instances' way out; not every target can."""
+    base_image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$")] | None = None
+    """Container image with Python and CA certificates that images are built on, from then on: the
+    router's, and those of environments that name none. Python's own slim image when left out."""
     quota: Annotated[Quota, CAPACITY] = Quota()
     """What all deployments may use together."""
     description: Annotated[str, COSMETIC] = ""

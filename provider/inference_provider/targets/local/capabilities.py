@@ -8,6 +8,7 @@ from inference_provider.targets.local.addresses import address_fault
 
 _REASONS: Mapping[Capability, Answer] = {
     "app_insights": Answer("there is no Application Insights", "leave it false"),
+    "base_images": Answer("no image is built here: instances are processes", "leave it out"),
     "egress_control": Answer("outgoing traffic cannot be blocked", "leave it enabled"),
     "gpu_count": Answer("{asked}, and the machine has {supported}", "ask for fewer"),
     "images": Answer(
