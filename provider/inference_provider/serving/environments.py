@@ -20,12 +20,12 @@ from inference_provider.errors import Busy, OutOfCapacity, TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.secret_text import Secrets, userinfo_in
-from inference_provider.serving.server import server_of
+from inference_provider.serving.installer_output import cause_in, says_disk_is_full
+from inference_provider.serving.server import requirements, server_of
 from inference_provider.spec import EnvironmentSpec
 
 BUILD_LIMIT_S = 3600
 """Large CUDA wheels over a slow network take this long; a build that takes longer hangs."""
-SHOWN_LINES = 6
 READY = ".ready"
 
 
@@ -60,11 +60,6 @@ def build_environment(
     except OSError as exc:
         raise _failed(spec, exc.strerror or str(exc), full=exc.errno == errno.ENOSPC) from exc
     return venv
-
-
-def requirements(spec: EnvironmentSpec) -> tuple[str, ...]:
-    """Return what is installed: the user's packages, and those of the server that runs."""
-    return (*spec.dependencies, *server_of(None, spec).packages)
 
 
 def _folder_name(spec: EnvironmentSpec) -> str:
@@ -143,12 +138,7 @@ def _uv_failed(
     spec: EnvironmentSpec, run: subprocess.CompletedProcess[str], secrets: Secrets
 ) -> TargetError:
     text = without_secrets(run.stderr, (*secrets, *userinfo_in(spec.dependencies)))
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # uv names its own temporary files in passing; the cause starts at its error line.
-    starts = [i for i, line in enumerate(lines) if line.startswith("error")]
-    said = lines[starts[0] :][:SHOWN_LINES] if starts else lines[-SHOWN_LINES:]
-    full = "No space left on device" in text or "os error 28" in text
-    return _failed(spec, " ".join(said)[:800], full=full)
+    return _failed(spec, cause_in(text), full=says_disk_is_full(text))
 
 
 def _no_python(spec: EnvironmentSpec, env: dict[str, str]) -> TargetError:

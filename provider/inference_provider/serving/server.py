@@ -98,6 +98,11 @@ def server_of(deployment: DeploymentSpec | None, environment: EnvironmentSpec) -
     )
 
 
+def requirements(environment: EnvironmentSpec) -> tuple[str, ...]:
+    """Return what is installed: the user's packages, and those of the server that runs."""
+    return (*environment.dependencies, *server_of(None, environment).packages)
+
+
 def _kind_of(environment: EnvironmentSpec) -> ServerKind:
     if not environment.brings_server:
         return ServerKind.DEFAULT
