@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,16 +37,21 @@ class Content:
     @property
     def digest(self) -> str:
         """Sha256 in hex over names, bytes and executable bits; not over other modes or times."""
-        return self._digest([":x" if _is_executable(file) else "" for _, file in self.files])
+        return self.digest_of(self.hashes)
+
+    def digest_of(self, hashes: Sequence[str]) -> str:
+        """Return what `digest` is if the files' bytes have these hashes."""
+        marks = [":x" if _is_executable(file) else "" for _, file in self.files]
+        return self._digest(hashes, marks)
 
     @property
     def digest_without_bits(self) -> str:
         """`digest` without the executable bits, under which an older release stored content."""
-        return self._digest([""] * len(self.files))
+        return self._digest(self.hashes, [""] * len(self.files))
 
-    def _digest(self, marks: list[str]) -> str:
+    def _digest(self, hashes: Sequence[str], marks: Sequence[str]) -> str:
         digest = hashlib.sha256()
-        for (name, _), content, mark in zip(self.files, self.hashes, marks, strict=True):
+        for (name, _), content, mark in zip(self.files, hashes, marks, strict=True):
             # The length before the name: no two trees give the same text.
             digest.update(f"{len(name.encode())}:{name}:{content}{mark}\n".encode())
         files = digest.hexdigest()

@@ -11,25 +11,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
-from inference_provider.files.tree import Content, code_content, model_content, tree_files
+from inference_provider.files.tree import Content, tree_files
 from inference_provider.observed import Kind, Record
 from inference_provider.serving.environments import build_environment
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
+from inference_provider.targets.kept_content import (
+    PRUNE_AGE_S,
+    Source,
+    changed_meanwhile,
+    missing,
+    reading,
+    source_of_code,
+    source_of_model,
+)
 from inference_provider.targets.local import content
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock
 from inference_provider.targets.private_file import no_space, write_private
 from inference_provider.workspace.state import corrupt
-
-PRUNE_AGE_S = 7200.0
-"""Unreferenced content is kept this long: it is copied before the instances that need it start, and
-referenced only once they are ready, which may take an hour."""
 
 
 class Assets:
@@ -53,8 +57,7 @@ class Assets:
     def keep_model(self, spec: ModelSpec, base_dir: str) -> None:
         """Copy a model's content into the workspace, unless an unchanged copy is kept."""
         folder = self._model_folder(spec.name, spec.version, spec.content_hash)
-        source = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
-        self._keep(source, folder, spec.content_hash, spec.path)
+        self._keep(source_of_model(spec, base_dir), folder)
 
     def keep_environment(self, spec: EnvironmentSpec) -> None:
         """Save an environment's spec."""
@@ -62,12 +65,11 @@ class Assets:
 
     def keep_code(self, spec: DeploymentSpec, base_dir: str) -> Path | None:
         """Keep a deployment's code, as `keep_model` does, and return its folder; None without."""
-        if spec.code_configuration is None:
+        source = source_of_code(spec, base_dir)
+        if source is None:
             return None
-        code = spec.code_configuration
-        folder = self._code_folder(code.content_hash)
-        source = partial(code_content, code.code, Path(base_dir), code.stack_file)
-        self._keep(source, folder, code.content_hash, code.code)
+        folder = self._code_folder(source.content_hash)
+        self._keep(source, folder)
         return folder
 
     # -- what is kept --------------------------------------------------------------------------
@@ -80,8 +82,8 @@ class Assets:
             if known is None or known[0] != stamp:
                 known = stamp, EnvironmentSpec.model_validate_json(path.read_text())
                 self._environments[path] = known
-        except FileNotFoundError as missing:
-            raise _missing("environment", pinned) from missing
+        except FileNotFoundError as gone:
+            raise missing("environment", pinned) from gone
         except ValueError:
             raise corrupt(str(path)) from None
         return known[1]
@@ -106,7 +108,7 @@ class Assets:
             return None
         folder = self._model_folder_of(spec.model)
         if not folder.is_dir():
-            raise _missing("model", spec.model)
+            raise missing("model", spec.model)
         model = Reference.parse(spec.model)
         fault = _changed(folder, model.digest)
         if fault:
@@ -165,17 +167,14 @@ class Assets:
                 shutil.rmtree(folder, ignore_errors=True)
                 content.manifest_of(folder).unlink(missing_ok=True)
 
-    def _keep(
-        self, source: Callable[[], Content], place: Path, content_hash: str, written: str
-    ) -> None:
+    def _keep(self, source: Source, place: Path) -> None:
         """Copy content whole or not at all; a kept copy stays, unless it was changed.
 
         Args:
-            source: Finds the content to copy.
-            place: Folder to keep the content in, named by its hash.
-            content_hash: Hash that the copy must have: its source may have changed since.
-            written: The content's path, for a message.
+            source: The content; it may have changed since its hash was taken.
+            place: Folder to keep it in, named by that hash.
         """
+        content_hash = source.content_hash
         fault = _changed(place, content_hash)
         if not fault:
             os.utime(place)  # in use again, so `prune` leaves it
@@ -185,21 +184,16 @@ class Assets:
         beside = place.with_name(f".{place.name}.{os.getpid()}.{threading.get_ident()}")
         aside = beside.with_suffix(".old")
         try:
-            copy = _copied(source(), beside)
+            with reading(source, was):
+                copy = _copied(source.find(), beside)
             if copy.digest != content_hash:
-                raise _unkept(written, f"{was}it changed while it was applied", "run this again")
+                raise changed_meanwhile(source, was)
             with self._lock():
                 if _changed(place, content_hash):  # else another thread kept it in the meantime
                     if place.exists():  # moved, not deleted: an instance may be reading it
                         place.rename(aside)
                     _note_down(copy, place, beside)
                     beside.rename(place)
-        except BadContent as bad:
-            reason, _, remedy = str(bad).partition("; ")
-            raise _unkept(written, was + reason, remedy) from bad
-        except FileNotFoundError as missing:
-            remedy = "put it back and run `inferctl up`"
-            raise _unkept(written, f"{was}it no longer exists", remedy) from missing
         except OSError as failed:
             raise no_space(failed, place) from failed
         finally:
@@ -256,17 +250,3 @@ def _copied(source: Content, place: Path) -> Content:
         to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copy(file, to)
     return copy
-
-
-def _unkept(written: str, reason: str, remedy: str) -> TargetError:
-    return TargetError("copy", f"'{written}'", reason, remedy)
-
-
-def _missing(kind: str, pinned: str) -> TargetError:
-    asked = Reference.parse(pinned)
-    return TargetError(
-        "find",
-        f"{kind} '{asked.asset}'",
-        f"its content {asked.digest[:12]} is not in the workspace",
-        f"apply the {kind} before the deployment",
-    )
