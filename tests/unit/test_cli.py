@@ -72,3 +72,14 @@ def test_a_command_opens_the_target_where_the_stack_file_says_it_is(cli, command
     )
     cli(command)
     assert cli.opened == ["docker ssh://gpu-1"]
+
+
+def test_a_workspace_by_name_is_where_the_file_of_this_folder_says(cli, monkeypatch):
+    place = "{kind: docker, host: 'ssh://gpu-1'}"
+    cli.file.write_text(f"name: demo\nworkspaces: [{{name: default, target: {place}}}]\n")
+    monkeypatch.chdir(cli.file.parent)
+    assert cli("logs", "iris/blue", "--workspace", "default").exit_code == 1
+    assert cli.opened == ["docker ssh://gpu-1"]
+    cli.file.write_text("name: [")
+    assert cli("logs", "iris/blue", "--workspace", "default").exit_code == 1
+    assert cli.opened[1:] == ["local"]

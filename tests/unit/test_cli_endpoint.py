@@ -6,6 +6,8 @@ import sys
 import httpx
 import pytest
 
+from inference_provider.errors import TargetUnreachable
+
 
 def router(asked, status=200):
     def answer(request):
@@ -262,3 +264,14 @@ def test_score_of_a_device_without_an_end_is_refused_at_the_routers_limit(served
     result = served("score", "iris", "--data", "/dev/zero")
     assert result.exit_code == 1
     assert "--data: '/dev/zero' is larger than 100 MiB; send a smaller body" in result.stderr
+
+
+def test_a_target_that_does_not_answer_is_said_to_be_silent_and_not_empty(served):
+    def silent(_resource):
+        raise TargetUnreachable("open", "the host", "it does not answer")
+
+    served.target.record = silent
+    for command in (["score", "iris", "--data", "-"], ["keys", "show", "iris"]):
+        done = served(*command, said="[1]")
+        assert done.exit_code == 1
+        assert "find Endpoint 'default/iris': open the host: it does not answer" in done.stderr

@@ -1,7 +1,7 @@
 """One resource by the name a person types, in the workspaces a command means."""
 
 from inference_provider.cli.session import Session, choose_workspaces
-from inference_provider.errors import TargetError
+from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.observed import Kind, ObservedResource, Presence, ResourceId
 
 
@@ -15,11 +15,15 @@ def find(session: Session, kind: Kind, name: str, workspace: str | None) -> Obse
     """Return a resource by name.
 
     Raises:
-        TargetError: It is not there, could not be asked, or is in more than one workspace.
+        TargetError: It is not there, or is in more than one workspace.
+        TargetUnreachable: The target does not answer.
     """
     ids = candidates(session, kind, name, workspace)
     found = [session.target.observe_one(resource) for resource in ids]
     found = [there for there in found if there.presence != Presence.ABSENT]
+    for there in found:
+        if there.presence == Presence.UNKNOWN and there.record is None:
+            raise TargetUnreachable("find", str(there.id), there.reason)
     if not found:
         raise TargetError(
             "find", str(ids[0]), "not found", "run `inferctl status` to list what there is"

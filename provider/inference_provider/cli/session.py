@@ -6,6 +6,7 @@ and the stack that a command names. Nothing is decided here that `stack.py` deci
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,13 +120,17 @@ def choose_workspaces(
 ) -> tuple[str, ...]:
     """Return the workspaces a command means.
 
-    In this order: `--workspace`, those of FILE, those of ./stack.yaml, the only one there is.
+    In this order: `--workspace`, those of FILE, those of ./stack.yaml, the only one there is. The
+    file says on which target, for `--workspace` too.
 
     Raises:
         TargetError: There is none yet.
         SpecError: There is more than one and nothing says which.
     """
     if workspace:
+        if file is not None or DEFAULT_FILE.is_file():
+            with suppress(SpecError):  # a workspace of this machine needs no file
+                session.read_name(file or DEFAULT_FILE)
         return (workspace,)
     if file is not None or DEFAULT_FILE.is_file():
         return session.read_name(file or DEFAULT_FILE).workspaces
