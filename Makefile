@@ -1,4 +1,4 @@
-.PHONY: setup demo down test coverage check lint types contracts schema bench
+.PHONY: setup demo down test test-docker coverage check lint types contracts schema bench
 
 # uv from PATH, else from the index into the environment itself. Bytecode is compiled at once, because
 # the first command would take a second longer, and each one where Python may not write it.
@@ -21,9 +21,13 @@ down: setup
 test: setup
 	@.venv/bin/pytest $(ARGS)
 
+# With a Docker Engine of its own where none answers; needs root for that.
+test-docker: setup
+	@tests/docker/with_engine.sh .venv/bin/pytest -m docker $(ARGS)
+
 # Lines that the tests without servers run; in half a minute.
 coverage: setup
-	.venv/bin/coverage run -m pytest -q -m "not local and not envoy and not pulumi"
+	.venv/bin/coverage run -m pytest -q -m "not local and not envoy and not pulumi and not docker"
 	.venv/bin/coverage report
 
 lint: setup

@@ -2,8 +2,15 @@
 
 import pytest
 
+from tests import docker_host
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write what is rendered over the golden files"
     )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") and docker_host.missing():
+        pytest.skip(docker_host.missing())

@@ -1,6 +1,7 @@
 """A lab a test, on each target; what a target needs to run is opened once a module."""
 
 import itertools
+import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ _numbers = itertools.count(1)
         "memory",
         "toy",
         pytest.param("local", marks=pytest.mark.local),
+        pytest.param("docker", marks=pytest.mark.docker),
     ],
 )
 def opened(request):
@@ -43,7 +45,7 @@ def closing(opened):
 def lab(opened, closing):
     """A workspace of which nothing is there yet; closed while the next test runs."""
     (kind, platform, folder), (pool, closed) = opened, closing
-    made = kind(platform, folder, f"lab{next(_numbers)}")
+    made = kind(platform, folder, f"lab{os.getpid()}x{next(_numbers)}")
     yield made
     closed.append(pool.submit(made.close))
 

@@ -5,6 +5,7 @@ a test sees what is published, and refuses or holds a publication.
 """
 
 import dataclasses
+import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -20,6 +21,7 @@ from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
+from inference_provider.targets.docker.target import DockerPlatform
 from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.engine import Engine, SystemClock
@@ -82,6 +84,7 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
+    base_image: str | None = None
 
     def __init__(self, platform, folder: Path, workspace: str) -> None:
         self.workspace = workspace
@@ -117,7 +120,13 @@ class Lab(ABC):
         stack = StackSpec.model_validate(
             {
                 "name": "demo",
-                "workspaces": [{"name": self.workspace, "target": self.target.capabilities.name}],
+                "workspaces": [
+                    {
+                        "name": self.workspace,
+                        "target": self.target.capabilities.name,
+                        "base_image": self.base_image,
+                    }
+                ],
                 "models": [{**place, "name": "iris", "path": "model.bin"}],
                 "environments": [
                     {
@@ -241,8 +250,8 @@ class Lab(ABC):
     @contextmanager
     def in_flight(self) -> Iterator["Flight"]:
         """Keep a request of endpoint iris in flight until `Flight.land`."""
-        until, key = self.folder / f"land-{self.workspace}", self.keys()[0]
-        flight = Flight(until.touch)
+        until, key = self.signals / f"land-{self.workspace}", self.keys()[0]
+        flight = Flight(lambda: self._touch(until))
         headers = {"x-until": str(until)}
 
         def send() -> None:
@@ -254,11 +263,22 @@ class Lab(ABC):
         thread = threading.Thread(target=send)
         thread.start()
         try:
-            wait_until(until.with_name(f"{until.name}.got").exists)
+            wait_until(lambda: self._is_there(until.with_name(f"{until.name}.got")))
             yield flight
         finally:
-            until.touch()
+            self._touch(until)
             thread.join()
+
+    @property
+    def signals(self) -> Path:
+        """Folder that instances see, in which files tell them what to do."""
+        return self.folder
+
+    def _touch(self, path: Path) -> None:
+        path.touch()
+
+    def _is_there(self, path: Path) -> bool:
+        return path.exists()
 
 
 class Flight:
@@ -341,6 +361,26 @@ class LocalLab(Lab):
         self.platform.router(self.workspace).supervisor.remove(*names)
 
 
+class DockerLab(Lab):
+    base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
+    signals = Path("/tmp")  # of the container
+
+    @classmethod
+    def open(cls, folder: Path) -> DockerPlatform:
+        return DockerPlatform("docker")
+
+    def another(self) -> Engine:
+        return Engine(WatchedPlatform(self.open(self.folder)))
+
+    def _touch(self, path: Path) -> None:
+        for name in self.instances():
+            self.platform.host.run(name, ("touch", str(path)))
+
+    def _is_there(self, path: Path) -> bool:
+        ran = [self.platform.host.run(name, ("test", "-e", str(path))) for name in self.instances()]
+        return any(status == 0 for status, _said in ran)
+
+
 class ToyLab(Lab):
     @classmethod
     def open(cls, folder: Path) -> toy.Platform:
@@ -350,7 +390,12 @@ class ToyLab(Lab):
         return self.router.ask(endpoint, SecretStr(key), headers)
 
 
-LABS: dict[str, type[Lab]] = {"memory": MemoryLab, "local": LocalLab, "toy": ToyLab}
+LABS: dict[str, type[Lab]] = {
+    "memory": MemoryLab,
+    "toy": ToyLab,
+    "local": LocalLab,
+    "docker": DockerLab,
+}
 
 
 def wait_until(question: Callable[[], object], limit_s: float = WAIT_S) -> None:

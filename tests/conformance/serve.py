@@ -33,6 +33,6 @@ class Handler(BaseHTTPRequestHandler):
 
 if "FAIL" in os.environ:
     raise SystemExit("told to fail")
-server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+server = ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(sys.argv[1])), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()

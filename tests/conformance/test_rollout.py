@@ -56,7 +56,7 @@ def test_a_change_that_needs_no_new_process_keeps_the_instances(served):
 def test_a_new_generation_that_does_not_start_changes_nothing(served):
     documents, instances = served.documents(), served.instances()
     publications, journal = served.router.attempts, served.journal()
-    with pytest.raises(NotReady, match=r"start Deployment 'lab\d+/iris/blue'"):
+    with pytest.raises(NotReady, match=r"start Deployment 'lab\w+/iris/blue'"):
         served.apply(served.deployment(environment_variables={"FAIL": "1"}, instance_count=2))
     assert served.documents() == documents
     assert served.instances() == instances

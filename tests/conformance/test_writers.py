@@ -156,7 +156,7 @@ def test_a_deployment_whose_endpoint_goes_while_it_starts_is_refused_and_leaves_
             both[1].delete(served.id(Kind.ENDPOINT, "idle"), "demo", BOB)
 
     wanted = served.deployment("green", "idle")
-    with pytest.raises(TargetError, match=r"Endpoint 'lab\d+/idle' is not there; declare it first"):
+    with pytest.raises(TargetError, match=r"Endpoint 'lab\w+/idle' is not there; declare it first"):
         both[0].apply(wanted, ANN, delete_the_endpoint)
     assert served.instances("idle/green") == {}
     del documents["records"]["Endpoint.idle"], documents["keys"]["idle"]

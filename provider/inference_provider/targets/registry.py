@@ -23,7 +23,8 @@ def open_target(place: Place = "local") -> Engine:
     kind = kind_of(place)
     opener = _OPENERS.get(kind)
     if opener is None:
-        raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", "use 'local'")
+        known = " or ".join(f"'{name}'" for name in _OPENERS)
+        raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", f"use {known}")
     with _opening:  # two concurrent first callers must get the same target
         where, make = opener(place)
         if (kind, where) not in _opened:
@@ -47,4 +48,11 @@ def _local(_place: Place) -> tuple[Hashable, Callable[[], Engine]]:
     return folder, lambda: LocalTarget.open(folder)
 
 
-_OPENERS: Mapping[str, _Opener] = {"local": _local}
+def _docker(place: Place) -> tuple[Hashable, Callable[[], Engine]]:
+    """Open a Docker host; one that is named in two ways is two, which lock each other out."""
+    from inference_provider.targets.docker.target import DockerTarget  # noqa: PLC0415
+
+    return str(place), lambda: DockerTarget(place)
+
+
+_OPENERS: Mapping[str, _Opener] = {"local": _local, "docker": _docker}

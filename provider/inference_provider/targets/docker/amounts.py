@@ -1,0 +1,35 @@
+"""Amounts as Kubernetes writes them -> what Docker limits a container to. Pure."""
+
+from typing import Any
+
+from inference_provider.spec.deployment import ResourceAmounts, Resources
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
+
+
+def limits(resources: Resources) -> dict[str, Any]:
+    """Return the host configuration that holds an instance to its limits, else its requests."""
+    found: dict[str, Any] = {}
+    cpu, memory = (_asked(resources, name) for name in ("cpu", "memory"))
+    if cpu:
+        found["nano_cpus"] = round(cores(cpu) * 10**9)
+    if memory:
+        found["mem_limit"] = found["memswap_limit"] = bytes_of(memory)
+    return found
+
+
+def _asked(resources: Resources, name: str) -> str | None:
+    amounts: tuple[ResourceAmounts, ...] = (resources.limits, resources.requests)
+    return next((found for one in amounts if (found := getattr(one, name))), None)
+
+
+def cores(amount: str) -> float:
+    """Return cores: `500m` is 0.5."""
+    return float(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
+
+
+def bytes_of(amount: str) -> int:
+    """Return bytes: `512Mi` is 536,870,912."""
+    digits = amount.rstrip("KMGTi")
+    return int(float(digits) * _UNITS[amount[len(digits) :]])

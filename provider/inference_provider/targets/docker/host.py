@@ -1,0 +1,342 @@
+"""A Docker host: the Engine's API, with errors of ours in place of the library's.
+
+Every other module of this target talks to Docker through here. A call that fails because the host
+does not answer raises TargetUnreachable, whatever it was.
+"""
+
+import functools
+import queue
+import socket as sockets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from inference_provider.errors import (
+    CapabilityMissing,
+    OutOfCapacity,
+    TargetError,
+    TargetUnreachable,
+)
+from inference_provider.spec.target import DockerPlace, Place
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+TIMEOUT_S = 120
+OLDEST_API = (1, 40)
+_SHOWN = 400
+"""Characters of what the Engine says that an error quotes."""
+
+
+class DockerHost:
+    """One Docker Engine."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def __str__(self) -> str:
+        return f"Docker host {self.url}"
+
+    @property
+    def url(self) -> str:
+        """Its address, without credentials."""
+        return _url(self.place)[0]
+
+    @property
+    def hostname(self) -> str:
+        """How a client reaches what listens on the host: `127.0.0.1` for one of this machine."""
+        url = self.url
+        if url.startswith(("unix:", "http+unix:")):
+            return "127.0.0.1"
+        return url.partition("://")[2].rpartition("@")[2].partition(":")[0].partition("/")[0]
+
+    def close(self) -> None:
+        """Close the connections to the Engine, if there are any."""
+        if "api" in self.__dict__:
+            self.api.close()
+
+    @functools.cached_property
+    def api(self) -> "APIClient":
+        """The Engine's API; connects when it is first used.
+
+        Raises:
+            TargetUnreachable: Nothing answers, or this user may not ask.
+            TargetError: The Engine is too old.
+        """
+        from docker import APIClient  # noqa: PLC0415 - only this target needs it
+        from docker.errors import DockerException  # noqa: PLC0415
+
+        url, tls = _url(self.place)
+        if url.startswith("ssh://"):
+            remedy = "use tcp:// with TLS, or a context of such a host"
+            raise CapabilityMissing("open", str(self), "ssh:// is not supported yet", remedy)
+        try:
+            _try_socket(url)
+            client = APIClient(
+                base_url=url, tls=tls, version="auto", timeout=TIMEOUT_S, num_pools=64
+            )
+        except (DockerException, OSError) as fault:
+            raise self._unreachable(fault) from fault
+        known = tuple(int(part) for part in str(client.api_version).split("."))
+        if known < OLDEST_API:
+            wanted = ".".join(map(str, OLDEST_API))
+            reason = f"its API is {client.api_version}; this needs {wanted} or newer"
+            raise TargetError("use", str(self), reason, "update the Docker Engine")
+        return client
+
+    def _unreachable(self, fault: BaseException) -> TargetUnreachable:
+        said = _innermost(fault)
+        if "permission denied" in said.lower():
+            remedy = "add this user to the group 'docker', or name another host"
+            return TargetUnreachable("open", str(self), "permission denied on its socket", remedy)
+        remedy = "start the Engine, or name the right host or context in `target`"
+        return TargetUnreachable("open", str(self), said[:_SHOWN], remedy)
+
+    @contextmanager
+    def asked(self, operation: str, resource: str) -> Iterator["APIClient"]:
+        """Ask the Engine; its errors become ours.
+
+        Args:
+            operation: What is done, for the error.
+            resource: With what.
+        """
+        from docker.errors import APIError, DockerException  # noqa: PLC0415 - as above
+        from requests.exceptions import RequestException  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415 - of what is read as it comes
+
+        try:
+            yield self.api
+        except APIError as fault:
+            said = str(fault.explanation or fault)[:_SHOWN].strip()
+            if "no space left" in said:
+                remedy = "free some space on the host and run this again"
+                raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
+            if "is not running" in said or "No such container" in said:
+                raise TargetUnreachable(operation, resource, said, "run this again") from fault
+            raise TargetError(operation, resource, said, "", str(self)) from fault
+        except (RequestException, HTTPError, DockerException, OSError) as fault:
+            raise self._unreachable(fault) from fault
+
+    # -- containers ----------------------------------------------------------------------------
+
+    def containers(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the containers that a filter finds, stopped ones too, in one call."""
+        with self.asked("list", "containers") as api:
+            return cast("list[dict[str, Any]]", api.containers(all=True, filters=dict(filters)))
+
+    def container(self, name: str) -> dict[str, Any] | None:
+        """Return what the Engine says of one container; None when there is none."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("inspect", f"container {name}") as api:
+            try:
+                return cast("dict[str, Any]", api.inspect_container(name))
+            except NotFound:
+                return None
+
+    def remove(self, container: str) -> None:
+        """Remove a container, running or not, if it exists."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("remove", f"container {container}") as api, suppress(NotFound):
+            api.remove_container(container, force=True, v=False)
+
+    def stop(self, container: str, wait_s: float) -> None:
+        """End a container and remove it, if it exists; after `wait_s` seconds it is killed."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("stop", f"container {container}") as api, suppress(NotFound):
+            api.stop(container, timeout=int(wait_s))
+        self.remove(container)
+
+    def last_lines(self, container: str, count: int) -> str:
+        """Return the last lines that a container printed; empty when there is none."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("read the log of", f"container {container}") as api:
+            try:
+                said = api.logs(container, stdout=True, stderr=True, tail=count)
+            except NotFound:
+                return ""
+        return said.decode(errors="replace")
+
+    def follow(self, containers: Sequence[str]) -> Iterator[str]:
+        """Yield `<container>: <line>` for each new line of containers, until all have ended."""
+        lines: queue.Queue[str | None] = queue.Queue()
+
+        def read(name: str) -> None:
+            with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
+                for line in _lines(api.logs(name, stream=True, follow=True, tail=0)):
+                    lines.put(f"{name}: {line}")
+            lines.put(None)
+
+        for name in containers:
+            threading.Thread(target=read, args=(name,), daemon=True).start()
+        left = len(containers)
+        while left:
+            line = lines.get()
+            if line is None:
+                left -= 1
+            else:
+                yield line
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume, if it exists; nothing may use it any more."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("remove", f"volume {name}") as api, suppress(NotFound):
+            api.remove_volume(name)
+
+    def volumes(self, filters: Mapping[str, Any]) -> list[str]:
+        """Return the names of the volumes that a filter finds."""
+        with self.asked("list", "volumes") as api:
+            return [volume["Name"] for volume in api.volumes(dict(filters))["Volumes"] or ()]
+
+    def image_ids(self) -> list[str]:
+        """Return the ids of all images."""
+        with self.asked("list", "images") as api:
+            return [image["Id"] for image in api.images()]
+
+    def has_volume(self, name: str) -> bool:
+        """Whether the host has a volume of this name."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("inspect", f"volume {name}") as api:
+            try:
+                api.inspect_volume(name)
+            except NotFound:
+                return False
+        return True
+
+    def has_image(self, name: str) -> bool:
+        """Whether the host has an image."""
+        return self.image(name) is not None
+
+    def image(self, name: str) -> dict[str, Any] | None:
+        """Return what the Engine says of an image; None when the host does not have it."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("inspect", f"image {name}") as api:
+            try:
+                return cast("dict[str, Any]", cast("Any", api).inspect_image(name))
+            except NotFound:
+                return None
+
+    # -- files in a container --------------------------------------------------------------------
+
+    def put_files(self, container: str, folder: str, archive: bytes | Iterable[bytes]) -> None:
+        """Unpack an archive in a folder of a container, which need not run.
+
+        A file of the same name is replaced, but not at once: readers may see it missing or short.
+        """
+        with self.asked("write to", f"container {container}") as api:
+            api.put_archive(container, folder, archive)
+
+    def get_files(self, container: str, folder: str) -> bytes | None:
+        """Return an archive of a folder of a container; None when there is no such folder."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked("read from", f"container {container}") as api:
+            try:
+                stream, _stat = api.get_archive(container, folder)
+            except NotFound:
+                return None
+            # to the end: a stream that stalls blocks everything else on this container
+            return b"".join(stream)
+
+    def run(self, container: str, command: tuple[str, ...], said: bytes = b"") -> tuple[int, bytes]:
+        """Run a command in a running container; return its exit status and what it printed.
+
+        Args:
+            container: Its name.
+            command: Program and arguments; others on the host can read them.
+            said: What it reads from stdin.
+        """
+        with self.asked("run a command in", f"container {container}") as api:
+            made = api.exec_create(container, list(command), stdin=True, tty=False)
+            stream = api.exec_start(made["Id"], socket=True)
+            try:
+                printed = _spoken(stream, said)
+            finally:
+                _closed(stream)
+            return int(api.exec_inspect(made["Id"])["ExitCode"] or 0), printed
+
+
+def _closed(stream: Any) -> None:
+    """Close a command's stream, the socket that it borrows, and the answer that has that."""
+    answer, raw = getattr(stream, "_response", None), getattr(stream, "_sock", None)
+    stream.close()
+    if raw is not None:
+        raw.close()
+    if answer is not None:
+        with suppress(ValueError):  # it flushes what is closed
+            answer.close()
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[str]:
+    """Yield whole lines of a stream that comes in parts of any size."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+
+
+def _spoken(stream: Any, said: bytes) -> bytes:
+    """Write to a command, end its input, and return its stdout and stderr."""
+    from docker.utils.socket import frames_iter  # noqa: PLC0415 - as above
+
+    raw = getattr(stream, "_sock", stream)
+    if said:
+        raw.sendall(said)
+    raw.shutdown(sockets.SHUT_WR)
+    frames = cast("Any", frames_iter)(stream, tty=False)
+    return b"".join(part for _number, part in frames)
+
+
+def _url(place: Place) -> tuple[str, Any]:
+    """Return the address that a place names, and how to secure it.
+
+    As Docker's own command line: a host, a context, `$DOCKER_HOST`, the current context.
+    """
+    import os  # noqa: PLC0415
+
+    from docker import ContextAPI  # noqa: PLC0415 - as above
+
+    host = place.host if isinstance(place, DockerPlace) else None
+    name = place.context if isinstance(place, DockerPlace) else None
+    if host is None and name is None:
+        host = os.environ.get("DOCKER_HOST")
+    if host:
+        return host, _tls_from_environment()
+    context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+    if context is None:
+        remedy = "`docker context ls` lists them"
+        raise TargetError("open", f"Docker context '{name}'", "it does not exist", remedy)
+    return str(context.Host), context.TLSConfig
+
+
+def _tls_from_environment() -> Any:
+    from docker.utils import kwargs_from_env  # noqa: PLC0415 - as above
+
+    return kwargs_from_env().get("tls", False)
+
+
+def _try_socket(url: str) -> None:
+    """Raise OSError for a Unix socket on which nobody listens; the library's own try leaks."""
+    if url.startswith("unix://"):
+        with sockets.socket(sockets.AF_UNIX) as tried:
+            tried.connect(url.removeprefix("unix://"))
+
+
+def _innermost(fault: BaseException) -> str:
+    """Return what the error at the bottom says, in one line."""
+    causes: list[BaseException] = [fault]
+    while (inner := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 10:
+        causes.append(inner)
+    last = causes[-1]
+    said = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
+    return " ".join((said or str(fault)).split())
+
+
+Opened = Callable[[Place], DockerHost]

@@ -1,0 +1,147 @@
+"""Locks of a workspace on a Docker host, against threads, other processes and other machines.
+
+A lock is a container, never started, whose name is the lock's: the Engine makes only one of a name.
+Its labels say who holds it. The lock of a process of this machine that has ended is taken over; one
+of another machine cannot be judged, so a person is told how to remove it.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from inference_provider.errors import Busy
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.host import DockerHost
+
+WAIT_S = 120.0
+"""Longest wait for another process that changes the same thing, seconds."""
+_POLL_S = (0.02, 0.5)
+
+
+class HostLocks:
+    """The locks of one workspace."""
+
+    def __init__(self, host: DockerHost, workspace: str, image: str) -> None:
+        """Take locks; `image` is one that the host has, to make containers of."""
+        self._host = host
+        self._workspace = workspace
+        self._image = image
+        self._threads: dict[str, threading.Lock] = {}
+
+    @contextmanager
+    def lock(self, name: str, wait_s: float | None = None, who: str = "") -> Iterator[None]:
+        """Hold one lock.
+
+        Args:
+            name: Which.
+            wait_s: Longest wait, seconds; WAIT_S when None.
+            who: Who holds it, for those that wait.
+
+        Raises:
+            Busy: Somebody else has it for that long.
+        """
+        limit_s = WAIT_S if wait_s is None else wait_s
+        deadline_s = time.monotonic() + limit_s
+        among_threads = self._threads.setdefault(name, threading.Lock())
+        if not among_threads.acquire(timeout=limit_s):
+            reason = f"another thread of this process has held '{name}' for {limit_s:.0f} s"
+            raise self._busy(name, reason)
+        try:
+            container = self._taken(name, limit_s, deadline_s, who)
+            try:
+                yield
+            finally:
+                self._host.remove(container)
+        finally:
+            among_threads.release()
+
+    def _taken(self, name: str, limit_s: float, deadline_s: float, who: str) -> str:
+        """Return the id of the container that stands for the lock, once there is none of others."""
+        called, pause_s = names.lock(self._workspace, name), _POLL_S[0]
+        while True:
+            made = self._made(called, who)
+            if made:
+                return made
+            held = self._host.container(called)
+            if held is not None and _is_abandoned(held["Config"]["Labels"] or {}):
+                self._host.remove(held["Id"])  # by id: another may have taken it over by now
+                continue
+            if time.monotonic() >= deadline_s:
+                labels = (held or {}).get("Config", {}).get("Labels") or {}
+                raise self._busy(name, _told(name, labels))
+            time.sleep(min(pause_s, max(0.0, deadline_s - time.monotonic())))
+            pause_s = min(pause_s * 1.5, _POLL_S[1])
+
+    def sweep(self) -> None:
+        """Remove the locks that processes of this machine left when they ended."""
+        for container in self._host.containers(names.selecting(self._workspace, names.LOCK)):
+            if _is_abandoned(container["Labels"]):
+                self._host.remove(container["Id"])
+
+    def _made(self, called: str, who: str) -> str | None:
+        from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
+
+        labels = names.labels(
+            self._workspace,
+            names.LOCK,
+            **{
+                names.HOLDER: _me(),
+                names.OWNER: who,
+                names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+        with self._host.asked("lock", f"workspace '{self._workspace}'") as api:
+            try:
+                made = api.create_container(self._image, ["-"], name=called, labels=labels)
+            except APIError as refused:
+                if refused.status_code == 409:  # the name is taken
+                    return None
+                raise
+        return str(made["Id"])
+
+    def _busy(self, name: str, reason: str) -> Busy:
+        container = names.lock(self._workspace, name)
+        remedy = (
+            "wait for that to end and run this again; if it ended without releasing its lock:"
+            f" docker rm {container}"
+        )
+        return Busy("change", f"workspace '{self._workspace}'", reason, remedy)
+
+
+def _me() -> str:
+    """Name this process: machine, boot, process, and when that started."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    booted = boot.read_text().strip() if boot.exists() else str(int(psutil.boot_time()))
+    started = psutil.Process().create_time()
+    return f"{socket.gethostname()} {booted} {os.getpid()} {started}"
+
+
+def _is_abandoned(labels: dict[str, str]) -> bool:
+    """Whether a lock was left by a process of this machine that has ended."""
+    mine, theirs = _me().split(" "), labels.get(names.HOLDER, "").split(" ")
+    if len(theirs) != len(mine) or theirs[0] != mine[0]:
+        return False
+    if theirs[1] != mine[1]:  # the machine was started again since
+        return True
+    try:
+        return str(psutil.Process(int(theirs[2])).create_time()) != theirs[3]
+    except (psutil.NoSuchProcess, ValueError):
+        return True
+
+
+def _told(name: str, labels: dict[str, str]) -> str:
+    """Say who holds a lock, and since when."""
+    machine, _, rest = labels.get(names.HOLDER, "").partition(" ")
+    process = rest.split(" ")[1] if " " in rest else "unknown"
+    where = f"process {process} on {machine or 'an unknown machine'}"
+    who, since = labels.get(names.OWNER), labels.get(names.SINCE, "now")
+    if who:
+        return f"{who} has been changing it since {since} ({where})"
+    return f"{where} has held '{name}' since {since}"

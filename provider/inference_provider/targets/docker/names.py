@@ -1,0 +1,60 @@
+"""What everything on a Docker host is called, and the labels by which it is found. Pure.
+
+Names tell a person what a container is; labels say only what never changes, because Docker cannot
+change a label. A resource's name has no dot, so the parts of a name cannot be confused.
+"""
+
+from collections.abc import Mapping
+
+PREFIX = "inference"
+WORKSPACE, ROLE = "inference.workspace", "inference.role"
+DEPLOYMENT, GENERATION = "inference.deployment", "inference.generation"
+ADDRESS, PORT = "inference.address", "inference.port"
+OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
+RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
+CONTENT, NETWORK = "content", "network"
+
+
+def records(workspace: str) -> str:
+    """Return the name of the container that holds the records' volume, and of that volume."""
+    return f"{PREFIX}.{workspace}.records"
+
+
+def workspace_of(name: str) -> str:
+    """Return the workspace that something of this name belongs to."""
+    return name.split(".")[1]
+
+
+def router(workspace: str) -> str:
+    """Return the name of the router's container, and of its volume."""
+    return f"{PREFIX}.{workspace}.router"
+
+
+def network(workspace: str) -> str:
+    """Return the name of the network that a workspace's instances are in."""
+    return f"{PREFIX}.{workspace}"
+
+
+def instance(workspace: str, deployment: str, generation: str, number: int) -> str:
+    """Return the name of one instance: `inference.lab.iris.blue.5efdeb203621.0`."""
+    return f"{PREFIX}.{workspace}.{deployment.replace('/', '.')}.{generation}.{number}"
+
+
+def lock(workspace: str, name: str) -> str:
+    """Return the name of the container that stands for a held lock."""
+    return f"{PREFIX}.{workspace}.lock.{name}"
+
+
+def content(workspace: str, kind: str, digest: str) -> str:
+    """Return the name of the volume that holds a model or code, by the hash of its content."""
+    return f"{PREFIX}.{workspace}.{kind}.{digest[:32]}"
+
+
+def labels(workspace: str, role: str, **more: str) -> dict[str, str]:
+    """Return the labels of something of a workspace."""
+    return {WORKSPACE: workspace, ROLE: role, **more}
+
+
+def selecting(workspace: str, role: str) -> Mapping[str, list[str]]:
+    """Return the filter that finds everything of one role in a workspace."""
+    return {"label": [f"{WORKSPACE}={workspace}", f"{ROLE}={role}"]}

@@ -1,0 +1,248 @@
+"""The Router of a workspace on a Docker host: a container with Envoy and its agent.
+
+It is in the host's network: it reaches every instance by its address, a restart of the Docker
+Engine cuts no caller off, and its port is one of the host. This module makes and removes the
+container, and asks the agent in it (`targets/envoy/agent.py`).
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Collection
+from typing import Any
+
+from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.observed import Frozen
+from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry, RouterTable
+from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.containers import endings_of, hardened
+from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.workspace.ports import RouterAddress, RouterStatus
+
+ADDRESS = "address"
+_RELAY = f"{LIBRARY}/inference_provider/targets/envoy/relay.py"
+_AGENT = "inference_provider.targets.envoy.agent"
+_SHOWN = 600
+"""Characters of the router's log that an error quotes."""
+_ATTEMPTS, _TAKEN = 5, "Address already in use"
+_PORTS, _METRICS_PORTS = range(18080, 19080), range(19080, 20080)
+
+Endpoints = tuple[EndpointEntry, ...]
+
+
+class Listens(Frozen):
+    """Where the router of a workspace listens, on its host, and what it is made of."""
+
+    host: str
+    port: int
+    metrics_port: int
+    image: str
+    """Id of the image with the agent in it."""
+
+
+class DockerRouter:
+    """The router of one workspace."""
+
+    def __init__(self, host: DockerHost, records: HostRecords) -> None:
+        self._host = host
+        self._records = records
+        self._name = names.router(records.workspace)
+
+    # -- where it listens ----------------------------------------------------------------------
+
+    def listens(self) -> Listens:
+        """Return where it listens. Raises TargetError when the workspace is not there."""
+        document = self._records.read(ADDRESS, names.ROUTER)
+        if document is None:
+            name = self._records.workspace
+            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
+        return Listens.model_validate_json(document)
+
+    def save(self, listens: Listens) -> None:
+        """Remember where it listens."""
+        self._records.put(ADDRESS, names.ROUTER, listens.model_dump_json())
+
+    def choose(self, host: str, wanted: int, image: str) -> Listens:
+        """Choose where a new router listens; its container runs already."""
+        ports = [wanted] if wanted else self._in_order(_PORTS)
+        port = self._ask("free_port", host=host, ports=ports)
+        metrics = self._ask("free_port", host="127.0.0.1", ports=self._in_order(_METRICS_PORTS))
+        if port is None or metrics is None:
+            what = (
+                f"router port {wanted} on {host} is taken" if wanted else "no router port is free"
+            )
+            remedy = "give it another router_port (0 picks a free one)"
+            resource = f"the router of workspace '{self._records.workspace}'"
+            raise OutOfCapacity("start", resource, what, remedy, str(self._host))
+        return Listens(host=host, port=port, metrics_port=metrics, image=image)
+
+    def _in_order(self, ports: range) -> list[int]:
+        """Return ports, beginning where no other workspace is likely to."""
+        first = zlib.crc32(self._name.encode()) % len(ports)
+        return [*ports[first:], *ports[:first]]
+
+    def start_first(self, host: str, wanted: int, image: str) -> None:
+        """Choose where a new router listens, and start it there.
+
+        Another process may take a port between both: then it is chosen again.
+        """
+        for attempt in range(_ATTEMPTS):
+            self.save(self.choose(host, wanted, image))
+            try:
+                self.ensure_up(lambda: ())
+            except NotReady as fault:
+                if _TAKEN not in str(fault) or attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def address(self) -> RouterAddress:
+        listens = self.listens()
+        everywhere = listens.host in ("0.0.0.0", "::")
+        reached = self._host.hostname if everywhere else listens.host
+        return RouterAddress(
+            url=f"http://{_bracketed(reached)}:{listens.port}",
+            metrics_url=f"http://127.0.0.1:{listens.metrics_port}",
+        )
+
+    # -- the container -------------------------------------------------------------------------
+
+    def runs(self) -> bool:
+        return _runs(self._container())
+
+    def _container(self) -> dict[str, Any] | None:
+        """Return what the Engine says of the router; None when there is none."""
+        return self._host.container(self._id())
+
+    def _id(self) -> str:
+        """Return the id of its container, which a person may have renamed; its name if none."""
+        found = self._host.containers(names.selecting(self._records.workspace, names.ROUTER))
+        return str(found[0]["Id"]) if found else self._name
+
+    def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
+        image = self.listens().image  # refuses a workspace that is not there
+        ready = self._is_ready()
+        if ready:
+            return
+        if ready is None:
+            self.make(image)
+        try:
+            self._ask("start", table=self._table(endpoints()))
+        except TargetUnreachable as silent:
+            raise self._not_ready("it ended at its start") from silent
+
+    def _is_ready(self) -> bool | None:
+        """Whether Envoy serves; None where no agent answers, so that it could be started."""
+        try:
+            return bool(self._ask("is_ready"))
+        except TargetUnreachable:
+            return None
+
+    def make(self, image: str) -> None:
+        """Make the container anew, with no file of before, and start it."""
+        self.remove()
+        workspace = self._records.workspace
+        labels = names.labels(workspace, names.ROUTER)
+        with self._host.asked("start", f"the router of workspace '{workspace}'") as api:
+            api.create_volume(self._name, labels=labels)
+            made = api.create_container(
+                image,
+                ["python3", "-m", _AGENT, ROUTER_FOLDER],
+                name=self._name,
+                labels=labels,
+                host_config=api.create_host_config(
+                    network_mode="host", binds=[f"{self._name}:{ROUTER_FOLDER}"], **hardened()
+                ),
+            )
+            api.start(made["Id"])
+        self._wait_for_agent()
+
+    def remove(self) -> None:
+        """Remove the container and its files, if there are any."""
+        for one in self._host.containers(names.selecting(self._records.workspace, names.ROUTER)):
+            self._host.remove(one["Id"])
+        self._host.remove_volume(self._name)
+
+    def _wait_for_agent(self) -> None:
+        last: TargetUnreachable | None = None
+        for _ in range(100):
+            try:
+                self._ask("in_force")
+            except TargetUnreachable as silent:
+                last = silent
+            else:
+                return
+        raise self._not_ready("its agent does not answer") from last
+
+    def _not_ready(self, reason: str) -> NotReady:
+        said = " ".join(self._host.last_lines(self._id(), 5).split())[-_SHOWN:]
+        remedy = f"read its log: docker logs {self._name}"
+        return NotReady("start", "the router", f"{reason}: {said or 'its log is empty'}", remedy)
+
+    # -- what it serves ------------------------------------------------------------------------
+
+    def publish(self, endpoints: Endpoints) -> None:
+        self._ask("publish", table=self._table(endpoints))
+
+    def _table(self, endpoints: Endpoints) -> Any:
+        listens = self.listens()
+        table = RouterTable(
+            folder=ROUTER_FOLDER,
+            host=listens.host,
+            port=listens.port,
+            metrics_port=listens.metrics_port,
+            endpoints=endpoints,
+        )
+        return table.model_dump(mode="json", context=KEYS_IN_CLEAR)
+
+    def in_force(self) -> bool:
+        return bool(self._ask("in_force"))
+
+    def is_drained(self, deployment: str) -> bool:
+        return not self.runs() or bool(self._ask("is_drained", deployment=deployment))
+
+    def is_connected(self, backends: Collection[Backend]) -> bool:
+        asked = [backend.model_dump() for backend in backends]
+        return self.runs() and bool(self._ask("is_connected", backends=asked))
+
+    def wait_healthy(self, deployment: str, count: int) -> None:
+        self._ask("wait_healthy", deployment=deployment, count=count)
+
+    def answers(self, backend: Backend, path: str, timeout_s: float, limit_s: float) -> bool:
+        """Whether an instance answers the router's machine, within some time."""
+        asked = [backend.model_dump()]
+        given = {"path": path, "timeout_s": timeout_s, "limit_s": limit_s}
+        return bool(self._ask("answers", backends=asked, **given))
+
+    def status(self) -> RouterStatus:
+        container = self._container()
+        if not _runs(container):
+            return RouterStatus(fault="the router does not run", runs=False)
+        try:
+            found = RouterStatus.model_validate(self._ask("status"))
+        except TargetUnreachable:
+            found = RouterStatus(fault="the router's agent does not answer")
+        return found.model_copy(update={"endings": endings_of(container)})
+
+    def _ask(self, question: str, **given: Any) -> Any:
+        """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error."""
+        text = json.dumps({"ask": question, **given}).encode()
+        command = ("python3", "-I", "-S", _RELAY, f"{ROUTER_FOLDER}/agent.sock")
+        status, said = self._host.run(self._id(), command, text)
+        if status or not said:
+            reason = f"its agent does not answer: {said.decode(errors='replace')[-200:].strip()}"
+            raise TargetUnreachable("ask", "the router", reason, "run this again")
+        found = json.loads(said)
+        if "error" in found:
+            raise read(found["error"])
+        return found["answer"]
+
+
+def _runs(container: dict[str, Any] | None) -> bool:
+    return container is not None and bool(container["State"]["Running"])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

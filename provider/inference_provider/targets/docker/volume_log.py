@@ -1,0 +1,89 @@
+"""A log of revisions in a folder of a volume, each written whole or not at all.
+
+Writing over a file through Docker's API is not atomic, and a client that dies leaves half of one.
+So nothing that counts is ever written over: each revision goes into the next of a ring of files,
+with its number and a hash of its content, and what is torn is not there. A base, written in turn
+into one of two files, holds the sum of all revisions before; only then their files are used again.
+
+Whoever appends must hold a lock that keeps other writers out.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from inference_provider.targets.docker.archive import packed, unpacked
+from inference_provider.targets.docker.host import DockerHost
+
+RING = 64
+"""Files of revisions. A base is written before the oldest that it lacks would be written over."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log holds."""
+
+    revision: int
+    """Number of the newest revision; 0 for none."""
+    base: bytes | None
+    """The sum of all revisions before those of `entries`; None when there is none yet."""
+    entries: tuple[bytes, ...]
+    """The revisions since, oldest first."""
+    base_slot: int
+    """Which of the two files holds the base."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a base must be written before another revision."""
+        return len(self.entries) >= RING - 1
+
+
+class VolumeLog:
+    """The log in one folder of one container, which need not run."""
+
+    def __init__(self, host: DockerHost, container: str, folder: str) -> None:
+        self._host = host
+        self._container = container
+        self._folder = folder
+
+    def read(self) -> Log:
+        """Return what the log holds now."""
+        archive = self._host.get_files(self._container, self._folder)
+        files = unpacked(archive) if archive else {}
+        valid = {name: found for name, text in files.items() if (found := _parsed(text))}
+        bases = [(*valid[f"base.{slot}"], slot) for slot in (0, 1) if f"base.{slot}" in valid]
+        number, base, slot = max(bases, default=(0, None, 1), key=lambda found: found[0])
+        entries: list[bytes] = []
+        while (found := valid.get(_slot(number + 1))) and found[0] == number + 1:
+            number += 1
+            entries.append(found[1])
+        return Log(number, base, tuple(entries), slot)
+
+    def append(self, log: Log, content: bytes) -> Log:
+        """Write the next revision of a log that was just read."""
+        number = log.revision + 1
+        self._write(_slot(number), number, content)
+        return Log(number, log.base, (*log.entries, content), log.base_slot)
+
+    def rebase(self, log: Log, base: bytes) -> Log:
+        """Write the sum of all revisions so far, which empties the ring."""
+        slot = 1 - log.base_slot
+        self._write(f"base.{slot}", log.revision, base)
+        return Log(log.revision, base, (), slot)
+
+    def _write(self, name: str, number: int, content: bytes) -> None:
+        text = f"{number} {hashlib.sha256(content).hexdigest()}\n".encode() + content
+        # the folder is in the archive's names, so that the first write makes it
+        parent, _, folder = self._folder.rpartition("/")
+        self._host.put_files(self._container, parent or "/", packed({f"{folder}/{name}": text}))
+
+
+def _slot(number: int) -> str:
+    return f"revision.{number % RING}"
+
+
+def _parsed(text: bytes) -> tuple[int, bytes] | None:
+    """Return the number and the content of a file; None for a torn one."""
+    head, _, content = text.partition(b"\n")
+    number, _, digest = head.partition(b" ")
+    whole = digest.decode(errors="replace") == hashlib.sha256(content).hexdigest()
+    return (int(number), content) if whole and number.isdigit() else None

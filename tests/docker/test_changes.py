@@ -1,0 +1,145 @@
+"""A workspace on a real Docker Engine under load, after its containers are lost, and gone."""
+
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from inference_provider.drift import drift
+from inference_provider.observed import Kind
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.host import DockerHost
+from tests.conformance.labs import ANN, DockerLab, wait_until
+
+pytestmark = pytest.mark.docker
+REQUESTS = 10_000
+LIMIT_S = 120.0
+MANY: dict[str, Any] = {
+    "request_settings": {
+        "request_timeout_ms": 10_000,
+        "max_concurrent_requests_per_instance": 50,
+    }
+}
+
+
+@pytest.fixture
+def lab(tmp_path, request):
+    made = DockerLab(DockerLab.open(tmp_path), tmp_path, f"chg{time.time_ns() % 10**9}")
+    made.up()
+    made.apply(made.deployment(**MANY))
+    yield made
+    made.close()
+
+
+class Load:
+    """A bounded loop of requests over 6 kept connections."""
+
+    def __init__(self, lab) -> None:
+        self.answers: Counter = Counter()
+        self._url = f"{lab.router.address().url}/endpoints/iris/score"
+        self._key = lab.keys()[0]
+        self._until_s = time.monotonic() + LIMIT_S
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(6)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_given) -> None:
+        while self.answers.total() < REQUESTS and time.monotonic() < self._until_s:
+            time.sleep(0.05)
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        headers = {"authorization": f"Bearer {self._key}"}
+        with httpx.Client(timeout=20, trust_env=False) as client:
+            while not self._over.is_set() and time.monotonic() < self._until_s:
+                try:
+                    self.answers[client.post(self._url, headers=headers).status_code] += 1
+                except httpx.TransportError as fault:
+                    self.answers[type(fault).__name__] += 1
+
+
+def containers(lab) -> dict[str, dict]:
+    found = lab.platform.host.containers({"label": f"{names.WORKSPACE}={lab.workspace}"})
+    return {container["Names"][0].removeprefix("/"): container for container in found}
+
+
+def test_no_request_fails_from_blue_to_green_and_back_and_through_a_new_generation(lab):
+    with Load(lab) as load:
+        lab.apply(lab.deployment("green", **MANY), lab.traffic(blue=50, green=50))
+        lab.apply(lab.traffic(green=100))
+        lab.apply(lab.deployment(environment_variables={"A": "1"}, instance_count=2, **MANY))
+        lab.apply(lab.traffic(blue=100))
+        lab.apply(lab.deployment(environment_variables={"A": "1"}, **MANY))
+        lab.target.rotate_key(lab.of(Kind.ENDPOINT).id, "secondary", ANN)
+        lab.delete(lab.deployment("green").id)
+    assert load.answers[200] >= REQUESTS
+    assert load.answers.keys() == {200}
+
+
+def test_what_a_person_did_to_containers_is_named_and_mended(lab):
+    host, [instance] = lab.platform.host, lab.instances()
+    host.api.stop(instance, timeout=1)
+    host.api.rename(names.router(lab.workspace), f"moved.{lab.workspace}")  # it serves on
+    assert reasons(lab) == {Kind.DEPLOYMENT: "1 instance not running"}
+    host.remove(f"moved.{lab.workspace}")
+    assert reasons(lab) == {
+        Kind.WORKSPACE: "the router does not run",
+        Kind.DEPLOYMENT: "1 instance not running",
+        Kind.TRAFFIC: "the router does not run",
+    }
+    lab.up()
+    assert lab.ask() == 200
+    assert reasons(lab) == {}
+
+
+def reasons(lab) -> dict[Kind, str]:
+    found = drift(lab.desired, lab.target.observe([lab.workspace]), "demo")
+    return {one.id.kind: one.reason for one in found.resources if one.reason}
+
+
+def test_a_router_that_is_killed_serves_again_by_itself(lab):
+    before = lab.platform.host.container(names.router(lab.workspace))["State"]["StartedAt"]
+    lab.platform.host.run(names.router(lab.workspace), ("sh", "-c", "kill -9 -1"))
+    wait_until(
+        lambda: (
+            lab.platform.host.container(names.router(lab.workspace))["State"]["StartedAt"] != before
+        )
+    )
+    wait_until(lambda: answers(lab) == 200)
+
+
+def answers(lab) -> int:
+    try:
+        return lab.ask()
+    except httpx.TransportError:
+        return 0
+
+
+def test_another_client_sees_the_same_workspace_and_no_secret_is_in_a_label(lab):
+    other = DockerLab.open(lab.folder)
+    assert lab.workspace in other.workspaces()
+    key = lab.keys()[0]
+    for container in containers(lab).values():
+        assert key not in str(container)
+    assert DockerHost("docker").container(names.router(lab.workspace)) is not None
+
+
+def test_nothing_of_a_deleted_workspace_stays(tmp_path):
+    made = DockerLab(DockerLab.open(tmp_path), tmp_path, f"del{time.time_ns() % 10**9}")
+    made.up()
+    for kind in (Kind.TRAFFIC, Kind.DEPLOYMENT, Kind.ENDPOINT, Kind.MODEL, Kind.ENVIRONMENT):
+        made.delete(made.of(kind).id)
+    made.delete(made.of(Kind.WORKSPACE).id)
+    host = made.platform.host
+    label = {"label": [f"{names.WORKSPACE}={made.workspace}"]}
+    assert (containers(made), host.volumes(label)) == ({}, [])
+    assert host.api.networks(filters=label) == []

@@ -1,0 +1,23 @@
+"""The Docker host that tests use, and why there is none."""
+
+import functools
+import os
+
+BASE_IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
+"""Image with Python and CA certificates; tests pull none."""
+
+
+@functools.cache
+def missing() -> str:
+    """Say why nothing can be tested on a Docker host; empty when it can be."""
+    from inference_provider.errors import InferenceError
+    from inference_provider.targets.docker.host import DockerHost
+
+    host = DockerHost("docker")
+    try:
+        there = host.has_image(BASE_IMAGE)
+    except InferenceError as silent:
+        return f"no Docker Engine answers: {silent}"
+    finally:
+        host.close()
+    return "" if there else f"{host} has no image {BASE_IMAGE} (INFERENCE_TEST_BASE_IMAGE)"

@@ -1,0 +1,63 @@
+"""What a container is limited to, what it is called, and how often it ended."""
+
+import pytest
+
+from inference_provider.spec.deployment import Resources
+from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.amounts import bytes_of, cores, limits
+from inference_provider.targets.docker.containers import endings_of
+from inference_provider.targets.docker.host import DockerHost
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        ("512Mi", 536_870_912),
+        ("4Gi", 4_294_967_296),
+        ("1G", 1_000_000_000),
+        ("1.5K", 1500),
+        ("7", 7),
+    ],
+)
+def test_memory_is_bytes_by_its_unit(amount, expected):
+    assert bytes_of(amount) == expected
+
+
+def test_a_thousandth_of_a_core_is_written_with_an_m():
+    assert (cores("500m"), cores("2"), cores("0.5")) == (0.5, 2.0, 0.5)
+
+
+def test_limits_come_before_requests_and_memory_gets_no_swap():
+    asked = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    assert limits(Resources.model_validate(asked)) == {
+        "nano_cpus": 1_000_000_000,
+        "mem_limit": 2_147_483_648,
+        "memswap_limit": 2_147_483_648,
+    }
+    assert limits(Resources()) == {}
+
+
+def test_names_keep_workspace_endpoint_and_deployment_apart():
+    assert names.instance("a-b", "c/d", "5efd", 0) == "inference.a-b.c.d.5efd.0"
+    assert names.instance("a", "b-c/d", "5efd", 0) == "inference.a.b-c.d.5efd.0"
+
+
+def test_every_restart_counts_in_the_minute_of_the_last_one():
+    state = {"StartedAt": "2026-11-26T02:10:34.123456789Z"}
+    found = endings_of({"RestartCount": 4, "State": state})
+    assert (found.total, found.minutes) == (4, {29_927_650: 4})
+    assert endings_of({"RestartCount": 0, "State": state}).total == 0
+    assert endings_of(None).total == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("unix:///var/run/docker.sock", "127.0.0.1"),
+        ("tcp://gpu-1:2376", "gpu-1"),
+        ("ssh://ana@gpu-1", "gpu-1"),
+    ],
+)
+def test_a_router_on_all_addresses_is_reached_by_the_name_of_its_host(host, expected):
+    assert DockerHost(DockerPlace(kind="docker", host=host)).hostname == expected
