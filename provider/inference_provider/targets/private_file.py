@@ -17,7 +17,8 @@ def write_private(path: Path, text: str) -> None:
         OutOfCapacity: The disk is full.
     """
     make_folder(path.parent)
-    # Two threads may write the same file, so each uses its own name until the rename.
+    # Two threads may write the same file, so each uses its own name until the rename; the process
+    # in it says whether one that is left was abandoned.
     beside = path.with_name(f".{path.name}.{os.getpid()}.{id(text):x}")
     replace_private(path, text, beside)
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import psutil
 from pydantic import ValidationError
 
 from inference_provider.observed import Actor, JournalEntry
@@ -117,12 +118,14 @@ class FileRecords:
             self._aside.clear()
 
     def _drop_left(self) -> None:
-        """Remove, once, what an edit that was killed had set aside: there may be keys in it."""
+        """Remove, once, what who was killed had set aside or half written: it may hold keys."""
         if self._is_tidy:
             return
-        for left in self._folder.glob(f"*/.*{_SUFFIX}.before.*"):
-            with suppress(OSError):
-                left.unlink()
+        for left in self._folder.glob(f"*/.*{_SUFFIX}.*.*"):
+            writer = left.name.rsplit(".", 2)[1]
+            if writer == "before" or (writer.isdecimal() and not psutil.pid_exists(int(writer))):
+                with suppress(OSError):
+                    left.unlink()
         self._is_tidy = True
 
     def _set_aside(self, path: Path, *, keep: bool) -> bool:
