@@ -67,3 +67,18 @@ def test_the_entry_runs_the_commands():
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("inferctl ")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_cancelled_job_and_a_closed_terminal_interrupt_as_ctrl_c_does(name):
+    code = (
+        "import os, signal\n"
+        "from inference_provider.cli.entry import raise_interrupts\n"
+        "raise_interrupts()\n"
+        f"try: os.kill(os.getpid(), signal.{name}); signal.pause()\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "interrupted\n"

@@ -30,6 +30,12 @@ def _leave(*_: object) -> None:
 
 
 def raise_interrupts() -> None:
-    """From now on raise KeyboardInterrupt: what has begun to change has to be tidied up."""
+    """From now on raise KeyboardInterrupt: what has begun to change has to be tidied up.
+
+    So do the signals of a CI system that cancels a job, and of a terminal that is closed.
+    """
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for also in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(also) is signal.SIG_DFL:  # else it is ignored, as by nohup
+            signal.signal(also, signal.default_int_handler)
