@@ -1,0 +1,21 @@
+"""Reasons that several targets give alike for what they cannot do. Pure."""
+
+from collections.abc import Mapping
+
+from inference_provider.capabilities import Answer, Capability
+
+ALIKE: Mapping[Capability, Answer] = {
+    "app_insights": Answer("there is no Application Insights", "leave it false"),
+    "liveness_probes": Answer(
+        "a hung instance is not restarted", "leave it out (readiness_probe works)"
+    ),
+    "model_types": Answer(
+        "there is no server for '{asked}' yet", "use custom_model with a scoring script"
+    ),
+    "private_endpoints": Answer(
+        "one endpoint cannot be closed alone",
+        "leave it enabled; to close all of them, bind the workspace to 127.0.0.1",
+    ),
+    "queue_wait": Answer("the wait in the queue is part of request_timeout_ms", "set that alone"),
+    "success_thresholds": Answer("one answer makes an instance ready", "leave it at 1"),
+}
