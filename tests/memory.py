@@ -1,11 +1,25 @@
 """What tests do to a memory target that no person could."""
 
+from datetime import UTC, datetime
+
 from inference_provider.desired import DesiredResource, identify
 from inference_provider.observed import Actor, Kind, Record
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.workspace.state import State
 
 ANN = Actor(user="ann", command="pytest")
+
+
+def desired(kind, spec):
+    """Return a resource as the stack 'demo' declares it."""
+    return DesiredResource(id=identify(kind, spec), spec=spec, owner="demo")
+
+
+def record(kind, spec):
+    """Return its record, as somebody applied it."""
+    wanted, time = desired(kind, spec), datetime(2026, 11, 26, tzinfo=UTC)
+    properties = wanted.properties
+    return Record(id=wanted.id, owner="demo", properties=properties, actor=ANN, time=time)
 
 
 def with_workspace(target, owner: str = "base", name: str = "default"):

@@ -1,13 +1,19 @@
 """What a resource names is there before it, and stays as long as it does."""
 
-from datetime import UTC, datetime
-
 import pytest
-from tests.memory import ANN, state_of, with_environment, with_workspace, write_record
+from tests.memory import (
+    ANN,
+    desired,
+    record,
+    state_of,
+    with_environment,
+    with_workspace,
+    write_record,
+)
 
-from inference_provider.desired import DesiredResource, identify
+from inference_provider.desired import identify
 from inference_provider.errors import StillHolds, StillServing, TargetError
-from inference_provider.observed import Kind, Record
+from inference_provider.observed import Kind
 from inference_provider.spec import (
     AutoscaleRuleSpec,
     ConnectionSpec,
@@ -29,16 +35,6 @@ MAY = RoleAssignmentSpec(name="may", principal="robot", role="r", scope="endpoin
 READS = RoleAssignmentSpec(name="reads", principal="ana", principal_type="user", role="r",
                            scope="connections/hub")  # fmt: skip
 RULE = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=5)
-
-
-def desired(kind, spec):
-    return DesiredResource(id=identify(kind, spec), spec=spec, owner="demo")
-
-
-def record(kind, spec):
-    wanted, time = desired(kind, spec), datetime(2026, 11, 26, tzinfo=UTC)
-    properties = wanted.properties
-    return Record(id=wanted.id, owner="demo", properties=properties, actor=ANN, time=time)
 
 
 @pytest.fixture

@@ -1,13 +1,19 @@
 """Records of batch, and of kinds that only decide something, beside online ones."""
 
-from datetime import UTC, datetime
-
 import pytest
-from tests.memory import ANN, state_of, with_environment, with_workspace, write_record
+from tests.memory import (
+    ANN,
+    desired,
+    record,
+    state_of,
+    with_environment,
+    with_workspace,
+    write_record,
+)
 
-from inference_provider.desired import DesiredResource, identify
+from inference_provider.desired import identify
 from inference_provider.errors import StillHolds, TargetError
-from inference_provider.observed import Actor, Kind, Presence, Record
+from inference_provider.observed import Actor, Kind, Presence
 from inference_provider.spec import (
     AutoscaleRuleSpec,
     BatchDeploymentSpec,
@@ -25,16 +31,6 @@ IRIS = EndpointSpec(name="iris")
 BLUE = DeploymentSpec(endpoint="iris", name="blue", environment=PINNED)
 WORDS = BatchEndpointSpec(name="words", kind="batch")
 GREEN = BatchDeploymentSpec(endpoint="words", name="green", kind="batch", environment=PINNED)
-
-
-def desired(kind, spec):
-    return DesiredResource(id=identify(kind, spec), spec=spec, owner="demo")
-
-
-def record(kind, spec):
-    wanted, time = desired(kind, spec), datetime(2026, 11, 26, tzinfo=UTC)
-    properties = wanted.properties
-    return Record(id=wanted.id, owner="demo", properties=properties, actor=ANN, time=time)
 
 
 @pytest.fixture
