@@ -74,6 +74,7 @@ def test_a_cancelled_job_and_a_closed_terminal_interrupt_as_ctrl_c_does(name):
     code = (
         "import os, signal\n"
         "from inference_provider.cli.entry import raise_interrupts\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # nohup has it ignored
         "raise_interrupts()\n"
         f"try: os.kill(os.getpid(), signal.{name}); signal.pause()\n"
         "except KeyboardInterrupt: print('interrupted')\n"
