@@ -356,5 +356,5 @@ def _workspace_id(name: str) -> ResourceId:
 
 
 def _applied_at(record: Record | None) -> datetime | None:
-    """Return when a resource was last applied; a handover and a rollout's notes are no change."""
+    """Return when a resource was last applied; a handover or a note of a rollout does not count."""
     return record.time if record else None

@@ -219,7 +219,7 @@ class Compute(Protocol):
         """Yield the last lines of every instance's log, then new ones when following.
 
         Raises:
-            TargetError: There is no log.
+            TargetError: The deployment has no logs.
         """
 
 

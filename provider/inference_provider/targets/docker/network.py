@@ -14,20 +14,20 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 
 
-def make_network(host: DockerHost, workspace: str, *, internal: bool) -> None:
-    """Make the network of a workspace, unless it exists; one that is internal has no way out."""
+def make_network(host: DockerHost, workspace: str) -> None:
+    """Make the network of a workspace, unless it exists."""
     if find_network(host, workspace) is not None:
         return
     labels = names.labels(workspace, names.NETWORK)
     called = names.network(workspace)
     with host.asked("make", f"network {called}") as api:
         # Docker knows which subnets are free, but lets us choose addresses only in one of ours.
-        made = api.create_network(called, driver="bridge", labels=labels, internal=internal)
+        made = api.create_network(called, driver="bridge", labels=labels)
         found = cast("Any", api.inspect_network(made["Id"]))["IPAM"]["Config"][0]
         api.remove_network(made["Id"])
         pool = {"Subnet": found["Subnet"], "Gateway": found["Gateway"]}
         ipam = cast("Any", {"Driver": "default", "Config": [pool]})
-        api.create_network(called, driver="bridge", labels=labels, internal=internal, ipam=ipam)
+        api.create_network(called, driver="bridge", labels=labels, ipam=ipam)
 
 
 def find_network(host: DockerHost, workspace: str) -> dict[str, Any] | None:

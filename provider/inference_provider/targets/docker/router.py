@@ -141,7 +141,7 @@ class DockerRouter:
             return None
 
     def make(self, image: str) -> None:
-        """Make the container anew, with no file of before, and start it."""
+        """Replace the container by a new one with an empty folder, and start it."""
         self.remove()
         workspace = self._records.workspace
         labels = names.labels(workspace, names.ROUTER)

@@ -79,7 +79,7 @@ class DockerPlatform:
         try:
             self.remove(workspace)  # what a first `up` that was killed left
             opened.records.make()
-            make_network(self.host, workspace, internal=spec.egress == "disabled")
+            make_network(self.host, workspace)
             image = self._images.runtime(spec.base_image)
             opened.router.make(image)
             opened.router.start_first(spec.bind_address, spec.router_port, image)

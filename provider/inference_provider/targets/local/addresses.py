@@ -43,7 +43,7 @@ def listens(pid: int, backend: Backend) -> bool:
 
 
 def refuses(socket_path: str) -> bool:
-    """Whether nobody can connect to a Unix socket's path: it is not there, or nobody listens."""
+    """Whether connections to a Unix socket are refused: it is missing, or nobody listens on it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(socket_path)

@@ -148,7 +148,7 @@ class LocalCompute:
         )
 
     def _is_lost(self, instance: Instance, process: ProcessState) -> bool:
-        """Whether an instance listens on a socket that was removed: nobody can reach it."""
+        """Whether an instance lost its socket file, and so cannot be reached."""
         backend = self._instances.backend(instance)
         gone = bool(backend.socket) and not Path(backend.socket).exists()
         return gone and listens(process.pid, backend)

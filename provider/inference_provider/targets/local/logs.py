@@ -19,7 +19,7 @@ def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Ite
     """Yield the last lines of each log, `<instance>: <line>`; then new ones when following.
 
     Raises:
-        TargetError: There is no log.
+        TargetError: The deployment has no logs.
     """
     files = sorted(folder.glob("*.log"))
     if not files:
