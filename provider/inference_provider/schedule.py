@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from inference_provider.errors import Interrupted, SeveralFailed
-from inference_provider.targets.stopping import ask_to_stop
+from inference_provider.targets.stopping import HeldInterrupts
 
 T = TypeVar("T")
 
@@ -83,31 +83,30 @@ class _SideBySide(Generic[T]):
 
     def run(self) -> None:
         try:
-            with ThreadPoolExecutor(EDITS_AT_ONCE + self.parallel) as pool:
-                try:
-                    while self._step(pool):
-                        pass
-                except KeyboardInterrupt:
-                    ask_to_stop()  # leaving the pool waits for running calls
-                    raise
+            threads = EDITS_AT_ONCE + self.parallel
+            with HeldInterrupts() as interrupts, ThreadPoolExecutor(threads) as pool:
+                while not interrupts.arrived and self._step(pool, interrupts):
+                    pass  # leaving the pool waits for running calls
+            if interrupts.arrived:
+                raise KeyboardInterrupt
         except KeyboardInterrupt as exc:
             self._note_failures(exc)
             raise
         self._raise_failures()
 
-    def _step(self, pool: ThreadPoolExecutor) -> bool:
+    def _step(self, pool: ThreadPoolExecutor, interrupts: HeldInterrupts) -> bool:
         """Begin every ready call, and wait until one ends; return False once none is left."""
         ready = 0 if self.failures else sum(map(len, self._ready))
         if ready == 1 and not self._running:
-            self._do_alone()
+            with interrupts.released():
+                self._do_alone()
             return True
         if ready:
             self._begin(pool)
         if not self._running:
             return False
         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
-            self._take_in(self._running[future], future)
-            del self._running[future]  # last: an interrupt in between loses no failure
+            self._take_in(self._running.pop(future), future)
         return True
 
     def _do_alone(self) -> None:

@@ -96,8 +96,13 @@ def test_what_runs_alone_runs_in_the_callers_thread():
 
 
 def test_after_a_failure_nothing_begins_and_what_runs_is_waited_for():
-    trace = Trace(pause_s=0.05, failing={0})
-    calls = Calls(trace, [*free(2), {0}, {1}], work=frozenset(range(4)))
+    trace = Trace(failing={0})
+
+    def call(i):
+        time.sleep(0.2 * i)  # call 1 ends long after the failure is known
+        return trace(i)
+
+    calls = Calls(call, [*free(2), {0}, {1}], work=frozenset(range(4)))
     with pytest.raises(TargetError, match="call 0"):
         run(calls, silent, 2)
     assert sorted(trace.begun) == [0, 1]
@@ -159,10 +164,37 @@ print("threads", threading.active_count())
 
 
 def test_an_interrupt_reaches_the_threads_and_a_failure_is_not_lost():
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(INTERRUPTED)], stdout=subprocess.PIPE, text=True
-    )
-    assert [started.stdout.readline(), started.stdout.readline()] == ["waits\n", "waits\n"]
-    started.send_signal(signal.SIGINT)
-    out, _ = started.communicate(timeout=30)
-    assert out == "interrupted ['start call 0: it failed']\nthreads 1\n"
+    ) as started:
+        assert [started.stdout.readline(), started.stdout.readline()] == ["waits\n", "waits\n"]
+        started.send_signal(signal.SIGINT)
+        assert output_of(started) == "interrupted ['start call 0: it failed']\nthreads 1\n"
+
+
+HOLDING = """
+import concurrent.futures._base as futures, os, signal
+take = futures._AcquireFutures.__enter__
+
+def take_and_be_interrupted(self):
+    take(self)
+    os.kill(os.getpid(), signal.SIGINT)
+    sum(range(1000))
+
+futures._AcquireFutures.__enter__ = take_and_be_interrupted
+"""
+
+
+def test_an_interrupt_while_a_lock_of_the_calls_is_held_stops_them_too():
+    program = HOLDING + textwrap.dedent(INTERRUPTED)
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        said = output_of(started)
+    assert said.splitlines()[-2:] == ["interrupted ['start call 0: it failed']", "threads 1"]
+
+
+def output_of(process: subprocess.Popen) -> str:
+    try:
+        return process.communicate(timeout=30)[0]
+    finally:
+        process.kill()
