@@ -29,16 +29,25 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   fi
 fi
 
+make_image() {
+  [ "$(id -u)" = 0 ] && { command -v debootstrap || apt-get install -y -qq debootstrap; } >/dev/null || return 1
+  tree=$(mktemp -d /var/tmp/inference-base.XXXXXX)
+  timeout 600 debootstrap --variant=minbase --include=python3,ca-certificates bookworm "$tree" >"$tree.log" &&
+    cp -rL /etc/ssl/certs "$tree/etc/ssl/" && # as this machine trusts
+    tar -C "$tree" -c . | docker import -c 'CMD ["python3"]' - "$image" >/dev/null &&
+    made=0 || { made=1 && tail -n 3 "$tree.log" >&2; }
+  rm -rf "$tree" "$tree.log"
+  return "$made"
+}
+
 if docker version >/dev/null 2>&1 && ! docker image inspect "$image" >/dev/null 2>&1; then
-  if [ "$(id -u)" = 0 ] && { command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap >/dev/null; }; then
-    tree=$(mktemp -d /var/tmp/inference-base.XXXXXX)
-    debootstrap --variant=minbase --include=python3,ca-certificates bookworm "$tree" >/dev/null
-    cp -rL /etc/ssl/certs "$tree/etc/ssl/" 2>/dev/null || true # as this machine trusts
-    tar -C "$tree" -c . | docker import -c 'CMD ["python3"]' - "$image" >/dev/null
-    rm -rf "$tree"
-  else
-    say "cannot make image $image without root and debootstrap"
-  fi
+  make_image || say "cannot make image $image; it takes root and debootstrap"
+fi
+
+# In a container without privileges an Engine starts, but no container does. Then it is as if none was there.
+if [ -n "${engine:-}" ] && ! why=$(docker run --rm --pull never "$image" true 2>&1); then
+  say "the Engine runs no container: $why"
+  kill "$engine" && wait "$engine" || true
 fi
 
 "$@"
