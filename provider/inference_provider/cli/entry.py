@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-_COLLECT_EVERY = 50_000
+_COLLECT_EVERY = 500_000
 """New objects between two collections. Loading makes so many that stay that collecting every 700,
 as Python does by itself, takes a twelfth of a short command."""
 _INTERRUPTED = "interrupted; nothing was changed\n"

@@ -1,5 +1,6 @@
 """File locks, against threads and other processes of this machine."""
 
+import fcntl
 import json
 import os
 import time
@@ -16,6 +17,8 @@ from inference_provider.targets.private_file import no_space, write_private
 LOCK_WAIT_S = 120.0
 """Longest wait for another process that changes the same thing, seconds; a rollout may take so
 long."""
+POLL_S = 0.05
+"""Pause between two tries to take a lock, seconds."""
 NOTE_WAIT_S = 1.0
 """Longest wait for a lock's holder to write who it is, seconds."""
 
@@ -32,26 +35,62 @@ def file_lock(path: Path, what: str, wait_s: float | None = None) -> Iterator[No
     Raises:
         Busy: Somebody else has it for that long.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - it imports asyncio; readers need none
-
     limit_s = LOCK_WAIT_S if wait_s is None else wait_s
-    lock = FileLock(path, thread_local=False)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock.acquire(timeout=limit_s)
-    except Timeout as late:
+    lock = _taken(path, limit_s)
+    if lock is None:
         raise Busy(
             "change",
             what,
             f"another process has held {path.name} for {limit_s:.0f} s",
             "wait for it to end, or end it, and run this again",
-        ) from late
-    except OSError as fault:
-        raise no_space(fault, path) from fault
+        )
     try:
         yield
     finally:
-        lock.release()
+        os.close(lock)
+
+
+def _taken(path: Path, wait_s: float) -> int | None:
+    """Return the descriptor whose end gives the lock back; None when somebody else keeps it.
+
+    By hand, because each `up` does it: importing `filelock`, and asyncio with it, takes longer than
+    all that an `up` without a change asks the router, the supervisor and the disk.
+
+    Raises:
+        OutOfCapacity: The disk is full.
+        TargetError: The file cannot be opened or locked.
+    """
+    deadline_s = time.monotonic() + wait_s
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        with _closed_unless_done(descriptor):
+            while not _lock(descriptor):
+                if time.monotonic() >= deadline_s:
+                    raise TimeoutError
+                time.sleep(POLL_S)
+    except TimeoutError:
+        return None
+    except OSError as fault:
+        raise no_space(fault, path) from fault
+    return descriptor
+
+
+@contextmanager
+def _closed_unless_done(descriptor: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # which of them depends on the file system
+        return False
+    return True
 
 
 @contextmanager
@@ -63,17 +102,10 @@ def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
         workspace: What is changed.
         actor: Who changes it.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - as above
-
     note = folder / f"{workspace}.json"
-    lock = FileLock(folder / f"{workspace}.lock", thread_local=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock.acquire(timeout=0)
-    except Timeout as taken:
-        raise _held_by(note, workspace) from taken
-    except OSError as fault:
-        raise no_space(fault, note) from fault
+    lock = _taken(folder / f"{workspace}.lock", 0)
+    if lock is None:
+        raise _held_by(note, workspace)
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         with suppress(OutOfCapacity):  # a `down` must work on a full disk, to free some of it
@@ -81,7 +113,7 @@ def held(folder: Path, workspace: str, actor: Actor) -> Iterator[None]:
         yield
     finally:
         note.unlink(missing_ok=True)
-        lock.release()
+        os.close(lock)
 
 
 def _held_by(note: Path, workspace: str) -> Busy:
