@@ -1,7 +1,8 @@
 """A model server of the standard library alone: `serve.py <port>`; 0 takes a free port.
 
-FAIL in its environment ends it before it listens. A request with an `x-until` header is answered
-once the file that it names exists; `<file>.got` says that the request has arrived.
+FAIL in its environment ends it before it listens; LATE delays that, in seconds. A request with an
+`x-until` header is answered once the file that it names exists; `<file>.got` says that the request
+has arrived.
 """
 
 import os
@@ -33,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
 
 if "FAIL" in os.environ:
     raise SystemExit("told to fail")
+time.sleep(float(os.environ.get("LATE", "0")))
 server = ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(sys.argv[1])), Handler)
 print(server.server_port, flush=True)
 server.serve_forever()

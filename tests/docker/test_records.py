@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from inference_provider.errors import Busy, CapabilityMissing, TargetUnreachable
+from inference_provider.errors import Busy, TargetUnreachable
 from inference_provider.observed import Actor, JournalEntry, Kind, ResourceId
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
@@ -137,16 +137,6 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(records, again):
         holder.send_signal(signal.SIGKILL)
     with records.lock("a", 2):
         pass
-
-
-def test_a_host_by_ssh_is_refused_in_a_sentence():
-    host = DockerHost(DockerPlace(kind="docker", host="ssh://ana@gpu-1"))
-    with pytest.raises(CapabilityMissing) as refused:
-        HostRecords(host, "lab").exists()
-    assert str(refused.value) == (
-        "open Docker host ssh://ana@gpu-1: ssh:// is not supported yet; use tcp:// with TLS, or a"
-        " context of such a host"
-    )
 
 
 def test_a_host_that_does_not_answer_is_unreachable():

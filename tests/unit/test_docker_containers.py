@@ -2,6 +2,7 @@
 
 import pytest
 
+from inference_provider.errors import TargetError
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
@@ -61,3 +62,13 @@ def test_every_restart_counts_in_the_minute_of_the_last_one():
 )
 def test_a_router_on_all_addresses_is_reached_by_the_name_of_its_host(host, expected):
     assert DockerHost(DockerPlace(kind="docker", host=host)).hostname == expected
+
+
+def test_a_password_in_docker_host_is_refused_and_not_printed(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "ssh://ana:hunter2@gpu-1")
+    with pytest.raises(TargetError) as refused:
+        DockerHost("docker").containers({})
+    assert str(refused.value) == (
+        "open the Docker host in $DOCKER_HOST: has a password in it;"
+        " use a key, and write ssh://user@host"
+    )

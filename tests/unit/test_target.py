@@ -72,6 +72,16 @@ def test_a_record_with_the_word_equals_a_workspace_of_today_and_settings_replace
             id="a password",
         ),
         pytest.param(
+            {"kind": "docker", "host": "ssh://gpu-1:many"},
+            "target.host: not a Docker host; write ssh://host:port",
+            id="a port that is no number",
+        ),
+        pytest.param(
+            {"kind": "docker", "host": "tcp:///var/run/docker.sock"},
+            "target.host: not a Docker host; write tcp://host:port",
+            id="no host",
+        ),
+        pytest.param(
             {"kind": "docker", "host": "ssh://gpu-1", "context": "gpu"},
             "target: host and context both name the Docker host; leave one of them out",
             id="host and context",

@@ -48,9 +48,24 @@ def _a_docker_host(url: str) -> str:
         raise ValueError(
             "not a Docker host; write ssh://user@host, tcp://host:port or unix:///path"
         )
-    if parts.password is not None:
-        raise ValueError("has a password in it; use a key, and write ssh://user@host")
+    fault = docker_host_fault(url)
+    if fault:
+        raise ValueError(fault)
     return url
+
+
+def docker_host_fault(url: str) -> str:
+    """Say why an address cannot be that of a Docker host, or must not be; empty when it may."""
+    parts = urlsplit(url)
+    if parts.password is not None:
+        return "has a password in it; use a key, and write ssh://user@host"
+    try:
+        has_host = parts.port is None or parts.port > 0
+    except ValueError:
+        has_host = False
+    if parts.scheme in ("ssh", "tcp") and not (has_host and parts.hostname):
+        return f"not a Docker host; write {parts.scheme}://host:port"
+    return ""
 
 
 class DockerPlace(_Settings):

@@ -12,13 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from inference_provider.errors import (
-    CapabilityMissing,
-    OutOfCapacity,
-    TargetError,
-    TargetUnreachable,
-)
-from inference_provider.spec.target import DockerPlace, Place
+from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.spec.target import DockerPlace, Place, docker_host_fault
+from inference_provider.targets.docker.ssh import Tunnel
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -34,6 +30,7 @@ class DockerHost:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self._tunnel: Tunnel | None = None
 
     def __str__(self) -> str:
         return f"Docker host {self.url}"
@@ -55,6 +52,8 @@ class DockerHost:
         """Close the connections to the Engine, if there are any."""
         if "api" in self.__dict__:
             self.api.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     @functools.cached_property
     def api(self) -> "APIClient":
@@ -69,8 +68,8 @@ class DockerHost:
 
         url, tls = _url(self.place)
         if url.startswith("ssh://"):
-            remedy = "use tcp:// with TLS, or a context of such a host"
-            raise CapabilityMissing("open", str(self), "ssh:// is not supported yet", remedy)
+            self._tunnel = Tunnel(url)
+            url = self._tunnel.url
         try:
             _try_socket(url)
             client = APIClient(
@@ -90,6 +89,8 @@ class DockerHost:
         if "permission denied" in said.lower():
             remedy = "add this user to the group 'docker', or name another host"
             return TargetUnreachable("open", str(self), "permission denied on its socket", remedy)
+        if self._tunnel is not None and (cause := self._tunnel.cause()):
+            said = f"{said} (ssh: {cause})"
         remedy = "start the Engine, or name the right host or context in `target`"
         return TargetUnreachable("open", str(self), said[:_SHOWN], remedy)
 
@@ -308,12 +309,19 @@ def _url(place: Place) -> tuple[str, Any]:
     if host is None and name is None:
         host = os.environ.get("DOCKER_HOST")
     if host:
-        return host, _tls_from_environment()
+        return _checked(host, "the Docker host in $DOCKER_HOST"), _tls_from_environment()
     context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
     if context is None:
         remedy = "`docker context ls` lists them"
         raise TargetError("open", f"Docker context '{name}'", "it does not exist", remedy)
-    return str(context.Host), context.TLSConfig
+    return _checked(str(context.Host), f"Docker context '{context.name}'"), context.TLSConfig
+
+
+def _checked(host: str, source: str) -> str:
+    fault = docker_host_fault(host)
+    if fault:
+        raise TargetError("open", source, fault)
+    return host
 
 
 def _tls_from_environment() -> Any:

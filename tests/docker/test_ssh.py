@@ -1,0 +1,159 @@
+"""A Docker host behind a real SSH server: a whole workspace, what is refused, a lost connection."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from inference_provider.errors import TargetUnreachable
+from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.target import DockerPlatform
+from tests.conformance.labs import DockerLab, wait_until
+from tests.docker import sshd
+
+pytestmark = pytest.mark.docker
+ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+PLACE = DockerPlace(kind="docker", host=f"ssh://box{ENGINE}")
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    if sshd.missing():
+        pytest.skip(sshd.missing())
+    (tmp_path / "ssh").mkdir()
+    found = sshd.Sshd(tmp_path / "ssh")
+    monkeypatch.setenv("PATH", f"{tmp_path}/ssh/bin:{os.environ['PATH']}")
+    yield found
+    found.close()
+
+
+class SshLab(DockerLab):
+    @classmethod
+    def open(cls, folder: Path) -> DockerPlatform:
+        return DockerPlatform(PLACE)
+
+
+@pytest.fixture
+def lab(server, tmp_path):
+    made = SshLab(SshLab.open(tmp_path), tmp_path, f"ssh{time.time_ns() % 10**9}")
+    yield made
+    rescue = DockerLab(DockerLab.open(tmp_path), tmp_path, made.workspace)
+    rescue.close()
+    rescue.platform.host.close()
+    made.platform.host.close()
+
+
+def left_behind() -> set[str]:
+    return set(map(str, Path(tempfile.gettempdir()).glob("inference-ssh-*")))
+
+
+def test_a_workspace_behind_ssh_is_the_one_that_its_host_has(lab, tmp_path):
+    lab.up()
+    assert lab.ask() == 200
+    near = DockerLab(DockerLab.open(tmp_path), tmp_path, lab.workspace)
+    assert near.documents() == lab.documents()
+    assert near.ask() == 200
+    near.platform.host.close()
+
+
+def test_one_connection_serves_all_and_is_gone_when_the_host_is_closed(server):
+    before = left_behind()
+    host = DockerHost(PLACE)
+    threads = [threading.Thread(target=host.containers, args=({},)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.sessions()) == 1
+    host.close()
+    wait_until(lambda: server.sessions() == [])
+    assert left_behind() == before
+
+
+def test_a_client_that_is_killed_leaves_no_connection(server):
+    code = (
+        "import sys, time; from inference_provider.spec.target import DockerPlace;"
+        "from inference_provider.targets.docker.host import DockerHost;"
+        "host = DockerHost(DockerPlace(kind='docker', host=sys.argv[1]));"
+        "print(len(host.containers({})) >= 0, flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(PLACE.host)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "True\n"
+        assert len(server.sessions()) == 1
+        client.kill()
+    wait_until(lambda: server.sessions() == [])
+
+
+def refused(host: str) -> str:
+    found = DockerHost(DockerPlace(kind="docker", host=host))
+    with pytest.raises(TargetUnreachable) as told:
+        found.containers({})
+    found.close()
+    return str(told.value)
+
+
+def test_a_key_that_the_host_does_not_know_is_refused_in_the_words_of_ssh(server):
+    (server.folder / "authorized").write_text("")
+    assert refused("ssh://box") == (
+        "open Docker host ssh://box: root@127.0.0.1: Permission denied (publickey);"
+        " mend it so that `ssh -o BatchMode=yes box true` works"
+    )
+
+
+def test_a_host_with_another_key_than_the_known_one_is_refused(server):
+    (server.folder / "known").write_text("")
+    assert refused("ssh://box") == (
+        "open Docker host ssh://box: Host key verification failed.;"
+        " mend it so that `ssh -o BatchMode=yes box true` works"
+    )
+
+
+def test_a_host_without_an_engine_is_refused(server):
+    said = refused(f"ssh://box{server.folder}/none.sock")
+    assert said.startswith(f"open Docker host ssh://box{server.folder}/none.sock: ")
+    assert "open failed: connect failed: open failed" in said
+    assert said.endswith("; start the Engine, or name the right host or context in `target`")
+
+
+def test_no_ssh_on_path_is_a_sentence(server, monkeypatch):
+    monkeypatch.setenv("PATH", str(server.folder))
+    assert refused("ssh://box") == (
+        "open Docker host ssh://box: there is no `ssh` on PATH; install OpenSSH"
+    )
+
+
+def test_a_connection_that_is_lost_in_mid_change_is_a_sentence_and_the_next_up_converges(
+    server, lab, tmp_path
+):
+    lab.up()
+    green = lab.deployment("green", environment_variables={"LATE": "3"})
+    raised: list[BaseException] = []
+
+    def change() -> None:
+        try:
+            lab.apply(green)
+        except BaseException as fault:  # noqa: BLE001 - the test looks at it
+            raised.append(fault)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    near = DockerLab(DockerLab.open(tmp_path), tmp_path, lab.workspace)
+    wait_until(lambda: "iris/green" in near.ports.compute.status().instances)
+    for session in server.sessions():
+        os.kill(session, signal.SIGKILL)
+    changing.join(60)
+    assert isinstance(raised[0], TargetUnreachable), raised
+    assert near.ask() == 200
+    near.apply(*near.desired, green, near.traffic(green=100))
+    assert [len(near.instances(f"iris/{name}")) for name in ("blue", "green")] == [1, 1]
+    assert near.ask() == 200
+    near.platform.host.close()
