@@ -1,6 +1,7 @@
 """Whether a workspace of this machine is there."""
 
-from inference_provider.targets.local.folders import Folders, ListenAddress
+from inference_provider.targets.listening import ListenAddress
+from inference_provider.targets.local.folders import Folders
 
 
 def test_a_workspace_is_there_once_its_address_was_chosen_and_not_when_a_power_cut_emptied_it(

@@ -6,6 +6,7 @@ missing certificate file must not stop a request without TLS.
 
 import http.client
 import socket
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,16 @@ def connection_to(place: str | tuple[str, int], timeout_s: float) -> http.client
     if isinstance(place, str):
         return _UnixConnection(place, timeout_s)
     return http.client.HTTPConnection(*place, timeout=timeout_s)
+
+
+def answers(place: str | tuple[str, int], path: str, timeout_s: float) -> bool:
+    """Whether a readiness route answers 200 to 399, the rule of Kubernetes and of the router."""
+    with closing(connection_to(place, timeout_s)) as connection:
+        try:
+            connection.request("GET", path)
+            return 200 <= connection.getresponse().status < 400  # a redirect is not followed
+        except (OSError, http.client.HTTPException):
+            return False
 
 
 class _UnixConnection(http.client.HTTPConnection):

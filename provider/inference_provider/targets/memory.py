@@ -20,6 +20,7 @@ from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.quota import gpus_per_instance
 from inference_provider.spec.reference import Reference
+from inference_provider.targets.listening import absent
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import (
@@ -162,8 +163,7 @@ class MemoryRouter:
 
     def address(self) -> RouterAddress:
         if not self._records.created:
-            name = self._records.workspace
-            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
+            raise absent(self._records.workspace)
         return RouterAddress(url="http://127.0.0.1:1", metrics_url="http://127.0.0.1:2")
 
     def ensure_up(self, endpoints: Callable[[], tuple[EndpointEntry, ...]]) -> None:

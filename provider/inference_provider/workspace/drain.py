@@ -2,10 +2,21 @@
 
 from collections.abc import Callable
 
+from inference_provider.errors import Interrupted
 from inference_provider.observed import Record
 from inference_provider.workspace.ports import Clock, Ports
 
 POLL_S = 0.05
+_STOP_WAIT_S = 5.0
+"""Time that an instance which never had a request has to end by itself, seconds."""
+_HURRIED_STOP_WAIT_S = 0.5
+"""The same when a person waits."""
+
+
+def stop_wait_after(fault: BaseException) -> float:
+    """Return the seconds that an instance has to end which a fault kept from serving."""
+    hurried = isinstance(fault, Interrupted | KeyboardInterrupt)
+    return _HURRIED_STOP_WAIT_S if hurried else _STOP_WAIT_S
 
 
 def end_unadmitted(  # noqa: PLR0917 - what is ended, and how long each step may take

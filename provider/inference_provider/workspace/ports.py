@@ -22,6 +22,7 @@ from inference_provider.observed import (
 )
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
+from inference_provider.serving.server import server_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.endings import Endings
 
@@ -136,6 +137,11 @@ class Unit:
     def start_limit_s(self) -> int:
         """Longest time a new instance may take to answer, seconds."""
         return self.spec.readiness_probe.initial_delay + self.spec.start_timeout_s
+
+    @property
+    def readiness_path(self) -> str:
+        """Path that a ready instance answers with 200 to 399."""
+        return server_of(self.spec, self.environment).readiness_path
 
 
 class Instance(NamedTuple):

@@ -9,14 +9,13 @@ from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
 from inference_provider.desired import DesiredResource, owned_fields
-from inference_provider.errors import Interrupted
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
-from inference_provider.workspace.drain import end_unadmitted
+from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Progress, Unit
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
@@ -26,10 +25,6 @@ DRAIN_SLACK_S = 2.0
 """Extra time a last request may take beyond its timeout, seconds."""
 SLOW_STOP_WAIT_S = 8.0
 """Time beyond its longest request that an instance has to end by itself, seconds."""
-STOP_WAIT_S = 5.0
-"""The same of one that never had a request."""
-HURRIED_STOP_WAIT_S = 0.5
-"""The same when a person waits."""
 
 
 class Rollout:
@@ -173,9 +168,7 @@ class Rollout:
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
-            hurried = isinstance(fault, Interrupted | KeyboardInterrupt)
-            stop_wait_s = HURRIED_STOP_WAIT_S if hurried else STOP_WAIT_S
-            self._end_unadmitted(desired.id, 0, stop_wait_s)
+            self._end_unadmitted(desired.id, 0, stop_wait_after(fault))
             raise
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:

@@ -3,19 +3,18 @@
 A container's labels say what it is, and where it is reached; nothing else needs to be remembered.
 """
 
-import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, cast
 
-from inference_provider.errors import Interrupted, NotReady, TargetError
+from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
-from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
+from inference_provider.targets import starting
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
 from inference_provider.targets.docker.containers import endings_of, hardened
@@ -24,8 +23,6 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
-from inference_provider.targets.stopping import refuse_when_stopped
-from inference_provider.workspace.endings import keeps_dying, restarts
 from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
@@ -35,13 +32,13 @@ from inference_provider.workspace.ports import (
     silent,
 )
 
-LOG_LINES = 15
 _ASK_S = 2.0
 _AT_ONCE = 8
 _PORT = 5001
 _ENVIRONMENT = PurePosixPath(ENVIRONMENT)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RUNNING = ("running", "restarting")
+_ENDED = "its container ended before it was ready"
 
 
 class DockerCompute:
@@ -76,83 +73,50 @@ class DockerCompute:
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
         for container in self._containers():
-            labels, name = container["Labels"], _name_of(container)
-            one = InstanceStatus(
-                name=name,
-                generation=labels[names.GENERATION],
-                runs=container["State"] in _RUNNING,
-                answers=container["State"] == "running",
-                endings=endings_of(self._host.container(name)),
-            )
-            deployment = labels[names.DEPLOYMENT]
-            found[deployment] = (*found.get(deployment, ()), one)
+            deployment = container["Labels"][names.DEPLOYMENT]
+            found[deployment] = (*found.get(deployment, ()), self._status_of(container))
         return ComputeStatus(instances=found)
+
+    def found(self, deployment: str) -> list[InstanceStatus]:
+        return [self._status_of(container) for container in self._containers(deployment)]
+
+    def _status_of(self, container: Mapping[str, Any]) -> InstanceStatus:
+        name = _name_of(container)
+        return InstanceStatus(
+            name=name,
+            generation=container["Labels"][names.GENERATION],
+            runs=container["State"] in _RUNNING,
+            answers=container["State"] == "running",
+            endings=endings_of(self._host.container(name)),
+        )
 
     # -- start ---------------------------------------------------------------------------------
 
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        kept = () if unit.afresh or not count else self._usable(unit, count)
-        fresh = self._start(unit, count - len(kept), progress) if len(kept) < count else ()
-        return (*kept, *fresh)
+        return starting.ensure(self, unit, count, progress)
 
-    def _usable(self, unit: Unit, count: int) -> tuple[str, ...]:
-        """Return up to `count` instances of this generation that run, stay alive and answer."""
-        same = [c for c in self._containers(unit.id.name) if self._may_serve(c, unit)]
-        same.sort(key=lambda c: _name_of(c) not in unit.admitted)
-        path, timeout_s = self._probe(unit)
-        found: list[str] = []
-        for container in same:
-            backend = _backend(container["Labels"])
-            if len(found) < count and self._router.answers(backend, path, timeout_s, _ASK_S):
-                found.append(_name_of(container))
-        return tuple(found)
-
-    def _may_serve(self, container: dict[str, Any], unit: Unit) -> bool:
-        if container["State"] != "running":
-            return False
-        if container["Labels"][names.GENERATION] != unit.generation:
-            return False
-        ended = endings_of(self._host.container(_name_of(container)))
-        return not keeps_dying(restarts(ended, unit.start_limit_s, int(time.time() // 60)))
-
-    @staticmethod
-    def _probe(unit: Unit) -> tuple[str, float]:
-        path = server_of(unit.spec, unit.environment).readiness_path
-        return path, unit.spec.readiness_probe.timeout
-
-    def _start(self, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
+    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
         image, mounts = self._content.image(unit.environment), self._content.mounts(unit)
-        fresh: list[str] = []
-        try:
-            with self._records.lock("addresses"):
-                fresh += self._created(unit, count, image, mounts)
-            with self._host.asked("start", str(unit.id)) as api:
-                for name in fresh:
-                    api.start(name)
-            for number, name in enumerate(fresh, 1):
-                self._wait_ready(unit, name)
-                progress(unit.id, f"{number} of {count} new instances ready")
-        except BaseException as stopped:
-            # a person waits: an instance that has not served yet can be killed sooner
-            hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
-            self.retire(unit.id.name, fresh, 0 if hurried else 5)
-            raise
-        return tuple(fresh)
+        with self._records.lock("addresses"):
+            self._create_all(unit, count, image, mounts, begun)
+        with self._host.asked("start", str(unit.id)) as api:
+            for name in begun:
+                api.start(name)
 
-    def _created(self, unit: Unit, count: int, image: str, mounts: list[str]) -> list[str]:
+    def _create_all(
+        self, unit: Unit, count: int, image: str, mounts: list[str], begun: list[str]
+    ) -> None:
         """Create containers, each with a name, a number and an address of its own."""
         there = self._containers()
         taken = {container["Labels"][names.ADDRESS] for container in there}
         addresses = free_addresses(self._host, self._records.workspace, taken, count)
         used, number = {_name_of(container) for container in there}, 0
-        found: list[str] = []
         for address in addresses:
             while (name := self._named(unit, number)) in used:
                 number += 1
             used.add(name)
+            begun.append(name)
             self._create(unit, name, address, image, mounts)
-            found.append(name)
-        return found
 
     def _named(self, unit: Unit, number: int) -> str:
         return names.instance(self._records.workspace, unit.id.name, unit.generation, number)
@@ -195,31 +159,11 @@ class DockerCompute:
                 ),
             )
 
-    def _wait_ready(self, unit: Unit, name: str) -> None:
-        path, timeout_s = self._probe(unit)
-        until_s = time.monotonic() + unit.start_limit_s
-        while True:
-            refuse_when_stopped("start", str(unit.id))
-            container = self._host.container(name)
-            if container is None or container["RestartCount"] or not container["State"]["Running"]:
-                raise self._not_ready(unit, name, "its container ended before it was ready")
-            left_s = until_s - time.monotonic()
-            backend = _backend(container["Config"]["Labels"])
-            if self._router.answers(backend, path, timeout_s, max(0.0, min(_ASK_S, left_s))):
-                return
-            if left_s <= 0:
-                waited = f"GET {path} did not answer 200 to 399 within {unit.start_limit_s} s"
-                raise self._not_ready(unit, name, waited)
+    def awaited(self, unit: Unit, name: str) -> "_Awaited":
+        return _Awaited(unit, name, self._host, self._router)
 
-    def _not_ready(self, unit: Unit, name: str, reason: str) -> NotReady:
-        last = without_secrets(self._host.last_lines(name, LOG_LINES), unit.secrets)
-        shown = "\n".join(f"    {line[:300]}" for line in last.splitlines())
-        return NotReady(
-            "start",
-            str(unit.id),
-            f"instance {name}: {reason}",
-            f"fix the cause and run this again; its last lines:\n{shown or '    (none)'}",
-        )
+    def last_lines(self, unit: Unit, name: str) -> tuple[str, str]:
+        return "its last lines", self._host.last_lines(name, starting.LOG_LINES)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -242,6 +186,36 @@ class DockerCompute:
                 yield f"{name}: {line}"
         if follow:
             yield from self._host.follow(found)
+
+
+class _Awaited:
+    """A container that has to answer, and must not have been started anew."""
+
+    def __init__(self, unit: Unit, name: str, host: DockerHost, router: DockerRouter) -> None:
+        self._unit = unit
+        self._name = name
+        self._host = host
+        self._router = router
+        self._first = self._now = host.container(name)
+
+    def answers(self, limit_s: float) -> bool:
+        self._now = now = self._host.container(self._name)
+        if now is None or self.ended():
+            return False
+        path, timeout_s = self._unit.readiness_path, self._unit.spec.readiness_probe.timeout
+        backend = _backend(now["Config"]["Labels"])
+        return self._router.answers(backend, path, timeout_s, min(_ASK_S, limit_s))
+
+    def ended(self) -> str:
+        first, now = self._first, self._now
+        if (
+            first
+            and now
+            and now["State"]["Running"]
+            and now["RestartCount"] == first["RestartCount"]
+        ):
+            return ""
+        return "its container ended before it was ready"
 
 
 _SURROUNDINGS = Surroundings(

@@ -42,10 +42,10 @@ class DockerHost:
 
     @property
     def hostname(self) -> str:
-        """How a client reaches what listens on the host: `127.0.0.1` for one of this machine."""
+        """Its name for a client elsewhere; empty when it is this machine."""
         url = self.url
         if url.startswith(("unix:", "http+unix:")):
-            return "127.0.0.1"
+            return ""
         return url.partition("://")[2].rpartition("@")[2].partition(":")[0].partition("/")[0]
 
     def close(self) -> None:

@@ -6,19 +6,25 @@ container, and asks the agent in it (`targets/envoy/agent.py`).
 """
 
 import json
-import zlib
 from collections.abc import Callable, Collection
 from typing import Any
 
-from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
-from inference_provider.observed import Frozen
-from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry, RouterTable
+from inference_provider.errors import NotReady, TargetUnreachable
+from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry
 from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import endings_of, hardened
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.targets.listening import (
+    METRICS_PORTS,
+    ROUTER_PORTS,
+    ListenAddress,
+    absent,
+    in_order,
+    port_taken,
+)
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 
 ADDRESS = "address"
@@ -27,17 +33,13 @@ _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
-_PORTS, _METRICS_PORTS = range(18080, 19080), range(19080, 20080)
 
 Endpoints = tuple[EndpointEntry, ...]
 
 
-class Listens(Frozen):
-    """Where the router of a workspace listens, on its host, and what it is made of."""
+class Listens(ListenAddress):
+    """Where the router of a workspace listens, and what it is made of."""
 
-    host: str
-    port: int
-    metrics_port: int
     image: str
     """Id of the image with the agent in it."""
 
@@ -56,8 +58,7 @@ class DockerRouter:
         """Return where it listens. Raises TargetError when the workspace is not there."""
         document = self._records.read(ADDRESS, names.ROUTER)
         if document is None:
-            name = self._records.workspace
-            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
+            raise absent(self._records.workspace)
         return Listens.model_validate_json(document)
 
     def save(self, listens: Listens) -> None:
@@ -66,22 +67,16 @@ class DockerRouter:
 
     def choose(self, host: str, wanted: int, image: str) -> Listens:
         """Choose where a new router listens; its container runs already."""
-        ports = [wanted] if wanted else self._in_order(_PORTS)
+        ports = [wanted] if wanted else in_order(ROUTER_PORTS, self._name)
         port = self._ask("free_port", host=host, ports=ports)
-        metrics = self._ask("free_port", host="127.0.0.1", ports=self._in_order(_METRICS_PORTS))
+        metrics_ports = in_order(METRICS_PORTS, self._name)
+        metrics = self._ask("free_port", host="127.0.0.1", ports=metrics_ports)
         if port is None or metrics is None:
-            what = (
-                f"router port {wanted} on {host} is taken" if wanted else "no router port is free"
-            )
+            taken = f"router port {wanted} on {host} is taken by another process"
+            reason = taken if wanted else "no router port is free"
             remedy = "give it another router_port (0 picks a free one)"
-            resource = f"the router of workspace '{self._records.workspace}'"
-            raise OutOfCapacity("start", resource, what, remedy, str(self._host))
+            raise port_taken(self._records.workspace, reason, remedy, str(self._host))
         return Listens(host=host, port=port, metrics_port=metrics, image=image)
-
-    def _in_order(self, ports: range) -> list[int]:
-        """Return ports, beginning where no other workspace is likely to."""
-        first = zlib.crc32(self._name.encode()) % len(ports)
-        return [*ports[first:], *ports[:first]]
 
     def start_first(self, host: str, wanted: int, image: str) -> None:
         """Choose where a new router listens, and start it there.
@@ -99,13 +94,7 @@ class DockerRouter:
                 return
 
     def address(self) -> RouterAddress:
-        listens = self.listens()
-        everywhere = listens.host in ("0.0.0.0", "::")
-        reached = self._host.hostname if everywhere else listens.host
-        return RouterAddress(
-            url=f"http://{_bracketed(reached)}:{listens.port}",
-            metrics_url=f"http://127.0.0.1:{listens.metrics_port}",
-        )
+        return self.listens().reached(self._host.hostname)
 
     # -- the container -------------------------------------------------------------------------
 
@@ -187,14 +176,7 @@ class DockerRouter:
         self._ask("publish", table=self._table(endpoints))
 
     def _table(self, endpoints: Endpoints) -> Any:
-        listens = self.listens()
-        table = RouterTable(
-            folder=ROUTER_FOLDER,
-            host=listens.host,
-            port=listens.port,
-            metrics_port=listens.metrics_port,
-            endpoints=endpoints,
-        )
+        table = self.listens().table(ROUTER_FOLDER, endpoints)
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR)
 
     def in_force(self) -> bool:
@@ -242,7 +224,3 @@ class DockerRouter:
 
 def _runs(container: dict[str, Any] | None) -> bool:
     return container is not None and bool(container["State"]["Running"])
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -8,7 +8,6 @@ It starts Envoy when a client first says what to serve, and from the files of be
 container is started again. It ends when Envoy ends: whoever runs the container starts it again.
 """
 
-import http.client
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from inference_provider.targets.envoy import log_bound
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
 from inference_provider.targets.envoy.serving import Serving
-from inference_provider.targets.loopback import connection_to
+from inference_provider.targets.listening import first_free
+from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
 START_LIMIT_S = 20.0
@@ -150,7 +150,7 @@ class Agent:
         [backend] = _backends(asked)
         until = time.monotonic() + asked["limit_s"]
         while True:
-            if _answers(backend, asked["path"], asked["timeout_s"]):
+            if answers((backend.host, backend.port), asked["path"], asked["timeout_s"]):
                 return True
             if time.monotonic() >= until:
                 return False
@@ -158,32 +158,11 @@ class Agent:
 
     @staticmethod
     def _free_port(asked: Request) -> int | None:
-        """Return the first of some ports that nobody listens on; None when all are taken."""
-        import socket  # noqa: PLC0415 - asked once in the life of a workspace
-
-        for port in asked["ports"]:
-            family = socket.AF_INET6 if ":" in asked["host"] else socket.AF_INET
-            with closing(socket.socket(family)) as tried:
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    tried.bind((asked["host"], port))
-                except OSError:
-                    continue
-                return int(tried.getsockname()[1])
-        return None
+        return first_free(asked["host"], asked["ports"])
 
 
 def _backends(asked: Request) -> list[Backend]:
     return [Backend.model_validate(found) for found in asked["backends"]]
-
-
-def _answers(backend: Backend, path: str, timeout_s: float) -> bool:
-    with closing(connection_to((backend.host, backend.port), timeout_s)) as connection:
-        try:
-            connection.request("GET", path)
-            return 200 <= connection.getresponse().status < 400  # a redirect is not followed
-        except (OSError, http.client.HTTPException):
-            return False
 
 
 class _Handler(socketserver.StreamRequestHandler):

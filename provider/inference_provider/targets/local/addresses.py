@@ -3,7 +3,6 @@
 import errno
 import os
 import socket
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +12,15 @@ import psutil
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.connections import unix_sockets
-from inference_provider.targets.local.folders import ListenAddress, all_folders
+from inference_provider.targets.listening import (
+    METRICS_PORTS,
+    ROUTER_PORTS,
+    ListenAddress,
+    bind_fault,
+    in_order,
+)
+from inference_provider.targets.local.folders import all_folders
 
-ROUTER_PORTS = range(18080, 19080)
-METRICS_PORTS = range(19080, 20080)
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
 
@@ -80,26 +84,9 @@ def listeners(port: int) -> set[int]:
     }
 
 
-def is_free(host: str, port: int) -> bool:
-    """Whether nobody listens there. Tests without SO_REUSEPORT, which Envoy's own bind uses."""
-    return _bind_fault(host, port) is None
-
-
-def _bind_fault(host: str, port: int) -> OSError | None:
-    """Return the error of listening there; None when it works."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as fault:
-        return fault
-    return None
-
-
 def address_fault(host: str, port: int) -> str:
     """Say why no router can listen there; empty when it can, or could if the port were free."""
-    fault = _bind_fault(host, port)
+    fault = bind_fault(host, port)
     if fault is None or fault.errno == errno.EADDRINUSE:
         return ""
     if fault.errno == errno.EACCES:
@@ -118,9 +105,7 @@ def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:
     Each state folder starts its search at a different port: an instance listens only a second
     after its port was chosen, and one of another folder may be starting too.
     """
-    first = INSTANCE_PORTS.start + zlib.crc32(str(root).encode()) % len(INSTANCE_PORTS)
-    order = (*range(first, INSTANCE_PORTS.stop), *range(INSTANCE_PORTS.start, first))
-    return free_ports(count, order, taken)
+    return free_ports(count, in_order(INSTANCE_PORTS, str(root)), taken)
 
 
 def free_ports(
@@ -129,7 +114,7 @@ def free_ports(
     """Return `count` ports that nobody listens on. Raises OutOfCapacity when there are fewer."""
     found: list[int] = []
     for port in ports:
-        if port not in taken and is_free(host, port):
+        if port not in taken and bind_fault(host, port) is None:
             found.append(port)
             if len(found) == count:
                 return found

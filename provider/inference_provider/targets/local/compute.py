@@ -4,22 +4,20 @@ An instance is recorded before it starts, with its port and GPUs, so the next ca
 killed caller left.
 """
 
-import http.client
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, suppress
 from pathlib import Path
 
-from inference_provider.errors import Interrupted, NotReady, OutOfCapacity
+from inference_provider.errors import OutOfCapacity
 from inference_provider.observed import ResourceId
-from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.targets import starting
 from inference_provider.targets.envoy.table_file import TableFile
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
@@ -33,18 +31,16 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
-from inference_provider.targets.loopback import connection_to
-from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.targets.loopback import answers
 from inference_provider.workspace import ports
-from inference_provider.workspace.endings import Endings, keeps_dying, restarts
+from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
 
 READY_POLL_S = 0.05
 READY_POLL_SHARE = 20
 """What starts for seconds is asked less often: a twentieth of the time that it has taken so far."""
-LOG_LINES = 15
 UNSUPERVISED = "unsupervised: supervisord does not run"
-_ENDED = ("BACKOFF", "FATAL", "EXITED", "gone")
+_ENDED = ("BACKOFF", "FATAL", "EXITED")
 
 
 class LocalCompute:
@@ -156,35 +152,15 @@ class LocalCompute:
     # -- start ---------------------------------------------------------------------------------
 
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        kept = () if unit.afresh or not count else self._usable(unit, count)
-        fresh = self._start(unit, count - len(kept), progress) if len(kept) < count else ()
-        return (*kept, *(i.name for i in fresh))
+        return starting.ensure(self, unit, count, progress)
 
-    def _usable(self, unit: Unit, count: int) -> tuple[str, ...]:
-        """Return up to `count` instances of this generation that run, stay alive and answer."""
+    def found(self, deployment: str) -> tuple[InstanceStatus, ...]:
         processes = self._supervisor.processes()
         endings = read_endings(self._supervisor.ends_file)
-        now = int(time.time() // 60)
-        same = [
-            i
-            for i in self._instances.of(unit.id.name)
-            if i.generation == unit.generation
-            and i.name in processes
-            and processes[i.name].runs
-            and not self._is_lost(i, processes[i.name])
-            and not keeps_dying(restarts(endings.get(i.name, Endings()), unit.start_limit_s, now))
-        ]
-        same.sort(key=lambda i: i.name not in unit.admitted)
-        usable: list[str] = []
-        for instance in same:
-            if len(usable) == count:
-                break
-            with suppress(NotReady):  # after a reboot another process may have the port
-                self._wait_ready(unit, instance)
-                usable.append(instance.name)
-        return tuple(usable)
+        there = self._instances.of(deployment)
+        return tuple(self._status_of(instance, processes, endings) for instance in there)
 
-    def _start(self, unit: Unit, count: int, progress: Progress) -> tuple[Instance, ...]:
+    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
         venv = build_environment(
             unit.environment,
             self._folders.environments,
@@ -195,20 +171,10 @@ class LocalCompute:
         server = server_of(unit.spec, unit.environment)
         if server.script:
             self._check_script(unit, venv / "bin" / "python", kept["code"], server.script)
-        fresh = self._reserve(unit, count)
-        try:
-            commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
-            for instance, command in zip(fresh, commands, strict=True):
-                self._supervisor.add(self._program(unit, instance, command, kept))
-            for i, instance in enumerate(fresh):
-                self._wait_ready(unit, instance)
-                progress(unit.id, f"{i + 1} of {count} new instances ready")
-        except BaseException as stopped:
-            # a person waits: an instance that has not served yet can be killed sooner
-            hurried = isinstance(stopped, Interrupted | KeyboardInterrupt)
-            self._end(unit.id.name, fresh, stop_wait_s=0.5 if hurried else 5)
-            raise
-        return fresh
+        fresh = self._reserve(unit, count, begun)
+        commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
+        for instance, command in zip(fresh, commands, strict=True):
+            self._supervisor.add(self._program(unit, instance, command, kept))
 
     def _check_script(self, unit: Unit, python: Path, code: Path, script: str) -> None:
         """Compile a script, once for all deployments that bring the same code."""
@@ -226,7 +192,7 @@ class LocalCompute:
             for name in forgotten:
                 clear(self._folders.running(name))
 
-    def _reserve(self, unit: Unit, count: int) -> tuple[Instance, ...]:
+    def _reserve(self, unit: Unit, count: int, begun: list[str]) -> tuple[Instance, ...]:
         """Record new instances, each with its own port (or socket) and GPUs."""
         self._folders.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with machine_lock():
@@ -248,6 +214,7 @@ class LocalCompute:
                     zip(self._free_numbers(unit, there, count), ports, strict=True)
                 )
             )
+            begun += [i.name for i in fresh]
             self._instances.save(unit.id.name, (*there, *fresh))
         return fresh
 
@@ -316,39 +283,13 @@ class LocalCompute:
             stop_wait_s=timeout_ms // 1000 + 5,
         )
 
-    def _wait_ready(self, unit: Unit, instance: Instance) -> None:
-        started, path = time.monotonic(), server_of(unit.spec, unit.environment).readiness_path
-        backend, first_pid = self._instances.backend(instance), 0
-        while True:
-            refuse_when_stopped("start", str(unit.id))
-            answers = _answers(backend, path, unit.spec.readiness_probe.timeout)
-            process = self._supervisor.process_among_all(instance.name)
-            state = process.state if process else "gone"
-            pid = process.pid if process else 0
-            if answers and listens(pid, backend):
-                return
-            restarted = bool(first_pid and pid and pid != first_pid)
-            first_pid = first_pid or pid
-            if restarted or state in _ENDED:
-                raise self._not_ready(unit, instance, "its process ended before it was ready")
-            if time.monotonic() > started + unit.start_limit_s:
-                limit_s = unit.start_limit_s
-                waited = f"GET {path} did not answer 200 to 399 within {limit_s} s"
-                raise self._not_ready(unit, instance, waited)
-            elapsed_s = time.monotonic() - started
-            time.sleep(min(max(READY_POLL_S, elapsed_s / READY_POLL_SHARE), 1.0))
+    def awaited(self, unit: Unit, name: str) -> "_Awaited":
+        [instance] = (i for i in self._instances.of(unit.id.name) if i.name == name)
+        return _Awaited(unit, name, self._instances.backend(instance), self._supervisor)
 
-    def _not_ready(self, unit: Unit, instance: Instance, reason: str) -> NotReady:
-        log = self._folders.log_path(unit.id.name, instance.name)
-        last = without_secrets(last_lines(log, LOG_LINES), unit.secrets)
-        shown = "\n".join(f"    {line[:300]}" for line in last.splitlines())
-        return NotReady(
-            "start",
-            str(unit.id),
-            f"instance {instance.name}: {reason}",
-            f"fix the cause and run this again; the last lines of its log, {log}:\n"
-            f"{shown or '    (none)'}",
-        )
+    def last_lines(self, unit: Unit, name: str) -> tuple[str, str]:
+        log = self._folders.log_path(unit.id.name, name)
+        return f"the last lines of its log, {log}", last_lines(log, starting.LOG_LINES)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -385,12 +326,33 @@ class LocalCompute:
         return read_logs(folder, str(deployment), lines=lines, follow=follow)
 
 
-def _answers(backend: Backend, path: str, timeout_s: float) -> bool:
-    """Whether a readiness route answers 200 to 399, the rule of Kubernetes and the router."""
-    place = backend.socket or (backend.host, backend.port)
-    with closing(connection_to(place, timeout_s)) as connection:
-        try:
-            connection.request("GET", path)
-            return 200 <= connection.getresponse().status < 400  # a redirect is not followed
-        except (OSError, http.client.HTTPException):
-            return False
+class _Awaited:
+    """A process that has to answer, and must not be another than at first."""
+
+    def __init__(self, unit: Unit, name: str, backend: Backend, supervisor: Supervisor) -> None:
+        self._path = unit.readiness_path
+        self._timeout_s = unit.spec.readiness_probe.timeout
+        self._name = name
+        self._backend = backend
+        self._supervisor = supervisor
+        self._begun_s = time.monotonic()
+        self._asked = False
+        self._first_pid = 0
+        self._process: ProcessState | None = None
+
+    def answers(self, limit_s: float) -> bool:
+        if self._asked:
+            spent_s = time.monotonic() - self._begun_s
+            time.sleep(min(max(READY_POLL_S, spent_s / READY_POLL_SHARE), 1.0, limit_s))
+        self._asked = True
+        at = self._backend
+        found = answers(at.socket or (at.host, at.port), self._path, self._timeout_s)
+        self._process = self._supervisor.process_among_all(self._name)
+        return found and self._process is not None and listens(self._process.pid, at)
+
+    def ended(self) -> str:
+        pid = self._process.pid if self._process else 0
+        restarted = bool(self._first_pid and pid and pid != self._first_pid)
+        self._first_pid = self._first_pid or pid
+        gone = self._process is None or self._process.state in _ENDED
+        return "its process ended before it was ready" if restarted or gone else ""

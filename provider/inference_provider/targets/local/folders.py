@@ -15,18 +15,9 @@ from pathlib import Path
 import platformdirs
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Frozen
+from inference_provider.targets.listening import ListenAddress
 from inference_provider.targets.private_file import write_private
 from inference_provider.workspace.state import corrupt
-
-
-class ListenAddress(Frozen):
-    """Where a workspace's router listens; chosen once, so that URLs stay."""
-
-    host: str
-    port: int
-    metrics_port: int
-    """Chosen again when another process has taken it: no scoring URL contains it."""
 
 
 class Folders:

@@ -20,10 +20,10 @@ from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.listening import ListenAddress, absent, bind_fault, port_taken
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
     address_fault,
-    is_free,
     listeners,
     listens,
     metrics_port,
@@ -31,7 +31,7 @@ from inference_provider.targets.local.addresses import (
 )
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
-from inference_provider.targets.local.folders import Folders, ListenAddress
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.locks import file_lock
 from inference_provider.targets.local.logs import last_lines
@@ -74,17 +74,11 @@ class LocalRouter:
         """Where the router listens. Raises TargetError when the workspace is not there."""
         address = self.folders.address()
         if address is None:
-            name = self.folders.workspace
-            raise TargetError("use", f"workspace '{name}'", "it is not there", "declare it first")
+            raise absent(self.folders.workspace)
         return address
 
     def address(self) -> RouterAddress:
-        listens = self.listen_address
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(listens.host, listens.host)
-        return RouterAddress(
-            url=f"http://{host}:{listens.port}",
-            metrics_url=f"http://127.0.0.1:{listens.metrics_port}",
-        )
+        return self.listen_address.reached()
 
     # -- what it serves ------------------------------------------------------------------------
 
@@ -92,13 +86,7 @@ class LocalRouter:
         self.serving.publish(endpoints)
 
     def _listens(self) -> RouterTable:
-        address = self.listen_address
-        return RouterTable(
-            folder=str(self.folders.router_folder),
-            host=address.host,
-            port=address.port,
-            metrics_port=address.metrics_port,
-        )
+        return self.listen_address.table(str(self.folders.router_folder))
 
     def in_force(self) -> bool:
         return self.serving.in_force()
@@ -268,22 +256,21 @@ class LocalRouter:
         fault = address_fault(address.host, address.port)
         if fault:
             raise TargetError("start", f"the router of workspace '{self.folders.workspace}'", fault)
-        if not is_free(address.host, address.port):
+        if bind_fault(address.host, address.port):
             raise self._taken()
-        if not is_free("127.0.0.1", address.metrics_port):
+        if bind_fault("127.0.0.1", address.metrics_port):
             another = metrics_port(self.folders.root, {address.port})
             self.folders.save_address(address.model_copy(update={"metrics_port": another}))
 
     def _taken(self) -> OutOfCapacity:
         address = self.listen_address
         holds = self.folders.is_recorded  # another router_port needs a new workspace
-        return OutOfCapacity(
-            "start",
-            f"the router of workspace '{self.folders.workspace}'",
+        other = "run `inferctl down`, then `inferctl up` with" if holds else "give it"
+        return port_taken(
+            self.folders.workspace,
             f"its router port {address.port} on {address.host} is taken by another process",
             "end that process (`ss -ltnp` names it) and run this again; or "
-            + ("run `inferctl down`, then `inferctl up` with" if holds else "give it")
-            + " another router_port (0 picks a free one)",
+            f"{other} another router_port (0 picks a free one)",
         )
 
     def _refuse_a_shared_port(self, own: int) -> None:

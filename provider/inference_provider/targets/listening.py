@@ -1,0 +1,95 @@
+"""Where the router of a workspace listens, chosen once, so that URLs stay."""
+
+import socket
+import zlib
+from collections.abc import Iterable, Sequence
+
+from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.observed import Frozen
+from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.workspace.ports import RouterAddress
+
+ROUTER_PORTS = range(18080, 19080)
+METRICS_PORTS = range(19080, 20080)
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that stand for all of a host, and the one by which it reaches itself."""
+
+
+class ListenAddress(Frozen):
+    """Where a router listens, on its host."""
+
+    host: str
+    port: int
+    metrics_port: int
+    """Chosen again when another process has taken it: no scoring URL contains it."""
+
+    def reached(self, by: str = "") -> RouterAddress:
+        """Return its URLs.
+
+        Args:
+            by: Name of its host for those elsewhere; empty where callers are on it.
+        """
+        host = (by or EVERYWHERE[self.host]) if self.host in EVERYWHERE else self.host
+        return RouterAddress(
+            url=f"http://{f'[{host}]' if ':' in host else host}:{self.port}",
+            metrics_url=f"http://127.0.0.1:{self.metrics_port}",
+        )
+
+    def table(self, folder: str, endpoints: tuple[EndpointEntry, ...] = ()) -> RouterTable:
+        """Return what the router serves there.
+
+        Args:
+            folder: Where it has its files.
+            endpoints: What it serves.
+        """
+        return RouterTable(
+            folder=folder,
+            host=self.host,
+            port=self.port,
+            metrics_port=self.metrics_port,
+            endpoints=endpoints,
+        )
+
+
+def absent(workspace: str) -> TargetError:
+    """Return the error of using a workspace that is not there."""
+    return TargetError("use", f"workspace '{workspace}'", "it is not there", "declare it first")
+
+
+def port_taken(workspace: str, reason: str, remedy: str, place: str = "") -> OutOfCapacity:
+    """Return the error of a router whose port another process has.
+
+    Args:
+        workspace: Whose router.
+        reason: Which port.
+        remedy: What to do.
+        place: On which host, if not on this machine.
+    """
+    resource = f"the router of workspace '{workspace}'"
+    return OutOfCapacity("start", resource, reason, remedy, place)
+
+
+def in_order(ports: Sequence[int], name: str) -> list[int]:
+    """Return ports, beginning where no other name is likely to begin."""
+    first = zlib.crc32(name.encode()) % len(ports)
+    return [*ports[first:], *ports[:first]]
+
+
+def bind_fault(host: str, port: int) -> OSError | None:
+    """Return the error of listening there; None when it works.
+
+    Tests without SO_REUSEPORT, which Envoy's own bind uses.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as fault:
+        return fault
+    return None
+
+
+def first_free(host: str, ports: Iterable[int]) -> int | None:
+    """Return the first of some ports that nobody listens on; None when all are taken."""
+    return next((port for port in ports if bind_fault(host, port) is None), None)

@@ -1,0 +1,113 @@
+"""How instances are got ready one by one, where a target starts each of them itself.
+
+A target says what an instance of its own is, starts it and ends it. Which may go on serving, when
+a new one is ready, and what becomes of those that are not, is decided here.
+"""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from inference_provider.errors import NotReady
+from inference_provider.quoting import without_secrets
+from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.drain import stop_wait_after
+from inference_provider.workspace.endings import keeps_dying, restarts
+from inference_provider.workspace.ports import InstanceStatus, Progress, Unit
+
+LOG_LINES = 15
+_LINE_CHARS = 300
+"""Lines of an instance's log that an error quotes, and characters of each."""
+
+
+class Awaited(Protocol):
+    """A new instance that somebody waits for."""
+
+    def answers(self, limit_s: float) -> bool:
+        """Whether its readiness route answers; it pauses as it sees fit, `limit_s` at most."""
+
+    def ended(self) -> str:
+        """Say that it has ended since it was begun; empty while it runs."""
+
+
+class Instances(Protocol):
+    """The instances of a workspace, each of which its target starts and ends."""
+
+    def found(self, deployment: str) -> Sequence[InstanceStatus]:
+        """Return those of a deployment, of every generation."""
+
+    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
+        """Start new ones; add each name to `begun` before anything of it exists."""
+
+    def awaited(self, unit: Unit, name: str) -> Awaited: ...
+
+    def last_lines(self, unit: Unit, name: str) -> tuple[str, str]:
+        """Return how an error calls the end of a log, and its last LOG_LINES lines."""
+
+    def retire(self, deployment: str, names: Sequence[str], stop_wait_s: float) -> None: ...
+
+
+def ensure(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
+    """Get ready instances, as `workspace.ports.Compute.ensure` says."""
+    kept = () if unit.afresh or not count else _usable(instances, unit, count)
+    missing = count - len(kept)
+    return (*kept, *_started(instances, unit, missing, progress)) if missing > 0 else kept
+
+
+def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
+    """Return up to `count` instances of this generation that run, stay alive and answer."""
+    this_minute = int(time.time() // 60)
+    same = [
+        instance
+        for instance in instances.found(unit.id.name)
+        if instance.generation == unit.generation
+        and instance.runs
+        and not keeps_dying(restarts(instance.endings, unit.start_limit_s, this_minute))
+    ]
+    same.sort(key=lambda instance: instance.name not in unit.admitted)
+    usable: list[str] = []
+    for instance in same:
+        if len(usable) == count:
+            break
+        with suppress(NotReady):  # after a reboot another process may have its address
+            _wait_ready(instances, unit, instance.name)
+            usable.append(instance.name)
+    return tuple(usable)
+
+
+def _started(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
+    begun: list[str] = []
+    try:
+        instances.begin(unit, count, progress, begun)
+        for number, name in enumerate(begun, 1):
+            _wait_ready(instances, unit, name)
+            progress(unit.id, f"{number} of {count} new instances ready")
+    except BaseException as fault:
+        instances.retire(unit.id.name, begun, stop_wait_after(fault))
+        raise
+    return tuple(begun)
+
+
+def _wait_ready(instances: Instances, unit: Unit, name: str) -> None:
+    until_s = time.monotonic() + unit.start_limit_s
+    awaited = instances.awaited(unit, name)
+    while True:
+        refuse_when_stopped("start", str(unit.id))
+        left_s = until_s - time.monotonic()
+        if awaited.answers(max(0.0, left_s)):
+            return
+        ended = awaited.ended()
+        if ended:
+            raise _not_ready(instances, unit, name, ended)
+        if left_s <= 0:
+            waited = f"did not answer 200 to 399 within {unit.start_limit_s} s"
+            raise _not_ready(instances, unit, name, f"GET {unit.readiness_path} {waited}")
+
+
+def _not_ready(instances: Instances, unit: Unit, name: str, reason: str) -> NotReady:
+    what, said = instances.last_lines(unit, name)
+    lines = without_secrets(said, unit.secrets).splitlines()
+    shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in lines)
+    remedy = f"fix the cause and run this again; {what}:\n{shown or '    (none)'}"
+    return NotReady("start", str(unit.id), f"instance {name}: {reason}", remedy)
