@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.local.first_up import delete_unrecorded, unrecorded
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.router import LocalRouter
+from inference_provider.targets.local.unrecorded import delete_unrecorded, unrecorded
 
 WAITS = (sys.executable, "-c", "input()")
 

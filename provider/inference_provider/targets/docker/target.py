@@ -1,13 +1,13 @@
 """The wiring of a Docker host as a target: a workspace is a network, two volumes and containers."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import InferenceError
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.capabilities import docker_capabilities
@@ -19,6 +19,7 @@ from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import make_network, remove_network
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
+from inference_provider.targets.first_up import first_up, saved
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports
 
@@ -60,46 +61,33 @@ class DockerPlatform:
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
         return self._opened[workspace]
 
-    @contextmanager
-    def first_up(self, desired: DesiredResource) -> Iterator[bool]:
-        workspace = desired.id.workspace
-        make_empty_image(self.host)
-        with HostLocks(self.host, workspace, EMPTY_IMAGE).lock("first"):
-            is_first = not self._open(workspace).records.exists()
-            if is_first:
-                with self._started(desired):
-                    yield True
-        if not is_first:
-            yield False
+    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
+        return first_up(_Unmade(self, desired))
 
-    @contextmanager
-    def _started(self, desired: DesiredResource) -> Iterator[None]:
-        workspace, spec = desired.id.workspace, desired.spec
+    def start(self, workspace: str, spec: WorkspaceSpec) -> None:
+        """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
-        try:
-            self.remove(workspace)  # what a first `up` that was killed left
-            opened.records.make()
-            make_network(self.host, workspace)
-            image = self._images.runtime(spec.base_image)
-            opened.router.make(image)
-            opened.router.start_first(spec.bind_address, spec.router_port, image)
-            yield
-        except BaseException:
-            with suppress(InferenceError):  # the first error is the one to report
-                self.remove(workspace)
-            raise
+        opened.records.make()
+        make_network(self.host, workspace)
+        image = self._images.runtime(spec.base_image)
+        opened.router.make(image)
+        opened.router.start_first(spec.bind_address, spec.router_port, image)
+
+    def is_made(self, workspace: str) -> bool:
+        return self._open(workspace).records.exists()
+
+    def making(self, workspace: str) -> AbstractContextManager[None]:
+        """Keep others from making a workspace, or from removing one that is not recorded."""
+        make_empty_image(self.host)
+        return HostLocks(self.host, workspace, EMPTY_IMAGE).lock("first")
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
-        router, spec = self._open(desired.id.workspace).router, desired.spec
+        router = self._open(desired.id.workspace).router
         before = router.listens()
-        if before.host != spec.bind_address:
-            router.save(before.model_copy(update={"host": spec.bind_address}))
-        try:
+        after = before.model_copy(update={"host": desired.spec.bind_address})
+        with saved(before, after, router.save):
             yield
-        except BaseException:
-            router.save(before)  # else every later change would be refused too
-            raise
 
     def shut_down(self, workspace: str) -> None:
         found = self.host.containers(names.selecting(workspace, names.INSTANCE))
@@ -115,10 +103,30 @@ class DockerPlatform:
         opened.records.delete()
 
     def remove_unrecorded(self, workspace: str) -> None:
-        make_empty_image(self.host)
-        with HostLocks(self.host, workspace, EMPTY_IMAGE).lock("first"):
-            if not self._open(workspace).records.exists():
+        with self.making(workspace):
+            if not self.is_made(workspace):
                 self.remove(workspace)
+
+
+class _Unmade:
+    """A workspace that its first `up` makes."""
+
+    def __init__(self, platform: DockerPlatform, desired: DesiredResource) -> None:
+        self._platform = platform
+        self._name = desired.id.workspace
+        self._spec = desired.spec
+
+    def is_recorded(self) -> bool:
+        return self._platform.is_made(self._name)
+
+    def lock(self) -> AbstractContextManager[None]:
+        return self._platform.making(self._name)
+
+    def start(self) -> None:
+        self._platform.start(self._name, self._spec)
+
+    def clear_away(self) -> None:
+        self._platform.remove(self._name)
 
 
 class DockerTarget(Engine):

@@ -9,17 +9,23 @@ from pathlib import Path
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.compute import LocalCompute
-from inference_provider.targets.local.first_up import delete_unrecorded, first_up, unrecorded
 from inference_provider.targets.local.folders import Folders, all_folders, state_folder
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.instances import Instances
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
+from inference_provider.targets.local.unrecorded import (
+    UnmadeWorkspace,
+    delete_unrecorded,
+    unrecorded,
+)
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports
 
@@ -73,25 +79,28 @@ class LocalPlatform:
         return self._opened[workspace]
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        return first_up(self.router(desired.id.workspace), desired.spec)
+        return first_up(UnmadeWorkspace(self.router(desired.id.workspace), desired.spec))
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
         folders, spec = self.router(desired.id.workspace).folders, desired.spec
         before = folders.address()
         if before is None:  # the address file was lost or moved away
-            with machine_lock():
-                chosen = choose_address(self._root, spec.bind_address, spec.router_port)
-                folders.save_address(chosen)
-        elif before.host != spec.bind_address:
-            folders.save_address(before.model_copy(update={"host": spec.bind_address}))
+            with self._chosen_again(folders, spec):
+                yield
+        else:
+            after = before.model_copy(update={"host": spec.bind_address})
+            with saved(before, after, folders.save_address):
+                yield
+
+    @contextmanager
+    def _chosen_again(self, folders: Folders, spec: WorkspaceSpec) -> Iterator[None]:
+        with machine_lock():
+            folders.save_address(choose_address(self._root, spec.bind_address, spec.router_port))
         try:
             yield
         except BaseException:
-            if before:
-                folders.save_address(before)  # else every later change would be refused too
-            else:
-                folders.drop_address()
+            folders.drop_address()
             raise
 
     def shut_down(self, workspace: str) -> None:

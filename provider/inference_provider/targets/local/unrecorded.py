@@ -1,12 +1,10 @@
-"""A workspace's first `up`: all of it, or nothing.
+"""A workspace of this machine without a record: started by its first `up`, and cleared away.
 
-Until its record is written, a workspace has no owner: what an interrupted first `up` left running
-can be ended, and its port can be chosen again, since no URL with it was ever printed.
+What is left of one that was interrupted is nobody's.
 """
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, TargetError
@@ -23,37 +21,27 @@ DAEMON_WAIT_S = 10.0
 sooner."""
 
 
-@contextmanager
-def first_up(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[bool]:
-    """Start a workspace that has no record yet; undone when the block raises.
+class UnmadeWorkspace:
+    """A workspace that its first `up` makes."""
 
-    Yields:
-        Whether it had no record. If so, the machine's lock is held until the block, which records
-        it, ends.
-    """
-    if router.folders.is_recorded:
-        yield False
-        return
-    with machine_lock():
-        if router.folders.is_recorded:  # another process has created it in the meantime
-            yield False
-            return
-        with _started(router, spec):
-            yield True
+    def __init__(self, router: LocalRouter, spec: WorkspaceSpec) -> None:
+        self._router = router
+        self._folders = router.folders
+        self._spec = spec
 
+    def is_recorded(self) -> bool:
+        return self._folders.is_recorded
 
-@contextmanager
-def _started(router: LocalRouter, spec: WorkspaceSpec) -> Iterator[None]:
-    clear_away(router)
-    try:
-        folders = router.folders
-        folders.save_address(choose_address(folders.root, spec.bind_address, spec.router_port))
-        router.bring_up(lambda: ())
-        yield
-    except BaseException:
-        with suppress(InferenceError, OSError):  # the first error is the one to report
-            clear_away(router)
-        raise
+    def lock(self) -> AbstractContextManager[None]:
+        return machine_lock()
+
+    def start(self) -> None:
+        host, port = self._spec.bind_address, self._spec.router_port
+        self._folders.save_address(choose_address(self._folders.root, host, port))
+        self._router.bring_up(lambda: ())
+
+    def clear_away(self) -> None:
+        clear_away(self._router)
 
 
 def clear_away(router: LocalRouter) -> None:
