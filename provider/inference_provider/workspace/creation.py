@@ -72,7 +72,7 @@ class Creation:
             publish = Publish.ALWAYS if routed else Publish.NEVER
 
         def edit() -> None:
-            self._ports.router.address()  # refuses a workspace that was deleted meanwhile
+            self._workspace.refuse_absent()  # it may have been deleted meanwhile
             refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._workspace.clock.now())

@@ -170,7 +170,7 @@ class Engine:
             raise CapabilityMissing("apply", str(desired.id), "; ".join(map(str, refused)))
         opened = self._workspace(desired.id.workspace)
         if desired.id.kind != Kind.WORKSPACE:
-            opened.ports.router.address()  # refuses a workspace that is not there
+            opened.refuse_absent()
         before = self.record(desired.id)
         refuse_others("update", desired, before)
         try:
@@ -309,7 +309,7 @@ class Engine:
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""
         opened, id_ = self._workspace(workspace), _workspace_id(workspace)
-        opened.ports.router.address()  # refuses a workspace that is not there
+        opened.refuse_absent()
         self.platform.shut_down(workspace)
         self._note(opened, id_, actor, "stop")
         progress(id_, "stopped")

@@ -17,6 +17,14 @@ class Workspace:
     convergence: Convergence
     clock: Clock
 
+    def refuse_absent(self) -> None:
+        """Refuse a workspace that is not there, or is not any more: it has no router.
+
+        Raises:
+            TargetError: It has none.
+        """
+        self.ports.router.address()
+
 
 def open_workspace(ports: Ports, clock: Clock) -> Workspace:
     """Open a workspace, which need not exist yet."""

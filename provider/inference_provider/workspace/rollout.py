@@ -31,6 +31,7 @@ class Rollout:
     """Changes one deployment from what runs to what is desired."""
 
     def __init__(self, workspace: Workspace, actor: Actor, progress: Progress) -> None:
+        self._workspace = workspace
         self._ports = ports = workspace.ports
         self._records, self._compute = ports.records, ports.compute
         self._router, self._content = ports.router, ports.content
@@ -155,7 +156,7 @@ class Rollout:
         name = desired.id.name
 
         def edit() -> None:
-            self._router.address()  # refuses a workspace that was deleted meanwhile
+            self._workspace.refuse_absent()  # it may have been deleted meanwhile
             refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._clock.now())

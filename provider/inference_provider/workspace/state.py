@@ -165,11 +165,6 @@ class State:
         """Remove both keys, if it has any."""
         self._records.drop(KEYS, endpoint)
 
-    def all_keys(self) -> Secrets:
-        """Return the keys of every endpoint."""
-        found = (self.keys(record.id.name) for record in self.of_kind(Kind.ENDPOINT))
-        return tuple(key for keys in found if keys for key in keys)
-
     # -- deployments ---------------------------------------------------------------------------
 
     def blueprint(self, deployment: str) -> Any:

@@ -8,7 +8,7 @@ import functools
 import queue
 import socket as sockets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -345,6 +345,3 @@ def _innermost(fault: BaseException) -> str:
     last = causes[-1]
     said = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
     return " ".join((said or str(fault)).split())
-
-
-Opened = Callable[[Place], DockerHost]
