@@ -44,7 +44,8 @@ class Sshd:
         (folder / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
             f"AuthorizedKeysFile {folder}/authorized\nPidFile none\nStrictModes no\n"
-            "UsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\n"
+            "UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            "PermitRootLogin yes\n"
         )
         (folder / "ssh_config").write_text(
             f"Host box\n  HostName 127.0.0.1\n  Port {self.port}\n  User root\n"

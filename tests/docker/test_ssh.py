@@ -13,9 +13,11 @@ import pytest
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.target import DockerPlatform
-from tests.conformance.labs import DockerLab, wait_until
+from tests import docker_host
+from tests.conformance.labs import SERVER, DockerLab, wait_until
 from tests.docker import sshd
 
 pytestmark = pytest.mark.docker
@@ -112,7 +114,7 @@ def test_a_key_that_the_host_does_not_know_is_refused_in_the_words_of_ssh(server
 def test_a_host_with_another_key_than_the_known_one_is_refused(server):
     (server.folder / "known").write_text("")
     assert refused("ssh://box") == (
-        "open Docker host ssh://box: Host key verification failed.;"
+        "open Docker host ssh://box: Host key verification failed;"
         " mend it so that `ssh -o BatchMode=yes box true` works"
     )
 
@@ -131,29 +133,68 @@ def test_no_ssh_on_path_is_a_sentence(server, monkeypatch):
     )
 
 
-def test_a_connection_that_is_lost_in_mid_change_is_a_sentence_and_the_next_up_converges(
-    server, lab, tmp_path
+STACK = """\
+name: demo
+workspaces:
+  - name: {workspace}
+    target: {{kind: docker, host: "{host}"}}
+    base_image: {base_image}
+environments:
+  - name: plain
+    command: [python, "{{code_dir}}/serve.py", "{{port}}"]
+    inference_config:
+      liveness_route: &route {{path: /, port: 8080}}
+      readiness_route: *route
+      scoring_route: *route
+endpoints: [{{name: iris}}]
+deployments:
+  - endpoint: iris
+    name: blue
+    environment: plain@latest
+    code_configuration: {{code: code}}
+    environment_variables: {{LATE: "{late_s}"}}
+"""
+
+
+def inferctl(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [str(Path(sys.executable).with_name("inferctl")), *words]
+    environment = {**os.environ, "INFERENCE_STATE_DIR": str(folder / "state")}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_a_connection_that_is_lost_in_mid_up_is_a_sentence_and_the_next_up_converges(
+    server, tmp_path
 ):
-    lab.up()
-    green = lab.deployment("green", environment_variables={"LATE": "3"})
-    raised: list[BaseException] = []
-
-    def change() -> None:
-        try:
-            lab.apply(green)
-        except BaseException as fault:  # noqa: BLE001 - the test looks at it
-            raised.append(fault)
-
-    changing = threading.Thread(target=change)
-    changing.start()
-    near = DockerLab(DockerLab.open(tmp_path), tmp_path, lab.workspace)
-    wait_until(lambda: "iris/green" in near.ports.compute.status().instances)
-    for session in server.sessions():
-        os.kill(session, signal.SIGKILL)
-    changing.join(60)
-    assert isinstance(raised[0], TargetUnreachable), raised
-    assert near.ask() == 200
-    near.apply(*near.desired, green, near.traffic(green=100))
-    assert [len(near.instances(f"iris/{name}")) for name in ("blue", "green")] == [1, 1]
-    assert near.ask() == 200
-    near.platform.host.close()
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "serve.py").write_bytes(SERVER.read_bytes())
+    given = {
+        "workspace": f"ssh{time.time_ns() % 10**9}",
+        "host": PLACE.host,
+        "base_image": docker_host.BASE_IMAGE,
+    }
+    stack = tmp_path / "stack.yaml"
+    stack.write_text(STACK.format(**given, late_s=0))
+    with inferctl(tmp_path, "up", "-y") as first:
+        assert first.communicate(timeout=120)[0].count("1 instance admitted") == 1
+    stack.write_text(STACK.format(**given, late_s=3))
+    near = DockerHost("docker")
+    instances = names.selecting(given["workspace"], names.INSTANCE)
+    with inferctl(tmp_path, "up", "-y") as second:
+        wait_until(lambda: len(near.containers(instances)) == 2)
+        for session in server.sessions():
+            os.kill(session, signal.SIGKILL)
+        said = second.communicate(timeout=60)[0]
+    assert second.returncode == 1
+    assert f"Docker host {PLACE.host}" in said
+    with inferctl(tmp_path, "up", "-y") as third:
+        assert "1 instance admitted" in third.communicate(timeout=120)[0]
+    assert len(near.containers(instances)) == 1
+    with inferctl(tmp_path, "drift") as drift:
+        said = drift.communicate(timeout=60)[0]
+    assert "0 drifted, 0 missing, 0 unmanaged, 4 clean" in said
+    with inferctl(tmp_path, "down", "-y") as down:
+        down.communicate(timeout=120)
+    assert near.containers({"label": f"{names.WORKSPACE}={given['workspace']}"}) == []
+    near.close()

@@ -13,6 +13,7 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     apt-get update -qq && apt-get install -y -qq docker.io >/dev/null || say "docker.io cannot be installed"
   fi
   if command -v dockerd >/dev/null; then
+    command -v sshd >/dev/null || apt-get install -y -qq openssh-server >/dev/null || say "openssh-server cannot be installed"
     mkdir -p "$folder"
     export DOCKER_HOST=unix://$folder/docker.sock
     rm -f "$folder/pid" # of one that was killed

@@ -40,11 +40,11 @@ class Tunnel:
         self._url = url
         self._folder = Path(tempfile.mkdtemp(prefix="inference-ssh-"))
         self._socket = self._folder / "docker.sock"
+        self._said = (self._folder / "said").open("w+b")
         try:
-            self._said = (self._folder / "said").open("w+b")
             ssh = self._started()
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _forget(self._said, self._folder)
             raise
         self.close = weakref.finalize(self, _end, ssh, self._said, self._folder)
         """Ends the connection; at the end of the process at the latest."""
@@ -57,7 +57,7 @@ class Tunnel:
         """Return the last line that ssh said; empty when it said nothing."""
         self._said.seek(0)
         lines = self._said.read().decode(errors="replace").strip().splitlines()
-        return lines[-1].strip()[:_SHOWN] if lines else ""
+        return lines[-1].strip().rstrip(".")[:_SHOWN] if lines else ""
 
     def _started(self) -> "subprocess.Popen[str]":
         try:
@@ -96,6 +96,10 @@ class Tunnel:
 
 def _end(ssh: "subprocess.Popen[str]", said: IO[bytes], folder: Path) -> None:
     _ended(ssh)
+    _forget(said, folder)
+
+
+def _forget(said: IO[bytes], folder: Path) -> None:
     said.close()
     shutil.rmtree(folder, ignore_errors=True)
 
