@@ -72,3 +72,43 @@ def test_a_password_in_docker_host_is_refused_and_not_printed(monkeypatch):
         "open the Docker host in $DOCKER_HOST: has a password in it;"
         " use a key, and write ssh://user@host"
     )
+
+
+def test_tls_without_certificates_names_those_that_are_missing(monkeypatch, tmp_path):
+    (tmp_path / "ca.pem").write_text("")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "tcp://gpu-1:2376")
+    with pytest.raises(TargetError) as refused:
+        DockerHost("docker").containers({})
+    assert str(refused.value) == (
+        f"open Docker host tcp://gpu-1:2376: TLS needs cert.pem, key.pem in {tmp_path};"
+        " put them there, or name their folder in DOCKER_CERT_PATH"
+    )
+
+
+@pytest.mark.parametrize("given", ["DOCKER_CONTEXT", "config.json"])
+def test_a_context_that_does_not_exist_is_named(monkeypatch, tmp_path, given):
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"currentContext": "gone"}')
+    if given == "DOCKER_CONTEXT":
+        (tmp_path / "config.json").write_text('{"currentContext": "default"}')
+        monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    with pytest.raises(TargetError) as refused:
+        DockerHost("docker").containers({})
+    assert str(refused.value) == (
+        "open Docker context 'gone': it does not exist;"
+        " name another one: `docker context ls` lists them"
+    )
+
+
+def test_a_context_without_docker_s_configuration_says_what_to_write(monkeypatch, tmp_path):
+    monkeypatch.delenv("DOCKER_CONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(TargetError) as refused:
+        DockerHost(DockerPlace(kind="docker", context="gpu")).containers({})
+    assert str(refused.value) == (
+        "open Docker context 'gpu': it does not exist;"
+        " write {} into ~/.docker/config.json: contexts are looked for beside it"
+    )

@@ -5,11 +5,13 @@ does not answer raises TargetUnreachable, whatever it was.
 """
 
 import functools
+import os
 import queue
 import socket as sockets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
@@ -23,6 +25,7 @@ TIMEOUT_S = 120
 OLDEST_API = (1, 40)
 _SHOWN = 400
 """Characters of what the Engine says that an error quotes."""
+_CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class DockerHost:
@@ -63,8 +66,7 @@ class DockerHost:
             TargetUnreachable: Nothing answers, or this user may not ask.
             TargetError: The Engine is too old.
         """
-        from docker import APIClient  # noqa: PLC0415 - only this target needs it
-        from docker.errors import DockerException  # noqa: PLC0415
+        from docker.errors import DockerException  # noqa: PLC0415 - only this target needs it
 
         url, tls = _url(self.place)
         if url.startswith("ssh://"):
@@ -72,9 +74,7 @@ class DockerHost:
             url = self._tunnel.url
         try:
             _try_socket(url)
-            client = APIClient(
-                base_url=url, tls=tls, version="auto", timeout=TIMEOUT_S, num_pools=64
-            )
+            client = _connected(url, tls)
         except (DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
         known = tuple(int(part) for part in str(client.api_version).split("."))
@@ -92,6 +92,8 @@ class DockerHost:
         if self._tunnel is not None and (cause := self._tunnel.cause()):
             said = f"{said} (ssh: {cause})"
         remedy = "start the Engine, or name the right host or context in `target`"
+        if "HTTPS server" in said:
+            remedy = "set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the certificates' folder"
         return TargetUnreachable("open", str(self), said[:_SHOWN], remedy)
 
     @contextmanager
@@ -295,26 +297,52 @@ def _spoken(stream: Any, said: bytes) -> bytes:
     return b"".join(part for _number, part in frames)
 
 
+def _connected(url: str, tls: Any) -> "APIClient":
+    from docker import APIClient  # noqa: PLC0415 - as above
+
+    class Client(APIClient):
+        def merge_environment_settings(
+            self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> Any:
+            # else $REQUESTS_CA_BUNDLE would take the place of the Engine's own CA
+            found = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, found, cert)
+
+    return Client(base_url=url, tls=tls, version="auto", timeout=TIMEOUT_S, num_pools=64)
+
+
 def _url(place: Place) -> tuple[str, Any]:
     """Return the address that a place names, and how to secure it.
 
-    As Docker's own command line: a host, a context, `$DOCKER_HOST`, the current context.
+    As Docker's own command line: a host, a context, `$DOCKER_HOST`, `$DOCKER_CONTEXT`, the current
+    context.
     """
-    import os  # noqa: PLC0415
-
-    from docker import ContextAPI  # noqa: PLC0415 - as above
+    from docker.context.config import get_current_context_name  # noqa: PLC0415 - as above
 
     host = place.host if isinstance(place, DockerPlace) else None
     name = place.context if isinstance(place, DockerPlace) else None
     if host is None and name is None:
-        host = os.environ.get("DOCKER_HOST")
+        host, name = os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")
     if host:
-        return _checked(host, "the Docker host in $DOCKER_HOST"), _tls_from_environment()
-    context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
+        return _checked(host, "the Docker host in $DOCKER_HOST"), _tls_from_environment(host)
+    return _of_context(name or get_current_context_name())
+
+
+def _of_context(name: str) -> tuple[str, Any]:
+    from docker import ContextAPI  # noqa: PLC0415 - as above
+    from docker.utils.config import find_config_file  # noqa: PLC0415
+
+    resource = f"Docker context '{name}'"
+    try:
+        context = ContextAPI.get_context(name)
+    except Exception as bad:  # the library raises no class of its own for a corrupt file
+        raise TargetError("read", resource, " ".join(str(bad).split())[:_SHOWN]) from bad
     if context is None:
-        remedy = "`docker context ls` lists them"
-        raise TargetError("open", f"Docker context '{name}'", "it does not exist", remedy)
-    return _checked(str(context.Host), f"Docker context '{context.name}'"), context.TLSConfig
+        remedy = "name another one: `docker context ls` lists them"
+        if find_config_file() is None:
+            remedy = "write {} into ~/.docker/config.json: contexts are looked for beside it"
+        raise TargetError("open", resource, "it does not exist", remedy)
+    return _checked(str(context.Host), resource), context.TLSConfig
 
 
 def _checked(host: str, source: str) -> str:
@@ -324,10 +352,21 @@ def _checked(host: str, source: str) -> str:
     return host
 
 
-def _tls_from_environment() -> Any:
+def _tls_from_environment(host: str) -> Any:
+    from docker.errors import TLSParameterError  # noqa: PLC0415 - as above
     from docker.utils import kwargs_from_env  # noqa: PLC0415 - as above
 
-    return kwargs_from_env().get("tls", False)
+    try:
+        return kwargs_from_env().get("tls", False)
+    except TLSParameterError as missing:
+        folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+        lacking = [name for name in _CERTIFICATES if not (folder / name).is_file()]
+        raise TargetError(
+            "open",
+            f"Docker host {host}",
+            f"TLS needs {', '.join(lacking) or 'certificates'} in {folder}",
+            "put them there, or name their folder in DOCKER_CERT_PATH",
+        ) from missing
 
 
 def _try_socket(url: str) -> None:
@@ -342,6 +381,9 @@ def _innermost(fault: BaseException) -> str:
     causes: list[BaseException] = [fault]
     while (inner := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 10:
         causes.append(inner)
-    last = causes[-1]
+    told = (getattr(cause, "explanation", None) for cause in causes)  # what an Engine answered
+    last, explained = causes[-1], next((text for text in told if text), "")
+    if explained:
+        return " ".join(str(explained).split())
     said = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
     return " ".join((said or str(fault)).split())
