@@ -1,6 +1,6 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
-`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi]`
+`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi] [docker]`
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import containers
 import pulumi_overhead
 import router
 import scale
@@ -21,6 +22,7 @@ ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
+    "docker": containers.measure,
 }
 COMPARED: dict[str, Callable[[Path | None], list[Table]]] = {
     "scale": scale.measure,
