@@ -43,7 +43,7 @@ class DesiredResource(Frozen):
     """Owner's label: the name of its stack."""
     claim: Claim | None = None
     """Claim of the state that asks for it; None keeps the recorded claim."""
-    base_dir: str = "."
+    base_dir: str | None = "."
     """Folder on this machine that paths in the spec are relative to; never recorded."""
     placeholders: Secrets = ()
     """Values of placeholders in the spec's free text; never recorded."""

@@ -233,6 +233,21 @@ def test_what_cannot_be_restored_says_what_was_changed_and_what_to_put_back(
     )
 
 
+def test_a_start_from_records_alone_never_reads_the_folder_it_is_run_in(
+    assets, base, deployment, monkeypatch
+):
+    code = assets.keep_code(deployment, str(base))
+    monkeypatch.chdir(base)
+    assert assets.keep_code(deployment, None) == code
+    write_in_place(code / "score.py", "x")
+    with pytest.raises(TargetError) as caught:
+        assets.keep_code(deployment, None)
+    assert str(caught.value) == (
+        "copy 'code': its kept copy was changed (score.py has other content), and its source is"
+        " not known here; run `inferctl up`, which restores it"
+    )
+
+
 def as_before(place: Path) -> None:
     """Leave content as releases did that wrote no manifest."""
     content.manifest_of(place).unlink()

@@ -28,18 +28,26 @@ class Source(NamedTuple):
     """Its path as a person wrote it."""
 
 
-def source_of_model(spec: ModelSpec, base_dir: str) -> Source:
+def source_of_model(spec: ModelSpec, base_dir: str | None) -> Source:
+    if base_dir is None:
+        return Source(_unknown, spec.content_hash, spec.path)
     find = partial(model_content, spec.path, Path(base_dir), spec.stack_file)
     return Source(find, spec.content_hash, spec.path)
 
 
-def source_of_code(spec: DeploymentSpec, base_dir: str) -> Source | None:
+def source_of_code(spec: DeploymentSpec, base_dir: str | None) -> Source | None:
     """Return a deployment's code; None when it has none."""
     if spec.code_configuration is None:
         return None
     code = spec.code_configuration
+    if base_dir is None:
+        return Source(_unknown, code.content_hash, code.code)
     find = partial(code_content, code.code, Path(base_dir), code.stack_file)
     return Source(find, code.content_hash, code.code)
+
+
+def _unknown() -> Content:
+    raise BadContent("its source is not known here; run `inferctl up`, which restores it")
 
 
 @contextmanager

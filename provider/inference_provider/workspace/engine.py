@@ -302,7 +302,11 @@ class Engine:
                 continue
             placeholders = opened.state.placeholders(record.id)
             desired = DesiredResource(
-                id=record.id, spec=spec, owner=record.owner, placeholders=placeholders
+                id=record.id,
+                spec=spec,
+                owner=record.owner,
+                placeholders=placeholders,
+                base_dir=None,
             )
             rollout.run(desired, recorded=True)
 

@@ -124,8 +124,8 @@ class Unit:
     generation: str
     spec: DeploymentSpec
     environment: EnvironmentSpec
-    base_dir: str = "."
-    """Folder that paths in the spec are relative to."""
+    base_dir: str | None = "."
+    """Folder that paths in the spec are relative to; None where only records are known."""
     secrets: Secrets = ()
     """Secrets its instances know, which an error must hide when it quotes their logs."""
     admitted: tuple[str, ...] = ()

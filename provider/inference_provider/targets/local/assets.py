@@ -54,7 +54,7 @@ class Assets:
         elif isinstance(spec, DeploymentSpec):
             self.keep_code(spec, desired.base_dir)
 
-    def keep_model(self, spec: ModelSpec, base_dir: str) -> None:
+    def keep_model(self, spec: ModelSpec, base_dir: str | None) -> None:
         """Copy a model's content into the workspace, unless an unchanged copy is kept."""
         folder = self._model_folder(spec.name, spec.version, spec.content_hash)
         self._keep(source_of_model(spec, base_dir), folder)
@@ -63,7 +63,7 @@ class Assets:
         """Save an environment's spec."""
         write_private(self._environment_path(spec.content_hash), spec.model_dump_json())
 
-    def keep_code(self, spec: DeploymentSpec, base_dir: str) -> Path | None:
+    def keep_code(self, spec: DeploymentSpec, base_dir: str | None) -> Path | None:
         """Keep a deployment's code, as `keep_model` does, and return its folder; None without."""
         source = source_of_code(spec, base_dir)
         if source is None:
@@ -93,7 +93,7 @@ class Assets:
             return self._model_folder_of(pinned).is_dir()
         return self._environment_path(Reference.parse(pinned).digest).is_file()
 
-    def kept_content(self, spec: DeploymentSpec, base_dir: str) -> dict[str, Path]:
+    def kept_content(self, spec: DeploymentSpec, base_dir: str | None) -> dict[str, Path]:
         """Return where a deployment's code and model are kept, by `code` and `model`."""
         places = {"code": self.keep_code(spec, base_dir), "model": self._model_dir_of(spec)}
         return {name: place for name, place in places.items() if place}
