@@ -1,18 +1,20 @@
 """Locks of a workspace on a Docker host, against threads, other processes and other machines.
 
 A lock is a container, never started, whose name is the lock's: the Engine makes only one of a name.
-Its labels say who holds it. The lock of a process of this machine that has ended is taken over; one
-of another machine cannot be judged, so a person is told how to remove it.
+Its labels say who holds it. The lock of a process that has certainly ended is taken over. Of one on
+another machine that is not known, and no age tells it: a build takes an hour, and a laptop that
+sleeps goes on when it wakes. So a person is told who holds it, and how to remove it.
 """
 
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -70,7 +72,7 @@ class HostLocks:
             if made:
                 return made
             held = self._host.container(called)
-            if held is not None and _is_abandoned(held["Config"]["Labels"] or {}):
+            if held is not None and _is_abandoned(held["Config"]["Labels"]):
                 self._host.remove(held["Id"])  # by id: another may have taken it over by now
                 continue
             if time.monotonic() >= deadline_s:
@@ -80,8 +82,8 @@ class HostLocks:
             pause_s = min(pause_s * 1.5, _POLL_S[1])
 
     def sweep(self) -> None:
-        """Remove the locks that processes of this machine left when they ended."""
-        for container in self._host.containers(names.selecting(self._workspace, names.LOCK)):
+        """Remove the locks, of all workspaces, that processes left which have certainly ended."""
+        for container in self._host.containers({"label": f"{names.ROLE}={names.LOCK}"}):
             if _is_abandoned(container["Labels"]):
                 self._host.remove(container["Id"])
 
@@ -92,7 +94,7 @@ class HostLocks:
             self._workspace,
             names.LOCK,
             **{
-                names.HOLDER: _me(),
+                names.HOLDER: str(this_process()),
                 names.OWNER: who,
                 names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
             },
@@ -115,32 +117,80 @@ class HostLocks:
         return Busy("change", f"workspace '{self._workspace}'", reason, remedy)
 
 
-def _me() -> str:
-    """Name this process: machine, boot, process, and when that started."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    booted = boot.read_text().strip() if boot.exists() else str(int(psutil.boot_time()))
-    started = psutil.Process().create_time()
-    return f"{socket.gethostname()} {booted} {os.getpid()} {started}"
+class Holder(NamedTuple):
+    """A process that holds a lock, as the lock's label names it."""
+
+    machine: str
+    """Its name, for a person. Two machines may share it."""
+    boot: str
+    """Of which start of its machine; differs between any two machines."""
+    process: str
+    started: str
+    """When that process started: its number is used again."""
+    numbered_by: str = "-"
+    """The namespace that process numbers belong to; each container has its own."""
+    machine_id: str = "-"
+    """Stays when the machine is started again; `-` where there is none."""
+
+    def __str__(self) -> str:
+        return " ".join(self)
 
 
-def _is_abandoned(labels: dict[str, str]) -> bool:
-    """Whether a lock was left by a process of this machine that has ended."""
-    mine, theirs = _me().split(" "), labels.get(names.HOLDER, "").split(" ")
-    if len(theirs) != len(mine) or theirs[0] != mine[0]:
+def this_process() -> Holder:
+    """Return this process as a holder."""
+    return Holder(
+        machine=socket.gethostname() or "-",
+        boot=_text_of("/proc/sys/kernel/random/boot_id") or str(int(psutil.boot_time())),
+        process=str(os.getpid()),
+        started=str(psutil.Process().create_time()),
+        numbered_by=_namespace(),
+        machine_id=_text_of("/etc/machine-id") or "-",
+    )
+
+
+def is_abandoned(held: str, mine: Holder) -> bool:
+    """Whether the process that a label names has certainly ended.
+
+    That is known of a process whose number means the same here, and of every process of this
+    machine from before it was started last. Of any other process it is not known.
+    """
+    parts = held.split(" ")
+    if len(parts) != len(mine):
         return False
-    if theirs[1] != mine[1]:  # the machine was started again since
-        return True
+    theirs = Holder(*parts)
+    if theirs.boot != mine.boot:
+        same = (theirs.machine_id, theirs.machine) == (mine.machine_id, mine.machine)
+        return same and mine.machine_id != "-"
+    if theirs.numbered_by != mine.numbered_by:
+        return False
     try:
-        return str(psutil.Process(int(theirs[2])).create_time()) != theirs[3]
+        return str(psutil.Process(int(theirs.process)).create_time()) != theirs.started
     except (psutil.NoSuchProcess, ValueError):
         return True
 
 
-def _told(name: str, labels: dict[str, str]) -> str:
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return "-"
+
+
+def _text_of(path: str) -> str:
+    try:
+        return "".join(Path(path).read_text().split())
+    except OSError:
+        return ""
+
+
+def _is_abandoned(labels: Mapping[str, str]) -> bool:
+    return is_abandoned(labels.get(names.HOLDER, ""), this_process())
+
+
+def _told(name: str, labels: Mapping[str, str]) -> str:
     """Say who holds a lock, and since when."""
-    machine, _, rest = labels.get(names.HOLDER, "").partition(" ")
-    process = rest.split(" ")[1] if " " in rest else "unknown"
-    where = f"process {process} on {machine or 'an unknown machine'}"
+    machine, _boot, process, *_ = (labels.get(names.HOLDER) or "- - -").split(" ")
+    where = f"process {process} on {machine}"
     who, since = labels.get(names.OWNER), labels.get(names.SINCE, "now")
     if who:
         return f"{who} has been changing it since {since} ({where})"

@@ -162,6 +162,7 @@ class HostRecords:
     def hold(self, actor: Actor) -> Iterator[None]:
         make_empty_image(self._host)
         with self._locks.lock(_HOLD, 0, str(actor)):
+            self._locks.sweep()
             yield
 
     def place(self, section: str, name: str) -> str:
