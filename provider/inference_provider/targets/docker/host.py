@@ -66,7 +66,8 @@ class DockerHost:
             TargetUnreachable: Nothing answers, or this user may not ask.
             TargetError: The Engine is too old.
         """
-        from docker.errors import DockerException  # noqa: PLC0415 - only this target needs it
+        # only this target needs it
+        from docker.errors import DockerException, InvalidVersion  # noqa: PLC0415
 
         url, tls = _url(self.place)
         if url.startswith("ssh://"):
@@ -75,17 +76,21 @@ class DockerHost:
         try:
             _try_socket(url)
             client = _connected(url, tls)
+        except InvalidVersion as fault:
+            raise self._too_old("is older than the library knows") from fault
         except (DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
         known = tuple(int(part) for part in str(client.api_version).split("."))
         if known < OLDEST_API:
-            wanted = ".".join(map(str, OLDEST_API))
-            reason = f"its API is {client.api_version}; this needs {wanted} or newer"
-            raise TargetError("use", str(self), reason, "update the Docker Engine")
+            raise self._too_old(f"is {client.api_version}")
         return client
 
+    def _too_old(self, version: str) -> TargetError:
+        reason = f"its API {version}; this needs {'.'.join(map(str, OLDEST_API))} or newer"
+        return TargetError("use", str(self), reason, "update the Docker Engine")
+
     def _unreachable(self, fault: BaseException) -> TargetUnreachable:
-        said = _innermost(fault)
+        said = _why(fault)
         if "permission denied" in said.lower():
             remedy = "add this user to the group 'docker', or name another host"
             return TargetUnreachable("open", str(self), "permission denied on its socket", remedy)
@@ -376,14 +381,25 @@ def _try_socket(url: str) -> None:
             tried.connect(url.removeprefix("unix://"))
 
 
-def _innermost(fault: BaseException) -> str:
-    """Return what the error at the bottom says, in one line."""
+def _why(fault: BaseException) -> str:
+    """Return, in one line, what the error at the bottom says, or what an Engine answered."""
     causes: list[BaseException] = [fault]
-    while (inner := causes[-1].__cause__ or causes[-1].__context__) and len(causes) < 10:
+    while (inner := _cause_of(causes[-1])) and len(causes) < 10:
         causes.append(inner)
-    told = (getattr(cause, "explanation", None) for cause in causes)  # what an Engine answered
-    last, explained = causes[-1], next((text for text in told if text), "")
-    if explained:
-        return " ".join(str(explained).split())
+    told = (getattr(cause, "explanation", None) for cause in causes)
+    last, explained = causes[-1], str(next((text for text in told if text), ""))
+    if _is_no_answer_of_an_engine(last) and "HTTPS server" not in explained:
+        return "what answers there is no Docker Engine"
     said = last.strerror if isinstance(last, OSError) and last.strerror else str(last)
-    return " ".join((said or str(fault)).split())
+    return " ".join((explained or said or str(fault)).split())
+
+
+def _cause_of(fault: BaseException) -> BaseException | None:
+    return fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+
+
+def _is_no_answer_of_an_engine(fault: BaseException) -> bool:
+    """Whether something answered, and not as an Engine does."""
+    from requests.exceptions import HTTPError  # noqa: PLC0415 - as above
+
+    return isinstance(fault, ValueError | KeyError | TypeError | HTTPError)

@@ -1,0 +1,117 @@
+"""A Docker host that cannot be used is told in one sentence that says what to do."""
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from inference_provider.errors import InferenceError
+from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker.host import DockerHost
+
+
+@contextlib.contextmanager
+def answering(status, body):
+    """A server that answers everything alike; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def told_by(url):
+    host = DockerHost(DockerPlace(kind="docker", host=url))
+    try:
+        with pytest.raises(InferenceError) as caught:
+            host.containers({})
+    finally:
+        host.close()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("1.39", "is 1.39"), ("1.12", "is older than the library knows")],
+)
+def test_an_engine_that_is_too_old_is_told(version, told):
+    with answering(200, json.dumps({"ApiVersion": version}).encode()) as url:
+        assert told_by(url) == (
+            f"use Docker host {url}: its API {told}; this needs 1.40 or newer;"
+            " update the Docker Engine"
+        )
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(200, b"<html>welcome</html>", id="a page"),
+        pytest.param(200, b"[]", id="other JSON"),
+        pytest.param(404, b"not found", id="nothing there"),
+    ],
+)
+def test_what_is_no_engine_is_told_as_such(status, body):
+    with answering(status, body) as url:
+        assert told_by(url) == (
+            f"open Docker host {url}: what answers there is no Docker Engine;"
+            " start the Engine, or name the right host or context in `target`"
+        )
+
+
+def test_an_engine_that_is_not_started_is_told(tmp_path):
+    url = f"unix://{tmp_path}/docker.sock"
+    assert told_by(url) == (
+        f"open Docker host {url}: No such file or directory;"
+        " start the Engine, or name the right host or context in `target`"
+    )
+
+
+@contextlib.contextmanager
+def nobody():
+    """Act as a user without any right."""
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user")
+def test_a_socket_that_this_user_may_not_use_is_told(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listening, tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        listening.bind(f"{folder}/docker.sock")
+        Path(folder, "docker.sock").chmod(0o660)
+        listening.listen()
+        url = f"unix://{folder}/docker.sock"
+        with nobody():
+            told = told_by(url)
+    assert told == (
+        f"open Docker host {url}: permission denied on its socket;"
+        " add this user to the group 'docker', or name another host"
+    )
