@@ -1,22 +1,20 @@
 """A workspace on a real Docker Engine under load, after its containers are lost, and gone."""
 
-import threading
 import time
-from collections import Counter
 from typing import Any
 
 import httpx
 import pytest
 
-from inference_provider.drift import drift
+from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 from tests.conformance.labs import ANN, DockerLab, wait_until
+from tests.docker.load import Load
 
 pytestmark = pytest.mark.docker
 REQUESTS = 10_000
-LIMIT_S = 120.0
 MANY: dict[str, Any] = {
     "request_settings": {
         "request_timeout_ms": 10_000,
@@ -34,46 +32,13 @@ def lab(tmp_path, request):
     made.close()
 
 
-class Load:
-    """A bounded loop of requests over 6 kept connections."""
-
-    def __init__(self, lab) -> None:
-        self.answers: Counter = Counter()
-        self._url = f"{lab.router.address().url}/endpoints/iris/score"
-        self._key = lab.keys()[0]
-        self._until_s = time.monotonic() + LIMIT_S
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(6)]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_given) -> None:
-        while self.answers.total() < REQUESTS and time.monotonic() < self._until_s:
-            time.sleep(0.05)
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        headers = {"authorization": f"Bearer {self._key}"}
-        with httpx.Client(timeout=20, trust_env=False) as client:
-            while not self._over.is_set() and time.monotonic() < self._until_s:
-                try:
-                    self.answers[client.post(self._url, headers=headers).status_code] += 1
-                except httpx.TransportError as fault:
-                    self.answers[type(fault).__name__] += 1
-
-
 def containers(lab) -> dict[str, dict]:
     found = lab.platform.host.containers({"label": f"{names.WORKSPACE}={lab.workspace}"})
     return {container["Names"][0].removeprefix("/"): container for container in found}
 
 
 def test_no_request_fails_from_blue_to_green_and_back_and_through_a_new_generation(lab):
-    with Load(lab) as load:
+    with Load(lab, REQUESTS) as load:
         lab.apply(lab.deployment("green", **MANY), lab.traffic(blue=50, green=50))
         lab.apply(lab.traffic(green=100))
         lab.apply(lab.deployment(environment_variables={"A": "1"}, instance_count=2, **MANY))
@@ -85,25 +50,14 @@ def test_no_request_fails_from_blue_to_green_and_back_and_through_a_new_generati
     assert load.answers.keys() == {200}
 
 
-def test_what_a_person_did_to_containers_is_named_and_mended(lab):
-    host, [instance] = lab.platform.host, lab.instances()
-    host.api.stop(instance, timeout=1)
-    host.api.rename(names.router(lab.workspace), f"moved.{lab.workspace}")  # it serves on
-    assert reasons(lab) == {Kind.DEPLOYMENT: "1 instance not running"}
-    host.remove(f"moved.{lab.workspace}")
-    assert reasons(lab) == {
-        Kind.WORKSPACE: "the router does not run",
-        Kind.DEPLOYMENT: "1 instance not running",
-        Kind.TRAFFIC: "the router does not run",
-    }
-    lab.up()
+def test_an_instance_that_does_not_start_is_quoted_though_its_container_is_gone(lab):
+    failing = lab.deployment("green", environment_variables={"FAIL": "1"})
+    with pytest.raises(NotReady) as caught:
+        lab.apply(failing)
+    assert "its container ended before it was ready" in str(caught.value)
+    assert "its last lines:\n    told to fail" in str(caught.value)
+    assert lab.instances("iris/green") == {}
     assert lab.ask() == 200
-    assert reasons(lab) == {}
-
-
-def reasons(lab) -> dict[Kind, str]:
-    found = drift(lab.desired, lab.target.observe([lab.workspace]), "demo")
-    return {one.id.kind: one.reason for one in found.resources if one.reason}
 
 
 def test_a_router_that_is_killed_serves_again_by_itself(lab):

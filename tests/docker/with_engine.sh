@@ -26,6 +26,7 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
       kill -0 "$engine" 2>/dev/null || break
       sleep 0.5
     done
+    export INFERENCE_TEST_ENGINE=$folder # tests may change this host
     docker version >/dev/null 2>&1 || say "dockerd did not start: $(tail -n 3 "$folder/log")"
   fi
 fi

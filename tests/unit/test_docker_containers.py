@@ -2,13 +2,14 @@
 
 import pytest
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import bytes_of, cores, limits
-from inference_provider.targets.docker.containers import endings_of
+from inference_provider.targets.docker.containers import altered, endings_of
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.network import free_addresses
 
 
 @pytest.mark.parametrize(
@@ -111,4 +112,102 @@ def test_a_context_without_docker_s_configuration_says_what_to_write(monkeypatch
     assert str(refused.value) == (
         "open Docker context 'gpu': it does not exist;"
         " write {} into ~/.docker/config.json: contexts are looked for beside it"
+    )
+
+
+def inspected(**host_config):
+    """What the Engine says of an instance as it was made."""
+    made = {
+        names.NAME: "inference.lab.iris.blue.5efd.0",
+        names.ADDRESS: "172.18.0.2",
+        names.LIMITS: '{"mem_limit": 1073741824, "memswap_limit": 1073741824}',
+    }
+    limits = {"Memory": 2**30, "MemorySwap": 2**30, "NanoCpus": 0, "PidsLimit": None}
+    return {
+        "Name": "/inference.lab.iris.blue.5efd.0",
+        "Config": {"Labels": made},
+        "HostConfig": {
+            "RestartPolicy": {"Name": "unless-stopped"},
+            "NetworkMode": "inference.lab",
+            **limits,
+            **host_config,
+        },
+        "NetworkSettings": {
+            "Networks": {"inference.lab": {"IPAMConfig": {"IPv4Address": "172.18.0.2"}}}
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param({}, "", id="nothing"),
+        pytest.param({"PidsLimit": -1}, "", id="no limit is no limit"),
+        pytest.param(
+            {"RestartPolicy": {"Name": "no"}},
+            "restart policy 'no', made with 'unless-stopped'",
+            id="restart policy",
+        ),
+        pytest.param(
+            {"Memory": 2**29, "MemorySwap": 2**29},
+            "memory limit 512 MiB, made with 1024 MiB",
+            id="memory, told once",
+        ),
+        pytest.param({"NanoCpus": 5 * 10**8}, "cpu limit 0.5, made with none", id="cpu"),
+        pytest.param({"CpusetCpus": "0-1"}, "cpus 0-1, made with none", id="cpus"),
+    ],
+)
+def test_what_docker_update_changed_is_told_with_what_it_was(change, told):
+    assert altered(inspected(**change)) == told
+
+
+def test_another_name_is_told():
+    container = inspected() | {"Name": "/mine"}
+    assert altered(container) == "renamed to 'mine'"
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        pytest.param({}, "in no network, not in network 'inference.lab'", id="none"),
+        pytest.param(
+            {"inference.lab": {}, "bridge": {}},
+            "in 'bridge', 'inference.lab', not in network 'inference.lab'",
+            id="one more",
+        ),
+        pytest.param(
+            {"inference.lab": {"IPAMConfig": None}},
+            "no longer at its address 172.18.0.2",
+            id="connected again",
+        ),
+    ],
+)
+def test_another_network_is_told(there, told):
+    container = inspected() | {"NetworkSettings": {"Networks": there}}
+    assert altered(container) == told
+
+
+def test_a_network_other_than_the_one_that_is_wanted_now_is_told():
+    told = "in 'inference.lab', not in network 'inference.lab.closed'"
+    assert altered(inspected(), "inference.lab.closed") == told
+
+
+def test_what_an_older_version_made_is_not_called_changed():
+    container = inspected(NanoCpus=1)
+    container["Config"]["Labels"] = {names.ADDRESS: "172.18.0.2"}
+    assert altered(container) == ""
+
+
+def test_addresses_used_last_come_last_and_too_few_are_told():
+    network = {
+        "Name": "inference.lab",
+        "IPAM": {"Config": [{"Subnet": "10.0.0.0/29", "Gateway": "10.0.0.1"}]},
+    }
+    assert free_addresses(network, {"10.0.0.3"}, 3) == ["10.0.0.4", "10.0.0.5", "10.0.0.6"]
+    assert free_addresses(network, {"10.0.0.5"}, 2) == ["10.0.0.6", "10.0.0.2"]
+    with pytest.raises(OutOfCapacity) as few:
+        free_addresses(network, {"10.0.0.2"}, 9)
+    assert str(few.value) == (
+        "use network inference.lab: it has 4 free addresses in 10.0.0.0/29, 9 are needed;"
+        " ask for fewer instances"
     )

@@ -71,6 +71,7 @@ REPLACES = FieldRole(ChangeClass.REPLACE, Severity.IDENTITY)
 ROLLS = FieldRole(ChangeClass.ROLLING, Severity.CAPACITY)
 CAPACITY = FieldRole(ChangeClass.LIVE, Severity.CAPACITY)
 SECURITY = FieldRole(ChangeClass.LIVE, Severity.SECURITY)
+ROLLS_SECURITY = FieldRole(ChangeClass.ROLLING, Severity.SECURITY)
 COSMETIC = FieldRole()
 
 

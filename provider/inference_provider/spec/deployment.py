@@ -14,6 +14,7 @@ from inference_provider.spec.base import (
     LOCAL_PATH,
     REPLACES,
     ROLLS,
+    ROLLS_SECURITY,
     SECURITY,
     Enabled,
     Kind,
@@ -163,7 +164,8 @@ class DeploymentSpec(SpecModel):
     readiness_probe: Annotated[Probe, CAPACITY] = Probe()
     data_collector: Annotated[DataCollector, SECURITY] = DataCollector()
     app_insights_enabled: Annotated[bool, CAPACITY] = False
-    egress_public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    egress_public_network_access: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
+    """`disabled` closes the instances' way out, as the workspace's `egress` does for all."""
     start_timeout_s: Annotated[int, Field(ge=1, le=3600), COSMETIC] = 120
     """Longest wait for a new instance to answer its readiness route, seconds, after the probe's
     `initial_delay`."""

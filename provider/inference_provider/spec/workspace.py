@@ -10,6 +10,7 @@ from inference_provider.spec.base import (
     COSMETIC,
     NO_SECRET,
     REPLACES,
+    ROLLS_SECURITY,
     SECURITY,
     Enabled,
     ResourceName,
@@ -50,8 +51,9 @@ class WorkspaceSpec(SpecModel):
     """TCP port of the router; 0 picks a free one once and keeps it."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     """`disabled` refuses a bind address other than loopback."""
-    egress: Annotated[Enabled, SECURITY] = "enabled"
-    """`disabled` closes the instances' way out; not every target can."""
+    egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
+    """`disabled` closes the way out of all instances; not every target can. A change starts new
+    instances of every deployment."""
     base_image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$")] | None = None
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""

@@ -63,6 +63,7 @@ def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
         for instance in instances.found(unit.id.name)
         if instance.generation == unit.generation
         and instance.runs
+        and not instance.fault
         and not keeps_dying(restarts(instance.endings, unit.start_limit_s, this_minute))
     ]
     same.sort(key=lambda instance: instance.name not in unit.admitted)

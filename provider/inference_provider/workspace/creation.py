@@ -8,17 +8,22 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
+from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import Actor, Kind, Record
 from inference_provider.ownership import record_of
 from inference_provider.router.build import READ, has_keys
+from inference_provider.spec import ChangeClass
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.observe import split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
-from inference_provider.workspace.rollout import Rollout
+from inference_provider.workspace.rollout import Rollout, roll_recorded
+
+_ROLLING = ChangeClass.ROLLING
+"""What a change of a workspace does to all that runs in it."""
 
 
 def _nothing() -> None:
@@ -90,6 +95,8 @@ class Creation:
             with self._platform.change(desired):
                 self._save(desired, Publish.ALWAYS)
         sweep(self._workspace)
+        if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
+            roll_recorded(self._workspace, self._actor, self._progress)
         self._progress(desired.id, f"router ready on {self._ports.router.address().url}")
 
     def _make_asset(self, desired: DesiredResource) -> None:

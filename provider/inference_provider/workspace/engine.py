@@ -43,7 +43,7 @@ from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, silent
 from inference_provider.workspace.removal import Removal, sweep
-from inference_provider.workspace.rollout import Rollout
+from inference_provider.workspace.rollout import Rollout, roll_recorded
 from inference_provider.workspace.state import Keys
 
 KEPT = "kept: another entry of the same stack stands for it"
@@ -293,22 +293,8 @@ class Engine:
         opened.convergence.ensure_up()
         self._note(opened, id_, actor, "start")
         progress(id_, "router up")
-        rollout = Rollout(opened, actor, progress)
         sweep(opened)
-        for record in opened.state.of_kind(Kind.DEPLOYMENT, "online"):
-            spec = opened.state.blueprint(record.id.name)
-            if spec is None:
-                progress(record.id, "not started: its blueprint is gone; apply the stack again")
-                continue
-            placeholders = opened.state.placeholders(record.id)
-            desired = DesiredResource(
-                id=record.id,
-                spec=spec,
-                owner=record.owner,
-                placeholders=placeholders,
-                base_dir=None,
-            )
-            rollout.run(desired, recorded=True)
+        roll_recorded(opened, actor, progress)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""

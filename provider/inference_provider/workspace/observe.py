@@ -161,10 +161,11 @@ class Observer:
             fault = f"{healthy} of {wanted} instances serve on, {seen.compute.unsupervised}"
             return {**found, "status": fault, "degraded": fault}
         ready = _ready(running, healthy, wanted, seen.router)
-        deaths = [_death(name, ended[name]) for name in dying]
+        faults = [_death(name, ended[name]) for name in dying]
+        faults += [f"{one.name}: {one.fault}" for one in running if one.fault]
         idle = [i for i in there if i not in running and i.name not in dying]
-        degraded = "; ".join([*deaths, *_idle(idle, record)])
-        return {**found, "status": "; ".join([ready, *deaths]), "degraded": degraded}
+        degraded = "; ".join([*faults, *_idle(idle, record)])
+        return {**found, "status": "; ".join([ready, *faults]), "degraded": degraded}
 
     def _traffic(self, record: Record) -> _Fields:
         seen = self._snapshot

@@ -164,6 +164,9 @@ class InstanceStatus(Frozen):
     """False for one that was started again and does not listen yet."""
     endings: Endings = Endings()
     """How often it ended by itself."""
+    fault: str = ""
+    """In what it differs from the one that was started, in the target's words, while it runs; the
+    next rollout replaces it. Empty when in nothing."""
 
 
 class ComputeStatus(Frozen):

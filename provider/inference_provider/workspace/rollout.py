@@ -9,6 +9,7 @@ from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
 from inference_provider.desired import DesiredResource, owned_fields
+from inference_provider.errors import InferenceError, Interrupted, SeveralFailed
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
@@ -190,6 +191,36 @@ class Rollout:
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
+
+
+def roll_recorded(workspace: Workspace, actor: Actor, progress: Progress) -> None:
+    """Make each recorded deployment run as it is recorded; one that fails holds up no other.
+
+    Raises:
+        SeveralFailed: More than one failed.
+    """
+    rollout, failures = Rollout(workspace, actor, progress), list[InferenceError]()
+    for record in workspace.state.of_kind(Kind.DEPLOYMENT, "online"):
+        spec = workspace.state.blueprint(record.id.name)
+        if spec is None:
+            progress(record.id, "not started: its blueprint is gone; apply the stack again")
+            continue
+        placeholders = workspace.state.placeholders(record.id)
+        desired = DesiredResource(
+            id=record.id,
+            spec=spec,
+            owner=record.owner,
+            placeholders=placeholders,
+            base_dir=None,
+        )
+        try:
+            rollout.run(desired, recorded=True)
+        except Interrupted:
+            raise
+        except InferenceError as fault:
+            failures.append(fault)
+    if failures:
+        raise failures[0] if len(failures) == 1 else SeveralFailed(failures)
 
 
 def longest_request_s(state: State, deployment: ResourceId) -> float:

@@ -84,6 +84,12 @@ class State:
                     faults[ResourceId(kind=Kind(kind), workspace=place, name=rest)] = str(fault)
         return records, faults
 
+    def is_closed(self, access: str) -> bool:
+        """Whether instances have no way out, of a deployment with this access to the network."""
+        name = self._records.workspace
+        record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+        return "disabled" in (access, record.properties.get("egress") if record else "")
+
     def set_aside(self, resource: ResourceId) -> None:
         """Move a record that cannot be read out of the way, and keep it for a person to see."""
         name = _name(resource)

@@ -7,7 +7,6 @@ from inference_provider.targets.answers import ALIKE
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
-    "egress_control": Answer("outgoing traffic cannot be blocked yet", "leave it enabled"),
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
     "instance_types": Answer("there is no '{asked}'", "name resources instead"),
 }
@@ -23,6 +22,7 @@ def docker_capabilities(gpu_count: int) -> TargetCapabilities:
         name="docker",
         images=True,
         base_images=True,
+        egress_control=True,
         resource_limits=True,
         gpu_count=gpu_count,
         reasons=_REASONS,

@@ -1,15 +1,18 @@
 """Instances as containers: the Compute of a workspace on a Docker host.
 
-A container's labels say what it is, and where it is reached; nothing else needs to be remembered.
+A container's labels say what it is, where it is reached, and what it was made with; nothing else
+needs to be remembered.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import ResourceId
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT
@@ -17,10 +20,10 @@ from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
-from inference_provider.targets.docker.containers import endings_of, hardened
+from inference_provider.targets.docker.containers import altered, endings_of, hardened
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.network import free_addresses
+from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.workspace.ports import (
@@ -31,6 +34,9 @@ from inference_provider.workspace.ports import (
     Unit,
     silent,
 )
+from inference_provider.workspace.state import State
+
+EGRESS = "egress_public_network_access"
 
 _ASK_S = 2.0
 _AT_ONCE = 8
@@ -51,6 +57,7 @@ class DockerCompute:
         self._records = records
         self._content = content
         self._router = router
+        self._state = State(records)
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -59,36 +66,64 @@ class DockerCompute:
         if deployment:
             filters = {"label": [*filters["label"], f"{names.DEPLOYMENT}={deployment}"]}
         found = self._host.containers(filters)
-        return sorted(found, key=_name_of)
+        return sorted(found, key=names.of)
+
+    def _ids(self, deployment: str = "") -> dict[str, str]:
+        return {names.of(one): str(one["Id"]) for one in self._containers(deployment)}
 
     def instances(self) -> Mapping[str, tuple[Instance, ...]]:
         found: dict[str, tuple[Instance, ...]] = {}
         for container in self._containers():
             labels = container["Labels"]
-            one = Instance(_name_of(container), labels[names.GENERATION], (_backend(labels),))
+            one = Instance(names.of(container), labels[names.GENERATION], (_backend(labels),))
             deployment = labels[names.DEPLOYMENT]
             found[deployment] = (*found.get(deployment, ()), one)
         return found
 
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
+        networks = self._networks()
         for container in self._containers():
             deployment = container["Labels"][names.DEPLOYMENT]
-            found[deployment] = (*found.get(deployment, ()), self._status_of(container))
+            one = self._status_of(container, networks)
+            found[deployment] = (*found.get(deployment, ()), one)
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:
-        return [self._status_of(container) for container in self._containers(deployment)]
+        networks = self._networks()
+        return [self._status_of(one, networks) for one in self._containers(deployment)]
 
-    def _status_of(self, container: Mapping[str, Any]) -> InstanceStatus:
-        name = _name_of(container)
+    def _status_of(
+        self, container: Mapping[str, Any], networks: Mapping[str, str]
+    ) -> InstanceStatus:
+        labels, seen = container["Labels"], self._host.container(container["Id"])
+        network = networks.get(labels[names.DEPLOYMENT], networks.get(""))
         return InstanceStatus(
-            name=name,
-            generation=container["Labels"][names.GENERATION],
+            name=names.of(container),
+            generation=labels[names.GENERATION],
             runs=container["State"] in _RUNNING,
             answers=container["State"] == "running",
-            endings=endings_of(self._host.container(name)),
+            endings=endings_of(seen),
+            fault=altered(seen, network),
         )
+
+    def _networks(self) -> Mapping[str, str]:
+        """Return the network that each recorded deployment must be in; of any other, under ``.
+
+        Where the workspace's record cannot be read it is not known.
+        """
+        records, _unreadable = self._state.sorted_out()
+        with suppress(TargetError):
+            recorded = {
+                record.id.name: self._network(record.properties.get(EGRESS, "enabled"))
+                for record in records
+                if record.id.kind == Kind.DEPLOYMENT
+            }
+            return {"": self._network("enabled"), **recorded}
+        return {}
+
+    def _network(self, access: str) -> str:
+        return names.network(self._records.workspace, closed=self._state.is_closed(access))
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -109,21 +144,28 @@ class DockerCompute:
         """Create containers, each with a name, a number and an address of its own."""
         there = self._containers()
         taken = {container["Labels"][names.ADDRESS] for container in there}
-        addresses = free_addresses(self._host, self._records.workspace, taken, count)
-        used, number = {_name_of(container) for container in there}, 0
+        closed = self._state.is_closed(unit.spec.egress_public_network_access)
+        network = network_of(self._host, self._records.workspace, closed=closed)
+        addresses = free_addresses(network, taken, count)
+        used, number = {names.of(container) for container in there}, 0
         for address in addresses:
             while (name := self._named(unit, number)) in used:
                 number += 1
             used.add(name)
             begun.append(name)
-            self._create(unit, name, address, image, mounts)
+            self._create(unit, name, (network["Name"], address), image, mounts)
 
     def _named(self, unit: Unit, number: int) -> str:
         return names.instance(self._records.workspace, unit.id.name, unit.generation, number)
 
-    def _create(self, unit: Unit, name: str, address: str, image: str, mounts: list[str]) -> None:
-        workspace, port = self._records.workspace, _port_of(unit)
+    def _create(
+        self, unit: Unit, name: str, place: tuple[str, str], image: str, mounts: list[str]
+    ) -> None:
+        (network, address), port = place, _port_of(unit)
+        held_to = limits(unit.spec.resources)
         more = {
+            names.NAME: name,
+            names.LIMITS: json.dumps(held_to),
             names.DEPLOYMENT: unit.id.name,
             names.GENERATION: unit.generation,
             names.ADDRESS: address,
@@ -139,23 +181,23 @@ class DockerCompute:
             port=port,
         )
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
-        network = names.network(workspace)
         with self._host.asked("start", str(unit.id)) as api:
-            place = {network: api.create_endpoint_config(ipv4_address=address)}
+            endpoint = {network: api.create_endpoint_config(ipv4_address=address)}
             api.create_container(
                 image,
                 None if brings_image else list(command.argv),
                 name=name,
-                labels=names.labels(workspace, names.INSTANCE, **more),
+                labels=names.labels(self._records.workspace, names.INSTANCE, **more),
                 environment={n: v.get_secret_value() for n, v in command.environment.items()},
                 working_dir=None if brings_image else command.directory,
-                networking_config=api.create_networking_config(cast("Any", place)),
+                networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
                 host_config=api.create_host_config(
                     network_mode=network,
                     binds=mounts,
+                    **(NO_NAMES if network.endswith(names.CLOSED) else {}),
                     **hardened(),
-                    **limits(unit.spec.resources),
+                    **held_to,
                 ),
             )
 
@@ -168,8 +210,10 @@ class DockerCompute:
     # -- end -----------------------------------------------------------------------------------
 
     def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
+        ids = self._ids()
+        ending = [ids[name] for name in names if name in ids]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda name: self._host.stop(name, stop_wait_s), names))
+            list(pool.map(lambda id_: self._host.stop(id_, stop_wait_s), ending))
 
     def forget(self, deployment: str) -> None:
         """Nothing is left of containers that are gone."""
@@ -177,12 +221,12 @@ class DockerCompute:
     # -- logs ----------------------------------------------------------------------------------
 
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        found = [_name_of(container) for container in self._containers(deployment.name)]
+        found = self._ids(deployment.name)
         if not found:
             remedy = "run `inferctl status`"
             raise TargetError("read the logs of", str(deployment), "there are none", remedy)
-        for name in found:
-            for line in self._host.last_lines(name, lines).splitlines() if lines else ():
+        for name, id_ in found.items():
+            for line in self._host.last_lines(id_, lines).splitlines() if lines else ():
                 yield f"{name}: {line}"
         if follow:
             yield from self._host.follow(found)
@@ -242,10 +286,6 @@ def _folders(mounts: list[str]) -> tuple[PurePosixPath | None, PurePosixPath | N
         for name in ("code", "model")
     )
     return code, model
-
-
-def _name_of(container: Mapping[str, Any]) -> str:
-    return str(container["Names"][0]).removeprefix("/")
 
 
 def _backend(labels: Mapping[str, str]) -> Backend:

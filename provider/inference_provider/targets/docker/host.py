@@ -9,7 +9,7 @@ import os
 import queue
 import socket as sockets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 120
 OLDEST_API = (1, 40)
+_NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
+"""What the Engine says of a container that cannot be asked now."""
 _SHOWN = 400
 """Characters of what the Engine says that an error quotes."""
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
@@ -120,7 +122,7 @@ class DockerHost:
             if "no space left" in said:
                 remedy = "free some space on the host and run this again"
                 raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
-            if "is not running" in said or "No such container" in said:
+            if any(sign in said for sign in _NOT_THERE):
                 raise TargetUnreachable(operation, resource, said, "run this again") from fault
             raise TargetError(operation, resource, said, "", str(self)) from fault
         except (RequestException, HTTPError, DockerException, OSError) as fault:
@@ -169,18 +171,22 @@ class DockerHost:
                 return ""
         return said.decode(errors="replace")
 
-    def follow(self, containers: Sequence[str]) -> Iterator[str]:
-        """Yield `<container>: <line>` for each new line of containers, until all have ended."""
+    def follow(self, containers: Mapping[str, str]) -> Iterator[str]:
+        """Yield `<name>: <line>` for each new line of containers, until all have ended.
+
+        Args:
+            containers: Their ids, by the names to write.
+        """
         lines: queue.Queue[str | None] = queue.Queue()
 
-        def read(name: str) -> None:
+        def read(name: str, id_: str) -> None:
             with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
-                for line in _lines(api.logs(name, stream=True, follow=True, tail=0)):
+                for line in _lines(api.logs(id_, stream=True, follow=True, tail=0)):
                     lines.put(f"{name}: {line}")
             lines.put(None)
 
-        for name in containers:
-            threading.Thread(target=read, args=(name,), daemon=True).start()
+        for given in containers.items():
+            threading.Thread(target=read, args=given, daemon=True).start()
         left = len(containers)
         while left:
             line = lines.get()

@@ -5,14 +5,17 @@ change a label. A resource's name has no dot, so the parts of a name cannot be c
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 PREFIX = "inference"
 WORKSPACE, ROLE = "inference.workspace", "inference.role"
 DEPLOYMENT, GENERATION = "inference.deployment", "inference.generation"
 ADDRESS, PORT = "inference.address", "inference.port"
+NAME, LIMITS = "inference.name", "inference.limits"
 OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
 RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
-CONTENT, NETWORK = "content", "network"
+CONTENT, NETWORK, PROBE = "content", "network", "probe"
+CLOSED = ".closed"
 
 
 def records(workspace: str) -> str:
@@ -25,14 +28,24 @@ def workspace_of(name: str) -> str:
     return name.split(".")[1]
 
 
+def of(listed: Mapping[str, Any]) -> str:
+    """Return the name that a container was made with, whatever a person calls it now.
+
+    Args:
+        listed: The container as the Engine lists it.
+    """
+    given = listed["Labels"].get(NAME) or listed["Names"][0]
+    return str(given).removeprefix("/")
+
+
 def router(workspace: str) -> str:
     """Return the name of the router's container, and of its volume."""
     return f"{PREFIX}.{workspace}.router"
 
 
-def network(workspace: str) -> str:
-    """Return the name of the network that a workspace's instances are in."""
-    return f"{PREFIX}.{workspace}"
+def network(workspace: str, *, closed: bool) -> str:
+    """Return the name of the network of the instances with a way out, or of those without."""
+    return f"{PREFIX}.{workspace}{CLOSED if closed else ''}"
 
 
 def instance(workspace: str, deployment: str, generation: str, number: int) -> str:

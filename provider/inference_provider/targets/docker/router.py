@@ -7,13 +7,13 @@ container, and asks the agent in it (`targets/envoy/agent.py`).
 
 import json
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry
 from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.containers import endings_of, hardened
+from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.envoy.agent_errors import read
@@ -113,9 +113,9 @@ class DockerRouter:
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         image = self.listens().image  # refuses a workspace that is not there
         ready = self._is_ready()
-        if ready:
+        if ready and self._is_as_made():
             return
-        if ready is None:
+        if ready is not False:
             self.make(image)
         try:
             self._ask("start", table=self._table(endpoints()))
@@ -129,11 +129,23 @@ class DockerRouter:
         except TargetUnreachable:
             return None
 
+    def _is_as_made(self) -> bool:
+        """Whether the container is as it was made; its name and restart policy are mended."""
+        container = self._container()
+        if altered(container) and container is not None:
+            with self._host.asked("mend", f"container {self._name}") as api:
+                if container["Name"] != f"/{self._name}":
+                    api.rename(container["Id"], self._name)
+                api.update_container(container["Id"], restart_policy=cast("Any", {"Name": RESTART}))
+            container = self._container()
+        return not altered(container)
+
     def make(self, image: str) -> None:
         """Replace the container by a new one with an empty folder, and start it."""
         self.remove()
         workspace = self._records.workspace
-        labels = names.labels(workspace, names.ROUTER)
+        more = {names.NAME: self._name, names.LIMITS: "{}"}
+        labels = names.labels(workspace, names.ROUTER, **more)
         with self._host.asked("start", f"the router of workspace '{workspace}'") as api:
             api.create_volume(self._name, labels=labels)
             made = api.create_container(
@@ -201,12 +213,17 @@ class DockerRouter:
     def status(self) -> RouterStatus:
         container = self._container()
         if not _runs(container):
-            return RouterStatus(fault="the router does not run", runs=False)
+            paused = container is not None and container["State"]["Paused"]
+            fault = "the router is paused" if paused else "the router does not run"
+            return RouterStatus(fault=fault, runs=False)
         try:
             found = RouterStatus.model_validate(self._ask("status"))
         except TargetUnreachable:
             found = RouterStatus(fault="the router's agent does not answer")
-        return found.model_copy(update={"endings": endings_of(container)})
+        changed = altered(container)
+        faults = [found.fault, f"the router's container: {changed}" if changed else ""]
+        told = "; ".join(filter(None, faults))
+        return found.model_copy(update={"fault": told, "endings": endings_of(container)})
 
     def _ask(self, question: str, **given: Any) -> Any:
         """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error."""
@@ -223,4 +240,5 @@ class DockerRouter:
 
 
 def _runs(container: dict[str, Any] | None) -> bool:
-    return container is not None and bool(container["State"]["Running"])
+    state = container["State"] if container is not None else {"Running": False, "Paused": False}
+    return bool(state["Running"]) and not state["Paused"]

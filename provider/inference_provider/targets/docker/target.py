@@ -16,7 +16,7 @@ from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import Images
 from inference_provider.targets.docker.locks import HostLocks
-from inference_provider.targets.docker.network import make_network, remove_network
+from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.first_up import first_up, saved
@@ -68,7 +68,6 @@ class DockerPlatform:
         """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
         opened.records.make()
-        make_network(self.host, workspace)
         image = self._images.runtime(spec.base_image)
         opened.router.make(image)
         opened.router.start_first(spec.bind_address, spec.router_port, image)
@@ -92,14 +91,14 @@ class DockerPlatform:
     def shut_down(self, workspace: str) -> None:
         found = self.host.containers(names.selecting(workspace, names.INSTANCE))
         opened = self._open(workspace)
-        opened.ports.compute.retire("", [c["Id"] for c in found], 5)
+        opened.ports.compute.retire("", [names.of(container) for container in found], 5)
         opened.router.remove()
 
     def remove(self, workspace: str) -> None:
         opened = self._open(workspace)
         self.shut_down(workspace)
         opened.content.delete()
-        remove_network(self.host, workspace)
+        remove_networks(self.host, workspace)
         opened.records.delete()
 
     def remove_unrecorded(self, workspace: str) -> None:
