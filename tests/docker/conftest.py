@@ -52,7 +52,7 @@ def records(host):
 def content(host, records, images):
     content = DockerContent(host, records, images)
     yield content
-    content.delete()
+    content.volumes.delete()
 
 
 @pytest.fixture

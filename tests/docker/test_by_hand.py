@@ -1,5 +1,6 @@
 """What a person does to containers with Docker's own commands is named once, and mended."""
 
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from inference_provider.drift import drift
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
 from tests.conformance.labs import DockerLab, wait_until
+from tests.docker_host import BASE_IMAGE
 
 pytestmark = pytest.mark.docker
 
@@ -153,3 +155,60 @@ def test_what_is_done_to_the_router_is_named_once_and_mended(lab, done):
     assert reasons(lab) == {}
     after = hand.host.container(hand.router)["Id"]
     assert (after == before) is (done in ("rename", "update restart"))
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(lab):
+    documents = lab.ports.records
+    for kind in (Kind.WORKSPACE, Kind.DEPLOYMENT):
+        id_ = lab.of(kind).id
+        name = f"{kind.value}.{id_.name}"
+        text = documents.read("records", name).decode()
+        documents.put("records", name, "torn")
+        found = lab.target.observe([lab.workspace])
+        documents.put("records", name, text)
+        assert [one.id for one in found.unreadable] == [id_]
+    assert reasons(lab) == {}
+
+
+EDITS = {
+    "written": ("code", "echo >>/v/content/serve.py", r"'content/serve\.py' at 20\d\d-.* UTC"),
+    "removed": ("code", "rm /v/content/serve.py", r"'content/serve\.py' is gone"),
+    "added": ("code", "touch /v/content/more.py", r"'content' at 20\d\d-.* UTC"),
+    "same time": (
+        "code",
+        "echo >>/v/content/serve.py; touch -d @0 /v/content/serve.py",
+        r"'content/serve\.py' has \d+ bytes instead of \d+",
+    ),
+    "weights": ("model", "echo >/v/content/model.bin", r"'content/model\.bin' at 20\d\d-.* UTC"),
+}
+
+
+@pytest.mark.parametrize("done", EDITS)
+def test_an_edited_volume_is_named_with_its_file_and_replaced(lab, done):
+    hand = Hand(lab)
+    kind, script, told = EDITS[done]
+    [volume] = volumes(lab, kind)
+    edit(hand, volume, script)
+    found = reasons(lab)
+    own = found.pop(Kind.DEPLOYMENT)
+    assert re.fullmatch(rf"its {kind} was changed by hand: {told} in volume {volume}", own)
+    assert [*found] == ([] if kind == "code" else [Kind.MODEL])
+    lab.up()
+    assert lab.ask() == 200
+    assert reasons(lab) == {}
+    assert volume not in volumes(lab, kind)
+    assert len(volumes(lab, kind)) == 1
+
+
+def volumes(lab, kind) -> list[str]:
+    found = lab.platform.host.volumes(names.selecting(lab.workspace, names.CONTENT))
+    return [volume for volume in found if volume.split(".")[2] == kind]
+
+
+def edit(hand: Hand, volume: str, script: str) -> None:
+    """Run a script as root in a container that has a volume at `/v`."""
+    bound = hand.api.create_host_config(binds=[f"{volume}:/v"])
+    made = hand.api.create_container(BASE_IMAGE, ["sh", "-c", script], host_config=bound)["Id"]
+    hand.api.start(made)
+    assert hand.api.wait(made)["StatusCode"] == 0
+    hand.host.remove(made)

@@ -114,7 +114,7 @@ def test_clients_that_keep_the_same_at_once_copy_it_once(host, records, images, 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda client: client.keep(model, told.append), clients))
     assert told == ["copying iris to the host"]
-    clients[0].delete()
+    clients[0].volumes.delete()
 
 
 def test_a_file_that_may_not_be_read_is_named(content, host, records, model, tmp_path):
@@ -123,7 +123,7 @@ def test_a_file_that_may_not_be_read_is_named(content, host, records, model, tmp
 
     source = Source(denied, model.spec.content_hash, "iris")
     with pytest.raises(TargetError) as caught:
-        content._fill("model", source)
+        content.volumes._fill("model", source)
     assert str(caught.value) == (
         "copy 'iris': cannot read 'iris/run.sh': Permission denied; make it readable for this user"
     )
@@ -186,12 +186,12 @@ def test_content_that_nothing_names_goes_and_what_is_named_stays(
 ):
     keep(content, model, deployment)
     code = deployment.spec.code_configuration.content_hash
-    content.prune([code])  # all of it was kept a moment ago
+    content.volumes.prune([code])  # all of it was kept a moment ago
     assert len(volumes(host, records)) == 2
-    content.prune([code], age_s=0)
+    content.volumes.prune([code], age_s=0)
     assert volumes(host, records) == [volume_of(records, "code", code)]
     assert not content.holds(Kind.MODEL, str(reference(model.spec)))
-    content.prune([], age_s=0)
+    content.volumes.prune([], age_s=0)
     assert volumes(host, records) == []
 
 
@@ -201,7 +201,7 @@ def test_content_that_a_container_has_stays_whole(content, host, records, model)
     bound = host.api.create_host_config(binds=[f"{volume}:/volume"])
     used = host.api.create_container("inference-empty:1", ["-"], host_config=bound)["Id"]
     try:
-        content.prune([], age_s=0)
+        content.volumes.prune([], age_s=0)
         content.drop(record(model))
         assert content.holds(Kind.MODEL, str(reference(model.spec)))
     finally:
@@ -214,7 +214,7 @@ def test_nothing_of_a_workspace_stays_when_its_content_is_deleted(
     content, host, records, model, deployment
 ):
     keep(content, model, deployment)
-    content.delete()
+    content.volumes.delete()
     assert volumes(host, records) == []
 
 

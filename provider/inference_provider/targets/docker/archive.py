@@ -48,6 +48,8 @@ class TreeArchive:
         self._under = under
         self.hashes: list[str] = []
         """Sha256 in hex of each file's bytes as they were sent, in the order of the content."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of each file, by its path in the archive."""
         self.fault: Exception | None = None
         """Why it ended early: whoever sends it takes an OSError for one of the connection."""
 
@@ -73,6 +75,7 @@ class TreeArchive:
         yield _header(
             name, tarfile.REGTYPE, 0o755 if stat.st_mode & 0o100 else PUBLIC, stat.st_size
         )
+        self.sizes[name] = stat.st_size
         digest, left = hashlib.sha256(), stat.st_size
         while left:
             part = opened.read(min(left, _PART))

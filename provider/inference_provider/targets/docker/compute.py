@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
@@ -26,6 +26,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
+from inference_provider.targets.docker.volumes import volumes_of
 from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
@@ -82,45 +83,49 @@ class DockerCompute:
 
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
-        networks = self._networks()
+        expected = self._expected()
         for container in self._containers():
             deployment = container["Labels"][names.DEPLOYMENT]
-            one = self._status_of(container, networks)
+            one = self._status_of(container, expected)
             found[deployment] = (*found.get(deployment, ()), one)
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:
-        networks = self._networks()
-        return [self._status_of(one, networks) for one in self._containers(deployment)]
+        expected = self._expected()
+        return [self._status_of(one, expected) for one in self._containers(deployment)]
 
     def _status_of(
-        self, container: Mapping[str, Any], networks: Mapping[str, str]
+        self, container: Mapping[str, Any], expected: Mapping[str, "_Expected"]
     ) -> InstanceStatus:
         labels, seen = container["Labels"], self._host.container(container["Id"])
-        network = networks.get(labels[names.DEPLOYMENT], networks.get(""))
+        wanted = expected.get(labels[names.DEPLOYMENT], expected.get("", _Expected()))
+        fault = altered(seen, wanted.network)
+        if not fault and wanted.volumes is not None and volumes_of(container) != wanted.volumes:
+            fault = "reads an older copy of its code or model"
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
             runs=container["State"] in _RUNNING,
             answers=container["State"] == "running",
             endings=endings_of(seen),
-            fault=altered(seen, network),
+            fault=fault,
         )
 
-    def _networks(self) -> Mapping[str, str]:
-        """Return the network that each recorded deployment must be in; of any other, under ``.
+    def _expected(self) -> Mapping[str, "_Expected"]:
+        """Return what is expected of instances, by recorded deployment; of any other, under ``.
 
         Where the workspace's record cannot be read it is not known.
         """
         records, _unreadable = self._state.sorted_out()
+        found: dict[str, _Expected] = {}
         with suppress(TargetError):
-            recorded = {
-                record.id.name: self._network(record.properties.get(EGRESS, "enabled"))
-                for record in records
-                if record.id.kind == Kind.DEPLOYMENT
-            }
-            return {"": self._network("enabled"), **recorded}
-        return {}
+            found[""] = _Expected(self._network("enabled"))
+            for record in records:
+                if record.id.kind == Kind.DEPLOYMENT:
+                    network = self._network(record.properties.get(EGRESS, "enabled"))
+                    volumes = self._content.volumes_of(record)
+                    found[record.id.name] = _Expected(network, volumes)
+        return found
 
     def _network(self, access: str) -> str:
         return names.network(self._records.workspace, closed=self._state.is_closed(access))
@@ -230,6 +235,13 @@ class DockerCompute:
                 yield f"{name}: {line}"
         if follow:
             yield from self._host.follow(found)
+
+
+class _Expected(NamedTuple):
+    """What an instance of a deployment has."""
+
+    network: str | None = None
+    volumes: set[str] | None = None
 
 
 class _Awaited:

@@ -4,18 +4,19 @@ Every other module of this target talks to Docker through here. A call that fail
 does not answer raises TargetUnreachable, whatever it was.
 """
 
+import base64
 import functools
-import os
+import json
 import queue
 import socket as sockets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
-from inference_provider.spec.target import DockerPlace, Place, docker_host_fault
+from inference_provider.spec.target import Place
+from inference_provider.targets.docker.address import address_of
 from inference_provider.targets.docker.ssh import Tunnel
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 120
 OLDEST_API = (1, 40)
+_FULL = {
+    "no space left": "free some space on the host and run this again",
+    "address pool": "remove unused networks, or give the Engine more `default-address-pools`",
+}
+"""What the Engine says when the host has no more of something, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
 """What the Engine says of a container that cannot be asked now."""
 _SHOWN = 400
 """Characters of what the Engine says that an error quotes."""
-_CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class DockerHost:
@@ -43,7 +48,7 @@ class DockerHost:
     @property
     def url(self) -> str:
         """Its address, without credentials."""
-        return _url(self.place)[0]
+        return address_of(self.place)[0]
 
     @property
     def hostname(self) -> str:
@@ -71,7 +76,7 @@ class DockerHost:
         # only this target needs it
         from docker.errors import DockerException, InvalidVersion  # noqa: PLC0415
 
-        url, tls = _url(self.place)
+        url, tls = address_of(self.place)
         if url.startswith("ssh://"):
             self._tunnel = Tunnel(url)
             url = self._tunnel.url
@@ -119,9 +124,9 @@ class DockerHost:
             yield self.api
         except APIError as fault:
             said = str(fault.explanation or fault)[:_SHOWN].strip()
-            if "no space left" in said:
-                remedy = "free some space on the host and run this again"
-                raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
+            for sign, remedy in _FULL.items():
+                if sign in said:
+                    raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
             if any(sign in said for sign in _NOT_THERE):
                 raise TargetUnreachable(operation, resource, said, "run this again") from fault
             raise TargetError(operation, resource, said, "", str(self)) from fault
@@ -259,6 +264,14 @@ class DockerHost:
             # to the end: a stream that stalls blocks everything else on this container
             return b"".join(stream)
 
+    def stat(self, container: str, path: str) -> dict[str, Any] | None:
+        """Return `size` and `mtime` of a file or folder of a container; None when there is none."""
+        with self.asked("read from", f"container {container}") as api:
+            url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
+            answer = api.head(url, params={"path": path}, timeout=TIMEOUT_S)
+        told = answer.headers.get("X-Docker-Container-Path-Stat")
+        return cast("dict[str, Any]", json.loads(base64.b64decode(told))) if told else None
+
     def run(self, container: str, command: tuple[str, ...], said: bytes = b"") -> tuple[int, bytes]:
         """Run a command in a running container; return its exit status and what it printed.
 
@@ -320,64 +333,6 @@ def _connected(url: str, tls: Any) -> "APIClient":
             return super().merge_environment_settings(url, proxies, stream, found, cert)
 
     return Client(base_url=url, tls=tls, version="auto", timeout=TIMEOUT_S, num_pools=64)
-
-
-def _url(place: Place) -> tuple[str, Any]:
-    """Return the address that a place names, and how to secure it.
-
-    As Docker's own command line: a host, a context, `$DOCKER_HOST`, `$DOCKER_CONTEXT`, the current
-    context.
-    """
-    from docker.context.config import get_current_context_name  # noqa: PLC0415 - as above
-
-    host = place.host if isinstance(place, DockerPlace) else None
-    name = place.context if isinstance(place, DockerPlace) else None
-    if host is None and name is None:
-        host, name = os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")
-    if host:
-        return _checked(host, "the Docker host in $DOCKER_HOST"), _tls_from_environment(host)
-    return _of_context(name or get_current_context_name())
-
-
-def _of_context(name: str) -> tuple[str, Any]:
-    from docker import ContextAPI  # noqa: PLC0415 - as above
-    from docker.utils.config import find_config_file  # noqa: PLC0415
-
-    resource = f"Docker context '{name}'"
-    try:
-        context = ContextAPI.get_context(name)
-    except Exception as bad:  # the library raises no class of its own for a corrupt file
-        raise TargetError("read", resource, " ".join(str(bad).split())[:_SHOWN]) from bad
-    if context is None:
-        remedy = "name another one: `docker context ls` lists them"
-        if find_config_file() is None:
-            remedy = "write {} into ~/.docker/config.json: contexts are looked for beside it"
-        raise TargetError("open", resource, "it does not exist", remedy)
-    return _checked(str(context.Host), resource), context.TLSConfig
-
-
-def _checked(host: str, source: str) -> str:
-    fault = docker_host_fault(host)
-    if fault:
-        raise TargetError("open", source, fault)
-    return host
-
-
-def _tls_from_environment(host: str) -> Any:
-    from docker.errors import TLSParameterError  # noqa: PLC0415 - as above
-    from docker.utils import kwargs_from_env  # noqa: PLC0415 - as above
-
-    try:
-        return kwargs_from_env().get("tls", False)
-    except TLSParameterError as missing:
-        folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-        lacking = [name for name in _CERTIFICATES if not (folder / name).is_file()]
-        raise TargetError(
-            "open",
-            f"Docker host {host}",
-            f"TLS needs {', '.join(lacking) or 'certificates'} in {folder}",
-            "put them there, or name their folder in DOCKER_CERT_PATH",
-        ) from missing
 
 
 def _try_socket(url: str) -> None:

@@ -58,9 +58,15 @@ def lock(workspace: str, name: str) -> str:
     return f"{PREFIX}.{workspace}.lock.{name}"
 
 
-def content(workspace: str, kind: str, digest: str) -> str:
+def content(workspace: str, kind: str, digest: str, number: int = 0) -> str:
     """Return the name of the volume that holds a model or code, by the hash of its content."""
-    return f"{PREFIX}.{workspace}.{kind}.{digest[:32]}"
+    return f"{PREFIX}.{workspace}.{kind}.{digest[:32]}" + (f".{number}" if number else "")
+
+
+def kind_and_digest(volume: str) -> tuple[str, str]:
+    """Return what a volume of content holds: `model` or `code`, and its shortened hash."""
+    kind, digest = volume.split(".")[2:4]
+    return kind, digest
 
 
 def labels(workspace: str, role: str, **more: str) -> dict[str, str]:

@@ -97,7 +97,7 @@ class DockerPlatform:
     def remove(self, workspace: str) -> None:
         opened = self._open(workspace)
         self.shut_down(workspace)
-        opened.content.delete()
+        opened.content.volumes.delete()
         remove_networks(self.host, workspace)
         opened.records.delete()
 
