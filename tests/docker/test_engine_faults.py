@@ -7,7 +7,6 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from inference_provider.drift import drift
 from inference_provider.errors import OutOfCapacity
 from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
@@ -54,9 +53,9 @@ def lab_on(engine, folder, name="lab"):
     return DockerLab(DockerPlatform(engine.place), folder, name)
 
 
-def reasons(lab) -> dict[Kind, str]:
-    found = drift(lab.desired, lab.target.observe([lab.workspace]), "demo")
-    return {one.id.kind: one.reason for one in found.resources if one.reason or one.fields}
+def degraded(lab) -> dict[Kind, str]:
+    found = lab.target.observe([lab.workspace]).resources.values()
+    return {one.id.kind: one.degraded for one in found if one.degraded}
 
 
 def test_a_restart_with_live_restore_cuts_no_caller_off(open_engine, tmp_path):
@@ -69,7 +68,7 @@ def test_a_restart_with_live_restore_cuts_no_caller_off(open_engine, tmp_path):
             engine.stop()
             engine.start("--live-restore")
     assert load.answers.keys() == {200}
-    assert reasons(lab) == {}
+    assert degraded(lab) == {}
     lab.up()
     assert engine.within(lab.ask) == 200
 
@@ -84,7 +83,7 @@ def test_a_restart_without_live_restore_brings_all_back_by_itself(open_engine, t
         engine.start()
         wait_until(lambda: engine.within(lambda: answers(lab)) == 200)
     assert load.answers[200] >= REQUESTS // 2  # the others met no router, for some seconds
-    assert reasons(lab) == {}
+    assert degraded(lab) == {}
 
 
 def answers(lab) -> int:
@@ -105,7 +104,7 @@ def test_two_hosts_keep_workspaces_of_one_name_apart(open_engine, tmp_path):
     assert one.keys() != other.keys()
     other.close()
     assert first.within(one.ask) == 200
-    assert reasons(one) == {}
+    assert degraded(one) == {}
 
 
 def fill(engine, leave_mib: int):
