@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from inference_provider.capabilities import refusals
+from inference_provider.capabilities import asks_for_gpus, gpu_refusals, refusals
 from inference_provider.desired import reference
 from inference_provider.errors import CapabilityMissing, Interrupted, at_most
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
@@ -41,7 +41,10 @@ def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | Non
         target: Where to do it.
         observed: The state before; without it, quotas are not checked.
     """
-    refused = refusals((a.desired for a in plan.actions if a.desired), target.capabilities)
+    wanted = [action.desired for action in plan.actions if action.desired]
+    refused = refusals(wanted, target.capabilities)
+    if any(action.desired and asks_for_gpus(action.desired) for action in plan.pending):
+        refused += gpu_refusals(wanted, target.capabilities, together=True)
     found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
     found += over_quota(plan, observed) if observed is not None else ()
     if found:

@@ -6,14 +6,16 @@ supported yet".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
+from inference_provider.gpus import Ledger, Wish, in_words, lacks, unmet
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.deployment import Probe, RequestSettings
-from inference_provider.spec.quota import size_of
+from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
@@ -61,7 +63,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
     "gpu_count": Answer("{asked}, and the target has {supported}", "ask for fewer"),
     "images": Answer("not supported yet", "name dependencies or a command instead"),
-    "instance_types": Answer("'{asked}' is not in the target's catalogue", "leave it out"),
+    "instance_types": Answer("not supported yet", "name resources instead"),
     "kinds": Answer("{asked} is not supported yet", "leave it out"),
     "liveness_probes": Answer("not supported yet", "leave it out"),
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
@@ -74,6 +76,10 @@ _PLAIN: Mapping[Capability, Answer] = {
 
 def _any_address(_host: str, _port: int) -> str:
     return ""
+
+
+def _no_gpus(_base_image: str | None) -> Ledger:
+    return Ledger()
 
 
 class TargetCapabilities(Frozen):
@@ -108,10 +114,12 @@ class TargetCapabilities(Frozen):
     """Whether one endpoint can be closed while the workspace is open."""
     data_collector: bool = False
     app_insights: bool = False
-    instance_types: frozenset[str] = frozenset()
+    instance_types: bool = False
+    """Whether an instance gets what its type says."""
     model_types: frozenset[str] = frozenset({"custom_model"})
-    gpu_count: int = 0
-    """GPUs of the target, handed out or not."""
+    gpus: Callable[[str | None], Ledger] = _no_gpus
+    """Says which GPUs there are and who holds them; asked only when a deployment wants some. It may
+    have to run a container, on the base image that is named, or on its own."""
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""
@@ -120,10 +128,12 @@ class TargetCapabilities(Frozen):
     reasons: Mapping[Capability, Answer] = {}
     """The target's own reasons for what it cannot do."""
 
-    def fault(self, path: str, capability: Capability, asked: str = "") -> Fault:
+    def fault(
+        self, path: str, capability: Capability, asked: str = "", supported: str = ""
+    ) -> Fault:
         """Return the fault for a field that asks for something the target cannot do."""
-        has = getattr(self, capability)
-        supported = " or ".join(sorted(has)) if isinstance(has, frozenset) else str(has)
+        has = getattr(self, capability, None)
+        supported = supported or (" or ".join(sorted(has)) if isinstance(has, frozenset) else "")
         answer = self.reasons.get(capability, _PLAIN[capability])
         reason, remedy = (
             text.replace("{supported}", supported).replace("{asked}", asked) for text in answer
@@ -146,18 +156,71 @@ class Refusal(NamedTuple):
 def refusals(
     desired: Iterable[DesiredResource], capabilities: TargetCapabilities
 ) -> tuple[Refusal, ...]:
-    """Return each thing the target cannot do; empty when it can do all."""
-    wanted, target = tuple(desired), f"on target '{capabilities.name}'"
-    found = tuple(
-        Refusal(f"{resource.id} {target}", _hidden(fault, resource.placeholders))
-        for resource in wanted
+    """Return each thing the target cannot do, apart from GPUs; empty when it can do all."""
+    return tuple(
+        Refusal(_at(resource.id, capabilities), _hidden(fault, resource.placeholders))
+        for resource in desired
         for fault in _faults(resource, capabilities)
     )
-    gpus = [size_of(r.spec).gpus for r in wanted if r.id.kind == Kind.DEPLOYMENT]
-    if max(gpus, default=0) <= capabilities.gpu_count < sum(gpus):
-        fault = capabilities.fault("resources.limits.gpu", "gpu_count", f"{sum(gpus)} together")
-        found += (Refusal(f"all deployments {target}", fault),)
-    return found
+
+
+def _at(place: object, can: TargetCapabilities) -> str:
+    return f"{place} on target '{can.name}'"
+
+
+def asks_for_gpus(resource: DesiredResource) -> bool:
+    """Whether it is a deployment whose instances get GPUs."""
+    return resource.id.kind == Kind.DEPLOYMENT and size_of(resource.spec).gpus > 0
+
+
+def gpu_refusals(
+    desired: Iterable[DesiredResource], capabilities: TargetCapabilities, *, together: bool = False
+) -> tuple[Refusal, ...]:
+    """Return what the target has too few GPUs for; it is asked only if somebody wants one.
+
+    Args:
+        desired: What is wanted; of others only the base image of a workspace is read.
+        capabilities: What the target can do.
+        together: Whether these are all that is wanted, so that their sum, and what others hold,
+            counts too.
+    """
+    known = tuple(desired)
+    wanted = [resource for resource in known if asks_for_gpus(resource)]
+    if not wanted:
+        return ()
+    spaces = (resource.spec for resource in known if resource.id.kind == Kind.WORKSPACE)
+    ledger = capabilities.gpus(next((s.base_image for s in spaces if s.base_image), None))
+    wishes = {resource.id: _wish(resource) for resource in wanted}
+    found = tuple(
+        Refusal(_at(id_, capabilities), _gpu_fault(wish, ledger, capabilities))
+        for id_, wish in wishes.items()
+        if lacks(wish.asked, wish.instances, ledger)
+    )
+    short = unmet(wishes.values(), ledger) if together and not found else None
+    if short is None:
+        return found
+    sum_ = sum(size_of(resource.spec).gpus for resource in wanted)
+    alone = ledger.without({wish.deployment for wish in wishes.values()})
+    held = f", {len(alone.holders)} of them held by others" if alone.holders else ""
+    supported = f"{len(ledger.gpus)}{held} ({ledger})"
+    fault = capabilities.fault(short.asked.field, "gpu_count", f"{sum_} together", supported)
+    return (Refusal(_at("all deployments", capabilities), fault),)
+
+
+def _wish(resource: DesiredResource) -> Wish:
+    asked, id_ = gpus_of(resource.spec), resource.id
+    assert asked is not None
+    return Wish(f"{id_.workspace}/{id_.name}", asked, resource.spec.instance_count)
+
+
+def _gpu_fault(wish: Wish, ledger: Ledger, can: TargetCapabilities) -> Fault:
+    asked, has = wish.asked, len(ledger.fitting(wish.asked))
+    particular = bool(asked.product or asked.devices or asked.mig)
+    supported = f"{has} of them" if particular and ledger.gpus else str(has)
+    supported += f" ({ledger})" if ledger.gpus else f": {ledger.nothing}" if ledger.nothing else ""
+    everything = f"{in_words(asked, wish.instances)} for all instances"
+    fault = can.fault(asked.field, "gpu_count", everything, supported)
+    return replace(fault, remedy=ledger.remedy) if ledger.remedy else fault
 
 
 def _hidden(fault: Fault, placeholders: Secrets) -> Fault:
@@ -221,31 +284,28 @@ def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     collects = any(c.enabled for c in spec.data_collector.collections.values())
     if collects and not can.data_collector:
         yield can.fault("data_collector", "data_collector")
-    if spec.instance_type and spec.instance_type not in can.instance_types:
+    if spec.instance_type and not can.instance_types:
         yield can.fault("instance_type", "instance_types", spec.instance_type)
-    yield from _amount_faults(spec, can)
-    yield from _gpu_faults(spec, can)
+    else:
+        yield from _amount_faults(spec, can)
+    yield from _different_gpus(spec)
     yield from _variable_faults(spec, can)
 
 
 def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if can.resource_limits:
         return
-    for field, amounts in spec.resources:
+    for field in ("requests", "limits"):
         for name in ("cpu", "memory"):
-            if getattr(amounts, name):
+            if getattr(getattr(spec.resources, field), name):
                 yield can.fault(f"resources.{field}.{name}", "resource_limits", name)
 
 
-def _gpu_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
+def _different_gpus(spec: Any) -> Iterator[Fault]:
     requested, limit = spec.resources.requests.gpu, spec.resources.limits.gpu
     if None not in (requested, limit) and requested != limit:
         reason = f"{requested}, and the limit is {limit}; an instance gets whole GPUs of its own"
         yield Fault("resources.requests.gpu", reason, "leave it out")
-    gpus = size_of(spec).gpus
-    if gpus > can.gpu_count:
-        field = "limits" if limit else "requests"
-        yield can.fault(f"resources.{field}.gpu", "gpu_count", f"{gpus} for all instances")
 
 
 def _variable_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

@@ -30,6 +30,7 @@ from inference_provider.spec.fields import (
     without_defaults,
 )
 from inference_provider.spec.free_text import free_fields
+from inference_provider.spec.instance_type import sized
 from inference_provider.spec.kinds import ASSETS, ROWS
 
 
@@ -144,13 +145,15 @@ def resolve(
         SpecError: A reference names no asset.
     """
     assets = _asset_index(stack, known_assets)
+    types = {workspace.name: workspace.instance_types for workspace in stack.workspaces}
     faults: list[Fault] = []
     resources: list[DesiredResource] = []
     for kind, row in ROWS.items():
         for i, spec in enumerate(getattr(stack, row.listing)):
             resolved = spec
             if kind == Kind.DEPLOYMENT:
-                resolved = _pin(spec, assets, f"{row.listing}.{i}", faults)
+                resolved = sized(spec, types.get(spec.workspace, {}))
+                resolved = _pin(resolved, assets, f"{row.listing}.{i}", faults)
             resources.append(
                 DesiredResource(
                     id=identify(kind, spec),

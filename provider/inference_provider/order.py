@@ -9,13 +9,13 @@ at once might exceed the capacity.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
-from inference_provider.spec.kinds import ROWS
-from inference_provider.spec.quota import size_of
+from inference_provider.spec.kinds import RANK, ROWS
+from inference_provider.spec.quota import gpus_of, size_of
 
 
 class Stage(NamedTuple):
@@ -31,6 +31,7 @@ def stages(plan: Plan) -> tuple[Stage, Stage]:
     """Return the stage of creations and updates, and the stage of deletions."""
     removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
     made = [action for action in plan.pending if action.kind not in removed]
+    made.sort(key=lambda action: (RANK[action.id.kind], _takes_any_gpu(action)))
     gone = [action for action in plan.pending if action.kind in removed]
     return Stage(tuple(made), _before_makes(made)), Stage(tuple(gone), _before_deletions(gone))
 
@@ -114,6 +115,9 @@ def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
     # While new instances run beside the old, an update uses its GPUs twice.
     if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
         yield from pairwise(on_gpus)
+    else:  # what takes any GPU, which comes last, must not take one that another needs
+        wants_any = {i for i in on_gpus if _takes_any_gpu(actions[i])}
+        yield from product([i for i in on_gpus if i not in wants_any], sorted(wants_any))
 
 
 def _takes_more(action: Action) -> bool:
@@ -133,5 +137,13 @@ def _resized(action: Action, *, more: bool) -> bool:
     )
 
 
+def _takes_any_gpu(action: Action) -> bool:
+    if not _gpus(action):
+        return False
+    asked = gpus_of(action.desired.spec) if action.desired else None
+    return asked is not None and not (asked.product or asked.devices or asked.mig)
+
+
 def _gpus(action: Action) -> int:
-    return size_of(action.desired.spec).gpus if action.desired else 0
+    deploys = action.desired is not None and action.id.kind == Kind.DEPLOYMENT
+    return size_of(action.desired.spec).gpus if action.desired and deploys else 0

@@ -1,5 +1,6 @@
 """Types of nested arguments, with Azure ML's names; a key that is left out gets its default."""
 
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Literal, TypedDict
 
@@ -123,6 +124,27 @@ class ResourcesArgs(TypedDict, total=False):
 
     requests: Input[ResourceAmountsArgs]
     limits: Input[ResourceAmountsArgs]
+    gpu_product: Input[str]
+    """Only GPUs of this product: words of its name, such as `A100`."""
+    gpu_devices: Input[Sequence[Input[str] | Input[int]]]
+    """Chosen GPUs for the only instance, by index or UUID."""
+    mig: Input[Mapping[str, Input[int]]]
+    """Slices of partitioned GPUs by profile: `{"1g.5gb": 1}`."""
+    gpu_share: Input[str]
+    """Name under which instances share one GPU; nothing isolates their memory or faults."""
+
+
+class InstanceTypeArgs(TypedDict, total=False):
+    """What each instance of a type gets."""
+
+    cpu: Input[str]
+    """Cores: `0.5`, `500m`."""
+    memory: Input[str]
+    """Bytes: `512Mi`, `4Gi`."""
+    gpu: Input[int]
+    """Whole GPUs, 0 to 16."""
+    gpu_product: Input[str]
+    """Only GPUs of this product: words of its name, such as `A100`."""
 
 
 class CollectionArgs(TypedDict, total=False):

@@ -10,7 +10,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from pulumi_inference.args import QuotaArgs, TargetInput
+from pulumi_inference.args import InstanceTypeArgs, QuotaArgs, TargetInput
 from pulumi_inference.base import InferenceResource
 
 
@@ -29,6 +29,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         base_image: Container image with Python and CA certificates that the router's image and
             those of environments are built on from then on; Python's own slim image when left out.
+        instance_types: What an `instance_type` of a deployment means, by name; common sizes of
+            Azure are known already.
         quota: What all deployments may use together.
         description: What it is for.
         tags: Words of your own, by name.
@@ -55,6 +57,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         public_network_access: Input[str] | None = None,
         egress: Input[str] | None = None,
         base_image: Input[str] | None = None,
+        instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
@@ -69,6 +72,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "public_network_access": public_network_access,
             "egress": egress,
             "base_image": base_image,
+            "instance_types": instance_types,
             "quota": quota,
             "description": description,
             "tags": tags,

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import SourceFolder, with_content_hash
+from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
@@ -33,6 +34,7 @@ BOB = Actor(user="bob", ci_job="build/7", command="pytest")
 SERVER = Path(__file__).with_name("serve.py")
 SECTIONS = ("records", "placeholders", "keys", "blueprints", "reservations", "instances")
 WAIT_S = 20.0
+GPUS = tuple(Gpu(f"GPU-{i}", str(i), "Tesla T4") for i in range(4))
 
 
 class WatchedRouter:
@@ -352,7 +354,7 @@ class LocalLab(Lab):
 
     @classmethod
     def open(cls, folder: Path) -> LocalPlatform:
-        return LocalPlatform(folder / "s", lambda: ("GPU-0", "GPU-1", "GPU-2", "GPU-3"))
+        return LocalPlatform(folder / "s", lambda: GPUS)
 
     def another(self) -> Engine:
         return Engine(WatchedPlatform(self.open(self.folder)))

@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.memory import state_of, write_record
 
+from inference_provider.capabilities import Answer
 from inference_provider.compare import generation_after
 from inference_provider.desired import resolve
 from inference_provider.errors import SpecError, TargetError
@@ -155,10 +156,21 @@ def test_an_error_that_quotes_a_token_shows_none(cli, secret, more):
 
 
 def test_a_refusal_that_quotes_a_field_shows_no_token(cli, secret):
+    brought = '  - {name: brought, image: "${env:TOKEN}"}'
+    cli.file.write_text(cli.STACK.replace("endpoints:", f"{brought}\nendpoints:", 1))
+    quoting = {"images": Answer("'{asked}' is not supported yet", "leave it out")}
+    able = cli.target.memory.capabilities
+    cli.target.memory.capabilities = able.model_copy(update={"reasons": quoting})
+    result = cli("plan")
+    assert "image: '[secret]' is not supported yet" in result.stderr
+
+
+def test_a_fault_that_quotes_an_instance_type_shows_no_token(cli, secret):
     text = cli.STACK.replace("name: green,", 'name: green, instance_type: "${env:TOKEN}",')
     cli.file.write_text(text)
     result = cli("plan")
-    assert "instance_type: '[secret]' is not in the target's catalogue" in result.stderr
+    assert "line 14: deployments.1.instance_type: no instance type '${env:TOKEN}'" in result.stderr
+    assert "tok-" not in result.output
 
 
 def test_a_fault_that_quotes_a_url_shows_no_userinfo(cli):

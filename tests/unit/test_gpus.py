@@ -1,29 +1,101 @@
-"""The GPU ledger, with a machine of two."""
+"""Who gets which GPU, on a machine of two; and what this machine has."""
 
 import pytest
 
 from inference_provider.errors import OutOfCapacity
-from inference_provider.targets.local.gpus import discover_gpus, hand_out
+from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
+from inference_provider.spec.deployment import Resources
+from inference_provider.spec.gpus import gpu_request
+from inference_provider.targets.local.gpus import discover_gpus
 
-DEVICES = ("GPU-a", "GPU-b")
+TWO = Ledger((Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")))
+HELD = TWO.held_by(Holder("iris.blue.1.0", "lab/iris/blue"), ["GPU-a"])
+PARTED = Ledger(
+    (
+        Gpu("GPU-a", "0"),
+        Gpu("MIG-a", "1:0", "NVIDIA A100", "1g.5gb", "GPU-b"),
+        Gpu("MIG-b", "1:1", "NVIDIA A100", "1g.5gb", "GPU-b"),
+        Gpu("MIG-c", "1:2", "NVIDIA A100", "2g.10gb", "GPU-b"),
+    )
+)
+
+
+def given(ledger, count=1, leaving=(), **resources):
+    asked = gpu_request(Resources.model_validate(resources).model_dump())
+    return hand_out(asked, count, ledger, "Deployment 'demo/iris/green'", leaving)
 
 
 def test_free_gpus_are_handed_out_whole():
-    assert hand_out(1, DEVICES, {"GPU-a": "iris.blue.1.0"}, "green") == ("GPU-b",)
+    assert given(HELD, limits={"gpu": 1}) == [("GPU-b",)]
+    assert given(TWO, limits={"gpu": 2}) == [("GPU-a", "GPU-b")]
+    assert given(TWO, 2, limits={"gpu": 1}) == [("GPU-a",), ("GPU-b",)]
 
 
 def test_asking_for_more_than_is_free_shows_the_ledger():
     with pytest.raises(OutOfCapacity) as fault:
-        hand_out(2, DEVICES, {"GPU-a": "iris.blue.1.0"}, "Deployment 'demo/iris/green'")
+        given(HELD, limits={"gpu": 2})
     assert str(fault.value) == (
-        "hand GPUs to Deployment 'demo/iris/green': 2 wanted, 1 of 2 free"
-        " (GPU-a: iris.blue.1.0, GPU-b: free); ask for fewer, or scale another deployment in"
+        "hand GPUs to Deployment 'demo/iris/green': 2 wanted, 1 of 2 free (GPU-a Tesla T4:"
+        " iris.blue.1.0, GPU-b NVIDIA A100-SXM4-80GB: free); ask for fewer, or scale another"
+        " deployment in"
     )
 
 
-def test_asking_for_none_gets_none():
-    assert hand_out(0, (), {}, "blue") == ()
+@pytest.mark.parametrize(
+    ("product", "expected"),
+    [("A100", "GPU-b"), ("a100-sxm4-80gb", "GPU-b"), ("T4", "GPU-a"), ("Tesla T4", "GPU-a")],
+)
+def test_a_product_is_words_of_the_drivers_name(product, expected):
+    assert given(TWO, limits={"gpu": 1}, gpu_product=product) == [(expected,)]
+
+
+def test_part_of_a_word_is_another_product():
+    with pytest.raises(OutOfCapacity, match="1 of product 'A10' wanted, 0 of 0 free"):
+        given(TWO, limits={"gpu": 1}, gpu_product="A10")
+
+
+def test_chosen_gpus_are_given_by_index_or_uuid_if_they_are_free():
+    assert given(HELD, gpu_devices=[1]) == [("GPU-b",)]
+    assert given(HELD, gpu_devices=["GPU-b"]) == [("GPU-b",)]
+    with pytest.raises(OutOfCapacity, match=r"GPU 0 wanted, 0 of 1 free \(GPU-a Tesla T4: iris"):
+        given(HELD, gpu_devices=[0])
+
+
+def test_slices_are_given_by_profile_and_a_partitioned_gpu_never_whole():
+    assert given(PARTED, mig={"1g.5gb": 2}) == [("MIG-a", "MIG-b")]
+    assert given(PARTED, mig={"2g.10gb": 1}) == [("MIG-c",)]
+    assert given(PARTED, limits={"gpu": 1}) == [("GPU-a",)]
+    with pytest.raises(OutOfCapacity, match="2 wanted, 1 of 1 free"):
+        given(PARTED, limits={"gpu": 2})
+
+
+def test_those_that_name_a_share_have_the_same_gpu_and_nobody_else_has_it():
+    assert given(TWO, 3, gpu_share="ours") == [("GPU-a",)] * 3
+    shared = TWO.held_by(Holder("iris.blue.1.0", "lab/iris/blue", "ours"), ["GPU-b"])
+    assert given(shared, gpu_share="ours") == [("GPU-b",)]
+    assert given(shared, gpu_share="theirs") == [("GPU-a",)]
+    with pytest.raises(OutOfCapacity, match="2 wanted, 1 of 2 free"):
+        given(shared, limits={"gpu": 2})
+
+
+def test_a_new_generation_shares_the_gpus_of_the_old_only_where_none_is_to_spare():
+    old = HELD.held_by(Holder("iris.green.1.0", "lab/iris/green"), ["GPU-b"])
+    assert given(old, limits={"gpu": 1}, leaving=["iris.green.1.0"]) == [("GPU-b",)]
+    alone = TWO.held_by(Holder("iris.green.1.0", "lab/iris/green"), ["GPU-a"])
+    assert given(alone, limits={"gpu": 1}, leaving=["iris.green.1.0"]) == [("GPU-b",)]
+    with pytest.raises(OutOfCapacity):
+        given(old, limits={"gpu": 1})  # what stays shares with nobody
+
+
+def test_an_id_names_a_gpu_or_a_slice_of_it():
+    whole, slice_ = PARTED.gpus[:2]
+    assert whole.is_in(["0"])
+    assert not whole.is_in(["1"])
+    assert slice_.is_in(["GPU-b"])
+    assert slice_.is_in(["1"])
+    assert slice_.is_in(["all"])
+    assert not slice_.is_in(["1:1", "", "void"])
 
 
 def test_every_gpu_of_the_machine_has_a_uuid():
-    assert all(uuid.startswith(("GPU-", "MIG-")) for uuid in discover_gpus())
+    assert all(gpu.uuid.startswith(("GPU-", "MIG-")) for gpu in discover_gpus())

@@ -1,9 +1,10 @@
 """plan -> what waits for what."""
 
+import pytest
 from tests.stacks import DECLARED, state
 
 from inference_provider.desired import resolve
-from inference_provider.observed import ObservedState
+from inference_provider.observed import Kind, ObservedState
 from inference_provider.order import stages
 from inference_provider.plan import Action, ActionKind, Plan, plan
 from inference_provider.sharing import without_shared
@@ -197,6 +198,23 @@ def test_an_update_with_gpus_has_them_twice_for_a_while_so_it_is_alone():
     after = two(gpu | {"environment_variables": {"A": "1"}},
                 gpu | {"environment_variables": {"A": "1"}})  # fmt: skip
     assert deployments_before("green", after, before) == {"Deployment iris/blue"}
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"gpu_devices": [0]},
+        {"limits": {"gpu": 1}, "gpu_product": "A100"},
+        {"mig": {"1g.5gb": 1}},
+    ],
+    ids=["chosen", "of a product", "a slice"],
+)
+def test_a_new_deployment_that_takes_any_gpu_waits_for_those_that_need_certain_ones(resources):
+    any_, certain = {"resources": {"limits": {"gpu": 1}}}, {"resources": resources}
+    made, _gone = stages(planned(two(any_, certain)))
+    assert "Deployment iris/green" in waits(made)["Deployment iris/blue"]
+    names = [action.id.name for action in made.actions if action.id.kind == Kind.DEPLOYMENT]
+    assert names == ["iris/green", "iris/blue"]
 
 
 def test_new_deployments_with_gpus_start_side_by_side():

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
+from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.workspace import Quota
@@ -20,6 +21,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.QuotaArgs: Quota,
+    args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.base import COMPUTED
+from inference_provider.spec.deployment import MIG_PREFIX
 from inference_provider.spec.fields import kind_of, marked, models_under
 from inference_provider.spec.kinds import ROWS
 
@@ -48,6 +49,8 @@ def stack_schema() -> dict[str, Any]:
         definitions["EndpointSpec"]["properties"][field] = traffic[field]
     amounts = definitions["ResourceAmounts"]["properties"]
     amounts["gpu"] = amounts["nvidia.com/gpu"]  # both spellings are read
+    [slices] = definitions["Resources"]["properties"]["mig"]["patternProperties"].values()
+    definitions["ResourceAmounts"]["patternProperties"] = {f"^{MIG_PREFIX}": dict(slices)}
     _open_placeholders(schema)
     schema["properties"]["$schema"] = {"type": "string"}
     return {

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from inference_provider.capabilities import Refusal, refusals
+from inference_provider.capabilities import Refusal, gpu_refusals, refusals
 from inference_provider.desired import DesiredResource, identify, reference
 from inference_provider.errors import CapabilityMissing, Fault, SpecError
 from inference_provider.files import SourceFolder, file_faults, with_content_hash
@@ -37,6 +37,7 @@ from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
+from inference_provider.spec.instance_type import InstanceType, sized, type_fault
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place, on_this_machine
@@ -95,7 +96,7 @@ class Check:
     def _all(self, entry: Entry, inputs: Inputs, *, new: bool) -> tuple[Inputs, tuple[Fault, ...]]:
         if not inputs.owner:
             raise SpecError((Fault("stack", "empty", "name the stack that owns it"),))
-        spec = self._with_content(parse(self._model(inputs), inputs.fields))
+        spec = self._with_content(self._sized(parse(self._model(inputs), inputs.fields)))
         wanted = DesiredResource(
             id=identify(self.kind, spec),
             spec=spec,
@@ -104,7 +105,9 @@ class Check:
         )
         faults: list[Fault] = []
         if self._site is not None:
-            faults += map(_fault_of, refusals([wanted], self._site.target.capabilities))
+            can = self._site.target.capabilities
+            refused = refusals([wanted], can) + gpu_refusals([wanted], can)
+            faults += map(_fault_of, refused)
             faults += conflicts(wanted, self._site, self.program, entry, new=new)
         return self._computed(inputs, spec), tuple(faults)
 
@@ -112,11 +115,35 @@ class Check:
         """Check what a preview knows; unknown fields, and what depends on them, stay unknown."""
         spec = parse_known(self._model(inputs), inputs.fields)
         waiting = {name: item for name, item in inputs.fields.items() if is_unknown(item)}
+        if not waiting.keys() & {"workspace", "instance_type", "resources"}:
+            spec = self._sized(spec)
         if self.kind == Kind.DEPLOYMENT or not waiting.keys() - _NOT_CONTENT:
             known = self._computed(inputs, self._with_content(spec)).fields
             return replace(inputs, fields={**known, **waiting})
         later = dict.fromkeys(ROWS[self.kind].computed, UNKNOWN)
         return replace(inputs, fields={**inputs_of(spec), **waiting, **later})
+
+    def _sized(self, spec: Any) -> Any:
+        """Return a deployment with the amounts of its instance type.
+
+        Raises:
+            SpecError: There is no such type.
+        """
+        if self.kind != Kind.DEPLOYMENT or self._site is None:
+            return spec
+        space = ResourceId(kind=Kind.WORKSPACE, workspace=spec.workspace, name=spec.workspace)
+        fields = self.program.checked_fields(Located(self.place, space))
+        if fields is None and spec.instance_type:
+            record = self._site.target.record(space)
+            fields = record.properties if record else None
+        written = (fields or {}).get("instance_types") or {}
+        if is_unknown(written):
+            return spec
+        own = {name: InstanceType.model_validate(one) for name, one in written.items()}
+        fault = type_fault(spec, own)
+        if fault:
+            raise SpecError((fault,))
+        return sized(spec, own)
 
     def _with_content(self, spec: Any) -> Any:
         """Return a spec with its content hashes. Raises SpecError for faults in files."""
@@ -155,7 +182,8 @@ class Check:
             found = tuple(needs.missing(self.kind, inputs.fields))
         address = address_of(self.kind, inputs.fields)
         if address:
-            self.program.note_checked(Located(self.place, ResourceId.parse(address)))
+            checked = Located(self.place, ResourceId.parse(address))
+            self.program.note_checked(checked, inputs.fields)
         return found
 
 

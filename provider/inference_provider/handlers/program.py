@@ -7,7 +7,7 @@ program, and on several threads.
 import threading
 
 from inference_provider.errors import Fault
-from inference_provider.handlers.held import Entry, Unknown
+from inference_provider.handlers.held import Entry, Fields, Unknown
 from inference_provider.handlers.places import Located
 from inference_provider.observed import Kind
 from inference_provider.spec.target import Place
@@ -18,7 +18,7 @@ class Program:
 
     def __init__(self) -> None:
         self._declared: dict[Located, Entry] = {}
-        self._checked: set[Located] = set()
+        self._checked: dict[Located, Fields] = {}
         self._read: set[tuple[str, Located]] = set()
         self._lock = threading.Lock()
 
@@ -42,10 +42,15 @@ class Program:
             first = self._declared.get(resource, entry)
         return None if first.key == entry.key else first
 
-    def note_checked(self, resource: Located) -> None:
-        """Remember that a resource passed its check."""
+    def note_checked(self, resource: Located, fields: Fields) -> None:
+        """Remember that a resource passed its check, and its fields."""
         with self._lock:
-            self._checked.add(resource)
+            self._checked[resource] = fields
+
+    def checked_fields(self, resource: Located) -> Fields | None:
+        """Return the fields of a resource that passed its check; None for any other."""
+        with self._lock:
+            return self._checked.get(resource)
 
     def has_checked(self, resource: Located) -> bool:
         """Whether it passed its check."""

@@ -242,5 +242,7 @@ def _pinned(spec: Any, owner: str, target: Engine) -> SpecModel:
         return cast("SpecModel", spec)
     stack = StackSpec(name=owner, deployments=(spec,))
     wanted = resolve(stack, known_assets=known_assets(target.observe([spec.workspace])))
-    resolved: SpecModel = next(r.spec for r in wanted if r.id.kind == Kind.DEPLOYMENT)
-    return resolved
+    pinned = next(r.spec for r in wanted if r.id.kind == Kind.DEPLOYMENT)
+    # the check gave it its instance type's amounts already, from the workspace that is meant
+    assets = {row.word: getattr(pinned, row.word) for row in ASSETS}
+    return cast("SpecModel", spec.model_copy(update=assets))

@@ -3,7 +3,8 @@
 A union on `kind`, which is its endpoint's: online or batch. A serverless endpoint has none.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, Tag, model_validator
 
@@ -25,6 +26,7 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
+from inference_provider.spec.gpus import GpuDevice, GpuProduct, GpuShare, MigProfile, gpu_fault
 from inference_provider.spec.names import names, names_asset
 from inference_provider.spec.reference import AssetReference
 
@@ -92,14 +94,21 @@ class Probe(SpecModel):
     failure_threshold: Annotated[int, Field(ge=1)] = 30
 
 
+Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
+Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")]
+GpuCount = Annotated[int, Field(ge=0, le=16)]
+MIG_PREFIX = "nvidia.com/mig-"
+"""How Kubernetes names slices among amounts: `nvidia.com/mig-1g.5gb`."""
+
+
 class ResourceAmounts(SpecModel):
     """Amounts as Kubernetes writes them."""
 
-    cpu: Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")] | None = None
+    cpu: Cpu | None = None
     """Cores: `0.5`, `500m`."""
-    memory: Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")] | None = None
+    memory: Memory | None = None
     """Bytes: `512Mi`, `4Gi`."""
-    gpu: Annotated[int, Field(ge=0, le=16)] | None = Field(default=None, alias="nvidia.com/gpu")
+    gpu: GpuCount | None = Field(default=None, alias="nvidia.com/gpu")
     """Whole GPUs per instance; also written `nvidia.com/gpu`."""
 
     model_config = {"validate_by_name": True, "validate_by_alias": True}
@@ -110,6 +119,43 @@ class Resources(SpecModel):
 
     requests: ResourceAmounts = ResourceAmounts()
     limits: ResourceAmounts = ResourceAmounts()
+    gpu_product: GpuProduct | None = None
+    """Only GPUs of this product, with `gpu` or `gpu_share`: words of the name that `nvidia-smi -L`
+    prints, such as `A100` or `A100-SXM4-80GB`."""
+    gpu_devices: tuple[GpuDevice, ...] = ()
+    """Chosen GPUs instead of any, for the only instance: by index or UUID."""
+    mig: dict[MigProfile, Annotated[int, Field(ge=1, le=56)]] = {}
+    """Slices of partitioned GPUs for each instance, by their profile: `{1g.5gb: 1}`. Also written
+    `nvidia.com/mig-1g.5gb` among the limits."""
+    gpu_share: GpuShare | None = None
+    """Name under which instances share one GPU: all that say the same. Nothing isolates their
+    memory or their faults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _slices_among_the_amounts(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        found: dict[str, Any] = {}
+        rest = dict(value)
+        for field in ("requests", "limits"):
+            amounts = rest.get(field)
+            if isinstance(amounts, Mapping):
+                slices = {n: c for n, c in amounts.items() if str(n).startswith(MIG_PREFIX)}
+                found |= {n.removeprefix(MIG_PREFIX): count for n, count in slices.items()}
+                rest[field] = {n: amount for n, amount in amounts.items() if n not in slices}
+        if found:
+            written = rest.get("mig")
+            rest["mig"] = {**(written if isinstance(written, Mapping) else {}), **found}
+        return rest
+
+    @model_validator(mode="after")
+    def _one_kind_of_gpu_request(self) -> "Resources":
+        count = self.limits.gpu or self.requests.gpu or 0
+        fault = gpu_fault(count, self.gpu_devices, self.mig, self.gpu_share, self.gpu_product)
+        if fault:
+            raise ValueError(fault)
+        return self
 
 
 class CollectionSpec(SpecModel):
@@ -156,7 +202,8 @@ class DeploymentSpec(SpecModel):
     """Set in every instance, at most 128 KiB each. Values are treated as secrets: never printed,
     compared by digest."""
     instance_type: Annotated[str | None, ROLLS] = None
-    """A name of the target's catalogue; the target's default when left out."""
+    """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
+    Azure. Amounts in `resources` override it."""
     instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
     resources: Annotated[Resources, ROLLS] = Resources()
     request_settings: Annotated[RequestSettings, CAPACITY] = RequestSettings()
@@ -171,6 +218,15 @@ class DeploymentSpec(SpecModel):
     `initial_delay`."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @model_validator(mode="after")
+    def _chosen_gpus_are_for_one_instance(self) -> "DeploymentSpec":
+        if self.resources.gpu_devices and self.instance_count > 1:
+            raise ValueError(
+                f"resources.gpu_devices are for one instance, and instance_count is"
+                f" {self.instance_count}; write instance_count: 1, or limits: {{gpu: 1}} instead"
+            )
+        return self
 
 
 class BatchDeploymentSpec(SpecModel):
@@ -190,7 +246,8 @@ class BatchDeploymentSpec(SpecModel):
     ] = {}
     """Set in every instance, at most 128 KiB each. Values are treated as secrets."""
     instance_type: Annotated[str | None, ROLLS] = None
-    """A name of the target's catalogue; the target's default when left out."""
+    """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
+    Azure. Amounts in `resources` override it."""
     instance_count: Annotated[int, Field(ge=1, le=50), CAPACITY] = 1
     """Instances of one job."""
     resources: Annotated[Resources, ROLLS] = Resources()

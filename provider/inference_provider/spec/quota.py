@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from inference_provider.spec.deployment import AnyDeployment
+from inference_provider.spec.gpus import GpuRequest, gpu_request
 
 
 class Size(NamedTuple):
@@ -12,6 +13,7 @@ class Size(NamedTuple):
 
     instances: int = 0
     gpus: int = 0
+    """A slice counts as one, and so does a share."""
 
     def plus(self, other: "Size") -> "Size":
         return Size(self.instances + other.instances, self.gpus + other.gpus)
@@ -25,22 +27,21 @@ def size_of(deployment: AnyDeployment) -> Size:
     if deployment.kind != "online":
         return Size()
     count = deployment.instance_count
-    return Size(count, count * gpus_per_instance(deployment))
+    asked = gpus_of(deployment)
+    return Size(count, count * (asked.each if asked else 0))
 
 
 def recorded_size(properties: Mapping[str, Any]) -> Size:
     """Return what a recorded deployment takes."""
     if properties.get("kind", "online") != "online":
         return Size()
-    count, resources = properties["instance_count"], properties["resources"]
-    amounts = (resources["limits"], resources["requests"])
-    return Size(count, count * next((a["gpu"] for a in amounts if a.get("gpu")), 0))
+    count, asked = properties["instance_count"], gpu_request(properties["resources"])
+    return Size(count, count * (asked.each if asked else 0))
 
 
-def gpus_per_instance(deployment: AnyDeployment) -> int:
-    """Return the number of whole GPUs that one instance gets: the limit, else the request."""
-    resources = deployment.resources
-    return int(resources.limits.gpu or resources.requests.gpu or 0)
+def gpus_of(deployment: AnyDeployment) -> GpuRequest | None:
+    """Return what GPUs one instance asks for; None for none."""
+    return gpu_request(deployment.resources.model_dump())
 
 
 def total(sizes: Iterable[Size]) -> Size:

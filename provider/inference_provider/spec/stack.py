@@ -6,6 +6,7 @@ Files are not checked here: `files/` does that.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr, StringConstraints
@@ -19,6 +20,7 @@ from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.endpoint import AnyEndpoint
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec.instance_type import sized, type_fault
 from inference_provider.spec.kinds import LISTED, ROWS, Kind, Row
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.names import Named
@@ -79,6 +81,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_kind_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
+            *_type_faults(stack),
             *_quota_faults(stack),
             *_limit_faults(stack),
         ]
@@ -217,11 +220,24 @@ def _place_faults(stack: StackSpec) -> Iterator[Fault]:
                 )
 
 
+def _type_faults(stack: StackSpec) -> Iterator[Fault]:
+    types = {workspace.name: workspace.instance_types for workspace in stack.workspaces}
+    for i, deployment in enumerate(stack.deployments):
+        own = types.get(deployment.workspace)
+        fault = type_fault(deployment, own) if own is not None else None
+        if fault:
+            yield replace(fault, path=f"deployments.{i}.{fault.path}")
+
+
 def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
     for i, workspace in enumerate(stack.workspaces):
         if workspace.quota == Quota():
             continue
-        declared = (size_of(d) for d in stack.deployments if d.workspace == workspace.name)
+        declared = (
+            size_of(sized(deployment, workspace.instance_types))
+            for deployment in stack.deployments
+            if deployment.workspace == workspace.name
+        )
         exceeded = quota_fault(total(declared), workspace.quota.model_dump())
         if exceeded:
             field, reason = exceeded

@@ -17,6 +17,7 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
 )
+from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.target import Place
 
 
@@ -34,7 +35,8 @@ class Quota(SpecModel):
     max_instances: Annotated[int, Field(ge=1)] | None = None
     """Most instances over all deployments; no limit when left out."""
     max_gpus: Annotated[int, Field(ge=0)] | None = None
-    """Most GPUs handed out over all deployments; what the machine has when left out."""
+    """Most GPUs handed out over all deployments; what the machine has when left out. A slice counts
+    as one, and so does each instance that shares one."""
 
 
 class WorkspaceSpec(SpecModel):
@@ -57,6 +59,9 @@ class WorkspaceSpec(SpecModel):
     base_image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$")] | None = None
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""
+    instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}
+    """What an `instance_type` of a deployment means, by name; common sizes of Azure are known
+    already, and may be given other amounts here."""
     quota: Annotated[Quota, CAPACITY] = Quota()
     """What all deployments may use together."""
     description: Annotated[str, COSMETIC] = ""

@@ -14,11 +14,12 @@ from typing import Any
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource, reference
-from inference_provider.errors import NotReady, OutOfCapacity, TargetError
+from inference_provider.errors import NotReady, TargetError
+from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.spec import EnvironmentSpec
-from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.spec.quota import gpus_of
 from inference_provider.spec.reference import Reference
 from inference_provider.targets.listening import absent
 from inference_provider.targets.memory_records import MemoryRecords
@@ -60,13 +61,13 @@ class MemoryClock:
 class MemoryCompute:
     """Instances that are entries of a dictionary."""
 
-    def __init__(self, records: MemoryRecords, gpu_count: int) -> None:
+    def __init__(self, records: MemoryRecords, devices: tuple[Gpu, ...]) -> None:
         self.fails: Callable[[Unit], str] = _never
         """Says why an instance of a unit does not become ready; empty when it does."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
         self._records = records
-        self._gpu_count = gpu_count
+        self._devices = devices
         self._numbers = itertools.count(1)
 
     def _of(self, deployment: str) -> dict[str, dict[str, Any]]:
@@ -88,29 +89,35 @@ class MemoryCompute:
         fault = self.fails(unit) if len(kept) < count else ""
         if fault:
             raise NotReady("start", str(unit.id), fault, "fix the cause and run this again")
-        each = gpus_per_instance(unit.spec)
-        self._refuse_over_gpus(unit, each * (count - len(kept)))
-        fresh = []
-        for _ in range(count - len(kept)):
+        fresh, given = [], self._gpus(unit, count - len(kept), {*there} - {*kept})
+        for uuids in given:
             number = next(self._numbers)
             fresh.append(f"{name.replace('/', '.')}.{unit.generation}.{number}")
             there[fresh[-1]] = {
                 "generation": unit.generation,
                 "port": FIRST_PORT + number,
-                "gpus": each,
+                "gpus": uuids,
+                "gpu_share": unit.spec.resources.gpu_share or "",
             }
             progress(unit.id, f"{len(fresh)} of {count - len(kept)} new instances ready")
         self._save(name, there)
         return (*kept, *fresh)
 
-    def _refuse_over_gpus(self, unit: Unit, wanted: int) -> None:
-        sections = self._records.section(INSTANCES)
-        others = [json.loads(sections[n]) for n in sections if n != unit.id.name]
-        taken = sum(instance["gpus"] for there in others for instance in there.values())
-        if wanted and taken + wanted > self._gpu_count:
-            free = self._gpu_count - taken
-            reason = f"{wanted} wanted, {free} of {self._gpu_count} free"
-            raise OutOfCapacity("hand GPUs to", str(unit.id), reason, "ask for fewer")
+    def _gpus(self, unit: Unit, count: int, leaving: Collection[str]) -> list[tuple[str, ...]]:
+        asked = gpus_of(unit.spec)
+        if asked is None:
+            return [()] * count
+        return hand_out(asked, count, self.ledger(), str(unit.id), leaving)
+
+    def ledger(self) -> Ledger:
+        """Return who holds GPUs in this workspace; each has some of its own."""
+        found = Ledger(self._devices)
+        for deployment, document in self._records.section(INSTANCES).items():
+            for name, one in json.loads(document).items():
+                place = f"{self._records.workspace}/{deployment}"
+                holder = Holder(name, place, one["gpu_share"])
+                found = found.held_by(holder, one["gpus"])
+        return found
 
     def instances(self) -> Mapping[str, tuple[Instance, ...]]:
         return {
@@ -242,8 +249,10 @@ class MemoryPlatform:
 
     def __init__(self, gpu_count: int = 0, clock: Clock | None = None) -> None:
         self.clock = clock or MemoryClock()
-        self.capabilities = TargetCapabilities(name="memory", gpu_count=gpu_count)
-        self._gpu_count = gpu_count
+        self._devices = tuple(Gpu(f"GPU-{i}", str(i)) for i in range(gpu_count))
+        self.capabilities = TargetCapabilities(
+            name="memory", instance_types=True, gpus=lambda _base_image: Ledger(self._devices)
+        )
         self._opened: dict[str, Ports] = {}
         self._first = threading.Lock()
 
@@ -258,7 +267,7 @@ class MemoryPlatform:
     def make(self, workspace: str) -> Ports:
         """Make the ports of a workspace, when it is first opened."""
         records = MemoryRecords(workspace)
-        compute = MemoryCompute(records, self._gpu_count)
+        compute = MemoryCompute(records, self._devices)
         return Ports(records, compute, MemoryRouter(records, self.clock), MemoryContent())
 
     def _records(self, workspace: str) -> MemoryRecords:

@@ -5,7 +5,7 @@ a new one is ready, and what becomes of those that are not, is decided here.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -37,8 +37,13 @@ class Instances(Protocol):
     def found(self, deployment: str) -> Sequence[InstanceStatus]:
         """Return those of a deployment, of every generation."""
 
-    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
-        """Start new ones; add each name to `begun` before anything of it exists."""
+    def begin(
+        self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
+    ) -> None:
+        """Start new ones; add each name to `begun` before anything of it exists.
+
+        All others of the deployment but those that are kept end once these are ready.
+        """
 
     def awaited(self, unit: Unit, name: str) -> Awaited: ...
 
@@ -52,7 +57,7 @@ def ensure(instances: Instances, unit: Unit, count: int, progress: Progress) -> 
     """Get ready instances, as `workspace.ports.Compute.ensure` says."""
     kept = () if unit.afresh or not count else _usable(instances, unit, count)
     missing = count - len(kept)
-    return (*kept, *_started(instances, unit, missing, progress)) if missing > 0 else kept
+    return (*kept, *_started(instances, unit, missing, kept, progress)) if missing > 0 else kept
 
 
 def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
@@ -77,10 +82,12 @@ def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def _started(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
+def _started(
+    instances: Instances, unit: Unit, count: int, kept: Collection[str], progress: Progress
+) -> tuple[str, ...]:
     begun: list[str] = []
     try:
-        instances.begin(unit, count, progress, begun)
+        instances.begin(unit, count, kept, progress, begun)
         for number, name in enumerate(begun, 1):
             _wait_ready(instances, unit, name)
             progress(unit.id, f"{number} of {count} new instances ready")

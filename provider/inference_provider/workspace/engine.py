@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities, gpu_refusals, refusals
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
@@ -166,6 +166,7 @@ class Engine:
             OutOfCapacity: No GPU, port or disk left.
         """
         refused = refusals([desired], self.capabilities)
+        refused += gpu_refusals([desired], self.capabilities)
         if refused:
             raise CapabilityMissing("apply", str(desired.id), "; ".join(map(str, refused)))
         opened = self._workspace(desired.id.workspace)

@@ -1,22 +1,22 @@
 """What a Docker host can do, and why it cannot do the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.gpus import Ledger
 from inference_provider.targets.answers import ALIKE
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
-    "instance_types": Answer("there is no '{asked}'", "name resources instead"),
 }
 
 
-def docker_capabilities(gpu_count: int) -> TargetCapabilities:
+def docker_capabilities(gpus: Callable[[str | None], Ledger]) -> TargetCapabilities:
     """Return what a Docker host can do.
 
     Args:
-        gpu_count: GPUs of the host, handed out or not.
+        gpus: Says which GPUs the host has and who holds them.
     """
     return TargetCapabilities(
         name="docker",
@@ -24,6 +24,7 @@ def docker_capabilities(gpu_count: int) -> TargetCapabilities:
         base_images=True,
         egress_control=True,
         resource_limits=True,
-        gpu_count=gpu_count,
+        instance_types=True,
+        gpus=gpus,
         reasons=_REASONS,
     )

@@ -135,7 +135,9 @@ class DockerCompute:
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
         return starting.ensure(self, unit, count, progress)
 
-    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
+    def begin(
+        self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
+    ) -> None:
         image, mounts = self._content.image(unit.environment), self._content.mounts(unit)
         with self._records.lock("addresses"):
             self._create_all(unit, count, image, mounts, begun)

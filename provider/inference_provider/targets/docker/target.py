@@ -7,6 +7,7 @@ from functools import cached_property
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
+from inference_provider.gpus import Ledger
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker import names
@@ -42,7 +43,7 @@ class DockerPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(0)
+        return docker_capabilities(lambda _base_image: Ledger())
 
     def workspaces(self) -> tuple[str, ...]:
         found = self.host.volumes({"label": [f"{names.ROLE}={names.RECORDS}"]})

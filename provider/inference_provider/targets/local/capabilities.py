@@ -1,9 +1,10 @@
 """What this machine can do, and why it cannot do the rest."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.gpus import Ledger
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.local.addresses import address_fault
 
@@ -22,15 +23,15 @@ _REASONS: Mapping[Capability, Answer] = {
 }
 
 
-def local_capabilities(gpu_count: int) -> TargetCapabilities:
+def local_capabilities(gpus: Callable[[], Ledger]) -> TargetCapabilities:
     """Return what this machine can do.
 
     Args:
-        gpu_count: GPUs of the machine, handed out or not.
+        gpus: Says which GPUs the machine has and who holds them.
     """
     return TargetCapabilities(
         name="local",
-        gpu_count=gpu_count,
+        gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,

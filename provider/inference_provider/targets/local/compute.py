@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from inference_provider.errors import OutOfCapacity
+from inference_provider.gpus import Gpu, hand_out
 from inference_provider.observed import ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, instance_command
 from inference_provider.serving.environments import build_environment
 from inference_provider.serving.script_check import refuse_invalid_script
 from inference_provider.serving.server import server_of
-from inference_provider.spec.quota import gpus_per_instance
+from inference_provider.spec.quota import gpus_of
 from inference_provider.targets import starting
 from inference_provider.targets.envoy.table_file import TableFile
 from inference_provider.targets.local.addresses import instance_ports, listens
@@ -24,8 +24,7 @@ from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.gpus import hand_out
-from inference_provider.targets.local.instances import Instance, Instances
+from inference_provider.targets.local.instances import Instance, Instances, held
 from inference_provider.targets.local.logs import last_lines, read_logs
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
@@ -52,9 +51,9 @@ class LocalCompute:
         instances: Instances,
         supervisor: Supervisor,
         assets: Assets,
-        devices: Callable[[], tuple[str, ...]],
+        devices: Callable[[], tuple[Gpu, ...]],
     ) -> None:
-        """Run instances; `devices` returns the UUIDs of this machine's GPUs."""
+        """Run instances; `devices` returns this machine's GPUs."""
         self._folders = folders
         self._instances = instances
         self._supervisor = supervisor
@@ -160,21 +159,23 @@ class LocalCompute:
         there = self._instances.of(deployment)
         return tuple(self._status_of(instance, processes, endings) for instance in there)
 
-    def begin(self, unit: Unit, count: int, progress: Progress, begun: list[str]) -> None:
+    def begin(
+        self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
+    ) -> None:
         venv = build_environment(
             unit.environment,
             self._folders.environments,
             lambda text: progress(unit.id, text),
             unit.secrets,
         )
-        kept = self._assets.kept_content(unit.spec, unit.base_dir)
+        content = self._assets.kept_content(unit.spec, unit.base_dir)
         server = server_of(unit.spec, unit.environment)
         if server.script:
-            self._check_script(unit, venv / "bin" / "python", kept["code"], server.script)
-        fresh = self._reserve(unit, count, begun)
-        commands = [self._command(unit, i, venv, self._trees(i, kept)) for i in fresh]
+            self._check_script(unit, venv / "bin" / "python", content["code"], server.script)
+        fresh = self._reserve(unit, count, kept, begun)
+        commands = [self._command(unit, i, venv, self._trees(i, content)) for i in fresh]
         for instance, command in zip(fresh, commands, strict=True):
-            self._supervisor.add(self._program(unit, instance, command, kept))
+            self._supervisor.add(self._program(unit, instance, command, content))
 
     def _check_script(self, unit: Unit, python: Path, code: Path, script: str) -> None:
         """Compile a script, once for all deployments that bring the same code."""
@@ -192,22 +193,25 @@ class LocalCompute:
             for name in forgotten:
                 clear(self._folders.running(name))
 
-    def _reserve(self, unit: Unit, count: int, begun: list[str]) -> tuple[Instance, ...]:
+    def _reserve(
+        self, unit: Unit, count: int, kept: Collection[str], begun: list[str]
+    ) -> tuple[Instance, ...]:
         """Record new instances, each with its own port (or socket) and GPUs."""
         self._folders.sockets_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with machine_lock():
             everywhere = self._instances.everywhere()
-            taken = {i.port for i in everywhere} | self._sockets()
-            ports = instance_ports(self._folders.root, count, taken)
-            each = gpus_per_instance(unit.spec)
-            gpus = self._gpus(unit, everywhere, each * count)
+            recorded = {i.port for instances in everywhere.values() for i in instances}
+            ports = instance_ports(self._folders.root, count, recorded | self._sockets())
             there = self._instances.of(unit.id.name)
+            leaving = {i.name for i in there} - {*kept}
+            gpus = self._gpus(unit, count, everywhere, leaving)
             fresh = tuple(
                 Instance(
                     name=f"{unit.id.name.replace('/', '.')}.{unit.generation}.{number}",
                     generation=unit.generation,
                     port=port,
-                    gpus=gpus[i * each : (i + 1) * each],
+                    gpus=gpus[i],
+                    gpu_share=unit.spec.resources.gpu_share or "",
                     socket=server_of(unit.spec, unit.environment).uses_socket,
                 )
                 for i, (number, port) in enumerate(
@@ -231,18 +235,17 @@ class LocalCompute:
         free = (number for number in range(len(used) + count) if str(number) not in used)
         return [next(free) for _ in range(count)]
 
-    def _gpus(self, unit: Unit, everywhere: list[Instance], wanted: int) -> tuple[str, ...]:
-        if not wanted:
-            return ()
-        mine = {i.name for i in self._instances.of(unit.id.name)}
-        holders = {uuid: i.name for i in everywhere for uuid in i.gpus}
-        try:
-            return hand_out(wanted, self._devices(), holders, str(unit.id))
-        except OutOfCapacity:
-            # With no GPU to spare, a new generation shares those of the old, which ends soon: if
-            # both do not fit, the new one fails its readiness and the old one keeps serving.
-            others = {uuid: name for uuid, name in holders.items() if name not in mine}
-            return hand_out(wanted, self._devices(), others, str(unit.id))
+    def _gpus(
+        self,
+        unit: Unit,
+        count: int,
+        everywhere: Mapping[str, tuple[Instance, ...]],
+        leaving: Collection[str],
+    ) -> list[tuple[str, ...]]:
+        asked = gpus_of(unit.spec)
+        if asked is None:
+            return [()] * count
+        return hand_out(asked, count, held(self._devices(), everywhere), str(unit.id), leaving)
 
     def _command(
         self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]

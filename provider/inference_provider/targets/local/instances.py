@@ -1,11 +1,13 @@
 """The recorded instances of a workspace of this machine, and where they listen."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from inference_provider.errors import TargetError
+from inference_provider.gpus import Gpu, Holder, Ledger
 from inference_provider.observed import Frozen
 from inference_provider.router.table import Backend
 from inference_provider.targets.local.folders import Folders, all_folders
@@ -24,6 +26,8 @@ class Instance(Frozen):
     port: int
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that it has."""
+    gpu_share: str = ""
+    """Name under which others may have them too."""
     socket: bool = False
     """Whether it listens on a Unix socket named after `port`, instead of on the port."""
 
@@ -95,11 +99,38 @@ class Instances:
         socket = str(folder / str(instance.port)) if instance.socket else ""
         return Backend(host="127.0.0.1", port=instance.port, socket=socket)
 
-    def everywhere(self) -> list[Instance]:
-        """Return the instances of all workspaces of the state folder, stopped ones included."""
-        found = []
-        for folders in all_folders(self._folders.root):
-            own = folders.folder == self._folders.folder
-            there = self if own else Instances(folders, FileRecords(folders))
-            found += [i for instances in there.by_deployment().values() for i in instances]
-        return found
+    def everywhere(self) -> dict[str, tuple[Instance, ...]]:
+        """Return the instances of all workspaces of the state folder, stopped ones included.
+
+        By `<workspace>/<endpoint>/<deployment>`.
+        """
+        return {
+            name: instances
+            for folders in all_folders(self._folders.root)
+            for name, instances in _in_folder(
+                folders, self if folders.folder == self._folders.folder else None
+            )
+        }
+
+
+def ledger(root: Path, gpus: tuple[Gpu, ...]) -> Ledger:
+    """Return who holds the GPUs of this machine, among the instances of a state folder."""
+    there = dict(item for folders in all_folders(root) for item in _in_folder(folders))
+    return held(gpus, there)
+
+
+def held(gpus: tuple[Gpu, ...], there: Mapping[str, tuple[Instance, ...]]) -> Ledger:
+    """Return who holds GPUs, among instances by `<workspace>/<endpoint>/<deployment>`."""
+    found = Ledger(gpus)
+    for deployment, instances in there.items():
+        for instance in instances:
+            holder = Holder(instance.name, deployment, instance.gpu_share)
+            found = found.held_by(holder, instance.gpus)
+    return found
+
+
+def _in_folder(
+    folders: Folders, known: Instances | None = None
+) -> Iterator[tuple[str, tuple[Instance, ...]]]:
+    found = (known or Instances(folders, FileRecords(folders))).by_deployment()
+    yield from ((f"{folders.workspace}/{name}", instances) for name, instances in found.items())

@@ -9,6 +9,7 @@ from pathlib import Path
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
+from inference_provider.gpus import Gpu
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.local.addresses import choose_address
@@ -17,7 +18,7 @@ from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.compute import LocalCompute
 from inference_provider.targets.local.folders import Folders, all_folders, state_folder
 from inference_provider.targets.local.gpus import discover_gpus
-from inference_provider.targets.local.instances import Instances
+from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
@@ -40,20 +41,20 @@ class LocalPlatform:
     """Runs workspaces as processes of this machine."""
 
     def __init__(
-        self, state_dir: Path, gpus: Callable[[], tuple[str, ...]] = discover_gpus
+        self, state_dir: Path, gpus: Callable[[], tuple[Gpu, ...]] = discover_gpus
     ) -> None:
         self._root = state_dir
         self._discover = gpus
         self._opened: dict[str, _Opened] = {}
 
     @cached_property
-    def _devices(self) -> tuple[str, ...]:
-        """UUIDs of this machine's GPUs; asked of the driver when somebody plans or starts."""
+    def _devices(self) -> tuple[Gpu, ...]:
+        """This machine's GPUs; asked of the driver when somebody plans or starts some."""
         return self._discover()
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return local_capabilities(len(self._devices))
+        return local_capabilities(lambda: ledger(self._root, self._devices))
 
     def workspaces(self) -> tuple[str, ...]:
         written = [folders.workspace for folders in all_folders(self._root)]
@@ -117,7 +118,7 @@ class LocalTarget(Engine):
     """This machine as a target."""
 
     def __init__(
-        self, state_dir: Path, gpus: Callable[[], tuple[str, ...]] = discover_gpus
+        self, state_dir: Path, gpus: Callable[[], tuple[Gpu, ...]] = discover_gpus
     ) -> None:
         self.local = LocalPlatform(state_dir, gpus)
         super().__init__(self.local)

@@ -1,0 +1,189 @@
+"""Which GPUs a target has, who holds which, and which an instance gets. Pure.
+
+Goes in: a ledger as its target reads it, and what instances ask for. Comes out: the ids of GPUs for
+each instance, or why there are too few, with the ledger in the sentence.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from inference_provider.errors import OutOfCapacity
+from inference_provider.spec.gpus import GpuRequest
+
+
+class Gpu(NamedTuple):
+    """One GPU, or one slice of a partitioned GPU, which is then no GPU of its own."""
+
+    uuid: str
+    number: str = ""
+    """`0`; `0:1` for a slice."""
+    product: str = ""
+    """The name that its driver gives it, `NVIDIA A100-SXM4-80GB`."""
+    mig: str = ""
+    """Profile of a slice, `1g.5gb`."""
+    parent: str = ""
+    """UUID of the GPU that a slice is part of."""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.uuid, self.product, self.mig and f"MIG {self.mig}")))
+
+    def is_in(self, ids: Collection[str]) -> bool:
+        """Whether ids, as a container has them, name it or the GPU that it is part of."""
+        of_parent = self.number.partition(":")[0]
+        return not {self.uuid, self.number, self.parent, of_parent, "all"}.isdisjoint(
+            one for one in ids if one
+        )
+
+    def fits(self, asked: GpuRequest) -> bool:
+        """Whether it is what is asked for, held or not."""
+        if asked.devices:
+            return self.uuid in asked.devices or self.number in asked.devices
+        if asked.mig or self.mig:
+            return self.mig == asked.mig
+        return set(_words(asked.product)) <= set(_words(self.product))
+
+
+def _words(product: str) -> list[str]:
+    return product.lower().replace("-", " ").split()
+
+
+class Holder(NamedTuple):
+    """Who has a GPU."""
+
+    name: str
+    """Of an instance, or of what else has it."""
+    deployment: str = ""
+    """`<workspace>/<endpoint>/<name>`; empty for what is no instance."""
+    share: str = ""
+    """Name under which others may have the GPU too."""
+
+
+class Ledger(NamedTuple):
+    """The GPUs of a target and who holds them."""
+
+    gpus: tuple[Gpu, ...] = ()
+    holders: Mapping[str, tuple[Holder, ...]] = {}
+    """By UUID."""
+    nothing: str = ""
+    """Why there are none, where the target knows."""
+    remedy: str = ""
+    """What to do about that."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{gpu}: {self._told(gpu)}" for gpu in self.gpus) or "no GPU"
+
+    def _told(self, gpu: Gpu) -> str:
+        return " and ".join(holder.name for holder in self.holders.get(gpu.uuid, ())) or "free"
+
+    def fitting(self, asked: GpuRequest) -> list[Gpu]:
+        return [gpu for gpu in self.gpus if gpu.fits(asked)]
+
+    def without(self, gone: Collection[str]) -> "Ledger":
+        """Return it without some holders, by the names of these or of their deployments."""
+        left = {
+            uuid: tuple(h for h in held if h.name not in gone and h.deployment not in gone)
+            for uuid, held in self.holders.items()
+        }
+        return self._replace(holders={uuid: held for uuid, held in left.items() if held})
+
+    def held_by(self, holder: Holder, uuids: Iterable[str]) -> "Ledger":
+        """Return it with one more holder."""
+        more = {uuid: (*self.holders.get(uuid, ()), holder) for uuid in uuids}
+        return self._replace(holders={**self.holders, **more})
+
+    def given(
+        self, asked: GpuRequest, count: int, leaving: Collection[str] = ()
+    ) -> list[tuple[str, ...]] | None:
+        """Return the UUIDs that each of some instances gets; None where too few are free.
+
+        Those of holders that leave come last.
+        """
+        held = self.without(leaving).holders
+        free = [gpu.uuid for gpu in self.fitting(asked) if gpu.uuid not in held]
+        free.sort(key=lambda uuid: uuid in self.holders)
+        if asked.share:
+            free = [gpu.uuid for gpu in self._shared(asked)] or free
+            return [(free[0],)] * count if free else None
+        if len(free) < count * asked.each:
+            return None
+        return [tuple(free[i * asked.each : (i + 1) * asked.each]) for i in range(count)]
+
+    def _shared(self, asked: GpuRequest) -> list[Gpu]:
+        """Return the GPU that is shared under a name, if one is and it fits."""
+        return [
+            gpu
+            for gpu in self.fitting(asked)
+            if asked.share in {holder.share for holder in self.holders.get(gpu.uuid, ())}
+        ]
+
+
+def hand_out(
+    asked: GpuRequest, count: int, ledger: Ledger, resource: str, leaving: Collection[str] = ()
+) -> list[tuple[str, ...]]:
+    """Return the UUIDs of the GPUs that each of some new instances gets.
+
+    Args:
+        asked: What one of them asks for.
+        count: How many they are.
+        ledger: Who holds what.
+        resource: Who asks, for the error.
+        leaving: Names of holders that end once the new ones are there.
+
+    Raises:
+        OutOfCapacity: Too few are free; the message lists who has which.
+    """
+    # With no GPU to spare, a new generation shares those of the old, which ends soon: if both do
+    # not fit, the new one fails its readiness and the old one keeps serving.
+    found = ledger.given(asked, count, leaving)
+    if found is not None:
+        return found
+    fitting = ledger.fitting(asked)
+    free = sum(gpu.uuid not in ledger.holders for gpu in fitting)
+    raise OutOfCapacity(
+        "hand GPUs to",
+        resource,
+        f"{in_words(asked, count)} wanted, {free} of {len(fitting)} free ({ledger})",
+        "ask for fewer, or scale another deployment in",
+    )
+
+
+def in_words(asked: GpuRequest, count: int) -> str:
+    """Say what some instances ask for together: `6`, `2 of product 'A100'`, `GPUs 0, 3`."""
+    if asked.devices:
+        noun = "GPU" if len(asked.devices) == 1 else "GPUs"
+        return f"{noun} {', '.join(asked.devices)}"
+    if asked.share:
+        return f"one that is shared as '{asked.share}'"
+    number = count * asked.each
+    if asked.mig:
+        return f"{number} of profile {asked.mig}"
+    return f"{number} of product '{asked.product}'" if asked.product else str(number)
+
+
+def lacks(asked: GpuRequest, count: int, ledger: Ledger) -> bool:
+    """Whether a target has too few GPUs for some instances, even if nobody held one."""
+    return ledger._replace(holders={}).given(asked, count) is None
+
+
+class Wish(NamedTuple):
+    """What the instances of one deployment ask for."""
+
+    deployment: str
+    asked: GpuRequest
+    instances: int
+
+
+def unmet(wishes: Iterable[Wish], ledger: Ledger) -> Wish | None:
+    """Return a wish that cannot be met beside the others and what else holds GPUs; None if all can.
+
+    Those with the fewest GPUs to choose from get theirs first.
+    """
+    every = sorted(wishes, key=lambda wish: len(ledger.fitting(wish.asked)))
+    left = ledger.without({wish.deployment for wish in every})
+    for wish in every:
+        found = left.given(wish.asked, wish.instances)
+        if found is None:
+            return wish
+        holder = Holder(wish.deployment, wish.deployment, wish.asked.share)
+        left = left.held_by(holder, [uuid for uuids in found for uuid in uuids])
+    return None

@@ -1,0 +1,81 @@
+"""What GPUs one instance asks for: whole ones, chosen ones, slices, or a share of one. Pure."""
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+_INDEX_OR_UUID = r"^(\d{1,3}(:\d{1,2})?|(GPU|MIG)-[-a-zA-Z0-9/]+)$"
+
+
+def _text(value: object) -> object:
+    # YAML reads an index as a number; true is one for Python
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+GpuDevice = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(pattern=_INDEX_OR_UUID),
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": _INDEX_OR_UUID}]}),
+]
+"""A GPU, or a slice of one, as `nvidia-smi -L` numbers or names it."""
+GpuProduct = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([- .a-zA-Z0-9]*[a-zA-Z0-9])?$")]
+GpuShare = Annotated[str, Field(pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?$")]
+MigProfile = Annotated[str, Field(pattern=r"^\d+g\.\d+gb(\+[.a-z0-9]+)?$")]
+"""`1g.5gb`, `1g.10gb+me`; NVIDIA's names."""
+
+
+class GpuRequest(NamedTuple):
+    """What GPUs one instance asks for."""
+
+    field: str
+    """Where it is written, `resources.limits.gpu`."""
+    each: int
+    """Whole GPUs or slices that an instance has alone; 1 of a share."""
+    product: str = ""
+    devices: tuple[str, ...] = ()
+    mig: str = ""
+    share: str = ""
+
+
+def gpu_fault(
+    count: int,
+    devices: Collection[str],
+    mig: Mapping[str, int],
+    share: str | None,
+    product: str | None,
+) -> str:
+    """Say which of the ways to ask for GPUs contradict each other; empty when none do."""
+    asked = {"gpu": count, "gpu_devices": devices, "mig": mig, "gpu_share": share}
+    found = [name for name, value in asked.items() if value]
+    if len(found) > 1:
+        return f"{' and '.join(found)} are different requests for GPUs; keep one of them"
+    if len(mig) > 1:
+        return f"mig has {len(mig)} profiles; an instance gets slices of one, so keep one of them"
+    if len({*devices}) < len(devices):
+        return "gpu_devices has the same GPU twice; write it once"
+    if product and (devices or mig):
+        return f"gpu_product has no meaning with {found[0]}, which says which GPUs; leave it out"
+    return ""
+
+
+def gpu_request(resources: Mapping[str, Any]) -> GpuRequest | None:
+    """Return what the resources of a deployment ask for; None for no GPU.
+
+    Args:
+        resources: `resources` of a record, or of a spec dumped: an older release lacks fields.
+    """
+    devices, mig = tuple(resources.get("gpu_devices") or ()), resources.get("mig") or {}
+    product, share = resources.get("gpu_product") or "", resources.get("gpu_share")
+    if devices:
+        return GpuRequest("resources.gpu_devices", len(devices), devices=devices)
+    if share:
+        return GpuRequest("resources.gpu_share", 1, product, share=share)
+    for profile, count in mig.items():
+        return GpuRequest("resources.mig", int(count), mig=profile)
+    for field in ("limits", "requests"):
+        count = resources[field].get("gpu")
+        if count:
+            return GpuRequest(f"resources.{field}.gpu", int(count), product)
+    return None

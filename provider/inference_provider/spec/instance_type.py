@@ -1,0 +1,103 @@
+"""Instance types: what an instance gets, by name. Pure.
+
+Goes in: a deployment, and the types of its workspace. Comes out: the same deployment with the
+amounts of its type among its resources, which is all that anything else reads.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar, cast
+
+from pydantic import Field
+
+from inference_provider.errors import Fault, at_most
+from inference_provider.spec.azure_sizes import AZURE_SIZES
+from inference_provider.spec.base import SpecModel
+from inference_provider.spec.deployment import (
+    BatchDeploymentSpec,
+    Cpu,
+    DeploymentSpec,
+    GpuCount,
+    Memory,
+    Resources,
+)
+from inference_provider.spec.gpus import GpuProduct, gpu_request
+
+TypeName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,63}$")]
+
+
+class InstanceType(SpecModel):
+    """What each instance of a type gets; nothing is said of what is left out."""
+
+    cpu: Cpu | None = None
+    """Cores: `0.5`, `500m`."""
+    memory: Memory | None = None
+    """Bytes: `512Mi`, `4Gi`."""
+    gpu: GpuCount | None = None
+    """Whole GPUs."""
+    gpu_product: GpuProduct | None = None
+    """Only GPUs of this product: words of the name that `nvidia-smi -L` prints."""
+
+
+_Deployment = TypeVar("_Deployment", bound=DeploymentSpec | BatchDeploymentSpec)
+
+
+def sized(deployment: _Deployment, own: Mapping[str, InstanceType]) -> _Deployment:
+    """Return a deployment with the amounts of its type, where it names none itself.
+
+    Args:
+        deployment: One whose type is unknown is returned as it is (`type_fault`).
+        own: The types of its workspace.
+    """
+    found = _type_named(deployment.instance_type, own)
+    if found is None:
+        return deployment
+    resources = _with(deployment.resources, found)
+    return cast("_Deployment", deployment.model_copy(update={"resources": resources}))
+
+
+def type_fault(
+    deployment: DeploymentSpec | BatchDeploymentSpec, own: Mapping[str, InstanceType]
+) -> Fault | None:
+    """Return what is wrong with the type of a deployment; names those that there are."""
+    asked = deployment.instance_type
+    if asked is not None and _type_named(asked, own) is None:
+        names = [*sorted(own), *(name for name in AZURE_SIZES if name not in own)]
+        reason = f"no instance type '{asked}' in workspace '{deployment.workspace}'"
+        remedy = "declare it in the workspace's instance_types, or use one of: "
+        return Fault("instance_type", reason, remedy + ", ".join(at_most(names)))
+    resources = sized(deployment, own).resources
+    if resources.gpu_product and gpu_request(resources.model_dump()) is None:
+        remedy = "add limits: {gpu: 1}, or leave it out"
+        return Fault("resources.gpu_product", "no GPU is asked for", remedy)
+    return None
+
+
+def _type_named(name: str | None, own: Mapping[str, InstanceType]) -> InstanceType | None:
+    if name is None or name in own:
+        return own.get(name or "")
+    size = AZURE_SIZES.get(name)
+    if size is None:
+        return None
+    return InstanceType(
+        cpu=str(size.cores),
+        memory=f"{size.memory_gib:g}Gi",
+        gpu=size.gpus or None,
+        gpu_product=size.gpu_product or None,
+    )
+
+
+def _with(resources: Resources, of_type: InstanceType) -> Resources:
+    amounts = (resources.limits, resources.requests)
+    more = {
+        name: getattr(of_type, name)
+        for name in ("cpu", "memory")
+        if all(getattr(one, name) is None for one in amounts)
+    }
+    chosen = resources.gpu_devices or resources.mig or resources.gpu_share
+    if not chosen and all(one.gpu is None for one in amounts):
+        more["gpu"] = of_type.gpu
+    whole = resources.model_copy(update={"limits": resources.limits.model_copy(update=more)})
+    asked = gpu_request(whole.model_dump())
+    if asked is None or asked.product or asked.devices or asked.mig:
+        return whole
+    return whole.model_copy(update={"gpu_product": of_type.gpu_product})

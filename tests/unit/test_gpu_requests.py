@@ -1,0 +1,85 @@
+"""How GPUs are asked for, and what contradicts itself."""
+
+import pytest
+from pydantic import ValidationError
+from tests.stacks import deployment
+
+from inference_provider.spec.deployment import Resources
+from inference_provider.spec.gpus import gpu_request
+from inference_provider.spec.quota import size_of
+
+
+def request(**resources):
+    return gpu_request(Resources.model_validate(resources).model_dump())
+
+
+def test_whole_gpus_chosen_ones_slices_and_shares_are_different_requests():
+    assert request(limits={"gpu": 2}, gpu_product="A100") == (
+        "resources.limits.gpu", 2, "A100", (), "", "",
+    )  # fmt: skip
+    assert request(requests={"nvidia.com/gpu": 1})[:2] == ("resources.requests.gpu", 1)
+    assert request(gpu_devices=[0, "GPU-5d5ba0d6"]) == (
+        "resources.gpu_devices", 2, "", ("0", "GPU-5d5ba0d6"), "", "",
+    )  # fmt: skip
+    assert request(mig={"1g.5gb": 2}) == ("resources.mig", 2, "", (), "1g.5gb", "")
+    assert request(gpu_share="ours") == ("resources.gpu_share", 1, "", (), "", "ours")
+    assert request() is None
+    assert request(limits={"gpu": 0}) is None
+
+
+def test_slices_are_also_written_as_kubernetes_names_them():
+    theirs = Resources.model_validate({"limits": {"nvidia.com/mig-1g.5gb": 2, "cpu": "1"}})
+    assert theirs == Resources.model_validate({"limits": {"cpu": "1"}, "mig": {"1g.5gb": 2}})
+
+
+def test_what_an_older_release_recorded_asks_for_what_it_did():
+    assert gpu_request({"limits": {"gpu": 1}, "requests": {"gpu": None}}).each == 1
+    assert gpu_request({"limits": {}, "requests": {}}) is None
+
+
+@pytest.mark.parametrize(
+    ("resources", "reason"),
+    [
+        (
+            {"limits": {"gpu": 1}, "gpu_share": "ours"},
+            "gpu and gpu_share are different requests for GPUs; keep one of them",
+        ),
+        (
+            {"gpu_devices": [0], "mig": {"1g.5gb": 1}},
+            "gpu_devices and mig are different requests for GPUs; keep one of them",
+        ),
+        (
+            {"mig": {"1g.5gb": 1, "2g.10gb": 1}},
+            "mig has 2 profiles; an instance gets slices of one, so keep one of them",
+        ),
+        ({"gpu_devices": [0, "0"]}, "gpu_devices has the same GPU twice; write it once"),
+        (
+            {"gpu_devices": [0], "gpu_product": "A100"},
+            "gpu_product has no meaning with gpu_devices, which says which GPUs; leave it out",
+        ),
+        ({"gpu_devices": ["first"]}, "String should match pattern"),
+        ({"gpu_devices": [True]}, "Input should be a valid string"),
+        ({"mig": {"small": 1}}, "String should match pattern"),
+        ({"mig": {"1g.5gb": 0}}, "greater than or equal to 1"),
+        ({"gpu_share": "a b"}, "String should match pattern"),
+    ],
+)
+def test_what_contradicts_itself_or_is_nothing_is_refused(resources, reason):
+    with pytest.raises(ValidationError) as caught:
+        Resources.model_validate(resources)
+    assert reason in str(caught.value)
+
+
+def test_chosen_gpus_are_for_one_instance():
+    with pytest.raises(ValidationError) as caught:
+        deployment(resources={"gpu_devices": [0]}, instance_count=2)
+    assert (
+        "resources.gpu_devices are for one instance, and instance_count is 2; write"
+        " instance_count: 1, or limits: {gpu: 1} instead"
+    ) in str(caught.value)
+
+
+def test_a_slice_and_a_share_count_as_one_gpu_of_the_quota():
+    asked = [{"mig": {"1g.5gb": 2}}, {"gpu_share": "ours"}, {"limits": {"gpu": 3}}]
+    sizes = [size_of(deployment(resources=r, instance_count=2).deployments[0]) for r in asked]
+    assert sizes == [(2, 4), (2, 2), (2, 6)]
