@@ -5,6 +5,8 @@ import os
 
 BASE_IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 """Image with Python and CA certificates; tests pull none."""
+FAKE_GPUS = bool(os.environ.get("INFERENCE_TEST_FAKE_GPUS"))
+"""Whether the Engine starts containers that ask for GPUs, and gives them none."""
 
 
 @functools.cache

@@ -43,8 +43,11 @@ def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | Non
     """
     wanted = [action.desired for action in plan.actions if action.desired]
     refused = refusals(wanted, target.capabilities)
-    if any(action.desired and asks_for_gpus(action.desired) for action in plan.pending):
-        refused += gpu_refusals(wanted, target.capabilities, together=True)
+    # what stays as it is keeps its GPUs, and no host is asked for them
+    changing = [action.desired for action in plan.pending if action.desired]
+    if any(map(asks_for_gpus, changing)):
+        spaces = [resource for resource in wanted if resource.id.kind == Kind.WORKSPACE]
+        refused += gpu_refusals([*spaces, *changing], target.capabilities, together=True)
     found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
     found += over_quota(plan, observed) if observed is not None else ()
     if found:

@@ -181,8 +181,8 @@ def gpu_refusals(
     Args:
         desired: What is wanted; of others only the base image of a workspace is read.
         capabilities: What the target can do.
-        together: Whether these are all that is wanted, so that their sum, and what others hold,
-            counts too.
+        together: Whether these are all that will be started, so that their sum counts, and what
+            others hold.
     """
     known = tuple(desired)
     wanted = [resource for resource in known if asks_for_gpus(resource)]
@@ -201,10 +201,11 @@ def gpu_refusals(
         return found
     sum_ = sum(size_of(resource.spec).gpus for resource in wanted)
     alone = ledger.without({wish.deployment for wish in wishes.values()})
-    held = f", {len(alone.holders)} of them held by others" if alone.holders else ""
+    held = f", {len(alone.holders)} of them held already" if alone.holders else ""
     supported = f"{len(ledger.gpus)}{held} ({ledger})"
     fault = capabilities.fault(short.asked.field, "gpu_count", f"{sum_} together", supported)
-    return (Refusal(_at("all deployments", capabilities), fault),)
+    place = str(wanted[0].id) if len(wanted) == 1 else "the deployments that change"
+    return (Refusal(_at(place, capabilities), fault),)
 
 
 def _wish(resource: DesiredResource) -> Wish:

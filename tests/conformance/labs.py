@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import SourceFolder, with_content_hash
-from inference_provider.gpus import Gpu
+from inference_provider.gpus import Gpu, Ledger
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
@@ -28,6 +28,7 @@ from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.engine import Engine, SystemClock
 from inference_provider.workspace.state import State
 from tests.conformance import toy
+from tests.docker_host import FAKE_GPUS
 
 ANN = Actor(user="ann", command="pytest")
 BOB = Actor(user="bob", ci_job="build/7", command="pytest")
@@ -366,13 +367,18 @@ class LocalLab(Lab):
 class DockerLab(Lab):
     base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
     signals = Path("/tmp")  # of the container
+    gpu_count = 4 if FAKE_GPUS else 0
 
     @classmethod
     def open(cls, folder: Path) -> DockerPlatform:
-        return DockerPlatform("docker")
+        return DockerPlatform("docker", lambda _base_image: Ledger(GPUS) if FAKE_GPUS else Ledger())
 
     def another(self) -> Engine:
         return Engine(WatchedPlatform(self.open(self.folder)))
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            self.platform.host.api.stop(name, timeout=1)
 
     def _touch(self, path: Path) -> None:
         for name in self.instances():

@@ -17,7 +17,11 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     mkdir -p "$folder"
     export DOCKER_HOST=unix://$folder/docker.sock
     rm -f "$folder/pid" # of one that was killed
-    dockerd --data-root "$folder/data" --exec-root "$folder/exec" -H "$DOCKER_HOST" -p "$folder/pid" \
+    # with this in its PATH an Engine starts what asks for GPUs, and tells it which in a variable
+    printf '#!/bin/sh\ncat >/dev/null\n' >"$folder/nvidia-container-runtime-hook"
+    chmod +x "$folder/nvidia-container-runtime-hook"
+    export INFERENCE_TEST_FAKE_GPUS=1
+    PATH=$PATH:$folder dockerd --data-root "$folder/data" --exec-root "$folder/exec" -H "$DOCKER_HOST" -p "$folder/pid" \
       >"$folder/log" 2>&1 &
     engine=$!
     trap 'kill "$engine" 2>/dev/null; wait "$engine" 2>/dev/null || true' EXIT

@@ -6,7 +6,7 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from inference_provider.apply import apply
+from inference_provider.apply import apply, refuse_unsupported
 from inference_provider.desired import resolve
 from inference_provider.errors import NotReady, SeveralFailed, TargetError
 from inference_provider.observed import Actor, Kind, ObservedState
@@ -165,3 +165,21 @@ def test_a_secret_of_a_placeholder_is_in_no_failure():
         apply(plan([secret], ObservedState(), "demo"), LeakingTarget(), ANN, parallel=4)
     assert str(caught.value).startswith("create Workspace 'default': cannot use ")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_plan_that_starts_nothing_with_gpus_asks_no_host_for_any():
+    gpu = {"resources": {"limits": {"gpu": 1}}}
+    blue = {"endpoint": "ep-0", "name": "blue", "environment": "env:1"}
+    target = MemoryTarget(gpu_count=1)
+    apply(planned(stack(1, deployments=[blue | gpu]), target), target, ANN)
+    target.memory.capabilities = target.capabilities.model_copy(update={"gpus": never})
+    green = blue | {"name": "green"}
+    found = planned(stack(1, deployments=[blue | gpu, green]), target)
+    assert [str(action.id) for action in found.pending] == ["Deployment 'default/ep-0/green'"]
+    refuse_unsupported(found, target)
+    with pytest.raises(AssertionError):
+        refuse_unsupported(planned(stack(1, deployments=[blue | gpu, green | gpu]), target), target)
+
+
+def never(_base_image):
+    raise AssertionError

@@ -354,8 +354,8 @@ def test_why_there_is_no_gpu_is_said_with_what_to_do():
 def test_more_gpus_over_all_deployments_than_there_are_are_refused():
     each, one = {"resources": {"limits": {"gpu": 1}}}, Ledger((T4,))
     assert gpus_refused(two(each, each), one, together=True) == [
-        "all deployments on target 'docker': resources.limits.gpu: 2 together, and the target has"
-        " 1 (GPU-a Tesla T4: free); ask for fewer"
+        "the deployments that change on target 'docker': resources.limits.gpu: 2 together, and the"
+        " target has 1 (GPU-a Tesla T4: free); ask for fewer"
     ]
     assert gpus_refused(two(each, {}), one, together=True) == []
     assert gpus_refused(two(each, each), one) == []  # one resource at a time
@@ -365,8 +365,8 @@ def test_gpus_that_others_hold_are_not_there_for_a_plan():
     each = {"resources": {"limits": {"gpu": 1}}}
     stranger = Ledger((T4, A100)).held_by(Holder("notebook"), ["GPU-b"])
     assert gpus_refused(two(each, each), stranger, together=True) == [
-        "all deployments on target 'docker': resources.limits.gpu: 2 together, and the target has"
-        " 2, 1 of them held by others (GPU-a Tesla T4: free, GPU-b NVIDIA A100-SXM4-80GB:"
+        "the deployments that change on target 'docker': resources.limits.gpu: 2 together, and the"
+        " target has 2, 1 of them held already (GPU-a Tesla T4: free, GPU-b NVIDIA A100-SXM4-80GB:"
         " notebook); ask for fewer"
     ]
     own = stranger.held_by(Holder("iris.blue.5.0", "default/iris/blue"), ["GPU-a"])

@@ -32,12 +32,14 @@ def test_a_thousandth_of_a_core_is_written_with_an_m():
 
 def test_limits_come_before_requests_and_memory_gets_no_swap():
     asked = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
-    assert limits(Resources.model_validate(asked)) == {
+    assert limits(Resources.model_validate(asked), 2) == {
         "nano_cpus": 1_000_000_000,
         "mem_limit": 2_147_483_648,
         "memswap_limit": 2_147_483_648,
     }
-    assert limits(Resources()) == {}
+    assert limits(Resources(), 2) == {}
+    many = Resources.model_validate({"limits": {"cpu": "64"}})
+    assert limits(many, 2) == {"nano_cpus": 2_000_000_000}
 
 
 def test_names_keep_workspace_endpoint_and_deployment_apart():

@@ -1,9 +1,9 @@
 """Common sizes of Azure's virtual machines, so that a file made for Azure ML means something here.
 
-Source: "Sizes for virtual machines in Azure", learn.microsoft.com/azure/virtual-machines/sizes, for
-the series DSv2, Fsv2, Esv3, Dasv4, NCv3, NCasT4_v3, NC_A100_v4, ND_A100_v4, NCads_H100_v5,
-ND_H100_v5 and NVadsA10_v5, written down from it by hand; those that managed online endpoints offer
-most. A workspace's `instance_types` corrects or adds any.
+Source: the sizes of the series DSv2, Fsv2, Esv3, Dasv4, NCv3, NCasT4_v3, NC_A100_v4, ND_A100_v4,
+NCads_H100_v5 and NVadsA10_v5 as Microsoft lists them in microsoft/aspire,
+src/Aspire.Hosting.Azure.Kubernetes/AksNodeVmSizes.cs; the products, in Azure's page of each series.
+A workspace's `instance_types` corrects or adds any.
 """
 
 from collections.abc import Mapping
@@ -55,9 +55,8 @@ AZURE_SIZES: Mapping[str, Size] = {
     "Standard_NC48ads_A100_v4": Size(48, 440, 2, "A100"),
     "Standard_NC96ads_A100_v4": Size(96, 880, 4, "A100"),
     "Standard_ND96asr_v4": Size(96, 900, 8, "A100"),
-    "Standard_ND96amsr_A100_v4": Size(96, 1900, 8, "A100"),
+    "Standard_ND96amsr_A100_v4": Size(96, 1800, 8, "A100"),
     "Standard_NC40ads_H100_v5": Size(40, 320, 1, "H100"),
     "Standard_NC80adis_H100_v5": Size(80, 640, 2, "H100"),
-    "Standard_ND96isr_H100_v5": Size(96, 1900, 8, "H100"),
     "Standard_NV36ads_A10_v5": Size(36, 440, 1, "A10"),
 }

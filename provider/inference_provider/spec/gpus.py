@@ -22,8 +22,11 @@ GpuDevice = Annotated[
 """A GPU, or a slice of one, as `nvidia-smi -L` numbers or names it."""
 GpuProduct = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([- .a-zA-Z0-9]*[a-zA-Z0-9])?$")]
 GpuShare = Annotated[str, Field(pattern=r"^[a-zA-Z]([-a-zA-Z0-9]{0,30}[a-zA-Z0-9])?$")]
-MigProfile = Annotated[str, Field(pattern=r"^\d+g\.\d+gb(\+[.a-z0-9]+)?$")]
-"""`1g.5gb`, `1g.10gb+me`; NVIDIA's names."""
+MigProfile = Annotated[str, Field(pattern=r"^(\d+c\.)?\d+g\.\d+gb(\+[.a-z0-9]+)?$")]
+"""`1g.5gb`, `1g.10gb+me`, `1c.3g.20gb`.
+
+Source: docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html
+"""
 
 
 class GpuRequest(NamedTuple):

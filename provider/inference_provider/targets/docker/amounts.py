@@ -8,12 +8,13 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
 
-def limits(resources: Resources) -> dict[str, Any]:
+def limits(resources: Resources, host_cores: int) -> dict[str, Any]:
     """Return the host configuration that holds an instance to its limits, else its requests."""
     found: dict[str, Any] = {}
     cpu, memory = (_asked(resources, name) for name in ("cpu", "memory"))
     if cpu:
-        found["nano_cpus"] = round(cores(cpu) * 10**9)
+        # more than the host has would be refused, and would limit nothing
+        found["nano_cpus"] = round(min(cores(cpu), host_cores) * 10**9)
     if memory:
         found["mem_limit"] = found["memswap_limit"] = bytes_of(memory)
     return found

@@ -22,6 +22,7 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
 from inference_provider.targets.docker.containers import altered, endings_of, hardened
 from inference_provider.targets.docker.content import DockerContent
+from inference_provider.targets.docker.gpus import HostGpus
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
@@ -52,13 +53,19 @@ class DockerCompute:
     """Instances of one workspace."""
 
     def __init__(
-        self, host: DockerHost, records: HostRecords, content: DockerContent, router: DockerRouter
+        self,
+        host: DockerHost,
+        records: HostRecords,
+        content: DockerContent,
+        router: DockerRouter,
+        gpus: HostGpus,
     ) -> None:
         self._host = host
         self._records = records
         self._content = content
         self._router = router
         self._state = State(records)
+        self._gpus = gpus
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -140,36 +147,53 @@ class DockerCompute:
     ) -> None:
         image, mounts = self._content.image(unit.environment), self._content.mounts(unit)
         with self._records.lock("addresses"):
-            self._create_all(unit, count, image, mounts, begun)
+            leaving = {names.of(one) for one in self._containers(unit.id.name)} - {*kept}
+            with self._gpus.handing_out(unit, count, leaving) as gpus:
+                self._create_all(unit, gpus, image, mounts, begun)
         with self._host.asked("start", str(unit.id)) as api:
             for name in begun:
                 api.start(name)
 
     def _create_all(
-        self, unit: Unit, count: int, image: str, mounts: list[str], begun: list[str]
+        self,
+        unit: Unit,
+        gpus: list[tuple[str, ...]],
+        image: str,
+        mounts: list[str],
+        begun: list[str],
     ) -> None:
-        """Create containers, each with a name, a number and an address of its own."""
+        """Create containers, each with a name, a number, an address and GPUs of its own."""
         there = self._containers()
         taken = {container["Labels"][names.ADDRESS] for container in there}
         closed = self._state.is_closed(unit.spec.egress_public_network_access)
         network = network_of(self._host, self._records.workspace, closed=closed)
-        addresses = free_addresses(network, taken, count)
+        addresses = free_addresses(network, taken, len(gpus))
         used, number = {names.of(container) for container in there}, 0
-        for address in addresses:
+        for address, uuids in zip(addresses, gpus, strict=True):
             while (name := self._named(unit, number)) in used:
                 number += 1
             used.add(name)
             begun.append(name)
-            self._create(unit, name, (network["Name"], address), image, mounts)
+            place = (network["Name"], address)
+            self._create(unit, name, place, gpus=uuids, image=image, mounts=mounts)
 
     def _named(self, unit: Unit, number: int) -> str:
         return names.instance(self._records.workspace, unit.id.name, unit.generation, number)
 
     def _create(
-        self, unit: Unit, name: str, place: tuple[str, str], image: str, mounts: list[str]
+        self,
+        unit: Unit,
+        name: str,
+        place: tuple[str, str],
+        *,
+        gpus: tuple[str, ...],
+        image: str,
+        mounts: list[str],
     ) -> None:
+        from docker.types import DeviceRequest  # noqa: PLC0415 - only this target needs it
+
         (network, address), port = place, _port_of(unit)
-        held_to = limits(unit.spec.resources)
+        held_to = limits(unit.spec.resources, self._host.cores)
         more = {
             names.NAME: name,
             names.LIMITS: json.dumps(held_to),
@@ -178,6 +202,10 @@ class DockerCompute:
             names.ADDRESS: address,
             names.PORT: str(port),
         }
+        if gpus:
+            share = unit.spec.resources.gpu_share
+            more |= {names.GPUS: ",".join(gpus), **({names.GPU_SHARE: share} if share else {})}
+        requests = [DeviceRequest(device_ids=[*gpus], capabilities=[["gpu"]])] if gpus else None
         code, model = _folders(mounts)
         command = instance_command(
             unit.spec,
@@ -188,6 +216,9 @@ class DockerCompute:
             port=port,
         )
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
+        variables = {n: v.get_secret_value() for n, v in command.environment.items()}
+        # without any it must see none, also where NVIDIA's runtime is the Engine's default
+        variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpus) or "void"
         with self._host.asked("start", str(unit.id)) as api:
             endpoint = {network: api.create_endpoint_config(ipv4_address=address)}
             api.create_container(
@@ -195,13 +226,14 @@ class DockerCompute:
                 None if brings_image else list(command.argv),
                 name=name,
                 labels=names.labels(self._records.workspace, names.INSTANCE, **more),
-                environment={n: v.get_secret_value() for n, v in command.environment.items()},
+                environment=variables,
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
                 host_config=api.create_host_config(
                     network_mode=network,
                     binds=mounts,
+                    device_requests=requests,
                     **(NO_NAMES if network.endswith(names.CLOSED) else {}),
                     **hardened(),
                     **held_to,

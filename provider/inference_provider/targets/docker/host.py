@@ -133,6 +133,12 @@ class DockerHost:
         except (RequestException, HTTPError, DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
+    @functools.cached_property
+    def cores(self) -> int:
+        """Cores that the Engine may give to containers."""
+        with self.asked("ask", str(self)) as api:
+            return int(api.info()["NCPU"])
+
     # -- containers ----------------------------------------------------------------------------
 
     def containers(self, filters: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -118,6 +118,15 @@ class Images:
         wanted = _Wanted(build, "the router's image", starts, _NO_BASE)
         return self._built(wanted, tell)
 
+    def any_with_a_shell(self, workspace_base: str | None) -> str:
+        """Return the id of an image of a router's container, else of the base image."""
+        with self._host.asked("list", "images") as api:
+            found = api.images(filters={"label": f"{names.ROLE}=runtime"})
+        for image in found:
+            return str(image["Id"])
+        base = workspace_base or default_base_image(_own_python())
+        return self._there(base, _NO_BASE, _silent)
+
     @cached_property
     def _installer(self) -> Installer:
         """This process's own uv where the host can run it."""

@@ -7,13 +7,13 @@ from functools import cached_property
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
-from inference_provider.gpus import Ledger
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.docker.compute import DockerCompute
 from inference_provider.targets.docker.content import DockerContent
+from inference_provider.targets.docker.gpus import HostGpus, Inventory, inventory
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import Images
 from inference_provider.targets.docker.locks import HostLocks
@@ -36,14 +36,16 @@ class _Opened:
 class DockerPlatform:
     """Runs workspaces as containers of one Docker host."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, gpus: Inventory | None = None) -> None:
+        """Open a host; `gpus` says which it has, in place of asking it."""
         self.host = DockerHost(place)
         self._images = Images(self.host)
+        self.gpus = HostGpus(self.host, gpus or inventory(self.host, self._images.any_with_a_shell))
         self._opened: dict[str, _Opened] = {}
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(lambda _base_image: Ledger())
+        return docker_capabilities(self.gpus.ledger)
 
     def workspaces(self) -> tuple[str, ...]:
         found = self.host.volumes({"label": [f"{names.ROLE}={names.RECORDS}"]})
@@ -57,7 +59,7 @@ class DockerPlatform:
             records = HostRecords(self.host, workspace)
             router = DockerRouter(self.host, records)
             content = DockerContent(self.host, records, self._images)
-            compute = DockerCompute(self.host, records, content, router)
+            compute = DockerCompute(self.host, records, content, router, self.gpus)
             ports = Ports(records, compute, router, content)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
         return self._opened[workspace]
