@@ -139,7 +139,8 @@ class Check:
         written = (fields or {}).get("instance_types") or {}
         if is_unknown(written):
             return spec
-        own = {name: InstanceType.model_validate(one) for name, one in written.items()}
+        known = {name: of_spec(InstanceType, one) for name, one in written.items()}
+        own = {name: InstanceType.model_validate(one) for name, one in known.items()}
         fault = type_fault(spec, own)
         if fault:
             raise SpecError((fault,))
