@@ -4,7 +4,9 @@ The Engine has a hook in its PATH that does what NVIDIA's does up to the devices
 """
 
 import io
+import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from inference_provider.plan import plan
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.gpus import HostGpus, inventory
-from tests.conformance.labs import DockerLab
+from tests.conformance.labs import DockerLab, together
 from tests.docker_host import BASE_IMAGE, FAKE_GPUS
 
 pytestmark = [
@@ -144,6 +146,34 @@ def test_another_client_hands_out_what_is_left(lab):
     assert [holder.name for holder in ledger.holders["GPU-2"]] == [blue]
     assert "GPU-3" not in ledger.holders
     assert lab.platform.host.container(blue)["Config"]["Labels"][names.GPUS] == "GPU-0,GPU-1,GPU-2"
+
+
+def test_of_two_workspaces_at_once_no_gpu_is_given_to_both(lab, tmp_path):
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = DockerLab(DockerLab.open(folder), folder, f"{lab.workspace}x")
+    try:
+        other.apply(*other.desired[:4])
+        raised = together(
+            lambda: lab.apply(lab.deployment(**whole(3))),
+            lambda: other.apply(other.deployment(**whole(3))),
+        )
+        assert sorted(type(fault).__name__ for fault in raised) == ["NoneType", "OutOfCapacity"]
+    finally:
+        other.close()
+
+
+def test_nobody_else_on_the_host_gets_gpus_while_some_are_handed_out(lab):
+    asked = lab.deployment(**whole(1))
+    unit: Any = SimpleNamespace(id=asked.id, spec=asked.spec)
+    with DockerLab.open(lab.folder).gpus.handing_out(unit, 1, ()) as given:
+        assert given == [("GPU-0",)]
+        thread = threading.Thread(target=lambda: lab.apply(asked))
+        thread.start()
+        time.sleep(2)
+        assert lab.instances() == {}
+    thread.join()
+    assert len(lab.instances()) == 1
 
 
 def test_gpus_of_a_product_are_given_by_name(lab):
