@@ -22,7 +22,13 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
 from inference_provider.targets.docker.containers import altered, endings_of, hardened
 from inference_provider.targets.docker.content import DockerContent
-from inference_provider.targets.docker.gpus import HostGpus
+from inference_provider.targets.docker.gpus import (
+    VISIBLE,
+    HostGpus,
+    device_requests,
+    gpu_labels,
+    visible,
+)
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
@@ -190,8 +196,6 @@ class DockerCompute:
         image: str,
         mounts: list[str],
     ) -> None:
-        from docker.types import DeviceRequest  # noqa: PLC0415 - only this target needs it
-
         (network, address), port = place, _port_of(unit)
         held_to = limits(unit.spec.resources, self._host.cores)
         more = {
@@ -201,11 +205,8 @@ class DockerCompute:
             names.GENERATION: unit.generation,
             names.ADDRESS: address,
             names.PORT: str(port),
+            **gpu_labels(unit.spec.resources, gpus),
         }
-        if gpus:
-            share = unit.spec.resources.gpu_share
-            more |= {names.GPUS: ",".join(gpus), **({names.GPU_SHARE: share} if share else {})}
-        requests = [DeviceRequest(device_ids=[*gpus], capabilities=[["gpu"]])] if gpus else None
         code, model = _folders(mounts)
         command = instance_command(
             unit.spec,
@@ -217,8 +218,6 @@ class DockerCompute:
         )
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
         variables = {n: v.get_secret_value() for n, v in command.environment.items()}
-        # without any it must see none, also where NVIDIA's runtime is the Engine's default
-        variables["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpus) or "void"
         with self._host.asked("start", str(unit.id)) as api:
             endpoint = {network: api.create_endpoint_config(ipv4_address=address)}
             api.create_container(
@@ -226,14 +225,14 @@ class DockerCompute:
                 None if brings_image else list(command.argv),
                 name=name,
                 labels=names.labels(self._records.workspace, names.INSTANCE, **more),
-                environment=variables,
+                environment={**variables, VISIBLE: visible(gpus)},
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
                 host_config=api.create_host_config(
                     network_mode=network,
                     binds=mounts,
-                    device_requests=requests,
+                    device_requests=device_requests(gpus),
                     **(NO_NAMES if network.endswith(names.CLOSED) else {}),
                     **hardened(),
                     **held_to,

@@ -11,6 +11,7 @@ from typing import Any
 
 from inference_provider.errors import Busy
 from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
+from inference_provider.spec.deployment import Resources
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
@@ -18,6 +19,8 @@ from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
 from inference_provider.workspace.ports import Unit
 
+VISIBLE = "NVIDIA_VISIBLE_DEVICES"
+"""Variable that tells NVIDIA's runtime which GPUs a container gets."""
 _QUERY = "nvidia-smi --query-gpu=index,uuid,name,mig.mode.current --format=csv,noheader"
 _ASK = f"{_QUERY} && nvidia-smi -L"
 _ASK_S = 60
@@ -87,6 +90,26 @@ class HostGpus:
             yield hand_out(asked, count, self.ledger(), resource, leaving)
 
 
+def gpu_labels(resources: Resources, uuids: Collection[str]) -> dict[str, str]:
+    """Return the labels of a container that has GPUs, by which the ledger finds them."""
+    if not uuids:
+        return {}
+    shared = {names.GPU_SHARE: resources.gpu_share} if resources.gpu_share else {}
+    return {names.GPUS: ",".join(uuids), **shared}
+
+
+def device_requests(uuids: Collection[str]) -> list[Any]:
+    """Return what a container with these GPUs asks the Engine for."""
+    from docker.types import DeviceRequest  # noqa: PLC0415 - only this target needs it
+
+    return [DeviceRequest(device_ids=[*uuids], capabilities=[["gpu"]])] if uuids else []
+
+
+def visible(uuids: Collection[str]) -> str:
+    """Return what a container sees: without GPUs none, even by NVIDIA's runtime as the default."""
+    return ",".join(uuids) or "void"
+
+
 def held_ids(container: Mapping[str, Any] | None) -> frozenset[str]:
     """Return the ids of GPUs that a container of others has: indices, UUIDs, `all`."""
     if container is None:  # it ended meanwhile
@@ -99,7 +122,7 @@ def held_ids(container: Mapping[str, Any] | None) -> frozenset[str]:
         found |= {number[1]} if number else set()
     if config.get("Runtime") == "nvidia":
         variables = dict(one.partition("=")[::2] for one in container["Config"]["Env"] or ())
-        found |= {*variables.get("NVIDIA_VISIBLE_DEVICES", "").split(",")}
+        found |= {*variables.get(VISIBLE, "").split(",")}
     return frozenset(found)
 
 
