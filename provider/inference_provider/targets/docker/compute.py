@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.router.table import Backend
-from inference_provider.serving.command import Surroundings, instance_command
+from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
@@ -196,7 +196,7 @@ class DockerCompute:
         image: str,
         mounts: list[str],
     ) -> None:
-        (network, address), port = place, _port_of(unit)
+        (network, address), command = place, _command(unit, mounts)
         held_to = limits(unit.spec.resources, self._host.cores)
         more = {
             names.NAME: name,
@@ -204,18 +204,9 @@ class DockerCompute:
             names.DEPLOYMENT: unit.id.name,
             names.GENERATION: unit.generation,
             names.ADDRESS: address,
-            names.PORT: str(port),
+            names.PORT: str(_port_of(unit)),
             **gpu_labels(unit.spec.resources, gpus),
         }
-        code, model = _folders(mounts)
-        command = instance_command(
-            unit.spec,
-            unit.environment,
-            _SURROUNDINGS,
-            code_dir=code,
-            model_dir=model,
-            port=port,
-        )
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
         variables = {n: v.get_secret_value() for n, v in command.environment.items()}
         with self._host.asked("start", str(unit.id)) as api:
@@ -316,6 +307,14 @@ _SURROUNDINGS = Surroundings(
     fixed={"VIRTUAL_ENV": str(_ENVIRONMENT), "PYTHONDONTWRITEBYTECODE": "1"},
     has_program=lambda _name: False,  # found on its PATH
 )
+
+
+def _command(unit: Unit, mounts: list[str]) -> InstanceCommand:
+    code, model = _folders(mounts)
+    port = _port_of(unit)
+    return instance_command(
+        unit.spec, unit.environment, _SURROUNDINGS, code_dir=code, model_dir=model, port=port
+    )
 
 
 def _port_of(unit: Unit) -> int:
