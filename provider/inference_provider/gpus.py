@@ -102,18 +102,20 @@ class Ledger(NamedTuple):
         free = [gpu.uuid for gpu in self.fitting(asked) if gpu.uuid not in held]
         free.sort(key=lambda uuid: uuid in self.holders)
         if asked.share:
-            free = [gpu.uuid for gpu in self._shared(asked)] or free
+            shared = self._shared(asked.share)
+            if shared:
+                free = [gpu.uuid for gpu in shared if gpu.fits(asked)]
             return [(free[0],)] * count if free else None
         if len(free) < count * asked.each:
             return None
         return [tuple(free[i * asked.each : (i + 1) * asked.each]) for i in range(count)]
 
-    def _shared(self, asked: GpuRequest) -> list[Gpu]:
-        """Return the GPU that is shared under a name, if one is and it fits."""
+    def _shared(self, share: str) -> list[Gpu]:
+        """Return the GPU that is shared under a name, if one is."""
         return [
             gpu
-            for gpu in self.fitting(asked)
-            if asked.share in {holder.share for holder in self.holders.get(gpu.uuid, ())}
+            for gpu in self.gpus
+            if share in {holder.share for holder in self.holders.get(gpu.uuid, ())}
         ]
 
 

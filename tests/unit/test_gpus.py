@@ -74,6 +74,8 @@ def test_those_that_name_a_share_have_the_same_gpu_and_nobody_else_has_it():
     shared = TWO.held_by(Holder("iris.blue.1.0", "lab/iris/blue", "ours"), ["GPU-b"])
     assert given(shared, gpu_share="ours") == [("GPU-b",)]
     assert given(shared, gpu_share="theirs") == [("GPU-a",)]
+    with pytest.raises(OutOfCapacity):  # its GPU is of another product
+        given(shared, gpu_share="ours", gpu_product="T4")
     with pytest.raises(OutOfCapacity, match="2 wanted, 1 of 2 free"):
         given(shared, limits={"gpu": 2})
 
