@@ -6,7 +6,11 @@ from inference_provider.errors import OutOfCapacity
 from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import gpu_request
+from inference_provider.targets.listening import ListenAddress
+from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.gpus import discover_gpus
+from inference_provider.targets.local.instances import Instance, Instances, ledger
+from inference_provider.targets.local.records import FileRecords
 
 TWO = Ledger((Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")))
 HELD = TWO.held_by(Holder("iris.blue.1.0", "lab/iris/blue"), ["GPU-a"])
@@ -101,3 +105,20 @@ def test_an_id_names_a_gpu_or_a_slice_of_it():
 
 def test_every_gpu_of_the_machine_has_a_uuid():
     assert all(gpu.uuid.startswith(("GPU-", "MIG-")) for gpu in discover_gpus())
+
+
+def test_the_ledger_of_this_machine_is_what_the_instances_of_all_workspaces_have(tmp_path):
+    for workspace, instance in (
+        ("lab", Instance(name="iris.blue.1.0", generation="1", port=1, gpus=("GPU-a",))),
+        ("shop", Instance(name="x.y.2.0", generation="2", port=2, gpus=("GPU-b",), gpu_share="s")),
+    ):
+        folders = Folders(tmp_path, workspace)
+        folders.folder.mkdir(parents=True)
+        folders.save_address(ListenAddress(host="127.0.0.1", port=1, metrics_port=2))
+        name = instance.name.rsplit(".", 2)[0].replace(".", "/")
+        Instances(folders, FileRecords(folders)).save(name, (instance,))
+    found = ledger(tmp_path, TWO.gpus)
+    assert found.holders == {
+        "GPU-a": (Holder("iris.blue.1.0", "lab/iris/blue"),),
+        "GPU-b": (Holder("x.y.2.0", "shop/x/y", "s"),),
+    }
