@@ -9,6 +9,7 @@ import pytest
 
 from inference_provider.drift import drift
 from inference_provider.observed import Kind
+from inference_provider.plan import plan
 from inference_provider.targets.docker import names
 from tests.conformance.labs import DockerLab, wait_until
 from tests.docker_host import BASE_IMAGE
@@ -43,6 +44,12 @@ def reasons(lab) -> dict[Kind, str]:
     return {one.id.kind: one.reason for one in drifted}
 
 
+def mend(lab) -> None:
+    """Do what `inferctl up` would."""
+    planned = plan(lab.desired, lab.target.observe([lab.workspace]), "demo")
+    lab.apply(*[action.desired for action in planned.pending if action.desired])
+
+
 def crash(hand: Hand) -> None:
     """End what runs in the instance three times, as a fault in it would."""
     for count in (1, 2, 3):
@@ -53,6 +60,11 @@ def crash(hand: Hand) -> None:
 def running_after(hand: Hand, count: int) -> bool:
     seen = hand.host.container(hand.instance)
     return seen["RestartCount"] == count and seen["State"]["Status"] == "running"
+
+
+def remove_network(hand: Hand) -> None:
+    hand.api.stop(hand.instance, timeout=1)
+    hand.api.remove_network(hand.network)
 
 
 def connect_again(hand: Hand) -> None:
@@ -66,6 +78,7 @@ TO_INSTANCE: dict[str, tuple[Callable[[Hand], object], str]] = {
     "kill": (lambda hand: hand.api.kill(hand.instance), NOT_RUNNING),
     "pause": (lambda hand: hand.api.pause(hand.instance), NOT_RUNNING),
     "rm": (lambda hand: hand.host.remove(hand.instance), ""),
+    "network rm": (remove_network, NOT_RUNNING),
     "rename": (
         lambda hand: hand.api.rename(hand.instance, f"my.{hand.instance}"),
         "{instance}: renamed to 'my.{instance}'",
@@ -107,7 +120,7 @@ def test_what_is_done_to_an_instance_is_named_once_and_mended(lab, done):
         instance=hand.instance, network=hand.network, address=labels[names.ADDRESS]
     )
     assert reasons(lab) == {Kind.DEPLOYMENT: expected}
-    lab.up()
+    mend(lab)
     assert lab.ask() == 200
     assert reasons(lab) == {}
     assert len(lab.instances()) == 1
@@ -150,7 +163,7 @@ def test_what_is_done_to_the_router_is_named_once_and_mended(lab, done):
     before = hand.host.container(hand.router)["Id"]
     act(hand)
     assert reasons(lab) == {kind: text.format(router=hand.router) for kind, text in told.items()}
-    lab.up()
+    mend(lab)
     assert lab.ask() == 200
     assert reasons(lab) == {}
     after = hand.host.container(hand.router)["Id"]
@@ -193,7 +206,7 @@ def test_an_edited_volume_is_named_with_its_file_and_replaced(lab, done):
     own = found.pop(Kind.DEPLOYMENT)
     assert re.fullmatch(rf"its {kind} was changed by hand: {told} in volume {volume}", own)
     assert [*found] == ([] if kind == "code" else [Kind.MODEL])
-    lab.up()
+    mend(lab)
     assert lab.ask() == 200
     assert reasons(lab) == {}
     assert volume not in volumes(lab, kind)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import ExitStack
 
 import httpx
@@ -94,17 +95,22 @@ def answers(lab) -> int:
 
 
 def test_two_hosts_keep_workspaces_of_one_name_apart(open_engine, tmp_path):
-    first, second = open_engine(), open_engine()
-    one, other = lab_on(first, tmp_path / "one"), lab_on(second, tmp_path / "other")
-    one.up()
-    assert other.target.workspaces() == ()
-    other.up()
-    other.apply(other.endpoint("second"))
-    assert one.target.record(one.id(Kind.ENDPOINT, "second")) is None
-    assert one.keys() != other.keys()
-    other.close()
-    assert first.within(one.ask) == 200
-    assert degraded(one) == {}
+    engine, name = open_engine(), f"two{time.time_ns() % 10**9}"
+    (tmp_path / "one").mkdir()
+    one = DockerLab(DockerLab.open(tmp_path), tmp_path / "one", name)
+    other = lab_on(engine, tmp_path / "other", name)
+    try:
+        one.up()
+        assert other.target.workspaces() == ()
+        other.up()
+        other.apply(other.endpoint("second"))
+        assert one.target.record(one.id(Kind.ENDPOINT, "second")) is None
+        assert one.keys() != other.keys()
+        other.close()
+        assert one.ask() == 200
+        assert degraded(one) == {}
+    finally:
+        one.close()
 
 
 def fill(engine, leave_mib: int):

@@ -121,6 +121,28 @@ def test_a_lock_names_its_holder_and_the_way_out(records, again):
     assert f"docker rm inference.{records.workspace}.lock.up" in told
 
 
+def test_the_lock_of_another_machine_stays_and_its_holder_is_named(records, host):
+    holder = {
+        names.HOLDER: "gpu-1 0f5c 4711 1795668159.5 pid:[4026531836] 4e1f",
+        names.OWNER: "ana (inferctl up)",
+        names.SINCE: "2026-11-26T02:10:34+00:00",
+    }
+    labels = names.labels(records.workspace, names.LOCK, **holder)
+    lock = names.lock(records.workspace, "up")
+    made = host.api.create_container("inference-empty:1", ["-"], name=lock, labels=labels)["Id"]
+    try:
+        with pytest.raises(Busy) as caught, records.hold(ANN):
+            pass
+        assert host.container(made) is not None
+    finally:
+        host.remove(made)
+    assert str(caught.value) == (
+        f"change workspace '{records.workspace}': ana (inferctl up) has been changing it since"
+        " 2026-11-26T02:10:34+00:00 (process 4711 on gpu-1); wait for that to end and run this"
+        f" again; if it ended without releasing its lock: docker rm {lock}"
+    )
+
+
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(records, again):
     code = (
         "import sys, time; from inference_provider.targets.docker.host import DockerHost;"
