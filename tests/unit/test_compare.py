@@ -55,6 +55,13 @@ def test_severity_comes_from_the_field():
     assert changes({}, {"description": "x"})[0].severity == Severity.COSMETIC
 
 
+def test_closing_egress_needs_new_instances():
+    closed = {"egress_public_network_access": "disabled"}
+    assert str(changes({}, closed)[0]) == (
+        "egress_public_network_access: enabled -> disabled (rolling)"
+    )
+
+
 def test_floats_for_integers_are_no_change():
     old = TrafficSpec(endpoint="iris", traffic={"blue": 90, "green": 10}).model_dump()
     new = {**old, "traffic": {"blue": 90.0, "green": 10.0}}
