@@ -369,4 +369,6 @@ def _is_no_answer_of_an_engine(fault: BaseException) -> bool:
     """Whether something answered, and not as an Engine does."""
     from requests.exceptions import HTTPError  # noqa: PLC0415 - as above
 
+    if isinstance(fault, OSError) and not isinstance(fault, HTTPError):
+        return False  # a certificate that is not trusted is a ValueError, too
     return isinstance(fault, ValueError | KeyError | TypeError | HTTPError)
