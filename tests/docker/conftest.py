@@ -7,8 +7,9 @@ import pytest
 
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.images import Images
+from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.images import Images
 
 _numbers = itertools.count(1)
 
@@ -22,7 +23,7 @@ def host():
 
 @pytest.fixture
 def images(host):
-    return Images(host)
+    return Images(HostImages(host))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.spec import EnvironmentSpec
-from inference_provider.targets.docker.images import Images
+from inference_provider.targets.docker.images import HostImages
+from inference_provider.targets.images import Images
 from tests.docker_host import BASE_IMAGE
 
 pytestmark = pytest.mark.docker
@@ -47,7 +48,7 @@ def test_two_clients_at_once_build_an_image_once(host, build):
     told, found = [], []
 
     def client():
-        found.append(build(small(), BASE_IMAGE, told.append, by=Images(host)))
+        found.append(build(small(), BASE_IMAGE, told.append, by=Images(HostImages(host))))
 
     threads = [threading.Thread(target=client) for _ in range(2)]
     for thread in threads:
@@ -74,7 +75,7 @@ def test_a_credential_of_an_index_is_in_no_layer_and_in_no_error(host, build, mo
     monkeypatch.delenv("UV_EXTRA_INDEX_URL")
     monkeypatch.setenv("UV_INDEX_URL", "https://ann:hunter2hunter2@127.0.0.1:9/simple")
     with pytest.raises(TargetError, match="six") as caught:
-        Images(host).environment(small(dependencies=["six==1.15.0"]), BASE_IMAGE)
+        Images(HostImages(host)).environment(small(dependencies=["six==1.15.0"]), BASE_IMAGE)
     assert "hunter2" not in str(caught.value)
     assert stages(host) == []
 
@@ -83,9 +84,10 @@ CLIENT = """
 import sys
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.images import Images
+from inference_provider.targets.docker.images import HostImages
+from inference_provider.targets.images import Images
 spec = EnvironmentSpec(name="env", dependencies=("six==1.14.0", "numpy==2.0.0", "scipy==1.14.0"))
-Images(DockerHost("docker")).environment(spec, sys.argv[1])
+Images(HostImages(DockerHost("docker"))).environment(spec, sys.argv[1])
 """
 
 

@@ -12,7 +12,6 @@ from inference_provider.desired import DesiredResource
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.images import Images
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.volumes import (
     CODE,
@@ -21,6 +20,7 @@ from inference_provider.targets.docker.volumes import (
     Volumes,
     document_of,
 )
+from inference_provider.targets.images import Images
 from inference_provider.targets.kept_content import missing, source_of_code, source_of_model
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State, corrupt

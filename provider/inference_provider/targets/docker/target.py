@@ -15,12 +15,13 @@ from inference_provider.targets.docker.compute import DockerCompute
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.gpus import HostGpus, Inventory, inventory
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.images import Images
+from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.first_up import first_up, saved
+from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports
 
@@ -39,8 +40,9 @@ class DockerPlatform:
     def __init__(self, place: Place, gpus: Inventory | None = None) -> None:
         """Open a host; `gpus` says which it has, in place of asking it."""
         self.host = DockerHost(place)
-        self._images = Images(self.host)
-        self.gpus = HostGpus(self.host, gpus or inventory(self.host, self._images.any_with_a_shell))
+        builder = HostImages(self.host)
+        self._images = Images(builder)
+        self.gpus = HostGpus(self.host, gpus or inventory(self.host, builder.any_with_a_shell))
         self._opened: dict[str, _Opened] = {}
 
     @cached_property

