@@ -82,6 +82,10 @@ def _no_gpus(_base_image: str | None) -> Ledger:
     return Ledger()
 
 
+def _any_image(_image: str) -> str:
+    return ""
+
+
 class TargetCapabilities(Frozen):
     """What a target can do; anything else is refused when planning."""
 
@@ -125,6 +129,8 @@ class TargetCapabilities(Frozen):
     accepts more than this, or than a quarter of the stack's limit if that is less."""
     address_fault: Callable[[str, int], str] = _any_address
     """Says why a router cannot listen on an address and a port; empty when it can."""
+    image_fault: Callable[[str], str] = _any_image
+    """Says why an image cannot be used, as far as the target knows; empty when it can."""
     reasons: Mapping[Capability, Answer] = {}
     """The target's own reasons for what it cannot do."""
 
@@ -259,6 +265,8 @@ def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if spec.image and not can.images:
         yield can.fault("image", "images", spec.image)
+    elif spec.image and (fault := can.image_fault(spec.image)):
+        yield Fault("image", f"'{spec.image}': {fault}", "name another, or load it there")
 
 
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

@@ -413,3 +413,14 @@ def test_an_address_the_target_cannot_listen_on_is_refused():
     wanted = resolve(stack(workspaces=[{"bind_address": "192.0.2.1", "router_port": 8080}]))
     [refusal] = refusals(wanted, able)
     assert str(refusal) == "Workspace 'default' on target 'local': not 192.0.2.1:8080"
+
+
+def test_an_image_the_target_cannot_use_is_refused():
+    able = TargetCapabilities(
+        name="docker", images=True, image_fault=lambda image: f"{image} is for mips"
+    )
+    found = refusals(resolve(stack(environments=[{"name": "env", "image": "a:1"}], **DOCKER)), able)
+    assert [str(one) for one in found] == [
+        "Environment 'default/env:1' on target 'docker': image: 'a:1': a:1 is for mips; name"
+        " another, or load it there"
+    ]

@@ -17,12 +17,19 @@ class Builder:
 
     def __init__(self, machine=("plan9", "mips")):
         self.machine = machine
+        self.now = None
         self.asked = []
 
     def platform(self):
         return self.machine
 
-    def there(self, image, remedy, tell):
+    def fault(self, image):
+        return ""
+
+    def named_now(self, image):
+        return self.now
+
+    def there(self, image, remedy, tell, *, newest=False):
         self.asked.append((image, remedy))
         return "sha256:brought"
 
@@ -41,6 +48,25 @@ def test_an_image_that_brings_its_server_is_fetched_and_nothing_is_built():
     assert Images(builder).environment(brought, "debian:12") == "sha256:brought"
     remedy = "load it there, or change the image of environment 'env'"
     assert builder.asked == [("triton:24", remedy)]
+
+
+@pytest.mark.parametrize(
+    ("now", "moved"),
+    [(None, ""), ("sha256:kept", ""), ("sha256:other", "sha256:other")],
+    ids=["gone", "the same", "another"],
+)
+def test_a_tag_is_moved_when_it_stands_for_another_image(now, moved):
+    builder = Builder()
+    builder.now = now
+    brought = environment(image="triton:24", inference_config=ROUTES)
+    assert Images(builder).moved(brought, "sha256:kept") == moved
+
+
+def test_what_is_built_on_an_image_stays_when_its_tag_is_moved():
+    builder = Builder()
+    builder.now = "sha256:other"
+    spec = environment(image="cuda:12", dependencies=["six==1"])
+    assert Images(builder).moved(spec, "sha256:kept") == ""
 
 
 def test_packages_are_built_on_the_base_of_the_workspace():

@@ -63,11 +63,26 @@ class ImageBuilder(Protocol):
     def platform(self) -> tuple[str, str]:
         """Return the system and architecture that images are for: `linux`, `amd64`."""
 
-    def there(self, image: str, remedy: str, tell: Tell) -> str:
+    def fault(self, image: str) -> str:
+        """Say why an image cannot be used, as far as that can be known before; else empty."""
+
+    def named_now(self, image: str) -> str | None:
+        """Return the id of what a name stands for, or the digest of what a registry has for it.
+
+        None where there is nothing of this name.
+        """
+
+    def there(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
         """Return the id of an image that is not built here; pull it if needed.
 
+        Args:
+            image: Its name.
+            remedy: What to do when it cannot be pulled.
+            tell: Told when it is pulled.
+            newest: Whether to pull it too if its registry has another one of this name by now.
+
         Raises:
-            TargetError: It cannot be pulled; ends with `remedy`.
+            TargetError: It cannot be pulled, or is of another architecture.
         """
 
     def built(self, wanted: Wanted, tell: Tell) -> str:
@@ -105,7 +120,7 @@ class Images:
         """
         brought = image_as_it_is(spec)
         if brought is not None:
-            return self._builder.there(brought, _without(spec), tell)
+            return self._builder.there(brought, _without(spec), tell, newest=True)
         base = base_image(spec, workspace_base, own_python())
         build = environment_build(spec, base, SCRIPT.read_bytes(), self._installer)
         wanted = Wanted(
@@ -116,6 +131,15 @@ class Images:
             (*secrets, *userinfo_in(spec.dependencies), *self._credentials),
         )
         return self._builder.built(wanted, tell)
+
+    def moved(self, spec: EnvironmentSpec, image: str) -> str:
+        """Return what an environment's image is now, if its tag was moved from `image`; or empty.
+
+        What is built stays what it was, whatever happens to the names of what it is built on.
+        """
+        brought = image_as_it_is(spec)
+        now = self._builder.named_now(brought) if brought else None
+        return now if now and now != image else ""
 
     def runtime(self, workspace_base: str | None, tell: Tell = silent) -> str:
         """Return the id of the image of a router's container; make it if needed."""

@@ -12,11 +12,14 @@ _REASONS: Mapping[Capability, Answer] = {
 }
 
 
-def docker_capabilities(gpus: Callable[[str | None], Ledger]) -> TargetCapabilities:
+def docker_capabilities(
+    gpus: Callable[[str | None], Ledger], image_fault: Callable[[str], str]
+) -> TargetCapabilities:
     """Return what a Docker host can do.
 
     Args:
         gpus: Says which GPUs the host has and who holds them.
+        image_fault: Says why it cannot use an image.
     """
     return TargetCapabilities(
         name="docker",
@@ -26,5 +29,6 @@ def docker_capabilities(gpus: Callable[[str | None], Ledger]) -> TargetCapabilit
         resource_limits=True,
         instance_types=True,
         gpus=gpus,
+        image_fault=image_fault,
         reasons=_REASONS,
     )

@@ -115,6 +115,8 @@ class DockerCompute:
         fault = altered(seen, wanted.network)
         if not fault and wanted.volumes is not None and volumes_of(container) != wanted.volumes:
             fault = "reads an older copy of its code or model"
+        if not fault and wanted.image and container["ImageID"] != wanted.image:
+            fault = "runs an older image"
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
@@ -137,7 +139,8 @@ class DockerCompute:
                 if record.id.kind == Kind.DEPLOYMENT:
                     network = self._network(record.properties.get(EGRESS, "enabled"))
                     volumes = self._content.volumes_of(record)
-                    found[record.id.name] = _Expected(network, volumes)
+                    image = self._content.image_of(record)
+                    found[record.id.name] = _Expected(network, volumes, image)
         return found
 
     def _network(self, access: str) -> str:
@@ -266,6 +269,7 @@ class _Expected(NamedTuple):
 
     network: str | None = None
     volumes: set[str] | None = None
+    image: str = ""
 
 
 class _Awaited:

@@ -125,13 +125,29 @@ class DockerContent:
         """Return the names of the volumes that instances of a deployment read."""
         return {self.volumes.name(kind, digest) for kind, digest in _pinned(record)}
 
+    def image_of(self, record: Record) -> str:
+        """Return the id of the image that new instances of a deployment would run; empty if none.
+
+        Where a tag was moved in a registry, it is the digest there, which no instance runs yet.
+        """
+        name = document_of("environment", Reference.parse(record.properties["environment"]).digest)
+        document = self._records.read(SECTION, name)
+        if document is None:
+            return ""
+        kept = self._read_environment(name, document)
+        return self._images.moved(kept.spec, kept.image) or kept.image
+
     def _environment_fault(self, digest: str) -> str:
         name = document_of("environment", digest)
         document = self._records.read(SECTION, name)
         if document is None:
             return "what it is built from is gone"
-        image = self._read_environment(name, document).image
-        return "" if image in self.volumes.there().images else f"its image {image[:19]} was removed"
+        kept = self._read_environment(name, document)
+        if kept.image not in self.volumes.there().images:
+            return f"its image {kept.image[:19]} was removed"
+        now = self._images.moved(kept.spec, kept.image)
+        tag = f"the tag '{kept.spec.image}' was moved"
+        return f"{tag}: to {now[:19]} from {kept.image[:19]}" if now else ""
 
     # -- what an instance is given -------------------------------------------------------------
 

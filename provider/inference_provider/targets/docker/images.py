@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
+from typing import Any
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.quoting import without_secrets
@@ -19,6 +20,7 @@ from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
+from inference_provider.targets.docker.registries import Registries, digests_of
 from inference_provider.targets.images import (
     NO_BASE,
     Tell,
@@ -43,6 +45,7 @@ class HostImages:
     def __init__(self, host: DockerHost) -> None:
         self._host = host
         self._locks = HostLocks(host, _LOCKS, EMPTY_IMAGE)
+        self._registry = Registries(host)
 
     def platform(self) -> tuple[str, str]:
         return self._platform
@@ -64,18 +67,54 @@ class HostImages:
 
     # -- pulled --------------------------------------------------------------------------------
 
-    def there(self, image: str, remedy: str, tell: Tell) -> str:
-        found = self._id(image)
-        if found is None:
+    def fault(self, image: str) -> str:
+        here = self._host.image(image)
+        if here is not None:
+            return self._misfit((here["Os"], here["Architecture"]))
+        there = self._registry.ask(image)
+        if there is None:
+            return ""
+        if not there.digest:
+            return "neither the host nor its registry has it"
+        fits = self._platform in there.platforms or not there.platforms
+        return "" if fits else self._misfit(there.platforms[0])
+
+    def _misfit(self, made_for: tuple[str, str]) -> str:
+        mine = self._platform
+        return (
+            ""
+            if made_for == mine
+            else f"it is for {_joined(made_for)}, the host is {_joined(mine)}"
+        )
+
+    def named_now(self, image: str) -> str | None:
+        here = self._host.image(image)
+        return None if here is None else self._newer(image, here) or str(here["Id"])
+
+    def _newer(self, image: str, here: Mapping[str, Any]) -> str:
+        """Return the digest that its registry has for a name, if the host's was pulled before."""
+        pulled = digests_of(image, here["RepoDigests"] or ())
+        if not pulled:  # made on the host: whoever has the name in a registry is somebody else
+            return ""
+        there = self._registry.ask(image)
+        return there.digest if there and there.digest not in pulled else ""
+
+    def there(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
+        here = self._host.image(image)
+        if here is None or (newest and self._newer(image, here)):
             tell(f"pulling image {image}")
-            found = self._pulled(image, remedy)
-        return found
+            here = self._pulled(image, remedy)
+        misfit = self._misfit((here["Os"], here["Architecture"]))
+        if misfit:
+            remedy = f"name an image for {_joined(self._platform)}"
+            raise TargetError("use", f"image '{image}'", misfit, remedy, str(self._host))
+        return str(here["Id"])
 
     def _id(self, image: str) -> str | None:
         found = self._host.image(image)
         return str(found["Id"]) if found else None
 
-    def _pulled(self, image: str, remedy: str) -> str:
+    def _pulled(self, image: str, remedy: str) -> dict[str, Any]:
         from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
 
         with self._host.asked("pull", f"image '{image}'") as api:
@@ -83,11 +122,14 @@ class HostImages:
                 said = [part.get("error", "") for part in api.pull(image, stream=True, decode=True)]
             except APIError as refused:
                 said = [str(refused.explanation or refused)]
-        found, why = self._id(image), " ".join(without_secrets(" ".join(said)).split())
-        if found is None:
-            if says_disk_is_full(why):
-                raise disk_full("pull", f"image '{image}'", str(self._host))
-            reason = f"the host does not have it, and cannot pull it: {why[:400] or 'no answer'}"
+        found, why = self._host.image(image), " ".join(without_secrets(" ".join(said)).split())
+        if says_disk_is_full(why):
+            raise disk_full("pull", f"image '{image}'", str(self._host))
+        if found is None or why:
+            lacks = (
+                "does not have it, and cannot" if found is None else "has an older one, and cannot"
+            )
+            reason = f"the host {lacks} pull it: {why[:400] or 'no answer'}"
             raise TargetError("use", f"image '{image}'", reason, remedy, str(self._host))
         return found
 
@@ -164,6 +206,10 @@ class HostImages:
             for image in api.images(filters=filters):
                 found.setdefault(image["Labels"][STAGE_LABEL], []).append(image["Id"])
         return found
+
+
+def _joined(platform: tuple[str, str]) -> str:
+    return "/".join(platform)
 
 
 def _of_its_commands(said: str) -> str:

@@ -40,14 +40,15 @@ class DockerPlatform:
     def __init__(self, place: Place, gpus: Inventory | None = None) -> None:
         """Open a host; `gpus` says which it has, in place of asking it."""
         self.host = DockerHost(place)
-        builder = HostImages(self.host)
-        self._images = Images(builder)
-        self.gpus = HostGpus(self.host, gpus or inventory(self.host, builder.any_with_a_shell))
+        self._builder = HostImages(self.host)
+        self._images = Images(self._builder)
+        found = gpus or inventory(self.host, self._builder.any_with_a_shell)
+        self.gpus = HostGpus(self.host, found)
         self._opened: dict[str, _Opened] = {}
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(self.gpus.ledger)
+        return docker_capabilities(self.gpus.ledger, self._builder.fault)
 
     def workspaces(self) -> tuple[str, ...]:
         found = self.host.volumes({"label": [f"{names.ROLE}={names.RECORDS}"]})

@@ -1,0 +1,83 @@
+"""What registries have, asked through the Engine of a host, which may reach more than a client."""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import quote
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.docker.host import DockerHost
+
+_ASK_S = 10.0
+"""Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
+_FRESH_S = 60.0
+"""How long an answer counts as new: one command asks once for each name."""
+
+
+class Published(NamedTuple):
+    """What a registry has under a name."""
+
+    digest: str
+    """Of its manifest, or of its list of manifests; empty when it has none of this name."""
+    platforms: tuple[tuple[str, str], ...] = ()
+    """Systems and architectures that it is for; empty where the registry does not say."""
+
+
+class Registries:
+    """The registries that one host reaches."""
+
+    def __init__(self, host: DockerHost) -> None:
+        self._host = host
+        self._asked: dict[str, tuple[float, Published | None]] = {}
+
+    def ask(self, image: str) -> Published | None:
+        """Return what the registry of an image has; None where it does not say."""
+        asked_s, answer = self._asked.get(image, (-_FRESH_S, None))
+        if time.monotonic() - asked_s > _FRESH_S:
+            answer = self._answer(image)
+            self._asked[image] = time.monotonic(), answer
+        return answer
+
+    def _answer(self, image: str) -> Published | None:
+        from docker.auth import (  # noqa: PLC0415 - only this target needs it
+            get_config_header,
+            resolve_repository_name,
+        )
+
+        try:
+            with self._host.asked("ask", f"the registry of image '{image}'") as api:
+                header = get_config_header(api, resolve_repository_name(image)[0])
+                url = f"{api.base_url}/v{api.api_version}/distribution/{quote(image, safe='')}/json"
+                given = {"X-Registry-Auth": header} if header else {}
+                said = api.get(url, headers=given, timeout=_ASK_S)
+        except TargetError:
+            return None
+        if said.status_code == 404:
+            return Published("")
+        if said.status_code != 200:
+            return None
+        found = said.json()
+        platforms = [(one["os"], one["architecture"]) for one in found["Platforms"] or ()]
+        return Published(found["Descriptor"]["digest"], tuple(p for p in platforms if all(p)))
+
+
+def digests_of(image: str, known: Iterable[str]) -> frozenset[str]:
+    """Return the digests under which a host pulled an image from the repository of its name.
+
+    Args:
+        image: `registry/name:tag`; with `@sha256:…` it never moves, so there are none.
+        known: Of all repositories, `registry/name@sha256:…`.
+    """
+    if "@" in image:
+        return frozenset()
+    folder, slash, last = image.rpartition("/")
+    repository = _familiar(f"{folder}{slash}{last.partition(':')[0]}")
+    pairs = (one.partition("@") for one in known)
+    return frozenset(digest for name, _, digest in pairs if _familiar(name) == repository)
+
+
+def _familiar(repository: str) -> str:
+    """Return a repository's name as the Engine lists it."""
+    for prefix in ("index.docker.io/", "docker.io/", "library/"):
+        repository = repository.removeprefix(prefix)
+    return repository
