@@ -265,6 +265,8 @@ def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if spec.image and not can.images:
         yield can.fault("image", "images", spec.image)
+    elif spec.build and not can.images:
+        yield can.fault("build", "images", spec.build.path)
     elif spec.image and (fault := can.image_fault(spec.image)):
         yield Fault("image", f"'{spec.image}': {fault}", "name another, or load it there")
 

@@ -71,6 +71,20 @@ class InferenceConfigArgs(TypedDict):
     scoring_route: Input[RouteArgs]
 
 
+class _BuildFolder(TypedDict):
+    path: Input[str] | PathLike[str]
+    """Folder, relative to the program's; a `.dockerignore` or `.amlignore` in it counts."""
+
+
+class BuildContextArgs(_BuildFolder, total=False):
+    """A folder with a Dockerfile, of which an image is built."""
+
+    dockerfile_path: Input[str]
+    """Path of the Dockerfile inside `path`; `Dockerfile` when left out."""
+    stack_file: Input[str]
+    """Name of a stack file inside `path`, which does not count as content; `declare` sets it."""
+
+
 class _CodeFolder(TypedDict):
     code: Input[str] | PathLike[str]
     """Folder, relative to the program's."""

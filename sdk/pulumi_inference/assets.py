@@ -6,12 +6,13 @@ reports all faults in them at once.
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.environment import EnvironmentProvider
 from inference_provider.dynamic.model import ModelProvider
-from pulumi_inference.args import InferenceConfigArgs
+from pulumi_inference.args import BuildContextArgs, InferenceConfigArgs
 from pulumi_inference.base import InferenceResource
 from pulumi_inference.workspace import Workspace
 
@@ -86,9 +87,13 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         python_version: `3.12`; the provider's own Python when left out.
         dependencies: Requirements by PEP 508; pin them.
         requirements_file: A requirements.txt; its lines are added to `dependencies`.
+        conda_file: A conda file, or its content: its `python` becomes `python_version`, what is
+            under `pip:` is added to `dependencies`. Its other packages are refused.
         image: Container image; a target without containers refuses it. With `inference_config` or
             `command`, or with nothing to install, it brings its own server; else the packages are
             installed on it, and the default server runs the scoring script.
+        build: A Dockerfile and its folder, of which the target builds the image; in place of
+            `image`.
         command: Command line of a server of your own, with `{port}`, `{model_dir}` and
             `{code_dir}`.
         inference_config: Routes of the server that the environment brings; required with
@@ -119,7 +124,9 @@ class Environment(InferenceResource, module="inference", name="Environment"):
         python_version: Input[str] | None = None,
         dependencies: Input[Sequence[Input[str]]] | None = None,
         requirements_file: Input[str] | PathLike[str] | None = None,
+        conda_file: Input[str] | PathLike[str] | Mapping[str, Any] | None = None,
         image: Input[str] | None = None,
+        build: Input[BuildContextArgs] | None = None,
         command: Input[Sequence[Input[str]]] | None = None,
         inference_config: Input[InferenceConfigArgs] | None = None,
         description: Input[str] | None = None,
@@ -134,7 +141,9 @@ class Environment(InferenceResource, module="inference", name="Environment"):
             "python_version": python_version,
             "dependencies": dependencies,
             "requirements_file": requirements_file,
+            "conda_file": conda_file,
             "image": image,
+            "build": build,
             "command": command,
             "inference_config": inference_config,
             "description": description,

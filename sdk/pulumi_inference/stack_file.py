@@ -141,7 +141,7 @@ def _arguments(spec: SpecModel, base_dir: str) -> dict[str, Any]:
     written = {name: getattr(spec, name) for name in spec.model_fields_set - (computed - local)}
     return {
         name: os.path.normpath(os.path.join(base_dir, value))
-        if name in local - computed and value is not None
+        if name in local - computed and isinstance(value, str)
         else _value(value, base_dir)
         for name, value in written.items()
     }

@@ -41,9 +41,8 @@ def wording(annotation: Any) -> str:  # noqa: PLR0911  one a form of annotation
         return "text (secret)"
     if models_in(annotation):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}[
-        annotation.__name__
-    ]
+    names = {"Any": "anything", "str": "text", "int": "integer", "float": "number"}
+    return {**names, "bool": "true or false"}[annotation.__name__]
 
 
 def limits(metadata: Any) -> str:

@@ -56,7 +56,7 @@ class Outer(SpecModel):
     [
         (ModelSpec, LOCAL_PATH, {"path", "stack_file"}),
         (ModelSpec, COMPUTED, {"content_hash", "stack_file"}),
-        (EnvironmentSpec, LOCAL_PATH, {"requirements_file"}),
+        (EnvironmentSpec, LOCAL_PATH, {"requirements_file", "conda_file"}),
         (EnvironmentSpec, COMPUTED, {"content_hash"}),
         (CodeConfiguration, LOCAL_PATH, {"code", "stack_file"}),
         (CodeConfiguration, COMPUTED, {"content_hash", "stack_file"}),

@@ -29,6 +29,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ResourcesArgs: deployment.Resources,
     args.CollectionArgs: deployment.CollectionSpec,
     args.DataCollectorArgs: deployment.DataCollector,
+    args.BuildContextArgs: environment.BuildContext,
     args.RouteArgs: environment.Route,
     args.InferenceConfigArgs: environment.InferenceConfig,
     args.MetricRuleArgs: MetricRule,

@@ -50,6 +50,26 @@ def test_an_image_that_brings_its_server_is_fetched_and_nothing_is_built():
     assert builder.asked == [("triton:24", remedy)]
 
 
+FOLDER = {"path": "context", "dockerfile_path": "docker/Dockerfile"}
+
+
+def test_an_image_of_a_folder_is_built_and_then_taken_as_it_is():
+    builder = Builder()
+    spec = environment(build=FOLDER, inference_config=ROUTES)
+    assert Images(builder).environment(spec, "debian:12") == "sha256:brought"
+    wanted, (name, _remedy) = builder.asked
+    assert (wanted.build.base, wanted.build.dockerfile) == ("", "docker/Dockerfile")
+    assert wanted.starts == f"building image {name} of context"
+    assert wanted.source.written == "context"
+
+
+def test_packages_are_installed_on_the_image_of_a_folder():
+    builder = Builder()
+    Images(builder).environment(environment(build=FOLDER, dependencies=["six"]), "debian:12")
+    folder, packages = builder.asked
+    assert packages.build.base == folder.build.name
+
+
 @pytest.mark.parametrize(
     ("now", "moved"),
     [(None, ""), ("sha256:kept", ""), ("sha256:other", "sha256:other")],
@@ -89,7 +109,7 @@ def test_the_router_needs_what_its_agent_imports():
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
 
 
-WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load it", ())
+WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load it")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.conda import read_conda
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.reading import RELATIVE, Unreadable
 from inference_provider.files.requirements import requirement_lines
@@ -29,6 +30,10 @@ def with_stack_file(spec: S, base_dir: Path, file_name: str) -> S:
     if isinstance(spec, ModelSpec):
         name = _name_inside(base_dir / spec.path, base_dir / file_name)
         return spec.model_copy(update={"stack_file": name}) if name else spec
+    if isinstance(spec, EnvironmentSpec) and spec.build is not None:
+        name = _name_inside(base_dir / spec.build.path, base_dir / file_name)
+        context = spec.build.model_copy(update={"stack_file": name})
+        return spec.model_copy(update={"build": context}) if name else spec
     code = getattr(spec, "code_configuration", None)
     if isinstance(code, CodeConfiguration):
         name = _name_inside(base_dir / code.code, base_dir / file_name)
@@ -48,8 +53,8 @@ def _name_inside(folder: Path, file: Path) -> str | None:
 def with_content_hash(spec: S, folder: SourceFolder) -> S:
     """Return a copy with its content hash filled in; other kinds unchanged.
 
-    An environment's requirements_file is merged into its dependencies; doing it twice changes
-    nothing.
+    What an environment's requirements_file and conda_file ask for is merged into it; doing that
+    twice changes nothing.
 
     Raises:
         SpecError: The content cannot be read.
@@ -63,11 +68,24 @@ def with_content_hash(spec: S, folder: SourceFolder) -> S:
         hashed = code.model_copy(update={"content_hash": found})
         return spec.model_copy(update={"code_configuration": hashed})
     if isinstance(spec, EnvironmentSpec):
-        merged = _with_requirements(spec, folder.path)
-        return spec.model_copy(
-            update={"dependencies": merged, "content_hash": _environment_hash(spec, merged)}
-        )
+        return spec.model_copy(update=_decided(spec, folder))
     return spec
+
+
+def _decided(spec: EnvironmentSpec, folder: SourceFolder) -> dict[str, object]:
+    """Return the fields of an environment that its files decide."""
+    conda = read_conda(spec, folder.path)
+    if conda.faults:
+        raise SpecError(conda.faults)
+    merged = (*_with_requirements(spec, folder.path), *conda.requirements)
+    found: dict[str, object] = {
+        "dependencies": tuple(dict.fromkeys(merged)),
+        "python_version": spec.python_version or conda.python_version,
+    }
+    if spec.build is not None:
+        context = _hash_of(partial(folder.build, spec.build), "build.path")
+        found["build"] = spec.build.model_copy(update={"content_hash": context})
+    return {**found, "content_hash": _environment_hash(spec.model_copy(update=found))}
 
 
 def _hash_of(find: Callable[[], Content], field: str) -> str:
@@ -96,13 +114,15 @@ def _with_requirements(spec: EnvironmentSpec, base_dir: Path) -> tuple[str, ...]
     return tuple(dict.fromkeys((*spec.dependencies, *(text for _, text in lines))))
 
 
-def _environment_hash(spec: EnvironmentSpec, dependencies: tuple[str, ...]) -> str:
+def _environment_hash(spec: EnvironmentSpec) -> str:
     routes = spec.inference_config.model_dump(mode="json") if spec.inference_config else None
-    decides = {
-        "dependencies": dependencies,
+    decides: dict[str, object] = {
+        "dependencies": spec.dependencies,
         "python_version": spec.python_version,
         "image": spec.image,
         "command": spec.command,
         "inference_config": routes,
     }
+    if spec.build is not None:  # what an older release hashed stays what it was
+        decides["build"] = [spec.build.dockerfile_path, spec.build.content_hash]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

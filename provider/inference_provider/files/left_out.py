@@ -22,6 +22,8 @@ MODEL_IGNORES = (".amlignore",)
 """A model's .gitignore keeps weights out of git; they are content all the same."""
 CODE_IGNORES = (".amlignore", ".gitignore")
 """The first one found in the folder is used, as in Azure ML; those of subfolders are not read."""
+BUILD_IGNORES = (".dockerignore", ".amlignore")
+"""A .gitignore often leaves out what an image is built of."""
 IGNORE_FILE_MIB = 1
 
 _REPORT = re.compile(
@@ -80,6 +82,8 @@ def _ignore_rules(file: Path | None) -> tuple["GitIgnoreSpec | None", bool]:
     from pathspec import GitIgnoreSpec  # noqa: PLC0415 - few folders have such a file
 
     lines = _text(file).splitlines()
+    if file.name == ".dockerignore":
+        lines = [_anchored(line) for line in lines]
     for number, line in enumerate(lines, start=1):
         try:
             GitIgnoreSpec.from_lines([line])
@@ -87,6 +91,16 @@ def _ignore_rules(file: Path | None) -> tuple["GitIgnoreSpec | None", bool]:
             reason = f"'{file.name}' line {number} is not a valid pattern"
             raise BadContent(f"{reason}; use the syntax of .gitignore") from fault
     return GitIgnoreSpec.from_lines(lines), any(line.startswith("!") for line in lines)
+
+
+def _anchored(line: str) -> str:
+    """Return a pattern of Docker's as one of git's: without a slash too it is one of the folder."""
+    pattern = line.strip()
+    if not pattern or pattern.startswith("#"):
+        return ""
+    sign, pattern = ("!", pattern[1:].strip()) if pattern.startswith("!") else ("", pattern)
+    path = os.path.normpath(pattern).lstrip("/")
+    return "" if path == "." else f"{sign}/{path}"
 
 
 def _text(file: Path) -> str:

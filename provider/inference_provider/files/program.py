@@ -100,7 +100,7 @@ def _holds(find: Callable[[], Content], inside: str) -> bool:
 
 def _program(environment: EnvironmentSpec) -> str | None:
     """Return what the command starts; None without a command, or if an image has it."""
-    return environment.command[0] if environment.command and not environment.image else None
+    return environment.command[0] if environment.command and not environment.has_image else None
 
 
 def _executable(file: Path) -> bool:
@@ -109,7 +109,7 @@ def _executable(file: Path) -> bool:
 
 def _may_be_found(program: str, spec: DeploymentSpec, environment: EnvironmentSpec) -> bool:
     """Whether a bare name may be found: by a package, in the virtual environment, or on PATH."""
-    if environment.dependencies or environment.requirements_file or program.startswith("python"):
+    if environment.installs or program.startswith("python"):
         return bool(program)
     given = spec.environment_variables.get("PATH")
     path = given.get_secret_value() if given else os.environ.get("PATH", os.defpath)

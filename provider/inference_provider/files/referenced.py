@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import Fault
+from inference_provider.files.conda import read_conda
 from inference_provider.files.digest import unreadable
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
 from inference_provider.files.program import Served, absolute_program_fault, program_fault
@@ -32,6 +33,7 @@ from inference_provider.spec import (
     SpecModel,
 )
 from inference_provider.spec.deployment import CodeConfiguration
+from inference_provider.spec.environment import BuildContext
 
 _UNKNOWN = Served()
 
@@ -51,7 +53,9 @@ def file_faults(
     if isinstance(spec, EnvironmentSpec):
         found = absolute_program_fault(spec) if served.on_this_machine else None
         program = (Fault("command.0", *found),) if found else ()
-        return (*program, *requirement_faults(spec, folder.path))
+        build = _faults(_build_faults(spec.build, folder), "build") if spec.build else ()
+        conda = read_conda(spec, folder.path).faults
+        return (*program, *requirement_faults(spec, folder.path), *conda, *build)
     if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):
         return _faults(_deployment_faults(spec, folder, served), "code_configuration")
     return ()
@@ -83,6 +87,19 @@ def _model_faults(spec: ModelSpec, folder: SourceFolder) -> Iterator[Fault]:
         yield Fault("path", f"no file or folder '{spec.path}'", RELATIVE)
         return
     yield from _content_faults(partial(folder.model, spec), spec.path, "path")
+
+
+def _build_faults(build: BuildContext, folder: SourceFolder) -> Iterator[Fault]:
+    field, base = "build.dockerfile_path", folder.path / build.path
+    if not base.is_dir():
+        yield Fault("build.path", f"no folder '{build.path}'", RELATIVE)
+    elif os.path.isabs(build.dockerfile_path) or ".." in Path(build.dockerfile_path).parts:
+        yield Fault(field, f"'{build.dockerfile_path}' is outside '{build.path}'", "move it in")
+    elif not (base / build.dockerfile_path).is_file():
+        reason = f"no file '{build.dockerfile_path}' in '{build.path}'"
+        yield Fault(field, reason, "write its path relative to build.path")
+    else:
+        yield from _content_faults(partial(folder.build, build), build.path, "build.path")
 
 
 def _content_faults(

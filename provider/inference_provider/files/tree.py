@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from inference_provider.files.left_out import CODE_IGNORES, MODEL_IGNORES, BadContent, LeftOut
+from inference_provider.files.left_out import (
+    BUILD_IGNORES,
+    CODE_IGNORES,
+    MODEL_IGNORES,
+    BadContent,
+    LeftOut,
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,16 @@ def model_content(path: str, base_dir: Path, stack_file: str | None = None) -> C
 def code_content(folder: str, base_dir: Path, stack_file: str | None = None) -> Content:
     """Return the content of a folder of code; arguments and faults are as for `model_content`."""
     return Content(tree_files(base_dir / folder, CODE_IGNORES, stack_file))
+
+
+def build_content(
+    folder: str, base_dir: Path, stack_file: str | None = None, dockerfile: str = "Dockerfile"
+) -> Content:
+    """Return the content of a folder that an image is built of, its Dockerfile always included."""
+    found = dict(tree_files(base_dir / folder, BUILD_IGNORES, stack_file))
+    file = base_dir / folder / dockerfile
+    files = {**found, dockerfile: file} if file.is_file() else found
+    return Content(tuple(sorted(files.items())))
 
 
 def tree_files(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from inference_provider.serving.server import ServerKind, requirements, server_of
 from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.environment import BuildContext
 
 ENVIRONMENT, SCRIPT = "/opt/environment", "/opt/inference/script.py"
 """Where an instance finds its packages (a virtual environment) and the default server's start."""
@@ -77,8 +78,10 @@ class Build:
     name: str
     """`<repository>:<hash>`; the hash is over all that decides what is in the image."""
     base: str
+    """What it is built on; empty where its Dockerfile alone says so."""
     files: Mapping[str, bytes]
     """By path; `Dockerfile` is one of them."""
+    dockerfile: str = "Dockerfile"
 
 
 def base_image(spec: EnvironmentSpec, workspace: str | None, python_version: str) -> str:
@@ -130,6 +133,13 @@ def environment_build(
         "script.py": script,
     }
     return _build("inference-environment", base, text, files, installer)
+
+
+def folder_build(context: BuildContext) -> Build:
+    """Name the image of a folder and its Dockerfile by what is in the folder."""
+    told = f"{context.dockerfile_path}:{context.content_hash}"
+    name = f"inference-folder:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    return Build(name, "", {}, context.dockerfile_path)
 
 
 def runtime_build(

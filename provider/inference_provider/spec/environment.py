@@ -1,9 +1,9 @@
 """Environment: what an instance runs in."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from inference_provider.spec.base import (
     COMPUTED,
@@ -50,6 +50,28 @@ class InferenceConfig(SpecModel):
     scoring_route: Route
 
 
+class BuildContext(SpecModel):
+    """A folder with a Dockerfile, of which an image is built."""
+
+    path: Annotated[str, LOCAL_PATH]
+    """Folder, relative to the stack file; a `.dockerignore` or `.amlignore` in it counts."""
+    dockerfile_path: Annotated[str, Field(min_length=1)] = "Dockerfile"
+    """Path of the Dockerfile inside `path`."""
+    stack_file: Annotated[str | None, LOCAL_PATH, COMPUTED] = None
+    """Name of the stack file in `path`, which is not content; None when it lies elsewhere."""
+    content_hash: Annotated[str, COMPUTED] = ""
+    """sha256 over names, bytes and executable bits under `path`; never written by hand."""
+
+
+def _path_or_content(value: object) -> object:
+    if value is None or isinstance(value, str | Mapping):
+        return value
+    raise ValueError("expected a conda file; write its path, or its content")
+
+
+CondaFile = Annotated[str | dict[str, Any], BeforeValidator(_path_or_content)]
+
+
 class EnvironmentSpec(SpecModel):
     """Python packages, or an image, and the server's routes."""
 
@@ -63,10 +85,15 @@ class EnvironmentSpec(SpecModel):
     the cache is keyed by this text, not by what it gave."""
     requirements_file: Annotated[str | None, LOCAL_PATH] = None
     """A requirements.txt; its lines are added to `dependencies`, and held to the same rules."""
+    conda_file: Annotated[CondaFile | None, LOCAL_PATH] = None
+    """A conda file, or its content: its `python` becomes `python_version`, what is under `pip:` is
+    added to `dependencies`. There is no conda: its other packages are refused."""
     image: Annotated[str | None, ROLLS] = None
     """Container image; a target without containers refuses it. With `inference_config` or
     `command`, or with nothing to install, it brings its own server; else the packages are installed
     on it, and the default server runs the scoring script."""
+    build: Annotated[BuildContext | None, ROLLS] = None
+    """A Dockerfile and its folder, of which the target builds the image; in place of `image`."""
     command: Annotated[tuple[Annotated[str, AfterValidator(_valid_argument)], ...], ROLLS] = ()
     """Command line of the server, for an environment that brings its own. `{port}` stands for
     the port that it, or a process it starts, listens on, at the address in `$HOST` (127.0.0.1 on
@@ -88,12 +115,23 @@ class EnvironmentSpec(SpecModel):
         """
         if self.command or self.inference_config is not None:
             return True
-        return self.image is not None and not self.installs
+        return self.has_image and not self.installs
+
+    @property
+    def has_image(self) -> bool:
+        """Whether it names an image, or what one is built of."""
+        return self.image is not None or self.build is not None
 
     @property
     def installs(self) -> bool:
         """Whether it names packages to install."""
-        return bool(self.dependencies or self.requirements_file)
+        return bool(self.dependencies or self.requirements_file or self.conda_file)
+
+    @model_validator(mode="after")
+    def _image_or_build(self) -> "EnvironmentSpec":
+        if self.image is not None and self.build is not None:
+            raise ValueError("image and build both say what it runs in; leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _command_and_routes_come_together(self) -> "EnvironmentSpec":
@@ -102,7 +140,7 @@ class EnvironmentSpec(SpecModel):
                 "command needs inference_config: the first starts the server, the second says where"
                 " it answers"
             )
-        if self.inference_config is not None and not (self.command or self.image):
+        if self.inference_config is not None and not (self.command or self.has_image):
             raise ValueError(
                 "inference_config needs a command or an image that starts the server it describes"
             )

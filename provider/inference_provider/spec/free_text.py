@@ -39,7 +39,15 @@ def free_fields(spec_type: type[BaseModel]) -> frozenset[str]:
         for name, info in spec_type.model_fields.items()
         if _is_free(info.annotation, info.metadata)
         and not _is_identity(info.metadata)
-        and not any(mark in info.metadata for mark in (LOCAL_PATH, COMPUTED, NO_SECRET))
+        and not any(mark in info.metadata for mark in (COMPUTED, NO_SECRET))
+        and (LOCAL_PATH not in info.metadata or _may_be_content(info.annotation))
+    )
+
+
+def _may_be_content(annotation: Any) -> bool:
+    """Whether what a path leads to may also be written in its place."""
+    return typing.get_origin(annotation) is dict or any(
+        _may_be_content(argument) for argument in typing.get_args(annotation)
     )
 
 

