@@ -48,7 +48,9 @@ ENV UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_NO_PROGRESS
 COPY requirements.txt settings uv /build/
 RUN . /build/settings \\
  && /build/uv venv --python python3 /opt/environment \\
- && /build/uv pip install --python /opt/environment/bin/python -r /build/requirements.txt
+ && /build/uv pip install --python /opt/environment/bin/python -r /build/requirements.txt \\
+ && rm -f /opt/environment/lib/python*/site-packages/*.dist-info/direct_url.json \\
+ && /build/uv pip freeze --python /opt/environment/bin/python > /opt/environment/packages.txt
 
 FROM python:3.12
 COPY --from=build /opt/environment /opt/environment
@@ -64,6 +66,15 @@ ENTRYPOINT []
     )
     assert build.files["script.py"] == b"script"
     assert build.files["uv"] == b"uv's program"
+
+
+def test_an_image_says_what_it_is_by_what_decides_its_name():
+    build = built(dependencies=["six==1"])
+    assert build.labels == {
+        "org.opencontainers.image.title": "inference-environment",
+        "org.opencontainers.image.version": build.name.partition(":")[2],
+        "org.opencontainers.image.base.name": "python:3.12",
+    }
 
 
 def test_a_python_version_is_asked_of_the_base():
@@ -101,7 +112,7 @@ def test_another_start_of_the_server_is_another_image():
 
 
 def test_the_name_of_an_image_is_the_same_on_every_machine():
-    assert built(dependencies=["six==1"]).name == "inference-environment:0b44ad9617a83dc5"
+    assert built(dependencies=["six==1"]).name == "inference-environment:879110adcff90fe6"
 
 
 def test_where_uv_installs_from_is_in_a_file_that_is_sourced_and_quoted():

@@ -5,7 +5,9 @@ whose name says by a hash what is in the image, so that nothing is built twice. 
 the target's affair. Code and models are in no image: a change of code builds nothing.
 
 Packages are installed in a stage of its own, which is labelled and removed after the build: its
-layers hold what may be secret, the addresses of indexes and packages with their credentials.
+layers hold what may be secret, the addresses of indexes and packages with their credentials. Where
+a package came from is not kept either (`direct_url.json`): its address may have a token. What was
+installed is listed in `packages.txt`.
 """
 
 import hashlib
@@ -82,6 +84,13 @@ class Build:
     files: Mapping[str, bytes]
     """By path; `Dockerfile` is one of them."""
     dockerfile: str = "Dockerfile"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the image says of itself; nothing in it depends on when or where it is built."""
+        title, _, version = self.name.partition(":")
+        known = {"title": title, "version": version, "base.name": self.base}
+        return {f"org.opencontainers.image.{name}": text for name, text in known.items() if text}
 
 
 def base_image(spec: EnvironmentSpec, workspace: str | None, python_version: str) -> str:
@@ -208,7 +217,9 @@ _ENVIRONMENT_FILE = f"""\
 {_STAGE}\
 RUN . /build/settings \\
  && /build/uv venv --python {{python}} {{environment}} \\
- && /build/uv pip install --python {{environment}}/bin/python -r /build/requirements.txt
+ && /build/uv pip install --python {{environment}}/bin/python -r /build/requirements.txt \\
+ && rm -f {{environment}}/lib/python*/site-packages/*.dist-info/direct_url.json \\
+ && /build/uv pip freeze --python {{environment}}/bin/python > {{environment}}/packages.txt
 
 FROM {{base}}
 COPY --from=build {{environment}} {{environment}}
@@ -224,6 +235,7 @@ COPY lib {{library}}
 RUN . /build/settings \\
  && /build/uv venv --python '>=3.11' /opt/inference/python \\
  && /build/uv pip install --python /opt/inference/python/bin/python -r /build/requirements.txt \\
+ && /build/uv pip freeze --python /opt/inference/python/bin/python > /opt/inference/packages.txt \\
  && /opt/inference/python/bin/python -m compileall -q {{library}} \\
  && mkdir {{folder}}
 

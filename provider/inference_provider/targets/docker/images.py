@@ -206,7 +206,7 @@ class HostImages:
                 custom_context=True,
                 dockerfile=wanted.build.dockerfile,
                 tag=tag,
-                labels={names.ROLE: role},
+                labels={**wanted.build.labels, names.ROLE: role},
                 rm=True,
                 forcerm=True,
                 network_mode="host",
