@@ -1,4 +1,4 @@
-.PHONY: setup demo down test test-docker coverage check lint types contracts schema bench
+.PHONY: setup demo down test test-docker image coverage check lint types contracts schema bench
 
 # uv from PATH, else from the index into the environment itself. Bytecode is compiled at once, because
 # the first command would take a second longer, and each one where Python may not write it.
@@ -24,6 +24,13 @@ test: setup
 # With a Docker Engine of its own where none answers; needs root for that.
 test-docker: setup
 	@tests/docker/with_engine.sh .venv/bin/pytest -m docker $(ARGS)
+
+# The image of a router's container, by Docker's own command line.
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+IMAGE ?= inference-runtime:latest
+
+image: setup
+	docker build --network host --build-arg BASE=$(BASE) -t $(IMAGE) .
 
 # Lines that the tests without servers run; in half a minute.
 coverage: setup
