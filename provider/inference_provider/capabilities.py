@@ -250,8 +250,9 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield Fault("target", f"'{wanted}' is not supported yet", f"use '{can.name}'")
     if spec.egress == "disabled" and not can.egress_control:
         yield can.fault("egress", "egress_control")
-    if spec.base_image and not can.base_images:
-        yield can.fault("base_image", "base_images", spec.base_image)
+    for field in ("base_image", "runtime_image", "registry"):
+        if getattr(spec, field) and not can.base_images:
+            yield can.fault(field, "base_images", getattr(spec, field))
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault

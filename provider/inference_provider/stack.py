@@ -170,7 +170,17 @@ class Pipeline:
         if not prune:
             found = _without_deletions(found)
         refuse_unreadable(found, observed, stack.name)
-        return Planned(stack, names, observed, found, tuple(notes(found, observed)))
+        told = (*notes(found, observed), *self._about_images(found))
+        return Planned(stack, names, observed, found, told)
+
+    def _about_images(self, found: Plan) -> Iterator[str]:
+        """Say what takes minutes before the router of a new workspace starts."""
+        store = self._target.images
+        for action in found.pending:
+            is_new = action.kind == ActionKind.CREATE and action.id.kind == Kind.WORKSPACE
+            note = store.note(action.desired.spec) if store and is_new and action.desired else ""
+            if note:
+                yield f"{action.id}: {note}"
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
         """Plan the deletion of everything that carries the stack's label.

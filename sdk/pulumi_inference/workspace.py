@@ -29,6 +29,9 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         base_image: Container image with Python and CA certificates that the router's image and
             those of environments are built on from then on; Python's own slim image when left out.
+        runtime_image: Image of the router's container; built on the host when left out.
+        registry: Registry and folder to which images that are built are pushed, and from which
+            they are pulled instead of built again.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
         quota: What all deployments may use together.
@@ -57,6 +60,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         public_network_access: Input[str] | None = None,
         egress: Input[str] | None = None,
         base_image: Input[str] | None = None,
+        runtime_image: Input[str] | None = None,
+        registry: Input[str] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
         description: Input[str] | None = None,
@@ -72,6 +77,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "public_network_access": public_network_access,
             "egress": egress,
             "base_image": base_image,
+            "runtime_image": runtime_image,
+            "registry": registry,
             "instance_types": instance_types,
             "quota": quota,
             "description": description,

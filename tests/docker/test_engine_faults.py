@@ -11,6 +11,7 @@ import pytest
 from inference_provider.errors import OutOfCapacity
 from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.target import DockerPlatform
 from inference_provider.targets.images import Images
@@ -32,7 +33,7 @@ MANY = {"max_concurrent_requests_per_instance": 50, "request_timeout_ms": 10_000
 @pytest.fixture(scope="module")
 def bases(host):
     """Names of images that an Engine without a way out cannot make."""
-    found = host.image(Images(HostImages(host)).runtime(BASE_IMAGE))
+    found = host.image(Images(HostImages(host)).runtime(WorkspaceSpec(base_image=BASE_IMAGE)))
     return [BASE_IMAGE, *found["RepoTags"]]
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.images import Images
 from tests.docker_host import BASE_IMAGE
@@ -162,7 +162,7 @@ def test_an_image_that_brings_its_server_is_taken_as_it_is(host, images):
 
 
 def test_the_routers_image_has_what_its_agent_needs(images, run):
-    image = images.runtime(BASE_IMAGE)
+    image = images.runtime(WorkspaceSpec(base_image=BASE_IMAGE))
     code = "import inference_provider.targets.envoy.agent as a; print(a.__name__)"
     assert run(image, "python3", "-c", code) == (0, "inference_provider.targets.envoy.agent\n")
     status, said = run(image, "sh", "-c", "touch /router/x && envoy --version")

@@ -95,6 +95,18 @@ def test_a_plain_stack_is_refused_nowhere():
             id="connection",
         ),
         pytest.param(
+            stack(workspaces=[{"runtime_image": "router:1"}]),
+            "Workspace 'default' on target 'local': runtime_image: no image is built here:"
+            " instances are processes; leave it out",
+            id="runtime image",
+        ),
+        pytest.param(
+            stack(workspaces=[{"registry": "example.org/team"}]),
+            "Workspace 'default' on target 'local': registry: no image is built here: instances"
+            " are processes; leave it out",
+            id="registry",
+        ),
+        pytest.param(
             stack(workspaces=[{"name": "default", "base_image": "python:3.12-slim"}]),
             "Workspace 'default' on target 'local': base_image: no image is built here: instances"
             " are processes; leave it out",

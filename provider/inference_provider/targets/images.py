@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -29,7 +29,7 @@ from inference_provider.serving.image import (
 )
 from inference_provider.serving.installer_output import cause_in, says_disk_is_full
 from inference_provider.serving.server import requirements
-from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.environment import BuildContext
 from inference_provider.targets.kept_content import Source, source_of_build
 
@@ -60,6 +60,8 @@ class Wanted:
     """The folder that it is built of, instead of the build's files."""
     secrets: Secrets = ()
     """What must not be in an error."""
+    registry: str | None = None
+    """Where it is pulled from instead, if it is there, and pushed to: `host/folder`."""
 
 
 class ImageBuilder(Protocol):
@@ -94,7 +96,14 @@ class ImageBuilder(Protocol):
         """Return the id of an image by its build's name; build it once if needed.
 
         Raises:
-            TargetError: It cannot be built; `build_failure`.
+            TargetError: It cannot be built, `build_failure`; or not be pushed.
+        """
+
+    def push(self, image: str, to: str, tell: Tell) -> str:
+        """Push an image under a name, and return the digest that it has there.
+
+        Raises:
+            TargetError: The registry does not take it.
         """
 
 
@@ -109,8 +118,10 @@ class Images:
         spec: EnvironmentSpec,
         workspace_base: str | None,
         tell: Tell = silent,
+        *,
         secrets: Secrets = (),
         base_dir: str | None = None,
+        registry: str | None = None,
     ) -> str:
         """Return the id of the image that instances of an environment run in; make it if needed.
 
@@ -120,13 +131,16 @@ class Images:
             tell: Told what is done.
             secrets: What must not be in an error.
             base_dir: Folder that paths in the spec are relative to; None where nobody knows.
+            registry: That of its workspace, if it names one.
 
         Raises:
             TargetError: It cannot be pulled or built; says why.
             OutOfCapacity: No disk is left.
         """
         if spec.build is not None:
-            built = self._folder(spec, spec.build, tell, secrets, base_dir)
+            folder = replace(self._folder(spec, spec.build, base_dir), secrets=secrets)
+            self._builder.built(replace(folder, registry=registry), tell)
+            built = folder.build.name
             spec = spec.model_copy(update={"image": built, "build": None})
         brought = image_as_it_is(spec)
         if brought is not None:
@@ -140,22 +154,16 @@ class Images:
             _without(spec),
             None,
             (*secrets, *userinfo_in(spec.dependencies), *self._credentials),
+            registry,
         )
         return self._builder.built(wanted, tell)
 
-    def _folder(
-        self,
-        spec: EnvironmentSpec,
-        build: BuildContext,
-        tell: Tell,
-        secrets: Secrets,
-        base_dir: str | None,
-    ) -> str:
-        """Return the name of the image of a folder and the Dockerfile in it; build it if needed."""
+    @staticmethod
+    def _folder(spec: EnvironmentSpec, build: BuildContext, base_dir: str | None) -> Wanted:
+        """Return how to build the image of a folder and the Dockerfile in it."""
         named, source = folder_build(build), source_of_build(build, base_dir)
         starts = f"building image {named.name} of {build.path}"
-        self._builder.built(Wanted(named, _named(spec), starts, "", source, secrets), tell)
-        return named.name
+        return Wanted(named, _named(spec), starts, "", source)
 
     def moved(self, spec: EnvironmentSpec, image: str) -> str:
         """Return what an environment's image is now, if its tag was moved from `image`; or empty.
@@ -166,13 +174,20 @@ class Images:
         now = self._builder.named_now(brought) if brought else None
         return now if now and now != image else ""
 
-    def runtime(self, workspace_base: str | None, tell: Tell = silent) -> str:
+    def runtime(self, spec: WorkspaceSpec, tell: Tell = silent) -> str:
         """Return the id of the image of a router's container; make it if needed."""
-        base = workspace_base or default_base_image(own_python())
+        if spec.runtime_image is not None:
+            remedy = "load it there, or change the workspace's runtime_image"
+            return self._builder.there(spec.runtime_image, remedy, tell)
+        return self._builder.built(self.runtime_build(spec), tell)
+
+    def runtime_build(self, spec: WorkspaceSpec) -> Wanted:
+        """Return how the image of a router's container is built on a host."""
+        base = spec.base_image or default_base_image(own_python())
         build = runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), self._installer)
         starts = f"building image {build.name} of the router, once on this host"
-        wanted = Wanted(build, "the router's image", starts, NO_BASE, None, self._credentials)
-        return self._builder.built(wanted, tell)
+        credentials, what = self._credentials, "the router's image"
+        return Wanted(build, what, starts, NO_BASE, None, credentials, spec.registry)
 
     @cached_property
     def _installer(self) -> Installer:

@@ -41,7 +41,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation, new_key
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
-from inference_provider.workspace.ports import Clock, Platform, Progress, silent
+from inference_provider.workspace.ports import Clock, ImageStore, Platform, Progress, silent
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import Rollout, roll_recorded
 from inference_provider.workspace.state import Keys
@@ -78,6 +78,11 @@ class Engine:
     def capabilities(self) -> TargetCapabilities:
         """What it can do; asked when planning."""
         return self.platform.capabilities
+
+    @property
+    def images(self) -> ImageStore | None:
+        """The images that it builds; None where it builds none."""
+        return None
 
     def workspaces(self) -> tuple[str, ...]:
         """Return the names of all workspaces, sorted."""

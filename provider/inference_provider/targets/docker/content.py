@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
+from inference_provider.secret_text import Secrets
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
@@ -20,7 +21,7 @@ from inference_provider.targets.docker.volumes import (
     Volumes,
     document_of,
 )
-from inference_provider.targets.images import Images
+from inference_provider.targets.images import Images, silent
 from inference_provider.targets.kept_content import missing, source_of_code, source_of_model
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State, corrupt
@@ -29,7 +30,7 @@ MOUNTED = "/var/azureml"
 """Folder of a container with the volumes `code` and `model`; `content` in each is the content."""
 
 
-class _Environment(Frozen):
+class Environment(Frozen):
     """What is recorded of an environment."""
 
     spec: EnvironmentSpec
@@ -53,20 +54,32 @@ class DockerContent:
         if isinstance(spec, ModelSpec):
             self.volumes.keep(MODEL, source_of_model(spec, desired.base_dir), tell, renew=True)
         elif isinstance(spec, EnvironmentSpec):
-            image = self._images.environment(
-                spec, self._base_image(), tell, desired.placeholders, desired.base_dir
-            )
+            image = self._made(spec, tell, desired.placeholders, desired.base_dir)
             self._note_environment(spec, image)
         elif isinstance(spec, DeploymentSpec):
             code = source_of_code(spec, desired.base_dir)
             if code is not None:
                 self.volumes.keep(CODE, code, tell, renew=True)
 
-    def _base_image(self) -> str | None:
-        """Return the base image that the workspace names, if it names one."""
+    def _made(
+        self,
+        spec: EnvironmentSpec,
+        tell: Callable[[str], None] = silent,
+        secrets: Secrets = (),
+        base_dir: str | None = None,
+    ) -> str:
+        """Return the id of an environment's image, made as the workspace says."""
         name = self._records.workspace
         record = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-        return record.properties.get("base_image") if record else None
+        fields = record.properties if record else {}
+        return self._images.environment(
+            spec,
+            fields.get("base_image"),
+            tell,
+            secrets=secrets,
+            base_dir=base_dir,
+            registry=fields.get("registry"),
+        )
 
     # -- what is kept --------------------------------------------------------------------------
 
@@ -88,14 +101,14 @@ class DockerContent:
             self._parsed[name] = known
         return known[1]
 
-    def _read_environment(self, name: str, document: bytes) -> _Environment:
+    def _read_environment(self, name: str, document: bytes) -> Environment:
         try:
-            return _Environment.model_validate_json(document)
+            return Environment.model_validate_json(document)
         except ValidationError:
             raise corrupt(self._records.place(SECTION, name)) from None
 
     def _note_environment(self, spec: EnvironmentSpec, image: str) -> None:
-        noted = _Environment(spec=spec, image=image).model_dump_json()
+        noted = Environment(spec=spec, image=image).model_dump_json()
         self._records.put(SECTION, document_of("environment", spec.content_hash), noted)
 
     def fault(self, record: Record) -> str:
@@ -125,24 +138,24 @@ class DockerContent:
         """Return the names of the volumes that instances of a deployment read."""
         return {self.volumes.name(kind, digest) for kind, digest in _pinned(record)}
 
+    def kept(self, digest: str) -> Environment | None:
+        """Return what is recorded of an environment, by the hash of its content."""
+        name = document_of("environment", digest)
+        document = self._records.read(SECTION, name)
+        return None if document is None else self._read_environment(name, document)
+
     def image_of(self, record: Record) -> str:
         """Return the id of the image that new instances of a deployment would run; empty if none.
 
         Where a tag was moved in a registry, it is the digest there, which no instance runs yet.
         """
-        name = document_of("environment", Reference.parse(record.properties["environment"]).digest)
-        document = self._records.read(SECTION, name)
-        if document is None:
-            return ""
-        kept = self._read_environment(name, document)
-        return self._images.moved(kept.spec, kept.image) or kept.image
+        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
 
     def _environment_fault(self, digest: str) -> str:
-        name = document_of("environment", digest)
-        document = self._records.read(SECTION, name)
-        if document is None:
+        kept = self.kept(digest)
+        if kept is None:
             return "what it is built from is gone"
-        kept = self._read_environment(name, document)
         if kept.image not in self.volumes.there().images:
             return f"its image {kept.image[:19]} was removed"
         now = self._images.moved(kept.spec, kept.image)
@@ -153,13 +166,10 @@ class DockerContent:
 
     def image(self, environment: EnvironmentSpec) -> str:
         """Return the id of the image of a kept environment, which is made again if it is gone."""
-        name = document_of("environment", environment.content_hash)
-        document = self._records.read(SECTION, name)
-        if document is not None:
-            image = self._read_environment(name, document).image
-            if self._host.has_image(image):
-                return image
-        image = self._images.environment(environment, self._base_image())
+        kept = self.kept(environment.content_hash)
+        if kept is not None and self._host.has_image(kept.image):
+            return kept.image
+        image = self._made(environment)
         self._note_environment(environment, image)
         return image
 

@@ -20,7 +20,7 @@ from inference_provider.targets.docker.archive import TreeArchive, packed
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
-from inference_provider.targets.docker.registries import Registries, digests_of
+from inference_provider.targets.docker.registries import Registries, digests_of, parts_of
 from inference_provider.targets.images import (
     NO_BASE,
     Tell,
@@ -137,17 +137,24 @@ class HostImages:
     # -- built ---------------------------------------------------------------------------------
 
     def built(self, wanted: Wanted, tell: Tell) -> str:
-        build = wanted.build
-        found = self._id(build.name)
-        if found is not None:
-            return found
+        found = self._host.image(wanted.build.name)
+        if found is not None and self._is_pushed(wanted, found):
+            return str(found["Id"])
         make_empty_image(self._host)
         try:
-            with self._alone(build.name, BUILD_LIMIT_S):
-                return self._id(build.name) or self._build(wanted, tell)
+            with self._alone(wanted.build.name, BUILD_LIMIT_S):
+                return self._whole(wanted, tell)
         except Busy as busy:
             reason = "another client has been building it for an hour"
             raise Busy("build", wanted.what, reason, busy.remedy) from busy
+
+    def _whole(self, wanted: Wanted, tell: Tell) -> str:
+        """Return the id of an image that is there, and in its registry."""
+        name = wanted.build.name
+        image = self._id(name) or self._published(wanted, tell) or self._build(wanted, tell)
+        if not self._is_pushed(wanted, self._host.image(name) or {}):
+            self.push(name, self._in_registry(wanted), tell)
+        return image
 
     def _alone(self, name: str, wait_s: float) -> AbstractContextManager[None]:
         return self._locks.lock(name.replace(":", "."), wait_s)
@@ -189,8 +196,7 @@ class HostImages:
             if content.digest_of(archive.hashes) != source.content_hash:
                 api.remove_image(image)
                 raise changed_meanwhile(source)
-            repository, _, tag = wanted.build.name.partition(":")
-            api.tag(image, repository, tag)
+        self._tag(image, wanted.build.name)
         return said
 
     def _sent(
@@ -221,6 +227,46 @@ class HostImages:
                 return str(refused.explanation), None
         said = "".join(part.get("stream") or part.get("error") or "" for part in parts)
         return said, next((part["aux"]["ID"] for part in reversed(parts) if "aux" in part), None)
+
+    # -- a registry of the workspace's -----------------------------------------------------------
+
+    def _in_registry(self, wanted: Wanted) -> str:
+        """Return the name that an image has there: what is in it depends on the architecture."""
+        return f"{wanted.registry}/{wanted.build.name}-{self._platform[1]}"
+
+    def _is_pushed(self, wanted: Wanted, found: Mapping[str, Any]) -> bool:
+        if wanted.registry is None:
+            return True
+        return bool(digests_of(self._in_registry(wanted), found.get("RepoDigests") or ()))
+
+    def _published(self, wanted: Wanted, tell: Tell) -> str | None:
+        """Pull an image that another host has built; None where its registry does not have it."""
+        if wanted.registry is None:
+            return None
+        there = self._in_registry(wanted)
+        published = self._registry.ask(there)
+        if published is None or not published.digest:
+            return None
+        image = self.there(there, "remove it there, and it is built again", tell)
+        self._tag(image, wanted.build.name)
+        return image
+
+    def _tag(self, image: str, name: str) -> None:
+        with self._host.asked("name", f"image {image}") as api:
+            api.tag(image, *parts_of(name))
+
+    def push(self, image: str, to: str, tell: Tell) -> str:
+        tell(f"pushing image {to}")
+        self._tag(image, to)
+        with self._host.asked("push", f"image '{to}'") as api:
+            said = list(api.push(*parts_of(to), stream=True, decode=True))
+        why = " ".join(without_secrets(" ".join(one.get("error", "") for one in said)).split())
+        if why:
+            remedy = "run `docker login` for its registry, or name another one"
+            raise TargetError("push", f"image '{to}'", why[:400], remedy, str(self._host))
+        return next((one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", ())), "")
+
+    # -- stages ----------------------------------------------------------------------------------
 
     def _remove_stages_of_the_dead(self, own: Build) -> None:
         """Remove what builds left whose clients were killed."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker.host import DockerHost
 
-_ASK_S = 10.0
+_ASK_S = 5.0
 """Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
 _FRESH_S = 60.0
 """How long an answer counts as new: one command asks once for each name."""
@@ -70,10 +70,16 @@ def digests_of(image: str, known: Iterable[str]) -> frozenset[str]:
     """
     if "@" in image:
         return frozenset()
-    folder, slash, last = image.rpartition("/")
-    repository = _familiar(f"{folder}{slash}{last.partition(':')[0]}")
+    repository = _familiar(parts_of(image)[0])
     pairs = (one.partition("@") for one in known)
     return frozenset(digest for name, _, digest in pairs if _familiar(name) == repository)
+
+
+def parts_of(image: str) -> tuple[str, str]:
+    """Return repository and tag of a name; a port is part of the first."""
+    folder, slash, last = image.rpartition("/")
+    name, _, tag = last.partition(":")
+    return f"{folder}{slash}{name}", tag or "latest"
 
 
 def _familiar(repository: str) -> str:

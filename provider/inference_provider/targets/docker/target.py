@@ -16,6 +16,7 @@ from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.gpus import HostGpus, Inventory, inventory
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
+from inference_provider.targets.docker.kept_images import HostImageStore
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
@@ -23,7 +24,8 @@ from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.ports import ImageStore, Ports
+from inference_provider.workspace.state import State
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,16 @@ class DockerPlatform:
     def capabilities(self) -> TargetCapabilities:
         return docker_capabilities(self.gpus.ledger, self._builder.fault)
 
+    @cached_property
+    def images(self) -> HostImageStore:
+        """Every image that was built on the host, whatever workspace it is for."""
+        return HostImageStore(self.host, self._builder, self._all)
+
+    def _all(self) -> Iterator[tuple[str, State, DockerContent, DockerRouter]]:
+        for name in self.workspaces():
+            opened = self._open(name)
+            yield name, State(opened.records), opened.content, opened.router
+
     def workspaces(self) -> tuple[str, ...]:
         found = self.host.volumes({"label": [f"{names.ROLE}={names.RECORDS}"]})
         return tuple(sorted(map(names.workspace_of, found)))
@@ -74,7 +86,7 @@ class DockerPlatform:
         """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
         opened.records.make()
-        image = self._images.runtime(spec.base_image)
+        image = self._images.runtime(spec)
         opened.router.make(image)
         opened.router.start_first(spec.bind_address, spec.router_port, image)
 
@@ -88,10 +100,12 @@ class DockerPlatform:
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
-        router = self._open(desired.id.workspace).router
+        router, spec = self._open(desired.id.workspace).router, desired.spec
         before = router.listens()
-        after = before.model_copy(update={"host": desired.spec.bind_address})
-        with saved(before, after, router.save):
+        wanted = {"host": spec.bind_address}
+        if not router.runs():  # one that runs keeps its image: another would cut requests off
+            wanted["image"] = self._images.runtime(spec)
+        with saved(before, before.model_copy(update=wanted), router.save):
             yield
 
     def shut_down(self, workspace: str) -> None:
@@ -140,3 +154,7 @@ class DockerTarget(Engine):
     def __init__(self, place: Place) -> None:
         self.docker = DockerPlatform(place)
         super().__init__(self.docker)
+
+    @property
+    def images(self) -> ImageStore:
+        return self.docker.images
