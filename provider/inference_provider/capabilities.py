@@ -14,6 +14,7 @@ from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, Wish, in_words, lacks, unmet
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
+from inference_provider.serving.image import image_as_it_is
 from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
@@ -268,8 +269,9 @@ def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("image", "images", spec.image)
     elif spec.build and not can.images:
         yield can.fault("build", "images", spec.build.path)
-    elif spec.image and (fault := can.image_fault(spec.image)):
-        yield Fault("image", f"'{spec.image}': {fault}", "name another, or load it there")
+    brought = image_as_it_is(spec) if can.images else None  # what was built on one needs it no more
+    if brought and (fault := can.image_fault(brought)):
+        yield Fault("image", f"'{brought}': {fault}", "name another, or load it there")
 
 
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

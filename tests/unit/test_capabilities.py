@@ -436,3 +436,5 @@ def test_an_image_the_target_cannot_use_is_refused():
         "Environment 'default/env:1' on target 'docker': image: 'a:1': a:1 is for mips; name"
         " another, or load it there"
     ]
+    built = stack(environments=[{"name": "env", "image": "a:1", "dependencies": ["six"]}], **DOCKER)
+    assert refusals(resolve(built), able) == ()
