@@ -1,6 +1,7 @@
 """A Docker host, and a workspace of it for each test; nothing of either stays."""
 
 import itertools
+import json
 import os
 
 import pytest
@@ -39,6 +40,23 @@ def build(host, images):
     yield build
     for image in found - before:
         host.api.remove_image(image)
+
+
+@pytest.fixture
+def credentials(host, tmp_path, monkeypatch):
+    """Put the credentials of a registry into Docker's configuration, or those of none."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+
+    def put(registry=None):
+        given = registry and {registry.host: {"auth": registry.authorization.split()[1]}}
+        (folder / "config.json").write_text(json.dumps({"auths": given or {}}))
+        host.api.reload_config()
+
+    put()
+    yield put
+    put()
 
 
 @pytest.fixture

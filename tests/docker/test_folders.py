@@ -8,6 +8,7 @@ from inference_provider.errors import TargetError
 from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.images import silent
+from tests.docker.registry import Registry
 from tests.docker.test_images import ROUTES
 from tests.docker_host import BASE_IMAGE
 
@@ -125,3 +126,20 @@ def test_a_dockerfile_that_fails_says_why(folder, images, line, reason, remedy):
     assert str(refused.value).startswith("build environment 'default/env:1' on Docker host")
     assert reason in str(refused.value)
     assert str(refused.value).endswith(remedy)
+
+
+def test_a_private_base_is_pulled_with_the_credentials_of_dockers_configuration(
+    built, folder, host, run, credentials
+):
+    with Registry("ann", "hunter2hunter2") as registry:
+        base = f"{registry.host}/team/base"
+        credentials(registry)
+        host.api.tag(BASE_IMAGE, base, "1")
+        list(host.api.push(base, "1", stream=True))
+        host.api.remove_image(f"{base}:1")
+        file = folder / "context" / "docker" / "Dockerfile"
+        file.write_text(f"FROM {base}:1\nCOPY app.py /app.py\n")
+        image = built()
+        host.api.remove_image(f"{base}:1")
+    assert "hunter2" not in str(host.api.history(image))
+    assert run(image, "python3", "-c", "open('/app.py')")[0] == 0

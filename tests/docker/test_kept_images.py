@@ -1,11 +1,9 @@
 """Images after they are built: pushed and found again, what they say of themselves, how they go."""
 
-import base64
 import functools
 import hashlib
 import http.server
 import io
-import json
 import subprocess
 import threading
 import time
@@ -78,28 +76,20 @@ def test_what_was_built_before_the_registry_was_named_is_pushed_by_the_next_up(i
 
 
 def test_a_push_without_credentials_says_what_to_do_and_with_them_it_is_done(
-    host, store, tmp_path, monkeypatch
+    host, store, credentials
 ):
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    config = tmp_path / "config.json"
     with Registry("ann", "hunter2hunter2") as registry:
         to = f"{registry.host}/router:1"
-        config.write_text("{}")
-        host.api.reload_config()
         with pytest.raises(TargetError) as refused:
             store.push(BASE_IMAGE, to, silent)
         assert str(refused.value).startswith(f"push image '{to}' on Docker host")
         assert str(refused.value).endswith(
             "run `docker login` for its registry, or name another one"
         )
-        token = base64.b64encode(b"ann:hunter2hunter2").decode()
-        config.write_text(json.dumps({"auths": {registry.host: {"auth": token}}}))
-        host.api.reload_config()
+        credentials(registry)
         digest = store.push(BASE_IMAGE, to, silent)
         _kind, manifest = registry.manifests["router:1"]
         assert digest == f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-    config.write_text("{}")
-    host.api.reload_config()
     host.api.remove_image(to)
 
 

@@ -1,6 +1,5 @@
 """An image that is run as it is: kept by its id, and a moved tag is drift that `up` mends."""
 
-import base64
 import hashlib
 import io
 import json
@@ -139,21 +138,15 @@ def test_a_tag_that_was_moved_in_its_registry_is_seen_and_the_newest_is_pulled(
 
 
 def test_a_registry_is_asked_with_the_credentials_of_dockers_configuration(
-    host, published, tmp_path, monkeypatch
+    host, published, credentials
 ):
     with Registry("ann", "hunter2hunter2") as registry:
-        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-        token = base64.b64encode(b"ann:hunter2hunter2").decode()
-        (tmp_path / "config.json").write_text(
-            json.dumps({"auths": {registry.host: {"auth": token}}})
-        )
-        host.api.reload_config()
+        credentials(registry)
         name, [(only, _)] = published(registry, "one")
         builder = HostImages(host)
         assert builder.fault(name) == ""
         assert builder.there(name, "load it", silent) == only
-        (tmp_path / "config.json").write_text("{}")
-        host.api.reload_config()
+        credentials()
         host.api.remove_image(name)
         with pytest.raises(TargetError, match="no basic auth credentials"):
             HostImages(host).there(name, "load it", silent)

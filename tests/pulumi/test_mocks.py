@@ -272,6 +272,27 @@ def test_declare_encrypts_what_holds_a_placeholders_value_or_userinfo(
     assert not any(is_secret(value) for value in iris.values())
 
 
+def test_declare_hands_on_a_conda_file_and_a_folder_to_build_of(recorder, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOKEN", "tok-4711")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "context").mkdir(parents=True)
+    (tmp_path / "in" / "context" / "Dockerfile").write_text("FROM scratch")
+    (tmp_path / "in" / "conda.yaml").write_text("dependencies: [python=3.12, {pip: [six]}]")
+    (tmp_path / "in" / "stack.yaml").write_text(
+        "name: shop\nenvironments:\n- {name: one, build: {path: context}}\n"
+        "- {name: two, conda_file: conda.yaml}\n- name: three\n  conda_file:\n    dependencies:\n"
+        "    - pip: ['six @ http://build:${env:TOKEN}@feed.test/six.whl']\n"
+    )
+    pulumi_inference.declare("in/stack.yaml")
+    _finish()
+    one, two, three = (i for kind, i in recorder.declared if kind.endswith(":Environment"))
+    assert one["build"] == {"path": "in/context"}
+    assert two["conda_file"] == "in/conda.yaml"
+    assert (two["python_version"], two["dependencies"]) == ("3.12", ["six"])
+    secret = {name for name, value in three.items() if is_secret(value)}
+    assert secret == {"conda_file", "dependencies", "placeholders"}
+
+
 def test_a_program_needs_not_say_that_userinfo_is_a_secret(recorder):
     pulumi_inference.Environment("plain", dependencies=["six @ http://ana:pw@feed.test/six.whl"])
     pulumi_inference.Environment("bare", dependencies=["six==1.17.0"])
