@@ -143,7 +143,7 @@ def test_what_a_workspace_needs_has_a_user_and_what_it_leaves_has_none(tmp_path,
     store = lab.platform.images
     try:
         lab.up()
-        lab.ports.compute.retire("", [c["Id"] for c in _containers(host, lab)], 0)
+        lab.ports.compute.retire("", list(lab.instances()), 0)
         users = {one.used_by for one in store.kept()}
         assert f"the router of workspace '{lab.workspace}'" in users
         assert any(f"'{lab.workspace}/" in user for user in users)
@@ -169,11 +169,6 @@ def test_a_router_keeps_its_image_until_it_is_stopped(tmp_path, host):
         assert lab.ask() == 200
     finally:
         lab.close()
-
-
-def _containers(host, lab):
-    labels = [f"inference.workspace={lab.workspace}", "inference.role=instance"]
-    return host.containers({"label": labels})
 
 
 def test_the_note_of_a_plan_names_what_is_built_only_once(host, store):
