@@ -5,14 +5,14 @@ needs to be remembered.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT
@@ -96,7 +96,7 @@ class DockerCompute:
 
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
-        expected = self._expected()
+        expected = self._expected(self._content.newest_image_of)
         for container in self._containers():
             deployment = container["Labels"][names.DEPLOYMENT]
             one = self._status_of(container, expected)
@@ -104,7 +104,7 @@ class DockerCompute:
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:
-        expected = self._expected()
+        expected = self._expected(self._content.image_of)
         return [self._status_of(one, expected) for one in self._containers(deployment)]
 
     def _status_of(
@@ -126,10 +126,13 @@ class DockerCompute:
             fault=fault,
         )
 
-    def _expected(self) -> Mapping[str, "_Expected"]:
+    def _expected(self, image_of: Callable[[Record], str]) -> Mapping[str, "_Expected"]:
         """Return what is expected of instances, by recorded deployment; of any other, under ``.
 
         Where the workspace's record cannot be read it is not known.
+
+        Args:
+            image_of: Says which image; a start is content with one whose tag was moved.
         """
         records, _unreadable = self._state.sorted_out()
         found: dict[str, _Expected] = {}
@@ -139,8 +142,7 @@ class DockerCompute:
                 if record.id.kind == Kind.DEPLOYMENT:
                     network = self._network(record.properties.get(EGRESS, "enabled"))
                     volumes = self._content.volumes_of(record)
-                    image = self._content.image_of(record)
-                    found[record.id.name] = _Expected(network, volumes, image)
+                    found[record.id.name] = _Expected(network, volumes, image_of(record))
         return found
 
     def _network(self, access: str) -> str:

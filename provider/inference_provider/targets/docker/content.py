@@ -145,9 +145,14 @@ class DockerContent:
         return None if document is None else self._read_environment(name, document)
 
     def image_of(self, record: Record) -> str:
-        """Return the id of the image that new instances of a deployment would run; empty if none.
+        """Return the id of the image that new instances of a deployment run; empty if unknown."""
+        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        return kept.image if kept else ""
 
-        Where a tag was moved in a registry, it is the digest there, which no instance runs yet.
+    def newest_image_of(self, record: Record) -> str:
+        """Return what they run once the next `up` has seen where a tag was moved to.
+
+        In a registry that is a digest, which no instance runs yet.
         """
         kept = self.kept(Reference.parse(record.properties["environment"]).digest)
         return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
