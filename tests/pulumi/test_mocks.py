@@ -285,7 +285,8 @@ def test_declare_hands_on_a_conda_file_and_a_folder_to_build_of(recorder, tmp_pa
     )
     pulumi_inference.declare("in/stack.yaml")
     _finish()
-    one, two, three = (i for kind, i in recorder.declared if kind.endswith(":Environment"))
+    named = {i["name"]: i for kind, i in recorder.declared if kind.endswith(":Environment")}
+    one, two, three = named["one"], named["two"], named["three"]
     assert one["build"] == {"path": "in/context"}
     assert two["conda_file"] == "in/conda.yaml"
     assert (two["python_version"], two["dependencies"]) == ("3.12", ["six"])
