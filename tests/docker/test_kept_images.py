@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import TargetError
+from inference_provider.files import SourceFolder, with_content_hash
+from inference_provider.observed import Kind
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.images import HostImages
@@ -167,6 +169,25 @@ def test_a_router_keeps_its_image_until_it_is_stopped(tmp_path, host):
         lab.apply(newer, lab.deployment())
         assert host.container(router)["Image"] == host.image("inference-test-router:2")["Id"]
         assert lab.ask() == 200
+    finally:
+        lab.close()
+
+
+def test_a_change_of_code_builds_no_image(tmp_path, host):
+    lab = DockerLab(DockerLab.open(tmp_path), tmp_path, f"cod{time.time_ns() % 10**9}")
+    try:
+        lab.up()
+        [first], before = lab.instances(), set(host.image_ids())
+        image = host.container(first)["Image"]
+        with (tmp_path / "code" / "serve.py").open("a") as file:
+            file.write("# changed\n")
+        blue = lab.of(Kind.DEPLOYMENT)
+        hashed = with_content_hash(blue.spec, SourceFolder(tmp_path))
+        lab.apply(blue.model_copy(update={"spec": hashed}))
+        [second] = lab.instances()
+        assert second != first
+        assert host.container(second)["Image"] == image
+        assert set(host.image_ids()) == before
     finally:
         lab.close()
 
