@@ -1,5 +1,6 @@
 """A workspace on a real Docker Engine under load, after its containers are lost, and gone."""
 
+import socket
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.router import ADDRESS, Listens
 from tests.conformance.labs import ANN, DockerLab, wait_until
 from tests.docker.load import Load
 
@@ -48,6 +50,21 @@ def test_no_request_fails_from_blue_to_green_and_back_and_through_a_new_generati
         lab.delete(lab.deployment("green").id)
     assert load.answers[200] >= REQUESTS
     assert load.answers.keys() == {200}
+
+
+def test_what_a_killed_first_up_left_is_cleared_away_and_another_port_is_chosen(tmp_path):
+    made = DockerLab(DockerLab.open(tmp_path), tmp_path, f"chg{time.time_ns() % 10**9}")
+    records = made.platform.ports(made.workspace).records
+    records.make()
+    with socket.create_server(("127.0.0.1", 0)) as other:  # which took the port meanwhile
+        port = other.getsockname()[1]
+        left = Listens(host="127.0.0.1", port=port, metrics_port=19079, image="none")
+        records.put(ADDRESS, names.ROUTER, left.model_dump_json())
+        made.up()
+        assert made.ask() == 200
+        assert not made.router.address().url.endswith(f":{port}")
+    made.close()
+    assert containers(made) == {}
 
 
 def test_an_instance_that_does_not_start_is_quoted_though_its_container_is_gone(lab):

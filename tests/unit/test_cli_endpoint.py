@@ -38,6 +38,18 @@ def test_score_of_an_endpoint_whose_keys_are_gone_says_what_makes_new_ones(serve
     assert result.stderr.endswith("its keys are gone; run `inferctl up`\n")
 
 
+def test_score_sends_no_key_to_this_machine_when_the_router_is_on_another(served):
+    here = served.target.platform.capabilities
+    served.target.platform.capabilities = here.model_copy(update={"hostname": "gpu-1"})
+    asked: list[httpx.Request] = []
+    result = served("score", "iris", said="[1]", transport=router(asked))
+    assert (result.exit_code, asked) == (1, [])
+    assert result.stderr == (
+        "error: score Endpoint 'default/iris': its router takes requests of gpu-1 alone;"
+        " score there, or set the workspace's bind_address to 0.0.0.0 or one of that host\n"
+    )
+
+
 def test_score_reads_stdin_and_json_names_the_deployment(served):
     asked: list[httpx.Request] = []
     result = served("score", "iris", "--data", "-", "--json", said="[1]", transport=router(asked))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -27,6 +28,7 @@ from inference_provider.targets.loopback import loopback_client
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
@@ -98,6 +100,12 @@ def _asked(
         raise TargetError(
             "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
         )
+    elsewhere = session.target.capabilities.hostname
+    if elsewhere not in ("", *_LOOPBACK) and urlsplit(address).hostname in _LOOPBACK:
+        # here another process may listen, and would be given the key
+        reason = f"its router takes requests of {elsewhere} alone"
+        remedy = "score there, or set the workspace's bind_address to 0.0.0.0 or one of that host"
+        raise TargetError("score", str(there.id), reason, remedy)
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")

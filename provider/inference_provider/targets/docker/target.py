@@ -25,7 +25,7 @@ from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import ImageStore, Ports
-from inference_provider.workspace.state import State
+from inference_provider.workspace.state import RECORDS, State
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class DockerPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(self.gpus.ledger, self._builder.fault)
+        known = docker_capabilities(self.gpus.ledger, self._builder.fault)
+        return known.model_copy(update={"hostname": self.host.hostname})
 
     @cached_property
     def images(self) -> HostImageStore:
@@ -91,7 +92,8 @@ class DockerPlatform:
         opened.router.start_first(spec.bind_address, spec.router_port, image)
 
     def is_made(self, workspace: str) -> bool:
-        return self._open(workspace).records.exists()
+        """Whether anything of a workspace is recorded, and not only where its router listens."""
+        return bool(self._open(workspace).records.section(RECORDS))
 
     def making(self, workspace: str) -> AbstractContextManager[None]:
         """Keep others from making a workspace, or from removing one that is not recorded."""
