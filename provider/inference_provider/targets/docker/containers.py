@@ -39,7 +39,7 @@ def endings_of(container: Mapping[str, Any] | None) -> Endings:
     count = int(container["RestartCount"]) if container else 0
     if not container or not count:
         return Endings()
-    started = datetime.fromisoformat(container["State"]["StartedAt"][:19] + "+00:00")
+    started = datetime.fromisoformat(container["State"]["StartedAt"])
     return Endings(total=count, minutes={int(started.timestamp() // 60): count})
 
 

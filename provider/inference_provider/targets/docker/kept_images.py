@@ -107,7 +107,7 @@ class HostImageStore:
         return not self._host.has_image(image.id)
 
     def _is_new(self, image: Mapping[str, Any]) -> bool:
-        named = datetime.fromisoformat(image["Metadata"]["LastTagTime"][:19]).replace(tzinfo=UTC)
+        named = datetime.fromisoformat(image["Metadata"]["LastTagTime"])
         return (datetime.now(UTC) - named).total_seconds() < self._grace_s
 
 

@@ -6,7 +6,7 @@ back is not found out. Asking for one file takes a millisecond, and copies nothi
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def edited(host: DockerHost, mount: Mount, files: Mapping[str, int]) -> str:
         if there is None:  # or the container is
             gone = host.stat(mount.container, mount.folder) is not None
             return f"'{path}' is gone" if gone else ""
-        time = datetime.fromisoformat(there["mtime"].replace("Z", "+00:00")[:19] + "+00:00")
+        time = datetime.fromisoformat(there["mtime"]).astimezone(UTC)  # the Engine says its own
         if time.timestamp():
             return f"'{path}' at {time:%Y-%m-%d %H:%M:%S} UTC"
         if size not in (None, there["size"]):
