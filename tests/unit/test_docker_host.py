@@ -8,6 +8,7 @@ import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,3 +116,17 @@ def test_a_socket_that_this_user_may_not_use_is_told(tmp_path):
         f"open Docker host {url}: permission denied on its socket;"
         " add this user to the group 'docker', or name another host"
     )
+
+
+@pytest.mark.parametrize(
+    "ended", [lambda host: host.remove("one"), lambda host: host.stop("one", 5)]
+)
+def test_a_container_goes_with_the_unnamed_volumes_that_its_image_made(ended):
+    host = DockerHost(DockerPlace(kind="docker"))
+    removed = []
+    host.api = SimpleNamespace(
+        stop=lambda _container, timeout: None,
+        remove_container=lambda container, **how: removed.append((container, how)),
+    )
+    ended(host)
+    assert removed == [("one", {"force": True, "v": True})]

@@ -3,6 +3,7 @@
 import pytest
 
 from inference_provider.targets.docker.sealed import Mount, edited
+from inference_provider.targets.docker.volumes import volumes_of
 
 
 class Answering:
@@ -27,3 +28,14 @@ class Answering:
 )
 def test_a_file_has_the_time_0_in_whatever_zone_the_engine_writes_it(mtime, told):
     assert edited(Answering(mtime), Mount("id", "/v"), {"content/a": 5}) == told
+
+
+def test_volumes_that_an_image_brings_are_no_content():
+    mounts = [
+        {"Type": "volume", "Name": "inference.lab.model.5d5b", "Destination": "/var/azureml/model"},
+        {"Type": "volume", "Name": "inference.lab.code.02f3", "Destination": "/var/azureml/code"},
+        {"Type": "volume", "Name": "6d4aec459b24", "Destination": "/data"},
+        {"Type": "volume", "Name": "75de093e337e", "Destination": "/var/azureml/cache"},
+        {"Type": "bind", "Source": "/srv", "Destination": "/srv"},
+    ]
+    assert volumes_of({"Mounts": mounts}) == {"inference.lab.model.5d5b", "inference.lab.code.02f3"}

@@ -17,6 +17,7 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.volumes import (
     CODE,
     MODEL,
+    MOUNTED,
     SECTION,
     Volumes,
     document_of,
@@ -25,9 +26,6 @@ from inference_provider.targets.images import Images, silent
 from inference_provider.targets.kept_content import missing, source_of_code, source_of_model
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State, corrupt
-
-MOUNTED = "/var/azureml"
-"""Folder of a container with the volumes `code` and `model`; `content` in each is the content."""
 
 
 class Environment(Frozen):

@@ -157,11 +157,11 @@ class DockerHost:
                 return None
 
     def remove(self, container: str) -> None:
-        """Remove a container, running or not, if it exists."""
+        """Remove a container, running or not, and its unnamed volumes, if it exists."""
         from docker.errors import NotFound  # noqa: PLC0415 - as above
 
         with self.asked("remove", f"container {container}") as api, suppress(NotFound):
-            api.remove_container(container, force=True, v=False)
+            api.remove_container(container, force=True, v=True)
 
     def stop(self, container: str, wait_s: float) -> None:
         """End a container and remove it, if it exists; after `wait_s` seconds it is killed."""

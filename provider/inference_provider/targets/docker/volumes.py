@@ -31,6 +31,9 @@ from inference_provider.targets.kept_content import (
 
 SECTION = "content"
 MODEL, CODE = "model", "code"
+MOUNTED = "/var/azureml"
+"""Folder of a container with the volumes `code` and `model`; `content` in each is the content."""
+_PLACES = (f"{MOUNTED}/{MODEL}", f"{MOUNTED}/{CODE}")
 FILL_LIMIT_S = 3600.0
 _INSIDE = "content"
 _NOTED_AGAIN_S = 600.0
@@ -288,8 +291,12 @@ class Volumes:
 
 
 def volumes_of(listed: Mapping[str, Any]) -> set[str]:
-    """Return the volumes that a listed container mounts."""
-    return {str(one["Name"]) for one in listed["Mounts"] if one["Type"] == "volume"}
+    """Return the volumes of content that a listed container mounts, not those of its image."""
+    return {
+        str(one["Name"])
+        for one in listed["Mounts"]
+        if one["Type"] == "volume" and one["Destination"] in _PLACES
+    }
 
 
 def document_of(kind: str, digest: str) -> str:
