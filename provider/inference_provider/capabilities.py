@@ -15,7 +15,7 @@ from inference_provider.gpus import Ledger, Wish, in_words, lacks, unmet
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
-from inference_provider.spec.deployment import Probe, RequestSettings
+from inference_provider.spec.deployment import Probe, RequestSettings, Resources
 from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
 
@@ -87,6 +87,10 @@ def _any_image(_image: str) -> str:
     return ""
 
 
+def _any_amounts(_resources: Resources) -> Iterable[Fault]:
+    return ()
+
+
 class TargetCapabilities(Frozen):
     """What a target can do; anything else is refused when planning."""
 
@@ -109,6 +113,8 @@ class TargetCapabilities(Frozen):
     egress_control: bool = False
     resource_limits: bool = False
     """Whether cpu and memory amounts are enforced."""
+    amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
+    """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
     """Whether an instance that hangs is restarted; one that ends always is."""
     success_thresholds: bool = False
@@ -310,6 +316,7 @@ def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 
 def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if can.resource_limits:
+        yield from can.amount_faults(spec.resources)
         return
     for field in ("requests", "limits"):
         for name in ("cpu", "memory"):

@@ -11,6 +11,7 @@ from inference_provider.capabilities import (
 )
 from inference_provider.desired import resolve
 from inference_provider.gpus import Gpu, Holder, Ledger
+from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 
 LOCAL = local_capabilities(Ledger)
@@ -262,6 +263,16 @@ def test_what_a_target_can_do_is_not_refused():
         instance_type="small",
     )
     assert refusals(resolve(asked), able) == ()
+
+
+def test_an_amount_that_a_docker_engine_cannot_enforce_is_refused():
+    able = docker_capabilities(lambda _base_image: Ledger(), lambda _image: "")
+    asked = on_docker(resources={"limits": {"cpu": "5m"}})
+    assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
+        "Deployment 'default/iris/blue' on target 'docker': resources.limits.cpu: 5m, and a Docker"
+        " Engine limits to 10m or more; ask for at least 10m"
+    ]
+    assert refusals(resolve(on_docker(resources={"limits": {"cpu": "10m"}})), able) == ()
 
 
 def test_a_request_for_gpus_that_differs_from_the_limit_is_refused():

@@ -1,12 +1,13 @@
 """What a container is limited to, what it is called, and how often it ended."""
 
 import pytest
+from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.amounts import bytes_of, cores, limits
+from inference_provider.targets.docker.amounts import bytes_of, cores, limits, too_small
 from inference_provider.targets.docker.containers import altered, endings_of
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses
@@ -40,6 +41,35 @@ def test_limits_come_before_requests_and_memory_gets_no_swap():
     assert limits(Resources(), 2) == {}
     many = Resources.model_validate({"limits": {"cpu": "64"}})
     assert limits(many, 2) == {"nano_cpus": 2_000_000_000}
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"limits": {"cpu": "10m", "memory": "6Mi"}}, []),
+        ({"limits": {"cpu": "1"}, "requests": {"cpu": "5m"}}, []),
+        (
+            {"limits": {"cpu": "5m"}, "requests": {"memory": "5Mi"}},
+            [
+                "resources.limits.cpu: 5m, and a Docker Engine limits to 10m or more;"
+                " ask for at least 10m",
+                "resources.requests.memory: 5Mi, and a Docker Engine limits to 6Mi or more;"
+                " ask for at least 6Mi",
+            ],
+        ),
+    ],
+)
+def test_less_than_an_engine_takes_is_told_where_it_is_asked(asked, told):
+    assert [str(fault) for fault in too_small(Resources.model_validate(asked))] == told
+
+
+@pytest.mark.parametrize(
+    "amounts", [{"cpu": "0"}, {"cpu": "0.0"}, {"cpu": "0m"}, {"memory": "0"}, {"memory": "0Mi"}]
+)
+def test_nothing_is_no_amount(amounts):
+    with pytest.raises(ValidationError) as caught:
+        Resources.model_validate({"limits": amounts})
+    assert "0 is no amount; leave it out" in str(caught.value)
 
 
 def test_names_keep_workspace_endpoint_and_deployment_apart():
@@ -161,6 +191,14 @@ def inspected(**host_config):
 )
 def test_what_docker_update_changed_is_told_with_what_it_was(change, told):
     assert altered(inspected(**change)) == told
+
+
+def test_a_limit_of_0_is_the_none_that_the_engine_says():
+    container = inspected(NanoCpus=0, Memory=0, MemorySwap=0)
+    container["Config"]["Labels"][names.LIMITS] = (
+        '{"nano_cpus": 0, "mem_limit": 0, "memswap_limit": 0}'
+    )
+    assert altered(container) == ""
 
 
 def test_another_name_is_told():

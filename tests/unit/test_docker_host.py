@@ -9,6 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_a_socket_that_this_user_may_not_use_is_told(tmp_path):
     "ended", [lambda host: host.remove("one"), lambda host: host.stop("one", 5)]
 )
 def test_a_container_goes_with_the_unnamed_volumes_that_its_image_made(ended):
-    host = DockerHost(DockerPlace(kind="docker"))
+    host: Any = DockerHost(DockerPlace(kind="docker"))
     removed = []
     host.api = SimpleNamespace(
         stop=lambda _container, timeout: None,

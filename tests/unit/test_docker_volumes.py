@@ -2,17 +2,18 @@
 
 import pytest
 
+from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.sealed import Mount, edited
 from inference_provider.targets.docker.volumes import volumes_of
 
 
-class Answering:
+class Answering(DockerHost):
     """A host whose files have one size and one time, as its Engine writes it."""
 
     def __init__(self, mtime):
         self._mtime = mtime
 
-    def stat(self, _container, _path):
+    def stat(self, container, path):
         return {"size": 5, "mtime": self._mtime}
 
 

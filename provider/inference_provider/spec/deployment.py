@@ -94,8 +94,15 @@ class Probe(SpecModel):
     failure_threshold: Annotated[int, Field(ge=1)] = 30
 
 
-Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
-Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$")]
+def _more_than_nothing(amount: str) -> str:
+    if not float(amount.rstrip("mKMGTi")):
+        raise ValueError("0 is no amount; leave it out")
+    return amount
+
+
+_SOME = AfterValidator(_more_than_nothing)
+Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$"), _SOME]
+Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$"), _SOME]
 GpuCount = Annotated[int, Field(ge=0, le=16)]
 MIG_PREFIX = "nvidia.com/mig-"
 """How Kubernetes names slices among amounts: `nvidia.com/mig-1g.5gb`."""

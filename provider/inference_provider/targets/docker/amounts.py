@@ -1,8 +1,10 @@
 """Amounts as Kubernetes writes them -> what Docker limits a container to. Pure."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from inference_provider.spec.deployment import ResourceAmounts, Resources
+from inference_provider.errors import Fault
+from inference_provider.spec.deployment import Resources
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
@@ -11,7 +13,7 @@ _UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)
 def limits(resources: Resources, host_cores: int) -> dict[str, Any]:
     """Return the host configuration that holds an instance to its limits, else its requests."""
     found: dict[str, Any] = {}
-    cpu, memory = (_asked(resources, name) for name in ("cpu", "memory"))
+    (_, cpu), (_, memory) = (_asked(resources, name) for name in ("cpu", "memory"))
     if cpu:
         # more than the host has would be refused, and would limit nothing
         found["nano_cpus"] = round(min(cores(cpu), host_cores) * 10**9)
@@ -20,9 +22,23 @@ def limits(resources: Resources, host_cores: int) -> dict[str, Any]:
     return found
 
 
-def _asked(resources: Resources, name: str) -> str | None:
-    amounts: tuple[ResourceAmounts, ...] = (resources.limits, resources.requests)
-    return next((found for one in amounts if (found := getattr(one, name))), None)
+def too_small(resources: Resources) -> Iterator[Fault]:
+    """Yield what is wrong with limits that no Engine takes."""
+    for name, size, least, written in (
+        ("cpu", cores, 0.01, "10m"),
+        ("memory", bytes_of, 6 * 2**20, "6Mi"),
+    ):
+        field, amount = _asked(resources, name)
+        if amount and size(amount) < least:
+            reason = f"{amount}, and a Docker Engine limits to {written} or more"
+            yield Fault(f"resources.{field}.{name}", reason, f"ask for at least {written}")
+
+
+def _asked(resources: Resources, name: str) -> tuple[str, str | None]:
+    """Return which of limits and requests counts, and its amount."""
+    fields = ("limits", "requests")
+    found = ((field, getattr(getattr(resources, field), name)) for field in fields)
+    return next((one for one in found if one[1]), ("limits", None))
 
 
 def cores(amount: str) -> float:

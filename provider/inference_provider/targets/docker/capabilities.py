@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.gpus import Ledger
 from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.docker.amounts import too_small
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -27,6 +28,7 @@ def docker_capabilities(
         base_images=True,
         egress_control=True,
         resource_limits=True,
+        amount_faults=too_small,
         instance_types=True,
         gpus=gpus,
         image_fault=image_fault,

@@ -83,7 +83,7 @@ def _alterations(container: Mapping[str, Any], network: str | None) -> Iterator[
 
 def _limits_changed(set_: Mapping[str, Any], made: Mapping[str, Any]) -> Iterator[str]:
     for key, (said, ours, size, unit) in _LIMITS.items():
-        now, before = set_.get(key) or None, made.get(ours)
+        now, before = set_.get(key) or None, made.get(ours) or None
         if now not in (before, -1):
             shown = [
                 f"{one / size:g}{unit}" if size and one else one or "none" for one in (now, before)
