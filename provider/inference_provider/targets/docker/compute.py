@@ -52,7 +52,6 @@ _PORT = 5001
 _ENVIRONMENT = PurePosixPath(ENVIRONMENT)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RUNNING = ("running", "restarting")
-_ENDED = "its container ended before it was ready"
 
 
 class DockerCompute:
@@ -129,20 +128,29 @@ class DockerCompute:
     def _expected(self, image_of: Callable[[Record], str]) -> Mapping[str, "_Expected"]:
         """Return what is expected of instances, by recorded deployment; of any other, under ``.
 
-        Where the workspace's record cannot be read it is not known.
+        What depends on a record or document that cannot be read is not known.
 
         Args:
             image_of: Says which image; a start is content with one whose tag was moved.
         """
-        records, _unreadable = self._state.sorted_out()
+        records, unreadable = self._state.sorted_out()
         found: dict[str, _Expected] = {}
         with suppress(TargetError):
             found[""] = _Expected(self._network("enabled"))
-            for record in records:
-                if record.id.kind == Kind.DEPLOYMENT:
-                    network = self._network(record.properties.get(EGRESS, "enabled"))
-                    volumes = self._content.volumes_of(record)
-                    found[record.id.name] = _Expected(network, volumes, image_of(record))
+        for record in records:
+            if record.id.kind == Kind.DEPLOYMENT:
+                found[record.id.name] = self._expected_of(record, image_of)
+        unread = (one.name for one in unreadable if one.kind == Kind.DEPLOYMENT)
+        return {**found, **dict.fromkeys(unread, _Expected())}
+
+    def _expected_of(self, record: Record, image_of: Callable[[Record], str]) -> "_Expected":
+        found = _Expected()
+        with suppress(TargetError):
+            found = _Expected(
+                self._network(record.properties.get(EGRESS, "enabled")),
+                self._content.volumes_of(record),
+            )
+            found = found._replace(image=image_of(record))
         return found
 
     def _network(self, access: str) -> str:
@@ -156,10 +164,13 @@ class DockerCompute:
     def begin(
         self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
     ) -> None:
-        image, mounts = self._content.image(unit.environment), self._content.mounts(unit)
+        image = self._content.image(unit.environment)
+        self._content.mounts(unit)  # code that is gone is copied before others have to wait
         with self._records.lock("addresses"):
             leaving = {names.of(one) for one in self._containers(unit.id.name)} - {*kept}
             with self._gpus.handing_out(unit, count, leaving) as gpus:
+                # again: a bind makes a volume that was removed meanwhile, empty
+                mounts = self._content.mounts(unit)
                 self._create_all(unit, gpus, image, mounts, begun)
         with self._host.asked("start", str(unit.id)) as api:
             for name in begun:
@@ -203,14 +214,11 @@ class DockerCompute:
     ) -> None:
         (network, address), command = place, _command(unit, mounts)
         held_to = limits(unit.spec.resources, self._host.cores)
-        more = {
+        labels = {
+            **_labels_of(unit, gpus),
             names.NAME: name,
             names.LIMITS: json.dumps(held_to),
-            names.DEPLOYMENT: unit.id.name,
-            names.GENERATION: unit.generation,
             names.ADDRESS: address,
-            names.PORT: str(_port_of(unit)),
-            **gpu_labels(unit.spec.resources, gpus),
         }
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
         variables = {n: v.get_secret_value() for n, v in command.environment.items()}
@@ -220,7 +228,7 @@ class DockerCompute:
                 image,
                 None if brings_image else list(command.argv),
                 name=name,
-                labels=names.labels(self._records.workspace, names.INSTANCE, **more),
+                labels=names.labels(self._records.workspace, names.INSTANCE, **labels),
                 environment={**variables, VISIBLE: visible(gpus)},
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
@@ -321,6 +329,15 @@ def _command(unit: Unit, mounts: list[str]) -> InstanceCommand:
     return instance_command(
         unit.spec, unit.environment, _SURROUNDINGS, code_dir=code, model_dir=model, port=port
     )
+
+
+def _labels_of(unit: Unit, gpus: tuple[str, ...]) -> dict[str, str]:
+    return {
+        **gpu_labels(unit.spec.resources, gpus),
+        names.DEPLOYMENT: unit.id.name,
+        names.GENERATION: unit.generation,
+        names.PORT: str(_port_of(unit)),
+    }
 
 
 def _port_of(unit: Unit) -> int:

@@ -1,0 +1,127 @@
+"""What is expected of containers, and when one is made, by fakes of the Engine's answers."""
+
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+from tests.memory import record
+from tests.unit.test_docker_containers import inspected
+
+from inference_provider.desired import identify
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.compute import DockerCompute
+from inference_provider.targets.docker.content import DockerContent
+from inference_provider.targets.docker.volumes import SECTION, document_of
+from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.workspace.ports import Unit
+from inference_provider.workspace.state import RECORDS, State
+
+CORRUPT_HASH, OTHER_HASH = "a" * 64, "b" * 64
+
+
+class Host:
+    """A host with an instance of each of two deployments: one open, one in the closed network."""
+
+    cores = 4
+
+    def containers(self, filters):
+        del filters
+        return [self._listed("iris/blue"), self._listed("iris/green")]
+
+    def _listed(self, deployment):
+        labels = {
+            names.NAME: f"inference.lab.{deployment}",
+            names.DEPLOYMENT: deployment,
+            names.GENERATION: "5efd",
+            names.ADDRESS: "172.18.0.2",
+            names.PORT: "5001",
+        }
+        seen = {"Labels": labels, "Mounts": [], "State": "running", "ImageID": "sha256:1"}
+        return seen | {"Id": deployment, "Names": [f"/inference.lab.{deployment}"]}
+
+    def container(self, id_):
+        network = names.network("lab", closed=id_ == "iris/green")
+        found = inspected(NetworkMode=network) | {"RestartCount": 0}
+        found["NetworkSettings"] = {
+            "Networks": {network: {"IPAMConfig": {"IPv4Address": "172.18.0.2"}}}
+        }
+        return found
+
+
+def deployed(name, content_hash, **fields):
+    pinned = f"env:1@sha256:{content_hash}"
+    spec = DeploymentSpec(workspace="lab", endpoint="iris", name=name, environment=pinned, **fields)
+    return record(Kind.DEPLOYMENT, spec)
+
+
+@pytest.fixture
+def records():
+    records = MemoryRecords("lab")
+    state = State(records)
+    state.put_record(record(Kind.WORKSPACE, WorkspaceSpec(name="lab", target="docker")))
+    state.put_record(deployed("blue", CORRUPT_HASH))
+    state.put_record(deployed("green", OTHER_HASH, egress_public_network_access="disabled"))
+    return records
+
+
+def faults(records):
+    host, nothing = cast("Any", Host()), cast("Any", None)
+    content = DockerContent(host, records, nothing)
+    compute = DockerCompute(host, records, content, nothing, nothing)
+    return {one: found[0].fault for one, found in compute.status().instances.items()}
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        (SECTION, document_of("environment", CORRUPT_HASH)),
+        (RECORDS, "Deployment.iris/blue"),
+        (RECORDS, "Deployment.iris/green"),
+        (RECORDS, "Workspace.lab"),
+    ],
+)
+def test_a_document_that_cannot_be_read_rolls_no_deployment(records, section, name):
+    records.put(section, name, "{")
+    assert faults(records) == {"iris/blue": "", "iris/green": ""}
+
+
+def test_an_instance_is_in_the_network_that_its_deployment_asks_for(records):
+    State(records).put_record(deployed("green", OTHER_HASH))
+    assert faults(records) == {
+        "iris/blue": "",
+        "iris/green": "in 'inference.lab.closed', not in network 'inference.lab'",
+    }
+
+
+class Removed:
+    """Content of which a volume is removed while others hold the lock of addresses."""
+
+    def __init__(self):
+        self.gone = False
+
+    def image(self, _environment):
+        return "sha256:1"
+
+    def mounts(self, _unit):
+        if self.gone:
+            raise TargetError("read", "model", "it is gone", "")
+        return []
+
+    @contextmanager
+    def handing_out(self, _unit, count, _leaving):
+        self.gone = True
+        yield [()] * count
+
+
+def test_nothing_is_made_of_a_volume_that_was_removed_while_others_were_waited_for():
+    host, records = cast("Any", Host()), cast("Any", MemoryRecords("lab"))
+    content, begun = cast("Any", Removed()), list[str]()
+    compute = DockerCompute(host, records, content, cast("Any", None), content)
+    spec = DeploymentSpec(workspace="lab", endpoint="iris", name="blue", environment="env:1")
+    unit = Unit(identify(Kind.DEPLOYMENT, spec), "5efd", spec, EnvironmentSpec(name="env"))
+    with pytest.raises(TargetError, match="it is gone"):
+        compute.begin(unit, 1, (), lambda _id, _text: None, begun)
+    assert begun == []
