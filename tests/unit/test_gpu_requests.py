@@ -8,6 +8,8 @@ from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import size_of
 
+MIG_1G = "nvidia.com/mig-1g.5gb"
+
 
 def request(**resources):
     return gpu_request(Resources.model_validate(resources).model_dump())
@@ -30,6 +32,20 @@ def test_whole_gpus_chosen_ones_slices_and_shares_are_different_requests():
 def test_slices_are_also_written_as_kubernetes_names_them():
     theirs = Resources.model_validate({"limits": {"nvidia.com/mig-1g.5gb": 2, "cpu": "1"}})
     assert theirs == Resources.model_validate({"limits": {"cpu": "1"}, "mig": {"1g.5gb": 2}})
+
+
+@pytest.mark.parametrize("other", [{"mig": {"1g.5gb": 2}}, {"requests": {MIG_1G: 2}}])
+def test_different_numbers_of_the_same_slices_are_refused(other):
+    with pytest.raises(ValidationError) as caught:
+        Resources.model_validate({"limits": {MIG_1G: 1}, **other})
+    assert (
+        "nvidia.com/mig-1g.5gb has different numbers in mig, requests or limits; write it once"
+    ) in str(caught.value)
+
+
+def test_the_same_number_of_slices_may_be_written_twice():
+    twice = {"requests": {MIG_1G: 2}, "limits": {MIG_1G: 2.0}}
+    assert Resources.model_validate(twice).mig == {"1g.5gb": 2}
 
 
 def test_what_an_older_release_recorded_asks_for_what_it_did():

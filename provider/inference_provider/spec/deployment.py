@@ -108,6 +108,10 @@ MIG_PREFIX = "nvidia.com/mig-"
 """How Kubernetes names slices among amounts: `nvidia.com/mig-1g.5gb`."""
 
 
+def _names_slices(amount: object) -> bool:
+    return isinstance(amount, str) and amount.startswith(MIG_PREFIX)
+
+
 class ResourceAmounts(SpecModel):
     """Amounts as Kubernetes writes them."""
 
@@ -143,18 +147,21 @@ class Resources(SpecModel):
     def _slices_among_the_amounts(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
-        found: dict[str, Any] = {}
         rest = dict(value)
+        written = rest.get("mig")
+        found = dict(written) if isinstance(written, Mapping) else {}
         for field in ("requests", "limits"):
             amounts = rest.get(field)
-            if isinstance(amounts, Mapping):
-                slices = {n: c for n, c in amounts.items() if str(n).startswith(MIG_PREFIX)}
-                found |= {n.removeprefix(MIG_PREFIX): count for n, count in slices.items()}
-                rest[field] = {n: amount for n, amount in amounts.items() if n not in slices}
-        if found:
-            written = rest.get("mig")
-            rest["mig"] = {**(written if isinstance(written, Mapping) else {}), **found}
-        return rest
+            if not isinstance(amounts, Mapping):
+                continue
+            rest[field] = {n: c for n, c in amounts.items() if not _names_slices(n)}
+            for name in filter(_names_slices, amounts):
+                profile, count = name.removeprefix(MIG_PREFIX), amounts[name]
+                if found.setdefault(profile, count) != count:
+                    raise ValueError(
+                        f"{name} has different numbers in mig, requests or limits; write it once"
+                    )
+        return {**rest, "mig": found} if found else rest
 
     @model_validator(mode="after")
     def _one_kind_of_gpu_request(self) -> "Resources":
