@@ -40,10 +40,11 @@ class Gpu(NamedTuple):
             return self.uuid in asked.devices or self.number in asked.devices
         if asked.mig or self.mig:
             return self.mig == asked.mig
-        return set(_words(asked.product)) <= set(_words(self.product))
+        return set(words_of(asked.product)) <= set(words_of(self.product))
 
 
-def _words(product: str) -> list[str]:
+def words_of(product: str) -> list[str]:
+    """Return the words of a product, by which one is found."""
     return product.lower().replace("-", " ").split()
 
 

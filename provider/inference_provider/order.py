@@ -9,9 +9,10 @@ at once might exceed the capacity.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
-from itertools import pairwise, product
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
+from inference_provider.gpus import words_of
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.spec.kinds import RANK, ROWS
@@ -31,7 +32,7 @@ def stages(plan: Plan) -> tuple[Stage, Stage]:
     """Return the stage of creations and updates, and the stage of deletions."""
     removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
     made = [action for action in plan.pending if action.kind not in removed]
-    made.sort(key=lambda action: (RANK[action.id.kind], _takes_any_gpu(action)))
+    made.sort(key=lambda action: (RANK[action.id.kind], _gpu_turn(action)))
     gone = [action for action in plan.pending if action.kind in removed]
     return Stage(tuple(made), _before_makes(made)), Stage(tuple(gone), _before_deletions(gone))
 
@@ -115,9 +116,9 @@ def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
     # While new instances run beside the old, an update uses its GPUs twice.
     if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
         yield from pairwise(on_gpus)
-    else:  # what takes any GPU, which comes last, must not take one that another needs
-        wants_any = {i for i in on_gpus if _takes_any_gpu(actions[i])}
-        yield from product([i for i in on_gpus if i not in wants_any], sorted(wants_any))
+    else:  # what takes one of many GPUs must not take one that another needs
+        turns = {i: _gpu_turn(actions[i]) for i in on_gpus}
+        yield from ((i, j) for i, j in combinations(on_gpus, 2) if turns[i] < turns[j])
 
 
 def _takes_more(action: Action) -> bool:
@@ -137,11 +138,20 @@ def _resized(action: Action, *, more: bool) -> bool:
     )
 
 
-def _takes_any_gpu(action: Action) -> bool:
-    if not _gpus(action):
-        return False
-    asked = gpus_of(action.desired.spec) if action.desired else None
-    return asked is not None and not (asked.product or asked.devices or asked.mig)
+def _gpu_turn(action: Action) -> tuple[int, int]:
+    """Return when a deployment takes GPUs: chosen ones, then slices or of a product, then any.
+
+    Of products that with more words comes first: `A100-SXM4` before `A100`. What only gives some
+    back waits for none.
+    """
+    if _gives_back(action) and not _takes_more(action):
+        return 0, 0
+    asked = gpus_of(action.desired.spec) if action.desired and _gpus(action) else None
+    if asked is None or asked.devices:
+        return 0, 0
+    if asked.mig or asked.product:
+        return 1, -len(words_of(asked.product))
+    return 2, 0
 
 
 def _gpus(action: Action) -> int:

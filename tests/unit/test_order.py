@@ -217,6 +217,44 @@ def test_a_new_deployment_that_takes_any_gpu_waits_for_those_that_need_certain_o
     assert names == ["iris/green", "iris/blue"]
 
 
+@pytest.mark.parametrize(
+    ("many", "few"),
+    [
+        (
+            {"limits": {"gpu": 1}, "gpu_product": "A100"},
+            {"gpu_devices": [0]},
+        ),
+        (
+            {"mig": {"1g.5gb": 1}},
+            {"gpu_devices": ["MIG-5d5b"]},
+        ),
+        (
+            {"limits": {"gpu": 1}, "gpu_product": "A100"},
+            {"limits": {"gpu": 1}, "gpu_product": "A100-SXM4"},
+        ),
+    ],
+    ids=["a product after chosen ones", "slices after chosen ones", "fewer words after more"],
+)
+def test_what_has_fewer_gpus_to_choose_from_takes_its_own_first(many, few):
+    made, _gone = stages(planned(two({"resources": many}, {"resources": few})))
+    assert "Deployment iris/green" in waits(made)["Deployment iris/blue"]
+
+
+def test_updates_with_gpus_take_turns_in_the_same_order():
+    any_, chosen = {"resources": {"limits": {"gpu": 1}}}, {"resources": {"gpu_devices": [0]}}
+    more = {"environment_variables": {"A": "1"}}
+    assert deployments_before("blue", two(any_ | more, chosen | more), two(any_, chosen)) == {
+        "Deployment iris/green"
+    }
+
+
+def test_what_gives_gpus_back_is_no_later_for_what_they_are():
+    a100 = {"resources": {"limits": {"gpu": 1}, "gpu_product": "A100"}}
+    before = two(a100 | {"instance_count": 3}, {"instance_count": 1})
+    after = two(a100 | {"instance_count": 1}, {"instance_count": 3})
+    assert deployments_before("green", after, before) == {"Deployment iris/blue"}
+
+
 def test_new_deployments_with_gpus_start_side_by_side():
     gpu = {"resources": {"limits": {"gpu": 1}}}
     found = waits(stages(planned(two(gpu, gpu)))[0])
