@@ -11,6 +11,7 @@ from inference_provider.errors import TargetUnreachable
 from inference_provider.spec.target import DockerPlace, Place
 from inference_provider.targets.docker.host import DockerHost
 from tests.docker.engine import OwnEngine
+from tests.docker_host import BASE_IMAGE
 
 pytestmark = pytest.mark.docker
 URL = "tcp://127.0.0.1:2376"
@@ -54,6 +55,12 @@ def engine(tmp_path_factory):
     started.close()
 
 
+@pytest.fixture(scope="module")
+def stocked(engine, host):
+    """The same Engine, once it has an image with Python."""
+    engine[1].take(host, [BASE_IMAGE])
+
+
 @pytest.fixture
 def client(engine, tmp_path, monkeypatch):
     """Return the Engine, and a folder with a client's certificates, named in the environment."""
@@ -86,6 +93,25 @@ def test_a_host_that_a_stack_names_is_asked_with_the_certificates_of_the_environ
 def test_docker_host_is_asked_with_them_too(client, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", URL)
     assert containers(client[0], "docker") == []
+
+
+def test_a_command_reads_what_is_said_and_its_whole_answer_comes_back(stocked, client):
+    code = "import sys; print(sys.stdin.readline() * 20000, end='')"
+
+    def ran(host: DockerHost) -> tuple[int, bytes]:
+        config = host.api.create_host_config(network_mode="none", init=True)
+        made = host.api.create_container(BASE_IMAGE, ["sleep", "60"], host_config=config)["Id"]
+        host.api.start(made)
+        try:
+            return host.run(made, ("python3", "-c", code), b"asked\n")
+        finally:
+            host.remove(made)
+
+    host = DockerHost(PLACE)
+    try:
+        assert client[0].within(lambda: ran(host)) == (0, b"asked\n" * 20000)
+    finally:
+        host.close()
 
 
 def test_an_engine_of_another_ca_is_refused(client, tmp_path):

@@ -9,6 +9,7 @@ import functools
 import json
 import queue
 import socket as sockets
+import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -284,10 +285,10 @@ class DockerHost:
         Args:
             container: Its name.
             command: Program and arguments; others on the host can read them.
-            said: What it reads from stdin.
+            said: What it reads from stdin; over TLS no end of it follows.
         """
         with self.asked("run a command in", f"container {container}") as api:
-            made = api.exec_create(container, list(command), stdin=True, tty=False)
+            made = api.exec_create(container, list(command), stdin=bool(said), tty=False)
             stream = api.exec_start(made["Id"], socket=True)
             try:
                 printed = _spoken(stream, said)
@@ -316,13 +317,14 @@ def _lines(parts: Iterator[bytes]) -> Iterator[str]:
 
 
 def _spoken(stream: Any, said: bytes) -> bytes:
-    """Write to a command, end its input, and return its stdout and stderr."""
+    """Write to a command, end its input where that is possible, and return its stdout and stderr."""
     from docker.utils.socket import frames_iter  # noqa: PLC0415 - as above
 
     raw = getattr(stream, "_sock", stream)
     if said:
         raw.sendall(said)
-    raw.shutdown(sockets.SHUT_WR)
+    if not isinstance(raw, ssl.SSLSocket):  # that cannot end one direction only
+        raw.shutdown(sockets.SHUT_WR)
     frames = cast("Any", frames_iter)(stream, tty=False)
     return b"".join(part for _number, part in frames)
 

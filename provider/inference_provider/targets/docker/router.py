@@ -227,7 +227,7 @@ class DockerRouter:
 
     def _ask(self, question: str, **given: Any) -> Any:
         """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error."""
-        text = json.dumps({"ask": question, **given}).encode()
+        text = json.dumps({"ask": question, **given}).encode() + b"\n"
         command = ("python3", "-I", "-S", _RELAY, f"{ROUTER_FOLDER}/agent.sock")
         status, said = self._host.run(self._id(), command, text)
         if status or not said:
