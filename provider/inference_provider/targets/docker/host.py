@@ -317,7 +317,7 @@ def _lines(parts: Iterator[bytes]) -> Iterator[str]:
 
 
 def _spoken(stream: Any, said: bytes) -> bytes:
-    """Write to a command, end its input where that is possible, and return its stdout and stderr."""
+    """Write to a command, end its input where that can be, and return its stdout and stderr."""
     from docker.utils.socket import frames_iter  # noqa: PLC0415 - as above
 
     raw = getattr(stream, "_sock", stream)

@@ -25,6 +25,8 @@ from inference_provider.targets.docker.host import DockerHost
 WAIT_S = 120.0
 """Longest wait for another process that changes the same thing, seconds."""
 _POLL_S = (0.02, 0.5)
+_OUTSIDE = "pid:[4026531836]"
+"""Where Linux numbers the processes that are in no container."""
 
 
 class HostLocks:
@@ -126,11 +128,13 @@ class Holder(NamedTuple):
     """Of which start of its machine; differs between any two machines."""
     process: str
     started: str
-    """When that process started: its number is used again."""
+    """When that process started: its number is used again. On Linux it moves with the clock."""
     numbered_by: str = "-"
     """The namespace that process numbers belong to; each container has its own."""
     machine_id: str = "-"
     """Stays when the machine is started again; `-` where there is none."""
+    ticks: str = "-"
+    """When it started by the machine's uptime; `-` if not known. Older releases note none."""
 
     def __str__(self) -> str:
         return " ".join(self)
@@ -145,28 +149,54 @@ def this_process() -> Holder:
         started=str(psutil.Process().create_time()),
         numbered_by=_namespace(),
         machine_id=_text_of("/etc/machine-id") or "-",
+        ticks=_ticks("self"),
     )
 
 
 def is_abandoned(held: str, mine: Holder) -> bool:
     """Whether the process that a label names has certainly ended.
 
-    That is known of a process whose number means the same here, and of every process of this
-    machine from before it was started last. Of any other process it is not known.
+    That is known of a process whose number means the same here, and, outside containers, of every
+    process of this machine from before it was started last. Of any other it is not known.
     """
     parts = held.split(" ")
-    if len(parts) != len(mine):
+    if len(parts) not in (len(mine) - 1, len(mine)):
         return False
     theirs = Holder(*parts)
     if theirs.boot != mine.boot:
+        # containers of one image share an id and may share a name
+        outside = theirs.numbered_by == mine.numbered_by == _OUTSIDE
         same = (theirs.machine_id, theirs.machine) == (mine.machine_id, mine.machine)
-        return same and mine.machine_id != "-"
-    if theirs.numbered_by != mine.numbered_by:
-        return False
+        return outside and same and mine.machine_id != "-"
+    return theirs.numbered_by == mine.numbered_by and _has_ended(theirs)
+
+
+def _has_ended(holder: Holder) -> bool:
+    """Whether a process whose number means the same here has certainly ended."""
     try:
-        return str(psutil.Process(int(theirs.process)).create_time()) != theirs.started
-    except (psutil.NoSuchProcess, ValueError):
+        os.kill(int(holder.process), 0)
+    except ProcessLookupError:
         return True
+    except PermissionError:
+        pass  # of another user
+    except (ValueError, OverflowError):
+        return False  # no label of ours
+    if _ticks("self") != "-":  # then a time of day is no proof: the clock may have been set
+        ticks = _ticks(holder.process)
+        return "-" not in (ticks, holder.ticks) and ticks != holder.ticks
+    try:
+        return str(psutil.Process(int(holder.process)).create_time()) != holder.started
+    except psutil.Error:
+        return False
+
+
+def _ticks(process: str) -> str:
+    """Return when a process started, in ticks since the machine did; `-` where none can see it."""
+    try:
+        said = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:
+        return "-"
+    return said.rpartition(b")")[2].split()[19].decode()  # its name may have spaces
 
 
 def _namespace() -> str:
