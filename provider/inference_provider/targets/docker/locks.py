@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from inference_provider.targets.docker.host import DockerHost
 WAIT_S = 120.0
 """Longest wait for another process that changes the same thing, seconds."""
 _POLL_S = (0.02, 0.5)
+_LEFT: set[str] = set()
+"""Which takings of this process failed: a host that fell silent may still have their containers,
+and those name a process that runs."""
 _OUTSIDE = "pid:[4026531836]"
 """Where Linux numbers the processes that are in no container."""
 
@@ -57,20 +61,25 @@ class HostLocks:
         if not among_threads.acquire(timeout=limit_s):
             reason = f"another thread of this process has held '{name}' for {limit_s:.0f} s"
             raise self._busy(name, reason)
+        taking = uuid.uuid4().hex
+        told = {names.OWNER: who, names.TAKING: taking}
         try:
-            container = self._taken(name, limit_s, deadline_s, who)
+            container = self._taken(name, limit_s, deadline_s, told)
             try:
                 yield
             finally:
                 self._host.remove(container)
+        except BaseException:
+            _LEFT.add(taking)
+            raise
         finally:
             among_threads.release()
 
-    def _taken(self, name: str, limit_s: float, deadline_s: float, who: str) -> str:
+    def _taken(self, name: str, limit_s: float, deadline_s: float, told: Mapping[str, str]) -> str:
         """Return the id of the container that stands for the lock, once there is none of others."""
         called, pause_s = names.lock(self._workspace, name), _POLL_S[0]
         while True:
-            made = self._made(called, who)
+            made = self._made(called, told)
             if made:
                 return made
             held = self._host.container(called)
@@ -89,7 +98,7 @@ class HostLocks:
             if _is_abandoned(container["Labels"]):
                 self._host.remove(container["Id"])
 
-    def _made(self, called: str, who: str) -> str | None:
+    def _made(self, called: str, told: Mapping[str, str]) -> str | None:
         from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
 
         labels = names.labels(
@@ -97,8 +106,8 @@ class HostLocks:
             names.LOCK,
             **{
                 names.HOLDER: str(this_process()),
-                names.OWNER: who,
                 names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+                **told,
             },
         )
         with self._host.asked("lock", f"workspace '{self._workspace}'") as api:
@@ -214,7 +223,8 @@ def _text_of(path: str) -> str:
 
 
 def _is_abandoned(labels: Mapping[str, str]) -> bool:
-    return is_abandoned(labels.get(names.HOLDER, ""), this_process())
+    left = labels.get(names.TAKING) in _LEFT
+    return left or is_abandoned(labels.get(names.HOLDER, ""), this_process())
 
 
 def _told(name: str, labels: Mapping[str, str]) -> str:
