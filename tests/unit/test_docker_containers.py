@@ -91,6 +91,7 @@ def test_every_restart_counts_in_the_minute_of_the_last_one():
         ("unix:///var/run/docker.sock", ""),
         ("tcp://gpu-1:2376", "gpu-1"),
         ("ssh://ana@gpu-1", "gpu-1"),
+        ("tcp://[fe80::1]:2376", "fe80::1"),
     ],
 )
 def test_a_router_on_all_addresses_is_reached_by_the_name_of_its_host(host, expected):

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.spec.target import Place
@@ -41,6 +42,8 @@ class DockerHost:
 
     def __init__(self, place: Place) -> None:
         self.place = place
+        self._opening = threading.RLock()
+        self._api: APIClient | None = None
         self._tunnel: Tunnel | None = None
 
     def __str__(self) -> str:
@@ -57,23 +60,33 @@ class DockerHost:
         url = self.url
         if url.startswith(("unix:", "http+unix:")):
             return ""
-        return url.partition("://")[2].rpartition("@")[2].partition(":")[0].partition("/")[0]
+        return urlsplit(url).hostname or ""
 
     def close(self) -> None:
         """Close the connections to the Engine, if there are any."""
-        if "api" in self.__dict__:
-            self.api.close()
-        if self._tunnel is not None:
-            self._tunnel.close()
+        with self._opening:
+            api, tunnel, self._api, self._tunnel = self._api, self._tunnel, None, None
+        if api is not None:
+            api.close()
+        if tunnel is not None:
+            tunnel.close()
 
-    @functools.cached_property
+    @property
     def api(self) -> "APIClient":
-        """The Engine's API; connects when it is first used.
+        """The Engine's API; connects when it is first used, and again when ssh has ended.
 
         Raises:
             TargetUnreachable: Nothing answers, or this user may not ask.
             TargetError: The Engine is too old.
         """
+        with self._opening:
+            if self._tunnel is not None and not self._tunnel.runs():
+                self.close()
+            if self._api is None:
+                self._api = self._opened()
+            return self._api
+
+    def _opened(self) -> "APIClient":
         # only this target needs it
         from docker.errors import DockerException, InvalidVersion  # noqa: PLC0415
 

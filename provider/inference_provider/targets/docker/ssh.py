@@ -40,12 +40,14 @@ class Tunnel:
         self._url = url
         self._folder = Path(tempfile.mkdtemp(prefix="inference-ssh-"))
         self._socket = self._folder / "docker.sock"
-        self._said = (self._folder / "said").open("w+b")
+        # ssh shares the place in the file with us: it writes at the end, and we read elsewhere
+        self._said = (self._folder / "said").open("ab")
         try:
             ssh = self._started()
         except BaseException:
             _forget(self._said, self._folder)
             raise
+        self._ssh = ssh
         self.close = weakref.finalize(self, _end, ssh, self._said, self._folder)
         """Ends the connection; at the end of the process at the latest."""
 
@@ -53,10 +55,17 @@ class Tunnel:
     def url(self) -> str:
         return f"unix://{self._socket}"
 
+    def runs(self) -> bool:
+        """Whether ssh has not ended."""
+        return self._ssh.poll() is None
+
     def cause(self) -> str:
         """Return the last line that ssh said; empty when it said nothing."""
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        try:
+            said = (self._folder / "said").read_text(errors="replace")
+        except FileNotFoundError:  # the connection was closed
+            return ""
+        lines = said.strip().splitlines()
         return lines[-1].strip().rstrip(".")[:_SHOWN] if lines else ""
 
     def _started(self) -> "subprocess.Popen[str]":
