@@ -14,13 +14,14 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-from inference_provider.errors import OutOfCapacity
+from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 
 NO_NAMES: Mapping[str, Any] = {"dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "attempts:1"]}
 """An instance without a way out asks for names where nobody answers, and gives up soon: Engines
 before 26 pass names of an internal network on to the host's name server, which is a way out."""
+_ATTEMPTS, _TAKEN = 5, "overlap"
 
 
 def network_of(host: DockerHost, workspace: str, *, closed: bool) -> dict[str, Any]:
@@ -48,14 +49,33 @@ def _all(host: DockerHost, workspace: str, role: str) -> list[dict[str, Any]]:
 
 
 def _make(host: DockerHost, workspace: str, called: str, *, closed: bool) -> None:
+    for attempt in range(_ATTEMPTS):
+        pool = _free_pool(host, workspace, called)
+        try:
+            _make_in(pool, host, workspace, called, closed=closed)
+        except TargetError as fault:
+            # another workspace's network may be given the subnet meanwhile
+            if _TAKEN not in str(fault) or attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def _free_pool(host: DockerHost, workspace: str, called: str) -> dict[str, str]:
+    """Return a subnet that is free: Docker knows, but lets us choose addresses only in our own."""
     probe = names.labels(workspace, names.PROBE)
     with host.asked("make", f"network {called}") as api:
         _remove(host, workspace, names.PROBE)  # of a client that was killed
-        # Docker knows which subnets are free, but lets us choose addresses only in one of ours.
         made = api.create_network(f"{called}.probe", driver="bridge", labels=probe)
         found = cast("Any", api.inspect_network(made["Id"]))["IPAM"]["Config"][0]
         api.remove_network(made["Id"])
-        pool = {"Subnet": found["Subnet"], "Gateway": found["Gateway"]}
+    return {"Subnet": found["Subnet"], "Gateway": found["Gateway"]}
+
+
+def _make_in(
+    pool: dict[str, str], host: DockerHost, workspace: str, called: str, *, closed: bool
+) -> None:
+    with host.asked("make", f"network {called}") as api:
         api.create_network(
             called,
             driver="bridge",
