@@ -1,9 +1,14 @@
 """Which GPUs a Docker host has and who holds them, from what `nvidia-smi` and the Engine say."""
 
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
+import requests
+from docker.errors import APIError
 
 from inference_provider.gpus import Gpu
-from inference_provider.targets.docker.gpus import gpus_in, held_ids
+from inference_provider.targets.docker.gpus import gpus_in, held_ids, inventory
 
 SAID = """\
 0, GPU-5d5ba0d6-d33d, Tesla T4, [N/A]
@@ -76,3 +81,46 @@ def asks(**request):
 )  # fmt: skip
 def test_a_container_of_others_holds_what_it_asked_for(there, expected):
     assert held_ids(there) - {""} == expected
+
+
+class Host:
+    """Answers as an Engine without NVIDIA's runtime; its clock says 1000."""
+
+    def __init__(self, *containers):
+        self.there = {one["Id"]: one for one in containers}
+
+    @contextmanager
+    def asked(self, operation, resource):
+        yield self
+
+    def create_host_config(self, **given):
+        return given
+
+    def create_container(self, image, command, labels, **given):
+        self.there["new"] = probe("new", 1000)
+        return {"Id": "new"}
+
+    def start(self, container):
+        raise APIError("refused", requests.Response(), "could not select device driver")
+
+    def has_image(self, name):
+        return True
+
+    def containers(self, filters):
+        assert filters == {"label": "inference.role=probe"}
+        return [*self.there.values()]
+
+    def remove(self, container):
+        del self.there[container]
+
+
+def probe(id_, created_s, **labels):
+    return {"Id": id_, "Created": created_s, "Labels": {"inference.role": "probe", **labels}}
+
+
+def test_what_a_killed_client_asked_with_is_removed_by_the_next_one_that_asks():
+    others = {"inference.workspace": "lab"}
+    host: Any = Host(probe("killed", 699), probe("asks now", 701), probe("another", 1, **others))
+    found = inventory(host, lambda _base: "base")(None)
+    assert found.nothing == "its Docker Engine has no NVIDIA runtime"
+    assert [*host.there] == ["asks now", "another"]

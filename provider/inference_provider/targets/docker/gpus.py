@@ -180,6 +180,7 @@ def _asked(host: DockerHost, image: str) -> tuple[int, str]:
             host_config=api.create_host_config(network_mode="none", device_requests=[every]),
         )["Id"]
         try:
+            _sweep(host)
             api.start(made)
             status = api.wait(made, timeout=_ASK_S)["StatusCode"]
             return int(status), api.logs(made).decode(errors="replace")
@@ -187,6 +188,19 @@ def _asked(host: DockerHost, image: str) -> tuple[int, str]:
             return 1, str(refused.explanation or refused)
         finally:
             host.remove(made)
+
+
+def _sweep(host: DockerHost) -> None:
+    """Remove what clients that were killed left of such containers, by the host's own clock.
+
+    A container that was just made tells the time.
+    """
+    found = host.containers({"label": f"{names.ROLE}={names.PROBE}"})
+    now_s = max((one["Created"] for one in found), default=0)
+    for one in found:
+        old = now_s - one["Created"] > 5 * _ASK_S  # no client starts and waits that long
+        if old and names.WORKSPACE not in one["Labels"]:
+            host.remove(one["Id"])
 
 
 def gpus_in(said: str) -> tuple[Gpu, ...]:
