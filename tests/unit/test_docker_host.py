@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
+from docker.errors import APIError
 
 from inference_provider.errors import InferenceError
 from inference_provider.spec.target import DockerPlace
@@ -85,6 +87,37 @@ def test_an_engine_that_is_not_started_is_told(tmp_path):
     assert told_by(url) == (
         f"open Docker host {url}: No such file or directory;"
         " start the Engine, or name the right host or context in `target`"
+    )
+
+
+class Refusing:
+    """An Engine that refuses to remove a container."""
+
+    def __init__(self, status, said):
+        self.refusal = APIError("refused", requests.Response(), said)
+        self.refusal.response.status_code = status
+
+    def remove_container(self, *given, **more):
+        raise self.refusal
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(404, "No such container: c"), (409, "removal of container c is already in progress")],
+)
+def test_a_container_that_another_client_removes_needs_no_removal(status, said):
+    host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
+    host._api = Refusing(status, said)
+    host.remove("c")
+
+
+def test_a_container_that_cannot_be_removed_is_told():
+    host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
+    host._api = Refusing(500, "driver failed")
+    with pytest.raises(InferenceError) as caught:
+        host.remove("c")
+    assert str(caught.value) == (
+        "remove container c on Docker host unix:///none.sock: driver failed"
     )
 
 

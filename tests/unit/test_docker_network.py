@@ -1,5 +1,7 @@
 """How a network gets a subnet while other workspaces make theirs."""
 
+from typing import Any
+
 import pytest
 import requests
 from docker.errors import APIError
@@ -42,7 +44,7 @@ class Engine:
 
 
 def made_by(engine):
-    host = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
+    host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
     host._api = engine
     return network_of(host, "lab", closed=False)
 

@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psutil
 import pytest
 
 from inference_provider.spec.target import DockerPlace
@@ -89,17 +88,13 @@ def host(starts):
     host.close()
 
 
-def end(pid: str) -> None:
-    os.kill(int(pid), signal.SIGKILL)
-    until_s = time.monotonic() + 5
-    while psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != "zombie":
-        assert time.monotonic() < until_s
-        time.sleep(0.01)
-
-
 def test_a_host_is_connected_to_again_when_ssh_has_ended(host, starts):
     assert host.containers({}) == []
-    end(starts.read_text().strip())
+    os.kill(int(starts.read_text()), signal.SIGKILL)
+    until_s = time.monotonic() + 5
+    while host._tunnel.runs():
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
     assert host.containers({}) == []
     assert len(starts.read_text().splitlines()) == 2
 

@@ -33,6 +33,7 @@ _FULL = {
 """What the Engine says when the host has no more of something, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
 """What the Engine says of a container that cannot be asked now."""
+_REMOVING = "already in progress"
 _SHOWN = 400
 """Characters of what the Engine says that an error quotes."""
 
@@ -171,11 +172,18 @@ class DockerHost:
                 return None
 
     def remove(self, container: str) -> None:
-        """Remove a container, running or not, and its unnamed volumes, if it exists."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
+        """Remove a container, running or not, and its unnamed volumes.
 
-        with self.asked("remove", f"container {container}") as api, suppress(NotFound):
-            api.remove_container(container, force=True, v=True)
+        It need not exist, and another client may be removing it.
+        """
+        from docker.errors import APIError  # noqa: PLC0415 - as above
+
+        with self.asked("remove", f"container {container}") as api:
+            try:
+                api.remove_container(container, force=True, v=True)
+            except APIError as refused:
+                if refused.status_code != 404 and _REMOVING not in str(refused.explanation):
+                    raise
 
     def stop(self, container: str, wait_s: float) -> None:
         """End a container and remove it, if it exists; after `wait_s` seconds it is killed."""
