@@ -57,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
+    request_queue_size = 64
 
 with open(os.environ["STARTS"], "a") as starts:
     starts.write(f"{os.getpid()}\\n")
