@@ -158,7 +158,7 @@ def test_a_socket_that_this_user_may_not_use_is_told(tmp_path):
 def test_a_container_goes_with_the_unnamed_volumes_that_its_image_made(ended):
     host: Any = DockerHost(DockerPlace(kind="docker"))
     removed = []
-    host.api = SimpleNamespace(
+    host._api = SimpleNamespace(
         stop=lambda _container, timeout: None,
         remove_container=lambda container, **how: removed.append((container, how)),
     )
