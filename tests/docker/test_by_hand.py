@@ -225,3 +225,15 @@ def edit(hand: Hand, volume: str, script: str) -> None:
     hand.api.start(made)
     assert hand.api.wait(made)["StatusCode"] == 0
     hand.host.remove(made)
+
+
+def test_what_a_person_runs_of_a_committed_instance_is_no_instance(lab):
+    hand = Hand(lab)
+    image = hand.api.commit(hand.instance)["Id"]
+    mine = hand.api.create_container(image, ["-"])["Id"]
+    try:
+        assert lab.instances() == [hand.instance]
+        assert reasons(lab) == {}
+    finally:
+        hand.host.remove(mine)
+        hand.api.remove_image(image)

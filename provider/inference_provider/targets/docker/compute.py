@@ -78,7 +78,7 @@ class DockerCompute:
         filters = names.selecting(self._records.workspace, names.INSTANCE)
         if deployment:
             filters = {"label": [*filters["label"], f"{names.DEPLOYMENT}={deployment}"]}
-        found = self._host.containers(filters)
+        found = filter(names.is_instance, self._host.containers(filters))
         return sorted(found, key=names.of)
 
     def _ids(self, deployment: str = "") -> dict[str, str]:

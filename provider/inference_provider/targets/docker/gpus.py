@@ -26,6 +26,8 @@ _ASK = f"{_QUERY} && nvidia-smi -L"
 _ASK_S = 60
 _NO_DRIVER = "could not select device driver"
 _HOLDING = ("running", "restarting", "paused")
+_LOOKS_ONLY = (names.PROBE, names.ROUTER)
+"""What gets GPUs for a second to list them, or as any image may by the variable of its base."""
 _LOCKS = "host.gpus"
 """Stands where locks name a workspace; no workspace has a dot in its name."""
 _CDI = "nvidia.com/gpu="
@@ -53,13 +55,14 @@ class HostGpus:
 
     def _with_holders(self, found: Ledger) -> Ledger:
         for container in self._host.containers({}):
-            labels, name = container["Labels"] or {}, names.of(container)
-            if names.ROLE in labels:
+            labels = container["Labels"] or {}
+            if names.is_instance(container):
                 place = f"{labels.get(names.WORKSPACE)}/{labels.get(names.DEPLOYMENT)}"
-                holder = Holder(name, place, labels.get(names.GPU_SHARE, ""))
+                holder = Holder(names.of(container), place, labels.get(names.GPU_SHARE, ""))
                 ids = frozenset(labels.get(names.GPUS, "").split(","))
-            elif container["State"] in _HOLDING:
-                holder, ids = Holder(name), held_ids(self._host.container(container["Id"]))
+            elif container["State"] in _HOLDING and labels.get(names.ROLE) not in _LOOKS_ONLY:
+                holder = Holder(container["Names"][0].removeprefix("/"))
+                ids = held_ids(self._host.container(container["Id"]))
             else:
                 continue
             found = found.held_by(holder, [gpu.uuid for gpu in found.gpus if gpu.is_in(ids)])

@@ -13,11 +13,14 @@ DEPLOYMENT, GENERATION = "inference.deployment", "inference.generation"
 ADDRESS, PORT = "inference.address", "inference.port"
 GPUS, GPU_SHARE = "inference.gpus", "inference.gpu-share"
 NAME, LIMITS = "inference.name", "inference.limits"
+IMAGE = "inference.image"
+"""Of images alone: a container has the labels of its image too."""
 OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
 TAKING = "inference.taking"
 RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
 CONTENT, NETWORK, PROBE = "content", "network", "probe"
 CLOSED = ".closed"
+_IMAGES = ("inference-environment:", "inference-folder:", "inference-runtime:")
 
 
 def records(workspace: str) -> str:
@@ -53,6 +56,23 @@ def network(workspace: str, *, closed: bool) -> str:
 def instance(workspace: str, deployment: str, generation: str, number: int) -> str:
     """Return the name of one instance: `inference.lab.iris.blue.5efdeb203621.0`."""
     return f"{PREFIX}.{workspace}.{deployment.replace('/', '.')}.{generation}.{number}"
+
+
+def is_instance(listed: Mapping[str, Any]) -> bool:
+    """Whether a container is an instance, not one that a person made of an image of one.
+
+    Args:
+        listed: The container as the Engine lists it.
+    """
+    labels = listed["Labels"] or {}
+    workspace, made_in = labels.get(WORKSPACE, ""), listed["HostConfig"]["NetworkMode"]
+    ours = [network(workspace, closed=closed) for closed in (False, True)]
+    return labels.get(ROLE) == INSTANCE and made_in in ours
+
+
+def is_image(name: str) -> bool:
+    """Whether an image was given this name here, or in the registry of a workspace."""
+    return name.rpartition("/")[2].startswith(_IMAGES)
 
 
 def lock(workspace: str, name: str) -> str:

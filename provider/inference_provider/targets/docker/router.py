@@ -107,8 +107,12 @@ class DockerRouter:
 
     def _id(self) -> str:
         """Return the id of its container, which a person may have renamed; its name if none."""
+        return next(iter(self._ids()), self._name)
+
+    def _ids(self) -> list[str]:
+        """Return the ids of what was made here; of a person's copy of it the network differs."""
         found = self._host.containers(names.selecting(self._records.workspace, names.ROUTER))
-        return str(found[0]["Id"]) if found else self._name
+        return [str(one["Id"]) for one in found if one["HostConfig"]["NetworkMode"] == "host"]
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         image = self.listens().image  # refuses a workspace that is not there
@@ -162,8 +166,8 @@ class DockerRouter:
 
     def remove(self) -> None:
         """Remove the container and its files, if there are any."""
-        for one in self._host.containers(names.selecting(self._records.workspace, names.ROUTER)):
-            self._host.remove(one["Id"])
+        for id_ in self._ids():
+            self._host.remove(id_)
         self._host.remove_volume(self._name)
 
     def _wait_for_agent(self) -> None:
