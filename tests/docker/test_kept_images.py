@@ -125,19 +125,35 @@ def test_only_what_nobody_uses_and_nobody_else_named_is_removed(host, images, st
     container = host.api.create_container(used, ["-"], name="inference-test-uses")["Id"]
     try:
         users = {one.id: one.used_by for one in store.kept()}
-        assert users[unused] == users[named] == ""
+        assert users[unused] == ""
+        assert named not in users
         assert users[used] == "container inference-test-uses"
         kept = {one.id: one for one in store.kept()}
         late = HostImageStore(host, HostImages(host), lambda: ())
         assert not late.remove(kept[unused])  # it was named a moment ago
         assert store.remove(kept[unused])
         assert not store.remove(kept[used])
-        assert not store.remove(kept[named])
         assert host.image("mine:1")["Id"] == named
         assert not host.has_image(unused)
         assert host.has_image(BASE_IMAGE)
     finally:
         host.remove(container)
+
+
+def test_what_a_person_builds_on_an_image_of_ours_stays_without_a_name(host, images, store):
+    ours = images.environment(small(dependencies=["six==1.7.0"]), BASE_IMAGE)
+    text = io.BytesIO(f"FROM {ours}\nENV MINE=1\n".encode())
+    [mine] = [one["aux"]["ID"] for one in host.api.build(fileobj=text, decode=True) if "aux" in one]
+    assert [one.id for one in store.kept() if one.id in (ours, mine)] == [ours]
+
+
+def test_prune_removes_what_the_builds_of_killed_clients_left(host, store):
+    text = io.BytesIO(
+        f"FROM {BASE_IMAGE}\nLABEL inference.build=inference-environment:x\n".encode()
+    )
+    [left] = [one["aux"]["ID"] for one in host.api.build(fileobj=text, decode=True) if "aux" in one]
+    store.clean()
+    assert not host.has_image(left)
 
 
 def test_what_a_workspace_needs_has_a_user_and_what_it_leaves_has_none(tmp_path, host):

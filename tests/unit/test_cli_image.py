@@ -14,7 +14,7 @@ HELD = KeptImage("inference-folder:c", "sha256:3", 100, "")
 
 
 class Store:
-    """An ImageStore with three images, of which one that nobody uses cannot go."""
+    """An ImageStore with three images, of which an unused one cannot go."""
 
     def __init__(self):
         self.images = [USED, OLD, HELD]
@@ -30,6 +30,9 @@ class Store:
     def push(self, image, to, tell):
         self.pushed.append((image, to))
         return "sha256:e"
+
+    def clean(self):
+        self.cleaned = True
 
     def kept(self):
         return tuple(self.images)
@@ -74,8 +77,8 @@ def test_the_image_of_the_router_is_built_on_the_workspaces_base_and_pushed(buil
 def test_images_are_listed_with_what_uses_them(building):
     assert building("image", "list").stdout == (
         "inference-environment:a  300 MiB  Environment 'default/env:1'\n"
-        "inference-environment:b  200 MiB  nobody uses it\n"
-        "inference-folder:c  100 MiB  nobody uses it\n"
+        "inference-environment:b  200 MiB  unused\n"
+        "inference-folder:c  100 MiB  unused\n"
     )
     assert json.loads(building("image", "list", "--json").stdout)[0] == {
         "name": "inference-environment:a",
@@ -95,9 +98,10 @@ def test_prune_asks_and_says_what_could_go(building):
     assert len(building.target.store.images) == 3
     result = building("image", "prune", "-y")
     assert result.stdout == (
-        "nobody uses inference-environment:b, inference-folder:c (300 MiB)\nremoved 1 of 2 images\n"
+        "unused: inference-environment:b, inference-folder:c (300 MiB)\nremoved 1 of 2 images\n"
     )
     assert building.target.store.images == [USED, HELD]
+    assert building.target.store.cleaned
 
 
 def test_down_says_which_images_stay(building):

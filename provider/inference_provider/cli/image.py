@@ -1,4 +1,4 @@
-"""`image`: the images that a target builds: the router's, and those that nobody uses any more."""
+"""`image`: the images that a target builds: the router's, and those that are unused."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -56,19 +56,20 @@ def list_images(ctx: typer.Context, file: OptionalFile = None, as_json: Json = F
         session.print_json([one._asdict() for one in kept])
         return
     for one in kept:
-        session.say(f"{one.name}  {one.size_mib} MiB  {one.used_by or 'nobody uses it'}")
+        session.say(f"{one.name}  {one.size_mib} MiB  {one.used_by or 'unused'}")
 
 
 @image.command("prune")
 def prune_images(
     ctx: typer.Context, file: OptionalFile = None, yes: Yes = False, as_json: Json = False
 ) -> None:
-    """Remove the images that were built and that nobody uses any more."""
+    """Remove the images that were built and are unused."""
     session = session_of(ctx)
     store = _of(session, file)
+    store.clean()
     unused = [one for one in store.kept() if not one.used_by]
     if unused and not as_json:
-        session.say(f"nobody uses {_listed(unused)}")
+        session.say(f"unused: {_listed(unused)}")
     _confirm(session, len(unused), yes=yes, as_json=as_json)
     # what is built on another is newer, and goes first
     removed = [one for one in reversed(unused) if store.remove(one)]
@@ -80,7 +81,7 @@ def prune_images(
 
 
 def left_by(session: Session) -> str:
-    """Say which images stay though nobody uses them; empty when there is none."""
+    """Say which unused images stay; empty when there is none."""
     store, unused = session.target.images, []
     with suppress(TargetError):  # of another workspace: what was to be deleted is gone
         unused = [one for one in store.kept() if not one.used_by] if store else []

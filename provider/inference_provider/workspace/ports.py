@@ -356,7 +356,10 @@ class ImageStore(Protocol):
         """Push an image under a name, and return its digest there. Raises TargetError."""
 
     def kept(self) -> tuple[KeptImage, ...]:
-        """Return every image that was built here, by name."""
+        """Return every image that was built here, by name; of unused ones, those that may go."""
+
+    def clean(self) -> None:
+        """Remove what killed builds left; there may be credentials of a package index in it."""
 
     def remove(self, image: KeptImage) -> bool:
         """Remove an image, unless something uses it; return whether it is gone."""

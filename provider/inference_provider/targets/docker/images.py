@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.quoting import without_secrets
-from inference_provider.serving.image import STAGE_LABEL, Build, default_base_image
+from inference_provider.serving.image import STAGE_LABEL, default_base_image
 from inference_provider.serving.installer_output import says_disk_is_full
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import TreeArchive, packed
@@ -34,6 +34,8 @@ from inference_provider.targets.kept_content import Source, changed_meanwhile, r
 
 BUILD_LIMIT_S = 3600
 """Large CUDA wheels over a slow network take this long; a build that is silent for longer hangs."""
+_LABELS = (names.IMAGE, names.ROLE)
+"""Of what was built; the second is that of older releases."""
 _LOCKS = "image.build"
 """Stands where locks name a workspace; no workspace has a dot in its name."""
 _COLOUR = re.compile(r"\x1b\[\d*m")
@@ -53,12 +55,19 @@ class HostImages:
 
     def any_with_a_shell(self, workspace_base: str | None) -> str:
         """Return the id of an image of a router's container, else of the base image."""
-        with self._host.asked("list", "images") as api:
-            found = api.images(filters={"label": f"{names.ROLE}=runtime"})
-        for image in found:
-            return str(image["Id"])
+        for image in self.listed():
+            if "runtime" in (image["Labels"].get(label) for label in _LABELS):
+                return str(image["Id"])
         base = workspace_base or default_base_image(own_python())
         return self.there(base, NO_BASE, silent)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the images with our label: what was built here, and what others built on that."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._host.asked("list", "images") as api:
+            for label in _LABELS:
+                found |= {one["Id"]: one for one in api.images(filters={"label": label})}
+        return [*found.values()]
 
     @cached_property
     def _platform(self) -> tuple[str, str]:
@@ -162,7 +171,7 @@ class HostImages:
     def _build(self, wanted: Wanted, tell: Tell) -> str:
         if wanted.build.base:
             self.there(wanted.build.base, wanted.without_base, tell)
-        self._remove_stages_of_the_dead(wanted.build)
+        self.remove_stages_of_the_dead(wanted.build.name)
         tell(wanted.starts)
         try:
             said = self._said_by(wanted) if wanted.source is None else self._of_folder(wanted)
@@ -212,7 +221,7 @@ class HostImages:
                 custom_context=True,
                 dockerfile=wanted.build.dockerfile,
                 tag=tag,
-                labels={**wanted.build.labels, names.ROLE: role},
+                labels={**wanted.build.labels, names.IMAGE: role},
                 rm=True,
                 forcerm=True,
                 network_mode="host",
@@ -268,9 +277,12 @@ class HostImages:
 
     # -- stages ----------------------------------------------------------------------------------
 
-    def _remove_stages_of_the_dead(self, own: Build) -> None:
-        """Remove what builds left whose clients were killed."""
-        for name in self._stages().keys() - {own.name}:
+    def remove_stages_of_the_dead(self, own: str = "") -> None:
+        """Remove what builds left whose clients were killed; those that go on hold their locks."""
+        found = self._stages().keys() - {own}
+        if found:
+            make_empty_image(self._host)
+        for name in found:
             with suppress(Busy), self._alone(name, 0):
                 self._remove_stage(name)
 

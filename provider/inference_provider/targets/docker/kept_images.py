@@ -1,7 +1,7 @@
 """The images that were built on a host, who uses them, and how the others go.
 
-Only images with our label are ever removed, and only by names that we gave them: what a person
-named too stays.
+Only images with our label are ever removed, and only by names that we gave them. What is built on
+one has its label too, so an image without such a name may be a person's.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +24,6 @@ from inference_provider.workspace.state import State
 
 GRACE_S = 60.0
 """An image that was named later may be one that is recorded in a moment."""
-_ROLES = ("environment", "folder", "runtime")
 
 Workspaces = Callable[[], Iterable[tuple[str, State, DockerContent, DockerRouter]]]
 
@@ -62,19 +61,16 @@ class HostImageStore:
         return self._builder.push(image, to, tell)
 
     def kept(self) -> tuple[KeptImage, ...]:
-        with self._host.asked("list", "images") as api:
-            listed = api.images(filters={"label": names.ROLE})
+        listed = self._builder.listed()
         users = self._users() if listed else {}
-        found = (
-            KeptImage(
-                _name(image),
-                image["Id"],
-                image["Size"] // 2**20,
-                next((users[n] for n in (image["Id"], _name(image)) if n in users), ""),
-            )
-            for image in listed
-            if image["Labels"][names.ROLE] in _ROLES
-        )
+        found = []
+        for image in listed:
+            ours, others = _names(image)
+            if ours:
+                name = min(ours, key=len)
+                user = users.get(image["Id"]) or users.get(name, "")
+                if user or not others:
+                    found.append(KeptImage(name, image["Id"], image["Size"] // 2**20, user))
         return tuple(sorted(found))
 
     def _users(self) -> Mapping[str, str]:
@@ -91,14 +87,17 @@ class HostImageStore:
                         found[folder_build(kept.spec.build).name] = str(record.id)
         return found
 
+    def clean(self) -> None:
+        self._builder.remove_stages_of_the_dead()
+
     def remove(self, image: KeptImage) -> bool:
         there = self._host.image(image.id)
         if there is None:
             return True
-        if self._is_new(there):
+        ours, others = _names(there)
+        if others or self._is_new(there):
             return False
-        ours = [name for name in there["RepoTags"] or () if _is_ours(name)]
-        for name in ours or ([] if there["RepoTags"] else [image.id]):
+        for name in ours:
             try:
                 with self._host.asked("remove", f"image {name}") as api:
                     api.remove_image(name)
@@ -108,6 +107,8 @@ class HostImageStore:
 
     def _is_new(self, image: Mapping[str, Any]) -> bool:
         named = datetime.fromisoformat(image["Metadata"]["LastTagTime"])
+        if named.year == 1:  # nobody named it on this host
+            named = datetime.fromisoformat(image["Created"])
         return (datetime.now(UTC) - named).total_seconds() < self._grace_s
 
 
@@ -118,10 +119,8 @@ def _environment_of(record: Record) -> str:
     return Reference.parse(record.properties.get("environment") or "").digest
 
 
-def _name(image: Mapping[str, Any]) -> str:
-    tags = [name for name in image["RepoTags"] or () if name.startswith("inference-")]
-    return str(tags[0] if tags else image["Id"][:19])
-
-
-def _is_ours(name: str) -> bool:
-    return name.rpartition("/")[2].startswith(tuple(f"inference-{role}:" for role in _ROLES))
+def _names(image: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the names that we gave an image, and those that others did."""
+    given = [name for name in image["RepoTags"] or () if name != "<none>:<none>"]
+    ours = [name for name in given if names.is_image(name)]
+    return ours, [name for name in given if name not in ours]
