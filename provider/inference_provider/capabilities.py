@@ -279,7 +279,7 @@ def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("build", "images", spec.build.path)
     brought = image_as_it_is(spec) if can.images else None  # what was built on one needs it no more
     if brought and (fault := can.image_fault(brought)):
-        yield Fault("image", f"'{brought}': {fault}", "name another, or load it there")
+        yield Fault("image", f"'{brought}': {fault}", "use another image, or load it on the host")
 
 
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

@@ -232,7 +232,7 @@ def test_what_a_person_runs_of_a_committed_instance_is_no_instance(lab):
     image = hand.api.commit(hand.instance)["Id"]
     mine = hand.api.create_container(image, ["-"])["Id"]
     try:
-        assert lab.instances() == [hand.instance]
+        assert [*lab.instances()] == [hand.instance]
         assert reasons(lab) == {}
     finally:
         hand.host.remove(mine)

@@ -131,13 +131,13 @@ def test_a_python_that_the_base_lacks_is_named(images):
         pytest.param(
             {},
             "127.0.0.1:9/nobody:1",
-            "load it there, or set the workspace's base_image to an image that the host has",
+            "load it on the host, or set the workspace's base_image to an image that the host has",
             id="base",
         ),
         pytest.param(
             {"image": "127.0.0.1:9/nobody:1"},
             BASE_IMAGE,
-            "load it there, or change the image of environment 'env'",
+            "load it on the host, or change the image of environment 'env'",
             id="image",
         ),
     ],

@@ -123,15 +123,15 @@ def test_a_tag_that_was_moved_in_its_registry_is_seen_and_the_newest_is_pulled(
         name, [(first, older), (second, newer)] = published(registry, "one", "two")
         put(registry, older)
         told = []
-        assert builder.there(name, "load it", told.append, newest=True) == first
+        assert builder.pull(name, "load it", told.append, newest=True) == first
         assert told == [f"pulling image {name}"]
         assert builder.named_now(name) == first
         put(registry, newer)
         digest = f"sha256:{hashlib.sha256(newer[1]).hexdigest()}"
         later = HostImages(host)
         assert later.named_now(name) == digest
-        assert later.there(name, "load it", silent) == first  # a base stays as it is
-        assert later.there(name, "load it", silent, newest=True) == second
+        assert later.pull(name, "load it", silent) == first  # a base stays as it is
+        assert later.pull(name, "load it", silent, newest=True) == second
         assert later.named_now(name) == second
         host.api.remove_image(first)
     assert HostImages(host).named_now(name) == second  # nobody answers: nothing is known to differ
@@ -145,11 +145,11 @@ def test_a_registry_is_asked_with_the_credentials_of_dockers_configuration(
         name, [(only, _)] = published(registry, "one")
         builder = HostImages(host)
         assert builder.fault(name) == ""
-        assert builder.there(name, "load it", silent) == only
+        assert builder.pull(name, "load it", silent) == only
         credentials()
         host.api.remove_image(name)
         with pytest.raises(TargetError, match="no basic auth credentials"):
-            HostImages(host).there(name, "load it", silent)
+            HostImages(host).pull(name, "load it", silent)
         assert HostImages(host).fault(name) == ""  # it may be there: the pull will tell
 
 
@@ -184,7 +184,7 @@ def test_an_image_of_another_architecture_is_refused(host, builder):
     try:
         assert builder.fault(name) == f"it is for linux/s390x, the host is {own}"
         with pytest.raises(TargetError) as refused:
-            builder.there(name, "load it", silent)
+            builder.pull(name, "load it", silent)
     finally:
         host.api.remove_image(name)
     assert str(refused.value).endswith(

@@ -444,8 +444,8 @@ def test_an_image_the_target_cannot_use_is_refused():
     )
     found = refusals(resolve(stack(environments=[{"name": "env", "image": "a:1"}], **DOCKER)), able)
     assert [str(one) for one in found] == [
-        "Environment 'default/env:1' on target 'docker': image: 'a:1': a:1 is for mips; name"
-        " another, or load it there"
+        "Environment 'default/env:1' on target 'docker': image: 'a:1': a:1 is for mips; use"
+        " another image, or load it on the host"
     ]
     built = stack(environments=[{"name": "env", "image": "a:1", "dependencies": ["six"]}], **DOCKER)
     assert refusals(resolve(built), able) == ()

@@ -83,6 +83,12 @@ def test_a_pin_of_python_names_its_minor_version(tmp_path, package, version):
             id="a range of Python",
         ),
         pytest.param(
+            ["python=3.10", "pip", "python==3.11.2"],
+            "conda_file.dependencies.2: 'python==3.11.2' is a second version of Python; leave one"
+            " of them out",
+            id="Python twice",
+        ),
+        pytest.param(
             [{"pip": ["-r requirements.txt"]}],
             "conda_file.dependencies.0.pip.0: the option '-r' is not supported; list requirements"
             " only; set the index with UV_INDEX_URL",
@@ -116,7 +122,7 @@ def test_faults_in_a_file_say_where_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("- six", "conda_file: 'conda.yaml' is no mapping; begin it with `dependencies:`"),
+        ("- six", "conda_file: expected a mapping with `dependencies:` in 'conda.yaml'"),
         ("a: [", "conda_file: line 2: "),
         ("name: x", "conda_file: dependencies: not a list; list packages under"),
     ],

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -67,8 +68,12 @@ class Engine:
         return {"HostConfig": self.asks, "Config": {"Env": []}}
 
 
+def engine(images=(), containers=()) -> Any:
+    return Engine(images, containers)
+
+
 def store(*images, grace_s=60.0):
-    host = Engine(images)
+    host = engine(images)
     return HostImageStore(host, HostImages(host), lambda: (), grace_s), host
 
 
@@ -98,7 +103,7 @@ def test_an_image_that_may_be_a_persons_is_neither_listed_nor_removed(tags):
 
 
 def test_an_image_with_another_name_too_is_listed_with_who_uses_it():
-    host = Engine([image(ENVIRONMENT, "mine:1")], [container({}) | {"ImageID": "sha256:1"}])
+    host = engine([image(ENVIRONMENT, "mine:1")], [container({}) | {"ImageID": "sha256:1"}])
     kept = HostImageStore(host, HostImages(host), lambda: ())
     assert [one.used_by for one in kept.kept()] == ["container x"]
 
@@ -158,7 +163,7 @@ def test_what_a_person_runs_of_an_image_of_ours_is_no_instance(labels, network, 
     ],
 )
 def test_a_persons_container_of_an_image_of_ours_holds_its_gpus(labels, network, holders):
-    host = Engine(containers=[container(labels, network)])
+    host = engine(containers=[container(labels, network)])
     gpus = HostGpus(host, lambda _base: Ledger((Gpu("GPU-a", "0", "T4"), Gpu("GPU-b", "1", "T4"))))
     held = gpus.ledger().holders.values()
     assert [(one.name, one.deployment) for each in held for one in each] == holders

@@ -29,7 +29,7 @@ class Builder:
     def named_now(self, image):
         return self.now
 
-    def there(self, image, remedy, tell, *, newest=False):
+    def pull(self, image, remedy, tell, *, newest=False):
         self.asked.append((image, remedy))
         return "sha256:brought"
 
@@ -37,7 +37,7 @@ class Builder:
         self.asked.append((image, to))
         return "sha256:pushed"
 
-    def built(self, wanted, tell):
+    def build(self, wanted, tell):
         self.asked.append(wanted)
         return "sha256:built"
 
@@ -50,7 +50,7 @@ def test_an_image_that_brings_its_server_is_fetched_and_nothing_is_built():
     builder = Builder()
     brought = environment(image="triton:24", inference_config=ROUTES)
     assert Images(builder).environment(brought, "debian:12") == "sha256:brought"
-    remedy = "load it there, or change the image of environment 'env'"
+    remedy = "load it on the host, or change the image of environment 'env'"
     assert builder.asked == [("triton:24", remedy)]
 
 
@@ -124,7 +124,7 @@ WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load i
             "error: No interpreter found for Python 3.99; name an image that has this Python, or"
             " change python_version",
         ),
-        ("", "the build ended without a word; fix its dependencies, or check that the host"),
+        ("", "the build failed without output; fix its dependencies, or check that the host"),
         ("exec format error", "exec format error; name a base image of the host's architecture"),
     ],
 )

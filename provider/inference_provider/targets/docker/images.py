@@ -59,7 +59,7 @@ class HostImages:
             if "runtime" in (image["Labels"].get(label) for label in _LABELS):
                 return str(image["Id"])
         base = workspace_base or default_base_image(own_python())
-        return self.there(base, NO_BASE, silent)
+        return self.pull(base, NO_BASE, silent)
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the images with our label: what was built here, and what others built on that."""
@@ -109,7 +109,7 @@ class HostImages:
         there = self._registry.ask(image)
         return there.digest if there and there.digest not in pulled else ""
 
-    def there(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
+    def pull(self, image: str, remedy: str, tell: Tell, *, newest: bool = False) -> str:
         here = self._host.image(image)
         if here is None or (newest and self._newer(image, here)):
             tell(f"pulling image {image}")
@@ -145,7 +145,7 @@ class HostImages:
 
     # -- built ---------------------------------------------------------------------------------
 
-    def built(self, wanted: Wanted, tell: Tell) -> str:
+    def build(self, wanted: Wanted, tell: Tell) -> str:
         found = self._host.image(wanted.build.name)
         if found is not None and self._is_pushed(wanted, found):
             return str(found["Id"])
@@ -160,7 +160,7 @@ class HostImages:
     def _whole(self, wanted: Wanted, tell: Tell) -> str:
         """Return the id of an image that is there, and in its registry."""
         name = wanted.build.name
-        image = self._id(name) or self._published(wanted, tell) or self._build(wanted, tell)
+        image = self._id(name) or self._published(wanted, tell) or self._build_new(wanted, tell)
         if not self._is_pushed(wanted, self._host.image(name) or {}):
             self.push(name, self._in_registry(wanted), tell)
         return image
@@ -168,9 +168,9 @@ class HostImages:
     def _alone(self, name: str, wait_s: float) -> AbstractContextManager[None]:
         return self._locks.lock(name.replace(":", "."), wait_s)
 
-    def _build(self, wanted: Wanted, tell: Tell) -> str:
+    def _build_new(self, wanted: Wanted, tell: Tell) -> str:
         if wanted.build.base:
-            self.there(wanted.build.base, wanted.without_base, tell)
+            self.pull(wanted.build.base, wanted.without_base, tell)
         self.remove_stages_of_the_dead(wanted.build.name)
         tell(wanted.starts)
         try:
@@ -256,7 +256,7 @@ class HostImages:
         published = self._registry.ask(there)
         if published is None or not published.digest:
             return None
-        image = self.there(there, "remove it there, and it is built again", tell)
+        image = self.pull(there, "remove it there, and it is built again", tell)
         self._tag(image, wanted.build.name)
         return image
 

@@ -54,7 +54,7 @@ class HostImageStore:
 
     def runtime(self, spec: WorkspaceSpec, tell: Tell) -> str:
         wanted = self._images.runtime_build(spec)
-        self._builder.built(wanted, tell)
+        self._builder.build(wanted, tell)
         return wanted.build.name
 
     def push(self, image: str, to: str, tell: Tell) -> str:
