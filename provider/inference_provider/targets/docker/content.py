@@ -5,6 +5,7 @@ and the id of its image.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -23,7 +24,12 @@ from inference_provider.targets.docker.volumes import (
     document_of,
 )
 from inference_provider.targets.images import Images, silent
-from inference_provider.targets.kept_content import missing, source_of_code, source_of_model
+from inference_provider.targets.kept_content import (
+    PRUNE_AGE_S,
+    missing,
+    source_of_code,
+    source_of_model,
+)
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State, corrupt
 
@@ -34,6 +40,8 @@ class Environment(Frozen):
     spec: EnvironmentSpec
     image: str
     """Id of its image."""
+    kept: datetime | None = None
+    """When it was last made; not known of those of older releases."""
 
 
 class DockerContent:
@@ -106,7 +114,7 @@ class DockerContent:
             raise corrupt(self._records.place(SECTION, name)) from None
 
     def _note_environment(self, spec: EnvironmentSpec, image: str) -> None:
-        noted = Environment(spec=spec, image=image).model_dump_json()
+        noted = Environment(spec=spec, image=image, kept=datetime.now(UTC)).model_dump_json()
         self._records.put(SECTION, document_of("environment", spec.content_hash), noted)
 
     def fault(self, record: Record) -> str:
@@ -206,9 +214,34 @@ class DockerContent:
             used = {Reference.parse(one).digest for one in self._state.named_content()}
             if digest not in used:  # another version may have the same files
                 self.volumes.remove(MODEL, digest, 0.0)
+        if record.id.kind == Kind.ENVIRONMENT:
+            self._drop_environments([document_of("environment", environment_of(record))], 0.0)
 
     def prune(self, named: Iterable[str]) -> None:
         self.volumes.prune(named)
+        self._drop_environments(self._records.section(SECTION), PRUNE_AGE_S)
+
+    def _drop_environments(self, found: Iterable[str], age_s: float) -> None:
+        """Drop what no record names and that was last made longer ago: a spec may hold secrets."""
+        with self._records.edit():
+            records, unreadable = self._state.sorted_out()
+            if unreadable:  # which may name any
+                return
+            used = {document_of("environment", environment_of(one)) for one in records}
+            for name in [*found]:
+                document = self._records.read(SECTION, name)
+                if document and name.startswith("environment.") and name not in used:
+                    kept = self._read_environment(name, document).kept
+                    if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
+                        self._records.drop(SECTION, name)
+                        self._parsed.pop(name, None)
+
+
+def environment_of(record: Record) -> str:
+    """Return the hash of the environment that a resource is, or runs in; empty for any other."""
+    if record.id.kind == Kind.ENVIRONMENT:
+        return str(record.properties["content_hash"])
+    return Reference.parse(record.properties.get("environment") or "").digest
 
 
 def _pinned(record: Record) -> list[tuple[str, str]]:

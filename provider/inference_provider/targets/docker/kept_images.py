@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Kind, Record
 from inference_provider.serving.image import folder_build
-from inference_provider.spec import Reference, WorkspaceSpec
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.content import DockerContent
+from inference_provider.targets.docker.content import DockerContent, environment_of
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.router import DockerRouter
@@ -80,7 +79,7 @@ class HostImageStore:
             with suppress(TargetError):  # a first `up` has begun it
                 found[router.listens().image] = f"the router of workspace '{workspace}'"
             for record in state.records():
-                kept = content.kept(_environment_of(record))
+                kept = content.kept(environment_of(record))
                 if kept is not None:
                     found[kept.image] = str(record.id)
                     if kept.spec.build is not None:
@@ -110,13 +109,6 @@ class HostImageStore:
         if named.year == 1:  # nobody named it on this host
             named = datetime.fromisoformat(image["Created"])
         return (datetime.now(UTC) - named).total_seconds() < self._grace_s
-
-
-def _environment_of(record: Record) -> str:
-    """Return the hash of the environment that a resource is, or runs in; empty for any other."""
-    if record.id.kind == Kind.ENVIRONMENT:
-        return str(record.properties["content_hash"])
-    return Reference.parse(record.properties.get("environment") or "").digest
 
 
 def _names(image: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,75 @@
+"""Which environments a Docker host's records keep."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.memory import record
+
+from inference_provider.observed import Kind
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.targets.docker.content import DockerContent, Environment
+from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.workspace.state import State
+
+OLD, NEW = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def records():
+    return MemoryRecords("default")
+
+
+@pytest.fixture
+def content(records, monkeypatch):
+    nothing: Any = None
+    made = DockerContent(nothing, records, nothing)
+    monkeypatch.setattr(made.volumes, "prune", lambda _named: None)
+    return made
+
+
+def environment(digest, version="1"):
+    return EnvironmentSpec(name="env", version=version, content_hash=digest)
+
+
+def keep(records, digest, hours=None):
+    kept = None if hours is None else datetime.now(UTC) - timedelta(hours=hours)
+    noted = Environment(spec=environment(digest), image="sha256:1", kept=kept)
+    records.put("content", f"environment.{digest[:32]}", noted.model_dump_json())
+
+
+def test_an_environment_goes_with_its_record_unless_another_names_its_content(content, records):
+    gone = record(Kind.ENVIRONMENT, environment(OLD))
+    keep(records, OLD, hours=0)
+    keep(records, NEW, hours=0)
+    State(records).put_record(record(Kind.ENVIRONMENT, environment(OLD, "2")))
+    content.drop(gone)
+    assert content.kept(OLD)
+    records.drop("records", "Environment.env:2")
+    content.drop(gone)
+    assert content.kept(OLD) is None
+    assert content.kept(NEW)
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(1, True), (3, False), (None, False)])
+def test_an_environment_that_no_record_names_goes_two_hours_after_it_was_made(
+    content, records, hours, stays
+):
+    keep(records, OLD, hours)
+    content.prune([])
+    assert (content.kept(OLD) is not None) is stays
+
+
+def test_the_environment_of_a_deployment_stays(content, records):
+    keep(records, OLD)
+    blue = DeploymentSpec(endpoint="iris", name="blue", environment=f"azureml:env:1@sha256:{OLD}")
+    State(records).put_record(record(Kind.DEPLOYMENT, blue))
+    content.prune([])
+    assert content.kept(OLD)
+
+
+def test_no_environment_goes_while_a_record_cannot_be_read(content, records):
+    keep(records, OLD)
+    records.put("records", "Deployment.iris/blue", "{")
+    content.prune([])
+    assert content.kept(OLD)
