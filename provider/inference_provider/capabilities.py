@@ -15,12 +15,14 @@ from inference_provider.gpus import Ledger, Wish, in_words, lacks, unmet
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.deployment import Probe, RequestSettings, Resources
 from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
 """Bytes reserved for the command line and the variables that we set or pass on (PATH, HOME, …)."""
+_OTHER_IMAGE = "use another image, or load it on the host"
 _PER_VARIABLE_BYTES = 9
 """Bytes per variable beyond its text: a pointer, and the final null byte."""
 
@@ -91,6 +93,10 @@ def _any_amounts(_resources: Resources) -> Iterable[Fault]:
     return ()
 
 
+def _builds_nothing(_resource: DesiredResource, _workspace: WorkspaceSpec | None) -> bool:
+    return True
+
+
 class TargetCapabilities(Frozen):
     """What a target can do; anything else is refused when planning."""
 
@@ -140,6 +146,9 @@ class TargetCapabilities(Frozen):
     """Says why a router cannot listen on an address and a port; empty when it can."""
     image_fault: Callable[[str], str] = _any_image
     """Says why an image cannot be used, as far as the target knows; empty when it can."""
+    has_image_of: Callable[[DesiredResource, WorkspaceSpec | None], bool] = _builds_nothing
+    """Says whether the target has what a workspace or an environment runs, so that the image which
+    that is built of is needed no more; of the second it is told the workspace, if that is known."""
     reasons: Mapping[Capability, Answer] = {}
     """The target's own reasons for what it cannot do."""
 
@@ -172,10 +181,15 @@ def refusals(
     desired: Iterable[DesiredResource], capabilities: TargetCapabilities
 ) -> tuple[Refusal, ...]:
     """Return each thing the target cannot do, apart from GPUs; empty when it can do all."""
+    known = tuple(desired)
+    spaces = {one.id.name: one.spec for one in known if one.id.kind == Kind.WORKSPACE}
     return tuple(
-        Refusal(_at(resource.id, capabilities), _hidden(fault, resource.placeholders))
-        for resource in desired
-        for fault in _faults(resource, capabilities)
+        Refusal(_at(one.id, capabilities), _hidden(fault, one.placeholders))
+        for one in known
+        for fault in (
+            *_faults(one, capabilities),
+            *_base_faults(one, spaces.get(one.id.workspace), capabilities),
+        )
     )
 
 
@@ -279,7 +293,30 @@ def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("build", "images", spec.build.path)
     brought = image_as_it_is(spec) if can.images else None  # what was built on one needs it no more
     if brought and (fault := can.image_fault(brought)):
-        yield Fault("image", f"'{brought}': {fault}", "use another image, or load it on the host")
+        yield Fault("image", f"'{brought}': {fault}", _OTHER_IMAGE)
+
+
+def _base_faults(
+    resource: DesiredResource, workspace: WorkspaceSpec | None, can: TargetCapabilities
+) -> Iterator[Fault]:
+    """Refuse an image that cannot be used and that something has still to be made of."""
+    path, image = _made_of(resource, workspace) if can.base_images else ("", None)
+    if image and not can.has_image_of(resource, workspace) and (fault := can.image_fault(image)):
+        of = "" if path else "the workspace's base_image "
+        yield Fault(path, f"{of}'{image}': {fault}", _OTHER_IMAGE)
+
+
+def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:
+    """Return the field and the name of the image that a router or an environment is made of."""
+    kind, spec = resource.id.kind, resource.spec
+    if kind == Kind.WORKSPACE:
+        field = "runtime_image" if spec.runtime_image else "base_image"
+        return field, getattr(spec, field)
+    if kind != Kind.ENVIRONMENT or spec.build or image_as_it_is(spec):
+        return "", None
+    if spec.image:
+        return "image", spec.image
+    return "", workspace.base_image if workspace else None
 
 
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

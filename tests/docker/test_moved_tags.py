@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from inference_provider.capabilities import refusals
 from inference_provider.drift import drift
 from inference_provider.errors import CapabilityMissing, TargetError
 from inference_provider.observed import Kind
@@ -162,10 +163,23 @@ def test_an_image_that_nobody_has_is_refused_when_planning(host, lab):
         spec = environment.spec.model_copy(update={"image": name})
         with pytest.raises(CapabilityMissing) as refused:
             lab.apply(environment.model_copy(update={"spec": spec}))
-    assert f"image: '{name}': neither the host nor its registry has it; name another, or" in str(
+    assert f"image: '{name}': neither the host nor its registry has it; use another image" in str(
         refused.value
     )
     assert builder.fault("127.0.0.1:9/nobody:1") == ""  # no registry answers there
+
+
+def test_a_base_that_nobody_has_is_refused_when_planning_unless_the_router_runs(lab):
+    space = lab.of(Kind.WORKSPACE)
+    with Registry() as registry:
+        spec = space.spec.model_copy(update={"base_image": f"{registry.host}/nobody:1"})
+        moved = [space.model_copy(update={"spec": spec}), lab.of(Kind.ENVIRONMENT)]
+        assert refusals(moved, lab.platform.capabilities) == ()  # the router runs
+        name = f"none{time.time_ns() % 10**9}"
+        id_ = space.id.model_copy(update={"workspace": name, "name": name})
+        new = space.model_copy(update={"id": id_, "spec": spec})
+        [found] = refusals([new], lab.platform.capabilities)
+    assert "neither the host nor its registry has it" in str(found)
 
 
 def test_an_image_of_another_architecture_is_refused(host, builder):

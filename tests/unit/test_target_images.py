@@ -18,6 +18,7 @@ class Builder:
     def __init__(self, machine=("plan9", "mips")):
         self.machine = machine
         self.now = None
+        self.has_of = None
         self.asked = []
 
     def platform(self):
@@ -32,6 +33,9 @@ class Builder:
     def pull(self, image, remedy, tell, *, newest=False):
         self.asked.append((image, remedy))
         return "sha256:brought"
+
+    def has(self, wanted):
+        return (wanted.build.base, wanted.registry) == self.has_of
 
     def push(self, image, to, tell):
         self.asked.append((image, to))
@@ -52,6 +56,18 @@ def test_an_image_that_brings_its_server_is_fetched_and_nothing_is_built():
     assert Images(builder).environment(brought, "debian:12") == "sha256:brought"
     remedy = "load it on the host, or change the image of environment 'env'"
     assert builder.asked == [("triton:24", remedy)]
+
+
+def test_what_is_built_of_an_image_is_looked_for_as_it_would_be_built():
+    builder, space = Builder(), WorkspaceSpec(base_image="debian:12", registry="reg/team")
+    images = Images(builder)
+    builder.has_of = ("debian:12", "reg/team")
+    assert images.has_runtime(space)
+    assert images.has_environment(environment(), space)
+    assert not images.has_environment(environment(image="triton:24"), space)
+    assert not images.has_runtime(WorkspaceSpec(base_image="debian:12"))
+    builder.has_of = ("triton:24", None)
+    assert images.has_environment(environment(image="triton:24"), None)
 
 
 FOLDER = {"path": "context", "dockerfile_path": "docker/Dockerfile"}

@@ -92,6 +92,9 @@ class ImageBuilder(Protocol):
             TargetError: It cannot be pulled, or is of another architecture.
         """
 
+    def has(self, wanted: Wanted) -> bool:
+        """Whether an image is there by its build's name, or in its registry."""
+
     def build(self, wanted: Wanted, tell: Tell) -> str:
         """Return the id of an image by its build's name; build it once if needed.
 
@@ -177,6 +180,16 @@ class Images:
             remedy = "load it on the host, or change the workspace's runtime_image"
             return self._builder.pull(spec.runtime_image, remedy, tell)
         return self._builder.build(self.runtime_build(spec), tell)
+
+    def has_runtime(self, spec: WorkspaceSpec) -> bool:
+        """Whether the image of a router's container needs not be built."""
+        return spec.runtime_image is None and self._builder.has(self.runtime_build(spec))
+
+    def has_environment(self, spec: EnvironmentSpec, workspace: WorkspaceSpec | None) -> bool:
+        """Whether the image in which an environment's packages are installed is there."""
+        space = workspace or WorkspaceSpec()
+        wanted = self._environment_build(spec, space.base_image)
+        return self._builder.has(replace(wanted, registry=space.registry))
 
     def runtime_build(self, spec: WorkspaceSpec) -> Wanted:
         """Return how the image of a router's container is built on a host."""

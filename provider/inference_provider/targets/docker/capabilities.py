@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.desired import DesiredResource
 from inference_provider.gpus import Ledger
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.docker.amounts import too_small
 
@@ -14,13 +16,16 @@ _REASONS: Mapping[Capability, Answer] = {
 
 
 def docker_capabilities(
-    gpus: Callable[[str | None], Ledger], image_fault: Callable[[str], str]
+    gpus: Callable[[str | None], Ledger],
+    image_fault: Callable[[str], str],
+    has_image_of: Callable[[DesiredResource, WorkspaceSpec | None], bool],
 ) -> TargetCapabilities:
     """Return what a Docker host can do.
 
     Args:
         gpus: Says which GPUs the host has and who holds them.
         image_fault: Says why it cannot use an image.
+        has_image_of: Says whether it has what is made for a workspace or an environment.
     """
     return TargetCapabilities(
         name="docker",
@@ -32,5 +37,6 @@ def docker_capabilities(
         instance_types=True,
         gpus=gpus,
         image_fault=image_fault,
+        has_image_of=has_image_of,
         reasons=_REASONS,
     )

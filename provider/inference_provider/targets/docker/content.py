@@ -12,7 +12,13 @@ from pydantic import ValidationError
 from inference_provider.desired import DesiredResource
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, Reference
+from inference_provider.spec import (
+    DeploymentSpec,
+    EnvironmentSpec,
+    ModelSpec,
+    Reference,
+    WorkspaceSpec,
+)
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.volumes import (
@@ -75,17 +81,22 @@ class DockerContent:
         base_dir: str | None = None,
     ) -> str:
         """Return the id of an environment's image, made as the workspace says."""
-        name = self._records.workspace
-        record = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-        fields = record.properties if record else {}
+        workspace = self.workspace()
         return self._images.environment(
             spec,
-            fields.get("base_image"),
+            workspace.base_image,
             tell,
             secrets=secrets,
             base_dir=base_dir,
-            registry=fields.get("registry"),
+            registry=workspace.registry,
         )
+
+    def workspace(self) -> WorkspaceSpec:
+        """Return what is recorded of where images come from."""
+        name = self._records.workspace
+        record = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+        fields = record.properties if record else {}
+        return WorkspaceSpec(base_image=fields.get("base_image"), registry=fields.get("registry"))
 
     # -- what is kept --------------------------------------------------------------------------
 

@@ -145,6 +145,9 @@ class HostImages:
 
     # -- built ---------------------------------------------------------------------------------
 
+    def has(self, wanted: Wanted) -> bool:
+        return self._host.has_image(wanted.build.name) or self._is_published(wanted)
+
     def build(self, wanted: Wanted, tell: Tell) -> str:
         found = self._host.image(wanted.build.name)
         if found is not None and self._is_pushed(wanted, found):
@@ -250,15 +253,16 @@ class HostImages:
 
     def _published(self, wanted: Wanted, tell: Tell) -> str | None:
         """Pull an image that another host has built; None where its registry does not have it."""
-        if wanted.registry is None:
+        if not self._is_published(wanted):
             return None
         there = self._in_registry(wanted)
-        published = self._registry.ask(there)
-        if published is None or not published.digest:
-            return None
         image = self.pull(there, "remove it there, and it is built again", tell)
         self._tag(image, wanted.build.name)
         return image
+
+    def _is_published(self, wanted: Wanted) -> bool:
+        there = wanted.registry and self._registry.ask(self._in_registry(wanted))
+        return bool(there and there.digest)
 
     def _tag(self, image: str, name: str) -> None:
         with self._host.asked("name", f"image {image}") as api:

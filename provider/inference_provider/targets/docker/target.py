@@ -50,8 +50,19 @@ class DockerPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        known = docker_capabilities(self.gpus.ledger, self._builder.fault)
+        known = docker_capabilities(self.gpus.ledger, self._builder.fault, self._has_image_of)
         return known.model_copy(update={"hostname": self.host.hostname})
+
+    def _has_image_of(self, desired: DesiredResource, workspace: WorkspaceSpec | None) -> bool:
+        opened, spec = self._open(desired.id.workspace), desired.spec
+        if isinstance(spec, WorkspaceSpec):  # a router that runs keeps its image
+            return opened.router.runs() or self._images.has_runtime(spec)
+        if not opened.records.exists():
+            return self._images.has_environment(spec, workspace)
+        kept = opened.content.kept(spec.content_hash or "")
+        if kept is not None and self.host.has_image(kept.image):
+            return True
+        return self._images.has_environment(spec, workspace or opened.content.workspace())
 
     @cached_property
     def images(self) -> HostImageStore:
