@@ -266,7 +266,7 @@ def test_what_a_target_can_do_is_not_refused():
 
 
 def test_an_amount_that_a_docker_engine_cannot_enforce_is_refused():
-    able = docker_capabilities(lambda _base_image: Ledger(), lambda _image: "")
+    able = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
     asked = on_docker(resources={"limits": {"cpu": "5m"}})
     assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
         "Deployment 'default/iris/blue' on target 'docker': resources.limits.cpu: 5m, and a Docker"

@@ -33,13 +33,22 @@ class Host:
 
     def _listed(self, deployment):
         labels = {
+            names.WORKSPACE: "lab",
+            names.ROLE: names.INSTANCE,
             names.NAME: f"inference.lab.{deployment}",
             names.DEPLOYMENT: deployment,
             names.GENERATION: "5efd",
             names.ADDRESS: "172.18.0.2",
             names.PORT: "5001",
         }
-        seen = {"Labels": labels, "Mounts": [], "State": "running", "ImageID": "sha256:1"}
+        seen: dict[str, Any] = {
+            "Labels": labels,
+            "Mounts": [],
+            "State": "running",
+            "ImageID": "sha256:1",
+        }
+        network = names.network("lab", closed=deployment == "iris/green")
+        seen["HostConfig"] = {"NetworkMode": network}
         return seen | {"Id": deployment, "Names": [f"/inference.lab.{deployment}"]}
 
     def container(self, id_):

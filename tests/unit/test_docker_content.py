@@ -60,6 +60,12 @@ def test_an_environment_that_no_record_names_goes_two_hours_after_it_was_made(
     assert (content.kept(OLD) is not None) is stays
 
 
+def test_what_cannot_be_read_of_an_environment_that_no_record_names_goes(content, records):
+    records.put("content", f"environment.{OLD[:32]}", "{")
+    content.prune([])
+    assert content.kept(OLD) is None
+
+
 def test_the_environment_of_a_deployment_stays(content, records):
     keep(records, OLD)
     blue = DeploymentSpec(endpoint="iris", name="blue", environment=f"azureml:env:1@sha256:{OLD}")

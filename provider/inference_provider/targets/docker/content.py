@@ -5,11 +5,13 @@ and the id of its image.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import TargetError
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
@@ -242,7 +244,9 @@ class DockerContent:
             for name in [*found]:
                 document = self._records.read(SECTION, name)
                 if document and name.startswith("environment.") and name not in used:
-                    kept = self._read_environment(name, document).kept
+                    kept = None
+                    with suppress(TargetError):  # one that cannot be read goes too
+                        kept = self._read_environment(name, document).kept
                     if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
                         self._records.drop(SECTION, name)
                         self._parsed.pop(name, None)

@@ -1,12 +1,13 @@
 """The wiring of a Docker host as a target: a workspace is a network, two volumes and containers."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker import names
@@ -59,9 +60,10 @@ class DockerPlatform:
             return opened.router.runs() or self._images.has_runtime(spec)
         if not opened.records.exists():
             return self._images.has_environment(spec, workspace)
-        kept = opened.content.kept(spec.content_hash or "")
-        if kept is not None and self.host.has_image(kept.image):
-            return True
+        with suppress(TargetError):  # a document that cannot be read is made again
+            kept = opened.content.kept(spec.content_hash or "")
+            if kept is not None and self.host.has_image(kept.image):
+                return True
         return self._images.has_environment(spec, workspace or opened.content.workspace())
 
     @cached_property
