@@ -143,8 +143,11 @@ def test_only_what_nobody_uses_and_nobody_else_named_is_removed(host, images, st
 def test_what_a_person_builds_on_an_image_of_ours_stays_without_a_name(host, images, store):
     ours = images.environment(small(dependencies=["six==1.7.0"]), BASE_IMAGE)
     text = io.BytesIO(f"FROM {ours}\nENV MINE=1\n".encode())
-    [mine] = [one["aux"]["ID"] for one in host.api.build(fileobj=text, decode=True) if "aux" in one]
-    assert [one.id for one in store.kept() if one.id in (ours, mine)] == [ours]
+    said = host.api.build(fileobj=text, decode=True, rm=True)
+    [mine] = [one["aux"]["ID"] for one in said if "aux" in one]
+    found = [one.id for one in store.kept() if one.id in (ours, mine)]
+    host.api.remove_image(mine)
+    assert found == [ours]
 
 
 def test_prune_removes_what_the_builds_of_killed_clients_left(host, store):
