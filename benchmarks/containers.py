@@ -22,7 +22,7 @@ from side_by_side import PLAIN
 TITLE = "Docker"
 BASE_IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 TARGETS = ("local", "docker")
-COUNT, ROUNDS, SECONDS, LIMIT_S = 20, 5, 2, 600
+COUNT, ROUNDS, SECONDS, LIMIT_S = 20, 3, 2, 600
 CONNECTIONS = (1, 16)
 PACKAGES = ("scikit-learn==1.7.2", "numpy==2.3.4", "joblib==1.5.2")
 QUICK = '''\
@@ -171,8 +171,8 @@ def _layers() -> str:
         if kind.startswith("inference-") and kind not in sizes:
             each = _docker("history", "--format", "{{.Size}}", image)
             own = [size for size in reversed(each[: len(each) - base]) if size != "0B"]
-            sizes[kind] = f"{kind} {' + '.join(own)}"
-    return "; ".join(sizes.values())
+            sizes[kind] = f"{kind} {' + '.join(own)}" if own else ""
+    return "; ".join(filter(None, sizes.values()))
 
 
 def _docker(*words: str) -> list[str]:
