@@ -6,7 +6,7 @@ import pytest
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.memory import MemoryTarget
-from inference_provider.workspace.ports import KeptImage
+from inference_provider.workspace.image_store import KeptImage
 
 USED = KeptImage("inference-environment:a", "sha256:1", 300, "Environment 'default/env:1'")
 OLD = KeptImage("inference-environment:b", "sha256:2", 200, "")

@@ -11,7 +11,7 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.gpus import HostGpus
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.kept_images import HostImageStore
-from inference_provider.workspace.ports import KeptImage
+from inference_provider.workspace.image_store import KeptImage
 
 ENVIRONMENT = "inference-environment:a1"
 PUSHED = "registry.example.org:5000/team/inference-environment:a1-amd64"

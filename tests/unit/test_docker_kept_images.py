@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from inference_provider.targets.docker.kept_images import HostImageStore
-from inference_provider.workspace.ports import KeptImage
+from inference_provider.workspace.image_store import KeptImage
 
 
 class Host:

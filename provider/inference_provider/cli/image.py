@@ -10,7 +10,7 @@ from inference_provider.cli.options import DEFAULT_FILE, Json, OptionalFile, Yes
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import CapabilityMissing, TargetError
 from inference_provider.spec import WorkspaceSpec
-from inference_provider.workspace.ports import ImageStore, KeptImage
+from inference_provider.workspace.image_store import ImageStore, KeptImage
 
 image = typer.Typer(
     help="Build, list and remove the images of a target.", invoke_without_command=True

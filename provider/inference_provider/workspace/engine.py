@@ -39,9 +39,10 @@ from inference_provider.ownership import (
 from inference_provider.workspace import observe
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation, new_key
+from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
-from inference_provider.workspace.ports import Clock, ImageStore, Platform, Progress, silent
+from inference_provider.workspace.ports import Clock, Platform, Progress, silent
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import Rollout, roll_recorded
 from inference_provider.workspace.state import Keys

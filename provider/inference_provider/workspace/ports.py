@@ -23,7 +23,7 @@ from inference_provider.observed import (
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.endings import Endings
 
 Progress = Callable[[ResourceId, str], None]
@@ -331,38 +331,6 @@ class Content(Protocol):
         Args:
             named: What is still referenced: pinned models, and hashes of code.
         """
-
-
-class KeptImage(NamedTuple):
-    """An image that was built for workspaces."""
-
-    name: str
-    id: str
-    size_mib: int
-    used_by: str
-    """What uses it; empty when nothing does."""
-
-
-class ImageStore(Protocol):
-    """The images of a target that builds some; no part of any one workspace."""
-
-    def note(self, spec: WorkspaceSpec) -> str:
-        """Say what is pulled or built before a new workspace's router starts; empty if nothing."""
-
-    def runtime(self, spec: WorkspaceSpec, tell: Callable[[str], None]) -> str:
-        """Return the name of the image of a router's container; build it if needed."""
-
-    def push(self, image: str, to: str, tell: Callable[[str], None]) -> str:
-        """Push an image under a name, and return its digest there. Raises TargetError."""
-
-    def kept(self) -> tuple[KeptImage, ...]:
-        """Return every image that was built here, by name; of unused ones, those that may go."""
-
-    def clean(self) -> None:
-        """Remove what killed builds left; there may be credentials of a package index in it."""
-
-    def remove(self, image: KeptImage) -> bool:
-        """Remove an image, unless something uses it; return whether it is gone."""
 
 
 @dataclass(frozen=True)

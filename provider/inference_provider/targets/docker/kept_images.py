@@ -18,7 +18,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.images import Images, Tell
-from inference_provider.workspace.ports import KeptImage
+from inference_provider.workspace.image_store import KeptImage
 from inference_provider.workspace.state import State
 
 GRACE_S = 60.0

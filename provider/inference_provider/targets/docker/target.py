@@ -25,7 +25,8 @@ from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import ImageStore, Ports
+from inference_provider.workspace.image_store import ImageStore
+from inference_provider.workspace.ports import Ports
 from inference_provider.workspace.state import RECORDS, State
 
 
