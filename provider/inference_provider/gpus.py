@@ -54,7 +54,7 @@ class Holder(NamedTuple):
     name: str
     """Of an instance, or of what else has it."""
     deployment: str = ""
-    """`<workspace>/<endpoint>/<name>`; empty for what is no instance."""
+    """`<workspace>/<endpoint>/<name>`; empty when it is not an instance."""
     share: str = ""
     """Name under which others may have the GPU too."""
 

@@ -246,10 +246,6 @@ class Lab(ABC):
         asked = {"authorization": f"Bearer {key}", **headers}
         return httpx.post(url, headers=asked, timeout=30, trust_env=False).status_code
 
-    def end(self, *names: str) -> None:
-        """End instances that stay written down; only of targets with GPUs."""
-        raise NotImplementedError
-
     @contextmanager
     def in_flight(self) -> Iterator["Flight"]:
         """Keep a request of endpoint iris in flight until `Flight.land`."""

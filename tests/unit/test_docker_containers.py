@@ -69,7 +69,7 @@ def test_less_than_an_engine_takes_is_told_where_it_is_asked(asked, told):
 def test_nothing_is_no_amount(amounts):
     with pytest.raises(ValidationError) as caught:
         Resources.model_validate({"limits": amounts})
-    assert "0 is no amount; leave it out" in str(caught.value)
+    assert "expected more than 0; leave it out for no limit" in str(caught.value)
 
 
 def test_names_keep_workspace_endpoint_and_deployment_apart():
@@ -175,7 +175,7 @@ def inspected(**host_config):
     ("change", "told"),
     [
         pytest.param({}, "", id="nothing"),
-        pytest.param({"PidsLimit": -1}, "", id="no limit is no limit"),
+        pytest.param({"PidsLimit": -1}, "", id="-1 means unlimited"),
         pytest.param(
             {"RestartPolicy": {"Name": "no"}},
             "restart policy 'no', made with 'unless-stopped'",

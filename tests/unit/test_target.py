@@ -74,7 +74,7 @@ def test_a_record_with_the_word_equals_a_workspace_of_today_and_settings_replace
         pytest.param(
             {"kind": "docker", "host": "ssh://gpu-1:many"},
             "target.host: not a Docker host; write ssh://host:port",
-            id="a port that is no number",
+            id="a port that is not a number",
         ),
         pytest.param(
             {"kind": "docker", "host": "tcp:///var/run/docker.sock"},

@@ -96,7 +96,7 @@ class Probe(SpecModel):
 
 def _more_than_nothing(amount: str) -> str:
     if not float(amount.rstrip("mKMGTi")):
-        raise ValueError("0 is no amount; leave it out")
+        raise ValueError("expected more than 0; leave it out for no limit")
     return amount
 
 

@@ -283,7 +283,7 @@ class _Expected(NamedTuple):
 
 
 class _Awaited:
-    """A container that has to answer, and must not have been started anew."""
+    """A new container that somebody waits for; a restart of it counts as its end."""
 
     def __init__(self, unit: Unit, name: str, host: DockerHost, router: DockerRouter) -> None:
         self._unit = unit

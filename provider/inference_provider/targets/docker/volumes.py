@@ -113,7 +113,7 @@ class Volumes:
         return not renew or not self.changed(kind, digest)
 
     def look_again(self) -> None:
-        """Ask the host anew what it has."""
+        """Forget what the host had, so that it is asked again."""
         self._seen = None
 
     def _note(self, kind: str, volume: _Volume) -> None:
