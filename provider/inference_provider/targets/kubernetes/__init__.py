@@ -1,0 +1,1 @@
+"""A Kubernetes cluster as a target: native objects, by server-side apply."""

@@ -1,0 +1,291 @@
+"""Where a cluster is and how it is entered: a kubeconfig, or the service account of a pod.
+
+Reads what kubectl reads: the files of `$KUBECONFIG`, else `~/.kube/config`; inside a pod without
+either, its service account. Credentials come from the file, from a file that it names, or from a
+program (`exec`), which is how managed clusters and OIDC logins give them.
+"""
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inference_provider.errors import TargetError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+IN_CLUSTER = "the service account of this pod"
+_EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+_EXEC_LIMIT_S = 60
+_TOKEN_AGE_S = 60.0
+"""A token in a file is replaced now and then; it is read again after this time."""
+_EARLY_S = 30.0
+"""Time before its end at which a credential is fetched again."""
+_SHOWN = 300
+
+Section = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Access:
+    """One cluster, and how this client enters it."""
+
+    name: str
+    """The context that names it, or IN_CLUSTER."""
+    server: str
+    """URL of its API server."""
+    namespace: str
+    """That of the context; empty when it names none."""
+    tls: ssl.SSLContext
+    token: Callable[[], str]
+    """Returns the bearer token to send now; empty where a certificate says who calls.
+
+    Raises TargetError.
+    """
+    proxy: str | None = None
+    server_name: str = ""
+    """Name that its certificate has, where that is not the one in `server`."""
+
+
+def access(context: str | None) -> Access:
+    """Return how to enter the cluster that a context names.
+
+    Args:
+        context: A context of the kubeconfig; its current one if None, and without a kubeconfig
+            that of the pod that this runs in.
+
+    Raises:
+        TargetError: There is no such context, or it cannot be used.
+    """
+    files = _files()
+    if not files and context is None and (SERVICE_ACCOUNT / "token").exists():
+        return _in_cluster()
+    if not files:
+        where = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise _unusable(context or "the current one", f"there is no kubeconfig at {where}")
+    found = _Kubeconfig(files)
+    return found.access(context or found.current())
+
+
+def _files() -> list[Path]:
+    listed = os.environ.get("KUBECONFIG")
+    names = listed.split(os.pathsep) if listed else ["~/.kube/config"]
+    return [path for name in names if name and (path := Path(name).expanduser()).is_file()]
+
+
+def _unusable(context: str, reason: str, remedy: str = "") -> TargetError:
+    remedy = remedy or "name a context of the kubeconfig: `kubectl config get-contexts` lists them"
+    return TargetError("use", f"Kubernetes context '{context}'", reason, remedy)
+
+
+def _in_cluster() -> Access:
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc")
+    port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return Access(
+        name=IN_CLUSTER,
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),
+        tls=ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt")),
+        token=_of_file(SERVICE_ACCOUNT / "token"),
+    )
+
+
+class _Kubeconfig:
+    """One kubeconfig, of one file or several; what an earlier file says wins."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._documents = [(path, _document(path)) for path in files]
+
+    def current(self) -> str:
+        for _path, document in self._documents:
+            if name := document.get("current-context"):
+                return str(name)
+        raise _unusable("the current one", "the kubeconfig names none")
+
+    def access(self, context: str) -> Access:
+        asked = self._named("contexts", "context", context)
+        if asked is None:
+            raise _unusable(context, "the kubeconfig has no such context")
+        _, names = asked
+        cluster = self._needed("clusters", "cluster", str(names.get("cluster")), context)
+        user = self._needed("users", "user", str(names.get("user")), context)
+        server = cluster[1].get("server")
+        if not server:
+            raise _unusable(context, f"its cluster '{names.get('cluster')}' has no server")
+        login = _Login(context, *user)
+        return Access(
+            name=context,
+            server=str(server).rstrip("/"),
+            namespace=str(names.get("namespace") or ""),
+            tls=_tls(context, cluster, login),
+            token=login.token,
+            proxy=cluster[1].get("proxy-url"),
+            server_name=str(cluster[1].get("tls-server-name") or ""),
+        )
+
+    def _named(self, listing: str, field: str, name: str) -> tuple[Path, Section] | None:
+        for path, document in self._documents:
+            for one in document.get(listing) or ():
+                if one.get("name") == name:
+                    return path, one.get(field) or {}
+        return None
+
+    def _needed(self, listing: str, field: str, name: str, context: str) -> tuple[Path, Section]:
+        found = self._named(listing, field, name)
+        if found is None:
+            raise _unusable(context, f"the kubeconfig has no {field} '{name}', which it names")
+        return found
+
+
+def _document(path: Path) -> Section:
+    try:
+        found = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as fault:  # never quoted: it may hold a token
+        reason = f"cannot be read: {type(fault).__name__}"
+        raise TargetError("read", f"kubeconfig {path}", reason, "mend or remove it") from None
+    if not isinstance(found, Mapping):
+        raise TargetError("read", f"kubeconfig {path}", "is not a mapping", "mend or remove it")
+    return found
+
+
+class _Login:
+    """The user of a context: its certificate and its token, fetched when they are first needed."""
+
+    def __init__(self, context: str, path: Path, user: Section) -> None:
+        self._context = context
+        self.path = path
+        self.user = user
+        self._fetched: Section = {}
+        self._until_s = 0.0
+        self.token: Callable[[], str] = self._token()
+        if "auth-provider" in user:
+            remedy = "use a login by `exec`, for example kubelogin or the cloud's own plugin"
+            raise _unusable(context, "its `auth-provider` is of an older Kubernetes", remedy)
+        if "password" in user:
+            raise _unusable(context, "Kubernetes takes no passwords", "use a token")
+
+    def _token(self) -> Callable[[], str]:
+        if "exec" in self.user:
+            return lambda: str(self._executed().get("token") or "")
+        if name := self.user.get("tokenFile"):
+            return _of_file(self.path.parent / str(name))
+        return lambda: str(self.user.get("token") or "")
+
+    def certificate(self) -> tuple[bytes, bytes] | None:
+        """Return the client's certificate and key, PEM; None when it has none."""
+        cert, key = self.user.get("client-certificate"), self.user.get("client-key")
+        if "client-certificate-data" in self.user:
+            encoded = (self.user[f"client-{n}-data"] for n in ("certificate", "key"))
+            first, second = (base64.b64decode(str(one)) for one in encoded)
+            return first, second
+        if cert and key:
+            return tuple((self.path.parent / str(n)).read_bytes() for n in (cert, key))  # type: ignore[return-value]
+        if "exec" in self.user:
+            given = self._executed()
+            if "clientCertificateData" in given:
+                return (
+                    str(given["clientCertificateData"]).encode(),
+                    str(given["clientKeyData"]).encode(),
+                )
+        return None
+
+    def _executed(self) -> Section:
+        """Return the credentials that the context's program gives; asks it again when they end."""
+        if time.time() >= self._until_s - _EARLY_S:
+            self._fetched = self._execute()
+            ends = self._fetched.get("expirationTimestamp")
+            self._until_s = _seconds(str(ends)) if ends else float("inf")
+        return self._fetched
+
+    def _execute(self) -> Section:
+        asked = self.user["exec"]
+        version, program = str(asked.get("apiVersion")), str(asked.get("command"))
+        if version not in _EXEC_VERSIONS:
+            raise _unusable(self._context, f"its exec apiVersion '{version}' is not supported")
+        given = {str(e["name"]): str(e["value"]) for e in asked.get("env") or ()}
+        about = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        told = {"KUBERNETES_EXEC_INFO": json.dumps(about)}
+        try:
+            ran = subprocess.run(
+                [program, *map(str, asked.get("args") or ())],
+                env={**os.environ, **told, **given},
+                cwd=self.path.parent if program.startswith(".") else None,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_EXEC_LIMIT_S,
+                check=True,
+            )
+            return dict(json.loads(ran.stdout)["status"])
+        except FileNotFoundError:
+            reason, remedy = f"its login program '{program}' is not there", "install it"
+        except subprocess.TimeoutExpired:
+            reason = f"its login program '{program}' took more than {_EXEC_LIMIT_S} s"
+            remedy = "run it by hand: it may ask something"
+        except subprocess.CalledProcessError as failed:
+            said = " ".join(failed.stderr.decode(errors="replace").split())[-_SHOWN:]
+            reason = f"its login program '{program}' failed: {said or 'it said nothing'}"
+            remedy = "log in again"
+        except (ValueError, KeyError, TypeError):  # what it printed may be a token
+            reason, remedy = f"its login program '{program}' gave no credentials", "log in again"
+        raise _unusable(self._context, reason, remedy)
+
+
+def _of_file(path: Path) -> Callable[[], str]:
+    """Return what reads a token that somebody else keeps fresh."""
+    known: list[tuple[float, str]] = []
+
+    def read() -> str:
+        if not known or time.monotonic() - known[0][0] > _TOKEN_AGE_S:
+            try:
+                known[:] = [(time.monotonic(), path.read_text().strip())]
+            except OSError as fault:
+                reason = f"cannot be read: {fault.strerror}"
+                raise TargetError("read", f"token {path}", reason, "mend the context") from None
+        return known[0][1]
+
+    return read
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _tls(context: str, cluster: tuple[Path, Section], login: _Login) -> ssl.SSLContext:
+    path, found = cluster
+    data, file = found.get("certificate-authority-data"), found.get("certificate-authority")
+    try:
+        authority = base64.b64decode(str(data)).decode() if data else None
+        made = ssl.create_default_context(
+            cadata=authority, cafile=str(path.parent / str(file)) if file and not data else None
+        )
+        if found.get("insecure-skip-tls-verify"):
+            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+        certificate = login.certificate()
+        if certificate is not None:
+            with _files_of(*certificate) as names:
+                made.load_cert_chain(*names)
+    except (OSError, ValueError) as fault:  # an SSLError is an OSError
+        reason = f"its certificates cannot be read: {type(fault).__name__}"
+        raise _unusable(context, reason, "log in again") from None
+    return made
+
+
+@contextmanager
+def _files_of(certificate: bytes, key: bytes) -> Iterator[tuple[str, str]]:
+    """Write a certificate and its key for as long as Python's ssl reads them: it takes no bytes."""
+    with tempfile.TemporaryDirectory(prefix="inference-") as folder:
+        names = Path(folder, "certificate"), Path(folder, "key")
+        for name, content in zip(names, (certificate, key), strict=True):
+            name.touch(mode=0o600)
+            name.write_bytes(content)
+        yield str(names[0]), str(names[1])

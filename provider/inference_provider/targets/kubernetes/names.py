@@ -1,0 +1,80 @@
+"""What everything in a cluster is called, and the labels by which it is found. Pure.
+
+A namespace has one workspace, so names do not repeat it. Names are for people; what an object is,
+its labels say.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+PREFIX = "pulumi-inference"
+WORKSPACE, ROLE = f"{PREFIX}/workspace", f"{PREFIX}/role"
+ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
+GENERATION = f"{PREFIX}/generation"
+INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
+    "instance",
+    "router",
+    "content",
+    "record",
+    "lock",
+    "journal",
+)
+"""Roles."""
+ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
+"""Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
+ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
+"""Ports of the router's pods: scoring, metrics, questions to the sync process; of the content's."""
+INSTANCE_PORT = 5001
+"""Where instances of our own servers listen."""
+_LONGEST = 52
+"""Characters of a name; pods get up to eleven more, and 63 is the limit."""
+
+
+def labels(workspace: str, role: str, **more: str) -> dict[str, str]:
+    """Return the labels of something of a workspace.
+
+    Args:
+        workspace: Its name.
+        role: What it is.
+        more: `endpoint`, `deployment` and `generation`, where it has them.
+    """
+    return {
+        "app.kubernetes.io/managed-by": PREFIX,
+        "app.kubernetes.io/part-of": workspace,
+        "app.kubernetes.io/component": role,
+        WORKSPACE: workspace,
+        ROLE: role,
+        **{f"{PREFIX}/{name}": value for name, value in more.items()},
+    }
+
+
+def selecting(workspace: str, role: str, **more: str) -> dict[str, str]:
+    """Return the labels by which everything of one role in a workspace is found."""
+    return {WORKSPACE: workspace, ROLE: role, **{f"{PREFIX}/{n}": v for n, v in more.items()}}
+
+
+def deployment_of(found: Mapping[str, str]) -> str:
+    """Return `<endpoint>/<deployment>` of labels."""
+    return f"{found.get(ENDPOINT, '')}/{found.get(DEPLOYMENT, '')}"
+
+
+def generation(deployment: str, generation_: str, number: int = 0) -> str:
+    """Return the name of the objects of one generation: `iris-blue-5efdeb203621`.
+
+    Args:
+        deployment: `<endpoint>/<deployment>`.
+        generation_: Its generation.
+        number: 0, or which one it is of several of the same generation.
+    """
+    end = f"-{generation_}" + (f"-{number}" if number else "")
+    return short(deployment.replace("/", "-"), _LONGEST - len(end)) + end
+
+
+def short(text: str, longest: int = _LONGEST) -> str:
+    """Return a text as a name: as it is where it may be one, else with a hash of it."""
+    plain = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-") or "x"
+    if plain == text and len(plain) <= longest:
+        return plain
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{plain[: longest - 9].rstrip('-')}-{digest}"

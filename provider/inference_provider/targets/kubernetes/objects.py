@@ -1,0 +1,85 @@
+"""Kubernetes objects as dictionaries: which there are, where the API has them, how they are named.
+
+An object is what a person would write in YAML. Only the kinds that this target uses are known.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """One kind of object."""
+
+    api: str
+    """Its `apiVersion`."""
+    name: str
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Return where the API has one object; without a name, all of a namespace; else all."""
+        group = f"/api/{self.api}" if "/" not in self.api else f"/apis/{self.api}"
+        inside = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{group}{inside}/{self.plural}" + (f"/{name}" if name else "")
+
+    @property
+    def resource(self) -> str:
+        """What a Role calls it: `deployments.apps`."""
+        group = self.api.rpartition("/")[0]
+        return f"{self.plural}.{group}" if group else self.plural
+
+
+NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
+NODE = Kind("v1", "Node", "nodes", namespaced=False)
+POD = Kind("v1", "Pod", "pods")
+SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+SERVICE = Kind("v1", "Service", "services")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+EVENT = Kind("v1", "Event", "events")
+CLAIM = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+LIMITS = Kind("v1", "LimitRange", "limitranges")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+REPLICA_SET = Kind("apps/v1", "ReplicaSet", "replicasets")
+BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+INGRESS = Kind("networking.k8s.io/v1", "Ingress", "ingresses")
+ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
+
+_KNOWN = {
+    (kind.api, kind.name): kind for kind in list(globals().values()) if isinstance(kind, Kind)
+}
+
+
+def kind_of(one: Mapping[str, Any]) -> Kind:
+    """Return the kind of an object."""
+    return _KNOWN[one["apiVersion"], one["kind"]]
+
+
+def name_of(one: Mapping[str, Any]) -> str:
+    return str(one["metadata"]["name"])
+
+
+def labels_of(one: Mapping[str, Any]) -> Mapping[str, str]:
+    return one["metadata"].get("labels") or {}
+
+
+def annotations_of(one: Mapping[str, Any]) -> Mapping[str, str]:
+    return one["metadata"].get("annotations") or {}
+
+
+def version_of(one: Mapping[str, Any]) -> str:
+    """Return the version that the API gave an object, or a list; it changes with every write."""
+    return str(one["metadata"]["resourceVersion"])
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """Write a selection by labels as the API takes it."""
+    return ",".join(f"{name}={value}" for name, value in labels.items())
