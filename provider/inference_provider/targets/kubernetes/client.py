@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 import httpx
@@ -25,7 +26,7 @@ from inference_provider.targets.kubernetes.objects import Kind, Object, kind_of,
 
 MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
-PAGE = 500
+PAGE = 2000
 """Objects of one answer to a list."""
 TIMEOUT_S = 30.0
 WATCH_S = 120
@@ -65,6 +66,7 @@ class Client:
         self.calls = 0
         """How many requests it has sent."""
         self._counting = threading.Lock()
+        self._server_ahead_s = 0.0
         self._http = httpx.Client(
             base_url=access.server,
             verify=access.tls,
@@ -81,6 +83,10 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def server_time_s(self) -> float:
+        """Return the API server's time of day, as its last answer said it; seconds since 1970."""
+        return time.time() + self._server_ahead_s
 
     # -- objects -------------------------------------------------------------------------------
 
@@ -345,6 +351,7 @@ class Client:
                 if last or once:
                     raise self._unreachable(doing, what, fault) from fault
             else:
+                self._note_time(answer)
                 if answer.is_success or answer.status_code in known:
                     return answer
                 if last or answer.status_code not in _AGAIN or (once and answer.status_code != 429):
@@ -357,6 +364,11 @@ class Client:
     def _headers(self) -> dict[str, str]:
         token = self.access.token()
         return {"authorization": f"Bearer {token}"} if token else {}
+
+    def _note_time(self, answer: httpx.Response) -> None:
+        said = answer.headers.get("date")
+        if said:
+            self._server_ahead_s = parsedate_to_datetime(said).timestamp() - time.time()
 
     def _count(self) -> None:
         with self._counting:

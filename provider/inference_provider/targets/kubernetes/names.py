@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 PREFIX = "pulumi-inference"
-WORKSPACE, ROLE = f"{PREFIX}/workspace", f"{PREFIX}/role"
+WORKSPACE, ROLE, OWNER = (f"{PREFIX}/{name}" for name in ("workspace", "role", "owner"))
 ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
 GENERATION = f"{PREFIX}/generation"
 INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (

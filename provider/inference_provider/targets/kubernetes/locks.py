@@ -1,0 +1,223 @@
+"""Locks of a workspace in a cluster, against threads, other processes and other machines.
+
+A lock is a Lease whose name is the lock's: the API server makes only one of a name. Whoever holds
+it renews it; one that was not renewed for a while was left by a client that died, and is taken
+over. Both times are the API server's own, so no client's clock counts.
+
+A client that slept longer than that has lost its lock. It learns it before it writes, and what it
+then writes is refused, because the records have another version.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from inference_provider.errors import Busy, TargetError
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client, Conflict
+from inference_provider.targets.kubernetes.objects import LEASE, Object
+
+WAIT_S = 120.0
+"""Longest wait for another client that changes the same thing, seconds."""
+LEASE_S = 15
+"""A lock that was not renewed for this long is free."""
+_RENEW_S = 4.0
+_POLL_S = (0.02, 0.5)
+_SINCE = "acquireTime"
+
+
+class LeaseLocks:
+    """The locks of one workspace."""
+
+    def __init__(self, client: Client, namespace: str, workspace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._workspace = workspace
+        self._threads: dict[str, threading.Lock] = {}
+        self._renewal = _Renewal(client, namespace)
+
+    @contextmanager
+    def lock(self, name: str, wait_s: float | None = None, who: str = "") -> Iterator["Held"]:
+        """Hold one lock.
+
+        Args:
+            name: Which.
+            wait_s: Longest wait, seconds; WAIT_S when None.
+            who: Who holds it, for those that wait.
+
+        Raises:
+            Busy: Somebody else has it for that long.
+        """
+        limit_s = WAIT_S if wait_s is None else wait_s
+        deadline_s = time.monotonic() + limit_s
+        among_threads = self._threads.setdefault(name, threading.Lock())
+        if not among_threads.acquire(timeout=limit_s):
+            reason = f"another thread of this process has held '{name}' for {limit_s:.0f} s"
+            raise self._busy(reason)
+        try:
+            held = self._taken(name, deadline_s, who)
+            try:
+                yield held
+            finally:
+                self._renewal.drop(held)
+                self._release(held)
+        finally:
+            among_threads.release()
+
+    def _taken(self, name: str, deadline_s: float, who: str) -> "Held":
+        """Return the lock, once nobody else has it."""
+        called, pause_s = f"inference.{names.short(name)}", _POLL_S[0]
+        while True:
+            held = Held(called, f"{_where()} {uuid.uuid4().hex[:8]}")
+            self._renewal.add(held)  # before it exists: an interrupt leaves none that is renewed
+            made = None
+            try:
+                made = self._made(held, who)
+            finally:
+                if made is None:
+                    self._renewal.drop(held)
+            if made is not None:
+                held.uid = made["metadata"]["uid"]
+                return held
+            there = self._client.get(LEASE, self._namespace, called)
+            if there is None:
+                continue
+            if self._is_left(there):
+                self._remove(there)
+                continue
+            if time.monotonic() >= deadline_s:
+                raise self._busy(_told(name, there))
+            time.sleep(min(pause_s, max(0.0, deadline_s - time.monotonic())))
+            pause_s = min(pause_s * 1.5, _POLL_S[1])
+
+    def _made(self, held: "Held", who: str) -> Object | None:
+        try:
+            return self._client.create(
+                {
+                    "apiVersion": LEASE.api,
+                    "kind": LEASE.name,
+                    "metadata": {
+                        "name": held.name,
+                        "namespace": self._namespace,
+                        "labels": names.labels(self._workspace, names.LOCK),
+                        "annotations": {names.OWNER: who} if who else {},
+                    },
+                    "spec": {
+                        "holderIdentity": held.identity,
+                        "leaseDurationSeconds": LEASE_S,
+                        _SINCE: _now(),
+                        "renewTime": _now(),
+                    },
+                }
+            )
+        except Conflict:
+            return None
+
+    def _is_left(self, lease: Object) -> bool:
+        """Whether nobody has renewed a lock for as long as it lasts."""
+        written = max(
+            (_seconds(entry["time"]) for entry in lease["metadata"].get("managedFields") or ()),
+            default=0.0,
+        )
+        lasts_s = lease["spec"].get("leaseDurationSeconds") or LEASE_S
+        return self._client.server_time_s() - written > lasts_s + 1.0  # both are whole seconds
+
+    def _remove(self, lease: Object) -> None:
+        about = lease["metadata"]
+        with suppress(Conflict):  # it was renewed, or another client has taken it over
+            version = about["resourceVersion"]
+            self._client.delete(LEASE, self._namespace, about["name"], version=version)
+
+    def _release(self, held: "Held") -> None:
+        with suppress(TargetError):  # it ends by itself when nobody renews it
+            self._client.delete(LEASE, self._namespace, held.name, uid=held.uid)
+
+    def _busy(self, reason: str) -> Busy:
+        remedy = "wait for that to end and run this again"
+        return Busy("change", f"workspace '{self._workspace}'", reason, remedy, str(self._client))
+
+
+class Held:
+    """A lock that this process holds."""
+
+    def __init__(self, name: str, identity: str) -> None:
+        self.name = name
+        self.identity = identity
+        self.uid = ""
+        self.lost = False
+        """Whether another client may have it by now."""
+
+
+class _Renewal:
+    """Renews the locks of this process while it holds any."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._held: dict[Held, float] = {}
+        """With the moment until which each is certainly ours."""
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def add(self, held: Held) -> None:
+        with self._changed:
+            self._held[held] = time.monotonic() + LEASE_S
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def drop(self, held: Held) -> None:
+        with self._changed:
+            self._held.pop(held, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait(_RENEW_S)
+                held = [one for one in self._held if one.uid]
+                if not self._held:
+                    self._thread = None
+                    return
+            for one in held:
+                self._renew(one)
+
+    def _renew(self, held: Held) -> None:
+        began_s = time.monotonic()
+        try:
+            change = {"metadata": {"uid": held.uid}, "spec": {"renewTime": _now()}}
+            self._client.merge(LEASE, self._namespace, held.name, change)
+        except TargetError as fault:
+            gone = isinstance(fault, Conflict) or "404" in fault.reason
+            held.lost = gone or time.monotonic() > self._held.get(held, began_s)
+        else:
+            with self._changed:
+                if held in self._held:
+                    self._held[held] = began_s + LEASE_S
+
+
+def _where() -> str:
+    return f"{socket.gethostname() or '-'}/{os.getpid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _told(name: str, lease: Mapping[str, Any]) -> str:
+    """Say who holds a lock, and since when."""
+    machine, _, process = lease["spec"].get("holderIdentity", "-/-").split(" ")[0].rpartition("/")
+    where, since = f"process {process} on {machine}", lease["spec"].get(_SINCE, "now")[:19]
+    who = (lease["metadata"].get("annotations") or {}).get(names.OWNER)
+    if who:
+        return f"{who} has been changing it since {since} ({where})"
+    return f"{where} has held '{name}' since {since}"

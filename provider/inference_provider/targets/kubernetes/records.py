@@ -1,0 +1,278 @@
+"""The Records of a workspace in a cluster: a Secret a document (`snapshot.py`), locks by Leases.
+
+The revision counts edits. A client that has read one revision reads only its number until another
+client has edited. Every write names the version that it replaces, so a client that lost its lock
+without noticing writes nothing.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetError
+from inference_provider.observed import Actor, JournalEntry
+from inference_provider.targets.documents import Sections
+from inference_provider.targets.kubernetes import names, snapshot
+from inference_provider.targets.kubernetes.client import Client, Conflict
+from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
+from inference_provider.targets.kubernetes.objects import (
+    CONFIG_MAP,
+    SECRET,
+    Object,
+    labels_of,
+    name_of,
+    selector,
+    version_of,
+)
+from inference_provider.targets.kubernetes.snapshot import REVISION, Snapshot, Writer, secret_name
+from inference_provider.targets.shared_documents import SharedDocuments
+
+T = TypeVar("T")
+
+_AT_ONCE, _FEW = 8, 2
+_EDIT, _HOLD = "edit", "up"
+_JOURNAL = "inference.journal"
+_JOURNAL_ENTRIES, _JOURNALS = 500, 10
+"""Entries of one ConfigMap of the journal, and how many of them are kept."""
+
+
+class ClusterRecords:
+    """Documents and journal of one workspace."""
+
+    def __init__(self, client: Client, namespace: str, workspace: str) -> None:
+        self.workspace = workspace
+        self.namespace = namespace
+        self._client = client
+        self._locks = LeaseLocks(client, namespace, workspace)
+        self._store = _Store(client, Writer(workspace, namespace), self._locks)
+        self._documents = SharedDocuments(self._store)
+        self._journal = _Journal(client, namespace, workspace)
+
+    def make(self) -> None:
+        """Make what an edit begins with, unless it is there.
+
+        Raises:
+            OwnedByAnother: The namespace has another workspace.
+        """
+        first = self._store.writer.revision(0)
+        with suppress(Conflict):
+            self._client.create(first)
+        there = self._client.get(SECRET, self.namespace, REVISION) or first
+        other = labels_of(there).get(names.WORKSPACE)
+        if other != self.workspace:
+            place, reason = f"namespace '{self.namespace}'", f"it has workspace '{other}'"
+            raise OwnedByAnother("use", place, reason, "name another namespace", str(self._client))
+        self._documents.forget()
+
+    def delete(self) -> None:
+        """Remove all documents, the journal and the locks."""
+        for kind, role in ((SECRET, names.RECORD), (CONFIG_MAP, names.JOURNAL)):
+            chosen = selector(names.selecting(self.workspace, role))
+            self._client.delete_all(kind, self.namespace, chosen)
+        self._store.forget()
+        self._documents.forget()
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        return self._documents.exist()
+
+    def section(self, section: str) -> Mapping[str, bytes]:
+        return self._documents.section(section)
+
+    def read(self, section: str, name: str) -> bytes | None:
+        return self._documents.read(section, name)
+
+    def put(self, section: str, name: str, text: str) -> None:
+        document = text.encode()
+        if len(document) > snapshot.LONGEST_BYTES:
+            reason = f"{len(document):,} bytes, and a Secret holds {snapshot.LONGEST_BYTES:,}"
+            raise OutOfCapacity("write", self.place(section, name), reason, "make it smaller")
+        self._documents.write(section, name, document)
+
+    def drop(self, section: str, name: str) -> None:
+        self._documents.write(section, name, None)
+
+    def edit(self) -> AbstractContextManager[None]:
+        return self._documents.edit()
+
+    def commit(self) -> int:
+        """Let others read what this thread's edit has done so far; return its revision.
+
+        When the edit is undone, the documents from before it are a revision of their own.
+        """
+        self._documents.commit()
+        return self._store.revision
+
+    def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[object]:
+        return self._locks.lock(name, wait_s)
+
+    @contextmanager
+    def hold(self, actor: Actor) -> Iterator[None]:
+        with self._locks.lock(_HOLD, 0, str(actor)):
+            yield
+
+    def place(self, section: str, name: str) -> str:
+        called = secret_name(section, name)
+        return f"Secret {called} of namespace '{self.namespace}' in {self._client}"
+
+    def note(self, entry: JournalEntry) -> None:
+        self._journal.append(entry)
+
+    def journal(self) -> tuple[JournalEntry, ...]:
+        return self._journal.entries()
+
+
+class _Store:
+    """Documents as Secrets."""
+
+    def __init__(self, client: Client, writer: Writer, locks: LeaseLocks) -> None:
+        self.writer = writer
+        self._client = client
+        self._locks = locks
+        self._seen = Snapshot(0, {}, {}, (), {})
+        self._held: Held | None = None
+
+    @property
+    def revision(self) -> int:
+        """Number of the last edit that this process has read or made."""
+        return self._seen.revision
+
+    def forget(self) -> None:
+        self._seen = Snapshot(0, {}, {}, (), {})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._locks.lock(_EDIT) as held:
+            self._held = held
+            yield
+
+    def read(self) -> Sections | None:
+        namespace = self.writer.namespace
+        now = self._client.get(SECRET, namespace, REVISION)
+        if now is not None and version_of(now) == self._seen.versions.get(REVISION):
+            return None
+        if now is None or labels_of(now).get(names.WORKSPACE) != self.writer.workspace:
+            self.forget()
+            return {}
+        chosen = selector(names.selecting(self.writer.workspace, names.RECORD))
+        self._seen = snapshot.read(self._client.items(SECRET, namespace, chosen))
+        return self._seen.documents
+
+    def write(self, changed: Sections) -> None:
+        seen, self._seen = self._seen, self._seen._replace(versions={})
+        if REVISION not in seen.versions:
+            return  # the workspace was deleted in this edit
+        self._refuse_lost()
+        versions = dict(seen.versions)
+        if seen.intents:  # a client died before it had put its edit in place
+            self._put_in_place(seen.pending, versions)
+            self._delete(seen.intents)
+        number = seen.revision + 1
+        intent = f"{number}.{uuid.uuid4().hex[:8]}"
+        made = [name_of(self._client.create(one)) for one in self.writer.intents(intent, changed)]
+        self._refuse_lost()
+        revision = self.writer.revision(number, intent, versions[REVISION])
+        try:
+            versions[REVISION] = version_of(self._client.replace(revision))
+        except Conflict:
+            self._delete(made)
+            raise self._taken_over() from None
+        self._seen = Snapshot(number, {}, versions, tuple(made), changed)
+
+    def settle(self) -> None:
+        seen, self._seen = self._seen, self._seen._replace(versions={})
+        versions = dict(seen.versions)
+        with suppress(TargetError):  # the next edit does it
+            self._put_in_place(seen.pending, versions)
+            self._delete(seen.intents)
+            self._seen = Snapshot(seen.revision, {}, versions, (), {})
+
+    def _refuse_lost(self) -> None:
+        if self._held is not None and self._held.lost:
+            raise self._taken_over()
+
+    def _taken_over(self) -> Busy:
+        reason = "this client did not answer for a while, and another one edits it by now"
+        what = f"workspace '{self.writer.workspace}'"
+        return Busy("change", what, reason, "run this again", str(self._client))
+
+    def _put_in_place(self, changed: Sections, versions: dict[str, str]) -> None:
+        todo = [(s, n, document) for s, found in changed.items() for n, document in found.items()]
+
+        def put(one: tuple[str, str, bytes | None]) -> None:
+            section, name, document = one
+            called = secret_name(section, name)
+            version = versions.pop(called, "")
+            if document is None:
+                self._client.delete(SECRET, self.writer.namespace, called, version=version)
+                return
+            secret = self.writer.document(section, name, document, version)
+            write = self._client.replace if version else self._client.create
+            versions[called] = version_of(write(secret))
+
+        _side_by_side(put, todo)
+
+    def _delete(self, secrets: Iterable[str]) -> None:
+        namespace = self.writer.namespace
+        _side_by_side(lambda name: self._client.delete(SECRET, namespace, name), list(secrets))
+
+
+class _Journal:
+    """Entries in a ring of ConfigMaps; one is added by one request, without a lock."""
+
+    def __init__(self, client: Client, namespace: str, workspace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._labels = names.labels(workspace, names.JOURNAL)
+        self._selector = selector(names.selecting(workspace, names.JOURNAL))
+        self._name = ""
+
+    def append(self, entry: JournalEntry) -> None:
+        key = f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}"
+        change = {"data": {key: entry.model_dump_json()}}
+        if not self._name:
+            self._name = next(reversed(self._names()), "") or self._begin(1)
+        there = self._client.merge(CONFIG_MAP, self._namespace, self._name, change)
+        if len(there["data"]) >= _JOURNAL_ENTRIES:
+            self._name = self._begin(int(self._name.rpartition(".")[2]) + 1)
+
+    def _names(self) -> list[str]:
+        return sorted(map(name_of, self._listed()))
+
+    def _listed(self) -> list[Object]:
+        return self._client.items(CONFIG_MAP, self._namespace, self._selector)
+
+    def _begin(self, number: int) -> str:
+        """Begin a ConfigMap of the ring, and remove the oldest."""
+        name = f"{_JOURNAL}.{number:06d}"
+        about = {"name": name, "namespace": self._namespace, "labels": self._labels}
+        with suppress(Conflict):
+            self._client.create(
+                {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
+            )
+        for old in self._names()[:-_JOURNALS]:
+            self._client.delete(CONFIG_MAP, self._namespace, old)
+        return name
+
+    def entries(self) -> tuple[JournalEntry, ...]:
+        lines = [item for one in self._listed() for item in (one.get("data") or {}).items()]
+        found = []
+        for _, text in sorted(lines):
+            with suppress(ValidationError):
+                found.append(JournalEntry.model_validate_json(text))
+        return tuple(found)
+
+
+def _side_by_side(do: Callable[[T], object], todo: Sequence[T]) -> None:
+    """Do something with each, several at once."""
+    if len(todo) <= _FEW:
+        for one in todo:
+            do(one)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(do, todo))

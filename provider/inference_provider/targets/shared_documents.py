@@ -1,0 +1,142 @@
+"""Documents that several clients edit: read as a whole, edited under a lock, written together.
+
+Where they lie, and how a write of several becomes one, is the target's `Store`.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Protocol
+
+from inference_provider.errors import InferenceError
+from inference_provider.targets.documents import Documents, Sections, changes
+
+_FRESH_S = 0.2
+"""How long what was read counts as new, seconds."""
+
+
+class Store(Protocol):
+    """Where documents lie."""
+
+    def read(self) -> Sections | None:
+        """Return all documents; None where they are those of the last read or write."""
+
+    def write(self, changed: Sections) -> None:
+        """Write some documents, all or none; the caller holds the lock.
+
+        When this raises, the next read returns what is there.
+        """
+
+    def settle(self) -> None:
+        """Do what is left to do after a write, which is in force whatever becomes of this."""
+
+    def locked(self) -> AbstractContextManager[object]:
+        """Keep other clients from writing."""
+
+
+class SharedDocuments:
+    """The documents of one workspace, as this process sees them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._documents = Documents()
+        self._stored: Sections = {}
+        """What the store has, while this process edits."""
+        self._commits = 0
+        self._reading = threading.RLock()
+        self._read_s = float("-inf")
+        self._edits = 0
+
+    @property
+    def editing(self) -> bool:
+        """Whether this thread edits."""
+        return self._documents.editing
+
+    def exist(self) -> bool:
+        """Whether there is any."""
+        self._refresh()
+        return bool(self._documents)
+
+    def section(self, section: str) -> Mapping[str, bytes]:
+        """Return every document of a section, sorted by name."""
+        self._refresh()
+        return self._documents.section(section)
+
+    def read(self, section: str, name: str) -> bytes | None:
+        """Return one document; None when there is none."""
+        self._refresh()
+        return self._documents.read(section, name)
+
+    def write(self, section: str, name: str, document: bytes | None) -> None:
+        """Replace one document, or drop it: in this thread's edit, or in one of its own."""
+        if self._documents.editing:
+            self._documents.write(section, name, document)
+        elif self.read(section, name) != document:
+            with self.edit():
+                self._documents.write(section, name, document)
+
+    def forget(self) -> None:
+        """Read everything again when it is asked for next."""
+        with self._reading:
+            self._read_s = float("-inf")
+            self._documents.become({})
+
+    def _refresh(self, *, now: bool = False) -> None:
+        """Read what is stored, unless it was read just now or this process edits it."""
+        if self._documents.editing:
+            return
+        with self._reading:
+            if not now and time.monotonic() - self._read_s < _FRESH_S:
+                return
+            if self._edits:  # another thread's edit is under way, and nobody else can write
+                return
+            found = self._store.read()
+            if found is not None:
+                self._documents.become(found)
+            self._read_s = time.monotonic()
+
+    @contextmanager
+    def edit(self) -> Iterator[None]:
+        """Exclude other edits; an exception undoes every write, also what was committed."""
+        if self._documents.editing:
+            with self._documents.part():
+                yield
+            return
+        with self._store.locked():
+            self._refresh(now=True)
+            with self._reading:
+                self._edits += 1
+                self._stored, self._commits = self._documents.everything(), 0
+            try:
+                try:
+                    with self._documents.part():
+                        yield
+                        self.commit()
+                except BaseException:
+                    self._take_back()
+                    raise
+            finally:
+                with self._reading:
+                    self._edits -= 1
+                    self._read_s = time.monotonic()
+
+    def commit(self) -> None:
+        """Store what the edit has done so far, where others read it."""
+        now = self._documents.everything()
+        changed = changes(self._stored, now)
+        if changed:
+            self._commits += 1
+            self._store.write(changed)
+            self._stored = now
+            self._store.settle()
+
+    def _take_back(self) -> None:
+        """Store what was there before an edit that has failed, if any of it was stored."""
+        if not self._commits:
+            return
+        with suppress(InferenceError, OSError):  # the first error is the one to report
+            found = self._store.read()  # an interrupted write may be in force
+            if found is not None:
+                self._stored = found
+            self.commit()
