@@ -96,6 +96,10 @@ class Client:
         answer = self._send("read", what, "GET", kind.path(namespace, name), known=(404,))
         return None if answer.status_code == 404 else _object(answer)
 
+    def get_like(self, one: Object) -> Object | None:
+        """Return an object of the same kind, place and name."""
+        return self.get(kind_of(one), one["metadata"].get("namespace", ""), name_of(one))
+
     def listed(
         self, kind: Kind, namespace: str = "", selector: str = "", fields: str = ""
     ) -> Object:

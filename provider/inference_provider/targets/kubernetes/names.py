@@ -11,7 +11,7 @@ from collections.abc import Mapping
 PREFIX = "pulumi-inference"
 WORKSPACE, ROLE, OWNER = (f"{PREFIX}/{name}" for name in ("workspace", "role", "owner"))
 ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
-GENERATION = f"{PREFIX}/generation"
+GENERATION, OBJECT = f"{PREFIX}/generation", f"{PREFIX}/object"
 INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
     "instance",
     "router",
@@ -73,8 +73,12 @@ def generation(deployment: str, generation_: str, number: int = 0) -> str:
 
 def short(text: str, longest: int = _LONGEST) -> str:
     """Return a text as a name: as it is where it may be one, else with a hash of it."""
-    plain = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-") or "x"
-    if plain == text and len(plain) <= longest:
-        return plain
+    if plain(text, longest) == text:
+        return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{plain[: longest - 9].rstrip('-')}-{digest}"
+    return f"{plain(text, longest - 9)}-{digest}"
+
+
+def plain(text: str, longest: int = _LONGEST) -> str:
+    """Return what of a text may be in a name; several texts may give the same."""
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower())[:longest].strip("-") or "x"

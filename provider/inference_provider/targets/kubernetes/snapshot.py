@@ -149,7 +149,7 @@ class Writer:
 def secret_name(section: str, name: str) -> str:
     """Return what the Secret of a document is called: `inference.keys.iris`."""
     digest = hashlib.sha256(f"{section}/{name}".encode()).hexdigest()[:8]
-    return f"inference.{names.short(section)}.{names.short(name, _LONGEST)}-{digest}"
+    return f"inference.{names.plain(section)}.{names.plain(name, _LONGEST)}-{digest}"
 
 
 def _parts(changed: Sections) -> Iterator[dict[str, dict[str, str | None]]]:

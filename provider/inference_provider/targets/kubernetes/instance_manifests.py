@@ -1,0 +1,218 @@
+"""One generation of a deployment -> the objects that run it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from inference_provider.serving.command import InstanceCommand
+from inference_provider.serving.server import Server, ServerKind
+from inference_provider.spec.deployment import MIG_PREFIX, DeploymentSpec, Probe, Resources
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.objects import (
+    BUDGET,
+    DEPLOYMENT,
+    SECRET,
+    SERVICE,
+    Kind,
+    Object,
+)
+from inference_provider.targets.kubernetes.pods import (
+    PREFERRED_GRACE_S,
+    hardened_container,
+    hardened_pod,
+)
+from inference_provider.workspace.ports import Unit
+
+SERVER = "server"
+"""Name of the container that answers requests."""
+OBJECTS = (DEPLOYMENT, BUDGET, SERVICE, SECRET)
+"""Kinds of a generation's objects, all of one name, in the order in which they are deleted."""
+RESTARTED = f"{names.PREFIX}/restarted"
+_SHARED_MEMORY = "2Gi"
+"""Azure ML's own default; it counts as memory of the container, as far as it is used."""
+_GPU = "nvidia.com/gpu"
+_STOP_SLACK_S = 10
+
+
+@dataclass(frozen=True)
+class Given:
+    """What content brings to the pods of an instance."""
+
+    image: str
+    bin_dir: PurePosixPath
+    """Folder of the environment's programs."""
+    code_dir: PurePosixPath | None = None
+    model_dir: PurePosixPath | None = None
+    init_containers: tuple[Object, ...] = ()
+    volumes: tuple[Object, ...] = ()
+    mounts: tuple[Object, ...] = ()
+    """Of the server's container."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation, and where it runs."""
+
+    unit: Unit
+    name: str
+    """Of all its objects."""
+    namespace: str
+    server: Server
+    command: InstanceCommand
+    given: Given
+    port: int
+    count: int
+    restarted: str = ""
+    """When its pods were last told to start again; empty for never."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def objects(self) -> tuple[Object, ...]:
+        """Return them in the order in which they are applied."""
+        return (self._secret(), self._service(), self._budget(), self._deployment())
+
+    def _object(self, kind: Kind, **content: Any) -> Object:
+        about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
+        return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, **content}
+
+    @property
+    def _chosen(self) -> dict[str, str]:
+        return {
+            name: self.labels[name]
+            for name in (names.ROLE, names.ENDPOINT, names.DEPLOYMENT, names.GENERATION)
+        } | {names.OBJECT: self.name}
+
+    def _secret(self) -> Object:
+        found = {n: v.get_secret_value() for n, v in self.command.environment.items()}
+        return self._object(SECRET, type="Opaque", stringData=found)
+
+    def _service(self) -> Object:
+        port = {"name": "http", "port": self.port, "targetPort": self.port, "protocol": "TCP"}
+        return self._object(
+            SERVICE, spec={"clusterIP": "None", "selector": self._chosen, "ports": [port]}
+        )
+
+    def _budget(self) -> Object:
+        """At most one at a time is evicted: a node that is emptied must not wait for ever."""
+        chosen = {"matchLabels": self._chosen}
+        return self._object(BUDGET, spec={"maxUnavailable": 1, "selector": chosen})
+
+    def _deployment(self) -> Object:
+        noted = {RESTARTED: self.restarted} if self.restarted else {}
+        template = {
+            "metadata": {
+                "labels": {**self.labels, names.OBJECT: self.name},
+                "annotations": {"kubectl.kubernetes.io/default-container": SERVER, **noted},
+            },
+            "spec": self._pod(),
+        }
+        return self._object(
+            DEPLOYMENT,
+            spec={
+                "replicas": self.count,
+                "revisionHistoryLimit": 0,
+                "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+                },
+                "selector": {"matchLabels": self._chosen},
+                "template": template,
+            },
+        )
+
+    def _pod(self) -> Object:
+        spec, given = self.unit.spec, self.given
+        longest_s = spec.request_settings.request_timeout_ms / 1000
+        scratch: list[Object] = [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_MEMORY}},
+        ]
+        return {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": hardened_pod(),
+            "terminationGracePeriodSeconds": int(longest_s) + PREFERRED_GRACE_S + _STOP_SLACK_S,
+            "initContainers": list(given.init_containers),
+            "containers": [self._server()],
+            "volumes": [*scratch, *given.volumes],
+            **_placement(spec.resources),
+        }
+
+    def _server(self) -> Object:
+        spec, given = self.unit.spec, self.given
+        brings_image = self.server.kind == ServerKind.IMAGE
+        started: Object = {}
+        if not brings_image:
+            started = {
+                "command": list(self.command.argv),
+                "workingDir": self.command.directory,
+            }
+        mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "shm", "mountPath": "/dev/shm"}]
+        return {
+            "name": SERVER,
+            "image": given.image,
+            **started,
+            "envFrom": [{"secretRef": {"name": self.name}}],
+            "ports": [{"name": "http", "containerPort": self.port, "protocol": "TCP"}],
+            "resources": amounts(spec.resources),
+            "securityContext": hardened_container(),
+            "volumeMounts": [*mounts, *given.mounts],
+            "lifecycle": {"preStop": {"sleep": {"seconds": PREFERRED_GRACE_S}}},
+            **self._probes(spec),
+        }
+
+    def _probes(self, spec: DeploymentSpec) -> Object:
+        """The start is asked every second; a route that answers then is asked as the spec says."""
+        ready = _route(self.unit.readiness_path, self.port)
+        live = _route(self.server.liveness_path, self.port)
+        starting = {
+            **ready,
+            "periodSeconds": 1,
+            "timeoutSeconds": spec.readiness_probe.timeout,
+            "failureThreshold": max(1, self.unit.start_limit_s),
+        }
+        return {
+            "startupProbe": starting,
+            "readinessProbe": {**ready, **_times(spec.readiness_probe)},
+            "livenessProbe": {**live, **_times(spec.liveness_probe), "successThreshold": 1},
+        }
+
+
+def _route(path: str, port: int) -> Object:
+    return {"httpGet": {"path": path, "port": port, "scheme": "HTTP"}}
+
+
+def _times(probe: Probe) -> Object:
+    """The initial delay is part of the time that a start may take."""
+    return {
+        "periodSeconds": probe.period,
+        "timeoutSeconds": probe.timeout,
+        "successThreshold": probe.success_threshold,
+        "failureThreshold": probe.failure_threshold,
+    }
+
+
+def amounts(resources: Resources) -> Object:
+    """Return what a container asks for and may use, as Kubernetes names it."""
+    found: dict[str, dict[str, str]] = {"requests": {}, "limits": {}}
+    for part, into in found.items():
+        asked = getattr(resources, part)
+        into.update({n: v for n in ("cpu", "memory") if (v := getattr(asked, n))})
+    gpus = resources.limits.gpu or resources.requests.gpu
+    devices = {_GPU: str(gpus)} if gpus else {}
+    devices |= {f"{MIG_PREFIX}{profile}": str(count) for profile, count in resources.mig.items()}
+    if resources.gpu_share:
+        devices = {f"{_GPU}.shared": "1"}
+    for into in found.values():
+        into.update(devices)
+    return {name: into for name, into in found.items() if into}
+
+
+def _placement(resources: Resources) -> Object:
+    if not (resources.gpu_product or resources.limits.gpu or resources.requests.gpu):
+        return {}
+    found: Object = {"tolerations": [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}]}
+    if resources.gpu_product:
+        found["nodeSelector"] = {"nvidia.com/gpu.product": resources.gpu_product.replace(" ", "-")}
+    return found

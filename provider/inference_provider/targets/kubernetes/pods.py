@@ -1,0 +1,136 @@
+"""What all pods of a workspace have in common, and what a pod says of itself. Pure."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.workspace.endings import Endings
+
+USER = 10001
+_NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_NO_START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+STUCK = _NO_IMAGE | _NO_START
+"""Why a container waits that will not start by itself."""
+PREFERRED_GRACE_S = 5
+"""Time that a pod goes on after it was told to end: until routers have heard of it."""
+
+
+def hardened_pod() -> Object:
+    """Return the security context of a pod: no root, the runtime's seccomp profile."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def hardened_container() -> Object:
+    """Return the security context of a container that may do nothing but compute."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+class Trouble(NamedTuple):
+    """Why a pod is not ready."""
+
+    name: str
+    """Azure ML's name of it, where it has one."""
+    reason: str
+    container: str = ""
+    """Whose log says more; empty for none."""
+    final: bool = False
+    """Whether waiting does not help."""
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod takes requests."""
+    return not is_ending(pod) and _condition(pod, "Ready").get("status") == "True"
+
+
+def is_ending(pod: Object) -> bool:
+    """Whether somebody has deleted it, or it has ended."""
+    ended = pod["status"].get("phase") in ("Failed", "Succeeded")
+    return ended or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def address_of(pod: Object) -> str:
+    """Return its address; empty where it has none yet."""
+    return str(pod["status"].get("podIP") or "")
+
+
+def runs(pod: Object) -> bool:
+    """Whether it runs or starts."""
+    if is_ending(pod):
+        return False
+    return not any(state.get("waiting", {}).get("reason") in STUCK for state in _states(pod))
+
+
+def endings_of(pod: Object) -> Endings:
+    """Return how often the containers of a pod ended by themselves.
+
+    The API keeps the number, and the time of the last one: all are taken to be of that minute.
+    """
+    statuses = pod["status"].get("containerStatuses") or ()
+    total = sum(int(one.get("restartCount") or 0) for one in statuses)
+    times = [t for one in statuses if (t := (_ended(one)).get("finishedAt"))]
+    if not total or not times:
+        return Endings()
+    last = max(int(datetime.fromisoformat(t).timestamp() // 60) for t in times)
+    return Endings(total=total, minutes={last: total})
+
+
+def trouble_of(pod: Object) -> Trouble | None:
+    """Say why a pod is not ready; None where it just starts."""
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        reason = str(scheduled.get("message") or scheduled.get("reason"))
+        return Trouble("PodUnschedulable", reason)
+    if pod["status"].get("phase") == "Failed" and pod["status"].get("reason"):
+        about = pod["status"]
+        return Trouble("PodFailed", f"{about['reason']}: {about.get('message', '')}", final=True)
+    for listing in ("initContainerStatuses", "containerStatuses"):
+        for status in pod["status"].get(listing) or ():
+            found = _trouble_in(status)
+            if found is not None:
+                return found
+    return None
+
+
+def _trouble_in(status: Mapping[str, Any]) -> Trouble | None:
+    name, waiting = str(status["name"]), status["state"].get("waiting") or {}
+    reason, said = str(waiting.get("reason") or ""), " ".join(str(waiting.get("message")).split())
+    if reason in _NO_IMAGE:
+        return Trouble("ImageBuildFailure", f"{reason}: {said}")
+    if reason in _NO_START:
+        return Trouble("ResourceNotReady", f"{reason}: {said}")
+    ended = _ended(status)
+    if not ended or not (ended.get("exitCode") or status.get("restartCount")):
+        return None
+    if ended.get("reason") == "OOMKilled":
+        return Trouble("PodOutOfMemory", f"container {name} used more memory than its limit", name)
+    code = ended.get("exitCode")
+    return Trouble("UserScriptInitFailed", f"container {name} ended with status {code}", name)
+
+
+def _ended(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how a container ended last; empty if it has not."""
+    now, before = status.get("state") or {}, status.get("lastState") or {}
+    found: Mapping[str, Any] = now.get("terminated") or before.get("terminated") or {}
+    return found
+
+
+def _states(pod: Object) -> Iterator[Mapping[str, Any]]:
+    for listing in ("initContainerStatuses", "containerStatuses"):
+        for status in pod["status"].get(listing) or ():
+            yield status.get("state") or {}
+
+
+def _condition(pod: Object, kind: str) -> Mapping[str, Any]:
+    found = pod["status"].get("conditions") or ()
+    return next((one for one in found if one["type"] == kind), {})
