@@ -30,6 +30,7 @@ Capability = Literal[
     "app_insights",
     "auth_modes",
     "base_images",
+    "builds",
     "data_collector",
     "egress_control",
     "endpoint_kinds",
@@ -61,6 +62,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "app_insights": Answer("not supported yet", "leave it false"),
     "auth_modes": Answer("'{asked}' is not supported yet", "use {supported}"),
     "base_images": Answer("not supported yet", "leave it out"),
+    "builds": Answer("not supported yet", "name an image, dependencies or a command instead"),
     "data_collector": Answer("not supported yet", "leave it out"),
     "egress_control": Answer("'disabled' is not supported yet", "leave it enabled"),
     "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
@@ -93,6 +95,10 @@ def _any_amounts(_resources: Resources) -> Iterable[Fault]:
     return ()
 
 
+def _any_workspace(_spec: WorkspaceSpec) -> Iterable[Fault]:
+    return ()
+
+
 def _builds_nothing(_resource: DesiredResource, _workspace: WorkspaceSpec | None) -> bool:
     return True
 
@@ -115,10 +121,14 @@ class TargetCapabilities(Frozen):
     )
     images: bool = False
     base_images: bool = False
-    """Whether images are built, on a base that the workspace names."""
+    """Whether the workspace names the image that others are made of."""
+    builds: bool = False
+    """Whether images are built of a folder and its Dockerfile."""
     egress_control: bool = False
     resource_limits: bool = False
     """Whether cpu and memory amounts are enforced."""
+    workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _any_workspace
+    """Says what else of a workspace it cannot do, or lacks."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
@@ -279,6 +289,7 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
+    yield from can.workspace_faults(spec)
 
 
 def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
@@ -289,8 +300,8 @@ def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if spec.image and not can.images:
         yield can.fault("image", "images", spec.image)
-    elif spec.build and not can.images:
-        yield can.fault("build", "images", spec.build.path)
+    elif spec.build and not can.builds:
+        yield can.fault("build", "builds", spec.build.path)
     brought = image_as_it_is(spec) if can.images else None  # what was built on one needs it no more
     if brought and (fault := can.image_fault(brought)):
         yield Fault("image", f"'{brought}': {fault}", _OTHER_IMAGE)

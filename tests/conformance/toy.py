@@ -23,6 +23,8 @@ SERVER = str(Path(__file__).with_name("serve.py"))
 
 
 class Compute:
+    replaces_instances = False
+
     def __init__(self):
         self.there = {}  # by name
 

@@ -61,6 +61,8 @@ class MemoryClock:
 class MemoryCompute:
     """Instances that are entries of a dictionary."""
 
+    replaces_instances = False
+
     def __init__(self, records: MemoryRecords, devices: tuple[Gpu, ...]) -> None:
         self.fails: Callable[[Unit], str] = _never
         """Says why an instance of a unit does not become ready; empty when it does."""

@@ -186,6 +186,13 @@ class ComputeStatus(Frozen):
 class Compute(Protocol):
     """Where instances run."""
 
+    @property
+    def replaces_instances(self) -> bool:
+        """Whether it replaces instances by itself, as pods; then all of a generation are admitted.
+
+        One Instance is then all of a generation together, and one InstanceStatus one of them.
+        """
+
     def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...] | None:
         """Get `count` ready instances of a generation, leaving those of all others.
 
@@ -194,8 +201,7 @@ class Compute(Protocol):
 
         Returns:
             Their names, so that any more of the generation get no requests and are retired. None
-            where the target replaces instances by itself, as pods: then it also ends those that
-            are too many, and all of the generation are admitted.
+            where it replaces instances by itself: then it also ends those that are too many.
 
         Raises:
             NotReady: An instance did not get ready; carries its log's last lines.

@@ -63,7 +63,7 @@ class Rollout:
             if recorded and before is None:
                 return None
             refuse_others("update", desired, before)
-            if before is not None and before.admitted is None:
+            if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
             desired = self._with_owned_fields(with_generation(desired, before), before)
             count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
@@ -97,6 +97,8 @@ class Rollout:
 
         It admits all of its generation: those too that this rollout starts, before they are ready.
         """
+        if older.admitted is not None:
+            return
         there = self._compute.instances().get(older.id.name, ())
         names = tuple(i.name for i in there if older.admits(i.name, i.generation))
 

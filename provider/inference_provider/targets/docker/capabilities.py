@@ -31,6 +31,7 @@ def docker_capabilities(
         name="docker",
         images=True,
         base_images=True,
+        builds=True,
         egress_control=True,
         resource_limits=True,
         amount_faults=too_small,

@@ -57,6 +57,8 @@ _RUNNING = ("running", "restarting")
 class DockerCompute:
     """Instances of one workspace."""
 
+    replaces_instances = False
+
     def __init__(
         self,
         host: DockerHost,

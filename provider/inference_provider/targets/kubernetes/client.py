@@ -203,6 +203,10 @@ class Client:
         answer = self._send("delete", what, "DELETE", path, json_=options, known=(404,))
         return answer.status_code != 404
 
+    def delete_like(self, one: Object) -> bool:
+        """Delete the object of the same kind, place and name."""
+        return self.delete(kind_of(one), one["metadata"].get("namespace", ""), name_of(one))
+
     def delete_all(self, kind: Kind, namespace: str, selector: str) -> None:
         """Delete the objects of a kind that have some labels."""
         what, path = _what(kind, "", namespace), kind.path(namespace)

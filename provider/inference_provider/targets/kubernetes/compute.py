@@ -75,6 +75,8 @@ class Gives(Protocol):
 class KubernetesCompute:
     """Instances of one workspace."""
 
+    replaces_instances = True
+
     def __init__(self, client: Client, records: ClusterRecords, content: Gives) -> None:
         self._client = client
         self._records = records

@@ -45,6 +45,8 @@ _ENDED = ("BACKOFF", "FATAL", "EXITED")
 class LocalCompute:
     """Instances of one workspace."""
 
+    replaces_instances = False
+
     def __init__(
         self,
         folders: Folders,

@@ -1,0 +1,59 @@
+"""What a cluster can do, and why it cannot do the rest."""
+
+from collections.abc import Iterator, Mapping
+
+from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.errors import Fault
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.deployment import Resources
+from inference_provider.targets.answers import ALIKE
+
+_REASONS: Mapping[Capability, Answer] = {
+    **ALIKE,
+    "builds": Answer(
+        "a cluster builds no images", "build and push it, and name it as the environment's image"
+    ),
+    "egress_control": Answer(
+        "'disabled' is not supported yet: whether the cluster's network enforces it is not known",
+        "leave it enabled",
+    ),
+    "gpu_count": Answer("GPUs are not supported yet on a cluster", "leave them out"),
+    "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
+}
+_MAKE_IMAGE = (
+    "make and push it with `inferctl image build --push registry.example.org/team/router:1`, from"
+    " a stack on target docker, and write what that prints; or load it: `kind load docker-image`"
+)
+
+
+def kubernetes_capabilities() -> TargetCapabilities:
+    """Return what a cluster can do."""
+    return TargetCapabilities(
+        name="kubernetes",
+        images=True,
+        base_images=True,
+        resource_limits=True,
+        amount_faults=_amount_faults,
+        workspace_faults=_workspace_faults,
+        instance_types=True,
+        liveness_probes=True,
+        success_thresholds=True,
+        reasons=_REASONS,
+    )
+
+
+def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    if spec.runtime_image is None:
+        yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
+    if spec.registry is not None:
+        reason = "has no meaning on a cluster: it builds no images"
+        yield Fault("registry", reason, "leave it out")
+    if spec.bind_address != WorkspaceSpec().bind_address:
+        reason = "has no meaning on a cluster: the router is a Service there"
+        yield Fault("bind_address", reason, "leave it out")
+
+
+def _amount_faults(resources: Resources) -> Iterator[Fault]:
+    if resources.gpu_devices:
+        reason = "Kubernetes hands out GPUs by number, not by id"
+        yield Fault("resources.gpu_devices", reason, "ask for limits: {gpu: 1} and a gpu_product")
