@@ -31,6 +31,9 @@ class Store(Protocol):
     def settle(self) -> None:
         """Do what is left to do after a write, which is in force whatever becomes of this."""
 
+    def forget(self) -> None:
+        """Forget what was read, so that the next read returns all documents."""
+
     def locked(self) -> AbstractContextManager[object]:
         """Keep other clients from writing."""
 
@@ -43,6 +46,8 @@ class SharedDocuments:
         self._documents = Documents()
         self._stored: Sections = {}
         """What the store has, while this process edits."""
+        self._wanted: Sections = {}
+        """What an edit has tried to store."""
         self._commits = 0
         self._reading = threading.RLock()
         self._read_s = float("-inf")
@@ -79,6 +84,7 @@ class SharedDocuments:
     def forget(self) -> None:
         """Read everything again when it is asked for next."""
         with self._reading:
+            self._store.forget()
             self._read_s = float("-inf")
             self._documents.become({})
 
@@ -87,7 +93,7 @@ class SharedDocuments:
         if self._documents.editing:
             return
         with self._reading:
-            if not now and time.monotonic() - self._read_s < _FRESH_S:
+            if not now and time.monotonic() < self._read_s + _FRESH_S:
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
                 return
@@ -116,27 +122,42 @@ class SharedDocuments:
                 except BaseException:
                     self._take_back()
                     raise
+                else:
+                    self._read_s = time.monotonic()
             finally:
                 with self._reading:
                     self._edits -= 1
-                    self._read_s = time.monotonic()
 
     def commit(self) -> None:
         """Store what the edit has done so far, where others read it."""
-        now = self._documents.everything()
-        changed = changes(self._stored, now)
+        self._wanted = self._documents.everything()
+        changed = changes(self._stored, self._wanted)
         if changed:
             self._commits += 1
             self._store.write(changed)
-            self._stored = now
+            self._stored = self._wanted
             self._store.settle()
 
     def _take_back(self) -> None:
-        """Store what was there before an edit that has failed, if any of it was stored."""
+        """Store what was there before an edit that has failed, where any of it was stored.
+
+        Whether an interrupted write is in force, a read tells. What another client has written
+        since, because this one has lost its lock, stays.
+        """
         if not self._commits:
             return
+        self._store.forget()
         with suppress(InferenceError, OSError):  # the first error is the one to report
-            found = self._store.read()  # an interrupted write may be in force
-            if found is not None:
-                self._stored = found
-            self.commit()
+            stored, before = self._store.read() or {}, self._documents.everything()
+            ours = {
+                section: {
+                    n: before.get(section, {}).get(n)
+                    for n, text in found.items()
+                    if stored.get(section, {}).get(n) == text
+                }
+                for section, found in changes(before, self._wanted).items()
+            }
+            if any(ours.values()):
+                self._store.write(ours)
+                self._store.settle()
+        self._store.forget()

@@ -61,7 +61,8 @@ class Event(NamedTuple):
 class Client:
     """The API of one cluster."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, transport: httpx.BaseTransport | None = None) -> None:
+        """Open an API; requests go through `transport` where one is given."""
         self.access = access
         self.calls = 0
         """How many requests it has sent."""
@@ -71,6 +72,7 @@ class Client:
             base_url=access.server,
             verify=access.tls,
             proxy=access.proxy,
+            transport=transport,
             timeout=TIMEOUT_S,
             trust_env=access.proxy is None,
             headers={"user-agent": MANAGER},

@@ -1,0 +1,282 @@
+"""Records of a workspace in a cluster: Secrets, a revision that commits, Leases that lock."""
+
+import base64
+import threading
+
+import httpx
+import pytest
+
+from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetUnreachable
+from inference_provider.observed import Actor
+from inference_provider.targets.kubernetes import locks, snapshot
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from tests.cluster_api import ClusterApi, client_of
+
+SECRETS = "/api/v1/namespaces/lab/secrets"
+REVISION = f"{SECRETS}/inference.revision"
+ANN = Actor(user="ann", command="inferctl up")
+
+
+@pytest.fixture
+def api():
+    return ClusterApi()
+
+
+@pytest.fixture
+def records(api):
+    made = ClusterRecords(client_of(api), "lab", "demo")
+    made.make()
+    return made
+
+
+def another(api) -> ClusterRecords:
+    """Return the records as another client has them."""
+    return ClusterRecords(client_of(api), "lab", "demo")
+
+
+def test_another_client_reads_all_of_an_edit(api, records):
+    with records.edit():
+        records.put("records", "Endpoint.iris", "one")
+        records.put("keys", "iris", "two")
+    assert another(api).read("records", "Endpoint.iris") == b"one"
+    assert another(api).section("keys") == {"iris": b"two"}
+
+
+def test_a_document_is_one_secret_that_says_what_it_is(api, records):
+    records.put("records", "Deployment.iris/blue", "text")
+    [path] = [path for path in api.objects if "iris" in path]
+    assert path.startswith(f"{SECRETS}/inference.records.deployment-iris-blue-")
+    secret = api.objects[path]
+    assert base64.b64decode(secret["data"]["document"]) == b"text"
+    about = secret["metadata"]["annotations"]
+    assert about == {"pulumi-inference/document": "records/Deployment.iris/blue"}
+    assert secret["type"] == "pulumi-inference/record"
+
+
+def test_names_that_read_alike_are_two_documents(records):
+    with records.edit():
+        records.put("keys", "a.b", "one")
+        records.put("keys", "a-b", "two")
+        records.put("keys", "A-B", "three")
+    assert records.section("keys") == {"A-B": b"three", "a-b": b"two", "a.b": b"one"}
+
+
+def test_nothing_of_an_edit_that_fails_is_stored(api, records):
+    records.put("keys", "iris", "before")
+    with pytest.raises(ValueError), records.edit():
+        records.put("keys", "iris", "after")
+        raise ValueError
+    assert records.read("keys", "iris") == b"before"
+    assert another(api).read("keys", "iris") == b"before"
+
+
+def test_what_an_edit_has_committed_is_taken_back_when_it_fails(api, records):
+    records.put("keys", "iris", "before")
+    with pytest.raises(ValueError), records.edit():
+        records.put("keys", "iris", "after")
+        records.put("keys", "wine", "new")
+        number = records.commit()
+        assert another(api).section("keys") == {"iris": b"after", "wine": b"new"}
+        raise ValueError
+    assert another(api).section("keys") == {"iris": b"before"}
+    assert snapshot.number_of(api.objects[REVISION]) == number + 1
+
+
+def test_a_write_that_the_api_server_refuses_changes_nothing(api, records):
+    records.put("keys", "iris", "before")
+
+    def refuse(asked: httpx.Request):
+        return httpx.Response(500, text="no") if asked.url.path == REVISION else None
+
+    with pytest.raises(TargetUnreachable), records.edit():
+        records.put("keys", "iris", "after")
+        records.put("keys", "wine", "new")
+        api.refuse = lambda asked: refuse(asked) if asked.method == "PUT" else None
+    api.refuse = lambda _asked: None
+    assert records.section("keys") == {"iris": b"before"}
+    assert another(api).section("keys") == {"iris": b"before"}
+
+
+def died_after_its_commit(api, records) -> None:
+    """Edit as a client does that is killed before its documents are in their places."""
+
+    def no_document(asked: httpx.Request):
+        is_document = b"pulumi-inference/document" in asked.content
+        return httpx.Response(422, text="killed") if is_document else None
+
+    api.refuse = no_document
+    with records.edit():
+        records.put("keys", "iris", "after")
+        records.put("keys", "wine", "new")
+        records.drop("keys", "old")
+    api.refuse = lambda _asked: None
+
+
+def test_an_edit_is_done_once_its_revision_is_written(api, records):
+    with records.edit():
+        records.put("keys", "iris", "before")
+        records.put("keys", "old", "gone")
+    died_after_its_commit(api, records)
+    assert another(api).section("keys") == {"iris": b"after", "wine": b"new"}
+
+
+def test_the_next_edit_finishes_what_a_killed_client_left(api, records):
+    with records.edit():
+        records.put("keys", "iris", "before")
+        records.put("keys", "old", "gone")
+    died_after_its_commit(api, records)
+    left = [path for path in api.objects if "intent" in path]
+    next_ = another(api)
+    with next_.edit():
+        next_.put("keys", "lily", "more")
+    assert len(left) == 1
+    assert not any("intent" in path for path in api.objects)
+    assert another(api).section("keys") == {"iris": b"after", "lily": b"more", "wine": b"new"}
+
+
+def test_an_intent_that_no_revision_names_is_no_edit(api, records):
+    records.put("keys", "iris", "before")
+
+    def killed(asked: httpx.Request):
+        if asked.method == "PUT" and asked.url.path == REVISION:
+            raise KeyboardInterrupt
+        return None
+
+    api.refuse = killed
+    with pytest.raises(KeyboardInterrupt), records.edit():
+        records.put("keys", "iris", "after")
+        records.put("keys", "wine", "new")
+    api.refuse = lambda _asked: None
+    assert any("intent" in path for path in api.objects)
+    assert another(api).section("keys") == {"iris": b"before"}
+    records.put("keys", "lily", "more")
+    assert not any("intent" in path for path in api.objects)
+    assert another(api).section("keys") == {"iris": b"before", "lily": b"more"}
+
+
+def test_a_client_that_lost_its_lock_writes_nothing(api, records):
+    slow, quick = another(api), another(api)
+    with pytest.raises(Busy, match="another one edits it by now"), slow.edit():
+        slow.put("keys", "iris", "late")
+        api.drop("/apis/coordination.k8s.io/v1/namespaces/lab/leases/inference.edit")
+        quick.put("keys", "iris", "first")
+    assert another(api).section("keys") == {"iris": b"first"}
+
+
+def test_an_edit_larger_than_a_secret_is_one_edit(api, records):
+    with records.edit():
+        for number in range(5):
+            records.put("blueprints", f"iris/b{number}", "x" * 400_000)
+    assert len(another(api).section("blueprints")) == 5
+
+
+def test_a_document_larger_than_a_secret_is_refused(records):
+    with pytest.raises(OutOfCapacity, match="1,000,001 bytes, and a Secret holds 1,000,000"):
+        records.put("blueprints", "iris/blue", "x" * 1_000_001)
+
+
+def test_a_client_that_has_read_everything_asks_only_for_the_revision(api, records):
+    records.put("keys", "iris", "one")
+    reader = another(api)
+    reader.section("keys")
+    api.requests.clear()
+    reader._documents._read_s = 0.0  # as if a while had passed
+    reader.section("keys")
+    assert api.requests == [f"GET {REVISION}"]
+
+
+def test_an_unchanged_document_stays_the_same_object(api, records):
+    records.put("keys", "iris", "one")
+    reader = another(api)
+    before = reader.read("keys", "iris")
+    records.put("keys", "wine", "two")
+    reader._documents._read_s = 0.0
+    assert reader.read("keys", "wine") == b"two"
+    assert reader.read("keys", "iris") is before
+
+
+def test_two_clients_edit_one_after_the_other(api, records):
+    def add(client: ClusterRecords) -> None:
+        for _ in range(10):
+            with client.edit():
+                count = int(client.read("keys", "count") or b"0")
+                client.put("keys", "count", str(count + 1))
+
+    threads = [threading.Thread(target=add, args=(another(api),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert another(api).read("keys", "count") == b"20"
+
+
+def test_a_namespace_with_another_workspace_is_refused(api, records):
+    other = ClusterRecords(client_of(api), "lab", "prod")
+    with pytest.raises(OwnedByAnother) as refused:
+        other.make()
+    assert str(refused.value) == (
+        "use namespace 'lab' on cluster 'lab': it has workspace 'demo'; name another namespace"
+    )
+    assert not other.exists()
+
+
+def test_who_is_kept_out_learns_who_holds_the_workspace(api, records):
+    with (
+        records.hold(ANN),
+        pytest.raises(Busy, match=r"ann \(inferctl up\) has been changing it since 20"),
+        another(api).hold(ANN),
+    ):
+        pass
+    with another(api).hold(ANN):
+        pass
+
+
+def test_a_lock_that_nobody_renews_is_taken_over(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    with records.lock("edit"):
+        with pytest.raises(Busy), another(api).lock("edit", wait_s=0):
+            pass
+        api.ahead_s = 20.0  # more than the 15 seconds of a lease
+        with another(api).lock("edit", wait_s=0):
+            pass
+
+
+def test_a_renewed_lock_is_not_taken_over(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 0.05)
+    with records.lock("edit"):
+        api.ahead_s = 20.0
+        renewed = threading.Event()
+        api.refuse = lambda asked: renewed.set() if asked.method == "PATCH" else None
+        assert renewed.wait(5)
+        api.refuse = lambda _asked: None
+        with pytest.raises(Busy), another(api).lock("edit", wait_s=0):
+            pass
+
+
+def test_the_journal_keeps_its_entries_in_order(api, records, entry):
+    for name in ("a", "b", "c"):
+        records.note(entry(name))
+    assert [one.id.name for one in another(api).journal()] == ["a", "b", "c"]
+
+
+def test_a_deleted_workspace_leaves_nothing(api, records, entry):
+    records.put("keys", "iris", "one")
+    records.note(entry("iris"))
+    records.delete()
+    assert not records.exists()
+    assert api.objects == {}
+
+
+@pytest.fixture
+def entry():
+    from datetime import UTC, datetime, timedelta
+
+    from inference_provider.observed import JournalEntry, Kind, ResourceId
+
+    times = (datetime(2026, 11, 26, tzinfo=UTC) + timedelta(seconds=n) for n in range(100))
+
+    def make(name: str) -> JournalEntry:
+        id_ = ResourceId(kind=Kind.ENDPOINT, workspace="demo", name=name)
+        return JournalEntry(time=next(times), actor=ANN, action="create", id=id_)
+
+    return make
