@@ -8,35 +8,26 @@ It starts Envoy when a client first says what to serve, and from the files of be
 container is started again. It ends when Envoy ends: whoever runs the container starts it again.
 """
 
-import json
 import os
 import signal
 import socketserver
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from inference_provider.errors import InferenceError, NotReady
-from inference_provider.router.table import Backend, RouterTable
-from inference_provider.targets.envoy import log_bound
-from inference_provider.targets.envoy.agent_errors import written
-from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
+from inference_provider.errors import NotReady
+from inference_provider.router.table import RouterTable
+from inference_provider.targets.envoy import questions
+from inference_provider.targets.envoy.child import EnvoyChild
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.questions import Answers, Request
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import first_free
 from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
-START_LIMIT_S = 20.0
-_LOG_CHECK_S = 5.0
 _POLL_S = 0.05
-_END_WAIT_S = 15.0
-
-Request = Mapping[str, Any]
 
 
 class Agent:
@@ -46,33 +37,22 @@ class Agent:
         self._delivery = Delivery(folder, workers)
         self._folder = folder
         self._listens: RouterTable | None = None
-        self._serving = Serving(self._delivery, self._where, self.runs)
-        self._envoy: subprocess.Popen[bytes] | None = None
+        self.envoy = EnvoyChild(self._delivery)
+        self._serving = Serving(self._delivery, self._where, self.envoy.runs)
         self._starting = threading.Lock()
         self._publishing = threading.Lock()
-        self._answers: Mapping[str, Callable[[Request], Any]] = {
+        self._answers: Answers = {
+            **questions.about(self._serving),
             "start": self._start,
             "publish": self._publish,
-            "in_force": lambda _asked: self._serving.in_force(),
-            "is_ready": lambda _asked: self.runs() and self._delivery.is_ready(),
-            "is_drained": lambda asked: self._serving.is_drained(asked["deployment"]),
-            "is_connected": lambda asked: self._serving.is_connected(_backends(asked)),
-            "wait_healthy": self._wait_healthy,
-            "status": lambda _asked: self._serving.status().model_dump(mode="json"),
+            "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
             "free_port": self._free_port,
         }
 
     def answer(self, text: bytes) -> bytes:
         """Answer one request; an error of ours goes back to the client, as itself."""
-        try:
-            asked = json.loads(text)
-            found: dict[str, Any] = {"answer": self._answers[asked["ask"]](asked)}
-        except InferenceError as fault:
-            found = {"error": written(fault)}
-        return json.dumps(found).encode()
-
-    # -- the process ---------------------------------------------------------------------------
+        return questions.answer(self._answers, text)
 
     def _where(self) -> RouterTable:
         known = self._listens or self._delivery.in_force()
@@ -80,56 +60,18 @@ class Agent:
             raise NotReady("ask", "the router", "nobody has said where it listens", "start it")
         return known.model_copy(update={"endpoints": (), "draining": ()})
 
-    def runs(self) -> bool:
-        """Whether Envoy runs."""
-        return self._envoy is not None and self._envoy.poll() is None
-
-    def start_again(self) -> None:
-        """Start Envoy from the files of before, if there are any."""
-        if (self._folder / BOOTSTRAP).exists():
-            self._launch()
+    # -- questions -----------------------------------------------------------------------------
 
     def _start(self, asked: Request) -> None:
         table = self._table(asked)
         with self._starting:
             self._listens = table
-            if not self.runs():
+            if not self.envoy.runs():
                 self._serving.write(table.endpoints)
-                self._launch()
+                self.envoy.start()
             else:
                 self._serving.mend_bootstrap()
-        until = time.monotonic() + START_LIMIT_S
-        while not self._delivery.is_ready():
-            if not self.runs() or time.monotonic() > until:
-                limit = f"not ready within {START_LIMIT_S:.0f} s"
-                raise NotReady("start", "the router", limit, "look at its container's log")
-            time.sleep(_POLL_S)
-
-    def _launch(self) -> None:
-        self._envoy = subprocess.Popen(self._delivery.command(), cwd=self._folder)
-
-    def wait(self) -> int:
-        """Wait until Envoy ends; return its exit status. Meanwhile its access log stays small."""
-        log = self._folder / "access.log"
-        while True:
-            if self._envoy is None:
-                time.sleep(_POLL_S)
-                continue
-            try:
-                return self._envoy.wait(_LOG_CHECK_S)
-            except subprocess.TimeoutExpired:
-                with suppress(OSError):
-                    log_bound.bound_log(log, log_bound.ACCESS_LOG_BYTES)
-
-    def end(self) -> None:
-        """End Envoy; it is killed when it does not end in time."""
-        if self._envoy is not None:
-            self._envoy.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._envoy.wait(_END_WAIT_S)
-            self._envoy.kill()
-
-    # -- questions -----------------------------------------------------------------------------
+        self.envoy.wait_ready()
 
     def _table(self, asked: Request) -> RouterTable:
         table = RouterTable.model_validate(asked["table"])
@@ -141,13 +83,10 @@ class Agent:
             self._listens = table
             self._serving.publish(table.endpoints)
 
-    def _wait_healthy(self, asked: Request) -> None:
-        self._serving.wait_healthy(asked["deployment"], asked["count"])
-
     @staticmethod
     def _instance_answers(asked: Request) -> bool:
         """Whether a route answers 200 to 399, asked until it does or the time is over."""
-        [backend] = _backends(asked)
+        [backend] = questions.backends(asked)
         until = time.monotonic() + asked["limit_s"]
         while True:
             if answers((backend.host, backend.port), asked["path"], asked["timeout_s"]):
@@ -159,10 +98,6 @@ class Agent:
     @staticmethod
     def _free_port(asked: Request) -> int | None:
         return first_free(asked["host"], asked["ports"])
-
-
-def _backends(asked: Request) -> list[Backend]:
-    return [Backend.model_validate(found) for found in asked["backends"]]
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -193,14 +128,14 @@ def main() -> None:
     agent = Agent(folder, workers=int(os.environ.get("INFERENCE_ROUTER_WORKERS", "2")))
 
     def stop(*_given: object) -> None:
-        agent.end()
+        agent.envoy.end()
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)
     with _Server(agent, folder / SOCKET) as server:
-        agent.start_again()
+        agent.envoy.start_again()
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        sys.exit(agent.wait())
+        sys.exit(agent.envoy.wait())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+"""What clients ask the first process of a router: one request in JSON, one answer in JSON.
+
+An error of ours goes back as itself (`agent_errors.py`).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from inference_provider.errors import InferenceError
+from inference_provider.router.table import Backend
+from inference_provider.targets.envoy.agent_errors import written
+from inference_provider.targets.envoy.serving import Serving
+
+Request = Mapping[str, Any]
+Answers = Mapping[str, Callable[[Request], Any]]
+"""By question: what returns its answer, as JSON may have it."""
+
+
+def answer(answers: Answers, text: bytes) -> bytes:
+    """Answer one request.
+
+    Args:
+        answers: The questions that may be asked.
+        text: `{"ask": "<question>", …}`.
+
+    Raises:
+        ValueError, LookupError, TypeError: It is no request.
+    """
+    asked = json.loads(text)
+    ask = answers[asked["ask"]]
+    try:
+        found: dict[str, Any] = {"answer": ask(asked)}
+    except InferenceError as fault:
+        found = {"error": written(fault)}
+    return json.dumps(found).encode()
+
+
+def about(serving: Serving) -> Answers:
+    """Return the answers about what a router serves; none of them changes anything."""
+
+    def wait_healthy(asked: Request) -> None:
+        serving.wait_healthy(asked["deployment"], asked["count"])
+
+    return {
+        "in_force": lambda _asked: serving.in_force(),
+        "is_drained": lambda asked: serving.is_drained(asked["deployment"]),
+        "is_connected": lambda asked: serving.is_connected(backends(asked)),
+        "wait_healthy": wait_healthy,
+        "status": lambda _asked: serving.status().model_dump(mode="json"),
+    }
+
+
+def backends(asked: Request) -> list[Backend]:
+    """Return the backends that a request names."""
+    return [Backend.model_validate(found) for found in asked["backends"]]
