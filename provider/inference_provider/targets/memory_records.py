@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from inference_provider.errors import Busy
 from inference_provider.observed import Actor, JournalEntry
-from inference_provider.targets.documents import Documents
+from inference_provider.targets.documents import Documents, Sections
 
 LOCK_WAIT_S = 30.0
 
@@ -22,6 +22,14 @@ class MemoryRecords:
         self._editing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._holder: Actor | None = None
+
+    def everything(self) -> Sections:
+        """Return a copy of all documents."""
+        return self._documents.everything()
+
+    def become(self, sections: Sections) -> None:
+        """Hold these documents from now on; one with the same bytes stays the same object."""
+        self._documents.become(sections)
 
     def exists(self) -> bool:
         return self.created

@@ -1,27 +1,29 @@
 """Records, keys and live backends of a workspace -> what its router serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from inference_provider.observed import Record
-from inference_provider.router.build import Builder
+from inference_provider.router.build import Builder, Environment
 from inference_provider.router.table import Backend, EndpointEntry
-from inference_provider.workspace.ports import Compute, Content, Instance
+from inference_provider.workspace.ports import Instance
 from inference_provider.workspace.state import State
 
 Build = Callable[[], tuple[EndpointEntry, ...]]
+Instances = Callable[[], Mapping[str, tuple[Instance, ...]]]
+"""Returns every instance and its current addresses, by deployment."""
 
 
-def endpoint_entries(state: State, compute: Compute, content: Content) -> Build:
+def endpoint_entries(state: State, instances: Instances, environment: Environment) -> Build:
     """Return a function that builds a workspace's entries from the state when it is called."""
     builder = Builder()
 
     def build() -> tuple[EndpointEntry, ...]:
-        there = compute.instances()
+        there = instances()
         return builder.endpoints(
             state.records(),
             state.keys,
             lambda record: _backends(record, there.get(record.id.name, ())),
-            content.environment,
+            environment,
         )
 
     return build

@@ -29,6 +29,6 @@ class Workspace:
 def open_workspace(ports: Ports, clock: Clock) -> Workspace:
     """Open a workspace, which need not exist yet."""
     state = State(ports.records)
-    build = endpoint_entries(state, ports.compute, ports.content)
+    build = endpoint_entries(state, ports.compute.instances, ports.content.environment)
     convergence = Convergence(ports.records, ports.router, build)
     return Workspace(ports, state, convergence, clock)
