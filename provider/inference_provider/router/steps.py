@@ -46,6 +46,8 @@ class WriteClusters(Frozen):
     not stop a change of another deployment."""
     dropped: tuple[str, ...] = ()
     """Clusters to remove: no route names them, and they have no request."""
+    warm: bool = True
+    """Whether to wait until Envoy has asked each new backend once; till then it uses the old."""
 
     @property
     def changes_something(self) -> bool:
@@ -106,6 +108,18 @@ def steps(
         if runtime_layer(before) != runtime_layer(after):
             found.append(WriteWeights(layer=runtime_layer(new)))
     return tuple(found)
+
+
+def without_health(todo: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps without a backend that must be healthy.
+
+    Where the routes stay as they are nothing is waited for at all.
+    """
+    follows = len(todo) > 1
+    update = {"healthy": {}, "healthy_as_before": (), "warm": follows}
+    return tuple(
+        one.model_copy(update=update) if isinstance(one, WriteClusters) else one for one in todo
+    )
 
 
 def with_draining(

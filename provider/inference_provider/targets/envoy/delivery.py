@@ -45,6 +45,7 @@ from inference_provider.router.steps import (
     sharing_entries,
     steps,
     with_draining,
+    without_health,
 )
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.asked_once import AskedOnce
@@ -63,6 +64,7 @@ _STATS = {
     RTDS: "runtime",
 }
 _PUT_BACK_S = 2.0
+_Wanted = Callable[[tuple[Step, ...]], tuple[Step, ...]]
 BOOTSTRAP = "bootstrap.json"
 
 
@@ -117,7 +119,9 @@ class Delivery:
         known = self._table_file.in_force()
         return known.table if known else None
 
-    def publish(self, table: RouterTable, timeout_s: float = 30) -> None:
+    def publish(
+        self, table: RouterTable, timeout_s: float = 30, *, must_be_healthy: bool = True
+    ) -> None:
         """Make a running router serve a table without failing a request.
 
         A cluster that is not in the new table gets no new request and stays until its last one
@@ -128,6 +132,8 @@ class Delivery:
         Args:
             table: What to serve; its `draining` is ignored.
             timeout_s: Longest wait for Envoy and for backends.
+            must_be_healthy: Whether to refuse new backends that are not healthy; not where
+                backends come and go by themselves, and one must leave whatever the others are.
 
         Raises:
             RouterRejected: Envoy refused an update; the previous files are restored.
@@ -137,13 +143,14 @@ class Delivery:
         deadline_s = time.monotonic() + timeout_s
         known = self._table_file.in_force()
         table = self._with_known_keys(table)
+        wanted: _Wanted = tuple if must_be_healthy else without_health
         if known is None:
-            self._publish_over_unknown(table, deadline_s)
+            self._publish_over_unknown(table, deadline_s, wanted)
             return
         began_s = time.time()
         old = sharing_entries(known.table, table)
         new = self._with_draining(table, old, began_s)
-        todo = steps(old, new, other_form=known.form != form())
+        todo = wanted(steps(old, new, other_form=known.form != form()))
         if todo or new != old:
             self._perform(new, todo, deadline_s)
             self._table_file.remember(delayed(new, old, time.time() - began_s))
@@ -246,7 +253,7 @@ class Delivery:
         in_flight = self._counts().in_flight if old.draining else {}
         return with_draining(table, old, in_flight, now_s)
 
-    def _publish_over_unknown(self, table: RouterTable, deadline_s: float) -> None:
+    def _publish_over_unknown(self, table: RouterTable, deadline_s: float, wanted: _Wanted) -> None:
         """Publish to a router whose files an older release, or a killed publication, wrote.
 
         Unknown clusters stay as they are until the new routes are in force and the last request
@@ -258,7 +265,7 @@ class Delivery:
         began_s = time.time()
         new = with_draining(table, old, live.in_flight, began_s)
         left = {name: text for name, text in there.items() if name not in clusters_of(new)}
-        self._perform(new, steps(old, new, other_form=True), deadline_s, left.values())
+        self._perform(new, wanted(steps(old, new, other_form=True)), deadline_s, left.values())
         if left:
             self._wait_unused(left)
             self._perform(new, (WriteClusters(),), deadline_s + LONGEST_REQUEST_S)
@@ -303,7 +310,8 @@ class Delivery:
             counts = self._counts().healthy if step.healthy_as_before else {}
             wanted = {n: counts.get(n, 0) for n in step.healthy_as_before} | step.healthy
             self._put(CDS, self._renderer.file(CDS, table, beside), written, deadline_s)
-            self._wait_warm(wanted, deadline_s)
+            if step.warm:
+                self._wait_warm(wanted, deadline_s)
         elif isinstance(step, WriteWeights):
             self._put(RTDS, runtime(step.layer), written, deadline_s)
         else:

@@ -42,8 +42,16 @@ class Serving:
         if BOOTSTRAP in self.delivery.missing():
             self.delivery.write_bootstrap(self._listens())
 
-    def publish(self, endpoints: Endpoints) -> None:
-        self.delivery.publish(self._table(endpoints))
+    def publish(
+        self, endpoints: Endpoints, timeout_s: float = 30, *, must_be_healthy: bool = True
+    ) -> None:
+        """Serve exactly these endpoints; see `Delivery.publish`."""
+        table = self._table(endpoints)
+        self.delivery.publish(table, timeout_s, must_be_healthy=must_be_healthy)
+
+    def validate(self, endpoints: Endpoints) -> None:
+        """Let Envoy check endpoints before it starts with them. Raises RouterRejected."""
+        self.delivery.validate(self._table(endpoints))
 
     def _table(self, endpoints: Endpoints) -> RouterTable:
         return self._listens().model_copy(update={"endpoints": endpoints})
