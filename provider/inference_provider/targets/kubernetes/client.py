@@ -59,11 +59,22 @@ class Event(NamedTuple):
 
 
 class Client:
-    """The API of one cluster."""
+    """The API of one cluster.
 
-    def __init__(self, access: Access, transport: httpx.BaseTransport | None = None) -> None:
-        """Open an API; requests go through `transport` where one is given."""
+    Args:
+        access: How it is entered.
+        transport: What requests go through, instead of the network.
+        attempts: How often a request is sent at most; 1 for a caller that asks again by itself.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        transport: httpx.BaseTransport | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> None:
         self.access = access
+        self._attempts = attempts
         self.calls = 0
         """How many requests it has sent."""
         self._counting = threading.Lock()
@@ -347,8 +358,8 @@ class Client:
             more["content"] = json.dumps(json_).encode()
             headers["content-type"] = "application/json"
         pause_s = _FIRST_PAUSE_S
-        for attempt in range(1, _ATTEMPTS + 1):
-            last = attempt == _ATTEMPTS
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
             self._count()
             try:
                 answer = self._http.request(

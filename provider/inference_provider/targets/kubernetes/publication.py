@@ -1,0 +1,245 @@
+"""What a namespace says -> what the router of one pod serves.
+
+Goes in: Secrets with the records, and EndpointSlices with the pods that take requests, both kept by
+`watched.py`. A new revision is served as a whole or not at all, and who edits is told which. Pods
+come and go by themselves: that is served at once, whatever else is wrong.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from inference_provider.errors import InferenceError, NotReady, TargetError
+from inference_provider.observed import Kind, Record
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.targets.documents import Sections
+from inference_provider.targets.envoy.agent_errors import written
+from inference_provider.targets.envoy.child import EnvoyChild
+from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.kubernetes import snapshot
+from inference_provider.targets.kubernetes.environments import environment_in
+from inference_provider.targets.kubernetes.slices import instances_in
+from inference_provider.targets.kubernetes.watched import Watched
+from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.workspace.entries import endpoint_entries
+from inference_provider.workspace.ports import Instance
+from inference_provider.workspace.state import State
+
+GATHER_S = 0.02
+"""Wait for more changes after the first: many are one publication."""
+AGAIN_S = 10.0
+"""Time after which what was refused is tried again, unless something changes before."""
+HEALTHY_S = 15.0
+"""Longest wait for the new backends of a revision: their pods are ready already."""
+SEEN_S = 5.0
+"""Longest wait for the pods of a new generation to be listed."""
+_SEEN_POLL_S = 0.1
+_UNSEEN_S = 1.0
+"""Time after which a revision that somebody waits for is asked for: a watch may be cut."""
+
+
+class Outcome(NamedTuple):
+    """How the last publication of a revision ended."""
+
+    revision: int = -1
+    """Which; -1 where there was none yet."""
+    fault: InferenceError | None = None
+    """Why it is not in force."""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {"revision": self.revision, "error": written(self.fault) if self.fault else None}
+
+
+class Publication:
+    """Makes one router serve what its namespace says.
+
+    Args:
+        serving: The router.
+        envoy: Its process, which this starts.
+        workspace: Name of the workspace.
+        secrets: Its records.
+        slices: The pods of its instances.
+        news: Set when one of both has changed.
+        say: Told what a person who reads the pod's log should know.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        envoy: EnvoyChild,
+        workspace: str,
+        *,
+        secrets: Watched,
+        slices: Watched,
+        news: threading.Event,
+        say: Callable[[str], None],
+    ) -> None:
+        self._serving = serving
+        self._envoy = envoy
+        self._secrets = secrets
+        self._slices = slices
+        self._news = news
+        self._say = say
+        self._records = MemoryRecords(workspace)
+        self._state = State(self._records)
+        self._build = endpoint_entries(self._state, self._instances, self._environment)
+        self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
+        self._seen = -1, snapshot.read(())
+        self._tried = -1
+        self._followed = -1
+        """Changes of the Secrets that were tried last, and of the slices that are served."""
+        self._ended = threading.Condition()
+        self._last = Outcome()
+        self._again_s = 0.0
+        self.begun = False
+        """Whether any revision is in force."""
+
+    def run(self) -> None:
+        """Follow the namespace for ever."""
+        while True:
+            self._news.wait(AGAIN_S)
+            time.sleep(GATHER_S)
+            self._news.clear()
+            self.step()
+
+    def step(self) -> None:
+        """Serve what is known now, unless it is served already."""
+        if not (self._secrets.known and self._slices.known):
+            return
+        if self.begun and self._slices.changes != self._followed:
+            self._follow()
+        failed = self._last.fault is not None and time.monotonic() >= self._again_s
+        if self._secrets.changes != self._tried or failed or not self.begun:
+            self._try()
+
+    # -- what pods do --------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Serve the pods that there are now, for the revision in force."""
+        changes = self._slices.changes
+        try:
+            self._serving.publish(self._build(), must_be_healthy=False)
+            self._followed = changes
+        except InferenceError as fault:
+            self._say(str(fault))
+
+    def _instances(self) -> Mapping[str, tuple[Instance, ...]]:
+        changes = self._slices.changes
+        if self._there[0] != changes:
+            self._there = changes, instances_in(self._slices.objects())
+        return self._there[1]
+
+    def _environment(self, pinned: str) -> EnvironmentSpec:
+        return environment_in(self._records, pinned)
+
+    # -- what people edit ----------------------------------------------------------------------
+
+    def _try(self) -> None:
+        """Serve the last revision, or say why not."""
+        self._tried = self._secrets.changes
+        found = self._snapshot()
+        before, known = self._records.everything(), self._admitted()
+        if self._is_served(found, before):
+            return
+        fault: InferenceError | None = None
+        try:
+            self._records.become(found.documents)
+            if self.begun:
+                self._wait_for_pods(known)
+                self._serving.publish(self._build(), HEALTHY_S)
+            else:
+                self._begin()
+        except InferenceError as refused:
+            fault = refused
+        except Exception as wrong:  # noqa: BLE001 - a record that this release cannot read
+            fault = TargetError("publish", "the records", f"{type(wrong).__name__} in a router pod")
+        if fault is not None:
+            self._records.become(before)
+            self._again_s = time.monotonic() + AGAIN_S
+            self._say(f"revision {found.revision}: {fault}")
+        with self._ended:
+            self._last = Outcome(found.revision, fault)
+            self._ended.notify_all()
+
+    def _snapshot(self) -> snapshot.Snapshot:
+        changes = self._secrets.changes
+        if self._seen[0] != changes:
+            self._seen = changes, snapshot.read(self._secrets.objects())
+        return self._seen[1]
+
+    def _is_served(self, found: snapshot.Snapshot, served: Sections) -> bool:
+        there = {section: documents for section, documents in served.items() if documents}
+        wanted = {section: documents for section, documents in found.documents.items() if documents}
+        return self.begun and self._last == (found.revision, None) and there == wanted
+
+    def _begin(self) -> None:
+        """Serve the first revision that this process knows, whatever is not healthy.
+
+        Raises:
+            RouterRejected: Envoy refuses it.
+        """
+        entries = self._build()
+        if self._envoy.runs():  # from the files of before
+            self._envoy.wait_ready()
+            self._serving.publish(entries, must_be_healthy=False)
+        else:
+            self._serving.validate(entries)
+            self._serving.write(entries)
+            self._envoy.start()
+            self._envoy.wait_ready()
+        self.begun = True
+
+    def _admitted(self) -> dict[str, object]:
+        """Return what is admitted of each deployment, by `<endpoint>/<deployment>`."""
+        records = self._state.of_kind(Kind.DEPLOYMENT, "online")
+        return {record.id.name: (record.generation, record.admitted) for record in records}
+
+    def _wait_for_pods(self, before: Mapping[str, object]) -> None:
+        """Wait until the pods of what is newly admitted are listed.
+
+        A revision and the pods that it admits come by two watches, of which one may be late.
+
+        Raises:
+            NotReady: None of a deployment's pods takes requests.
+        """
+        records = self._state.of_kind(Kind.DEPLOYMENT, "online")
+        admitted = self._admitted()
+        new = [one for one in records if before.get(one.id.name) != admitted[one.id.name]]
+        until = time.monotonic() + SEEN_S
+        lacking = [one for one in new if one.properties["instance_count"]]
+        while lacking and time.monotonic() < until:
+            self._slices.refresh()
+            lacking = [one for one in lacking if self._reached(one) < _count(one)]
+            time.sleep(_SEEN_POLL_S if lacking else 0)
+        for record in lacking:
+            if not self._reached(record):
+                reason = "none of its pods takes requests"
+                raise NotReady("publish", f"deployment '{record.id.name}'", reason, "read its log")
+
+    def _reached(self, record: Record) -> int:
+        """Return how many addresses the admitted instances of a deployment have."""
+        there = self._instances().get(record.id.name, ())
+        return sum(len(i.backends) for i in there if record.admits(i.name, i.generation))
+
+    # -- what is told --------------------------------------------------------------------------
+
+    def outcome(self, revision: int, timeout_s: float) -> Outcome:
+        """Wait until a revision, or a later one, is served or refused; return the last outcome."""
+        until = time.monotonic() + timeout_s
+        while True:
+            with self._ended:
+                left_s = until - time.monotonic()
+                if left_s <= 0 or self._last.revision >= revision:
+                    return self._last
+                self._ended.wait(min(left_s, _UNSEEN_S))
+            if self._last.revision < revision and self._seen[1].revision < revision:
+                with suppress(TargetError):
+                    self._secrets.refresh()
+
+
+def _count(record: Record) -> int:
+    return int(record.properties["instance_count"])

@@ -1,0 +1,156 @@
+"""The first process of a router pod: Envoy's parent, which makes it serve what the namespace says.
+
+Follows Secrets and EndpointSlices by itself (`watched.py`, `publication.py`), so who edits writes
+records and no more. It needs only to list and watch them. While the API server does not answer,
+Envoy serves on; a container that is started again serves the files of before.
+
+It ends when Envoy ends: Kubernetes starts the container again.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from inference_provider.errors import InferenceError, TargetError
+from inference_provider.router.table import RouterTable
+from inference_provider.serving.image import ROUTER_FOLDER
+from inference_provider.targets.envoy import questions as of_envoy
+from inference_provider.targets.envoy.child import EnvoyChild
+from inference_provider.targets.envoy.delivery import LONGEST_REQUEST_S, Delivery
+from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.kubernetes import names, questions
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, selector
+from inference_provider.targets.kubernetes.publication import Publication
+from inference_provider.targets.kubernetes.watched import Watched
+
+FOLDER = Path(ROUTER_FOLDER, "envoy")
+"""Made by this process: that of the volume is another user's."""
+WORKSPACE, WORKERS, POD_IP = "INFERENCE_WORKSPACE", "INFERENCE_ROUTER_WORKERS", "POD_IP"
+"""Variables that the pod is given."""
+DRAIN_S = LONGEST_REQUEST_S + 5.0
+"""Longest wait for the last request of a pod that ends."""
+
+
+class Sync:
+    """One router pod.
+
+    Args:
+        client: The API of its cluster.
+        namespace: That of its workspace.
+        workspace: Its name.
+        table: Where the router listens, without endpoints.
+        workers: Number of Envoy's worker threads.
+        say: Told what a person who reads the pod's log should know.
+    """
+
+    def __init__(  # noqa: PLR0917 - each is one fact of the pod
+        self,
+        client: Client,
+        namespace: str,
+        workspace: str,
+        table: RouterTable,
+        workers: int,
+        say: Callable[[str], None],
+    ) -> None:
+        delivery = Delivery(Path(table.folder), workers)
+        self.envoy = EnvoyChild(delivery)
+        self.serving = Serving(delivery, lambda: table, self.envoy.runs)
+        self._say = say
+        self._unheard = ""
+        self._resumed = False
+        news = threading.Event()
+
+        def watched(kind: Kind, role: str) -> Watched:
+            chosen = selector(names.selecting(workspace, role))
+            return Watched(client, kind, namespace, chosen, changed=news.set, failed=self._failed)
+
+        secrets, slices = watched(SECRET, names.RECORD), watched(SLICE, names.INSTANCE)
+        self.publication = Publication(
+            self.serving,
+            self.envoy,
+            workspace,
+            secrets=secrets,
+            slices=slices,
+            news=news,
+            say=say,
+        )
+        loops = (secrets.run, slices.run, self.publication.run)
+        self._threads = [threading.Thread(target=loop, daemon=True) for loop in loops]
+
+    def _failed(self, fault: TargetError) -> None:
+        """Say once that the API server does not tell."""
+        if str(fault) != self._unheard:
+            self._unheard = str(fault)
+            self._say(self._unheard)
+
+    def start(self) -> None:
+        """Serve what was served before, if anything was, and follow the namespace from now on."""
+        self._resumed = self.envoy.start_again()
+        for thread in self._threads:
+            thread.start()
+
+    def fault(self) -> str:
+        """Say why it is not ready; empty when it is."""
+        if not (self.publication.begun or self._resumed):
+            refused = self.publication.outcome(0, 0).fault
+            return str(refused or self._unheard or "its records are not read yet")
+        return "" if self.envoy.is_ready() else "Envoy does not answer, or ends"
+
+    def lives(self) -> bool:
+        """Whether it follows the namespace."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def pod(self) -> questions.Pod:
+        """Return what may be asked of it."""
+
+        def outcome(revision: int, timeout_s: float) -> dict[str, object]:
+            return self.publication.outcome(revision, timeout_s).report
+
+        return questions.Pod(self.fault, self.lives, outcome, of_envoy.about(self.serving))
+
+
+def main() -> None:
+    """Run one router pod until Envoy ends, or Kubernetes ends the pod."""
+    os.umask(0o077)
+    entered = access(None)
+    everywhere = "::" if ":" in os.environ.get(POD_IP, "") else "0.0.0.0"
+    table = RouterTable(
+        folder=str(FOLDER),
+        host=everywhere,
+        port=names.ROUTER_PORT,
+        metrics_host=everywhere,
+        metrics_port=names.METRICS_PORT,
+    )
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    workspace, workers = os.environ[WORKSPACE], int(os.environ.get(WORKERS, "2"))
+    client = Client(entered, attempts=1)
+    sync = Sync(client, entered.namespace, workspace, table, workers, _say)
+
+    def stop(*_given: object) -> None:
+        sync.envoy.drain(DRAIN_S)
+        sync.envoy.end()
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    with questions.Server(sync.pod(), everywhere, names.SYNC_PORT) as server:
+        sync.start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sys.exit(sync.envoy.wait())
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InferenceError as fault:
+        _say(str(fault))
+        sys.exit(1)
