@@ -111,9 +111,9 @@ class ClusterApi:
         path, given = asked.url.path, json.loads(asked.content or b"{}")
         if path.rpartition("/")[2] in _PLURALS:
             chosen = asked.url.params.get("labelSelector") or ""
-            for there, one in list(self._under(path)):
+            for found, one in list(self._under(path)):
                 if _has(one, chosen):
-                    self._dropped(there)
+                    self._dropped(found)
             return httpx.Response(200, json={"kind": "Status"})
         there = self.objects.get(path)
         if there is None:

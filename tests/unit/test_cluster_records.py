@@ -5,12 +5,12 @@ import threading
 
 import httpx
 import pytest
+from tests.cluster_api import ClusterApi, client_of
 
 from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetUnreachable
 from inference_provider.observed import Actor
 from inference_provider.targets.kubernetes import locks, snapshot
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from tests.cluster_api import ClusterApi, client_of
 
 SECRETS = "/api/v1/namespaces/lab/secrets"
 REVISION = f"{SECRETS}/inference.revision"
@@ -140,7 +140,6 @@ def test_an_intent_that_no_revision_names_is_no_edit(api, records):
     def killed(asked: httpx.Request):
         if asked.method == "PUT" and asked.url.path == REVISION:
             raise KeyboardInterrupt
-        return None
 
     api.refuse = killed
     with pytest.raises(KeyboardInterrupt), records.edit():
