@@ -14,7 +14,7 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSp
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.compute import DockerCompute
 from inference_provider.targets.docker.content import DockerContent
-from inference_provider.targets.docker.volumes import SECTION, document_of
+from inference_provider.targets.kept_content import SECTION, document_of
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import RECORDS, State

@@ -4,7 +4,7 @@ How content is kept, in folders, volumes or elsewhere, is each target's own.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,16 @@ from typing import NamedTuple
 from inference_provider.errors import TargetError
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.tree import Content, build_content, code_content, model_content
+from inference_provider.observed import Record
 from inference_provider.spec import DeploymentSpec, ModelSpec, Reference
 from inference_provider.spec.environment import BuildContext
 
+SECTION = "content"
+"""Of the records: what is kept where."""
+MODEL, CODE = "model", "code"
+MOUNTED = "/var/azureml"
+"""Folder of a container with the folders `code` and `model`; `content` in each is the content."""
+INSIDE = "content"
 PRUNE_AGE_S = 7200.0
 """Unreferenced content is kept this long: it is copied before the instances that need it start, and
 referenced only once they are ready, which may take an hour."""
@@ -96,3 +103,21 @@ def missing(kind: str, pinned: str) -> TargetError:
         f"its content {asked.digest[:12]} is not in the workspace",
         f"apply the {kind} before the deployment",
     )
+
+
+def document_of(kind: str, digest: str) -> str:
+    """Return the name of the document that says what is kept."""
+    return f"{kind}.{digest[:32]}"
+
+
+def pinned_of(record: Record) -> list[tuple[str, str]]:
+    """Return kind and hash of the code and the model of a deployment."""
+    model, code = (record.properties.get(name) for name in ("model", "code_configuration"))
+    found = [(CODE, code["content_hash"])] if code else []
+    return [*found, (MODEL, Reference.parse(model).digest)] if model else found
+
+
+def documents_in_use(named: Iterable[str]) -> set[str]:
+    """Return the documents of content that is still referenced: pinned models, hashes of code."""
+    pinned = [(Reference.parse(one).digest, one) for one in named]
+    return {document_of(MODEL, d) if d else document_of(CODE, one) for d, one in pinned}

@@ -5,14 +5,9 @@ and the id of its image.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from datetime import UTC, datetime
-
-from pydantic import ValidationError
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import TargetError
-from inference_provider.observed import Frozen, Kind, Record, ResourceId
+from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
     DeploymentSpec,
@@ -23,33 +18,20 @@ from inference_provider.spec import (
 )
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
-from inference_provider.targets.docker.volumes import (
+from inference_provider.targets.docker.volumes import Volumes
+from inference_provider.targets.images import Images, silent
+from inference_provider.targets.kept_content import (
     CODE,
     MODEL,
     MOUNTED,
-    SECTION,
-    Volumes,
-    document_of,
-)
-from inference_provider.targets.images import Images, silent
-from inference_provider.targets.kept_content import (
-    PRUNE_AGE_S,
     missing,
+    pinned_of,
     source_of_code,
     source_of_model,
 )
+from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.workspace.ports import Unit
-from inference_provider.workspace.state import State, corrupt
-
-
-class Environment(Frozen):
-    """What is recorded of an environment."""
-
-    spec: EnvironmentSpec
-    image: str
-    """Id of its image."""
-    kept: datetime | None = None
-    """When it was last made; not known of those of older releases."""
+from inference_provider.workspace.state import State
 
 
 class DockerContent:
@@ -60,7 +42,7 @@ class DockerContent:
         self._records = records
         self._images = images
         self._state = State(records)
-        self._parsed: dict[str, tuple[bytes, EnvironmentSpec]] = {}
+        self.environments = KeptEnvironments(records, self._state)
         self.volumes = Volumes(host, records)
 
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
@@ -69,7 +51,7 @@ class DockerContent:
             self.volumes.keep(MODEL, source_of_model(spec, desired.base_dir), tell, renew=True)
         elif isinstance(spec, EnvironmentSpec):
             image = self._made(spec, tell, desired.placeholders, desired.base_dir)
-            self._note_environment(spec, image)
+            self.environments.note(spec, image)
         elif isinstance(spec, DeploymentSpec):
             code = source_of_code(spec, desired.base_dir)
             if code is not None:
@@ -106,29 +88,10 @@ class DockerContent:
         digest = Reference.parse(pinned).digest
         if kind == Kind.MODEL:
             return not self.volumes.gone(MODEL, digest)
-        return self._records.read(SECTION, document_of("environment", digest)) is not None
+        return self.environments.holds(digest)
 
     def environment(self, pinned: str) -> EnvironmentSpec:
-        digest = Reference.parse(pinned).digest
-        name = document_of("environment", digest)
-        document = self._records.read(SECTION, name)
-        if document is None:
-            raise missing("environment", pinned)
-        known = self._parsed.get(name)
-        if known is None or known[0] is not document:
-            known = document, self._read_environment(name, document).spec
-            self._parsed[name] = known
-        return known[1]
-
-    def _read_environment(self, name: str, document: bytes) -> Environment:
-        try:
-            return Environment.model_validate_json(document)
-        except ValidationError:
-            raise corrupt(self._records.place(SECTION, name)) from None
-
-    def _note_environment(self, spec: EnvironmentSpec, image: str) -> None:
-        noted = Environment(spec=spec, image=image, kept=datetime.now(UTC)).model_dump_json()
-        self._records.put(SECTION, document_of("environment", spec.content_hash), noted)
+        return self.environments.spec(pinned)
 
     def fault(self, record: Record) -> str:
         fields = record.properties
@@ -148,24 +111,18 @@ class DockerContent:
 
     def _changed(self, record: Record) -> str:
         """Say what a person has changed of what the instances of a deployment read."""
-        for kind, digest in _pinned(record):
+        for kind, digest in pinned_of(record):
             if fault := self.volumes.changed(kind, digest):
                 return f"its {kind} was changed by hand: {fault}"
         return ""
 
     def volumes_of(self, record: Record) -> set[str]:
         """Return the names of the volumes that instances of a deployment read."""
-        return {self.volumes.name(kind, digest) for kind, digest in _pinned(record)}
-
-    def kept(self, digest: str) -> Environment | None:
-        """Return what is recorded of an environment, by the hash of its content."""
-        name = document_of("environment", digest)
-        document = self._records.read(SECTION, name)
-        return None if document is None else self._read_environment(name, document)
+        return {self.volumes.name(kind, digest) for kind, digest in pinned_of(record)}
 
     def image_of(self, record: Record) -> str:
         """Return the id of the image that new instances of a deployment run; empty if unknown."""
-        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        kept = self.environments.kept_of(record)
         return kept.image if kept else ""
 
     def newest_image_of(self, record: Record) -> str:
@@ -173,11 +130,11 @@ class DockerContent:
 
         In a registry that is a digest, which no instance runs yet.
         """
-        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        kept = self.environments.kept_of(record)
         return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
 
     def _environment_fault(self, digest: str) -> str:
-        kept = self.kept(digest)
+        kept = self.environments.kept(digest)
         if kept is None:
             return "what it is built from is gone"
         if kept.image not in self.volumes.there().images:
@@ -190,11 +147,11 @@ class DockerContent:
 
     def image(self, environment: EnvironmentSpec) -> str:
         """Return the id of the image of a kept environment, which is made again if it is gone."""
-        kept = self.kept(environment.content_hash)
+        kept = self.environments.kept(environment.content_hash)
         if kept is not None and self._host.has_image(kept.image):
             return kept.image
         image = self._made(environment)
-        self._note_environment(environment, image)
+        self.environments.note(environment, image)
         return image
 
     def mounts(self, unit: Unit) -> list[str]:
@@ -228,39 +185,8 @@ class DockerContent:
             if digest not in used:  # another version may have the same files
                 self.volumes.remove(MODEL, digest, 0.0)
         if record.id.kind == Kind.ENVIRONMENT:
-            self._drop_environments([document_of("environment", environment_of(record))], 0.0)
+            self.environments.drop(record)
 
     def prune(self, named: Iterable[str]) -> None:
         self.volumes.prune(named)
-        self._drop_environments(self._records.section(SECTION), PRUNE_AGE_S)
-
-    def _drop_environments(self, found: Iterable[str], age_s: float) -> None:
-        """Drop what no record names and that was last made longer ago: a spec may hold secrets."""
-        with self._records.edit():
-            records, unreadable = self._state.sorted_out()
-            if unreadable:  # which may name any
-                return
-            used = {document_of("environment", environment_of(one)) for one in records}
-            for name in [*found]:
-                document = self._records.read(SECTION, name)
-                if document and name.startswith("environment.") and name not in used:
-                    kept = None
-                    with suppress(TargetError):  # one that cannot be read goes too
-                        kept = self._read_environment(name, document).kept
-                    if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
-                        self._records.drop(SECTION, name)
-                        self._parsed.pop(name, None)
-
-
-def environment_of(record: Record) -> str:
-    """Return the hash of the environment that a resource is, or runs in; empty for any other."""
-    if record.id.kind == Kind.ENVIRONMENT:
-        return str(record.properties["content_hash"])
-    return Reference.parse(record.properties.get("environment") or "").digest
-
-
-def _pinned(record: Record) -> list[tuple[str, str]]:
-    """Return kind and hash of the code and the model of a deployment."""
-    model, code = (record.properties.get(name) for name in ("model", "code_configuration"))
-    found = [(CODE, code["content_hash"])] if code else []
-    return [*found, (MODEL, Reference.parse(model).digest)] if model else found
+        self.environments.prune()

@@ -16,7 +16,7 @@ from inference_provider.quoting import without_secrets
 from inference_provider.serving.image import STAGE_LABEL, default_base_image
 from inference_provider.serving.installer_output import says_disk_is_full
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.archive import TreeArchive, packed
+from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
@@ -31,6 +31,7 @@ from inference_provider.targets.images import (
     silent,
 )
 from inference_provider.targets.kept_content import Source, changed_meanwhile, reading
+from inference_provider.targets.tree_archive import TreeArchive
 
 BUILD_LIMIT_S = 3600
 """Large CUDA wheels over a slow network take this long; a build that is silent for longer hangs."""

@@ -13,7 +13,7 @@ from inference_provider.errors import TargetError
 from inference_provider.serving.image import folder_build
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.content import DockerContent, environment_of
+from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.router import DockerRouter
@@ -79,7 +79,7 @@ class HostImageStore:
             with suppress(TargetError):  # a first `up` has begun it
                 found[router.listens().image] = f"the router of workspace '{workspace}'"
             for record in state.records():
-                kept = content.kept(environment_of(record))
+                kept = content.environments.kept_of(record)
                 if kept is not None:
                     found[kept.image] = str(record.id)
                     if kept.spec.build is not None:

@@ -62,7 +62,7 @@ class DockerPlatform:
         if not opened.records.exists():
             return self._images.has_environment(spec, workspace)
         with suppress(TargetError):  # a document that cannot be read is made again
-            kept = opened.content.kept(spec.content_hash or "")
+            kept = opened.content.environments.kept(spec.content_hash or "")
             if kept is not None and self.host.has_image(kept.image):
                 return True
         return self._images.has_environment(spec, workspace or opened.content.workspace())

@@ -16,26 +16,27 @@ from pydantic import ConfigDict, ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.observed import Frozen
-from inference_provider.spec import Reference
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.archive import TreeArchive
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords
 from inference_provider.targets.docker.sealed import Mount, edited, noted
 from inference_provider.targets.kept_content import (
+    CODE,
+    INSIDE,
+    MODEL,
+    MOUNTED,
     PRUNE_AGE_S,
+    SECTION,
     Source,
     changed_meanwhile,
+    document_of,
+    documents_in_use,
     reading,
 )
+from inference_provider.targets.tree_archive import TreeArchive
 
-SECTION = "content"
-MODEL, CODE = "model", "code"
-MOUNTED = "/var/azureml"
-"""Folder of a container with the volumes `code` and `model`; `content` in each is the content."""
 _PLACES = (f"{MOUNTED}/{MODEL}", f"{MOUNTED}/{CODE}")
 FILL_LIMIT_S = 3600.0
-_INSIDE = "content"
 _NOTED_AGAIN_S = 600.0
 """The time of the last use is written down when that much of it has passed."""
 _FRESH_S = 0.5
@@ -208,7 +209,7 @@ class Volumes:
         try:
             with reading(source):
                 content = source.find()
-                archive = TreeArchive(content, _INSIDE)
+                archive = TreeArchive(content, INSIDE)
                 self._send(archive, filler, source.written)
         except OSError as fault:
             reason = f"cannot read '{fault.filename}': {fault.strerror}"
@@ -244,8 +245,7 @@ class Volumes:
 
     def prune(self, named: Iterable[str], age_s: float = PRUNE_AGE_S) -> None:
         """Remove models and code that nothing references and that were last kept longer ago."""
-        pinned = [(Reference.parse(one).digest, one) for one in named]
-        used = {document_of(MODEL, d) if d else document_of(CODE, one) for d, one in pinned}
+        used = documents_in_use(named)
         for kind, digest in [*self._volumes()]:
             name = document_of(kind, digest)
             if name not in used and self._age_s(name) > age_s:
@@ -297,8 +297,3 @@ def volumes_of(listed: Mapping[str, Any]) -> set[str]:
         for one in listed["Mounts"]
         if one["Type"] == "volume" and one["Destination"] in _PLACES
     }
-
-
-def document_of(kind: str, digest: str) -> str:
-    """Return the name of the document that says what is kept."""
-    return f"{kind}.{digest[:32]}"

@@ -1,4 +1,4 @@
-"""Archives that Docker takes, made while their files are read."""
+"""Archives of content, made while its files are read."""
 
 import hashlib
 import io
@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from inference_provider.files.tree import Content, code_content, model_content
-from inference_provider.targets.docker.archive import TreeArchive
+from inference_provider.targets.tree_archive import TreeArchive
 
 
 def opened(archive):

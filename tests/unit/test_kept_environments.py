@@ -1,14 +1,13 @@
-"""Which environments a Docker host's records keep."""
+"""Which environments a workspace's records keep."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from tests.memory import record
 
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
-from inference_provider.targets.docker.content import DockerContent, Environment
+from inference_provider.targets.kept_environments import Environment, KeptEnvironments
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.state import State
 
@@ -21,11 +20,8 @@ def records():
 
 
 @pytest.fixture
-def content(records, monkeypatch):
-    nothing: Any = None
-    made = DockerContent(nothing, records, nothing)
-    monkeypatch.setattr(made.volumes, "prune", lambda _named: None)
-    return made
+def environments(records):
+    return KeptEnvironments(records, State(records))
 
 
 def environment(digest, version="1"):
@@ -38,44 +34,46 @@ def keep(records, digest, hours=None):
     records.put("content", f"environment.{digest[:32]}", noted.model_dump_json())
 
 
-def test_an_environment_goes_with_its_record_unless_another_names_its_content(content, records):
+def test_an_environment_goes_with_its_record_unless_another_names_its_content(
+    environments, records
+):
     gone = record(Kind.ENVIRONMENT, environment(OLD))
     keep(records, OLD, hours=0)
     keep(records, NEW, hours=0)
     State(records).put_record(record(Kind.ENVIRONMENT, environment(OLD, "2")))
-    content.drop(gone)
-    assert content.kept(OLD)
+    environments.drop(gone)
+    assert environments.kept(OLD)
     records.drop("records", "Environment.env:2")
-    content.drop(gone)
-    assert content.kept(OLD) is None
-    assert content.kept(NEW)
+    environments.drop(gone)
+    assert environments.kept(OLD) is None
+    assert environments.kept(NEW)
 
 
 @pytest.mark.parametrize(("hours", "stays"), [(1, True), (3, False), (None, False)])
 def test_an_environment_that_no_record_names_goes_two_hours_after_it_was_made(
-    content, records, hours, stays
+    environments, records, hours, stays
 ):
     keep(records, OLD, hours)
-    content.prune([])
-    assert (content.kept(OLD) is not None) is stays
+    environments.prune()
+    assert (environments.kept(OLD) is not None) is stays
 
 
-def test_what_cannot_be_read_of_an_environment_that_no_record_names_goes(content, records):
+def test_what_cannot_be_read_of_an_environment_that_no_record_names_goes(environments, records):
     records.put("content", f"environment.{OLD[:32]}", "{")
-    content.prune([])
-    assert content.kept(OLD) is None
+    environments.prune()
+    assert environments.kept(OLD) is None
 
 
-def test_the_environment_of_a_deployment_stays(content, records):
+def test_the_environment_of_a_deployment_stays(environments, records):
     keep(records, OLD)
     blue = DeploymentSpec(endpoint="iris", name="blue", environment=f"azureml:env:1@sha256:{OLD}")
     State(records).put_record(record(Kind.DEPLOYMENT, blue))
-    content.prune([])
-    assert content.kept(OLD)
+    environments.prune()
+    assert environments.kept(OLD)
 
 
-def test_no_environment_goes_while_a_record_cannot_be_read(content, records):
+def test_no_environment_goes_while_a_record_cannot_be_read(environments, records):
     keep(records, OLD)
     records.put("records", "Deployment.iris/blue", "{")
-    content.prune([])
-    assert content.kept(OLD)
+    environments.prune()
+    assert environments.kept(OLD)

@@ -1,0 +1,106 @@
+"""What a workspace's records keep of environments: a document of each, by the hash of its content.
+
+A document is all that new instances need to know. It goes with the last record that names it,
+because the spec in it may hold secrets.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Frozen, Kind, Record
+from inference_provider.spec import EnvironmentSpec, Reference
+from inference_provider.targets.kept_content import PRUNE_AGE_S, SECTION, document_of, missing
+from inference_provider.workspace.ports import Records
+from inference_provider.workspace.state import State, corrupt
+
+_KIND = "environment"
+
+
+class Environment(Frozen):
+    """What is recorded of an environment."""
+
+    spec: EnvironmentSpec
+    image: str
+    """What its instances run in, as the target names images."""
+    kept: datetime | None = None
+    """When it was last made; not known of those of older releases."""
+
+
+class KeptEnvironments:
+    """The documents of one workspace's environments."""
+
+    def __init__(self, records: Records, state: State) -> None:
+        self._records = records
+        self._state = state
+        self._parsed: dict[str, tuple[bytes, EnvironmentSpec]] = {}
+
+    def note(self, spec: EnvironmentSpec, image: str) -> None:
+        """Record that an environment was made."""
+        noted = Environment(spec=spec, image=image, kept=datetime.now(UTC)).model_dump_json()
+        self._records.put(SECTION, document_of(_KIND, spec.content_hash), noted)
+
+    def holds(self, digest: str) -> bool:
+        return self._records.read(SECTION, document_of(_KIND, digest)) is not None
+
+    def kept(self, digest: str) -> Environment | None:
+        """Return what is recorded of an environment, by the hash of its content."""
+        name = document_of(_KIND, digest)
+        document = self._records.read(SECTION, name)
+        return None if document is None else self._read(name, document)
+
+    def kept_of(self, record: Record) -> Environment | None:
+        """Return what is recorded of the environment that a resource is, or runs in."""
+        return self.kept(environment_of(record))
+
+    def spec(self, pinned: str) -> EnvironmentSpec:
+        """Return a kept environment. Raises TargetError when it is missing."""
+        name = document_of(_KIND, Reference.parse(pinned).digest)
+        document = self._records.read(SECTION, name)
+        if document is None:
+            raise missing(_KIND, pinned)
+        known = self._parsed.get(name)
+        if known is None or known[0] is not document:
+            known = document, self._read(name, document).spec
+            self._parsed[name] = known
+        return known[1]
+
+    def _read(self, name: str, document: bytes) -> Environment:
+        try:
+            return Environment.model_validate_json(document)
+        except ValidationError:
+            raise corrupt(self._records.place(SECTION, name)) from None
+
+    def drop(self, record: Record) -> None:
+        """Drop the environment that a deleted resource was, unless another names its content."""
+        self._drop([document_of(_KIND, environment_of(record))], 0.0)
+
+    def prune(self) -> None:
+        """Drop what no record names and that was not made recently."""
+        self._drop(self._records.section(SECTION), PRUNE_AGE_S)
+
+    def _drop(self, found: Iterable[str], age_s: float) -> None:
+        with self._records.edit():
+            records, unreadable = self._state.sorted_out()
+            if unreadable:  # which may name any
+                return
+            used = {document_of(_KIND, environment_of(one)) for one in records}
+            for name in [*found]:
+                document = self._records.read(SECTION, name)
+                if document and name.startswith(f"{_KIND}.") and name not in used:
+                    kept = None
+                    with suppress(TargetError):  # one that cannot be read goes too
+                        kept = self._read(name, document).kept
+                    if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
+                        self._records.drop(SECTION, name)
+                        self._parsed.pop(name, None)
+
+
+def environment_of(record: Record) -> str:
+    """Return the hash of the environment that a resource is, or runs in; empty for any other."""
+    if record.id.kind == Kind.ENVIRONMENT:
+        return str(record.properties["content_hash"])
+    return Reference.parse(record.properties.get("environment") or "").digest
