@@ -33,7 +33,8 @@ def server(tmp_path):
 
 @pytest.fixture
 def ask(server):
-    connection = HTTPConnection(*server.server_address, timeout=10)
+    host, port = server.server_address
+    connection = HTTPConnection(host, port, timeout=10)
 
     def send(method, path, body=None, headers=None):
         connection.request(method, path, body, headers or {})
