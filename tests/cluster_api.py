@@ -37,6 +37,8 @@ class ClusterApi:
         """Returns the answer to a request that fails; None lets it through. Raises to break it."""
         self.ahead_s = 0.0
         """How far the server's clock has moved."""
+        self.logs: dict[str, str] = {}
+        """Log of each pod."""
         self.events: list[tuple[int, str, Object]] = []
         """Version, type and object of each change."""
         self._versions = itertools.count(1)
@@ -61,6 +63,8 @@ class ClusterApi:
         path = asked.url.path
         if path in self.objects:
             return httpx.Response(200, json=self.objects[path])
+        if path.endswith("/log"):
+            return httpx.Response(200, text=self.logs.get(path.split("/")[-2], ""))
         if path.rpartition("/")[2] in _PLURALS:
             return self._list(path, asked.url.params)
         return failure(404, "not found")

@@ -3,6 +3,7 @@
 import base64
 import json
 import ssl
+import tempfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -197,7 +198,7 @@ def test_the_authority_of_the_cluster_is_trusted_alone(write):
 
 
 def test_a_client_certificate_leaves_no_file(tmp_path, write, monkeypatch):
-    monkeypatch.setattr(kubeconfig.tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     encoded = base64.b64encode(b"no certificate").decode()
     write({"token": None, "client-certificate-data": encoded, "client-key-data": encoded})

@@ -1,0 +1,228 @@
+"""Instances as pods: what is applied, what is waited for, and what is left when that fails."""
+
+import threading
+import time
+from pathlib import PurePosixPath
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of
+
+from inference_provider.errors import NotReady
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.targets.kubernetes import compute as under_test
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.instance_manifests import Given
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.workspace.ports import Unit
+
+NAMESPACE = "/api/v1/namespaces/lab"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/lab/deployments"
+READY = {"type": "Ready", "status": "True"}
+
+
+class Controllers:
+    """Makes a pod of each Deployment, as Kubernetes does; a test says what becomes of them."""
+
+    def __init__(self, api: ClusterApi) -> None:
+        self.api = api
+        self.status: dict = {"phase": "Running", "podIP": "10.0.0.7", "conditions": [READY]}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_fault):
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.01):
+            for path, one in list(self.api.objects.items()):
+                if one["kind"] == "Deployment":
+                    self._follow(path, one)
+            for path, one in list(self.api.objects.items()):
+                owner = one["metadata"]["labels"].get("pulumi-inference/object")
+                if one["kind"] == "Pod" and f"{DEPLOYMENTS}/{owner}" not in self.api.objects:
+                    self.api.drop(path)
+
+    def _follow(self, path: str, one: dict) -> None:
+        count = one["spec"]["replicas"]
+        if one.get("status", {}).get("replicas") == count:
+            return
+        name = one["metadata"]["name"]
+        for number in range(max(count, 3)):
+            pod = f"{NAMESPACE}/pods/{name}-{number}"
+            if number < count:
+                template = one["spec"]["template"]
+                about = {"name": f"{name}-{number}", "namespace": "lab", **template["metadata"]}
+                body = {"kind": "Pod", "metadata": about, "spec": template["spec"]}
+                self.api.put(pod, {**body, "status": self.status})
+            elif pod in self.api.objects:
+                self.api.drop(pod)
+        done = {"observedGeneration": 1, "replicas": count, "updatedReplicas": count}
+        about = {**one["metadata"], "generation": 1}
+        self.api.put(path, {**one, "metadata": about, "status": done})
+
+
+class Content:
+    def given(self, _unit: Unit) -> Given:
+        folder = PurePosixPath("/var/azureml/code/content")
+        return Given("debian-python:12", PurePosixPath("/opt/environment/bin"), code_dir=folder)
+
+
+@pytest.fixture
+def api():
+    return ClusterApi()
+
+
+@pytest.fixture
+def controllers(api, monkeypatch):
+    monkeypatch.setattr(under_test, "_POLL_S", 0.01)
+    with Controllers(api) as made:
+        yield made
+
+
+@pytest.fixture
+def compute(api, controllers):
+    client = client_of(api)
+    return KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
+
+
+def unit(generation: str = "5efdeb203621", **fields) -> Unit:
+    route = {"path": "/", "port": 8080}
+    environment = EnvironmentSpec.model_validate(
+        {
+            "workspace": "demo",
+            "name": "plain",
+            "command": ["python", "{code_dir}/serve.py", "{port}"],
+            "inference_config": {
+                f"{name}_route": route for name in ("liveness", "readiness", "scoring")
+            },
+        }
+    )
+    spec = DeploymentSpec.model_validate(
+        {
+            "workspace": "demo",
+            "endpoint": "iris",
+            "name": "blue",
+            "environment": "plain:1",
+            "environment_variables": {"PASSWORD": "secret-1"},
+            "start_timeout_s": 1,
+            "readiness_probe": {"initial_delay": 0},
+            **fields,
+        }
+    )
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue")
+    return Unit(
+        id_, generation, spec, environment, secrets=tuple(spec.environment_variables.values())
+    )
+
+
+def of_kind(api, kind: str) -> list[str]:
+    return sorted(one["metadata"]["name"] for one in api.objects.values() if one["kind"] == kind)
+
+
+def test_a_generation_is_a_deployment_with_objects_of_its_name(api, compute):
+    assert compute.ensure(unit(), 2) is None
+    for kind in ("Deployment", "Service", "PodDisruptionBudget", "Secret"):
+        assert of_kind(api, kind) == ["iris-blue-5efdeb203621"]
+    assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0", "iris-blue-5efdeb203621-1"]
+
+
+def test_all_pods_of_a_generation_are_one_instance(compute):
+    compute.ensure(unit(), 2)
+    [instance] = compute.instances()["iris/blue"]
+    assert (instance.name, instance.generation) == ("iris-blue-5efdeb203621", "5efdeb203621")
+    assert [(one.host, one.port) for one in instance.backends] == [("10.0.0.7", 5001)] * 2
+    names = [one.name for one in compute.status().instances["iris/blue"]]
+    assert names == ["iris-blue-5efdeb203621-0", "iris-blue-5efdeb203621-1"]
+
+
+def test_another_count_changes_the_same_deployment(api, compute):
+    compute.ensure(unit(), 3)
+    compute.ensure(unit(), 1)
+    assert of_kind(api, "Deployment") == ["iris-blue-5efdeb203621"]
+    assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0"]
+
+
+def test_a_new_generation_leaves_the_old_one(api, compute):
+    compute.ensure(unit(), 1)
+    compute.ensure(unit("0123456789ab"), 1)
+    assert of_kind(api, "Deployment") == ["iris-blue-0123456789ab", "iris-blue-5efdeb203621"]
+
+
+def test_nothing_is_left_of_a_generation_that_is_retired(api, compute):
+    compute.ensure(unit(), 1)
+    compute.retire("iris/blue", ["iris-blue-5efdeb203621"], 5)
+    assert api.objects == {}
+
+
+def test_a_secret_is_in_the_secret_alone(api, compute):
+    compute.ensure(unit(), 1)
+    found = [one["kind"] for one in api.objects.values() if "secret-1" in str(one)]
+    assert found == ["Secret"]
+
+
+def test_a_pod_that_ends_at_once_is_told_with_its_log_and_nothing_is_left(
+    api, compute, controllers
+):
+    ended = {"exitCode": 3, "reason": "Error"}
+    server = {"name": "server", "state": {"terminated": ended}, "restartCount": 0}
+    controllers.status = {"phase": "Running", "containerStatuses": [server]}
+    api.logs = {"iris-blue-5efdeb203621-0": "no module named numpy, and secret-1\n"}
+    with pytest.raises(NotReady) as failed:
+        compute.ensure(unit(), 1)
+    assert str(failed.value) == (
+        "start Deployment 'demo/iris/blue': pod iris-blue-5efdeb203621-0: UserScriptInitFailed:"
+        " container server ended with status 3; fix the cause and run this again; the last lines of"
+        " its log:\n    no module named numpy, and [secret]"
+    )
+    assert of_kind(api, "Deployment") == []
+
+
+def test_a_pod_that_finds_no_node_says_what_it_waits_for(compute, controllers):
+    said: list[str] = []
+    waits = {
+        "type": "PodScheduled",
+        "status": "False",
+        "message": "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.",
+    }
+    controllers.status = {"phase": "Pending", "conditions": [waits]}
+    with pytest.raises(NotReady, match="PodUnschedulable: 0/3 nodes are available: 3 Insufficient"):
+        compute.ensure(unit(), 1, lambda _id, text: said.append(text))
+    assert said == [
+        "0 of 1 instances ready: pod iris-blue-5efdeb203621-0: 0/3 nodes are available: 3"
+        " Insufficient nvidia.com/gpu."
+    ]
+
+
+def test_a_scale_out_that_fails_goes_back_to_the_count_before(api, compute, controllers):
+    compute.ensure(unit(), 1)
+    controllers.status = {"phase": "Pending", "conditions": []}
+    with pytest.raises(NotReady):
+        compute.ensure(unit(), 3)
+    time.sleep(0.1)
+    assert api.objects[f"{DEPLOYMENTS}/iris-blue-5efdeb203621"]["spec"]["replicas"] == 1
+
+
+def test_an_image_that_cannot_be_pulled_is_told(compute, controllers):
+    waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+    server = {"name": "server", "state": {"waiting": waiting}, "restartCount": 0}
+    controllers.status = {"phase": "Pending", "containerStatuses": [server]}
+    with pytest.raises(NotReady, match="ImageBuildFailure: ImagePullBackOff: not found"):
+        compute.ensure(unit(), 1)
+
+
+def test_none_of_a_generation_that_never_ran_needs_no_object(api, compute):
+    compute.ensure(unit(), 0)
+    assert api.objects == {}
+
+
+def test_a_deployment_without_pods_is_seen(api, compute):
+    compute.ensure(unit(), 1)
+    api.objects = {p: one for p, one in api.objects.items() if one["kind"] != "Pod"}
+    [status] = compute.status().instances["iris/blue"]
+    assert (status.name, status.runs) == ("iris-blue-5efdeb203621", False)
