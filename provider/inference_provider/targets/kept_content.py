@@ -90,6 +90,12 @@ def changed_meanwhile(source: Source, was: str = "") -> TargetError:
     return _unkept(source, f"{was}it changed while it was applied", "run this again")
 
 
+def unreadable(source: Source, fault: OSError) -> TargetError:
+    """Return the error for content of which a file cannot be read."""
+    reason = f"cannot read '{fault.filename}': {fault.strerror}"
+    return _unkept(source, reason, "make it readable for this user")
+
+
 def _unkept(source: Source, reason: str, remedy: str) -> TargetError:
     return TargetError("copy", f"'{source.written}'", reason, remedy)
 

@@ -4,15 +4,15 @@ A document is all that new instances need to know. It goes with the last record 
 because the spec in it may hold secrets.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Frozen, Kind, Record
-from inference_provider.spec import EnvironmentSpec, Reference
+from inference_provider.observed import Frozen, Kind, Record, ResourceId
+from inference_provider.spec import EnvironmentSpec, Reference, WorkspaceSpec
 from inference_provider.targets.kept_content import PRUNE_AGE_S, SECTION, document_of, missing
 from inference_provider.workspace.ports import Records
 from inference_provider.workspace.state import State, corrupt
@@ -78,6 +78,13 @@ class KeptEnvironments:
         """Drop the environment that a deleted resource was, unless another names its content."""
         self._drop([document_of(_KIND, environment_of(record))], 0.0)
 
+    def all(self) -> Iterator[Environment]:
+        """Yield every environment of which there is a document that can be read."""
+        for name, document in self._records.section(SECTION).items():
+            if name.startswith(f"{_KIND}."):
+                with suppress(TargetError):
+                    yield self._read(name, document)
+
     def prune(self) -> None:
         """Drop what no record names and that was not made recently."""
         self._drop(self._records.section(SECTION), PRUNE_AGE_S)
@@ -97,6 +104,14 @@ class KeptEnvironments:
                     if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
                         self._records.drop(SECTION, name)
                         self._parsed.pop(name, None)
+
+
+def recorded_images(state: State, workspace: str) -> WorkspaceSpec:
+    """Return what is recorded of where a workspace's images come from."""
+    record = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace))
+    fields = record.properties if record else {}
+    known = ("base_image", "runtime_image", "registry")
+    return WorkspaceSpec(**{name: fields.get(name) for name in known})
 
 
 def environment_of(record: Record) -> str:

@@ -7,7 +7,7 @@ and the id of its image.
 from collections.abc import Callable, Iterable
 
 from inference_provider.desired import DesiredResource
-from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.observed import Kind, Record
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
     DeploymentSpec,
@@ -29,7 +29,7 @@ from inference_provider.targets.kept_content import (
     source_of_code,
     source_of_model,
 )
-from inference_provider.targets.kept_environments import KeptEnvironments
+from inference_provider.targets.kept_environments import KeptEnvironments, recorded_images
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
 
@@ -77,10 +77,7 @@ class DockerContent:
 
     def workspace(self) -> WorkspaceSpec:
         """Return what is recorded of where images come from."""
-        name = self._records.workspace
-        record = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-        fields = record.properties if record else {}
-        return WorkspaceSpec(base_image=fields.get("base_image"), registry=fields.get("registry"))
+        return recorded_images(self._state, self._records.workspace)
 
     # -- what is kept --------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from inference_provider.targets.kept_content import (
     document_of,
     documents_in_use,
     reading,
+    unreadable,
 )
 from inference_provider.targets.tree_archive import TreeArchive
 
@@ -212,9 +213,7 @@ class Volumes:
                 archive = TreeArchive(content, INSIDE)
                 self._send(archive, filler, source.written)
         except OSError as fault:
-            reason = f"cannot read '{fault.filename}': {fault.strerror}"
-            remedy = "make it readable for this user"
-            raise TargetError("copy", f"'{source.written}'", reason, remedy) from fault
+            raise unreadable(source, fault) from fault
         if content.digest_of(archive.hashes) != source.content_hash:
             raise changed_meanwhile(source)
         return archive.sizes

@@ -1,0 +1,177 @@
+"""The Content of a workspace in a cluster: archives on a volume there, environments in the records.
+
+An environment is no image but what pods build, each in the image whose Python runs it. Its document
+holds its spec and the name of that image.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import TargetUnreachable
+from inference_provider.observed import Kind, Record
+from inference_provider.serving.image import base_image, image_as_it_is, installs_from
+from inference_provider.spec import (
+    DeploymentSpec,
+    EnvironmentSpec,
+    ModelSpec,
+    Reference,
+)
+from inference_provider.targets.images import own_python
+from inference_provider.targets.kept_content import (
+    CODE,
+    MODEL,
+    missing,
+    source_of_code,
+    source_of_model,
+)
+from inference_provider.targets.kept_environments import KeptEnvironments, recorded_images
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.content_manifests import (
+    Fetched,
+    environment_key,
+    environment_secret,
+    key_of,
+    secret_name,
+)
+from inference_provider.targets.kubernetes.content_store import ContentStore
+from inference_provider.targets.kubernetes.instance_manifests import Given
+from inference_provider.targets.kubernetes.kept_archives import KeptArchives
+from inference_provider.targets.kubernetes.objects import DEPLOYMENT, SECRET, name_of, selector
+from inference_provider.workspace.ports import Records, Unit
+from inference_provider.workspace.state import State
+
+
+class KubernetesContent:
+    """Kept content of one workspace."""
+
+    def __init__(
+        self, client: Client, namespace: str, records: Records, store: ContentStore | None = None
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._records = records
+        self._state = State(records)
+        self.environments = KeptEnvironments(records, self._state)
+        self.archives = KeptArchives(store or ContentStore(client, namespace), records)
+
+    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
+        spec = desired.spec
+        if isinstance(spec, ModelSpec):
+            self.archives.keep(MODEL, source_of_model(spec, desired.base_dir), tell)
+        elif isinstance(spec, EnvironmentSpec):
+            self.environments.note(spec, self._image_now(spec))
+        elif isinstance(spec, DeploymentSpec):
+            code = source_of_code(spec, desired.base_dir)
+            if code is not None:
+                self.archives.keep(CODE, code, tell)
+
+    # -- what is kept --------------------------------------------------------------------------
+
+    def holds(self, kind: Kind, pinned: str) -> bool:
+        digest = Reference.parse(pinned).digest
+        if kind == Kind.MODEL:
+            return not self.archives.gone(MODEL, digest)
+        return self.environments.holds(digest)
+
+    def environment(self, pinned: str) -> EnvironmentSpec:
+        return self.environments.spec(pinned)
+
+    def fault(self, record: Record) -> str:
+        try:
+            return self._fault(record)
+        except TargetUnreachable as silent:  # what serves goes on without it
+            return f"its kept content is not known: {silent.reason}"
+
+    def _fault(self, record: Record) -> str:
+        fields = record.properties
+        if record.id.kind == Kind.MODEL:
+            fault = self.archives.gone(MODEL, fields["content_hash"])
+            return f"its kept content is gone: {fault}" if fault else ""
+        if record.id.kind == Kind.DEPLOYMENT and fields.get("code_configuration"):
+            fault = self.archives.gone(CODE, fields["code_configuration"]["content_hash"])
+            return f"its kept code is gone: {fault}" if fault else ""
+        if record.id.kind == Kind.ENVIRONMENT and self.environments.kept_of(record) is None:
+            return "what it is built from is gone"
+        return ""
+
+    # -- what an instance is given -------------------------------------------------------------
+
+    def _image_now(self, spec: EnvironmentSpec) -> str:
+        images = recorded_images(self._state, self._records.workspace)
+        return image_as_it_is(spec) or base_image(spec, images.base_image, own_python())
+
+    def image(self, environment: EnvironmentSpec) -> str:
+        """Return the image that instances of an environment run in, the same on every machine."""
+        kept = self.environments.kept(environment.content_hash)
+        return kept.image if kept is not None else self._image_now(environment)
+
+    def assets(self, unit: Unit) -> dict[str, str]:
+        """Return the hashes of the archives that an instance fetches, `model` and `code`.
+
+        Raises:
+            TargetError: The model is gone, or the code and its source are.
+        """
+        found = {}
+        code = source_of_code(unit.spec, unit.base_dir)
+        if code is not None:
+            found[CODE] = self.archives.keep(CODE, code).archive
+        if unit.spec.model is not None:
+            digest = Reference.parse(unit.spec.model).digest
+            noted = self.archives.noted(MODEL, digest)
+            if noted is None or self.archives.gone(MODEL, digest):
+                raise missing("model", unit.spec.model)
+            found[MODEL] = noted.archive
+        return found
+
+    def given(self, unit: Unit) -> Given:
+        """Return what the pods of an instance are given; all of it is kept.
+
+        Raises:
+            TargetError: As `assets`.
+        """
+        workspace, environment = self._records.workspace, unit.environment
+        fetched = Fetched(
+            runtime_image=recorded_images(self._state, workspace).runtime_image or "",
+            image=self.image(environment),
+            environment=environment,
+            assets=self.assets(unit),
+            resources=unit.spec.resources,
+        )
+        if fetched.builds:
+            settings = installs_from(os.environ)
+            image, place = fetched.image, self._namespace
+            secret = environment_secret(workspace, place, environment, image, settings)
+            self._client.apply(secret, force=True)
+        return fetched.given()
+
+    # -- what goes -----------------------------------------------------------------------------
+
+    def drop(self, record: Record) -> None:
+        if record.id.kind == Kind.MODEL:
+            digest = record.properties["content_hash"]
+            used = {Reference.parse(one).digest for one in self._state.named_content()}
+            if digest not in used:  # another version may have the same files
+                self.archives.remove(MODEL, digest)
+        if record.id.kind == Kind.ENVIRONMENT:
+            self.environments.drop(record)
+
+    def prune(self, named: Iterable[str]) -> None:
+        self.environments.prune()
+        keys = {environment_key(one.spec, one.image) for one in self.environments.all()}
+        keys |= self._keys_in_use()
+        self.archives.prune(named, keys)
+        self._drop_secrets({secret_name(key) for key in keys})
+
+    def _keys_in_use(self) -> set[str]:
+        """Return the keys of environments whose pods may start again: a base image may change."""
+        chosen = selector(names.selecting(self._records.workspace, names.INSTANCE))
+        found = self._client.items(DEPLOYMENT, self._namespace, chosen)
+        return {key for one in found if (key := key_of(one))}
+
+    def _drop_secrets(self, used: set[str]) -> None:
+        chosen = selector(names.selecting(self._records.workspace, names.CONTENT))
+        for one in self._client.items(SECRET, self._namespace, chosen):
+            if name_of(one) not in used:
+                self._client.delete(SECRET, self._namespace, name_of(one))

@@ -1,0 +1,278 @@
+"""The objects that keep a workspace's content, and what of them a pod of an instance gets. Pure."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from inference_provider.serving.image import ENVIRONMENT, SCRIPT, image_as_it_is
+from inference_provider.serving.server import requirements
+from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.deployment import Resources
+from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.environment_builder import REQUIREMENTS
+from inference_provider.targets.kubernetes.instance_manifests import Given, amounts
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    POLICY,
+    SECRET,
+    SERVICE,
+    Kind,
+    Object,
+)
+from inference_provider.targets.kubernetes.pods import hardened_container, hardened_pod
+
+FETCHER, BUILDER = "storage-initializer", "environment"
+"""Names of the init containers of an instance."""
+_PROGRAMS = "inference_provider.targets.kubernetes"
+_FOLDER, _TOOLS = "/content", "/tools"
+_INFERENCE = str(PurePosixPath(SCRIPT).parent)
+_END_WAIT_S = 30
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Where the content of a workspace lies."""
+
+    size: str = ""
+    """Of its claim: `20Gi`; empty for the disk of the node, which is emptied when the pod moves."""
+    storage_class: str | None = None
+    """The cluster's own when None."""
+
+
+@dataclass(frozen=True)
+class ContentService:
+    """What keeps the content of one workspace."""
+
+    workspace: str
+    namespace: str
+    image: str
+    """The runtime image."""
+    volume: Volume = Volume()
+    clients: Sequence[str] = ()
+    """Networks that the API server, or its agents, come from; anywhere when empty."""
+
+    def objects(self) -> tuple[Object, ...]:
+        """Return them in the order in which they are applied."""
+        claim = (self._claim(),) if self.volume.size else ()
+        return (*claim, self._service(), self._policy(), self._deployment())
+
+    def _object(self, kind: Kind, spec: Object) -> Object:
+        labels = names.labels(self.workspace, names.CONTENT)
+        about = {"name": names.CONTENT_NAME, "namespace": self.namespace, "labels": labels}
+        return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, "spec": spec}
+
+    @property
+    def _chosen(self) -> dict[str, str]:
+        return names.selecting(self.workspace, names.CONTENT)
+
+    def _claim(self) -> Object:
+        spec: Object = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": self.volume.size}},
+        }
+        if self.volume.storage_class is not None:
+            spec["storageClassName"] = self.volume.storage_class
+        return self._object(CLAIM, spec)
+
+    def _service(self) -> Object:
+        port = names.CONTENT_PORT
+        ports = [{"name": "http", "port": port, "targetPort": port, "protocol": "TCP"}]
+        return self._object(SERVICE, {"selector": self._chosen, "ports": ports})
+
+    def _policy(self) -> Object:
+        """Let instances in, and the API server, which no policy can name but by its addresses."""
+        instances = names.selecting(self.workspace, names.INSTANCE)
+        ingress: Object = {"ports": [{"port": names.CONTENT_PORT, "protocol": "TCP"}]}
+        if self.clients:
+            networks = [{"ipBlock": {"cidr": cidr}} for cidr in self.clients]
+            ingress["from"] = [{"podSelector": {"matchLabels": instances}}, *networks]
+        spec = {
+            "podSelector": {"matchLabels": self._chosen},
+            "policyTypes": ["Ingress"],
+            "ingress": [ingress],
+        }
+        return self._object(POLICY, spec)
+
+    def _deployment(self) -> Object:
+        """One pod at a time: a claim is of one node, and two pods would have two contents."""
+        labels = names.labels(self.workspace, names.CONTENT)
+        spec = {
+            "replicas": 1,
+            "revisionHistoryLimit": 0,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": self._chosen},
+            "template": {"metadata": {"labels": labels}, "spec": self._pod()},
+        }
+        return self._object(DEPLOYMENT, spec)
+
+    def _pod(self) -> Object:
+        claim = {"persistentVolumeClaim": {"claimName": names.CONTENT_NAME}}
+        where: Object = claim if self.volume.size else {"emptyDir": {}}
+        return {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {**hardened_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
+            "terminationGracePeriodSeconds": _END_WAIT_S,
+            "containers": [self._container()],
+            "volumes": [{"name": "content", **where}],
+        }
+
+    def _container(self) -> Object:
+        port = names.CONTENT_PORT
+        probe = {"httpGet": {"path": "/healthz", "port": port, "scheme": "HTTP"}}
+        return {
+            "name": names.CONTENT,
+            "image": self.image,
+            "command": ["python3", "-m", f"{_PROGRAMS}.content_server", _FOLDER],
+            "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
+            "resources": _small("64Mi", "512Mi"),
+            "securityContext": hardened_container(),
+            "volumeMounts": [{"name": "content", "mountPath": _FOLDER}],
+            "readinessProbe": {**probe, "periodSeconds": 1, "timeoutSeconds": 5},
+            "livenessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 10},
+        }
+
+
+def _small(memory: str, limit: str) -> Object:
+    """Return what a container asks for that copies: pages of files count, and are given back."""
+    return {"requests": {"cpu": "50m", "memory": memory}, "limits": {"memory": limit}}
+
+
+# -- an instance ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What the pods of one generation fetch before they start."""
+
+    runtime_image: str
+    image: str
+    """What the instance runs in."""
+    environment: EnvironmentSpec
+    assets: Mapping[str, str]
+    """Hashes of the archives of `model` and `code`, by these words."""
+    resources: Resources
+
+    @property
+    def builds(self) -> bool:
+        """Whether packages are installed."""
+        return image_as_it_is(self.environment) is None
+
+    def given(self) -> Given:
+        """Return what the pod of an instance is given."""
+        mounts, volumes = [], []
+        if self.assets:
+            volumes.append({"name": "content", "emptyDir": {}})
+            mounts.append(_mount("content", MOUNTED, read_only=True))
+        if self.builds:
+            volumes += [{"name": name, "emptyDir": {}} for name in ("environment", "tools")]
+            mounts.append(_mount("environment", ENVIRONMENT, read_only=True))
+            mounts.append(_mount("tools", _INFERENCE, read_only=True))
+        builder = (self._builder(),) if self.builds else ()
+        return Given(
+            image=self.image,
+            bin_dir=PurePosixPath(ENVIRONMENT) / "bin",
+            code_dir=self._folder(CODE),
+            model_dir=self._folder(MODEL),
+            init_containers=(self._fetcher(), *builder) if volumes else (),
+            volumes=tuple(volumes),
+            mounts=tuple(mounts),
+        )
+
+    def _folder(self, kind: str) -> PurePosixPath | None:
+        return PurePosixPath(MOUNTED) / kind / INSIDE if kind in self.assets else None
+
+    def _fetcher(self) -> Object:
+        """Return what brings model, code and tools; the runtime image has `/opt/inference` too."""
+        assets = [f"{kind}={digest}" for kind, digest in sorted(self.assets.items())]
+        tools = ["--tools", _TOOLS, "--installer"] if self.builds else []
+        mounts = [_mount("content", MOUNTED)] if self.assets else []
+        mounts += [_mount("tools", _TOOLS)] if self.builds else []
+        command = ["python3", "-m", f"{_PROGRAMS}.fetch", "--into", MOUNTED, *tools, *assets]
+        about = {"resources": _small("64Mi", "256Mi"), "volumeMounts": mounts}
+        return _init(FETCHER, self.runtime_image, command, about)
+
+    def _builder(self) -> Object:
+        """Return what makes the environment, with what the instance itself may use later."""
+        key, python = environment_key(self.environment, self.image), self.environment.python_version
+        command = ["python3", "-m", f"{_PROGRAMS}.environment_builder", "--key", key]
+        command += ["--python", python] if python else []
+        variables = {"PYTHONPATH": f"{_INFERENCE}/lib", "PYTHONDONTWRITEBYTECODE": "1"}
+        may = {"cpu", "memory"}
+        found = {part: {n: v for n, v in given.items() if n in may}
+                 for part, given in amounts(self.resources).items()}  # fmt: skip
+        about = {
+            "env": [{"name": name, "value": value} for name, value in variables.items()],
+            "envFrom": [{"secretRef": {"name": secret_name(key)}}],
+            "resources": found,
+            "volumeMounts": [_mount("environment", ENVIRONMENT), _mount("tools", _INFERENCE)],
+        }
+        return _init(BUILDER, self.image, command, about)
+
+
+def _mount(name: str, path: str, *, read_only: bool = False) -> Object:
+    return {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
+
+
+def _init(name: str, image: str, command: Sequence[str], about: Mapping[str, Any]) -> Object:
+    return {
+        "name": name,
+        "image": image,
+        "command": list(command),
+        "securityContext": hardened_container(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        **about,
+    }
+
+
+def environment_key(spec: EnvironmentSpec, image: str) -> str:
+    """Return the hash of what decides which packages an environment has."""
+    told = json.dumps([list(requirements(spec)), spec.python_version, image])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def key_of(deployment: Object) -> str:
+    """Return the key of the environment that the pods of a Deployment make; empty for none."""
+    for container in deployment["spec"]["template"]["spec"].get("initContainers") or ():
+        if container["name"] == BUILDER:
+            command = container["command"]
+            return str(command[command.index("--key") + 1])
+    return ""
+
+
+def secret_name(key: str) -> str:
+    """Return the name of the Secret with what an environment is built from."""
+    return f"environment-{key[:16]}"
+
+
+def environment_secret(
+    workspace: str,
+    namespace: str,
+    spec: EnvironmentSpec,
+    image: str,
+    variables: Mapping[str, str],
+) -> Object:
+    """Return the Secret with the requirements of an environment, and the installer's settings.
+
+    Args:
+        workspace: Whose it is.
+        namespace: Where it is.
+        spec: The environment.
+        image: What it is built in.
+        variables: Where packages come from, and through which proxies.
+    """
+    lines = "".join(f"{line}\n" for line in requirements(spec))
+    found = {**variables, REQUIREMENTS: lines}
+    about = {
+        "name": secret_name(environment_key(spec, image)),
+        "namespace": namespace,
+        "labels": names.labels(workspace, names.CONTENT),
+    }
+    data = {name: b64encode(value.encode()).decode() for name, value in sorted(found.items())}
+    return {"apiVersion": SECRET.api, "kind": SECRET.name, "metadata": about, "data": data}

@@ -1,0 +1,147 @@
+"""What the content pod of a workspace keeps, asked through the API server.
+
+Goes in: archives. Comes out: which there are. Nothing of an archive is whole in memory.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import httpx
+
+from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
+
+_ATTEMPTS, _FEW_ATTEMPTS = 6, 2
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 4.0
+_SILENCE_S = 150.0
+"""The pod answers when all of an archive lies on its disk."""
+_FRESH_S = 0.5
+"""How long a list counts as new: an observation asks for each resource."""
+_SHOWN = 300
+
+
+class Changed(Exception):
+    """What arrived is not what was to be sent."""
+
+
+class Listed(NamedTuple):
+    """Everything that is kept."""
+
+    assets: Mapping[str, float]
+    """Time since the last use of each archive, in seconds, by its hash."""
+    environments: Mapping[str, str]
+    """Hash of the archive of each environment, by its name."""
+
+
+class ContentStore:
+    """The content service of one namespace."""
+
+    def __init__(
+        self, client: Client, namespace: str, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._sleep = sleep
+        service = f"services/http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"
+        self._base = f"/api/v1/namespaces/{namespace}/{service}/proxy"
+        self._listing = threading.Lock()
+        self._seen: tuple[float, Listed | TargetError] | None = None
+
+    def has(self, digest: str) -> bool:
+        """Whether an archive is kept; if so it counts as used now."""
+        return self._ask("look for", "HEAD", f"/assets/{digest}", known=(404,)).status_code != 404
+
+    def put(self, digest: str, size: int, parts: Callable[[], Iterator[bytes]]) -> None:
+        """Send an archive.
+
+        Args:
+            digest: Sha256 of it.
+            size: Bytes of it.
+            parts: Returns it, anew for each try.
+
+        Raises:
+            Changed: It has another hash.
+            OutOfCapacity: The volume is full.
+        """
+        headers = {"content-length": str(size), "content-type": "application/x-tar"}
+        path = f"/assets/{digest}"
+        answer = self._ask("copy", "PUT", path, parts=parts, headers=headers, known=(422, 507))
+        self._seen = None
+        if answer.status_code == 422:
+            raise Changed(digest)
+        if answer.status_code == 507:
+            remedy = "enlarge the claim, or delete models that are no longer needed"
+            at = str(self._client)
+            raise OutOfCapacity("copy", f"content {digest[:12]}", _text(answer), remedy, at)
+
+    def remove(self, digest: str, unused_s: float = 0.0) -> bool:
+        """Remove an archive that nobody has used for so long; return whether it is gone."""
+        path = f"/assets/{digest}?unused_s={unused_s:.0f}"
+        answer = self._ask("remove", "DELETE", path, known=(404, 409))
+        self._seen = None
+        return answer.status_code != 409
+
+    def forget(self, environment: str) -> None:
+        """Remove the name of an environment; its archive goes when it is not used any more."""
+        self._ask("remove", "DELETE", f"/environments/{environment}", known=(404,))
+        self._seen = None
+
+    def listed(self, *, fresh: bool = False) -> Listed:
+        """Return all that is kept, or its fault, asked for once in an observation."""
+        with self._listing:
+            if fresh or self._seen is None or time.monotonic() - self._seen[0] > _FRESH_S:
+                try:
+                    found: Listed | TargetError = self._list()
+                except TargetError as fault:
+                    found = fault
+                self._seen = time.monotonic(), found
+            found = self._seen[1]
+        if isinstance(found, TargetError):
+            raise found
+        return found
+
+    def _list(self) -> Listed:
+        found = json.loads(self._ask("list", "GET", "/assets", attempts=_FEW_ATTEMPTS).content)
+        idle_s = {one["digest"]: float(one["idle_s"]) for one in found["assets"]}
+        named = {name: digest for name, digest in found["environments"].items() if digest}
+        return Listed(idle_s, named)
+
+    def _ask(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        *,
+        parts: Callable[[], Iterator[bytes]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        known: tuple[int, ...] = (),
+        attempts: int = _ATTEMPTS,
+    ) -> httpx.Response:
+        """Send one request, again while the pod starts or moves."""
+        sent: dict[str, Any] = {"headers": headers, "timeout_s": _SILENCE_S}
+        pause_s = _FIRST_PAUSE_S
+        for attempt in range(1, attempts + 1):
+            try:
+                content = parts() if parts else None
+                answer = self._client.proxy(method, self._base + path, content=content, **sent)
+            except TargetUnreachable:
+                if attempt == attempts:
+                    raise
+            else:
+                if answer.is_success or answer.status_code in known:
+                    return answer
+                if attempt == attempts or answer.status_code < 500:
+                    break
+            self._sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        reason = f"it answers {answer.status_code}: {_text(answer)}"
+        what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
+        error = TargetUnreachable if answer.status_code in (502, 503, 504) else TargetError
+        raise error(doing, what, reason, remedy, str(self._client))
+
+
+def _text(answer: httpx.Response) -> str:
+    return " ".join(answer.text.split())[:_SHOWN]
