@@ -35,6 +35,10 @@ class ClusterApi:
         """Method and path of each, oldest first."""
         self.refuse: Callable[[httpx.Request], httpx.Response | None] = lambda _asked: None
         """Returns the answer to a request that fails; None lets it through. Raises to break it."""
+        self.break_watch: Callable[[], None] = lambda: None
+        """Called before each event of a watch; raises to break the connection."""
+        self.watch_s = 0.2
+        """How long a watch stays open."""
         self.ahead_s = 0.0
         """How far the server's clock has moved."""
         self.logs: dict[str, str] = {}
@@ -156,7 +160,9 @@ class ClusterApi:
 
     def _dropped(self, path: str) -> None:
         self._version = next(self._versions)
-        self._tell("DELETED", self.objects.pop(path))
+        there = self.objects.pop(path)
+        about = {**there["metadata"], "resourceVersion": str(self._version)}
+        self._tell("DELETED", {**there, "metadata": about})
 
     # -- watches -------------------------------------------------------------------------------
 
@@ -165,16 +171,26 @@ class ClusterApi:
         self._changing.notify_all()
 
     def _watched(self, asked: httpx.Request) -> httpx.Response:
-        """Answer with what has changed, and end: the client begins again."""
+        """Answer with what changes, and end after a while: the client begins again."""
         since, chosen = int(asked.url.params["resourceVersion"]), asked.url.params["labelSelector"]
         plural = asked.url.path.rpartition("/")[2]
-        self._changing.wait_for(lambda: self._version > since, timeout=0.2)
-        lines = [
-            json.dumps({"type": type_, "object": one})
-            for version, type_, one in self.events
-            if version > since and _PLURALS[plural] == one["kind"] and _has(one, chosen)
-        ]
-        return httpx.Response(200, text="\n".join(lines))
+
+        def lines() -> Iterator[bytes]:
+            at, until = since, time.monotonic() + self.watch_s
+            while (left_s := until - time.monotonic()) > 0:
+                with self._changing:
+                    self._changing.wait_for(lambda: self._version > at, timeout=left_s)  # noqa: B023
+                    found = [
+                        json.dumps({"type": type_, "object": one})
+                        for version, type_, one in self.events
+                        if version > at and _PLURALS[plural] == one["kind"] and _has(one, chosen)
+                    ]
+                    at = self._version
+                for line in found:
+                    self.break_watch()
+                    yield f"{line}\n".encode()
+
+        return httpx.Response(200, content=lines())
 
 
 _PLURALS = {
