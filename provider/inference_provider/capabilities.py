@@ -17,6 +17,7 @@ from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.deployment import Probe, RequestSettings, Resources
+from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
 
@@ -147,6 +148,9 @@ class TargetCapabilities(Frozen):
     gpus: Callable[[str | None], Ledger] = _no_gpus
     """Says which GPUs there are and who holds them; asked only when a deployment wants some. It may
     have to run a container, on the base image that is named, or on its own."""
+    gpu_fault: Callable[[GpuRequest, int], str] | None = None
+    """Says why instances could never have the GPUs that they ask for, each and how many; empty if
+    they could. In place of `gpus`, where those that are held now may be free later."""
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""
@@ -227,6 +231,8 @@ def gpu_refusals(
     wanted = [resource for resource in known if asks_for_gpus(resource)]
     if not wanted:
         return ()
+    if capabilities.gpu_fault is not None:
+        return tuple(_never_given(wanted, capabilities, capabilities.gpu_fault))
     spaces = (resource.spec for resource in known if resource.id.kind == Kind.WORKSPACE)
     ledger = capabilities.gpus(next((s.base_image for s in spaces if s.base_image), None))
     wishes = {resource.id: _wish(resource) for resource in wanted}
@@ -245,6 +251,17 @@ def gpu_refusals(
     fault = capabilities.fault(short.asked.field, "gpu_count", f"{sum_} together", supported)
     place = str(wanted[0].id) if len(wanted) == 1 else "the deployments that change"
     return (Refusal(_at(place, capabilities), fault),)
+
+
+def _never_given(
+    wanted: Iterable[DesiredResource],
+    can: TargetCapabilities,
+    fault_of: Callable[[GpuRequest, int], str],
+) -> Iterator[Refusal]:
+    for resource in wanted:
+        wish = _wish(resource)
+        if said := fault_of(wish.asked, wish.instances):
+            yield Refusal(_at(resource.id, can), Fault(wish.asked.field, said, "ask for fewer"))
 
 
 def _wish(resource: DesiredResource) -> Wish:

@@ -11,6 +11,7 @@ from inference_provider.errors import NotReady
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.targets.kubernetes import compute as under_test
+from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -81,6 +82,7 @@ def api():
 @pytest.fixture
 def controllers(api, monkeypatch):
     monkeypatch.setattr(under_test, "_POLL_S", 0.01)
+    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
     with Controllers(api) as made:
         yield made
 
@@ -194,9 +196,16 @@ def test_a_pod_that_finds_no_node_says_what_it_waits_for(compute, controllers):
     with pytest.raises(NotReady, match="PodUnschedulable: 0/3 nodes are available: 3 Insufficient"):
         compute.ensure(unit(), 1, lambda _id, text: said.append(text))
     assert said == [
-        "0 of 1 instances ready: pod iris-blue-5efdeb203621-0: 0/3 nodes are available: 3"
-        " Insufficient nvidia.com/gpu."
+        "waiting for pod iris-blue-5efdeb203621-0: 0/3 nodes are available: 3 Insufficient"
+        " nvidia.com/gpu."
     ]
+
+
+def test_each_pod_that_gets_ready_is_told(compute):
+    said: list[str] = []
+    compute.ensure(unit(), 1)
+    compute.ensure(unit(), 3, lambda _id, text: said.append(text))
+    assert said == ["1 of 2 new instances ready", "2 of 2 new instances ready"]
 
 
 def test_a_scale_out_that_fails_goes_back_to_the_count_before(api, compute, controllers):

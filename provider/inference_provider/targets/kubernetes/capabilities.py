@@ -1,12 +1,14 @@
 """What a cluster can do, and why it cannot do the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.deployment import Resources
+from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -17,7 +19,6 @@ _REASONS: Mapping[Capability, Answer] = {
         "'disabled' is not supported yet: whether the cluster's network enforces it is not known",
         "leave it enabled",
     ),
-    "gpu_count": Answer("GPUs are not supported yet on a cluster", "leave them out"),
     "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
 }
 _MAKE_IMAGE = (
@@ -26,8 +27,17 @@ _MAKE_IMAGE = (
 )
 
 
-def kubernetes_capabilities() -> TargetCapabilities:
-    """Return what a cluster can do."""
+def kubernetes_capabilities(gpus: Callable[[], list[NodeGpus] | None]) -> TargetCapabilities:
+    """Return what a cluster can do.
+
+    Args:
+        gpus: Says which GPUs its nodes have; None where this user may not see nodes.
+    """
+
+    def fault(asked: GpuRequest, _instances: int) -> str:
+        there = gpus()
+        return "" if there is None else never_fits(asked, there)
+
     return TargetCapabilities(
         name="kubernetes",
         images=True,
@@ -36,6 +46,7 @@ def kubernetes_capabilities() -> TargetCapabilities:
         amount_faults=_amount_faults,
         workspace_faults=_workspace_faults,
         instance_types=True,
+        gpu_fault=fault,
         liveness_probes=True,
         success_thresholds=True,
         reasons=_REASONS,

@@ -6,19 +6,19 @@ generation, and `Instance` is all of its pods together.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from inference_provider.errors import NotReady, TargetError
+from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
-from inference_provider.quoting import without_secrets
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
+from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import apply_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
@@ -29,6 +29,7 @@ from inference_provider.targets.kubernetes.instance_manifests import (
     Generation,
     Given,
 )
+from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
@@ -37,18 +38,15 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
+from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import (
-    Trouble,
     address_of,
     endings_of,
     is_ending,
     is_ready,
     runs,
-    trouble_of,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.starting import LOG_LINES
-from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
@@ -59,10 +57,7 @@ from inference_provider.workspace.ports import (
 )
 
 _POLL_S = 0.25
-_IMAGE_GRACE_S = 20.0
-"""Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LINE_CHARS = 300
 
 
 class Gives(Protocol):
@@ -77,7 +72,15 @@ class KubernetesCompute:
 
     replaces_instances = True
 
-    def __init__(self, client: Client, records: ClusterRecords, content: Gives) -> None:
+    def __init__(
+        self,
+        client: Client,
+        records: ClusterRecords,
+        content: Gives,
+        gpus: Callable[[], list[NodeGpus] | None] = lambda: None,
+    ) -> None:
+        """Open it; `gpus` says which GPUs nodes have, None where that is not known."""
+        self._gpus = gpus
         self._client = client
         self._records = records
         self._namespace = records.namespace
@@ -135,9 +138,10 @@ class KubernetesCompute:
             return
         generation = self._generation(unit, name, count, before)
         try:
+            wait = Wait(self._client, generation, progress)
             for one in generation.objects():
                 apply_ours(self._client, one, lambda said: progress(unit.id, said))
-            self._wait_ready(generation, progress)
+            wait.until_ready()
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
                 self._put_back(name, before)
@@ -168,7 +172,16 @@ class KubernetesCompute:
             count=count,
             restarted=_now() if unit.afresh and before else _restarted(before),
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
+            products=self._products(unit),
         )
+
+    def _products(self, unit: Unit) -> tuple[str, ...]:
+        """Return the products of GPUs that an instance may have; those that it names if unknown."""
+        asked = gpus_of(unit.spec)
+        if asked is None or not asked.product:
+            return ()
+        there = self._gpus()
+        return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
 
     def _put_back(self, name: str, before: Object | None) -> None:
         """Leave nothing of a generation that did not start, or as many pods as there were."""
@@ -177,70 +190,6 @@ class KubernetesCompute:
         else:
             change = {"spec": {"replicas": before["spec"].get("replicas")}}
             self._client.merge(DEPLOYMENT, self._namespace, name, change)
-
-    def _wait_ready(self, generation: Generation, progress: Progress) -> None:
-        unit, told = generation.unit, ""
-        until_s = time.monotonic() + unit.start_limit_s
-        images_s = time.monotonic() + min(_IMAGE_GRACE_S, unit.start_limit_s)
-        while True:
-            refuse_when_stopped("start", str(unit.id))
-            deployment, pods = self._now(generation)
-            ready = sum(map(is_ready, pods))
-            if ready >= generation.count and _is_rolled(deployment):
-                if generation.count:
-                    progress(unit.id, f"{ready} of {generation.count} instances ready")
-                return
-            troubles = [(name_of(pod), t) for pod in pods if (t := trouble_of(pod))]
-            for pod, trouble in troubles:
-                late = time.monotonic() >= images_s
-                if trouble.final or trouble.container or (late and _is_stuck(trouble)):
-                    raise self._not_ready(unit, pod, trouble)
-            if time.monotonic() >= until_s:
-                raise self._late(unit, pods, troubles)
-            waits = f": pod {troubles[0][0]}: {troubles[0][1].reason}" if troubles else ""
-            said = f"{ready} of {generation.count} instances ready{waits}"
-            if waits and said != told:
-                progress(unit.id, said)
-                told = said
-            time.sleep(_POLL_S)
-
-    def _now(self, generation: Generation) -> tuple[Object | None, list[Object]]:
-        one = self._client.get(DEPLOYMENT, self._namespace, generation.name)
-        chosen = selector({names.OBJECT: generation.name})
-        pods = self._client.items(POD, self._namespace, chosen)
-        return one, [pod for pod in pods if not is_ending(pod)]
-
-    def _late(
-        self, unit: Unit, pods: Sequence[Object], troubles: Sequence[tuple[str, Trouble]]
-    ) -> NotReady:
-        if troubles:
-            return self._not_ready(unit, *troubles[0])
-        waited = f"did not answer 200 to 399 within {unit.start_limit_s} s"
-        reason = f"GET {unit.readiness_path} {waited}"
-        waiting = next((name_of(pod) for pod in pods if not is_ready(pod)), "")
-        if not waiting:
-            remedy = "look at the events of its ReplicaSet, then run this again"
-            return NotReady("start", str(unit.id), "Kubernetes made no pod for it", remedy)
-        return self._not_ready(unit, waiting, Trouble("", reason, SERVER))
-
-    def _not_ready(self, unit: Unit, pod: str, trouble: Trouble) -> NotReady:
-        about = f"{trouble.name}: " if trouble.name else ""
-        reason = f"pod {pod}: {about}{trouble.reason}"
-        if not trouble.container:
-            return NotReady("start", str(unit.id), reason, "fix the cause and run this again")
-        said = without_secrets(self._last_lines(pod, trouble.container), unit.secrets)
-        shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in said.splitlines())
-        remedy = "fix the cause and run this again; the last lines of its log:"
-        return NotReady("start", str(unit.id), reason, f"{remedy}\n{shown or '    (none)'}")
-
-    def _last_lines(self, pod: str, container: str) -> str:
-        asked = {"container": container, "tailLines": str(LOG_LINES)}
-        for more in ({}, {"previous": "true"}):
-            with suppress(TargetError):
-                said = "\n".join(self._client.logs(self._namespace, pod, **asked, **more))
-                if said.strip():
-                    return said
-        return ""
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -295,20 +244,6 @@ def _without_pods(one: Object, fault: str) -> InstanceStatus:
     return InstanceStatus(
         name=name_of(one), generation=labels_of(one)[names.GENERATION], runs=False, fault=fault
     )
-
-
-def _is_rolled(deployment: Object | None) -> bool:
-    """Whether Kubernetes has seen the newest version of it, and no older pod is left."""
-    if deployment is None:
-        return False
-    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-    counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
-    return seen and counts == [wanted, wanted]
-
-
-def _is_stuck(trouble: Trouble) -> bool:
-    return trouble.name in ("ImageBuildFailure", "ResourceNotReady")
 
 
 def _port_of(deployment: Object) -> int:

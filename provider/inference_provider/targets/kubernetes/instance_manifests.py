@@ -7,8 +7,11 @@ from typing import Any
 
 from inference_provider.serving.command import InstanceCommand
 from inference_provider.serving.server import Server, ServerKind
-from inference_provider.spec.deployment import MIG_PREFIX, DeploymentSpec, Probe, Resources
+from inference_provider.spec.deployment import DeploymentSpec, Probe, Resources
+from inference_provider.spec.gpus import gpu_request
+from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, WHOLE, resource_of
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -31,7 +34,6 @@ OBJECTS = (DEPLOYMENT, BUDGET, SERVICE, SECRET)
 RESTARTED = f"{names.PREFIX}/restarted"
 _SHARED_MEMORY = "2Gi"
 """Azure ML's own default; it counts as memory of the container, as far as it is used."""
-_GPU = "nvidia.com/gpu"
 _STOP_SLACK_S = 10
 
 
@@ -66,6 +68,8 @@ class Generation:
     restarted: str = ""
     """When its pods were last told to start again; empty for never."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    products: tuple[str, ...] = ()
+    """GPU products that may be used, as nodes name them; any when empty."""
 
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
@@ -136,8 +140,26 @@ class Generation:
             "initContainers": list(given.init_containers),
             "containers": [self._server()],
             "volumes": [*scratch, *given.volumes],
-            **_placement(spec.resources),
+            **self._placement(),
         }
+
+    def _placement(self) -> Object:
+        """Return on which nodes a pod with GPUs runs; other pods are kept off those by a taint."""
+        asked = gpus_of(self.unit.spec)
+        if asked is None:
+            return {}
+        taint = {"key": WHOLE[0], "operator": "Exists", "effect": "NoSchedule"}
+        found: Object = {"tolerations": [taint]}
+        if self.products:
+            terms = [
+                {"matchExpressions": [{"key": label, "operator": "In", "values": [*self.products]}]}
+                for label in PRODUCT_LABELS
+            ]
+            required = {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
+            }
+            found["affinity"] = {"nodeAffinity": required}
+        return found
 
     def _server(self) -> Object:
         spec, given = self.unit.spec, self.given
@@ -199,20 +221,8 @@ def amounts(resources: Resources) -> Object:
     for part, into in found.items():
         asked = getattr(resources, part)
         into.update({n: v for n in ("cpu", "memory") if (v := getattr(asked, n))})
-    gpus = resources.limits.gpu or resources.requests.gpu
-    devices = {_GPU: str(gpus)} if gpus else {}
-    devices |= {f"{MIG_PREFIX}{profile}": str(count) for profile, count in resources.mig.items()}
-    if resources.gpu_share:
-        devices = {f"{_GPU}.shared": "1"}
+    gpus = gpu_request(resources.model_dump())
+    devices = {resource_of(gpus): str(gpus.each)} if gpus else {}
     for into in found.values():
         into.update(devices)
     return {name: into for name, into in found.items() if into}
-
-
-def _placement(resources: Resources) -> Object:
-    if not (resources.gpu_product or resources.limits.gpu or resources.requests.gpu):
-        return {}
-    found: Object = {"tolerations": [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}]}
-    if resources.gpu_product:
-        found["nodeSelector"] = {"nvidia.com/gpu.product": resources.gpu_product.replace(" ", "-")}
-    return found

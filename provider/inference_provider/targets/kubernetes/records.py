@@ -108,8 +108,10 @@ class ClusterRecords:
         self._documents.commit()
         return self._store.revision
 
-    def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[object]:
-        return self._locks.lock(name, wait_s)
+    @contextmanager
+    def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
+        with self._locks.lock(name, wait_s):
+            yield
 
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:

@@ -1,0 +1,126 @@
+"""Nodes and pods -> which GPUs a cluster has, and whether a pod could ever have what it asks for.
+
+Pure. A node names what it can hand out (`nvidia.com/gpu`, `nvidia.com/mig-1g.5gb`,
+`amd.com/gpu`), and its labels say of which product. Which card a pod gets is the node's affair.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from inference_provider.gpus import words_of
+from inference_provider.spec.deployment import MIG_PREFIX
+from inference_provider.spec.gpus import GpuRequest
+from inference_provider.targets.kubernetes.objects import Object, labels_of, name_of
+from inference_provider.targets.kubernetes.pods import is_ending
+
+WHOLE = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe")
+"""Names of whole GPUs; the first is asked for."""
+SHARED = "nvidia.com/gpu.shared"
+"""Name of GPUs that NVIDIA's device plugin shares, when it renames them (`renameByDefault`)."""
+PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product")
+_SHOWN = 6
+
+
+class NodeGpus(NamedTuple):
+    """GPUs of one name on one node."""
+
+    node: str
+    name: str
+    product: str
+    total: int
+    """What may be handed out."""
+    held: int = 0
+
+    @property
+    def free(self) -> int:
+        return max(0, self.total - self.held)
+
+
+def gpus_on(nodes: Iterable[Object], pods: Iterable[Object]) -> list[NodeGpus]:
+    """Return what GPUs the nodes have that take pods, and how many are held."""
+    held: dict[str, Counter[str]] = {}
+    for pod in pods:
+        node = pod["spec"].get("nodeName")
+        if node and not is_ending(pod):
+            held.setdefault(node, Counter()).update(_asked_by(pod))
+    found = []
+    for node in nodes:
+        if node["spec"].get("unschedulable"):
+            continue
+        name, product = name_of(node), _product_of(node)
+        for resource, count in (node["status"].get("allocatable") or {}).items():
+            if is_gpu(resource) and int(count):
+                taken = held.get(name, Counter())[resource]
+                found.append(NodeGpus(name, resource, product, int(count), taken))
+    return found
+
+
+def is_gpu(resource: str) -> bool:
+    """Whether a resource of a node is GPUs, or slices of them."""
+    return resource in (*WHOLE, SHARED) or resource.startswith(MIG_PREFIX)
+
+
+def resource_of(asked: GpuRequest) -> str:
+    """Return the name under which a pod asks for GPUs."""
+    if asked.mig:
+        return f"{MIG_PREFIX}{asked.mig}"
+    return SHARED if asked.share else WHOLE[0]
+
+
+def fitting(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[NodeGpus]:
+    """Return the nodes' GPUs of the name and the product that are asked for."""
+    wanted, words = resource_of(asked), set(words_of(asked.product))
+    return [g for g in gpus if g.name == wanted and words <= set(words_of(g.product))]
+
+
+def products_of(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[str]:
+    """Return the products that fit, as nodes name them."""
+    return sorted({g.product for g in fitting(asked, gpus) if g.product})
+
+
+def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> str:
+    """Say why no node could ever run an instance, with what there is; empty if one could."""
+    there = fitting(asked, gpus)
+    if any(one.total >= asked.each for one in there):
+        return ""
+    what = f"{asked.each} {resource_of(asked)}" + (f" of {asked.product}" if asked.product else "")
+    most = max((one.total for one in there), default=0)
+    has = f"the largest node has {most}" if most else "no node has any"
+    return f"an instance asks for {what}, and {has} ({summary(gpus)})"
+
+
+def room_for(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> int:
+    """Return how many instances the free GPUs have room for now."""
+    return sum(one.free // asked.each for one in fitting(asked, gpus))
+
+
+def summary(gpus: Iterable[NodeGpus]) -> str:
+    """Write how many of each product there are, and how many are free."""
+    counts: dict[tuple[str, str], list[int]] = {}
+    for one in gpus:
+        known = counts.setdefault((one.product, one.name), [0, 0, 0])
+        counts[one.product, one.name] = [
+            n + m for n, m in zip(known, (1, one.total, one.free), strict=True)
+        ]
+    told = [
+        f"{product or 'unknown product'}: {total} {name} on {nodes} node{'s' * (nodes != 1)},"
+        f" {free} free"
+        for (product, name), (nodes, total, free) in sorted(counts.items())
+    ]
+    more = len(told) - _SHOWN
+    shown = "; ".join(told[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return shown or "the cluster has no GPU"
+
+
+def _product_of(node: Object) -> str:
+    labels: Mapping[str, str] = labels_of(node)
+    return next((labels[name] for name in PRODUCT_LABELS if name in labels), "")
+
+
+def _asked_by(pod: Object) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for container in pod["spec"].get("containers") or ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        found.update({name: int(n) for name, n in limits.items() if is_gpu(name)})
+    return found

@@ -1,0 +1,142 @@
+"""Waits until the pods of a generation are ready, says what it waits for, and why it ended."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from inference_provider.errors import NotReady, TargetError
+from inference_provider.quoting import without_secrets
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
+from inference_provider.targets.kubernetes.objects import (
+    DEPLOYMENT,
+    POD,
+    Object,
+    name_of,
+    selector,
+)
+from inference_provider.targets.kubernetes.pods import Trouble, is_ending, is_ready, trouble_of
+from inference_provider.targets.starting import LOG_LINES
+from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.ports import Progress
+
+POLL_S = 0.25
+_IMAGE_GRACE_S = 20.0
+"""Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
+_STUCK = ("ImageBuildFailure", "ResourceNotReady")
+_LINE_CHARS = 300
+
+
+class Wait:
+    """One wait, which begins before anything is applied.
+
+    Args:
+        client: The cluster's API.
+        generation: What is waited for.
+        progress: Told how many are ready, and what the others wait for.
+    """
+
+    def __init__(self, client: Client, generation: Generation, progress: Progress) -> None:
+        self._client = client
+        self._generation = generation
+        self._unit = generation.unit
+        self._progress = progress
+        self._before = sum(map(is_ready, self._pods()))
+        self._ready = self._before
+        self._told = ""
+
+    def until_ready(self) -> None:
+        """Return once as many pods as asked for are ready, and no other is left.
+
+        Raises:
+            NotReady: One cannot start, or they take too long.
+            Interrupted: Somebody asked to stop.
+        """
+        limit_s = self._unit.start_limit_s
+        began_s = time.monotonic()
+        while True:
+            refuse_when_stopped("start", str(self._unit.id))
+            pods = self._pods()
+            self._tell(sum(map(is_ready, pods)))
+            if self._ready >= self._generation.count and self._is_rolled():
+                return
+            troubles = [(name_of(pod), trouble) for pod in pods if (trouble := trouble_of(pod))]
+            waited_s = time.monotonic() - began_s
+            for pod, trouble in troubles:
+                if _is_final(trouble, waited_s >= min(_IMAGE_GRACE_S, limit_s)):
+                    raise self._not_ready(pod, trouble)
+            if waited_s >= limit_s:
+                raise self._late(pods, troubles)
+            if troubles:
+                self._say_waits(*troubles[0])
+            time.sleep(POLL_S)
+
+    def _pods(self) -> list[Object]:
+        chosen = selector({names.OBJECT: self._generation.name})
+        found = self._client.items(POD, self._generation.namespace, chosen)
+        return [pod for pod in found if not is_ending(pod)]
+
+    def _is_rolled(self) -> bool:
+        """Whether Kubernetes has seen the newest version of it, and no older pod is left."""
+        place = self._generation
+        there = self._client.get(DEPLOYMENT, place.namespace, place.name)
+        if there is None:
+            return False
+        status, wanted = there.get("status") or {}, there["spec"].get("replicas", 1)
+        seen = status.get("observedGeneration", 0) >= there["metadata"]["generation"]
+        counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
+        return seen and counts == [wanted, wanted]
+
+    # -- what is told --------------------------------------------------------------------------
+
+    def _tell(self, ready: int) -> None:
+        wanted = self._generation.count - self._before
+        for number in range(self._ready + 1, min(ready, self._generation.count) + 1):
+            new = number - self._before
+            self._progress(self._unit.id, f"{new} of {wanted} new instances ready")
+        self._ready = ready
+
+    def _say_waits(self, pod: str, trouble: Trouble) -> None:
+        said = f"waiting for pod {pod}: {trouble.reason}"
+        if said != self._told:
+            self._told = said
+            self._progress(self._unit.id, said)
+
+    def _late(self, pods: Sequence[Object], troubles: Sequence[tuple[str, Trouble]]) -> NotReady:
+        if troubles:
+            return self._not_ready(*troubles[0])
+        waited = f"did not answer 200 to 399 within {self._unit.start_limit_s} s"
+        reason = f"GET {self._unit.readiness_path} {waited}"
+        waiting = next((name_of(pod) for pod in pods if not is_ready(pod)), "")
+        if not waiting:
+            remedy = "look at the events of its ReplicaSet, then run this again"
+            reason = "Kubernetes made no pod for it"
+            return NotReady("start", str(self._unit.id), reason, remedy)
+        return self._not_ready(waiting, Trouble("", reason, SERVER))
+
+    def _not_ready(self, pod: str, trouble: Trouble) -> NotReady:
+        about = f"{trouble.name}: " if trouble.name else ""
+        reason, what = f"pod {pod}: {about}{trouble.reason}", str(self._unit.id)
+        remedy = "fix the cause and run this again"
+        if not trouble.container:
+            return NotReady("start", what, reason, remedy)
+        said = without_secrets(self._last_lines(pod, trouble.container), self._unit.secrets)
+        shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in said.splitlines())
+        remedy = f"{remedy}; the last lines of its log:\n{shown or '    (none)'}"
+        return NotReady("start", what, reason, remedy)
+
+    def _last_lines(self, pod: str, container: str) -> str:
+        asked = {"container": container, "tailLines": str(LOG_LINES)}
+        for more in ({}, {"previous": "true"}):
+            with suppress(TargetError):
+                lines = self._client.logs(self._generation.namespace, pod, **asked, **more)
+                said = "\n".join(lines)
+                if said.strip():
+                    return said
+        return ""
+
+
+def _is_final(trouble: Trouble, late: bool) -> bool:
+    """Whether waiting does not help."""
+    return trouble.final or bool(trouble.container) or (late and trouble.name in _STUCK)

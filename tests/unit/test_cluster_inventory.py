@@ -1,0 +1,112 @@
+"""Nodes and pods -> which GPUs there are, and what could never be had."""
+
+import pytest
+
+from inference_provider.spec.gpus import GpuRequest
+from inference_provider.targets.kubernetes.inventory import (
+    gpus_on,
+    never_fits,
+    products_of,
+    room_for,
+    summary,
+)
+
+
+def node(name, product="", unschedulable=False, **allocatable):
+    labels = {"nvidia.com/gpu.product": product} if product else {}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"unschedulable": True} if unschedulable else {},
+        "status": {"allocatable": {"cpu": "8", **allocatable}},
+    }
+
+
+def gpus(name, product, count, **more):
+    found = node(name, product, **more)
+    found["status"]["allocatable"]["nvidia.com/gpu"] = str(count)
+    return found
+
+
+def pod(node_name, count, resource="nvidia.com/gpu", phase="Running"):
+    limits = {resource: str(count), "cpu": "1"}
+    return {
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": node_name, "containers": [{"resources": {"limits": limits}}]},
+        "status": {"phase": phase},
+    }
+
+
+A100, T4 = "NVIDIA-A100-SXM4-80GB", "Tesla-T4"
+NODES = [gpus("a-1", A100, 8), gpus("a-2", A100, 8), gpus("t-1", T4, 4), node("plain")]
+PODS = [pod("a-1", 6), pod("a-2", 1), pod("t-1", 4, phase="Succeeded")]
+
+
+def asked(each=1, product="", mig="", share=""):
+    return GpuRequest("resources.limits.gpu", each, product, mig=mig, share=share)
+
+
+def test_what_pods_hold_is_not_free():
+    assert [(g.node, g.total, g.free) for g in gpus_on(NODES, PODS)] == [
+        ("a-1", 8, 2),
+        ("a-2", 8, 7),
+        ("t-1", 4, 4),
+    ]
+
+
+def test_a_node_that_takes_no_pods_is_not_counted():
+    assert gpus_on([gpus("a-1", A100, 8, unschedulable=True)], ()) == []
+
+
+def test_the_summary_says_what_there_is_of_each_product():
+    assert summary(gpus_on(NODES, PODS)) == (
+        "NVIDIA-A100-SXM4-80GB: 16 nvidia.com/gpu on 2 nodes, 9 free;"
+        " Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free"
+    )
+
+
+def test_a_cluster_without_gpus_says_so():
+    assert never_fits(asked(), gpus_on([node("plain")], ())) == (
+        "an instance asks for 1 nvidia.com/gpu, and no node has any (the cluster has no GPU)"
+    )
+
+
+def test_more_than_the_largest_node_has_can_never_be_had():
+    assert never_fits(asked(16), gpus_on(NODES, PODS)) == (
+        "an instance asks for 16 nvidia.com/gpu, and the largest node has 8"
+        " (NVIDIA-A100-SXM4-80GB: 16 nvidia.com/gpu on 2 nodes, 9 free;"
+        " Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free)"
+    )
+
+
+def test_what_is_held_now_may_be_free_later():
+    assert never_fits(asked(8), gpus_on(NODES, PODS)) == ""
+
+
+@pytest.mark.parametrize(
+    ("product", "nodes"), [("A100", [A100]), ("T4", [T4]), ("a100 80gb", [A100]), ("H100", [])]
+)
+def test_a_product_is_found_by_words_of_its_name(product, nodes):
+    assert products_of(asked(product=product), gpus_on(NODES, ())) == nodes
+
+
+def test_a_product_that_no_node_has_is_refused():
+    assert never_fits(asked(product="H100"), gpus_on(NODES, ())).startswith(
+        "an instance asks for 1 nvidia.com/gpu of H100, and no node has any"
+    )
+
+
+def test_slices_and_shares_have_names_of_their_own():
+    nodes = [
+        node("m", A100, **{"nvidia.com/mig-1g.5gb": "7"}),
+        node("s", T4, **{"nvidia.com/gpu.shared": "10"}),
+    ]
+    found = gpus_on(nodes, [pod("m", 2, "nvidia.com/mig-1g.5gb")])
+    assert never_fits(asked(3, mig="1g.5gb"), found) == ""
+    assert "no node has any" in never_fits(asked(mig="2g.10gb"), found)
+    assert never_fits(asked(share="tiny"), found) == ""
+    assert "no node has any" in never_fits(asked(), found)
+
+
+def test_room_is_counted_node_by_node():
+    found = gpus_on(NODES, PODS)
+    assert [room_for(asked(each, "A100"), found) for each in (1, 2, 4, 8)] == [9, 4, 1, 0]
