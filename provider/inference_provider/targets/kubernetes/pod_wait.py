@@ -16,7 +16,13 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
-from inference_provider.targets.kubernetes.pods import Trouble, is_ending, is_ready, trouble_of
+from inference_provider.targets.kubernetes.pods import (
+    Trouble,
+    initializing,
+    is_ending,
+    is_ready,
+    trouble_of,
+)
 from inference_provider.targets.starting import LOG_LINES
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
@@ -25,6 +31,8 @@ POLL_S = 0.25
 _IMAGE_GRACE_S = 20.0
 """Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")
+_DOES = {"storage-initializer": "fetches its model and code", "environment": "gets its packages"}
+"""What an init container does, by its name."""
 _LINE_CHARS = 300
 
 
@@ -62,6 +70,11 @@ class Wait:
             if self._ready >= self._generation.count and self._is_rolled():
                 return
             troubles = [(name_of(pod), trouble) for pod in pods if (trouble := trouble_of(pod))]
+            busy = [(name_of(pod), name) for pod in pods if (name := initializing(pod))]
+            if busy:  # a build of an environment is no part of a start
+                began_s = time.monotonic()
+                pod, does = busy[0]
+                self._say(f"pod {pod}: {_DOES.get(does, does)}")
             waited_s = time.monotonic() - began_s
             for pod, trouble in troubles:
                 if _is_final(trouble, waited_s >= min(_IMAGE_GRACE_S, limit_s)):
@@ -69,7 +82,7 @@ class Wait:
             if waited_s >= limit_s:
                 raise self._late(pods, troubles)
             if troubles:
-                self._say_waits(*troubles[0])
+                self._say(f"waiting for pod {troubles[0][0]}: {troubles[0][1].reason}")
             time.sleep(POLL_S)
 
     def _pods(self) -> list[Object]:
@@ -97,11 +110,10 @@ class Wait:
             self._progress(self._unit.id, f"{new} of {wanted} new instances ready")
         self._ready = ready
 
-    def _say_waits(self, pod: str, trouble: Trouble) -> None:
-        said = f"waiting for pod {pod}: {trouble.reason}"
-        if said != self._told:
-            self._told = said
-            self._progress(self._unit.id, said)
+    def _say(self, what: str) -> None:
+        if what != self._told:
+            self._told = what
+            self._progress(self._unit.id, what)
 
     def _late(self, pods: Sequence[Object], troubles: Sequence[tuple[str, Trouble]]) -> NotReady:
         if troubles:

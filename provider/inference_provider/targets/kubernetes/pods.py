@@ -85,6 +85,14 @@ def endings_of(pod: Object) -> Endings:
     return Endings(total=total, minutes={last: total})
 
 
+def initializing(pod: Object) -> str:
+    """Return the name of the init container that runs now; empty where none does."""
+    for status in pod["status"].get("initContainerStatuses") or ():
+        if "running" in (status.get("state") or {}):
+            return str(status["name"])
+    return ""
+
+
 def trouble_of(pod: Object) -> Trouble | None:
     """Say why a pod is not ready; None where it just starts."""
     scheduled = _condition(pod, "PodScheduled")

@@ -1,0 +1,197 @@
+"""One generation of a deployment -> the objects that run it."""
+
+from pathlib import PurePosixPath
+
+import pytest
+from pydantic import SecretStr
+
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.serving.command import InstanceCommand
+from inference_provider.serving.server import server_of
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.spec.deployment import Resources
+from inference_provider.targets.kubernetes.instance_manifests import Generation, Given, amounts
+from inference_provider.targets.kubernetes.names import labels
+from inference_provider.workspace.ports import Unit
+
+NAME = "iris-blue-5efdeb203621"
+
+
+def generation(products=(), environment=None, **fields) -> Generation:
+    spec = DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "blue", "environment": "plain:1", **fields}
+    )
+    made = EnvironmentSpec.model_validate({"name": "plain", **(environment or {})})
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue")
+    return Generation(
+        unit=Unit(id_, "5efdeb203621", spec, made),
+        name=NAME,
+        namespace="lab",
+        server=server_of(spec, made),
+        command=InstanceCommand(
+            argv=("python", "serve.py"),
+            environment={"TOKEN": SecretStr("secret-1")},
+            directory="/var/azureml/code/content",
+        ),
+        given=Given("python:3.12", PurePosixPath("/opt/environment/bin")),
+        port=5001,
+        count=2,
+        labels=labels(
+            "demo", "instance", endpoint="iris", deployment="blue", generation="5efdeb203621"
+        ),
+        products=products,
+    )
+
+
+def objects(made: Generation) -> dict:
+    return {one["kind"]: one for one in made.objects()}
+
+
+def pod(made: Generation) -> dict:
+    return objects(made)["Deployment"]["spec"]["template"]["spec"]
+
+
+def server(made: Generation) -> dict:
+    return pod(made)["containers"][0]
+
+
+def test_a_secret_comes_before_the_pods_that_read_it():
+    kinds = [one["kind"] for one in generation().objects()]
+    assert kinds == ["Secret", "Service", "PodDisruptionBudget", "Deployment"]
+
+
+def test_a_pod_passes_the_restricted_standard_for_pods():
+    spec = pod(generation())
+    assert spec["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 10001,
+        "runAsGroup": 10001,
+        "fsGroup": 10001,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert server(generation())["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_variables_are_in_the_secret_and_nowhere_else():
+    found = objects(generation())
+    assert found["Secret"]["stringData"] == {"TOKEN": "secret-1"}
+    assert server(generation())["envFrom"] == [{"secretRef": {"name": NAME}}]
+    assert "secret-1" not in str(found["Deployment"])
+
+
+def test_no_pod_is_taken_away_before_a_new_one_is_there():
+    strategy = objects(generation())["Deployment"]["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_a_pod_goes_on_until_routers_have_heard_that_it_ends():
+    made = generation(request_settings={"request_timeout_ms": 60_000})
+    assert server(made)["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+    assert pod(made)["terminationGracePeriodSeconds"] == 75
+
+
+def test_the_service_and_the_budget_choose_the_pods_of_this_generation():
+    found = objects(generation())
+    template = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    for chosen in (
+        found["Service"]["spec"]["selector"],
+        found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        found["Deployment"]["spec"]["selector"]["matchLabels"],
+    ):
+        assert chosen.items() <= template.items()
+        assert chosen["pulumi-inference/generation"] == "5efdeb203621"
+    assert found["Service"]["spec"]["clusterIP"] == "None"
+
+
+def test_probes_ask_as_the_deployment_says():
+    made = server(
+        generation(
+            start_timeout_s=100,
+            readiness_probe={"initial_delay": 20, "period": 5, "timeout": 3},
+            liveness_probe={"period": 7, "failure_threshold": 4},
+        )
+    )
+    route = {"path": "/", "port": 5001, "scheme": "HTTP"}
+    assert made["startupProbe"] == {
+        "httpGet": route,
+        "periodSeconds": 1,
+        "timeoutSeconds": 3,
+        "failureThreshold": 120,
+    }
+    assert made["readinessProbe"] == {
+        "httpGet": route,
+        "periodSeconds": 5,
+        "timeoutSeconds": 3,
+        "successThreshold": 1,
+        "failureThreshold": 30,
+    }
+    assert made["livenessProbe"] == {
+        "httpGet": route,
+        "periodSeconds": 7,
+        "timeoutSeconds": 2,
+        "successThreshold": 1,
+        "failureThreshold": 4,
+    }
+
+
+def test_an_image_with_a_server_of_its_own_is_started_as_it_says():
+    routes = {
+        f"{n}_route": {"path": "/v2", "port": 8000} for n in ("liveness", "readiness", "scoring")
+    }
+    made = server(
+        generation(environment={"image": "tritonserver:24.10", "inference_config": routes})
+    )
+    assert "command" not in made
+    assert "workingDir" not in made
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ({}, {}),
+        (
+            {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+            {"requests": {"cpu": "500m"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+        ),
+        (
+            {"limits": {"gpu": 2}},
+            {"requests": {"nvidia.com/gpu": "2"}, "limits": {"nvidia.com/gpu": "2"}},
+        ),
+        (
+            {"mig": {"1g.5gb": 1}},
+            {"requests": {"nvidia.com/mig-1g.5gb": "1"}, "limits": {"nvidia.com/mig-1g.5gb": "1"}},
+        ),
+        (
+            {"gpu_share": "tiny"},
+            {"requests": {"nvidia.com/gpu.shared": "1"}, "limits": {"nvidia.com/gpu.shared": "1"}},
+        ),
+    ],
+)
+def test_amounts_have_the_names_that_nodes_give_them(asked, given):
+    assert amounts(Resources.model_validate(asked)) == given
+
+
+def test_a_pod_with_gpus_may_be_where_others_are_kept_off():
+    made = pod(generation(("NVIDIA-A100-SXM4-80GB",), resources={"limits": {"gpu": 1}}))
+    assert made["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    ]
+    required = made["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"][0] == {
+        "matchExpressions": [
+            {
+                "key": "nvidia.com/gpu.product",
+                "operator": "In",
+                "values": ["NVIDIA-A100-SXM4-80GB"],
+            }
+        ]
+    }
+
+
+def test_a_pod_without_gpus_is_kept_off_their_nodes():
+    assert "tolerations" not in pod(generation())
