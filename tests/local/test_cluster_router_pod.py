@@ -2,8 +2,9 @@
 
 import json
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -132,7 +133,7 @@ class RouterPod:
     """The process of one router pod, as far as it is not its container's."""
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self.refuse = lambda _asked: None
+        self.refuse: Callable[[httpx.Request], httpx.Response | None] = lambda _asked: None
         self.said: list[str] = []
         self.table = RouterTable(
             folder=str(folder), host="127.0.0.1", port=free_port(), metrics_port=free_port()
@@ -150,8 +151,6 @@ class RouterPod:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70, trust_env=False)
 
     def start(self) -> "RouterPod":
-        import threading
-
         self.sync.start()
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -408,8 +407,6 @@ def test_a_namespace_without_records_is_served_as_it_is(folder: Path):
 
 
 def test_a_pod_that_ends_answers_what_is_in_flight_and_closes_connections(pod: RouterPod):
-    import threading
-
     url = f"http://127.0.0.1:{pod.table.port}/endpoints/iris"
     answers = []
 

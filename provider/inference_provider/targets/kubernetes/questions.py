@@ -27,7 +27,7 @@ class Pod(NamedTuple):
     """Says why the router is not ready; empty when it is."""
     lives: Callable[[], bool]
     outcome: Callable[[int, float], dict[str, Any]]
-    """Waits for a revision, some seconds; returns how the last publication ended."""
+    """Waits for a revision, some seconds; returns what `/revision` answers."""
     answers: Answers
 
 
@@ -68,8 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, {"fault": "wait and timeout_s are numbers"})
             return
         timeout_s = min(max(timeout_s, 0.0), LONGEST_WAIT_S)
-        found = self.server.pod.outcome(revision, timeout_s)
-        self._send(200, {**found, "fault": self.server.pod.fault()})
+        self._send(200, self.server.pod.outcome(revision, timeout_s))
 
     def do_POST(self) -> None:
         length = self.headers.get("content-length", "")

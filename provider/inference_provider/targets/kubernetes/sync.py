@@ -19,21 +19,23 @@ from inference_provider.router.table import RouterTable
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.envoy import questions as of_envoy
 from inference_provider.targets.envoy.child import EnvoyChild
-from inference_provider.targets.envoy.delivery import LONGEST_REQUEST_S, Delivery
+from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.kubernetes import names, questions
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, selector
 from inference_provider.targets.kubernetes.publication import Publication
+from inference_provider.targets.kubernetes.router_manifests import (
+    DRAIN_S,
+    POD_IP,
+    WORKERS,
+    WORKSPACE,
+)
 from inference_provider.targets.kubernetes.watched import Watched
 
 FOLDER = Path(ROUTER_FOLDER, "envoy")
 """Made by this process: that of the volume is another user's."""
-WORKSPACE, WORKERS, POD_IP = "INFERENCE_WORKSPACE", "INFERENCE_ROUTER_WORKERS", "POD_IP"
-"""Variables that the pod is given."""
-DRAIN_S = LONGEST_REQUEST_S + 5.0
-"""Longest wait for the last request of a pod that ends."""
 
 
 class Sync:
@@ -61,7 +63,7 @@ class Sync:
         self.envoy = EnvoyChild(delivery)
         self.serving = Serving(delivery, lambda: table, self.envoy.runs)
         self._say = say
-        self._unheard = ""
+        self._said = ""
         self._resumed = False
         news = threading.Event()
 
@@ -70,6 +72,7 @@ class Sync:
             return Watched(client, kind, namespace, chosen, changed=news.set, failed=self._failed)
 
         secrets, slices = watched(SECRET, names.RECORD), watched(SLICE, names.INSTANCE)
+        self._watched = secrets, slices
         self.publication = Publication(
             self.serving,
             self.envoy,
@@ -84,9 +87,9 @@ class Sync:
 
     def _failed(self, fault: TargetError) -> None:
         """Say once that the API server does not tell."""
-        if str(fault) != self._unheard:
-            self._unheard = str(fault)
-            self._say(self._unheard)
+        if str(fault) != self._said:
+            self._said = str(fault)
+            self._say(self._said)
 
     def start(self) -> None:
         """Serve what was served before, if anything was, and follow the namespace from now on."""
@@ -98,8 +101,12 @@ class Sync:
         """Say why it is not ready; empty when it is."""
         if not (self.publication.begun or self._resumed):
             refused = self.publication.outcome(0, 0).fault
-            return str(refused or self._unheard or "its records are not read yet")
+            return self._unheard() or str(refused or "its records are not read yet")
         return "" if self.envoy.is_ready() else "Envoy does not answer, or ends"
+
+    def _unheard(self) -> str:
+        """Say why the API server does not tell; empty when it does."""
+        return next((str(one.fault) for one in self._watched if one.fault is not None), "")
 
     def lives(self) -> bool:
         """Whether it follows the namespace."""
@@ -109,7 +116,8 @@ class Sync:
         """Return what may be asked of it."""
 
         def outcome(revision: int, timeout_s: float) -> dict[str, object]:
-            return self.publication.outcome(revision, timeout_s).report
+            found = self.publication.outcome(revision, timeout_s).report
+            return {**found, "fault": self.fault() or self._unheard()}
 
         return questions.Pod(self.fault, self.lives, outcome, of_envoy.about(self.serving))
 

@@ -54,6 +54,8 @@ class Watched:
         self._listing = threading.Lock()
         self.known = False
         """Whether they were ever listed."""
+        self.fault: TargetError | None = None
+        """Why they are not told now."""
         self.changes = 0
         """How often they have changed."""
 
@@ -79,6 +81,7 @@ class Watched:
                     self._take(event)
                 differ = not self.known or _versions(before) != _versions(objects)
                 self.known = True
+        self.fault = None
         if differ:
             self._tell()
         return version_of(found)
@@ -95,6 +98,7 @@ class Watched:
             except (TargetError, ValueError) as fault:  # ValueError: half a line
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 if isinstance(fault, TargetError):
+                    self.fault = fault
                     self._failed(fault)
             time.sleep(pause_s * random.uniform(0.7, 1.0))
 

@@ -1,0 +1,331 @@
+"""The Router of a workspace in a cluster: pods that read the records by themselves.
+
+A client commits a revision of the records, and waits until each pod that takes requests has it in
+force (`sync.py`). It reaches them through the API server, so nothing of them is open to anybody
+else. This module makes the objects of the router too.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pydantic import ValidationError
+
+from inference_provider.errors import NotReady, TargetUnreachable
+from inference_provider.router.table import Backend, EndpointEntry
+from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.applied import apply_ours, foreign
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import (
+    BUDGET,
+    DEPLOYMENT,
+    POD,
+    SERVICE,
+    Kind,
+    Object,
+    kind_of,
+    name_of,
+    selector,
+)
+from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.router_manifests import (
+    METRICS_NAME,
+    RouterSettings,
+    router_objects,
+)
+from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
+from inference_provider.targets.listening import absent
+from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.ports import RouterAddress, RouterStatus
+from inference_provider.workspace.state import corrupt
+
+ADDRESS = "address"
+START_S = 120.0
+"""Longest wait for a first pod: its image may have to be pulled."""
+STUCK_S = 20.0
+"""Time that a pod may wait for what it will not get by itself: a registry is busy at times."""
+PUBLISH_S = 60.0
+"""Longest wait for a pod that is ready and does not say what is in force."""
+_WAIT_S = 20.0
+_HEALTHY_S = 40.0
+"""Time for an answer about health, for which a pod waits half a minute."""
+_POLL_S = 0.25
+_AT_ONCE = 8
+_SHOWN = 300
+
+Endpoints = tuple[EndpointEntry, ...]
+Asked = Callable[[str], Any]
+
+
+class KubernetesRouter:
+    """The router of one workspace."""
+
+    def __init__(self, client: Client, records: ClusterRecords) -> None:
+        self._client = client
+        self._records = records
+        self._namespace = records.namespace
+        self._external: str | None = None
+
+    # -- where it is ---------------------------------------------------------------------------
+
+    def settings(self) -> RouterSettings:
+        """Return what is chosen. Raises TargetError when the workspace is not there."""
+        document = self._records.read(ADDRESS, names.ROUTER)
+        if document is None:
+            raise absent(self._records.workspace)
+        try:
+            return RouterSettings.model_validate_json(document)
+        except ValidationError:
+            raise corrupt(self._records.place(ADDRESS, names.ROUTER)) from None
+
+    def save(self, settings: RouterSettings) -> None:
+        """Remember what is chosen; `apply` makes it so."""
+        self._records.put(ADDRESS, names.ROUTER, settings.model_dump_json())
+
+    def address(self) -> RouterAddress:
+        settings = self.settings()
+        inside = f"{names.ROUTER_NAME}.{self._namespace}.svc"
+        host = self._balancer() or inside if settings.service == "LoadBalancer" else inside
+        return RouterAddress(
+            url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
+            metrics_url=f"http://{METRICS_NAME}.{self._namespace}.svc:{names.METRICS_PORT}",
+        )
+
+    def _balancer(self) -> str | None:
+        """Return the address of the load balancer; None until the cluster has made one."""
+        if self._external is None:
+            service = self._client.get(SERVICE, self._namespace, names.ROUTER_NAME) or {}
+            given = (service.get("status") or {}).get("loadBalancer", {}).get("ingress") or ()
+            self._external = next((one.get("ip") or one.get("hostname") for one in given), None)
+        return self._external
+
+    # -- its objects ---------------------------------------------------------------------------
+
+    def _objects(self) -> tuple[Object, ...]:
+        return router_objects(self._records.workspace, self._namespace, self.settings())
+
+    def apply(self, tell: Callable[[str], None] = lambda _said: None) -> None:
+        """Make its objects what the settings say; pods are replaced one at a time."""
+        for one in self._objects():
+            apply_ours(self._client, one, tell)
+
+    def stop(self) -> None:
+        """End its pods; its Service stays, and so its address."""
+        self._delete((DEPLOYMENT, BUDGET))
+
+    def remove(self) -> None:
+        """Remove its objects."""
+        self._delete()
+
+    def _delete(self, kinds: Collection[Kind] = ()) -> None:
+        any_settings = RouterSettings(image="none")
+        made = router_objects(self._records.workspace, self._namespace, any_settings)
+        for one in reversed(made):
+            if not kinds or kind_of(one) in kinds:
+                self._client.delete_like(one)
+
+    def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
+        self.settings()  # refuses a workspace that is not there
+        deployment = self._deployment()
+        if deployment is not None and not foreign(deployment):
+            if any(map(is_ready, self._pods())):
+                return
+        else:
+            self.apply()
+        self._wait_up()
+
+    def _wait_up(self) -> None:
+        began_s = time.monotonic()
+        while True:
+            refuse_when_stopped("start", "the router")
+            pods = self._pods()
+            if any(map(is_ready, pods)):
+                return
+            waited_s = time.monotonic() - began_s
+            if waited_s >= START_S or (waited_s >= STUCK_S and any(map(_is_stuck, pods))):
+                raise NotReady("start", "the router", self._why(pods), self._remedy)
+            time.sleep(_POLL_S)
+
+    def _deployment(self) -> Object | None:
+        return self._client.get(DEPLOYMENT, self._namespace, names.ROUTER_NAME)
+
+    def _pods(self) -> list[Object]:
+        chosen = selector(names.selecting(self._records.workspace, names.ROUTER))
+        return self._client.items(POD, self._namespace, chosen)
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"look at `kubectl -n {self._namespace} describe pods -l {names.ROLE}={names.ROUTER}`"
+        )
+
+    def _why(self, pods: Iterable[Object]) -> str:
+        """Say why none of its pods is ready."""
+        there = [pod for pod in pods if not is_ending(pod)]
+        if not there:
+            return self._without_pods()
+        troubles = ((name_of(pod), trouble_of(pod)) for pod in there)
+        told = [f"pod {name}: {trouble.reason}" for name, trouble in troubles if trouble]
+        told = told or [f"pod {name_of(pod)}: {self._own_fault(pod)}" for pod in there]
+        count = len(there)
+        return f"{count} of {count} pods not ready: {told[0][:_SHOWN]}"
+
+    def _without_pods(self) -> str:
+        deployment = self._deployment()
+        if deployment is None:
+            return "it does not run"
+        conditions = (deployment.get("status") or {}).get("conditions") or ()
+        said = (one.get("message") for one in conditions if one["type"] == "ReplicaFailure")
+        return str(next(said, "Kubernetes has made no pod for it"))[:_SHOWN]
+
+    def _own_fault(self, pod: Object) -> str:
+        try:
+            found = self._get(name_of(pod), "revision")
+        except TargetUnreachable:
+            return "it starts, or does not answer"
+        return str(found.get("fault") or "it just became ready")
+
+    # -- what it serves ------------------------------------------------------------------------
+
+    def publish(self, endpoints: Endpoints) -> None:
+        """Commit the edit, and wait until every router serves it: they build the entries too."""
+        revision = self._records.commit()
+        until_s = time.monotonic() + PUBLISH_S
+        served: set[str] = set()
+        silent: TargetUnreachable | None = None
+        while time.monotonic() < until_s:
+            pods = self._pods()
+            ready = {name_of(pod) for pod in pods if is_ready(pod)}
+            if not ready:
+                break
+            found = self._side_by_side(ready - served, lambda pod: self._outcome(pod, revision))
+            silent = None
+            for pod, outcome in found.items():
+                if isinstance(outcome, TargetUnreachable):
+                    silent = outcome
+                else:
+                    served.add(pod)
+            if silent is None:
+                return
+            refuse_when_stopped("publish", "the router")
+            time.sleep(_POLL_S)
+        raise silent or self._silent(pods)
+
+    def _silent(self, pods: Iterable[Object]) -> TargetUnreachable:
+        return TargetUnreachable("publish", "the router", self._why(pods), self._remedy)
+
+    def _outcome(self, pod: str, revision: int) -> None:
+        """Wait until a pod serves a revision.
+
+        Raises:
+            TargetUnreachable: It does not say so in time.
+            InferenceError: It refused it.
+        """
+        found = self._get(pod, f"revision?wait={revision}&timeout_s={_WAIT_S}")
+        if found["revision"] < revision:
+            about = f": {found['fault']}" if found.get("fault") else ""
+            reason = f"does not serve revision {revision} of the records after {_WAIT_S:.0f} s"
+            raise TargetUnreachable("publish", f"router pod {pod}", reason + about, self._remedy)
+        if found["error"]:
+            raise read(found["error"])
+
+    def in_force(self) -> bool:
+        """True: a router that does not know what it serves finds that out by itself."""
+        return True
+
+    def runs(self) -> bool:
+        return any(map(is_ready, self._pods()))
+
+    def is_drained(self, deployment: str) -> bool:
+        return all(self._answers_of_all("is_drained", deployment=deployment))
+
+    def is_connected(self, backends: Collection[Backend]) -> bool:
+        asked = [backend.model_dump() for backend in backends]
+        return any(self._answers_of_all("is_connected", backends=asked))
+
+    def _answers_of_all(self, question: str, **given: Any) -> list[Any]:
+        """Ask every pod, also those that end: they may have requests. Skips those that are gone."""
+        pods = {name_of(pod): pod for pod in self._pods()}
+        found = self._side_by_side(pods, lambda pod: self._ask(pod, question, **given))
+        for pod, answer in found.items():
+            if isinstance(answer, TargetUnreachable) and is_ready(pods[pod]):
+                raise answer
+        return [one for one in found.values() if not isinstance(one, TargetUnreachable)]
+
+    def wait_healthy(self, deployment: str, count: int) -> None:
+        ready = [name_of(pod) for pod in self._pods() if is_ready(pod)]
+        given = {"deployment": deployment, "count": count}
+        found = self._side_by_side(ready, lambda pod: self._ask(pod, "wait_healthy", **given))
+        silent = [one for one in found.values() if isinstance(one, TargetUnreachable)]
+        if len(silent) == len(ready):
+            raise silent[0] if silent else self._silent(self._pods())
+
+    def status(self) -> RouterStatus:
+        deployment, pods = self._deployment(), self._pods()
+        there = [pod for pod in pods if not is_ending(pod)]
+        endings = endings_of_all(there)
+        ready = [name_of(pod) for pod in there if is_ready(pod)]
+        if not ready:
+            return RouterStatus(fault=self._why(pods), runs=False, endings=endings)
+        found = self._side_by_side(ready, lambda pod: self._ask(pod, "status"))
+        answers = {
+            pod: RouterStatus.model_validate(answer)
+            for pod, answer in found.items()
+            if not isinstance(answer, TargetUnreachable)
+        }
+        faults = [f"router pod {pod} does not answer" for pod in ready if pod not in answers]
+        faults += [
+            f"router pod {name_of(pod)} is not ready: {trouble.reason[:_SHOWN]}"
+            for pod in there
+            if name_of(pod) not in ready and (trouble := trouble_of(pod)) is not None
+        ]
+        altered = foreign(deployment) if deployment else "deleted"
+        faults += [f"the router's Deployment: {altered}"] if altered else []
+        return combined(answers, faults).model_copy(update={"endings": endings})
+
+    # -- questions to pods ---------------------------------------------------------------------
+
+    @staticmethod
+    def _side_by_side(pods: Iterable[str], ask: Asked) -> dict[str, Any]:
+        """Ask several pods at once; return the answer of each, or that it does not answer."""
+
+        def asked(pod: str) -> Any:
+            try:
+                return ask(pod)
+            except TargetUnreachable as silent:
+                return silent
+
+        names_ = sorted(pods)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(names_, pool.map(asked, names_), strict=True))
+
+    def _get(self, pod: str, path: str) -> Mapping[str, Any]:
+        return self._sent("GET", pod, path, _WAIT_S + 10)
+
+    def _ask(self, pod: str, question: str, **given: Any) -> Any:
+        """Ask a pod. Raises TargetUnreachable when it does not answer, or its own error."""
+        text = json.dumps({"ask": question, **given}).encode()
+        found = self._sent("POST", pod, "ask", _HEALTHY_S, text)
+        if "error" in found:
+            raise read(found["error"])
+        return found["answer"]
+
+    def _sent(
+        self, method: str, pod: str, path: str, timeout_s: float, content: bytes | None = None
+    ) -> Mapping[str, Any]:
+        place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
+        answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
+        if answer.status_code != 200:
+            reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
+            raise TargetUnreachable("ask", f"router pod {pod}", reason, "run this again")
+        found: Mapping[str, Any] = answer.json()
+        return found
+
+
+def _is_stuck(pod: Object) -> bool:
+    trouble = trouble_of(pod)
+    return trouble is not None and trouble.name in ("ImageBuildFailure", "ResourceNotReady")

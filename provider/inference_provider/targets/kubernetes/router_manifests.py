@@ -1,0 +1,216 @@
+"""What the router of a workspace is made of in a cluster. Pure.
+
+It reads Secrets and EndpointSlices of its namespace and may do nothing else. Any pod of it is as
+good as another: requests are split over them by a Service.
+"""
+
+from typing import Any, Literal
+
+from inference_provider.observed import Frozen
+from inference_provider.serving.image import ROUTER_FOLDER
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.objects import (
+    BUDGET,
+    DEPLOYMENT,
+    POLICY,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+    Object,
+)
+from inference_provider.targets.kubernetes.pods import (
+    PREFERRED_GRACE_S,
+    hardened_container,
+    hardened_pod,
+)
+
+ServiceType = Literal["ClusterIP", "LoadBalancer", "NodePort"]
+METRICS_NAME = f"{names.ROUTER_NAME}-metrics"
+_SYNC = "inference_provider.targets.kubernetes.sync"
+DRAIN_S = 185
+"""Longest wait for the last request of a pod that ends: the longest timeout, and a little."""
+WORKSPACE, WORKERS, POD_IP = "INFERENCE_WORKSPACE", "INFERENCE_ROUTER_WORKERS", "POD_IP"
+"""Variables that a pod is given."""
+_END_S = 15
+"""Time that Envoy has to end after that."""
+
+
+class RouterSettings(Frozen):
+    """What is chosen about the router of a workspace."""
+
+    image: str
+    """The runtime image, which every node can pull."""
+    service: ServiceType = "ClusterIP"
+    port: int = names.ROUTER_PORT
+    """Of the Service; pods listen on a port of their own."""
+    replicas: int = 2
+    workers: int = 2
+    """Envoy's worker threads."""
+    cpu: str = "250m"
+    memory: str = "256Mi"
+    memory_limit: str = "2Gi"
+    """Of Envoy and the process beside it; with 5,000 endpoints they use 1 GiB."""
+
+
+def router_objects(workspace: str, namespace: str, settings: RouterSettings) -> tuple[Object, ...]:
+    """Return the objects of a router, in the order in which they are applied.
+
+    Args:
+        workspace: Its name.
+        namespace: Where it is.
+        settings: What is chosen.
+    """
+    made = _Router(workspace, namespace, settings)
+    return (
+        *made.rights(),
+        made.policy(),
+        made.service(),
+        made.metrics(),
+        made.budget(),
+        made.deployment(),
+    )
+
+
+class _Router:
+    def __init__(self, workspace: str, namespace: str, settings: RouterSettings) -> None:
+        self._workspace = workspace
+        self._namespace = namespace
+        self._settings = settings
+        self._chosen = names.selecting(workspace, names.ROUTER)
+
+    def _object(self, kind: Kind, name: str = names.ROUTER_NAME, **content: Any) -> Object:
+        labels = names.labels(self._workspace, names.ROUTER)
+        about = {"name": name, "namespace": self._namespace, "labels": labels}
+        return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, **content}
+
+    def rights(self) -> tuple[Object, ...]:
+        read = ["list", "watch"]
+        slices = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read}
+        rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": read}, slices]
+        subject = {
+            "kind": SERVICE_ACCOUNT.name,
+            "name": names.ROUTER_NAME,
+            "namespace": self._namespace,
+        }
+        role = {
+            "apiGroup": ROLE.api.partition("/")[0],
+            "kind": ROLE.name,
+            "name": names.ROUTER_NAME,
+        }
+        return (
+            self._object(SERVICE_ACCOUNT, automountServiceAccountToken=False),
+            self._object(ROLE, rules=rules),
+            self._object(ROLE_BINDING, roleRef=role, subjects=[subject]),
+        )
+
+    def policy(self) -> Object:
+        """Return who may reach it: everybody, but on its own ports alone."""
+        numbers = (names.ROUTER_PORT, names.METRICS_PORT, names.SYNC_PORT)
+        ports = [{"port": number, "protocol": "TCP"} for number in numbers]
+        return self._object(
+            POLICY,
+            spec={
+                "podSelector": {"matchLabels": self._chosen},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"ports": ports}],
+            },
+        )
+
+    def service(self) -> Object:
+        port = {**_port("http", names.ROUTER_PORT), "port": self._settings.port}
+        spec = {"type": self._settings.service, "selector": self._chosen, "ports": [port]}
+        return self._object(SERVICE, spec=spec)
+
+    def metrics(self) -> Object:
+        """Return the Service by whose name every pod is found, each with its own numbers."""
+        port = _port("metrics", names.METRICS_PORT)
+        spec = {"clusterIP": "None", "selector": self._chosen, "ports": [port]}
+        return self._object(SERVICE, METRICS_NAME, spec=spec)
+
+    def budget(self) -> Object:
+        """At most one at a time is evicted; where it is the only one, a node is emptied too."""
+        chosen = {"matchLabels": self._chosen}
+        return self._object(BUDGET, spec={"maxUnavailable": 1, "selector": chosen})
+
+    def deployment(self) -> Object:
+        labels = names.labels(self._workspace, names.ROUTER)
+        template = {"metadata": {"labels": labels}, "spec": self._pod()}
+        return self._object(
+            DEPLOYMENT,
+            spec={
+                "replicas": self._settings.replicas,
+                "revisionHistoryLimit": 2,
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+                },
+                "selector": {"matchLabels": self._chosen},
+                "template": template,
+            },
+        )
+
+    def _pod(self) -> Object:
+        spread = {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": self._chosen},
+        }
+        return {
+            "serviceAccountName": names.ROUTER_NAME,
+            "automountServiceAccountToken": True,
+            "enableServiceLinks": False,
+            "securityContext": hardened_pod(),
+            "terminationGracePeriodSeconds": PREFERRED_GRACE_S + DRAIN_S + _END_S,
+            "topologySpreadConstraints": [spread],
+            "containers": [self._container()],
+            "volumes": [
+                {"name": "router", "emptyDir": {"sizeLimit": "1Gi"}},
+                {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+            ],
+        }
+
+    def _container(self) -> Object:
+        settings = self._settings
+        variables = {
+            WORKSPACE: {"value": self._workspace},
+            WORKERS: {"value": str(settings.workers)},
+            POD_IP: {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        }
+        ports = {
+            "http": names.ROUTER_PORT,
+            "metrics": names.METRICS_PORT,
+            "sync": names.SYNC_PORT,
+        }
+        requests = {"cpu": settings.cpu, "memory": settings.memory}
+        return {
+            "name": names.ROUTER,
+            "image": settings.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["python3", "-m", _SYNC],
+            "env": [{"name": name, **value} for name, value in variables.items()],
+            "ports": [
+                {"name": name, "containerPort": number, "protocol": "TCP"}
+                for name, number in ports.items()
+            ],
+            "readinessProbe": _probe("/ready", periodSeconds=1, failureThreshold=3),
+            "livenessProbe": _probe("/live", periodSeconds=10, failureThreshold=6),
+            "lifecycle": {"preStop": {"sleep": {"seconds": PREFERRED_GRACE_S}}},
+            "resources": {"requests": requests, "limits": {"memory": settings.memory_limit}},
+            "securityContext": hardened_container(),
+            "volumeMounts": [
+                {"name": "router", "mountPath": ROUTER_FOLDER},
+                {"name": "tmp", "mountPath": "/tmp"},
+            ],
+        }
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "port": number, "targetPort": number, "protocol": "TCP"}
+
+
+def _probe(path: str, **times: int) -> Object:
+    route = {"path": path, "port": names.SYNC_PORT, "scheme": "HTTP"}
+    return {"httpGet": route, "timeoutSeconds": 5, "successThreshold": 1, **times}

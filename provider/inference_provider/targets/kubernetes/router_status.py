@@ -1,0 +1,61 @@
+"""What the pods of a router say -> what the router of a workspace serves. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.pods import endings_of
+from inference_provider.workspace.endings import Endings
+from inference_provider.workspace.ports import RouterStatus
+
+Shares = Mapping[str, Mapping[str, int]]
+START_LIMIT_S = 60
+"""Longest time the start of a pod takes whose image is there."""
+
+
+def combined(answers: Mapping[str, RouterStatus], faults: Sequence[str] = ()) -> RouterStatus:
+    """Return one status of all pods; shares are unknown where the pods do not agree.
+
+    Args:
+        answers: By pod, of those that answer.
+        faults: What is wrong besides.
+    """
+    told = [
+        *faults,
+        *(f"router pod {pod}: {one.fault}" for pod, one in answers.items() if one.fault),
+    ]
+    know = [one for one in answers.values() if one.weights is not None]
+    differ = sorted(
+        _differing([one.weights or {} for one in know])
+        | _differing([one.mirrors or {} for one in know])
+    )
+    if differ:
+        told.append(f"its pods serve different weights of {', '.join(differ)}")
+    first = know[0] if know and not differ else RouterStatus()
+    return RouterStatus(
+        fault="; ".join(told),
+        weights=first.weights,
+        mirrors=first.mirrors,
+        healthy=_least([one.healthy or {} for one in know]) if know else None,
+        start_limit_s=START_LIMIT_S,
+    )
+
+
+def _differing(found: Sequence[Shares]) -> set[str]:
+    """Return the endpoints of which not all say the same."""
+    endpoints = {name for one in found for name in one}
+    return {name for name in endpoints if any(one.get(name) != found[0].get(name) for one in found)}
+
+
+def _least(found: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    names = {name for one in found for name in one}
+    return {name: min(one.get(name, 0) for one in found) for name in sorted(names)}
+
+
+def endings_of_all(pods: Iterable[Object]) -> Endings:
+    """Return how often the containers of all pods ended by themselves."""
+    total, minutes = 0, dict[int, int]()
+    for found in map(endings_of, pods):
+        total += found.total
+        for minute, count in found.minutes.items():
+            minutes[minute] = minutes.get(minute, 0) + count
+    return Endings(total=total, minutes=minutes)
