@@ -16,9 +16,9 @@ from inference_provider.errors import NotReady, RouterRejected
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.targets.kept_content import SECTION, document_of
 from inference_provider.targets.kubernetes import publication, questions
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.environments import SECTION, document_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.sync import Sync
 from inference_provider.workspace.state import State

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 from inference_provider.errors import InferenceError, NotReady, TargetError
 from inference_provider.observed import Kind, Record
-from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.targets.kubernetes import snapshot
-from inference_provider.targets.kubernetes.environments import environment_in
 from inference_provider.targets.kubernetes.slices import instances_in
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
@@ -86,7 +85,8 @@ class Publication:
         self._say = say
         self._records = MemoryRecords(workspace)
         self._state = State(self._records)
-        self._build = endpoint_entries(self._state, self._instances, self._environment)
+        environments = KeptEnvironments(self._records, self._state)
+        self._build = endpoint_entries(self._state, self._instances, environments.spec)
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
         self._seen = -1, snapshot.read(())
         self._tried = -1
@@ -132,9 +132,6 @@ class Publication:
         if self._there[0] != changes:
             self._there = changes, instances_in(self._slices.objects())
         return self._there[1]
-
-    def _environment(self, pinned: str) -> EnvironmentSpec:
-        return environment_in(self._records, pinned)
 
     # -- what people edit ----------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ class _Router:
 
     def _container(self) -> Object:
         settings = self._settings
-        variables = {
+        variables: dict[str, Object] = {
             WORKSPACE: {"value": self._workspace},
             WORKERS: {"value": str(settings.workers)},
             POD_IP: {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
