@@ -36,14 +36,7 @@ if ! docker version >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
 fi
 
 make_image() {
-  [ "$(id -u)" = 0 ] && { command -v debootstrap || apt-get install -y -qq debootstrap; } >/dev/null || return 1
-  tree=$(mktemp -d /var/tmp/inference-base.XXXXXX)
-  timeout 600 debootstrap --variant=minbase --include=python3,ca-certificates bookworm "$tree" >"$tree.log" &&
-    cp -rL /etc/ssl/certs "$tree/etc/ssl/" && # as this machine trusts
-    tar -C "$tree" -c . | docker import -c 'CMD ["python3"]' - "$image" >/dev/null &&
-    made=0 || { made=1 && tail -n 3 "$tree.log" >&2; }
-  rm -rf "$tree" "$tree.log"
-  return "$made"
+  tar=$("$(dirname "$0")/../base_image.sh") && docker import -c 'CMD ["python3"]' "$tar" "$image" >/dev/null
 }
 
 if docker version >/dev/null 2>&1 && ! docker image inspect "$image" >/dev/null 2>&1; then

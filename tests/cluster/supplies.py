@@ -1,0 +1,126 @@
+"""What a cluster is made of, and how it gets here: Debian's packages and Go's modules.
+
+Nothing is installed: packages are unpacked, programs are built, into a folder that is kept.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster import places
+from tests.cluster.places import Places, say
+
+VERSION = "v1.34.4"
+
+_PACKAGES = {
+    "etcd": ("etcd-server",),
+    "containerd": ("containerd", "libseccomp2"),
+    "runc": ("runc", "libseccomp2"),
+    "conntrack": ("conntrack", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0"),
+    "ipset": ("ipset", "libipset13", "libmnl0"),
+}
+"""Program, and what has it where it is not installed."""
+_PLUGINS = "containernetworking-plugins"
+
+_OURS = (
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-proxy",
+    "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubelet",
+    "./pause",
+)
+"""Built by go.mod beside this module."""
+_MODULES = {
+    "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@v2.1.0",
+    "coredns": "github.com/coredns/coredns@v1.15.0",
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.7.0",
+}
+"""Built each by the go.mod of its own."""
+
+
+class Missing(Exception):
+    """This machine cannot have a cluster; says in a sentence why."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Programs built by one command, and the inputs that say when they are built again."""
+
+    names: tuple[str, ...]
+    command: tuple[str, ...]
+    inputs: str
+
+
+def supply(at: Places) -> None:
+    """Make sure that all programs are there."""
+    _need(os.geteuid() == 0, "a cluster takes root")
+    for program in ("unshare", "ip", "iptables", "openssl"):
+        _need(shutil.which(program), f"a cluster takes the program {program}")
+    at.programs.mkdir(parents=True, exist_ok=True)
+    _unpack(at)
+    for build in _builds(at):
+        _build(at, build)
+
+
+def _need(found: object, reason: str) -> None:
+    if not found:
+        raise Missing(reason)
+
+
+def _unpack(at: Places) -> None:
+    path = at.surroundings()["PATH"]
+    wanted = [one for program, given in _PACKAGES.items() if not shutil.which(program, path=path) for one in given]
+    if not (at.debian / "usr/lib/cni/bridge").exists():
+        wanted.append(_PLUGINS)
+    if not wanted:
+        return
+    _need(shutil.which("apt-get"), f"nothing has the packages {' '.join(wanted)}: there is no apt-get")
+    archives = at.folder / "packages"
+    archives.mkdir(exist_ok=True)
+    say(f"unpacking {' '.join(wanted)}")
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "download", "-qq", *sorted(set(wanted))]):
+        done = subprocess.run(command, cwd=archives, capture_output=True, text=True, check=False)
+        _need(done.returncode == 0, f"{' '.join(command)} failed: {done.stderr.strip()}")
+    for archive in archives.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(archive), str(at.debian)], check=True)
+
+
+def _builds(at: Places) -> list[Build]:
+    locked = "".join((places.SOURCE / name).read_text() for name in ("go.mod", "go.sum"))
+    version = f"-X k8s.io/component-base/version.gitVersion={VERSION}"
+    own = Build(
+        tuple(Path(one).name for one in _OURS),
+        ("go", "build", "-trimpath", f"-ldflags=-s -w {version}", "-o", f"{at.programs}/", *_OURS),
+        locked,
+    )
+    others = [
+        Build((name,), ("go", "install", "-trimpath", "-ldflags=-s -w", module), module)
+        for name, module in _MODULES.items()
+    ]
+    return [own, *others]
+
+
+def _build(at: Places, build: Build) -> None:
+    first = at.programs / build.names[0]
+    stamp = first.with_suffix(".built-from")
+    wanted = hashlib.sha256("\n".join([*build.command, build.inputs]).encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    _need(shutil.which("go"), "Go is not installed, which builds Kubernetes")
+    say(f"building {' '.join(build.names)}; the first time takes minutes")
+    flags = os.environ.get("GOFLAGS", "")
+    done = subprocess.run(
+        ["nice", "-n", "5", *build.command],
+        cwd=places.SOURCE,
+        # what runs in a pod finds no C library
+        env={**os.environ, "CGO_ENABLED": os.environ.get("CGO", "0"), "GOBIN": str(at.programs), "GOFLAGS": f"{flags} -p=2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    _need(done.returncode == 0, f"{' '.join(build.command)} failed: {done.stderr.strip()[-500:]}")
+    stamp.write_text(wanted)
