@@ -197,12 +197,13 @@ def _ready(at: Places) -> bool:
             headers={"Authorization": f"Bearer {token}"},
             trust_env=False,
         ) as api:
-            node = api.get(f"/api/v1/nodes/{places.NODE}").json()
-            account = api.get("/api/v1/namespaces/default/serviceaccounts/default")
+            node = api.get(f"/api/v1/nodes/{places.NODE}").raise_for_status().json()
+            # without it no pod of the namespace is admitted
+            api.get("/api/v1/namespaces/default/serviceaccounts/default").raise_for_status()
     except httpx.HTTPError:
         return False
-    states = {one["type"]: one["status"] for one in node.get("status", {}).get("conditions", [])}
-    return states.get("Ready") == "True" and account.status_code == 200
+    states = {one["type"]: one["status"] for one in node["status"].get("conditions", [])}
+    return states.get("Ready") == "True"
 
 
 def _await(at: Places, what: str, found) -> None:

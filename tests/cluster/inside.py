@@ -4,10 +4,12 @@ When it ends, the kernel ends all others, and what they mounted is gone.
 """
 
 import os
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,6 +155,16 @@ class Running:
             threading.Timer(_PAUSE_S, self.start, [part]).start()
 
 
+def _await_api(at: Places) -> None:
+    trusted = ssl.create_default_context(cafile=str(at.run / "ca.crt"))
+    while True:
+        try:
+            with urllib.request.urlopen("https://127.0.0.1:6443/readyz", context=trusted):
+                return
+        except OSError:
+            time.sleep(0.1)
+
+
 def main() -> None:
     at = Places(Path(sys.argv[1]))
     for folder in _HIDDEN:
@@ -162,8 +174,8 @@ def main() -> None:
     running = Running(at)
     for part in parts(at):
         running.start(part)
-        if part.name == "etcd":
-            time.sleep(0.5)
+        if part.name == "kube-apiserver":
+            _await_api(at)
     while True:
         running.ended(*os.wait())
 
