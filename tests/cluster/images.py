@@ -1,12 +1,14 @@
 """Puts images into a cluster's container runtime, from root file systems and archives."""
 
+import contextlib
 import hashlib
 import io
 import json
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.cluster.places import Places
 
@@ -22,27 +24,32 @@ def load_image(
     environment: Sequence[str] = (),
 ) -> None:
     """Make an image of one layer, the tar of a root file system, and load it."""
-    importing = _import(at)
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "config": {"Cmd": list(command), "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *environment]},
+        "config": {
+            "Cmd": list(command),
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", *environment],
+        },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_hash(root)}"]},
         "history": [{"created_by": "tests"}],
     }
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-    with importing, tarfile.open(fileobj=importing.stdin, mode="w|") as archive:
+    with _import(at) as stdin, tarfile.open(fileobj=stdin, mode="w|") as archive:
         _add(archive, "manifest.json", json.dumps(manifest).encode())
         _add(archive, "config.json", json.dumps(config).encode())
         archive.add(root, "layer.tar")
-    _check(importing, name)
 
 
-def load_archive(at: Places, archive: Path) -> None:
-    """Load what `docker save` wrote, or an OCI archive."""
-    with archive.open("rb") as given, _import(at, stdin=given) as importing:
+def load(at: Places, name: str, file: Path) -> None:
+    """Load an image from the tar of a root file system, or all of what `docker save` wrote."""
+    with tarfile.open(file) as archive:
+        saved = any(one.name in {"manifest.json", "oci-layout"} for one in archive)
+    if not saved:
+        load_image(at, name, file)
+        return
+    with file.open("rb") as given, _import(at, stdin=given):
         pass
-    _check(importing, str(archive))
 
 
 def load_program(at: Places, name: str, program: Path) -> None:
@@ -56,7 +63,11 @@ def load_program(at: Places, name: str, program: Path) -> None:
 def names(at: Places) -> set[str]:
     """List the images that the cluster has."""
     listed = subprocess.run(
-        [*_ctr(at), "images", "ls", "-q"], env=at.surroundings(), capture_output=True, text=True, check=True
+        [*_ctr(at), "images", "ls", "-q"],
+        env=at.surroundings(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return set(listed.stdout.split())
 
@@ -65,19 +76,23 @@ def _ctr(at: Places) -> list[str]:
     return ["ctr", "--address", str(at.socket), "--namespace", "k8s.io"]
 
 
-def _import(at: Places, stdin=subprocess.PIPE) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*_ctr(at), "images", "import", "-"],
+@contextlib.contextmanager
+def _import(at: Places, stdin: IO[bytes] | int = subprocess.PIPE) -> Iterator[IO[bytes] | None]:
+    command = [*_ctr(at), "images", "import", "-"]
+    with subprocess.Popen(
+        command,
         env=at.surroundings(),
         stdin=stdin,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-    )
-
-
-def _check(importing: subprocess.Popen, name: str) -> None:
+    ) as importing:
+        with contextlib.suppress(BrokenPipeError):  # it says itself why it ended
+            yield importing.stdin
+        _, told = importing.communicate()
     if importing.returncode:
-        raise RuntimeError(f"cannot load image {name}: ctr ended with {importing.returncode}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {importing.returncode}: {told.decode()}"
+        )
 
 
 def _hash(file: Path) -> str:

@@ -69,6 +69,8 @@ def parts(at: Places) -> list[Part]:
                 # the node's name is known to no name server
                 "--kubelet-preferred-address-types=InternalIP",
                 "--allow-privileged=true",
+                # nodes with GPUs may keep all others away, as those of a cloud do
+                "--enable-admission-plugins=NodeRestriction,ExtendedResourceToleration",
             ),
         ),
         Part(

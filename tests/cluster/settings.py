@@ -41,7 +41,7 @@ oom_score = 0
 """
 
 
-def write(at: Places, cgroup: str) -> None:
+def write(at: Places) -> None:
     """Write all of it into a new run folder."""
     (at.run / "log").mkdir(parents=True)
     (at.run / "cni").mkdir()
@@ -52,7 +52,7 @@ def write(at: Places, cgroup: str) -> None:
     for user, token in tokens.items():
         file = at.kubeconfig if user == "admin" else user_file(at, user)
         _private(file, json.dumps(_kubeconfig(at, user, token), indent=1))
-    _json(at.run / "kubelet.json", _kubelet(at, cgroup))
+    _json(at.run / "kubelet.json", _kubelet(at))
     _json(at.run / "cni" / "10-pods.conflist", _network(at))
     runc = shutil.which("runc", path=at.surroundings()["PATH"])
     text = _CONTAINERD.format(
@@ -101,13 +101,13 @@ def _kubeconfig(at: Places, user: str, token: str) -> dict:
     }
 
 
-def _kubelet(at: Places, cgroup: str) -> dict:
+def _kubelet(at: Places) -> dict:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": f"unix://{at.socket}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": cgroup,
+        "cgroupRoot": f"/{places.NETWORK}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "enforceNodeAllocatable": [],
@@ -115,12 +115,19 @@ def _kubelet(at: Places, cgroup: str) -> dict:
         "authorization": {"mode": "AlwaysAllow"},
         "clusterDNS": [places.DNS_ADDRESS],
         "clusterDomain": places.DOMAIN,
+        "resolvConf": _resolver(),
         "podLogsDir": str(at.run / "log" / "pods"),
         # the disk is this machine's: what it lacks is no reason to remove images
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%"},
         "localStorageCapacityIsolation": False,
     }
+
+
+def _resolver() -> str:
+    """Return which name servers pods may ask: one that listens on loopback is none of theirs."""
+    behind = Path("/run/systemd/resolve/resolv.conf")
+    return str(behind) if behind.exists() else "/etc/resolv.conf"
 
 
 def _network(at: Places) -> dict:

@@ -73,16 +73,26 @@ def _need(found: object, reason: str) -> None:
 
 def _unpack(at: Places) -> None:
     path = at.surroundings()["PATH"]
-    wanted = [one for program, given in _PACKAGES.items() if not shutil.which(program, path=path) for one in given]
+    wanted = [
+        one
+        for program, given in _PACKAGES.items()
+        if not shutil.which(program, path=path)
+        for one in given
+    ]
     if not (at.debian / "usr/lib/cni/bridge").exists():
         wanted.append(_PLUGINS)
     if not wanted:
         return
-    _need(shutil.which("apt-get"), f"nothing has the packages {' '.join(wanted)}: there is no apt-get")
+    _need(
+        shutil.which("apt-get"), f"nothing has the packages {' '.join(wanted)}: there is no apt-get"
+    )
     archives = at.folder / "packages"
     archives.mkdir(exist_ok=True)
     say(f"unpacking {' '.join(wanted)}")
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "download", "-qq", *sorted(set(wanted))]):
+    for command in (
+        ["apt-get", "update", "-qq"],
+        ["apt-get", "download", "-qq", *sorted(set(wanted))],
+    ):
         done = subprocess.run(command, cwd=archives, capture_output=True, text=True, check=False)
         _need(done.returncode == 0, f"{' '.join(command)} failed: {done.stderr.strip()}")
     for archive in archives.glob("*.deb"):
@@ -117,7 +127,12 @@ def _build(at: Places, build: Build) -> None:
         ["nice", "-n", "5", *build.command],
         cwd=places.SOURCE,
         # what runs in a pod finds no C library
-        env={**os.environ, "CGO_ENABLED": os.environ.get("CGO", "0"), "GOBIN": str(at.programs), "GOFLAGS": f"{flags} -p=2"},
+        env={
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOBIN": str(at.programs),
+            "GOFLAGS": f"{flags} -p=2",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,93 @@
+"""Runs a command with a cluster.
+
+with_cluster.sh COMMAND…         with the one that is up, or one of its own
+with_cluster.sh --up             start one that stays, and print the path of its KUBECONFIG
+with_cluster.sh --down           end it
+with_cluster.sh --load NAME TAR  load an image: a root file system, or what `docker save` wrote
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cluster import images, lifetime, places
+from tests.cluster.places import Places, say
+from tests.cluster.supplies import Missing
+
+
+def main(arguments: list[str]) -> int:
+    at = places.ours()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    match arguments:
+        case ["--up"]:
+            return _up(at)
+        case ["--down"]:
+            with lifetime.alone(at):
+                lifetime.end(at)
+            return 0
+        case ["--load", name, file]:
+            images.load(at, name, Path(file))
+            return 0
+        case [first, *_] if not first.startswith("-"):
+            return _run(at, arguments)
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+def _up(at: Places) -> int:
+    try:
+        with lifetime.alone(at):
+            _start(at)
+    except Missing as reason:
+        say(str(reason))
+        return 1
+    print(at.kubeconfig)
+    return 0
+
+
+def _start(at: Places) -> None:
+    try:
+        lifetime.start(at)
+    except BaseException:
+        lifetime.end(at)
+        raise
+
+
+def _run(at: Places, command: list[str]) -> int:
+    if given := os.environ.get("INFERENCE_TEST_KUBECONFIG"):
+        return _call(command, given)
+    try:
+        with lifetime.alone(at):
+            if not lifetime.running(at):
+                return _with_own(at, command)
+        return _call(command, str(at.kubeconfig))
+    except Missing as reason:
+        say(str(reason))
+    return _call(command, None)
+
+
+def _with_own(at: Places, command: list[str]) -> int:
+    _start(at)
+    try:
+        return _call(command, str(at.kubeconfig))
+    finally:
+        lifetime.end(at)
+
+
+def _call(command: list[str], kubeconfig: str | None) -> int:
+    told = {"KUBECONFIG": kubeconfig, "INFERENCE_TEST_KUBECONFIG": kubeconfig} if kubeconfig else {}
+    process = subprocess.Popen(command, env={**os.environ, **told})
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait()  # it was interrupted as well, and ends in order
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
