@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import docker_host
+from tests import cluster_host, docker_host
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,3 +14,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") and docker_host.missing():
         pytest.skip(docker_host.missing())
+    if item.get_closest_marker("cluster") and cluster_host.missing():
+        pytest.skip(cluster_host.missing())

@@ -53,6 +53,9 @@ class Api:
     def items(self, path: str, **query: str) -> list[dict[str, Any]]:
         return self.get(path, **query)["items"]
 
+    def create(self, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        return _checked(self.http.post(path, json=given)).json()
+
     def apply(self, *objects: dict[str, Any]) -> None:
         """Create or change objects, by server-side apply."""
         for one in objects:

@@ -1,0 +1,40 @@
+"""The cluster, and a namespace of it for each test; nothing of either stays."""
+
+import functools
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+
+from tests import cluster_host
+from tests.cluster.api import Api
+from tests.cluster.fake_nodes import fake_nodes
+from tests.cluster.places import ours
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api():
+    with Api(Path(cluster_host.KUBECONFIG)) as api:
+        yield api
+
+
+@pytest.fixture
+def namespace(api):
+    """Make a namespace, in which pods are admitted at once; return its path in the API."""
+    name = f"test{os.getpid()}x{next(_numbers)}"
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    path = f"/api/v1/namespaces/{name}"
+    api.until(f"{path}/serviceaccounts/default", lambda seen: seen)
+    yield name
+    api.delete(path)
+
+
+@pytest.fixture
+def fakes(api):
+    """Have fake nodes for the time of a block."""
+    if Path(cluster_host.KUBECONFIG) != ours().kubeconfig:
+        pytest.skip("only the cluster of make test-cluster gets nodes that are none")
+    return functools.partial(fake_nodes, ours(), api)
