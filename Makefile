@@ -1,4 +1,4 @@
-.PHONY: setup demo down test test-docker image coverage check lint types contracts schema bench
+.PHONY: setup demo down test test-docker test-cluster image coverage check lint types contracts schema bench
 
 # uv from PATH, else from the index into the environment itself. Bytecode is compiled at once, because
 # the first command would take a second longer, and each one where Python may not write it.
@@ -25,6 +25,11 @@ test: setup
 test-docker: setup
 	@tests/docker/with_engine.sh .venv/bin/pytest -m docker $(ARGS)
 
+# With a Kubernetes cluster of its own, unless INFERENCE_TEST_KUBECONFIG names one; needs root and Go
+# for that, and minutes the first time.
+test-cluster: setup
+	@tests/cluster/with_cluster.sh .venv/bin/pytest -m cluster $(ARGS)
+
 # The image of a router's container, by Docker's own command line.
 BASE ?= docker.io/library/python:3.11-slim-bookworm
 IMAGE ?= inference-runtime:latest
@@ -34,7 +39,7 @@ image: setup
 
 # Lines that the tests without servers run; in half a minute.
 coverage: setup
-	.venv/bin/coverage run -m pytest -q -m "not local and not envoy and not pulumi and not docker"
+	.venv/bin/coverage run -m pytest -q -m "not local and not envoy and not pulumi and not docker and not cluster"
 	.venv/bin/coverage report
 
 lint: setup

@@ -1,6 +1,5 @@
 """The cluster, and a namespace of it for each test; nothing of either stays."""
 
-import functools
 import itertools
 import os
 from pathlib import Path
@@ -22,19 +21,20 @@ def api():
 
 
 @pytest.fixture
+def fakes(api):
+    """Run kwok, and give the fake nodes that a test adds; named before `namespace`, outlives it."""
+    if Path(cluster_host.KUBECONFIG) != ours().kubeconfig:
+        pytest.skip("only the cluster of `make test-cluster` gets nodes that are none")
+    with fake_nodes(ours(), api) as nodes:
+        yield nodes
+
+
+@pytest.fixture
 def namespace(api):
-    """Make a namespace, in which pods are admitted at once; return its path in the API."""
+    """Make a namespace in which pods are admitted, and return its name."""
     name = f"test{os.getpid()}x{next(_numbers)}"
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     path = f"/api/v1/namespaces/{name}"
     api.until(f"{path}/serviceaccounts/default", lambda seen: seen)
     yield name
     api.delete(path)
-
-
-@pytest.fixture
-def fakes(api):
-    """Have fake nodes for the time of a block."""
-    if Path(cluster_host.KUBECONFIG) != ours().kubeconfig:
-        pytest.skip("only the cluster of make test-cluster gets nodes that are none")
-    return functools.partial(fake_nodes, ours(), api)

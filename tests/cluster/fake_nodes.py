@@ -11,7 +11,7 @@ from tests.cluster.places import NODE_ADDRESS, Places
 
 GPU = "nvidia.com/gpu"
 PRODUCT = "nvidia.com/gpu.product"
-_MARK = {"kwok.x-k8s.io/node": "fake"}
+_MARK = "kwok.x-k8s.io/node"
 _STAGES = Path(__file__).parent / "stages.yaml"
 _ADDRESSES = "10.220.0.0/16"
 
@@ -25,7 +25,7 @@ def gpu_node(name: str, product: str, gpus: int = 8, *, taints: bool = True) -> 
         "kind": "Node",
         "metadata": {
             "name": name,
-            "annotations": _MARK,
+            "annotations": {_MARK: "fake"},
             "labels": {PRODUCT: product, "kubernetes.io/hostname": name},
         },
         "spec": {"taints": keeps_away},
@@ -33,34 +33,49 @@ def gpu_node(name: str, product: str, gpus: int = 8, *, taints: bool = True) -> 
     }
 
 
-@contextlib.contextmanager
-def fake_nodes(at: Places, api: Api, nodes: Sequence[dict[str, Any]]) -> Iterator[None]:
-    """Have nodes in a cluster until the end of the block."""
-    log = at.log("kwok").open("ab")
-    kwok = subprocess.Popen(
-        [
-            at.programs / "kwok",
-            f"--kubeconfig={at.kubeconfig}",
-            f"--config={_STAGES}",
-            "--manage-all-nodes=false",
-            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            "--node-lease-duration-seconds=40",
-            f"--cidr={_ADDRESSES}",
-            f"--node-ip={NODE_ADDRESS}",
-        ],
-        env=at.surroundings(),
-        stdout=log,
-        stderr=log,
-    )
-    names = [node["metadata"]["name"] for node in nodes]
-    try:
+class FakeNodes:
+    """The fake nodes of a cluster, as long as `kwok` runs."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._names: set[str] = set()
+
+    def add(self, *nodes: dict[str, Any]) -> None:
+        """Add nodes, and wait until they are ready."""
         for node in nodes:
-            api.create("/api/v1/nodes", node)
-        for name in names:
-            api.until_ready(f"/api/v1/nodes/{name}")
-        yield
+            self._api.create("/api/v1/nodes", node)
+            self._names.add(node["metadata"]["name"])
+        for node in nodes:
+            self._api.until_ready(f"/api/v1/nodes/{node['metadata']['name']}")
+
+    def remove(self) -> None:
+        """Remove all, as soon as the pods there are gone; who made those has deleted them."""
+        self._api.until("/api/v1/pods", lambda seen: not self._on_them(seen["items"]))
+        self._api.delete(*(f"/api/v1/nodes/{name}" for name in self._names))
+
+    def _on_them(self, pods: Sequence[dict[str, Any]]) -> bool:
+        return any(one["spec"].get("nodeName") in self._names for one in pods)
+
+
+@contextlib.contextmanager
+def fake_nodes(at: Places, api: Api) -> Iterator[FakeNodes]:
+    """Run kwok for the time of a block, and give the nodes that it plays."""
+    command = [
+        str(at.programs / "kwok"),
+        f"--kubeconfig={at.kubeconfig}",
+        f"--config={_STAGES}",
+        "--manage-all-nodes=false",
+        f"--manage-nodes-with-annotation-selector={_MARK}=fake",
+        "--node-lease-duration-seconds=40",
+        f"--cidr={_ADDRESSES}",
+        f"--node-ip={NODE_ADDRESS}",
+    ]
+    with at.log("kwok").open("ab") as log:
+        kwok = subprocess.Popen(command, stdout=log, stderr=log)
+    nodes = FakeNodes(api)
+    try:
+        yield nodes
+        nodes.remove()
     finally:
         kwok.terminate()
         kwok.wait()
-        log.close()
-        api.delete(*(f"/api/v1/nodes/{name}" for name in names))
