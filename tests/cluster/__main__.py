@@ -12,6 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.remove(str(Path(__file__).parent))  # its modules have common names
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tests.cluster import images, lifetime, places
 from tests.cluster.places import Places, say
 from tests.cluster.supplies import Missing
@@ -39,7 +42,7 @@ def main(arguments: list[str]) -> int:
 def _up(at: Places) -> int:
     try:
         with lifetime.alone(at):
-            _start(at)
+            _start(at, stays=True)
     except Missing as reason:
         say(str(reason))
         return 1
@@ -47,9 +50,9 @@ def _up(at: Places) -> int:
     return 0
 
 
-def _start(at: Places) -> None:
+def _start(at: Places, *, stays: bool) -> None:
     try:
-        lifetime.start(at)
+        lifetime.start(at, stays=stays)
     except BaseException:
         lifetime.end(at)
         raise
@@ -69,7 +72,7 @@ def _run(at: Places, command: list[str]) -> int:
 
 
 def _with_own(at: Places, command: list[str]) -> int:
-    _start(at)
+    _start(at, stays=False)
     try:
         return _call(command, str(at.kubeconfig))
     finally:
@@ -78,7 +81,11 @@ def _with_own(at: Places, command: list[str]) -> int:
 
 def _call(command: list[str], kubeconfig: str | None) -> int:
     told = {"KUBECONFIG": kubeconfig, "INFERENCE_TEST_KUBECONFIG": kubeconfig} if kubeconfig else {}
-    process = subprocess.Popen(command, env={**os.environ, **told})
+    try:
+        process = subprocess.Popen(command, env={**os.environ, **told})
+    except OSError as fault:
+        say(f"cannot run {command[0]}: {fault.strerror}")
+        return 127
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -167,12 +167,19 @@ def _await_api(at: Places) -> None:
             time.sleep(0.1)
 
 
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)  # and the kernel ends all others
+
+
 def main() -> None:
     at = Places(Path(sys.argv[1]))
     for folder in _HIDDEN:
         os.makedirs(folder, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    if "--until-end-of-input" in sys.argv:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     running = Running(at)
     for part in parts(at):
         running.start(part)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -20,6 +21,8 @@ from tests.cluster.supplies import Missing
 
 BASE_IMAGE = "debian-python:12"
 _LIMIT_S = 120.0
+_inputs: list[IO[bytes]] = []
+"""Closed when this process ends, also when it is killed."""
 _INSIDE = (
     *("nsenter", f"--net=/run/netns/{places.NETWORK}"),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -54,8 +57,12 @@ def _started(pid: str | int) -> str:
     return "" if state == "Z" else rest[18]
 
 
-def start(at: Places) -> None:
+def start(at: Places, *, stays: bool) -> None:
     """Start a cluster, if none runs, and wait until pods can run in it.
+
+    Args:
+        at: Where it has its files.
+        stays: Whether it outlives this process.
 
     Raises:
         Missing: This machine cannot have one.
@@ -68,7 +75,7 @@ def start(at: Places) -> None:
     cgroups.make()
     settings.write(at)
     network.link()
-    _enter(at)
+    _enter(at, stays=stays)
     _await(at, "its container runtime", lambda: _answers(at))
     _load(at, base)
     _await(at, "its node", lambda: _ready(at))
@@ -84,17 +91,19 @@ def _base() -> Path:
     return Path(made.stdout.strip())
 
 
-def _enter(at: Places) -> None:
+def _enter(at: Places, *, stays: bool) -> None:
     with at.log("inside").open("w") as log:
         process = subprocess.Popen(
-            [*_INSIDE, str(at.folder)],
+            [*_INSIDE, str(at.folder), *([] if stays else ["--until-end-of-input"])],
             env={**os.environ, "PYTHONPATH": str(places.SOURCE.parent.parent)},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stays else subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C is not meant for it
         )
     at.pid.write_text(f"{process.pid} {_started(process.pid)}")
+    if process.stdin:
+        _inputs.append(process.stdin)
 
 
 def _answers(at: Places) -> bool:

@@ -5,4 +5,4 @@
 # skipped. How it is done is in lifetime.py.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$root/.venv/bin/python" -m tests.cluster "$@"
+exec "$root/.venv/bin/python" "$root/tests/cluster/__main__.py" "$@"
