@@ -21,6 +21,7 @@ _numbers = itertools.count(1)
         "toy",
         pytest.param("local", marks=pytest.mark.local),
         pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("kubernetes", marks=pytest.mark.cluster),
     ],
 )
 def opened(request):

@@ -23,6 +23,9 @@ from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
 from inference_provider.targets.docker.target import DockerPlatform
+from inference_provider.targets.kubernetes.names import ROUTER_NAME
+from inference_provider.targets.kubernetes.objects import POD, SERVICE
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.engine import Engine, SystemClock
@@ -88,6 +91,7 @@ class Lab(ABC):
 
     gpu_count = 0
     base_image: str | None = None
+    runtime_image: str | None = None
 
     def __init__(self, platform, folder: Path, workspace: str) -> None:
         self.workspace = workspace
@@ -128,6 +132,7 @@ class Lab(ABC):
                         "name": self.workspace,
                         "target": self.target.capabilities.name,
                         "base_image": self.base_image,
+                        "runtime_image": self.runtime_image,
                     }
                 ],
                 "models": [{**place, "name": "iris", "path": "model.bin"}],
@@ -241,8 +246,13 @@ class Lab(ABC):
         """Return the status with which the router answers a request."""
         return self._send(endpoint, self.keys(endpoint)[0] if key is None else key, {})
 
+    @property
+    def router_url(self) -> str:
+        """Where this process reaches the router."""
+        return self.router.address().url
+
     def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
-        url = f"{self.router.address().url}/endpoints/{endpoint}/score"
+        url = f"{self.router_url}/endpoints/{endpoint}/score"
         asked = {"authorization": f"Bearer {key}", **headers}
         return httpx.post(url, headers=asked, timeout=30, trust_env=False).status_code
 
@@ -385,6 +395,41 @@ class DockerLab(Lab):
         return any(status == 0 for status, _said in ran)
 
 
+class KubernetesLab(Lab):
+    base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
+    runtime_image = os.environ.get("INFERENCE_TEST_RUNTIME_IMAGE", "inference-runtime:dev")
+    signals = Path("/tmp")  # of the pod
+
+    @classmethod
+    def open(cls, folder: Path) -> KubernetesPlatform:
+        return KubernetesPlatform("kubernetes")
+
+    def another(self) -> Engine:
+        return Engine(WatchedPlatform(self.open(self.folder)))
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            self.platform.client.delete(POD, self.workspace, name)
+
+    @property
+    def router_url(self) -> str:
+        service = self.platform.client.get(SERVICE, self.workspace, ROUTER_NAME)
+        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
+
+    def _touch(self, path: Path) -> None:
+        self._told({"x-touch": str(path)})
+
+    def _is_there(self, path: Path) -> bool:
+        return 200 in self._told({"x-exists": str(path)})
+
+    def _told(self, headers: dict[str, str]) -> list[int]:
+        """Send a request to each pod, past the router: its node may do that."""
+        there = self.ports.compute.instances().values()
+        backends = [b for found in there for i in found for b in i.backends]
+        urls = [f"http://{backend.host}:{backend.port}/" for backend in backends]
+        return [httpx.get(url, headers=headers, trust_env=False).status_code for url in urls]
+
+
 class ToyLab(Lab):
     @classmethod
     def open(cls, folder: Path) -> toy.Platform:
@@ -399,6 +444,7 @@ LABS: dict[str, type[Lab]] = {
     "toy": ToyLab,
     "local": LocalLab,
     "docker": DockerLab,
+    "kubernetes": KubernetesLab,
 }
 
 

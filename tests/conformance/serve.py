@@ -2,7 +2,7 @@
 
 FAIL in its environment ends it before it listens; LATE delays that, in seconds. A request with an
 `x-until` header is answered once the file that it names exists; `<file>.got` says that the request
-has arrived.
+has arrived. One with `x-touch` makes a file; one with `x-exists` is answered 200 if there is one.
 """
 
 import os
@@ -22,7 +22,10 @@ class Handler(BaseHTTPRequestHandler):
             Path(f"{until}.got").touch()
             while not Path(until).exists():
                 time.sleep(0.01)
-        self.send_response(200)
+        if touched := self.headers.get("x-touch"):
+            Path(touched).touch()
+        asked = self.headers.get("x-exists")
+        self.send_response(200 if asked is None or Path(asked).exists() else 404)
         self.send_header("content-length", "0")
         self.end_headers()
 

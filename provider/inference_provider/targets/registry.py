@@ -55,4 +55,15 @@ def _docker(place: Place) -> tuple[Hashable, Callable[[], Engine]]:
     return str(place), lambda: DockerTarget(place)
 
 
-_OPENERS: Mapping[str, _Opener] = {"local": _local, "docker": _docker}
+def _kubernetes(place: Place) -> tuple[Hashable, Callable[[], Engine]]:
+    """Open a cluster; what the kubeconfig calls it is what it is."""
+    from inference_provider.targets.kubernetes.target import KubernetesTarget  # noqa: PLC0415
+
+    return str(place), lambda: KubernetesTarget(place)
+
+
+_OPENERS: Mapping[str, _Opener] = {
+    "local": _local,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+}

@@ -1,0 +1,261 @@
+"""The wiring of a cluster as a target: a workspace is a namespace, and what is in it."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from inference_provider.capabilities import TargetCapabilities
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import Busy, TargetError
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.target import KubernetesPlace, Place
+from inference_provider.targets.first_up import first_up, saved
+from inference_provider.targets.kubernetes import names, workspace_manifests
+from inference_provider.targets.kubernetes.applied import apply_ours
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.client import Client, Conflict, Forbidden
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.content import KubernetesContent
+from inference_provider.targets.kubernetes.content_manifests import ContentService
+from inference_provider.targets.kubernetes.inventory import NodeGpus, gpus_on
+from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.locks import LeaseLocks
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    SECRET,
+    Object,
+    labels_of,
+    name_of,
+    selector,
+)
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.router import KubernetesRouter
+from inference_provider.targets.kubernetes.router_manifests import RouterSettings
+from inference_provider.targets.kubernetes.snapshot import REVISION
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.state import RECORDS
+
+_STOP_WAIT_S, _POLL_S = 30.0, 0.3
+
+
+@dataclass(frozen=True)
+class _Opened:
+    records: ClusterRecords
+    router: KubernetesRouter
+    content: KubernetesContent
+    ports: Ports
+
+
+class KubernetesPlatform:
+    """Runs workspaces in namespaces of one cluster."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place if isinstance(place, KubernetesPlace) else None
+        self._opened: dict[str, _Opened] = {}
+
+    @cached_property
+    def client(self) -> Client:
+        """The cluster's API; where it is, is read when it is first needed."""
+        return Client(access(self._place.context if self._place else None))
+
+    @cached_property
+    def capabilities(self) -> TargetCapabilities:
+        return kubernetes_capabilities(self._gpus)
+
+    def _gpus(self) -> list[NodeGpus] | None:
+        try:
+            return gpus_on(self.client.items(NODE), self.client.items(POD))
+        except Forbidden:
+            return None
+
+    # -- which workspaces there are ------------------------------------------------------------
+
+    def _namespace(self, workspace: str) -> str:
+        return (self._place and self._place.namespace) or workspace
+
+    def workspaces(self) -> tuple[str, ...]:
+        if self._place and self._place.namespace:
+            there = self.client.get(SECRET, self._place.namespace, REVISION)
+            return (labels_of(there)[names.WORKSPACE],) if there else ()
+        chosen = selector({"app.kubernetes.io/managed-by": names.PREFIX})
+        found = self.client.items(NAMESPACE, selector=chosen)
+        return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in found))))
+
+    def ports(self, workspace: str) -> Ports:
+        return self._open(workspace).ports
+
+    def _open(self, workspace: str) -> _Opened:
+        if workspace not in self._opened:
+            records = ClusterRecords(self.client, self._namespace(workspace), workspace)
+            router = KubernetesRouter(self.client, records)
+            content = KubernetesContent(self.client, records.namespace, records)
+            compute = KubernetesCompute(self.client, records, content, self._gpus)
+            ports = Ports(records, compute, router, content)
+            self._opened.setdefault(workspace, _Opened(records, router, content, ports))
+        return self._opened[workspace]
+
+    # -- a workspace comes, changes and goes ---------------------------------------------------
+
+    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
+        return first_up(_Unmade(self, desired))
+
+    def start(self, workspace: str, spec: WorkspaceSpec) -> None:
+        """Start what a workspace is before it is recorded."""
+        opened = self._open(workspace)
+        opened.records.make()
+        for one in workspace_manifests.policies(workspace, opened.records.namespace):
+            apply_ours(self.client, one, _quietly)
+        self._make_content(workspace, spec)
+        opened.router.save(_settings(spec))
+        opened.router.ensure_up(lambda: ())
+
+    def _content_service(self, workspace: str, image: str) -> ContentService:
+        return ContentService(workspace, self._namespace(workspace), image)
+
+    def _make_content(self, workspace: str, spec: WorkspaceSpec) -> None:
+        for one in self._content_service(workspace, spec.runtime_image or "").objects():
+            apply_ours(self.client, one, _quietly)
+
+    def is_made(self, workspace: str) -> bool:
+        """Whether anything of a workspace is recorded, and not only where its router is."""
+        return bool(self._open(workspace).records.section(RECORDS))
+
+    @contextmanager
+    def making(self, workspace: str) -> Iterator[None]:
+        """Keep others from making a workspace, or from removing one that is not recorded."""
+        made = self._make_namespace(workspace)
+        try:
+            with LeaseLocks(self.client, self._namespace(workspace), workspace).lock("first"):
+                yield
+        finally:
+            if made:
+                with suppress(TargetError):  # the first error is the one to report
+                    self._remove_unused_namespace(workspace)
+
+    def _make_namespace(self, workspace: str) -> bool:
+        """Make the namespace of a workspace; return whether it was not there."""
+        name = self._namespace(workspace)
+        until_s = time.monotonic() + _STOP_WAIT_S
+        while (there := self._there(name)) and there["status"].get("phase") == "Terminating":
+            if time.monotonic() > until_s:
+                reason = f"its namespace '{name}' is still being deleted"
+                raise Busy("make", f"workspace '{workspace}'", reason, "run this again later")
+            time.sleep(_POLL_S)
+        if there is not None:
+            return False
+        try:
+            self.client.create(workspace_manifests.namespace(workspace, name))
+        except Conflict:
+            return False
+        return True
+
+    def _remove_unused_namespace(self, workspace: str) -> None:
+        if not self.is_made(workspace):
+            self.client.delete(NAMESPACE, "", self._namespace(workspace))
+
+    @contextmanager
+    def change(self, desired: DesiredResource) -> Iterator[None]:
+        router, spec = self._open(desired.id.workspace).router, desired.spec
+        before, after = router.settings(), _settings(spec)
+
+        def put(settings: RouterSettings) -> None:
+            router.save(settings)
+            router.apply()
+
+        self._make_content(desired.id.workspace, spec)
+        if after == before:
+            router.apply()  # what a person has changed
+        with saved(before, after, put):
+            yield
+
+    def shut_down(self, workspace: str) -> None:
+        opened = self._open(workspace)
+        chosen = selector(names.selecting(workspace, names.INSTANCE))
+        there = self.client.items(DEPLOYMENT, opened.records.namespace, chosen)
+        opened.ports.compute.retire("", [name_of(one) for one in there], _STOP_WAIT_S)
+        opened.router.remove()
+
+    def remove(self, workspace: str) -> None:
+        self.empty(workspace)
+        namespace = self._namespace(workspace)
+        if self._is_ours(self._there(namespace)):
+            self.client.delete(NAMESPACE, "", namespace)
+
+    def empty(self, workspace: str) -> None:
+        """Remove all of a workspace but its namespace."""
+        opened, namespace = self._open(workspace), self._namespace(workspace)
+        self.shut_down(workspace)
+        service = self._content_service(workspace, "")
+        for one in (*service.objects(), *workspace_manifests.policies(workspace, namespace)):
+            self.client.delete_like(one)
+        for kind in (SECRET, CLAIM):
+            chosen = selector(names.selecting(workspace, names.CONTENT))
+            self.client.delete_all(kind, namespace, chosen)
+        opened.records.delete()
+
+    def _there(self, namespace: str) -> Object | None:
+        """Return a namespace; who may use one need not be allowed to read it."""
+        try:
+            return self.client.get(NAMESPACE, "", namespace)
+        except Forbidden:
+            about = {"name": namespace, "labels": {}}
+            return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": {}}
+
+    @staticmethod
+    def _is_ours(namespace: Object | None) -> bool:
+        """Whether a namespace was made for its workspace, and goes with it."""
+        labels: Mapping[str, str] = labels_of(namespace) if namespace else {}
+        return labels.get("app.kubernetes.io/managed-by") == names.PREFIX
+
+    def remove_unrecorded(self, workspace: str) -> None:
+        if self._there(self._namespace(workspace)) is None:
+            return
+        with self.making(workspace):
+            if not self.is_made(workspace):
+                self.remove(workspace)
+
+
+class _Unmade:
+    """A workspace that its first `up` makes."""
+
+    def __init__(self, platform: KubernetesPlatform, desired: DesiredResource) -> None:
+        self._platform = platform
+        self._name = desired.id.workspace
+        self._spec = desired.spec
+
+    def is_recorded(self) -> bool:
+        return self._platform.is_made(self._name)
+
+    def lock(self) -> AbstractContextManager[None]:
+        return self._platform.making(self._name)
+
+    def start(self) -> None:
+        self._platform.start(self._name, self._spec)
+
+    def clear_away(self) -> None:
+        self._platform.empty(self._name)
+
+
+class KubernetesTarget(Engine):
+    """A cluster as a target."""
+
+    def __init__(self, place: Place) -> None:
+        self.kubernetes = KubernetesPlatform(place)
+        super().__init__(self.kubernetes)
+
+
+def _settings(spec: WorkspaceSpec) -> RouterSettings:
+    return RouterSettings(
+        image=spec.runtime_image or "", port=spec.router_port or names.ROUTER_PORT
+    )
+
+
+def _quietly(_said: str) -> None:
+    """Nobody waits for that sentence."""
