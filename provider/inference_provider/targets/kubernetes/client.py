@@ -46,6 +46,10 @@ class Forbidden(TargetError, PermanentError):
     """This user may not do that."""
 
 
+class NotThere(TargetError, PermanentError):
+    """What a request is about, or its namespace, is not there."""
+
+
 class Expired(TargetUnreachable):
     """A watch cannot go on from there: list again."""
 
@@ -424,6 +428,7 @@ _FAULTS: Mapping[int, Callable[[str, str, str, str], TargetError]] = {
     403: lambda doing, what, said, at: Forbidden(
         doing, what, said, "ask for a role that allows it", at
     ),
+    404: lambda doing, what, said, at: NotThere(doing, what, said, "run this again", at),
     409: lambda doing, what, said, at: Conflict(doing, what, said, "run this again", at),
 }
 

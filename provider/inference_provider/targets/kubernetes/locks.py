@@ -20,7 +20,7 @@ from typing import Any
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.client import Client, Conflict
+from inference_provider.targets.kubernetes.client import Client, Conflict, NotThere
 from inference_provider.targets.kubernetes.objects import LEASE, Object
 
 WAIT_S = 120.0
@@ -193,7 +193,7 @@ class _Renewal:
             change = {"metadata": {"uid": held.uid}, "spec": {"renewTime": _now()}}
             self._client.merge(LEASE, self._namespace, held.name, change)
         except TargetError as fault:
-            gone = isinstance(fault, Conflict) or "404" in fault.reason
+            gone = isinstance(fault, Conflict | NotThere)
             held.lost = gone or time.monotonic() > self._held.get(held, began_s)
         else:
             with self._changed:

@@ -8,7 +8,7 @@ without noticing writes nothing.
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, Targe
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.kubernetes import names, snapshot
-from inference_provider.targets.kubernetes.client import Client, Conflict
+from inference_provider.targets.kubernetes.client import Client, Conflict, NotThere
 from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.objects import (
     CONFIG_MAP,
@@ -115,7 +115,9 @@ class ClusterRecords:
 
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:
-        with self._locks.lock(_HOLD, 0, str(actor)):
+        with ExitStack() as held:
+            with suppress(NotThere):  # no namespace yet: who makes it first keeps others out then
+                held.enter_context(self._locks.lock(_HOLD, 0, str(actor)))
             yield
 
     def place(self, section: str, name: str) -> str:
