@@ -113,6 +113,8 @@ def make_older(lab):
 
 
 def test_what_starts_beside_instances_that_an_older_record_admits_is_not_published(served):
+    if served.ports.compute.replaces_instances:
+        pytest.skip("its records admit generations, not instances")
     make_older(served)
     before = served.admitted()
     seen = []

@@ -159,6 +159,7 @@ def test_a_new_generation_leaves_the_old_one(api, compute):
 def test_nothing_is_left_of_a_generation_that_is_retired(api, compute):
     compute.ensure(unit(), 1)
     compute.retire("iris/blue", ["iris-blue-5efdeb203621"], 5)
+    compute.wait_gone(5)
     assert api.objects == {}
 
 

@@ -194,14 +194,15 @@ class KubernetesCompute:
     # -- end -----------------------------------------------------------------------------------
 
     def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
+        """Tell Kubernetes to end them: it gives each the time that its requests may take."""
         for name in names:
             self._delete(name)
-        until_s = time.monotonic() + stop_wait_s
-        while time.monotonic() < until_s and any(map(self._has_pods, names)):
-            time.sleep(_POLL_S)
 
-    def _has_pods(self, name: str) -> bool:
-        return bool(self._client.items(POD, self._namespace, selector({names.OBJECT: name})))
+    def wait_gone(self, limit_s: float) -> None:
+        """Wait until no pod of an instance is left, or the time is over."""
+        until_s = time.monotonic() + limit_s
+        while any(self._listed()[1].values()) and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
 
     def _delete(self, name: str) -> None:
         for kind in OBJECTS:

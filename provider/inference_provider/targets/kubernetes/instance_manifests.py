@@ -135,6 +135,8 @@ class Generation:
         return {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
+            # the pause process is the first: a server without a handler ignores SIGTERM as such
+            "shareProcessNamespace": True,
             "securityContext": hardened_pod(),
             "terminationGracePeriodSeconds": int(longest_s) + PREFERRED_GRACE_S + _STOP_SLACK_S,
             "initContainers": list(given.init_containers),

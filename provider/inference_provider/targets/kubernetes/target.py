@@ -50,6 +50,7 @@ class _Opened:
     records: ClusterRecords
     router: KubernetesRouter
     content: KubernetesContent
+    compute: KubernetesCompute
     ports: Ports
 
 
@@ -64,6 +65,10 @@ class KubernetesPlatform:
     def client(self) -> Client:
         """The cluster's API; where it is, is read when it is first needed."""
         return Client(access(self._place.context if self._place else None))
+
+    def close(self) -> None:
+        """Close the connections to the cluster."""
+        self.client.close()
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
@@ -98,7 +103,7 @@ class KubernetesPlatform:
             content = KubernetesContent(self.client, records.namespace, records)
             compute = KubernetesCompute(self.client, records, content, self._gpus)
             ports = Ports(records, compute, router, content)
-            self._opened.setdefault(workspace, _Opened(records, router, content, ports))
+            self._opened.setdefault(workspace, _Opened(records, router, content, compute, ports))
         return self._opened[workspace]
 
     # -- a workspace comes, changes and goes ---------------------------------------------------
@@ -179,7 +184,8 @@ class KubernetesPlatform:
         opened = self._open(workspace)
         chosen = selector(names.selecting(workspace, names.INSTANCE))
         there = self.client.items(DEPLOYMENT, opened.records.namespace, chosen)
-        opened.ports.compute.retire("", [name_of(one) for one in there], _STOP_WAIT_S)
+        opened.compute.retire("", [name_of(one) for one in there], 0)
+        opened.compute.wait_gone(_STOP_WAIT_S)
         opened.router.remove()
 
     def remove(self, workspace: str) -> None:
