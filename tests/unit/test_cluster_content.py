@@ -21,6 +21,7 @@ from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content import KubernetesContent
+from inference_provider.targets.kubernetes.content_manifests import ContentService
 from inference_provider.targets.kubernetes.content_server import Server
 from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.kubeconfig import Access
@@ -158,6 +159,22 @@ def test_a_model_is_copied_once_and_looked_for_then(content, cluster, model, tmp
     assert len(said) == 1
     assert cluster.asked[2:] == [f"HEAD /assets/{name[:12]}"]
     assert content.holds(Kind.MODEL, pinned(model))
+
+
+def test_a_client_shows_the_token_of_its_workspace_and_reads_it_again_when_it_is_refused(
+    content, api, server, model, tmp_path
+):
+    secret = ContentService("default", "lab", "runtime:1").secret("former")
+    api.put(f"{SECRETS}/inference-content", secret)
+    server.token = "former"
+    keep(content, model, tmp_path)
+    server.token = "token"
+    with pytest.raises(TargetError, match="answers 403: only a client of this workspace may"):
+        content.prune([])
+    secret = ContentService("default", "lab", "runtime:1").secret("token")
+    api.put(f"{SECRETS}/inference-content", secret)
+    content.prune([])
+    assert f"{SECRETS}/inference-content" in api.objects
 
 
 def test_a_model_that_another_client_copied_and_did_not_record_is_not_copied_again(

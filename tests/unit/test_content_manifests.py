@@ -10,6 +10,7 @@ from inference_provider.targets.kubernetes.content_manifests import (
     ContentService,
     Fetched,
     Volume,
+    built_from,
     environment_key,
     environment_secret,
     key_of,
@@ -50,7 +51,12 @@ def test_the_content_pod_may_do_nothing_but_keep_files():
         "/content",
     ]
     assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
-    assert "env" not in container
+    assert container["env"] == [
+        {
+            "name": "INFERENCE_CONTENT_PASS",
+            "valueFrom": {"secretKeyRef": {"name": "inference-content", "key": "token"}},
+        }
+    ]
     assert "envFrom" not in container
 
 
@@ -167,12 +173,17 @@ def test_what_decides_an_environment_is_in_its_key(change, image):
 
 
 def test_the_secret_of_an_environment_has_requirements_and_the_installers_settings():
-    variables = {"UV_INDEX_URL": "https://ann:hunter2@example.org/simple"}
-    secret = environment_secret("demo", "lab", PACKAGES, "python:3.11", variables)
-    key = environment_key(PACKAGES, "python:3.11")
-    assert secret["metadata"]["name"] == f"environment-{key[:16]}"
+    variables = {"UV_INDEX_URL": "https://ann:hunter2@example.org/simple", **built_from(PACKAGES)}
+    secret = environment_secret("demo", "lab", "e" * 64, variables)
+    assert secret["metadata"]["name"] == "environment-eeeeeeeeeeeeeeee"
     found = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
     assert found == {
         "INFERENCE_REQUIREMENTS": "six==1.16.0\nazureml-inference-server-http==1.5.1\n",
         "UV_INDEX_URL": "https://ann:hunter2@example.org/simple",
     }
+
+
+def test_the_token_of_a_workspace_is_in_the_secret_that_its_pod_reads():
+    secret = ContentService("demo", "lab", "runtime:1").secret("abc")
+    assert (secret["kind"], secret["metadata"]["name"]) == ("Secret", "inference-content")
+    assert secret["data"] == {"token": "YWJj"}

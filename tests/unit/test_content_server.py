@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 
 import pytest
 
+from inference_provider.targets.kubernetes.content_passes import environment_pass
 from inference_provider.targets.kubernetes.content_server import Server
 
 BYTES = bytes(range(256)) * 12_000
@@ -190,6 +191,49 @@ def test_a_small_answer_takes_no_forty_milliseconds(ask):
     assert time.monotonic() - began_s < 0.4
 
 
+OTHER = f"{'f' * 64}.{'1' * 16}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "allowed"),
+    [
+        ("", {"GET asset", "GET environment"}),
+        ("wrong", {"GET asset", "GET environment"}),
+        ("é", {"GET asset", "GET environment"}),
+        (f"{'e' * 64}.{'0' * 64}", {"GET asset", "GET environment"}),
+        ("pass", {"GET asset", "GET environment", "PUT asset", "PUT environment"}),
+        (
+            "token",
+            {
+                *("GET asset", "GET environment", "PUT asset", "PUT environment", "PUT other"),
+                *("GET list", "DELETE environment", "DELETE asset"),
+            },
+        ),
+    ],
+)
+def test_who_shows_no_token_reads_what_he_knows_and_a_pod_puts_its_environment(
+    server, ask, shown, allowed
+):
+    server.token = "token"
+    server.folder.receive(DIGEST, [BYTES])
+    server.folder.name(NAME, DIGEST)
+    value = environment_pass("token", "e" * 64) if shown == "pass" else shown
+    asked = {
+        "GET asset": ("GET", f"/assets/{DIGEST}", None),
+        "GET environment": ("GET", f"/environments/{NAME}", None),
+        "GET list": ("GET", "/assets", None),
+        "PUT asset": ("PUT", f"/assets/{DIGEST}", BYTES),
+        "PUT environment": ("PUT", f"/environments/{NAME}", DIGEST),
+        "PUT other": ("PUT", f"/environments/{OTHER}", DIGEST),
+        "DELETE environment": ("DELETE", f"/environments/{NAME}", None),
+        "DELETE asset": ("DELETE", f"/assets/{DIGEST}", None),
+    }
+    headers = {"X-Inference-Pass": value.encode()}
+    found = {name: ask(*one, headers)[0] for name, one in asked.items()}
+    assert {name for name, status in found.items() if status != 403} == allowed
+    assert all(found[name] in (200, 201) for name in allowed)
+
+
 STARTED = """
 import sys, threading
 from pathlib import Path
@@ -207,7 +251,8 @@ def start(tmp_path):
 
     def run():
         command = [sys.executable, "-c", STARTED, str(tmp_path), str(port)]
-        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        variables = {**os.environ, "INFERENCE_CONTENT_PASS": ""}
+        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, env=variables))
         for _ in range(200):
             try:
                 return started[-1], socket.create_connection(("127.0.0.1", port))

@@ -30,11 +30,13 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
     Fetched,
+    built_from,
     environment_key,
     environment_secret,
     key_of,
     secret_name,
 )
+from inference_provider.targets.kubernetes.content_passes import VARIABLE, environment_pass
 from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.kept_archives import KeptArchives
@@ -54,7 +56,8 @@ class KubernetesContent:
         self._records = records
         self._state = State(records)
         self.environments = KeptEnvironments(records, self._state)
-        self.archives = KeptArchives(store or ContentStore(client, namespace), records)
+        self._store = store or ContentStore(client, namespace)
+        self.archives = KeptArchives(self._store, records)
 
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
         spec = desired.spec
@@ -140,9 +143,10 @@ class KubernetesContent:
             resources=unit.spec.resources,
         )
         if fetched.builds:
-            settings = installs_from(os.environ)
-            image, place = fetched.image, self._namespace
-            secret = environment_secret(workspace, place, environment, image, settings)
+            key = environment_key(environment, fetched.image)
+            shown = {VARIABLE: environment_pass(self._store.token(), key)}
+            found = {**installs_from(os.environ), **built_from(environment), **shown}
+            secret = environment_secret(workspace, self._namespace, key, found)
             self._client.apply(secret, force=True)
         return fetched.given()
 
@@ -171,7 +175,9 @@ class KubernetesContent:
         return {key for one in found if (key := key_of(one))}
 
     def _drop_secrets(self, used: set[str]) -> None:
+        """Remove the Secrets of environments that nobody builds any more."""
         chosen = selector(names.selecting(self._records.workspace, names.CONTENT))
         for one in self._client.items(SECRET, self._namespace, chosen):
-            if name_of(one) not in used:
-                self._client.delete(SECRET, self._namespace, name_of(one))
+            name = name_of(one)
+            if name.startswith(secret_name("")) and name not in used:
+                self._client.delete(SECRET, self._namespace, name)

@@ -13,7 +13,7 @@ from inference_provider.serving.server import requirements
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.deployment import Resources
 from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.environment_builder import REQUIREMENTS
 from inference_provider.targets.kubernetes.instance_manifests import Given, amounts
 from inference_provider.targets.kubernetes.objects import (
@@ -66,6 +66,12 @@ class ContentService:
         labels = names.labels(self.workspace, names.CONTENT)
         about = {"name": names.CONTENT_NAME, "namespace": self.namespace, "labels": labels}
         return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, "spec": spec}
+
+    def secret(self, token: str) -> Object:
+        """Return the Secret with what its clients show; it is made once, before the others."""
+        labels = names.labels(self.workspace, names.CONTENT)
+        about = {"name": names.CONTENT_NAME, "namespace": self.namespace, "labels": labels}
+        return _secret(about, {content_passes.TOKEN: token})
 
     @property
     def _chosen(self) -> dict[str, str]:
@@ -125,11 +131,13 @@ class ContentService:
 
     def _container(self) -> Object:
         port = names.CONTENT_PORT
+        token = {"name": names.CONTENT_NAME, "key": content_passes.TOKEN}
         probe = {"httpGet": {"path": "/healthz", "port": port, "scheme": "HTTP"}}
         return {
             "name": names.CONTENT,
             "image": self.image,
             "command": ["python3", "-m", f"{_PROGRAMS}.content_server", _FOLDER],
+            "env": [{"name": content_passes.VARIABLE, "valueFrom": {"secretKeyRef": token}}],
             "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
             "resources": _small("64Mi", "512Mi"),
             "securityContext": hardened_container(),
@@ -251,28 +259,23 @@ def secret_name(key: str) -> str:
     return f"environment-{key[:16]}"
 
 
-def environment_secret(
-    workspace: str,
-    namespace: str,
-    spec: EnvironmentSpec,
-    image: str,
-    variables: Mapping[str, str],
-) -> Object:
-    """Return the Secret with the requirements of an environment, and the installer's settings.
+def built_from(spec: EnvironmentSpec) -> dict[str, str]:
+    """Return the variable with what is installed: an address in it may have a password."""
+    return {REQUIREMENTS: "".join(f"{line}\n" for line in requirements(spec))}
 
-    Args:
-        workspace: Whose it is.
-        namespace: Where it is.
-        spec: The environment.
-        image: What it is built in.
-        variables: Where packages come from, and through which proxies.
-    """
-    lines = "".join(f"{line}\n" for line in requirements(spec))
-    found = {**variables, REQUIREMENTS: lines}
+
+def environment_secret(
+    workspace: str, namespace: str, key: str, variables: Mapping[str, str]
+) -> Object:
+    """Return the Secret with the variables of who builds the environment of a key."""
     about = {
-        "name": secret_name(environment_key(spec, image)),
+        "name": secret_name(key),
         "namespace": namespace,
         "labels": names.labels(workspace, names.CONTENT),
     }
+    return _secret(about, variables)
+
+
+def _secret(about: Object, found: Mapping[str, str]) -> Object:
     data = {name: b64encode(value.encode()).decode() for name, value in sorted(found.items())}
     return {"apiVersion": SECRET.api, "kind": SECRET.name, "metadata": about, "data": data}

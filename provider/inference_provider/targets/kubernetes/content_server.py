@@ -2,11 +2,12 @@
 
 Goes in: the folder of its volume. Comes out: HEAD, GET (with Range), PUT and DELETE of
 `/assets/<sha256>`, of `/environments/<key>` (the hash of an archive), and a list at `/assets`.
-Clients come through the API server, instances by the Service. It knows no secret and cannot tell
-who asks. Imports only the standard library.
+Clients come through the API server, instances by the Service. All but reading what one knows the
+hash of needs a pass (`content_passes.py`). Imports only the standard library.
 """
 
 import json
+import os
 import re
 import signal
 import socket
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.content_folder import (
     ContentFolder,
     InUse,
@@ -37,6 +38,10 @@ _ENVIRONMENT = re.compile(r"/environments/([0-9a-f]{64}\.[0-9a-f]{16})")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
+class NoPass(Exception):
+    """Who asks may not do that."""
+
+
 class ShortBody(Exception):
     """The client went away before it had sent all."""
 
@@ -47,8 +52,10 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, root: Path, host: str, port: int) -> None:
+    def __init__(self, root: Path, host: str, port: int, token: str = "") -> None:
         self.folder = ContentFolder(root)
+        self.token = token
+        """What who changes something must show; empty lets everybody."""
         self._count = threading.Condition()
         self._busy = 0
         if ":" in host:
@@ -107,6 +114,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._say(422, str(other))
             except InUse as used:
                 self._say(409, str(used))
+            except NoPass:
+                self._say(403, "only a client of this workspace may do that")
 
     do_GET = do_HEAD = do_PUT = do_DELETE = _do
 
@@ -117,6 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         if found := _ENVIRONMENT.fullmatch(path):
             return self._environment(method, found[1])
         if (method, path) == ("GET", "/assets"):
+            self._need(content_passes.may_change(self.server.token, self._shown))
             return self._say(200, json.dumps(self.server.folder.listed()))
         if (method, path) == ("GET", "/healthz"):
             return self._say(200, "ok")
@@ -125,10 +135,12 @@ class Handler(BaseHTTPRequestHandler):
     def _asset(self, method: str, digest: str, query: dict[str, list[str]]) -> None:
         folder = self.server.folder
         if method == "PUT":
+            self._need(content_passes.may_put(self.server.token, self._shown))
             folder.fits(int(self.headers.get("Content-Length") or 0))
             folder.receive(digest, self._unread)
             return self._say(201, "kept")
         if method == "DELETE":
+            self._need(content_passes.may_change(self.server.token, self._shown))
             unused_s = float(query.get("unused_s", ["0"])[0])
             return self._removed(folder.remove(digest, unused_s))
         return self._send_asset(digest)
@@ -136,18 +148,29 @@ class Handler(BaseHTTPRequestHandler):
     def _environment(self, method: str, name: str) -> None:
         folder = self.server.folder
         if method == "PUT":
+            self._need(content_passes.may_put(self.server.token, self._shown, name))
             digest = b"".join(self._unread).decode(errors="replace")
             if not _ASSET.fullmatch(f"/assets/{digest}"):
                 return self._say(400, "the body must be the sha256 of an archive")
             kept = folder.name(name, digest)
             return self._say(201 if kept else 409, "kept" if kept else "another one is kept")
         if method == "DELETE":
+            self._need(content_passes.may_change(self.server.token, self._shown))
             return self._removed(folder.unname(name))
         digest_of = folder.named(name)
         return self._say(404 if digest_of is None else 200, digest_of or "not kept")
 
     def _removed(self, was_there: bool) -> None:
         self._say(200 if was_there else 404, "removed" if was_there else "not kept")
+
+    @property
+    def _shown(self) -> str:
+        return str(self.headers.get(content_passes.HEADER) or "")
+
+    @staticmethod
+    def _need(allowed: bool) -> None:
+        if not allowed:
+            raise NoPass
 
     # -- answers -------------------------------------------------------------------------------
 
@@ -256,7 +279,8 @@ def _chunks(readline: Callable[[int], bytes], read: Callable[[int], bytes]) -> I
 def main() -> None:
     """Serve the folder that the first argument names, until SIGTERM."""
     host = "::" if socket.has_dualstack_ipv6() else ""
-    server = Server(Path(sys.argv[1]), host, names.CONTENT_PORT)
+    token = os.environ[content_passes.VARIABLE]
+    server = Server(Path(sys.argv[1]), host, names.CONTENT_PORT, token)
 
     def end(*_given: Any) -> None:
         threading.Thread(target=server.shutdown).start()  # waits for the loop that runs here

@@ -3,17 +3,19 @@
 Goes in: archives. Comes out: which there are. Nothing of an archive is whole in memory.
 """
 
+import base64
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import SECRET
 
 _ATTEMPTS, _FEW_ATTEMPTS = 6, 2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 4.0
@@ -46,9 +48,20 @@ class ContentStore:
         self._client = client
         self._sleep = sleep
         service = f"services/http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"
+        self._namespace = namespace
+        self._token: str | None = None
         self._base = f"/api/v1/namespaces/{namespace}/{service}/proxy"
         self._listing = threading.Lock()
         self._seen: tuple[float, Listed | TargetError] | None = None
+
+    def token(self) -> str:
+        """Return what lets a client of this workspace change its content; empty where none is."""
+        if self._token is None:
+            secret = self._client.get(SECRET, self._namespace, names.CONTENT_NAME)
+            if secret is None:
+                return ""
+            self._token = base64.b64decode(secret["data"][content_passes.TOKEN]).decode()
+        return self._token
 
     def has(self, digest: str) -> bool:
         """Whether an archive is kept; if so it counts as used now."""
@@ -121,20 +134,28 @@ class ContentStore:
         attempts: int = _ATTEMPTS,
     ) -> httpx.Response:
         """Send one request, again while the pod starts or moves."""
-        sent: dict[str, Any] = {"headers": headers, "timeout_s": _SILENCE_S}
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, attempts + 1):
             try:
                 content = parts() if parts else None
-                answer = self._client.proxy(method, self._base + path, content=content, **sent)
+                given = {**(headers or {}), content_passes.HEADER: self.token()}
+                answer = self._client.proxy(
+                    method,
+                    self._base + path,
+                    content=content,
+                    timeout_s=_SILENCE_S,
+                    headers=given,
+                )
             except TargetUnreachable:
                 if attempt == attempts:
                     raise
             else:
                 if answer.is_success or answer.status_code in known:
                     return answer
-                if attempt == attempts or answer.status_code < 500:
+                old = answer.status_code == 403 and attempt == 1  # of a workspace before this one
+                if attempt == attempts or (answer.status_code < 500 and not old):
                     break
+                self._token = None if old else self._token
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         reason = f"it answers {answer.status_code}: {_text(answer)}"

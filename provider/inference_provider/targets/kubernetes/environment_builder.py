@@ -3,7 +3,7 @@
 It runs in the image of the instance, whose Python the environment is for. Goes in: `--key`, a hash
 of what is installed, the requirements in $INFERENCE_REQUIREMENTS, and uv's own variables. Comes
 out: the environment that another pod has kept under that key for the same Python, else a new one,
-which it puts there. Any Python from 3.9 on runs it; of this package it has two modules.
+which it puts there. Any Python from 3.9 on runs it; of this package it has three modules.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from inference_provider.targets.kubernetes import content_passes
 from inference_provider.targets.kubernetes.archives import (
     SERVICE,
     Failed,
@@ -100,16 +101,18 @@ class Builder:
             origin.unlink()  # may have a password
         (self._into / "packages.txt").write_text(self._uv("pip", "freeze", "--python", python))
 
-    def put(self, service: Service, name: str) -> None:
+    def put(self, service: Service, name: str, shown: str) -> None:
         """Keep the environment for the next pod. Raises Failed."""
         hashed, size = hashlib.sha256(), 0
         for part in packed(self._into):
             hashed.update(part)
             size += len(part)
         digest = hashed.hexdigest()
-        headers = {"Content-Length": str(size), "Content-Type": "application/x-tar"}
-        service.request("PUT", f"/assets/{digest}", lambda: packed(self._into), headers).close()
-        service.request("PUT", f"/environments/{name}", lambda: [digest.encode()]).close()
+        headers = {"Content-Type": "application/x-tar", content_passes.HEADER: shown}
+        sized = {**headers, "Content-Length": str(size)}
+        service.request("PUT", f"/assets/{digest}", lambda: packed(self._into), sized).close()
+        named = [digest.encode()]
+        service.request("PUT", f"/environments/{name}", lambda: named, headers).close()
 
     def clear(self) -> None:
         """Remove what a run before has left."""
@@ -161,7 +164,9 @@ def _say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - a container's log
 
 
-def obtain(builder: Builder, service: Service, key: str, requirements: str) -> None:
+def obtain(
+    builder: Builder, service: Service, key: str, requirements: str, shown: str = ""
+) -> None:
     """Get an environment: a kept one if there is one, else a new one."""
     began_s = time.monotonic()
     name = builder.name(key)
@@ -173,7 +178,7 @@ def obtain(builder: Builder, service: Service, key: str, requirements: str) -> N
     builder.build(requirements)
     _say(f"built environment {key[:12]} in {time.monotonic() - began_s:.1f} s")
     try:
-        builder.put(service, name)
+        builder.put(service, name, shown)
     except Failed as fault:
         _say(f"it is not kept for the next pod: {fault}")
 
@@ -190,10 +195,14 @@ def main() -> None:
     os.umask(0o022)
     if (given.into / READY).exists():
         return
-    variables = {n: v for n, v in os.environ.items() if n not in (REQUIREMENTS, "PYTHONPATH")}
-    builder = Builder(given.into, given.uv, given.python, variables)
+    told = {
+        name: os.environ.pop(name, "")
+        for name in (REQUIREMENTS, content_passes.VARIABLE, "PYTHONPATH")
+    }
+    builder = Builder(given.into, given.uv, given.python, os.environ)
     try:
-        obtain(builder, Service(given.service), given.key, os.environ.get(REQUIREMENTS, ""))
+        service = Service(given.service)
+        obtain(builder, service, given.key, told[REQUIREMENTS], told[content_passes.VARIABLE])
         builder.end()
     except (Failed, OSError, subprocess.CalledProcessError) as fault:
         sys.exit(f"error: build environment {given.key[:12]}: {fault}")

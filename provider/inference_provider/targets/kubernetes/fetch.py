@@ -23,6 +23,7 @@ _BUILDER = (
     "targets/__init__.py",
     "targets/kubernetes/__init__.py",
     "targets/kubernetes/archives.py",
+    "targets/kubernetes/content_passes.py",
     "targets/kubernetes/environment_builder.py",
 )
 """Of this package, what the builder of an environment imports: nothing else is brought."""

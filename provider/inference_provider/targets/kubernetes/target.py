@@ -1,5 +1,6 @@
 """The wiring of a cluster as a target: a workspace is a namespace, and what is in it."""
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -125,7 +126,10 @@ class KubernetesPlatform:
         return ContentService(workspace, self._namespace(workspace), image)
 
     def _make_content(self, workspace: str, spec: WorkspaceSpec) -> None:
-        for one in self._content_service(workspace, spec.runtime_image or "").objects():
+        service = self._content_service(workspace, spec.runtime_image or "")
+        with suppress(Conflict):
+            self.client.create(service.secret(secrets.token_urlsafe(32)))
+        for one in service.objects():
             apply_ours(self.client, one, _quietly)
 
     def is_made(self, workspace: str) -> bool:
