@@ -333,6 +333,22 @@ def test_a_model_goes_with_its_record_unless_another_version_has_the_same_files(
     assert not content.holds(Kind.MODEL, pinned(model))
 
 
+def test_an_archive_goes_only_with_the_last_content_that_is_in_it(content, tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text("def init(): pass")
+    spec = DeploymentSpec(
+        endpoint="iris", name="blue", environment="env:1",
+        code_configuration={"code": "code", "scoring_script": "score.py"},
+    )  # fmt: skip
+    code = hashed(spec, tmp_path).code_configuration
+    model = hashed(ModelSpec(name="score", path="code/score.py"), tmp_path)
+    keep(content, model, tmp_path)
+    assert content.assets(unit(code=code, folder=tmp_path))["code"] in archives_in(tmp_path)
+    assert len(archives_in(tmp_path)) == 1
+    content.drop(record(Kind.MODEL, model))
+    assert len(archives_in(tmp_path)) == 1
+
+
 def test_what_nothing_references_goes_two_hours_after_its_last_use(content, model, tmp_path):
     keep(content, model, tmp_path)
     age(tmp_path, 7000)
