@@ -78,6 +78,7 @@ def test_what_has_another_hash_is_refused_and_leaves_nothing(ask, tmp_path):
         pytest.param(b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", id="without last chunk"),
         pytest.param(b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n", id="two lengths"),
         pytest.param(b"Content-Length: -1\r\n\r\nab", id="negative"),
+        pytest.param(b"Content-Length: two\r\n\r\nab", id="no number"),
     ],
 )
 def test_a_short_body_is_refused_and_leaves_nothing(server, tmp_path, sent):
@@ -171,6 +172,13 @@ def test_a_full_volume_is_said_after_the_whole_body_was_read(ask, tmp_path):
     assert text.startswith(b"the content volume has ")
     assert files(tmp_path) == []
     assert ask("PUT", f"/assets/{DIGEST}", BYTES)[0] == 201
+
+
+def test_a_volume_that_cannot_be_written_is_said(ask, tmp_path):
+    (tmp_path / "arriving").rmdir()
+    status, text, _ = ask("PUT", f"/assets/{DIGEST}", BYTES)
+    assert status == 500
+    assert text == b"the content volume cannot be written: No such file or directory\n"
 
 
 def test_what_certainly_does_not_fit_is_refused_before_it_is_written(server, tmp_path):

@@ -28,6 +28,10 @@ class VolumeFull(Exception):
     """There is no space for it; the text says how much there is."""
 
 
+class VolumeFault(Exception):
+    """The volume cannot be written; the text says why."""
+
+
 class InUse(Exception):
     """Somebody has asked for it too recently to remove it."""
 
@@ -62,6 +66,7 @@ class ContentFolder:
         Raises:
             NotTheContent: It has another hash.
             VolumeFull: There is no space for it.
+            VolumeFault: It cannot be written.
         """
         hashed = hashlib.sha256()
 
@@ -88,7 +93,7 @@ class ContentFolder:
         except OSError as fault:
             if fault.errno in _FULL:
                 raise VolumeFull(self._space()) from fault
-            raise
+            raise VolumeFault(f"the content volume cannot be written: {fault.strerror}") from fault
         finally:
             with suppress(OSError):
                 beside.unlink()

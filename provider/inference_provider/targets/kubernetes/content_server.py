@@ -25,6 +25,7 @@ from inference_provider.targets.kubernetes.content_folder import (
     ContentFolder,
     InUse,
     NotTheContent,
+    VolumeFault,
     VolumeFull,
 )
 
@@ -110,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._say(400, str(short))
             except VolumeFull as full:
                 self._say(507, str(full))
+            except VolumeFault as fault:
+                self._say(500, str(fault))
             except NotTheContent as other:
                 self._say(422, str(other))
             except InUse as used:
@@ -136,7 +139,8 @@ class Handler(BaseHTTPRequestHandler):
         folder = self.server.folder
         if method == "PUT":
             self._need(content_passes.may_put(self.server.token, self._shown))
-            folder.fits(int(self.headers.get("Content-Length") or 0))
+            length = self.headers.get("Content-Length") or ""
+            folder.fits(int(length) if length.isdecimal() else 0)
             folder.receive(digest, self._unread)
             return self._say(201, "kept")
         if method == "DELETE":

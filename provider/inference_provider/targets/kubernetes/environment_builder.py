@@ -35,6 +35,8 @@ REQUIREMENTS = "INFERENCE_REQUIREMENTS"
 READY = ".ready"
 _CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _LIMIT_S = 3600
+_PATIENCE_S = 20.0
+"""Longest wait for a content service without which the environment is built all the same."""
 _SHOWN_LINES = 6
 _ABOUT = """
 import platform, sys, sysconfig
@@ -201,7 +203,7 @@ def main() -> None:
     }
     builder = Builder(given.into, given.uv, given.python, os.environ)
     try:
-        service = Service(given.service)
+        service = Service(given.service, _PATIENCE_S)
         obtain(builder, service, given.key, told[REQUIREMENTS], told[content_passes.VARIABLE])
         builder.end()
     except (Failed, OSError, subprocess.CalledProcessError) as fault:
