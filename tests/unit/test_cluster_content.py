@@ -115,9 +115,13 @@ def hashed(spec, folder):
 
 
 def keep(content, spec, folder, said=None):
-    id_ = identify(Kind.MODEL if isinstance(spec, ModelSpec) else Kind.ENVIRONMENT, spec)
-    desired = DesiredResource(id=id_, spec=spec, owner="demo", base_dir=str(folder))
-    content.keep(desired, (said if said is not None else []).append)
+    kind = Kind.MODEL if isinstance(spec, ModelSpec) else Kind.ENVIRONMENT
+    content.keep(desired(kind, spec, folder), (said if said is not None else []).append)
+
+
+def desired(kind, spec, folder):
+    id_ = identify(kind, spec)
+    return DesiredResource(id=id_, spec=spec, owner="demo", base_dir=str(folder))
 
 
 def age(tmp_path, seconds=8000.0):
@@ -315,6 +319,37 @@ def test_code_is_copied_with_its_instances_where_it_is_gone(content, tmp_path):
     (tmp_path / "volume/assets" / found["code"]).unlink()
     with pytest.raises(TargetError, match="its source is not known here"):
         content.assets(unit(code=code))
+
+
+def test_code_that_is_gone_is_a_fault_of_its_deployment(content, tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "score.py").write_text("def init(): pass")
+    blue = hashed(
+        DeploymentSpec(
+            endpoint="iris", name="blue", environment="env:1",
+            code_configuration={"code": "code", "scoring_script": "score.py"},
+        ),
+        tmp_path,
+    )  # fmt: skip
+    found = record(Kind.DEPLOYMENT, blue)
+    assert content.fault(found) == "its kept code is gone: it was never copied to the end"
+    content.keep(desired(Kind.DEPLOYMENT, blue, tmp_path), lambda _text: None)
+    assert content.fault(found) == ""
+    plain = record(Kind.DEPLOYMENT, blue.model_copy(update={"code_configuration": None}))
+    assert content.fault(plain) == ""
+
+
+def test_what_is_recorded_of_an_environment_is_all_that_is_kept_of_it(content, tmp_path):
+    spec = EnvironmentSpec(name="env", image="triton:24", content_hash="e" * 64)
+    found = record(Kind.ENVIRONMENT, spec)
+    assert content.fault(found) == "what it is built from is gone"
+    assert not content.holds(Kind.ENVIRONMENT, f"env:1@sha256:{'e' * 64}")
+    keep(content, spec, tmp_path)
+    assert content.fault(found) == ""
+    assert content.holds(Kind.ENVIRONMENT, f"env:1@sha256:{'e' * 64}")
+    assert content.environment(f"env:1@sha256:{'e' * 64}") == spec
+    given = content.given(unit(environment=spec))
+    assert (given.image, given.init_containers) == ("triton:24", ())
 
 
 # -- what goes -----------------------------------------------------------------------------------

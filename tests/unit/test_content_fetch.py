@@ -245,6 +245,35 @@ def test_the_last_line_says_what_failed(server, tmp_path):
     )
 
 
+def test_a_pod_gets_its_assets_and_its_tools(server, tmp_path, monkeypatch, capsys):
+    digest = kept(server, archive(entry("content", tarfile.DIRTYPE), entry("content/a")))
+    (tmp_path / "tools").mkdir()
+    place = ["--into", str(tmp_path), "--service", f"http://127.0.0.1:{server.server_port}"]
+    words = ["fetch", *place, "--tools", str(tmp_path / "tools"), f"code={digest}"]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr("signal.signal", lambda *_given: None)
+    fetch.main()
+    assert under(tmp_path / "code") == ["content", "content/a"]
+    assert under(tmp_path / "tools") == ["script.py"]
+    assert capsys.readouterr().out.startswith(f"fetched code {digest[:12]} in ")
+
+
+def test_a_pod_builds_its_environment_once(builder, server, tmp_path, monkeypatch, capsys):
+    builder()
+    tools = tmp_path / "environment.tools/uv"
+    place = ["--into", str(tmp_path / "environment"), "--uv", str(tools)]
+    service = ["--service", f"http://127.0.0.1:{server.server_port}"]
+    monkeypatch.setattr(sys, "argv", ["environment_builder", "--key", KEY, *place, *service])
+    monkeypatch.setattr("signal.signal", lambda *_given: None)
+    monkeypatch.setattr(os, "environ", {**os.environ, "INFERENCE_REQUIREMENTS": "not-there==1"})
+    with pytest.raises(SystemExit) as failed:
+        environment_builder.main()
+    assert str(failed.value).startswith("error: build environment eeeeeeeeeeee: ")
+    (tmp_path / "environment" / ".ready").touch()
+    environment_builder.main()
+    assert "INFERENCE_REQUIREMENTS" not in os.environ
+
+
 # -- environments --------------------------------------------------------------------------------
 
 
@@ -284,13 +313,16 @@ def index(tmp_path):
 
 
 @pytest.fixture
-def builder(tmp_path, index):
+def builder(tmp_path, index, monkeypatch):
     def make(name="environment", python="python3"):
         into, tools = tmp_path / name, tmp_path / f"{name}.tools"
         into.mkdir(exist_ok=True)
         tools.mkdir(exist_ok=True)
         os.symlink(uv.find_uv_bin(), tools / "uv")
-        variables = {**os.environ, "UV_FIND_LINKS": str(index), "UV_NO_INDEX": "1"}
+        monkeypatch.setenv("UV_FIND_LINKS", str(index))
+        monkeypatch.setenv("UV_NO_INDEX", "1")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        variables = dict(os.environ)
         return Builder(into, tools / "uv", python, variables)
 
     return make
@@ -301,7 +333,6 @@ def answer_of(environment: Path) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.local
 def test_the_first_pod_builds_an_environment_and_the_next_takes_it(
     server, service, builder, tmp_path, capsys
 ):
@@ -365,7 +396,6 @@ def test_an_environment_that_cannot_be_kept_or_taken_is_built_all_the_same(
     assert said[-1].startswith("it is not kept for the next pod: the content service does not")
 
 
-@pytest.mark.local
 def test_what_uv_says_is_the_cause_and_has_no_password(service, builder, tmp_path, capsys):
     wanted = "tinypkg @ https://ann:hunter2@127.0.0.1:1/tinypkg-1.0-py3-none-any.whl\n"
     with pytest.raises(Failed) as failed:
@@ -377,7 +407,6 @@ def test_what_uv_says_is_the_cause_and_has_no_password(service, builder, tmp_pat
     assert oct(listing.stat().st_mode & 0o777) == "0o600"
 
 
-@pytest.mark.local
 def test_a_python_that_the_image_lacks_is_named(service, builder):
     with pytest.raises(Failed, match=r"3\.6"):
         obtain(builder(python="3.6"), service, KEY, "tinypkg\n")
