@@ -439,6 +439,22 @@ def test_an_archive_that_a_killed_client_did_not_record_goes_too(content, server
     assert archives_in(tmp_path) == set()
 
 
+def test_what_was_lost_with_a_volume_and_is_not_referenced_is_forgotten(
+    content, records, server, model, tmp_path
+):
+    keep(content, model, tmp_path)
+    digest = hashlib.sha256(b"venv").hexdigest()
+    server.folder.receive(digest, [b"venv"])
+    server.folder.name(f"{'e' * 64}.{'1' * 16}", digest)
+    for one in (tmp_path / "volume/assets").iterdir():
+        one.unlink()
+    content.prune([pinned(model)])
+    assert [*records.section("content")] == [f"model.{model.content_hash[:32]}"]
+    content.prune([])
+    assert [*records.section("content")] == []
+    assert server.folder.listed()["environments"] == {}
+
+
 # -- environments --------------------------------------------------------------------------------
 
 WITH_PASSWORD = "six @ https://ann:hunter2@127.0.0.1/six-1-py3-none-any.whl"

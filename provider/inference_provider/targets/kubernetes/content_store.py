@@ -36,7 +36,7 @@ class Listed(NamedTuple):
     assets: Mapping[str, float]
     """Time since the last use of each archive, in seconds, by its hash."""
     environments: Mapping[str, str]
-    """Hash of the archive of each environment, by its name."""
+    """Hash of the archive of each environment, by its name; empty where that is gone."""
 
 
 class ContentStore:
@@ -119,7 +119,7 @@ class ContentStore:
     def _list(self) -> Listed:
         found = json.loads(self._ask("list", "GET", "/assets", attempts=_FEW_ATTEMPTS).content)
         idle_s = {one["digest"]: float(one["idle_s"]) for one in found["assets"]}
-        named = {name: digest for name, digest in found["environments"].items() if digest}
+        named = {name: digest or "" for name, digest in found["environments"].items()}
         return Listed(idle_s, named)
 
     def _ask(

@@ -116,23 +116,25 @@ class KeptArchives:
         """
         there, keys = self._store.listed(fresh=True), set(environments)
         used = documents_in_use(named)
-        kept = {one.archive for name, one in self._all() if name in used}
+        noted = [*self._all()]
+        kept = {one.archive for name, one in noted if name in used}
+        lost = {one.archive for name, one in noted if name not in used} - there.assets.keys()
         for name, digest in there.environments.items():
             if name.partition(".")[0] in keys:
                 kept.add(digest)
-            elif there.assets.get(digest, 0.0) >= PRUNE_AGE_S:
+            elif there.assets.get(digest, PRUNE_AGE_S) >= PRUNE_AGE_S:
                 self._store.forget(name)
         old = [d for d, idle_s in there.assets.items() if idle_s >= PRUNE_AGE_S and d not in kept]
         gone = {digest for digest in old if self._store.remove(digest, PRUNE_AGE_S)}
-        if gone:
-            self._drop_gone(gone)
+        if gone or lost:
+            self._drop_gone(gone | lost, used)
 
-    def _drop_gone(self, gone: set[str]) -> None:
+    def _drop_gone(self, gone: set[str], used: set[str]) -> None:
         """Drop the documents of archives, unless somebody has copied one again meanwhile."""
         with self._records.edit():
             there = self._store.listed(fresh=True).assets
             for name, one in [*self._all()]:
-                if one.archive in gone and one.archive not in there:
+                if one.archive in gone and one.archive not in there and name not in used:
                     self._records.drop(SECTION, name)
 
     def _all(self) -> Iterator[tuple[str, Archive]]:
