@@ -1,5 +1,7 @@
 """Fixtures every test may use."""
 
+import os
+
 import pytest
 
 from tests import cluster_host, docker_host
@@ -14,5 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") and docker_host.missing():
         pytest.skip(docker_host.missing())
-    if item.get_closest_marker("cluster") and cluster_host.missing():
-        pytest.skip(cluster_host.missing())
+    if item.get_closest_marker("cluster"):
+        if cluster_host.missing():
+            pytest.skip(cluster_host.missing())
+        os.environ["KUBECONFIG"] = cluster_host.KUBECONFIG  # never one that serves
