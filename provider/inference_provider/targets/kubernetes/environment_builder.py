@@ -71,7 +71,11 @@ class Builder:
         Raises:
             Failed: There is no such Python.
         """
-        python = self._uv("python", "find", self._python)
+        try:
+            python = self._uv("python", "find", self._python)
+        except Failed as fault:
+            remedy = "name an image that has this Python, or change python_version"
+            raise Failed(f"{fault}; {remedy}") from fault
         asked = [python, "-I", "-c", _ABOUT]
         about = subprocess.run(asked, capture_output=True, check=True).stdout
         return f"{key}.{hashlib.sha256(about).hexdigest()[:16]}"
@@ -159,7 +163,7 @@ def _cause(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     starts = [i for i, line in enumerate(lines) if line.startswith("error")]
     shown = lines[starts[0] :][:_SHOWN_LINES] if starts else lines[-_SHOWN_LINES:]
-    return " ".join(shown)
+    return " ".join(shown).removeprefix("error: ")
 
 
 def _say(text: str) -> None:
