@@ -149,7 +149,7 @@ class ContentService:
 
 def _small(memory: str, limit: str) -> Object:
     """Return what a container asks for that copies: pages of files count, and are given back."""
-    return {"requests": {"cpu": "50m", "memory": memory}, "limits": {"memory": limit}}
+    return {"requests": {"cpu": "20m", "memory": memory}, "limits": {"memory": limit}}
 
 
 # -- an instance ---------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class RouterSettings(Frozen):
     replicas: int = 2
     workers: int = 2
     """Envoy's worker threads."""
-    cpu: str = "250m"
+    cpu: str = "100m"
     memory: str = "256Mi"
     memory_limit: str = "2Gi"
     """Of Envoy and the process beside it; with 5,000 endpoints they use 1 GiB."""
