@@ -118,7 +118,7 @@ class TargetCapabilities(Frozen):
     """Whether images are built, on a base that the workspace names."""
     egress_control: bool = False
     resource_limits: bool = False
-    """Whether cpu and memory amounts are enforced."""
+    """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
@@ -355,10 +355,17 @@ def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if can.resource_limits:
         yield from can.amount_faults(spec.resources)
         return
-    for field in ("requests", "limits"):
-        for name in ("cpu", "memory"):
-            if getattr(getattr(spec.resources, field), name):
-                yield can.fault(f"resources.{field}.{name}", "resource_limits", name)
+    resources: Resources = spec.resources
+    asked = {
+        f"{field}.{name}": name
+        for field, amounts in (("requests", resources.requests), ("limits", resources.limits))
+        for name in ("cpu", "memory")
+        if getattr(amounts, name)
+    }
+    asked |= {"shm_size": "shared memory"} if resources.shm_size else {}
+    asked |= {f"ulimits.{name}": name for name in resources.ulimits}
+    for field, what in asked.items():
+        yield can.fault(f"resources.{field}", "resource_limits", what)
 
 
 def _different_gpus(spec: Any) -> Iterator[Fault]:

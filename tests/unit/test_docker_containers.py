@@ -7,7 +7,7 @@ from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.amounts import bytes_of, cores, limits, too_small
+from inference_provider.targets.docker.amounts import bytes_of, cores, limits, refused
 from inference_provider.targets.docker.containers import altered, endings_of
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses
@@ -39,6 +39,14 @@ def test_limits_come_before_requests_and_memory_gets_no_swap():
         "memswap_limit": 2_147_483_648,
     }
     assert limits(Resources(), 2) == {}
+    more = {"shm_size": "0.5", "ulimits": {"nofile": 65536, "core": {"soft": 0, "hard": -1}}}
+    assert limits(Resources.model_validate(more), 2) == {
+        "shm_size": 1,  # the Engine reads 0 as 64 MiB
+        "ulimits": [
+            {"Name": "core", "Soft": 0, "Hard": -1},
+            {"Name": "nofile", "Soft": 65536, "Hard": 65536},
+        ],
+    }
     many = Resources.model_validate({"limits": {"cpu": "64"}})
     assert limits(many, 2) == {"nano_cpus": 2_000_000_000}
 
@@ -57,10 +65,19 @@ def test_limits_come_before_requests_and_memory_gets_no_swap():
                 " ask for at least 6Mi",
             ],
         ),
+        ({"limits": {"memory": "2Gi"}, "shm_size": "2g"}, []),
+        (
+            {"requests": {"memory": "1Gi"}, "shm_size": "2g"},
+            [
+                "resources.shm_size: 2Gi, which is counted as memory, and resources.requests.memory"
+                " is 1Gi: an instance would be killed before it has filled it; ask for less, or for"
+                " more memory"
+            ],
+        ),
     ],
 )
-def test_less_than_an_engine_takes_is_told_where_it_is_asked(asked, told):
-    assert [str(fault) for fault in too_small(Resources.model_validate(asked))] == told
+def test_what_an_engine_does_not_take_or_keep_is_told_where_it_is_asked(asked, told):
+    assert [str(fault) for fault in refused(Resources.model_validate(asked))] == told
 
 
 @pytest.mark.parametrize(

@@ -238,8 +238,7 @@ class DockerCompute:
                     binds=mounts,
                     device_requests=device_requests(gpus),
                     **(NO_NAMES if network.endswith(names.CLOSED) else {}),
-                    **hardened(),
-                    **held_to,
+                    **{**hardened(), **held_to},
                 ),
             )
 

@@ -10,8 +10,8 @@ from inference_provider.workspace.endings import Endings
 
 RESTART = "unless-stopped"
 _SHARED_MEMORY = "2g"
-"""Azure ML's own default; Docker's 64 MiB are too few for servers that pass tensors in `/dev/shm`.
-It counts as memory of the container, and only as far as it is used."""
+"""Where nothing else is asked for: Azure ML's own default. Docker's 64 MiB are too few for servers
+that pass tensors in `/dev/shm`. What is used of it counts as memory of the container."""
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
 

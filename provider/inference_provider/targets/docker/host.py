@@ -31,6 +31,8 @@ _FULL = {
     "address pool": "remove unused networks, or give the Engine more `default-address-pools`",
 }
 """What the Engine says when the host has no more of something, and what to do."""
+_REFUSED = {"error setting rlimit": "lower resources.ulimits: the Engine itself has no more"}
+"""What the Engine says of what it may not give, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
 """What the Engine says of a container that cannot be asked now."""
 _REMOVING = "already in progress"
@@ -144,7 +146,8 @@ class DockerHost:
                     raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
             if any(sign in said for sign in _NOT_THERE):
                 raise TargetUnreachable(operation, resource, said, "run this again") from fault
-            raise TargetError(operation, resource, said, "", str(self)) from fault
+            remedy = next((do for sign, do in _REFUSED.items() if sign in said), "")
+            raise TargetError(operation, resource, said, remedy, str(self)) from fault
         except (RequestException, HTTPError, DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
