@@ -111,9 +111,14 @@ def default_base_image(python_version: str) -> str:
     return f"docker.io/library/python:{python_version}-slim-bookworm"
 
 
+def is_brought(spec: EnvironmentSpec) -> bool:
+    """Whether instances run in an image as somebody made it; any other has our Python in it."""
+    return spec.has_image and spec.brings_server and not spec.installs
+
+
 def image_as_it_is(spec: EnvironmentSpec) -> str | None:
     """Return the image that an environment brings complete; None when one must be built."""
-    return spec.image if spec.brings_server and not spec.installs else None
+    return spec.image if is_brought(spec) else None
 
 
 def environment_build(
