@@ -140,8 +140,6 @@ class TargetCapabilities(Frozen):
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""
-    hostname: str = ""
-    """Name of the machine that it is on; empty when it is this one."""
     address_fault: Callable[[str, int], str] = _any_address
     """Says why a router cannot listen on an address and a port; empty when it can."""
     image_fault: Callable[[str], str] = _any_image
