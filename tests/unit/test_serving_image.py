@@ -10,6 +10,7 @@ from inference_provider.serving.image import (
     environment_build,
     image_as_it_is,
     installs_from,
+    is_brought,
     runtime_build,
 )
 from inference_provider.spec import EnvironmentSpec
@@ -185,6 +186,20 @@ def test_the_nearest_base_image_is_taken(fields, workspace, base):
 )
 def test_an_image_without_packages_is_taken_as_it_is(fields, image):
     assert image_as_it_is(environment(**fields)) == image
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({"image": "triton:24"}, True, id="image"),
+        pytest.param({"build": {"path": "."}}, True, id="folder"),
+        pytest.param({"build": {"path": "."}, "dependencies": ["six"]}, False, id="on a folder"),
+        pytest.param({"image": "a:1", "dependencies": ["six"], **OWN}, False, id="on an image"),
+        pytest.param({"command": ["serve"], **OWN}, False, id="nothing to install"),
+    ],
+)
+def test_only_an_image_as_somebody_made_it_may_lack_our_python(fields, expected):
+    assert is_brought(environment(**fields)) is expected
 
 
 def test_the_routers_image_has_the_package_and_what_it_needs():

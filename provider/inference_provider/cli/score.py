@@ -23,7 +23,6 @@ from inference_provider.observed import Kind, ObservedResource
 from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.targets.loopback import loopback_client
-from inference_provider.workspace.ports import Way
 
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
@@ -112,7 +111,9 @@ def _asked(
     answered = False
     with (
         session.target.way_to(address) as way,
-        loopback_client(timeout_s=SCORE_TIMEOUT_S, transport=_transport(session, way)) as client,
+        loopback_client(
+            timeout_s=SCORE_TIMEOUT_S, transport=session.transport, socket_path=way.socket
+        ) as client,
     ):
         try:
             with client.stream("POST", address, content=body, headers=headers) as answer:
@@ -125,10 +126,6 @@ def _asked(
                 reason = f"the response ended early ({name})"
                 remedy = f"see `inferctl logs {_any(there)}`"
             raise TargetError("score", str(there.id), reason, remedy) from exc
-
-
-def _transport(session: Session, way: Way) -> httpx.BaseTransport | None:
-    return httpx.HTTPTransport(uds=way.socket, verify=False) if way.socket else session.transport
 
 
 def _stream(answer: httpx.Response) -> None:
