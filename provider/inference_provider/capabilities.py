@@ -127,7 +127,7 @@ class TargetCapabilities(Frozen):
     """Whether images are built of a folder and its Dockerfile."""
     egress_control: bool = False
     resource_limits: bool = False
-    """Whether cpu and memory amounts are enforced."""
+    """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _any_workspace
     """Says what else of a workspace it cannot do, or lacks."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
@@ -154,8 +154,6 @@ class TargetCapabilities(Frozen):
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""
-    hostname: str = ""
-    """Name of the machine that it is on; empty when it is this one."""
     address_fault: Callable[[str, int], str] = _any_address
     """Says why a router cannot listen on an address and a port; empty when it can."""
     image_fault: Callable[[str], str] = _any_image
@@ -383,10 +381,17 @@ def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if can.resource_limits:
         yield from can.amount_faults(spec.resources)
         return
-    for field in ("requests", "limits"):
-        for name in ("cpu", "memory"):
-            if getattr(getattr(spec.resources, field), name):
-                yield can.fault(f"resources.{field}.{name}", "resource_limits", name)
+    resources: Resources = spec.resources
+    asked = {
+        f"{field}.{name}": name
+        for field, amounts in (("requests", resources.requests), ("limits", resources.limits))
+        for name in ("cpu", "memory")
+        if getattr(amounts, name)
+    }
+    asked |= {"shm_size": "shared memory"} if resources.shm_size else {}
+    asked |= {f"ulimits.{name}": name for name in resources.ulimits}
+    for field, what in asked.items():
+        yield can.fault(f"resources.{field}", "resource_limits", what)
 
 
 def _different_gpus(spec: Any) -> Iterator[Fault]:

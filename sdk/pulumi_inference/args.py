@@ -133,6 +133,13 @@ class ResourceAmountsArgs(TypedDict, total=False):
     """Whole GPUs per instance, 0 to 16."""
 
 
+class UlimitArgs(TypedDict, total=False):
+    """How much of something one process may use; -1 is as much as it likes."""
+
+    soft: Input[int]
+    hard: Input[int]
+
+
 class ResourcesArgs(TypedDict, total=False):
     """What one instance asks for and may use."""
 
@@ -146,6 +153,10 @@ class ResourcesArgs(TypedDict, total=False):
     """Slices of partitioned GPUs by profile: `{"1g.5gb": 1}`."""
     gpu_share: Input[str]
     """Name under which instances share one GPU; nothing isolates their memory or faults."""
+    shm_size: Input[str]
+    """Most bytes in `/dev/shm`, counted as memory: `4Gi`, `4g`."""
+    ulimits: Input[Mapping[str, Input[int] | Input[UlimitArgs]]]
+    """What one process may use: `{"nofile": 65536}`, or `soft` and `hard`."""
 
 
 class InstanceTypeArgs(TypedDict, total=False):

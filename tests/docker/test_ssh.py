@@ -1,5 +1,6 @@
 """A Docker host behind a real SSH server: a whole workspace, what is refused, a lost connection."""
 
+import json
 import os
 import signal
 import subprocess
@@ -162,6 +163,34 @@ def inferctl(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=-1, stderr=subprocess.STDOUT, text=True
     )
+
+
+@pytest.mark.usefixtures("server")
+def test_a_router_on_the_loopback_of_its_host_is_asked_through_ssh(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "serve.py").write_bytes(SERVER.read_bytes())
+    given: dict = {"workspace": f"ssh{time.time_ns() % 10**9}", "host": PLACE.host, "late_s": 0}
+    stack = STACK.format(**given, base_image=docker_host.BASE_IMAGE)
+    (tmp_path / "stack.yaml").write_text(
+        f"{stack}traffic: [{{endpoint: iris, traffic: {{blue: 100}}}}]\n"
+    )
+    (tmp_path / "body").write_text("[1]")
+    before, near = left_behind(), DockerHost("docker")
+
+    def said(*words: str) -> str:
+        with inferctl(tmp_path, *words) as command:
+            return command.communicate(timeout=120)[0]
+
+    try:
+        assert "1 instance admitted" in said("up", "-y")
+        assert json.loads(said("score", "iris", "--data", "body", "--json"))["status"] == 200
+        near.api.stop(names.router(given["workspace"]))
+        told = said("score", "iris", "--data", "body")
+        assert "open failed: connect failed: Connection refused" in told  # in the words of ssh
+    finally:
+        said("down", "-y")
+        near.close()
+    assert left_behind() == before
 
 
 def test_a_connection_that_is_lost_in_mid_up_is_a_sentence_and_the_next_up_converges(

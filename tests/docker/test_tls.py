@@ -114,6 +114,25 @@ def test_a_command_reads_what_is_said_and_its_whole_answer_comes_back(stocked, c
         host.close()
 
 
+def test_a_command_that_waits_for_an_end_of_its_input_is_given_up(stocked, client):
+    code = "import sys; print(sys.stdin.read())"  # by TLS no end comes
+
+    def ran(host: DockerHost) -> tuple[int, bytes]:
+        config = host.api.create_host_config(network_mode="none", init=True)
+        made = host.api.create_container(BASE_IMAGE, ["sleep", "60"], host_config=config)["Id"]
+        host.api.start(made)
+        try:
+            return host.run(made, ("python3", "-c", code), b"asked\n", 2)
+        finally:
+            host.remove(made)
+
+    host = DockerHost(PLACE)
+    try:
+        assert client[0].within(lambda: ran(host)) == (124, b"nothing within 2 s")
+    finally:
+        host.close()
+
+
 def test_an_engine_of_another_ca_is_refused(client, tmp_path):
     started, folder = client
     (tmp_path / "other").mkdir()

@@ -38,7 +38,7 @@ def client():
 
 
 def score(client: Client, workspace: str, exported: dict[str, str]) -> int:
-    """Return the status of one request by the address of the Service, whose name is inside alone."""
+    """Return the status of a request to the Service, whose name is known inside alone."""
     service = client.get(SERVICE, workspace, names.ROUTER_NAME)
     inside = f"{names.ROUTER_NAME}.{workspace}.svc"
     url = exported["edge/echo"].replace(inside, service["spec"]["clusterIP"])

@@ -126,6 +126,18 @@ def test_a_plain_stack_is_refused_nowhere():
             id="cpu",
         ),
         pytest.param(
+            deployment(resources={"shm_size": "4g"}),
+            "Deployment 'default/iris/blue' on target 'local': resources.shm_size: shared memory"
+            " cannot be limited; leave it out (gpu works)",
+            id="shared memory",
+        ),
+        pytest.param(
+            deployment(resources={"ulimits": {"nofile": 65536}}),
+            "Deployment 'default/iris/blue' on target 'local': resources.ulimits.nofile: nofile"
+            " cannot be limited; leave it out (gpu works)",
+            id="ulimits",
+        ),
+        pytest.param(
             deployment(app_insights_enabled=True),
             "Deployment 'default/iris/blue' on target 'local': app_insights_enabled: there is no"
             " Application Insights; leave it false",
@@ -253,7 +265,11 @@ def test_what_a_target_can_do_is_not_refused():
         instance_types=True,
     )
     asked = deployment(
-        resources={"limits": {"cpu": "2", "memory": "1Gi"}},
+        resources={
+            "limits": {"cpu": "2", "memory": "1Gi"},
+            "shm_size": "4g",
+            "ulimits": {"nofile": 9},
+        },
         liveness_probe={"period": 5},
         readiness_probe={"success_threshold": 2},
         request_settings={"max_queue_wait_ms": 3000},

@@ -1,12 +1,21 @@
 """inferctl on one endpoint that is there: score, logs, split, keys, start, stop."""
 
+import http.server
 import json
+import socketserver
 import sys
+import tempfile
+import threading
+from contextlib import contextmanager
 
 import httpx
 import pytest
+from tests.unit.conftest import ServedTarget
 
 from inference_provider.errors import TargetUnreachable
+from inference_provider.spec.target import DockerPlace
+from inference_provider.targets.docker.target import DockerTarget
+from inference_provider.workspace.ports import Way
 
 
 def router(asked, status=200):
@@ -38,16 +47,79 @@ def test_score_of_an_endpoint_whose_keys_are_gone_says_what_makes_new_ones(serve
     assert result.stderr.endswith("its keys are gone; run `inferctl up`\n")
 
 
-def test_score_sends_no_key_to_this_machine_when_the_router_is_on_another(served):
-    here = served.target.platform.capabilities
-    served.target.platform.capabilities = here.model_copy(update={"hostname": "gpu-1"})
+class Elsewhere(ServedTarget):
+    """A target whose router is reached as that of a Docker host is."""
+
+    def way_to(self, url):
+        return DockerTarget(DockerPlace(kind="docker", host="tcp://gpu-1:2376")).way_to(url)
+
+
+def test_score_sends_no_key_to_this_machine_when_the_router_is_on_another(cli):
+    cli.target = Elsewhere()
+    cli("up")
     asked: list[httpx.Request] = []
-    result = served("score", "iris", said="[1]", transport=router(asked))
+    result = cli("score", "iris", said="[1]", transport=router(asked))
     assert (result.exit_code, asked) == (1, [])
     assert result.stderr == (
-        "error: score Endpoint 'default/iris': its router takes requests of gpu-1 alone;"
-        " score there, or set the workspace's bind_address to 0.0.0.0 or one of that host\n"
+        "error: reach the router on http://127.0.0.1:1/endpoints/iris/score: it takes requests of"
+        " gpu-1 alone; run this there, name the host in `target` as ssh://gpu-1, or set the"
+        " workspace's bind_address to 0.0.0.0 or an address of that host\n"
     )
+
+
+class BySocket(ServedTarget):
+    """A target whose router is reached by a socket of this machine."""
+
+    path = ""
+
+    @contextmanager
+    def way_to(self, url):
+        assert url == "http://127.0.0.1:1/endpoints/iris/score"
+        yield Way(self.path, lambda: "connect failed: Connection refused")
+
+
+@pytest.fixture
+def by_socket(cli):
+    """Ask an endpoint by a socket on which a handler answers."""
+    cli.target = BySocket()
+    cli("up")
+
+    def ask(handler):
+        with tempfile.TemporaryDirectory() as folder:  # a short path
+            cli.target.path = f"{folder}/sock"
+            with socketserver.ThreadingUnixStreamServer(cli.target.path, handler) as server:
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                result = cli("score", "iris", said="[1]")
+                server.shutdown()
+        return result
+
+    return ask
+
+
+def test_score_goes_by_the_socket_that_leads_to_the_router(by_socket):
+    result = by_socket(Answers)
+    assert (result.exit_code, result.stdout) == (0, "iris by 127.0.0.1:1\n")
+
+
+def test_score_says_why_a_socket_leads_to_no_router(by_socket):
+    assert by_socket(socketserver.BaseRequestHandler).stderr == (
+        "error: score Endpoint 'default/iris': the router did not answer (connect failed:"
+        " Connection refused); run `inferctl start`\n"
+    )
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("content-type", "text/plain")
+        self.end_headers()
+        self.wfile.write(f"{self.path.split('/')[2]} by {self.headers['host']}".encode())
+
+    def address_string(self):
+        return "-"
+
+    def log_message(self, *given):
+        pass
 
 
 def test_score_reads_stdin_and_json_names_the_deployment(served):

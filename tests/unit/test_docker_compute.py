@@ -26,6 +26,7 @@ class Host:
     """A host with an instance of each of two deployments: one open, one in the closed network."""
 
     cores = 4
+    status = "Up 3 minutes"
 
     def containers(self, filters):
         del filters
@@ -45,6 +46,7 @@ class Host:
             "Labels": labels,
             "Mounts": [],
             "State": "running",
+            "Status": self.status,
             "ImageID": "sha256:1",
         }
         network = names.network("lab", closed=deployment == "iris/green")
@@ -103,6 +105,16 @@ def test_an_instance_is_in_the_network_that_its_deployment_asks_for(records):
         "iris/blue": "",
         "iris/green": "in 'inference.lab.closed', not in network 'inference.lab'",
     }
+
+
+def test_an_unhealthy_instance_is_named_and_one_that_answers_is_not_replaced_for_it(records):
+    host, nothing = cast("Any", Host()), cast("Any", None)
+    host.status = "Up 3 minutes (unhealthy)"
+    compute = DockerCompute(host, records, DockerContent(host, records, nothing), nothing, nothing)
+    [seen] = compute.status().instances["iris/blue"]
+    assert seen.fault == "its HEALTHCHECK fails, so Docker calls it unhealthy"
+    assert seen.runs
+    assert [one.fault for one in compute.found("iris/blue")][:1] == [""]
 
 
 class Removed:

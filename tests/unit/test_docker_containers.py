@@ -1,14 +1,18 @@
 """What a container is limited to, what it is called, and how often it ended."""
 
+import socket
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.deployment import Probe, Resources
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.amounts import bytes_of, cores, limits, too_small
-from inference_provider.targets.docker.containers import altered, endings_of
+from inference_provider.targets.docker.amounts import bytes_of, cores, limits, refused
+from inference_provider.targets.docker.containers import altered, endings_of, healthcheck
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses
 
@@ -39,6 +43,14 @@ def test_limits_come_before_requests_and_memory_gets_no_swap():
         "memswap_limit": 2_147_483_648,
     }
     assert limits(Resources(), 2) == {}
+    more = {"shm_size": "0.5", "ulimits": {"nofile": 65536, "core": {"soft": 0, "hard": -1}}}
+    assert limits(Resources.model_validate(more), 2) == {
+        "shm_size": 1,  # the Engine reads 0 as 64 MiB
+        "ulimits": [
+            {"Name": "core", "Soft": 0, "Hard": -1},
+            {"Name": "nofile", "Soft": 65536, "Hard": 65536},
+        ],
+    }
     many = Resources.model_validate({"limits": {"cpu": "64"}})
     assert limits(many, 2) == {"nano_cpus": 2_000_000_000}
 
@@ -57,10 +69,19 @@ def test_limits_come_before_requests_and_memory_gets_no_swap():
                 " ask for at least 6Mi",
             ],
         ),
+        ({"limits": {"memory": "2Gi"}, "shm_size": "2g"}, []),
+        (
+            {"requests": {"memory": "1Gi"}, "shm_size": "2g"},
+            [
+                "resources.shm_size: 2Gi, which is counted as memory, and resources.requests.memory"
+                " is 1Gi: an instance would be killed before it has filled it; ask for less, or for"
+                " more memory"
+            ],
+        ),
     ],
 )
-def test_less_than_an_engine_takes_is_told_where_it_is_asked(asked, told):
-    assert [str(fault) for fault in too_small(Resources.model_validate(asked))] == told
+def test_what_an_engine_does_not_take_or_keep_is_told_where_it_is_asked(asked, told):
+    assert [str(fault) for fault in refused(Resources.model_validate(asked))] == told
 
 
 @pytest.mark.parametrize(
@@ -83,6 +104,43 @@ def test_every_restart_counts_in_the_minute_of_the_last_one():
     assert (found.total, found.minutes) == (4, {29_927_650: 4})
     assert endings_of({"RestartCount": 0, "State": state}).total == 0
     assert endings_of(None).total == 0
+
+
+def test_docker_asks_a_readiness_route_as_patiently_as_the_router():
+    usual = healthcheck("/opt/environment/bin/python", 5001, "/ready", Probe(), 130)
+    said = usual.pop("test")
+    assert said[:5] == ["CMD", "/opt/environment/bin/python", "-I", "-S", "-c"]
+    assert said[6:] == ["5001", "/ready", "2"]
+    assert usual == {
+        "retries": 10,
+        "interval": 30_000_000_000,
+        "timeout": 7_000_000_000,
+        "start_period": 130_000_000_000,
+    }
+    quick = healthcheck("python", 5001, "/", Probe(period=1, timeout=20, failure_threshold=2), 130)
+    assert (quick["retries"], quick["timeout"]) == (3, 25_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", 0),
+        (b"HTTP/1.1 302 Found\r\n\r\n", 0),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", 1),
+        (b"", 1),
+    ],
+)
+def test_a_readiness_route_is_healthy_when_it_answers_200_to_399(answer, expected):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = healthcheck(sys.executable, port, "/ready?full=1", Probe(timeout=5), 1)["test"]
+        with subprocess.Popen(command[1:], stderr=subprocess.DEVNULL) as asks:
+            connection, _ = server.accept()
+            with connection:
+                told = connection.recv(1000)
+                connection.sendall(answer)
+    assert told == b"GET /ready?full=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    assert asks.returncode == expected
 
 
 @pytest.mark.parametrize(

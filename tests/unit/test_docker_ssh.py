@@ -12,6 +12,7 @@ import pytest
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.ssh import Tunnel, ssh_command
+from inference_provider.targets.docker.target import DockerTarget
 
 OPTIONS = (
     "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=10 -o ServerAliveCountMax=3"
@@ -35,6 +36,11 @@ OPTIONS = (
 )
 def test_ssh_forwards_the_engines_socket_and_takes_no_host_for_an_option(url, said):
     assert " ".join(ssh_command(url, Path("/t/s"))) == f"{OPTIONS} {said}"
+
+
+def test_ssh_forwards_an_address_as_the_host_sees_it():
+    command = ssh_command("ssh://gpu-1/run/docker.sock", Path("/t/s"), "[::1]:18080")
+    assert " ".join(command) == f"{OPTIONS} -L /t/s:[::1]:18080 -- gpu-1 cat"
 
 
 ENGINE = """\
@@ -98,6 +104,31 @@ def test_a_host_is_connected_to_again_when_ssh_has_ended(host, starts):
         time.sleep(0.01)
     assert host.containers({}) == []
     assert len(starts.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("host", ["ssh://gpu-1", "ssh://localhost"])
+def test_a_router_on_the_loopback_of_a_host_is_reached_by_ssh_and_the_way_is_closed(starts, host):
+    target = DockerTarget(DockerPlace(kind="docker", host=host))
+    with target.way_to("http://127.0.0.1:18807/endpoints/iris/score") as way:
+        assert Path(way.socket).is_socket()
+        assert Path(way.socket).parent.stat().st_mode & 0o77 == 0
+        assert way.cause() == "connected"
+    assert not Path(way.socket).parent.exists()
+    assert len(starts.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("ssh://gpu-1", "http://gpu-1:18807/endpoints/iris/score"),
+        ("tcp://gpu-1:2376", "http://10.0.0.7:18807/endpoints/iris/score"),
+        ("tcp://127.0.0.1:2376", "http://127.0.0.1:18807/endpoints/iris/score"),
+        ("unix:///run/docker.sock", "http://127.0.0.1:18807/endpoints/iris/score"),
+    ],
+)
+def test_a_router_that_this_machine_reaches_is_reached_by_its_url(host, url):
+    with DockerTarget(DockerPlace(kind="docker", host=host)).way_to(url) as way:
+        assert way.socket == ""
 
 
 def test_a_host_that_was_closed_is_connected_to_again(host, starts):

@@ -27,6 +27,7 @@ def test_the_dockerfile_and_the_build_on_a_host_say_the_same():
         f"FROM {BASE}": "FROM ${BASE}",
         "RUN . /build/settings && ": "RUN ",
         "-r /build/requirements.txt": " ".join(pins),
+        build.name: "inference-runtime",
     }
     text = "\n".join(on_host)
     for said, instead in told.items():

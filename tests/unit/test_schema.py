@@ -74,6 +74,13 @@ def test_unknown_fields_are_marked_in_the_editor():
     assert all(model["additionalProperties"] is False for model in models)
 
 
+def test_a_ulimit_is_one_number_or_two(quickstart):
+    limits = {"nofile": 65536, "core": {"soft": 0, "hard": -1}, "files": 1, "cpu": -2}
+    quickstart["deployments"][0]["resources"] = {"shm_size": "4g", "ulimits": limits}
+    at = "deployments.0.resources.ulimits"
+    assert faults(quickstart) == [at, f"{at}.cpu"]
+
+
 def test_a_number_may_be_a_placeholder():
     count = stack_schema()["$defs"]["DeploymentSpec"]["properties"]["instance_count"]
     assert count["anyOf"] == [

@@ -26,6 +26,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
     args.ResourceAmountsArgs: deployment.ResourceAmounts,
+    args.UlimitArgs: deployment.Ulimit,
     args.ResourcesArgs: deployment.Resources,
     args.CollectionArgs: deployment.CollectionSpec,
     args.DataCollectorArgs: deployment.DataCollector,

@@ -10,11 +10,13 @@ from inference_provider.serving.image import (
     environment_build,
     image_as_it_is,
     installs_from,
+    is_brought,
     runtime_build,
 )
 from inference_provider.spec import EnvironmentSpec
 
 UV = Installer("0.13.9", b"uv's program", {})
+PROGRAMS = {"script.py": b"script", "sbom.py": b"sbom"}
 ROUTES = {
     "liveness_route": {"path": "/live", "port": 8000},
     "readiness_route": {"path": "/ready", "port": 8000},
@@ -29,7 +31,7 @@ def environment(**fields):
 
 
 def built(installer=UV, base="python:3.12", **fields):
-    return environment_build(environment(**fields), base, b"script", installer)
+    return environment_build(environment(**fields), base, PROGRAMS, installer)
 
 
 def dockerfile(build):
@@ -45,12 +47,13 @@ FROM python:3.12 AS build
 LABEL inference.build={build.name}
 USER root
 ENV UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_NO_PROGRESS=1 NO_COLOR=1
-COPY requirements.txt settings uv /build/
+COPY requirements.txt sbom.py settings uv /build/
 RUN . /build/settings \\
  && /build/uv venv --python python3 /opt/environment \\
  && /build/uv pip install --python /opt/environment/bin/python -r /build/requirements.txt \\
  && rm -f /opt/environment/lib/python*/site-packages/*.dist-info/direct_url.json \\
- && /build/uv pip freeze --python /opt/environment/bin/python > /opt/environment/packages.txt
+ && /build/uv pip freeze --python /opt/environment/bin/python > /opt/environment/packages.txt \\
+ && /opt/environment/bin/python -I /build/sbom.py {build.name} > /opt/environment/sbom.json
 
 FROM python:3.12
 COPY --from=build /opt/environment /opt/environment
@@ -105,14 +108,15 @@ def test_an_image_is_named_by_what_is_in_it_and_not_by_how_it_got_there(changed,
     assert (built(**{"dependencies": ["six==1"], **changed}).name == first.name) is same
 
 
-def test_another_start_of_the_server_is_another_image():
+def test_another_start_of_the_server_and_another_bill_of_what_is_in_it_is_another_image():
     spec = environment()
-    names = {environment_build(spec, "python:3.12", text, UV).name for text in (b"a", b"b")}
-    assert len(names) == 2
+    others = [{**PROGRAMS, "script.py": b"another"}, {**PROGRAMS, "sbom.py": b"another"}]
+    names = {environment_build(spec, "python:3.12", one, UV).name for one in (PROGRAMS, *others)}
+    assert len(names) == 3
 
 
 def test_the_name_of_an_image_is_the_same_on_every_machine():
-    assert built(dependencies=["six==1"]).name == "inference-environment:879110adcff90fe6"
+    assert built(dependencies=["six==1"]).name == "inference-environment:3150134ad453bef8"
 
 
 def test_where_uv_installs_from_is_in_a_file_that_is_sourced_and_quoted():
@@ -144,7 +148,7 @@ def test_of_a_clients_variables_only_those_that_say_from_where_to_install_are_ta
 def test_where_the_clients_uv_cannot_run_it_comes_from_the_index():
     build = built(Installer("0.13.9", None, {}))
     assert "uv" not in build.files
-    assert "COPY requirements.txt settings /build/\n" in dockerfile(build)
+    assert "COPY requirements.txt sbom.py settings /build/\n" in dockerfile(build)
     assert "pip install --no-cache-dir" in dockerfile(build)
     assert "uv==0.13.9 && ln -s /build/uv.lib/bin/uv /build/uv\n" in dockerfile(build)
 
@@ -182,6 +186,20 @@ def test_the_nearest_base_image_is_taken(fields, workspace, base):
 )
 def test_an_image_without_packages_is_taken_as_it_is(fields, image):
     assert image_as_it_is(environment(**fields)) == image
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({"image": "triton:24"}, True, id="image"),
+        pytest.param({"build": {"path": "."}}, True, id="folder"),
+        pytest.param({"build": {"path": "."}, "dependencies": ["six"]}, False, id="on a folder"),
+        pytest.param({"image": "a:1", "dependencies": ["six"], **OWN}, False, id="on an image"),
+        pytest.param({"command": ["serve"], **OWN}, False, id="nothing to install"),
+    ],
+)
+def test_only_an_image_as_somebody_made_it_may_lack_our_python(fields, expected):
+    assert is_brought(environment(**fields)) is expected
 
 
 def test_the_routers_image_has_the_package_and_what_it_needs():

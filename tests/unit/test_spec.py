@@ -139,6 +139,19 @@ def test_gpus_are_written_by_kubernetes_name_or_ours():
     assert theirs == deployment(resources={"limits": {"gpu": 1}})
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"), [("2g", "2Gi"), ("512m", "512Mi"), ("64k", "64Ki"), ("99b", "99")]
+)
+def test_shared_memory_is_written_as_docker_or_as_kubernetes_writes_it(written, kept):
+    theirs, ours = (deployment(resources={"shm_size": one}) for one in (written, kept))
+    assert theirs.resources.shm_size == ours.resources.shm_size == kept
+
+
+def test_one_number_of_a_ulimit_is_soft_and_hard():
+    one = deployment(resources={"ulimits": {"nofile": 9}})
+    assert one == deployment(resources={"ulimits": {"nofile": {"soft": 9, "hard": 9}}})
+
+
 @pytest.mark.parametrize("weights", [{}, {"blue": 0}, {"blue": 100}, {"blue": 90, "green": 10}])
 def test_weights_that_sum_to_100_or_0_are_taken(weights):
     assert TrafficSpec(endpoint="iris", traffic=weights).traffic == weights

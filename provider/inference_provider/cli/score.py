@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -28,7 +27,6 @@ from inference_provider.targets.loopback import loopback_client
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
@@ -100,12 +98,6 @@ def _asked(
         raise TargetError(
             "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
         )
-    elsewhere = session.target.capabilities.hostname
-    if elsewhere not in ("", *_LOOPBACK) and urlsplit(address).hostname in _LOOPBACK:
-        # here another process may listen, and would be given the key
-        reason = f"its router takes requests of {elsewhere} alone"
-        remedy = "score there, or set the workspace's bind_address to 0.0.0.0 or one of that host"
-        raise TargetError("score", str(there.id), reason, remedy)
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
@@ -117,13 +109,18 @@ def _asked(
         **({PIN_HEADER: deployment} if deployment else {}),
     }
     answered = False
-    with loopback_client(timeout_s=SCORE_TIMEOUT_S, transport=session.transport) as client:
+    with (
+        session.target.way_to(address) as way,
+        loopback_client(
+            timeout_s=SCORE_TIMEOUT_S, transport=session.transport, socket_path=way.socket
+        ) as client,
+    ):
         try:
             with client.stream("POST", address, content=body, headers=headers) as answer:
                 answered = True
                 yield answer
         except httpx.HTTPError as exc:
-            name = type(exc).__name__
+            name = (not answered and way.cause()) or type(exc).__name__
             reason, remedy = f"the router did not answer ({name})", "run `inferctl start`"
             if answered:
                 reason = f"the response ended early ({name})"

@@ -51,6 +51,10 @@ def stack_schema() -> dict[str, Any]:
     amounts["gpu"] = amounts["nvidia.com/gpu"]  # both spellings are read
     [slices] = definitions["Resources"]["properties"]["mig"]["patternProperties"].values()
     definitions["ResourceAmounts"]["patternProperties"] = {f"^{MIG_PREFIX}": dict(slices)}
+    of_a_name = definitions["Resources"]["properties"]["ulimits"]
+    soft = definitions["Ulimit"]["properties"]["soft"]
+    number = {key: soft[key] for key in ("type", "minimum", "maximum")}  # one number is both
+    of_a_name["additionalProperties"] = {"anyOf": [number, {"$ref": "#/$defs/Ulimit"}]}
     _open_placeholders(schema)
     schema["properties"]["$schema"] = {"type": "string"}
     return {

@@ -31,7 +31,7 @@ _PATTERN_RULES = (
     ),
     (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
     (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),
-    (r"^\d+(\.\d+)?([KMGT]i?)?$", "not an amount of memory", "write '512Mi' or '4Gi'"),
+    (r"^\d+(\.\d+)?([KMGT]i?", "not an amount of memory", "write '512Mi' or '4Gi'"),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )
 _FIXED: Mapping[str, tuple[str, str]] = {

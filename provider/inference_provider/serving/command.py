@@ -18,6 +18,8 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 
 SCRIPT = Path(__file__).with_name("script.py")
 """Starts the default server; a target brings it to where its instances run."""
+SBOM = SCRIPT.with_name("sbom.py")
+"""Says what is installed; run while an image is built."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the target's affair. Code and models are in no image: a change of code builds no
 Packages are installed in a stage of its own, which is labelled and removed after the build: its
 layers hold what may be secret, the addresses of indexes and packages with their credentials. Where
 a package came from is not kept either (`direct_url.json`): its address may have a token. What was
-installed is listed in `packages.txt`.
+installed is listed in `packages.txt` and, as CycloneDX, in `sbom.json`.
 """
 
 import hashlib
@@ -111,20 +111,25 @@ def default_base_image(python_version: str) -> str:
     return f"docker.io/library/python:{python_version}-slim-bookworm"
 
 
+def is_brought(spec: EnvironmentSpec) -> bool:
+    """Whether instances run in an image as somebody made it; any other has our Python in it."""
+    return spec.has_image and spec.brings_server and not spec.installs
+
+
 def image_as_it_is(spec: EnvironmentSpec) -> str | None:
     """Return the image that an environment brings complete; None when one must be built."""
-    return spec.image if spec.brings_server and not spec.installs else None
+    return spec.image if is_brought(spec) else None
 
 
 def environment_build(
-    spec: EnvironmentSpec, base: str, script: bytes, installer: Installer
+    spec: EnvironmentSpec, base: str, programs: Mapping[str, bytes], installer: Installer
 ) -> Build:
     """Return how to build what instances of an environment run in.
 
     Args:
         spec: The environment.
         base: Image to build on: `base_image`.
-        script: The program that starts the default server.
+        programs: `script.py`, which starts the default server, and `sbom.py`.
         installer: What installs its packages.
     """
     # the image's own server is started as the image says
@@ -139,7 +144,7 @@ def environment_build(
     )
     files = {
         "requirements.txt": "".join(f"{line}\n" for line in requirements(spec)).encode(),
-        "script.py": script,
+        **programs,
     }
     return _build("inference-environment", base, text, files, installer)
 
@@ -185,7 +190,7 @@ def _build(
     hashes = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
     told = json.dumps([text, hashes], sort_keys=True)
     name = f"{repository}:{hashlib.sha256(told.encode()).hexdigest()[:16]}"
-    copied = " ".join(sorted(("requirements.txt", *installer.files)))
+    copied = " ".join(sorted({"requirements.txt", *installer.files} | ({"sbom.py"} & files.keys())))
     for place, value in (("name", name), ("copied", copied), ("first", installer.steps)):
         text = text.replace(f"{{{place}}}", value)
     return Build(name, base, {**files, **installer.files, "Dockerfile": text.encode()})
@@ -219,7 +224,8 @@ RUN . /build/settings \\
  && /build/uv venv --python {{python}} {{environment}} \\
  && /build/uv pip install --python {{environment}}/bin/python -r /build/requirements.txt \\
  && rm -f {{environment}}/lib/python*/site-packages/*.dist-info/direct_url.json \\
- && /build/uv pip freeze --python {{environment}}/bin/python > {{environment}}/packages.txt
+ && /build/uv pip freeze --python {{environment}}/bin/python > {{environment}}/packages.txt \\
+ && {{environment}}/bin/python -I /build/sbom.py {{name}} > {{environment}}/sbom.json
 
 FROM {{base}}
 COPY --from=build {{environment}} {{environment}}
@@ -236,6 +242,8 @@ RUN . /build/settings \\
  && /build/uv venv --python '>=3.11' /opt/inference/python \\
  && /build/uv pip install --python /opt/inference/python/bin/python -r /build/requirements.txt \\
  && /build/uv pip freeze --python /opt/inference/python/bin/python > /opt/inference/packages.txt \\
+ && /opt/inference/python/bin/python -I {{library}}/inference_provider/serving/sbom.py {{name}} \\
+    > /opt/inference/sbom.json \\
  && /opt/inference/python/bin/python -m compileall -q {{library}} \\
  && mkdir {{folder}}
 

@@ -104,6 +104,39 @@ _SOME = AfterValidator(_more_than_nothing)
 Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$"), _SOME]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$"), _SOME]
 GpuCount = Annotated[int, Field(ge=0, le=16)]
+_DOCKERS_UNITS = {"b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
+
+
+def _as_kubernetes_writes_it(amount: str) -> str:
+    unit = amount[-1]
+    return amount[:-1] + _DOCKERS_UNITS[unit] if unit in _DOCKERS_UNITS else amount
+
+
+ShmSize = Annotated[
+    str,
+    Field(pattern=r"^\d+(\.\d+)?([KMGT]i?|[bkmg])?$"),
+    AfterValidator(_as_kubernetes_writes_it),
+    _SOME,
+]
+UlimitName = Literal[
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+]
+"""As `docker run --ulimit` and `limits.conf` name them."""
+UlimitCount = Annotated[int, Field(ge=-1, le=10**15)]
 MIG_PREFIX = "nvidia.com/mig-"
 """How Kubernetes names slices among amounts: `nvidia.com/mig-1g.5gb`."""
 
@@ -125,6 +158,27 @@ class ResourceAmounts(SpecModel):
     model_config = {"validate_by_name": True, "validate_by_alias": True}
 
 
+class Ulimit(SpecModel):
+    """How much of something one process may use; -1 is as much as it likes."""
+
+    soft: UlimitCount
+    """What a process has at its start."""
+    hard: UlimitCount
+    """Up to what it may raise that itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_number_is_both(cls, value: Any) -> Any:
+        return {"soft": value, "hard": value} if isinstance(value, int | str) else value
+
+    @model_validator(mode="after")
+    def _soft_is_within_hard(self) -> "Ulimit":
+        if self.hard != -1 and not 0 <= self.soft <= self.hard:
+            soft = "unlimited" if self.soft == -1 else self.soft
+            raise ValueError(f"soft is {soft}, above hard {self.hard}; raise hard, or lower soft")
+        return self
+
+
 class Resources(SpecModel):
     """What one instance asks for and may use."""
 
@@ -141,6 +195,11 @@ class Resources(SpecModel):
     gpu_share: GpuShare | None = None
     """Name under which instances share one GPU: all that say the same. Nothing isolates their
     memory or their faults."""
+    shm_size: ShmSize | None = None
+    """Most bytes in `/dev/shm`, counted as memory: `4Gi`, or `4g` as in Azure ML's jobs; without it
+    2 GiB, Azure ML's own default."""
+    ulimits: dict[UlimitName, Ulimit] = {}
+    """What one process may use: `{nofile: 65536}`, or `{nofile: {soft: 1024, hard: 65536}}`."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Protocol
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.secret_text import Secrets, userinfo_in
-from inference_provider.serving.command import SCRIPT
+from inference_provider.serving.command import SBOM, SCRIPT
 from inference_provider.serving.image import (
     Build,
     Installer,
@@ -154,7 +154,8 @@ class Images:
 
     def _environment_build(self, spec: EnvironmentSpec, workspace_base: str | None) -> Wanted:
         base = base_image(spec, workspace_base, own_python())
-        build = environment_build(spec, base, SCRIPT.read_bytes(), self._installer)
+        programs = {program.name: program.read_bytes() for program in (SCRIPT, SBOM)}
+        build = environment_build(spec, base, programs, self._installer)
         starts = f"building image {build.name} with {len(requirements(spec))} requirements"
         credentials = (*userinfo_in(spec.dependencies), *self._credentials)
         return Wanted(build, _named(spec), starts, _without(spec), None, credentials)

@@ -42,7 +42,7 @@ from inference_provider.workspace.creation import Creation, new_key
 from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
-from inference_provider.workspace.ports import Clock, Platform, Progress, silent
+from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import Rollout, roll_recorded
 from inference_provider.workspace.state import Keys
@@ -84,6 +84,16 @@ class Engine:
     def images(self) -> ImageStore | None:
         """The images that it builds; None where it builds none."""
         return None
+
+    @contextmanager
+    def way_to(self, url: str) -> Iterator[Way]:
+        """Yield how this machine reaches a router, by the URL that its host has for it.
+
+        Raises:
+            TargetError: It cannot.
+        """
+        del url
+        yield Way()
 
     def workspaces(self) -> tuple[str, ...]:
         """Return the names of all workspaces, sorted."""

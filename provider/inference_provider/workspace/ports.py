@@ -245,6 +245,15 @@ class RouterAddress(Frozen):
     metrics_url: str
 
 
+class Way(NamedTuple):
+    """How this machine reaches the router of a workspace."""
+
+    socket: str = ""
+    """Path of a Unix socket that leads there; empty where its URL does."""
+    cause: Callable[[], str] = str
+    """Says why that leads nowhere, as far as it is known."""
+
+
 class RouterStatus(Frozen):
     """What the router of a workspace serves now."""
 

@@ -217,3 +217,19 @@ def test_bad_name_of_the_only_workspace_is_one_fault_and_not_one_an_item(folder)
 def test_bad_workspace_that_an_item_names_itself_is_a_fault_of_the_item(folder):
     text = GOOD.replace("{name: iris, path: model}", "{name: iris, path: model, workspace: a_b}")
     assert [fault.split(": ")[1] for fault in faults(folder, text)] == ["models.0.workspace"]
+
+
+def test_wrong_ulimits_and_shared_memory_are_told_with_what_may_be_written(folder):
+    limits = "{nofiles: 1, nofile: {soft: 9, hard: 5}, cpu: {soft: -1, hard: 5}, core: many}"
+    text = GOOD + f"    resources: {{shm_size: 4 GB, ulimits: {limits}}}\n"
+    names = "'core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile'"
+    at = "line 21: deployments.1.resources"
+    assert faults(folder, text) == [
+        f"{at}.shm_size: not an amount of memory; write '512Mi' or '4Gi'",
+        f"{at}.ulimits.nofiles: not a known value; use {names},"
+        " 'nproc', 'rss', 'rtprio', 'rttime', 'sigpending' or 'stack'",
+        f"{at}.ulimits.nofile: soft is 9, above hard 5; raise hard, or lower soft",
+        f"{at}.ulimits.cpu: soft is unlimited, above hard 5; raise hard, or lower soft",
+        f"{at}.ulimits.core.soft: not a whole number; write digits only",
+        f"{at}.ulimits.core.hard: not a whole number; write digits only",
+    ]

@@ -1,5 +1,6 @@
 """Amounts as Kubernetes writes them -> what Docker limits a container to. Pure."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,11 +20,26 @@ def limits(resources: Resources, host_cores: int) -> dict[str, Any]:
         found["nano_cpus"] = round(min(cores(cpu), host_cores) * 10**9)
     if memory:
         found["mem_limit"] = found["memswap_limit"] = bytes_of(memory)
+    if resources.shm_size:
+        found["shm_size"] = bytes_of(resources.shm_size)
+    if resources.ulimits:
+        named = sorted(resources.ulimits.items())
+        found["ulimits"] = [{"Name": n, "Soft": one.soft, "Hard": one.hard} for n, one in named]
     return found
 
 
-def too_small(resources: Resources) -> Iterator[Fault]:
-    """Yield what is wrong with limits that no Engine takes."""
+def refused(resources: Resources) -> Iterator[Fault]:
+    """Yield what is wrong with amounts that an Engine does not take, or cannot keep."""
+    yield from _too_small(resources)
+    field, memory = _asked(resources, "memory")
+    shared = resources.shm_size
+    if shared and memory and bytes_of(shared) > bytes_of(memory):
+        counted = f"which is counted as memory, and resources.{field}.memory is {memory}"
+        reason = f"{shared}, {counted}: an instance would be killed before it has filled it"
+        yield Fault("resources.shm_size", reason, "ask for less, or for more memory")
+
+
+def _too_small(resources: Resources) -> Iterator[Fault]:
     for name, size, least, written in (
         ("cpu", cores, 0.01, "10m"),
         ("memory", bytes_of, 6 * 2**20, "6Mi"),
@@ -49,4 +65,4 @@ def cores(amount: str) -> float:
 def bytes_of(amount: str) -> int:
     """Return bytes: `512Mi` is 536,870,912."""
     digits = amount.rstrip("KMGTi")
-    return int(float(digits) * _UNITS[amount[len(digits) :]])
+    return math.ceil(float(digits) * _UNITS[amount[len(digits) :]])

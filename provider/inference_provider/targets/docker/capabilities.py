@@ -7,7 +7,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.gpus import Ledger
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.answers import ALIKE
-from inference_provider.targets.docker.amounts import too_small
+from inference_provider.targets.docker.amounts import refused
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -34,7 +34,7 @@ def docker_capabilities(
         builds=True,
         egress_control=True,
         resource_limits=True,
-        amount_faults=too_small,
+        amount_faults=refused,
         instance_types=True,
         gpus=gpus,
         image_fault=image_fault,

@@ -15,12 +15,18 @@ from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
-from inference_provider.serving.image import ENVIRONMENT, SCRIPT
+from inference_provider.serving.image import ENVIRONMENT, SCRIPT, is_brought
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
-from inference_provider.targets.docker.containers import altered, endings_of, hardened
+from inference_provider.targets.docker.containers import (
+    ailment,
+    altered,
+    endings_of,
+    hardened,
+    healthcheck,
+)
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.gpus import (
     VISIBLE,
@@ -101,6 +107,8 @@ class DockerCompute:
         for container in self._containers():
             deployment = container["Labels"][names.DEPLOYMENT]
             one = self._status_of(container, expected)
+            if not one.fault:  # not in `found`: what answers is used, whatever Docker calls it
+                one = one.model_copy(update={"fault": ailment(container)})
             found[deployment] = (*found.get(deployment, ()), one)
         return ComputeStatus(instances=found)
 
@@ -235,13 +243,13 @@ class DockerCompute:
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
+                healthcheck=_health_of(unit),
                 host_config=api.create_host_config(
                     network_mode=network,
                     binds=mounts,
                     device_requests=device_requests(gpus),
                     **(NO_NAMES if network.endswith(names.CLOSED) else {}),
-                    **hardened(),
-                    **held_to,
+                    **{**hardened(), **held_to},
                 ),
             )
 
@@ -340,6 +348,14 @@ def _labels_of(unit: Unit, gpus: tuple[str, ...]) -> dict[str, str]:
         names.GENERATION: unit.generation,
         names.PORT: str(_port_of(unit)),
     }
+
+
+def _health_of(unit: Unit) -> dict[str, Any] | None:
+    """Return what Docker asks an instance; None for an image that may have nothing to ask with."""
+    if is_brought(unit.environment):
+        return None
+    python, probe = str(_ENVIRONMENT / "bin" / "python"), unit.spec.readiness_probe
+    return healthcheck(python, _port_of(unit), unit.readiness_path, probe, unit.start_limit_s)
 
 
 def _port_of(unit: Unit) -> int:

@@ -9,7 +9,6 @@ import functools
 import json
 import queue
 import socket as sockets
-import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,17 +19,22 @@ from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreacha
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker.address import address_of
 from inference_provider.targets.docker.ssh import Tunnel
+from inference_provider.targets.docker.streams import close, lines_of, spoken
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 TIMEOUT_S = 120
+TOO_LATE = 124
+"""As `timeout` says it of a command that it has ended."""
 OLDEST_API = (1, 40)
 _FULL = {
     "no space left": "free some space on the host and run this again",
     "address pool": "remove unused networks, or give the Engine more `default-address-pools`",
 }
 """What the Engine says when the host has no more of something, and what to do."""
+_REFUSED = {"error setting rlimit": "lower resources.ulimits: the Engine itself has no more"}
+"""What the Engine says of what it may not give, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
 """What the Engine says of a container that cannot be asked now."""
 _REMOVING = "already in progress"
@@ -144,7 +148,8 @@ class DockerHost:
                     raise OutOfCapacity(operation, resource, said, remedy, str(self)) from fault
             if any(sign in said for sign in _NOT_THERE):
                 raise TargetUnreachable(operation, resource, said, "run this again") from fault
-            raise TargetError(operation, resource, said, "", str(self)) from fault
+            remedy = next((do for sign, do in _REFUSED.items() if sign in said), "")
+            raise TargetError(operation, resource, said, remedy, str(self)) from fault
         except (RequestException, HTTPError, DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
@@ -214,7 +219,7 @@ class DockerHost:
 
         def read(name: str, id_: str) -> None:
             with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
-                for line in _lines(api.logs(id_, stream=True, follow=True, tail=0)):
+                for line in lines_of(api.logs(id_, stream=True, follow=True, tail=0)):
                     lines.put(f"{name}: {line}")
             lines.put(None)
 
@@ -300,54 +305,31 @@ class DockerHost:
         told = answer.headers.get("X-Docker-Container-Path-Stat")
         return cast("dict[str, Any]", json.loads(base64.b64decode(told))) if told else None
 
-    def run(self, container: str, command: tuple[str, ...], said: bytes = b"") -> tuple[int, bytes]:
+    def run(
+        self,
+        container: str,
+        command: tuple[str, ...],
+        said: bytes = b"",
+        limit_s: float = TIMEOUT_S,
+    ) -> tuple[int, bytes]:
         """Run a command in a running container; return its exit status and what it printed.
 
         Args:
             container: Its name.
             command: Program and arguments; others on the host can read them.
             said: What it reads from stdin; over TLS no end of it follows.
+            limit_s: How long it may take, seconds; one that takes longer has the status 124.
         """
         with self.asked("run a command in", f"container {container}") as api:
             made = api.exec_create(container, list(command), stdin=bool(said), tty=False)
             stream = api.exec_start(made["Id"], socket=True)
             try:
-                printed = _spoken(stream, said)
+                printed = spoken(stream, said, limit_s)
+            except TimeoutError:
+                return TOO_LATE, f"nothing within {limit_s:g} s".encode()
             finally:
-                _closed(stream)
+                close(stream)
             return int(api.exec_inspect(made["Id"])["ExitCode"] or 0), printed
-
-
-def _closed(stream: Any) -> None:
-    """Close a command's stream, the socket that it borrows, and the answer that has that."""
-    answer, raw = getattr(stream, "_response", None), getattr(stream, "_sock", None)
-    stream.close()
-    if raw is not None:
-        raw.close()
-    if answer is not None:
-        with suppress(ValueError):  # it flushes what is closed
-            answer.close()
-
-
-def _lines(parts: Iterator[bytes]) -> Iterator[str]:
-    """Yield whole lines of a stream that comes in parts of any size."""
-    rest = b""
-    for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
-        yield from (line.decode(errors="replace") for line in whole)
-
-
-def _spoken(stream: Any, said: bytes) -> bytes:
-    """Write to a command, end its input where that can be, and return its stdout and stderr."""
-    from docker.utils.socket import frames_iter  # noqa: PLC0415 - as above
-
-    raw = getattr(stream, "_sock", stream)
-    if said:
-        raw.sendall(said)
-    if not isinstance(raw, ssl.SSLSocket):  # that cannot end one direction only
-        raw.shutdown(sockets.SHUT_WR)
-    frames = cast("Any", frames_iter)(stream, tty=False)
-    return b"".join(part for _number, part in frames)
 
 
 def _connected(url: str, tls: Any) -> "APIClient":

@@ -6,6 +6,7 @@ container, and asks the agent in it (`targets/envoy/agent.py`).
 """
 
 import json
+import time
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntr
 from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
-from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.listening import (
@@ -32,6 +33,7 @@ _RELAY = f"{LIBRARY}/inference_provider/targets/envoy/relay.py"
 _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
+_START_LIMIT_S = 60.0
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
 
 Endpoints = tuple[EndpointEntry, ...]
@@ -171,15 +173,15 @@ class DockerRouter:
         self._host.remove_volume(self._name)
 
     def _wait_for_agent(self) -> None:
-        last: TargetUnreachable | None = None
-        for _ in range(100):
+        until_s = time.monotonic() + _START_LIMIT_S
+        while True:
             try:
                 self._ask("in_force")
             except TargetUnreachable as silent:
-                last = silent
+                if time.monotonic() > until_s:
+                    raise self._not_ready("its agent does not answer") from silent
             else:
                 return
-        raise self._not_ready("its agent does not answer") from last
 
     def _not_ready(self, reason: str) -> NotReady:
         said = " ".join(self._host.last_lines(self._id(), 5).split())[-_SHOWN:]
@@ -212,7 +214,7 @@ class DockerRouter:
         """Whether an instance answers the router's machine, within some time."""
         asked = [backend.model_dump()]
         given = {"path": path, "timeout_s": timeout_s, "limit_s": limit_s}
-        return bool(self._ask("answers", backends=asked, **given))
+        return bool(self._ask("answers", TIMEOUT_S + timeout_s, backends=asked, **given))
 
     def status(self) -> RouterStatus:
         container = self._container()
@@ -229,11 +231,11 @@ class DockerRouter:
         told = "; ".join(filter(None, faults))
         return found.model_copy(update={"fault": told, "endings": endings_of(container)})
 
-    def _ask(self, question: str, **given: Any) -> Any:
+    def _ask(self, question: str, within_s: float = TIMEOUT_S, **given: Any) -> Any:
         """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error."""
         text = json.dumps({"ask": question, **given}).encode() + b"\n"
         command = ("python3", "-I", "-S", _RELAY, f"{ROUTER_FOLDER}/agent.sock")
-        status, said = self._host.run(self._id(), command, text)
+        status, said = self._host.run(self._id(), command, text, within_s)
         if status or not said:
             reason = f"its agent does not answer: {said.decode(errors='replace')[-200:].strip()}"
             raise TargetUnreachable("ask", "the router", reason, "run this again")

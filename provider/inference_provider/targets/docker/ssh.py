@@ -25,21 +25,25 @@ _SHOWN = 400
 
 
 class Tunnel:
-    """A socket on this machine that leads to the Engine of a host.
+    """A socket on this machine, for this user alone, that leads to one of a host: its Engine's.
 
     On the host runs `cat`, whose input is a pipe from this process: when this process ends,
     however that happens, `cat` does too, and with it the connection.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, to: str = "") -> None:
         """Connect to `ssh://[user@]host[:port][/path of the Engine's socket]`.
+
+        Args:
+            url: Which host.
+            to: Where it leads instead of to the Engine: `127.0.0.1:18080`, as the host sees it.
 
         Raises:
             TargetUnreachable: ssh is not installed, or could not connect; says what ssh said.
         """
-        self._url = url
+        self._url, self._to = url, to
         self._folder = Path(tempfile.mkdtemp(prefix="inference-ssh-"))
-        self._socket = self._folder / "docker.sock"
+        self.socket = self._folder / "sock"
         # ssh shares the place in the file with us: it writes at the end, and we read elsewhere
         self._said = (self._folder / "said").open("ab")
         try:
@@ -53,7 +57,7 @@ class Tunnel:
 
     @property
     def url(self) -> str:
-        return f"unix://{self._socket}"
+        return f"unix://{self.socket}"
 
     def runs(self) -> bool:
         """Whether ssh has not ended."""
@@ -71,7 +75,7 @@ class Tunnel:
     def _started(self) -> "subprocess.Popen[str]":
         try:
             ssh = subprocess.Popen(
-                ssh_command(self._url, self._socket),
+                ssh_command(self._url, self.socket, self._to),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._said,
@@ -128,8 +132,8 @@ def _host(parts: SplitResult) -> str:
     return written[at : at + len(lower)]
 
 
-def ssh_command(url: str, socket: Path) -> list[str]:
-    """Return the command whose `socket` leads to the Engine of an address."""
+def ssh_command(url: str, socket: Path, to: str = "") -> list[str]:
+    """Return the command whose `socket` leads to the Engine of an address, or elsewhere there."""
     parts = urlsplit(url)
     options = (
         "BatchMode=yes",
@@ -146,7 +150,7 @@ def ssh_command(url: str, socket: Path) -> list[str]:
     return [
         "ssh",
         *(word for option in options for word in ("-o", option)),
-        *("-L", f"{socket}:{parts.path.rstrip('/') or ENGINE_SOCKET}"),
+        *("-L", f"{socket}:{to or parts.path.rstrip('/') or ENGINE_SOCKET}"),
         *(("-l", parts.username) if parts.username else ()),
         *(("-p", str(parts.port)) if parts.port else ()),
         *("--", _host(parts), "cat"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -22,12 +23,15 @@ from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
+from inference_provider.targets.docker.ssh import Tunnel
 from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
-from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.ports import Ports, Way
 from inference_provider.workspace.state import RECORDS, State
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ class DockerPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        known = docker_capabilities(self.gpus.ledger, self._builder.fault, self._has_image_of)
-        return known.model_copy(update={"hostname": self.host.hostname})
+        return docker_capabilities(self.gpus.ledger, self._builder.fault, self._has_image_of)
 
     def _has_image_of(self, desired: DesiredResource, workspace: WorkspaceSpec | None) -> bool:
         opened, spec = self._open(desired.id.workspace), desired.spec
@@ -174,3 +177,21 @@ class DockerTarget(Engine):
     @property
     def images(self) -> ImageStore:
         return self.docker.images
+
+    @contextmanager
+    def way_to(self, url: str) -> Iterator[Way]:
+        router, host = urlsplit(url), self.docker.host
+        by_ssh = host.url.startswith("ssh://")
+        if router.hostname not in _LOOPBACK or (host.hostname in ("", *_LOOPBACK) and not by_ssh):
+            yield Way()
+            return
+        if not by_ssh:  # here another process may listen there, and would be given the key
+            reason = f"it takes requests of {host.hostname} alone"
+            remedy = f"run this there, name the host in `target` as ssh://{host.hostname}, or set"
+            remedy += " the workspace's bind_address to 0.0.0.0 or an address of that host"
+            raise TargetError("reach", f"the router on {url}", reason, remedy)
+        tunnel = Tunnel(host.url, router.netloc)
+        try:
+            yield Way(str(tunnel.socket), tunnel.cause)
+        finally:
+            tunnel.close()

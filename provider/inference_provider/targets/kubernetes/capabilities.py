@@ -68,3 +68,6 @@ def _amount_faults(resources: Resources) -> Iterator[Fault]:
     if resources.gpu_devices:
         reason = "Kubernetes hands out GPUs by number, not by id"
         yield Fault("resources.gpu_devices", reason, "ask for limits: {gpu: 1} and a gpu_product")
+    for name in resources.ulimits:
+        reason = "Kubernetes sets no ulimits: those of the node's container runtime hold"
+        yield Fault(f"resources.ulimits.{name}", reason, "leave it out")

@@ -128,9 +128,10 @@ class Generation:
     def _pod(self) -> Object:
         spec, given = self.unit.spec, self.given
         longest_s = spec.request_settings.request_timeout_ms / 1000
+        shared = spec.resources.shm_size or _SHARED_MEMORY
         scratch: list[Object] = [
             {"name": "tmp", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_MEMORY}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": shared}},
         ]
         return {
             "automountServiceAccountToken": False,
