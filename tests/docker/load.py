@@ -24,7 +24,7 @@ class Load:
     ) -> None:
         """Send at least `requests`; `enter` is called first in each thread that sends some."""
         self.answers: Counter = Counter()
-        self._url = f"{lab.router.address().url}/endpoints/iris/score"
+        self._url = f"{lab.router_url}/endpoints/iris/score"
         self._key = lab.keys()[0]
         self._wanted = requests
         self._enter = enter

@@ -1,0 +1,79 @@
+"""Requests while a workspace of a real cluster changes: none fails."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from inference_provider.observed import Kind
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.objects import POD, name_of, selector
+from tests.conformance.labs import ANN, KubernetesLab
+from tests.docker.load import Load
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A workspace with one endpoint of two deployments, shared by the tests of this module."""
+    with tempfile.TemporaryDirectory(prefix="inf-") as folder:
+        lab = KubernetesLab(KubernetesLab.open(Path(folder)), Path(folder), f"roll{os.getpid()}")
+        lab.up()
+        many = {"max_concurrent_requests_per_instance": 64}
+        lab.apply(lab.deployment(request_settings=many))
+        lab.apply(lab.deployment("green", request_settings=many))
+        yield lab
+        lab.close()
+
+
+def test_blue_to_green_and_back_fails_no_request(served):
+    with Load(served, 10_000, limit_s=200) as load:
+        for blue in (90, 50, 0, 50, 100):
+            served.apply(served.traffic(blue=blue, green=100 - blue))
+            time.sleep(1)
+        served.apply(
+            served.deployment(
+                environment_variables={"ANSWER": "2"},
+                request_settings={"max_concurrent_requests_per_instance": 64},
+                instance_count=2,
+            )
+        )
+    assert {*load.answers} == {200}
+    assert load.answers.total() >= 10_000
+
+
+def test_a_router_pod_that_is_deleted_fails_no_request(served):
+    client = served.platform.client
+    chosen = selector(names.selecting(served.workspace, names.ROUTER))
+    with Load(served, 4_000, limit_s=120) as load:
+        for pod in client.items(POD, served.workspace, chosen):
+            client.delete(POD, served.workspace, name_of(pod))
+            time.sleep(12)
+    assert {*load.answers} == {200}
+
+
+def test_an_instance_that_is_deleted_fails_no_request(served):
+    served.apply(
+        served.deployment(
+            request_settings={"max_concurrent_requests_per_instance": 64}, instance_count=2
+        )
+    )
+    with Load(served, 2_000, limit_s=120) as load:
+        [first, *_] = served.instances()
+        served.end(first)
+        time.sleep(10)
+    assert {*load.answers} == {200}
+
+
+def test_the_key_that_stays_is_valid_through_a_rotation(served):
+    with Load(served, 1_000, limit_s=60) as load:
+        served.target.rotate_key(served.id(Kind.ENDPOINT, "iris"), "secondary", ANN)
+    assert {*load.answers} == {200}
+
+
+def test_nothing_drifts_after_all_of_it(served):
+    found = served.target.observe([served.workspace]).resources.values()
+    assert {one.id.kind: one.degraded for one in found if one.degraded} == {}
