@@ -253,8 +253,8 @@ def test_a_pod_that_ends_leaves_whatever_the_others_are(
     shadow.ready = 500  # the one that is left is not healthy
     try:
         cluster.serve("blue", models["blue"], serving=True, terminating=True)
-        until(lambda: pod.ask("status")["healthy"]["iris/blue"] == 0, 5)
-        assert pod.score("blue")[0] == 503
+        until(lambda: pod.score("blue")[0] == 503, 5)
+        assert pod.ask("status")["healthy"]["iris/blue"] == 0
     finally:
         shadow.ready = 200
     until(lambda: pod.score("blue") == (200, "shadow"))
@@ -344,6 +344,16 @@ def test_while_the_api_server_is_away_the_pod_serves_on_and_then_catches_up(
     pod.refuse = lambda _asked: None
     assert pod.outcome(revision)["revision"] == revision
     assert pod.score() == (200, "green")
+
+
+def test_a_revision_that_somebody_waits_for_needs_no_watch(pod: RouterPod, cluster: Cluster):
+    silent = threading.Event()
+    cluster.api.break_watch = silent.wait  # type: ignore[assignment]
+    try:
+        revision = cluster.edit(traffic(green=100))
+        assert pod.outcome(revision, 5)["revision"] == revision
+    finally:
+        silent.set()
 
 
 def test_a_container_that_is_started_again_serves_without_the_api_server(

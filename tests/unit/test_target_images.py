@@ -144,7 +144,8 @@ NOT_IN_A_ROUTER = ("docker", "filelock", "packaging", "pathspec", "platformdirs"
 def test_what_runs_in_a_routers_image_imports_only_what_is_there(module):
     missing = f"import sys; sys.modules.update(dict.fromkeys({NOT_IN_A_ROUTER}))"
     code = f"{missing}; import {module}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

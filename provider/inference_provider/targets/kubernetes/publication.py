@@ -35,8 +35,9 @@ HEALTHY_S = 15.0
 SEEN_S = 5.0
 """Longest wait for the pods of a new generation to be listed."""
 _SEEN_POLL_S = 0.1
-_UNSEEN_S = 1.0
-"""Time after which a revision that somebody waits for is asked for: a watch may be cut."""
+_UNSEEN_S, _ASKED_S = 1.0, 5.0
+"""Time after which a revision that somebody waits for is asked for, because a watch may be cut, and
+after which it is asked for again."""
 
 
 class Outcome(NamedTuple):
@@ -95,6 +96,7 @@ class Publication:
         self._ended = threading.Condition()
         self._last = Outcome()
         self._again_s = 0.0
+        self._asked_s = float("-inf")
         self.begun = False
         """Whether any revision is in force."""
 
@@ -233,7 +235,10 @@ class Publication:
                 if left_s <= 0 or self._last.revision >= revision:
                     return self._last
                 self._ended.wait(min(left_s, _UNSEEN_S))
-            if self._last.revision < revision and self._seen[1].revision < revision:
+            now_s = time.monotonic()
+            unseen = max(self._last.revision, self._seen[1].revision) < revision
+            if unseen and now_s >= self._asked_s + _ASKED_S:
+                self._asked_s = now_s
                 with suppress(TargetError):
                     self._secrets.refresh()
 
