@@ -190,7 +190,7 @@ class KubernetesPlatform:
         there = self.client.items(DEPLOYMENT, opened.records.namespace, chosen)
         opened.compute.retire("", [name_of(one) for one in there], 0)
         opened.compute.wait_gone(_STOP_WAIT_S)
-        opened.router.remove()
+        opened.router.stop()
 
     def remove(self, workspace: str) -> None:
         self.empty(workspace)
@@ -202,6 +202,7 @@ class KubernetesPlatform:
         """Remove all of a workspace but its namespace."""
         opened, namespace = self._open(workspace), self._namespace(workspace)
         self.shut_down(workspace)
+        opened.router.remove()
         service = self._content_service(workspace, "")
         for one in (*service.objects(), *workspace_manifests.policies(workspace, namespace)):
             self.client.delete_like(one)
