@@ -23,30 +23,29 @@ from tests.cluster.supplies import Missing
 def main(arguments: list[str]) -> int:
     at = places.ours()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    match arguments:
-        case ["--up"]:
-            return _up(at)
-        case ["--down"]:
-            with lifetime.alone(at):
-                lifetime.end(at)
-            return 0
-        case ["--load", name, file]:
-            images.load(at, name, Path(file))
-            return 0
-        case [first, *_] if not first.startswith("-"):
-            return _run(at, arguments)
-    print(__doc__, file=sys.stderr)
-    return 2
-
-
-def _up(at: Places) -> int:
+    if arguments and not arguments[0].startswith("-"):
+        return _run(at, arguments)
     try:
-        with lifetime.alone(at):
-            _start(at, stays=True)
+        return _manage(at, arguments)
     except Missing as reason:
         say(str(reason))
         return 1
-    print(at.kubeconfig)
+
+
+def _manage(at: Places, arguments: list[str]) -> int:
+    match arguments:
+        case ["--up"]:
+            with lifetime.alone(at):
+                _start(at, stays=True)
+            print(at.kubeconfig)
+        case ["--down"]:
+            with lifetime.alone(at):
+                lifetime.end(at)
+        case ["--load", name, file]:
+            images.load(at, name, Path(file))
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
     return 0
 
 

@@ -72,6 +72,11 @@ def names(at: Places) -> set[str]:
     return set(listed.stdout.split())
 
 
+def remove(at: Places, *given: str) -> None:
+    """Remove images; a cluster keeps them else, and so does the next."""
+    subprocess.run([*_ctr(at), "images", "rm", *given], env=at.surroundings(), check=True)
+
+
 def _ctr(at: Places) -> list[str]:
     return ["ctr", "--address", str(at.socket), "--namespace", "k8s.io"]
 

@@ -32,7 +32,12 @@ _INSIDE = (
 
 @contextlib.contextmanager
 def alone(at: Places) -> Iterator[None]:
-    """Keep a second call from starting or ending the cluster meanwhile."""
+    """Keep a second call from starting or ending the cluster meanwhile.
+
+    Raises:
+        Missing: This machine may have none.
+    """
+    supplies.check_machine()
     at.folder.mkdir(parents=True, exist_ok=True)
     with (at.folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -72,9 +77,15 @@ def start(at: Places, *, stays: bool) -> None:
     supplies.supply(at)
     base = _base()
     end(at)  # what is left of one that was killed
-    cgroups.make()
-    settings.write(at)
-    network.link()
+    try:
+        cgroups.make()
+        settings.write(at)
+        network.link()
+    except subprocess.CalledProcessError as fault:
+        said = fault.stderr.decode().strip()
+        raise Missing(f"the machine forbids it: {' '.join(fault.cmd)}: {said}") from fault
+    except OSError as fault:
+        raise Missing(f"the machine forbids it: {fault}") from fault
     _enter(at, stays=stays)
     _await(at, "its container runtime", lambda: _answers(at))
     _load(at, base)

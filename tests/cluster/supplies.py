@@ -55,11 +55,15 @@ class Build:
     inputs: str
 
 
+def check_machine() -> None:
+    """Raise Missing unless this machine is one that may have a cluster."""
+    _need(os.geteuid() == 0, "starting a cluster takes root")
+    for program in ("unshare", "nsenter", "ip", "iptables", "openssl"):
+        _need(shutil.which(program), f"starting a cluster takes the program {program}")
+
+
 def supply(at: Places) -> None:
     """Make sure that all programs are there."""
-    _need(os.geteuid() == 0, "a cluster takes root")
-    for program in ("unshare", "ip", "iptables", "openssl"):
-        _need(shutil.which(program), f"a cluster takes the program {program}")
     at.programs.mkdir(parents=True, exist_ok=True)
     _unpack(at)
     for build in _builds(at):
@@ -94,7 +98,7 @@ def _unpack(at: Places) -> None:
         ["apt-get", "download", "-qq", *sorted(set(wanted))],
     ):
         done = subprocess.run(command, cwd=archives, capture_output=True, text=True, check=False)
-        _need(done.returncode == 0, f"{' '.join(command)} failed: {done.stderr.strip()}")
+        _need(done.returncode == 0, f"{' '.join(command)} failed: {_last_line(done.stderr)}")
     for archive in archives.glob("*.deb"):
         subprocess.run(["dpkg", "-x", str(archive), str(at.debian)], check=True)
 
@@ -137,5 +141,9 @@ def _build(at: Places, build: Build) -> None:
         text=True,
         check=False,
     )
-    _need(done.returncode == 0, f"{' '.join(build.command)} failed: {done.stderr.strip()[-500:]}")
+    _need(done.returncode == 0, f"{' '.join(build.command)} failed: {_last_line(done.stderr)}")
     stamp.write_text(wanted)
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it says nothing"])[-1]

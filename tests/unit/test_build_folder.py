@@ -138,7 +138,7 @@ def test_a_target_without_containers_refuses_it(folder):
         "Environment 'default/env:1' on target 'local': build: there are no containers to run it"
         " in; name dependencies or a command instead"
     ]
-    able = TargetCapabilities(name="local", images=True)
+    able = TargetCapabilities(name="local", images=True, builds=True)
     assert refusals(desired, able) == ()
 
 

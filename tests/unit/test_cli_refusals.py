@@ -72,8 +72,8 @@ def test_a_quota_that_another_stack_uses_up_is_refused_when_planning(cli):
 
 
 def test_a_target_that_is_not_supported_is_refused_before_anything_is_opened(cli):
-    cli.file.write_text("name: demo\nworkspaces: [{name: demo, target: kubernetes}]\n")
+    cli.file.write_text("name: demo\nworkspaces: [{name: demo, target: memory}]\n")
     done = CliRunner().invoke(app, ["plan"], obj=Session())
     assert done.exit_code == 1
-    said = "error: open target 'kubernetes': not supported yet; use 'local' or 'docker'\n"
+    said = "error: open target 'memory': not supported yet; use 'local', 'docker' or 'kubernetes'\n"
     assert done.stderr == said

@@ -126,8 +126,8 @@ def test_the_registry_opens_this_machine_and_refuses_what_is_not_supported(tmp_p
     monkeypatch.setenv("INFERENCE_STATE_DIR", str(tmp_path))
     assert open_target("local").capabilities.name == "local"
     with pytest.raises(CapabilityMissing) as refused:
-        open_target(place_from(PROD))
-    said = "open target 'kubernetes': not supported yet; use 'local' or 'docker'"
+        open_target(place_from("memory"))
+    said = "open target 'memory': not supported yet; use 'local', 'docker' or 'kubernetes'"
     assert str(refused.value) == said
 
 

@@ -23,7 +23,8 @@ def open_target(place: Place = "local") -> Engine:
     kind = kind_of(place)
     opener = _OPENERS.get(kind)
     if opener is None:
-        known = " or ".join(f"'{name}'" for name in _OPENERS)
+        *others, last = (f"'{name}'" for name in _OPENERS)
+        known = f"{', '.join(others)} or {last}"
         raise CapabilityMissing("open", f"target '{kind}'", "not supported yet", f"use {known}")
     with _opening:  # two concurrent first callers must get the same target
         where, make = opener(place)

@@ -118,6 +118,6 @@ def test_a_place_that_a_preview_does_not_know_is_not_asked(places):
 
 def test_a_target_that_is_not_supported_is_refused_at_preview():
     base.open_targets_with(open_target)
-    said = [("", "target 'kubernetes' is not supported yet; use 'local' or 'docker'")]
-    assert failures(WorkspaceProvider(), target="kubernetes") == said
-    assert failures(EndpointProvider(), name="echo", place="kubernetes") == said
+    said = [("", "target 'memory' is not supported yet; use 'local', 'docker' or 'kubernetes'")]
+    assert failures(WorkspaceProvider(), target="memory") == said
+    assert failures(EndpointProvider(), name="echo", place="memory") == said

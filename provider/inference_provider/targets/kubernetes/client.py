@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -86,10 +88,10 @@ class Client:
         self._http = httpx.Client(
             base_url=access.server,
             verify=access.tls,
-            proxy=access.proxy,
+            proxy=access.proxy or _proxy_of(access.server),
             transport=transport,
             timeout=TIMEOUT_S,
-            trust_env=access.proxy is None,
+            trust_env=False,
             headers={"user-agent": MANAGER},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
         )
@@ -419,6 +421,14 @@ class Client:
         if code in _AGAIN:
             return TargetUnreachable(doing, what, f"it answers {code}: {said}", "", str(self))
         return TargetError(doing, what, f"it answers {code}: {said}", "", str(self))
+
+
+def _proxy_of(server: str) -> str | None:
+    """Return the proxy that the environment names for a server, as kubectl takes it."""
+    parts = urlsplit(server)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 _FAULTS: Mapping[int, Callable[[str, str, str, str], TargetError]] = {

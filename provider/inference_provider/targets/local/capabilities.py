@@ -11,6 +11,9 @@ from inference_provider.targets.local.addresses import address_fault
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "base_images": Answer("no image is built here: instances are processes", "leave it out"),
+    "builds": Answer(
+        "there are no containers to run it in", "name dependencies or a command instead"
+    ),
     "egress_control": Answer("outgoing traffic cannot be blocked", "leave it enabled"),
     "gpu_count": Answer("{asked}, and the machine has {supported}", "ask for fewer"),
     "images": Answer(
