@@ -44,6 +44,9 @@ class Api:
     ) -> None:
         self.http.close()
 
+    def answers(self, path: str) -> bool:
+        return self.http.get(path).is_success
+
     def get(self, path: str, **query: str) -> dict[str, Any]:
         return _checked(self.http.get(path, params=query)).json()
 

@@ -9,6 +9,7 @@ import pytest
 from tests import cluster_host
 from tests.cluster.api import Api
 from tests.cluster.fake_nodes import fake_nodes
+from tests.cluster.metrics import install
 from tests.cluster.places import ours
 
 _numbers = itertools.count(1)
@@ -27,6 +28,15 @@ def fakes(api):
         pytest.skip("only the cluster of `make test-cluster` gets nodes that are none")
     with fake_nodes(ours(), api) as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="session")
+def metrics(api):
+    """Have the API say what pods use."""
+    if Path(cluster_host.KUBECONFIG) == ours().kubeconfig:
+        install(ours(), api)
+    elif not api.answers("/apis/metrics.k8s.io/v1beta1"):
+        pytest.skip("the cluster has no metrics-server")
 
 
 @pytest.fixture

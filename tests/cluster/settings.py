@@ -120,7 +120,6 @@ def _kubelet(at: Places) -> dict:
         # the disk is this machine's: what it lacks is no reason to remove images
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%"},
-        "localStorageCapacityIsolation": False,
     }
 
 

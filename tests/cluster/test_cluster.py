@@ -140,6 +140,15 @@ def until_refused(url):
     pytest.fail(f"{url} still answers")
 
 
+def test_the_api_says_what_a_pod_uses(api, metrics, namespace):
+    api.apply(pod(namespace, "busy", "python3", "-c", "while True: pass"))
+    told = api.until(
+        f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods/busy",
+        lambda seen: seen["containers"][0]["usage"],
+    )
+    assert int(told["cpu"].removesuffix("n")) > 100_000_000
+
+
 def test_a_thousand_pods_run_on_the_product_that_each_names(api, fakes, namespace):
     products = {f"fake-{number}": PRODUCTS[number % 3] for number in range(200)}
     fakes.add(*(gpu_node(name, product) for name, product in products.items()))
