@@ -12,8 +12,6 @@ from typing import IO
 
 from tests.cluster.places import Places
 
-_CHUNK = 1 << 20
-
 
 def load_image(
     at: Places,
@@ -74,7 +72,19 @@ def names(at: Places) -> set[str]:
 
 def remove(at: Places, *given: str) -> None:
     """Remove images; a cluster keeps them else, and so does the next."""
-    subprocess.run([*_ctr(at), "images", "rm", *given], env=at.surroundings(), check=True)
+    subprocess.run(
+        [*_ctr(at), "images", "rm", *given],
+        env=at.surroundings(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
+def allow_plain_http(at: Places, registry: str) -> None:
+    """Let the cluster pull from a registry of this machine, at `places.LINK_HERE` and a port."""
+    told = at.run / "registries" / registry / "hosts.toml"
+    told.parent.mkdir(parents=True)
+    told.write_text(f'[host."http://{registry}"]\ncapabilities = ["pull", "resolve"]\n')
 
 
 def _ctr(at: Places) -> list[str]:

@@ -31,6 +31,8 @@ oom_score = 0
   restrict_oom_score_adj = true # without CAP_SYS_RESOURCE runc would die
   disable_apparmor = true
   netns_mounts_under_state_dir = true
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{run}/registries"
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "{plugins}"
   conf_dir = "{run}/cni"

@@ -1,6 +1,7 @@
 """A registry in this process: the part of the distribution API that an Engine pushes and pulls by.
 
-It listens on 127.0.0.1, which every Engine takes for a registry without TLS.
+It listens on 127.0.0.1, which every Engine takes for a registry without TLS, or where a cluster
+reaches it.
 """
 
 import base64
@@ -19,8 +20,9 @@ class Registry(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, user: str = "", password: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, user: str = "", password: str = "", *, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
+        self._address = address
         token = base64.b64encode(f"{user}:{password}".encode()).decode()
         self.authorization = f"Basic {token}" if user else ""
         self.blobs: dict[str, bytes] = {}
@@ -40,7 +42,7 @@ class Registry(ThreadingHTTPServer):
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
+        return f"{self._address}:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
