@@ -9,14 +9,14 @@ from pathlib import Path
 from tests.cluster import places
 from tests.cluster.places import Places
 
-USERS = {
-    "admin": "system:masters",
-    "controllers": "system:masters",
-    "scheduler": "system:masters",
-    "network": "system:masters",
-    f"system:node:{places.NODE}": "system:nodes",
+_USERS = {
+    "admin": ("admin", "system:masters"),
+    "controllers": ("controllers", "system:masters"),
+    "scheduler": ("scheduler", "system:masters"),
+    "network": ("network", "system:masters"),
+    "node": (f"system:node:{places.NODE}", "system:nodes"),
 }
-"""Who uses the API, and the group that says what they may do."""
+"""Who uses the API: the name of a KUBECONFIG, its user, and the group that says what it may do."""
 PAUSE_IMAGE = "inference.test/pause:1"
 
 _CONTAINERD = """\
@@ -48,12 +48,7 @@ def write(at: Places) -> None:
     (at.run / "log").mkdir(parents=True)
     (at.run / "cni").mkdir()
     _keys(at.run)
-    tokens = {user: secrets.token_hex(16) for user in USERS}
-    rows = [f'{tokens[user]},{user},{user},"{group}"\n' for user, group in USERS.items()]
-    _private(at.run / "tokens.csv", "".join(rows))
-    for user, token in tokens.items():
-        file = at.kubeconfig if user == "admin" else user_file(at, user)
-        _private(file, json.dumps(_kubeconfig(at, user, token), indent=1))
+    _tokens(at)
     _json(at.run / "kubelet.json", _kubelet(at))
     _json(at.run / "cni" / "10-pods.conflist", _network(at))
     runc = shutil.which("runc", path=at.surroundings()["PATH"])
@@ -68,8 +63,14 @@ def write(at: Places) -> None:
     (at.run / "containerd.toml").write_text(text)
 
 
-def user_file(at: Places, user: str) -> Path:
-    return at.run / f"{user.removeprefix('system:').replace(':', '-')}.kubeconfig"
+def _tokens(at: Places) -> None:
+    rows = []
+    for name, (user, group) in _USERS.items():
+        token = secrets.token_hex(16)
+        rows.append(f'{token},{user},{user},"{group}"\n')
+        file = at.kubeconfig if name == "admin" else at.run / f"{name}.kubeconfig"
+        _private(file, json.dumps(_kubeconfig(at, user, token), indent=1))
+    _private(at.run / "tokens.csv", "".join(rows))
 
 
 def _keys(run: Path) -> None:
