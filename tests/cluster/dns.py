@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from tests.cluster import supplies
 from tests.cluster.api import Api
 from tests.cluster.places import DNS_ADDRESS, DOMAIN
 
-IMAGE = "inference.test/coredns:1"
+IMAGE = f"inference.test/coredns:{supplies.version('coredns')}"
 _NAMESPACE, _LABELS = "kube-system", {"k8s-app": "kube-dns"}
 _SERVICE = f"/api/v1/namespaces/{_NAMESPACE}/services/kube-dns"
 _CONFIGURATION = f"""\

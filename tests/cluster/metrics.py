@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tests.cluster import images
+from tests.cluster import images, supplies
 from tests.cluster.api import Api, condition
 from tests.cluster.places import Places
 
-IMAGE = "inference.test/metrics-server:1"
+IMAGE = f"inference.test/metrics-server:{supplies.version('metrics-server')}"
 _NAME, _NAMESPACE = "metrics-server", "kube-system"
 _META = {"name": _NAME, "namespace": _NAMESPACE}
 _LABELS = {"k8s-app": _NAME}

@@ -43,6 +43,11 @@ _MODULES = {
 """Built each by the go.mod of its own."""
 
 
+def version(program: str) -> str:
+    """Return the version of one of the modules."""
+    return _MODULES[program].rpartition("@")[2]
+
+
 class Missing(Exception):
     """This machine cannot have a cluster; says in a sentence why."""
 
@@ -127,17 +132,11 @@ def _build(at: Places, build: Build) -> None:
         return
     _need(shutil.which("go"), "Go is not installed, which builds Kubernetes")
     say(f"building {' '.join(build.names)}; the first time takes minutes")
-    flags = os.environ.get("GOFLAGS", "")
     done = subprocess.run(
         ["nice", "-n", "5", *build.command],
         cwd=places.SOURCE,
         # what runs in a pod finds no C library
-        env={
-            **os.environ,
-            "CGO_ENABLED": "0",
-            "GOBIN": str(at.programs),
-            "GOFLAGS": f"{flags} -p=2",
-        },
+        env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(at.programs)},
         capture_output=True,
         text=True,
         check=False,
