@@ -14,7 +14,7 @@ from typing import IO
 
 import httpx
 
-from tests.cluster import cgroups, dns, images, network, places, settings, supplies
+from tests.cluster import cgroups, dns, images, kernel, network, places, settings, supplies
 from tests.cluster.api import Api
 from tests.cluster.places import Places, say
 from tests.cluster.supplies import Missing
@@ -80,6 +80,7 @@ def start(at: Places, *, stays: bool) -> None:
     try:
         cgroups.make()
         settings.write(at)
+        kernel.keep(at)
         network.link()
     except subprocess.CalledProcessError as fault:
         said = fault.stderr.decode().strip()
@@ -90,8 +91,11 @@ def start(at: Places, *, stays: bool) -> None:
     _await(at, "its container runtime", lambda: _answers(at))
     _load(at, base)
     _await(at, "its node", lambda: _ready(at))
-    with Api(at.kubeconfig) as api:
-        dns.install(api)
+    try:
+        with Api(at.kubeconfig) as api:
+            dns.install(api)
+    except (TimeoutError, RuntimeError, httpx.HTTPError) as fault:
+        raise Missing(f"the cluster runs no pod: {fault}") from fault
 
 
 def _base() -> Path:
@@ -176,5 +180,6 @@ def end(at: Places) -> None:
             time.sleep(0.05)
     cgroups.remove()
     network.unlink()
+    kernel.put_back(at)
     if at.run.exists():
         shutil.rmtree(at.run)
