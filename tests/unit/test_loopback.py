@@ -45,7 +45,9 @@ def test_no_module_of_the_packages_opens_a_client_but_through_the_factory():
     assert found == []
 
 
-@pytest.mark.parametrize("path", [FACTORY, CLUSTER, *modules([ROOT / "examples"])], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [FACTORY, CLUSTER, *modules([ROOT / "examples"])], ids=lambda p: p.name
+)
 def test_every_client_says_that_it_trusts_no_environment(path):
     said = [
         any(word.arg == "trust_env" and ast.unparse(word.value) == "False" for word in c.keywords)
