@@ -179,8 +179,17 @@ class Images:
         """Return the id of the image of a router's container; make it if needed."""
         if spec.runtime_image is not None:
             remedy = "load it on the host, or change the workspace's runtime_image"
-            return self._builder.pull(spec.runtime_image, remedy, tell)
+            return self._builder.pull(spec.runtime_image, remedy, tell, newest=True)
         return self._builder.build(self.runtime_build(spec), tell)
+
+    def newest_runtime(self, spec: WorkspaceSpec) -> str | None:
+        """Return the id of what `runtime` would return, or its digest in a registry.
+
+        It is empty where that is still to be built, and None where it is still to be pulled.
+        """
+        if spec.runtime_image is not None:
+            return self._builder.named_now(spec.runtime_image)
+        return self._builder.named_now(self.runtime_build(spec).build.name) or ""
 
     def has_runtime(self, spec: WorkspaceSpec) -> bool:
         """Whether the image of a router's container needs not be built."""

@@ -98,7 +98,8 @@ class DockerContent:
         name = self._records.workspace
         record = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
         fields = record.properties if record else {}
-        return WorkspaceSpec(base_image=fields.get("base_image"), registry=fields.get("registry"))
+        where = {name: fields.get(name) for name in ("base_image", "registry", "runtime_image")}
+        return WorkspaceSpec(**where)
 
     # -- what is kept --------------------------------------------------------------------------
 
