@@ -6,10 +6,10 @@ from tests.stacks import deployment, stack
 from inference_provider.capabilities import (
     Answer,
     TargetCapabilities,
-    gpu_refusals,
     refusals,
 )
 from inference_provider.desired import resolve
+from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.gpus import Gpu, Holder, Ledger
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
-from inference_provider.capabilities import TargetCapabilities, gpu_refusals, refusals
+from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
@@ -18,6 +18,7 @@ from inference_provider.errors import (
     OutOfCapacity,
     TargetError,
 )
+from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import (
     Actor,
     Claim,
