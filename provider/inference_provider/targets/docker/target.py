@@ -99,7 +99,9 @@ class DockerPlatform:
         return self._opened[workspace]
 
     def _newest_runtime(self, content: DockerContent) -> str | None:
-        return self._images.newest_runtime(content.workspace())
+        with suppress(TargetError):  # a record that cannot be read names no image
+            return self._images.newest_runtime(content.workspace())
+        return None
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
         return first_up(_Unmade(self, desired))
