@@ -5,13 +5,9 @@ and the id of its image.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import TargetError
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import (
@@ -39,7 +35,7 @@ from inference_provider.targets.kept_content import (
     source_of_model,
 )
 from inference_provider.workspace.ports import Unit
-from inference_provider.workspace.state import State, corrupt
+from inference_provider.workspace.state import State
 
 
 class Environment(Frozen):
@@ -60,7 +56,6 @@ class DockerContent:
         self._records = records
         self._images = images
         self._state = State(records)
-        self._parsed: dict[str, tuple[bytes, EnvironmentSpec]] = {}
         self.volumes = Volumes(host, records)
 
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
@@ -107,25 +102,13 @@ class DockerContent:
         digest = Reference.parse(pinned).digest
         if kind == Kind.MODEL:
             return not self.volumes.gone(MODEL, digest)
-        return self._records.read(SECTION, document_of("environment", digest)) is not None
+        return document_of("environment", digest) in self._records.section(SECTION)
 
     def environment(self, pinned: str) -> EnvironmentSpec:
-        digest = Reference.parse(pinned).digest
-        name = document_of("environment", digest)
-        document = self._records.read(SECTION, name)
-        if document is None:
+        kept = self.kept(Reference.parse(pinned).digest)
+        if kept is None:
             raise missing("environment", pinned)
-        known = self._parsed.get(name)
-        if known is None or known[0] is not document:
-            known = document, self._read_environment(name, document).spec
-            self._parsed[name] = known
-        return known[1]
-
-    def _read_environment(self, name: str, document: bytes) -> Environment:
-        try:
-            return Environment.model_validate_json(document)
-        except ValidationError:
-            raise corrupt(self._records.place(SECTION, name)) from None
+        return kept.spec
 
     def _note_environment(self, spec: EnvironmentSpec, image: str) -> None:
         noted = Environment(spec=spec, image=image, kept=datetime.now(UTC)).model_dump_json()
@@ -161,12 +144,11 @@ class DockerContent:
     def kept(self, digest: str) -> Environment | None:
         """Return what is recorded of an environment, by the hash of its content."""
         name = document_of("environment", digest)
-        document = self._records.read(SECTION, name)
-        return None if document is None else self._read_environment(name, document)
+        return self._state.document(SECTION, name, Environment.model_validate_json)
 
     def image_of(self, record: Record) -> str:
         """Return the id of the image that new instances of a deployment run; empty if unknown."""
-        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        kept = self.kept(environment_of(record))
         return kept.image if kept else ""
 
     def newest_image_of(self, record: Record) -> str:
@@ -174,7 +156,7 @@ class DockerContent:
 
         In a registry that is a digest, which no instance runs yet.
         """
-        kept = self.kept(Reference.parse(record.properties["environment"]).digest)
+        kept = self.kept(environment_of(record))
         return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
 
     def _environment_fault(self, digest: str) -> str:
@@ -242,15 +224,15 @@ class DockerContent:
             if unreadable:  # which may name any
                 return
             used = {document_of("environment", environment_of(one)) for one in records}
-            for name in [*found]:
-                document = self._records.read(SECTION, name)
-                if document and name.startswith("environment.") and name not in used:
-                    kept = None
-                    with suppress(TargetError):  # one that cannot be read goes too
-                        kept = self._read_environment(name, document).kept
-                    if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
-                        self._records.drop(SECTION, name)
-                        self._parsed.pop(name, None)
+            for name in {*found} - used:
+                if name.startswith("environment.") and self._age_s(name) >= age_s:
+                    self._records.drop(SECTION, name)
+
+    def _age_s(self, name: str) -> float:
+        """Return how long ago an environment was last made, seconds; unreadable ones are old."""
+        found = self._state.readable(SECTION, name, Environment.model_validate_json)
+        kept = found.kept if found else None
+        return (datetime.now(UTC) - kept).total_seconds() if kept else float("inf")
 
 
 def environment_of(record: Record) -> str:
