@@ -28,6 +28,7 @@ class Builder:
         return ""
 
     def named_now(self, image):
+        self.asked.append(image)
         return self.now
 
     def pull(self, image, remedy, tell, *, newest=False):
@@ -73,6 +74,7 @@ def test_what_is_built_of_an_image_is_looked_for_as_it_would_be_built():
 def test_an_image_of_the_router_that_is_still_to_be_built_is_another_than_the_one_that_runs():
     builder = Builder()
     assert Images(builder).newest_runtime(WorkspaceSpec()) == ""
+    assert builder.asked == [Images(builder).runtime_build(WorkspaceSpec()).build.name]
     builder.now = "sha256:1"
     assert Images(builder).newest_runtime(WorkspaceSpec()) == "sha256:1"
 
