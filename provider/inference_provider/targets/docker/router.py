@@ -138,8 +138,7 @@ class DockerRouter:
 
         What has its name is the router; where that is none, the newest is.
         """
-        selecting = names.selecting(self._records.workspace, names.ROUTER)
-        found = [one for one in self._host.containers(selecting) if names.is_router(one)]
+        found = [*filter(names.is_router, self._host.containers(self._selecting))]
         found.sort(key=lambda one: (f"/{self._name}" not in one["Names"], -one["Created"]))
         return [str(one["Id"]) for one in found]
 
@@ -173,7 +172,7 @@ class DockerRouter:
     def _mend(self, image: str, endpoints: Endpoints) -> str | None:
         """Make the router serve, as it was made; return the id of a replaced one that serves on."""
         container = self._container()
-        if not _runs(container) or container is None:
+        if container is None or not _runs(container):
             self.make(image)
         elif not self._is_as_made(container, image) or self._is_ready() is None:
             return self._replace(container["Id"], image, endpoints)
@@ -233,7 +232,7 @@ class DockerRouter:
         workspace = self._records.workspace
         labels = names.labels(workspace, names.ROUTER)
         more = {names.NAME: self._name, names.LIMITS: "{}", names.MADE_OF: image}
-        volume = names.router_volume(workspace, self._volumes())
+        volume = names.router_volume(workspace, self._host.volumes(self._selecting))
         with self._host.asked("start", f"the router of workspace '{workspace}'") as api:
             api.create_volume(volume, labels=labels)
             made = api.create_container(
@@ -261,22 +260,19 @@ class DockerRouter:
 
     def remove(self) -> None:
         """Remove its containers and their files, if there are any."""
-        for id_ in self._ids():
-            self._remove(id_)
-        self._sweep()
+        self._remove(*self._ids())
 
-    def _remove(self, container: str) -> None:
-        self._host.remove(container)
-        self._sweep()
-
-    def _volumes(self) -> list[str]:
-        return self._host.volumes(names.selecting(self._records.workspace, names.ROUTER))
-
-    def _sweep(self) -> None:
-        """Remove the volumes that no router has."""
-        for volume in self._volumes():
+    def _remove(self, *containers: str) -> None:
+        """Remove some of its containers, and the volumes that none has then."""
+        for container in containers:
+            self._host.remove(container)
+        for volume in self._host.volumes(self._selecting):
             with suppress(TargetError):  # in use
                 self._host.remove_volume(volume)
+
+    @property
+    def _selecting(self) -> dict[str, list[str]]:
+        return dict(names.selecting(self._records.workspace, names.ROUTER))
 
     def _wait_for_agent(self, container: str) -> None:
         until_s = time.monotonic() + _START_LIMIT_S

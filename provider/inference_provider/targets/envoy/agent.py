@@ -21,7 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from inference_provider.errors import InferenceError, NotReady
+from pydantic import ValidationError
+
+from inference_provider.errors import InferenceError, NotReady, TargetError
 from inference_provider.router.table import Backend, RouterTable
 from inference_provider.targets.envoy import log_bound
 from inference_provider.targets.envoy.agent_errors import written
@@ -70,6 +72,8 @@ class Agent:
             found: dict[str, Any] = {"answer": self._answers[asked["ask"]](asked)}
         except InferenceError as fault:
             found = {"error": written(fault)}
+        except (KeyError, ValidationError):  # a question or a table that this release does not know
+            found = {"error": written(_of_another_release())}
         return json.dumps(found).encode()
 
     # -- the process ---------------------------------------------------------------------------
@@ -159,6 +163,11 @@ class Agent:
     @staticmethod
     def _free_port(asked: Request) -> int | None:
         return first_free(asked["host"], asked["ports"])
+
+
+def _of_another_release() -> TargetError:
+    reason = "its image is of another release, which does not know what is asked"
+    return TargetError("ask", "the router", reason, "apply the workspace, which replaces it")
 
 
 def _backends(asked: Request) -> list[Backend]:
