@@ -91,6 +91,10 @@ class DockerRouter:
 
     def choose(self, host: str, wanted: int, image: str) -> Listens:
         """Choose where a new router listens; its container runs already."""
+        fault = self._ask("address_fault", host=host, port=wanted)
+        if fault:
+            router = f"the router of workspace '{self._records.workspace}'"
+            raise TargetError("start", router, fault, place=str(self._host))
         ports = [wanted] if wanted else in_order(ROUTER_PORTS, self._name)
         port = self._ask("free_port", host=host, ports=ports)
         metrics_ports = in_order(METRICS_PORTS, self._name)

@@ -29,7 +29,7 @@ from inference_provider.targets.envoy import log_bound
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
 from inference_provider.targets.envoy.serving import Serving
-from inference_provider.targets.listening import first_free
+from inference_provider.targets.listening import address_fault, first_free
 from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
@@ -63,6 +63,7 @@ class Agent:
             "status": lambda _asked: self._serving.status().model_dump(mode="json"),
             "answers": self._instance_answers,
             "free_port": self._free_port,
+            "address_fault": self._address_fault,
         }
 
     def answer(self, text: bytes) -> bytes:
@@ -163,6 +164,10 @@ class Agent:
     @staticmethod
     def _free_port(asked: Request) -> int | None:
         return first_free(asked["host"], asked["ports"])
+
+    @staticmethod
+    def _address_fault(asked: Request) -> str:
+        return address_fault(asked["host"], asked["port"], "the host")
 
 
 def _of_another_release() -> TargetError:

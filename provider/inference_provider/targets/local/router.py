@@ -25,10 +25,15 @@ from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
 from inference_provider.targets.envoy.serving import Serving
-from inference_provider.targets.listening import ListenAddress, absent, bind_fault, port_taken
+from inference_provider.targets.listening import (
+    ListenAddress,
+    absent,
+    address_fault,
+    bind_fault,
+    port_taken,
+)
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
-    address_fault,
     listeners,
     listens,
     metrics_port,
