@@ -12,7 +12,9 @@ import time
 
 _ASK_S = 10.0
 _POLL_S = 0.05
-_BUSY = "/stats?format=json&type=Gauges&filter=^http.ingress.downstream_(cx|rq)_active$"
+_STOP_S = 2.0
+_BUSY = "^http.ingress.downstream_(cx|rq)_active$"
+_STOPPED = "^listener_manager.(listener_stopped|total_listeners_active)$"
 
 
 class _Admin(http.client.HTTPConnection):
@@ -41,6 +43,9 @@ def drain(admin: str, limit_s: float) -> None:
     """
     # at once: a graceful drain would go on taking half of all new connections
     _asked(admin, "POST", "/drain_listeners")
+    began_s = time.monotonic()
+    while not _has_stopped(admin) and time.monotonic() < began_s + _STOP_S:
+        time.sleep(_POLL_S)  # or a client that is sent away would come back to it
     _asked(admin, "POST", "/healthcheck/fail")  # every answer says `connection: close` from now on
     began_s = time.monotonic()
     while not _may_end(admin, time.monotonic() - began_s, limit_s):
@@ -48,13 +53,22 @@ def drain(admin: str, limit_s: float) -> None:
     _asked(admin, "POST", "/quitquitquit")
 
 
+def _has_stopped(admin: str) -> bool:
+    found = _stats(admin, _STOPPED)
+    return found.get("listener_stopped", 0) >= found.get("total_listeners_active", 0)
+
+
 def _may_end(admin: str, waited_s: float, limit_s: float) -> bool:
-    found = json.loads(_asked(admin, "GET", _BUSY))["stats"]
-    busy = {one["name"].rpartition(".")[2]: one["value"] for one in found}
+    busy = _stats(admin, _BUSY)
     if not busy.get("downstream_cx_active"):
         return True
     idle = not busy.get("downstream_rq_active")
     return waited_s > (limit_s if idle else 2 * limit_s)
+
+
+def _stats(admin: str, names: str) -> dict[str, int]:
+    found = json.loads(_asked(admin, "GET", f"/stats?format=json&filter={names}"))["stats"]
+    return {one["name"].rpartition(".")[2]: one["value"] for one in found if "name" in one}
 
 
 def _asked(admin: str, method: str, page: str) -> str:
