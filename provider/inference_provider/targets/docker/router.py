@@ -284,10 +284,15 @@ class DockerRouter:
             try:
                 self._ask("in_force", container)
             except TargetUnreachable as silent:
-                if time.monotonic() > until_s:
+                if time.monotonic() > until_s or self._has_ended(container):
                     raise self._not_ready(container, "its agent does not answer") from silent
             else:
                 return
+
+    def _has_ended(self, container: str) -> bool:
+        """Whether a new container has ended already; the Engine starts it again and again."""
+        now = self._host.container(container)
+        return now is None or bool(now["RestartCount"])
 
     def _not_ready(self, container: str, reason: str) -> NotReady:
         said = " ".join(self._host.last_lines(container, 5).split())[-_SHOWN:]
