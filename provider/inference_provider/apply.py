@@ -6,9 +6,10 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from inference_provider.capabilities import asks_for_gpus, gpu_refusals, refusals
-from inference_provider.desired import reference
+from inference_provider.capabilities import refusals
+from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import CapabilityMissing, Interrupted, at_most
+from inference_provider.gpu_wishes import asks_for_gpus, chosen_gpus, gpu_refusals
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
 from inference_provider.order import Stage, stages
 from inference_provider.plan import (
@@ -43,17 +44,36 @@ def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | Non
     """
     wanted = [action.desired for action in plan.actions if action.desired]
     refused = refusals(wanted, target.capabilities)
-    # what stays as it is keeps its GPUs, and no host is asked for them
-    changing = [action.desired for action in plan.pending if action.desired]
-    if any(map(asks_for_gpus, changing)):
-        spaces = [resource for resource in wanted if resource.id.kind == Kind.WORKSPACE]
-        refused += gpu_refusals([*spaces, *changing], target.capabilities, together=True)
+    refused += gpu_refusals(_taking_gpus(plan), target.capabilities, together=True)
     found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
     found += over_quota(plan, observed) if observed is not None else ()
     if found:
         raise CapabilityMissing(
             "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))
         )
+
+
+def _taking_gpus(plan: Plan) -> list[DesiredResource]:
+    """Return deployments that will take GPUs, and the workspaces; what stays keeps those it has."""
+    wanted = [action.desired for action in plan.actions if action.desired]
+    spaces = [resource for resource in wanted if resource.id.kind == Kind.WORKSPACE]
+    changing = [action.desired for action in plan.pending if action.desired]
+    return [*spaces, *filter(asks_for_gpus, changing)]
+
+
+def _with_gpus(plan: Plan, target: Engine) -> Plan:
+    """Choose GPUs for all deployments at once: which the first of them took could be another's."""
+    chosen = chosen_gpus(_taking_gpus(plan), target.capabilities)
+    given = {
+        action.id: action.desired.model_copy(update={"gpus": chosen[action.id]})
+        for action in plan.pending
+        if action.desired and action.id in chosen
+    }
+    actions = (
+        action.model_copy(update={"desired": given.get(action.id, action.desired)})
+        for action in plan.actions
+    )
+    return Plan(actions=tuple(actions))
 
 
 def _unheld(plan: Plan, target: Engine) -> Iterator[str]:
@@ -104,6 +124,7 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
         SeveralFailed: More than one action failed.
     """
     refuse_unsupported(plan, target)
+    plan = _with_gpus(plan, target)
 
     def call(action: Action) -> ObservedResource | None:
         try:

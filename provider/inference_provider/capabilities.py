@@ -6,19 +6,17 @@ supported yet".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
-from inference_provider.gpus import Ledger, Wish, in_words, lacks, unmet
+from inference_provider.gpus import Ledger
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.deployment import Probe, RequestSettings, Resources
 from inference_provider.spec.gpus import GpuRequest
-from inference_provider.spec.quota import gpus_of, size_of
 from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
@@ -196,7 +194,7 @@ def refusals(
     known = tuple(desired)
     spaces = {one.id.name: one.spec for one in known if one.id.kind == Kind.WORKSPACE}
     return tuple(
-        Refusal(_at(one.id, capabilities), _hidden(fault, one.placeholders))
+        Refusal(at_target(one.id, capabilities), _hidden(fault, one.placeholders))
         for one in known
         for fault in (
             *_faults(one, capabilities),
@@ -205,77 +203,9 @@ def refusals(
     )
 
 
-def _at(place: object, can: TargetCapabilities) -> str:
+def at_target(place: object, can: TargetCapabilities) -> str:
+    """Return where something is refused: `Deployment 'lab/iris/blue' on target 'docker'`."""
     return f"{place} on target '{can.name}'"
-
-
-def asks_for_gpus(resource: DesiredResource) -> bool:
-    """Whether it is a deployment whose instances get GPUs."""
-    return resource.id.kind == Kind.DEPLOYMENT and size_of(resource.spec).gpus > 0
-
-
-def gpu_refusals(
-    desired: Iterable[DesiredResource], capabilities: TargetCapabilities, *, together: bool = False
-) -> tuple[Refusal, ...]:
-    """Return what the target has too few GPUs for; it is asked only if somebody wants one.
-
-    Args:
-        desired: What is wanted; of others only the base image of a workspace is read.
-        capabilities: What the target can do.
-        together: Whether these are all that will be started, so that their sum counts, and what
-            others hold.
-    """
-    known = tuple(desired)
-    wanted = [resource for resource in known if asks_for_gpus(resource)]
-    if not wanted:
-        return ()
-    if capabilities.gpu_fault is not None:
-        return tuple(_never_given(wanted, capabilities, capabilities.gpu_fault))
-    spaces = (resource.spec for resource in known if resource.id.kind == Kind.WORKSPACE)
-    ledger = capabilities.gpus(next((s.base_image for s in spaces if s.base_image), None))
-    wishes = {resource.id: _wish(resource) for resource in wanted}
-    found = tuple(
-        Refusal(_at(id_, capabilities), _gpu_fault(wish, ledger, capabilities))
-        for id_, wish in wishes.items()
-        if lacks(wish.asked, wish.instances, ledger)
-    )
-    short = unmet(wishes.values(), ledger) if together and not found else None
-    if short is None:
-        return found
-    sum_ = sum(size_of(resource.spec).gpus for resource in wanted)
-    alone = ledger.without({wish.deployment for wish in wishes.values()})
-    held = f", {len(alone.holders)} of them held already" if alone.holders else ""
-    supported = f"{len(ledger.gpus)}{held} ({ledger})"
-    fault = capabilities.fault(short.asked.field, "gpu_count", f"{sum_} together", supported)
-    place = str(wanted[0].id) if len(wanted) == 1 else "the deployments that change"
-    return (Refusal(_at(place, capabilities), fault),)
-
-
-def _never_given(
-    wanted: Iterable[DesiredResource],
-    can: TargetCapabilities,
-    fault_of: Callable[[GpuRequest, int], str],
-) -> Iterator[Refusal]:
-    for resource in wanted:
-        wish = _wish(resource)
-        if said := fault_of(wish.asked, wish.instances):
-            yield Refusal(_at(resource.id, can), Fault(wish.asked.field, said, "ask for fewer"))
-
-
-def _wish(resource: DesiredResource) -> Wish:
-    asked, id_ = gpus_of(resource.spec), resource.id
-    assert asked is not None
-    return Wish(f"{id_.workspace}/{id_.name}", asked, resource.spec.instance_count)
-
-
-def _gpu_fault(wish: Wish, ledger: Ledger, can: TargetCapabilities) -> Fault:
-    asked, has = wish.asked, len(ledger.fitting(wish.asked))
-    particular = bool(asked.product or asked.devices or asked.mig)
-    supported = f"{has} of them" if particular and ledger.gpus else str(has)
-    supported += f" ({ledger})" if ledger.gpus else f": {ledger.nothing}" if ledger.nothing else ""
-    everything = f"{in_words(asked, wish.instances)} for all instances"
-    fault = can.fault(asked.field, "gpu_count", everything, supported)
-    return replace(fault, remedy=ledger.remedy) if ledger.remedy else fault
 
 
 def _hidden(fault: Fault, placeholders: Secrets) -> Fault:

@@ -53,6 +53,9 @@ class DesiredResource(Frozen):
     owned: frozenset[str] | None = None
     """Top-level fields that another resource decides, which are not compared. None where only this
     resource is known: then those that a recorded resource decides."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that it gets if they are still free, so that others of the same plan get
+    theirs; never recorded."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
 

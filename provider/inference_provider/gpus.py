@@ -92,20 +92,31 @@ class Ledger(NamedTuple):
         more = {uuid: (*self.holders.get(uuid, ()), holder) for uuid in uuids}
         return self._replace(holders={**self.holders, **more})
 
+    def choices(self, asked: GpuRequest, leaving: Collection[str] = ()) -> list[str]:
+        """Return the UUIDs of the GPUs that an instance could get now, in order.
+
+        Those of holders that leave come last. Of a share that somebody has, it is that one.
+        """
+        shared = self._shared(asked.share) if asked.share else []
+        if shared:
+            return [gpu.uuid for gpu in shared if gpu.fits(asked)]
+        held = self.without(leaving).holders
+        free = [gpu.uuid for gpu in self.fitting(asked) if gpu.uuid not in held]
+        return sorted(free, key=lambda uuid: uuid in self.holders)
+
     def given(
-        self, asked: GpuRequest, count: int, leaving: Collection[str] = ()
+        self,
+        asked: GpuRequest,
+        count: int,
+        leaving: Collection[str] = (),
+        chosen: Collection[str] = (),
     ) -> list[tuple[str, ...]] | None:
         """Return the UUIDs that each of some instances gets; None where too few are free.
 
-        Those of holders that leave come last.
+        Those that a plan chose come first.
         """
-        held = self.without(leaving).holders
-        free = [gpu.uuid for gpu in self.fitting(asked) if gpu.uuid not in held]
-        free.sort(key=lambda uuid: uuid in self.holders)
+        free = sorted(self.choices(asked, leaving), key=lambda uuid: uuid not in chosen)
         if asked.share:
-            shared = self._shared(asked.share)
-            if shared:
-                free = [gpu.uuid for gpu in shared if gpu.fits(asked)]
             return [(free[0],)] * count if free else None
         if len(free) < count * asked.each:
             return None
@@ -120,8 +131,13 @@ class Ledger(NamedTuple):
         ]
 
 
-def hand_out(
-    asked: GpuRequest, count: int, ledger: Ledger, resource: str, leaving: Collection[str] = ()
+def hand_out(  # noqa: PLR0917 - what is asked for, and of what
+    asked: GpuRequest,
+    count: int,
+    ledger: Ledger,
+    resource: str,
+    leaving: Collection[str] = (),
+    chosen: Collection[str] = (),
 ) -> list[tuple[str, ...]]:
     """Return the UUIDs of the GPUs that each of some new instances gets.
 
@@ -131,13 +147,15 @@ def hand_out(
         ledger: Who holds what.
         resource: Who asks, for the error.
         leaving: Names of holders that end once the new ones are there.
+        chosen: UUIDs that a plan chose for them, `matched`; others are handed out where these are
+            no longer free.
 
     Raises:
         OutOfCapacity: Too few are free; the message lists who has which.
     """
     # With no GPU to spare, a new generation shares those of the old, which ends soon: if both do
     # not fit, the new one fails its readiness and the old one keeps serving.
-    found = ledger.given(asked, count, leaving)
+    found = ledger.given(asked, count, leaving, chosen)
     if found is not None:
         return found
     fitting = ledger.fitting(asked)
@@ -176,17 +194,65 @@ class Wish(NamedTuple):
     instances: int
 
 
-def unmet(wishes: Iterable[Wish], ledger: Ledger) -> Wish | None:
-    """Return a wish that cannot be met beside the others and what else holds GPUs; None if all can.
+class Matching(NamedTuple):
+    """Which GPUs the deployments of one plan get."""
 
-    Those with the fewest GPUs to choose from get theirs first.
+    chosen: Mapping[str, tuple[str, ...]]
+    """UUIDs by deployment."""
+    unmet: Wish | None = None
+    """One that cannot be met beside the others and what else holds GPUs; None if all can."""
+
+
+class _Need(NamedTuple):
+    """One GPU that is wanted: by an instance alone, or by all that name a share."""
+
+    wishes: tuple[Wish, ...]
+    uuids: tuple[str, ...]
+    """Which would do, the best ones first."""
+
+
+def matched(wishes: Iterable[Wish], ledger: Ledger) -> Matching:
+    """Choose GPUs so that every wish is met, if there is any way to.
+
+    Each need takes one that is free; where there is none, one that another need has, if that can
+    take another (augmenting paths).
     """
     every = sorted(wishes, key=lambda wish: len(ledger.fitting(wish.asked)))
-    left = ledger.without({wish.deployment for wish in every})
-    for wish in every:
-        found = left.given(wish.asked, wish.instances)
-        if found is None:
-            return wish
-        holder = Holder(wish.deployment, wish.deployment, wish.asked.share)
-        left = left.held_by(holder, [uuid for uuids in found for uuid in uuids])
-    return None
+    needs, taken = _needs(every, ledger), dict[str, int]()
+    for number, need in enumerate(needs):
+        if not _placed(number, needs, taken, set()):
+            return Matching({}, need.wishes[-1])
+    found = dict[str, tuple[str, ...]]()
+    for uuid, number in taken.items():
+        for wish in needs[number].wishes:
+            found[wish.deployment] = (*found.get(wish.deployment, ()), uuid)
+    return Matching(found)
+
+
+def _needs(wishes: list[Wish], ledger: Ledger) -> list[_Need]:
+    ending = {wish.deployment for wish in wishes}
+    alone: list[_Need] = []
+    shared: dict[str, _Need] = {}
+    for wish in wishes:
+        uuids = tuple(ledger.choices(wish.asked, ending))
+        share = wish.asked.share
+        if share in shared:
+            known = shared[share]
+            both = tuple(uuid for uuid in known.uuids if uuid in uuids)
+            shared[share] = _Need((*known.wishes, wish), both)
+        elif share:
+            shared[share] = _Need((wish,), uuids)
+        else:
+            alone += [_Need((wish,), uuids)] * (wish.instances * wish.asked.each)
+    return [*alone, *shared.values()]
+
+
+def _placed(number: int, needs: list[_Need], taken: dict[str, int], tried: set[str]) -> bool:
+    """Whether a need could be given a GPU; those that have one may be given another for it."""
+    for uuid in needs[number].uuids:
+        if uuid not in tried:
+            tried.add(uuid)
+            if uuid not in taken or _placed(taken[uuid], needs, taken, tried):
+                taken[uuid] = number
+                return True
+    return False

@@ -9,14 +9,13 @@ at once might exceed the capacity.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
-from inference_provider.gpus import words_of
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.plan import Action, ActionKind, Plan
 from inference_provider.spec.kinds import RANK, ROWS
-from inference_provider.spec.quota import gpus_of, size_of
+from inference_provider.spec.quota import size_of
 
 
 class Stage(NamedTuple):
@@ -32,7 +31,7 @@ def stages(plan: Plan) -> tuple[Stage, Stage]:
     """Return the stage of creations and updates, and the stage of deletions."""
     removed = (ActionKind.DELETE, ActionKind.HAND_OVER)
     made = [action for action in plan.pending if action.kind not in removed]
-    made.sort(key=lambda action: (RANK[action.id.kind], _gpu_turn(action)))
+    made.sort(key=lambda action: RANK[action.id.kind])
     gone = [action for action in plan.pending if action.kind in removed]
     return Stage(tuple(made), _before_makes(made)), Stage(tuple(gone), _before_deletions(gone))
 
@@ -116,9 +115,6 @@ def _within_capacity(actions: Sequence[Action]) -> Iterator[tuple[int, int]]:
     # While new instances run beside the old, an update uses its GPUs twice.
     if any(actions[i].kind != ActionKind.CREATE for i in on_gpus):
         yield from pairwise(on_gpus)
-    else:  # what takes one of many GPUs must not take one that another needs
-        turns = {i: _gpu_turn(actions[i]) for i in on_gpus}
-        yield from ((i, j) for i, j in combinations(on_gpus, 2) if turns[i] < turns[j])
 
 
 def _takes_more(action: Action) -> bool:
@@ -136,22 +132,6 @@ def _resized(action: Action, *, more: bool) -> bool:
         or (change.path == "instance_count" and (change.new > (change.old or 0)) == more)
         for change in action.changes
     )
-
-
-def _gpu_turn(action: Action) -> tuple[int, int]:
-    """Return when a deployment takes GPUs: chosen ones, then slices or of a product, then any.
-
-    Of products that with more words comes first: `A100-SXM4` before `A100`. What only gives some
-    back waits for none.
-    """
-    if _gives_back(action) and not _takes_more(action):
-        return 0, 0
-    asked = gpus_of(action.desired.spec) if action.desired and _gpus(action) else None
-    if asked is None or asked.devices:
-        return 0, 0
-    if asked.mig or asked.product:
-        return 1, -len(words_of(asked.product))
-    return 2, 0
 
 
 def _gpus(action: Action) -> int:

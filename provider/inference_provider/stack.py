@@ -174,11 +174,12 @@ class Pipeline:
         return Planned(stack, names, observed, found, told)
 
     def _about_images(self, found: Plan) -> Iterator[str]:
-        """Say what takes minutes before the router of a new workspace starts."""
+        """Say what takes minutes before a router starts."""
         store = self._target.images
         for action in found.pending:
-            is_new = action.kind == ActionKind.CREATE and action.id.kind == Kind.WORKSPACE
-            note = store.note(action.desired.spec) if store and is_new and action.desired else ""
+            if not store or action.id.kind != Kind.WORKSPACE or action.desired is None:
+                continue
+            note = store.note(action.desired.spec)
             if note:
                 yield f"{action.id}: {note}"
 

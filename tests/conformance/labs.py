@@ -4,7 +4,6 @@ Every lab runs the engine over its target's platform, with the router of each wo
 a test sees what is published, and refuses or holds a publication.
 """
 
-import dataclasses
 import os
 import threading
 import time
@@ -31,6 +30,7 @@ from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.engine import Engine, SystemClock
 from inference_provider.workspace.state import State
 from tests.conformance import toy
+from tests.conformance.watched import WatchedPlatform, WatchedRouter
 from tests.docker_host import FAKE_GPUS
 
 ANN = Actor(user="ann", command="pytest")
@@ -39,51 +39,6 @@ SERVER = Path(__file__).with_name("serve.py")
 SECTIONS = ("records", "placeholders", "keys", "blueprints", "reservations", "instances")
 WAIT_S = 20.0
 GPUS = tuple(Gpu(f"GPU-{i}", str(i), "Tesla T4") for i in range(4))
-
-
-class WatchedRouter:
-    """A router whose publications are seen, held and refused."""
-
-    def __init__(self, router) -> None:
-        self.router = router
-        self.tables: list = []
-        """What was published, oldest first; what was refused is not among them."""
-        self.attempts = 0
-        self.before: Callable = lambda _endpoints: None
-        """Called with the endpoints before each publication; refuses it by raising."""
-        self.queued: set[str] = set()
-        """Deployments of which the router has a request that no instance has yet."""
-
-    def publish(self, endpoints) -> None:
-        self.attempts += 1
-        self.before(endpoints)
-        self.router.publish(endpoints)
-        self.tables.append(endpoints)
-
-    def is_drained(self, deployment: str) -> bool:
-        return deployment not in self.queued and self.router.is_drained(deployment)
-
-    def __getattr__(self, name: str):
-        return getattr(self.router, name)
-
-
-class WatchedPlatform:
-    """A platform whose routers are watched."""
-
-    def __init__(self, platform) -> None:
-        self.platform = platform
-        self._watched: dict = {}
-
-    def ports(self, workspace: str):
-        found = self.platform.ports(workspace)
-        known = self._watched.get(workspace)
-        if known is None or known.router.router is not found.router:
-            known = dataclasses.replace(found, router=WatchedRouter(found.router))
-            self._watched[workspace] = known
-        return self._watched[workspace]
-
-    def __getattr__(self, name: str):
-        return getattr(self.platform, name)
 
 
 class Lab(ABC):

@@ -44,6 +44,10 @@ class Load:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def failed(self) -> dict:
+        return {answer: count for answer, count in self.answers.items() if answer != 200}
+
     def _run(self) -> None:
         self._enter()
         headers = {"authorization": f"Bearer {self._key}"}

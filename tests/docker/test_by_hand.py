@@ -227,13 +227,20 @@ def edit(hand: Hand, volume: str, script: str) -> None:
     hand.host.remove(made)
 
 
-def test_what_a_person_runs_of_a_committed_instance_is_no_instance(lab):
+@pytest.mark.parametrize("network", ["bridge", ""])
+def test_what_a_person_runs_of_a_committed_instance_is_no_instance(lab, network):
     hand = Hand(lab)
     image = hand.api.commit(hand.instance)["Id"]
-    mine = hand.api.create_container(image, ["-"])["Id"]
+    config = hand.api.create_host_config(network_mode=network or hand.network)
+    mine = hand.api.create_container(image, ["sleep", "600"], host_config=config)["Id"]
+    hand.api.start(mine)
     try:
         assert [*lab.instances()] == [hand.instance]
+        assert len(lab.ports.compute.instances()["iris/blue"]) == 1
         assert reasons(lab) == {}
+        lab.apply(lab.deployment(environment_variables={"MORE": "1"}))  # retires the instance
+        lab.apply(lab.of(Kind.DEPLOYMENT))
+        assert hand.host.container(mine)["State"]["Running"]
     finally:
         hand.host.remove(mine)
         hand.api.remove_image(image)

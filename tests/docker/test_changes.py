@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from inference_provider.errors import NotReady
+from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
@@ -64,6 +64,20 @@ def test_what_a_killed_first_up_left_is_cleared_away_and_another_port_is_chosen(
         assert made.ask() == 200
         assert not made.router.address().url.endswith(f":{port}")
     made.close()
+    assert containers(made) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"bind_address": "192.0.2.1"}, "bind_address '192.0.2.1' is not an address of the host;"),
+        ({"router_port": 1}, "router_port 1 needs a privileged user; choose 1024 or higher"),
+    ],
+)
+def test_an_address_that_no_router_can_have_is_named(tmp_path, fields, fault):
+    made = DockerLab(DockerLab.open(tmp_path), tmp_path, f"chg{time.time_ns() % 10**9}")
+    with pytest.raises(TargetError, match=fault):
+        made.apply(made.space(**fields))
     assert containers(made) == {}
 
 

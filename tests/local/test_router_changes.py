@@ -12,6 +12,7 @@ from inference_provider.errors import NotReady, RouterRejected, TargetUnreachabl
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.drain import drain
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
@@ -176,11 +177,57 @@ def test_a_backend_that_is_not_healthy_gets_no_request_and_the_old_stays(
         assert served.status().weights == {"chat": {"blue": 100}}
 
 
-def test_a_draining_router_ends_the_requests_it_has(models: dict[str, Model]):
-    with serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served:
+@pytest.fixture
+def sleeping(models: dict[str, Model]):
+    """A router, and what asks it for an answer after some seconds over a connection of its own."""
+    with (
+        serving(endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))) as served,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
         until(lambda: served.ask("chat/score").status_code == 200)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            slow = pool.submit(served.ask, "chat/sleep/0.5")
-            time.sleep(0.1)
-            served.router.admin.post("/drain_listeners?graceful&skip_exit")
-            assert slow.result().status_code == 200
+        served.client.close()
+        served.client = httpx.Client(base_url=served.client.base_url, timeout=20)
+
+        def asked_for(seconds: float):
+            answer = pool.submit(served.ask, f"chat/sleep/{seconds}")
+            time.sleep(0.2)
+            return answer
+
+        yield served, asked_for
+
+
+def drained(served: Served, limit_s: float) -> float:
+    """Drain a router; return the seconds after which it has ended."""
+    began_s = time.monotonic()
+    drain(str(served.router.admin.path), limit_s)
+    served.process.wait(5)
+    return time.monotonic() - began_s
+
+
+def test_a_drained_router_ends_after_its_last_request(sleeping):
+    served, asked_for = sleeping
+    slow = asked_for(1)
+    assert drained(served, 10) < 3
+    assert slow.result().status_code == 200
+    assert slow.result().headers["connection"] == "close"
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(served.client.base_url)
+
+
+def test_a_drained_router_closes_idle_connections_after_the_time_of_a_request(sleeping):
+    served, asked_for = sleeping
+    assert asked_for(0).result().status_code == 200  # which leaves a connection open
+    assert 0.5 < drained(served, 0.5) < 2
+
+
+def test_a_drained_router_cuts_a_request_off_after_twice_the_time_of_the_longest(sleeping):
+    served, asked_for = sleeping
+    slow = asked_for(4)
+    assert 1 < drained(served, 0.5) < 3
+    with pytest.raises(httpx.TransportError):
+        slow.result()
+
+
+def test_a_router_that_does_not_run_cannot_be_drained(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        drain(str(tmp_path / "admin.sock"), 1)

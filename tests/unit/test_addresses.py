@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.local.addresses import (
-    address_fault,
-    choose_address,
-    listens,
-)
+from inference_provider.targets.listening import address_fault
+from inference_provider.targets.local.addresses import choose_address, listens
 
 NOWHERE = "192.0.2.1"  # for documents; no machine's
 
@@ -21,6 +18,7 @@ def test_an_address_of_another_machine_is_no_address_of_this_one():
     assert address_fault(NOWHERE, 18080) == (
         "bind_address '192.0.2.1' is not an address of this machine; `ip -brief address` lists them"
     )
+    assert "is not an address of gpu-1;" in address_fault(NOWHERE, 18080, "gpu-1")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0"])

@@ -9,10 +9,11 @@ from pydantic import SecretStr
 from inference_provider.apply import apply, refuse_unsupported
 from inference_provider.desired import resolve
 from inference_provider.errors import NotReady, SeveralFailed, TargetError
+from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ObservedState
 from inference_provider.plan import plan
 from inference_provider.spec import StackSpec
-from inference_provider.targets.memory import MemoryTarget
+from inference_provider.targets.memory import MemoryCompute, MemoryTarget
 
 ANN = Actor(user="ann")
 PUBLISH_S = 0.02
@@ -183,3 +184,33 @@ def test_a_plan_that_starts_nothing_with_gpus_asks_no_host_for_any():
 
 def never(_base_image):
     raise AssertionError
+
+
+A100, LARGE, ANY, SECOND = (
+    {"limits": {"gpu": 1}, "gpu_product": "A100"},
+    {"limits": {"gpu": 1}, "gpu_product": "80GB"},
+    {"limits": {"gpu": 1}},
+    {"gpu_devices": [1]},
+)
+
+
+@pytest.mark.parametrize(
+    "asked", [(A100, LARGE), (LARGE, A100), (ANY, LARGE), (ANY, SECOND), (SECOND, A100)]
+)
+def test_no_deployment_takes_a_gpu_that_another_one_needs(asked):
+    target = MemoryTarget()
+    names = ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-PCIE-40GB")
+    target.memory._devices = tuple(Gpu(f"GPU-{i}", str(i), names[i]) for i in (0, 1))
+    deployments = [
+        {
+            "endpoint": "ep-0",
+            "name": name,
+            "environment": "env:1",
+            "resources": resources,
+        }
+        for name, resources in zip(("blue", "green"), asked, strict=True)
+    ]
+    apply(planned(stack(1, deployments=deployments), target), target, ANN, parallel=2)
+    held = target.memory.ports("default").compute
+    assert isinstance(held, MemoryCompute)
+    assert len(held.ledger().holders) == 2

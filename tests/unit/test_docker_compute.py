@@ -47,6 +47,7 @@ class Host:
             "Mounts": [],
             "State": "running",
             "Status": self.status,
+            "Image": "sha256:1",
             "ImageID": "sha256:1",
         }
         network = names.network("lab", closed=deployment == "iris/green")

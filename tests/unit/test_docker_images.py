@@ -29,10 +29,10 @@ def image(*tags, label="inference.image", named=NEVER, created="2026-11-01T00:00
     }
 
 
-def container(labels, network="default", state="running", name="x"):
+def container(labels, network="default", state="running", name="x", image="sha256:1"):
     made_in = {"NetworkMode": network}
-    return {"Id": name, "Names": [f"/{name}"], "Labels": labels, "State": state, "ImageID": "",
-            "HostConfig": made_in}  # fmt: skip
+    return {"Id": name, "Names": [f"/{name}"], "Labels": labels, "State": state, "Image": image,
+            "ImageID": "sha256:1", "HostConfig": made_in}  # fmt: skip
 
 
 class Engine:
@@ -153,6 +153,40 @@ OURS = {
 )
 def test_what_a_person_runs_of_an_image_of_ours_is_no_instance(labels, network, ours):
     assert names.is_instance(container(labels, network)) is ours
+
+
+MADE_OF_1, MADE_OF_2 = ({**OURS, "inference.made-of": f"sha256:{one}"} for one in (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "image", "ours"),
+    [
+        pytest.param(MADE_OF_1, "sha256:1", True, id="ours"),
+        pytest.param(MADE_OF_1, "app:1", True, id="whose image has a name"),
+        pytest.param(MADE_OF_2, "sha256:1", False, id="of a committed instance"),
+        pytest.param(OURS, "sha256:1", True, id="of an older release"),
+        pytest.param(OURS, "mine:latest", False, id="of a committed one of an older release"),
+    ],
+)
+def test_what_a_person_makes_of_a_committed_container_is_what_docker_calls_it(labels, image, ours):
+    instance = container(labels, "inference.lab", image=image)
+    assert names.is_instance(instance) is ours
+    assert names.of(instance) == ("inference.lab.iris.blue.1.0" if ours else "x")
+    router = container({**labels, "inference.role": "router"}, "host", image=image)
+    assert names.is_router(router) is ours
+
+
+@pytest.mark.parametrize(
+    ("role", "network"), [("router", "bridge"), ("router", "inference.lab"), ("instance", "host")]
+)
+def test_a_router_is_in_the_hosts_network(role, network):
+    assert not names.is_router(container({"inference.role": role}, network))
+
+
+def test_a_new_router_has_a_volume_that_no_other_has():
+    assert names.router_volume("lab", []) == "inference.lab.router"
+    assert names.router_volume("lab", ["inference.lab.router"]) == "inference.lab.router.1"
+    assert names.router_volume("lab", ["inference.lab.router.1"]) == "inference.lab.router"
 
 
 @pytest.mark.parametrize(

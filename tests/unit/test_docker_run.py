@@ -106,7 +106,7 @@ class Late:
 
 def test_a_router_that_does_not_answer_in_time_is_told_and_may_take_as_long_as_its_probe():
     host = Late()
-    router = DockerRouter(cast("Any", host), cast("Any", MemoryRecords("lab")))
+    router = DockerRouter(cast("Any", host), cast("Any", MemoryRecords("lab")), lambda: None)
     with pytest.raises(TargetUnreachable) as told:
         router.in_force()
     assert str(told.value) == (

@@ -3,7 +3,7 @@
 import pytest
 
 from inference_provider.errors import OutOfCapacity
-from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
+from inference_provider.gpus import Gpu, Holder, Ledger, Matching, Wish, hand_out, matched
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.targets.listening import ListenAddress
@@ -91,6 +91,88 @@ def test_a_new_generation_shares_the_gpus_of_the_old_only_where_none_is_to_spare
     assert given(alone, limits={"gpu": 1}, leaving=["iris.green.1.0"]) == [("GPU-b",)]
     with pytest.raises(OutOfCapacity):
         given(old, limits={"gpu": 1})  # what stays shares with nobody
+
+
+LARGE = Gpu("GPU-a", "0", "NVIDIA A100-SXM4-80GB")
+SMALL = Gpu("GPU-b", "1", "NVIDIA A100-PCIE-40GB")
+H100 = Gpu("GPU-c", "2", "NVIDIA H100 80GB")
+
+
+def wish(name, count=1, **resources):
+    asked = gpu_request(Resources.model_validate(resources).model_dump())
+    assert asked is not None
+    return Wish(f"lab/{name}", asked, count)
+
+
+def of(product, each=1):
+    return {"limits": {"gpu": each}, "gpu_product": product}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "wishes", "chosen"),
+    [
+        pytest.param(
+            (LARGE, SMALL),
+            [wish("x/a", **of("A100")), wish("x/b", **of("80GB"))],
+            {"lab/x/a": ("GPU-b",), "lab/x/b": ("GPU-a",)},
+            id="one product in another",
+        ),
+        pytest.param(  # whoever goes first takes the first: no order does
+            (LARGE, SMALL, H100),
+            [wish("x/a", **of("80GB")), wish("x/b", **of("A100")), wish("x/c", **of("SXM4"))],
+            {"lab/x/a": ("GPU-c",), "lab/x/b": ("GPU-b",), "lab/x/c": ("GPU-a",)},
+            id="a chain",
+        ),
+        pytest.param(
+            (LARGE, SMALL, H100),
+            [wish("x/a", 2, **of("80GB")), wish("x/b", limits={"gpu": 1})],
+            {"lab/x/a": ("GPU-a", "GPU-c"), "lab/x/b": ("GPU-b",)},
+            id="several instances",
+        ),
+        pytest.param(
+            (LARGE, SMALL),
+            [wish("x/a", limits={"gpu": 1}), wish("x/b", gpu_devices=[0])],
+            {"lab/x/a": ("GPU-b",), "lab/x/b": ("GPU-a",)},
+            id="a chosen one",
+        ),
+        pytest.param(
+            (LARGE, SMALL),
+            [wish("x/a", 3, gpu_share="s"), wish("x/b", gpu_share="s", gpu_product="40GB")],
+            {"lab/x/a": ("GPU-b",), "lab/x/b": ("GPU-b",)},
+            id="a share with a product",
+        ),
+    ],
+)
+def test_a_plan_finds_gpus_for_all_where_there_is_a_way_to(gpus, wishes, chosen):
+    for order in (wishes, wishes[::-1]):
+        found = matched(order, Ledger(gpus))
+        assert found.unmet is None
+        assert {name: tuple(sorted(uuids)) for name, uuids in found.chosen.items()} == chosen
+
+
+def test_what_no_choice_can_meet_is_named():
+    both = [wish("x/a", **of("80GB")), wish("x/b", **of("A100", each=2))]
+    assert matched(both, Ledger((LARGE, SMALL))) == Matching({}, both[1])
+    two = [wish("x/a", gpu_share="s", gpu_product="80GB"), wish("x/b", gpu_share="s", **PRODUCT)]
+    assert matched(two, Ledger((LARGE, SMALL))).unmet == two[1]
+
+
+PRODUCT = {"gpu_product": "40GB"}
+
+
+def test_a_plan_leaves_a_gpu_that_ends_with_a_generation_until_none_is_to_spare():
+    ledger = Ledger((LARGE, SMALL)).held_by(Holder("x.a.1.0", "lab/x/a"), ["GPU-a"])
+    one = wish("x/a", **of("A100"))
+    assert matched([one], ledger).chosen == {"lab/x/a": ("GPU-b",)}
+    both = [one, wish("x/b", **PRODUCT, limits={"gpu": 1})]
+    assert matched(both, ledger).chosen == {"lab/x/b": ("GPU-b",), "lab/x/a": ("GPU-a",)}
+
+
+def test_what_a_plan_chose_is_handed_out_if_it_is_still_free():
+    ledger, asked = Ledger((LARGE, SMALL)), gpu_request(Resources(**of("A100")).model_dump())
+    held = ledger.held_by(Holder("notebook"), ["GPU-b"])
+    assert hand_out(asked, 1, ledger, "it", (), ("GPU-b",)) == [("GPU-b",)]
+    assert hand_out(asked, 1, held, "it", (), ("GPU-b",)) == [("GPU-a",)]
 
 
 def test_an_id_names_a_gpu_or_a_slice_of_it():

@@ -1,10 +1,9 @@
 """plan -> what waits for what."""
 
-import pytest
 from tests.stacks import DECLARED, state
 
 from inference_provider.desired import resolve
-from inference_provider.observed import Kind, ObservedState
+from inference_provider.observed import ObservedState
 from inference_provider.order import stages
 from inference_provider.plan import Action, ActionKind, Plan, plan
 from inference_provider.sharing import without_shared
@@ -200,55 +199,7 @@ def test_an_update_with_gpus_has_them_twice_for_a_while_so_it_is_alone():
     assert deployments_before("green", after, before) == {"Deployment iris/blue"}
 
 
-@pytest.mark.parametrize(
-    "resources",
-    [
-        {"gpu_devices": [0]},
-        {"limits": {"gpu": 1}, "gpu_product": "A100"},
-        {"mig": {"1g.5gb": 1}},
-    ],
-    ids=["chosen", "of a product", "a slice"],
-)
-def test_a_new_deployment_that_takes_any_gpu_waits_for_those_that_need_certain_ones(resources):
-    any_, certain = {"resources": {"limits": {"gpu": 1}}}, {"resources": resources}
-    made, _gone = stages(planned(two(any_, certain)))
-    assert "Deployment iris/green" in waits(made)["Deployment iris/blue"]
-    names = [action.id.name for action in made.actions if action.id.kind == Kind.DEPLOYMENT]
-    assert names == ["iris/green", "iris/blue"]
-
-
-@pytest.mark.parametrize(
-    ("many", "few"),
-    [
-        (
-            {"limits": {"gpu": 1}, "gpu_product": "A100"},
-            {"gpu_devices": [0]},
-        ),
-        (
-            {"mig": {"1g.5gb": 1}},
-            {"gpu_devices": ["MIG-5d5b"]},
-        ),
-        (
-            {"limits": {"gpu": 1}, "gpu_product": "A100"},
-            {"limits": {"gpu": 1}, "gpu_product": "A100-SXM4"},
-        ),
-    ],
-    ids=["a product after chosen ones", "slices after chosen ones", "fewer words after more"],
-)
-def test_what_has_fewer_gpus_to_choose_from_takes_its_own_first(many, few):
-    made, _gone = stages(planned(two({"resources": many}, {"resources": few})))
-    assert "Deployment iris/green" in waits(made)["Deployment iris/blue"]
-
-
-def test_updates_with_gpus_take_turns_in_the_same_order():
-    any_, chosen = {"resources": {"limits": {"gpu": 1}}}, {"resources": {"gpu_devices": [0]}}
-    more = {"environment_variables": {"A": "1"}}
-    assert deployments_before("blue", two(any_ | more, chosen | more), two(any_, chosen)) == {
-        "Deployment iris/green"
-    }
-
-
-def test_what_gives_gpus_back_is_no_later_for_what_they_are():
+def test_what_gives_gpus_back_comes_before_what_takes_more():
     a100 = {"resources": {"limits": {"gpu": 1}, "gpu_product": "A100"}}
     before = two(a100 | {"instance_count": 3}, {"instance_count": 1})
     after = two(a100 | {"instance_count": 1}, {"instance_count": 3})

@@ -31,6 +31,7 @@ class Builder:
         return ""
 
     def named_now(self, image):
+        self.asked.append(image)
         return self.now
 
     def pull(self, image, remedy, tell, *, newest=False):
@@ -71,6 +72,21 @@ def test_what_is_built_of_an_image_is_looked_for_as_it_would_be_built():
     assert not images.has_runtime(WorkspaceSpec(base_image="debian:12"))
     builder.has_of = ("triton:24", None)
     assert images.has_environment(environment(image="triton:24"), None)
+
+
+def test_an_image_of_the_router_that_is_still_to_be_built_is_another_than_the_one_that_runs():
+    builder = Builder()
+    assert Images(builder).newest_runtime(WorkspaceSpec()) == ""
+    assert builder.asked == [Images(builder).runtime_build(WorkspaceSpec()).build.name]
+    builder.now = "sha256:1"
+    assert Images(builder).newest_runtime(WorkspaceSpec()) == "sha256:1"
+
+
+def test_a_named_image_of_the_router_that_the_host_does_not_have_is_not_known():
+    builder, named = Builder(), WorkspaceSpec(runtime_image="reg/router:1")
+    assert Images(builder).newest_runtime(named) is None
+    builder.now = "sha256:1"
+    assert Images(builder).newest_runtime(named) == "sha256:1"
 
 
 FOLDER = {"path": "context", "dockerfile_path": "docker/Dockerfile"}

@@ -6,112 +6,18 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import pytest
+from tests.house import SECTION, Held, House, in_threads
 
 from inference_provider.errors import RouterRejected, TargetUnreachable
 from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.workspace.convergence import Convergence, Publish
-
-SECTION = "things"
-
-
-class StubRouter:
-    """Serves the names of all things; a test says what a publication meets."""
-
-    def __init__(self) -> None:
-        self.before = lambda _names: None
-        self.served = ()
-        self.tables = []
-        self.up = True
-        self.asked = 0
-        self.known = True
-
-    def runs(self):
-        return self.up
-
-    def ensure_up(self, _build):
-        self.asked += 1
-        self.up = True
-
-    def in_force(self):
-        return self.known
-
-    def publish(self, names):
-        self.before(names)
-        self.served = names
-        self.tables.append(names)
-        self.known = True
-
-
-class House:
-    """A convergence over memory's records and a stub of a router."""
-
-    def __init__(self, gather_s: float = 0.0) -> None:
-        self.records = MemoryRecords("lab")
-        self.router = StubRouter()
-        stub: Any = self.router
-        self.convergence = Convergence(self.records, stub, self.names, gather_s)
-
-    def names(self):
-        return tuple(self.records.section(SECTION))
-
-    def put(self, name, publish=Publish.ALWAYS):
-        self.convergence.change(lambda: self.records.put(SECTION, name, name), publish)
-
-    def waiting(self, count):
-        until = threading.Event()
-        for _ in range(2000):
-            if len(self.convergence._waiting) == count:
-                return
-            until.wait(0.005)
-        raise AssertionError("they do not wait")
+from inference_provider.workspace.convergence import Publish
 
 
 @pytest.fixture
 def house():
     return House()
-
-
-class Held:
-    """A first change whose publication is held in a thread of its own."""
-
-    def __init__(self, house) -> None:
-        self.house = house
-        self.begun, self.go = threading.Event(), threading.Event()
-        house.router.before = self._hold
-        self.thread = threading.Thread(target=house.put, args=("first",))
-
-    def _hold(self, _names):
-        self.house.router.before = lambda _names: None
-        self.begun.set()
-        assert self.go.wait(10)
-
-    def __enter__(self):
-        self.thread.start()
-        assert self.begun.wait(10)
-        return self
-
-    def __exit__(self, *_):
-        self.go.set()
-        self.thread.join()
-
-
-def in_threads(*calls):
-    raised: list[BaseException | None] = [None] * len(calls)
-
-    def run(number):
-        try:
-            calls[number]()
-        except BaseException as fault:  # noqa: BLE001 - the test looks at it
-            raised[number] = fault
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    return threads, raised
 
 
 @pytest.mark.parametrize(
@@ -403,50 +309,3 @@ def test_a_refused_change_leaves_no_note(house):
     with pytest.raises(RouterRejected):
         house.put("a")
     assert not house.records.section("unpublished")
-
-
-def in_another_thread(call):
-    [thread], _ = in_threads(call)
-    thread.join(10)
-
-
-def test_changes_of_a_burst_are_published_together():
-    house = House(gather_s=60)
-    house.put("first")
-    threads, _ = in_threads(*(partial(house.put, name) for name in "abcd"))
-    for thread in threads:
-        thread.join(10)
-    assert house.router.tables == [("first",), ("a", "b", "c", "d", "first")]
-
-
-def test_one_caller_after_another_waits_for_nobody():
-    house, began_s = House(gather_s=60), time.monotonic()
-    house.put("a")
-    house.put("b")
-    assert house.router.tables == [("a",), ("a", "b")]
-    assert time.monotonic() - began_s < 30
-
-
-def test_a_change_that_the_router_is_not_told_of_waits_for_nobody():
-    house, began_s = House(gather_s=60), time.monotonic()
-    in_another_thread(lambda: house.put("a"))
-    house.put("b", Publish.NEVER)
-    assert time.monotonic() - began_s < 30
-
-
-def test_a_change_of_a_burst_that_nobody_follows_is_published_all_the_same():
-    house = House(gather_s=0.2)
-    in_another_thread(lambda: house.put("a"))
-    house.put("b")
-    assert house.router.tables == [("a",), ("a", "b")]
-
-
-def test_an_interrupt_while_more_changes_are_awaited_takes_the_change_back():
-    house = House(gather_s=60)
-    in_another_thread(lambda: house.put("a"))
-    main = threading.main_thread().ident
-    threading.Timer(0.2, lambda: signal.pthread_kill(main or 0, signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        house.put("b")
-    house.put("c", Publish.NEVER)
-    assert (house.names(), house.router.tables) == (("a", "c"), [("a",)])

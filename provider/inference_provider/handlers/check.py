@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from inference_provider.capabilities import Refusal, gpu_refusals, refusals
+from inference_provider.capabilities import Refusal, refusals
 from inference_provider.desired import DesiredResource, identify, reference
 from inference_provider.errors import CapabilityMissing, Fault, SpecError
 from inference_provider.files import SourceFolder, file_faults, with_content_hash
 from inference_provider.files.program import Served
+from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.handlers.conflicts import conflicts
 from inference_provider.handlers.fields import (
     inputs_of,

@@ -4,6 +4,8 @@
 Envoy's terms, and `steps.py` says how a running router gets from one table to another.
 """
 
+from collections.abc import Iterable
+
 from pydantic import SecretStr, SerializationInfo, field_serializer
 
 from inference_provider.observed import Frozen
@@ -63,6 +65,12 @@ class EndpointEntry(Frozen):
     def _keys_as_asked(self, keys: EndpointKeys, info: SerializationInfo) -> list[str]:
         clear = info.context == KEYS_IN_CLEAR
         return [key.get_secret_value() if clear else str(key) for key in keys]
+
+
+def longest_request_s(endpoints: Iterable[EndpointEntry]) -> float:
+    """Return the time after which every request on some endpoints has ended, seconds."""
+    limits = (one.timeout_ms for endpoint in endpoints for one in endpoint.deployments)
+    return max(limits, default=0) / 1000 + 2
 
 
 class Draining(Frozen):

@@ -63,7 +63,7 @@ class WorkspaceSpec(SpecModel):
     router's, and those of environments that name none. Python's own slim image when left out."""
     runtime_image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
     """Image of the router's container, as `inferctl image build --push` publishes it; built on the
-    host when left out. A router that runs keeps its own until it is stopped."""
+    host when left out. A change of it replaces the router without a failed request."""
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
     """Registry and folder, `registry.example.org/team`: images that are built are pushed there, and
     pulled from there instead of built again, with the credentials of Docker's configuration."""

@@ -180,8 +180,18 @@ class Images:
         """Return the id of the image of a router's container; make it if needed."""
         if spec.runtime_image is not None:
             remedy = "load it on the host, or change the workspace's runtime_image"
-            return self._builder.pull(spec.runtime_image, remedy, tell)
+            return self._builder.pull(spec.runtime_image, remedy, tell, newest=True)
         return self._builder.build(self.runtime_build(spec), tell)
+
+    def newest_runtime(self, spec: WorkspaceSpec) -> str | None:
+        """Return the id of what `runtime` would return, or its digest in a registry.
+
+        It is empty where that is still to be built, and None where it is still to be pulled.
+        """
+        if spec.runtime_image is not None:
+            return self._builder.named_now(spec.runtime_image)
+        name = _runtime(spec, _NOBODY).name  # which does not depend on what installs
+        return self._builder.named_now(name) or ""
 
     def has_runtime(self, spec: WorkspaceSpec) -> bool:
         """Whether the image of a router's container needs not be built."""
@@ -195,8 +205,7 @@ class Images:
 
     def runtime_build(self, spec: WorkspaceSpec) -> Wanted:
         """Return how the image of a router's container is built on a host."""
-        base = spec.base_image or default_base_image(own_python())
-        build = runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), self._installer)
+        build = _runtime(spec, self._installer)
         starts = f"building image {build.name} of the router, once on this host"
         credentials, what = self._credentials, "the router's image"
         return Wanted(build, what, starts, NO_BASE, None, credentials, spec.registry)
@@ -264,6 +273,14 @@ def _named(spec: EnvironmentSpec) -> str:
 def own_python() -> str:
     """Return the version of the Python that runs this, `3.12`."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+_NOBODY = Installer("", None, {})
+
+
+def _runtime(spec: WorkspaceSpec, installer: Installer) -> Build:
+    base = spec.base_image or default_base_image(own_python())
+    return runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), installer)
 
 
 def _pinned(distributions: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,17 +5,13 @@ because the spec in it may hold secrets.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 
-from pydantic import ValidationError
-
-from inference_provider.errors import TargetError
 from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.spec import EnvironmentSpec, Reference, WorkspaceSpec
 from inference_provider.targets.kept_content import PRUNE_AGE_S, SECTION, document_of, missing
 from inference_provider.workspace.ports import Records
-from inference_provider.workspace.state import State, corrupt
+from inference_provider.workspace.state import State
 
 _KIND = "environment"
 
@@ -30,13 +26,15 @@ class Environment(Frozen):
     """When it was last made; not known of those of older releases."""
 
 
+_parse = Environment.model_validate_json
+
+
 class KeptEnvironments:
     """The documents of one workspace's environments."""
 
     def __init__(self, records: Records, state: State) -> None:
         self._records = records
         self._state = state
-        self._parsed: dict[str, tuple[bytes, EnvironmentSpec]] = {}
 
     def note(self, spec: EnvironmentSpec, image: str) -> None:
         """Record that an environment was made."""
@@ -48,9 +46,7 @@ class KeptEnvironments:
 
     def kept(self, digest: str) -> Environment | None:
         """Return what is recorded of an environment, by the hash of its content."""
-        name = document_of(_KIND, digest)
-        document = self._records.read(SECTION, name)
-        return None if document is None else self._read(name, document)
+        return self._state.document(SECTION, document_of(_KIND, digest), _parse)
 
     def kept_of(self, record: Record) -> Environment | None:
         """Return what is recorded of the environment that a resource is, or runs in."""
@@ -58,21 +54,10 @@ class KeptEnvironments:
 
     def spec(self, pinned: str) -> EnvironmentSpec:
         """Return a kept environment. Raises TargetError when it is missing."""
-        name = document_of(_KIND, Reference.parse(pinned).digest)
-        document = self._records.read(SECTION, name)
-        if document is None:
+        kept = self.kept(Reference.parse(pinned).digest)
+        if kept is None:
             raise missing(_KIND, pinned)
-        known = self._parsed.get(name)
-        if known is None or known[0] is not document:
-            known = document, self._read(name, document).spec
-            self._parsed[name] = known
-        return known[1]
-
-    def _read(self, name: str, document: bytes) -> Environment:
-        try:
-            return Environment.model_validate_json(document)
-        except ValidationError:
-            raise corrupt(self._records.place(SECTION, name)) from None
+        return kept.spec
 
     def drop(self, record: Record) -> None:
         """Drop the environment that a deleted resource was, unless another names its content."""
@@ -80,10 +65,11 @@ class KeptEnvironments:
 
     def all(self) -> Iterator[Environment]:
         """Yield every environment of which there is a document that can be read."""
-        for name, document in self._records.section(SECTION).items():
+        for name in self._records.section(SECTION):
             if name.startswith(f"{_KIND}."):
-                with suppress(TargetError):
-                    yield self._read(name, document)
+                found = self._state.readable(SECTION, name, _parse)
+                if found is not None:
+                    yield found
 
     def prune(self) -> None:
         """Drop what no record names and that was not made recently."""
@@ -95,15 +81,15 @@ class KeptEnvironments:
             if unreadable:  # which may name any
                 return
             used = {document_of(_KIND, environment_of(one)) for one in records}
-            for name in [*found]:
-                document = self._records.read(SECTION, name)
-                if document and name.startswith(f"{_KIND}.") and name not in used:
-                    kept = None
-                    with suppress(TargetError):  # one that cannot be read goes too
-                        kept = self._read(name, document).kept
-                    if kept is None or (datetime.now(UTC) - kept).total_seconds() >= age_s:
-                        self._records.drop(SECTION, name)
-                        self._parsed.pop(name, None)
+            for name in {*found} - used:
+                if name.startswith(f"{_KIND}.") and self._age_s(name) >= age_s:
+                    self._records.drop(SECTION, name)
+
+    def _age_s(self, name: str) -> float:
+        """Return how long ago an environment was last made, seconds; unreadable ones are old."""
+        found = self._state.readable(SECTION, name, _parse)
+        kept = found.kept if found else None
+        return (datetime.now(UTC) - kept).total_seconds() if kept else float("inf")
 
 
 def recorded_images(state: State, workspace: str) -> WorkspaceSpec:

@@ -1,8 +1,10 @@
 """Where the router of a workspace listens, chosen once, so that URLs stay."""
 
+import errno
 import socket
 import zlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Frozen
@@ -13,6 +15,8 @@ ROUTER_PORTS = range(18080, 19080)
 METRICS_PORTS = range(19080, 20080)
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of a host, and the one by which it reaches itself."""
+
+_FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 class ListenAddress(Frozen):
@@ -88,6 +92,27 @@ def bind_fault(host: str, port: int) -> OSError | None:
     except OSError as fault:
         return fault
     return None
+
+
+def address_fault(host: str, port: int, machine: str = "this machine") -> str:
+    """Say why no router can listen there; empty when it can, or could if the port were free.
+
+    Args:
+        host: Address.
+        port: 0 for any.
+        machine: What the one is called on which this runs.
+    """
+    fault = bind_fault(host, port)
+    if fault is None or fault.errno == errno.EADDRINUSE:
+        return ""
+    if fault.errno == errno.EACCES:
+        first = _FIRST_UNPRIVILEGED.read_text().strip()
+        return f"router_port {port} needs a privileged user; choose {first} or higher"
+    if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        reason = f"is not an address of {machine}"
+    else:
+        reason = f"cannot be listened on ({fault.strerror})"
+    return f"bind_address '{host}' {reason}; `ip -brief address` lists them"
 
 
 def first_free(host: str, ports: Iterable[int]) -> int | None:

@@ -109,7 +109,7 @@ class MemoryCompute:
         asked = gpus_of(unit.spec)
         if asked is None:
             return [()] * count
-        return hand_out(asked, count, self.ledger(), str(unit.id), leaving)
+        return hand_out(asked, count, self.ledger(), str(unit.id), leaving, unit.gpus)
 
     def ledger(self) -> Ledger:
         """Return who holds GPUs in this workspace; each has some of its own."""

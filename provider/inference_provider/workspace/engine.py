@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
-from inference_provider.capabilities import TargetCapabilities, gpu_refusals, refusals
+from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
@@ -18,6 +18,7 @@ from inference_provider.errors import (
     OutOfCapacity,
     TargetError,
 )
+from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import (
     Actor,
     Claim,
@@ -227,21 +228,29 @@ class Engine:
             StillServing: A deployment that carries weight, or is mirrored to.
             StillHolds: A workspace with something in it, or what another resource names.
         """
-        opened, record = self._workspace(resource.workspace), self.record(resource)
+        record = self.record(resource)
         if record is None:
-            if resource.kind == Kind.WORKSPACE:
-                self.platform.remove_unrecorded(resource.workspace)
-            elif resource.kind == Kind.DEPLOYMENT and opened.ports.records.exists():
-                sweep(opened)
-            return
-        if incarnation is not None and is_superseded(record, incarnation):
+            self._remove_unrecorded(resource)
+        elif incarnation is not None and is_superseded(record, incarnation):
             claim = without_older(record, incarnation)
             if claim:
                 self.transfer(resource, record.owner, actor, claim)
             progress(resource, KEPT)
-            return
-        if record.owner != owner:
+        elif record.owner != owner:
             raise owned_by_another("delete", resource, record, owner)
+        else:
+            self._remove_recorded(record, actor, progress)
+
+    def _remove_unrecorded(self, resource: ResourceId) -> None:
+        """Remove what a creation left that was killed before it recorded anything."""
+        opened = self._workspace(resource.workspace)
+        if resource.kind == Kind.WORKSPACE:
+            self.platform.remove_unrecorded(resource.workspace)
+        elif resource.kind == Kind.DEPLOYMENT and opened.ports.records.exists():
+            sweep(opened)
+
+    def _remove_recorded(self, record: Record, actor: Actor, progress: Progress) -> None:
+        opened, resource = self._workspace(record.id.workspace), record.id
         rollout = Rollout(opened, actor, progress)
         Removal(opened, self.platform, rollout).run(record)
         if resource.kind == Kind.WORKSPACE:

@@ -130,6 +130,8 @@ class Unit:
     """Secrets its instances know, which an error must hide when it quotes their logs."""
     admitted: tuple[str, ...] = ()
     """Names of instances that serve now; of two that would do, it is the one to keep."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that new instances get if they are still free."""
     afresh: bool = False
     """Whether to start new instances even if suitable ones run already."""
 

@@ -131,6 +131,7 @@ class Rollout:
             base_dir=desired.base_dir,
             secrets=self._secrets(desired, environment),
             admitted=(before.admitted or ()) if before else (),
+            gpus=desired.gpus,
             afresh=is_made_again(desired, before),
         )
 

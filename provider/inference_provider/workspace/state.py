@@ -65,7 +65,7 @@ class State:
 
     def record(self, resource: ResourceId) -> Record | None:
         """Return the record of one resource: what was last applied."""
-        return self._read(RECORDS, _name(resource), Record.model_validate_json)
+        return self.document(RECORDS, _name(resource), Record.model_validate_json)
 
     def records(self) -> list[Record]:
         """Return all records, sorted by kind and name."""
@@ -150,14 +150,14 @@ class State:
 
     def placeholders(self, resource: ResourceId) -> Secrets:
         """Return the values that a resource's placeholders had when it was last applied."""
-        return self._read(PLACEHOLDERS, _name(resource), _SECRETS.validate_json) or ()
+        return self.document(PLACEHOLDERS, _name(resource), _SECRETS.validate_json) or ()
 
     # -- keys ----------------------------------------------------------------------------------
 
     def keys(self, endpoint: str) -> Keys | None:
         """Return primary and secondary key; None when they are gone or cannot be read."""
         try:
-            return self._read(KEYS, endpoint, _keys)
+            return self.document(KEYS, endpoint, _keys)
         except (TargetError, OSError):
             return None
 
@@ -179,7 +179,7 @@ class State:
         None when it is gone or cannot be read: the next apply of the deployment writes a new one.
         """
         try:
-            return self._read(BLUEPRINTS, deployment, _blueprint)
+            return self.document(BLUEPRINTS, deployment, _blueprint)
         except (TargetError, OSError):
             return None
 
@@ -236,9 +236,21 @@ class State:
         documents = self._records.section(section)
         return {name: self._value(section, name, documents[name], parse) for name in documents}
 
-    def _read(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+    def document(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """Return one document, parsed once while it does not change; None when there is none.
+
+        Raises:
+            TargetError: It cannot be read.
+        """
         document = self._records.read(section, name)
         return None if document is None else self._value(section, name, document, parse)
+
+    def readable(self, section: str, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """As `document`; None, too, for one that cannot be read."""
+        document = self._records.read(section, name)
+        with suppress(TargetError):
+            return None if document is None else self._value(section, name, document, parse)
+        return None
 
     def _value(self, section: str, name: str, document: bytes, parse: Callable[[bytes], T]) -> T:
         known = self._parsed.get((section, name))

@@ -227,6 +227,7 @@ class DockerCompute:
         labels = {
             **_labels_of(unit, gpus),
             names.NAME: name,
+            names.MADE_OF: image,
             names.LIMITS: json.dumps(held_to),
             names.ADDRESS: address,
         }

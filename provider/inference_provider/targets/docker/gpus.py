@@ -90,7 +90,7 @@ class HostGpus:
                 held.enter_context(self._locks.lock("all"))
             except Busy as busy:
                 raise Busy("hand GPUs to", resource, busy.reason, busy.remedy) from busy
-            yield hand_out(asked, count, self.ledger(), resource, leaving)
+            yield hand_out(asked, count, self.ledger(), resource, leaving, unit.gpus)
 
 
 def gpu_labels(resources: Resources, uuids: Collection[str]) -> dict[str, str]:

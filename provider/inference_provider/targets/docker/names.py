@@ -4,7 +4,8 @@ Names tell a person what a container is; labels say only what never changes, bec
 change a label. A resource's name has no dot, so the parts of a name cannot be confused.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import Any
 
 PREFIX = "inference"
@@ -13,6 +14,8 @@ DEPLOYMENT, GENERATION = "inference.deployment", "inference.generation"
 ADDRESS, PORT = "inference.address", "inference.port"
 GPUS, GPU_SHARE = "inference.gpus", "inference.gpu-share"
 NAME, LIMITS = "inference.name", "inference.limits"
+MADE_OF = "inference.made-of"
+"""Id of the image that a container was made of."""
 IMAGE = "inference.image"
 """Of images alone: a container has the labels of its image too."""
 OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
@@ -39,13 +42,20 @@ def of(listed: Mapping[str, Any]) -> str:
     Args:
         listed: The container as the Engine lists it.
     """
-    given = listed["Labels"].get(NAME) or listed["Names"][0]
-    return str(given).removeprefix("/")
+    given = (listed["Labels"] or {}).get(NAME) if is_as_labelled(listed) else None
+    return str(given or listed["Names"][0]).removeprefix("/")
 
 
-def router(workspace: str) -> str:
-    """Return the name of the router's container, and of its volume."""
-    return f"{PREFIX}.{workspace}.router"
+def router(workspace: str, state: str = "") -> str:
+    """Return the name of the router's container, or of one that comes or goes: `next`, `old`."""
+    return f"{PREFIX}.{workspace}.router{state and '.'}{state}"
+
+
+def router_volume(workspace: str, taken: Collection[str]) -> str:
+    """Return the name of a volume for a new router's files, which no other one has."""
+    first = router(workspace)
+    numbered = (f"{first}.{number}" for number in itertools.count(1))
+    return next(name for name in itertools.chain([first], numbered) if name not in taken)
 
 
 def network(workspace: str, *, closed: bool) -> str:
@@ -58,6 +68,20 @@ def instance(workspace: str, deployment: str, generation: str, number: int) -> s
     return f"{PREFIX}.{workspace}.{deployment.replace('/', '.')}.{generation}.{number}"
 
 
+def is_as_labelled(listed: Mapping[str, Any]) -> bool:
+    """Whether a container is what its labels say, and did not inherit them.
+
+    An image that `docker commit` makes has all labels of the container, and so has what a person
+    makes of it. A container of an older release does not say of which image it was made; but its
+    image was named by its id.
+
+    Args:
+        listed: The container as the Engine lists it.
+    """
+    made_of = (listed["Labels"] or {}).get(MADE_OF, listed["Image"])
+    return bool(made_of == listed["ImageID"])
+
+
 def is_instance(listed: Mapping[str, Any]) -> bool:
     """Whether a container is an instance, not one that a person made of an image of one.
 
@@ -67,7 +91,18 @@ def is_instance(listed: Mapping[str, Any]) -> bool:
     labels = listed["Labels"] or {}
     workspace, made_in = labels.get(WORKSPACE, ""), listed["HostConfig"]["NetworkMode"]
     ours = [network(workspace, closed=closed) for closed in (False, True)]
-    return labels.get(ROLE) == INSTANCE and made_in in ours
+    return labels.get(ROLE) == INSTANCE and made_in in ours and is_as_labelled(listed)
+
+
+def is_router(listed: Mapping[str, Any]) -> bool:
+    """Whether a container is a router, as above; a person's copy of one has a network of its own.
+
+    Args:
+        listed: The container as the Engine lists it.
+    """
+    is_in_host = listed["HostConfig"]["NetworkMode"] == "host"
+    is_one = (listed["Labels"] or {}).get(ROLE) == ROUTER
+    return is_one and is_in_host and is_as_labelled(listed)
 
 
 def is_image(name: str) -> bool:

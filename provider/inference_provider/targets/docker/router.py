@@ -7,16 +7,24 @@ container, and asks the agent in it (`targets/envoy/agent.py`).
 
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
-from inference_provider.errors import NotReady, TargetUnreachable
-from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry
+from inference_provider.errors import NotReady, TargetError, TargetUnreachable
+from inference_provider.router.table import (
+    KEYS_IN_CLEAR,
+    Backend,
+    EndpointEntry,
+    longest_request_s,
+)
 from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
 from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.envoy import drain
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.listening import (
     METRICS_PORTS,
@@ -27,6 +35,7 @@ from inference_provider.targets.listening import (
     port_taken,
 )
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
+from inference_provider.workspace.state import PUBLICATION
 
 ADDRESS = "address"
 _RELAY = f"{LIBRARY}/inference_provider/targets/envoy/relay.py"
@@ -35,6 +44,9 @@ _SHOWN = 600
 """Characters of the router's log that an error quotes."""
 _START_LIMIT_S = 60.0
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
+
+_OLDER = "the router runs an older image; it is replaced without a failed request"
+_LEFT = "another router runs, left by a client that was killed; it ends after its last request"
 
 Endpoints = tuple[EndpointEntry, ...]
 
@@ -47,11 +59,21 @@ class Listens(ListenAddress):
 
 
 class DockerRouter:
-    """The router of one workspace."""
+    """The router of one workspace.
 
-    def __init__(self, host: DockerHost, records: HostRecords) -> None:
+    Args:
+        host: Where it is.
+        records: The workspace's.
+        newest: Returns the id of the image that a new one would run; empty where that is still to
+            be built, None where nobody knows.
+    """
+
+    def __init__(
+        self, host: DockerHost, records: HostRecords, newest: Callable[[], str | None]
+    ) -> None:
         self._host = host
         self._records = records
+        self._newest = newest
         self._name = names.router(records.workspace)
 
     # -- where it listens ----------------------------------------------------------------------
@@ -69,6 +91,10 @@ class DockerRouter:
 
     def choose(self, host: str, wanted: int, image: str) -> Listens:
         """Choose where a new router listens; its container runs already."""
+        fault = self._ask("address_fault", host=host, port=wanted)
+        if fault:
+            router = f"the router of workspace '{self._records.workspace}'"
+            raise TargetError("start", router, fault, place=str(self._host))
         ports = [wanted] if wanted else in_order(ROUTER_PORTS, self._name)
         port = self._ask("free_port", host=host, ports=ports)
         metrics_ports = in_order(METRICS_PORTS, self._name)
@@ -112,21 +138,33 @@ class DockerRouter:
         return next(iter(self._ids()), self._name)
 
     def _ids(self) -> list[str]:
-        """Return the ids of what was made here; of a person's copy of it the network differs."""
-        found = self._host.containers(names.selecting(self._records.workspace, names.ROUTER))
-        return [str(one["Id"]) for one in found if one["HostConfig"]["NetworkMode"] == "host"]
+        """Return the id of its container, and then of others that a killed client left.
+
+        What has its name is the router; where that is none, the newest is.
+        """
+        found = [*filter(names.is_router, self._host.containers(self._selecting))]
+        found.sort(key=lambda one: (f"/{self._name}" not in one["Names"], -one["Created"]))
+        return [str(one["Id"]) for one in found]
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         image = self.listens().image  # refuses a workspace that is not there
-        ready = self._is_ready()
-        if ready and self._is_as_made():
+        if self._is_fine(image):
             return
-        if ready is not False:
-            self.make(image)
-        try:
-            self._ask("start", table=self._table(endpoints()))
-        except TargetUnreachable as silent:
-            raise self._not_ready("it ended at its start") from silent
+        replaced = None
+        with self._records.lock(PUBLICATION):  # a new router would miss what is published meanwhile
+            for left in self._ids()[1:]:
+                self._end(left, endpoints())
+            if not self._is_fine(image):
+                replaced = self._mend(image, endpoints())
+        if replaced:
+            self._end(replaced, endpoints())
+
+    def _is_fine(self, image: str) -> bool:
+        found = self._ids()
+        container = self._host.container(found[0]) if len(found) == 1 else None
+        if container is None or container["Image"] != image or altered(container):
+            return False
+        return bool(self._is_ready())
 
     def _is_ready(self) -> bool | None:
         """Whether Envoy serves; None where no agent answers, so that it could be started."""
@@ -135,56 +173,129 @@ class DockerRouter:
         except TargetUnreachable:
             return None
 
-    def _is_as_made(self) -> bool:
-        """Whether the container is as it was made; its name and restart policy are mended."""
+    def _mend(self, image: str, endpoints: Endpoints) -> str | None:
+        """Make the router serve, as it was made; return the id of a replaced one that serves on."""
         container = self._container()
-        if altered(container) and container is not None:
+        if container is None or not _runs(container):
+            self.make(image)
+        elif not self._is_as_made(container, image) or self._is_ready() is None:
+            return self._replace(container["Id"], image, endpoints)
+        self._start(self._id(), endpoints)
+        return None
+
+    def _is_as_made(self, container: dict[str, Any], image: str) -> bool:
+        """Whether a container is as it was made; its name and restart policy are mended."""
+        if altered(container):
             with self._host.asked("mend", f"container {self._name}") as api:
                 if container["Name"] != f"/{self._name}":
                     api.rename(container["Id"], self._name)
                 api.update_container(container["Id"], restart_policy=cast("Any", {"Name": RESTART}))
-            container = self._container()
-        return not altered(container)
+        return container["Image"] == image and not altered(self._host.container(container["Id"]))
 
     def make(self, image: str) -> None:
-        """Replace the container by a new one with an empty folder, and start it."""
+        """Replace the container by a new one, and start its agent; whatever it served is cut."""
         self.remove()
+        self._wait_for_agent(self._create(image, self._name))
+
+    def _replace(self, old: str, image: str, endpoints: Endpoints) -> str:
+        """Start another router beside one that serves; both take requests until the old one ends.
+
+        Returns:
+            The id of the old one, which has lost its name: from then on it is the one to end.
+        """
+        new = self._create(image, names.router(self._records.workspace, "next"))
+        try:
+            self._wait_for_agent(new)
+            self._start(new, endpoints)
+            self._wait_as_healthy(new, endpoints)
+        except BaseException:
+            self._remove(new)
+            raise
+        with self._host.asked("rename", f"container {self._name}") as api:
+            api.rename(old, names.router(self._records.workspace, "old"))
+            api.rename(new, self._name)
+        return old
+
+    def _wait_as_healthy(self, new: str, endpoints: Endpoints) -> None:
+        """Wait until a new router knows as many healthy instances as the one that serves."""
+        healthy: dict[str, int] = {}
+        with suppress(TargetUnreachable):  # its agent may be silent: it is replaced for that, too
+            healthy = RouterStatus.model_validate(self._ask("status")).healthy or {}
+        there = {f"{entry.name}/{one.name}" for entry in endpoints for one in entry.deployments}
+        for name in sorted(there & healthy.keys()):
+            self._ask("wait_healthy", new, deployment=name, count=healthy[name])
+
+    def _start(self, container: str, endpoints: Endpoints) -> None:
+        try:
+            self._ask("start", container, table=self._table(endpoints))
+        except TargetUnreachable as silent:
+            raise self._not_ready(container, "it ended at its start") from silent
+
+    def _create(self, image: str, called: str) -> str:
+        """Start a container with an empty folder; return its id."""
         workspace = self._records.workspace
-        more = {names.NAME: self._name, names.LIMITS: "{}"}
-        labels = names.labels(workspace, names.ROUTER, **more)
+        labels = names.labels(workspace, names.ROUTER)
+        more = {names.NAME: self._name, names.LIMITS: "{}", names.MADE_OF: image}
+        volume = names.router_volume(workspace, self._host.volumes(self._selecting))
         with self._host.asked("start", f"the router of workspace '{workspace}'") as api:
-            api.create_volume(self._name, labels=labels)
+            api.create_volume(volume, labels=labels)
             made = api.create_container(
                 image,
                 ["python3", "-m", _AGENT, ROUTER_FOLDER],
-                name=self._name,
-                labels=labels,
+                name=called,
+                labels={**labels, **more},
                 host_config=api.create_host_config(
-                    network_mode="host", binds=[f"{self._name}:{ROUTER_FOLDER}"], **hardened()
+                    network_mode="host", binds=[f"{volume}:{ROUTER_FOLDER}"], **hardened()
                 ),
             )
             api.start(made["Id"])
-        self._wait_for_agent()
+        return str(made["Id"])
+
+    def _end(self, container: str, endpoints: Endpoints) -> None:
+        """Let a router finish its requests while another one takes the new ones, and remove it."""
+        program = Path(drain.__file__).read_text()  # an older router does not have it
+        longest_s = longest_request_s(endpoints)
+        asked = (program, f"{ROUTER_FOLDER}/admin.sock", str(longest_s))
+        with suppress(TargetError), self._host.asked("end", "the replaced router") as api:
+            api.update_container(container, restart_policy=cast("Any", {"Name": "no"}))
+            command = ("python3", "-I", "-S", "-c", *asked)
+            self._host.run(container, command, limit_s=2 * longest_s + TIMEOUT_S)
+        self._remove(container)
 
     def remove(self) -> None:
-        """Remove the container and its files, if there are any."""
-        for id_ in self._ids():
-            self._host.remove(id_)
-        self._host.remove_volume(self._name)
+        """Remove its containers and their files, if there are any."""
+        self._remove(*self._ids())
 
-    def _wait_for_agent(self) -> None:
+    def _remove(self, *containers: str) -> None:
+        """Remove some of its containers, and the volumes that none has then."""
+        for container in containers:
+            self._host.remove(container)
+        for volume in self._host.volumes(self._selecting):
+            with suppress(TargetError):  # in use
+                self._host.remove_volume(volume)
+
+    @property
+    def _selecting(self) -> dict[str, list[str]]:
+        return dict(names.selecting(self._records.workspace, names.ROUTER))
+
+    def _wait_for_agent(self, container: str) -> None:
         until_s = time.monotonic() + _START_LIMIT_S
         while True:
             try:
-                self._ask("in_force")
+                self._ask("in_force", container)
             except TargetUnreachable as silent:
-                if time.monotonic() > until_s:
-                    raise self._not_ready("its agent does not answer") from silent
+                if time.monotonic() > until_s or self._has_ended(container):
+                    raise self._not_ready(container, "its agent does not answer") from silent
             else:
                 return
 
-    def _not_ready(self, reason: str) -> NotReady:
-        said = " ".join(self._host.last_lines(self._id(), 5).split())[-_SHOWN:]
+    def _has_ended(self, container: str) -> bool:
+        """Whether a new container has ended already; the Engine starts it again and again."""
+        now = self._host.container(container)
+        return now is None or bool(now["RestartCount"])
+
+    def _not_ready(self, container: str, reason: str) -> NotReady:
+        said = " ".join(self._host.last_lines(container, 5).split())[-_SHOWN:]
         remedy = f"read its log: docker logs {self._name}"
         return NotReady("start", "the router", f"{reason}: {said or 'its log is empty'}", remedy)
 
@@ -214,10 +325,11 @@ class DockerRouter:
         """Whether an instance answers the router's machine, within some time."""
         asked = [backend.model_dump()]
         given = {"path": path, "timeout_s": timeout_s, "limit_s": limit_s}
-        return bool(self._ask("answers", TIMEOUT_S + timeout_s, backends=asked, **given))
+        return bool(self._ask("answers", within_s=TIMEOUT_S + timeout_s, backends=asked, **given))
 
     def status(self) -> RouterStatus:
-        container = self._container()
+        found_ids = self._ids()
+        container = self._host.container(found_ids[0]) if found_ids else None
         if not _runs(container):
             paused = container is not None and container["State"]["Paused"]
             fault = "the router is paused" if paused else "the router does not run"
@@ -226,16 +338,32 @@ class DockerRouter:
             found = RouterStatus.model_validate(self._ask("status"))
         except TargetUnreachable:
             found = RouterStatus(fault="the router's agent does not answer")
-        changed = altered(container)
-        faults = [found.fault, f"the router's container: {changed}" if changed else ""]
+        faults = [found.fault, *self._faults(container or {}), _LEFT if found_ids[1:] else ""]
         told = "; ".join(filter(None, faults))
         return found.model_copy(update={"fault": told, "endings": endings_of(container)})
 
-    def _ask(self, question: str, within_s: float = TIMEOUT_S, **given: Any) -> Any:
-        """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error."""
+    def _faults(self, container: dict[str, Any]) -> Iterator[str]:
+        """Say what an `up` mends of a container that runs."""
+        changed, newest = altered(container), self._newest()
+        if changed:
+            yield f"the router's container: {changed}"
+        if newest is not None and newest != container["Image"]:
+            yield _OLDER
+
+    def _ask(
+        self, question: str, container: str = "", /, within_s: float = TIMEOUT_S, **given: Any
+    ) -> Any:
+        """Ask the agent. Raises TargetUnreachable when it does not answer, or its own error.
+
+        Args:
+            question: One that the agent knows.
+            container: Whose agent; that of the router when empty.
+            within_s: Longest wait for its answer, seconds.
+            given: What belongs to the question.
+        """
         text = json.dumps({"ask": question, **given}).encode() + b"\n"
         command = ("python3", "-I", "-S", _RELAY, f"{ROUTER_FOLDER}/agent.sock")
-        status, said = self._host.run(self._id(), command, text, within_s)
+        status, said = self._host.run(container or self._id(), command, text, within_s)
         if status or not said:
             reason = f"its agent does not answer: {said.decode(errors='replace')[-200:].strip()}"
             raise TargetUnreachable("ask", "the router", reason, "run this again")

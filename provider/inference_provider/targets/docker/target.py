@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
@@ -60,8 +60,8 @@ class DockerPlatform:
 
     def _has_image_of(self, desired: DesiredResource, workspace: WorkspaceSpec | None) -> bool:
         opened, spec = self._open(desired.id.workspace), desired.spec
-        if isinstance(spec, WorkspaceSpec):  # a router that runs keeps its image
-            return opened.router.runs() or self._images.has_runtime(spec)
+        if isinstance(spec, WorkspaceSpec):
+            return self._images.has_runtime(spec)
         if not opened.records.exists():
             return self._images.has_environment(spec, workspace)
         with suppress(TargetError):  # a document that cannot be read is made again
@@ -90,12 +90,18 @@ class DockerPlatform:
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
             records = HostRecords(self.host, workspace)
-            router = DockerRouter(self.host, records)
             content = DockerContent(self.host, records, self._images)
+            newest = partial(self._newest_runtime, content)
+            router = DockerRouter(self.host, records, newest)
             compute = DockerCompute(self.host, records, content, router, self.gpus)
             ports = Ports(records, compute, router, content)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
         return self._opened[workspace]
+
+    def _newest_runtime(self, content: DockerContent) -> str | None:
+        with suppress(TargetError):  # a record that cannot be read names no image
+            return self._images.newest_runtime(content.workspace())
+        return None
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
         return first_up(_Unmade(self, desired))
@@ -121,9 +127,7 @@ class DockerPlatform:
     def change(self, desired: DesiredResource) -> Iterator[None]:
         router, spec = self._open(desired.id.workspace).router, desired.spec
         before = router.listens()
-        wanted = {"host": spec.bind_address}
-        if not router.runs():  # one that runs keeps its image: another would cut requests off
-            wanted["image"] = self._images.runtime(spec)
+        wanted = {"host": spec.bind_address, "image": self._images.runtime(spec)}
         with saved(before, before.model_copy(update=wanted), router.save):
             yield
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 
 from inference_provider.errors import Busy, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.observed import Frozen
@@ -35,6 +35,7 @@ from inference_provider.targets.kept_content import (
     unreadable,
 )
 from inference_provider.targets.tree_archive import TreeArchive
+from inference_provider.workspace.state import State
 
 _PLACES = (f"{MOUNTED}/{MODEL}", f"{MOUNTED}/{CODE}")
 FILL_LIMIT_S = 3600.0
@@ -73,6 +74,7 @@ class Volumes:
     def __init__(self, host: DockerHost, records: HostRecords) -> None:
         self._host = host
         self._records = records
+        self._state = State(records)
         self._seen: There | None = None
 
     def keep(
@@ -123,18 +125,14 @@ class Volumes:
         self._records.put(SECTION, document_of(kind, volume.digest), used.model_dump_json())
 
     def _noted(self, kind: str, digest: str) -> _Volume | None:
-        document = self._records.read(SECTION, document_of(kind, digest))
-        with suppress(ValidationError):
-            return _Volume.model_validate_json(document) if document else None
-        return None
+        return self._read(document_of(kind, digest))
+
+    def _read(self, name: str) -> _Volume | None:
+        return self._state.readable(SECTION, name, _Volume.model_validate_json)
 
     def _age_s(self, name: str) -> float:
-        document = self._records.read(SECTION, name)
-        try:
-            found = _Volume.model_validate_json(document or b"")
-        except ValidationError:
-            return float("inf")
-        return (datetime.now(UTC) - found.kept).total_seconds()
+        found = self._read(name)
+        return (datetime.now(UTC) - found.kept).total_seconds() if found else float("inf")
 
     def gone(self, kind: str, digest: str) -> str:
         """Say why content is not there; empty when it is."""

@@ -23,7 +23,7 @@ from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.questions import Answers, Request
 from inference_provider.targets.envoy.serving import Serving
-from inference_provider.targets.listening import first_free
+from inference_provider.targets.listening import address_fault, first_free
 from inference_provider.targets.loopback import answers
 
 SOCKET = "agent.sock"
@@ -48,6 +48,7 @@ class Agent:
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
             "free_port": self._free_port,
+            "address_fault": self._address_fault,
         }
 
     def answer(self, text: bytes) -> bytes:
@@ -98,6 +99,10 @@ class Agent:
     @staticmethod
     def _free_port(asked: Request) -> int | None:
         return first_free(asked["host"], asked["ports"])
+
+    @staticmethod
+    def _address_fault(asked: Request) -> str:
+        return address_fault(asked["host"], asked["port"], "the host")
 
 
 class _Handler(socketserver.StreamRequestHandler):

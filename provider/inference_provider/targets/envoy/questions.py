@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inference_provider.errors import InferenceError
+from pydantic import ValidationError
+
+from inference_provider.errors import InferenceError, TargetError
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.serving import Serving
@@ -25,15 +27,21 @@ def answer(answers: Answers, text: bytes) -> bytes:
         text: `{"ask": "<question>", …}`.
 
     Raises:
-        ValueError, LookupError, TypeError: It is no request.
+        ValueError, TypeError: It is no request.
     """
     asked = json.loads(text)
-    ask = answers[asked["ask"]]
     try:
-        found: dict[str, Any] = {"answer": ask(asked)}
+        found: dict[str, Any] = {"answer": answers[asked["ask"]](asked)}
     except InferenceError as fault:
         found = {"error": written(fault)}
+    except (KeyError, ValidationError):  # a question or a table that this release does not know
+        found = {"error": written(_of_another_release())}
     return json.dumps(found).encode()
+
+
+def _of_another_release() -> TargetError:
+    reason = "its image is of another release, which does not know what is asked"
+    return TargetError("ask", "the router", reason, "apply the workspace, which replaces it")
 
 
 def about(serving: Serving) -> Answers:

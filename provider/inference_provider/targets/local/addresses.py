@@ -1,6 +1,5 @@
 """Ports and addresses of this machine: which are free, who listens, and which to choose."""
 
-import errno
 import os
 import socket
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from inference_provider.targets.listening import (
     METRICS_PORTS,
     ROUTER_PORTS,
     ListenAddress,
+    address_fault,
     bind_fault,
     in_order,
 )
@@ -23,8 +23,6 @@ from inference_provider.targets.local.folders import all_folders
 
 INSTANCE_PORTS = range(21000, 30000)
 """Below Linux's ephemeral ports (32768 and up), so that no outgoing connection takes one."""
-
-_FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def listens(pid: int, backend: Backend) -> bool:
@@ -82,21 +80,6 @@ def listeners(port: int) -> set[int]:
         for c in psutil.net_connections("tcp")
         if c.pid and c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
     }
-
-
-def address_fault(host: str, port: int) -> str:
-    """Say why no router can listen there; empty when it can, or could if the port were free."""
-    fault = bind_fault(host, port)
-    if fault is None or fault.errno == errno.EADDRINUSE:
-        return ""
-    if fault.errno == errno.EACCES:
-        first = _FIRST_UNPRIVILEGED.read_text().strip()
-        return f"router_port {port} needs a privileged user; choose {first} or higher"
-    if fault.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-        reason = "is not an address of this machine"
-    else:
-        reason = f"cannot be listened on ({fault.strerror})"
-    return f"bind_address '{host}' {reason}; `ip -brief address` lists them"
 
 
 def instance_ports(root: Path, count: int, taken: set[int]) -> list[int]:

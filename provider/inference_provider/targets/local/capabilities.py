@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.gpus import Ledger
 from inference_provider.targets.answers import ALIKE
-from inference_provider.targets.local.addresses import address_fault
+from inference_provider.targets.listening import address_fault
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,

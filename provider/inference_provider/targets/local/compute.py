@@ -247,7 +247,8 @@ class LocalCompute:
         asked = gpus_of(unit.spec)
         if asked is None:
             return [()] * count
-        return hand_out(asked, count, held(self._devices(), everywhere), str(unit.id), leaving)
+        there = held(self._devices(), everywhere)
+        return hand_out(asked, count, there, str(unit.id), leaving, unit.gpus)
 
     def _command(
         self, unit: Unit, instance: Instance, venv: Path, trees: Mapping[str, Path]

@@ -13,17 +13,27 @@ from pathlib import Path
 
 import psutil
 
-from inference_provider.errors import NotReady, OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.errors import NotReady, OutOfCapacity, TargetError
 from inference_provider.quoting import without_secrets
-from inference_provider.router.table import Backend, EndpointEntry, RouterTable
+from inference_provider.router.table import (
+    Backend,
+    EndpointEntry,
+    RouterTable,
+    longest_request_s,
+)
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.drain import drain
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
-from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.serving import Serving
-from inference_provider.targets.listening import ListenAddress, absent, bind_fault, port_taken
+from inference_provider.targets.listening import (
+    ListenAddress,
+    absent,
+    address_fault,
+    bind_fault,
+    port_taken,
+)
 from inference_provider.targets.local import watch
 from inference_provider.targets.local.addresses import (
-    address_fault,
     listeners,
     listens,
     metrics_port,
@@ -52,9 +62,6 @@ ROUTER = "router"
 """The router's program name; an instance's cannot be the same, since it contains dots."""
 
 ROUTER_START_TIMEOUT_S = 20.0
-
-ORPHAN_DRAIN_S = 15.0
-"""Longest wait for the last request of a replaced router, seconds."""
 
 
 Endpoints = Callable[[], tuple[EndpointEntry, ...]]
@@ -193,7 +200,7 @@ class LocalRouter:
             self.supervisor.add(self._router_program())
             self._wait_until_router_answers(endpoints)
             if orphan:
-                self._retire_orphan(orphan, orphan_admin)
+                self._retire_orphan(orphan, orphan_admin, endpoints())
             else:
                 self._end_if_shared()
         else:
@@ -210,13 +217,13 @@ class LocalRouter:
         admin = str(self.envoy.admin.path)
         return refuses(admin) and listens(process.pid, Backend(host="", port=0, socket=admin))
 
-    def _retire_orphan(self, orphan: psutil.Process, admin: Path) -> None:
+    @staticmethod
+    def _retire_orphan(
+        orphan: psutil.Process, admin: Path, endpoints: tuple[EndpointEntry, ...]
+    ) -> None:
         """Let a router that outlived its supervisord finish its requests, then end it."""
-        with suppress(TargetUnreachable):
-            RouterAdmin(admin).post("/drain_listeners?graceful&skip_exit")
-            deadline = time.monotonic() + ORPHAN_DRAIN_S
-            while time.monotonic() < deadline and _serves(orphan, self.listen_address.port):
-                time.sleep(0.05)
+        with suppress(OSError):
+            drain(str(admin), longest_request_s(endpoints))
         end_processes([orphan], ORPHAN_STOP_WAIT_S)
         admin.unlink(missing_ok=True)
 
@@ -303,12 +310,3 @@ def _listener(folders: Folders) -> tuple[str, ...]:
     # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
     relative = [os.path.relpath(path, folders.supervisor_folder) for path in files]
     return (*program, *relative, str(ACCESS_LOG_BYTES))
-
-
-def _serves(process: psutil.Process, port: int) -> bool:
-    """Whether a process has a connection on a port that it listens on."""
-    try:
-        connections = process.net_connections("tcp")
-    except psutil.Error:
-        return False
-    return any(c.laddr.port == port and c.status == psutil.CONN_ESTABLISHED for c in connections)

@@ -1,0 +1,27 @@
+"""What the agent of a router says to clients of another release."""
+
+import json
+
+import pytest
+
+from inference_provider.targets.envoy.agent import Agent
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ask": "something new"},
+        {"ask": "publish", "table": {"host": "127.0.0.1", "shape": "new"}},
+        {"ask": "is_drained"},
+    ],
+)
+def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, asked):
+    agent = Agent(tmp_path, workers=1)
+    found = json.loads(agent.answer(json.dumps(asked).encode()))
+    assert found["error"] == {
+        "type": "TargetError",
+        "operation": "ask",
+        "resource": "the router",
+        "reason": "its image is of another release, which does not know what is asked",
+        "remedy": "apply the workspace, which replaces it",
+    }

@@ -1,0 +1,144 @@
+"""Rules between the resources of one stack."""
+
+import pytest
+from tests.specs import deployment, stack
+
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    EndpointSpec,
+    IdentitySpec,
+    RoleAssignmentSpec,
+    TrafficSpec,
+    WorkspaceSpec,
+    stack_faults,
+)
+
+
+def test_a_sound_stack_has_no_faults():
+    traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100}),)
+    assert stack_faults(stack(traffic=traffic)) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param(
+            {"deployments": (deployment(), deployment(name="BLUE"))},
+            "deployments.1.name: 'default/iris/blue' is already declared, as deployments.0;"
+            " rename one of them",
+            id="names that differ in case only",
+        ),
+        pytest.param(
+            {"deployments": tuple(deployment(name=f"blue-{i}") for i in range(21))},
+            "endpoints.0.name: 21 deployments behind 'iris'; keep at most 20 per endpoint",
+            id="21 deployments",
+        ),
+        pytest.param(
+            {"deployments": (deployment(endpoint="other"),)},
+            "deployments.0.endpoint: no endpoint 'other' in workspace 'default';"
+            " declare it under endpoints",
+            id="unknown endpoint",
+        ),
+        pytest.param(
+            {"deployments": (deployment(model="iris:2"),)},
+            "deployments.0.model: no model 'iris:2' in workspace 'default';"
+            " declare it under models",
+            id="unknown version",
+        ),
+        pytest.param(
+            {"deployments": (deployment(code_configuration=None),)},
+            "deployments.0.code_configuration: missing, and the environment brings no command of"
+            " its own; name the code folder and its scoring_script, or give the environment a"
+            " command",
+            id="nothing to run",
+        ),
+        pytest.param(
+            {"deployments": (deployment(code_configuration={"code": "src"}),)},
+            "deployments.0.code_configuration.scoring_script: missing, and the environment brings"
+            " no command of its own; name the script with init() and run()",
+            id="no script",
+        ),
+        pytest.param(
+            {"traffic": (TrafficSpec(endpoint="iris", traffic={"green": 100}),)},
+            "traffic.0.traffic.green: no deployment 'green' behind endpoint 'iris';"
+            " declare the deployment, or remove its weight",
+            id="weight on a missing deployment",
+        ),
+        pytest.param(
+            {"endpoints": (EndpointSpec(name="iris", workspace="other"),), "deployments": ()},
+            "endpoints.0.workspace: no workspace 'other' is declared;"
+            " declare it, or use one of: default",
+            id="unknown workspace",
+        ),
+        pytest.param(
+            {"endpoints": (EndpointSpec(name="iris", identity="robot"),)},
+            "endpoints.0.identity: no identity 'robot' in workspace 'default';"
+            " declare it under identities",
+            id="unknown identity",
+        ),
+        pytest.param(
+            {"role_assignments": (RoleAssignmentSpec(name="may", principal="robot", role="r"),)},
+            "role_assignments.0.principal: no identity 'robot' in workspace 'default';"
+            " declare it under identities, or set principal_type: user",
+            id="unknown principal",
+        ),
+        pytest.param(
+            {
+                "role_assignments": (
+                    RoleAssignmentSpec(
+                        name="may",
+                        principal="ana",
+                        principal_type="user",
+                        role="r",
+                        scope="endpoints/gone",
+                    ),
+                )
+            },
+            "role_assignments.0.scope: no endpoint 'gone' in workspace 'default';"
+            " declare it under endpoints",
+            id="unknown scope",
+        ),
+        pytest.param(
+            {
+                "autoscale_rules": (
+                    AutoscaleRuleSpec(endpoint="iris", deployment="green", max_instances=2),
+                )
+            },
+            "autoscale_rules.0.deployment: no deployment 'green' behind endpoint 'iris';"
+            " declare it under deployments",
+            id="rule for nothing",
+        ),
+    ],
+)
+def test_a_broken_rule_between_resources_is_a_fault(fields, expected):
+    assert [str(fault) for fault in stack_faults(stack(**fields))] == [expected]
+
+
+def test_an_identity_of_the_workspace_may_be_named():
+    identities = (IdentitySpec(name="robot"),)
+    endpoints = (EndpointSpec(name="iris", identity="robot"),)
+    assert stack_faults(stack(identities=identities, endpoints=endpoints)) == ()
+
+
+def test_a_weight_of_0_may_name_what_is_gone():
+    traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100, "green": 0}),)
+    assert stack_faults(stack(traffic=traffic)) == ()
+
+
+def test_a_quota_below_what_the_stack_declares_is_a_fault_of_the_quota():
+    workspaces = (WorkspaceSpec(quota={"max_instances": 3, "max_gpus": 4}),)
+    resources = {"limits": {"gpu": 2}}
+    blue = deployment(instance_count=2, resources=resources)
+    green = deployment(name="green", instance_count=2)
+    endpoints = (EndpointSpec(name="iris"),)
+    found = stack(workspaces=workspaces, endpoints=endpoints, deployments=(blue, green))
+    assert [str(fault) for fault in stack_faults(found) if "quota" in fault.path] == [
+        "workspaces.0.quota.max_instances: would bring the workspace to 4 instances; its quota is"
+        " 3; raise it, or declare fewer"
+    ]
+    more = deployment(name="green", instance_count=1, resources={"requests": {"gpu": 1}})
+    found = stack(workspaces=workspaces, endpoints=endpoints, deployments=(blue, more))
+    assert [str(fault) for fault in stack_faults(found) if "quota" in fault.path] == [
+        "workspaces.0.quota.max_gpus: would bring the workspace to 5 gpus; its quota is 4; raise"
+        " it, or declare fewer"
+    ]
