@@ -26,9 +26,9 @@ test-docker: setup
 	@tests/docker/with_engine.sh .venv/bin/pytest -m docker $(ARGS)
 
 # With a Kubernetes cluster of its own, unless INFERENCE_TEST_KUBECONFIG names one; needs root and Go
-# for that, and minutes the first time.
+# for that, and minutes the first time. A Docker Engine builds the image of the router's pods.
 test-cluster: setup
-	@tests/cluster/with_cluster.sh .venv/bin/pytest -m cluster $(ARGS)
+	@tests/docker/with_engine.sh tests/cluster/with_cluster.sh .venv/bin/pytest -m cluster $(ARGS)
 
 # The image of a router's container, by Docker's own command line.
 BASE ?= docker.io/library/python:3.11-slim-bookworm

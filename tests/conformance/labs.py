@@ -29,6 +29,7 @@ from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.engine import Engine, SystemClock
 from inference_provider.workspace.state import State
+from tests.cluster.runtime import runtime_image
 from tests.conformance import toy
 from tests.conformance.watched import WatchedPlatform, WatchedRouter
 from tests.docker_host import FAKE_GPUS
@@ -46,7 +47,11 @@ class Lab(ABC):
 
     gpu_count = 0
     base_image: str | None = None
-    runtime_image: str | None = None
+
+    @property
+    def runtime_image(self) -> str | None:
+        """Image of the router's pods, for a target that builds none."""
+        return None
 
     def __init__(self, platform, folder: Path, workspace: str) -> None:
         self.workspace = workspace
@@ -352,8 +357,11 @@ class DockerLab(Lab):
 
 class KubernetesLab(Lab):
     base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
-    runtime_image = os.environ.get("INFERENCE_TEST_RUNTIME_IMAGE", "inference-runtime:dev")
     signals = Path("/tmp")  # of the pod
+
+    @property
+    def runtime_image(self) -> str:
+        return runtime_image()
 
     @classmethod
     def open(cls, folder: Path) -> KubernetesPlatform:

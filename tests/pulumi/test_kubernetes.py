@@ -7,6 +7,7 @@ import time
 
 import httpx
 import pytest
+from tests.cluster.runtime import runtime_image
 from tests.cluster_host import KUBECONFIG
 from tests.conformance.labs import KubernetesLab
 from tests.pulumi.conftest import SERVER, TYPED
@@ -52,9 +53,7 @@ def test_a_program_on_a_cluster_settles_sees_what_people_do_and_leaves_nothing(
     workspace = f"edge{os.getpid()}"
     (tmp_path / "empty").mkdir()
     program.environment |= {"KUBECONFIG": KUBECONFIG, "HOME": str(tmp_path / "empty")}
-    images = (
-        f'base_image="{KubernetesLab.base_image}", runtime_image="{KubernetesLab.runtime_image}"'
-    )
+    images = f'base_image="{KubernetesLab.base_image}", runtime_image="{runtime_image()}"'
     here = f'"{workspace}", target="kubernetes", {images}'
     program.write(TYPED.replace('"edge", router_port=ROUTER_PORT', here))
     everywhere = SERVER.replace('("127.0.0.1",', '("0.0.0.0",')

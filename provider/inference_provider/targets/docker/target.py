@@ -48,15 +48,15 @@ class DockerPlatform:
     def __init__(self, place: Place, gpus: Inventory | None = None) -> None:
         """Open a host; `gpus` says which it has, in place of asking it."""
         self.host = DockerHost(place)
-        self._builder = HostImages(self.host)
-        self._images = Images(self._builder)
-        found = gpus or inventory(self.host, self._builder.any_with_a_shell)
+        self.builder = HostImages(self.host)
+        self._images = Images(self.builder)
+        found = gpus or inventory(self.host, self.builder.any_with_a_shell)
         self.gpus = HostGpus(self.host, found)
         self._opened: dict[str, _Opened] = {}
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return docker_capabilities(self.gpus.ledger, self._builder.fault, self._has_image_of)
+        return docker_capabilities(self.gpus.ledger, self.builder.fault, self._has_image_of)
 
     def _has_image_of(self, desired: DesiredResource, workspace: WorkspaceSpec | None) -> bool:
         opened, spec = self._open(desired.id.workspace), desired.spec
@@ -73,7 +73,7 @@ class DockerPlatform:
     @cached_property
     def images(self) -> HostImageStore:
         """Every image that was built on the host, whatever workspace it is for."""
-        return HostImageStore(self.host, self._builder, self._all)
+        return HostImageStore(self.host, self.builder, self._all)
 
     def _all(self) -> Iterator[tuple[str, State, DockerContent, DockerRouter]]:
         for name in self.workspaces():
