@@ -27,6 +27,7 @@ def served():
         lab.apply(lab.deployment("green", request_settings=many))
         yield lab
         lab.close()
+        lab.platform.close()
 
 
 def test_blue_to_green_and_back_fails_no_request(served):

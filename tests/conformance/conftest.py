@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests.conformance.labs import LABS
 
 _numbers = itertools.count(1)
@@ -28,7 +29,10 @@ def opened(request):
     # Not tmp_path: a Unix socket's path has a limit of 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="inf-"))
     kind = LABS[request.param]
-    yield kind, kind.open(folder), folder
+    platform = kind.open(folder)
+    yield kind, platform, folder
+    if isinstance(platform, KubernetesPlatform):
+        platform.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 

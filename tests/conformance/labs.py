@@ -370,10 +370,6 @@ class KubernetesLab(Lab):
     def another(self) -> Engine:
         return Engine(WatchedPlatform(self.open(self.folder)))
 
-    def close(self) -> None:
-        super().close()
-        self.platform.close()
-
     def end(self, *names: str) -> None:
         for name in names:
             self.platform.client.delete(POD, self.workspace, name)
