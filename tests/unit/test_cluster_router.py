@@ -86,7 +86,7 @@ class Lab:
 
 @pytest.fixture
 def lab(monkeypatch):
-    for name in ("START_S", "STUCK_S", "PUBLISH_S"):
+    for name in ("START_S", "STUCK_S"):
         monkeypatch.setattr(module, name, 0.3)
     monkeypatch.setattr(module, "_POLL_S", 0.01)
     return Lab()
@@ -161,7 +161,8 @@ def test_without_a_ready_pod_a_publication_says_why(lab):
     )
 
 
-def test_a_pod_that_does_not_follow_says_why(lab):
+def test_a_pod_that_does_not_follow_says_why(lab, monkeypatch):
+    monkeypatch.setattr(module, "PUBLISH_S", 0.3)
     lab.add("router-a", revision=0)
     lab.answers["router-a", "revision"]["fault"] = "list secrets: forbidden"
     with pytest.raises(TargetUnreachable) as caught:
