@@ -26,7 +26,7 @@ class Host:
     """A host with an instance of each of two deployments: one open, one in the closed network."""
 
     cores = 4
-    status = "Up 3 minutes"
+    health: dict[str, Any] | None = None
 
     def containers(self, filters):
         del filters
@@ -46,7 +46,6 @@ class Host:
             "Labels": labels,
             "Mounts": [],
             "State": "running",
-            "Status": self.status,
             "Image": "sha256:1",
             "ImageID": "sha256:1",
         }
@@ -56,7 +55,8 @@ class Host:
 
     def container(self, id_):
         network = names.network("lab", closed=id_ == "iris/green")
-        found = inspected(NetworkMode=network) | {"RestartCount": 0}
+        state = {"State": {"Health": self.health} if self.health else {}}
+        found = inspected(NetworkMode=network) | {"RestartCount": 0} | state
         found["NetworkSettings"] = {
             "Networks": {network: {"IPAMConfig": {"IPv4Address": "172.18.0.2"}}}
         }
@@ -108,12 +108,27 @@ def test_an_instance_is_in_the_network_that_its_deployment_asks_for(records):
     }
 
 
-def test_an_unhealthy_instance_is_named_and_one_that_answers_is_not_replaced_for_it(records):
+@pytest.mark.parametrize(
+    ("health", "told"),
+    [
+        (None, ""),
+        ({"Status": "starting", "FailingStreak": 2}, ""),
+        ({"Status": "healthy", "FailingStreak": 2}, ""),
+        (
+            {"Status": "unhealthy", "FailingStreak": 10},
+            "its HEALTHCHECK fails, so Docker calls it unhealthy",
+        ),
+        pytest.param({"Status": "unhealthy", "FailingStreak": 0}, "", id="paused for a moment"),
+    ],
+)
+def test_an_unhealthy_instance_is_named_and_one_that_answers_is_not_replaced_for_it(
+    records, health, told
+):
     host, nothing = cast("Any", Host()), cast("Any", None)
-    host.status = "Up 3 minutes (unhealthy)"
+    host.health = health
     compute = DockerCompute(host, records, DockerContent(host, records, nothing), nothing, nothing)
     [seen] = compute.status().instances["iris/blue"]
-    assert seen.fault == "its HEALTHCHECK fails, so Docker calls it unhealthy"
+    assert seen.fault == told
     assert seen.runs
     assert [one.fault for one in compute.found("iris/blue")][:1] == [""]
 

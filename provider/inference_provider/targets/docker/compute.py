@@ -106,18 +106,20 @@ class DockerCompute:
         expected = self._expected(self._content.newest_image_of)
         for container in self._containers():
             deployment = container["Labels"][names.DEPLOYMENT]
-            one = self._status_of(container, expected)
-            if not one.fault:  # not in `found`: what answers is used, whatever Docker calls it
-                one = one.model_copy(update={"fault": ailment(container)})
+            one = self._status_of(container, expected, ailment)
             found[deployment] = (*found.get(deployment, ()), one)
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:
         expected = self._expected(self._content.image_of)
+        # without `ailment`: one that answers is used, whatever Docker calls it
         return [self._status_of(one, expected) for one in self._containers(deployment)]
 
     def _status_of(
-        self, container: Mapping[str, Any], expected: Mapping[str, "_Expected"]
+        self,
+        container: Mapping[str, Any],
+        expected: Mapping[str, "_Expected"],
+        more: Callable[[dict[str, Any] | None], str] = lambda _seen: "",
     ) -> InstanceStatus:
         labels, seen = container["Labels"], self._host.container(container["Id"])
         wanted = expected.get(labels[names.DEPLOYMENT], expected.get("", _Expected()))
@@ -132,7 +134,7 @@ class DockerCompute:
             runs=container["State"] in _RUNNING,
             answers=container["State"] == "running",
             endings=endings_of(seen),
-            fault=fault,
+            fault=fault or more(seen),
         )
 
     def _expected(self, image_of: Callable[[Record], str]) -> Mapping[str, "_Expected"]:

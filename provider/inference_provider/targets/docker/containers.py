@@ -66,9 +66,13 @@ def healthcheck(python: str, port: int, path: str, probe: Probe, start_s: int) -
     }
 
 
-def ailment(listed: Mapping[str, Any]) -> str:
-    """Say that Docker calls a container unhealthy, as a list of containers says it; else empty."""
-    unhealthy = "(unhealthy)" in listed.get("Status", "")
+def ailment(container: Mapping[str, Any] | None) -> str:
+    """Say that Docker calls a container unhealthy; else empty.
+
+    One that was paused, by `docker commit` too, is called so until it is asked again.
+    """
+    found = (container or {}).get("State", {}).get("Health") or {}
+    unhealthy = found.get("Status") == "unhealthy" and found["FailingStreak"]
     return "its HEALTHCHECK fails, so Docker calls it unhealthy" if unhealthy else ""
 
 
