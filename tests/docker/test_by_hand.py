@@ -230,7 +230,7 @@ def edit(hand: Hand, volume: str, script: str) -> None:
 @pytest.mark.parametrize("network", ["bridge", ""])
 def test_what_a_person_runs_of_a_committed_instance_is_no_instance(lab, network):
     hand = Hand(lab)
-    image = hand.api.commit(hand.instance)["Id"]
+    image = hand.api.commit(hand.instance, pause=False)["Id"]  # else it is called unhealthy
     config = hand.api.create_host_config(network_mode=network or hand.network)
     mine = hand.api.create_container(image, ["sleep", "600"], host_config=config)["Id"]
     hand.api.start(mine)

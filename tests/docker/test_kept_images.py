@@ -17,11 +17,10 @@ from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
 from inference_provider.serving.sbom import bill, component
 from inference_provider.spec import WorkspaceSpec
-from inference_provider.targets.docker import names
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.kept_images import HostImageStore
 from inference_provider.targets.images import Images, silent
-from tests.conformance.labs import ANN, DockerLab
+from tests.conformance.labs import DockerLab
 from tests.docker.registry import Registry
 from tests.docker.test_images import small
 from tests.docker_host import BASE_IMAGE
@@ -178,25 +177,6 @@ def test_what_a_workspace_needs_has_a_user_and_what_it_leaves_has_none(tmp_path,
     finally:
         lab.close()
     assert not any(lab.workspace in one.used_by for one in store.kept())
-
-
-def test_a_router_keeps_its_image_until_it_is_stopped(tmp_path, host):
-    lab = DockerLab(DockerLab.open(tmp_path), tmp_path, f"rtr{time.time_ns() % 10**9}")
-    router = names.router(lab.workspace)
-    try:
-        lab.up()
-        first = host.container(router)
-        text = f"FROM {first['Image']}\nENV RELEASE=2\n".encode()
-        list(host.api.build(fileobj=io.BytesIO(text), tag="inference-test-router:2", rm=True))
-        newer = lab.space(runtime_image="inference-test-router:2")
-        lab.apply(newer)
-        assert host.container(router)["Id"] == first["Id"]
-        lab.target.stop(lab.workspace, ANN)
-        lab.apply(newer, lab.deployment())
-        assert host.container(router)["Image"] == host.image("inference-test-router:2")["Id"]
-        assert lab.ask() == 200
-    finally:
-        lab.close()
 
 
 def test_a_change_of_code_builds_no_image(tmp_path, host):
