@@ -50,7 +50,7 @@ class FakeNodes:
 
     def remove(self) -> None:
         """Remove all, as soon as the pods there are gone; who made those has deleted them."""
-        self._api.until("/api/v1/pods", lambda seen: not self._on_them(seen["items"]))
+        self._api.until("/api/v1/pods", lambda seen: not self._on_them(seen["items"]), limit_s=180)
         self._api.delete(*(f"/api/v1/nodes/{name}" for name in self._names))
 
     def _on_them(self, pods: Sequence[dict[str, Any]]) -> bool:

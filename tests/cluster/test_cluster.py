@@ -159,6 +159,7 @@ def test_a_thousand_pods_run_on_the_product_that_each_names(api, fakes, namespac
         api.until(
             f"/apis/apps/v1/namespaces/{namespace}/deployments/{product.lower()}",
             lambda seen, count=count: seen["status"].get("readyReplicas") == count,
+            limit_s=180,
         )
     print(f"1,000 pods ran after {time.monotonic() - start_s:.1f} s")
     specs = [one["spec"] for one in api.items(f"/api/v1/namespaces/{namespace}/pods")]
