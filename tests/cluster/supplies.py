@@ -48,6 +48,7 @@ def version(program: str) -> str:
     """Return the version of one of the modules."""
     return _MODULES[program].rpartition("@")[2]
 
+
 _BEGAN_S = time.monotonic()
 _LIMIT_S = float(os.environ.get("INFERENCE_TEST_CLUSTER_BUILD_S", "0"))
 """Longest time that all builds may take together; no limit when 0."""
