@@ -6,9 +6,12 @@ can be ended, and its port can be chosen again, since no URL with it was ever pr
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError
+from inference_provider.spec import WorkspaceSpec
 
 T = TypeVar("T")
 
@@ -27,6 +30,38 @@ class Unmade(Protocol):
 
     def clear_away(self) -> None:
         """End and remove what was started, if anything was."""
+
+
+class Makes(Protocol):
+    """What makes workspaces, by their names."""
+
+    def is_made(self, workspace: str) -> bool: ...
+
+    def making(self, workspace: str) -> AbstractContextManager[None]: ...
+
+    def start(self, workspace: str, spec: WorkspaceSpec) -> None: ...
+
+    def clear_away(self, workspace: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Named:
+    """A workspace that may not be there yet, of a platform that makes it by its name."""
+
+    platform: Makes
+    desired: DesiredResource
+
+    def is_recorded(self) -> bool:
+        return self.platform.is_made(self.desired.id.workspace)
+
+    def lock(self) -> AbstractContextManager[None]:
+        return self.platform.making(self.desired.id.workspace)
+
+    def start(self) -> None:
+        self.platform.start(self.desired.id.workspace, self.desired.spec)
+
+    def clear_away(self) -> None:
+        self.platform.clear_away(self.desired.id.workspace)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.ssh import Tunnel
-from inference_provider.targets.first_up import first_up, saved
+from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
@@ -104,7 +104,7 @@ class DockerPlatform:
         return None
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        return first_up(_Unmade(self, desired))
+        return first_up(Named(self, desired))
 
     def start(self, workspace: str, spec: WorkspaceSpec) -> None:
         """Start what a workspace is before it is recorded."""
@@ -144,31 +144,14 @@ class DockerPlatform:
         remove_networks(self.host, workspace)
         opened.records.delete()
 
+    def clear_away(self, workspace: str) -> None:
+        """Remove what a first `up` has started."""
+        self.remove(workspace)
+
     def remove_unrecorded(self, workspace: str) -> None:
         with self.making(workspace):
             if not self.is_made(workspace):
                 self.remove(workspace)
-
-
-class _Unmade:
-    """A workspace that its first `up` makes."""
-
-    def __init__(self, platform: DockerPlatform, desired: DesiredResource) -> None:
-        self._platform = platform
-        self._name = desired.id.workspace
-        self._spec = desired.spec
-
-    def is_recorded(self) -> bool:
-        return self._platform.is_made(self._name)
-
-    def lock(self) -> AbstractContextManager[None]:
-        return self._platform.making(self._name)
-
-    def start(self) -> None:
-        self._platform.start(self._name, self._spec)
-
-    def clear_away(self) -> None:
-        self._platform.remove(self._name)
 
 
 class DockerTarget(Engine):

@@ -12,7 +12,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, TargetError
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import KubernetesPlace, Place
-from inference_provider.targets.first_up import first_up, saved
+from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import apply_ours
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
@@ -110,7 +110,7 @@ class KubernetesPlatform:
     # -- a workspace comes, changes and goes ---------------------------------------------------
 
     def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        return first_up(_Unmade(self, desired))
+        return first_up(Named(self, desired))
 
     def start(self, workspace: str, spec: WorkspaceSpec) -> None:
         """Start what a workspace is before it is recorded."""
@@ -193,12 +193,12 @@ class KubernetesPlatform:
         opened.router.stop()
 
     def remove(self, workspace: str) -> None:
-        self.empty(workspace)
+        self.clear_away(workspace)
         namespace = self._namespace(workspace)
         if self._is_ours(self._there(namespace)):
             self.client.delete(NAMESPACE, "", namespace)
 
-    def empty(self, workspace: str) -> None:
+    def clear_away(self, workspace: str) -> None:
         """Remove all of a workspace but its namespace."""
         opened, namespace = self._open(workspace), self._namespace(workspace)
         self.shut_down(workspace)
@@ -231,27 +231,6 @@ class KubernetesPlatform:
         with self.making(workspace):
             if not self.is_made(workspace):
                 self.remove(workspace)
-
-
-class _Unmade:
-    """A workspace that its first `up` makes."""
-
-    def __init__(self, platform: KubernetesPlatform, desired: DesiredResource) -> None:
-        self._platform = platform
-        self._name = desired.id.workspace
-        self._spec = desired.spec
-
-    def is_recorded(self) -> bool:
-        return self._platform.is_made(self._name)
-
-    def lock(self) -> AbstractContextManager[None]:
-        return self._platform.making(self._name)
-
-    def start(self) -> None:
-        self._platform.start(self._name, self._spec)
-
-    def clear_away(self) -> None:
-        self._platform.empty(self._name)
 
 
 class KubernetesTarget(Engine):
