@@ -72,7 +72,8 @@ def access(context: str | None) -> Access:
         return _in_cluster()
     if not files:
         where = os.environ.get("KUBECONFIG") or "~/.kube/config"
-        raise _unusable(context or "the current one", f"there is no kubeconfig at {where}")
+        remedy = "set KUBECONFIG, or log in to the cluster, which writes one"
+        raise _unusable(context, f"there is no kubeconfig at {where}", remedy)
     found = _Kubeconfig(files)
     return found.access(context or found.current())
 
@@ -83,9 +84,10 @@ def _files() -> list[Path]:
     return [path for name in names if name and (path := Path(name).expanduser()).is_file()]
 
 
-def _unusable(context: str, reason: str, remedy: str = "") -> TargetError:
+def _unusable(context: str | None, reason: str, remedy: str = "") -> TargetError:
     remedy = remedy or "name a context of the kubeconfig: `kubectl config get-contexts` lists them"
-    return TargetError("use", f"Kubernetes context '{context}'", reason, remedy)
+    what = f"Kubernetes context '{context}'" if context else "the current Kubernetes context"
+    return TargetError("use", what, reason, remedy)
 
 
 def _in_cluster() -> Access:
@@ -110,7 +112,7 @@ class _Kubeconfig:
         for _path, document in self._documents:
             if name := document.get("current-context"):
                 return str(name)
-        raise _unusable("the current one", "the kubeconfig names none")
+        raise _unusable(None, "the kubeconfig names none")
 
     def access(self, context: str) -> Access:
         asked = self._named("contexts", "context", context)
