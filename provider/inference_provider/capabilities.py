@@ -146,9 +146,9 @@ class TargetCapabilities(Frozen):
     gpus: Callable[[str | None], Ledger] = _no_gpus
     """Says which GPUs there are and who holds them; asked only when a deployment wants some. It may
     have to run a container, on the base image that is named, or on its own."""
-    gpu_fault: Callable[[GpuRequest, int], str] | None = None
-    """Says why instances could never have the GPUs that they ask for, each and how many; empty if
-    they could. In place of `gpus`, where those that are held now may be free later."""
+    gpu_fault: Callable[[GpuRequest], tuple[str, str] | None] | None = None
+    """Says why an instance could never have the GPUs that it asks for, and what to do; None if it
+    could. In place of `gpus`, where those that are held now may be free later."""
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""

@@ -55,12 +55,12 @@ def gpu_refusals(
 def _never_given(
     desired: Iterable[DesiredResource],
     can: TargetCapabilities,
-    fault_of: Callable[[GpuRequest, int], str],
+    fault_of: Callable[[GpuRequest], tuple[str, str] | None],
 ) -> Iterator[Refusal]:
     for resource in filter(asks_for_gpus, desired):
-        wish = _wish(resource)
-        if said := fault_of(wish.asked, wish.instances):
-            fault = Fault(wish.asked.field, said, "ask for fewer")
+        asked = _wish(resource).asked
+        if found := fault_of(asked):
+            fault = Fault(asked.field, *found)
             yield Refusal(at_target(resource.id, can), fault)
 
 

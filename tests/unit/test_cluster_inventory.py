@@ -66,7 +66,8 @@ def test_the_summary_says_what_there_is_of_each_product():
 
 def test_a_cluster_without_gpus_says_so():
     assert never_fits(asked(), gpus_on([node("plain")], ())) == (
-        "an instance asks for 1 nvidia.com/gpu, and no node has any (the cluster has no GPU)"
+        "an instance asks for 1 nvidia.com/gpu, and no node has any (the cluster has no GPU)",
+        "ask for what there is, or add a node",
     )
 
 
@@ -74,12 +75,13 @@ def test_more_than_the_largest_node_has_can_never_be_had():
     assert never_fits(asked(16), gpus_on(NODES, PODS)) == (
         "an instance asks for 16 nvidia.com/gpu, and the largest node has 8"
         " (NVIDIA-A100-SXM4-80GB: 16 nvidia.com/gpu on 2 nodes, 9 free;"
-        " Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free)"
+        " Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free)",
+        "ask for at most 8",
     )
 
 
 def test_what_is_held_now_may_be_free_later():
-    assert never_fits(asked(8), gpus_on(NODES, PODS)) == ""
+    assert never_fits(asked(8), gpus_on(NODES, PODS)) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_a_product_is_found_by_words_of_its_name(product, nodes):
 
 
 def test_a_product_that_no_node_has_is_refused():
-    assert never_fits(asked(product="H100"), gpus_on(NODES, ())).startswith(
+    assert never_fits(asked(product="H100"), gpus_on(NODES, ()))[0].startswith(
         "an instance asks for 1 nvidia.com/gpu of H100, and no node has any"
     )
 
@@ -101,10 +103,10 @@ def test_slices_and_shares_have_names_of_their_own():
         node("s", T4, **{"nvidia.com/gpu.shared": "10"}),
     ]
     found = gpus_on(nodes, [pod("m", 2, "nvidia.com/mig-1g.5gb")])
-    assert never_fits(asked(3, mig="1g.5gb"), found) == ""
-    assert "no node has any" in never_fits(asked(mig="2g.10gb"), found)
-    assert never_fits(asked(share="tiny"), found) == ""
-    assert "no node has any" in never_fits(asked(), found)
+    assert never_fits(asked(3, mig="1g.5gb"), found) is None
+    assert "no node has any" in never_fits(asked(mig="2g.10gb"), found)[0]
+    assert never_fits(asked(share="tiny"), found) is None
+    assert "no node has any" in never_fits(asked(), found)[0]
 
 
 def test_room_is_counted_node_by_node():

@@ -34,9 +34,9 @@ def kubernetes_capabilities(gpus: Callable[[], list[NodeGpus] | None]) -> Target
         gpus: Says which GPUs its nodes have; None where this user may not see nodes.
     """
 
-    def fault(asked: GpuRequest, _instances: int) -> str:
+    def fault(asked: GpuRequest) -> tuple[str, str] | None:
         there = gpus()
-        return "" if there is None else never_fits(asked, there)
+        return None if there is None else never_fits(asked, there)
 
     return TargetCapabilities(
         name="kubernetes",

@@ -79,15 +79,16 @@ def products_of(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[str]:
     return sorted({g.product for g in fitting(asked, gpus) if g.product})
 
 
-def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> str:
-    """Say why no node could ever run an instance, with what there is; empty if one could."""
+def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> tuple[str, str] | None:
+    """Return why no node could ever run an instance, and what to do; None if one could."""
     there = fitting(asked, gpus)
     if any(one.total >= asked.each for one in there):
-        return ""
+        return None
     what = f"{asked.each} {resource_of(asked)}" + (f" of {asked.product}" if asked.product else "")
     most = max((one.total for one in there), default=0)
     has = f"the largest node has {most}" if most else "no node has any"
-    return f"an instance asks for {what}, and {has} ({summary(gpus)})"
+    reason = f"an instance asks for {what}, and {has} ({summary(gpus)})"
+    return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
 
 
 def room_for(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> int:
