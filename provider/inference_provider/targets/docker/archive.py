@@ -7,13 +7,19 @@ from collections.abc import Mapping
 PRIVATE = 0o600
 
 
-def packed(files: Mapping[str, bytes], mode: int = PRIVATE) -> bytes:
-    """Return an archive of files by path; missing folders are made from their names."""
+def packed(files: Mapping[str, bytes], mode: int = PRIVATE, time: int = 0) -> bytes:
+    """Return an archive of files by path; missing folders are made from their names.
+
+    Args:
+        files: Their contents.
+        mode: What may be done with each.
+        time: When each was changed last, as its archive says; seconds since 1970.
+    """
     found = io.BytesIO()
     with tarfile.open(fileobj=found, mode="w") as archive:
         for path, content in files.items():
             info = tarfile.TarInfo(path)
-            info.size, info.mode = len(content), mode
+            info.size, info.mode, info.mtime = len(content), mode, time
             archive.addfile(info, io.BytesIO(content))
     return found.getvalue()
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from inference_provider.errors import Busy
 from inference_provider.observed import Actor, JournalEntry
+from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
@@ -45,6 +46,9 @@ class HostRecords:
         self._read_s = 0.0
         self._reading = threading.RLock()
         self._edits = 0
+        self._noted: Log | None = None
+        self._unwritten: list[bytes] = []
+        self._write_notes = AskedOnce(self._write_all_notes)
 
     # -- the volume ----------------------------------------------------------------------------
 
@@ -80,7 +84,8 @@ class HostRecords:
 
     def _forget(self) -> None:
         with self._reading:
-            self._read, self._read_s = None, 0.0
+            self._read = self._noted = None
+            self._read_s = 0.0
             self._documents.become({})
 
     # -- documents -----------------------------------------------------------------------------
@@ -119,12 +124,13 @@ class HostRecords:
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
                 return
-            self._read = self._log.read()
-            if not self._read.revision:
+            before, found = self._read, self._log.read(self._read)
+            if not found.revision:
                 self._hold_again()
-                self._read = self._log.read()
-            self._documents.become(_summed(self._read))
-            self._read_s = time.monotonic()
+                found = self._log.read()
+            if found is not before:
+                self._documents.become(_summed(found))
+            self._read, self._read_s = found, time.monotonic()
 
     @contextmanager
     def edit(self) -> Iterator[None]:
@@ -171,16 +177,25 @@ class HostRecords:
     # -- journal -------------------------------------------------------------------------------
 
     def note(self, entry: JournalEntry) -> None:
-        line = entry.model_dump_json().encode()
-        with suppress(Busy), self.lock("journal"):
-            log = self._entries.read()
+        self._unwritten.append(entry.model_dump_json().encode())
+        with suppress(Busy):
+            self._write_notes()
+
+    def _write_all_notes(self) -> None:
+        """Write what all threads have noted meanwhile as one revision."""
+        with self.lock("journal"):
+            lines, log = [*self._unwritten], self._entries.read(self._noted)
             if log.is_full:
                 log = self._entries.rebase(log, b"\n".join(_lines(log)))
-            self._entries.append(log, line)
+            if lines:
+                log = self._entries.append(log, b"\n".join(lines))
+            del self._unwritten[: len(lines)]
+            self._noted = log
 
     def journal(self) -> tuple[JournalEntry, ...]:
+        self._noted = self._entries.read(self._noted)
         entries = []
-        for line in _lines(self._entries.read()):
+        for line in _lines(self._noted):
             with suppress(ValidationError):
                 entries.append(JournalEntry.model_validate_json(line))
         return tuple(entries)
@@ -195,7 +210,7 @@ def make_empty_image(host: DockerHost) -> None:
 
 
 def _lines(log: Log) -> list[bytes]:
-    return [*((log.base or b"").split(b"\n") if log.base else ()), *log.entries]
+    return [line for text in (log.base or b"", *log.entries) for line in text.splitlines()]
 
 
 def _written(sections: Sections) -> bytes:
