@@ -3,6 +3,7 @@
 import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.quota import Size
 from inference_provider.targets.memory import MemoryClock
 from inference_provider.targets.memory_records import MemoryRecords
+from inference_provider.workspace.convergence import Convergence
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Ports
 from inference_provider.workspace.quota import reserved
 from inference_provider.workspace.state import Reservation, State, deployment_lock
 
@@ -39,6 +43,10 @@ class Ledger:
     def __init__(self, *, deployed=(), **quota) -> None:
         self.records = MemoryRecords("default")
         self.state = State(self.records)
+        nothing: Any = None
+        ports = Ports(self.records, nothing, nothing, nothing)
+        convergence = Convergence(self.records, nothing, tuple)
+        self.workspace = Workspace(ports, self.state, convergence, MemoryClock())
         for wanted in (desired(Kind.WORKSPACE, WorkspaceSpec(quota=quota)), *deployed):
             properties = wanted.properties
             self.state.put_record(
@@ -46,7 +54,7 @@ class Ledger:
             )
 
     def reserve(self, wanted, actor=ANN):
-        return reserved(self.records, self.state, wanted, actor, MemoryClock())
+        return reserved(self.workspace, wanted, actor)
 
     def refusal(self, wanted) -> str:
         with pytest.raises(OutOfCapacity) as caught, self.reserve(wanted):

@@ -11,33 +11,34 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of, total
-from inference_provider.workspace.ports import Clock, Records
+from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Records
 from inference_provider.workspace.state import Reservation, State, deployment_lock
 
 CHANGE_WAIT_S = 400.0
 """Longest wait for another change of the same deployment: its requests may take 180 s to drain, and
 as long to be cut off."""
-RESERVING = "reservations"
-"""Lock under which usage is added up and reserved."""
 
 
 @contextmanager
-def reserved(
-    records: Records, state: State, desired: DesiredResource, actor: Actor, clock: Clock
-) -> Iterator[None]:
+def reserved(workspace: Workspace, desired: DesiredResource, actor: Actor) -> Iterator[None]:
     """Count a deployment's instances in the quota while they start; hold its lock.
 
     Raises:
         OutOfCapacity: The quota would be exceeded; lists what is in use and what is being started.
     """
-    name = desired.id.name
-    if not size_of(desired.spec).instances:
+    name, size, state = desired.id.name, size_of(desired.spec), workspace.state
+    if not size.instances:
         yield
         return
-    wanted = Reservation(size=size_of(desired.spec), actor=actor, time=clock.now())
-    with records.lock(RESERVING):
-        _refuse_over_quota(records, state, desired)
-        state.put_reservation(name, wanted)
+
+    def edit() -> None:
+        _refuse_over_quota(workspace.ports.records, state, desired)
+        now = workspace.clock.now()
+        state.put_reservation(name, Reservation(size=size, actor=actor, time=now))
+
+    workspace.convergence.change(edit, Publish.NEVER)
     try:
         yield
     finally:

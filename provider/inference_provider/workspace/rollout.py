@@ -68,7 +68,7 @@ class Rollout:
             desired = self._with_owned_fields(with_generation(desired, before), before)
             count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
             unit = self._unit(desired)
-            with reserved(self._records, self._state, desired, self._actor, self._clock):
+            with reserved(self._workspace, desired, self._actor):
                 if count:
                     self._convergence.ensure_up()
                 serving = self._compute.ensure(unit, count, self._progress)
@@ -167,6 +167,7 @@ class Rollout:
             self._state.put_blueprint(name, desired.spec)
             admitted = record.model_copy(update={"admitted": serving})
             self._state.put_record(admitted, desired.placeholders)
+            self._state.drop_reservation(name)
 
         # the router was started before new instances; if it has ended since, this fails
         publish = Publish.STARTED if desired.spec.instance_count else Publish.ALWAYS
