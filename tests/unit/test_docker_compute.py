@@ -1,6 +1,7 @@
 """What is expected of containers, and when one is made, by fakes of the Engine's answers."""
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -27,6 +28,10 @@ class Host:
 
     cores = 4
     health: dict[str, Any] | None = None
+
+    @contextmanager
+    def asked(self, _operation, _resource):
+        yield SimpleNamespace(networks=lambda filters: [{"Name": "inference.lab", **filters}])
 
     def containers(self, filters):
         del filters

@@ -4,6 +4,7 @@ A container's labels say what it is, where it is reached, and what it was made w
 needs to be remembered.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -178,80 +179,71 @@ class DockerCompute:
     ) -> None:
         image = self._content.image(unit.environment)
         self._content.mounts(unit)  # code that is gone is copied before others have to wait
-        with self._records.lock("addresses"):
-            leaving = {names.of(one) for one in self._containers(unit.id.name)} - {*kept}
+        closed = self._state.is_closed(unit.spec.egress_public_network_access)
+        lock, workspace = self._records.lock, self._records.workspace
+        network = network_of(self._host, workspace, lock("addresses"), closed=closed)
+        with lock("addresses"):
+            there = self._containers()
+            own = (c for c in there if c["Labels"][names.DEPLOYMENT] == unit.id.name)
+            leaving = {*map(names.of, own)} - {*kept}
             with self._gpus.handing_out(unit, count, leaving) as gpus:
                 # again: a bind makes a volume that was removed meanwhile, empty
                 mounts = self._content.mounts(unit)
-                self._create_all(unit, gpus, image, mounts, begun)
-        with self._host.asked("start", str(unit.id)) as api:
-            for name in begun:
-                api.start(name)
+                for place in self._places(unit, network, there, gpus):
+                    begun.append(place.name)
+                    self._create(unit, place, image, mounts)
+        with self._host.asked("start", str(unit.id)) as api, ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(api.start, begun))
 
-    def _create_all(
+    def _places(
         self,
         unit: Unit,
+        network: dict[str, Any],
+        there: list[dict[str, Any]],
         gpus: list[tuple[str, ...]],
-        image: str,
-        mounts: list[str],
-        begun: list[str],
-    ) -> None:
-        """Create containers, each with a name, a number, an address and GPUs of its own."""
-        there = self._containers()
+    ) -> list["_Place"]:
+        """Return what each new instance gets beside those that are there."""
         taken = {container["Labels"][names.ADDRESS] for container in there}
-        closed = self._state.is_closed(unit.spec.egress_public_network_access)
-        network = network_of(self._host, self._records.workspace, closed=closed)
         addresses = free_addresses(network, taken, len(gpus))
-        used, number = {names.of(container) for container in there}, 0
-        for address, uuids in zip(addresses, gpus, strict=True):
-            while (name := self._named(unit, number)) in used:
-                number += 1
-            used.add(name)
-            begun.append(name)
-            place = (network["Name"], address)
-            self._create(unit, name, place, gpus=uuids, image=image, mounts=mounts)
+        used, workspace = {names.of(container) for container in there}, self._records.workspace
+        numbered = (
+            names.instance(workspace, unit.id.name, unit.generation, number)
+            for number in itertools.count()
+        )
+        free = (name for name in numbered if name not in used)
+        return [
+            _Place(next(free), network["Name"], address, uuids)
+            for address, uuids in zip(addresses, gpus, strict=True)
+        ]
 
-    def _named(self, unit: Unit, number: int) -> str:
-        return names.instance(self._records.workspace, unit.id.name, unit.generation, number)
-
-    def _create(
-        self,
-        unit: Unit,
-        name: str,
-        place: tuple[str, str],
-        *,
-        gpus: tuple[str, ...],
-        image: str,
-        mounts: list[str],
-    ) -> None:
-        (network, address), command = place, _command(unit, mounts)
-        held_to = limits(unit.spec.resources, self._host.cores)
+    def _create(self, unit: Unit, place: "_Place", image: str, mounts: list[str]) -> None:
+        command, held_to = _command(unit, mounts), limits(unit.spec.resources, self._host.cores)
         labels = {
-            **_labels_of(unit, gpus),
-            names.NAME: name,
+            **_labels_of(unit, place.gpus),
+            names.NAME: place.name,
             names.MADE_OF: image,
             names.LIMITS: json.dumps(held_to),
-            names.ADDRESS: address,
+            names.ADDRESS: place.address,
         }
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
         variables = {n: v.get_secret_value() for n, v in command.environment.items()}
         with self._host.asked("start", str(unit.id)) as api:
-            endpoint = {network: api.create_endpoint_config(ipv4_address=address)}
+            endpoint = {place.network: api.create_endpoint_config(ipv4_address=place.address)}
             api.create_container(
                 image,
                 None if brings_image else list(command.argv),
-                name=name,
+                name=place.name,
                 labels=names.labels(self._records.workspace, names.INSTANCE, **labels),
-                environment={**variables, VISIBLE: visible(gpus)},
+                environment={**variables, VISIBLE: visible(place.gpus)},
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
                 healthcheck=_health_of(unit),
                 host_config=api.create_host_config(
-                    network_mode=network,
+                    network_mode=place.network,
                     binds=mounts,
-                    device_requests=device_requests(gpus),
-                    **(NO_NAMES if network.endswith(names.CLOSED) else {}),
+                    device_requests=device_requests(place.gpus),
+                    **(NO_NAMES if place.network.endswith(names.CLOSED) else {}),
                     **{**hardened(), **held_to},
                 ),
             )
@@ -285,6 +277,15 @@ class DockerCompute:
                 yield f"{name}: {line}"
         if follow:
             yield from self._host.follow(found)
+
+
+class _Place(NamedTuple):
+    """What a new instance has for itself."""
+
+    name: str
+    network: str
+    address: str
+    gpus: tuple[str, ...]
 
 
 class _Expected(NamedTuple):

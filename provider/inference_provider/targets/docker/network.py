@@ -12,6 +12,7 @@ which needs networks with a subnet of ours.
 import hashlib
 import ipaddress
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
 from inference_provider.errors import OutOfCapacity, TargetError
@@ -24,15 +25,23 @@ before 26 pass names of an internal network on to the host's name server, which 
 _ATTEMPTS, _TAKEN = 5, "overlap"
 
 
-def network_of(host: DockerHost, workspace: str, *, closed: bool) -> dict[str, Any]:
+def network_of(
+    host: DockerHost, workspace: str, lock: AbstractContextManager[None], *, closed: bool
+) -> dict[str, Any]:
     """Return what the Engine says of a network of a workspace, which is made if it is not there.
 
-    The caller holds the workspace's lock of addresses.
+    Args:
+        host: The workspace's.
+        workspace: Its name.
+        lock: Held while it is made.
+        closed: Whether it has no way out.
     """
     called = names.network(workspace, closed=closed)
     found = _find(host, workspace, called)
     if found is None:
-        _make(host, workspace, called, closed=closed)
+        with lock:
+            if _find(host, workspace, called) is None:
+                _make(host, workspace, called, closed=closed)
         found = _find(host, workspace, called)
     return cast("dict[str, Any]", found)
 
