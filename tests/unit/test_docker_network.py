@@ -47,7 +47,7 @@ class Engine:
 def made_by(engine):
     host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
     host._api = engine
-    return network_of(host, "lab", nullcontext(), closed=False)
+    return network_of(host, "lab", nullcontext, closed=False)
 
 
 def test_a_subnet_that_another_workspace_took_meanwhile_is_chosen_again():

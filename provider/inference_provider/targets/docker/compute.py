@@ -8,7 +8,8 @@ import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from inference_provider.serving.command import InstanceCommand, Surroundings, in
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT, is_brought
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
+from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits
 from inference_provider.targets.docker.containers import (
@@ -80,6 +82,15 @@ class DockerCompute:
         self._router = router
         self._state = State(records)
         self._gpus = gpus
+        self._networks = {
+            closed: AskedOnce(
+                partial(network_of, host, records.workspace, self._alone, closed=closed)
+            )
+            for closed in (False, True)
+        }
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return self._records.lock("addresses")
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -180,9 +191,8 @@ class DockerCompute:
         image = self._content.image(unit.environment)
         self._content.mounts(unit)  # code that is gone is copied before others have to wait
         closed = self._state.is_closed(unit.spec.egress_public_network_access)
-        lock, workspace = self._records.lock, self._records.workspace
-        network = network_of(self._host, workspace, lock("addresses"), closed=closed)
-        with lock("addresses"):
+        network = self._networks[closed]()
+        with self._alone():
             there = self._containers()
             own = (c for c in there if c["Labels"][names.DEPLOYMENT] == unit.id.name)
             leaving = {*map(names.of, own)} - {*kept}

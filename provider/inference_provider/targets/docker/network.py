@@ -11,7 +11,7 @@ which needs networks with a subnet of ours.
 
 import hashlib
 import ipaddress
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -24,22 +24,23 @@ NO_NAMES: Mapping[str, Any] = {"dns": ["127.0.0.1"], "dns_opt": ["timeout:1", "a
 before 26 pass names of an internal network on to the host's name server, which is a way out."""
 _ATTEMPTS, _TAKEN = 5, "overlap"
 
+Alone = Callable[[], AbstractContextManager[None]]
+"""Keeps others out."""
 
-def network_of(
-    host: DockerHost, workspace: str, lock: AbstractContextManager[None], *, closed: bool
-) -> dict[str, Any]:
+
+def network_of(host: DockerHost, workspace: str, alone: Alone, *, closed: bool) -> dict[str, Any]:
     """Return what the Engine says of a network of a workspace, which is made if it is not there.
 
     Args:
         host: The workspace's.
         workspace: Its name.
-        lock: Held while it is made.
+        alone: Held while it is made.
         closed: Whether it has no way out.
     """
     called = names.network(workspace, closed=closed)
     found = _find(host, workspace, called)
     if found is None:
-        with lock:
+        with alone():
             if _find(host, workspace, called) is None:
                 _make(host, workspace, called, closed=closed)
         found = _find(host, workspace, called)
