@@ -204,6 +204,11 @@ _PLURALS = {
     "endpointslices": "EndpointSlice",
     "networkpolicies": "NetworkPolicy",
     "namespaces": "Namespace",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "roles": "Role",
+    "rolebindings": "RoleBinding",
+    "serviceaccounts": "ServiceAccount",
+    "nodes": "Node",
 }
 
 

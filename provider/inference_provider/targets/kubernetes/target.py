@@ -152,7 +152,7 @@ class KubernetesPlatform:
         """Make the namespace of a workspace; return whether it was not there."""
         name = self._namespace(workspace)
         until_s = time.monotonic() + _STOP_WAIT_S
-        while (there := self._there(name)) and there["status"].get("phase") == "Terminating":
+        while (there := self._there(name)) and _is_ending(there):
             if time.monotonic() > until_s:
                 reason = f"its namespace '{name}' is still being deleted"
                 raise Busy("make", f"workspace '{workspace}'", reason, "run this again later")
@@ -239,6 +239,10 @@ class KubernetesTarget(Engine):
     def __init__(self, place: Place) -> None:
         self.kubernetes = KubernetesPlatform(place)
         super().__init__(self.kubernetes)
+
+
+def _is_ending(namespace: Object) -> bool:
+    return (namespace.get("status") or {}).get("phase") == "Terminating"
 
 
 def _settings(spec: WorkspaceSpec) -> RouterSettings:

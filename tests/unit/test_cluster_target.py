@@ -1,0 +1,245 @@
+"""A cluster's wiring, from the first up to the last down, over an API server in memory."""
+
+import json
+
+import httpx
+import pytest
+from tests.cluster_api import ClusterApi, client_of, failure
+from tests.cluster_controllers import Controllers
+
+from inference_provider.capabilities import refusals
+from inference_provider.desired import DesiredResource, resolve
+from inference_provider.errors import Busy, NotReady, OwnedByAnother, TargetError
+from inference_provider.gpu_wishes import gpu_refusals
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.spec import StackSpec
+from inference_provider.spec.target import place_from
+from inference_provider.targets.kubernetes import compute, pod_wait
+from inference_provider.targets.kubernetes import router as router_module
+from inference_provider.targets.kubernetes import target as under_test
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.ports import RouterStatus
+
+ANN = Actor(user="ann", command="pytest")
+ROUTE = {"path": "/", "port": 8080}
+
+
+class Pods:
+    """Answers what clients ask pods through the API server: all is in force, and nothing kept."""
+
+    def __init__(self) -> None:
+        self.published: list[int] = []
+        self.answers = {
+            "is_connected": False,
+            "is_drained": True,
+            "wait_healthy": None,
+            "status": RouterStatus(weights={}, mirrors={}, healthy={}).model_dump(mode="json"),
+        }
+
+    def __call__(self, asked: httpx.Request) -> httpx.Response | None:
+        path = asked.url.path
+        if path.endswith("/proxy/revision"):
+            self.published.append(int(asked.url.params["wait"]))
+            found = {"revision": self.published[-1], "error": None, "fault": ""}
+            return httpx.Response(200, json=found)
+        if path.endswith("/proxy/ask"):
+            return httpx.Response(
+                200, json={"answer": self.answers[json.loads(asked.content)["ask"]]}
+            )
+        if "/proxy/assets" in path:
+            return httpx.Response(200, json={"assets": {}, "environments": {}})
+        return None
+
+
+@pytest.fixture
+def api():
+    made = ClusterApi()
+    made.refuse = made.pods = Pods()
+    return made
+
+
+@pytest.fixture
+def platform(api, monkeypatch):
+    for module, name in ((compute, "_POLL_S"), (pod_wait, "POLL_S"), (router_module, "_POLL_S")):
+        monkeypatch.setattr(module, name, 0.01)
+    made = KubernetesPlatform(place_from({"kind": "kubernetes", "namespace": "lab"}))
+    made.__dict__["client"] = client_of(api)
+    with Controllers(api):
+        yield made
+
+
+@pytest.fixture
+def engine(platform):
+    return Engine(platform)
+
+
+def desired(**workspace) -> dict[Kind, DesiredResource]:
+    stack = StackSpec.model_validate(
+        {
+            "name": "shop",
+            "workspaces": [
+                {
+                    "name": "demo",
+                    "target": {"kind": "kubernetes", "namespace": "lab"},
+                    "runtime_image": "router:1",
+                    **workspace,
+                }
+            ],
+            "environments": [
+                {
+                    "workspace": "demo",
+                    "name": "own",
+                    "image": "server:1",
+                    "inference_config": {
+                        f"{name}_route": ROUTE for name in ("liveness", "readiness", "scoring")
+                    },
+                }
+            ],
+            "endpoints": [{"workspace": "demo", "name": "iris"}],
+            "deployments": [
+                {"workspace": "demo", "endpoint": "iris", "name": "blue", "environment": "own:1"}
+            ],
+            "traffic": [{"workspace": "demo", "endpoint": "iris", "traffic": {"blue": 100}}],
+        }
+    )
+    return {one.id.kind: one for one in resolve(stack)}
+
+
+def up(engine, **workspace) -> None:
+    for one in desired(**workspace).values():
+        engine.apply(one, ANN)
+
+
+def kinds(api) -> set[str]:
+    return {one["kind"] for one in api.objects.values()}
+
+
+def test_an_up_is_recorded_and_each_change_is_in_force(api, engine):
+    up(engine)
+    assert engine.workspaces() == ("demo",)
+    observed = engine.observe(["demo"]).resources
+    assert {one.degraded for one in observed.values()} == {""}
+    assert len(api.pods.published) >= 3
+    assert api.pods.published == sorted(api.pods.published)
+    blue = next(one for one in observed.values() if one.id.kind == Kind.DEPLOYMENT)
+    assert blue.status == "0 of 1 instances ready"  # the answer above knows of none
+
+
+def test_a_workspace_has_the_address_of_its_service(engine):
+    up(engine)
+    found = engine.observe_one(ResourceId(kind=Kind.ENDPOINT, workspace="demo", name="iris"))
+    assert found.outputs["scoring_uri"] == (
+        "http://inference-router.lab.svc:8080/endpoints/iris/score"
+    )
+
+
+def test_another_image_of_the_router_is_applied_and_its_pods_follow(api, engine):
+    up(engine)
+    engine.apply(desired(runtime_image="router:2")[Kind.WORKSPACE], ANN)
+    router = api.objects["/apis/apps/v1/namespaces/lab/deployments/inference-router"]
+    assert router["spec"]["template"]["spec"]["containers"][0]["image"] == "router:2"
+
+
+def test_a_stopped_workspace_keeps_its_records_and_starts_again(api, engine):
+    up(engine)
+    engine.stop("demo", ANN)
+    assert [o for o in api.objects.values() if o["kind"] == "Deployment" and "iris" in str(o)] == []
+    assert "Secret" in kinds(api)
+    engine.start("demo", ANN)
+    assert len([p for p in api.objects if "/pods/iris-blue-" in p]) == 1
+
+
+def test_nothing_of_a_deleted_workspace_is_left_in_a_namespace_of_somebody_else(api, engine):
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    up(engine)
+    for kind in reversed(desired()):
+        engine.delete(desired()[kind].id, "shop", ANN)
+    assert kinds(api) <= {"Namespace", "Pod"}
+    assert engine.workspaces() == ()
+
+
+def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
+    up(engine)
+    assert "Namespace" in kinds(api)
+    for kind in reversed(desired()):
+        engine.delete(desired()[kind].id, "shop", ANN)
+    assert "Namespace" not in kinds(api)
+
+
+def test_a_first_up_that_fails_leaves_no_namespace(api, engine, monkeypatch):
+    monkeypatch.setattr(router_module, "START_S", 0.1)
+    api.refuse = lambda asked: (
+        failure(422, "refused") if asked.url.path.endswith("/inference-router") else None
+    )
+    with pytest.raises(TargetError, match="refused"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    api.refuse = api.pods
+    assert kinds(api) <= {"Pod"}
+
+
+def test_a_router_without_a_ready_pod_ends_the_first_up_with_its_reason(api, engine, monkeypatch):
+    monkeypatch.setattr(router_module, "START_S", 0.2)
+    monkeypatch.setattr(Controllers, "_follow", lambda *_given: None)
+    with pytest.raises(NotReady, match="Kubernetes has made no pod for it"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+
+
+def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
+    monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
+    api.put("/api/v1/namespaces/lab", _namespace({"phase": "Terminating"}))
+    with pytest.raises(Busy, match="its namespace 'lab' is still being deleted"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+
+
+def test_a_namespace_has_one_workspace(engine):
+    up(engine)
+    stack = StackSpec.model_validate(
+        {
+            "name": "other",
+            "workspaces": [
+                {
+                    "name": "prod",
+                    "target": {"kind": "kubernetes", "namespace": "lab"},
+                    "runtime_image": "router:1",
+                }
+            ],
+        }
+    )
+    [other] = resolve(stack)
+    with pytest.raises(OwnedByAnother, match="it has workspace 'demo'"):
+        engine.apply(other, ANN)
+
+
+def _namespace(status: dict) -> dict:
+    about = {"name": "lab", "labels": {}}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": status}
+
+
+def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():
+    faults = desired(runtime_image=None, registry="r.example.org/team", bind_address="0.0.0.0")
+    can = kubernetes_capabilities(lambda: None)
+    said = [str(one.fault) for one in refusals(faults.values(), can)]
+    assert said == [
+        "runtime_image: a cluster needs the image of the router's pods; make and push it with"
+        " `inferctl image build --push registry.example.org/team/router:1`, from a stack on target"
+        " docker, and write what that prints; or load it: `kind load docker-image`",
+        "registry: has no meaning on a cluster: it builds no images; leave it out",
+        "bind_address: has no meaning on a cluster: the router is a Service there; leave it out",
+    ]
+
+
+def test_who_may_not_see_nodes_is_refused_no_gpus():
+    blue = desired()[Kind.DEPLOYMENT]
+    asks = blue.spec.model_copy(
+        update={"resources": blue.spec.resources.model_validate({"limits": {"gpu": 2}})}
+    )
+    wanted = [blue.model_copy(update={"spec": asks})]
+    assert gpu_refusals(wanted, kubernetes_capabilities(lambda: None)) == ()
+    [refused] = gpu_refusals(wanted, kubernetes_capabilities(list))
+    assert str(refused) == (
+        "Deployment 'demo/iris/blue' on target 'kubernetes': resources.limits.gpu: an instance asks"
+        " for 2 nvidia.com/gpu, and no node has any (the cluster has no GPU); ask for what there"
+        " is, or add a node"
+    )
