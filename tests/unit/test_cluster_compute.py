@@ -115,7 +115,7 @@ def test_nothing_is_left_of_a_generation_that_is_retired(api, compute):
 
 def test_a_secret_is_in_the_secret_alone(api, compute):
     compute.ensure(unit(), 1)
-    found = [one["kind"] for one in api.objects.values() if "secret-1" in str(one)]
+    found = [one["kind"] for one in api.objects.values() if "c2VjcmV0LTE=" in str(one)]
     assert found == ["Secret"]
 
 

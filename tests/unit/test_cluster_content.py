@@ -165,17 +165,22 @@ def test_a_model_is_copied_once_and_looked_for_then(content, cluster, model, tmp
     assert content.holds(Kind.MODEL, pinned(model))
 
 
+def token_secret(token: str) -> dict:
+    made = ContentService("default", "lab", "runtime:1", token).objects()
+    return next(one for one in made if one["kind"] == "Secret")
+
+
 def test_a_client_shows_the_token_of_its_workspace_and_reads_it_again_when_it_is_refused(
     content, api, server, model, tmp_path
 ):
-    secret = ContentService("default", "lab", "runtime:1").secret("former")
+    secret = token_secret("former")
     api.put(f"{SECRETS}/inference-content", secret)
     server.token = "former"
     keep(content, model, tmp_path)
     server.token = "token"
     with pytest.raises(TargetError, match="answers 403: only a client of this workspace may"):
         content.prune([])
-    secret = ContentService("default", "lab", "runtime:1").secret("token")
+    secret = token_secret("token")
     api.put(f"{SECRETS}/inference-content", secret)
     content.prune([])
     assert f"{SECRETS}/inference-content" in api.objects

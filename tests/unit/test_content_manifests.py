@@ -184,6 +184,7 @@ def test_the_secret_of_an_environment_has_requirements_and_the_installers_settin
 
 
 def test_the_token_of_a_workspace_is_in_the_secret_that_its_pod_reads():
-    secret = ContentService("demo", "lab", "runtime:1").secret("abc")
+    made = ContentService("demo", "lab", "runtime:1", "abc").objects()
+    secret = next(one for one in made if one["kind"] == "Secret")
     assert (secret["kind"], secret["metadata"]["name"]) == ("Secret", "inference-content")
     assert secret["data"] == {"token": "YWJj"}

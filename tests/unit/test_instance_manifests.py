@@ -57,7 +57,7 @@ def server(made: Generation) -> dict:
 
 def test_a_secret_comes_before_the_pods_that_read_it():
     kinds = [one["kind"] for one in generation().objects()]
-    assert kinds == ["Secret", "Service", "PodDisruptionBudget", "Deployment"]
+    assert kinds == ["Service", "Secret", "PodDisruptionBudget", "Deployment"]
 
 
 def test_a_pod_passes_the_restricted_standard_for_pods():
@@ -79,7 +79,7 @@ def test_a_pod_passes_the_restricted_standard_for_pods():
 
 def test_variables_are_in_the_secret_and_nowhere_else():
     found = objects(generation())
-    assert found["Secret"]["stringData"] == {"TOKEN": "secret-1"}
+    assert found["Secret"]["data"] == {"TOKEN": "c2VjcmV0LTE="}
     assert server(generation())["envFrom"] == [{"secretRef": {"name": NAME}}]
     assert "secret-1" not in str(found["Deployment"])
 

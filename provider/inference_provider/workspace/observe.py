@@ -163,6 +163,7 @@ class Observer:
         ready = _ready(running, healthy, wanted, seen.router)
         faults = [_death(name, ended[name]) for name in dying]
         faults += [f"{one.name}: {one.fault}" for one in running if one.fault]
+        faults += seen.compute.altered.get(record.id.name, ())
         idle = [i for i in there if i not in running and i.name not in dying]
         degraded = "; ".join([*faults, *_idle(idle, record)])
         return {**found, "status": "; ".join([ready, *faults]), "degraded": degraded}

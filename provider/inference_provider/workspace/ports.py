@@ -178,6 +178,9 @@ class ComputeStatus(Frozen):
     """By deployment, `<endpoint>/<deployment>`."""
     faults: dict[str, str] = {}
     """Why a deployment's instances are not known, by deployment; the next rollout replaces them."""
+    altered: dict[str, tuple[str, ...]] = {}
+    """What of a deployment is gone or was changed by hand, by deployment, where its target consists
+    of more than instances; the next rollout puts it right."""
     unsupervised: str = ""
     """Why nothing would restart an instance, in the target's words; empty when something would.
 

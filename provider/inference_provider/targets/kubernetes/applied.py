@@ -2,33 +2,104 @@
 
 The API server notes for each manager which fields it has set, and when. What another manager has
 set of what a person writes (spec, data) is a change by hand; status and what controllers note
-about an object are not.
+about an object are not. A field that somebody removes is nobody's any more: so an object is marked
+with which fields were ours when it was applied.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import MANAGER, Client, Conflict
-from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    Object,
+    annotations_of,
+    kind_of,
+    name_of,
+)
 
-_PARTS = ("spec", "data", "stringData", "rules", "subjects", "roleRef")
+MARK = f"{names.PREFIX}/applied"
+_PARTS = (
+    "spec",
+    "data",
+    "stringData",
+    "rules",
+    "subjects",
+    "roleRef",
+    "automountServiceAccountToken",
+)
+_RESTARTED = "spec.template.metadata.annotations.kubectl.kubernetes.io/restartedAt"
+"""`kubectl rollout restart` changes nothing but that pods are new."""
 _SHOWN = 4
+_ATTEMPTS = 5
 
 
 def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Object:
-    """Apply an object; take back the fields that another manager has changed, and say so."""
+    """Apply an object; take back the fields that others have changed or added, and say so."""
+    said = ""
     try:
-        return client.apply(one)
+        made = client.apply(one)
     except Conflict:
+        said = foreign(client.get_like(one) or one)
+        made = client.apply(one, force=True)
+    if added := foreign(made):
+        said = said or added
+        made = _without_added(client, one) or made
+    if said:
+        tell(f"{one['kind']} {name_of(one)}: taken back: {said}")
+    return _marked(client, made)
+
+
+def _without_added(client: Client, one: Object) -> Object | None:
+    """Write an object whole: what is applied leaves the fields that others have added."""
+    for _ in range(_ATTEMPTS):
         there = client.get_like(one)
-        kind, name = one["kind"], one["metadata"]["name"]
-        tell(f"{kind} {name}: taken back: {foreign(there) if there else 'changed by hand'}")
-        return client.apply(one, force=True)
+        if there is None:
+            return None
+        kept = {name: value for name, value in there.items() if name not in _PARTS}
+        with suppress(Conflict):  # a controller notes something all the time
+            return client.replace(kept | {name: one[name] for name in _PARTS if name in one})
+    return None
+
+
+def _marked(client: Client, made: Object) -> Object:
+    mark = _mark(made)
+    if annotations_of(made).get(MARK) == mark:
+        return made
+    about = made["metadata"]
+    noted = {"metadata": {"uid": about["uid"], "annotations": {MARK: mark}}}
+    return client.merge(kind_of(made), about.get("namespace", ""), name_of(made), noted)
+
+
+def _mark(one: Mapping[str, Any]) -> str:
+    """Return a hash of which fields of an object are ours."""
+    entries = one["metadata"].get("managedFields") or ()
+    ours = [e.get("fieldsV1") for e in entries if e["manager"] == MANAGER and _applied(e)]
+    return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _applied(entry: Mapping[str, Any]) -> bool:
+    return entry.get("operation") == "Apply"
+
+
+# -- what others have changed ----------------------------------------------------------------------
+
+
+def by_hand(one: Object) -> str:
+    """Say what others have changed of an object that was applied; empty where nobody has."""
+    marked = annotations_of(one).get(MARK)
+    removed = bool(marked) and marked != _mark(one)
+    return foreign(one) or ("some of its fields were removed by hand" if removed else "")
 
 
 def foreign(one: Mapping[str, Any]) -> str:
-    """Say what others have changed of an object, who and when; empty where nobody has."""
-    return "; ".join(_changes(one))
+    """Say what others have set of an object, who and when; empty where nobody has."""
+    bound = one["kind"] == CLAIM.name  # by a controller; nothing else of its spec may change
+    return "" if bound else "; ".join(_changes(one))
 
 
 def _changes(one: Mapping[str, Any]) -> Iterator[str]:
@@ -36,8 +107,8 @@ def _changes(one: Mapping[str, Any]) -> Iterator[str]:
         if entry["manager"] == MANAGER or entry.get("subresource") == "status":
             continue
         fields = entry.get("fieldsV1") or {}
-        paths = [p for part in _PARTS for p in _paths(fields.get(f"f:{part}"), part)]
-        if paths:
+        found = [p for part in _PARTS for p in _paths(fields.get(f"f:{part}"), part)]
+        if paths := [path for path in found if path != _RESTARTED]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             changed = ", ".join(paths[:_SHOWN]) + more
             yield f"{changed} set by {entry['manager']} at {entry.get('time', 'some time')}"

@@ -6,9 +6,11 @@ generation, and `Instance` is all of its pods together.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import filterfalse
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -20,8 +22,9 @@ from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import apply_ours, foreign
+from inference_provider.targets.kubernetes.applied import apply_ours
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
 from inference_provider.targets.kubernetes.instance_manifests import (
     OBJECTS,
     RESTARTED,
@@ -33,11 +36,15 @@ from inference_provider.targets.kubernetes.inventory import NodeGpus, products_o
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
+    SECRET,
+    SERVICE,
+    Kind,
     Object,
     labels_of,
     name_of,
     selector,
 )
+from inference_provider.targets.kubernetes.observed_objects import There, altered, listed
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import (
     address_of,
@@ -94,40 +101,49 @@ class KubernetesCompute:
             more["endpoint"], _, more["deployment"] = deployment.partition("/")
         return selector(names.selecting(self._records.workspace, names.INSTANCE, **more))
 
-    def _listed(self, deployment: str = "") -> tuple[list[Object], dict[str, list[Object]]]:
-        """Return the Deployments of all generations, and the pods of each by its name."""
-        chosen = self._selecting(deployment)
-        found = self._client.items(DEPLOYMENT, self._namespace, chosen)
-        pods: dict[str, list[Object]] = {}
-        for pod in self._client.items(POD, self._namespace, chosen):
-            pods.setdefault(labels_of(pod).get(names.OBJECT, ""), []).append(pod)
-        return found, pods
+    def _listed(self, kinds: Sequence[Kind]) -> There:
+        return listed(self._client, self._namespace, (POD, *kinds), self._selecting())
 
     def instances(self) -> Mapping[str, tuple[Instance, ...]]:
         found: dict[str, tuple[Instance, ...]] = {}
-        generations, pods = self._listed()
-        for one in generations:
-            labels = labels_of(one)
-            port = _port_of(one)
-            addresses = [address_of(p) for p in pods.get(name_of(one), ()) if not is_ending(p)]
+        there = self._listed((DEPLOYMENT, SERVICE))
+        pods = _pods_of(there)
+        for name, labels in _generations(there).items():
+            addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
+            port = _port_of(there.get((DEPLOYMENT, name)))
             backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
-            instance = Instance(name_of(one), labels[names.GENERATION], backends)
+            instance = Instance(name, labels[names.GENERATION], backends if port else ())
             deployment = names.deployment_of(labels)
             found[deployment] = (*found.get(deployment, ()), instance)
         return found
 
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
-        generations, pods = self._listed()
-        for one in generations:
-            deployment = names.deployment_of(labels_of(one))
-            there = [pod for pod in pods.get(name_of(one), ()) if not is_ending(pod)]
-            fault = foreign(one)
-            statuses = tuple(_status_of(pod, fault) for pod in there)
-            if not statuses and one["spec"].get("replicas"):
-                statuses = (_without_pods(one, fault),)
+        faults: dict[str, tuple[str, ...]] = {}
+        there = self._listed(OBJECTS)
+        built_from = self._environment_secrets()
+        pods = _pods_of(there)
+        for name, labels in _generations(there).items():
+            deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
+            statuses = tuple(map(_status_of, filterfalse(is_ending, pods.get(name, ()))))
+            if not statuses and (one is None or one["spec"].get("replicas")):
+                generation = labels[names.GENERATION]
+                statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
             found[deployment] = (*found.get(deployment, ()), *statuses)
-        return ComputeStatus(instances={name: s for name, s in found.items() if s})
+            wanted = [(kind, name) for kind in OBJECTS]
+            if one is not None and (key := key_of(one)):
+                wanted.append((SECRET, secret_name(key)))
+            said = altered(wanted, {**built_from, **there})
+            faults[deployment] = (*faults.get(deployment, ()), *said)
+        return ComputeStatus(
+            instances={name: s for name, s in found.items() if s},
+            altered={name: s for name, s in faults.items() if s},
+        )
+
+    def _environment_secrets(self) -> There:
+        """Return what the environments of instances are built from, also when a pod moves."""
+        chosen = selector(names.selecting(self._records.workspace, names.CONTENT))
+        return listed(self._client, self._namespace, (SECRET,), chosen)
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -144,7 +160,7 @@ class KubernetesCompute:
             wait.until_ready()
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
-                self._put_back(name, before)
+                self._put_back(generation, before)
             raise
 
     def _generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
@@ -183,13 +199,14 @@ class KubernetesCompute:
         there = self._gpus()
         return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
 
-    def _put_back(self, name: str, before: Object | None) -> None:
+    def _put_back(self, generation: Generation, before: Object | None) -> None:
         """Leave nothing of a generation that did not start, or as many pods as there were."""
         if before is None:
-            self._delete(name)
-        else:
-            change = {"spec": {"replicas": before["spec"].get("replicas")}}
-            self._client.merge(DEPLOYMENT, self._namespace, name, change)
+            self._delete(generation.name)
+            return
+        count, noted = before["spec"].get("replicas", 1), _restarted(before)
+        for one in replace(generation, count=count, restarted=noted).objects():
+            apply_ours(self._client, one, lambda _said: None)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -201,8 +218,11 @@ class KubernetesCompute:
     def wait_gone(self, limit_s: float) -> None:
         """Wait until no pod of an instance is left, or the time is over."""
         until_s = time.monotonic() + limit_s
-        while any(self._listed()[1].values()) and time.monotonic() < until_s:
+        while self._pods() and time.monotonic() < until_s:
             time.sleep(_POLL_S)
+
+    def _pods(self, deployment: str = "") -> list[Object]:
+        return self._client.items(POD, self._namespace, self._selecting(deployment))
 
     def _delete(self, name: str) -> None:
         for kind in OBJECTS:
@@ -214,8 +234,7 @@ class KubernetesCompute:
     # -- logs ----------------------------------------------------------------------------------
 
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        _, pods = self._listed(deployment.name)
-        found = sorted(name_of(pod) for of in pods.values() for pod in of)
+        found = sorted(map(name_of, self._pods(deployment.name)))
         if not found:
             remedy = "run `inferctl status`"
             raise TargetError("read the logs of", str(deployment), "there are none", remedy)
@@ -230,27 +249,38 @@ class KubernetesCompute:
                 yield f"{pod}: {line}"
 
 
-def _status_of(pod: Object, fault: str) -> InstanceStatus:
+def _generations(there: There) -> dict[str, Mapping[str, str]]:
+    """Return the labels of each generation: it is there as long as its Service is."""
+    kinds = (DEPLOYMENT, SERVICE)
+    return {name: labels_of(one) for (kind, name), one in there.items() if kind in kinds}
+
+
+def _pods_of(there: There) -> dict[str, list[Object]]:
+    """Return the pods of each generation."""
+    pods: dict[str, list[Object]] = {}
+    for (kind, _), one in there.items():
+        if kind == POD:
+            pods.setdefault(labels_of(one).get(names.OBJECT, ""), []).append(one)
+    return pods
+
+
+def _status_of(pod: Object) -> InstanceStatus:
     return InstanceStatus(
         name=name_of(pod),
         generation=labels_of(pod)[names.GENERATION],
         runs=runs(pod),
         answers=is_ready(pod),
         endings=endings_of(pod),
-        fault=fault,
     )
 
 
-def _without_pods(one: Object, fault: str) -> InstanceStatus:
-    return InstanceStatus(
-        name=name_of(one), generation=labels_of(one)[names.GENERATION], runs=False, fault=fault
-    )
-
-
-def _port_of(deployment: Object) -> int:
+def _port_of(deployment: Object | None) -> int:
+    """Return the port of its server; 0 where a person has deleted it."""
+    if deployment is None:
+        return 0
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    server = next(one for one in containers if one["name"] == SERVER)
-    return int(server["ports"][0]["containerPort"])
+    ports = next((one.get("ports") for one in containers if one["name"] == SERVER), None)
+    return int(ports[0]["containerPort"]) if ports else 0
 
 
 def _restarted(before: Object | None) -> str:

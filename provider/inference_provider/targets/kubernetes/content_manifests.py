@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -24,6 +23,7 @@ from inference_provider.targets.kubernetes.objects import (
     SERVICE,
     Kind,
     Object,
+    encoded,
 )
 from inference_provider.targets.kubernetes.pods import hardened_container, hardened_pod
 
@@ -32,6 +32,8 @@ FETCHER, BUILDER = "storage-initializer", "environment"
 _PROGRAMS = "inference_provider.targets.kubernetes"
 _FOLDER, _TOOLS = "/content", "/tools"
 _INFERENCE = str(PurePosixPath(SCRIPT).parent)
+_TOKEN = f"{names.PREFIX}/token"
+"""Annotation: another token needs another pod, which reads it when it starts."""
 _END_WAIT_S = 30
 
 
@@ -53,6 +55,8 @@ class ContentService:
     namespace: str
     image: str
     """The runtime image."""
+    token: str = ""
+    """What its clients show."""
     volume: Volume = Volume()
     clients: Sequence[str] = ()
     """Networks that the API server, or its agents, come from; anywhere when empty."""
@@ -60,18 +64,17 @@ class ContentService:
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
         claim = (self._claim(),) if self.volume.size else ()
-        return (*claim, self._service(), self._policy(), self._deployment())
+        return (*claim, self._secret(), self._service(), self._policy(), self._deployment())
 
     def _object(self, kind: Kind, spec: Object) -> Object:
         labels = names.labels(self.workspace, names.CONTENT)
         about = {"name": names.CONTENT_NAME, "namespace": self.namespace, "labels": labels}
         return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, "spec": spec}
 
-    def secret(self, token: str) -> Object:
-        """Return the Secret with what its clients show; it is made once, before the others."""
+    def _secret(self) -> Object:
         labels = names.labels(self.workspace, names.CONTENT)
         about = {"name": names.CONTENT_NAME, "namespace": self.namespace, "labels": labels}
-        return _secret(about, {content_passes.TOKEN: token})
+        return _secret(about, {content_passes.TOKEN: self.token})
 
     @property
     def _chosen(self) -> dict[str, str]:
@@ -108,12 +111,16 @@ class ContentService:
     def _deployment(self) -> Object:
         """One pod at a time: a claim is of one node, and two pods would have two contents."""
         labels = names.labels(self.workspace, names.CONTENT)
+        known = {_TOKEN: hashlib.sha256(self.token.encode()).hexdigest()[:16]}
         spec = {
             "replicas": 1,
             "revisionHistoryLimit": 0,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": self._chosen},
-            "template": {"metadata": {"labels": labels}, "spec": self._pod()},
+            "template": {
+                "metadata": {"labels": labels, "annotations": known},
+                "spec": self._pod(),
+            },
         }
         return self._object(DEPLOYMENT, spec)
 
@@ -277,5 +284,5 @@ def environment_secret(
 
 
 def _secret(about: Object, found: Mapping[str, str]) -> Object:
-    data = {name: b64encode(value.encode()).decode() for name, value in sorted(found.items())}
-    return {"apiVersion": SECRET.api, "kind": SECRET.name, "metadata": about, "data": data}
+    kind = {"apiVersion": SECRET.api, "kind": SECRET.name}
+    return {**kind, "metadata": about, "data": encoded(found)}

@@ -19,6 +19,7 @@ from inference_provider.targets.kubernetes.objects import (
     SERVICE,
     Kind,
     Object,
+    encoded,
 )
 from inference_provider.targets.kubernetes.pods import (
     PREFERRED_GRACE_S,
@@ -29,8 +30,9 @@ from inference_provider.workspace.ports import Unit
 
 SERVER = "server"
 """Name of the container that answers requests."""
-OBJECTS = (DEPLOYMENT, BUDGET, SERVICE, SECRET)
-"""Kinds of a generation's objects, all of one name, in the order in which they are deleted."""
+OBJECTS = (BUDGET, SECRET, DEPLOYMENT, SERVICE)
+"""Kinds of a generation's objects, all of one name, in the order in which they are deleted: the
+Service, which is made first, tells a generation that somebody died over."""
 RESTARTED = f"{names.PREFIX}/restarted"
 _SHARED_MEMORY = "2Gi"
 """Azure ML's own default; it counts as memory of the container, as far as it is used."""
@@ -73,7 +75,7 @@ class Generation:
 
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
-        return (self._secret(), self._service(), self._budget(), self._deployment())
+        return (self._service(), self._secret(), self._budget(), self._deployment())
 
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
@@ -88,7 +90,8 @@ class Generation:
 
     def _secret(self) -> Object:
         found = {n: v.get_secret_value() for n, v in self.command.environment.items()}
-        return self._object(SECRET, type="Opaque", stringData=found)
+        # the API server notes who has set a key of `data`, not of `stringData`
+        return self._object(SECRET, type="Opaque", data=encoded(found))
 
     def _service(self) -> Object:
         port = {"name": "http", "port": self.port, "targetPort": self.port, "protocol": "TCP"}

@@ -3,7 +3,8 @@
 An object is what a person would write in YAML. Only the kinds that this target uses are known.
 """
 
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 Object = dict[str, Any]
@@ -80,6 +81,14 @@ def version_of(one: Mapping[str, Any]) -> str:
     return str(one["metadata"]["resourceVersion"])
 
 
-def selector(labels: Mapping[str, str]) -> str:
-    """Write a selection by labels as the API takes it."""
-    return ",".join(f"{name}={value}" for name, value in labels.items())
+def selector(labels: Mapping[str, str | Collection[str]]) -> str:
+    """Write a selection by labels as the API takes it; of several values, each will do."""
+    return ",".join(
+        f"{name}={wanted}" if isinstance(wanted, str) else f"{name} in ({','.join(wanted)})"
+        for name, wanted in labels.items()
+    )
+
+
+def encoded(data: Mapping[str, str]) -> dict[str, str]:
+    """Return the data of a Secret as the API takes it."""
+    return {name: b64encode(value.encode()).decode() for name, value in sorted(data.items())}

@@ -21,14 +21,27 @@ from inference_provider.targets.kubernetes.applied import apply_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
+    CLAIM,
     DEPLOYMENT,
     POD,
+    POLICY,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
     SERVICE,
+    SERVICE_ACCOUNT,
     Kind,
     Object,
     kind_of,
     name_of,
     selector,
+)
+from inference_provider.targets.kubernetes.observed_objects import (
+    altered,
+    listed,
+    named,
+    opening,
+    told,
 )
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -55,6 +68,20 @@ _HEALTHY_S = 40.0
 """Time for an answer about health, for which a pod waits half a minute."""
 _POLL_S = 0.25
 _AT_ONCE = 8
+_KINDS = (
+    DEPLOYMENT,
+    SERVICE,
+    SECRET,
+    CLAIM,
+    BUDGET,
+    POLICY,
+    SERVICE_ACCOUNT,
+    ROLE,
+    ROLE_BINDING,
+)
+"""Of what a workspace consists of before anything is deployed."""
+_BESIDE = (names.CONTENT, "workspace")
+"""Roles of what is not the router's."""
 _SHOWN = 300
 
 Endpoints = tuple[EndpointEntry, ...]
@@ -64,7 +91,17 @@ Asked = Callable[[str], Any]
 class KubernetesRouter:
     """The router of one workspace."""
 
-    def __init__(self, client: Client, records: ClusterRecords) -> None:
+    def __init__(
+        self,
+        client: Client,
+        records: ClusterRecords,
+        beside: Callable[[], Iterable[Object]] = lambda: (),
+    ) -> None:
+        """Open it; `beside` returns what else a workspace consists of before anything is deployed.
+
+        The router answers for that too: of the workspace nothing else can be asked.
+        """
+        self._beside = beside
         self._client = client
         self._records = records
         self._namespace = records.namespace
@@ -265,12 +302,13 @@ class KubernetesRouter:
             raise silent[0] if silent else self._silent(self._pods())
 
     def status(self) -> RouterStatus:
-        deployment, pods = self._deployment(), self._pods()
-        there = [pod for pod in pods if not is_ending(pod)]
+        altered = self._altered()
+        there = [pod for pod in self._pods() if not is_ending(pod)]
         endings = endings_of_all(there)
         ready = [name_of(pod) for pod in there if is_ready(pod)]
         if not ready:
-            return RouterStatus(fault=self._why(pods), runs=False, endings=endings)
+            fault = "; ".join(altered or [self._why(there)])
+            return RouterStatus(fault=fault, runs=False, endings=endings)
         found = self._side_by_side(ready, lambda pod: self._ask(pod, "status"))
         answers = {
             pod: RouterStatus.model_validate(answer)
@@ -283,9 +321,18 @@ class KubernetesRouter:
             for pod in there
             if name_of(pod) not in ready and (trouble := trouble_of(pod)) is not None
         ]
-        altered = foreign(deployment) if deployment else "deleted"
-        faults += [f"the router's Deployment: {altered}"] if altered else []
-        return combined(answers, faults).model_copy(update={"endings": endings})
+        return combined(answers, faults + altered).model_copy(update={"endings": endings})
+
+    def _altered(self) -> list[str]:
+        """Say what of the workspace's own objects is gone or was changed by hand."""
+        workspace, wanted = self._records.workspace, named(self._objects())
+        roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
+        there = listed(self._client, self._namespace, _KINDS, selector(roles))
+        if not any(one in there for one in wanted):
+            return []  # stopped
+        others = self._client.items(POLICY, self._namespace)
+        opened = [told(policy) for policy in opening(others, workspace)]
+        return [*altered((*wanted, *named(self._beside())), there), *opened]
 
     # -- questions to pods ---------------------------------------------------------------------
 

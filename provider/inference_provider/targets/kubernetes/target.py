@@ -36,7 +36,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.router import KubernetesRouter
+from inference_provider.targets.kubernetes.router import ADDRESS, KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.workspace.engine import Engine
@@ -100,7 +100,7 @@ class KubernetesPlatform:
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
             records = ClusterRecords(self.client, self._namespace(workspace), workspace)
-            router = KubernetesRouter(self.client, records)
+            router = KubernetesRouter(self.client, records, lambda: self._beside(workspace))
             content = KubernetesContent(self.client, records.namespace, records)
             compute = KubernetesCompute(self.client, records, content, self._gpus)
             ports = Ports(records, compute, router, content)
@@ -116,21 +116,30 @@ class KubernetesPlatform:
         """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
         opened.records.make()
-        for one in workspace_manifests.policies(workspace, opened.records.namespace):
-            apply_ours(self.client, one, _quietly)
-        self._make_content(workspace, spec)
+        self._make_beside(workspace, spec)
         opened.router.save(_settings(spec))
         opened.router.ensure_up(lambda: ())
 
-    def _content_service(self, workspace: str, image: str) -> ContentService:
-        return ContentService(workspace, self._namespace(workspace), image)
+    def _beside(self, workspace: str, image: str = "", token: str = "") -> tuple[Object, ...]:
+        """Return what a workspace consists of beside its router, before anything is deployed."""
+        namespace = self._namespace(workspace)
+        policies = workspace_manifests.policies(workspace, namespace)
+        service = ContentService(workspace, namespace, image, token=token)
+        return (*policies, *service.objects())
 
-    def _make_content(self, workspace: str, spec: WorkspaceSpec) -> None:
-        service = self._content_service(workspace, spec.runtime_image or "")
-        with suppress(Conflict):
-            self.client.create(service.secret(secrets.token_urlsafe(32)))
-        for one in service.objects():
+    def _make_beside(self, workspace: str, spec: WorkspaceSpec) -> None:
+        token = self._token(workspace)
+        for one in self._beside(workspace, spec.runtime_image or "", token):
             apply_ours(self.client, one, _quietly)
+
+    def _token(self, workspace: str) -> str:
+        """Return what clients of the content show; recorded, so that a lost Secret is the same."""
+        records = self._open(workspace).records
+        if (kept := records.read(ADDRESS, names.CONTENT)) is not None:
+            return kept.decode()
+        token = secrets.token_urlsafe(32)
+        records.put(ADDRESS, names.CONTENT, token)
+        return token
 
     def is_made(self, workspace: str) -> bool:
         """Whether anything of a workspace is recorded, and not only where its router is."""
@@ -178,7 +187,7 @@ class KubernetesPlatform:
             router.save(settings)
             router.apply()
 
-        self._make_content(desired.id.workspace, spec)
+        self._make_beside(desired.id.workspace, spec)
         if after == before:
             router.apply()  # what a person has changed
         with saved(before, after, put):
@@ -203,8 +212,7 @@ class KubernetesPlatform:
         opened, namespace = self._open(workspace), self._namespace(workspace)
         self.shut_down(workspace)
         opened.router.remove()
-        service = self._content_service(workspace, "")
-        for one in (*service.objects(), *workspace_manifests.policies(workspace, namespace)):
+        for one in self._beside(workspace):
             self.client.delete_like(one)
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(workspace, names.CONTENT))

@@ -1,0 +1,90 @@
+"""What there is of the objects of a workspace: which are gone, and which were changed by hand.
+
+Each kind is listed once, whatever the number of objects.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.applied import by_hand
+from inference_provider.targets.kubernetes.client import MANAGER, Client
+from inference_provider.targets.kubernetes.objects import (
+    POLICY,
+    Kind,
+    Object,
+    kind_of,
+    name_of,
+)
+
+Named = tuple[Kind, str]
+There = Mapping[Named, Object]
+_AT_ONCE = 8
+_VARYING = (names.ENDPOINT, names.DEPLOYMENT, names.GENERATION, names.OBJECT, "pod-template-hash")
+"""Labels that all instances have, each its own."""
+
+
+def listed(
+    client: Client, namespace: str, kinds: Sequence[Kind], chosen: str
+) -> dict[Named, Object]:
+    """Return the objects of some kinds that a selector chooses."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = pool.map(lambda kind: client.items(kind, namespace, chosen), kinds)
+        return {(kind_of(one), name_of(one)): one for items in found for one in items}
+
+
+def named(objects: Iterable[Object]) -> list[Named]:
+    return [(kind_of(one), name_of(one)) for one in objects]
+
+
+def altered(wanted: Iterable[Named], there: There) -> Iterator[str]:
+    """Say of each object that is not as it was applied, what is wrong and who did it."""
+    for kind, name in wanted:
+        found = there.get((kind, name))
+        if found is None:
+            yield f"{kind.name} {name} is gone"
+        elif said := by_hand(found):
+            yield f"{kind.name} {name}: {said}"
+
+
+def opening(policies: Iterable[Object], workspace: str) -> Iterator[Object]:
+    """Yield the policies of others that let somebody in to instances, past keys and router.
+
+    What policies allow adds up, so one that allows nothing takes nothing away from ours.
+    """
+    labels = names.labels(workspace, names.INSTANCE)
+    for one in policies:
+        entries = one["metadata"].get("managedFields") or ()
+        ours = any(entry["manager"] == MANAGER for entry in entries)
+        if not ours and one["spec"].get("ingress") and _chooses(one, labels):
+            yield one
+
+
+def _chooses(policy: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a policy selects an instance, or some of them."""
+    chosen = policy["spec"].get("podSelector") or {}
+    exact = [(name, "In", [value]) for name, value in (chosen.get("matchLabels") or {}).items()]
+    more = [
+        (one["key"], one["operator"], one.get("values") or [])
+        for one in chosen.get("matchExpressions") or ()
+    ]
+    return all(_fits(labels, *one) for one in (*exact, *more))
+
+
+def _fits(labels: Mapping[str, str], name: str, operator: str, values: Sequence[str]) -> bool:
+    if name in _VARYING:
+        return operator != "DoesNotExist"
+    found = labels.get(name)
+    return {
+        "In": found in values,
+        "NotIn": found not in values,
+        "Exists": found is not None,
+        "DoesNotExist": found is None,
+    }[operator]
+
+
+def told(policy: Object) -> str:
+    """Say whose policy it is, and since when."""
+    entry: Object = next(iter(policy["metadata"].get("managedFields") or ()), {})
+    by = f"made by {entry.get('manager', 'somebody')} at {entry.get('time', 'some time')}"
+    return f"{POLICY.name} {name_of(policy)}, {by}, lets others in to instances"
