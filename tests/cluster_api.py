@@ -6,6 +6,7 @@ makes a request fail by `refuse`.
 
 import itertools
 import json
+import re
 import ssl
 import threading
 import time
@@ -219,8 +220,8 @@ def failure(status: int, message: str) -> httpx.Response:
 
 def _has(one: Object, chosen: str) -> bool:
     labels = one["metadata"].get("labels") or {}
-    wanted = (part.partition("=") for part in chosen.split(",") if part)
-    return all(labels.get(name) == value for name, _, value in wanted)
+    parts = re.findall(r"([^ =,]+)(?:=([^,]*)| in \(([^)]*)\))", chosen)
+    return all(labels.get(name) in [value, *several.split(",")] for name, value, several in parts)
 
 
 def _merged(there: Any, change: Any) -> Any:

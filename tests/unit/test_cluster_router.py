@@ -12,8 +12,8 @@ from inference_provider.errors import NotReady, RouterRejected, TargetError, Tar
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.kubernetes import router as module
-from inference_provider.targets.kubernetes.client import Forbidden
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.workspace.endings import Endings
@@ -175,8 +175,9 @@ def test_a_pod_that_does_not_follow_says_why(lab, monkeypatch):
 
 def test_who_may_not_ask_pods_is_told(lab):
     lab.add("router-a")
-    lab.answers["router-a", "revision"] = failure(403, "pods/proxy is forbidden")
-    with pytest.raises(Forbidden, match="pods/proxy is forbidden; ask for a role"):
+    said = 'User "ann" cannot get resource "pods/proxy" in API group "" in the namespace "lab"'
+    lab.answers["router-a", "revision"] = failure(403, said)
+    with pytest.raises(Forbidden, match="'ann' may not get pods/proxy; ask for a Role"):
         lab.router.publish(())
 
 
@@ -215,7 +216,7 @@ def test_what_a_person_has_changed_of_the_router_is_taken_back(lab):
     by_hand = {"manager": "kubectl", "time": "2026-11-26T08:00:00Z", "fieldsV1": fields}
     there["metadata"]["managedFields"].append(by_hand)
     assert lab.router.status().fault == (
-        "the router's Deployment: spec.replicas set by kubectl at 2026-11-26T08:00:00Z"
+        "Deployment inference-router: spec.replicas set by kubectl at 2026-11-26T08:00:00Z"
     )
     before = len(lab.api.requests)
     lab.router.ensure_up(lambda: ())

@@ -92,7 +92,8 @@ def gone(asked: httpx.Request) -> httpx.Response | None:
 
 
 def forbidden(_asked: httpx.Request) -> httpx.Response:
-    return failure(403, "secrets is forbidden")
+    said = 'User "ann" cannot list resource "secrets" in API group "" in the namespace "lab"'
+    return failure(403, f"secrets is forbidden: {said}")
 
 
 def away(_asked: httpx.Request) -> httpx.Response:
@@ -118,8 +119,8 @@ def test_a_refusal_is_reported_in_plain_words(lab):
     threading.Thread(target=lab.watched.run, daemon=True).start()
     until(lambda: lab.faults)
     assert str(lab.faults[0]) == (
-        "list secrets in namespace 'lab' on cluster 'lab': secrets is forbidden; "
-        "ask for a role that allows it"
+        "list secrets in namespace 'lab' on cluster 'lab': 'ann' may not list secrets; "
+        "ask for a Role with verb list on secrets in namespace 'lab'"
     )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.client import MANAGER, Client, Conflict
+from inference_provider.targets.kubernetes.client import MANAGER, Client
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     Object,
@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes.objects import (
     kind_of,
     name_of,
 )
+from inference_provider.targets.kubernetes.refusals import Conflict
 
 MARK = f"{names.PREFIX}/applied"
 _PARTS = (
@@ -93,7 +94,7 @@ def by_hand(one: Object) -> str:
     """Say what others have changed of an object that was applied; empty where nobody has."""
     marked = annotations_of(one).get(MARK)
     removed = bool(marked) and marked != _mark(one)
-    return foreign(one) or ("some of its fields were removed by hand" if removed else "")
+    return foreign(one) or ("some of its fields were changed or removed by hand" if removed else "")
 
 
 def foreign(one: Mapping[str, Any]) -> str:
@@ -111,7 +112,12 @@ def _changes(one: Mapping[str, Any]) -> Iterator[str]:
         if paths := [path for path in found if path != _RESTARTED]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             changed = ", ".join(paths[:_SHOWN]) + more
-            yield f"{changed} set by {entry['manager']} at {entry.get('time', 'some time')}"
+            yield f"{changed} set by {entry['manager']}{_when(entry)}"
+
+
+def _when(entry: Mapping[str, Any]) -> str:
+    """Return when a manager last did something; of a scale without a change that is not noted."""
+    return f" at {entry['time']}" if entry.get("time") else ""
 
 
 def _paths(fields: Any, at: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -16,15 +16,10 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from inference_provider.errors import (
-    Busy,
-    OutOfCapacity,
-    PermanentError,
-    TargetError,
-    TargetUnreachable,
-)
+from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.targets.kubernetes.kubeconfig import Access
 from inference_provider.targets.kubernetes.objects import Kind, Object, kind_of, name_of
+from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 
 MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
@@ -36,20 +31,6 @@ WATCH_S = 120
 _ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 3.0
-_AGAIN = (429, 500, 502, 503, 504)
-_SHOWN = 600
-
-
-class Conflict(Busy):
-    """Somebody else has changed the object since it was read, or made it."""
-
-
-class Forbidden(TargetError, PermanentError):
-    """This user may not do that."""
-
-
-class NotThere(TargetError, PermanentError):
-    """What a request is about, or its namespace, is not there."""
 
 
 class Expired(TargetUnreachable):
@@ -326,7 +307,7 @@ class Client:
             raise self._fault("ask", what, answer)
         if answer.status_code == 503 and _status(answer):
             reason = _status(answer).get("message", "it does not answer")
-            raise TargetUnreachable("ask", what, str(reason)[:_SHOWN], "run this again", str(self))
+            raise TargetUnreachable("ask", what, str(reason)[:SHOWN], "run this again", str(self))
         return answer
 
     # -- requests ------------------------------------------------------------------------------
@@ -381,7 +362,7 @@ class Client:
                 self._note_time(answer)
                 if answer.is_success or answer.status_code in known:
                     return answer
-                if last or answer.status_code not in _AGAIN or (once and answer.status_code != 429):
+                if last or answer.status_code not in AGAIN or (once and answer.status_code != 429):
                     raise self._fault(doing, what, answer)
                 pause_s = max(pause_s, _asked_pause_s(answer))
             time.sleep(pause_s * random.uniform(0.7, 1.3))
@@ -406,21 +387,13 @@ class Client:
     def _unreachable(self, doing: str, what: str, fault: Exception) -> TargetUnreachable:
         said = str(fault) or type(fault).__name__
         server = self.access.server
-        reason = f"its API server {server} does not answer: {said[:_SHOWN]}"
+        reason = f"its API server {server} does not answer: {said[:SHOWN]}"
         remedy = "check that this machine reaches it, and run this again"
         return TargetUnreachable(doing, what, reason, remedy, str(self))
 
     def _fault(self, doing: str, what: str, answer: httpx.Response) -> TargetError:
-        status, code = _status(answer), answer.status_code
-        said = str(status.get("message") or answer.text)[:_SHOWN].strip()
-        known = _FAULTS.get(code)
-        if code == 403 and "exceeded quota" in said:
-            return OutOfCapacity(doing, what, said, "raise the namespace's quota", str(self))
-        if known is not None:
-            return known(doing, what, said, str(self))
-        if code in _AGAIN:
-            return TargetUnreachable(doing, what, f"it answers {code}: {said}", "", str(self))
-        return TargetError(doing, what, f"it answers {code}: {said}", "", str(self))
+        said = str(_status(answer).get("message") or answer.text)
+        return refusal(doing, what, answer.status_code, said, str(self))
 
 
 def _proxy_of(server: str) -> str | None:
@@ -429,18 +402,6 @@ def _proxy_of(server: str) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     return getproxies().get(parts.scheme)
-
-
-_FAULTS: Mapping[int, Callable[[str, str, str, str], TargetError]] = {
-    401: lambda doing, what, _said, at: TargetError(
-        doing, what, "your credentials are not accepted, or have expired", "log in again", at
-    ),
-    403: lambda doing, what, said, at: Forbidden(
-        doing, what, said, "ask for a role that allows it", at
-    ),
-    404: lambda doing, what, said, at: NotThere(doing, what, said, "run this again", at),
-    409: lambda doing, what, said, at: Conflict(doing, what, said, "run this again", at),
-}
 
 
 def _what(kind: Kind, name: str, namespace: str) -> str:

@@ -20,8 +20,9 @@ from typing import Any
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.client import Client, Conflict, NotThere
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import LEASE, Object
+from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
 
 WAIT_S = 120.0
 """Longest wait for another client that changes the same thing, seconds."""

@@ -17,7 +17,7 @@ from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, Targe
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.kubernetes import names, snapshot
-from inference_provider.targets.kubernetes.client import Client, Conflict, NotThere
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.objects import (
     CONFIG_MAP,
@@ -28,6 +28,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
     version_of,
 )
+from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
 from inference_provider.targets.kubernetes.snapshot import REVISION, Snapshot, Writer, secret_name
 from inference_provider.targets.shared_documents import SharedDocuments
 

@@ -16,7 +16,7 @@ from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import apply_ours
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
-from inference_provider.targets.kubernetes.client import Client, Conflict, Forbidden
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.content_manifests import ContentService
@@ -29,13 +29,16 @@ from inference_provider.targets.kubernetes.objects import (
     NAMESPACE,
     NODE,
     POD,
+    POLICY,
     SECRET,
     Object,
     labels_of,
     name_of,
     selector,
 )
+from inference_provider.targets.kubernetes.observed_objects import opening
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import ADDRESS, KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
@@ -132,6 +135,16 @@ class KubernetesPlatform:
         for one in self._beside(workspace, spec.runtime_image or "", token):
             apply_ours(self.client, one, _quietly)
 
+    def _close_instances(self, workspace: str) -> None:
+        """Remove policies of others that let somebody in to instances, where the namespace is ours.
+
+        In one of other people's they may be meant for more than instances, and are only told.
+        """
+        namespace = self._namespace(workspace)
+        if self._is_ours(self._there(namespace)):
+            for one in opening(self.client.items(POLICY, namespace), workspace):
+                self.client.delete_like(one)
+
     def _token(self, workspace: str) -> str:
         """Return what clients of the content show; recorded, so that a lost Secret is the same."""
         records = self._open(workspace).records
@@ -188,6 +201,7 @@ class KubernetesPlatform:
             router.apply()
 
         self._make_beside(desired.id.workspace, spec)
+        self._close_instances(desired.id.workspace)
         if after == before:
             router.apply()  # what a person has changed
         with saved(before, after, put):
