@@ -387,6 +387,11 @@ class Client:
     def _unreachable(self, doing: str, what: str, fault: Exception) -> TargetUnreachable:
         said = str(fault) or type(fault).__name__
         server = self.access.server
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            said = said.partition("verify failed: ")[2].partition(" (_ssl")[0] or said
+            reason = f"the certificate of its API server {server} is not trusted: {said[:SHOWN]}"
+            remedy = "check `certificate-authority-data` in the kubeconfig"
+            return TargetUnreachable(doing, what, reason, remedy, str(self))
         reason = f"its API server {server} does not answer: {said[:SHOWN]}"
         remedy = "check that this machine reaches it, and run this again"
         return TargetUnreachable(doing, what, reason, remedy, str(self))

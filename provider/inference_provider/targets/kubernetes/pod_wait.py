@@ -21,13 +21,17 @@ from inference_provider.targets.kubernetes.pods import (
     initializing,
     is_ending,
     is_ready,
+    refused,
     trouble_of,
 )
+from inference_provider.targets.kubernetes.refusals import refusal
 from inference_provider.targets.starting import LOG_LINES
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
 
 POLL_S = 0.25
+REFUSED_S = 3.0
+"""Time for which Kubernetes may refuse to make a pod, as long as another one ends."""
 _IMAGE_GRACE_S = 20.0
 """Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")
@@ -59,6 +63,7 @@ class Wait:
 
         Raises:
             NotReady: One cannot start, or they take too long.
+            TargetError: A quota or a rule of the cluster refuses one.
             Interrupted: Somebody asked to stop.
         """
         limit_s = self._unit.start_limit_s
@@ -69,6 +74,8 @@ class Wait:
             self._tell(sum(map(is_ready, pods)))
             if self._ready >= self._generation.count and self._is_rolled():
                 return
+            if len(pods) < self._generation.count:
+                self._refuse_unmade(time.monotonic() - began_s)
             troubles = [(name_of(pod), trouble) for pod in pods if (trouble := trouble_of(pod))]
             busy = [(name_of(pod), name) for pod in pods if (name := initializing(pod))]
             if busy:  # a build of an environment is no part of a start
@@ -100,6 +107,13 @@ class Wait:
         seen = status.get("observedGeneration", 0) >= there["metadata"]["generation"]
         counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
         return seen and counts == [wanted, wanted]
+
+    def _refuse_unmade(self, waited_s: float) -> None:
+        """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
+        place = self._generation
+        said = refused(self._client.get(DEPLOYMENT, place.namespace, place.name))
+        if said and waited_s >= REFUSED_S:
+            raise refusal("start", str(self._unit.id), 403, said, str(self._client))
 
     # -- what is told --------------------------------------------------------------------------
 

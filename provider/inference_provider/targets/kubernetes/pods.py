@@ -85,6 +85,13 @@ def endings_of(pod: Object) -> Endings:
     return Endings(total=total, minutes={last: total})
 
 
+def refused(deployment: Object | None) -> str:
+    """Return why Kubernetes makes no pod for a Deployment: a quota, a rule; empty when it does."""
+    conditions = ((deployment or {}).get("status") or {}).get("conditions") or ()
+    said = (c.get("message") for c in conditions if c["type"] == "ReplicaFailure")
+    return str(next(said, "") or "")
+
+
 def initializing(pod: Object) -> str:
     """Return the name of the init container that runs now; empty where none does."""
     for status in pod["status"].get("initContainerStatuses") or ():

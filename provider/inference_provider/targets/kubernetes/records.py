@@ -62,12 +62,20 @@ class ClusterRecords:
         first = self._store.writer.revision(0)
         with suppress(Conflict):
             self._client.create(first)
-        there = self._client.get(SECRET, self.namespace, REVISION) or first
-        other = labels_of(there).get(names.WORKSPACE)
-        if other != self.workspace:
+        self.refuse_another()
+        self._documents.forget()
+
+    def refuse_another(self) -> None:
+        """Raise OwnedByAnother if the namespace has another workspace: names repeat in it."""
+        if other := self.another():
             place, reason = f"namespace '{self.namespace}'", f"it has workspace '{other}'"
             raise OwnedByAnother("use", place, reason, "name another namespace", str(self._client))
-        self._documents.forget()
+
+    def another(self) -> str:
+        """Return the workspace that the namespace has instead of this one; empty for none."""
+        there = self._client.get(SECRET, self.namespace, REVISION)
+        found = labels_of(there).get(names.WORKSPACE, "") if there else ""
+        return "" if found == self.workspace else found
 
     def delete(self) -> None:
         """Remove all documents, the journal and the locks."""

@@ -43,8 +43,10 @@ from inference_provider.targets.kubernetes.observed_objects import (
     opening,
     told,
 )
-from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
+from inference_provider.targets.kubernetes.pod_wait import REFUSED_S
+from inference_provider.targets.kubernetes.pods import is_ending, is_ready, refused, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import refusal
 from inference_provider.targets.kubernetes.router_manifests import (
     METRICS_NAME,
     RouterSettings,
@@ -183,6 +185,8 @@ class KubernetesRouter:
             if any(map(is_ready, pods)):
                 return
             waited_s = time.monotonic() - began_s
+            if not pods and waited_s >= REFUSED_S and (said := refused(self._deployment())):
+                raise refusal("start", "the router", 403, said, str(self._client))
             if waited_s >= START_S or (waited_s >= STUCK_S and any(map(_is_stuck, pods))):
                 raise NotReady("start", "the router", self._why(pods), self._remedy)
             time.sleep(_POLL_S)
@@ -215,9 +219,7 @@ class KubernetesRouter:
         deployment = self._deployment()
         if deployment is None:
             return "it does not run"
-        conditions = (deployment.get("status") or {}).get("conditions") or ()
-        said = (one.get("message") for one in conditions if one["type"] == "ReplicaFailure")
-        return str(next(said, "Kubernetes has made no pod for it"))[:_SHOWN]
+        return (refused(deployment) or "Kubernetes has made no pod for it")[:_SHOWN]
 
     def _own_fault(self, pod: Object) -> str:
         try:

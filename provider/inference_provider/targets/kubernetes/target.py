@@ -164,6 +164,7 @@ class KubernetesPlatform:
         made = self._make_namespace(workspace)
         try:
             with LeaseLocks(self.client, self._namespace(workspace), workspace).lock("first"):
+                self._open(workspace).records.refuse_another()
                 yield
         finally:
             if made:
@@ -248,7 +249,8 @@ class KubernetesPlatform:
         return labels.get("app.kubernetes.io/managed-by") == names.PREFIX
 
     def remove_unrecorded(self, workspace: str) -> None:
-        if self._there(self._namespace(workspace)) is None:
+        namespace = self._there(self._namespace(workspace))
+        if namespace is None or self._open(workspace).records.another():
             return
         with self.making(workspace):
             if not self.is_made(workspace):
