@@ -154,7 +154,7 @@ def test_two_ups_at_once_do_the_same_or_say_who_is_first(api, tmp_path):
         lab.close()
 
 
-ENTRY = {
+ENTRY: dict[str, tuple[dict, dict, str]] = {
     "refused": ({"server": "https://127.0.0.1:1"}, {}, r"does not answer: .*[Cc]onnection refused"),
     "another port": ({"server": "https://127.0.0.1:22"}, {}, "does not answer: "),
     "plain http": ({"server": "http://{host}"}, {}, "answers 400: Client sent an HTTP request"),

@@ -1,0 +1,137 @@
+"""kill -9 of `inferctl` in the middle of an `up`, at random moments: the next one converges."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests import cluster_host
+from tests.cluster.runtime import runtime_image
+from tests.conformance.labs import SERVER, KubernetesLab, wait_until
+
+pytestmark = pytest.mark.cluster
+
+ROUNDS = 12
+SEED = 20261126
+KINDS = {
+    "deployments": "/apis/apps/v1",
+    "services": "/api/v1",
+    "secrets": "/api/v1",
+    "poddisruptionbudgets": "/apis/policy/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
+    "leases": "/apis/coordination.k8s.io/v1",
+}
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A folder with a stack file of one deployment."""
+    route = {"path": "/", "port": 8080}
+    for code in ("one", "two"):
+        (tmp_path / code).mkdir()
+        (tmp_path / code / "serve.py").write_text(SERVER.read_text() + f"# {code}\n")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    workspace = {
+        "name": f"storm{time.time_ns() % 10**9}",
+        "target": "kubernetes",
+        "base_image": KubernetesLab.base_image,
+        "runtime_image": runtime_image(),
+    }
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    command = ["python", "{code_dir}/serve.py", "{port}"]
+    deployment = {
+        "endpoint": "iris",
+        "name": "blue",
+        "model": "iris:1",
+        "environment": "plain:1",
+        "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
+        "request_settings": {"request_timeout_ms": 1000},
+    }
+    return tmp_path, {
+        "name": "storm",
+        "workspaces": [workspace],
+        "models": [{"name": "iris", "path": "model.bin"}],
+        "environments": [{"name": "plain", "command": command, "inference_config": routes}],
+        "endpoints": [{"name": "iris"}],
+        "deployments": [deployment],
+        "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
+    }
+
+
+def inferctl(folder: Path, *given: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [str(Path(sys.executable).with_name("inferctl")), *given],
+        cwd=folder,
+        env={**os.environ, "KUBECONFIG": cluster_host.KUBECONFIG},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def said(folder: Path, *given: str) -> tuple[int, str]:
+    with inferctl(folder, *given) as process:
+        text, _ = process.communicate(timeout=150)
+    return process.returncode, text
+
+
+def written(folder: Path, document, number: int) -> None:
+    """Write a stack that differs from the one of the round before."""
+    [deployment] = document["deployments"]
+    deployment["code_configuration"] = {"code": ("one", "two")[number % 2]}
+    deployment["instance_count"] = 1 + number // 2 % 2
+    (folder / "stack.yaml").write_text(json.dumps(document))
+
+
+def objects(api, namespace: str) -> Counter:
+    """Count the objects of a namespace, Secrets by what they are."""
+    found: Counter = Counter()
+    for kind, group in KINDS.items():
+        for one in api.items(f"{group}/namespaces/{namespace}/{kind}"):
+            name = one["metadata"]["name"]
+            record = name.startswith("inference.") and kind == "secrets"
+            found[f"{kind} {name.split('.')[1]}" if record else kind] += 1
+    return found
+
+
+def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(api, stack):
+    folder, document = stack
+    namespace, rng = document["workspaces"][0]["name"], random.Random(SEED)
+    try:
+        for number in range(ROUNDS):
+            written(folder, document, number)
+            with inferctl(folder, "up", "-y") as process:
+                time.sleep(rng.uniform(0.7, 6))
+                process.kill()
+        written(folder, document, ROUNDS)
+        began_s = time.monotonic()
+        code, text = said(folder, "up", "-y")
+        assert code == 0, text
+        print(f"converged in {time.monotonic() - began_s:.1f} s")
+        code, text = said(folder, "drift")
+        assert code == 0, text
+        assert "no changes" in said(folder, "up", "-y")[1]
+        there = objects(api, namespace)
+        assert there.pop("secrets content") in (3, 4)  # code that was copied lately may stay
+        assert there == {
+            "deployments": 3,
+            "services": 4,
+            "poddisruptionbudgets": 2,
+            "networkpolicies": 3,
+            "secrets": 3,
+            "secrets address": 2,
+            "secrets blueprints": 1,
+            "secrets keys": 1,
+            "secrets records": 6,
+            "secrets revision": 1,
+        }
+    finally:
+        code, text = said(folder, "down", "-y")
+        assert code == 0, text
+    wait_until(lambda: not api.http.get(f"/api/v1/namespaces/{namespace}").is_success, 60)
