@@ -1,5 +1,6 @@
 """What a person does to the objects of a workspace is named once, with who did it, and mended."""
 
+import base64
 import json
 import re
 import time
@@ -305,3 +306,44 @@ def test_a_router_whose_deployment_is_gone_is_named_and_comes_back(lab, hand):
     mend(lab)
     assert lab.ask() == 200
     assert reasons(lab) == {}
+
+
+def test_a_record_that_a_person_edits_is_told_and_counts_from_the_next_up(lab, hand):
+    [secret] = [
+        name_of(one)
+        for one in hand.client.items(SECRET, hand.namespace)
+        if name_of(one).startswith("inference.keys.")
+    ]
+    keys = {"primary": "mine", "secondary": "other"}
+    text = base64.b64encode(json.dumps(keys).encode()).decode()
+    hand.edit(SECRET, secret, {"data": {"document": text}})
+    other = lab.another()
+    try:
+        found = drift(lab.desired, other.observe([lab.workspace]), "demo")
+        [told] = [one for one in found.resources if one.reason]
+        assert told.id.kind == Kind.WORKSPACE
+        assert re.fullmatch(f"Secret {secret}: data.document set by {EDITOR}", told.reason)
+        lab.apply(lab.space(), target=other)
+        assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
+        assert lab.ask(key="mine") == 200
+    finally:
+        other.platform.close()
+
+
+def test_a_record_that_a_person_deletes_is_missing_and_made_again(lab, hand):
+    [secret] = [
+        name_of(one)
+        for one in hand.client.items(SECRET, hand.namespace)
+        if name_of(one).startswith("inference.records.traffic-")
+    ]
+    hand.delete(SECRET, secret)
+    other = lab.another()
+    try:
+        found = drift(lab.desired, other.observe([lab.workspace]), "demo")
+        told = {one.id.kind: one.reason for one in found.resources if one.reason}
+        assert told == {Kind.TRAFFIC: "it was applied once and is gone"}
+        lab.apply(lab.of(Kind.TRAFFIC), target=other)
+        assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
+        assert lab.ask() == 200
+    finally:
+        other.platform.close()

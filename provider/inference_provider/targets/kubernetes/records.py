@@ -17,6 +17,7 @@ from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, Targe
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.kubernetes import names, snapshot
+from inference_provider.targets.kubernetes.applied import foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.objects import (
@@ -117,6 +118,22 @@ class ClusterRecords:
         self._documents.commit()
         return self._store.revision
 
+    def edited(self) -> Iterator[str]:
+        """Say which documents somebody has changed past every client, who and when."""
+        self._documents.exist()  # read them, if nobody has
+        for name, said in self._store.edited.items():
+            yield f"{SECRET.name} {name}: {said}"
+
+    def take_over(self) -> None:
+        """Count the documents that somebody has changed as ours: what they say now is recorded."""
+        with self._locks.lock(_EDIT):
+            for one in self._store.listed():
+                if foreign(one):
+                    about = {**one["metadata"], "managedFields": [{}]}
+                    self._client.replace({**one, "metadata": about})
+        self._store.forget()
+        self._documents.forget()
+
     @contextmanager
     def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
         with self._locks.lock(name, wait_s):
@@ -155,6 +172,11 @@ class _Store:
         """Number of the last edit that this process has read or made."""
         return self._seen.revision
 
+    @property
+    def edited(self) -> Mapping[str, str]:
+        """What somebody has changed past every client, as it was when all was last listed."""
+        return self._seen.edited
+
     def forget(self) -> None:
         self._seen = Snapshot(0, {}, {}, (), {})
 
@@ -172,9 +194,12 @@ class _Store:
         if now is None or labels_of(now).get(names.WORKSPACE) != self.writer.workspace:
             self.forget()
             return {}
-        chosen = selector(names.selecting(self.writer.workspace, names.RECORD))
-        self._seen = snapshot.read(self._client.items(SECRET, namespace, chosen))
+        self._seen = snapshot.read(self.listed())
         return self._seen.documents
+
+    def listed(self) -> list[Object]:
+        chosen = selector(names.selecting(self.writer.workspace, names.RECORD))
+        return self._client.items(SECRET, self.writer.namespace, chosen)
 
     def write(self, changed: Sections) -> None:
         seen, self._seen = self._seen, self._seen._replace(versions={})

@@ -334,7 +334,8 @@ class KubernetesRouter:
             return []  # stopped
         others = self._client.items(POLICY, self._namespace)
         opened = [told(policy) for policy in opening(others, workspace)]
-        return [*altered((*wanted, *named(self._beside())), there), *opened]
+        edited = self._records.edited()
+        return [*altered((*wanted, *named(self._beside())), there), *opened, *edited]
 
     # -- questions to pods ---------------------------------------------------------------------
 

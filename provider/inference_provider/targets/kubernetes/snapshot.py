@@ -10,10 +10,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.applied import foreign
 from inference_provider.targets.kubernetes.objects import (
     SECRET,
     Object,
@@ -46,15 +48,19 @@ class Snapshot(NamedTuple):
     """Names of the Secrets that are intents, also of edits that never were done."""
     pending: Sections
     """What the intent of the last edit says and is perhaps not in its place yet."""
+    edited: Mapping[str, str] = MappingProxyType({})
+    """What somebody has changed past every client, who and when, by the name of the Secret."""
 
 
 def read(secrets: Iterable[Object]) -> Snapshot:
     """Return the documents that some Secrets are."""
     revision, done, intents = 0, "", []
     documents: dict[str, dict[str, bytes | None]] = {}
-    versions = {}
+    versions, edited = {}, {}
     for secret in secrets:
         about, versions[name_of(secret)] = annotations_of(secret), version_of(secret)
+        if said := foreign(secret):
+            edited[name_of(secret)] = said
         if name_of(secret) == REVISION:
             revision, done = number_of(secret), _text(secret, "intent")
         elif _INTENT in about:
@@ -68,7 +74,7 @@ def read(secrets: Iterable[Object]) -> Snapshot:
             for section, found in _changes(_data(secret, "changes")).items():
                 pending.setdefault(section, {}).update(found)
     _overlay(documents, pending)
-    return Snapshot(revision, documents, versions, tuple(map(name_of, intents)), pending)
+    return Snapshot(revision, documents, versions, tuple(map(name_of, intents)), pending, edited)
 
 
 def number_of(revision: Object) -> int:

@@ -195,6 +195,7 @@ class KubernetesPlatform:
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
         router, spec = self._open(desired.id.workspace).router, desired.spec
+        self._open(desired.id.workspace).records.take_over()
         before, after = router.settings(), _settings(spec)
 
         def put(settings: RouterSettings) -> None:
