@@ -7,7 +7,7 @@ import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import DEPLOYMENTS, Controllers
 
-from inference_provider.errors import NotReady
+from inference_provider.errors import NotReady, OutOfCapacity
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.targets.kubernetes import compute as under_test
@@ -186,3 +186,42 @@ def test_a_deployment_without_pods_is_seen(api, compute):
     api.objects = {p: one for p, one in api.objects.items() if one["kind"] != "Pod"}
     [status] = compute.status().instances["iris/blue"]
     assert (status.name, status.runs) == ("iris-blue-5efdeb203621", False)
+
+
+def test_a_pod_that_a_quota_refuses_ends_the_wait_and_leaves_nothing(
+    api, compute, controllers, monkeypatch
+):
+    monkeypatch.setattr(pod_wait, "REFUSED_S", 0.05)
+    said = 'pods "x" is forbidden: exceeded quota: small, requested: pods=1, limited: pods=0'
+
+    def refuse(path, one):
+        failed = {"type": "ReplicaFailure", "status": "True", "message": said}
+        if "status" not in one:
+            api.put(path, {**one, "status": {"conditions": [failed]}})
+
+    monkeypatch.setattr(controllers, "_follow", refuse)
+    with pytest.raises(OutOfCapacity) as told:
+        compute.ensure(unit(start_timeout_s=30), 1)
+    assert str(told.value) == (
+        "start Deployment 'demo/iris/blue' on cluster 'lab': exceeded quota: small, requested:"
+        " pods=1, limited: pods=0; ask for less, or raise the quota"
+    )
+    assert of_kind(api, "Deployment") == of_kind(api, "Secret") == of_kind(api, "Service") == []
+
+
+def test_a_generation_that_a_killed_client_half_made_is_found_and_ended(api, compute):
+    compute.ensure(unit(), 1)
+    for kind in ("deployments", "secrets"):
+        [path] = [p for p in api.objects if p.endswith(f"/{kind}/iris-blue-5efdeb203621")]
+        api.drop(path)
+    [instance] = compute.instances()["iris/blue"]
+    assert (instance.name, instance.backends) == ("iris-blue-5efdeb203621", ())
+    status = compute.status()
+    assert [one.runs for one in status.instances["iris/blue"]][-1:] == [False]
+    assert status.altered["iris/blue"] == (
+        "Secret iris-blue-5efdeb203621 is gone",
+        "Deployment iris-blue-5efdeb203621 is gone",
+    )
+    compute.retire("iris/blue", [instance.name], 0)
+    assert of_kind(api, "Service") == of_kind(api, "PodDisruptionBudget") == []
+    assert compute.instances() == {}
