@@ -187,6 +187,14 @@ def test_score_says_that_an_answer_broke_off(served):
     assert "the response ended early (RemoteProtocolError)" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["grün", "a\tb"])
+def test_score_pinned_to_what_no_header_can_hold_names_those_there_are(served, name):
+    result = served("score", "iris", "--deployment", name, said="{}", transport=router([]))
+    assert result.exit_code == 1
+    assert "'default/iris': it has no deployment '" in result.stderr
+    assert result.stderr.endswith("; it has blue, green\n")
+
+
 def test_score_pinned_to_a_missing_deployment_names_those_there_are(served):
     result = served(
         "score", "iris", "--deployment", "red", said="{}", transport=router([], status=404)

@@ -59,6 +59,8 @@ def score(
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     body = _body(session, data)
+    if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
+        raise _has_no(session, there, deployment)
     with _asked(session, there, body, deployment) as answer:
         if not answer.is_success:
             answer.read()
@@ -173,11 +175,7 @@ def _failure(
     if status == httpx.codes.NOT_FOUND:
         known = _deployments(session, there)
         if pinned and pinned not in known:
-            reason = f"it has no deployment '{pinned}' (x-request-id {request_id})"
-            remedy = (
-                f"it has {', '.join(known)}" if known else "it has none; run `inferctl up FILE`"
-            )
-            return TargetError("score", str(there.id), reason, remedy)
+            return _has_no(session, there, pinned, f" (x-request-id {request_id})")
         if "NoTraffic" in _text(answer) and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
             remedy = f"give one a share: `inferctl split {there.id.name} {known[0]}=100`"
@@ -188,6 +186,12 @@ def _failure(
     said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
+
+
+def _has_no(session: Session, there: ObservedResource, pinned: str, asked: str = "") -> TargetError:
+    known = _deployments(session, there)
+    remedy = f"it has {', '.join(known)}" if known else "it has none; run `inferctl up FILE`"
+    return TargetError("score", str(there.id), f"it has no deployment '{pinned}'{asked}", remedy)
 
 
 def _deployments(session: Session, there: ObservedResource) -> list[str]:
