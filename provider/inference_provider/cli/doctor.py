@@ -44,7 +44,7 @@ class Check:
 
 
 def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Check whether this machine can serve. Exit 1 when something is missing."""
+    """Check whether this machine can serve as target local. Exit 1 when something is missing."""
     session = session_of(ctx)
     checks = [check() for check in CHECKS]
     if as_json:

@@ -43,7 +43,7 @@ COMMANDS = {
     "logs": Entry("logs", "Print the logs of a deployment's instances."),
     "split": Entry("split", "Change an endpoint's traffic split at once."),
     "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),
-    "doctor": Entry("doctor", "Check whether this machine can serve."),
+    "doctor": Entry("doctor", "Check whether this machine can serve as target local."),
     "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
 }
@@ -117,7 +117,7 @@ def _session(ctx: Any) -> "Session":
 app = typer.Typer(
     name="inferctl",
     cls=Edge,
-    help="Inference endpoints, declared as code, served on this machine.",
+    help="Inference endpoints, declared as code.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
