@@ -272,8 +272,8 @@ class DeploymentSpec(SpecModel):
     environment_variables: Annotated[
         dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
     ] = {}
-    """Set in every instance, at most 128 KiB each. Values are treated as secrets: never printed,
-    compared by digest."""
+    """Set in every instance, at most 128 KiB each, except `HOST` and `PORT`, which the target sets.
+    Values are treated as secrets: never printed, compared by digest."""
     instance_type: Annotated[str | None, ROLLS] = None
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""
