@@ -109,7 +109,12 @@ def test_a_folder_whose_place_nobody_knows_is_named(folder, images):
 @pytest.mark.parametrize(
     ("line", "reason", "remedy"),
     [
-        ("RUN echo said && false", "said", "fix its Dockerfile in context"),
+        (
+            "RUN echo said; exit 3",
+            ": said (exit code 3 of `echo said; exit 3`); ",
+            "fix its Dockerfile in context",
+        ),
+        ('RUN ["false"]', ": (exit code 1 of `false`); ", "fix its Dockerfile in context"),
         ("NONSENSE", "unknown instruction: NONSENSE", "fix its Dockerfile in context"),
         (
             "RUN --mount=type=cache,target=/x true",

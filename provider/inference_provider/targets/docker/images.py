@@ -40,6 +40,7 @@ _LABELS = (names.IMAGE, names.ROLE)
 _LOCKS = "image.build"
 """Stands where locks name a workspace; no workspace has a dot in its name."""
 _COLOUR = re.compile(r"\x1b\[\d*m")
+_FAILED = re.compile(r"The command '(?:/bin/sh -c )?(.*)' returned a non-zero code: (\d+)")
 _OF_THE_BUILDER = ("Step ", "---> ", "Removing intermediate container ", "Successfully ")
 
 
@@ -183,7 +184,8 @@ class HostImages:
             self._remove_stage(wanted.build.name)
         found = self._id(wanted.build.name)
         if found is None:
-            raise build_failure(wanted, _of_its_commands(said), str(self._host))
+            said = _of_its_commands(said, named=wanted.source is not None)
+            raise build_failure(wanted, said, str(self._host))
         tell("image built")
         return found
 
@@ -314,10 +316,16 @@ def _joined(platform: tuple[str, str]) -> str:
     return "/".join(platform)
 
 
-def _of_its_commands(said: str) -> str:
-    """Return what the commands of a build printed, without the builder's own lines and colours."""
+def _of_its_commands(said: str, *, named: bool) -> str:
+    """Return what the commands of a build printed, without the builder's own lines and colours.
+
+    Args:
+        said: All that was printed.
+        named: Whether to name the command that failed, which is a person's own.
+    """
     plain = _COLOUR.sub("", said)  # or a secret would be in pieces
-    lines = [line for line in plain.splitlines() if not line.strip().startswith(_OF_THE_BUILDER)]
-    # the builder's last line repeats the whole command
-    own = [line for line in lines if "returned a non-zero code" not in line]
-    return "\n".join(own or lines)
+    ended = r"\n(exit code \2 of `\1`)" if named else r"\n(exit code \2)"
+    lines = [line.strip() for line in _FAILED.sub(ended, plain).splitlines()]
+    own = [line for line in lines if line and not line.startswith(_OF_THE_BUILDER)]
+    printed = [line for line in own if not line.startswith("(exit code ")]
+    return "\n".join(own if named else printed or own)
