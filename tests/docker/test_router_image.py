@@ -126,6 +126,26 @@ def test_a_router_limited_by_hand_is_replaced_without_a_failed_request(lab):
     assert told(lab) == {}
 
 
+def removed(host, instance: str) -> None:
+    host.remove(instance)
+
+
+def disconnected(host, instance: str) -> None:
+    (network,) = host.container(instance)["NetworkSettings"]["Networks"]
+    host.api.disconnect_container_from_network(instance, network)
+
+
+@pytest.mark.parametrize("done", [removed, disconnected])
+def test_a_router_is_replaced_while_it_still_counts_an_instance_that_is_gone(lab, done):
+    host, before = lab.platform.host, router(lab)["Id"]
+    instances = host.containers(names.selecting(lab.workspace, names.INSTANCE))
+    done(host, instances[0]["Id"])
+    host.api.update_container(before, mem_limit="512m", memswap_limit="1g")
+    assert up(lab) == [Kind.WORKSPACE, Kind.DEPLOYMENT]
+    assert router(lab)["Id"] != before
+    assert (told(lab), lab.ask()) == ({}, 200)
+
+
 def is_reached(lab, address: str) -> bool:
     """Whether the router's port answers at another address of the host."""
     port = int(lab.router.address().url.rpartition(":")[2])

@@ -94,6 +94,16 @@ def is_instance(listed: Mapping[str, Any]) -> bool:
     return labels.get(ROLE) == INSTANCE and made_in in ours and is_as_labelled(listed)
 
 
+def is_connected(listed: Mapping[str, Any]) -> bool:
+    """Whether an instance is in a network, at the address that it was made with.
+
+    Args:
+        listed: The container as the Engine lists it.
+    """
+    there = listed["NetworkSettings"]["Networks"].values()
+    return any(one["IPAddress"] == listed["Labels"][ADDRESS] for one in there)
+
+
 def is_router(listed: Mapping[str, Any]) -> bool:
     """Whether a container is a router, as above; a person's copy of one has a network of its own.
 

@@ -7,6 +7,7 @@ container, and asks the agent in it (`targets/envoy/agent.py`).
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +43,7 @@ _RELAY = f"{LIBRARY}/inference_provider/targets/envoy/relay.py"
 _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
-_START_LIMIT_S = 60.0
+_START_LIMIT_S, _LOOK_S = 60.0, 0.2
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
 
 _OLDER = "the router runs an older image; it is replaced without a failed request"
@@ -218,12 +219,31 @@ class DockerRouter:
 
     def _wait_as_healthy(self, new: str, endpoints: Endpoints) -> None:
         """Wait until a new router knows as many healthy instances as the one that serves."""
-        healthy: dict[str, int] = {}
-        with suppress(TargetUnreachable):  # its agent may be silent: it is replaced for that, too
-            healthy = RouterStatus.model_validate(self._ask("status")).healthy or {}
         there = {f"{entry.name}/{one.name}" for entry in endpoints for one in entry.deployments}
-        for name in sorted(there & healthy.keys()):
-            self._ask("wait_healthy", new, deployment=name, count=healthy[name])
+        until_s = time.monotonic() + _START_LIMIT_S
+        while behind := self._behind(new, there):
+            if time.monotonic() > until_s:
+                reason = f"the new one reaches fewer instances of {', '.join(behind)} than the old"
+                raise NotReady("replace", "the router", reason, "look at their logs")
+            time.sleep(_LOOK_S)
+
+    def _behind(self, new: str, deployments: Collection[str]) -> list[str]:
+        """Return the deployments of which a new router knows fewer healthy instances."""
+        known, found, running = self._healthy(self._id()), self._healthy(new), self._running()
+        wanted = {one: min(known.get(one, 0), running[one]) for one in deployments}
+        return sorted(one for one, count in wanted.items() if found.get(one, 0) < count)
+
+    def _running(self) -> Counter[str]:
+        """Count the instances that can be healthy; a router counts longer what was removed."""
+        asked = names.selecting(self._records.workspace, names.INSTANCE)
+        listed = self._host.containers({**asked, "status": ["running"]})
+        found = (one for one in listed if names.is_instance(one) and names.is_connected(one))
+        return Counter(one["Labels"][names.DEPLOYMENT] for one in found)
+
+    def _healthy(self, container: str) -> dict[str, int]:
+        with suppress(TargetUnreachable):  # its agent may be silent: it is replaced for that, too
+            return RouterStatus.model_validate(self._ask("status", container)).healthy or {}
+        return {}
 
     def _start(self, container: str, endpoints: Endpoints) -> None:
         try:
@@ -296,7 +316,7 @@ class DockerRouter:
 
     def _not_ready(self, container: str, reason: str) -> NotReady:
         said = " ".join(self._host.last_lines(container, 5).split())[-_SHOWN:]
-        remedy = f"read its log: docker logs {self._name}"
+        remedy = "a runtime_image must be one that `inferctl image build` makes"
         return NotReady("start", "the router", f"{reason}: {said or 'its log is empty'}", remedy)
 
     # -- what it serves ------------------------------------------------------------------------
