@@ -11,8 +11,10 @@ import httpx
 import psutil
 import pytest
 
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
+from inference_provider.targets.docker.network import remove_networks
 from tests.conformance.labs import DockerLab
 from tests.docker.load import Load
 from tests.docker_host import BASE_IMAGE
@@ -191,3 +193,22 @@ def test_the_host_itself_is_open_by_the_gateway_until_the_firewall_closes_it(lab
             places = [(pool["Gateway"], port), (own_address(), port)]
             assert reached(lab, instance, places) == [False, False]
             assert lab.ask() == 200
+
+
+def test_a_network_stays_while_a_persons_container_is_in_it_and_the_error_names_that(host):
+    workspace = f"net{time.time_ns() % 10**9}"
+    network = names.network(workspace, closed=False)
+    host.api.create_network(network, labels=names.labels(workspace, names.NETWORK))
+    inside = host.api.create_host_config(network_mode=network)
+    theirs = host.api.create_container(
+        BASE_IMAGE, ["sleep", "60"], name=f"own-{workspace}", host_config=inside
+    )["Id"]
+    host.api.start(theirs)
+    try:
+        with pytest.raises(TargetError) as refused:
+            remove_networks(host, workspace)
+        assert f": in it: own-{workspace}; remove or disconnect what" in str(refused.value)
+    finally:
+        host.remove(theirs)
+    remove_networks(host, workspace)
+    assert host.api.networks(names=[network]) == []

@@ -113,7 +113,13 @@ def remove_networks(host: DockerHost, workspace: str) -> None:
 
 def _remove(host: DockerHost, workspace: str, role: str) -> None:
     for found in _all(host, workspace, role):
-        with host.asked("remove", f"network {found['Name']}") as api:
+        network = f"network {found['Name']}"
+        with host.asked("remove", network) as api:
+            inside = (api.inspect_network(found["Id"])["Containers"] or {}).values()
+            if inside:
+                reason = f"in it: {', '.join(sorted(one['Name'] for one in inside))}"
+                remedy = "remove or disconnect what is in it, then run this again"
+                raise TargetError("remove", network, reason, remedy, str(host))
             api.remove_network(found["Id"])
 
 
