@@ -1,6 +1,6 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
-`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi] [docker]`
+`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi] [docker] [cluster]`
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import cluster
 import containers
 import pulumi_overhead
 import router
@@ -23,6 +24,7 @@ ALONE: dict[str, Callable[[], list[Table]]] = {
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
     "docker": containers.measure,
+    "cluster": cluster.measure,
 }
 COMPARED: dict[str, Callable[[Path | None], list[Table]]] = {
     "scale": scale.measure,

@@ -74,8 +74,10 @@ def fake_nodes(at: Places, api: Api) -> Iterator[FakeNodes]:
         kwok = subprocess.Popen(command, stdout=log, stderr=log)
     nodes = FakeNodes(api)
     try:
-        yield nodes
-        nodes.remove()
+        try:
+            yield nodes
+        finally:
+            nodes.remove()
     finally:
         kwok.terminate()
         kwok.wait()
