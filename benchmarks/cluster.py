@@ -68,7 +68,8 @@ def measure() -> list[Table]:
         return [skipped(TITLE, missing)]
     os.environ["KUBECONFIG"] = cluster_host.KUBECONFIG
     with Api(Path(cluster_host.KUBECONFIG)) as api, fake_nodes(ours(), api) as fakes, _answering():
-        products = {f"bench{os.getpid()}-{n}": PRODUCTS[n % 3] for n in range(NODES)}
+        run = int(time.time())
+        products = {f"bench{run}-{n}": PRODUCTS[n % 3] for n in range(NODES)}
         fakes.add(*(gpu_node(name, product, GPUS) for name, product in products.items()))
         found = [_Measured(size).rows() for size in SIZES]
     rows = [(what, *(by[what] for by in found)) for what in found[0]]
@@ -100,7 +101,7 @@ class _Measured:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.workspace = f"bench{size}x{os.getpid()}"
+        self.workspace = f"bench{size}x{int(time.time())}"
         self.target = KubernetesTarget("kubernetes")
         self.client = self.target.kubernetes.client
         self.found: dict[str, str] = {}
@@ -185,7 +186,7 @@ def _stack(workspace: str, size: int) -> dict[str, Any]:
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     place = {"name": workspace, "target": "kubernetes"}
     return {
-        "name": "bench",
+        "name": workspace,
         "workspaces": [{**place, "base_image": IMAGE, "runtime_image": runtime_image()}],
         "environments": [{"name": "plain", "image": IMAGE, "inference_config": routes}],
         "endpoints": [{"name": f"bench-{n}"} for n in range(size)],
