@@ -21,17 +21,18 @@ from measure import Table, skipped
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from tests import cluster_host
+from tests.cluster.api import Api
+from tests.cluster.fake_nodes import PRODUCT, fake_nodes, gpu_node
+from tests.cluster.places import NETWORK, ours
+from tests.cluster.runtime import runtime_image
+
 from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import NODE, POD, labels_of, name_of, selector
 from inference_provider.targets.kubernetes.target import KubernetesTarget
-from tests import cluster_host
-from tests.cluster.api import Api
-from tests.cluster.fake_nodes import PRODUCT, fake_nodes, gpu_node
-from tests.cluster.places import NETWORK, ours
-from tests.cluster.runtime import runtime_image
 
 TITLE = "Kubernetes"
 SIZES = tuple(map(int, os.environ.get("BENCH_CLUSTER_SIZES", "50,200").split(",")))

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cluster
 import containers
 import pulumi_overhead
 import router
@@ -18,6 +17,8 @@ import scale
 import side_by_side
 import weights
 from measure import Table
+
+import cluster
 
 ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,

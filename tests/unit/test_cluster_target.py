@@ -56,7 +56,7 @@ class Pods:
 @pytest.fixture
 def api():
     made = ClusterApi()
-    made.refuse = made.pods = Pods()
+    made.refuse = Pods()
     return made
 
 
@@ -121,8 +121,9 @@ def test_an_up_is_recorded_and_each_change_is_in_force(api, engine):
     assert engine.workspaces() == ("demo",)
     observed = engine.observe(["demo"]).resources
     assert {one.degraded for one in observed.values()} == {""}
-    assert len(api.pods.published) >= 3
-    assert api.pods.published == sorted(api.pods.published)
+    published = api.refuse.published
+    assert len(published) >= 3
+    assert published == sorted(published)
     blue = next(one for one in observed.values() if one.id.kind == Kind.DEPLOYMENT)
     assert blue.status == "0 of 1 instances ready"  # the answer above knows of none
 
@@ -175,7 +176,7 @@ def test_a_first_up_that_fails_leaves_no_namespace(api, engine, monkeypatch):
     )
     with pytest.raises(TargetError, match="refused"):
         engine.apply(desired()[Kind.WORKSPACE], ANN)
-    api.refuse = api.pods
+    api.refuse = Pods()
     assert kinds(api) <= {"Pod"}
 
 

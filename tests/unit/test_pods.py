@@ -136,7 +136,8 @@ def test_a_pod_that_never_ended_has_no_restarts():
 
 
 def managed(*entries):
-    return {"metadata": {"name": "iris-blue", "managedFields": list(entries)}}
+    about = {"name": "iris-blue", "managedFields": list(entries)}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about}
 
 
 OURS = {"manager": "pulumi-inference", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
