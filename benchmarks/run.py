@@ -1,6 +1,7 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
-`benchmarks/run.py [--against CLONE] [router] [weights] [scale] [servers] [pulumi] [docker] [cluster]`
+`benchmarks/run.py [--against CLONE] [SUITE ...]`, each one of router, weights, scale, servers,
+pulumi, docker and cluster.
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import containers
+import gpu_nodes
 import pulumi_overhead
 import router
 import scale
@@ -25,7 +27,7 @@ ALONE: dict[str, Callable[[], list[Table]]] = {
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
     "docker": containers.measure,
-    "cluster": cluster.measure,
+    "cluster": gpu_nodes.measure,
 }
 COMPARED: dict[str, Callable[[Path | None], list[Table]]] = {
     "scale": scale.measure,

@@ -198,6 +198,7 @@ _PLURALS = {
     "secrets": "Secret",
     "configmaps": "ConfigMap",
     "leases": "Lease",
+    "nodes": "Node",
     "pods": "Pod",
     "deployments": "Deployment",
     "services": "Service",

@@ -27,16 +27,21 @@ _MAKE_IMAGE = (
 )
 
 
-def kubernetes_capabilities(gpus: Callable[[], list[NodeGpus] | None]) -> TargetCapabilities:
+def kubernetes_capabilities(
+    gpus: Callable[[], list[NodeGpus] | None], in_use: Callable[[], list[NodeGpus] | None]
+) -> TargetCapabilities:
     """Return what a cluster can do.
 
     Args:
         gpus: Says which GPUs its nodes have; None where this user may not see nodes.
+        in_use: Says also how many of them are held, which takes longer.
     """
 
     def fault(asked: GpuRequest) -> tuple[str, str] | None:
         there = gpus()
-        return None if there is None else never_fits(asked, there)
+        if there is None or not never_fits(asked, there):
+            return None
+        return never_fits(asked, in_use() or there)
 
     return TargetCapabilities(
         name="kubernetes",

@@ -20,15 +20,13 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.content_manifests import ContentService
-from inference_provider.targets.kubernetes.inventory import NodeGpus, gpus_on
+from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import LeaseLocks
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
     NAMESPACE,
-    NODE,
-    POD,
     POLICY,
     SECRET,
     Object,
@@ -64,6 +62,7 @@ class KubernetesPlatform:
     def __init__(self, place: Place) -> None:
         self._place = place if isinstance(place, KubernetesPlace) else None
         self._opened: dict[str, _Opened] = {}
+        self._gpus = KeptInventory(lambda: self.client)
 
     @cached_property
     def client(self) -> Client:
@@ -76,13 +75,7 @@ class KubernetesPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return kubernetes_capabilities(self._gpus)
-
-    def _gpus(self) -> list[NodeGpus] | None:
-        try:
-            return gpus_on(self.client.items(NODE), self.client.items(POD))
-        except Forbidden:
-            return None
+        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use)
 
     # -- which workspaces there are ------------------------------------------------------------
 
@@ -105,7 +98,7 @@ class KubernetesPlatform:
             records = ClusterRecords(self.client, self._namespace(workspace), workspace)
             router = KubernetesRouter(self.client, records, lambda: self._beside(workspace))
             content = KubernetesContent(self.client, records.namespace, records)
-            compute = KubernetesCompute(self.client, records, content, self._gpus)
+            compute = KubernetesCompute(self.client, records, content, self._gpus.all)
             ports = Ports(records, compute, router, content)
             self._opened.setdefault(workspace, _Opened(records, router, content, compute, ports))
         return self._opened[workspace]

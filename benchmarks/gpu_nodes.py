@@ -1,8 +1,8 @@
 """A Kubernetes cluster with many endpoints on many GPU nodes.
 
-The cluster is that of `tests/cluster/with_cluster.sh`. The router's pods and the content's are real;
-nodes with GPUs, and the instances on them, are played by kwok. One server answers for the addresses
-of all of them, because the routers check their health.
+The cluster is that of `tests/cluster/with_cluster.sh`. The router's pods and the content's are
+real; nodes with GPUs, and the instances on them, are played by kwok. One server answers for the
+addresses of all of them, because the routers check their health.
 """
 
 import os
@@ -177,8 +177,14 @@ class _Measured:
         """Return how much memory the processes of one router pod hold that no other shares."""
         chosen = selector(names.selecting(self.workspace, names.ROUTER))
         uid = self.client.items(POD, self.workspace, chosen)[0]["metadata"]["uid"].replace("-", "_")
-        groups = Path("/sys/fs/cgroup/memory").glob("inference-cluster/kubepods/**/memory.usage_in_bytes")
-        uses = [int(g.read_text()) for g in groups if g.parent.name in {f"pod{uid}", f"pod{uid.replace('_', '-')}"}]
+        groups = Path("/sys/fs/cgroup/memory").glob(
+            "inference-cluster/kubepods/**/memory.usage_in_bytes"
+        )
+        uses = [
+            int(g.read_text())
+            for g in groups
+            if g.parent.name in {f"pod{uid}", f"pod{uid.replace('_', '-')}"}
+        ]
         return max(uses, default=0) / 2**20
 
 

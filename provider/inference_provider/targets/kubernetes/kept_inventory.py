@@ -1,0 +1,44 @@
+"""Which GPUs a cluster has, asked once for many deployments that start together."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from inference_provider.targets.kubernetes.client import Client, Forbidden
+from inference_provider.targets.kubernetes.inventory import NodeGpus, gpus_on
+from inference_provider.targets.kubernetes.objects import NODE, POD
+
+FRESH_S = 10.0
+"""How long the nodes that were read count as all there are, seconds."""
+
+
+class KeptInventory:
+    """The GPUs of one cluster; None where this user may not see nodes.
+
+    Args:
+        client: Returns the cluster's API, which nothing needs before a deployment asks for GPUs.
+    """
+
+    def __init__(self, client: Callable[[], Client]) -> None:
+        self._client = client
+        self._reading = threading.Lock()
+        self._known: list[NodeGpus] | None = None
+        self._read_s = float("-inf")
+
+    def all(self) -> list[NodeGpus] | None:
+        """Return what nodes have, as if no pod held any: a list of all pods is long."""
+        with self._reading:
+            if time.monotonic() >= self._read_s + FRESH_S:
+                self._known = self._read(lambda client: gpus_on(client.items(NODE), ()))
+                self._read_s = time.monotonic()
+            return self._known
+
+    def in_use(self) -> list[NodeGpus] | None:
+        """Return what nodes have now, and how much of it pods hold."""
+        return self._read(lambda client: gpus_on(client.items(NODE), client.items(POD)))
+
+    def _read(self, read: Callable[[Client], list[NodeGpus]]) -> list[NodeGpus] | None:
+        try:
+            return read(self._client())
+        except Forbidden:
+            return None
