@@ -1,0 +1,169 @@
+"""Instances with GPUs, on nodes that kwok plays: where they run, and what they wait for."""
+
+import threading
+from pathlib import PurePosixPath
+
+import pytest
+
+from inference_provider.errors import NotReady
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.spec.gpus import GpuRequest
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.instance_manifests import Given
+from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.workspace.ports import Unit
+from tests import docker_host
+from tests.cluster.fake_nodes import GPU, gpu_node
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+BIG, SMALL = "NVIDIA-Big-96GB", "NVIDIA-Small-8GB"
+SLICES = "nvidia.com/mig-1g.12gb"
+
+
+class Content:
+    """An image that brings all."""
+
+    def given(self, _unit: Unit) -> Given:
+        return Given(docker_host.BASE_IMAGE, PurePosixPath("/usr/bin"))
+
+
+@pytest.fixture
+def platform():
+    made = KubernetesPlatform("kubernetes")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def compute(platform, namespace):
+    records = ClusterRecords(platform.client, namespace, namespace)
+    inventory = KeptInventory(lambda: platform.client)
+    return KubernetesCompute(platform.client, records, Content(), inventory.all)
+
+
+def unit(name: str = "blue", start_s: int = 30, **resources) -> Unit:
+    route = {"path": "/", "port": 8080}
+    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
+    environment = EnvironmentSpec.model_validate(
+        {
+            "workspace": "demo",
+            "name": "plain",
+            "image": docker_host.BASE_IMAGE,
+            "inference_config": routes,
+        }
+    )
+    spec = DeploymentSpec.model_validate(
+        {
+            "workspace": "demo",
+            "endpoint": "iris",
+            "name": name,
+            "environment": "plain:1",
+            "start_timeout_s": start_s,
+            "readiness_probe": {"initial_delay": 0},
+            "resources": resources,
+        }
+    )
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name=f"iris/{name}")
+    return Unit(id_, "5efdeb203621", spec, environment)
+
+
+def nodes_of(api, namespace, deployment="blue"):
+    """Return the node of each pod of a deployment."""
+    pods = api.items(f"/api/v1/namespaces/{namespace}/pods")
+    name = "pulumi-inference/deployment"
+    ours = (one for one in pods if one["metadata"]["labels"].get(name) == deployment)
+    return sorted(one["spec"].get("nodeName", "") for one in ours)
+
+
+def holding(namespace, node, count=1):
+    """Describe a pod of somebody else that holds GPUs of a node."""
+    amounts = {"resources": {"limits": {GPU: str(count)}}}
+    container = {"name": "main", "image": docker_host.BASE_IMAGE, **amounts}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"holds-{node}", "namespace": namespace},
+        "spec": {
+            "nodeName": node,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+        },
+    }
+
+
+def test_each_instance_runs_on_the_product_that_it_names(api, fakes, namespace, compute):
+    fakes.add(gpu_node("gpus-big", BIG), gpu_node("gpus-small", SMALL))
+    compute.ensure(unit(limits={"gpu": 2}, gpu_product="Big 96GB"), 3)
+    compute.ensure(unit("green", limits={"gpu": 1}, gpu_product="Small"), 2)
+    assert nodes_of(api, namespace) == ["gpus-big"] * 3
+    assert nodes_of(api, namespace, "green") == ["gpus-small"] * 2
+
+
+def test_a_slice_is_asked_for_by_its_name(api, fakes, namespace, compute):
+    sliced = gpu_node("gpus-sliced", BIG)
+    sliced["status"]["allocatable"] |= {GPU: "0", SLICES: "7"}
+    fakes.add(gpu_node("gpus-whole", BIG), sliced)
+    compute.ensure(unit(mig={"1g.12gb": 3}), 2)
+    assert nodes_of(api, namespace) == ["gpus-sliced"] * 2
+
+
+def test_a_node_with_another_taint_gets_no_instance(api, fakes, namespace, compute):
+    kept = gpu_node("gpus-kept", BIG)
+    kept["spec"]["taints"].append({"key": "team", "value": "other", "effect": "NoSchedule"})
+    fakes.add(kept, gpu_node("gpus-open", BIG))
+    compute.ensure(unit(limits={"gpu": 1}, gpu_product=BIG), 4)
+    assert nodes_of(api, namespace) == ["gpus-open"] * 4
+
+
+def test_what_no_node_could_ever_give_is_refused_with_what_there_is(api, fakes, platform):
+    fakes.add(gpu_node("gpus-1", BIG, 4), gpu_node("gpus-2", BIG, 4))
+    asked = GpuRequest("resources.limits.gpu", 8, product="Big-96GB")
+    said = platform.capabilities.gpu_fault(asked, 1)
+    assert said.startswith(
+        "an instance asks for 8 nvidia.com/gpu of Big-96GB, and the largest node has 4 ("
+    )
+    assert "NVIDIA-Big-96GB: 8 nvidia.com/gpu on 2 nodes, 8 free" in said
+
+
+def fragmented(api, fakes, namespace):
+    """Leave one GPU of two free on each of three nodes; return the pods that hold the others."""
+    names = [f"gpus-{number}" for number in range(3)]
+    fakes.add(*(gpu_node(name, BIG, 2) for name in names))
+    api.apply(*(holding(namespace, name) for name in names))
+    return [f"/api/v1/namespaces/{namespace}/pods/holds-{name}" for name in names]
+
+
+def test_free_gpus_that_are_on_different_nodes_are_waited_for_in_vain(
+    api, fakes, namespace, compute
+):
+    fragmented(api, fakes, namespace)
+    said: list[str] = []
+    wanted = unit(start_s=4, limits={"gpu": 2}, gpu_product=BIG)
+    with pytest.raises(NotReady, match=r"PodUnschedulable: 0/\d+ nodes are available: .*Insuff"):
+        compute.ensure(wanted, 1, lambda _id, text: said.append(text))
+    assert said[0].startswith("waiting for pod iris-blue-5efdeb203621-")
+    assert "3 Insufficient nvidia.com/gpu" in said[0]
+    assert api.items(f"/apis/apps/v1/namespaces/{namespace}/deployments") == []
+
+
+def test_an_instance_starts_once_gpus_are_free(api, fakes, namespace, compute):
+    holders = fragmented(api, fakes, namespace)
+    waits = threading.Event()
+
+    def free() -> None:
+        waits.wait(30)
+        api.delete(holders[1])
+
+    freeing = threading.Thread(target=free)
+    freeing.start()
+    try:
+        wanted = unit(limits={"gpu": 2}, gpu_product=BIG)
+        compute.ensure(wanted, 1, lambda _id, _text: waits.set())
+    finally:
+        waits.set()
+        freeing.join()
+    assert nodes_of(api, namespace) == ["gpus-1"]
