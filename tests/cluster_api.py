@@ -210,7 +210,6 @@ _PLURALS = {
     "roles": "Role",
     "rolebindings": "RoleBinding",
     "serviceaccounts": "ServiceAccount",
-    "nodes": "Node",
 }
 
 

@@ -220,7 +220,7 @@ def _namespace(status: dict) -> dict:
 
 def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():
     faults = desired(runtime_image=None, registry="r.example.org/team", bind_address="0.0.0.0")
-    can = kubernetes_capabilities(lambda: None)
+    can = kubernetes_capabilities(lambda: None, lambda: None)
     said = [str(one.fault) for one in refusals(faults.values(), can)]
     assert said == [
         "runtime_image: a cluster needs the image of the router's pods; make and push it with"
@@ -237,8 +237,8 @@ def test_who_may_not_see_nodes_is_refused_no_gpus():
         update={"resources": blue.spec.resources.model_validate({"limits": {"gpu": 2}})}
     )
     wanted = [blue.model_copy(update={"spec": asks})]
-    assert gpu_refusals(wanted, kubernetes_capabilities(lambda: None)) == ()
-    [refused] = gpu_refusals(wanted, kubernetes_capabilities(list))
+    assert gpu_refusals(wanted, kubernetes_capabilities(lambda: None, lambda: None)) == ()
+    [refused] = gpu_refusals(wanted, kubernetes_capabilities(list, list))
     assert str(refused) == (
         "Deployment 'demo/iris/blue' on target 'kubernetes': resources.limits.gpu: an instance asks"
         " for 2 nvidia.com/gpu, and no node has any (the cluster has no GPU); ask for what there"

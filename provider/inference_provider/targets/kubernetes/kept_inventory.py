@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from inference_provider.targets.kubernetes.client import Client, Forbidden
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.inventory import NodeGpus, gpus_on
 from inference_provider.targets.kubernetes.objects import NODE, POD
+from inference_provider.targets.kubernetes.refusals import Forbidden
 
 FRESH_S = 10.0
 """How long the nodes that were read count as all there are, seconds."""
