@@ -278,7 +278,7 @@ class HostImages:
             said = list(api.push(*parts_of(to), stream=True, decode=True))
         why = " ".join(without_secrets(" ".join(one.get("error", "") for one in said)).split())
         if why:
-            remedy = "run `docker login` for its registry, or name another one"
+            remedy = "run `docker login` for its registry, or name one that the host reaches"
             raise TargetError("push", f"image '{to}'", why[:400], remedy, str(self._host))
         return next((one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", ())), "")
 
