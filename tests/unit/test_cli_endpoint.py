@@ -50,8 +50,10 @@ def test_score_of_an_endpoint_whose_keys_are_gone_says_what_makes_new_ones(serve
 class Elsewhere(ServedTarget):
     """A target whose router is reached as that of a Docker host is."""
 
-    def way_to(self, url):
-        return DockerTarget(DockerPlace(kind="docker", host="tcp://gpu-1:2376")).way_to(url)
+    def way_to(self, workspace, url):
+        return DockerTarget(DockerPlace(kind="docker", host="tcp://gpu-1:2376")).way_to(
+            workspace, url
+        )
 
 
 def test_score_sends_no_key_to_this_machine_when_the_router_is_on_another(cli):
@@ -73,7 +75,7 @@ class BySocket(ServedTarget):
     path = ""
 
     @contextmanager
-    def way_to(self, url):
+    def way_to(self, workspace, url):
         assert url == "http://127.0.0.1:1/endpoints/iris/score"
         yield Way(self.path, lambda: "connect failed: Connection refused")
 

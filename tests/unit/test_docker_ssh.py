@@ -109,7 +109,7 @@ def test_a_host_is_connected_to_again_when_ssh_has_ended(host, starts):
 @pytest.mark.parametrize("host", ["ssh://gpu-1", "ssh://localhost"])
 def test_a_router_on_the_loopback_of_a_host_is_reached_by_ssh_and_the_way_is_closed(starts, host):
     target = DockerTarget(DockerPlace(kind="docker", host=host))
-    with target.way_to("http://127.0.0.1:18807/endpoints/iris/score") as way:
+    with target.way_to("demo", "http://127.0.0.1:18807/endpoints/iris/score") as way:
         assert Path(way.socket).is_socket()
         assert Path(way.socket).parent.stat().st_mode & 0o77 == 0
         assert way.cause() == "connected"
@@ -127,7 +127,7 @@ def test_a_router_on_the_loopback_of_a_host_is_reached_by_ssh_and_the_way_is_clo
     ],
 )
 def test_a_router_that_this_machine_reaches_is_reached_by_its_url(host, url):
-    with DockerTarget(DockerPlace(kind="docker", host=host)).way_to(url) as way:
+    with DockerTarget(DockerPlace(kind="docker", host=host)).way_to("demo", url) as way:
         assert way.socket == ""
 
 

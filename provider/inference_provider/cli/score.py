@@ -112,7 +112,7 @@ def _asked(
     }
     answered = False
     with (
-        session.target.way_to(address) as way,
+        session.target.way_to(there.id.workspace, address) as way,
         loopback_client(
             timeout_s=SCORE_TIMEOUT_S, transport=session.transport, socket_path=way.socket
         ) as client,

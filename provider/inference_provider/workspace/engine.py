@@ -87,13 +87,13 @@ class Engine:
         return None
 
     @contextmanager
-    def way_to(self, url: str) -> Iterator[Way]:
-        """Yield how this machine reaches a router, by the URL that its host has for it.
+    def way_to(self, workspace: str, url: str) -> Iterator[Way]:
+        """Yield how this machine reaches a workspace's router, by the URL that its host has for it.
 
         Raises:
             TargetError: It cannot.
         """
-        del url
+        del workspace, url
         yield Way()
 
     def workspaces(self) -> tuple[str, ...]:

@@ -166,7 +166,7 @@ class DockerTarget(Engine):
         return self.docker.images
 
     @contextmanager
-    def way_to(self, url: str) -> Iterator[Way]:
+    def way_to(self, _workspace: str, url: str) -> Iterator[Way]:
         router, host = urlsplit(url), self.docker.host
         by_ssh = host.url.startswith("ssh://")
         if router.hostname not in _LOOPBACK or (host.hostname in ("", *_LOOPBACK) and not by_ssh):

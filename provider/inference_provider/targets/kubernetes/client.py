@@ -264,10 +264,10 @@ class Client:
             ) as answer:
                 if answer.is_error:
                     answer.read()
-                    raise self._fault(doing, what, answer)
+                    raise self.fault(doing, what, answer)
                 yield from answer.iter_lines()
         except httpx.HTTPError as fault:
-            raise self._unreachable(doing, what, fault) from fault
+            raise self.unreachable(doing, what, fault) from fault
 
     # -- through the API server to a pod ----------------------------------------------------------
 
@@ -302,9 +302,9 @@ class Client:
                 method, path, content=content, timeout=limit, headers=given, extensions=self._more
             )
         except httpx.HTTPError as fault:
-            raise self._unreachable("ask", what, fault) from fault
+            raise self.unreachable("ask", what, fault) from fault
         if answer.status_code == 403 and _status(answer):
-            raise self._fault("ask", what, answer)
+            raise self.fault("ask", what, answer)
         if answer.status_code == 503 and _status(answer):
             reason = _status(answer).get("message", "it does not answer")
             raise TargetUnreachable("ask", what, str(reason)[:SHOWN], "run this again", str(self))
@@ -354,16 +354,16 @@ class Client:
                 )
             except httpx.ConnectError as fault:
                 if last:
-                    raise self._unreachable(doing, what, fault) from fault
+                    raise self.unreachable(doing, what, fault) from fault
             except httpx.HTTPError as fault:
                 if last or once:
-                    raise self._unreachable(doing, what, fault) from fault
+                    raise self.unreachable(doing, what, fault) from fault
             else:
                 self._note_time(answer)
                 if answer.is_success or answer.status_code in known:
                     return answer
                 if last or answer.status_code not in AGAIN or (once and answer.status_code != 429):
-                    raise self._fault(doing, what, answer)
+                    raise self.fault(doing, what, answer)
                 pause_s = max(pause_s, _asked_pause_s(answer))
             time.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -384,7 +384,8 @@ class Client:
 
     # -- errors --------------------------------------------------------------------------------
 
-    def _unreachable(self, doing: str, what: str, fault: Exception) -> TargetUnreachable:
+    def unreachable(self, doing: str, what: str, fault: Exception) -> TargetUnreachable:
+        """Return the error for a request that was not answered."""
         said = str(fault) or type(fault).__name__
         server = self.access.server
         if "CERTIFICATE_VERIFY_FAILED" in said:
@@ -396,7 +397,8 @@ class Client:
         remedy = "check that this machine reaches it, and run this again"
         return TargetUnreachable(doing, what, reason, remedy, str(self))
 
-    def _fault(self, doing: str, what: str, answer: httpx.Response) -> TargetError:
+    def fault(self, doing: str, what: str, answer: httpx.Response) -> TargetError:
+        """Return the error for an answer that is none of success."""
         said = str(_status(answer).get("message") or answer.text)
         return refusal(doing, what, answer.status_code, said, str(self))
 

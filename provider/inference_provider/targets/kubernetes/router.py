@@ -106,7 +106,7 @@ class KubernetesRouter:
         self._beside = beside
         self._client = client
         self._records = records
-        self._namespace = records.namespace
+        self.namespace = records.namespace
         self._external: str | None = None
 
     # -- where it is ---------------------------------------------------------------------------
@@ -127,25 +127,34 @@ class KubernetesRouter:
 
     def address(self) -> RouterAddress:
         settings = self.settings()
-        inside = f"{names.ROUTER_NAME}.{self._namespace}.svc"
+        inside = f"{names.ROUTER_NAME}.{self.namespace}.svc"
         host = self._balancer() or inside if settings.service == "LoadBalancer" else inside
         return RouterAddress(
             url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
-            metrics_url=f"http://{METRICS_NAME}.{self._namespace}.svc:{names.METRICS_PORT}",
+            metrics_url=f"http://{METRICS_NAME}.{self.namespace}.svc:{names.METRICS_PORT}",
         )
 
     def _balancer(self) -> str | None:
         """Return the address of the load balancer; None until the cluster has made one."""
         if self._external is None:
-            service = self._client.get(SERVICE, self._namespace, names.ROUTER_NAME) or {}
+            service = self._client.get(SERVICE, self.namespace, names.ROUTER_NAME) or {}
             given = (service.get("status") or {}).get("loadBalancer", {}).get("ingress") or ()
             self._external = next((one.get("ip") or one.get("hostname") for one in given), None)
         return self._external
 
+    def ready_pod(self) -> str:
+        """Return the name of a pod that takes requests. Raises TargetUnreachable."""
+        pods = self._pods()
+        ready = sorted(name_of(pod) for pod in pods if is_ready(pod))
+        if not ready:
+            remedy = "run `inferctl start`" if not pods else self._remedy
+            raise TargetUnreachable("reach", "the router", self._why(pods), remedy)
+        return ready[0]
+
     # -- its objects ---------------------------------------------------------------------------
 
     def _objects(self) -> tuple[Object, ...]:
-        return router_objects(self._records.workspace, self._namespace, self.settings())
+        return router_objects(self._records.workspace, self.namespace, self.settings())
 
     def apply(self, tell: Callable[[str], None] = lambda _said: None) -> None:
         """Make its objects what the settings say; pods are replaced one at a time."""
@@ -162,7 +171,7 @@ class KubernetesRouter:
 
     def _delete(self, kinds: Collection[Kind] = ()) -> None:
         any_settings = RouterSettings(image="none")
-        made = router_objects(self._records.workspace, self._namespace, any_settings)
+        made = router_objects(self._records.workspace, self.namespace, any_settings)
         for one in reversed(made):
             if not kinds or kind_of(one) in kinds:
                 self._client.delete_like(one)
@@ -192,17 +201,15 @@ class KubernetesRouter:
             time.sleep(_POLL_S)
 
     def _deployment(self) -> Object | None:
-        return self._client.get(DEPLOYMENT, self._namespace, names.ROUTER_NAME)
+        return self._client.get(DEPLOYMENT, self.namespace, names.ROUTER_NAME)
 
     def _pods(self) -> list[Object]:
         chosen = selector(names.selecting(self._records.workspace, names.ROUTER))
-        return self._client.items(POD, self._namespace, chosen)
+        return self._client.items(POD, self.namespace, chosen)
 
     @property
     def _remedy(self) -> str:
-        return (
-            f"look at `kubectl -n {self._namespace} describe pods -l {names.ROLE}={names.ROUTER}`"
-        )
+        return f"look at `kubectl -n {self.namespace} describe pods -l {names.ROLE}={names.ROUTER}`"
 
     def _why(self, pods: Iterable[Object]) -> str:
         """Say why none of its pods is ready."""
@@ -367,7 +374,7 @@ class KubernetesRouter:
     def _sent(
         self, method: str, pod: str, path: str, timeout_s: float, content: bytes | None = None
     ) -> Mapping[str, Any]:
-        place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
+        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
         answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
         if answer.status_code != 200:
             reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"

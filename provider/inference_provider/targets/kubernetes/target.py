@@ -1,11 +1,13 @@
 """The wiring of a cluster as a target: a workspace is a namespace, and what is in it."""
 
 import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -21,7 +23,7 @@ from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.content_manifests import ContentService
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
-from inference_provider.targets.kubernetes.kubeconfig import access
+from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import LeaseLocks
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
@@ -35,16 +37,18 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import opening
+from inference_provider.targets.kubernetes.port_forward import PortForward
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import ADDRESS, KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.ports import Ports, Way
 from inference_provider.workspace.state import RECORDS
 
 _STOP_WAIT_S, _POLL_S = 30.0, 0.3
+_LISTENS_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,9 @@ class KubernetesPlatform:
 
     def ports(self, workspace: str) -> Ports:
         return self._open(workspace).ports
+
+    def router(self, workspace: str) -> KubernetesRouter:
+        return self._open(workspace).router
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
@@ -257,6 +264,33 @@ class KubernetesTarget(Engine):
     def __init__(self, place: Place) -> None:
         self.kubernetes = KubernetesPlatform(place)
         super().__init__(self.kubernetes)
+
+    @contextmanager
+    def way_to(self, workspace: str, url: str) -> Iterator[Way]:
+        """Go by the URL where it leads to the router, else through the API server to a pod of it.
+
+        The name of a Service means something in its own cluster alone; elsewhere another host may
+        have it, and would be given the key.
+        """
+        host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
+        client = self.kubernetes.client
+        if (client.access.name == IN_CLUSTER or not host.endswith(".svc")) and _listens(host, port):
+            yield Way()
+            return
+        router = self.kubernetes.router(workspace)
+        forward = PortForward(client, router.namespace, router.ready_pod(), names.ROUTER_PORT)
+        try:
+            yield Way(str(forward.socket), forward.cause)
+        finally:
+            forward.close()
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_LISTENS_S):
+            return True
+    except OSError:
+        return False
 
 
 def _is_ending(namespace: Object) -> bool:
