@@ -9,6 +9,7 @@ from http import HTTPStatus
 import httpx
 import pytest
 from websockets.sync.server import serve
+from websockets.typing import Subprotocol
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.spec.target import KubernetesPlace
@@ -25,7 +26,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
 @contextmanager
 def api(handler, **more):
     """Yield the client of an API server that opens a port of a pod so."""
-    with serve(handler, "127.0.0.1", 0, subprotocols=[PROTOCOL], **more) as server:
+    with serve(handler, "127.0.0.1", 0, subprotocols=[Subprotocol(PROTOCOL)], **more) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         client = Client(Access("lab", url, "", ssl.create_default_context(), lambda: "s3cret"))
