@@ -14,7 +14,8 @@ from inference_provider.gpus import Ledger
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
-from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, WorkspaceSpec
+from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Probe, RequestSettings, Resources
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.target import kind_of
@@ -30,6 +31,7 @@ Capability = Literal[
     "auth_modes",
     "base_images",
     "builds",
+    "cluster_settings",
     "data_collector",
     "egress_control",
     "endpoint_kinds",
@@ -62,6 +64,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "auth_modes": Answer("'{asked}' is not supported yet", "use {supported}"),
     "base_images": Answer("not supported yet", "leave it out"),
     "builds": Answer("not supported yet", "name an image, dependencies or a command instead"),
+    "cluster_settings": Answer("has no meaning here: only a cluster has it", "leave it out"),
     "data_collector": Answer("not supported yet", "leave it out"),
     "egress_control": Answer("'disabled' is not supported yet", "leave it enabled"),
     "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
@@ -98,6 +101,16 @@ def _any_workspace(_spec: WorkspaceSpec) -> Iterable[Fault]:
     return ()
 
 
+def _any_closed(
+    _deployment: DeploymentSpec, _of: WorkspaceSpec | None, _in: EnvironmentSpec | None
+) -> Fault | None:
+    return None
+
+
+def _nothing_to_note(_spec: WorkspaceSpec) -> str:
+    return ""
+
+
 def _builds_nothing(_resource: DesiredResource, _workspace: WorkspaceSpec | None) -> bool:
     return True
 
@@ -123,11 +136,20 @@ class TargetCapabilities(Frozen):
     """Whether the workspace names the image that others are made of."""
     builds: bool = False
     """Whether images are built of a folder and its Dockerfile."""
+    cluster_settings: bool = False
+    """Whether it is a cluster, with storage classes and services of its own."""
     egress_control: bool = False
+    closed_fault: Callable[
+        [DeploymentSpec, WorkspaceSpec | None, EnvironmentSpec | None], Fault | None
+    ] = _any_closed
+    """Says why a deployment cannot be without a way out, if it is to be; of its workspace and its
+    environment it is told what is known."""
     resource_limits: bool = False
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _any_workspace
     """Says what else of a workspace it cannot do, or lacks."""
+    workspace_note: Callable[[WorkspaceSpec], str] = _nothing_to_note
+    """Says what a person should know before a workspace is made or changed; empty for nothing."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
@@ -193,12 +215,16 @@ def refusals(
     """Return each thing the target cannot do, apart from GPUs; empty when it can do all."""
     known = tuple(desired)
     spaces = {one.id.name: one.spec for one in known if one.id.kind == Kind.WORKSPACE}
+    environments = {
+        one.spec.content_hash: one.spec for one in known if one.id.kind == Kind.ENVIRONMENT
+    }
     return tuple(
         Refusal(at_target(one.id, capabilities), _hidden(fault, one.placeholders))
         for one in known
         for fault in (
             *_faults(one, capabilities),
             *_base_faults(one, spaces.get(one.id.workspace), capabilities),
+            *_closed_faults(one, spaces.get(one.id.workspace), environments, capabilities),
         )
     )
 
@@ -231,6 +257,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     for field in ("base_image", "runtime_image", "registry"):
         if getattr(spec, field) and not can.base_images:
             yield can.fault(field, "base_images", getattr(spec, field))
+    if spec.cluster != ClusterSettings() and not can.cluster_settings:
+        yield can.fault("cluster", "cluster_settings")
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
@@ -260,6 +288,19 @@ def _base_faults(
     if image and not can.has_image_of(resource, workspace) and (fault := can.image_fault(image)):
         of = "" if path else "the workspace's base_image "
         yield Fault(path, f"{of}'{image}': {fault}", _OTHER_IMAGE)
+
+
+def _closed_faults(
+    resource: DesiredResource,
+    workspace: WorkspaceSpec | None,
+    environments: Mapping[str | None, EnvironmentSpec],
+    can: TargetCapabilities,
+) -> Iterator[Fault]:
+    spec = resource.spec
+    if isinstance(spec, DeploymentSpec) and can.egress_control:
+        digest = Reference.parse(spec.environment).digest if spec.environment else None
+        if fault := can.closed_fault(spec, workspace, environments.get(digest)):
+            yield fault
 
 
 def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:

@@ -170,18 +170,17 @@ class Pipeline:
         if not prune:
             found = _without_deletions(found)
         refuse_unreadable(found, observed, stack.name)
-        told = (*notes(found, observed), *self._about_images(found))
+        told = (*notes(found, observed), *self._about_workspaces(found))
         return Planned(stack, names, observed, found, told)
 
-    def _about_images(self, found: Plan) -> Iterator[str]:
-        """Say what takes minutes before a router starts."""
-        store = self._target.images
+    def _about_workspaces(self, found: Plan) -> Iterator[str]:
+        """Say what takes minutes before a router starts, and what else is good to know."""
+        store, about = self._target.images, self._target.capabilities.workspace_note
         for action in found.pending:
-            if not store or action.id.kind != Kind.WORKSPACE or action.desired is None:
-                continue
-            note = store.note(action.desired.spec)
-            if note:
-                yield f"{action.id}: {note}"
+            if action.id.kind == Kind.WORKSPACE and action.desired is not None:
+                spec = action.desired.spec
+                told = (store.note(spec) if store else "", about(spec))
+                yield from (f"{action.id}: {note}" for note in told if note)
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
         """Plan the deletion of everything that carries the stack's label.

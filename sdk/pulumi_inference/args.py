@@ -54,6 +54,35 @@ class QuotaArgs(TypedDict, total=False):
     """Most GPUs handed out over all deployments."""
 
 
+class ClusterStorageArgs(TypedDict, total=False):
+    """The claim on which a cluster keeps a workspace's models, code and environments."""
+
+    size: Input[str]
+    """`20Gi`; on the disk of a node when left out."""
+    storage_class: Input[str]
+    """The cluster's default class when left out."""
+
+
+class ClusterRouterArgs(TypedDict, total=False):
+    """The router of a workspace in a cluster."""
+
+    service: Input[str]
+    """`ClusterIP`, `NodePort` or `LoadBalancer`."""
+    replicas: Input[int]
+    """Pods that take requests, at least 1; 2 when left out."""
+
+
+class ClusterSettingsArgs(TypedDict, total=False):
+    """What of a workspace only a cluster has."""
+
+    storage: Input[ClusterStorageArgs]
+    """Where content lies."""
+    router: Input[ClusterRouterArgs]
+    """How many pods of the router there are, and who reaches them."""
+    network_policies: Input[str]
+    """`enforced` says that the cluster's network plugin enforces NetworkPolicies."""
+
+
 class RouteArgs(TypedDict):
     """One HTTP route of a server."""
 

@@ -10,7 +10,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from pulumi_inference.args import InstanceTypeArgs, QuotaArgs, TargetInput
+from pulumi_inference.args import ClusterSettingsArgs, InstanceTypeArgs, QuotaArgs, TargetInput
 from pulumi_inference.base import InferenceResource
 
 
@@ -32,6 +32,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         runtime_image: Image of the router's container; built on the host when left out.
         registry: Registry and folder to which images that are built are pushed, and from which
             they are pulled instead of built again.
+        cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
         quota: What all deployments may use together.
@@ -62,6 +63,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
         registry: Input[str] | None = None,
+        cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
         description: Input[str] | None = None,
@@ -79,6 +81,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "base_image": base_image,
             "runtime_image": runtime_image,
             "registry": registry,
+            "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,
             "description": description,

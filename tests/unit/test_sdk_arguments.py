@@ -8,6 +8,7 @@ from pydantic import BaseModel
 import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
+from inference_provider.spec.cluster import ClusterRouter, ClusterSettings, ClusterStorage
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
@@ -21,6 +22,9 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.QuotaArgs: Quota,
+    args.ClusterStorageArgs: ClusterStorage,
+    args.ClusterRouterArgs: ClusterRouter,
+    args.ClusterSettingsArgs: ClusterSettings,
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.RequestSettingsArgs: deployment.RequestSettings,

@@ -17,6 +17,7 @@ from inference_provider.spec.base import (
     SpecModel,
     Tags,
 )
+from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.target import Place
 
@@ -67,6 +68,8 @@ class WorkspaceSpec(SpecModel):
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
     """Registry and folder, `registry.example.org/team`: images that are built are pushed there, and
     pulled from there instead of built again, with the credentials of Docker's configuration."""
+    cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
+    """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}
     """What an `instance_type` of a deployment means, by name; common sizes of Azure are known
     already, and may be given other amounts here."""

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
-from inference_provider.spec import WorkspaceSpec
+from inference_provider.serving.image import image_as_it_is
+from inference_provider.serving.server import requirements
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.answers import ALIKE
@@ -15,12 +17,12 @@ _REASONS: Mapping[Capability, Answer] = {
     "builds": Answer(
         "a cluster builds no images", "build and push it, and name it as the environment's image"
     ),
-    "egress_control": Answer(
-        "'disabled' is not supported yet: whether the cluster's network enforces it is not known",
-        "leave it enabled",
-    ),
     "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
 }
+_NOT_ENFORCED = (
+    "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell",
+    "set the workspace's `cluster: {network_policies: enforced}` where it does, or leave it out",
+)
 _MAKE_IMAGE = (
     "make and push it with `inferctl image build --push registry.example.org/team/router:1`, from"
     " a stack on target docker, and write what that prints; or load it: `kind load docker-image`"
@@ -47,9 +49,13 @@ def kubernetes_capabilities(
         name="kubernetes",
         images=True,
         base_images=True,
+        cluster_settings=True,
+        egress_control=True,
+        closed_fault=closed_fault,
         resource_limits=True,
         amount_faults=_amount_faults,
         workspace_faults=_workspace_faults,
+        workspace_note=_about_storage,
         instance_types=True,
         gpu_fault=fault,
         liveness_probes=True,
@@ -61,12 +67,41 @@ def kubernetes_capabilities(
 def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.runtime_image is None:
         yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
+    if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
+        yield Fault("egress", *_NOT_ENFORCED)
     if spec.registry is not None:
         reason = "has no meaning on a cluster: it builds no images"
         yield Fault("registry", reason, "leave it out")
+    if spec.cluster.storage.storage_class and spec.cluster.storage.size is None:
+        reason = "a class without a size makes no claim"
+        yield Fault("cluster.storage.storage_class", reason, "add size, for example 20Gi")
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def closed_fault(
+    deployment: DeploymentSpec, workspace: WorkspaceSpec | None, environment: EnvironmentSpec | None
+) -> Fault | None:
+    """Say why a deployment cannot be without a way out; None when it may, or is not to be."""
+    alone = deployment.egress_public_network_access == "disabled"
+    if not alone and (workspace is None or workspace.egress == "enabled"):
+        return None
+    if alone and workspace is not None and workspace.cluster.network_policies != "enforced":
+        return Fault("egress_public_network_access", *_NOT_ENFORCED)
+    if environment and image_as_it_is(environment) is None and requirements(environment):
+        reason = "its packages are installed in the pod, which has no way out to an index"
+        return Fault("environment", reason, "name an image that has them")
+    return None
+
+
+def _about_storage(spec: WorkspaceSpec) -> str:
+    if spec.cluster.storage.size is not None:
+        return ""
+    return (
+        "models and code lie on the disk of a node, and `up` copies them again after their pod has"
+        " moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"
+    )
 
 
 def _amount_faults(resources: Resources) -> Iterator[Fault]:

@@ -14,15 +14,18 @@ from itertools import filterfalse
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import CapabilityMissing, TargetError
+from inference_provider.observed import Kind as ResourceKind
 from inference_provider.observed import ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import apply_ours
+from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
 from inference_provider.targets.kubernetes.instance_manifests import (
@@ -62,6 +65,7 @@ from inference_provider.workspace.ports import (
     Unit,
     silent,
 )
+from inference_provider.workspace.state import State
 
 _POLL_S = 0.25
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -90,6 +94,7 @@ class KubernetesCompute:
         self._gpus = gpus
         self._client = client
         self._records = records
+        self._state = State(records)
         self._namespace = records.namespace
         self._content = content
 
@@ -177,6 +182,8 @@ class KubernetesCompute:
         )
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
+        closed = self._is_closed(unit)
+        more |= {"egress": names.CLOSED} if closed else {}
         return Generation(
             unit=unit,
             name=name,
@@ -189,7 +196,27 @@ class KubernetesCompute:
             restarted=_now() if unit.afresh and before else _restarted(before),
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
             products=self._products(unit),
+            content_host=self._content_host() if closed and given.init_containers else "",
         )
+
+    def _is_closed(self, unit: Unit) -> bool:
+        """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
+        name = self._records.workspace
+        record = self._state.record(
+            ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
+        )
+        fields = record.properties if record else {}
+        known = {part: fields[part] for part in ("egress", "cluster") if part in fields}
+        fault = closed_fault(unit.spec, WorkspaceSpec(**known), unit.environment)
+        if fault:
+            raise CapabilityMissing(
+                "start", str(unit.id), f"{fault.path}: {fault.reason}", fault.remedy
+            )
+        return self._state.is_closed(unit.spec.egress_public_network_access)
+
+    def _content_host(self) -> str:
+        service = self._client.get(SERVICE, self._namespace, names.CONTENT_NAME) or {}
+        return str((service.get("spec") or {}).get("clusterIP") or "")
 
     def _products(self, unit: Unit) -> tuple[str, ...]:
         """Return the products of GPUs that an instance may have; those that it names if unknown."""

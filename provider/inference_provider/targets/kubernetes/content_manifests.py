@@ -47,6 +47,26 @@ class Volume:
     """The cluster's own when None."""
 
 
+def claim_fault(claim: Object, volume: Volume) -> tuple[str, str] | None:
+    """Say why a claim that is there cannot become what is asked for, and what to do."""
+    size = claim["spec"]["resources"]["requests"]["storage"]
+    if volume.size and bytes_of(volume.size) < bytes_of(size):
+        return f"its claim has {size}, and cannot shrink to {volume.size}", f"write size: {size}"
+    given = claim["spec"].get("storageClassName")
+    if volume.storage_class not in (None, given):
+        reason = f"its claim is of storage class '{given}', which cannot be changed"
+        return reason, "write that one, or leave it out"
+    return None
+
+
+def bytes_of(amount: str) -> int:
+    """Return an amount of bytes as a number: `20Gi`."""
+    number = amount.rstrip("kKMGTPEi")
+    unit = amount[len(number) :]
+    base = 1024 if unit.endswith("i") else 1000
+    return int(float(number) * base ** " KMGTPE".index((unit[:1] or " ").upper()))
+
+
 @dataclass(frozen=True)
 class ContentService:
     """What keeps the content of one workspace."""

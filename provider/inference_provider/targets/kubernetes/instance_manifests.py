@@ -73,6 +73,9 @@ class Generation:
     products: tuple[str, ...] = ()
     """GPU products that may be used, as nodes name them; any when empty."""
 
+    content_host: str = ""
+    """Address of what keeps content, for pods that may ask no name server."""
+
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
         return (self._service(), self._secret(), self._budget(), self._deployment())
@@ -146,8 +149,14 @@ class Generation:
             "initContainers": list(given.init_containers),
             "containers": [self._server()],
             "volumes": [*scratch, *given.volumes],
+            **self._known_hosts(),
             **self._placement(),
         }
+
+    def _known_hosts(self) -> Object:
+        if not self.content_host:
+            return {}
+        return {"hostAliases": [{"ip": self.content_host, "hostnames": [names.CONTENT_NAME]}]}
 
     def _placement(self) -> Object:
         """Return on which nodes a pod with GPUs runs; other pods are kept off those by a taint."""

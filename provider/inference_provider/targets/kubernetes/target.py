@@ -21,7 +21,11 @@ from inference_provider.targets.kubernetes.capabilities import kubernetes_capabi
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
-from inference_provider.targets.kubernetes.content_manifests import ContentService
+from inference_provider.targets.kubernetes.content_manifests import (
+    ContentService,
+    Volume,
+    claim_fault,
+)
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import LeaseLocks
@@ -123,16 +127,35 @@ class KubernetesPlatform:
         opened.router.save(_settings(spec))
         opened.router.ensure_up(lambda: ())
 
-    def _beside(self, workspace: str, image: str = "", token: str = "") -> tuple[Object, ...]:
+    def _beside(
+        self, workspace: str, spec: WorkspaceSpec | None = None, token: str = ""
+    ) -> tuple[Object, ...]:
         """Return what a workspace consists of beside its router, before anything is deployed."""
-        namespace = self._namespace(workspace)
+        namespace, asked = self._namespace(workspace), spec or WorkspaceSpec()
         policies = workspace_manifests.policies(workspace, namespace)
-        service = ContentService(workspace, namespace, image, token=token)
+        storage = asked.cluster.storage
+        service = ContentService(
+            workspace,
+            namespace,
+            asked.runtime_image or "",
+            Volume(storage.size or "", storage.storage_class),
+            token=token,
+        )
         return (*policies, *service.objects())
 
+    def _refuse_other_claim(self, workspace: str, spec: WorkspaceSpec) -> None:
+        storage, namespace = spec.cluster.storage, self._namespace(workspace)
+        claim = storage.size and self.client.get(CLAIM, namespace, names.CONTENT_NAME)
+        if not claim:
+            return
+        fault = claim_fault(claim, Volume(storage.size or "", storage.storage_class))
+        if fault:
+            raise TargetError("change", f"storage of workspace '{workspace}'", *fault)
+
     def _make_beside(self, workspace: str, spec: WorkspaceSpec) -> None:
+        self._refuse_other_claim(workspace, spec)
         token = self._token(workspace)
-        for one in self._beside(workspace, spec.runtime_image or "", token):
+        for one in self._beside(workspace, spec, token):
             apply_ours(self.client, one, _quietly)
 
     def _close_instances(self, workspace: str) -> None:
@@ -299,7 +322,10 @@ def _is_ending(namespace: Object) -> bool:
 
 def _settings(spec: WorkspaceSpec) -> RouterSettings:
     return RouterSettings(
-        image=spec.runtime_image or "", port=spec.router_port or names.ROUTER_PORT
+        image=spec.runtime_image or "",
+        port=spec.router_port or names.ROUTER_PORT,
+        service=spec.cluster.router.service,
+        replicas=spec.cluster.router.replicas,
     )
 
 

@@ -20,7 +20,11 @@ def namespace(workspace: str, name: str) -> Object:
 
 
 def policies(workspace: str, place: str) -> tuple[Object, ...]:
-    """Return who may reach the instances: the routers alone, so that nobody goes round the keys."""
+    """Return who may reach the instances, and whom those may reach that have no way out.
+
+    The routers alone reach them, so that nobody goes round the keys. The others reach what keeps
+    content, and no name server: a name that is asked for can carry data out.
+    """
     instances = names.selecting(workspace, names.INSTANCE)
     routers = names.selecting(workspace, names.ROUTER)
     spec = {
@@ -28,7 +32,17 @@ def policies(workspace: str, place: str) -> tuple[Object, ...]:
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": {"matchLabels": routers}}]}],
     }
-    return (_object(POLICY, "inference-instances", place, workspace, spec),)
+    content = names.selecting(workspace, names.CONTENT)
+    ports = [{"port": names.CONTENT_PORT, "protocol": "TCP"}]
+    closed = {
+        "podSelector": {"matchLabels": {**instances, names.EGRESS: names.CLOSED}},
+        "policyTypes": ["Egress"],
+        "egress": [{"to": [{"podSelector": {"matchLabels": content}}], "ports": ports}],
+    }
+    return (
+        _object(POLICY, "inference-instances", place, workspace, spec),
+        _object(POLICY, "inference-closed", place, workspace, closed),
+    )
 
 
 def _object(kind: Kind, name: str, place: str, workspace: str, spec: Mapping[str, Any]) -> Object:

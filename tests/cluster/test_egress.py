@@ -1,0 +1,62 @@
+"""An instance without a way out serves, and reaches nothing."""
+
+import os
+
+import pytest
+
+from inference_provider.targets.kubernetes.objects import SERVICE
+from tests.conformance import labs
+
+pytestmark = pytest.mark.cluster
+
+OUT = """
+import os, socket, threading, time
+def reached(host, port):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        return "reached"
+    except OSError as fault:
+        return type(fault).__name__
+def look():
+    while True:
+        found = [reached("OUTSIDE", PORT), reached("inference-content", 8080)]
+        print("looked", *found, flush=True)
+        time.sleep(0.3)
+threading.Thread(target=look, daemon=True).start()
+"""
+
+
+def last_looks(lab):
+    """Return what the pods of each generation reached last."""
+    id_, found = lab.of("Deployment").id, {}
+    for line in lab.ports.compute.logs(id_, lines=1, follow=False):
+        pod, _, looked = line.partition(": looked ")
+        found[pod.rpartition("-")[0].rpartition("-")[0]] = looked
+    return found
+
+
+def test_an_instance_without_a_way_out_fetches_its_content_and_reaches_nothing_else(
+    tmp_path, monkeypatch
+):
+    platform = labs.KubernetesLab.open(tmp_path)
+    client = platform.client
+    outside = client.get(SERVICE, "default", "kubernetes")["spec"]
+    look = OUT.replace("OUTSIDE", outside["clusterIP"])
+    look = look.replace("PORT", str(outside["ports"][0]["port"]))
+    server = tmp_path / "looks.py"
+    server.write_text(look + labs.SERVER.read_text())
+    monkeypatch.setattr(labs, "SERVER", server)
+    lab = labs.KubernetesLab(platform, tmp_path, f"out{os.getpid()}")
+    policies = {"network_policies": "enforced"}
+    try:
+        lab.up()
+        [before] = last_looks(lab)
+        assert last_looks(lab)[before] == "reached reached"
+
+        lab.apply(lab.space(cluster=policies))
+        lab.apply(lab.deployment(egress_public_network_access="disabled"))
+        assert lab.ask() == 200
+        seen = {name: looked for name, looked in last_looks(lab).items() if name != before}
+        assert list(seen.values()) == ["ConnectionRefusedError reached"]
+    finally:
+        lab.close()
