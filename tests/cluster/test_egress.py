@@ -60,3 +60,4 @@ def test_an_instance_without_a_way_out_fetches_its_content_and_reaches_nothing_e
         assert list(seen.values()) == ["ConnectionRefusedError reached"]
     finally:
         lab.close()
+        lab.platform.close()

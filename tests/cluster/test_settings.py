@@ -58,6 +58,7 @@ def test_content_lies_on_a_claim_and_the_router_is_as_the_workspace_says(tmp_pat
         assert lab.ask() == 200
     finally:
         lab.close()
+        lab.platform.close()
 
 
 def record_of_model(lab):

@@ -30,4 +30,5 @@ def test_a_request_from_outside_goes_through_the_api_server_to_a_router_pod(tmp_
             target.way_to(lab.workspace, url).__enter__()
     finally:
         lab.close()
+        lab.platform.close()
         target.kubernetes.close()

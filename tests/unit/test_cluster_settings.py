@@ -110,8 +110,8 @@ IMAGE = {"name": "own", "image": "scorer:1", "inference_config": ROUTES}
 PACKAGES = {"name": "sklearn", "dependencies": ["scikit-learn==1.7.2"]}
 ENFORCED = {"cluster": {"network_policies": "enforced"}}
 NOT_ENFORCED = (
-    "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell; set"
-    " the workspace's `cluster: {network_policies: enforced}` where it does, or leave it out"
+    "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell; run"
+    " `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`"
 )
 INSTALLED = (
     "environment: its packages are installed in the pod, which has no way out to an index; name an"

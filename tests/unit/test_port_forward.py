@@ -13,9 +13,10 @@ from websockets.typing import Subprotocol
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.spec.target import KubernetesPlace
-from inference_provider.targets.kubernetes.client import Client, Forbidden
+from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.kubeconfig import Access
 from inference_provider.targets.kubernetes.port_forward import PROTOCOL, PortForward
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.target import KubernetesTarget
 
 PORTS = (b"\x00\x90\x1f", b"\x01\x90\x1f")
@@ -83,7 +84,7 @@ def test_the_cause_is_what_the_node_says_of_a_port_that_nobody_listens_on():
 def test_a_user_who_may_not_forward_is_told_so_before_anything_is_sent():
     said = (
         '{"kind": "Status", "message": "pods \\"router-1\\" is forbidden: User \\"ann\\" cannot'
-        ' create resource \\"pods/portforward\\""}'
+        ' create resource \\"pods/portforward\\" in API group \\"\\" in the namespace \\"demo\\""}'
     )
     refuse = {
         "process_request": lambda connection, _request: connection.respond(
@@ -93,9 +94,9 @@ def test_a_user_who_may_not_forward_is_told_so_before_anything_is_sent():
     with api(lambda _connection: None, **refuse) as client, pytest.raises(Forbidden) as refused:
         PortForward(client, "demo", "router-1", 8080)
     assert str(refused.value) == (
-        "forward port 8080 of pod 'router-1' in namespace 'demo' on cluster 'lab': pods"
-        ' "router-1" is forbidden: User "ann" cannot create resource "pods/portforward"; ask for a'
-        " role that allows it"
+        "forward port 8080 of pod 'router-1' in namespace 'demo' on cluster 'lab': 'ann' may not"
+        " create pods/portforward; ask for a Role with verb create on pods/portforward in namespace"
+        " 'demo'"
     )
 
 

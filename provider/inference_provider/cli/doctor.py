@@ -7,15 +7,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
 
-from inference_provider.cli.options import Json
-from inference_provider.cli.session import session_of
+from inference_provider.cli.options import DEFAULT_FILE, Json, OptionalFile
+from inference_provider.cli.session import Session, session_of
+from inference_provider.errors import SpecError
 from inference_provider.printable import one_line
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.target import kind_of
 from inference_provider.targets.local.folders import Folders, state_folder
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.machine import (
@@ -43,10 +46,10 @@ class Check:
     remedy: str = ""
 
 
-def doctor(ctx: typer.Context, as_json: Json = False) -> None:
-    """Check whether this machine can serve as target local. Exit 1 when something is missing."""
+def doctor(ctx: typer.Context, file: OptionalFile = None, as_json: Json = False) -> None:
+    """Check whether this machine, or a cluster, can serve. Exit 1 if something is missing."""
     session = session_of(ctx)
-    checks = [check() for check in CHECKS]
+    checks = _of_cluster(session, file) or [check() for check in CHECKS]
     if as_json:
         session.print_json([asdict(check) for check in checks])
     else:
@@ -54,6 +57,22 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
             then = f"; {check.remedy}" if not check.ok else ""
             print(one_line(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}{then}"))
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _of_cluster(session: Session, file: Path | None) -> list[Check]:
+    """Return what is found of the cluster that a stack is for; empty for any other target."""
+    if file is None and not DEFAULT_FILE.is_file():
+        return []
+    with suppress(SpecError):  # what is wrong in a file says nothing of this machine
+        session.read_name(file or DEFAULT_FILE)
+    if kind_of(session.place) != "kubernetes":
+        return []
+    stack = session.read_stack(file or DEFAULT_FILE)
+    from inference_provider.targets.kubernetes.target import KubernetesTarget  # noqa: PLC0415
+
+    target, space = session.target, stack.spec.workspaces[0]
+    assert isinstance(target, KubernetesTarget)
+    return [Check(*found) for found in target.doctor(space.name, space.runtime_image or "")]
 
 
 def check_state_folder() -> Check:

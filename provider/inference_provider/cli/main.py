@@ -43,7 +43,7 @@ COMMANDS = {
     "logs": Entry("logs", "Print the logs of a deployment's instances."),
     "split": Entry("split", "Change an endpoint's traffic split at once."),
     "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),
-    "doctor": Entry("doctor", "Check whether this machine can serve as target local."),
+    "doctor": Entry("doctor", "Check whether this machine, or a cluster, can serve."),
     "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
 }

@@ -21,7 +21,7 @@ _REASONS: Mapping[Capability, Answer] = {
 }
 _NOT_ENFORCED = (
     "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell",
-    "set the workspace's `cluster: {network_policies: enforced}` where it does, or leave it out",
+    "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`",
 )
 _MAKE_IMAGE = (
     "make and push it with `inferctl image build --push registry.example.org/team/router:1`, from"

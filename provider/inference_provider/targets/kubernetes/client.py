@@ -152,6 +152,11 @@ class Client:
         path = kind.path(namespace)
         return _object(self._send("make", what, "POST", path, params=asked, json_=one, once=True))
 
+    def review(self, one: Object) -> Object:
+        """Return the answer to a question that is asked by an object, which nobody keeps."""
+        kind = kind_of(one)
+        return _object(self._send("ask", _what(kind, "", ""), "POST", kind.path(), json_=one))
+
     def replace(self, one: Object) -> Object:
         """Write all of an object. Raises Conflict unless it has the version that `one` names."""
         kind, namespace = kind_of(one), one["metadata"].get("namespace", "")

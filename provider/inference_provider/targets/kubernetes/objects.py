@@ -53,6 +53,12 @@ ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io/v1",
+    "SelfSubjectAccessReview",
+    "selfsubjectaccessreviews",
+    namespaced=False,
+)
 
 _KNOWN = {
     (kind.api, kind.name): kind for kind in list(globals().values()) if isinstance(kind, Kind)

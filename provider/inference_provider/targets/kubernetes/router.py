@@ -336,10 +336,10 @@ class KubernetesRouter:
         """Say what of the workspace's own objects is gone or was changed by hand."""
         workspace, wanted = self._records.workspace, named(self._objects())
         roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
-        there = listed(self._client, self._namespace, _KINDS, selector(roles))
+        there = listed(self._client, self.namespace, _KINDS, selector(roles))
         if not any(one in there for one in wanted):
             return []  # stopped
-        others = self._client.items(POLICY, self._namespace)
+        others = self._client.items(POLICY, self.namespace)
         opened = [told(policy) for policy in opening(others, workspace)]
         edited = self._records.edited()
         return [*altered((*wanted, *named(self._beside())), there), *opened, *edited]

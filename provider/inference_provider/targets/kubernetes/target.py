@@ -26,6 +26,7 @@ from inference_provider.targets.kubernetes.content_manifests import (
     Volume,
     claim_fault,
 )
+from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import LeaseLocks
@@ -87,7 +88,12 @@ class KubernetesPlatform:
 
     # -- which workspaces there are ------------------------------------------------------------
 
-    def _namespace(self, workspace: str) -> str:
+    @property
+    def has_namespace(self) -> bool:
+        """Whether the place names one, which is there already."""
+        return bool(self._place and self._place.namespace)
+
+    def namespace(self, workspace: str) -> str:
         return (self._place and self._place.namespace) or workspace
 
     def workspaces(self) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ class KubernetesPlatform:
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
-            records = ClusterRecords(self.client, self._namespace(workspace), workspace)
+            records = ClusterRecords(self.client, self.namespace(workspace), workspace)
             router = KubernetesRouter(self.client, records, lambda: self._beside(workspace))
             content = KubernetesContent(self.client, records.namespace, records)
             compute = KubernetesCompute(self.client, records, content, self._gpus.all)
@@ -131,20 +137,20 @@ class KubernetesPlatform:
         self, workspace: str, spec: WorkspaceSpec | None = None, token: str = ""
     ) -> tuple[Object, ...]:
         """Return what a workspace consists of beside its router, before anything is deployed."""
-        namespace, asked = self._namespace(workspace), spec or WorkspaceSpec()
+        namespace, asked = self.namespace(workspace), spec or WorkspaceSpec()
         policies = workspace_manifests.policies(workspace, namespace)
         storage = asked.cluster.storage
         service = ContentService(
             workspace,
             namespace,
             asked.runtime_image or "",
-            Volume(storage.size or "", storage.storage_class),
+            volume=Volume(storage.size or "", storage.storage_class),
             token=token,
         )
         return (*policies, *service.objects())
 
     def _refuse_other_claim(self, workspace: str, spec: WorkspaceSpec) -> None:
-        storage, namespace = spec.cluster.storage, self._namespace(workspace)
+        storage, namespace = spec.cluster.storage, self.namespace(workspace)
         claim = storage.size and self.client.get(CLAIM, namespace, names.CONTENT_NAME)
         if not claim:
             return
@@ -163,7 +169,7 @@ class KubernetesPlatform:
 
         In one of other people's they may be meant for more than instances, and are only told.
         """
-        namespace = self._namespace(workspace)
+        namespace = self.namespace(workspace)
         if self._is_ours(self._there(namespace)):
             for one in opening(self.client.items(POLICY, namespace), workspace):
                 self.client.delete_like(one)
@@ -186,7 +192,7 @@ class KubernetesPlatform:
         """Keep others from making a workspace, or from removing one that is not recorded."""
         made = self._make_namespace(workspace)
         try:
-            with LeaseLocks(self.client, self._namespace(workspace), workspace).lock("first"):
+            with LeaseLocks(self.client, self.namespace(workspace), workspace).lock("first"):
                 self._open(workspace).records.refuse_another()
                 yield
         finally:
@@ -196,7 +202,7 @@ class KubernetesPlatform:
 
     def _make_namespace(self, workspace: str) -> bool:
         """Make the namespace of a workspace; return whether it was not there."""
-        name = self._namespace(workspace)
+        name = self.namespace(workspace)
         until_s = time.monotonic() + _STOP_WAIT_S
         while (there := self._there(name)) and _is_ending(there):
             if time.monotonic() > until_s:
@@ -213,7 +219,7 @@ class KubernetesPlatform:
 
     def _remove_unused_namespace(self, workspace: str) -> None:
         if not self.is_made(workspace):
-            self.client.delete(NAMESPACE, "", self._namespace(workspace))
+            self.client.delete(NAMESPACE, "", self.namespace(workspace))
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
@@ -242,13 +248,13 @@ class KubernetesPlatform:
 
     def remove(self, workspace: str) -> None:
         self.clear_away(workspace)
-        namespace = self._namespace(workspace)
+        namespace = self.namespace(workspace)
         if self._is_ours(self._there(namespace)):
             self.client.delete(NAMESPACE, "", namespace)
 
     def clear_away(self, workspace: str) -> None:
         """Remove all of a workspace but its namespace."""
-        opened, namespace = self._open(workspace), self._namespace(workspace)
+        opened, namespace = self._open(workspace), self.namespace(workspace)
         self.shut_down(workspace)
         opened.router.remove()
         for one in self._beside(workspace):
@@ -273,7 +279,7 @@ class KubernetesPlatform:
         return labels.get("app.kubernetes.io/managed-by") == names.PREFIX
 
     def remove_unrecorded(self, workspace: str) -> None:
-        namespace = self._there(self._namespace(workspace))
+        namespace = self._there(self.namespace(workspace))
         if namespace is None or self._open(workspace).records.another():
             return
         with self.making(workspace):
@@ -287,6 +293,12 @@ class KubernetesTarget(Engine):
     def __init__(self, place: Place) -> None:
         self.kubernetes = KubernetesPlatform(place)
         super().__init__(self.kubernetes)
+
+    def doctor(self, workspace: str, image: str) -> Iterator[Answer]:
+        """Yield whether the cluster is fit for a workspace."""
+        platform = self.kubernetes
+        own = not platform.has_namespace
+        yield from answers(platform.client, platform.namespace(workspace), image, may_make=own)
 
     @contextmanager
     def way_to(self, workspace: str, url: str) -> Iterator[Way]:
