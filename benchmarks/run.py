@@ -20,8 +20,6 @@ import side_by_side
 import weights
 from measure import Table
 
-import cluster
-
 ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
     "weights": weights.measure,

@@ -46,14 +46,14 @@ def test_what_only_a_cluster_has_is_refused_by_other_targets():
 
 def test_a_storage_class_without_a_size_is_refused():
     spec = workspace(storage={"storage_class": "fast"})
-    assert refused(spec, kubernetes_capabilities(lambda: None)) == [
+    assert refused(spec, kubernetes_capabilities(lambda: None, lambda: None)) == [
         "Workspace 'demo' on target 'kubernetes': cluster.storage.storage_class: a class without a"
         " size makes no claim; add size, for example 20Gi"
     ]
 
 
 def test_a_plan_says_where_content_lies_without_a_claim():
-    note = kubernetes_capabilities(lambda: None).workspace_note
+    note = kubernetes_capabilities(lambda: None, lambda: None).workspace_note
     assert note(workspace()) == (
         "models and code lie on the disk of a node, and `up` copies them again after their pod has"
         " moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"
@@ -142,7 +142,7 @@ def test_a_deployment_is_closed_where_policies_hold_and_nothing_is_installed(
 
 def test_a_workspace_is_closed_only_where_it_says_that_policies_hold():
     spec = workspace().model_copy(update={"egress": "disabled"})
-    assert refused(spec, kubernetes_capabilities(lambda: None)) == [
+    assert refused(spec, kubernetes_capabilities(lambda: None, lambda: None)) == [
         f"Workspace 'demo' on target 'kubernetes': egress: {NOT_ENFORCED}"
     ]
 
@@ -152,5 +152,7 @@ def test_a_plan_refuses_a_closed_deployment_whose_packages_must_be_installed():
     pinned = "sklearn:1@sha256:" + environment.content_hash
     blue = DeploymentSpec(endpoint="iris", name="blue", environment=pinned, **CLOSED)
     known = [desired(Kind.ENVIRONMENT, environment), desired(Kind.DEPLOYMENT, blue)]
-    found = [str(one) for one in refusals(known, kubernetes_capabilities(lambda: None))]
+    found = [
+        str(one) for one in refusals(known, kubernetes_capabilities(lambda: None, lambda: None))
+    ]
     assert found == [f"Deployment 'default/iris/blue' on target 'kubernetes': {INSTALLED}"]
