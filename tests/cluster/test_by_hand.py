@@ -170,7 +170,7 @@ TO_INSTANCE: dict[str, tuple[Callable[[Hand], object], str]] = {
     ),
     "delete the deployment": (
         lambda h: h.delete(DEPLOYMENT, h.generation),
-        "Deployment {gen} is gone; 1 instance not running",
+        "Deployment {gen} is gone(; 1 instance not running)?",  # its pod is told to end just now
     ),
 }
 
