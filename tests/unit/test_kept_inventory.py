@@ -32,21 +32,22 @@ def fault_of(api):
 
 def test_many_requests_for_gpus_read_the_nodes_once(api):
     fault = fault_of(api)
-    assert [fault(GpuRequest("limits.gpu", 2), 1) for _ in range(50)] == [""] * 50
+    assert [fault(GpuRequest("limits.gpu", 2)) for _ in range(50)] == [None] * 50
     assert api.requests == [NODES]
 
 
 def test_nodes_that_were_read_a_while_ago_are_read_again(api, monkeypatch):
     monkeypatch.setattr(kept_inventory, "FRESH_S", 0.0)
     fault = fault_of(api)
-    fault(GpuRequest("limits.gpu", 2), 1)
-    fault(GpuRequest("limits.gpu", 2), 1)
+    fault(GpuRequest("limits.gpu", 2))
+    fault(GpuRequest("limits.gpu", 2))
     assert api.requests == [NODES, NODES]
 
 
 def test_a_request_that_no_node_could_satisfy_is_told_with_what_is_free(api):
-    assert fault_of(api)(GpuRequest("limits.gpu", 8), 1) == (
+    assert fault_of(api)(GpuRequest("limits.gpu", 8)) == (
         "an instance asks for 8 nvidia.com/gpu, and the largest node has 4"
-        " (Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free)"
+        " (Tesla-T4: 4 nvidia.com/gpu on 1 node, 4 free)",
+        "ask for at most 4",
     )
     assert api.requests == [NODES, NODES, PODS]
