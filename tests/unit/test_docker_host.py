@@ -54,6 +54,15 @@ def told_by(url):
     return str(caught.value)
 
 
+def test_podman_is_refused_by_name():
+    known = {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}]}
+    with answering(200, json.dumps(known).encode()) as url:
+        assert told_by(url) == (
+            f"use Docker host {url}: it is Podman, whose API lacks what this needs; name a host"
+            " with a Docker Engine"
+        )
+
+
 @pytest.mark.parametrize(
     ("version", "told"),
     [("1.39", "is 1.39"), ("1.12", "is older than the library knows")],

@@ -37,6 +37,8 @@ _REFUSED = {"error setting rlimit": "lower resources.ulimits: the Engine itself 
 """What the Engine says of what it may not give, and what to do."""
 _NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
 """What the Engine says of a container that cannot be asked now."""
+_PODMAN = "Podman"
+"""It gives an imported image another tag, and lists containers without their network (4.3.1)."""
 _REMOVING = "already in progress"
 _SHOWN = 400
 """Characters of what the Engine says that an error quotes."""
@@ -102,6 +104,7 @@ class DockerHost:
         try:
             _try_socket(url)
             client = _connected(url, tls)
+            parts = client.version().get("Components") or ()
         except InvalidVersion as fault:
             raise self._too_old("is older than the library knows") from fault
         except (DockerException, OSError) as fault:
@@ -109,6 +112,9 @@ class DockerHost:
         known = tuple(int(part) for part in str(client.api_version).split("."))
         if known < OLDEST_API:
             raise self._too_old(f"is {client.api_version}")
+        if any(_PODMAN in str(part.get("Name")) for part in parts):
+            reason = "it is Podman, whose API lacks what this needs"
+            raise TargetError("use", str(self), reason, "name a host with a Docker Engine")
         return client
 
     def _too_old(self, version: str) -> TargetError:
