@@ -109,3 +109,12 @@ def test_no_more_gpus_are_handed_out_than_there_are(lab, gpus):
     pair = [lab.deployment(name, **three) for name in ("blue", "green")]
     raised = together(*(lambda d=d: lab.target.apply(d, ANN) for d in pair))
     assert sorted(type(fault).__name__ for fault in raised) == ["NoneType", "OutOfCapacity"]
+
+
+def test_the_edit_that_admits_instances_drops_their_reservation(lab):
+    *before, deployment, _traffic = lab.desired
+    lab.apply(*before)
+    found = []
+    lab.router.before = lambda _endpoints: found.append(lab.state.reservations())
+    lab.apply(deployment)
+    assert found == [{}]
