@@ -37,7 +37,9 @@ from inference_provider.targets.kubernetes.target import KubernetesTarget
 TITLE = "Kubernetes"
 SIZES = tuple(map(int, os.environ.get("BENCH_CLUSTER_SIZES", "50,200").split(",")))
 PRODUCTS = ("NVIDIA-A10G", "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4")
-NODES, GPUS, PARALLEL, WEIGHTS = 200, 8, 16, 5
+NODES = int(os.environ.get("BENCH_CLUSTER_NODES", "200"))
+"""With 200 of them kwok takes 10 s and more until a pod runs."""
+GPUS, PARALLEL, WEIGHTS = 8, 16, 5
 ADDRESSES, PORT = "10.220.0.0/16", 18080
 IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 ANSWERING = f"""

@@ -42,7 +42,10 @@ def platform():
 def compute(platform, namespace):
     records = ClusterRecords(platform.client, namespace, namespace)
     inventory = KeptInventory(lambda: platform.client)
-    return KubernetesCompute(platform.client, records, Content(), inventory.all)
+    made = KubernetesCompute(platform.client, records, Content(), inventory.all)
+    yield made
+    for found in made.instances().values():  # sooner than with their namespace
+        made.retire("", [one.name for one in found], 0)
 
 
 def unit(name: str = "blue", start_s: int = 30, **resources) -> Unit:
