@@ -38,7 +38,7 @@ TITLE = "Kubernetes"
 SIZES = tuple(map(int, os.environ.get("BENCH_CLUSTER_SIZES", "50,200").split(",")))
 PRODUCTS = ("NVIDIA-A10G", "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4")
 NODES = int(os.environ.get("BENCH_CLUSTER_NODES", "200"))
-"""With 200 of them kwok takes 10 s and more until a pod runs."""
+"""With 200 of them a pod waited 10 s and more until kwok had it run."""
 GPUS, PARALLEL, WEIGHTS = 8, 16, 5
 ADDRESSES, PORT = "10.220.0.0/16", 18080
 IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
