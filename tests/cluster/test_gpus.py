@@ -125,11 +125,12 @@ def test_a_node_with_another_taint_gets_no_instance(api, fakes, namespace, compu
 def test_what_no_node_could_ever_give_is_refused_with_what_there_is(api, fakes, platform):
     fakes.add(gpu_node("gpus-1", BIG, 4), gpu_node("gpus-2", BIG, 4))
     asked = GpuRequest("resources.limits.gpu", 8, product="Big-96GB")
-    said = platform.capabilities.gpu_fault(asked, 1)
+    said, remedy = platform.capabilities.gpu_fault(asked)
     assert said.startswith(
         "an instance asks for 8 nvidia.com/gpu of Big-96GB, and the largest node has 4 ("
     )
     assert "NVIDIA-Big-96GB: 8 nvidia.com/gpu on 2 nodes, 8 free" in said
+    assert remedy == "ask for at most 4"
 
 
 def fragmented(api, fakes, namespace):
