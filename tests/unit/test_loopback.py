@@ -12,7 +12,7 @@ from inference_provider.targets.loopback import loopback_client
 
 ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "provider" / "inference_provider" / "targets" / "loopback.py"
-CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / "client.py"
+CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / "connection.py"
 """Asks a cluster; it takes the proxy of the environment, as kubectl does, and nothing else."""
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.client import MANAGER, Client
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     Object,

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import by_hand
-from inference_provider.targets.kubernetes.client import MANAGER, Client
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     POLICY,
     Kind,

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from inference_provider.targets.kubernetes.client import MANAGER, Client
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.connection import MANAGER
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection

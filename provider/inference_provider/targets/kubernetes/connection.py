@@ -1,0 +1,283 @@
+"""Requests to a cluster's API server: sent again where that is safe, with errors of ours.
+
+What may be sent again is sent again: when the server is busy, restarts, or closes a connection.
+"""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.targets.kubernetes.kubeconfig import Access
+from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
+
+MANAGER = "pulumi-inference"
+"""Field manager of all that is applied, and user agent."""
+TIMEOUT_S = 30.0
+_ATTEMPTS = 6
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 3.0
+
+
+class Connection:
+    """Speaks to the API server of one cluster.
+
+    Args:
+        access: How it is entered.
+        transport: What requests go through, instead of the network.
+        attempts: How often a request is sent at most; 1 for a caller that asks again by itself.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        transport: httpx.BaseTransport | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> None:
+        self.access = access
+        self._attempts = attempts
+        self.calls = 0
+        """How many requests it has sent."""
+        self._counting = threading.Lock()
+        self._server_ahead_s = 0.0
+        self._http = httpx.Client(
+            base_url=access.server,
+            verify=access.tls,
+            proxy=access.proxy or _proxy_of(access.server),
+            transport=transport,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            headers={"user-agent": MANAGER},
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+        )
+        self._more = {"sni_hostname": access.server_name} if access.server_name else {}
+
+    def __str__(self) -> str:
+        return f"cluster '{self.access.name}'"
+
+    def close(self) -> None:
+        self._http.close()
+
+    def server_time_s(self) -> float:
+        """Return the API server's time of day, as its last answer said it; seconds since 1970."""
+        return time.time() + self._server_ahead_s
+
+    def send(
+        self,
+        doing: str,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        json_: Object | None = None,
+        known: tuple[int, ...] = (),
+        once: bool = False,
+        **more: Any,
+    ) -> httpx.Response:
+        """Send a request, again where that cannot do anything twice.
+
+        Args:
+            doing: What for, in an error.
+            what: Of what, in an error.
+            method: HTTP's.
+            path: Where.
+            json_: What is sent.
+            known: Statuses that the caller reads himself.
+            once: Whether a request whose answer was lost may have been done, and must not be again.
+            more: For httpx.
+        """
+        if json_ is not None:
+            more["content"] = json.dumps(json_).encode()
+            more["headers"] = {"content-type": "application/json"}
+        pause_s = _FIRST_PAUSE_S
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts
+            answer = self._tried(doing, what, method, path, may_raise=(last, last or once), **more)
+            if answer is not None:
+                if answer.is_success or answer.status_code in known:
+                    return answer
+                if last or answer.status_code not in AGAIN or (once and answer.status_code != 429):
+                    raise self.fault(doing, what, answer)
+                pause_s = max(pause_s, _asked_pause_s(answer))
+            time.sleep(pause_s * random.uniform(0.7, 1.3))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _tried(
+        self,
+        doing: str,
+        what: str,
+        method: str,
+        path: str,
+        *,
+        may_raise: tuple[bool, bool],
+        **more: Any,
+    ) -> httpx.Response | None:
+        """Send a request once; return None where none came back and it may be sent again.
+
+        Args:
+            doing: As in `send`.
+            what: The same.
+            method: The same.
+            path: The same.
+            more: The same.
+            may_raise: Whether to raise where no connection was made, and where one was lost.
+        """
+        unconnected, lost = may_raise
+        more["headers"] = {**self._headers(), **more.get("headers", {})}
+        self._count()
+        try:
+            answer = self._http.request(method, path, extensions=self._more, **more)
+        except httpx.ConnectError as fault:
+            if unconnected:
+                raise self.unreachable(doing, what, fault) from fault
+        except httpx.HTTPError as fault:
+            if lost:
+                raise self.unreachable(doing, what, fault) from fault
+        else:
+            self._note_time(answer)
+            return answer
+        return None
+
+    def raw(self, path: str) -> Object:
+        """Return what the API has at a path: versions, groups."""
+        found: Object = self.send("ask", str(self), "GET", path).json()
+        return found
+
+    def lines(
+        self, doing: str, what: str, path: str, asked: Mapping[str, str], read_s: float | None
+    ) -> Iterator[str]:
+        """Yield the lines of an answer as they come.
+
+        Args:
+            doing: As in `send`.
+            what: The same.
+            path: The same.
+            asked: Its parameters; empty ones are left out.
+            read_s: Longest silence; None for any.
+        """
+        limit = httpx.Timeout(TIMEOUT_S, read=read_s)
+        given = {name: value for name, value in asked.items() if value}
+        self._count()
+        try:
+            with self._http.stream(
+                "GET",
+                path,
+                params=given,
+                timeout=limit,
+                headers=self._headers(),
+                extensions=self._more,
+            ) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self.fault(doing, what, answer)
+                yield from answer.iter_lines()
+        except httpx.HTTPError as fault:
+            raise self.unreachable(doing, what, fault) from fault
+
+    # -- through the API server to a pod ----------------------------------------------------------
+
+    def proxy(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | Iterator[bytes] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send a request to a service or a pod through the API server; return any answer.
+
+        Args:
+            method: HTTP's.
+            path: `/api/v1/namespaces/N/services/http:NAME:PORT/proxy/…`.
+            content: What is sent.
+            timeout_s: Longest silence.
+            headers: More of them; the API server removes `Authorization`.
+
+        Raises:
+            TargetUnreachable: The API server does not answer, or does not reach it.
+            Forbidden: This user may not.
+        """
+        self._count()
+        what = "/".join(path.split("/")[4:7])
+        limit = httpx.Timeout(TIMEOUT_S, read=timeout_s, write=timeout_s)
+        given = {**(headers or {}), **self._headers()}
+        try:
+            answer = self._http.request(
+                method, path, content=content, timeout=limit, headers=given, extensions=self._more
+            )
+        except httpx.HTTPError as fault:
+            raise self.unreachable("ask", what, fault) from fault
+        if answer.status_code == 403 and _status(answer):
+            raise self.fault("ask", what, answer)
+        if answer.status_code == 503 and _status(answer):
+            reason = _status(answer).get("message", "it does not answer")
+            raise TargetUnreachable("ask", what, str(reason)[:SHOWN], "run this again", str(self))
+        return answer
+
+    # -- what requests have in common ----------------------------------------------------------
+
+    def _headers(self) -> dict[str, str]:
+        token = self.access.token()
+        return {"authorization": f"Bearer {token}"} if token else {}
+
+    def _note_time(self, answer: httpx.Response) -> None:
+        said = answer.headers.get("date")
+        if said:
+            self._server_ahead_s = parsedate_to_datetime(said).timestamp() - time.time()
+
+    def _count(self) -> None:
+        with self._counting:
+            self.calls += 1
+
+    # -- errors --------------------------------------------------------------------------------
+
+    def unreachable(self, doing: str, what: str, fault: Exception) -> TargetUnreachable:
+        """Return the error for a request that was not answered."""
+        said = str(fault) or type(fault).__name__
+        server = self.access.server
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            said = said.partition("verify failed: ")[2].partition(" (_ssl")[0] or said
+            reason = f"the certificate of its API server {server} is not trusted: {said[:SHOWN]}"
+            remedy = "check `certificate-authority-data` in the kubeconfig"
+            return TargetUnreachable(doing, what, reason, remedy, str(self))
+        reason = f"its API server {server} does not answer: {said[:SHOWN]}"
+        remedy = "check that this machine reaches it, and run this again"
+        return TargetUnreachable(doing, what, reason, remedy, str(self))
+
+    def fault(self, doing: str, what: str, answer: httpx.Response) -> TargetError:
+        """Return the error for an answer that is none of success."""
+        said = str(_status(answer).get("message") or answer.text)
+        return refusal(doing, what, answer.status_code, said, str(self))
+
+
+def _proxy_of(server: str) -> str | None:
+    """Return the proxy that the environment names for a server, as kubectl takes it."""
+    parts = urlsplit(server)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+def _status(answer: httpx.Response) -> Mapping[str, Any]:
+    """Return what the API server itself says of a failure; empty when somebody else answered."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and found.get("kind") == "Status" else {}
+
+
+def _asked_pause_s(answer: httpx.Response) -> float:
+    asked = answer.headers.get("retry-after", "")
+    return min(float(asked), _LONGEST_PAUSE_S) if asked.isdigit() else 0.0
