@@ -84,18 +84,19 @@ def instance_command(
         "code_configuration.scoring_script": server.script,
     }
     _refuse_unmet(server, deployment, given)
-    bind = ("--socket", socket) if socket else ("--host", there.host, "--port", str(port))
     places = {"{port}": str(port), "{model_dir}": str(model_dir), "{code_dir}": str(code_dir)}
+    filled = _filled(server.command, there, places) if server.command else ()
     return InstanceCommand(
-        argv=(
-            _filled(server.command, there, places)
-            if server.command
-            else (str(there.bin_dir / "python"), str(there.script), *bind)
-        ),
+        argv=filled or _default_server(there, port, socket),
         environment=_variables(deployment, there, code_dir, model_dir)
         | {"HOST": SecretStr(there.host), "PORT": SecretStr(str(port))},
         directory=str(code_dir or there.home),
     )
+
+
+def _default_server(there: Surroundings, port: int, socket: str) -> tuple[str, ...]:
+    bind = ("--socket", socket) if socket else ("--host", there.host, "--port", str(port))
+    return (str(there.bin_dir / "python"), str(there.script), *bind)
 
 
 def _refuse_unmet(server: Server, deployment: DeploymentSpec, given: Mapping[str, object]) -> None:
