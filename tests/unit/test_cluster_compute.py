@@ -159,6 +159,16 @@ def test_each_pod_that_gets_ready_is_told(compute):
     assert said == ["1 of 2 new instances ready", "2 of 2 new instances ready"]
 
 
+def test_a_pod_that_is_ready_may_have_ended_before(api, compute, controllers):
+    ended = {"exitCode": 137, "reason": "Error"}
+    server = {"name": "server", "state": {"running": {}}, "lastState": {"terminated": ended}}
+    controllers.status |= {"containerStatuses": [{**server, "restartCount": 1}]}
+    compute.ensure(unit(), 1)
+    controllers.status = {"phase": "Pending", "conditions": []}
+    with pytest.raises(NotReady, match="did not answer 200 to 399 within 1 s"):
+        compute.ensure(unit(), 2)
+
+
 def test_a_scale_out_that_fails_goes_back_to_the_count_before(api, compute, controllers):
     compute.ensure(unit(), 1)
     controllers.status = {"phase": "Pending", "conditions": []}

@@ -76,7 +76,8 @@ class Wait:
                 return
             if len(pods) < self._generation.count:
                 self._refuse_unmade(time.monotonic() - began_s)
-            troubles = [(name_of(pod), trouble) for pod in pods if (trouble := trouble_of(pod))]
+            late = [pod for pod in pods if not is_ready(pod)]  # others may have ended once long ago
+            troubles = [(name_of(pod), trouble) for pod in late if (trouble := trouble_of(pod))]
             busy = [(name_of(pod), name) for pod in pods if (name := initializing(pod))]
             if busy:  # a build of an environment is no part of a start
                 began_s = time.monotonic()
