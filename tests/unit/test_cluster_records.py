@@ -258,6 +258,14 @@ def test_the_journal_keeps_its_entries_in_order(api, records, entry):
     assert [one.id.name for one in another(api).journal()] == ["a", "b", "c"]
 
 
+def test_the_journal_of_a_workspace_that_was_made_again_takes_entries(records, entry):
+    records.note(entry("a"))
+    records.delete()
+    records.make()
+    records.note(entry("b"))
+    assert [one.id.name for one in records.journal()] == ["b"]
+
+
 def test_a_deleted_workspace_leaves_nothing(api, records, entry):
     records.put("keys", "iris", "one")
     records.note(entry("iris"))

@@ -273,11 +273,18 @@ class _Journal:
     def append(self, entry: JournalEntry) -> None:
         key = f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}"
         change = {"data": {key: entry.model_dump_json()}}
-        if not self._name:
-            self._name = next(reversed(self._names()), "") or self._begin(1)
-        there = self._client.merge(CONFIG_MAP, self._namespace, self._name, change)
+        try:
+            there = self._add(change)
+        except NotThere:  # the ring has gone round since, or the workspace was made again
+            self._name = ""
+            there = self._add(change)
         if len(there["data"]) >= _JOURNAL_ENTRIES:
             self._name = self._begin(int(self._name.rpartition(".")[2]) + 1)
+
+    def _add(self, change: Object) -> Object:
+        if not self._name:
+            self._name = next(reversed(self._names()), "") or self._begin(1)
+        return self._client.merge(CONFIG_MAP, self._namespace, self._name, change)
 
     def _names(self) -> list[str]:
         return sorted(map(name_of, self._listed()))
