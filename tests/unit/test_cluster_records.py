@@ -5,7 +5,7 @@ import threading
 
 import httpx
 import pytest
-from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetUnreachable
 from inference_provider.observed import Actor
@@ -151,6 +151,36 @@ def test_an_intent_that_no_revision_names_is_no_edit(api, records):
     records.put("keys", "lily", "more")
     assert not any("intent" in path for path in api.objects)
     assert another(api).section("keys") == {"iris": b"before", "lily": b"more"}
+
+
+def fails_in_place(asked: httpx.Request) -> httpx.Response | None:
+    """Refuse to put a document in its place, once its edit is done."""
+    document = asked.method == "POST" and b"inference.keys" in asked.content
+    return failure(503, "busy") if document else None
+
+
+def test_an_edit_goes_on_after_what_follows_a_commit_has_failed(api, records):
+    with records.edit():
+        records.put("keys", "iris", "one")
+        api.refuse = fails_in_place
+        records.commit()
+        api.refuse = lambda _asked: None
+        records.put("keys", "wine", "two")
+    assert another(api).section("keys") == {"iris": b"one", "wine": b"two"}
+    assert not any("intent" in path for path in api.objects)
+
+
+def test_an_edit_that_another_client_took_over_does_not_go_on(api, records):
+    slow = another(api)
+    with pytest.raises(Busy, match="another one edits it by now"), slow.edit():
+        slow.put("keys", "iris", "one")
+        api.refuse = fails_in_place
+        slow.commit()
+        api.refuse = lambda _asked: None
+        api.drop("/apis/coordination.k8s.io/v1/namespaces/lab/leases/inference.edit")
+        records.put("keys", "wine", "first")
+        slow.put("keys", "wine", "late")
+    assert another(api).read("keys", "wine") == b"first"
 
 
 def test_a_client_that_lost_its_lock_writes_nothing(api, records):

@@ -202,7 +202,8 @@ class _Store:
         return self._client.items(SECRET, self.writer.namespace, chosen)
 
     def write(self, changed: Sections) -> None:
-        seen, self._seen = self._seen, self._seen._replace(versions={})
+        seen = self._known()
+        self._seen = seen._replace(versions={})
         if REVISION not in seen.versions:
             return  # the workspace was deleted in this edit
         self._refuse_lost()
@@ -221,6 +222,20 @@ class _Store:
             self._delete(made)
             raise self._taken_over() from None
         self._seen = Snapshot(number, {}, versions, tuple(made), changed)
+
+    def _known(self) -> Snapshot:
+        """Return what was read, or is there now where what follows a write has failed.
+
+        Raises:
+            Busy: Another client has written since.
+        """
+        seen = self._seen
+        if REVISION in seen.versions or not seen.revision:
+            return seen
+        found = snapshot.read(self.listed())
+        if found.revision != seen.revision:
+            raise self._taken_over()
+        return found
 
     def settle(self) -> None:
         seen, self._seen = self._seen, self._seen._replace(versions={})
