@@ -161,6 +161,24 @@ def test_nothing_of_a_deleted_workspace_is_left_in_a_namespace_of_somebody_else(
     assert engine.workspaces() == ()
 
 
+def test_an_object_of_somebody_else_with_a_name_of_ours_is_left_as_it_is(api, engine):
+    path = "/api/v1/namespaces/lab/services/inference-content"
+    about = {"name": "inference-content", "namespace": "lab", "labels": {"team": "search"}}
+    there = {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"ports": []}}
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    before = api.put(path, there)
+    before["metadata"]["managedFields"] = [{"manager": "helm"}]
+    pods = api.refuse
+    api.refuse = lambda asked: (
+        failure(409, "Apply failed with 1 conflict: conflict with helm")
+        if asked.method == "PATCH" and asked.url.path == path
+        else pods(asked)
+    )
+    with pytest.raises(OwnedByAnother, match="Service 'inference-content' in namespace 'lab'"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert api.objects[path] == before
+
+
 def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
     up(engine)
     assert "Namespace" in kinds(api)

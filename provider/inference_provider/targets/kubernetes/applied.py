@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from inference_provider.errors import OwnedByAnother
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
@@ -20,6 +21,7 @@ from inference_provider.targets.kubernetes.objects import (
     Object,
     annotations_of,
     kind_of,
+    labels_of,
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Conflict
@@ -41,12 +43,19 @@ _ATTEMPTS = 5
 
 
 def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Object:
-    """Apply an object; take back the fields that others have changed or added, and say so."""
+    """Apply an object; take back the fields that others have changed or added, and say so.
+
+    Raises:
+        OwnedByAnother: There is one of this name that is not ours.
+    """
     said = ""
     try:
         made = client.apply(one)
     except Conflict:
-        said = foreign(client.get_like(one) or one)
+        there = client.get_like(one) or one
+        if not is_ours(there):
+            raise _of_another(client, one) from None
+        said = foreign(there)
         made = client.apply(one, force=True)
     if added := foreign(made):
         said = said or added
@@ -54,6 +63,27 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
     if said:
         tell(f"{one['kind']} {name_of(one)}: taken back: {said}")
     return _marked(client, made)
+
+
+def delete_ours(client: Client, one: Object) -> None:
+    """Delete the object of the same kind, place and name, unless it is somebody else's."""
+    there = client.get_like(one)
+    if there is not None and is_ours(there):
+        about = there["metadata"]
+        client.delete(kind_of(one), about.get("namespace", ""), name_of(one), uid=about["uid"])
+
+
+def is_ours(one: Object) -> bool:
+    """Whether an object was made here, also after somebody has changed its labels."""
+    entries = one["metadata"].get("managedFields") or ()
+    marked = labels_of(one).get("app.kubernetes.io/managed-by") == names.PREFIX
+    return marked or any(entry["manager"] == MANAGER for entry in entries)
+
+
+def _of_another(client: Client, one: Object) -> OwnedByAnother:
+    what = f"{one['kind']} '{name_of(one)}' in namespace '{one['metadata'].get('namespace', '')}'"
+    remedy = "name another namespace, or delete it"
+    return OwnedByAnother("apply", what, "it was made by somebody else", remedy, str(client))
 
 
 def _without_added(client: Client, one: Object) -> Object | None:

@@ -17,7 +17,7 @@ from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import apply_ours, foreign
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
@@ -174,7 +174,7 @@ class KubernetesRouter:
         made = router_objects(self._records.workspace, self.namespace, any_settings)
         for one in reversed(made):
             if not kinds or kind_of(one) in kinds:
-                self._client.delete_like(one)
+                delete_ours(self._client, one)
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         self.settings()  # refuses a workspace that is not there

@@ -16,7 +16,7 @@ from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
-from inference_provider.targets.kubernetes.applied import apply_ours
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
@@ -258,7 +258,7 @@ class KubernetesPlatform:
         self.shut_down(workspace)
         opened.router.remove()
         for one in self._beside(workspace):
-            self.client.delete_like(one)
+            delete_ours(self.client, one)
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(workspace, names.CONTENT))
             self.client.delete_all(kind, namespace, chosen)
