@@ -7,7 +7,13 @@ import httpx
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
 
-from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetUnreachable
+from inference_provider.errors import (
+    Busy,
+    OutOfCapacity,
+    OwnedByAnother,
+    TargetError,
+    TargetUnreachable,
+)
 from inference_provider.observed import Actor
 from inference_provider.targets.kubernetes import locks, snapshot
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -294,6 +300,13 @@ def test_the_journal_of_a_workspace_that_was_made_again_takes_entries(records, e
     records.make()
     records.note(entry("b"))
     assert [one.id.name for one in records.journal()] == ["b"]
+
+
+def test_records_without_their_revision_are_not_taken_for_a_workspace_that_is_gone(api, records):
+    records.put("records", "Workspace.demo", "one")
+    api.drop(REVISION)
+    with pytest.raises(TargetError, match="it is gone or has lost its labels, and records of"):
+        another(api).exists()
 
 
 def test_a_deleted_workspace_leaves_nothing(api, records, entry):

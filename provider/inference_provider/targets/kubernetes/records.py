@@ -32,6 +32,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
 from inference_provider.targets.kubernetes.snapshot import REVISION, Snapshot, Writer, secret_name
 from inference_provider.targets.shared_documents import SharedDocuments
+from inference_provider.workspace.state import RECORDS
 
 T = TypeVar("T")
 
@@ -192,10 +193,19 @@ class _Store:
         if now is not None and version_of(now) == self._seen.versions.get(REVISION):
             return None
         if now is None or labels_of(now).get(names.WORKSPACE) != self.writer.workspace:
+            self._refuse_orphans()
             self.forget()
             return {}
         self._seen = snapshot.read(self.listed())
         return self._seen.documents
+
+    def _refuse_orphans(self) -> None:
+        """Raise if records are there: nobody may take their workspace for one that is gone."""
+        if snapshot.read(self.listed()).documents.get(RECORDS):
+            place = f"Secret '{REVISION}' in namespace '{self.writer.namespace}'"
+            reason = f"it is gone or has lost its labels, and records of '{self.writer.workspace}'"
+            remedy = "restore it from a copy of the namespace; nothing was changed"
+            raise TargetError("read", place, f"{reason} are there", remedy, str(self._client))
 
     def listed(self) -> list[Object]:
         chosen = selector(names.selecting(self.writer.workspace, names.RECORD))
