@@ -140,7 +140,11 @@ class Publication:
     def _try(self) -> None:
         """Serve the last revision, or say why not."""
         self._tried = self._secrets.changes
-        found = self._snapshot()
+        try:
+            found = self._snapshot()
+        except ValueError as wrong:  # somebody has edited the revision: what is served stays
+            self._say(f"the records cannot be read: {type(wrong).__name__}")
+            return
         before, known = self._records.everything(), self._admitted()
         if self._is_served(found, before):
             return
@@ -211,7 +215,8 @@ class Publication:
         until = time.monotonic() + SEEN_S
         lacking = [one for one in new if one.properties["instance_count"]]
         while lacking and time.monotonic() < until:
-            self._slices.refresh()
+            with suppress(TargetError):  # a busy API server: the watch may tell, or the next list
+                self._slices.refresh()
             lacking = [one for one in lacking if self._reached(one) < _count(one)]
             time.sleep(_SEEN_POLL_S if lacking else 0)
         for record in lacking:

@@ -1,0 +1,111 @@
+"""What one router pod serves of its records, without a router: what is refused, what is not."""
+
+import base64
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of, failure
+
+from inference_provider.observed import Actor, Kind, Record, ResourceId
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import SECRET, SLICE, selector
+from inference_provider.targets.kubernetes.publication import Outcome, Publication
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.watched import Watched
+from inference_provider.workspace.state import State
+
+REVISION = "/api/v1/namespaces/lab/secrets/inference.revision"
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
+
+
+class Router:
+    """Serves whatever it is told to."""
+
+    def runs(self) -> bool:
+        return True
+
+    def wait_ready(self) -> None:
+        pass
+
+    def publish(self, *_given, **_more) -> None:
+        pass
+
+
+class Lab:
+    def __init__(self) -> None:
+        self.api = ClusterApi()
+        self.records = ClusterRecords(client_of(self.api), "lab", "demo")
+        self.records.make()
+        self.said: list[str] = []
+        client = Client(client_of(self.api).access, client_of(self.api)._http._transport, 1)
+        self.secrets, self.slices = (
+            Watched(client, kind, "lab", selector(names.selecting("demo", role)), changed=int)
+            for kind, role in ((SECRET, names.RECORD), (SLICE, names.INSTANCE))
+        )
+        router = Router()
+        self.publication = Publication(
+            router,
+            router,
+            "demo",
+            secrets=self.secrets,
+            slices=self.slices,
+            news=threading.Event(),
+            say=self.said.append,
+        )
+
+        self.publication._build = tuple  # no endpoint, so nothing to serve
+
+    def follow(self) -> None:
+        self.secrets.refresh()
+        self.publication.step()
+
+
+@pytest.fixture
+def lab():
+    made = Lab()
+    made.slices.refresh()
+    made.follow()
+    return made
+
+
+def serve(api: ClusterApi) -> None:
+    """Say that a pod of deployment iris/blue takes requests."""
+    more = {"endpoint": "iris", "deployment": "blue", "generation": "g1"}
+    labels = names.labels("demo", names.INSTANCE, **more) | {"kubernetes.io/service-name": "blue"}
+    one = {
+        "apiVersion": SLICE.api,
+        "kind": SLICE.name,
+        "metadata": {"name": "blue-1", "namespace": "lab", "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"port": 5001}],
+        "endpoints": [{"addresses": ["10.0.0.7"], "conditions": {"ready": True}}],
+    }
+    api.put(f"{SLICES}/blue-1", one)
+
+
+def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
+    serve(lab.api)
+    blue = Record(
+        id=ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue"),
+        owner="stack",
+        properties={"instance_count": 1},
+        generation="g1",
+        actor=Actor(user="ann"),
+        time=datetime(2026, 11, 26, tzinfo=UTC),
+    )
+    State(lab.records).put_record(blue)
+    busy = [failure(429, "too many requests")]
+    lab.api.refuse = lambda asked: busy.pop() if busy and asked.url.path == SLICES else None
+    lab.follow()
+    assert not busy
+    assert lab.publication.outcome(0, 0) == Outcome(1, None)
+
+
+def test_a_revision_that_cannot_be_read_leaves_what_is_served(lab):
+    there = lab.api.objects[REVISION]
+    lab.api.put(REVISION, {**there, "data": {"number": base64.b64encode(b"two").decode()}})
+    lab.follow()
+    assert lab.said == ["the records cannot be read: ValueError"]
+    assert lab.publication.outcome(0, 0) == Outcome(0, None)
