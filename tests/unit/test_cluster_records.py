@@ -2,6 +2,7 @@
 
 import base64
 import threading
+import time
 
 import httpx
 import pytest
@@ -286,6 +287,15 @@ def test_a_renewed_lock_is_not_taken_over(api, records, monkeypatch):
         api.refuse = lambda _asked: None
         with pytest.raises(Busy), another(api).lock("edit", wait_s=0):
             pass
+
+
+def test_a_lock_whose_renewal_hangs_counts_as_lost(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    monkeypatch.setattr(locks, "LEASE_S", 0.05)
+    with pytest.raises(Busy, match="another one edits it by now"), records.edit():
+        records.put("keys", "iris", "late")
+        time.sleep(0.1)
+    assert another(api).read("keys", "iris") is None
 
 
 def test_the_journal_keeps_its_entries_in_order(api, records, entry):

@@ -151,8 +151,15 @@ class Held:
         self.name = name
         self.identity = identity
         self.uid = ""
-        self.lost = False
+        self.until_s = time.monotonic() + LEASE_S
+        """Moment until which it is certainly ours."""
+        self.gone = False
+        """Whether another client has taken it over."""
+
+    @property
+    def lost(self) -> bool:
         """Whether another client may have it by now."""
+        return self.gone or time.monotonic() > self.until_s
 
 
 class _Renewal:
@@ -161,21 +168,20 @@ class _Renewal:
     def __init__(self, client: Client, namespace: str) -> None:
         self._client = client
         self._namespace = namespace
-        self._held: dict[Held, float] = {}
-        """With the moment until which each is certainly ours."""
+        self._held: set[Held] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def add(self, held: Held) -> None:
         with self._changed:
-            self._held[held] = time.monotonic() + LEASE_S
-            if self._thread is None:
+            self._held.add(held)
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
 
     def drop(self, held: Held) -> None:
         with self._changed:
-            self._held.pop(held, None)
+            self._held.discard(held)
 
     def _run(self) -> None:
         while True:
@@ -193,13 +199,12 @@ class _Renewal:
         try:
             change = {"metadata": {"uid": held.uid}, "spec": {"renewTime": _now()}}
             self._client.merge(LEASE, self._namespace, held.name, change)
-        except TargetError as fault:
-            gone = isinstance(fault, Conflict | NotThere)
-            held.lost = gone or time.monotonic() > self._held.get(held, began_s)
+        except (Conflict, NotThere):
+            held.gone = True
+        except TargetError:
+            pass  # it is tried again, as long as it may be ours
         else:
-            with self._changed:
-                if held in self._held:
-                    self._held[held] = began_s + LEASE_S
+            held.until_s = began_s + LEASE_S
 
 
 def _where() -> str:
