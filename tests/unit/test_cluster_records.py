@@ -298,6 +298,19 @@ def test_a_lock_whose_renewal_hangs_counts_as_lost(api, records, monkeypatch):
     assert another(api).read("keys", "iris") is None
 
 
+def test_who_takes_changes_over_forgets_what_it_read_before_others_edit(api, records):
+    known: list[int] = []
+
+    def released(asked: httpx.Request) -> None:
+        if asked.method == "DELETE" and asked.url.path.endswith("/leases/inference.edit"):
+            known.append(records._store.revision)
+
+    records.put("keys", "iris", "one")
+    api.refuse = released
+    records.take_over()
+    assert known == [0]
+
+
 def test_the_journal_keeps_its_entries_in_order(api, records, entry):
     for name in ("a", "b", "c"):
         records.note(entry(name))

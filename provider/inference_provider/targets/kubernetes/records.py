@@ -132,8 +132,7 @@ class ClusterRecords:
                 if foreign(one):
                     about = {**one["metadata"], "managedFields": [{}]}
                     self._client.replace({**one, "metadata": about})
-        self._store.forget()
-        self._documents.forget()
+            self._documents.forget()  # before another thread edits what this would empty
 
     @contextmanager
     def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
