@@ -14,10 +14,11 @@ from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import StackSpec
 from inference_provider.spec.target import place_from
-from inference_provider.targets.kubernetes import compute, pod_wait
+from inference_provider.targets.kubernetes import compute, locks, pod_wait
 from inference_provider.targets.kubernetes import router as router_module
 from inference_provider.targets.kubernetes import target as under_test
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.locks import LeaseLocks
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import RouterStatus
@@ -196,6 +197,14 @@ def test_a_first_up_that_fails_leaves_no_namespace(api, engine, monkeypatch):
         engine.apply(desired()[Kind.WORKSPACE], ANN)
     api.refuse = Pods()
     assert kinds(api) <= {"Pod"}
+
+
+def test_a_namespace_in_which_somebody_else_makes_a_workspace_is_left(api, engine, monkeypatch):
+    other = LeaseLocks(client_of(api), "lab", "demo")
+    monkeypatch.setattr(locks, "WAIT_S", 0.05)
+    with other.lock("first"), pytest.raises(Busy, match="has held 'first'"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert "Namespace" in kinds(api)
 
 
 def test_a_router_without_a_ready_pod_ends_the_first_up_with_its_reason(api, engine, monkeypatch):

@@ -73,7 +73,7 @@ class LeaseLocks:
 
     def _taken(self, name: str, deadline_s: float, who: str) -> "Held":
         """Return the lock, once nobody else has it."""
-        called, pause_s = f"inference.{names.short(name)}", _POLL_S[0]
+        called, pause_s = lease_name(name), _POLL_S[0]
         while True:
             held = Held(called, f"{_where()} {uuid.uuid4().hex[:8]}")
             self._renewal.add(held)  # before it exists: an interrupt leaves none that is renewed
@@ -205,6 +205,11 @@ class _Renewal:
             pass  # it is tried again, as long as it may be ours
         else:
             held.until_s = began_s + LEASE_S
+
+
+def lease_name(lock: str) -> str:
+    """Return what the Lease of a lock is called: `inference.edit`."""
+    return f"inference.{names.short(lock)}"
 
 
 def _where() -> str:

@@ -29,10 +29,11 @@ from inference_provider.targets.kubernetes.content_manifests import (
 from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
-from inference_provider.targets.kubernetes.locks import LeaseLocks
+from inference_provider.targets.kubernetes.locks import LeaseLocks, lease_name
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
+    LEASE,
     NAMESPACE,
     POLICY,
     SECRET,
@@ -54,6 +55,8 @@ from inference_provider.workspace.state import RECORDS
 
 _STOP_WAIT_S, _POLL_S = 30.0, 0.3
 _LISTENS_S = 3.0
+_FIRST = "first"
+"""Lock of who makes a workspace."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ class KubernetesPlatform:
         """Keep others from making a workspace, or from removing one that is not recorded."""
         made = self._make_namespace(workspace)
         try:
-            with LeaseLocks(self.client, self.namespace(workspace), workspace).lock("first"):
+            with LeaseLocks(self.client, self.namespace(workspace), workspace).lock(_FIRST):
                 self._open(workspace).records.refuse_another()
                 yield
         finally:
@@ -218,8 +221,10 @@ class KubernetesPlatform:
         return True
 
     def _remove_unused_namespace(self, workspace: str) -> None:
-        if not self.is_made(workspace):
-            self.client.delete(NAMESPACE, "", self.namespace(workspace))
+        """Remove a namespace that was made in vain, unless somebody else uses it by now."""
+        name = self.namespace(workspace)
+        if not self.is_made(workspace) and not self.client.get(LEASE, name, lease_name(_FIRST)):
+            self.client.delete(NAMESPACE, "", name)
 
     @contextmanager
     def change(self, desired: DesiredResource) -> Iterator[None]:
