@@ -191,6 +191,17 @@ def test_none_of_a_generation_that_never_ran_needs_no_object(api, compute):
     assert api.objects == {}
 
 
+def test_what_has_our_labels_but_no_generation_is_not_an_instance(api, compute):
+    compute.ensure(unit(), 1)
+    path = f"{DEPLOYMENTS}/iris-blue-5efdeb203621"
+    about = api.objects[path]["metadata"]
+    labels = {name: value for name, value in about["labels"].items() if "/generation" not in name}
+    copy = {**api.objects[path], "metadata": {**about, "name": "copy", "labels": labels}}
+    api.put(f"{DEPLOYMENTS}/copy", {**copy, "spec": {**copy["spec"], "replicas": 0}})
+    assert [one.name for one in compute.instances()["iris/blue"]] == ["iris-blue-5efdeb203621"]
+    assert len(compute.status().instances["iris/blue"]) == 1
+
+
 def test_a_deployment_without_pods_is_seen(api, compute):
     compute.ensure(unit(), 1)
     api.objects = {p: one for p, one in api.objects.items() if one["kind"] != "Pod"}

@@ -277,16 +277,20 @@ class KubernetesCompute:
 
 
 def _generations(there: There) -> dict[str, Mapping[str, str]]:
-    """Return the labels of each generation: it is there as long as its Service is."""
+    """Return the labels of each generation: it is there as long as its Service is.
+
+    What has none is not ours: somebody has copied labels, or removed one.
+    """
+    found = [(kind, name, labels_of(one)) for (kind, name), one in there.items()]
     kinds = (DEPLOYMENT, SERVICE)
-    return {name: labels_of(one) for (kind, name), one in there.items() if kind in kinds}
+    return {name: has for kind, name, has in found if kind in kinds and names.GENERATION in has}
 
 
 def _pods_of(there: There) -> dict[str, list[Object]]:
     """Return the pods of each generation."""
     pods: dict[str, list[Object]] = {}
     for (kind, _), one in there.items():
-        if kind == POD:
+        if kind == POD and names.GENERATION in labels_of(one):
             pods.setdefault(labels_of(one).get(names.OBJECT, ""), []).append(one)
     return pods
 
