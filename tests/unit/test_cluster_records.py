@@ -298,6 +298,21 @@ def test_a_lock_whose_renewal_hangs_counts_as_lost(api, records, monkeypatch):
     assert another(api).read("keys", "iris") is None
 
 
+def test_who_loses_the_lock_after_a_commit_brings_nothing_back(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    monkeypatch.setattr(locks, "LEASE_S", 0.5)
+
+    def slow(asked: httpx.Request) -> None:
+        if asked.method == "PUT" and asked.url.path == REVISION:
+            time.sleep(0.6)
+
+    api.refuse = slow
+    with records.edit():
+        records.put("keys", "iris", "one")
+    assert not any("inference.keys" in path for path in api.objects)
+    assert another(api).read("keys", "iris") == b"one"  # of the edit that is done all the same
+
+
 def test_who_takes_changes_over_forgets_what_it_read_before_others_edit(api, records):
     known: list[int] = []
 

@@ -267,6 +267,7 @@ class _Store:
         todo = [(s, n, document) for s, found in changed.items() for n, document in found.items()]
 
         def put(one: tuple[str, str, bytes | None]) -> None:
+            self._refuse_lost()  # who has taken it over does this, and may have dropped some since
             section, name, document = one
             called = secret_name(section, name)
             version = versions.pop(called, "")
