@@ -3,6 +3,7 @@
 import base64
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
@@ -41,10 +42,12 @@ class Lab:
         self.said: list[str] = []
         client = Client(client_of(self.api).access, client_of(self.api)._http._transport, 1)
         self.secrets, self.slices = (
-            Watched(client, kind, "lab", selector(names.selecting("demo", role)), changed=int)
+            Watched(
+                client, kind, "lab", selector(names.selecting("demo", role)), changed=lambda: None
+            )
             for kind, role in ((SECRET, names.RECORD), (SLICE, names.INSTANCE))
         )
-        router = Router()
+        router: Any = Router()
         self.publication = Publication(
             router,
             router,
