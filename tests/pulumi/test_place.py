@@ -42,6 +42,6 @@ def test_a_workspace_moves_with_all_in_it_and_goes_without_its_program(program):
 
 
 def test_a_place_that_is_not_supported_is_refused_at_preview(program):
-    program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="kubernetes"'))
+    program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="memory"'))
     said = program.pulumi("preview", rc=1)
-    assert "target 'kubernetes' is not supported yet; use 'local' or 'docker'" in said
+    assert "target 'memory' is not supported yet; use 'local', 'docker' or 'kubernetes'" in said
