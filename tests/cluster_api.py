@@ -76,7 +76,9 @@ class ClusterApi:
 
     def _list(self, path: str, params: httpx.QueryParams) -> httpx.Response:
         chosen = params.get("labelSelector") or ""
-        items = [one for _, one in sorted(self._under(path)) if _has(one, chosen)]
+        found = [one for _, one in sorted(self._under(path)) if _has(one, chosen)]
+        left_out = ("apiVersion", "kind")  # as the real one does
+        items = [{n: v for n, v in one.items() if n not in left_out} for one in found]
         about = {"resourceVersion": str(self._version)}
         return httpx.Response(200, json={"kind": "List", "metadata": about, "items": items})
 

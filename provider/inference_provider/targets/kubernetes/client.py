@@ -49,7 +49,11 @@ class Client(Connection):
     def listed(
         self, kind: Kind, namespace: str = "", selector: str = "", fields: str = ""
     ) -> Object:
-        """Return a list as one object: its `items`, and the version that a watch goes on from."""
+        """Return a list as one object: its `items`, and the version that a watch goes on from.
+
+        Each item says its kind and API version, which the API leaves out of a list.
+        """
+        about = {"apiVersion": kind.api, "kind": kind.name}
         asked = {"limit": str(PAGE), "labelSelector": selector, "fieldSelector": fields}
         items: list[Object] = []
         while True:
@@ -57,7 +61,7 @@ class Client(Connection):
             what = _what(kind, "", namespace)
             answer = self.send("list", what, "GET", kind.path(namespace), params=given)
             found = _object(answer)
-            items += found.get("items") or ()
+            items += [{**about, **one} for one in found.get("items") or ()]
             more = found["metadata"].get("continue")
             if not more:
                 return {**found, "items": items}
@@ -66,10 +70,9 @@ class Client(Connection):
     def items(
         self, kind: Kind, namespace: str = "", selector: str = "", fields: str = ""
     ) -> list[Object]:
-        """Return the objects of a kind, with kind and API version, which a list leaves out."""
-        about = {"apiVersion": kind.api, "kind": kind.name}
-        found = self.listed(kind, namespace, selector, fields)
-        return [{**about, **one} for one in found["items"]]
+        """Return the objects of a kind."""
+        found: list[Object] = self.listed(kind, namespace, selector, fields)["items"]
+        return found
 
     def apply(self, one: Object, *, force: bool = False) -> Object:
         """Make an object what is said here, by server-side apply; what is not said stays.
