@@ -1,9 +1,12 @@
 """Fixtures every test may use."""
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from inference_provider.targets.kubernetes.connection import Connection
 from tests import cluster_host, docker_host
 
 
@@ -20,3 +23,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if cluster_host.missing():
             pytest.skip(cluster_host.missing())
         os.environ["KUBECONFIG"] = cluster_host.KUBECONFIG  # never one that serves
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _closed_connections() -> Iterator[None]:
+    """Close what tests have opened to a cluster and left: a second client has no end."""
+    yield
+    for one in gc.get_objects():
+        if issubclass(type(one), Connection):  # isinstance asks a weak proxy for its object
+            one.close()
