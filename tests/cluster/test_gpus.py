@@ -78,7 +78,7 @@ def nodes_of(api, namespace, deployment="blue"):
     """Return the node of each pod of a deployment."""
     pods = api.items(f"/api/v1/namespaces/{namespace}/pods")
     name = "pulumi-inference/deployment"
-    ours = (one for one in pods if one["metadata"]["labels"].get(name) == deployment)
+    ours = (one for one in pods if (one["metadata"].get("labels") or {}).get(name) == deployment)
     return sorted(one["spec"].get("nodeName", "") for one in ours)
 
 
