@@ -165,7 +165,7 @@ def test_of_two_workspaces_at_once_no_gpu_is_given_to_both(lab, tmp_path):
 
 def test_nobody_else_on_the_host_gets_gpus_while_some_are_handed_out(lab):
     asked = lab.deployment(**whole(1))
-    unit: Any = SimpleNamespace(id=asked.id, spec=asked.spec)
+    unit: Any = SimpleNamespace(id=asked.id, spec=asked.spec, gpus=())
     with DockerLab.open(lab.folder).gpus.handing_out(unit, 1, ()) as given:
         assert given == [("GPU-0",)]
         thread = threading.Thread(target=lambda: lab.apply(asked))

@@ -248,6 +248,4 @@ class Opened:
         _code, text = said(folder, "outputs", "--json", "--show-secrets")
         found = {name: value for one in json.loads(text).values() for name, value in one.items()}
         self.keys = lambda: (found["primary_key"], found["secondary_key"])
-        self.router = self
-        self.address = lambda: self
-        self.url = found["router_url"]
+        self.router_url = found["router_url"]
