@@ -7,7 +7,6 @@ from inference_provider.targets.kubernetes.inventory import (
     gpus_on,
     never_fits,
     products_of,
-    room_for,
     summary,
 )
 
@@ -107,8 +106,3 @@ def test_slices_and_shares_have_names_of_their_own():
     assert "no node has any" in never_fits(asked(mig="2g.10gb"), found)[0]
     assert never_fits(asked(share="tiny"), found) is None
     assert "no node has any" in never_fits(asked(), found)[0]
-
-
-def test_room_is_counted_node_by_node():
-    found = gpus_on(NODES, PODS)
-    assert [room_for(asked(each, "A100"), found) for each in (1, 2, 4, 8)] == [9, 4, 1, 0]

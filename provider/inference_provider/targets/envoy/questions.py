@@ -27,7 +27,7 @@ def answer(answers: Answers, text: bytes) -> bytes:
         text: `{"ask": "<question>", …}`.
 
     Raises:
-        ValueError, TypeError: It is no request.
+        ValueError, TypeError: The text is not a request.
     """
     asked = json.loads(text)
     try:

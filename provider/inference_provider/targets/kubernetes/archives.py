@@ -55,7 +55,7 @@ class Service:
         Args:
             method: HTTP's.
             path: Where.
-            body: Returns what is sent, anew for each try.
+            body: Returns what is sent; called again for each attempt.
             headers: More of them.
 
         Raises:

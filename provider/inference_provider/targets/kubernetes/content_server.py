@@ -251,7 +251,7 @@ def _body(handler: Handler) -> Iterator[bytes]:
             yield from _chunks(handler.rfile.readline, read)
         elif length is not None:
             if not length.isdecimal():
-                raise ShortBody("Content-Length is no number")
+                raise ShortBody("Content-Length is not a number")
             yield from _exactly(int(length), read)
     except (ConnectionError, TimeoutError) as gone:
         raise ShortBody(f"the body ended early: {type(gone).__name__}") from gone

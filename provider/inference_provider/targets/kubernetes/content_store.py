@@ -73,7 +73,7 @@ class ContentStore:
         Args:
             digest: Sha256 of it.
             size: Bytes of it.
-            parts: Returns it, anew for each try.
+            parts: Returns it; called again for each attempt.
 
         Raises:
             Changed: It has another hash.

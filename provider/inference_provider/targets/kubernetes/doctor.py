@@ -167,7 +167,7 @@ def _score(client: Client, namespace: str) -> Answer:
 
 
 def _metrics(client: Client) -> Answer:
-    """Look for the metrics API; none is no failure."""
+    """Look for the metrics API; it may be missing."""
     try:
         client.raw("/apis/metrics.k8s.io/v1beta1")
     except TargetError:
@@ -176,7 +176,7 @@ def _metrics(client: Client) -> Answer:
 
 
 def _storage(client: Client) -> Answer:
-    """Look for a default storage class; none is no failure."""
+    """Look for a default storage class; it may be missing."""
     try:
         there = client.items(STORAGE_CLASS)
     except TargetError as fault:

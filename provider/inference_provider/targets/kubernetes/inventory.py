@@ -91,11 +91,6 @@ def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> tuple[str, str] | Non
     return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
 
 
-def room_for(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> int:
-    """Return how many instances the free GPUs have room for now."""
-    return sum(one.free // asked.each for one in fitting(asked, gpus))
-
-
 def summary(gpus: Iterable[NodeGpus]) -> str:
     """Write how many of each product there are, and how many are free."""
     counts: dict[tuple[str, str], list[int]] = {}
