@@ -95,10 +95,11 @@ def _started(workspace: Unmade) -> Iterator[None]:
 @contextmanager
 def saved(before: T, after: T, save: Callable[[T], None]) -> Iterator[None]:
     """Save where a router listens during a change, and what was there before if it raises."""
-    if after != before:
-        save(after)
     try:
+        if after != before:
+            save(after)
         yield
     except BaseException:
-        save(before)  # else every later change would be refused too
+        with suppress(InferenceError, OSError):  # the first error is the one to report
+            save(before)  # else every later change would be refused too
         raise
