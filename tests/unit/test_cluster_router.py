@@ -284,6 +284,17 @@ def test_a_stopped_router_keeps_its_address_and_a_removed_one_nothing(lab):
     assert [path for path in lab.api.objects if "inference-router" in path] == []
 
 
+def test_a_router_is_stopped_when_kubernetes_has_ended_its_pods(lab, monkeypatch):
+    monkeypatch.setattr(module, "_POLL_S", 0.01)
+    lab.router.apply()
+    lab.add("inference-router-1")
+    ending = threading.Timer(0.2, lambda: lab.api.drop(f"{PODS}/inference-router-1"))
+    ending.start()
+    lab.router.stop()
+    assert not lab.router.runs()
+    ending.join()
+
+
 # -- where it is -----------------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ _WAIT_S = 20.0
 _HEALTHY_S = 40.0
 """Time for an answer about health, for which a pod waits half a minute."""
 _POLL_S = 0.25
+_STOP_WAIT_S = 30.0
 _AT_ONCE = 8
 _KINDS = (
     DEPLOYMENT,
@@ -162,8 +163,15 @@ class KubernetesRouter:
             apply_ours(self._client, one, tell)
 
     def stop(self) -> None:
-        """End its pods; its Service stays, and so its address."""
+        """End its pods; its Service stays, and so its address.
+
+        A controller deletes the pods of a Deployment that is gone: no request is taken any more
+        only when it has.
+        """
         self._delete((DEPLOYMENT, BUDGET))
+        until_s = time.monotonic() + _STOP_WAIT_S
+        while self.runs() and time.monotonic() < until_s:
+            time.sleep(_POLL_S)
 
     def remove(self) -> None:
         """Remove its objects."""
