@@ -47,6 +47,7 @@ def lab(tmp_path_factory):
     made.up()
     yield made
     made.close()
+    made.platform.close()
 
 
 class Hand:
@@ -318,16 +319,13 @@ def test_a_record_that_a_person_edits_is_told_and_counts_from_the_next_up(lab, h
     text = base64.b64encode(json.dumps(keys).encode()).decode()
     hand.edit(SECRET, secret, {"data": {"document": text}})
     other = lab.another()
-    try:
-        found = drift(lab.desired, other.observe([lab.workspace]), "demo")
-        [told] = [one for one in found.resources if one.reason]
-        assert told.id.kind == Kind.WORKSPACE
-        assert re.fullmatch(f"Secret {secret}: data.document set by {EDITOR}", told.reason)
-        lab.apply(lab.space(), target=other)
-        assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
-        assert lab.ask(key="mine") == 200
-    finally:
-        other.platform.close()
+    found = drift(lab.desired, other.observe([lab.workspace]), "demo")
+    [told] = [one for one in found.resources if one.reason]
+    assert told.id.kind == Kind.WORKSPACE
+    assert re.fullmatch(f"Secret {secret}: data.document set by {EDITOR}", told.reason)
+    lab.apply(lab.space(), target=other)
+    assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
+    assert lab.ask(key="mine") == 200
 
 
 def test_a_record_that_a_person_deletes_is_missing_and_made_again(lab, hand):
@@ -338,12 +336,9 @@ def test_a_record_that_a_person_deletes_is_missing_and_made_again(lab, hand):
     ]
     hand.delete(SECRET, secret)
     other = lab.another()
-    try:
-        found = drift(lab.desired, other.observe([lab.workspace]), "demo")
-        told = {one.id.kind: one.reason for one in found.resources if one.reason}
-        assert told == {Kind.TRAFFIC: "it was applied once and is gone"}
-        lab.apply(lab.of(Kind.TRAFFIC), target=other)
-        assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
-        assert lab.ask() == 200
-    finally:
-        other.platform.close()
+    found = drift(lab.desired, other.observe([lab.workspace]), "demo")
+    told = {one.id.kind: one.reason for one in found.resources if one.reason}
+    assert told == {Kind.TRAFFIC: "it was applied once and is gone"}
+    lab.apply(lab.of(Kind.TRAFFIC), target=other)
+    assert drift(lab.desired, other.observe([lab.workspace]), "demo").exit_code == 0
+    assert lab.ask() == 200

@@ -44,6 +44,7 @@ def served(tmp_path_factory):
     made.up()
     yield made
     made.close()
+    made.platform.close()
 
 
 def quota(namespace: str, **hard: str) -> dict:
@@ -152,6 +153,7 @@ def test_two_ups_at_once_do_the_same_or_say_who_is_first(api, tmp_path):
         assert len([n for n in deployments(api, lab.workspace) if n.startswith("iris-")]) == 1
     finally:
         lab.close()
+        lab.platform.close()
 
 
 ENTRY: dict[str, tuple[dict, dict, str]] = {

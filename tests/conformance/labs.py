@@ -46,6 +46,8 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
+    connections = 1
+    """How often a request tries to reach the router."""
     base_image: str | None = None
 
     @property
@@ -214,7 +216,10 @@ class Lab(ABC):
     def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
         url = f"{self.router_url}/endpoints/{endpoint}/score"
         asked = {"authorization": f"Bearer {key}", **headers}
-        return httpx.post(url, headers=asked, timeout=30, trust_env=False).status_code
+        transport = httpx.HTTPTransport(retries=self.connections - 1)
+        limit = httpx.Timeout(30, connect=30 / self.connections)
+        with httpx.Client(transport=transport, timeout=limit, trust_env=False) as client:
+            return client.post(url, headers=asked).status_code
 
     @contextmanager
     def in_flight(self) -> Iterator["Flight"]:
@@ -358,6 +363,7 @@ class DockerLab(Lab):
 class KubernetesLab(Lab):
     base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
     signals = Path("/tmp")  # of the pod
+    connections = 10  # for a moment kube-proxy still sends some to a pod that has gone
 
     @property
     def runtime_image(self) -> str:
@@ -367,8 +373,18 @@ class KubernetesLab(Lab):
     def open(cls, folder: Path) -> KubernetesPlatform:
         return KubernetesPlatform("kubernetes")
 
+    def __init__(self, platform, folder: Path, workspace: str) -> None:
+        super().__init__(platform, folder, workspace)
+        self._others: list[KubernetesPlatform] = []
+
     def another(self) -> Engine:
-        return Engine(WatchedPlatform(self.open(self.folder)))
+        self._others.append(self.open(self.folder))
+        return Engine(WatchedPlatform(self._others[-1]))
+
+    def close(self) -> None:
+        super().close()
+        for other in self._others:
+            other.close()
 
     def end(self, *names: str) -> None:
         for name in names:
