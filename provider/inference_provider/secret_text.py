@@ -27,6 +27,8 @@ _ORDINARY = frozenset({"true", "false", "yes", "no", "on", "off", "none", "null"
 
 _MARK = re.compile(rf"{SECRET_PREFIX}[0-9a-f]{{16}}")
 _USERINFO = re.compile(rf"(?<=://)(?!{_MARK.pattern}@)[^/?#\s]+(?=@)")
+_SSH_USER = re.compile(r"(?<=\bssh://)[^/?#\s:@]+(?=@)")
+"""Only a name: what ssh takes for a secret is a key."""
 
 Secrets = tuple[SecretStr, ...]
 
@@ -56,8 +58,14 @@ def sealed(text: str, secrets: Secrets = ()) -> str:
 
 
 def hidden(text: str, secrets: Secrets = ()) -> str:
-    """Replace each secret in a text, and each digest of one, with `[secret]`."""
-    return _MARK.sub(HIDDEN, sealed(text, secrets))
+    """Replace each secret in a text, and each digest of one, with `[secret]`.
+
+    The name of an ssh user is shown: without it nobody could follow what an error advises.
+    """
+    whole, inside = _patterns(secrets)
+    users = (name for name in _SSH_USER.findall(text) if name not in whole)
+    shown = {mark(name): name for name in users if not inside.search(name)}
+    return _MARK.sub(lambda found: shown.get(found.group(), HIDDEN), sealed(text, secrets))
 
 
 def masked(value: Any) -> Any:

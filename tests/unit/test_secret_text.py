@@ -25,10 +25,19 @@ DIGEST = "secret:sha256:" + hashlib.sha256(b"tok-4711").hexdigest()[:16]
         ("https://feed.test/simple?to=a@b.test", "https://feed.test/simple?to=a@b.test"),
         ("iris:1@sha256:00", "iris:1@sha256:00"),
         ("https://[secret]@feed.test", "https://[secret]@feed.test"),
+        ("ssh://ana@gpu-1: refused", "ssh://ana@gpu-1: refused"),
+        ("write ssh://user@host, tcp://u@h", "write ssh://user@host, tcp://[secret]@h"),
+        ("ssh://ana:pw@gpu-1", "ssh://[secret]@gpu-1"),
     ],
 )
 def test_userinfo_of_a_url_is_hidden_and_nothing_else_of_it(text, shown):
     assert hidden(text) == shown
+
+
+def test_the_name_of_an_ssh_user_that_is_a_secret_is_hidden():
+    assert hidden("ssh://tok-4711@gpu-1", TOKEN) == "ssh://[secret]@gpu-1"
+    assert hidden("ssh://ana@gpu-1", (SecretStr("ana"),)) == "ssh://[secret]@gpu-1"
+    assert hidden("ssh://my-tok-4711@gpu-1", TOKEN) == "ssh://[secret]@gpu-1"
 
 
 def test_a_value_is_sealed_wherever_it_stands_in_a_text():
@@ -73,7 +82,6 @@ def test_a_long_text_of_urls_is_read_in_time():
     [
         (EnvironmentSpec, "dependencies"),
         (EnvironmentSpec, "command"),
-        (EnvironmentSpec, "image"),
         (EndpointSpec, "tags.path"),
         (WorkspaceSpec, "description"),
         (DeploymentSpec, "code_configuration.scoring_script"),
@@ -87,6 +95,7 @@ def test_text_of_a_persons_own_may_hold_a_secret(spec_type, path):
     ("spec_type", "path"),
     [
         (EnvironmentSpec, "name"),
+        (EnvironmentSpec, "image"),
         (EnvironmentSpec, "python_version"),
         (EnvironmentSpec, "content_hash"),
         (EnvironmentSpec, "requirements_file"),

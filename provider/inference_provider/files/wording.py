@@ -20,6 +20,11 @@ _NAME_RULE = "use 3 to 32 letters, digits and single dashes, starting with a let
 _PATTERN_RULES = (
     (r"^[a-zA-Z]([-a-zA-Z0-9]*", "not a valid name", _NAME_RULE),
     (
+        r"^[a-zA-Z]([-a-zA-Z0-9]{0,30}",
+        "not a valid name",
+        "use at most 32 letters, digits and dashes, starting with a letter",
+    ),
+    (
         r"^(azureml:)?",
         "not a reference to an asset",
         "write name:version, name@latest, or name:version@sha256:<64 hex digits>",
@@ -32,6 +37,29 @@ _PATTERN_RULES = (
     (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
     (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),
     (r"^\d+(\.\d+)?([KMGT]i?", "not an amount of memory", "write '512Mi' or '4Gi'"),
+    (
+        r"^([a-zA-Z0-9][-.a-zA-Z0-9]*(:",
+        "not the name of an image",
+        "write it like 'registry.example.org/team/name:1', with small letters before the tag",
+    ),
+    (
+        r"^[a-z0-9][-_.:/a-z0-9]*$",
+        "not a registry and its folder",
+        "write it like 'registry.example.org/team'",
+    ),
+    (r"^(\d+c\.)?\d+g\.", "not a MIG profile", "write it like '1g.5gb'"),
+    (r"^(\d{1,3}(:", "not a GPU", "write its number or UUID, as `nvidia-smi -L` prints it"),
+    (
+        r"^[a-zA-Z0-9]([- .a-zA-Z0-9]*",
+        "not the name of a product",
+        "use letters, digits, spaces, `-` and `.`, like 'A100-SXM4-80GB'",
+    ),
+    (r"^[1-9][0-9]*(k|M|G|T|Ki", "not a size", "write it like '20Gi'"),
+    (
+        r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
+        "not a name of Kubernetes",
+        "use small letters, digits, `-` and `.`, starting and ending with a letter or digit",
+    ),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )
 _FIXED: Mapping[str, tuple[str, str]] = {

@@ -18,6 +18,7 @@ from inference_provider.spec.base import (
     Tags,
     argument_fault,
 )
+from inference_provider.spec.reference import ImageName
 
 FIELD_OF_PLACEHOLDER: Mapping[str, str] = {
     "{model_dir}": "model",
@@ -89,7 +90,7 @@ class EnvironmentSpec(SpecModel):
     """A conda file, or its content: its `python` becomes `python_version`, without a third number;
     what is under `pip:` is added to `dependencies`. There is no conda: its other packages are
     refused."""
-    image: Annotated[str | None, ROLLS] = None
+    image: Annotated[ImageName | None, ROLLS] = None
     """Container image; a target without containers refuses it. With `inference_config` or
     `command`, or with nothing to install, it brings its own server; else the packages are installed
     on it, and the default server runs the scoring script."""

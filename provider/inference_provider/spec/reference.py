@@ -1,4 +1,4 @@
-"""Text such as `iris:1@sha256:<digest>` <-> its name, version and digest. Pure."""
+"""Names of assets and images; `iris:1@sha256:<digest>` <-> its name, version, digest. Pure."""
 
 from typing import Annotated, NamedTuple, Self
 
@@ -15,6 +15,21 @@ AssetReference = Annotated[
 ]
 """`name:version`, `name@latest`, or `name:version@sha256:<digest>`; an `azureml:` prefix is
 ignored. The digest pins the content, as in an OCI reference."""
+
+
+_PART = r"[a-z0-9]+((\.|_{1,2}|-+)[a-z0-9]+)*"
+
+ImageName = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^([a-zA-Z0-9][-.a-zA-Z0-9]*(:\d+)?/)?{_PART}(/{_PART})*"
+        r"(:[_a-zA-Z0-9][-_.a-zA-Z0-9]{0,127})?(@sha256:[0-9a-f]{64})?$"
+    ),
+]
+"""`registry.example.org:5000/team/name:tag`, or with `@sha256:<digest>`, or both.
+
+Source: github.com/distribution/reference, the grammar of a reference
+"""
 
 
 class Reference(NamedTuple):

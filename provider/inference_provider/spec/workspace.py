@@ -19,9 +19,8 @@ from inference_provider.spec.base import (
 )
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.instance_type import InstanceType, TypeName
+from inference_provider.spec.reference import ImageName
 from inference_provider.spec.target import Place
-
-IMAGE_PATTERN = r"^[a-zA-Z0-9][-_.:/@a-zA-Z0-9]*$"
 
 
 def _an_ip_address(text: str) -> str:
@@ -59,10 +58,10 @@ class WorkspaceSpec(SpecModel):
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""
-    base_image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
+    base_image: ImageName | None = None
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""
-    runtime_image: Annotated[str, Field(pattern=IMAGE_PATTERN)] | None = None
+    runtime_image: ImageName | None = None
     """Image of the router's container, as `inferctl image build --push` publishes it; built on the
     host when left out. A change of it replaces the router without a failed request."""
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
