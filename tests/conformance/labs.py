@@ -22,8 +22,13 @@ from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
 from inference_provider.targets.docker.target import DockerPlatform
-from inference_provider.targets.kubernetes.names import ROUTER_NAME
-from inference_provider.targets.kubernetes.objects import POD, POLICY, SERVICE
+from inference_provider.targets.kubernetes.names import (
+    INSTANCE,
+    INSTANCE_PORT,
+    ROUTER_NAME,
+    selecting,
+)
+from inference_provider.targets.kubernetes.objects import POD, POLICY, SERVICE, selector
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
@@ -46,6 +51,9 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
+    soon_s = 3.0
+    """Longest time for a change that waits for no request; far less than one may take to drain."""
+    request_timeout_ms = 10_000
     connections = 1
     """How often a request tries to reach the router."""
     base_image: str | None = None
@@ -116,7 +124,7 @@ class Lab(ABC):
                         "environment": "plain:1",
                         "code_configuration": {"code": "code"},
                         "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
-                        "request_settings": {"request_timeout_ms": 10_000},
+                        "request_settings": {"request_timeout_ms": self.request_timeout_ms},
                         "start_timeout_s": 20,
                     }
                 ],
@@ -363,6 +371,7 @@ class DockerLab(Lab):
 class KubernetesLab(Lab):
     base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
     signals = Path("/tmp")  # of the pod
+    soon_s, request_timeout_ms = 20.0, 30_000  # a pod starts in two seconds, or in ten
     connections = 10  # for a moment kube-proxy still sends some to a pod that has gone
 
     @property
@@ -407,9 +416,10 @@ class KubernetesLab(Lab):
         spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
         policy = {"apiVersion": POLICY.api, "kind": POLICY.name, "metadata": about, "spec": spec}
         self.platform.client.apply(policy)
-        there = self.ports.compute.instances().values()
-        backends = [b for found in there for i in found for b in i.backends]
-        urls = [f"http://{backend.host}:{backend.port}/" for backend in backends]
+        chosen = selector(selecting(self.workspace, INSTANCE))
+        pods = self.platform.client.items(POD, self.workspace, chosen)  # those that end, too
+        addresses = [one["status"].get("podIP") for one in pods]
+        urls = [f"http://{address}:{INSTANCE_PORT}/" for address in addresses if address]
         transport = httpx.HTTPTransport(retries=6)  # the policy is in force in a second or two
         with httpx.Client(transport=transport, trust_env=False) as client:
             return [client.get(url, headers=headers).status_code for url in urls]

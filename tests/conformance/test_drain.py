@@ -6,9 +6,6 @@ import time
 from inference_provider.observed import Kind
 from tests.conformance.labs import ANN, wait_until
 
-SOON_S = 3.0
-"""Far less than the 12 s that a request of these tests may take to drain."""
-
 
 class Change:
     """A change in a thread of its own."""
@@ -43,7 +40,7 @@ def test_a_deployment_that_is_replaced_waits_for_its_request(served):
         wait_until(lambda: served.target.record(wanted.id).generation == wanted.generation)
         began = time.monotonic()
         served.apply(served.endpoint("rose"))
-        assert time.monotonic() - began < SOON_S
+        assert time.monotonic() - began < served.soon_s
         assert change.runs
         assert old.items() <= served.instances().items()
         flight.land()
@@ -60,7 +57,7 @@ def test_a_deployment_that_is_deleted_waits_for_its_request(served):
         wait_until(lambda: served.target.record(blue) is None)
         began = time.monotonic()
         served.apply(served.endpoint("rose"))
-        assert time.monotonic() - began < SOON_S
+        assert time.monotonic() - began < served.soon_s
         assert change.runs
         assert len(served.instances()) == 1
         flight.land()
@@ -90,7 +87,7 @@ def test_a_deletion_with_nothing_in_flight_waits_for_nobody(served):
     served.apply(served.traffic())
     began = time.monotonic()
     served.delete(served.of(Kind.DEPLOYMENT).id)
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < served.soon_s
     assert served.instances() == {}
 
 
@@ -100,7 +97,7 @@ def test_what_is_scaled_in_waits_for_its_request(served):
         wait_until(lambda: not served.admitted())
         began = time.monotonic()
         served.apply(served.endpoint("rose"))
-        assert time.monotonic() - began < SOON_S
+        assert time.monotonic() - began < served.soon_s
         assert change.runs
         flight.land()
         change.end()
@@ -117,7 +114,7 @@ def test_another_deployment_rolls_while_one_drains(served):
         green = served.deployment("green", environment_variables={"A": "2"})
         began = time.monotonic()
         served.target.apply(green, ANN)
-        assert time.monotonic() - began < SOON_S
+        assert time.monotonic() - began < served.soon_s
         assert [*served.instances("iris/green").values()] == [green.generation]
         assert change.runs
         flight.land()
@@ -134,5 +131,5 @@ def test_a_request_that_never_ends_is_cut_once_it_has_had_its_time(served):
                 request_settings={"request_timeout_ms": 500}, environment_variables={"A": "2"}
             )
         )
-        assert 0.4 < time.monotonic() - began < 8
+        assert 0.4 < time.monotonic() - began < 5 + served.soon_s
     assert len(served.instances()) == 1

@@ -1,11 +1,12 @@
 """Instances as pods: what is applied, what is waited for, and what is left when that fails."""
 
+import threading
 import time
 from pathlib import PurePosixPath
 
 import pytest
 from tests.cluster_api import ClusterApi, client_of
-from tests.cluster_controllers import DEPLOYMENTS, Controllers
+from tests.cluster_controllers import DEPLOYMENTS, NAMESPACE, Controllers
 
 from inference_provider.errors import NotReady, OutOfCapacity
 from inference_provider.observed import Kind, ResourceId
@@ -98,6 +99,20 @@ def test_another_count_changes_the_same_deployment(api, compute):
     compute.ensure(unit(), 1)
     assert of_kind(api, "Deployment") == ["iris-blue-5efdeb203621"]
     assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0"]
+
+
+def test_fewer_are_there_when_the_last_request_of_those_that_end_is_over(api, compute):
+    compute.ensure(unit(), 2)
+    ending = f"{NAMESPACE}/pods/iris-blue-5efdeb203621-7"
+    about = {"name": "iris-blue-5efdeb203621-7", "namespace": "lab", "labels": {
+        "pulumi-inference/object": "iris-blue-5efdeb203621"}}  # fmt: skip
+    about["deletionTimestamp"] = "2026-11-26T11:00:00Z"
+    api.put(ending, {"kind": "Pod", "metadata": about, "spec": {}, "status": {}})
+    ended = threading.Timer(0.3, lambda: api.drop(ending))
+    ended.start()
+    compute.ensure(unit(), 0)
+    assert of_kind(api, "Pod") == []
+    ended.join()
 
 
 def test_a_new_generation_leaves_the_old_one(api, compute):

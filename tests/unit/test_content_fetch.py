@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes import (
     content_passes,
     environment_builder,
     fetch,
+    last_requests,
 )
 from inference_provider.targets.kubernetes.archives import Failed, NotKept, Service, packed
 from inference_provider.targets.kubernetes.content_server import Server
@@ -254,7 +255,7 @@ def test_a_pod_gets_its_assets_and_its_tools(server, tmp_path, monkeypatch, caps
     monkeypatch.setattr("signal.signal", lambda *_given: None)
     fetch.main()
     assert under(tmp_path / "code") == ["content", "content/a"]
-    assert under(tmp_path / "tools") == ["script.py"]
+    assert under(tmp_path / "tools") == ["last_requests.py", "script.py"]
     assert capsys.readouterr().out.startswith(f"fetched code {digest[:12]} in ")
 
 
@@ -277,7 +278,7 @@ def test_a_pod_builds_its_environment_once(builder, server, tmp_path, monkeypatc
 # -- environments --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [archives, content_passes, environment_builder])
+@pytest.mark.parametrize("module", [archives, content_passes, environment_builder, last_requests])
 def test_what_runs_in_any_image_needs_no_newer_python_and_no_package(module):
     source = Path(module.__file__).read_text()
     tree = ast.parse(source, feature_version=(3, 9))

@@ -1,5 +1,6 @@
 """One generation of a deployment -> the objects that run it."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import pytest
@@ -93,6 +94,15 @@ def test_a_pod_goes_on_until_routers_have_heard_that_it_ends():
     made = generation(request_settings={"request_timeout_ms": 60_000})
     assert server(made)["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
     assert pod(made)["terminationGracePeriodSeconds"] == 75
+
+
+def test_a_pod_that_has_what_waits_for_its_last_request_runs_that():
+    made = generation(request_settings={"request_timeout_ms": 60_500})
+    given = replace(made.given, last_requests=("python", "last_requests.py"))
+    made = replace(made, given=given)
+    command = ["python", "last_requests.py", "5001", "5", "61"]
+    assert server(made)["lifecycle"] == {"preStop": {"exec": {"command": command}}}
+    assert pod(made)["terminationGracePeriodSeconds"] == 76
 
 
 def test_the_service_and_the_budget_choose_the_pods_of_this_generation():

@@ -163,6 +163,8 @@ class KubernetesCompute:
             for one in generation.objects():
                 apply_ours(self._client, one, lambda said: progress(unit.id, said))
             wait.until_ready()
+            if before is not None and before["spec"].get("replicas", 1) > count:
+                wait.until_ended()
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
                 self._put_back(generation, before)

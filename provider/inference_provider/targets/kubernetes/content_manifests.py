@@ -32,6 +32,7 @@ FETCHER, BUILDER = "storage-initializer", "environment"
 _PROGRAMS = "inference_provider.targets.kubernetes"
 _FOLDER, _TOOLS = "/content", "/tools"
 _INFERENCE = str(PurePosixPath(SCRIPT).parent)
+_LAST_REQUESTS = (f"{ENVIRONMENT}/bin/python", "-I", "-S", f"{_INFERENCE}/last_requests.py")
 _TOKEN = f"{names.PREFIX}/token"
 """Annotation: another token needs another pod, which reads it when it starts."""
 _END_WAIT_S = 30
@@ -218,6 +219,7 @@ class Fetched:
             init_containers=(self._fetcher(), *builder) if volumes else (),
             volumes=tuple(volumes),
             mounts=tuple(mounts),
+            last_requests=_LAST_REQUESTS if self.builds else (),
         )
 
     def _folder(self, kind: str) -> PurePosixPath | None:

@@ -50,9 +50,10 @@ def bring(service: Service, kind: str, digest: str, into: Path) -> None:
 
 
 def bring_tools(into: Path, installer: bool) -> None:
-    """Copy what starts the default server and, if asked, what builds an environment."""
+    """Copy what starts the default server, what ends any, and if asked what builds packages."""
     package = Path(str(files(_PACKAGE)))
-    shutil.copyfile(package / "serving/script.py", into / "script.py")
+    for one in ("serving/script.py", "targets/kubernetes/last_requests.py"):
+        shutil.copyfile(package / one, into / Path(one).name)
     if installer:
         import uv  # noqa: PLC0415 - only the image of this container has it
 

@@ -1,5 +1,6 @@
 """One generation of a deployment -> the objects that run it. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -52,6 +53,8 @@ class Given:
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
     """Of the server's container."""
+    last_requests: tuple[str, ...] = ()
+    """What waits for the last request of a pod (`last_requests.py`); empty where it has none."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,16 @@ class Generation:
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
         return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, **content}
+
+    @property
+    def longest_request_s(self) -> int:
+        """Seconds that a request may take."""
+        return math.ceil(self.unit.spec.request_settings.request_timeout_ms / 1000)
+
+    @property
+    def ends_within_s(self) -> int:
+        """Seconds after which Kubernetes ends a pod by force."""
+        return PREFERRED_GRACE_S + self.longest_request_s + _STOP_SLACK_S
 
     @property
     def _chosen(self) -> dict[str, str]:
@@ -133,7 +146,6 @@ class Generation:
 
     def _pod(self) -> Object:
         spec, given = self.unit.spec, self.given
-        longest_s = spec.request_settings.request_timeout_ms / 1000
         shared = spec.resources.shm_size or _SHARED_MEMORY
         scratch: list[Object] = [
             {"name": "tmp", "emptyDir": {}},
@@ -145,7 +157,7 @@ class Generation:
             # the pause process is the first: a server without a handler ignores SIGTERM as such
             "shareProcessNamespace": True,
             "securityContext": hardened_pod(),
-            "terminationGracePeriodSeconds": int(longest_s) + PREFERRED_GRACE_S + _STOP_SLACK_S,
+            "terminationGracePeriodSeconds": self.ends_within_s,
             "initContainers": list(given.init_containers),
             "containers": [self._server()],
             "volumes": [*scratch, *given.volumes],
@@ -195,9 +207,16 @@ class Generation:
             "resources": amounts(spec.resources),
             "securityContext": hardened_container(),
             "volumeMounts": [*mounts, *given.mounts],
-            "lifecycle": {"preStop": {"sleep": {"seconds": PREFERRED_GRACE_S}}},
+            "lifecycle": {"preStop": self._before_stop()},
             **self._probes(spec),
         }
+
+    def _before_stop(self) -> Object:
+        """Return what comes before SIGTERM, after which many servers cut their requests."""
+        if not self.given.last_requests:
+            return {"sleep": {"seconds": PREFERRED_GRACE_S}}
+        given = (self.port, PREFERRED_GRACE_S, self.longest_request_s)
+        return {"exec": {"command": [*self.given.last_requests, *map(str, given)]}}
 
     def _probes(self, spec: DeploymentSpec) -> Object:
         """The start is asked every second; a route that answers then is asked as the spec says."""

@@ -93,10 +93,22 @@ class Wait:
                 self._say(f"waiting for pod {troubles[0][0]}: {troubles[0][1].reason}")
             time.sleep(POLL_S)
 
+    def until_ended(self) -> None:
+        """Return once the pods that are one too many have had their last request.
+
+        Kubernetes ends them by force after a time; a node that is lost says nothing of its pods.
+        """
+        until_s = time.monotonic() + self._generation.ends_within_s
+        while any(map(is_ending, self._all_pods())) and time.monotonic() < until_s:
+            refuse_when_stopped("stop instances of", str(self._unit.id))
+            time.sleep(POLL_S)
+
     def _pods(self) -> list[Object]:
+        return [pod for pod in self._all_pods() if not is_ending(pod)]
+
+    def _all_pods(self) -> list[Object]:
         chosen = selector({names.OBJECT: self._generation.name})
-        found = self._client.items(POD, self._generation.namespace, chosen)
-        return [pod for pod in found if not is_ending(pod)]
+        return self._client.items(POD, self._generation.namespace, chosen)
 
     def _is_rolled(self) -> bool:
         """Whether Kubernetes has seen the newest version of it, and no older pod is left."""
