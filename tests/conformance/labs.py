@@ -29,6 +29,7 @@ from inference_provider.targets.kubernetes.names import (
     selecting,
 )
 from inference_provider.targets.kubernetes.objects import POD, POLICY, SERVICE, selector
+from inference_provider.targets.kubernetes.pods import address_of, is_ending
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.targets.local.target import LocalPlatform
 from inference_provider.targets.memory import MemoryPlatform
@@ -51,6 +52,8 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
+    router_follows = False
+    """Whether the router serves what is recorded, also when nobody tells it."""
     soon_s = 3.0
     """Longest time for a change that waits for no request; far less than one may take to drain."""
     request_timeout_ms = 10_000
@@ -371,6 +374,7 @@ class DockerLab(Lab):
 class KubernetesLab(Lab):
     base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
     signals = Path("/tmp")  # of the pod
+    router_follows = True
     soon_s, request_timeout_ms = 20.0, 30_000  # a pod starts in two seconds, or in ten
     connections = 10  # for a moment kube-proxy still sends some to a pod that has gone
 
@@ -418,11 +422,17 @@ class KubernetesLab(Lab):
         self.platform.client.apply(policy)
         chosen = selector(selecting(self.workspace, INSTANCE))
         pods = self.platform.client.items(POD, self.workspace, chosen)  # those that end, too
-        addresses = [one["status"].get("podIP") for one in pods]
-        urls = [f"http://{address}:{INSTANCE_PORT}/" for address in addresses if address]
         transport = httpx.HTTPTransport(retries=6)  # the policy is in force in a second or two
+        answers = []
         with httpx.Client(transport=transport, trust_env=False) as client:
-            return [client.get(url, headers=headers).status_code for url in urls]
+            for pod in filter(address_of, pods):
+                try:
+                    url = f"http://{address_of(pod)}:{INSTANCE_PORT}/"
+                    answers.append(client.get(url, headers=headers).status_code)
+                except httpx.TransportError:
+                    if not is_ending(pod):
+                        raise
+        return answers
 
 
 class ToyLab(Lab):
