@@ -178,6 +178,9 @@ class ObservedResource(Frozen):
     """One sentence on its health: `3 of 3 instances ready`."""
     degraded: str = ""
     """What does not run as recorded, in a few words; the next apply fixes it."""
+    unready: str = ""
+    """What runs as recorded and does not serve yet: `1 of 2 instances ready`. No drift; the next
+    apply waits for it."""
     restarts: dict[str, Restarts] = {}
     """Keyed by process; one that never ended is left out."""
     reason: str = ""

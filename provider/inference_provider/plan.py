@@ -46,7 +46,7 @@ class Action(Frozen):
     unreadable: str = ""
     """Why its record cannot be read; such a record is set aside first, which needs consent."""
     repairs: str = ""
-    """What does not run as recorded; no field need differ then."""
+    """What does not run as recorded, or is not ready yet; no field need differ then."""
     heir: str = ""
     """Stack that owns it after the handover."""
 
@@ -155,7 +155,7 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     }.get(heaviest(changes), ActionKind.UPDATE)
     mine = there.record is None or there.record.owner == resource.owner
     unknown = there.presence == Presence.UNKNOWN and (there.reason or "it did not answer")
-    repairs = unknown or there.degraded if mine else ""
+    repairs = unknown or there.degraded or there.unready if mine else ""
     if kind == ActionKind.KEEP and repairs:
-        kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it
+        kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it or waits for it
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes, repairs=repairs)

@@ -11,6 +11,7 @@ import pytest
 from inference_provider.errors import OutOfCapacity
 from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.observed import Kind
+from inference_provider.plan import plan
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.target import DockerPlatform
@@ -87,6 +88,23 @@ def test_a_restart_without_live_restore_brings_all_back_by_itself(open_engine, t
         wait_until(lambda: engine.within(lambda: answers(lab)) == 200)
     assert load.answers[200] >= REQUESTS // 2  # the others met no router, for some seconds
     assert degraded(lab) == {}
+
+
+def test_an_up_right_after_a_restart_waits_for_what_still_loads(open_engine, tmp_path):
+    engine = open_engine()
+    lab = lab_on(engine, tmp_path)
+    lab.up()
+    slow = lab.deployment(environment_variables={"LATE": "8"})
+    lab.apply(slow)
+    before = lab.instances()
+    engine.stop()
+    engine.start()
+    wanted = [slow if one.id == slow.id else one for one in lab.desired]
+    found = plan(wanted, lab.target.observe([lab.workspace]), "demo")
+    assert [action.id.kind for action in found.pending][-1] == Kind.DEPLOYMENT
+    lab.apply(*[action.desired for action in found.pending])
+    assert engine.within(lab.ask) == 200
+    assert lab.instances() == before
 
 
 def answers(lab) -> int:

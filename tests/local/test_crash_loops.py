@@ -107,6 +107,9 @@ def test_one_that_is_not_back_yet_is_not_ready_though_the_router_has_not_seen_it
     until(lambda: alone.supervisor.processes()[name].state == "RUNNING")
     assert blue(alone).status == "0 of 1 instances ready"
     assert blue(alone).degraded == ""
+    assert alone.up() == ["update Deployment 'lab/iris/blue'"]
+    assert alone.score().json()["answer"] == "blue"
+    assert name in alone.supervisor.processes()
 
 
 def test_one_that_keeps_dying_though_it_answers_is_replaced_and_no_request_fails(alone: Lab):

@@ -80,6 +80,17 @@ def test_what_cannot_be_seen_is_applied_again_not_created():
     assert kinds == {ActionKind.UPDATE}
 
 
+def test_what_is_not_ready_yet_is_applied_again_which_waits_for_it():
+    resources = resolve(stack())
+    observed = state(resources)
+    blue = observed.resources["Deployment/default/iris/blue"]
+    loading = blue.model_copy(update={"unready": "0 of 1 instances ready"})
+    after_a_restart = ObservedState(resources={**observed.resources, loading.id.address: loading})
+    [action] = plan(resources, after_a_restart, "demo").pending
+    assert (action.kind, str(action.id)) == (ActionKind.UPDATE, "Deployment 'default/iris/blue'")
+    assert (action.changes, action.repairs) == ((), "0 of 1 instances ready")
+
+
 def test_what_is_live_wins_over_the_record():
     resources = resolve(stack())
     observed = state(resources)

@@ -137,6 +137,33 @@ def test_a_deployment_says_how_many_of_its_instances_serve(snapshot, expected):
     assert told(observed(Kind.DEPLOYMENT, snapshot)) == expected
 
 
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        pytest.param(seen(*TWO), "", id="all ready"),
+        pytest.param(
+            seen(*TWO, router=RouterStatus(healthy={"iris/blue": 1})),
+            "1 of 2 instances ready",
+            id="one loads",
+        ),
+        pytest.param(
+            seen(*TWO, router=RouterStatus(healthy=None)),
+            "2 of 2 instances run; the router does not say which are ready",
+            id="the router is silent",
+        ),
+        pytest.param(
+            seen(instance(0), instance(1, runs=False)), "", id="what has ended is not waited for"
+        ),
+        pytest.param(seen(instance(0)), "", id="what is not there is started"),
+    ],
+)
+def test_what_runs_as_recorded_and_does_not_serve_yet_is_unready_and_no_drift(snapshot, expected):
+    found = observed(Kind.DEPLOYMENT, snapshot)
+    assert found.unready == expected
+    if expected:
+        assert found.degraded == ""
+
+
 def test_an_instance_that_keeps_dying_is_named_and_not_counted():
     dying = Endings(total=9, minutes={MINUTE: 2, MINUTE - 3: 1})
     found = observed(Kind.DEPLOYMENT, seen(instance(0), instance(1, endings=dying)))

@@ -4,9 +4,11 @@ A target says what an instance of its own is, starts it and ends it. Which may g
 a new one is ready, and what becomes of those that are not, is decided here.
 """
 
+import itertools
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from inference_provider.errors import NotReady
@@ -55,12 +57,12 @@ class Instances(Protocol):
 
 def ensure(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
     """Get ready instances, as `workspace.ports.Compute.ensure` says."""
-    kept = () if unit.afresh or not count else _usable(instances, unit, count)
+    kept = () if unit.afresh or not count else _usable(instances, unit, count, progress)
     missing = count - len(kept)
     return (*kept, *_started(instances, unit, missing, kept, progress)) if missing > 0 else kept
 
 
-def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
+def _usable(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
     """Return up to `count` instances of this generation that run, stay alive and answer."""
     this_minute = int(time.time() // 60)
     same = [
@@ -76,8 +78,9 @@ def _usable(instances: Instances, unit: Unit, count: int) -> tuple[str, ...]:
     for instance in same:
         if len(usable) == count:
             break
+        told = f"waiting for instance {instance.name}, which runs and does not answer yet"
         with suppress(NotReady):  # after a reboot another process may have its address
-            _wait_ready(instances, unit, instance.name)
+            _wait_ready(instances, unit, instance.name, partial(progress, unit.id, told))
             usable.append(instance.name)
     return tuple(usable)
 
@@ -97,10 +100,13 @@ def _started(
     return tuple(begun)
 
 
-def _wait_ready(instances: Instances, unit: Unit, name: str) -> None:
+def _wait_ready(
+    instances: Instances, unit: Unit, name: str, waits: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until an instance answers; `waits` is called once if it does not at first."""
     until_s = time.monotonic() + unit.start_limit_s
     awaited = instances.awaited(unit, name)
-    while True:
+    for waited in itertools.count():
         refuse_when_stopped("start", str(unit.id))
         left_s = until_s - time.monotonic()
         if awaited.answers(max(0.0, left_s)):
@@ -109,8 +115,10 @@ def _wait_ready(instances: Instances, unit: Unit, name: str) -> None:
         if ended:
             raise _not_ready(instances, unit, name, ended)
         if left_s <= 0:
-            waited = f"did not answer 200 to 399 within {unit.start_limit_s} s"
-            raise _not_ready(instances, unit, name, f"GET {unit.readiness_path} {waited}")
+            reason = f"did not answer 200 to 399 within {unit.start_limit_s} s"
+            raise _not_ready(instances, unit, name, f"GET {unit.readiness_path} {reason}")
+        if not waited:
+            waits()
 
 
 def _not_ready(instances: Instances, unit: Unit, name: str, reason: str) -> NotReady:

@@ -160,13 +160,19 @@ class Observer:
         if seen.compute.unsupervised and healthy:
             fault = f"{healthy} of {wanted} instances serve on, {seen.compute.unsupervised}"
             return {**found, "status": fault, "degraded": fault}
-        ready = _ready(running, healthy, wanted, seen.router)
+        ready = _ready(running, healthy)
+        said = f"{ready} of {wanted} instances ready"
+        if seen.router.healthy is None and running:
+            silent = "the router does not say which are ready"
+            said = f"{len(running)} of {wanted} instances run; {silent}"
         faults = [_death(name, ended[name]) for name in dying]
         faults += [f"{one.name}: {one.fault}" for one in running if one.fault]
         faults += seen.compute.altered.get(record.id.name, ())
         idle = [i for i in there if i not in running and i.name not in dying]
         degraded = "; ".join([*faults, *_idle(idle, record)])
-        return {**found, "status": "; ".join([ready, *faults]), "degraded": degraded}
+        waits = ready < wanted <= len(running) and not degraded
+        found |= {"degraded": degraded, "unready": said if waits else ""}
+        return {**found, "status": "; ".join([said, *faults])}
 
     def _traffic(self, record: Record) -> _Fields:
         seen = self._snapshot
@@ -201,12 +207,10 @@ def _unknown(reason: str) -> _Fields:
     return {"presence": Presence.UNKNOWN, "reason": reason}
 
 
-def _ready(running: list[InstanceStatus], healthy: int, wanted: int, router: RouterStatus) -> str:
-    if router.healthy is None and running:
-        return f"{len(running)} of {wanted} instances run; the router does not say which are ready"
+def _ready(running: list[InstanceStatus], healthy: int) -> int:
     # The router notices a restarted instance late, at its next readiness probe.
     starting = sum(bool(one.endings.total) and not one.answers for one in running)
-    return f"{min(healthy, len(running) - starting)} of {wanted} instances ready"
+    return min(healthy, len(running) - starting)
 
 
 def _idle(instances: list[InstanceStatus], record: Record) -> Iterator[str]:
