@@ -13,7 +13,7 @@ from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.compute import DockerCompute
+from inference_provider.targets.docker.compute import DockerCompute, _Awaited
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.kept_content import SECTION, document_of
 from inference_provider.targets.memory_records import MemoryRecords
@@ -167,3 +167,39 @@ def test_nothing_is_made_of_a_volume_that_was_removed_while_others_were_waited_f
     with pytest.raises(TargetError, match="it is gone"):
         compute.begin(unit, 1, (), lambda _id, _text: None, begun)
     assert begun == []
+
+
+class Restarted:
+    """A host with one container, of which it says one thing after another."""
+
+    def __init__(self, *said):
+        self._said = [
+            {"State": {"Status": status}, "RestartCount": count} for status, count in said
+        ]
+
+    def container(self, _name):
+        return self._said.pop(0) if self._said else None
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [
+        ([("running", 2), ("running", 2)], False),
+        ([("running", 0), ("running", 1)], True),
+        ([("restarting", 7), ("restarting", 7)], True),
+        ([("running", 0), ("exited", 0)], True),
+        ([("running", 0)], True),
+    ],
+    ids=["runs", "again", "waits for its next start", "ended", "gone"],
+)
+def test_a_container_that_keeps_dying_is_not_waited_for_between_two_starts(said, ends):
+    unit: Any = SimpleNamespace(
+        readiness_path="/", spec=SimpleNamespace(readiness_probe=SimpleNamespace(timeout=1))
+    )
+    router: Any = SimpleNamespace(answers=lambda *_asked: False)
+    listed = Restarted(*said)
+    awaited = _Awaited(unit, "blue.0", cast("Any", listed), router)
+    for one in listed._said:
+        one["Config"] = {"Labels": {names.ADDRESS: "172.18.0.2", names.PORT: "5001"}}
+    assert not awaited.answers(0)
+    assert awaited.ended() == ("its container ended before it was ready" if ends else "")

@@ -3,14 +3,15 @@
 Goes in: `--socket` (a Unix socket's path) or `--host` and `--port`, and the server's usual
 environment variables (AML_APP_ROOT, AZUREML_ENTRY_SCRIPT, AZUREML_MODEL_DIR, WORKER_COUNT,
 WORKER_TIMEOUT, WORKER_PRELOAD). Comes out: a process that answers GET / and POST /score, finishes
-its requests on SIGTERM and exits, and exits with status 3 and a traceback when the script does not
-import or init() raises.
+its requests on SIGTERM and exits, and exits with status 3 when the script does not import, init()
+raises, with a traceback then, or either ends its process.
 
 It replaces the server's own command, `azmlinfsrv`, which always binds 0.0.0.0. It imports nothing
 of this package, which the environment does not have.
 """
 
 import argparse
+import mmap
 import os
 import sys
 from typing import Any
@@ -45,12 +46,28 @@ def serve(bind: str) -> None:
     from gunicorn.app.base import (  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
         BaseApplication,
     )
+    from gunicorn.errors import (  # type: ignore[import-untyped, unused-ignore]  # noqa: PLC0415
+        HaltServer,
+    )
+
+    started = mmap.mmap(-1, 1)  # shared by the workers
+
+    def note_start(worker: Any) -> None:
+        started[0] = 1
+
+    def end_if_none_has_started(server: Any, worker: Any) -> None:
+        # gunicorn starts such a worker again for ever, unless the script has raised an exception
+        if not started[0] and server.LISTENERS:  # it has none while it stops
+            print(f"{SCRIPT_FAILED}: its process ended before init() had returned", flush=True)  # noqa: T201
+            raise HaltServer("no worker has started", 3)
 
     class ScoringServer(BaseApplication):  # type: ignore[misc, unused-ignore]
         def load_config(self) -> None:
             for name, value in server_settings(bind, os.environ).items():
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
+            self.cfg.set("post_worker_init", note_start)
+            self.cfg.set("child_exit", end_if_none_has_started)
 
         def load(self) -> Any:
             try:

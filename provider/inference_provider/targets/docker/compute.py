@@ -326,13 +326,10 @@ class _Awaited:
 
     def ended(self) -> str:
         first, now = self._first, self._now
-        if (
-            first
-            and now
-            and now["State"]["Running"]
-            and now["RestartCount"] == first["RestartCount"]
-        ):
-            return ""
+        if first and now and now["RestartCount"] == first["RestartCount"]:
+            # not State.Running, which is true of one that waits to be started again
+            if now["State"]["Status"] == "running":
+                return ""
         return "its container ended before it was ready"
 
 
