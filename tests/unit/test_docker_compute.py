@@ -173,9 +173,7 @@ class Restarted:
     """A host with one container, of which it says one thing after another."""
 
     def __init__(self, *said):
-        self._said = [
-            {"State": {"Status": status}, "RestartCount": count} for status, count in said
-        ]
+        self._said = [{"State": {"Status": s}, "RestartCount": count} for s, count in said]
 
     def container(self, _name):
         return self._said.pop(0) if self._said else None

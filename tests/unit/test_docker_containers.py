@@ -85,7 +85,17 @@ def test_what_an_engine_does_not_take_or_keep_is_told_where_it_is_asked(asked, t
 
 
 @pytest.mark.parametrize(
-    "amounts", [{"cpu": "0"}, {"cpu": "0.0"}, {"cpu": "0m"}, {"memory": "0"}, {"memory": "0Mi"}]
+    "amounts",
+    [
+        {"cpu": "0"},
+        {"cpu": "0.0"},
+        {"cpu": "0m"},
+        {"memory": "0"},
+        {"memory": "0Mi"},
+        {"memory": "-1Gi"},
+        {"memory": 0},
+        {"cpu": 0.0},
+    ],
 )
 def test_nothing_is_no_amount(amounts):
     with pytest.raises(ValidationError) as caught:

@@ -6,7 +6,7 @@ A union on `kind`, which is its endpoint's: online or batch. A serverless endpoi
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
 from inference_provider.spec.base import (
     CAPACITY,
@@ -94,13 +94,22 @@ class Probe(SpecModel):
     failure_threshold: Annotated[int, Field(ge=1)] = 30
 
 
-def _more_than_nothing(amount: str) -> str:
-    if not float(amount.rstrip("mKMGTi")):
-        raise ValueError("expected more than 0; leave it out for no limit")
-    return amount
+def _some(without: str) -> BeforeValidator:
+    """Refuse 0 and less, written as a number too; `without` is what leaving it out means."""
+
+    def more_than_nothing(amount: object) -> object:
+        try:
+            nothing = float(str(amount).rstrip("mKMGTibkg")) <= 0
+        except ValueError:  # no amount at all: the pattern says so
+            nothing = False
+        if nothing:
+            raise ValueError(f"expected more than 0; leave it out for {without}")
+        return amount
+
+    return BeforeValidator(more_than_nothing)
 
 
-_SOME = AfterValidator(_more_than_nothing)
+_SOME = _some("no limit")
 Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$"), _SOME]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)?([KMGT]i?)?$"), _SOME]
 GpuCount = Annotated[int, Field(ge=0, le=16)]
@@ -116,7 +125,7 @@ ShmSize = Annotated[
     str,
     Field(pattern=r"^\d+(\.\d+)?([KMGT]i?|[bkmg])?$"),
     AfterValidator(_as_kubernetes_writes_it),
-    _SOME,
+    _some("2 GiB"),
 ]
 UlimitName = Literal[
     "core",

@@ -233,3 +233,24 @@ def test_wrong_ulimits_and_shared_memory_are_told_with_what_may_be_written(folde
         f"{at}.ulimits.core.soft: not a whole number; write digits only",
         f"{at}.ulimits.core.hard: not a whole number; write digits only",
     ]
+
+
+@pytest.mark.parametrize("written", ["0", "'0'", "0g", "0.0", "-1g", "-1"])
+def test_no_shared_memory_is_told_what_leaving_it_out_gives(folder, written):
+    text = GOOD + f"    resources: {{shm_size: {written}}}\n"
+    assert faults(folder, text) == [
+        "line 21: deployments.1.resources.shm_size: expected more than 0; leave it out for 2 GiB"
+    ]
+
+
+def test_an_amount_that_yaml_reads_as_a_number_is_told_to_be_put_in_quotes(folder):
+    text = GOOD + "    resources: {shm_size: 1024, limits: {cpu: 2, memory: 0}}\n"
+    at, reads = (
+        "line 21: deployments.1.resources",
+        "YAML reads it as a number, a date, true or false",
+    )
+    assert faults(folder, text) == [
+        f"{at}.limits.cpu: not text: {reads}; put it in quotes",
+        f"{at}.limits.memory: expected more than 0; leave it out for no limit",
+        f"{at}.shm_size: not text: {reads}; put it in quotes",
+    ]

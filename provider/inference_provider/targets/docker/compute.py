@@ -61,6 +61,7 @@ _PORT = 5001
 _ENVIRONMENT = PurePosixPath(ENVIRONMENT)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RUNNING = ("running", "restarting")
+_ENDED = "its container ended before it was ready"
 
 
 class DockerCompute:
@@ -326,11 +327,10 @@ class _Awaited:
 
     def ended(self) -> str:
         first, now = self._first, self._now
-        if first and now and now["RestartCount"] == first["RestartCount"]:
-            # not State.Running, which is true of one that waits to be started again
-            if now["State"]["Status"] == "running":
-                return ""
-        return "its container ended before it was ready"
+        if first is None or now is None or now["RestartCount"] != first["RestartCount"]:
+            return _ENDED
+        # not State.Running, which is true of one that waits to be started again
+        return "" if now["State"]["Status"] == "running" else _ENDED
 
 
 _SURROUNDINGS = Surroundings(
