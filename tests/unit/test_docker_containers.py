@@ -1,5 +1,7 @@
 """What a container is limited to, what it is called, and how often it ended."""
 
+import hashlib
+import json
 import socket
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.spec.deployment import Probe, Resources
-from inference_provider.spec.target import DockerPlace
+from inference_provider.spec.target import DockerPlace, Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import bytes_of, cores, limits, refused
 from inference_provider.targets.docker.containers import altered, endings_of, healthcheck
@@ -189,30 +191,72 @@ def test_tls_without_certificates_names_those_that_are_missing(monkeypatch, tmp_
     )
 
 
-@pytest.mark.parametrize("given", ["DOCKER_CONTEXT", "config.json"])
-def test_a_context_that_does_not_exist_is_named(monkeypatch, tmp_path, given):
+def contexts(folder, *names):
+    """Write contexts as `docker context create` does."""
+    for name in names:
+        about = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+        about.mkdir(parents=True)
+        host = {"docker": {"Host": f"ssh://{name}", "SkipTLSVerify": False}}
+        meta = {"Name": name, "Metadata": {}, "Endpoints": host}
+        (about / "meta.json").write_text(json.dumps(meta))
+
+
+@pytest.mark.parametrize(
+    ("given", "called"),
+    [
+        ("target", "of `target`"),
+        ("DOCKER_CONTEXT", "in $DOCKER_CONTEXT"),
+        ("config.json", "that Docker's configuration calls current"),
+    ],
+)
+def test_a_context_that_does_not_exist_is_told_which_there_are(
+    monkeypatch, tmp_path, given, called
+):
     monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DOCKER_CONTEXT", raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    (tmp_path / "config.json").write_text('{"currentContext": "gone"}')
+    current = "gone" if given == "config.json" else "default"
+    (tmp_path / "config.json").write_text(f'{{"currentContext": "{current}"}}')
     if given == "DOCKER_CONTEXT":
-        (tmp_path / "config.json").write_text('{"currentContext": "default"}')
         monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    contexts(tmp_path, "gpu-2", "gpu-1")
+    place: Place = DockerPlace(kind="docker", context="gone") if given == "target" else "docker"
     with pytest.raises(TargetError) as refused:
-        DockerHost("docker").containers({})
+        DockerHost(place).containers({})
     assert str(refused.value) == (
-        "open Docker context 'gone': it does not exist;"
-        " name another one: `docker context ls` lists them"
+        f"open Docker context 'gone' {called}: it does not exist;"
+        " name one of those that there are: default, gpu-1, gpu-2"
     )
 
 
-def test_a_context_without_docker_s_configuration_says_what_to_write(monkeypatch, tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+def test_contexts_without_docker_s_configuration_say_what_to_write(monkeypatch, tmp_path, there):
     monkeypatch.delenv("DOCKER_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where the library looks for contexts then
+    if there:
+        contexts(tmp_path / ".docker", "gpu")
     with pytest.raises(TargetError) as refused:
         DockerHost(DockerPlace(kind="docker", context="gpu")).containers({})
+    written = f"write {{}} into {tmp_path}/.docker/config.json: contexts are looked for beside it"
+    other = "name one of those that there are: default"
     assert str(refused.value) == (
-        "open Docker context 'gpu': it does not exist;"
-        " write {} into ~/.docker/config.json: contexts are looked for beside it"
+        f"open Docker context 'gpu' of `target`: it does not exist; {written if there else other}"
+    )
+
+
+def test_a_corrupt_context_does_not_hide_which_one_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    contexts(tmp_path, "gpu")
+    for number, text in enumerate(("{", "{}", "[]")):
+        (tmp_path / "contexts" / "meta" / str(number)).mkdir()
+        (tmp_path / "contexts" / "meta" / str(number) / "meta.json").write_text(text)
+    with pytest.raises(TargetError) as refused:
+        DockerHost(DockerPlace(kind="docker", context="gone")).containers({})
+    assert str(refused.value) == (
+        "open Docker context 'gone' of `target`: it does not exist;"
+        " name one of those that there are: default, gpu"
     )
 
 

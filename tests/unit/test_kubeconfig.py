@@ -46,13 +46,13 @@ def test_the_current_context_is_used_when_none_is_named(write):
     assert found.token() == "secret-1"
 
 
-def test_an_unknown_context_is_refused_with_how_to_list_them(write):
-    write()
+def test_an_unknown_context_is_refused_with_those_that_there_are(write):
+    write(contexts=[{"name": "test"}, {"name": "prod"}])
     with pytest.raises(TargetError) as refused:
         access("pord")
     assert str(refused.value) == (
-        "use Kubernetes context 'pord': the kubeconfig has no such context; name a context of the"
-        " kubeconfig: `kubectl config get-contexts` lists them"
+        "use Kubernetes context 'pord': the kubeconfig has no such context; name one of those"
+        " that there are: prod, test"
     )
 
 

@@ -1,10 +1,12 @@
 """What a place names -> where its Docker Engine is reached, and how that is secured."""
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import TargetError, at_most
 from inference_provider.spec.target import DockerPlace, Place, docker_host_fault
 
 _SHOWN = 400
@@ -22,28 +24,41 @@ def address_of(place: Place) -> tuple[str, Any]:
 
     host = place.host if isinstance(place, DockerPlace) else None
     name = place.context if isinstance(place, DockerPlace) else None
-    if host is None and name is None:
-        host, name = os.environ.get("DOCKER_HOST"), os.environ.get("DOCKER_CONTEXT")
+    if name:
+        return _of_context(name, "of `target`")
+    host = host or os.environ.get("DOCKER_HOST")
     if host:
         return _checked(host, "the Docker host in $DOCKER_HOST"), _tls_from_environment(host)
-    return _of_context(name or get_current_context_name())
+    if name := os.environ.get("DOCKER_CONTEXT"):
+        return _of_context(name, "in $DOCKER_CONTEXT")
+    return _of_context(get_current_context_name(), "that Docker's configuration calls current")
 
 
-def _of_context(name: str) -> tuple[str, Any]:
+def _of_context(name: str, named: str) -> tuple[str, Any]:
     from docker import ContextAPI  # noqa: PLC0415 - as above
-    from docker.utils.config import find_config_file  # noqa: PLC0415
 
-    resource = f"Docker context '{name}'"
+    resource = f"Docker context '{name}' {named}"
     try:
         context = ContextAPI.get_context(name)
     except Exception as bad:  # the library raises no class of its own for a corrupt file
         raise TargetError("read", resource, " ".join(str(bad).split())[:_SHOWN]) from bad
     if context is None:
-        remedy = "name another one: `docker context ls` lists them"
-        if find_config_file() is None:
-            remedy = "write {} into ~/.docker/config.json: contexts are looked for beside it"
-        raise TargetError("open", resource, "it does not exist", remedy)
+        raise TargetError("open", resource, "it does not exist", _other_contexts())
     return _checked(str(context.Host), resource), context.TLSConfig
+
+
+def _other_contexts() -> str:
+    """Say which contexts there are, or why none is found."""
+    from docker.context.config import METAFILE, get_meta_dir  # noqa: PLC0415 - as above
+
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    if (folder / "contexts").is_dir() and not (folder / "config.json").is_file():
+        return f"write {{}} into {folder / 'config.json'}: contexts are looked for beside it"
+    found = {"default"}
+    for file in Path(get_meta_dir()).glob(f"*/{METAFILE}"):
+        with suppress(OSError, ValueError, LookupError, TypeError):  # a corrupt one
+            found.add(str(json.loads(file.read_text())["Name"]))
+    return f"name one of those that there are: {', '.join(at_most(sorted(found)))}"
 
 
 def _checked(host: str, source: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import TargetError, at_most
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 IN_CLUSTER = "the service account of this pod"
@@ -117,7 +117,9 @@ class _Kubeconfig:
     def access(self, context: str) -> Access:
         asked = self._named("contexts", "context", context)
         if asked is None:
-            raise _unusable(context, "the kubeconfig has no such context")
+            there = ", ".join(at_most(self._contexts())) or "none"
+            remedy = f"name one of those that there are: {there}"
+            raise _unusable(context, "the kubeconfig has no such context", remedy)
         _, names = asked
         cluster = self._needed("clusters", "cluster", str(names.get("cluster")), context)
         user = self._needed("users", "user", str(names.get("user")), context)
@@ -134,6 +136,10 @@ class _Kubeconfig:
             proxy=cluster[1].get("proxy-url"),
             server_name=str(cluster[1].get("tls-server-name") or ""),
         )
+
+    def _contexts(self) -> list[str]:
+        listed = (one for _, document in self._documents for one in document.get("contexts") or ())
+        return sorted({str(one.get("name")) for one in listed})
 
     def _named(self, listing: str, field: str, name: str) -> tuple[Path, Section] | None:
         for path, document in self._documents:
