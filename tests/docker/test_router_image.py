@@ -146,6 +146,24 @@ def test_a_router_is_replaced_while_it_still_counts_an_instance_that_is_gone(lab
     assert (told(lab), lab.ask()) == ({}, 200)
 
 
+def test_an_instance_that_hangs_keeps_no_router_from_being_replaced(lab):
+    patient = {"initial_delay": 0, "period": 1, "timeout": 1, "failure_threshold": 600}
+    two = lab.deployment(**MANY, instance_count=2, readiness_probe=patient)
+    lab.apply(two)
+    lab.desired = tuple(two if one.id == two.id else one for one in lab.desired)
+    host, before = lab.platform.host, router(lab)["Id"]
+    hanging = min(lab.instances())
+    host.run(hanging, ("sh", "-c", "kill -STOP -1"))
+    host.api.update_container(before, mem_limit="512m", memswap_limit="1g")
+    began_s = time.monotonic()
+    assert up(lab) == [Kind.WORKSPACE]
+    assert time.monotonic() - began_s < 45  # 60 s are its limit
+    assert router(lab)["Id"] != before
+    assert lab.ask() == 200
+    assert up(lab) == [Kind.DEPLOYMENT]
+    assert hanging not in lab.instances()
+
+
 def is_reached(lab, address: str) -> bool:
     """Whether the router's port answers at another address of the host."""
     port = int(lab.router.address().url.rpartition(":")[2])

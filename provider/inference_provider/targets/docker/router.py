@@ -44,6 +44,8 @@ _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
 _START_LIMIT_S, _LOOK_S = 60.0, 0.2
+_TRIES, _TRIED_EVERY_S = 3, 1.0
+"""How often Envoy asks an instance until one that is silent hangs, and how soon again."""
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
 
 _OLDER = "the router runs an older image; it is replaced without a failed request"
@@ -76,6 +78,7 @@ class DockerRouter:
         self._records = records
         self._newest = newest
         self._name = names.router(records.workspace)
+        self._selecting = dict(names.selecting(records.workspace, names.ROUTER))
 
     # -- where it listens ----------------------------------------------------------------------
 
@@ -218,20 +221,28 @@ class DockerRouter:
         return old
 
     def _wait_as_healthy(self, new: str, endpoints: Endpoints) -> None:
-        """Wait until a new router knows as many healthy instances as the one that serves."""
-        there = {f"{entry.name}/{one.name}" for entry in endpoints for one in entry.deployments}
-        until_s = time.monotonic() + _START_LIMIT_S
-        while behind := self._behind(new, there):
-            if time.monotonic() > until_s:
+        """Wait until a new router knows as many healthy instances as the one that serves.
+
+        One is enough once all were asked several times: the old one counts what hangs for minutes.
+        """
+        began_s = time.monotonic()
+        while behind := self._behind(new, endpoints, time.monotonic() - began_s):
+            if time.monotonic() - began_s > _START_LIMIT_S:
                 reason = f"the new one reaches fewer instances of {', '.join(behind)} than the old"
                 raise NotReady("replace", "the router", reason, "look at their logs")
             time.sleep(_LOOK_S)
 
-    def _behind(self, new: str, deployments: Collection[str]) -> list[str]:
-        """Return the deployments of which a new router knows fewer healthy instances."""
+    def _behind(self, new: str, endpoints: Endpoints, spent_s: float) -> list[str]:
+        """Return the deployments of which a new router knows too few healthy instances."""
         known, found, running = self._healthy(self._id()), self._healthy(new), self._running()
-        wanted = {one: min(known.get(one, 0), running[one]) for one in deployments}
-        return sorted(one for one, count in wanted.items() if found.get(one, 0) < count)
+        behind = []
+        for name, one in ((f"{e.name}/{d.name}", d) for e in endpoints for d in e.deployments):
+            wanted = min(known.get(name, 0), running[name])
+            if spent_s > _TRIES * (one.health_timeout_ms / 1000 + _TRIED_EVERY_S):
+                wanted = min(wanted, 1)
+            if found.get(name, 0) < wanted:
+                behind.append(name)
+        return behind
 
     def _running(self) -> Counter[str]:
         """Count the instances that can be healthy; a router counts longer what was removed."""
@@ -294,25 +305,17 @@ class DockerRouter:
             with suppress(TargetError):  # in use
                 self._host.remove_volume(volume)
 
-    @property
-    def _selecting(self) -> dict[str, list[str]]:
-        return dict(names.selecting(self._records.workspace, names.ROUTER))
-
     def _wait_for_agent(self, container: str) -> None:
         until_s = time.monotonic() + _START_LIMIT_S
         while True:
             try:
                 self._ask("in_force", container)
             except TargetUnreachable as silent:
-                if time.monotonic() > until_s or self._has_ended(container):
+                now = self._host.container(container)  # the Engine starts it again and again
+                if time.monotonic() > until_s or now is None or now["RestartCount"]:
                     raise self._not_ready(container, "its agent does not answer") from silent
             else:
                 return
-
-    def _has_ended(self, container: str) -> bool:
-        """Whether a new container has ended already; the Engine starts it again and again."""
-        now = self._host.container(container)
-        return now is None or bool(now["RestartCount"])
 
     def _not_ready(self, container: str, reason: str) -> NotReady:
         said = " ".join(self._host.last_lines(container, 5).split())[-_SHOWN:]
@@ -364,10 +367,9 @@ class DockerRouter:
 
     def _faults(self, container: dict[str, Any]) -> Iterator[str]:
         """Say what an `up` mends of a container that runs."""
-        changed, newest = altered(container), self._newest()
-        if changed:
+        if changed := altered(container):
             yield f"the router's container: {changed}"
-        if newest is not None and newest != container["Image"]:
+        if self._newest() not in (None, container["Image"]):
             yield _OLDER
 
     def _ask(
