@@ -216,7 +216,7 @@ def test_a_client_that_has_read_everything_asks_only_for_the_revision(api, recor
     reader = another(api)
     reader.section("keys")
     api.requests.clear()
-    reader._documents._read_s = 0.0  # as if a while had passed
+    reader._read_s = 0.0  # as if a while had passed
     reader.section("keys")
     assert api.requests == [f"GET {REVISION}"]
 
@@ -226,7 +226,7 @@ def test_an_unchanged_document_stays_the_same_object(api, records):
     reader = another(api)
     before = reader.read("keys", "iris")
     records.put("keys", "wine", "two")
-    reader._documents._read_s = 0.0
+    reader._read_s = 0.0
     assert reader.read("keys", "wine") == b"two"
     assert reader.read("keys", "iris") is before
 

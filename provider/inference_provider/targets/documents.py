@@ -3,9 +3,12 @@
 Every write inside a part is undone when the part raises. Who else may edit is the caller's to say.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from pydantic import ValidationError
+
+from inference_provider.observed import JournalEntry
 from inference_provider.workspace.undo import UndoLog
 
 Sections = Mapping[str, Mapping[str, bytes | None]]
@@ -76,3 +79,12 @@ def changes(before: Sections, after: Sections) -> Sections:
         if differ:
             found[section] = differ
     return found
+
+
+def journal_of(lines: Iterable[bytes | str]) -> tuple[JournalEntry, ...]:
+    """Return the entries of a journal, each of which a line holds; a torn one is left out."""
+    found = []
+    for line in lines:
+        with suppress(ValidationError):
+            found.append(JournalEntry.model_validate_json(line))
+    return tuple(found)

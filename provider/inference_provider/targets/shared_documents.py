@@ -1,6 +1,7 @@
 """Documents that several clients edit: read as a whole, edited under a lock, written together.
 
-Where they lie, and how a write of several becomes one, is the target's `Store`.
+Where they lie, and how a write of several becomes one, is the target's `Store`. Its Records are
+`SharedDocuments` with locks and a journal.
 """
 
 import threading
@@ -53,27 +54,25 @@ class SharedDocuments:
         self._read_s = float("-inf")
         self._edits = 0
 
-    @property
-    def editing(self) -> bool:
-        """Whether this thread edits."""
-        return self._documents.editing
-
-    def exist(self) -> bool:
-        """Whether there is any."""
+    def exists(self) -> bool:
         self._refresh()
         return bool(self._documents)
 
     def section(self, section: str) -> Mapping[str, bytes]:
-        """Return every document of a section, sorted by name."""
         self._refresh()
         return self._documents.section(section)
 
     def read(self, section: str, name: str) -> bytes | None:
-        """Return one document; None when there is none."""
         self._refresh()
         return self._documents.read(section, name)
 
-    def write(self, section: str, name: str, document: bytes | None) -> None:
+    def put(self, section: str, name: str, text: str) -> None:
+        self._write(section, name, text.encode())
+
+    def drop(self, section: str, name: str) -> None:
+        self._write(section, name, None)
+
+    def _write(self, section: str, name: str, document: bytes | None) -> None:
         """Replace one document, or drop it: in this thread's edit, or in one of its own."""
         if self._documents.editing:
             self._documents.write(section, name, document)
@@ -81,7 +80,7 @@ class SharedDocuments:
             with self.edit():
                 self._documents.write(section, name, document)
 
-    def forget(self) -> None:
+    def _forget(self) -> None:
         """Read everything again when it is asked for next."""
         with self._reading:
             self._store.forget()
@@ -118,7 +117,7 @@ class SharedDocuments:
                 try:
                     with self._documents.part():
                         yield
-                        self.commit()
+                        self._commit()
                 except BaseException:
                     self._take_back()
                     raise
@@ -128,7 +127,7 @@ class SharedDocuments:
                 with self._reading:
                     self._edits -= 1
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Store what the edit has done so far, where others read it."""
         self._wanted = self._documents.everything()
         changed = changes(self._stored, self._wanted)

@@ -12,6 +12,7 @@ Whoever appends must hold a lock that keeps other writers out.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,9 +39,9 @@ class Log:
     """Id of the container that it was read through: another one may hold another log."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether a base must be written before another revision."""
-        return len(self.entries) >= RING - 1
+    def texts(self) -> tuple[bytes, ...]:
+        """All of it, oldest first."""
+        return self.entries if self.base is None else (self.base, *self.entries)
 
 
 class VolumeLog:
@@ -79,13 +80,21 @@ class VolumeLog:
         found = self._host.stat(log.container, f"{self._folder}/{_slot(revision)}")
         return int(datetime.fromisoformat(found["mtime"]).timestamp()) if found else 0
 
-    def append(self, log: Log, content: bytes) -> Log:
-        """Write the next revision of a log that was just read."""
+    def grow(self, log: Log, content: bytes, summed: Callable[[tuple[bytes, ...]], bytes]) -> Log:
+        """Write the next revision of a log that was just read.
+
+        Args:
+            log: What was read.
+            content: The revision.
+            summed: Returns the sum of a base and the revisions since, for a new base.
+        """
+        if len(log.entries) >= RING - 1:
+            log = self._rebase(log, summed(log.texts))
         number = log.revision + 1
         self._write(_slot(number), number, content)
         return replace(log, revision=number, entries=(*log.entries, content))
 
-    def rebase(self, log: Log, base: bytes) -> Log:
+    def _rebase(self, log: Log, base: bytes) -> Log:
         """Write the sum of all revisions so far, which empties the ring."""
         slot = 1 - log.base_slot
         self._write(f"base.{slot}", log.revision, base)

@@ -18,7 +18,7 @@ from inference_provider.errors import Busy, OutOfCapacity, TargetError, TargetUn
 from inference_provider.observed import Frozen
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords
+from inference_provider.targets.docker.records import VOLUME, HostRecords, hold_volume
 from inference_provider.targets.docker.sealed import Mount, edited, noted
 from inference_provider.targets.kept_content import (
     CODE,
@@ -185,12 +185,7 @@ class Volumes:
         filler = f"{volume}.filling"
         labels = names.labels(self._records.workspace, names.CONTENT)
         try:
-            with self._host.asked("copy", f"'{source.written}'") as api:
-                api.create_volume(volume, labels=labels)
-                bound = api.create_host_config(binds=[f"{volume}:/volume"])
-                api.create_container(
-                    EMPTY_IMAGE, ["-"], name=filler, labels=labels, host_config=bound
-                )
+            hold_volume(self._host, volume, filler, labels)
             sizes = self._copy(source, filler)
         except BaseException:
             self._host.remove(filler)
@@ -218,7 +213,7 @@ class Volumes:
 
     def _send(self, archive: TreeArchive, filler: str, written: str) -> None:
         try:
-            self._host.put_files(filler, "/volume", archive)
+            self._host.put_files(filler, VOLUME, archive)
         except TargetUnreachable as lost:
             if archive.fault is not None:
                 raise archive.fault from None

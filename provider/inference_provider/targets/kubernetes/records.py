@@ -8,14 +8,12 @@ without noticing writes nothing.
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
-
-from pydantic import ValidationError
 
 from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetError
 from inference_provider.observed import Actor, JournalEntry
-from inference_provider.targets.documents import Sections
+from inference_provider.targets.documents import Sections, journal_of
 from inference_provider.targets.kubernetes import names, snapshot
 from inference_provider.targets.kubernetes.applied import foreign
 from inference_provider.targets.kubernetes.client import Client
@@ -43,7 +41,7 @@ _JOURNAL_ENTRIES, _JOURNALS = 500, 10
 """Entries of one ConfigMap of the journal, and how many of them are kept."""
 
 
-class ClusterRecords:
+class ClusterRecords(SharedDocuments):
     """Documents and journal of one workspace."""
 
     def __init__(self, client: Client, namespace: str, workspace: str) -> None:
@@ -51,8 +49,8 @@ class ClusterRecords:
         self.namespace = namespace
         self._client = client
         self._locks = LeaseLocks(client, namespace, workspace)
-        self._store = _Store(client, Writer(workspace, namespace), self._locks)
-        self._documents = SharedDocuments(self._store)
+        self._store: _Store = _Store(client, Writer(workspace, namespace), self._locks)
+        super().__init__(self._store)
         self._journal = _Journal(client, namespace, workspace)
 
     def make(self) -> None:
@@ -65,7 +63,7 @@ class ClusterRecords:
         with suppress(Conflict):
             self._client.create(first)
         self.refuse_another()
-        self._documents.forget()
+        self._forget()
 
     def refuse_another(self) -> None:
         """Raise OwnedByAnother if the namespace has another workspace: names repeat in it."""
@@ -84,44 +82,27 @@ class ClusterRecords:
         for kind, role in ((SECRET, names.RECORD), (CONFIG_MAP, names.JOURNAL)):
             chosen = selector(names.selecting(self.workspace, role))
             self._client.delete_all(kind, self.namespace, chosen)
-        self._store.forget()
-        self._documents.forget()
+        self._forget()
 
     # -- documents -----------------------------------------------------------------------------
 
-    def exists(self) -> bool:
-        return self._documents.exist()
-
-    def section(self, section: str) -> Mapping[str, bytes]:
-        return self._documents.section(section)
-
-    def read(self, section: str, name: str) -> bytes | None:
-        return self._documents.read(section, name)
-
     def put(self, section: str, name: str, text: str) -> None:
-        document = text.encode()
-        if len(document) > snapshot.LONGEST_BYTES:
-            reason = f"{len(document):,} bytes, and a Secret holds {snapshot.LONGEST_BYTES:,}"
+        if (size := len(text.encode())) > snapshot.LONGEST_BYTES:
+            reason = f"{size:,} bytes, and a Secret holds {snapshot.LONGEST_BYTES:,}"
             raise OutOfCapacity("write", self.place(section, name), reason, "make it smaller")
-        self._documents.write(section, name, document)
-
-    def drop(self, section: str, name: str) -> None:
-        self._documents.write(section, name, None)
-
-    def edit(self) -> AbstractContextManager[None]:
-        return self._documents.edit()
+        super().put(section, name, text)
 
     def commit(self) -> int:
         """Let others read what this thread's edit has done so far; return its revision.
 
         When the edit is undone, the documents from before it are a revision of their own.
         """
-        self._documents.commit()
+        self._commit()
         return self._store.revision
 
     def edited(self) -> Iterator[str]:
         """Say which documents somebody has changed past every client, who and when."""
-        self._documents.exist()  # read them, if nobody has
+        self.exists()  # read them, if nobody has
         for name, said in self._store.edited.items():
             yield f"{SECRET.name} {name}: {said}"
 
@@ -132,7 +113,7 @@ class ClusterRecords:
                 if foreign(one):
                     about = {**one["metadata"], "managedFields": [{}]}
                     self._client.replace({**one, "metadata": about})
-            self._documents.forget()  # before another thread edits what this would empty
+            self._forget()  # before another thread edits what this would empty
 
     @contextmanager
     def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
@@ -331,11 +312,7 @@ class _Journal:
 
     def entries(self) -> tuple[JournalEntry, ...]:
         lines = [item for one in self._listed() for item in (one.get("data") or {}).items()]
-        found = []
-        for _, text in sorted(lines):
-            with suppress(ValidationError):
-                found.append(JournalEntry.model_validate_json(text))
-        return tuple(found)
+        return journal_of(text for _, text in sorted(lines))
 
 
 def _side_by_side(do: Callable[[T], object], todo: Sequence[T]) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import psutil
-from pydantic import ValidationError
 
 from inference_provider.observed import Actor, JournalEntry
+from inference_provider.targets.documents import journal_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock, held
 from inference_provider.targets.private_file import no_space, write_private
@@ -184,12 +184,7 @@ class FileRecords:
 
     def journal(self) -> tuple[JournalEntry, ...]:
         """Return all entries, oldest first, without lines that a full disk cut short."""
-        entries = []
-        document = self._document(f"{self._texts}/journal.jsonl") or b""
-        for line in document.splitlines():
-            with suppress(ValidationError):
-                entries.append(JournalEntry.model_validate_json(line))
-        return tuple(entries)
+        return journal_of((self._document(f"{self._texts}/journal.jsonl") or b"").splitlines())
 
 
 def _is_document(name: str) -> bool:
