@@ -62,6 +62,33 @@ def test_an_edit_that_raises_leaves_nothing(records, again):
     assert (records.read("a", "x"), again().read("a", "x")) == (b"1", b"1")
 
 
+class Losing(DockerHost):
+    """A host of which the answer to a write gets lost once."""
+
+    loses = False
+
+    def put_files(self, *given):
+        super().put_files(*given)
+        if self.loses:
+            self.loses = False
+            raise TargetUnreachable("write to", "the records", "connection reset", "run this again")
+
+
+def test_an_edit_whose_answer_is_lost_is_taken_back(records, again):
+    records.put("a", "x", "1")
+    host = Losing("docker")
+    own = HostRecords(host, records.workspace)
+    assert own.read("a", "x") == b"1"
+    host.loses = True
+    with pytest.raises(TargetUnreachable, match="connection reset"), own.edit():
+        own.put("a", "x", "2")
+        own.put("a", "y", "2")
+    assert (own.section("a"), again().section("a")) == ({"x": b"1"}, {"x": b"1"})
+    own.put("a", "x", "3")
+    assert again().section("a") == {"x": b"3"}
+    host.close()
+
+
 def test_more_edits_than_the_ring_has_files_lose_nothing(records, again):
     for number in range(2 * RING + 5):
         records.put("a", str(number % 3), str(number))
