@@ -17,7 +17,7 @@ from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kept_content import SECTION, document_of
-from inference_provider.targets.kubernetes import publication, questions
+from inference_provider.targets.kubernetes import publication, questions, sync
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.sync import Sync
@@ -356,9 +356,50 @@ def test_a_revision_that_somebody_waits_for_needs_no_watch(pod: RouterPod, clust
         silent.set()
 
 
-def test_a_container_that_is_started_again_serves_without_the_api_server(
+def test_a_container_that_is_started_again_is_ready_once_it_has_read_what_is_recorded(
     pod: RouterPod, cluster: Cluster, folder: Path
 ):
+    pod.end()
+    revision = cluster.edit(traffic(green=100))
+    again = RouterPod(folder, cluster)
+    slow = threading.Event()
+
+    def late(asked: httpx.Request) -> None:
+        if asked.url.path == SLICES:
+            slow.wait(9)
+
+    again.refuse = late
+    again.start()
+    try:
+        until(lambda: again.sync.envoy.is_ready())
+        assert again.client.get("/ready").json() == {"fault": "its records are not read yet"}
+        slow.set()
+        until(again.is_ready)
+        assert again.weights == {"blue": 0, "green": 100}
+        assert again.outcome(revision)["error"] is None
+    finally:
+        slow.set()
+        again.end()
+
+
+def test_a_container_that_is_started_again_serves_what_other_pods_serve(
+    pod: RouterPod, cluster: Cluster, folder: Path
+):
+    bad = cluster.edit(deployment("blue", request_timeout_ms=-5))
+    assert pod.outcome(bad)["error"] is not None
+    pod.end()
+    again = RouterPod(folder, cluster).start()
+    try:
+        until(again.is_ready, 5)
+        assert pod.score() == (200, "blue")  # Envoy listens where it did before
+    finally:
+        again.end()
+
+
+def test_a_container_that_is_started_again_serves_without_the_api_server(
+    pod: RouterPod, cluster: Cluster, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sync, "UNTOLD_S", 1.0)
     pod.end()
     revision = cluster.edit(traffic(green=100))
     again = RouterPod(folder, cluster)

@@ -2,7 +2,7 @@
 
 Follows Secrets and EndpointSlices by itself (`watched.py`, `publication.py`), so who edits writes
 records and no more. It needs only to list and watch them. While the API server does not answer,
-Envoy serves on; a container that is started again serves the files of before.
+Envoy serves on; a container that is started again meanwhile serves the files of before.
 
 It ends when Envoy ends: Kubernetes starts the container again.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,9 @@ from inference_provider.targets.kubernetes.watched import Watched
 
 FOLDER = Path(ROUTER_FOLDER, "envoy")
 """Made by this process: that of the volume is another user's."""
+UNTOLD_S = 10.0
+"""Time after which a container that is started again serves what it served before, whatever has
+changed since: the API server does not answer. Until then its keys and weights may be old."""
 
 
 class Sync:
@@ -65,6 +69,7 @@ class Sync:
         self._say = say
         self._said = ""
         self._resumed = False
+        self._started_s = 0.0
         news = threading.Event()
 
         def watched(kind: Kind, role: str) -> Watched:
@@ -93,16 +98,22 @@ class Sync:
 
     def start(self) -> None:
         """Serve what was served before, if anything was, and follow the namespace from now on."""
+        self._started_s = time.monotonic()
         self._resumed = self.envoy.start_again()
         for thread in self._threads:
             thread.start()
 
     def fault(self) -> str:
         """Say why it is not ready; empty when it is."""
-        if not (self.publication.begun or self._resumed):
-            refused = self.publication.outcome(0, 0).fault
+        refused = self.publication.outcome(0, 0).fault
+        if not (self.publication.begun or self._serves_as_before(refused is not None)):
             return self._unheard() or str(refused or "its records are not read yet")
         return "" if self.envoy.is_ready() else "Envoy does not answer, or ends"
+
+    def _serves_as_before(self, refused: bool) -> bool:
+        """Whether what was served before is the best there is: as other pods, or nobody tells."""
+        waited_s = time.monotonic() - self._started_s
+        return self._resumed and (refused or waited_s >= UNTOLD_S)
 
     def _unheard(self) -> str:
         """Say why the API server does not tell; empty when it does."""
