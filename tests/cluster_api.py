@@ -149,12 +149,14 @@ class ClusterApi:
 
     def _stored(self, path: str, one: Object, type_: str) -> Object:
         self._version = next(self._versions)
-        there = self.objects.get(path, {}).get("metadata", {})
+        before = self.objects.get(path, {})
+        there, changed = before.get("metadata", {}), before.get("spec") != one.get("spec")
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.ahead_s))
         about = {
             **one["metadata"],
             "uid": there.get("uid") or f"uid-{self._version}",
             "resourceVersion": str(self._version),
+            "generation": there.get("generation", 0) + changed,
             "managedFields": [{"manager": "pulumi-inference", "time": stamp}],
         }
         self.objects[path] = {**one, "metadata": about}

@@ -1,7 +1,10 @@
 """What Kubernetes does by itself to the objects of an API server in memory: pods come and go."""
 
+import itertools
 import threading
+from collections.abc import Callable
 
+from inference_provider.targets.kubernetes.objects import CLAIM
 from tests.cluster_api import ClusterApi
 
 NAMESPACE = "/api/v1/namespaces/lab"
@@ -10,11 +13,17 @@ READY = {"type": "Ready", "status": "True"}
 
 
 class Controllers:
-    """Makes a pod of each Deployment, as Kubernetes does; a test says what becomes of them."""
+    """Makes pods of each Deployment, as Kubernetes does; a test says what becomes of them.
+
+    Another template replaces pods one by one, and the next only when the one before is ready.
+    """
 
     def __init__(self, api: ClusterApi) -> None:
         self.api = api
+        self.status_of: Callable[[dict], dict | None] = lambda _pod: None
+        """Returns the status of a pod that has one of its own."""
         self.status: dict = {"phase": "Running", "podIP": "10.0.0.7", "conditions": [READY]}
+        self._done: dict[str, tuple] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -31,25 +40,69 @@ class Controllers:
             for path, one in list(self.api.objects.items()):
                 if one["kind"] == "Deployment":
                     self._follow(path, one)
+            self._let_claims_go()
             for path, one in list(self.api.objects.items()):
                 owner = one["metadata"]["name"].rpartition("-")[0]
                 if one["kind"] == "Pod" and f"{DEPLOYMENTS}/{owner}" not in self.api.objects:
                     self.api.drop(path)
 
+    def _let_claims_go(self) -> None:
+        """Remove claims that somebody has deleted, once no Deployment of their name is there."""
+        for path, one in list(self.api.objects.items()):
+            ends = one["kind"] == CLAIM.name and "deletionTimestamp" in one["metadata"]
+            if ends and f"{DEPLOYMENTS}/{one['metadata']['name']}" not in self.api.objects:
+                self.api.drop(path)
+
     def _follow(self, path: str, one: dict) -> None:
-        count = one["spec"]["replicas"]
-        if one.get("status", {}).get("replicas") == count:
+        name, count, template = one["metadata"]["name"], one["spec"]["replicas"], _hash(one)
+        asked = one["metadata"]["uid"], count, template
+        if self._done.get(path) == asked:
             return
-        name = one["metadata"]["name"]
-        for number in range(max(count, 3)):
-            pod = f"{NAMESPACE}/pods/{name}-{number}"
-            if number < count:
-                template = one["spec"]["template"]
-                about = {"name": f"{name}-{number}", "namespace": "lab", **template["metadata"]}
-                body = {"kind": "Pod", "metadata": about, "spec": template["spec"]}
-                self.api.put(pod, {**body, "status": self.status})
-            elif pod in self.api.objects:
-                self.api.drop(pod)
-        done = {"observedGeneration": 1, "replicas": count, "updatedReplicas": count}
-        about = {**one["metadata"], "generation": 1}
-        self.api.put(path, {**one, "metadata": about, "status": done})
+        there = self._pods(name)
+        newest = [pod for pod, found in there.items() if found["metadata"]["hash"] == template]
+        old = [pod for pod in there if pod not in newest]
+        late = [pod for pod in newest if not _is_ready(there[pod])]
+        if len(newest) < count and not (old and late):
+            self._make(name, one, there)
+        elif old and not late:
+            self.api.drop(old[0])
+        elif len(newest) > count:
+            self.api.drop(newest[-1])
+        elif not old:
+            self._done[path] = asked
+        self._tell(path, one, self._pods(name), template)
+
+    def _pods(self, name: str) -> dict[str, dict]:
+        start = f"{NAMESPACE}/pods/{name}-"
+        return {
+            path: one
+            for path, one in self.api.objects.items()
+            if path.startswith(start) and path.removeprefix(start).isdigit()
+        }
+
+    def _make(self, name: str, one: dict, there: dict[str, dict]) -> None:
+        free = (n for n in itertools.count() if f"{NAMESPACE}/pods/{name}-{n}" not in there)
+        called = f"{name}-{next(free)}"
+        template = one["spec"]["template"]
+        about = {"name": called, "namespace": "lab", "hash": _hash(one), **template["metadata"]}
+        pod = {"kind": "Pod", "metadata": about, "spec": template["spec"]}
+        status = self.status_of(pod) or self.status
+        self.api.put(f"{NAMESPACE}/pods/{called}", {**pod, "status": status})
+
+    def _tell(self, path: str, one: dict, pods: dict[str, dict], template: str) -> None:
+        status = {
+            "observedGeneration": one["metadata"]["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": sum(p["metadata"]["hash"] == template for p in pods.values()),
+            "availableReplicas": sum(map(_is_ready, pods.values())),
+        }
+        if one.get("status") != status and self.api.objects.get(path) is one:
+            self.api.put(path, {**one, "status": status})
+
+
+def _hash(one: dict) -> str:
+    return str(one["spec"]["template"])
+
+
+def _is_ready(pod: dict) -> bool:
+    return READY in pod["status"].get("conditions", ())

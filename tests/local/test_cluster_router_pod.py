@@ -371,7 +371,7 @@ def test_a_container_that_is_started_again_is_ready_once_it_has_read_what_is_rec
     again.refuse = late
     again.start()
     try:
-        until(lambda: again.sync.envoy.is_ready())
+        until(again.sync.envoy.is_ready)
         assert again.client.get("/ready").json() == {"fault": "its records are not read yet"}
         slow.set()
         until(again.is_ready)

@@ -23,5 +23,5 @@ def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, ask
         "operation": "ask",
         "resource": "the router",
         "reason": "its image is of another release, which does not know what is asked",
-        "remedy": "apply the workspace, which replaces it",
+        "remedy": "apply the workspace; where it names a runtime_image, name one of this release",
     }

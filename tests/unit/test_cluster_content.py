@@ -99,7 +99,7 @@ def records():
 
 @pytest.fixture
 def content(client, records):
-    store = ContentStore(client, "lab", sleep=lambda _seconds: None)
+    store = ContentStore(client, "lab", "demo", sleep=lambda _seconds: None)
     return KubernetesContent(client, "lab", records, store)
 
 
@@ -266,7 +266,9 @@ def test_an_observation_of_many_models_asks_a_silent_pod_once(content, cluster, 
     cluster.refuse = lambda _asked: failure(503, "no endpoints available")
     cluster.asked.clear()
     faults = {content.fault(record(Kind.MODEL, model)) for _ in range(20)}
-    assert faults == {"its kept content is not known: no endpoints available"}
+    assert faults == {
+        "its kept content is not known: what keeps content is not ready: it does not run"
+    }
     assert cluster.asked == ["GET /assets", "GET /assets"]
 
 

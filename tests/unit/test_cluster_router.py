@@ -11,11 +11,13 @@ from tests.cluster_api import ClusterApi, client_of, failure
 from inference_provider.errors import NotReady, RouterRejected, TargetError, TargetUnreachable
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.agent_errors import written
+from inference_provider.targets.kubernetes import releases, role_pods
 from inference_provider.targets.kubernetes import router as module
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
+from inference_provider.targets.kubernetes.router_questions import OtherRelease
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import RouterAddress, RouterStatus
 
@@ -57,6 +59,7 @@ class Lab:
         self.answers = {}
         """By pod and path: JSON, a response, or what returns one of both."""
         self.asked = []
+        self.release = releases.this_release()
         client = client_of(self.api)
         self.records = ClusterRecords(client, "lab", "demo")
         self.router = KubernetesRouter(client, self.records)
@@ -68,12 +71,16 @@ class Lab:
             return None
         place, _, path = asked.url.path.partition(":8081/proxy/")
         name = place.rpartition("/")[2]
+        if path == "live":
+            return httpx.Response(200, json={}, headers={releases.HEADER: self.release})
         self.asked.append((name, path, dict(asked.url.params), asked.content))
         found = self.answers.get((name, path))
         found = found() if callable(found) else found
         if found is None:
             return failure(503, "error trying to reach service: connection refused")
-        return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+        if isinstance(found, httpx.Response):
+            return found
+        return httpx.Response(200, json=found, headers={releases.HEADER: self.release})
 
     def add(self, name, *, revision=10**6, error=None, **given):
         self.api.put(f"{PODS}/{name}", pod(name, **given))
@@ -87,7 +94,8 @@ class Lab:
 @pytest.fixture
 def lab(monkeypatch):
     for name in ("START_S", "STUCK_S"):
-        monkeypatch.setattr(module, name, 0.3)
+        monkeypatch.setattr(role_pods, name, 0.3)
+    monkeypatch.setattr(role_pods, "POLL_S", 0.01)
     monkeypatch.setattr(module, "_POLL_S", 0.01)
     return Lab()
 
@@ -427,3 +435,52 @@ def test_ends_of_all_pods_are_counted(lab):
         lab.add(name, containerStatuses=[state])
     minute = int(datetime(2026, 11, 26, 8, tzinfo=UTC).timestamp() // 60)
     assert lab.router.status().endings == Endings(total=3, minutes={minute: 3})
+
+
+# -- releases --------------------------------------------------------------------------------------
+
+
+OTHER = (
+    "its image is of release 9.1.0, this client of 0.1.0: they do not fit together; set"
+    " `runtime_image` to one that this release has made (`inferctl image build --push`), or use"
+    " the release that has made theirs"
+)
+
+
+def test_pods_of_another_release_get_no_records_of_this_one(lab):
+    lab.add("router-a")
+    lab.release = "2 9.1.0"
+    revision = dict(lab.api.objects)
+    with pytest.raises(OtherRelease) as refused, lab.records.edit():
+        lab.records.put("keys", "iris", "{}")
+        lab.router.publish(())
+    assert str(refused.value) == f"ask router pod router-a: {OTHER}"
+    assert {p: o for p, o in lab.api.objects.items() if "/secrets/" in p} == {
+        p: o for p, o in revision.items() if "/secrets/" in p
+    }
+
+
+def test_a_pod_of_a_release_that_says_nothing_of_itself_is_an_older_one(lab):
+    lab.add("router-a")
+    lab.release = ""
+    with pytest.raises(OtherRelease, match="its image is of an older release, this client of"):
+        lab.router.wait_healthy("iris/blue", 1)
+
+
+def test_a_pod_of_another_release_with_the_same_format_is_understood(lab):
+    lab.add("router-a")
+    lab.release = "1 0.0.9"
+    lab.router.publish(())
+
+
+def test_the_status_says_that_a_pod_is_of_another_release(lab):
+    lab.router.apply()
+    lab.add("router-a")
+    lab.release = "2 9.1.0"
+    assert lab.router.status().fault == f"router pod router-a: {OTHER}"
+
+
+def test_a_pod_of_another_release_that_ends_counts_as_gone(lab):
+    lab.add("router-b", ready=False)
+    lab.release = "2 9.1.0"
+    assert lab.router.is_connected([]) is False

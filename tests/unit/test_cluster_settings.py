@@ -10,9 +10,10 @@ from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import closed_fault, kubernetes_capabilities
 from inference_provider.targets.kubernetes.content_manifests import Volume, bytes_of, claim_fault
-from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.targets.kubernetes.records import ClusterRecords
 
 ROUTE = {"path": "/", "port": 8080}
 ROUTES = {f"{name}_route": ROUTE for name in ("liveness", "readiness", "scoring")}
@@ -95,10 +96,10 @@ def test_an_amount_of_bytes_is_read_as_kubernetes_writes_it(amount, count):
 def test_a_claim_that_would_shrink_stops_an_up_before_anything_changes():
     api = ClusterApi()
     api.objects["/api/v1/namespaces/demo/persistentvolumeclaims/inference-content"] = CLAIM
-    platform = KubernetesPlatform("kubernetes")
-    platform.client = client_of(api)
+    client = client_of(api)
+    beside = Beside(client, ClusterRecords(client, "demo", "demo"))
     with pytest.raises(TargetError) as refused:
-        platform._make_beside("demo", workspace(storage={"size": "10Gi"}))
+        beside.refuse_other_claim(workspace(storage={"size": "10Gi"}))
     assert str(refused.value) == (
         "change storage of workspace 'demo': its claim has 20Gi, and cannot shrink to 10Gi; write"
         " size: 20Gi"

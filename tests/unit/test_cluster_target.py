@@ -1,5 +1,6 @@
 """A cluster's wiring, from the first up to the last down, over an API server in memory."""
 
+import base64
 import json
 
 import httpx
@@ -14,11 +15,12 @@ from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import StackSpec
 from inference_provider.spec.target import place_from
-from inference_provider.targets.kubernetes import compute, locks, pod_wait
+from inference_provider.targets.kubernetes import compute, locks, pod_wait, role_pods
 from inference_provider.targets.kubernetes import router as router_module
 from inference_provider.targets.kubernetes import target as under_test
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.kubernetes.locks import LeaseLocks
+from inference_provider.targets.kubernetes.releases import HEADER, this_release
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import RouterStatus
@@ -44,14 +46,18 @@ class Pods:
         if path.endswith("/proxy/revision"):
             self.published.append(int(asked.url.params["wait"]))
             found = {"revision": self.published[-1], "error": None, "fault": ""}
-            return httpx.Response(200, json=found)
+            return said(found)
+        if path.endswith("/proxy/live"):
+            return said({})
         if path.endswith("/proxy/ask"):
-            return httpx.Response(
-                200, json={"answer": self.answers[json.loads(asked.content)["ask"]]}
-            )
+            return said({"answer": self.answers[json.loads(asked.content)["ask"]]})
         if "/proxy/assets" in path:
             return httpx.Response(200, json={"assets": {}, "environments": {}})
         return None
+
+
+def said(found: dict) -> httpx.Response:
+    return httpx.Response(200, json=found, headers={HEADER: this_release()})
 
 
 @pytest.fixture
@@ -62,13 +68,23 @@ def api():
 
 
 @pytest.fixture
-def platform(api, monkeypatch):
-    for module, name in ((compute, "_POLL_S"), (pod_wait, "POLL_S"), (router_module, "_POLL_S")):
+def controllers(api):
+    with Controllers(api) as made:
+        yield made
+
+
+@pytest.fixture
+def platform(api, controllers, monkeypatch):
+    for module, name in (
+        (compute, "_POLL_S"),
+        (pod_wait, "POLL_S"),
+        (role_pods, "POLL_S"),
+        (router_module, "_POLL_S"),
+    ):
         monkeypatch.setattr(module, name, 0.01)
     made = KubernetesPlatform(place_from({"kind": "kubernetes", "namespace": "lab"}))
     made.__dict__["client"] = client_of(api)
-    with Controllers(api):
-        yield made
+    yield made
 
 
 @pytest.fixture
@@ -144,6 +160,141 @@ def test_another_image_of_the_router_is_applied_and_its_pods_follow(api, engine)
     assert router["spec"]["template"]["spec"]["containers"][0]["image"] == "router:2"
 
 
+NO_IMAGE = {
+    "phase": "Pending",
+    "containerStatuses": [
+        {
+            "name": "main",
+            "restartCount": 0,
+            "state": {"waiting": {"reason": "ErrImagePull", "message": "router:2: not found"}},
+        }
+    ],
+}
+ROUTER = "/apis/apps/v1/namespaces/lab/deployments/inference-router"
+CONTENT = "/apis/apps/v1/namespaces/lab/deployments/inference-content"
+
+
+def images(api, name: str) -> set[str]:
+    """Return what the pods of a Deployment run."""
+    found = [one for path, one in api.objects.items() if f"/pods/{name}-" in path]
+    return {one["spec"]["containers"][0]["image"] for one in found}
+
+
+def image_of(api, path: str) -> str:
+    return api.objects[path]["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_another_image_of_the_router_is_in_all_pods_when_it_is_recorded(api, engine):
+    up(engine)
+    told: list[str] = []
+    workspace = desired(runtime_image="router:2")[Kind.WORKSPACE]
+    engine.apply(workspace, ANN, lambda _id, said: told.append(said))
+    assert images(api, "inference-router") == images(api, "inference-content") == {"router:2"}
+    assert "2 of 2 pods of the router replaced" in told
+
+
+@pytest.mark.parametrize("failing", ["inference-router", "inference-content"])
+def test_an_image_that_cannot_be_pulled_leaves_all_as_it_was(
+    api, engine, controllers, monkeypatch, failing
+):
+    up(engine)
+    monkeypatch.setattr(role_pods, "STUCK_S", 0.3)
+    controllers.status_of = lambda pod: (
+        NO_IMAGE
+        if pod["metadata"]["name"].startswith(failing)
+        and pod["spec"]["containers"][0]["image"] == "router:2"
+        else None
+    )
+    with pytest.raises(
+        NotReady, match=r"pods not ready: pod .*: ErrImagePull: router:2: not found"
+    ):
+        engine.apply(desired(runtime_image="router:2")[Kind.WORKSPACE], ANN)
+    assert {image_of(api, path) for path in (ROUTER, CONTENT)} == {"router:1"}
+    observed = engine.observe(["demo"]).resources
+    workspace = next(one for one in observed.values() if one.id.kind == Kind.WORKSPACE)
+    assert workspace.properties["runtime_image"] == "router:1"
+    ready = [o for path, o in api.objects.items() if "/pods/inference-router-" in path]
+    assert sum(one["status"]["phase"] == "Running" for one in ready) >= 2
+    assert router_settings(api)["image"] == "router:1"
+
+
+def router_settings(api) -> dict:
+    """Return what is recorded of the router."""
+    [secret] = [o for path, o in api.objects.items() if "/secrets/inference.address.router" in path]
+    return json.loads(base64.b64decode(secret["data"]["document"]))
+
+
+def test_a_pod_for_content_that_does_not_start_ends_the_first_up_with_its_reason(
+    engine, controllers, monkeypatch
+):
+    monkeypatch.setattr(role_pods, "START_S", 0.3)
+    unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    waits = {"type": "PodScheduled", "status": "False", "message": unbound}
+    controllers.status_of = lambda pod: (
+        {"phase": "Pending", "conditions": [waits]}
+        if pod["metadata"]["name"].startswith("inference-content")
+        else None
+    )
+    with pytest.raises(NotReady) as caught:
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert str(caught.value) == (
+        "start what keeps content: 1 of 1 pods not ready: pod inference-content-0: 0/1 nodes are"
+        " available: pod has unbound immediate PersistentVolumeClaims.; look at `kubectl -n lab"
+        " describe pods -l pulumi-inference/role=content`"
+    )
+
+
+CLAIM = "/api/v1/namespaces/lab/persistentvolumeclaims/inference-content"
+
+
+@pytest.mark.parametrize(
+    ("how", "fault"),
+    [
+        ("gone", "PersistentVolumeClaim inference-content is gone"),
+        ("ending", "PersistentVolumeClaim inference-content is being deleted"),
+    ],
+)
+def test_a_claim_that_somebody_deletes_is_drift_and_made_again(api, engine, how, fault):
+    asked = {"cluster": {"storage": {"size": "1Gi"}}}
+    up(engine, **asked)
+    if how == "gone":
+        api.drop(CLAIM)
+    else:
+        there = api.objects[CLAIM]
+        about = {**there["metadata"], "deletionTimestamp": "2026-11-26T08:00:00Z"}
+        api.put(CLAIM, {**there, "metadata": about})
+    observed = engine.observe(["demo"]).resources
+    workspace = next(one for one in observed.values() if one.id.kind == Kind.WORKSPACE)
+    assert workspace.degraded == fault
+    engine.apply(desired(**asked)[Kind.WORKSPACE], ANN)
+    assert "deletionTimestamp" not in api.objects[CLAIM]["metadata"]
+
+
+def test_a_policy_of_somebody_that_lets_others_in_is_removed_and_told(api, engine):
+    up(engine)
+    path = "/apis/networking.k8s.io/v1/namespaces/lab/networkpolicies/allow-all"
+    about = {"name": "allow-all", "namespace": "lab"}
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
+    api.put(
+        path,
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": about,
+            "spec": spec,
+        },
+    )
+    by = [{"manager": "kubectl-create", "time": "2026-11-26T08:00:00Z"}]
+    api.objects[path]["metadata"]["managedFields"] = by
+    told: list[str] = []
+    engine.apply(desired()[Kind.WORKSPACE], ANN, lambda _id, said: told.append(said))
+    assert path not in api.objects
+    assert told[0] == (
+        "removed: NetworkPolicy allow-all, made by kubectl-create at 2026-11-26T08:00:00Z, lets"
+        " others in to instances"
+    )
+
+
 def test_a_stopped_workspace_keeps_its_records_and_starts_again(api, engine):
     up(engine)
     engine.stop("demo", ANN)
@@ -189,7 +340,7 @@ def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
 
 
 def test_a_first_up_that_fails_leaves_no_namespace(api, engine, monkeypatch):
-    monkeypatch.setattr(router_module, "START_S", 0.1)
+    monkeypatch.setattr(role_pods, "START_S", 0.1)
     api.refuse = lambda asked: (
         failure(422, "refused") if asked.url.path.endswith("/inference-router") else None
     )
@@ -208,7 +359,7 @@ def test_a_namespace_in_which_somebody_else_makes_a_workspace_is_left(api, engin
 
 
 def test_a_router_without_a_ready_pod_ends_the_first_up_with_its_reason(api, engine, monkeypatch):
-    monkeypatch.setattr(router_module, "START_S", 0.2)
+    monkeypatch.setattr(role_pods, "START_S", 0.2)
     monkeypatch.setattr(Controllers, "_follow", lambda *_given: None)
     with pytest.raises(NotReady, match="Kubernetes has made no pod for it"):
         engine.apply(desired()[Kind.WORKSPACE], ANN)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.workspace.ports import Tell
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Makes(Protocol):
 
     def making(self, workspace: str) -> AbstractContextManager[None]: ...
 
-    def start(self, workspace: str, spec: WorkspaceSpec) -> None: ...
+    def start(self, workspace: str, spec: WorkspaceSpec, tell: Tell) -> None: ...
 
     def clear_away(self, workspace: str) -> None: ...
 
@@ -50,6 +51,7 @@ class Named:
 
     platform: Makes
     desired: DesiredResource
+    tell: Tell
 
     def is_recorded(self) -> bool:
         return self.platform.is_made(self.desired.id.workspace)
@@ -58,7 +60,7 @@ class Named:
         return self.platform.making(self.desired.id.workspace)
 
     def start(self) -> None:
-        self.platform.start(self.desired.id.workspace, self.desired.spec)
+        self.platform.start(self.desired.id.workspace, self.desired.spec, self.tell)
 
     def clear_away(self) -> None:
         self.platform.clear_away(self.desired.id.workspace)

@@ -33,6 +33,7 @@ from inference_provider.workspace.ports import (
     Progress,
     RouterAddress,
     RouterStatus,
+    Tell,
     Unit,
     silent,
 )
@@ -278,7 +279,7 @@ class MemoryPlatform:
         return records
 
     @contextmanager
-    def first_up(self, desired: DesiredResource) -> Iterator[bool]:
+    def first_up(self, desired: DesiredResource, _tell: Tell) -> Iterator[bool]:
         records = self._records(desired.id.workspace)
         with self._first:
             is_first, records.created = not records.created, True
@@ -292,7 +293,7 @@ class MemoryPlatform:
             yield False
 
     @contextmanager
-    def change(self, desired: DesiredResource) -> Iterator[None]:
+    def change(self, desired: DesiredResource, _tell: Tell) -> Iterator[None]:
         yield
 
     def shut_down(self, workspace: str) -> None:

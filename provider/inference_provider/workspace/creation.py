@@ -88,11 +88,14 @@ class Creation:
         self._workspace.convergence.change(edit, publish)
 
     def _make_workspace(self, desired: DesiredResource) -> None:
-        with self._platform.first_up(desired) as is_first:
+        def tell(said: str) -> None:
+            self._progress(desired.id, said)
+
+        with self._platform.first_up(desired, tell) as is_first:
             if is_first:
                 self._save(desired, Publish.STARTED)
         if not is_first:
-            with self._platform.change(desired):
+            with self._platform.change(desired, tell):
                 self._save(desired, Publish.ALWAYS)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:

@@ -26,6 +26,8 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.endings import Endings
 
+Tell = Callable[[str], None]
+"""Told one short sentence at each step of one resource."""
 Progress = Callable[[ResourceId, str], None]
 """Told one short sentence at each step: `2 of 3 instances ready`."""
 
@@ -376,16 +378,23 @@ class Platform(Protocol):
     def ports(self, workspace: str) -> Ports:
         """Return the ports of a workspace, which need not exist yet."""
 
-    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
+    def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
         """Start a workspace that has no record yet; undone when the block raises.
+
+        Args:
+            desired: It.
+            tell: Told what is waited for.
 
         Yields:
             Whether it had no record. Nobody else can create it until the block, which records it,
             ends.
         """
 
-    def change(self, desired: DesiredResource) -> AbstractContextManager[None]:
-        """Apply the router settings of a workspace's spec; undone when the block raises."""
+    def change(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[None]:
+        """Apply the router settings of a workspace's spec; undone when the block raises.
+
+        `tell` is told what is waited for.
+        """
 
     def shut_down(self, workspace: str) -> None:
         """End everything that runs; records stay."""

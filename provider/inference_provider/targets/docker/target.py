@@ -28,7 +28,7 @@ from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
-from inference_provider.workspace.ports import Ports, Way
+from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS, State
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -103,14 +103,14 @@ class DockerPlatform:
             return self._images.newest_runtime(content.workspace())
         return None
 
-    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        return first_up(Named(self, desired))
+    def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
+        return first_up(Named(self, desired, tell))
 
-    def start(self, workspace: str, spec: WorkspaceSpec) -> None:
+    def start(self, workspace: str, spec: WorkspaceSpec, tell: Tell) -> None:
         """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
         opened.records.make()
-        image = self._images.runtime(spec)
+        image = self._images.runtime(spec, tell)
         opened.router.make(image)
         opened.router.start_first(spec.bind_address, spec.router_port, image)
 
@@ -124,10 +124,10 @@ class DockerPlatform:
         return HostLocks(self.host, workspace, EMPTY_IMAGE).lock("first")
 
     @contextmanager
-    def change(self, desired: DesiredResource) -> Iterator[None]:
+    def change(self, desired: DesiredResource, tell: Tell) -> Iterator[None]:
         router, spec = self._open(desired.id.workspace).router, desired.spec
         before = router.listens()
-        wanted = {"host": spec.bind_address, "image": self._images.runtime(spec)}
+        wanted = {"host": spec.bind_address, "image": self._images.runtime(spec, tell)}
         with saved(before, before.model_copy(update=wanted), router.save):
             yield
 

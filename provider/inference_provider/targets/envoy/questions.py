@@ -41,7 +41,8 @@ def answer(answers: Answers, text: bytes) -> bytes:
 
 def _of_another_release() -> TargetError:
     reason = "its image is of another release, which does not know what is asked"
-    return TargetError("ask", "the router", reason, "apply the workspace, which replaces it")
+    remedy = "apply the workspace; where it names a runtime_image, name one of this release"
+    return TargetError("ask", "the router", reason, remedy)
 
 
 def about(serving: Serving) -> Answers:

@@ -56,7 +56,7 @@ class KubernetesContent:
         self._records = records
         self._state = State(records)
         self.environments = KeptEnvironments(records, self._state)
-        self._store = store or ContentStore(client, namespace)
+        self._store = store or ContentStore(client, namespace, records.workspace)
         self.archives = KeptArchives(self._store, records)
 
     def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:

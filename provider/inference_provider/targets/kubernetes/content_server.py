@@ -28,6 +28,7 @@ from inference_provider.targets.kubernetes.content_folder import (
     VolumeFault,
     VolumeFull,
 )
+from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 _PART = 2**20
 _SILENCE_S = 120.0
@@ -191,6 +192,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
         self.send_response(status)
+        self.send_header(HEADER, this_release())
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(length))

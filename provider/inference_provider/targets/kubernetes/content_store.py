@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
@@ -16,6 +17,9 @@ from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreacha
 from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import SECRET
+from inference_provider.targets.kubernetes.pods import is_ready
+from inference_provider.targets.kubernetes.releases import HEADER, other_release
+from inference_provider.targets.kubernetes.role_pods import RolePods
 
 _ATTEMPTS, _FEW_ATTEMPTS = 6, 2
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 4.0
@@ -40,12 +44,17 @@ class Listed(NamedTuple):
 
 
 class ContentStore:
-    """The content service of one namespace."""
+    """The content service of one workspace."""
 
     def __init__(
-        self, client: Client, namespace: str, sleep: Callable[[float], None] = time.sleep
+        self,
+        client: Client,
+        namespace: str,
+        workspace: str,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
+        self._pods = RolePods(client, namespace, workspace, names.CONTENT)
         self._sleep = sleep
         service = f"services/http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"
         self._namespace = namespace
@@ -146,10 +155,11 @@ class ContentStore:
                     timeout_s=_SILENCE_S,
                     headers=given,
                 )
-            except TargetUnreachable:
+            except TargetUnreachable as silent:
                 if attempt == attempts:
-                    raise
+                    raise self._why(doing, silent) from None
             else:
+                self._refuse_other_release(answer)
                 if answer.is_success or answer.status_code in known:
                     return answer
                 old = answer.status_code == 403 and attempt == 1  # of a workspace before this one
@@ -162,6 +172,22 @@ class ContentStore:
         what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
         error = TargetUnreachable if answer.status_code in (502, 503, 504) else TargetError
         raise error(doing, what, reason, remedy, str(self._client))
+
+    def _why(self, doing: str, silent: TargetUnreachable) -> TargetUnreachable:
+        """Return why nothing answers, as the pod says it, where that is the cause."""
+        with suppress(TargetError):
+            pods = self._pods.all()
+            if not any(map(is_ready, pods)):
+                reason = f"what keeps content is not ready: {self._pods.why(pods)}"
+                at = str(self._client)
+                return TargetUnreachable(doing, "content", reason, self._pods.remedy, at)
+        return silent
+
+    @staticmethod
+    def _refuse_other_release(answer: httpx.Response) -> None:
+        said = answer.headers.get(HEADER)
+        if said is not None and (fault := other_release(said)):
+            raise TargetError("ask", f"the pod of {names.CONTENT_NAME}", *fault)
 
 
 def _text(answer: httpx.Response) -> str:

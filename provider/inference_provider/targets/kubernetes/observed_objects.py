@@ -44,6 +44,8 @@ def altered(wanted: Iterable[Named], there: There) -> Iterator[str]:
         found = there.get((kind, name))
         if found is None:
             yield f"{kind.name} {name} is gone"
+        elif found["metadata"].get("deletionTimestamp"):
+            yield f"{kind.name} {name} is being deleted"
         elif said := by_hand(found):
             yield f"{kind.name} {name}: {said}"
 

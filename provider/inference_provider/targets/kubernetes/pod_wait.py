@@ -17,6 +17,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.pods import (
+    REFUSED_S,
     Trouble,
     initializing,
     is_ending,
@@ -30,8 +31,6 @@ from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
 
 POLL_S = 0.25
-REFUSED_S = 3.0
-"""Time for which Kubernetes may refuse to make a pod, as long as another one ends."""
 _IMAGE_GRACE_S = 20.0
 """Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")

@@ -12,6 +12,8 @@ _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "
 _NO_START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 STUCK = _NO_IMAGE | _NO_START
 """Why a container waits that will not start by itself."""
+REFUSED_S = 3.0
+"""Time for which Kubernetes may refuse to make a pod, as long as another one ends."""
 PREFERRED_GRACE_S = 5
 """Time that a pod goes on after it was told to end: until routers have heard of it."""
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from inference_provider.targets.envoy.questions import Answers, answer
+from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 LONGEST_WAIT_S = 60.0
 _LONGEST_BYTES = 1_000_000
@@ -87,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, found: dict[str, Any]) -> None:
         body = json.dumps(found).encode()
         self.send_response(status)
+        self.send_header(HEADER, this_release())
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

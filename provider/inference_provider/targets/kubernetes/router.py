@@ -5,15 +5,13 @@ force (`sync.py`). It reaches them through the API server, so nothing of them is
 else. This module makes the objects of the router too.
 """
 
-import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
-from inference_provider.errors import NotReady, TargetUnreachable
+from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
@@ -23,7 +21,6 @@ from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     CLAIM,
     DEPLOYMENT,
-    POD,
     POLICY,
     ROLE,
     ROLE_BINDING,
@@ -43,34 +40,30 @@ from inference_provider.targets.kubernetes.observed_objects import (
     opening,
     told,
 )
-from inference_provider.targets.kubernetes.pod_wait import REFUSED_S
-from inference_provider.targets.kubernetes.pods import is_ending, is_ready, refused, trouble_of
+from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import refusal
+from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router_manifests import (
     METRICS_NAME,
     RouterSettings,
     router_objects,
 )
+from inference_provider.targets.kubernetes.router_questions import (
+    WAIT_S,
+    OtherRelease,
+    RouterQuestions,
+)
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
-from inference_provider.workspace.ports import RouterAddress, RouterStatus
+from inference_provider.workspace.ports import RouterAddress, RouterStatus, Tell
 from inference_provider.workspace.state import corrupt
 
 ADDRESS = "address"
-START_S = 120.0
-"""Longest wait for a first pod: its image may have to be pulled."""
-STUCK_S = 20.0
-"""Time that a pod may wait for what it will not get by itself: a registry is busy at times."""
 PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
-_WAIT_S = 20.0
-_HEALTHY_S = 40.0
-"""Time for an answer about health, for which a pod waits half a minute."""
 _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
-_AT_ONCE = 8
 _KINDS = (
     DEPLOYMENT,
     SERVICE,
@@ -88,7 +81,6 @@ _BESIDE = (names.CONTENT, "workspace")
 _SHOWN = 300
 
 Endpoints = tuple[EndpointEntry, ...]
-Asked = Callable[[str], Any]
 
 
 class KubernetesRouter:
@@ -109,6 +101,10 @@ class KubernetesRouter:
         self._records = records
         self.namespace = records.namespace
         self._external: str | None = None
+        self._questions = RouterQuestions(client, self.namespace)
+        self.pods = RolePods(
+            client, self.namespace, records.workspace, names.ROUTER, self._own_fault
+        )
 
     # -- where it is ---------------------------------------------------------------------------
 
@@ -145,11 +141,11 @@ class KubernetesRouter:
 
     def ready_pod(self) -> str:
         """Return the name of a pod that takes requests. Raises TargetUnreachable."""
-        pods = self._pods()
+        pods = self.pods.all()
         ready = sorted(name_of(pod) for pod in pods if is_ready(pod))
         if not ready:
-            remedy = "run `inferctl start`" if not pods else self._remedy
-            raise TargetUnreachable("reach", "the router", self._why(pods), remedy)
+            remedy = "run `inferctl start`" if not pods else self.pods.remedy
+            raise TargetUnreachable("reach", "the router", self.pods.why(pods), remedy)
         return ready[0]
 
     # -- its objects ---------------------------------------------------------------------------
@@ -157,7 +153,7 @@ class KubernetesRouter:
     def _objects(self) -> tuple[Object, ...]:
         return router_objects(self._records.workspace, self.namespace, self.settings())
 
-    def apply(self, tell: Callable[[str], None] = lambda _said: None) -> None:
+    def apply(self, tell: Tell = lambda _said: None) -> None:
         """Make its objects what the settings say; pods are replaced one at a time."""
         for one in self._objects():
             apply_ours(self._client, one, tell)
@@ -184,79 +180,53 @@ class KubernetesRouter:
             if not kinds or kind_of(one) in kinds:
                 delete_ours(self._client, one)
 
+    def roll(self, tell: Tell) -> None:
+        """Apply its objects, and wait until every pod is as they say; old ones serve meanwhile.
+
+        Raises:
+            NotReady: A new pod does not get ready; says why.
+        """
+        before = self.pods.deployment()
+        self.apply(tell)
+        self.pods.wait_rolled(before, tell)
+
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         self.settings()  # refuses a workspace that is not there
-        deployment = self._deployment()
+        deployment = self.pods.deployment()
         if deployment is not None and not foreign(deployment):
-            if any(map(is_ready, self._pods())):
+            if any(map(is_ready, self.pods.all())):
                 return
         else:
             self.apply()
-        self._wait_up()
-
-    def _wait_up(self) -> None:
-        began_s = time.monotonic()
-        while True:
-            refuse_when_stopped("start", "the router")
-            pods = self._pods()
-            if any(map(is_ready, pods)):
-                return
-            waited_s = time.monotonic() - began_s
-            if not pods and waited_s >= REFUSED_S and (said := refused(self._deployment())):
-                raise refusal("start", "the router", 403, said, str(self._client))
-            if waited_s >= START_S or (waited_s >= STUCK_S and any(map(_is_stuck, pods))):
-                raise NotReady("start", "the router", self._why(pods), self._remedy)
-            time.sleep(_POLL_S)
-
-    def _deployment(self) -> Object | None:
-        return self._client.get(DEPLOYMENT, self.namespace, names.ROUTER_NAME)
-
-    def _pods(self) -> list[Object]:
-        chosen = selector(names.selecting(self._records.workspace, names.ROUTER))
-        return self._client.items(POD, self.namespace, chosen)
-
-    @property
-    def _remedy(self) -> str:
-        return f"look at `kubectl -n {self.namespace} describe pods -l {names.ROLE}={names.ROUTER}`"
-
-    def _why(self, pods: Iterable[Object]) -> str:
-        """Say why none of its pods is ready."""
-        there = [pod for pod in pods if not is_ending(pod)]
-        if not there:
-            return self._without_pods()
-        troubles = ((name_of(pod), trouble_of(pod)) for pod in there)
-        told = [f"pod {name}: {trouble.reason}" for name, trouble in troubles if trouble]
-        told = told or [f"pod {name_of(pod)}: {self._own_fault(pod)}" for pod in there]
-        count = len(there)
-        return f"{count} of {count} pods not ready: {told[0][:_SHOWN]}"
-
-    def _without_pods(self) -> str:
-        deployment = self._deployment()
-        if deployment is None:
-            return "it does not run"
-        return (refused(deployment) or "Kubernetes has made no pod for it")[:_SHOWN]
+        self.pods.wait_any()
 
     def _own_fault(self, pod: Object) -> str:
         try:
-            found = self._get(name_of(pod), "revision")
+            found = self._questions.get(name_of(pod), "revision")
         except TargetUnreachable:
             return "it starts, or does not answer"
+        except OtherRelease as other:
+            return other.reason
         return str(found.get("fault") or "it just became ready")
 
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: Endpoints) -> None:
         """Commit the edit, and wait until every router serves it: they build the entries too."""
+        if not self._questions.fit:  # before they read what this release writes
+            self._questions.refuse_others(map(name_of, filter(is_ready, self.pods.all())))
         revision = self._records.commit()
         until_s = time.monotonic() + PUBLISH_S
         served: set[str] = set()
         silent: TargetUnreachable | None = None
         while time.monotonic() < until_s:
-            pods = self._pods()
+            pods = self.pods.all()
             ready = {name_of(pod) for pod in pods if is_ready(pod)}
             if not ready:
                 break
-            found = self._side_by_side(ready - served, lambda pod: self._outcome(pod, revision))
+            found = self._questions.side_by_side(
+                ready - served, lambda pod: self._outcome(pod, revision)
+            )
             silent = None
             for pod, outcome in found.items():
                 if isinstance(outcome, TargetUnreachable):
@@ -270,7 +240,7 @@ class KubernetesRouter:
         raise silent or self._silent(pods)
 
     def _silent(self, pods: Iterable[Object]) -> TargetUnreachable:
-        return TargetUnreachable("publish", "the router", self._why(pods), self._remedy)
+        return TargetUnreachable("publish", "the router", self.pods.why(pods), self.pods.remedy)
 
     def _outcome(self, pod: str, revision: int) -> None:
         """Wait until a pod serves a revision.
@@ -279,11 +249,13 @@ class KubernetesRouter:
             TargetUnreachable: It does not say so in time.
             InferenceError: It refused it.
         """
-        found = self._get(pod, f"revision?wait={revision}&timeout_s={_WAIT_S}")
+        found = self._questions.get(pod, f"revision?wait={revision}&timeout_s={WAIT_S}")
         if found["revision"] < revision:
             about = f": {found['fault']}" if found.get("fault") else ""
-            reason = f"does not serve revision {revision} of the records after {_WAIT_S:.0f} s"
-            raise TargetUnreachable("publish", f"router pod {pod}", reason + about, self._remedy)
+            reason = f"does not serve revision {revision} of the records after {WAIT_S:.0f} s"
+            raise TargetUnreachable(
+                "publish", f"router pod {pod}", reason + about, self.pods.remedy
+            )
         if found["error"]:
             raise read(found["error"])
 
@@ -292,7 +264,7 @@ class KubernetesRouter:
         return True
 
     def runs(self) -> bool:
-        return any(map(is_ready, self._pods()))
+        return any(map(is_ready, self.pods.all()))
 
     def is_drained(self, deployment: str) -> bool:
         return all(self._answers_of_all("is_drained", deployment=deployment))
@@ -303,42 +275,57 @@ class KubernetesRouter:
 
     def _answers_of_all(self, question: str, **given: Any) -> list[Any]:
         """Ask every pod, also those that end: they may have requests. Skips those that are gone."""
-        pods = {name_of(pod): pod for pod in self._pods()}
-        found = self._side_by_side(pods, lambda pod: self._ask(pod, question, **given))
+        pods = {name_of(pod): pod for pod in self.pods.all()}
+
+        def ask(pod: str) -> Any:
+            return self._questions.ask(pod, question, ends=not is_ready(pods[pod]), **given)
+
+        found = self._questions.side_by_side(pods, ask)
         for pod, answer in found.items():
             if isinstance(answer, TargetUnreachable) and is_ready(pods[pod]):
                 raise answer
         return [one for one in found.values() if not isinstance(one, TargetUnreachable)]
 
     def wait_healthy(self, deployment: str, count: int) -> None:
-        ready = [name_of(pod) for pod in self._pods() if is_ready(pod)]
-        given = {"deployment": deployment, "count": count}
-        found = self._side_by_side(ready, lambda pod: self._ask(pod, "wait_healthy", **given))
+        ready = [name_of(pod) for pod in self.pods.all() if is_ready(pod)]
+        given: dict[str, Any] = {"deployment": deployment, "count": count}
+        found = self._questions.side_by_side(
+            ready, lambda pod: self._questions.ask(pod, "wait_healthy", **given)
+        )
         silent = [one for one in found.values() if isinstance(one, TargetUnreachable)]
         if len(silent) == len(ready):
-            raise silent[0] if silent else self._silent(self._pods())
+            raise silent[0] if silent else self._silent(self.pods.all())
 
     def status(self) -> RouterStatus:
         altered = self._altered()
-        there = [pod for pod in self._pods() if not is_ending(pod)]
+        there = [pod for pod in self.pods.all() if not is_ending(pod)]
         endings = endings_of_all(there)
         ready = [name_of(pod) for pod in there if is_ready(pod)]
         if not ready:
-            fault = "; ".join(altered or [self._why(there)])
+            fault = "; ".join(altered or [self.pods.why(there)])
             return RouterStatus(fault=fault, runs=False, endings=endings)
-        found = self._side_by_side(ready, lambda pod: self._ask(pod, "status"))
-        answers = {
-            pod: RouterStatus.model_validate(answer)
-            for pod, answer in found.items()
-            if not isinstance(answer, TargetUnreachable)
-        }
-        faults = [f"router pod {pod} does not answer" for pod in ready if pod not in answers]
+        found = self._questions.side_by_side(ready, self._status_of)
+        answers = {pod: answer for pod, answer in found.items() if isinstance(answer, RouterStatus)}
+        others = {pod: one for pod, one in found.items() if isinstance(one, OtherRelease)}
+        faults = [
+            f"router pod {pod}: {others[pod].reason}; {others[pod].remedy}"
+            if pod in others
+            else f"router pod {pod} does not answer"
+            for pod in ready
+            if pod not in answers
+        ]
         faults += [
             f"router pod {name_of(pod)} is not ready: {trouble.reason[:_SHOWN]}"
             for pod in there
             if name_of(pod) not in ready and (trouble := trouble_of(pod)) is not None
         ]
         return combined(answers, faults + altered).model_copy(update={"endings": endings})
+
+    def _status_of(self, pod: str) -> RouterStatus | OtherRelease:
+        try:
+            return RouterStatus.model_validate(self._questions.ask(pod, "status"))
+        except OtherRelease as other:
+            return other
 
     def _altered(self) -> list[str]:
         """Say what of the workspace's own objects is gone or was changed by hand."""
@@ -351,46 +338,3 @@ class KubernetesRouter:
         opened = [told(policy) for policy in opening(others, workspace)]
         edited = self._records.edited()
         return [*altered((*wanted, *named(self._beside())), there), *opened, *edited]
-
-    # -- questions to pods ---------------------------------------------------------------------
-
-    @staticmethod
-    def _side_by_side(pods: Iterable[str], ask: Asked) -> dict[str, Any]:
-        """Ask several pods at once; return the answer of each, or that it does not answer."""
-
-        def asked(pod: str) -> Any:
-            try:
-                return ask(pod)
-            except TargetUnreachable as silent:
-                return silent
-
-        names_ = sorted(pods)
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return dict(zip(names_, pool.map(asked, names_), strict=True))
-
-    def _get(self, pod: str, path: str) -> Mapping[str, Any]:
-        return self._sent("GET", pod, path, _WAIT_S + 10)
-
-    def _ask(self, pod: str, question: str, **given: Any) -> Any:
-        """Ask a pod. Raises TargetUnreachable when it does not answer, or its own error."""
-        text = json.dumps({"ask": question, **given}).encode()
-        found = self._sent("POST", pod, "ask", _HEALTHY_S, text)
-        if "error" in found:
-            raise read(found["error"])
-        return found["answer"]
-
-    def _sent(
-        self, method: str, pod: str, path: str, timeout_s: float, content: bytes | None = None
-    ) -> Mapping[str, Any]:
-        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
-        answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
-        if answer.status_code != 200:
-            reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
-            raise TargetUnreachable("ask", f"router pod {pod}", reason, "run this again")
-        found: Mapping[str, Any] = answer.json()
-        return found
-
-
-def _is_stuck(pod: Object) -> bool:
-    trouble = trouble_of(pod)
-    return trouble is not None and trouble.name in ("ImageBuildFailure", "ResourceNotReady")

@@ -1,12 +1,12 @@
 """The wiring of a cluster as a target: a workspace is a namespace, and what is in it."""
 
-import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
@@ -16,22 +16,16 @@ from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
-from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours
+from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
-from inference_provider.targets.kubernetes.content_manifests import (
-    ContentService,
-    Volume,
-    claim_fault,
-)
 from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import LeaseLocks, lease_name
 from inference_provider.targets.kubernetes.objects import (
-    CLAIM,
     DEPLOYMENT,
     LEASE,
     NAMESPACE,
@@ -42,15 +36,15 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
-from inference_provider.targets.kubernetes.observed_objects import opening
+from inference_provider.targets.kubernetes.observed_objects import opening, told
 from inference_provider.targets.kubernetes.port_forward import PortForward
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
-from inference_provider.targets.kubernetes.router import ADDRESS, KubernetesRouter
+from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import Ports, Way
+from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS
 
 _STOP_WAIT_S, _POLL_S = 30.0, 0.3
@@ -62,10 +56,17 @@ _FIRST = "first"
 @dataclass(frozen=True)
 class _Opened:
     records: ClusterRecords
+    beside: Beside
     router: KubernetesRouter
-    content: KubernetesContent
     compute: KubernetesCompute
     ports: Ports
+
+
+class _Chosen(NamedTuple):
+    """What is chosen about a workspace: about its router, and about what is beside that."""
+
+    settings: RouterSettings
+    spec: WorkspaceSpec
 
 
 class KubernetesPlatform:
@@ -116,58 +117,32 @@ class KubernetesPlatform:
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
             records = ClusterRecords(self.client, self.namespace(workspace), workspace)
-            router = KubernetesRouter(self.client, records, lambda: self._beside(workspace))
+            beside = Beside(self.client, records)
+            router = KubernetesRouter(
+                self.client, records, lambda: beside.objects(beside.recorded())
+            )
             content = KubernetesContent(self.client, records.namespace, records)
             compute = KubernetesCompute(self.client, records, content, self._gpus.all)
             ports = Ports(records, compute, router, content)
-            self._opened.setdefault(workspace, _Opened(records, router, content, compute, ports))
+            self._opened.setdefault(workspace, _Opened(records, beside, router, compute, ports))
         return self._opened[workspace]
 
     # -- a workspace comes, changes and goes ---------------------------------------------------
 
-    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
-        return first_up(Named(self, desired))
+    def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
+        return first_up(Named(self, desired, tell))
 
-    def start(self, workspace: str, spec: WorkspaceSpec) -> None:
+    def start(self, workspace: str, spec: WorkspaceSpec, tell: Tell) -> None:
         """Start what a workspace is before it is recorded."""
         opened = self._open(workspace)
         opened.records.make()
-        self._make_beside(workspace, spec)
+        opened.beside.refuse_other_claim(spec)
+        opened.beside.make(spec)
         opened.router.save(_settings(spec))
         opened.router.ensure_up(lambda: ())
+        opened.beside.wait(None, tell)
 
-    def _beside(
-        self, workspace: str, spec: WorkspaceSpec | None = None, token: str = ""
-    ) -> tuple[Object, ...]:
-        """Return what a workspace consists of beside its router, before anything is deployed."""
-        namespace, asked = self.namespace(workspace), spec or WorkspaceSpec()
-        policies = workspace_manifests.policies(workspace, namespace)
-        storage = asked.cluster.storage
-        service = ContentService(
-            workspace,
-            namespace,
-            asked.runtime_image or "",
-            volume=Volume(storage.size or "", storage.storage_class),
-            token=token,
-        )
-        return (*policies, *service.objects())
-
-    def _refuse_other_claim(self, workspace: str, spec: WorkspaceSpec) -> None:
-        storage, namespace = spec.cluster.storage, self.namespace(workspace)
-        claim = storage.size and self.client.get(CLAIM, namespace, names.CONTENT_NAME)
-        if not claim:
-            return
-        fault = claim_fault(claim, Volume(storage.size or "", storage.storage_class))
-        if fault:
-            raise TargetError("change", f"storage of workspace '{workspace}'", *fault)
-
-    def _make_beside(self, workspace: str, spec: WorkspaceSpec) -> None:
-        self._refuse_other_claim(workspace, spec)
-        token = self._token(workspace)
-        for one in self._beside(workspace, spec, token):
-            apply_ours(self.client, one, _quietly)
-
-    def _close_instances(self, workspace: str) -> None:
+    def _close_instances(self, workspace: str, tell: Tell) -> None:
         """Remove policies of others that let somebody in to instances, where the namespace is ours.
 
         In one of other people's they may be meant for more than instances, and are only told.
@@ -176,15 +151,7 @@ class KubernetesPlatform:
         if self._is_ours(self._there(namespace)):
             for one in opening(self.client.items(POLICY, namespace), workspace):
                 self.client.delete_like(one)
-
-    def _token(self, workspace: str) -> str:
-        """Return what clients of the content show; recorded, so that a lost Secret is the same."""
-        records = self._open(workspace).records
-        if (kept := records.read(ADDRESS, names.CONTENT)) is not None:
-            return kept.decode()
-        token = secrets.token_urlsafe(32)
-        records.put(ADDRESS, names.CONTENT, token)
-        return token
+                tell(f"removed: {told(one)}")
 
     def is_made(self, workspace: str) -> bool:
         """Whether anything of a workspace is recorded, and not only where its router is."""
@@ -227,21 +194,34 @@ class KubernetesPlatform:
             self.client.delete(NAMESPACE, "", name)
 
     @contextmanager
-    def change(self, desired: DesiredResource) -> Iterator[None]:
-        router, spec = self._open(desired.id.workspace).router, desired.spec
-        self._open(desired.id.workspace).records.take_over()
-        before, after = router.settings(), _settings(spec)
+    def change(self, desired: DesiredResource, tell: Tell) -> Iterator[None]:
+        opened, spec = self._open(desired.id.workspace), desired.spec
+        opened.records.take_over()
+        recorded, saved_ = opened.beside.recorded(), opened.router.settings()
+        before = _Chosen(_settings(recorded) if recorded.runtime_image else saved_, recorded)
+        after = _Chosen(_settings(spec), spec)
+        opened.beside.refuse_other_claim(spec)
+        self._close_instances(desired.id.workspace, tell)
 
-        def put(settings: RouterSettings) -> None:
-            router.save(settings)
-            router.apply()
+        def put(chosen: _Chosen) -> None:
+            """Apply the router first: of its pods the old ones serve until new ones do."""
+            self._put(opened, chosen, tell if chosen is after else None)
 
-        self._make_beside(desired.id.workspace, spec)
-        self._close_instances(desired.id.workspace)
-        if after == before:
-            router.apply()  # what a person has changed
         with saved(before, after, put):
             yield
+
+    @staticmethod
+    def _put(opened: _Opened, chosen: _Chosen, tell: Tell | None) -> None:
+        """Apply what is chosen; wait for it where somebody is told."""
+        content = opened.beside.content()
+        opened.router.save(chosen.settings)
+        if tell is None:
+            opened.router.apply()
+        else:
+            opened.router.roll(tell)
+        opened.beside.make(chosen.spec)
+        if tell is not None:
+            opened.beside.wait(content, tell)
 
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)
@@ -259,14 +239,10 @@ class KubernetesPlatform:
 
     def clear_away(self, workspace: str) -> None:
         """Remove all of a workspace but its namespace."""
-        opened, namespace = self._open(workspace), self.namespace(workspace)
+        opened = self._open(workspace)
         self.shut_down(workspace)
         opened.router.remove()
-        for one in self._beside(workspace):
-            delete_ours(self.client, one)
-        for kind in (SECRET, CLAIM):
-            chosen = selector(names.selecting(workspace, names.CONTENT))
-            self.client.delete_all(kind, namespace, chosen)
+        opened.beside.remove()
         opened.records.delete()
 
     def _there(self, namespace: str) -> Object | None:
@@ -344,7 +320,3 @@ def _settings(spec: WorkspaceSpec) -> RouterSettings:
         service=spec.cluster.router.service,
         replicas=spec.cluster.router.replicas,
     )
-
-
-def _quietly(_said: str) -> None:
-    """Nobody waits for that sentence."""

@@ -28,7 +28,7 @@ from inference_provider.targets.local.unrecorded import (
     unrecorded,
 )
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.ports import Ports, Tell
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ class LocalPlatform:
             self._opened.setdefault(workspace, opened)
         return self._opened[workspace]
 
-    def first_up(self, desired: DesiredResource) -> AbstractContextManager[bool]:
+    def first_up(self, desired: DesiredResource, _tell: Tell) -> AbstractContextManager[bool]:
         return first_up(UnmadeWorkspace(self.router(desired.id.workspace), desired.spec))
 
     @contextmanager
-    def change(self, desired: DesiredResource) -> Iterator[None]:
+    def change(self, desired: DesiredResource, _tell: Tell) -> Iterator[None]:
         folders, spec = self.router(desired.id.workspace).folders, desired.spec
         before = folders.address()
         if before is None:  # the address file was lost or moved away

@@ -1,0 +1,131 @@
+"""What a workspace is beside its router and instances: policies, and what keeps content."""
+
+import secrets
+import time
+from contextlib import suppress
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.targets.kubernetes import names, workspace_manifests
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.content_manifests import (
+    ContentService,
+    Volume,
+    claim_fault,
+)
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    SECRET,
+    Object,
+    selector,
+)
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.role_pods import RolePods
+from inference_provider.targets.kubernetes.router import ADDRESS
+from inference_provider.workspace.ports import Tell
+from inference_provider.workspace.state import State
+
+_CLAIM_S, _POLL_S = 60.0, 0.3
+"""Longest wait for a claim to go whose pod ends."""
+_PARTS = ("runtime_image", "router_port", "cluster")
+
+
+class Beside:
+    """Those objects of one workspace.
+
+    Args:
+        client: Its cluster.
+        records: Its records.
+    """
+
+    def __init__(self, client: Client, records: ClusterRecords) -> None:
+        self._client = client
+        self._records = records
+        self._workspace, self._namespace = records.workspace, records.namespace
+        self._pods = RolePods(client, self._namespace, self._workspace, names.CONTENT)
+
+    def recorded(self) -> WorkspaceSpec:
+        """Return what is recorded of the workspace, as far as its objects depend on it."""
+        name, fields = self._workspace, {}
+        asked = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
+        with suppress(TargetError):  # a record that cannot be read names nothing
+            record = State(self._records).record(asked)
+            fields = dict(record.properties) if record else {}
+        return WorkspaceSpec(**{part: fields[part] for part in _PARTS if part in fields})
+
+    def objects(self, spec: WorkspaceSpec, token: str = "") -> tuple[Object, ...]:
+        """Return the objects that a spec asks for, in the order in which they are applied."""
+        service = ContentService(
+            self._workspace,
+            self._namespace,
+            spec.runtime_image or "",
+            volume=_volume(spec),
+            token=token,
+        )
+        policies = workspace_manifests.policies(self._workspace, self._namespace)
+        return (*policies, *service.objects())
+
+    def refuse_other_claim(self, spec: WorkspaceSpec) -> None:
+        """Raise if the claim that is there cannot become what is asked for."""
+        volume = _volume(spec)
+        claim = volume.size and self._client.get(CLAIM, self._namespace, names.CONTENT_NAME)
+        if claim and (fault := claim_fault(claim, volume)):
+            raise TargetError("change", f"storage of workspace '{self._workspace}'", *fault)
+
+    def make(self, spec: WorkspaceSpec) -> None:
+        """Apply them."""
+        token = self._token()
+        self._let_claim_go()
+        for one in self.objects(spec, token):
+            apply_ours(self._client, one, _silently)
+
+    def _let_claim_go(self) -> None:
+        """End the pod that keeps a claim from going which somebody has deleted: no other gets it.
+
+        What was on it is gone with it, and copied again.
+        """
+        until_s = time.monotonic() + _CLAIM_S
+        while claim := self._client.get(CLAIM, self._namespace, names.CONTENT_NAME):
+            if not claim["metadata"].get("deletionTimestamp") or time.monotonic() > until_s:
+                return
+            self._client.delete(DEPLOYMENT, self._namespace, names.CONTENT_NAME)
+            time.sleep(_POLL_S)
+
+    def wait(self, before: Object | None, tell: Tell = lambda _said: None) -> None:
+        """Wait until what keeps content is as it was applied.
+
+        Raises:
+            NotReady: Its pod does not start; says why.
+        """
+        self._pods.wait_rolled(before, tell)
+
+    def content(self) -> Object | None:
+        """Return the Deployment that keeps content, as it is now."""
+        return self._pods.deployment()
+
+    def remove(self) -> None:
+        for one in self.objects(WorkspaceSpec()):
+            delete_ours(self._client, one)
+        for kind in (SECRET, CLAIM):
+            chosen = selector(names.selecting(self._workspace, names.CONTENT))
+            self._client.delete_all(kind, self._namespace, chosen)
+
+    def _token(self) -> str:
+        """Return what clients of the content show; recorded, so that a lost Secret is the same."""
+        if (kept := self._records.read(ADDRESS, names.CONTENT)) is not None:
+            return kept.decode()
+        token = secrets.token_urlsafe(32)
+        self._records.put(ADDRESS, names.CONTENT, token)
+        return token
+
+
+def _volume(spec: WorkspaceSpec) -> Volume:
+    storage = spec.cluster.storage
+    return Volume(storage.size or "", storage.storage_class)
+
+
+def _silently(_said: str) -> None:
+    """Nobody waits for that sentence."""

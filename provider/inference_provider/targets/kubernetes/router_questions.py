@@ -1,0 +1,104 @@
+"""Questions to the pods of a router, through the API server: so nothing of them is open."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from inference_provider.errors import PermanentError, TargetError, TargetUnreachable
+from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.releases import HEADER, other_release
+
+Asked = Callable[[str], Any]
+WAIT_S = 20.0
+"""Longest time for which a pod is asked to wait for a revision."""
+_HEALTHY_S = 40.0
+"""Time for an answer about health, for which a pod waits half a minute."""
+_AT_ONCE = 8
+_SHOWN = 300
+
+
+class OtherRelease(TargetError, PermanentError):
+    """A pod's image is of a release that this one does not understand."""
+
+
+class RouterQuestions:
+    """Asks the pods of one router.
+
+    Args:
+        client: Its cluster.
+        namespace: Where it is.
+    """
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+        self.fit = False
+        """Whether a pod has answered that this release understands."""
+
+    @staticmethod
+    def side_by_side(pods: Iterable[str], ask: Asked) -> dict[str, Any]:
+        """Ask several pods at once; return the answer of each, or that it does not answer."""
+
+        def asked(pod: str) -> Any:
+            try:
+                return ask(pod)
+            except TargetUnreachable as silent:
+                return silent
+
+        called = sorted(pods)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return dict(zip(called, pool.map(asked, called), strict=True))
+
+    def refuse_others(self, pods: Iterable[str]) -> None:
+        """Raise OtherRelease if a pod would read the records in another way."""
+        self.side_by_side(pods, lambda pod: self.get(pod, "live"))
+
+    def get(self, pod: str, path: str) -> Mapping[str, Any]:
+        """Ask for a path. Raises TargetUnreachable, or OtherRelease."""
+        return self._sent("GET", pod, path, WAIT_S + 10)
+
+    def ask(self, pod: str, question: str, *, ends: bool = False, **given: Any) -> Any:
+        """Ask a question.
+
+        Args:
+            pod: Whom.
+            question: Which, with what belongs to it.
+            ends: Whether the pod ends: then one of another release counts as gone.
+            given: What belongs to the question.
+
+        Raises:
+            TargetUnreachable: It does not answer.
+            OtherRelease: It is of another release.
+            InferenceError: Its own error.
+        """
+        text = json.dumps({"ask": question, **given}).encode()
+        found = self._sent("POST", pod, "ask", _HEALTHY_S, text, ends=ends)
+        if "error" in found:
+            raise read(found["error"])
+        return found["answer"]
+
+    def _sent(
+        self,
+        method: str,
+        pod: str,
+        path: str,
+        timeout_s: float,
+        content: bytes | None = None,
+        *,
+        ends: bool = False,
+    ) -> Mapping[str, Any]:
+        place = f"/api/v1/namespaces/{self._namespace}/pods/{pod}:{names.SYNC_PORT}/proxy/{path}"
+        answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
+        what = f"router pod {pod}"
+        if fault := other_release(answer.headers.get(HEADER, "")):
+            gone = ends or answer.status_code in (502, 504)  # of a gateway on the way
+            raise (TargetUnreachable if gone else OtherRelease)("ask", what, *fault)
+        if answer.status_code != 200:
+            reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
+            raise TargetUnreachable("ask", what, reason, "run this again")
+        self.fit = True
+        found: Mapping[str, Any] = answer.json()
+        return found
