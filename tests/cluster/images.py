@@ -70,6 +70,17 @@ def names(at: Places) -> set[str]:
     return set(listed.stdout.split())
 
 
+def tag(at: Places, name: str, also: str) -> None:
+    """Give an image another name too."""
+    called = [f"docker.io/library/{one}" for one in (name, also)]
+    subprocess.run(
+        [*_ctr(at), "images", "tag", "--force", *called],
+        env=at.surroundings(),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def remove(at: Places, *given: str) -> None:
     """Remove images; a cluster keeps them else, and so does the next."""
     subprocess.run(

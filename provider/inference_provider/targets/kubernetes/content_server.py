@@ -15,12 +15,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from inference_provider.targets.kubernetes import content_passes, names
+from inference_provider.targets.kubernetes.bounded_server import BoundedServer
 from inference_provider.targets.kubernetes.content_folder import (
     ContentFolder,
     InUse,
@@ -31,6 +32,8 @@ from inference_provider.targets.kubernetes.content_folder import (
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 _PART = 2**20
+MOST_RECEIVED = 16
+"""Archives that arrive at a time: of each a part is in memory."""
 _SILENCE_S = 120.0
 """A client that says nothing for so long is gone."""
 _END_WAIT_S = 20.0
@@ -48,11 +51,8 @@ class ShortBody(Exception):
     """The client went away before it had sent all."""
 
 
-class Server(ThreadingHTTPServer):
+class Server(BoundedServer):
     """Answers over one folder, each connection in a thread of its own."""
-
-    daemon_threads = True
-    request_queue_size = 128
 
     def __init__(self, root: Path, host: str, port: int, token: str = "") -> None:
         self.folder = ContentFolder(root)
@@ -60,6 +60,7 @@ class Server(ThreadingHTTPServer):
         """What who changes something must show; empty lets everybody."""
         self._count = threading.Condition()
         self._busy = 0
+        self.receiving = threading.BoundedSemaphore(MOST_RECEIVED)
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), Handler)
@@ -142,7 +143,8 @@ class Handler(BaseHTTPRequestHandler):
             self._need(content_passes.may_put(self.server.token, self._shown))
             length = self.headers.get("Content-Length") or ""
             folder.fits(int(length) if length.isdecimal() else 0)
-            folder.receive(digest, self._unread)
+            with self.server.receiving:
+                folder.receive(digest, self._unread)
             return self._say(201, "kept")
         if method == "DELETE":
             self._need(content_passes.may_change(self.server.token, self._shown))

@@ -9,11 +9,12 @@ POST /ask                            {"ask": "status"} -> {"answer": …} or {"e
 import json
 import socket
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from inference_provider.targets.envoy.questions import Answers, answer
+from inference_provider.targets.kubernetes.bounded_server import BoundedServer
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 LONGEST_WAIT_S = 60.0
@@ -32,10 +33,8 @@ class Pod(NamedTuple):
     answers: Answers
 
 
-class Server(ThreadingHTTPServer):
+class Server(BoundedServer):
     """Answers side by side; an answer may take a minute."""
-
-    daemon_threads = True
 
     def __init__(self, pod: Pod, host: str, port: int) -> None:
         self.pod = pod

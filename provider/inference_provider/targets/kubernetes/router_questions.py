@@ -94,7 +94,7 @@ class RouterQuestions:
         answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
         what = f"router pod {pod}"
         if fault := other_release(answer.headers.get(HEADER, "")):
-            gone = ends or answer.status_code in (502, 504)  # of a gateway on the way
+            gone = ends or answer.status_code >= 500  # of something on the way, or busy
             raise (TargetUnreachable if gone else OtherRelease)("ask", what, *fault)
         if answer.status_code != 200:
             reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
