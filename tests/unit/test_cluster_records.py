@@ -259,10 +259,14 @@ def test_a_namespace_with_another_workspace_is_refused(api, records):
 def test_who_is_kept_out_learns_who_holds_the_workspace(api, records):
     with (
         records.hold(ANN),
-        pytest.raises(Busy, match=r"ann \(inferctl up\) has been changing it since 20"),
+        pytest.raises(Busy, match=r"ann \(inferctl up\) has been changing it since 20") as busy,
         another(api).hold(ANN),
     ):
         pass
+    assert busy.value.remedy == (
+        "wait for that to end and run this again; the lock of a process that was killed ends"
+        " within 15 s"
+    )
     with another(api).hold(ANN):
         pass
 
@@ -292,9 +296,68 @@ def test_a_renewed_lock_is_not_taken_over(api, records, monkeypatch):
 def test_a_lock_whose_renewal_hangs_counts_as_lost(api, records, monkeypatch):
     monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
     monkeypatch.setattr(locks, "LEASE_S", 0.05)
+    api.refuse = unrenewed
     with pytest.raises(Busy, match="another one edits it by now"), records.edit():
         records.put("keys", "iris", "late")
         time.sleep(0.1)
+    assert another(api).read("keys", "iris") is None
+
+
+def unrenewed(asked: httpx.Request) -> None:
+    """Do not answer a renewal."""
+    if asked.method == "PATCH":
+        raise httpx.ReadTimeout("timed out")
+
+
+def test_a_late_renewal_that_works_shows_that_the_lock_is_still_held(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    monkeypatch.setattr(locks, "LEASE_S", 0.05)
+    with records.edit():
+        records.put("keys", "iris", "late")
+        time.sleep(0.1)
+        monkeypatch.setattr(locks, "LEASE_S", 15)
+    assert another(api).read("keys", "iris") == b"late"
+
+
+def test_a_renewal_waits_a_few_seconds_and_is_sent_twice_at_most(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 0.05)
+    asked: list[httpx.Request] = []
+
+    def silent(one: httpx.Request) -> None:
+        if one.method == "PATCH":
+            asked.append(one)
+        unrenewed(one)
+
+    api.refuse = silent
+    with records.lock("edit"):
+        until(lambda: len(asked) >= 2)
+        sent = len(asked)
+    assert asked[0].extensions["timeout"]["read"] == 5.0
+    assert sent == 2
+
+
+def until(question) -> None:
+    deadline_s = time.monotonic() + 5
+    while not question():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.005)
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/lab/leases"
+
+
+@pytest.mark.parametrize("lock", ["up", "deployment.iris.blue"])
+def test_who_has_lost_the_lock_of_a_longer_change_edits_nothing(api, records, monkeypatch, lock):
+    monkeypatch.setattr(locks, "_RENEW_S", 0.05)
+    held = records.hold(ANN) if lock == "up" else records.lock(lock)
+    with held:
+        [path] = [path for path in api.objects if path.startswith(LEASES)]
+        api.drop(path)
+        until(lambda: any(one.lost for one in records._locks._renewal.all()))
+        with pytest.raises(Busy, match="another one edits it by now; run this again"):
+            records.put("keys", "iris", "late")
+        with pytest.raises(Busy):
+            records.refuse_lost()
     assert another(api).read("keys", "iris") is None
 
 
@@ -306,7 +369,7 @@ def test_who_loses_the_lock_after_a_commit_brings_nothing_back(api, records, mon
         if asked.method == "PUT" and asked.url.path == REVISION:
             time.sleep(0.6)
 
-    api.refuse = slow
+    api.refuse = lambda asked: slow(asked) or unrenewed(asked)
     with records.edit():
         records.put("keys", "iris", "one")
     assert not any("inference.keys" in path for path in api.objects)

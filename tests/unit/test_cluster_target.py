@@ -20,12 +20,13 @@ from inference_provider.targets.kubernetes import router as router_module
 from inference_provider.targets.kubernetes import target as under_test
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.kubernetes.locks import LeaseLocks
+from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import RouterStatus
 
-ANN = Actor(user="ann", command="pytest")
+ANN, BOB = Actor(user="ann", command="pytest"), Actor(user="bob", command="pytest")
 ROUTE = {"path": "/", "port": 8080}
 
 
@@ -363,6 +364,28 @@ def test_a_router_without_a_ready_pod_ends_the_first_up_with_its_reason(api, eng
     monkeypatch.setattr(Controllers, "_follow", lambda *_given: None)
     with pytest.raises(NotReady, match="Kubernetes has made no pod for it"):
         engine.apply(desired()[Kind.WORKSPACE], ANN)
+
+
+def test_a_first_up_keeps_others_out_once_its_namespace_is_there(api, engine):
+    seen: list[str] = []
+
+    def other(asked: httpx.Request):
+        if asked.method == "PATCH" and asked.url.path == ROUTER and not seen:
+            seen.append("")
+            try:
+                with ClusterRecords(client_of(api), "lab", "demo").hold(BOB):
+                    seen.append("held")
+            except Busy as busy:
+                seen.append(busy.reason)
+        return pods(asked)
+
+    pods, api.refuse = api.refuse, other
+    with engine.hold(["demo"], ANN):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert "ann (pytest) has been changing it since" in seen[1]
+    with engine.hold(["demo"], BOB):
+        pass
+    assert "Lease" not in kinds(api)
 
 
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):

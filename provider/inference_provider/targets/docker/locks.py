@@ -8,12 +8,12 @@ sleeps goes on when it wakes. So a person is told who holds it, and how to remov
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,8 @@ import psutil
 from inference_provider.errors import Busy
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses, told
 
-WAIT_S = 120.0
-"""Longest wait for another process that changes the same thing, seconds."""
-_POLL_S = (0.02, 0.5)
 _LEFT: set[str] = set()
 """Which takings of this process failed: a host that fell silent may still have their containers,
 and those name a process that runs."""
@@ -41,7 +39,7 @@ class HostLocks:
         self._host = host
         self._workspace = workspace
         self._image = image
-        self._threads: dict[str, threading.Lock] = {}
+        self._threads = AmongThreads()
 
     @contextmanager
     def lock(self, name: str, wait_s: float | None = None, who: str = "") -> Iterator[None]:
@@ -56,41 +54,34 @@ class HostLocks:
             Busy: Somebody else has it for that long.
         """
         limit_s = WAIT_S if wait_s is None else wait_s
-        deadline_s = time.monotonic() + limit_s
-        among_threads = self._threads.setdefault(name, threading.Lock())
-        if not among_threads.acquire(timeout=limit_s):
-            reason = f"another thread of this process has held '{name}' for {limit_s:.0f} s"
-            raise self._busy(name, reason)
+        pauses = Pauses(time.monotonic() + limit_s)
         taking = uuid.uuid4().hex
-        told = {names.OWNER: who, names.TAKING: taking}
-        try:
-            container = self._taken(name, limit_s, deadline_s, told)
+        with self._threads.taken(name, limit_s, partial(self._busy, name)):
             try:
-                yield
-            finally:
-                self._host.remove(container)
-        except BaseException:
-            _LEFT.add(taking)
-            raise
-        finally:
-            among_threads.release()
+                container = self._taken(name, pauses, {names.OWNER: who, names.TAKING: taking})
+                try:
+                    yield
+                finally:
+                    self._host.remove(container)
+            except BaseException:
+                _LEFT.add(taking)
+                raise
 
-    def _taken(self, name: str, limit_s: float, deadline_s: float, told: Mapping[str, str]) -> str:
+    def _taken(self, name: str, pauses: Pauses, noted: Mapping[str, str]) -> str:
         """Return the id of the container that stands for the lock, once there is none of others."""
-        called, pause_s = names.lock(self._workspace, name), _POLL_S[0]
+        called = names.lock(self._workspace, name)
         while True:
-            made = self._made(called, told)
+            made = self._made(called, noted)
             if made:
                 return made
             held = self._host.container(called)
             if held is not None and _is_abandoned(held["Config"]["Labels"]):
                 self._host.remove(held["Id"])  # by id: another may have taken it over by now
                 continue
-            if time.monotonic() >= deadline_s:
+            if pauses.over:
                 labels = (held or {}).get("Config", {}).get("Labels") or {}
                 raise self._busy(name, _told(name, labels))
-            time.sleep(min(pause_s, max(0.0, deadline_s - time.monotonic())))
-            pause_s = min(pause_s * 1.5, _POLL_S[1])
+            pauses.pause()
 
     def sweep(self) -> None:
         """Remove the locks, of all workspaces, that processes left which have certainly ended."""
@@ -98,7 +89,7 @@ class HostLocks:
             if _is_abandoned(container["Labels"]):
                 self._host.remove(container["Id"])
 
-    def _made(self, called: str, told: Mapping[str, str]) -> str | None:
+    def _made(self, called: str, noted: Mapping[str, str]) -> str | None:
         from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
 
         labels = names.labels(
@@ -107,7 +98,7 @@ class HostLocks:
             **{
                 names.HOLDER: str(this_process()),
                 names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
-                **told,
+                **noted,
             },
         )
         with self._host.asked("lock", f"workspace '{self._workspace}'") as api:
@@ -228,10 +219,6 @@ def _is_abandoned(labels: Mapping[str, str]) -> bool:
 
 
 def _told(name: str, labels: Mapping[str, str]) -> str:
-    """Say who holds a lock, and since when."""
     machine, _boot, process, *_ = (labels.get(names.HOLDER) or "- - -").split(" ")
-    where = f"process {process} on {machine}"
-    who, since = labels.get(names.OWNER), labels.get(names.SINCE, "now")
-    if who:
-        return f"{who} has been changing it since {since} ({where})"
-    return f"{where} has held '{name}' since {since}"
+    since, who = labels.get(names.SINCE, "now"), labels.get(names.OWNER, "")
+    return told(name, process, machine, since, who)

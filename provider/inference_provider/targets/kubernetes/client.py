@@ -114,7 +114,14 @@ class Client(Connection):
         return _object(self.send("write", what, "PUT", path, params=asked, json_=one, once=True))
 
     def merge(
-        self, kind: Kind, namespace: str, name: str, change: Object, part: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Object,
+        part: str = "",
+        *,
+        quick: bool = False,
     ) -> Object:
         """Change some fields of an object, whatever it is now; None removes one.
 
@@ -124,6 +131,7 @@ class Client(Connection):
             name: Which.
             change: The fields, as a JSON merge patch.
             part: Sub-resource, `status` or `scale`.
+            quick: Whether an answer that takes long is of no use.
         """
         path = kind.path(namespace, name) + (f"/{part}" if part else "")
         answer = self.send(
@@ -134,6 +142,7 @@ class Client(Connection):
             params={"fieldManager": MANAGER},
             content=json.dumps(change).encode(),
             headers={"content-type": "application/merge-patch+json"},
+            quick=quick,
         )
         return _object(answer)
 

@@ -159,6 +159,7 @@ class KubernetesCompute:
             return
         generation = self._generation(unit, name, count, before)
         try:
+            self._records.refuse_lost()
             wait = Wait(self._client, generation, progress)
             for one in generation.objects():
                 apply_ours(self._client, one, lambda said: progress(unit.id, said))
@@ -241,6 +242,7 @@ class KubernetesCompute:
 
     def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
         """Tell Kubernetes to end them: it gives each the time that its requests may take."""
+        self._records.refuse_lost()
         for name in names:
             self._delete(name)
 

@@ -23,7 +23,9 @@ from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
 TIMEOUT_S = 30.0
-_ATTEMPTS = 6
+QUICK_S = 5.0
+"""Longest silence of what must be answered soon or not at all."""
+_ATTEMPTS, _QUICK_ATTEMPTS = 6, 2
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 3.0
 
@@ -81,6 +83,7 @@ class Connection:
         json_: Object | None = None,
         known: tuple[int, ...] = (),
         once: bool = False,
+        quick: bool = False,
         **more: Any,
     ) -> httpx.Response:
         """Send a request, again where that cannot do anything twice.
@@ -93,14 +96,18 @@ class Connection:
             json_: What is sent.
             known: Statuses that the caller reads himself.
             once: Whether a request whose answer was lost may have been done, and must not be again.
+            quick: Whether an answer that takes long is of no use.
             more: For httpx.
         """
         if json_ is not None:
             more["content"] = json.dumps(json_).encode()
             more["headers"] = {"content-type": "application/json"}
+        if quick:
+            more["timeout"] = QUICK_S
+        attempts = min(self._attempts, _QUICK_ATTEMPTS) if quick else self._attempts
         pause_s = _FIRST_PAUSE_S
-        for attempt in range(1, self._attempts + 1):
-            last = attempt == self._attempts
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
             answer = self._tried(doing, what, method, path, may_raise=(last, last or once), **more)
             if answer is not None:
                 if answer.is_success or answer.status_code in known:

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -23,13 +24,12 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import LEASE, Object
 from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
+from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses, told
 
-WAIT_S = 120.0
-"""Longest wait for another client that changes the same thing, seconds."""
 LEASE_S = 15
 """A lock that was not renewed for this long is free."""
 _RENEW_S = 4.0
-_POLL_S = (0.02, 0.5)
+_AT_ONCE = 8
 _SINCE = "acquireTime"
 
 
@@ -40,7 +40,7 @@ class LeaseLocks:
         self._client = client
         self._namespace = namespace
         self._workspace = workspace
-        self._threads: dict[str, threading.Lock] = {}
+        self._threads = AmongThreads()
         self._renewal = _Renewal(client, namespace)
 
     @contextmanager
@@ -56,24 +56,32 @@ class LeaseLocks:
             Busy: Somebody else has it for that long.
         """
         limit_s = WAIT_S if wait_s is None else wait_s
-        deadline_s = time.monotonic() + limit_s
-        among_threads = self._threads.setdefault(name, threading.Lock())
-        if not among_threads.acquire(timeout=limit_s):
-            reason = f"another thread of this process has held '{name}' for {limit_s:.0f} s"
-            raise self._busy(reason)
-        try:
-            held = self._taken(name, deadline_s, who)
+        pauses = Pauses(time.monotonic() + limit_s)
+        with self._threads.taken(name, limit_s, self._busy):
+            held = self._taken(name, pauses, who)
             try:
                 yield held
             finally:
                 self._renewal.drop(held)
                 self._release(held)
-        finally:
-            among_threads.release()
 
-    def _taken(self, name: str, deadline_s: float, who: str) -> "Held":
+    def refuse_lost(self) -> None:
+        """Raise Busy if another client may have any lock of this process by now."""
+        for held in self._renewal.all():
+            if held.lost:
+                self._renewal.renew(held)  # where that works nobody else has had it
+            if held.lost:
+                raise self.taken_over()
+
+    def taken_over(self) -> Busy:
+        """Return the error of a client that has lost a lock."""
+        reason = "this client did not answer for a while, and another one edits it by now"
+        what = f"workspace '{self._workspace}'"
+        return Busy("change", what, reason, "run this again", str(self._client))
+
+    def _taken(self, name: str, pauses: Pauses, who: str) -> "Held":
         """Return the lock, once nobody else has it."""
-        called, pause_s = lease_name(name), _POLL_S[0]
+        called = lease_name(name)
         while True:
             held = Held(called, f"{_where()} {uuid.uuid4().hex[:8]}")
             self._renewal.add(held)  # before it exists: an interrupt leaves none that is renewed
@@ -92,10 +100,9 @@ class LeaseLocks:
             if self._is_left(there):
                 self._remove(there)
                 continue
-            if time.monotonic() >= deadline_s:
+            if pauses.over:
                 raise self._busy(_told(name, there))
-            time.sleep(min(pause_s, max(0.0, deadline_s - time.monotonic())))
-            pause_s = min(pause_s * 1.5, _POLL_S[1])
+            pauses.pause()
 
     def _made(self, held: "Held", who: str) -> Object | None:
         try:
@@ -140,7 +147,10 @@ class LeaseLocks:
             self._client.delete(LEASE, self._namespace, held.name, uid=held.uid)
 
     def _busy(self, reason: str) -> Busy:
-        remedy = "wait for that to end and run this again"
+        remedy = (
+            "wait for that to end and run this again; the lock of a process that was killed ends"
+            f" within {LEASE_S} s"
+        )
         return Busy("change", f"workspace '{self._workspace}'", reason, remedy, str(self._client))
 
 
@@ -179,6 +189,11 @@ class _Renewal:
                 self._thread = threading.Thread(target=self._run, daemon=True)
                 self._thread.start()
 
+    def all(self) -> list[Held]:
+        """Return the locks that are held."""
+        with self._changed:
+            return [one for one in self._held if one.uid]
+
     def drop(self, held: Held) -> None:
         with self._changed:
             self._held.discard(held)
@@ -191,14 +206,14 @@ class _Renewal:
                 if not self._held:
                     self._thread = None
                     return
-            for one in held:
-                self._renew(one)
+            with ThreadPoolExecutor(_AT_ONCE) as pool:  # one that hangs costs no other
+                list(pool.map(self.renew, held))
 
-    def _renew(self, held: Held) -> None:
+    def renew(self, held: Held) -> None:
         began_s = time.monotonic()
         try:
             change = {"metadata": {"uid": held.uid}, "spec": {"renewTime": _now()}}
-            self._client.merge(LEASE, self._namespace, held.name, change)
+            self._client.merge(LEASE, self._namespace, held.name, change, quick=True)
         except (Conflict, NotThere):
             held.gone = True
         except TargetError:
@@ -225,10 +240,6 @@ def _seconds(timestamp: str) -> float:
 
 
 def _told(name: str, lease: Mapping[str, Any]) -> str:
-    """Say who holds a lock, and since when."""
     machine, _, process = lease["spec"].get("holderIdentity", "-/-").split(" ")[0].rpartition("/")
-    where, since = f"process {process} on {machine}", lease["spec"].get(_SINCE, "now")[:19]
-    who = (lease["metadata"].get("annotations") or {}).get(names.OWNER)
-    if who:
-        return f"{who} has been changing it since {since} ({where})"
-    return f"{where} has held '{name}' since {since}"
+    who = (lease["metadata"].get("annotations") or {}).get(names.OWNER, "")
+    return told(name, process, machine, lease["spec"].get(_SINCE, "now")[:19], who)

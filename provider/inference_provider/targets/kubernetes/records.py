@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
-from inference_provider.errors import Busy, OutOfCapacity, OwnedByAnother, TargetError
+from inference_provider.errors import OutOfCapacity, OwnedByAnother, TargetError
 from inference_provider.observed import Actor, JournalEntry
 from inference_provider.targets.documents import Sections, journal_of
 from inference_provider.targets.kubernetes import names, snapshot
@@ -52,6 +52,8 @@ class ClusterRecords(SharedDocuments):
         self._store: _Store = _Store(client, Writer(workspace, namespace), self._locks)
         super().__init__(self._store)
         self._journal = _Journal(client, namespace, workspace)
+        self._holding: tuple[ExitStack, Actor] | None = None
+        """Who is to hold the workspace once its namespace is there."""
 
     def make(self) -> None:
         """Make what an edit begins with, unless it is there.
@@ -120,12 +122,31 @@ class ClusterRecords(SharedDocuments):
         with self._locks.lock(name, wait_s):
             yield
 
+    def refuse_lost(self) -> None:
+        """Raise Busy if another client may change what this one does by now."""
+        self._locks.refuse_lost()
+
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:
         with ExitStack() as held:
-            with suppress(NotThere):  # no namespace yet: who makes it first keeps others out then
-                held.enter_context(self._locks.lock(_HOLD, 0, str(actor)))
-            yield
+            self._holding = held, actor
+            try:
+                with suppress(NotThere):  # no namespace yet: `hold_made` does it
+                    self.hold_made()
+                yield
+            finally:
+                self._holding = None
+
+    def hold_made(self) -> None:
+        """Keep others out of a workspace whose namespace is there now, if somebody holds it.
+
+        Raises:
+            Busy: Somebody else holds it already.
+        """
+        if self._holding is not None:
+            held, actor = self._holding
+            held.enter_context(self._locks.lock(_HOLD, 0, str(actor)))
+            self._holding = None
 
     def place(self, section: str, name: str) -> str:
         called = secret_name(section, name)
@@ -210,7 +231,7 @@ class _Store:
             versions[REVISION] = version_of(self._client.replace(revision))
         except Conflict:
             self._delete(made)
-            raise self._taken_over() from None
+            raise self._locks.taken_over() from None
         self._seen = Snapshot(number, {}, versions, tuple(made), changed)
 
     def _known(self) -> Snapshot:
@@ -224,7 +245,7 @@ class _Store:
             return seen
         found = snapshot.read(self.listed())
         if found.revision != seen.revision:
-            raise self._taken_over()
+            raise self._locks.taken_over()
         return found
 
     def settle(self) -> None:
@@ -236,13 +257,10 @@ class _Store:
             self._seen = Snapshot(seen.revision, {}, versions, (), {})
 
     def _refuse_lost(self) -> None:
+        """Raise Busy if this edit, or what it is a step of, may be another client's by now."""
+        self._locks.refuse_lost()
         if self._held is not None and self._held.lost:
-            raise self._taken_over()
-
-    def _taken_over(self) -> Busy:
-        reason = "this client did not answer for a while, and another one edits it by now"
-        what = f"workspace '{self.writer.workspace}'"
-        return Busy("change", what, reason, "run this again", str(self._client))
+            raise self._locks.taken_over()
 
     def _put_in_place(self, changed: Sections, versions: dict[str, str]) -> None:
         todo = [(s, n, document) for s, found in changed.items() for n, document in found.items()]

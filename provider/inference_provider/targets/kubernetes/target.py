@@ -162,8 +162,10 @@ class KubernetesPlatform:
         """Keep others from making a workspace, or from removing one that is not recorded."""
         made = self._make_namespace(workspace)
         try:
-            with LeaseLocks(self.client, self.namespace(workspace), workspace).lock(_FIRST):
-                self._open(workspace).records.refuse_another()
+            records = self._open(workspace).records
+            with LeaseLocks(self.client, records.namespace, workspace).lock(_FIRST):
+                records.refuse_another()
+                records.hold_made()
                 yield
         finally:
             if made:
