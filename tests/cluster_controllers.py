@@ -43,7 +43,8 @@ class Controllers:
             self._let_claims_go()
             for path, one in list(self.api.objects.items()):
                 owner = one["metadata"]["name"].rpartition("-")[0]
-                if one["kind"] == "Pod" and f"{DEPLOYMENTS}/{owner}" not in self.api.objects:
+                gone = f"{DEPLOYMENTS}/{owner}" not in self.api.objects
+                if one["kind"] == "Pod" and gone and not _ends(one):
                     self.api.drop(path)
 
     def _let_claims_go(self) -> None:
@@ -77,7 +78,7 @@ class Controllers:
         return {
             path: one
             for path, one in self.api.objects.items()
-            if path.startswith(start) and path.removeprefix(start).isdigit()
+            if path.startswith(start) and path.removeprefix(start).isdigit() and not _ends(one)
         }
 
     def _make(self, name: str, one: dict, there: dict[str, dict]) -> None:
@@ -106,3 +107,8 @@ def _hash(one: dict) -> str:
 
 def _is_ready(pod: dict) -> bool:
     return READY in pod["status"].get("conditions", ())
+
+
+def _ends(pod: dict) -> bool:
+    """Whether a test has told it to end: it ends when that test says so."""
+    return "deletionTimestamp" in pod["metadata"]

@@ -94,9 +94,23 @@ def compare(
 
 
 def changes_to(desired: DesiredResource, there: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Return every field in which the desired properties differ from the existing ones."""
-    return compare(
+    """Return every field in which the desired properties differ from the existing ones.
+
+    What exists was found where the desired place leads, so that is no other place.
+    """
+    found = compare(
         desired.id.kind, there, desired.properties, desired.placeholders, desired.owned or ()
+    )
+    return in_place(desired.id.kind, found)
+
+
+def in_place(kind: Kind, changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return changes of a resource that stays where it is, whatever words the place has now."""
+    return tuple(
+        change.model_copy(update={"change_class": ChangeClass.LIVE})
+        if kind == Kind.WORKSPACE and change.path.partition(".")[0] == "target"
+        else change
+        for change in changes
     )
 
 

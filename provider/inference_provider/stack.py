@@ -174,12 +174,15 @@ class Pipeline:
         return Planned(stack, names, observed, found, told)
 
     def _about_workspaces(self, found: Plan) -> Iterator[str]:
-        """Say what takes minutes before a router starts, and what else is good to know."""
+        """Say where it is new, what takes minutes before a router starts, and what else helps."""
         store, about = self._target.images, self._target.capabilities.workspace_note
         for action in found.pending:
             if action.id.kind == Kind.WORKSPACE and action.desired is not None:
-                spec = action.desired.spec
-                told = (store.note(spec) if store else "", about(spec))
+                spec, place = action.desired.spec, ""
+                if action.kind == ActionKind.CREATE:
+                    place = self._target.home().name
+                new = f"not there yet: {place} has no workspace of this name" if place else ""
+                told = (new, store.note(spec) if store else "", about(spec))
                 yield from (f"{action.id}: {note}" for note in told if note)
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
@@ -196,7 +199,9 @@ class Pipeline:
         told = notes(found, observed)
         found = Plan(actions=(*found.actions, *self._leftovers(names, observed, stack.name)))
         if not found.actions:
-            told.append(f"nothing in {', '.join(names)} belongs to stack '{stack.name}'")
+            place = self._target.home().name
+            where = f" on {place}" if place else ""
+            told.append(f"nothing in {', '.join(names)}{where} belongs to stack '{stack.name}'")
         return Planned(stack, names, observed, found, tuple(told))
 
     def apply(

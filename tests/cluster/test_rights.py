@@ -104,6 +104,20 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     lab.platform.close()
 
 
+def test_who_sees_the_namespace_alone_knows_it_for_the_one_that_others_see(
+    deployer, namespace, monkeypatch
+):
+    lab = deployer.lab()
+    theirs = lab.platform.home
+    lab.platform.close()
+    monkeypatch.setenv("KUBECONFIG", cluster_host.KUBECONFIG)
+    everybody = KubernetesPlatform(KubernetesPlace(kind="kubernetes", namespace=namespace))
+    assert set(theirs.ids) == {"namespace"}
+    assert set(everybody.home.ids) == {"cluster", "namespace"}
+    assert everybody.home.is_that_of(theirs.ids) is theirs.is_that_of(everybody.home.ids) is True
+    everybody.close()
+
+
 MISSING = {
     "leases": ("create", "leases.coordination.k8s.io"),
     "secrets": ("create", "secrets"),

@@ -41,6 +41,26 @@ def test_a_workspace_moves_with_all_in_it_and_goes_without_its_program(program):
     assert workspaces(program, "docker") == []
 
 
+def test_a_place_that_leads_somewhere_else_is_no_silent_move(program):
+    path = os.environ.get("PYTHONPATH", "")
+    program.environment["PYTHONPATH"] = f"{ELSEWHERE}{os.pathsep}{path}".rstrip(os.pathsep)
+    program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="docker"'))
+    program.up()
+    program.expect_no_changes()
+
+    switch = Path(program.environment["INFERENCE_STATE_DIR"], "docker-leads-to")
+    switch.write_text("other")
+    assert "5 to replace" in program.pulumi("preview", "--refresh=false")
+    said = program.pulumi("refresh", "--yes", rc=1)
+    assert "its state says engine docker, and the target leads to other now" in said
+    assert program.pulumi("destroy", "--yes", "--skip-preview", rc=1).count("leads to other")
+    assert workspaces(program, "docker") == ["edge"]
+
+    switch.unlink()
+    program.expect_no_changes()
+    assert program.score(program.output()) == 200
+
+
 def test_a_place_that_is_not_supported_is_refused_at_preview(program):
     program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="memory"'))
     said = program.pulumi("preview", rc=1)

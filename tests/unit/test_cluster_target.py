@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -13,8 +14,8 @@ from inference_provider.desired import DesiredResource, resolve
 from inference_provider.errors import Busy, NotReady, OwnedByAnother, TargetError
 from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Actor, Kind, ResourceId
-from inference_provider.spec import StackSpec
-from inference_provider.spec.target import place_from
+from inference_provider.spec import StackSpec, WorkspaceSpec
+from inference_provider.spec.target import Home, place_from
 from inference_provider.targets.kubernetes import compute, locks, pod_wait, role_pods
 from inference_provider.targets.kubernetes import router as router_module
 from inference_provider.targets.kubernetes import target as under_test
@@ -28,6 +29,11 @@ from inference_provider.workspace.ports import RouterStatus
 
 ANN, BOB = Actor(user="ann", command="pytest"), Actor(user="bob", command="pytest")
 ROUTE = {"path": "/", "port": 8080}
+FORBIDDEN = 'namespaces "kube-system" is forbidden: User "ann" cannot get resource "namespaces"'
+UNNAMED = (
+    "target: no context is named, and workspace 'other' is not where the current one leads, which"
+    " any command may change; name it, {kind: kubernetes, context: …}; the kubeconfig has lab, prod"
+)
 
 
 class Pods:
@@ -417,6 +423,40 @@ def test_a_namespace_has_one_workspace(engine):
 def _namespace(status: dict) -> dict:
     about = {"name": "lab", "labels": {}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": status}
+
+
+def _uid_of(api, name: str) -> str:
+    made = api.put(f"/api/v1/namespaces/{name}", _namespace({}))
+    return made["metadata"]["uid"]
+
+
+def test_a_cluster_is_known_by_namespaces_that_last_as_far_as_one_may_see_them(api, platform):
+    cluster, own = _uid_of(api, "kube-system"), _uid_of(api, "lab")
+    assert platform.home == Home({"cluster": cluster, "namespace": own}, "cluster 'lab'")
+
+    other = KubernetesPlatform(place_from({"kind": "kubernetes", "namespace": "lab"}))
+    other.__dict__["client"] = client_of(api)
+    api.refuse = lambda asked: (
+        failure(403, FORBIDDEN) if asked.url.path.endswith("kube-system") else None
+    )
+    assert other.home == Home({"namespace": own}, "cluster 'lab'")
+
+
+def test_a_workspace_is_not_made_wherever_the_current_context_leads(api, platform, engine):
+    up(engine)
+    client = client_of(api)
+    known = replace(client.access, contexts=("lab", "prod"))
+    for place, workspace, told in (
+        ({"namespace": "lab"}, "demo", []),  # it is there
+        ({"namespace": "lab", "context": "lab"}, "other", []),
+        ({"namespace": "else"}, "other", [UNNAMED]),
+    ):
+        again = KubernetesPlatform(place_from({"kind": "kubernetes", **place}))
+        client = again.__dict__["client"] = client_of(api)
+        client.access = known
+        spec = WorkspaceSpec(name=workspace, target="kubernetes", runtime_image="router:1")
+        assert [str(one) for one in again.capabilities.workspace_faults(spec)] == told
+        again.close()
 
 
 def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():

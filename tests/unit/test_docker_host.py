@@ -16,8 +16,9 @@ import requests
 from docker.errors import APIError
 
 from inference_provider.errors import InferenceError
-from inference_provider.spec.target import DockerPlace
+from inference_provider.spec.target import DockerPlace, Home
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.target import DockerTarget
 
 
 @contextlib.contextmanager
@@ -61,6 +62,14 @@ def test_podman_is_refused_by_name():
             f"use Docker host {url}: it is Podman, whose API lacks what this needs; name a host"
             " with a Docker Engine"
         )
+
+
+def test_an_engine_is_known_by_its_own_id():
+    known = {"ApiVersion": "1.41", "ID": "DW34:9F2C", "NCPU": 4}
+    with answering(200, json.dumps(known).encode()) as url:
+        target = DockerTarget(DockerPlace(kind="docker", host=url))
+        assert target.home() == Home({"engine": "DW34:9F2C"}, f"Docker host {url}")
+        target.docker.host.close()
 
 
 @pytest.mark.parametrize(

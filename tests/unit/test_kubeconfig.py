@@ -46,13 +46,19 @@ def test_the_current_context_is_used_when_none_is_named(write):
     assert found.token() == "secret-1"
 
 
+def test_all_contexts_are_known_those_of_several_files_once(write, monkeypatch):
+    files = [write(), write(contexts=[{"name": n} for n in ("prod", "dev")], name="more")]
+    monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
+    assert access("prod").contexts == ("prod", "dev")
+
+
 def test_an_unknown_context_is_refused_with_those_that_there_are(write):
     write(contexts=[{"name": "test"}, {"name": "prod"}])
     with pytest.raises(TargetError) as refused:
         access("pord")
     assert str(refused.value) == (
         "use Kubernetes context 'pord': the kubeconfig has no such context; name one of those"
-        " that there are: prod, test"
+        " that there are: test, prod"
     )
 
 

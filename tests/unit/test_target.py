@@ -14,11 +14,26 @@ from inference_provider.errors import CapabilityMissing
 from inference_provider.files.wording import faults_of
 from inference_provider.observed import Kind
 from inference_provider.spec import StackSpec, WorkspaceSpec, stack_faults
-from inference_provider.spec.target import DockerPlace, kind_of, place_from
+from inference_provider.spec.target import DockerPlace, Home, kind_of, place_from
 from inference_provider.targets.registry import open_target
 
 GPU = {"kind": "docker", "host": "ssh://ana@gpu-1"}
 PROD = {"kind": "kubernetes", "context": "prod", "namespace": "iris"}
+
+
+@pytest.mark.parametrize(
+    ("known", "same"),
+    [
+        pytest.param({"cluster": "a", "namespace": "x"}, True, id="the first decides"),
+        pytest.param({"cluster": "b", "namespace": "n"}, False, id="the first differs"),
+        pytest.param({"namespace": "n"}, True, id="who sees less"),
+        pytest.param({"namespace": "m"}, False, id="who sees less, elsewhere"),
+        pytest.param({"engine": "a"}, None, id="nothing in common"),
+        pytest.param({}, None, id="nothing known"),
+    ],
+)
+def test_the_first_id_that_both_know_says_whether_a_home_is_the_same(known, same):
+    assert Home({"cluster": "a", "namespace": "n"}).is_that_of(known) is same
 
 
 @pytest.mark.parametrize("kind", ["local", "docker", "kubernetes"])

@@ -77,7 +77,11 @@ class KindProvider(ResourceProvider):
             row_progress()(ResourceId.parse(_id), f"rolling: {', '.join(found.rolls)}")
         return DiffResult(
             changes=None if found.any else False,
-            replaces=[*found.replaces, *([convert.PLACE_KEY] if found.moves else [])],
+            replaces=[
+                *found.replaces,
+                *([convert.PLACE_KEY] if found.moves else []),
+                *([convert.HOME_KEY] if found.led_elsewhere else []),
+            ],
             delete_before_replace=found.delete_before_replace,
         )
 

@@ -30,6 +30,9 @@ PLACE_KEY = "place"
 """Input that holds where the workspace is, filled in by the SDK; missing for a local one, so that
 states of older releases do not change."""
 
+HOME_KEY = "home"
+"""Input that a check adds: ids of what the place leads to; missing where it has none."""
+
 DEGRADED_KEY = "degraded"
 """Input that only a read sets: what does not run as recorded."""
 
@@ -40,7 +43,7 @@ INCARNATION_KEY = "incarnation"
 """Output that holds a resource's incarnation; not meant for programs."""
 
 _NOT_FIELDS = frozenset(
-    {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, PLACE_KEY}
+    {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, PLACE_KEY, HOME_KEY}
     | {DEGRADED_KEY, HELD_BY_KEY, INCARNATION_KEY}
 )
 
@@ -56,6 +59,7 @@ def inputs_of(bag: Mapping[str, Any]) -> Inputs:
         owner=plain_bag.get(OWNER_KEY, ""),
         placeholders=tuple(map(SecretStr, plain_bag.get(PLACEHOLDERS_KEY, ()))),
         place=_place_of(plain_bag.get(PLACE_KEY, "local")),
+        home=plain_bag.get(HOME_KEY, {}),
         degraded=plain_bag.get(DEGRADED_KEY, ""),
         held_by=plain_bag.get(HELD_BY_KEY, ""),
     )
@@ -73,6 +77,7 @@ def bag_of_inputs(inputs: Inputs) -> Bag:
     optional = {
         PLACEHOLDERS_KEY: placeholders,
         PLACE_KEY: _bag_of_place(inputs.place),
+        HOME_KEY: dict(inputs.home),
         DEGRADED_KEY: inputs.degraded,
         HELD_BY_KEY: inputs.held_by,
     }

@@ -80,6 +80,7 @@ class Check:
             else:
                 inputs, faults = self._all(entry, inputs, new=new)
             faults = faults or self._missing(inputs)
+            inputs = replace(inputs, home=self._site.target.home().ids if self._site else {})
         except SpecError as exc:
             faults = exc.faults
         except CapabilityMissing as exc:  # the target cannot be opened, so nothing can be asked

@@ -63,6 +63,9 @@ class Inputs:
     """Values of a stack file's placeholders in the fields."""
     place: Place | Unknown = "local"
     """Where its workspace is; for a workspace itself, its field `target` says that."""
+    home: Mapping[str, str] = field(default_factory=dict)
+    """Set by a check: ids of what the place leads to. Places that differ in words alone have the
+    same, and one place has others when a context or a host's name leads somewhere else."""
     degraded: str = ""
     """Set only by a read: what does not run as recorded. No program sets it, so the engine sees a
     difference, and the update that follows repairs it."""
@@ -100,12 +103,14 @@ class Difference:
     moves: bool = False
     """Whether its workspace is in another place, which needs a new resource; for a workspace itself
     that is the change of a field."""
+    led_elsewhere: bool = False
+    """Whether the place leads to something else than it did, which needs a new resource too."""
     delete_before_replace: bool = False
 
     @property
     def any(self) -> bool:
         """Whether anything differs."""
-        return bool(self.changes) or self.besides
+        return bool(self.changes) or self.besides or self.led_elsewhere
 
     @property
     def replaces(self) -> tuple[str, ...]:

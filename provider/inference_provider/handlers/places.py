@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from inference_provider.errors import TargetError
 from inference_provider.handlers.held import UNKNOWN, Inputs, Unknown
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.spec.target import Place, place_from
+from inference_provider.spec.target import Home, Place, place_from
 from inference_provider.workspace.engine import Engine
 
 
@@ -22,6 +23,30 @@ class Site(NamedTuple):
 
     place: Place
     target: Engine
+
+
+def goes_elsewhere(kind: Kind, held: Inputs, wanted: Inputs) -> bool | None:
+    """Whether a resource is wanted in another place; None if it is the same in other words."""
+    place, was = place_of(kind, wanted), place_of(kind, held)
+    if place is UNKNOWN:
+        return False
+    same_home = Home(wanted.home).is_that_of(held.home)
+    if same_home is False:
+        return True
+    return False if place == was else None if same_home else True
+
+
+def refuse_another_home(inputs: Inputs, resource: str, home: Home) -> None:
+    """Raise TargetError where a state's place leads to something else than it did."""
+    if home.is_that_of(inputs.home) is not False:
+        return
+    ((what, was), *_) = ((n, v) for n, v in inputs.home.items() if n in home.ids)
+    reason = f"its state says {what} {was}, and the target leads to {home.ids[what]} now"
+    remedy = (
+        "switch the context or host back; to move the stack, name both places in `target`; if the"
+        " old one is gone for good, remove this from the state"
+    )
+    raise TargetError("open", resource, reason, remedy, home.name)
 
 
 def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:

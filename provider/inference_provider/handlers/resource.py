@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from inference_provider.apply import hiding
-from inference_provider.compare import compare
+from inference_provider.compare import compare, in_place
 from inference_provider.desired import (
     DesiredResource,
     identify,
@@ -43,7 +43,12 @@ from inference_provider.handlers.held import (
     Held,
     Inputs,
 )
-from inference_provider.handlers.places import Located, place_of
+from inference_provider.handlers.places import (
+    Located,
+    goes_elsewhere,
+    place_of,
+    refuse_another_home,
+)
 from inference_provider.handlers.program import Program
 from inference_provider.observed import (
     Kind,
@@ -57,6 +62,7 @@ from inference_provider.sharing import is_shared
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.kinds import ASSETS, ROWS
 from inference_provider.spec.reference import Reference
+from inference_provider.spec.target import Home
 from inference_provider.workspace.engine import Engine
 
 
@@ -96,13 +102,16 @@ class Handlers:
         """Compare what a state holds with checked inputs, without asking the target."""
         old, new = self._of_spec(held.inputs), self._of_spec(wanted)
         changes = compare(self._kind, old, new, wanted.placeholders)
-        place = place_of(self._kind, wanted)
-        moves = place not in (UNKNOWN, place_of(self._kind, held.inputs))
+        goes = goes_elsewhere(self._kind, held.inputs, wanted)
+        if goes is None:
+            changes = in_place(self._kind, changes)
         besides = _besides(held.inputs) != _besides(wanted)
-        found = Difference(changes, besides, moves=moves and self._kind != Kind.WORKSPACE)
+        elsewhere = Home(wanted.home).is_that_of(held.inputs.home) is False
+        moves = bool(goes) and self._kind != Kind.WORKSPACE and not elsewhere
+        found = Difference(changes, besides, moves=moves, led_elsewhere=elsewhere)
         # A new resource with the old id, in the old place, cannot exist beside the old one.
         same_id = address_of(self._kind, wanted.fields) in ("", id_)
-        before = bool(found.replaces) and same_id and not moves
+        before = bool(found.replaces) and same_id and not goes
         return replace(found, delete_before_replace=before)
 
     def create(self, call: Call, inputs: Inputs) -> tuple[str, Held]:
@@ -192,7 +201,14 @@ class Handlers:
         if place is UNKNOWN:
             reason = "the state names a place that this release does not know"
             raise TargetError("open", "the target", reason, "use the release that wrote it")
-        return self._opener(place)
+        target = self._opener(place)
+        if inputs.home:
+            refuse_another_home(inputs, self._named(inputs), target.home())
+        return target
+
+    def _named(self, inputs: Inputs) -> str:
+        address = address_of(self._kind, inputs.fields)
+        return str(ResourceId.parse(address)) if address else f"a {self._row.word}"
 
     def _located(self, inputs: Inputs, resource: ResourceId) -> Located:
         return Located(place_of(self._kind, inputs), resource)
@@ -231,8 +247,8 @@ def _owner(record: Record | None) -> str:
 
 
 def _besides(inputs: Inputs) -> Inputs:
-    """Return inputs without their fields."""
-    return replace(inputs, fields={})
+    """Return inputs without their fields, and without what is compared of itself."""
+    return replace(inputs, fields={}, home={})
 
 
 def _pinned(spec: Any, owner: str, target: Engine) -> SpecModel:

@@ -1,7 +1,7 @@
 """Place: what a workspace's `target` names, as a word or with settings."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -145,6 +145,23 @@ def place_from(value: Any) -> Place:
 def kind_of(place: Place) -> str:
     """Return the kind of target that a place names."""
     return place if isinstance(place, str) else place.kind
+
+
+class Home(NamedTuple):
+    """What a place leads to now: the same words may lead somewhere else tomorrow."""
+
+    ids: Mapping[str, str] = {}
+    """Ids that last as long as what they name, the most telling one first; none where a target has
+    none, or this user may not see them."""
+    name: str = ""
+    """What it is called in a sentence."""
+
+    def is_that_of(self, ids: Mapping[str, str]) -> bool | None:
+        """Whether these ids are of the same home; None if nothing that both have tells it.
+
+        Two users may see different ids of one home, so the first that both know decides.
+        """
+        return next((self.ids[n] == known for n, known in ids.items() if n in self.ids), None)
 
 
 def on_this_machine(place: Place) -> bool:

@@ -21,6 +21,7 @@ from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.spec.reference import Reference
+from inference_provider.spec.target import Home
 from inference_provider.targets.listening import absent
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.engine import Engine
@@ -311,7 +312,12 @@ class MemoryTarget(Engine):
 
     def __init__(self, gpu_count: int = 0) -> None:
         self.memory = MemoryPlatform(gpu_count)
+        self.leads_to = Home()
+        """What its place leads to, for a test to change."""
         super().__init__(self.memory, self.memory.clock)
+
+    def home(self) -> Home:
+        return self.leads_to
 
 
 def _backend(instance: Mapping[str, Any]) -> Backend:

@@ -37,6 +37,7 @@ from inference_provider.ownership import (
     refuse_others,
     without_older,
 )
+from inference_provider.spec.target import Home
 from inference_provider.workspace import observe
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation, new_key
@@ -85,6 +86,10 @@ class Engine:
     def images(self) -> ImageStore | None:
         """The images that it builds; None where it builds none."""
         return None
+
+    def home(self) -> Home:
+        """Return what the place leads to now. Raises TargetUnreachable."""
+        return Home()
 
     @contextmanager
     def way_to(self, workspace: str, url: str) -> Iterator[Way]:

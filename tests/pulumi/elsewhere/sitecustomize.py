@@ -6,12 +6,23 @@ from pathlib import Path
 
 if "pulumi.dynamic" in sys.orig_argv:
     from inference_provider.dynamic.base import open_targets_with
-    from inference_provider.spec.target import kind_of
+    from inference_provider.spec.target import Home, kind_of
     from inference_provider.targets.local.target import LocalTarget
 
+    class Elsewhere(LocalTarget):
+        leads_to = ""
+
+        def home(self):
+            is_docker = self.capabilities.name == "docker"
+            ids = {"engine": self.leads_to} if is_docker else {}
+            return Home(ids, f"Docker host {self.leads_to}" if is_docker else "")
+
     def open_target(place):
-        folder = Path(os.environ["INFERENCE_STATE_DIR"], kind_of(place))
-        target = LocalTarget.open(folder)
+        root = Path(os.environ["INFERENCE_STATE_DIR"])
+        switch = root / "docker-leads-to"
+        leads_to = switch.read_text() if place == "docker" and switch.exists() else kind_of(place)
+        target = Elsewhere.open(root / leads_to)
+        target.leads_to = leads_to
         target.local.capabilities = target.capabilities.model_copy(update={"name": kind_of(place)})
         return target
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from pulumi.output import UNKNOWN
 from tests.memory import with_workspace
-from tests.providers import GPU, checked, failures
+from tests.providers import GPU, THERE, checked, failures
 
 from inference_provider.dynamic import base
 from inference_provider.dynamic.endpoint import EndpointProvider
@@ -13,8 +13,11 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from inference_provider.errors import (
     TargetError,
 )
+from inference_provider.spec.target import Home
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.targets.registry import open_target
+
+PROD = {"kind": "kubernetes", "context": "prod"}
 
 
 class Places:
@@ -86,6 +89,52 @@ def test_another_place_needs_a_new_resource_which_stands_beside_the_old(places):
     moved = space.diff(address, *at)
     assert moved.replaces == ["target"]
     assert moved.delete_before_replace is False
+
+
+def test_a_place_that_leads_somewhere_else_needs_a_new_resource_and_is_not_asked_of_the_old(places):
+    provider = EndpointProvider()
+    places("memory").leads_to = Home({"cluster": "3f2a", "namespace": "77aa"})
+    made = provider.create(checked(provider, name="echo", place="memory"))
+    assert made.outs["home"] == {"cluster": "3f2a", "namespace": "77aa"}
+    same = provider.diff(made.id, made.outs, checked(provider, name="echo", place="memory"))
+    assert (same.changes, same.replaces) == (False, [])
+
+    places("memory").leads_to = Home({"cluster": "9e1b"}, "cluster 'dev'")
+    moved = provider.diff(made.id, made.outs, checked(provider, name="echo", place="memory"))
+    assert (moved.changes, moved.replaces) == (None, ["home"])
+    assert moved.delete_before_replace is False
+    for asked in (provider.read, provider.delete):
+        with pytest.raises(TargetError) as refused:
+            asked(made.id, made.outs)
+        assert str(refused.value) == (
+            "open Endpoint 'default/echo' on cluster 'dev': its state says cluster 3f2a, and the"
+            " target leads to 9e1b now; switch the context or host back; to move the stack, name"
+            " both places in `target`; if the old one is gone for good, remove this from the state"
+        )
+
+
+@pytest.mark.parametrize("seen", [{"cluster": "3f2a"}, {"cluster": "3f2a", "namespace": "77aa"}])
+def test_other_words_for_the_same_place_change_nothing_but_the_state(places, seen):
+    for place in ("memory", str(PROD)):
+        places(place).leads_to = Home(seen)
+    provider, space = EndpointProvider(), WorkspaceProvider()
+    olds = checked(provider, name="echo", place="memory")
+    news = {**checked(provider, name="echo", place="memory"), "place": PROD}
+    found = provider.diff("Endpoint/default/echo", olds, news)
+    assert (found.changes, found.replaces) == (None, [])
+
+    was = checked(space, target="memory")
+    found = space.diff("Workspace/default/default", was, {**was, "target": PROD})
+    assert (found.changes, found.replaces) == (None, [])
+
+
+def test_a_state_that_knows_no_home_is_told_nothing(places):
+    provider = EndpointProvider()
+    olds = checked(provider, name="echo", place="memory")
+    places("memory").leads_to = Home({"cluster": "9e1b"})
+    found = provider.diff("Endpoint/default/echo", olds, checked(provider, name="echo", **THERE))
+    assert (found.changes, found.replaces) == (False, [])
+    assert provider.read("Endpoint/default/echo", olds).id == ""
 
 
 def test_one_address_in_two_places_is_two_resources(places):

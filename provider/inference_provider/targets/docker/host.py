@@ -159,11 +159,20 @@ class DockerHost:
         except (RequestException, HTTPError, DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
-    @functools.cached_property
+    @property
     def cores(self) -> int:
         """Cores that the Engine may give to containers."""
+        return int(self._info["NCPU"])
+
+    @property
+    def id(self) -> str:
+        """Its own id, which lasts as long as its data."""
+        return str(self._info.get("ID") or "")
+
+    @functools.cached_property
+    def _info(self) -> Mapping[str, Any]:
         with self.asked("ask", str(self)) as api:
-            return int(api.info()["NCPU"])
+            return cast("Mapping[str, Any]", api.info())
 
     # -- containers ----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
-from inference_provider.spec.target import Place
+from inference_provider.spec.target import Home, Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.docker.compute import DockerCompute
@@ -164,6 +164,10 @@ class DockerTarget(Engine):
     @property
     def images(self) -> ImageStore:
         return self.docker.images
+
+    def home(self) -> Home:
+        host = self.docker.host
+        return Home({"engine": host.id} if host.id else {}, str(host))
 
     @contextmanager
     def way_to(self, _workspace: str, url: str) -> Iterator[Way]:

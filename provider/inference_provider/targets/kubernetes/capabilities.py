@@ -29,15 +29,28 @@ _MAKE_IMAGE = (
 )
 
 
+def _no_strays(_workspace: str) -> tuple[str, ...]:
+    return ()
+
+
 def kubernetes_capabilities(
-    gpus: Callable[[], list[NodeGpus] | None], in_use: Callable[[], list[NodeGpus] | None]
+    gpus: Callable[[], list[NodeGpus] | None],
+    in_use: Callable[[], list[NodeGpus] | None],
+    strays: Callable[[str], tuple[str, ...]] = _no_strays,
 ) -> TargetCapabilities:
     """Return what a cluster can do.
 
     Args:
         gpus: Says which GPUs its nodes have; None where this user may not see nodes.
         in_use: Says also how many of them are held, which takes longer.
+        strays: Says which contexts a workspace that is not there could be meant for, the one that
+            is taken among them, where the place names none.
     """
+
+    def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+        yield from _workspace_faults(spec)
+        if contexts := strays(spec.name):
+            yield _unnamed(spec.name, contexts)
 
     def fault(asked: GpuRequest) -> tuple[str, str] | None:
         there = gpus()
@@ -54,7 +67,7 @@ def kubernetes_capabilities(
         closed_fault=closed_fault,
         resource_limits=True,
         amount_faults=_amount_faults,
-        workspace_faults=_workspace_faults,
+        workspace_faults=workspace_faults,
         workspace_note=_about_storage,
         instance_types=True,
         gpu_fault=fault,
@@ -78,6 +91,16 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def _unnamed(workspace: str, contexts: tuple[str, ...]) -> Fault:
+    """Refuse to make a workspace wherever the current context leads: it may be there elsewhere."""
+    reason = (
+        f"no context is named, and workspace '{workspace}' is not where the current one leads,"
+        " which any command may change"
+    )
+    remedy = f"name it, {{kind: kubernetes, context: …}}; the kubeconfig has {', '.join(contexts)}"
+    return Fault("target", reason, remedy)
 
 
 def closed_fault(

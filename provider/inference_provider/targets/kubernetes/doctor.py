@@ -41,6 +41,7 @@ _ALL = ("get", "list", "create", "update", "patch", "delete")
 NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "secrets"): (*_ALL, "watch", "deletecollection"),
     ("", "configmaps"): ("list", "create", "patch", "delete", "deletecollection"),
+    ("", "namespaces"): ("get",),
     ("coordination.k8s.io", "leases"): ("get", "create", "update", "patch", "delete"),
     ("apps", "deployments"): _ALL,
     ("", "services"): _ALL,
@@ -131,6 +132,7 @@ def _rights(client: Client, namespace: str, *, may_make: bool) -> Answer:
         for verb in verbs
     ]
     if may_make:
+        asked.remove(("get", "", "namespaces", namespace))  # of all of them, below
         asked += [(verb, "", "namespaces", "") for verb in ("get", "list", "create", "delete")]
     try:
         missing = [

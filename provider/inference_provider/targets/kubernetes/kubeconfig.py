@@ -55,6 +55,8 @@ class Access:
     proxy: str | None = None
     server_name: str = ""
     """Name that its certificate has, where that is not the one in `server`."""
+    contexts: tuple[str, ...] = ()
+    """All of the kubeconfig."""
 
 
 def access(context: str | None) -> Access:
@@ -135,11 +137,12 @@ class _Kubeconfig:
             token=login.token,
             proxy=cluster[1].get("proxy-url"),
             server_name=str(cluster[1].get("tls-server-name") or ""),
+            contexts=self._contexts(),
         )
 
-    def _contexts(self) -> list[str]:
-        listed = (one for _, document in self._documents for one in document.get("contexts") or ())
-        return sorted({str(one.get("name")) for one in listed})
+    def _contexts(self) -> tuple[str, ...]:
+        listed = (one for _, found in self._documents for one in found.get("contexts") or ())
+        return tuple(dict.fromkeys(str(one.get("name")) for one in listed))
 
     def _named(self, listing: str, field: str, name: str) -> tuple[Path, Section] | None:
         for path, document in self._documents:

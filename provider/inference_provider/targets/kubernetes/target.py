@@ -13,7 +13,7 @@ from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, TargetError
 from inference_provider.spec import WorkspaceSpec
-from inference_provider.spec.target import KubernetesPlace, Place
+from inference_provider.spec.target import Home, KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
@@ -39,7 +39,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import opening, told
 from inference_provider.targets.kubernetes.port_forward import PortForward
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
+from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden, Refused
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
@@ -82,13 +82,39 @@ class KubernetesPlatform:
         """The cluster's API; where it is, is read when it is first needed."""
         return Client(access(self._place.context if self._place else None))
 
+    @cached_property
+    def home(self) -> Home:
+        """Which cluster that is, and which namespace where the place names one.
+
+        A cluster has no id of its own: that of a namespace which every cluster has for as long as
+        it exists stands for it. Who has rights in one namespace alone may see only that one's.
+        """
+        named = self._place and self._place.namespace
+        seen = {"cluster": self._seen("kube-system"), "namespace": self._seen(named or "")}
+        ids = {name: one["metadata"]["uid"] for name, one in seen.items() if one}
+        return Home(ids, str(self.client))
+
+    def _seen(self, namespace: str) -> Object | None:
+        with suppress(Forbidden, Refused):
+            return self.client.get(NAMESPACE, "", namespace) if namespace else None
+        return None
+
     def close(self) -> None:
         """Close the connections to the cluster."""
         self.client.close()
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use)
+        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, self._strays)
+
+    def _strays(self, workspace: str) -> tuple[str, ...]:
+        """Return the contexts that a new workspace could be meant for, where none is named.
+
+        A workspace that is there is where it was made, and needs no name.
+        """
+        found = () if self._place and self._place.context else self.client.access.contexts
+        is_there = len(found) <= 1 or self._open(workspace).records.exists()
+        return () if is_there else found
 
     # -- which workspaces there are ------------------------------------------------------------
 
@@ -276,6 +302,9 @@ class KubernetesTarget(Engine):
     def __init__(self, place: Place) -> None:
         self.kubernetes = KubernetesPlatform(place)
         super().__init__(self.kubernetes)
+
+    def home(self) -> Home:
+        return self.kubernetes.home
 
     def doctor(self, workspace: str, image: str) -> Iterator[Answer]:
         """Yield whether the cluster is fit for a workspace."""

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -124,7 +125,7 @@ class LocalTarget(Engine):
         super().__init__(self.local)
 
     @classmethod
-    def open(cls, state_dir: Path | None = None) -> "LocalTarget":
+    def open(cls, state_dir: Path | None = None) -> Self:
         """Open the state folder: the argument, `$INFERENCE_STATE_DIR`, or the user's own."""
         folder = (state_dir or state_folder()).resolve()
         try:
