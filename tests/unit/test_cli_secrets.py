@@ -5,7 +5,6 @@ import json
 import pytest
 from tests.memory import state_of, write_record
 
-from inference_provider.capabilities import Answer
 from inference_provider.compare import generation_after
 from inference_provider.desired import resolve
 from inference_provider.errors import SpecError, TargetError
@@ -155,14 +154,12 @@ def test_an_error_that_quotes_a_token_shows_none(cli, secret, more):
     assert "by-hand" not in result.output
 
 
-def test_a_refusal_that_quotes_a_field_shows_no_token(cli, secret):
+def test_a_fault_of_an_image_shows_no_token(cli, secret):
     brought = '  - {name: brought, image: "${env:TOKEN}"}'
     cli.file.write_text(cli.STACK.replace("endpoints:", f"{brought}\nendpoints:", 1))
-    quoting = {"images": Answer("'{asked}' is not supported yet", "leave it out")}
-    able = cli.target.memory.capabilities
-    cli.target.memory.capabilities = able.model_copy(update={"reasons": quoting})
     result = cli("plan")
-    assert "image: '[secret]' is not supported yet" in result.stderr
+    assert "environments.1.image: not the name of an image; write it like" in result.stderr
+    assert "tok-" not in result.output
 
 
 def test_a_fault_that_quotes_an_instance_type_shows_no_token(cli, secret):
