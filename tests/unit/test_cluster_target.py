@@ -485,3 +485,17 @@ def test_who_may_not_see_nodes_is_refused_no_gpus():
         " for 2 nvidia.com/gpu, and no node has any (the cluster has no GPU); ask for what there"
         " is, or add a node"
     )
+
+
+def test_a_workspace_whose_namespace_is_being_deleted_is_not_there(api):
+    platform = KubernetesPlatform("kubernetes")
+    platform.__dict__["client"] = client_of(api)
+    for name, phase in (("lab", "Active"), ("shop", "Terminating")):
+        labels = {
+            "app.kubernetes.io/managed-by": "pulumi-inference",
+            "pulumi-inference/workspace": name,
+        }
+        about = {"name": name, "labels": labels}
+        one = {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
+        api.put(f"/api/v1/namespaces/{name}", {**one, "status": {"phase": phase}})
+    assert platform.workspaces() == ("lab",)

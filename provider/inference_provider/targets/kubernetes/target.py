@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import filterfalse
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -131,8 +132,8 @@ class KubernetesPlatform:
             there = self.client.get(SECRET, self._place.namespace, REVISION)
             return (labels_of(there)[names.WORKSPACE],) if there else ()
         chosen = selector({"app.kubernetes.io/managed-by": names.PREFIX})
-        found = self.client.items(NAMESPACE, selector=chosen)
-        return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in found))))
+        there = filterfalse(_is_ending, self.client.items(NAMESPACE, selector=chosen))
+        return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in there))))
 
     def ports(self, workspace: str) -> Ports:
         return self._open(workspace).ports
