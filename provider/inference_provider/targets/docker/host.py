@@ -10,9 +10,9 @@ import json
 import queue
 import socket as sockets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
@@ -23,6 +23,8 @@ from inference_provider.targets.docker.streams import close, lines_of, spoken
 
 if TYPE_CHECKING:
     from docker import APIClient
+
+T = TypeVar("T")
 
 TIMEOUT_S = 120
 TOO_LATE = 124
@@ -159,6 +161,14 @@ class DockerHost:
         except (RequestException, HTTPError, DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
+    def _unless_gone(self, operation: str, resource: str, ask: Callable[[Any], T]) -> T | None:
+        """Return what the Engine answers; None where it has no such thing."""
+        from docker.errors import NotFound  # noqa: PLC0415 - as above
+
+        with self.asked(operation, resource) as api, suppress(NotFound):
+            return ask(api)
+        return None
+
     @property
     def cores(self) -> int:
         """Cores that the Engine may give to containers."""
@@ -183,13 +193,8 @@ class DockerHost:
 
     def container(self, name: str) -> dict[str, Any] | None:
         """Return what the Engine says of one container; None when there is none."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("inspect", f"container {name}") as api:
-            try:
-                return cast("dict[str, Any]", api.inspect_container(name))
-            except NotFound:
-                return None
+        asked = "inspect", f"container {name}"
+        return self._unless_gone(*asked, lambda api: api.inspect_container(name))
 
     def remove(self, container: str) -> None:
         """Remove a container, running or not, and its unnamed volumes.
@@ -207,22 +212,19 @@ class DockerHost:
 
     def stop(self, container: str, wait_s: float) -> None:
         """End a container and remove it, if it exists; after `wait_s` seconds it is killed."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("stop", f"container {container}") as api, suppress(NotFound):
-            api.stop(container, timeout=int(wait_s))
+        limit_s = int(wait_s)
+        asked = "stop", f"container {container}"
+        self._unless_gone(*asked, lambda api: api.stop(container, timeout=limit_s))
         self.remove(container)
 
     def last_lines(self, container: str, count: int) -> str:
         """Return the last lines that a container printed; empty when there is none."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("read the log of", f"container {container}") as api:
-            try:
-                said = api.logs(container, stdout=True, stderr=True, tail=count)
-            except NotFound:
-                return ""
-        return said.decode(errors="replace")
+        said = self._unless_gone(
+            "read the log of",
+            f"container {container}",
+            lambda api: api.logs(container, stdout=True, stderr=True, tail=count),
+        )
+        return (said or b"").decode(errors="replace")
 
     def follow(self, containers: Mapping[str, str]) -> Iterator[str]:
         """Yield `<name>: <line>` for each new line of containers, until all have ended.
@@ -250,10 +252,7 @@ class DockerHost:
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume, if it exists; nothing may use it any more."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("remove", f"volume {name}") as api, suppress(NotFound):
-            api.remove_volume(name)
+        self._unless_gone("remove", f"volume {name}", lambda api: api.remove_volume(name))
 
     def volumes(self, filters: Mapping[str, Any]) -> list[str]:
         """Return the names of the volumes that a filter finds."""
@@ -267,14 +266,8 @@ class DockerHost:
 
     def has_volume(self, name: str) -> bool:
         """Whether the host has a volume of this name."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("inspect", f"volume {name}") as api:
-            try:
-                api.inspect_volume(name)
-            except NotFound:
-                return False
-        return True
+        asked = "inspect", f"volume {name}"
+        return self._unless_gone(*asked, lambda api: api.inspect_volume(name)) is not None
 
     def has_image(self, name: str) -> bool:
         """Whether the host has an image."""
@@ -282,13 +275,7 @@ class DockerHost:
 
     def image(self, name: str) -> dict[str, Any] | None:
         """Return what the Engine says of an image; None when the host does not have it."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("inspect", f"image {name}") as api:
-            try:
-                return cast("dict[str, Any]", cast("Any", api).inspect_image(name))
-            except NotFound:
-                return None
+        return self._unless_gone("inspect", f"image {name}", lambda api: api.inspect_image(name))
 
     # -- files in a container --------------------------------------------------------------------
 
@@ -302,15 +289,12 @@ class DockerHost:
 
     def get_files(self, container: str, folder: str) -> bytes | None:
         """Return an archive of a folder of a container; None when there is no such folder."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked("read from", f"container {container}") as api:
-            try:
-                stream, _stat = api.get_archive(container, folder)
-            except NotFound:
-                return None
-            # to the end: a stream that stalls blocks everything else on this container
-            return b"".join(stream)
+        # to the end: a stream that stalls blocks everything else on this container
+        return self._unless_gone(
+            "read from",
+            f"container {container}",
+            lambda api: b"".join(api.get_archive(container, folder)[0]),
+        )
 
     def stat(self, container: str, path: str) -> dict[str, Any] | None:
         """Return `size` and `mtime` of a file or folder of a container; None when there is none."""
