@@ -21,6 +21,7 @@ from inference_provider.workspace.ports import InstanceStatus, Progress, Unit
 LOG_LINES = 15
 _LINE_CHARS = 300
 """Lines of an instance's log that an error quotes, and characters of each."""
+REMEDY = "fix the cause and run this again"
 
 
 class Awaited(Protocol):
@@ -115,15 +116,32 @@ def _wait_ready(
         if ended:
             raise _not_ready(instances, unit, name, ended)
         if left_s <= 0:
-            reason = f"did not answer 200 to 399 within {unit.start_limit_s} s"
-            raise _not_ready(instances, unit, name, f"GET {unit.readiness_path} {reason}")
+            raise _not_ready(instances, unit, name, silent_for(unit))
         if not waited:
             waits()
 
 
 def _not_ready(instances: Instances, unit: Unit, name: str, reason: str) -> NotReady:
     what, said = instances.last_lines(unit, name)
+    return not_ready(unit, f"instance {name}: {reason}", what, said)
+
+
+def not_ready(unit: Unit, reason: str, what: str, said: str) -> NotReady:
+    """Return the error for an instance that did not get ready.
+
+    Args:
+        unit: What it is of.
+        reason: Which it is, and why.
+        what: How its last lines are called.
+        said: Those lines, whose secrets are hidden.
+    """
     lines = without_secrets(said, unit.secrets).splitlines()
     shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in lines)
-    remedy = f"fix the cause and run this again; {what}:\n{shown or '    (none)'}"
-    return NotReady("start", str(unit.id), f"instance {name}: {reason}", remedy)
+    remedy = f"{REMEDY}; {what}:\n{shown or '    (none)'}"
+    return NotReady("start", str(unit.id), reason, remedy)
+
+
+def silent_for(unit: Unit) -> str:
+    """Say that an instance took too long."""
+    waited = f"did not answer 200 to 399 within {unit.start_limit_s} s"
+    return f"GET {unit.readiness_path} {waited}"

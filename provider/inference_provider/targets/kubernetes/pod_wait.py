@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from inference_provider.errors import NotReady, TargetError
-from inference_provider.quoting import without_secrets
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
@@ -26,7 +25,7 @@ from inference_provider.targets.kubernetes.pods import (
     trouble_of,
 )
 from inference_provider.targets.kubernetes.refusals import refusal
-from inference_provider.targets.starting import LOG_LINES
+from inference_provider.targets.starting import LOG_LINES, REMEDY, not_ready, silent_for
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
 
@@ -36,7 +35,6 @@ _IMAGE_GRACE_S = 20.0
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")
 _DOES = {"storage-initializer": "fetches its model and code", "environment": "gets its packages"}
 """What an init container does, by its name."""
-_LINE_CHARS = 300
 
 
 class Wait:
@@ -144,25 +142,20 @@ class Wait:
     def _late(self, pods: Sequence[Object], troubles: Sequence[tuple[str, Trouble]]) -> NotReady:
         if troubles:
             return self._not_ready(*troubles[0])
-        waited = f"did not answer 200 to 399 within {self._unit.start_limit_s} s"
-        reason = f"GET {self._unit.readiness_path} {waited}"
         waiting = next((name_of(pod) for pod in pods if not is_ready(pod)), "")
         if not waiting:
             remedy = "look at the events of its ReplicaSet, then run this again"
             reason = "Kubernetes made no pod for it"
             return NotReady("start", str(self._unit.id), reason, remedy)
-        return self._not_ready(waiting, Trouble("", reason, SERVER))
+        return self._not_ready(waiting, Trouble("", silent_for(self._unit), SERVER))
 
     def _not_ready(self, pod: str, trouble: Trouble) -> NotReady:
         about = f"{trouble.name}: " if trouble.name else ""
-        reason, what = f"pod {pod}: {about}{trouble.reason}", str(self._unit.id)
-        remedy = "fix the cause and run this again"
+        reason = f"pod {pod}: {about}{trouble.reason}"
         if not trouble.container:
-            return NotReady("start", what, reason, remedy)
-        said = without_secrets(self._last_lines(pod, trouble.container), self._unit.secrets)
-        shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in said.splitlines())
-        remedy = f"{remedy}; the last lines of its log:\n{shown or '    (none)'}"
-        return NotReady("start", what, reason, remedy)
+            return NotReady("start", str(self._unit.id), reason, REMEDY)
+        said = self._last_lines(pod, trouble.container)
+        return not_ready(self._unit, reason, "the last lines of its log", said)
 
     def _last_lines(self, pod: str, container: str) -> str:
         asked = {"container": container, "tailLines": str(LOG_LINES)}
