@@ -4,63 +4,39 @@ How a volume is filled and watched is in `volumes.py`. The document of an enviro
 and the id of its image.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from inference_provider.desired import DesiredResource
-from inference_provider.observed import Kind, Record
+from inference_provider.observed import Record
 from inference_provider.secret_text import Secrets
-from inference_provider.spec import (
-    DeploymentSpec,
-    EnvironmentSpec,
-    ModelSpec,
-    Reference,
-    WorkspaceSpec,
-)
+from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.volumes import Volumes
-from inference_provider.targets.images import Images, silent
-from inference_provider.targets.kept_content import (
-    CODE,
-    MODEL,
-    MOUNTED,
-    missing,
-    pinned_of,
-    source_of_code,
-    source_of_model,
-)
-from inference_provider.targets.kept_environments import KeptEnvironments, recorded_images
+from inference_provider.targets.images import Images, Tell, silent
+from inference_provider.targets.kept_content import CODE, MODEL, MOUNTED, pinned_of, source_of_code
+from inference_provider.targets.kept_environments import Environment
+from inference_provider.targets.shared_content import SharedContent
 from inference_provider.workspace.ports import Unit
-from inference_provider.workspace.state import State
 
 
-class DockerContent:
+class DockerContent(SharedContent):
     """Kept content of one workspace."""
 
     def __init__(self, host: DockerHost, records: HostRecords, images: Images) -> None:
         self._host = host
-        self._records = records
         self._images = images
-        self._state = State(records)
-        self.environments = KeptEnvironments(records, self._state)
         self.volumes = Volumes(host, records)
+        super().__init__(records, self.volumes)
 
-    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
-        spec = desired.spec
-        if isinstance(spec, ModelSpec):
-            self.volumes.keep(MODEL, source_of_model(spec, desired.base_dir), tell, renew=True)
-        elif isinstance(spec, EnvironmentSpec):
-            image = self._made(spec, tell, desired.placeholders, desired.base_dir)
-            self.environments.note(spec, image)
-        elif isinstance(spec, DeploymentSpec):
-            code = source_of_code(spec, desired.base_dir)
-            if code is not None:
-                self.volumes.keep(CODE, code, tell, renew=True)
+    def _image_for(self, environment: DesiredResource, tell: Tell) -> str:
+        given = environment.placeholders, environment.base_dir
+        return self._made(environment.spec, tell, *given)
 
     def _made(
         self,
         spec: EnvironmentSpec,
-        tell: Callable[[str], None] = silent,
+        tell: Tell = silent,
         secrets: Secrets = (),
         base_dir: str | None = None,
     ) -> str:
@@ -75,43 +51,7 @@ class DockerContent:
             registry=workspace.registry,
         )
 
-    def workspace(self) -> WorkspaceSpec:
-        """Return what is recorded of where images come from."""
-        return recorded_images(self._state, self._records.workspace)
-
     # -- what is kept --------------------------------------------------------------------------
-
-    def holds(self, kind: Kind, pinned: str) -> bool:
-        digest = Reference.parse(pinned).digest
-        if kind == Kind.MODEL:
-            return not self.volumes.gone(MODEL, digest)
-        return self.environments.holds(digest)
-
-    def environment(self, pinned: str) -> EnvironmentSpec:
-        return self.environments.spec(pinned)
-
-    def fault(self, record: Record) -> str:
-        fields = record.properties
-        code = fields.get("code_configuration")
-        if record.id.kind == Kind.MODEL:
-            fault = self.volumes.gone(MODEL, fields["content_hash"])
-            if not fault:
-                fault = self.volumes.changed(MODEL, fields["content_hash"])
-                return f"its kept content was changed by hand: {fault}" if fault else ""
-            return f"its kept content is gone: {fault}"
-        if record.id.kind == Kind.DEPLOYMENT:
-            fault = self.volumes.gone(CODE, code["content_hash"]) if code else ""
-            return f"its kept code is gone: {fault}" if fault else self._changed(record)
-        if record.id.kind == Kind.ENVIRONMENT:
-            return self._environment_fault(fields["content_hash"])
-        return ""
-
-    def _changed(self, record: Record) -> str:
-        """Say what a person has changed of what the instances of a deployment read."""
-        for kind, digest in pinned_of(record):
-            if fault := self.volumes.changed(kind, digest):
-                return f"its {kind} was changed by hand: {fault}"
-        return ""
 
     def volumes_of(self, record: Record) -> set[str]:
         """Return the names of the volumes that instances of a deployment read."""
@@ -130,10 +70,7 @@ class DockerContent:
         kept = self.environments.kept_of(record)
         return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
 
-    def _environment_fault(self, digest: str) -> str:
-        kept = self.environments.kept(digest)
-        if kept is None:
-            return "what it is built from is gone"
+    def _image_fault(self, kept: Environment) -> str:
         if kept.image not in self.volumes.there().images:
             return f"its image {kept.image[:19]} was removed"
         now = self._images.moved(kept.spec, kept.image)
@@ -163,26 +100,14 @@ class DockerContent:
         found = []
         code = source_of_code(unit.spec, unit.base_dir)
         if code is not None:
-            self.volumes.keep(CODE, code)
-            found.append(f"{self.volumes.name(CODE, code.content_hash)}:{MOUNTED}/{CODE}:ro")
-        if unit.spec.model is not None:
-            digest = Reference.parse(unit.spec.model).digest
-            self.volumes.look_again()  # a volume that is mounted and not there would be made, empty
-            if self.volumes.gone(MODEL, digest):
-                raise missing("model", unit.spec.model)
-            found.append(f"{self.volumes.name(MODEL, digest)}:{MOUNTED}/{MODEL}:ro")
-        return found
+            self.volumes.keep(CODE, code, renew=False)
+            found.append((CODE, code.content_hash))
+        self.volumes.look_again()  # a volume that is mounted and not there would be made, empty
+        if digest := self._model_of(unit):
+            found.append((MODEL, digest))
+        return [f"{self.volumes.name(kind, hash_)}:{MOUNTED}/{kind}:ro" for kind, hash_ in found]
 
     # -- what goes -----------------------------------------------------------------------------
-
-    def drop(self, record: Record) -> None:
-        if record.id.kind == Kind.MODEL:
-            digest = record.properties["content_hash"]
-            used = {Reference.parse(one).digest for one in self._state.named_content()}
-            if digest not in used:  # another version may have the same files
-                self.volumes.remove(MODEL, digest, 0.0)
-        if record.id.kind == Kind.ENVIRONMENT:
-            self.environments.drop(record)
 
     def prune(self, named: Iterable[str]) -> None:
         self.volumes.prune(named)

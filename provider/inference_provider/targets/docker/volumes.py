@@ -83,7 +83,7 @@ class Volumes:
         source: Source,
         tell: Callable[[str], None] = lambda _text: None,
         *,
-        renew: bool = False,
+        renew: bool = True,
     ) -> None:
         """Copy content into its volume, whole or not at all, unless it is kept.
 
@@ -260,7 +260,7 @@ class Volumes:
             if volume == first or volume.startswith(f"{first}."):
                 yield int(volume.removeprefix(first).removeprefix(".") or 0)
 
-    def remove(self, kind: str, digest: str, age_s: float) -> None:
+    def remove(self, kind: str, digest: str, age_s: float = 0.0) -> None:
         """Remove a volume and what is recorded of it, unless somebody uses or fills it."""
         with suppress(Busy), self._alone(kind, digest, 0):
             name = document_of(kind, digest)

@@ -5,27 +5,21 @@ holds its spec and the name of that image.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetUnreachable
-from inference_provider.observed import Kind, Record
+from inference_provider.observed import Record
 from inference_provider.serving.image import base_image, image_as_it_is, installs_from
 from inference_provider.spec import (
-    DeploymentSpec,
     EnvironmentSpec,
-    ModelSpec,
-    Reference,
 )
 from inference_provider.targets.images import own_python
 from inference_provider.targets.kept_content import (
     CODE,
     MODEL,
-    missing,
     source_of_code,
-    source_of_model,
 )
-from inference_provider.targets.kept_environments import KeptEnvironments, recorded_images
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
@@ -41,11 +35,11 @@ from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.kept_archives import KeptArchives
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, SECRET, name_of, selector
+from inference_provider.targets.shared_content import SharedContent, Tell
 from inference_provider.workspace.ports import Records, Unit
-from inference_provider.workspace.state import State
 
 
-class KubernetesContent:
+class KubernetesContent(SharedContent):
     """Kept content of one workspace."""
 
     def __init__(
@@ -53,57 +47,24 @@ class KubernetesContent:
     ) -> None:
         self._client = client
         self._namespace = namespace
-        self._records = records
-        self._state = State(records)
-        self.environments = KeptEnvironments(records, self._state)
         self._store = store or ContentStore(client, namespace, records.workspace)
         self.archives = KeptArchives(self._store, records)
-
-    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
-        spec = desired.spec
-        if isinstance(spec, ModelSpec):
-            self.archives.keep(MODEL, source_of_model(spec, desired.base_dir), tell)
-        elif isinstance(spec, EnvironmentSpec):
-            self.environments.note(spec, self._image_now(spec))
-        elif isinstance(spec, DeploymentSpec):
-            code = source_of_code(spec, desired.base_dir)
-            if code is not None:
-                self.archives.keep(CODE, code, tell)
-
-    # -- what is kept --------------------------------------------------------------------------
-
-    def holds(self, kind: Kind, pinned: str) -> bool:
-        digest = Reference.parse(pinned).digest
-        if kind == Kind.MODEL:
-            return not self.archives.gone(MODEL, digest)
-        return self.environments.holds(digest)
-
-    def environment(self, pinned: str) -> EnvironmentSpec:
-        return self.environments.spec(pinned)
+        super().__init__(records, self.archives)
 
     def fault(self, record: Record) -> str:
         try:
-            return self._fault(record)
+            return super().fault(record)
         except TargetUnreachable as silent:  # what serves goes on without it
             return f"its kept content is not known: {silent.reason}"
 
-    def _fault(self, record: Record) -> str:
-        fields = record.properties
-        if record.id.kind == Kind.MODEL:
-            fault = self.archives.gone(MODEL, fields["content_hash"])
-            return f"its kept content is gone: {fault}" if fault else ""
-        if record.id.kind == Kind.DEPLOYMENT and fields.get("code_configuration"):
-            fault = self.archives.gone(CODE, fields["code_configuration"]["content_hash"])
-            return f"its kept code is gone: {fault}" if fault else ""
-        if record.id.kind == Kind.ENVIRONMENT and self.environments.kept_of(record) is None:
-            return "what it is built from is gone"
-        return ""
-
     # -- what an instance is given -------------------------------------------------------------
 
+    def _image_for(self, environment: DesiredResource, tell: Tell) -> str:
+        del tell  # pods build it, each of which says so
+        return self._image_now(environment.spec)
+
     def _image_now(self, spec: EnvironmentSpec) -> str:
-        images = recorded_images(self._state, self._records.workspace)
-        return image_as_it_is(spec) or base_image(spec, images.base_image, own_python())
+        return image_as_it_is(spec) or base_image(spec, self.workspace().base_image, own_python())
 
     def image(self, environment: EnvironmentSpec) -> str:
         """Return the image that instances of an environment run in, the same on every machine."""
@@ -120,11 +81,8 @@ class KubernetesContent:
         code = source_of_code(unit.spec, unit.base_dir)
         if code is not None:
             found[CODE] = self.archives.keep(CODE, code).archive
-        if unit.spec.model is not None:
-            digest = Reference.parse(unit.spec.model).digest
-            noted = self.archives.noted(MODEL, digest)
-            if noted is None or self.archives.gone(MODEL, digest):
-                raise missing("model", unit.spec.model)
+        noted = self.archives.noted(MODEL, self._model_of(unit))
+        if noted is not None:
             found[MODEL] = noted.archive
         return found
 
@@ -134,9 +92,9 @@ class KubernetesContent:
         Raises:
             TargetError: As `assets`.
         """
-        workspace, environment = self._records.workspace, unit.environment
+        environment = unit.environment
         fetched = Fetched(
-            runtime_image=recorded_images(self._state, workspace).runtime_image or "",
+            runtime_image=self.workspace().runtime_image or "",
             image=self.image(environment),
             environment=environment,
             assets=self.assets(unit),
@@ -146,20 +104,11 @@ class KubernetesContent:
             key = environment_key(environment, fetched.image)
             shown = {VARIABLE: environment_pass(self._store.token(), key)}
             found = {**installs_from(os.environ), **built_from(environment), **shown}
-            secret = environment_secret(workspace, self._namespace, key, found)
+            secret = environment_secret(self._records.workspace, self._namespace, key, found)
             self._client.apply(secret, force=True)
         return fetched.given()
 
     # -- what goes -----------------------------------------------------------------------------
-
-    def drop(self, record: Record) -> None:
-        if record.id.kind == Kind.MODEL:
-            digest = record.properties["content_hash"]
-            used = {Reference.parse(one).digest for one in self._state.named_content()}
-            if digest not in used:  # another version may have the same files
-                self.archives.remove(MODEL, digest)
-        if record.id.kind == Kind.ENVIRONMENT:
-            self.environments.drop(record)
 
     def prune(self, named: Iterable[str]) -> None:
         self.environments.prune()
