@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from inference_provider.errors import NotReady
+from inference_provider.errors import NotReady, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.drain import stop_wait_after
@@ -145,3 +145,9 @@ def silent_for(unit: Unit) -> str:
     """Say that an instance took too long."""
     waited = f"did not answer 200 to 399 within {unit.start_limit_s} s"
     return f"GET {unit.readiness_path} {waited}"
+
+
+def no_logs(deployment: object) -> TargetError:
+    """Return the error for a deployment of which no instance has a log."""
+    remedy = "run `inferctl status`"
+    return TargetError("read the logs of", str(deployment), "there are none", remedy)

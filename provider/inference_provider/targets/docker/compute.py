@@ -43,6 +43,7 @@ from inference_provider.targets.docker.network import NO_NAMES, free_addresses, 
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.volumes import volumes_of
+from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
 from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
@@ -228,7 +229,7 @@ class DockerCompute:
         ]
 
     def _create(self, unit: Unit, place: "_Place", image: str, mounts: list[str]) -> None:
-        command, held_to = _command(unit, mounts), limits(unit.spec.resources, self._host.cores)
+        command, held_to = _command(unit), limits(unit.spec.resources, self._host.cores)
         labels = {
             **_labels_of(unit, place.gpus),
             names.NAME: place.name,
@@ -281,8 +282,7 @@ class DockerCompute:
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         found = self._ids(deployment.name)
         if not found:
-            remedy = "run `inferctl status`"
-            raise TargetError("read the logs of", str(deployment), "there are none", remedy)
+            raise starting.no_logs(deployment)
         for name, id_ in found.items():
             for line in self._host.last_lines(id_, lines).splitlines() if lines else ():
                 yield f"{name}: {line}"
@@ -344,11 +344,15 @@ _SURROUNDINGS = Surroundings(
 )
 
 
-def _command(unit: Unit, mounts: list[str]) -> InstanceCommand:
-    code, model = _folders(mounts)
-    port = _port_of(unit)
+def _command(unit: Unit) -> InstanceCommand:
+    spec = unit.spec
     return instance_command(
-        unit.spec, unit.environment, _SURROUNDINGS, code_dir=code, model_dir=model, port=port
+        spec,
+        unit.environment,
+        _SURROUNDINGS,
+        code_dir=PurePosixPath(MOUNTED, CODE, INSIDE) if spec.code_configuration else None,
+        model_dir=PurePosixPath(MOUNTED, MODEL, INSIDE) if spec.model else None,
+        port=_port_of(unit),
     )
 
 
@@ -372,16 +376,6 @@ def _health_of(unit: Unit) -> dict[str, Any] | None:
 def _port_of(unit: Unit) -> int:
     server = server_of(unit.spec, unit.environment)
     return server.routes.scoring_route.port if server.kind == ServerKind.IMAGE else _PORT
-
-
-def _folders(mounts: list[str]) -> tuple[PurePosixPath | None, PurePosixPath | None]:
-    """Return where code and model are, of `volume:folder:ro`."""
-    there = {PurePosixPath(mount.split(":")[1]).name: mount.split(":")[1] for mount in mounts}
-    code, model = (
-        PurePosixPath(there[name]) / "content" if name in there else None
-        for name in ("code", "model")
-    )
-    return code, model
 
 
 def _backend(labels: Mapping[str, str]) -> Backend:

@@ -57,6 +57,7 @@ from inference_provider.targets.kubernetes.pods import (
     runs,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
@@ -267,8 +268,7 @@ class KubernetesCompute:
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         found = sorted(map(name_of, self._pods(deployment.name)))
         if not found:
-            remedy = "run `inferctl status`"
-            raise TargetError("read the logs of", str(deployment), "there are none", remedy)
+            raise no_logs(deployment)
         if follow and len(found) > 1:
             remedy = f"use `kubectl logs --follow --selector {self._selecting(deployment.name)}`"
             reason = f"it has {len(found)} pods, and one at a time can be followed"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from inference_provider.errors import TargetError
+from inference_provider.targets.starting import no_logs
 
 FOLLOW_POLL_S = 0.2
 LOG_TAIL_BYTES = 100_000
@@ -23,7 +23,7 @@ def read_logs(folder: Path, deployment: str, *, lines: int, follow: bool) -> Ite
     """
     files = sorted(folder.glob("*.log"))
     if not files:
-        raise TargetError("read the logs of", deployment, "there are none", "run `inferctl status`")
+        raise no_logs(deployment)
     offsets: dict[Path, int] = {}
     for path in files:
         content = path.read_bytes()
