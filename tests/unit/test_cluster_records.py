@@ -199,6 +199,47 @@ def test_a_client_that_lost_its_lock_writes_nothing(api, records):
     assert another(api).section("keys") == {"iris": b"first"}
 
 
+def test_who_takes_an_edit_over_deletes_nothing_of_it_before_it_is_too_late_for_the_other(
+    api, records
+):
+    slow, quick = another(api), another(api)
+    with records.edit():
+        records.put("keys", "iris", "before")
+        records.put("keys", "wine", "before")
+    at_commit = {"slow": threading.Event(), "quick": threading.Event()}
+    go_on = threading.Event()
+
+    def stalled(asked: httpx.Request) -> None:
+        """Let the slow client commit after the quick one has begun to, and end it then."""
+        if asked.method == "PUT" and asked.url.path == REVISION:
+            if not at_commit["slow"].is_set():
+                at_commit["slow"].set()
+                assert at_commit["quick"].wait(5)
+            else:
+                at_commit["quick"].set()
+                assert go_on.wait(5)
+        elif asked.method == "PUT" and not go_on.is_set() and at_commit["quick"].is_set():
+            raise KeyboardInterrupt
+
+    def take_over() -> None:
+        assert at_commit["slow"].wait(5)
+        api.drop(f"{LEASES}/inference.edit")
+        with pytest.raises(Busy), quick.edit():
+            quick.put("keys", "lily", "new")
+
+    api.refuse = stalled
+    other = threading.Thread(target=take_over)
+    other.start()
+    with pytest.raises(KeyboardInterrupt), slow.edit():
+        slow.put("keys", "iris", "after")
+        slow.put("keys", "wine", "after")
+        slow._documents._take_back = lambda: None  # type: ignore[method-assign]  # it was killed
+    seen = another(api).section("keys")
+    go_on.set()
+    other.join()
+    assert seen == another(api).section("keys") == {"iris": b"after", "wine": b"after"}
+
+
 def test_an_edit_larger_than_a_secret_is_one_edit(api, records):
     with records.edit():
         for number in range(5):

@@ -221,7 +221,6 @@ class _Store:
         versions = dict(seen.versions)
         if seen.intents:  # a client died before it had put its edit in place
             self._put_in_place(seen.pending, versions)
-            self._delete(seen.intents)
         number = seen.revision + 1
         intent = f"{number}.{uuid.uuid4().hex[:8]}"
         made = [name_of(self._client.create(one)) for one in self.writer.intents(intent, changed)]
@@ -232,7 +231,8 @@ class _Store:
         except Conflict:
             self._delete(made)
             raise self._locks.taken_over() from None
-        self._seen = Snapshot(number, {}, versions, tuple(made), changed)
+        # whoever lost its lock before it had committed cannot commit any more: its intent may go
+        self._seen = Snapshot(number, {}, versions, (*made, *seen.intents), changed)
 
     def _known(self) -> Snapshot:
         """Return what was read, or is there now where what follows a write has failed.
