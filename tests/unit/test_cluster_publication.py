@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
 
+from inference_provider.errors import NotReady
 from inference_provider.observed import Actor, Kind, Record, ResourceId
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import names, publication
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, selector
 from inference_provider.targets.kubernetes.publication import Outcome, Publication
@@ -30,8 +31,15 @@ class Router:
     def wait_ready(self) -> None:
         pass
 
-    def publish(self, *_given, **_more) -> None:
-        pass
+    def __init__(self) -> None:
+        self.published: list[bool] = []
+        """Of each publication, whether backends must be healthy."""
+        self.refuse = lambda: None
+
+    def publish(self, *_given, must_be_healthy: bool = True, **_more) -> None:
+        self.published.append(must_be_healthy)
+        if must_be_healthy:
+            self.refuse()
 
 
 class Lab:
@@ -47,7 +55,8 @@ class Lab:
             )
             for kind, role in ((SECRET, names.RECORD), (SLICE, names.INSTANCE))
         )
-        router: Any = Router()
+        self.router = Router()
+        router: Any = self.router
         self.publication = Publication(
             router,
             router,
@@ -64,6 +73,11 @@ class Lab:
         self.secrets.refresh()
         self.publication.step()
 
+    def settle(self) -> None:
+        """Serve what is known of pods, and forget that."""
+        self.publication.step()
+        self.router.published.clear()
+
 
 @pytest.fixture
 def lab():
@@ -73,24 +87,23 @@ def lab():
     return made
 
 
-def serve(api: ClusterApi) -> None:
-    """Say that a pod of deployment iris/blue takes requests."""
-    more = {"endpoint": "iris", "deployment": "blue", "generation": "g1"}
-    labels = names.labels("demo", names.INSTANCE, **more) | {"kubernetes.io/service-name": "blue"}
+def serve(api: ClusterApi, name: str = "blue") -> None:
+    """Say that a pod of a deployment takes requests."""
+    more = {"endpoint": "iris", "deployment": name, "generation": "g1"}
+    labels = names.labels("demo", names.INSTANCE, **more) | {"kubernetes.io/service-name": name}
     one = {
         "apiVersion": SLICE.api,
         "kind": SLICE.name,
-        "metadata": {"name": "blue-1", "namespace": "lab", "labels": labels},
+        "metadata": {"name": f"{name}-1", "namespace": "lab", "labels": labels},
         "addressType": "IPv4",
         "ports": [{"port": 5001}],
         "endpoints": [{"addresses": ["10.0.0.7"], "conditions": {"ready": True}}],
     }
-    api.put(f"{SLICES}/blue-1", one)
+    api.put(f"{SLICES}/{name}-1", one)
 
 
-def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
-    serve(lab.api)
-    blue = Record(
+def blue() -> Record:
+    return Record(
         id=ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue"),
         owner="stack",
         properties={"instance_count": 1},
@@ -98,7 +111,40 @@ def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
         actor=Actor(user="ann"),
         time=datetime(2026, 11, 26, tzinfo=UTC),
     )
-    State(lab.records).put_record(blue)
+
+
+def test_pods_that_go_are_followed_while_a_revision_waits_for_others(lab, monkeypatch):
+    monkeypatch.setattr(publication, "SEEN_S", 0.5)
+    State(lab.records).put_record(blue())
+    lab.settle()
+    serve(lab.api, "green")  # of another deployment
+    lab.follow()
+    assert lab.router.published == [False]
+    assert isinstance(lab.publication.outcome(0, 0).fault, NotReady)
+
+
+def test_pods_that_go_are_followed_while_new_backends_become_healthy(lab, monkeypatch):
+    monkeypatch.setattr(publication, "HEALTHY_S", 0.3)
+    monkeypatch.setattr(publication, "ATTEMPT_S", 0.1)
+
+    def unhealthy() -> None:
+        serve(lab.api, "green")
+        lab.slices.refresh()
+        raise NotReady("publish", "the router", "not healthy")
+
+    serve(lab.api)
+    lab.slices.refresh()
+    lab.settle()
+    lab.router.refuse = unhealthy
+    State(lab.records).put_record(blue())
+    lab.follow()
+    assert lab.router.published[:4] == [True, False, True, False]
+    assert str(lab.publication.outcome(0, 0).fault) == "publish the router: not healthy"
+
+
+def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
+    serve(lab.api)
+    State(lab.records).put_record(blue())
     busy = [failure(429, "too many requests")]
     lab.api.refuse = lambda asked: busy.pop() if busy and asked.url.path == SLICES else None
     lab.follow()

@@ -3,6 +3,7 @@
 import base64
 import threading
 import time
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from inference_provider.errors import (
 )
 from inference_provider.observed import Actor
 from inference_provider.targets.kubernetes import locks, snapshot
+from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.records import ClusterRecords
 
 SECRETS = "/api/v1/namespaces/lab/secrets"
@@ -318,8 +320,39 @@ def test_a_lock_that_nobody_renews_is_taken_over(api, records, monkeypatch):
         with pytest.raises(Busy), another(api).lock("edit", wait_s=0):
             pass
         api.ahead_s = 20.0  # more than the 15 seconds of a lease
+        monkeypatch.setattr(locks, "SURE_S", 0.1)
         with another(api).lock("edit", wait_s=0):
             pass
+
+
+def test_a_lock_that_was_left_long_ago_is_taken_over_at_once(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    with records.lock("edit"):
+        api.ahead_s = 100.0
+        began_s = time.monotonic()
+        with another(api).lock("edit", wait_s=0):
+            assert time.monotonic() - began_s < 1
+
+
+def test_a_lock_that_is_renewed_is_held_whatever_the_clocks_of_api_servers_say(
+    api, records, monkeypatch
+):
+    monkeypatch.setattr(locks, "_RENEW_S", 0.05)
+    monkeypatch.setattr(locks, "SURE_S", 0.5)
+    answer = api.answer
+
+    def fast(asked: httpx.Request) -> httpx.Response:
+        """Answer as an API server whose clock is 40 s ahead of that which notes renewals."""
+        found = answer(asked)
+        found.headers["date"] = formatdate(time.time() + 40, usegmt=True)
+        return found
+
+    client = client_of(api)
+    client._http._transport = httpx.MockTransport(fast)
+    with records.lock("edit"):
+        with pytest.raises(Busy), ClusterRecords(client, "lab", "demo").lock("edit", wait_s=0):
+            pass
+        assert any(path.startswith(LEASES) for path in api.objects)
 
 
 def test_a_renewed_lock_is_not_taken_over(api, records, monkeypatch):
@@ -454,6 +487,7 @@ def test_records_without_their_revision_are_not_taken_for_a_workspace_that_is_go
 def test_a_deleted_workspace_leaves_nothing(api, records, entry):
     records.put("keys", "iris", "one")
     records.note(entry("iris"))
+    LeaseLocks(client_of(api), "lab", "demo")._made(Held("inference.edit", "killed"), "")
     records.delete()
     assert not records.exists()
     assert api.objects == {}

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -195,6 +196,16 @@ def test_a_service_that_does_not_answer_is_waited_for_and_then_named(tmp_path, m
     )
 
 
+@contextmanager
+def serving(handler):
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
 class Flaky(BaseHTTPRequestHandler):
     """Answers 503 first, then cuts every connection after some bytes."""
 
@@ -222,15 +233,40 @@ def test_a_lost_connection_is_taken_up_where_it_broke(tmp_path, monkeypatch):
     content = archive(entry("a"), content=bytes(range(250)) * 10_000)
     monkeypatch.setattr(Flaky, "content", content)
     monkeypatch.setattr(Flaky, "asked", [])
-    with ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as flaky:
-        thread = threading.Thread(target=flaky.serve_forever, args=(0.01,))
-        thread.start()
-        service = Service(f"http://127.0.0.1:{flaky.server_port}", limit_s=1)
+    with serving(Flaky) as url:
+        service = Service(url, limit_s=1)
         bring(service, "model", hashlib.sha256(content).hexdigest(), tmp_path)
-        flaky.shutdown()
-        thread.join()
     assert (tmp_path / "model/a").read_bytes() == bytes(range(250)) * 10_000
     assert Flaky.asked == [None, None, "bytes=1000000-", "bytes=2000000-"]
+
+
+class Short(BaseHTTPRequestHandler):
+    """Promises more than it sends, each time."""
+
+    asked = 0
+
+    def do_GET(self):
+        type(self).asked += 1
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(100 - start))
+        self.end_headers()
+        if not start:
+            self.wfile.write(b"x" * 40)
+
+    def log_message(self, format, *args):
+        pass
+
+
+def test_a_connection_that_breaks_again_and_again_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "_PAUSE_S", 0.05)
+    with serving(Short) as url, pytest.raises(archives.Failed) as failed:
+        archives.fetch(Service(url, limit_s=0.5), "0" * 64, tmp_path)
+    assert str(failed.value) == (
+        "the content service ends 60 bytes early, again and again; look at the pods of deployment"
+        " inference-content"
+    )
+    assert Short.asked < 20
 
 
 def test_the_last_line_says_what_failed(server, tmp_path):

@@ -131,6 +131,14 @@ def test_restarts_are_counted_at_the_time_of_the_last():
     assert pods.endings_of(one) == Endings(total=4, minutes={5: 4})
 
 
+def test_ends_before_the_last_run_are_of_the_time_when_that_began():
+    """A pod that ended now and then in a month, and once more now, does not keep dying."""
+    run = {"startedAt": "1970-01-01T00:05:30Z", "finishedAt": "1970-01-29T00:00:30Z"}
+    last = {"terminated": {"exitCode": 1, **run}}
+    one = pod(containerStatuses=[container({"running": {}}, last, count=4)])
+    assert pods.endings_of(one) == Endings(total=4, minutes={5: 3, 28 * 1440: 1})
+
+
 def test_a_pod_that_never_ended_has_no_restarts():
     assert pods.endings_of(pod(containerStatuses=[container({"running": {}})])) == Endings()
 

@@ -6,7 +6,8 @@ from inference_provider.errors import Interrupted
 from inference_provider.observed import Record
 from inference_provider.workspace.ports import Clock, Ports
 
-POLL_S = 0.05
+POLL_S, LONGEST_POLL_S = 0.05, 0.5
+"""First pause between two questions, and the longest: each may be a request to every router."""
 _STOP_WAIT_S = 5.0
 """Time that an instance which never had a request has to end by itself, seconds."""
 _HURRIED_STOP_WAIT_S = 0.5
@@ -51,6 +52,7 @@ def end_unadmitted(  # noqa: PLR0917 - what is ended, and how long each step may
 
 def wait_until(done: Callable[[], bool], limit_s: float, clock: Clock) -> None:
     """Wait until something is done, or the time is over."""
-    until_s = clock.monotonic_s() + limit_s
-    while not done() and clock.monotonic_s() < until_s:
-        clock.sleep(POLL_S)
+    until_s, pause_s = clock.monotonic_s() + limit_s, POLL_S
+    while not done() and (left_s := until_s - clock.monotonic_s()) > 0:
+        clock.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.25, LONGEST_POLL_S)

@@ -39,7 +39,7 @@ class Service:
 
     def __init__(self, url: str = SERVICE, limit_s: float = LIMIT_S) -> None:
         self._url = url
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         # straight to it: a proxy in the variables is for the package index
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -62,7 +62,7 @@ class Service:
             NotKept: It answers 404.
             Failed: It answers something else than success, or not in time.
         """
-        until = time.monotonic() + self._limit_s
+        until = time.monotonic() + self.limit_s
         while True:
             try:
                 sent = body() if body else None
@@ -80,7 +80,7 @@ class Service:
                 cause = str(getattr(fault, "reason", "") or fault or type(fault).__name__)
                 cause = f"the content service does not answer: {cause}"
             if time.monotonic() >= until:
-                limit = f"{cause} (tried for {self._limit_s:.0f} s)"
+                limit = f"{cause} (tried for {self.limit_s:.0f} s)"
                 raise Failed(f"{limit}; look at the pods of deployment inference-content")
             time.sleep(_PAUSE_S)
 
@@ -109,6 +109,7 @@ class Download:
 
     def read(self, count: int) -> bytes:
         """Return at least one byte and no more than `count`; none at the end."""
+        lost_s: float | None = None
         while self._position < self._size:
             try:
                 part = self._answer.read(min(count, self._size - self._position))
@@ -119,8 +120,21 @@ class Download:
                 self._hashed.update(part)
                 return part
             self._answer.close()
+            lost_s = self._pause_since(lost_s)
             self._answer = self._connected()
         return b""
+
+    def _pause_since(self, lost_s: float | None) -> float:
+        """Connect again at once the first time, then after a pause, and in the end not any more."""
+        now_s = time.monotonic()
+        if lost_s is None:
+            return now_s
+        if now_s >= lost_s + self._service.limit_s:
+            missing = self._size - self._position
+            reason = f"the content service ends {missing} bytes early, again and again"
+            raise Failed(f"{reason}; look at the pods of deployment inference-content")
+        time.sleep(_PAUSE_S)
+        return lost_s
 
     def finish(self) -> None:
         """Read the rest. Raises Failed when the archive has another hash."""

@@ -22,7 +22,7 @@ from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 
 MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
-TIMEOUT_S = 30.0
+TIMEOUT_S, CONNECT_S = 30.0, 10.0
 QUICK_S = 5.0
 """Longest silence of what must be answered soon or not at all."""
 _ATTEMPTS, _QUICK_ATTEMPTS = 6, 2
@@ -56,7 +56,7 @@ class Connection:
             verify=access.tls,
             proxy=access.proxy or _proxy_of(access.server),
             transport=transport,
-            timeout=TIMEOUT_S,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
             trust_env=False,
             headers={"user-agent": MANAGER},
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
@@ -140,10 +140,8 @@ class Connection:
             may_raise: Whether to raise where no connection was made, and where one was lost.
         """
         unconnected, lost = may_raise
-        more["headers"] = {**self._headers(), **more.get("headers", {})}
-        self._count()
         try:
-            answer = self._http.request(method, path, extensions=self._more, **more)
+            answer = self._request(method, path, **more)
         except httpx.ConnectError as fault:
             if unconnected:
                 raise self.unreachable(doing, what, fault) from fault
@@ -154,6 +152,25 @@ class Connection:
             self._note_time(answer)
             return answer
         return None
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request; again with another token where the first was refused and may be renewed.
+
+        A body that is read as it is sent is gone by then: the caller sends it again.
+        """
+        given = more.pop("headers", None) or {}
+        for attempt in (1, 2):
+            self._count()
+            headers = {**given, **self._headers()}
+            answer = self._http.request(
+                method, path, headers=headers, extensions=self._more, **more
+            )
+            if answer.status_code != 401:
+                return answer
+            self.access.renew()
+            if attempt == 2 or isinstance(more.get("content"), Iterator):
+                break
+        return answer
 
     def raw(self, path: str) -> Object:
         """Return what the API has at a path: versions, groups."""
@@ -172,7 +189,7 @@ class Connection:
             asked: Its parameters; empty ones are left out.
             read_s: Longest silence; None for any.
         """
-        limit = httpx.Timeout(TIMEOUT_S, read=read_s)
+        limit = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S, read=read_s)
         given = {name: value for name, value in asked.items() if value}
         self._count()
         try:
@@ -186,6 +203,8 @@ class Connection:
             ) as answer:
                 if answer.is_error:
                     answer.read()
+                    if answer.status_code == 401:
+                        self.access.renew()
                     raise self.fault(doing, what, answer)
                 yield from answer.iter_lines()
         except httpx.HTTPError as fault:
@@ -215,18 +234,17 @@ class Connection:
             TargetUnreachable: The API server does not answer, or does not reach it.
             Forbidden: This user may not.
         """
-        self._count()
         what = "/".join(path.split("/")[4:7])
-        limit = httpx.Timeout(TIMEOUT_S, read=timeout_s, write=timeout_s)
-        given = {**(headers or {}), **self._headers()}
+        limit = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S, read=timeout_s, write=timeout_s)
         try:
-            answer = self._http.request(
-                method, path, content=content, timeout=limit, headers=given, extensions=self._more
-            )
+            answer = self._request(method, path, content=content, timeout=limit, headers=headers)
         except httpx.HTTPError as fault:
             raise self.unreachable("ask", what, fault) from fault
         if answer.status_code == 403 and _status(answer):
             raise self.fault("ask", what, answer)
+        if answer.status_code == 401 and _status(answer):
+            reason = "your credentials are not accepted, or have expired"
+            raise TargetUnreachable("ask", what, reason, "log in again", str(self))
         if answer.status_code == 503 and _status(answer):
             reason = _status(answer).get("message", "it does not answer")
             raise TargetUnreachable("ask", what, str(reason)[:SHOWN], "run this again", str(self))

@@ -57,6 +57,8 @@ class Access:
     """Name that its certificate has, where that is not the one in `server`."""
     contexts: tuple[str, ...] = ()
     """All of the kubeconfig."""
+    renew: Callable[[], None] = lambda: None
+    """Lets the next `token` be another one where that can be had: this one was refused."""
 
 
 def access(context: str | None) -> Access:
@@ -95,12 +97,14 @@ def _unusable(context: str | None, reason: str, remedy: str = "") -> TargetError
 def _in_cluster() -> Access:
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc")
     port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    token = _TokenFile(SERVICE_ACCOUNT / "token")
     return Access(
         name=IN_CLUSTER,
         server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         namespace=(SERVICE_ACCOUNT / "namespace").read_text().strip(),
         tls=ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt")),
-        token=_of_file(SERVICE_ACCOUNT / "token"),
+        token=token.read,
+        renew=token.forget,
     )
 
 
@@ -138,6 +142,7 @@ class _Kubeconfig:
             proxy=cluster[1].get("proxy-url"),
             server_name=str(cluster[1].get("tls-server-name") or ""),
             contexts=self._contexts(),
+            renew=login.renew,
         )
 
     def _contexts(self) -> tuple[str, ...]:
@@ -178,6 +183,7 @@ class _Login:
         self.user = user
         self._fetched: Section = {}
         self._until_s = 0.0
+        self._file = _TokenFile(path.parent / str(user.get("tokenFile")))
         self.token: Callable[[], str] = self._token()
         if "auth-provider" in user:
             remedy = "use a login by `exec`, for example kubelogin or the cloud's own plugin"
@@ -188,9 +194,14 @@ class _Login:
     def _token(self) -> Callable[[], str]:
         if "exec" in self.user:
             return lambda: str(self._executed().get("token") or "")
-        if name := self.user.get("tokenFile"):
-            return _of_file(self.path.parent / str(name))
+        if self.user.get("tokenFile"):
+            return self._file.read
         return lambda: str(self.user.get("token") or "")
+
+    def renew(self) -> None:
+        """Read the token again, or ask the context's program for another."""
+        self._file.forget()
+        self._until_s = 0.0
 
     def certificate(self) -> tuple[bytes, bytes] | None:
         """Return the client's certificate and key, PEM; None when it has none."""
@@ -251,20 +262,27 @@ class _Login:
         raise _unusable(self._context, reason, remedy)
 
 
-def _of_file(path: Path) -> Callable[[], str]:
-    """Return what reads a token that somebody else keeps fresh."""
-    known: list[tuple[float, str]] = []
+class _TokenFile:
+    """A token that somebody else keeps fresh."""
 
-    def read() -> str:
-        if not known or time.monotonic() - known[0][0] > _TOKEN_AGE_S:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known = ""
+        self._read_s = float("-inf")
+
+    def read(self) -> str:
+        if time.monotonic() - self._read_s > _TOKEN_AGE_S:
             try:
-                known[:] = [(time.monotonic(), path.read_text().strip())]
+                self._known = self._path.read_text().strip()
             except OSError as fault:
                 reason = f"cannot be read: {fault.strerror}"
-                raise TargetError("read", f"token {path}", reason, "mend the context") from None
-        return known[0][1]
+                remedy = "mend the context"
+                raise TargetError("read", f"token {self._path}", reason, remedy) from None
+            self._read_s = time.monotonic()
+        return self._known
 
-    return read
+    def forget(self) -> None:
+        self._read_s = float("-inf")
 
 
 def _seconds(timestamp: str) -> float:

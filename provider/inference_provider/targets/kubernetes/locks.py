@@ -2,7 +2,8 @@
 
 A lock is a Lease whose name is the lock's: the API server makes only one of a name. Whoever holds
 it renews it; one that was not renewed for a while was left by a client that died, and is taken
-over. Both times are the API server's own, so no client's clock counts.
+over. Both times are of API servers, so no client's clock counts; where theirs may differ, a client
+also watches that nobody renews it.
 
 A client that slept longer than that has lost its lock. It learns it before it writes, and what it
 then writes is refused, because the records have another version.
@@ -22,13 +23,22 @@ from typing import Any
 from inference_provider.errors import Busy, TargetError
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.objects import LEASE, Object
-from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
+from inference_provider.targets.kubernetes.objects import (
+    LEASE,
+    Object,
+    name_of,
+    selector,
+    version_of,
+)
+from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden, NotThere
 from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses, told
 
 LEASE_S = 15
 """A lock that was not renewed for this long is free."""
 _RENEW_S = 4.0
+SURE_S, CERTAIN_S = 5.0, 60.0
+"""Time for which a lock that has ended is watched: who holds it renews it meanwhile. And how long
+ago one has ended that nobody holds, whatever clocks say."""
 _AT_ONCE = 8
 _SINCE = "acquireTime"
 
@@ -81,7 +91,7 @@ class LeaseLocks:
 
     def _taken(self, name: str, pauses: Pauses, who: str) -> "Held":
         """Return the lock, once nobody else has it."""
-        called = lease_name(name)
+        called, watched = lease_name(name), _Watched()
         while True:
             held = Held(called, f"{_where()} {uuid.uuid4().hex[:8]}")
             self._renewal.add(held)  # before it exists: an interrupt leaves none that is renewed
@@ -97,10 +107,11 @@ class LeaseLocks:
             there = self._client.get(LEASE, self._namespace, called)
             if there is None:
                 continue
-            if self._is_left(there):
+            age_s = self._age_s(there)
+            if age_s > CERTAIN_S or (age_s > 0 and watched.unchanged(there)):
                 self._remove(there)
                 continue
-            if pauses.over:
+            if pauses.over and not (age_s > 0 and watched.may_be_left):
                 raise self._busy(_told(name, there))
             pauses.pause()
 
@@ -127,20 +138,32 @@ class LeaseLocks:
         except Conflict:
             return None
 
-    def _is_left(self, lease: Object) -> bool:
-        """Whether nobody has renewed a lock for as long as it lasts."""
+    def _age_s(self, lease: Object) -> float:
+        """Return how long ago a lock ended that was not renewed; 0 or less while it lasts.
+
+        One API server has noted when it was renewed, and perhaps another one says what time it is.
+        """
         written = max(
             (_seconds(entry["time"]) for entry in lease["metadata"].get("managedFields") or ()),
             default=0.0,
         )
         lasts_s = lease["spec"].get("leaseDurationSeconds") or LEASE_S
-        return self._client.server_time_s() - written > lasts_s + 1.0  # both are whole seconds
+        return self._client.server_time_s() - written - lasts_s - 1.0  # both are whole seconds
 
     def _remove(self, lease: Object) -> None:
         about = lease["metadata"]
         with suppress(Conflict):  # it was renewed, or another client has taken it over
             version = about["resourceVersion"]
             self._client.delete(LEASE, self._namespace, about["name"], version=version)
+
+    def clear(self) -> None:
+        """Remove what killed clients have left; the locks of this process go by themselves."""
+        ours = {held.name for held in self._renewal.all()}
+        chosen = selector(names.selecting(self._workspace, names.LOCK))
+        with suppress(Forbidden):  # they end by themselves
+            for lease in self._client.items(LEASE, self._namespace, chosen):
+                if name_of(lease) not in ours:
+                    self._client.delete(LEASE, self._namespace, name_of(lease))
 
     def _release(self, held: "Held") -> None:
         with suppress(TargetError):  # it ends by itself when nobody renews it
@@ -152,6 +175,24 @@ class LeaseLocks:
             f" within {LEASE_S} s"
         )
         return Busy("change", f"workspace '{self._workspace}'", reason, remedy, str(self._client))
+
+
+class _Watched:
+    """A lock that has ended by the clocks of API servers, of which one may be fast."""
+
+    def __init__(self) -> None:
+        self._version = ""
+        self._since_s = 0.0
+        self.may_be_left = True
+        """Whether nobody was seen renewing it."""
+
+    def unchanged(self, lease: Object) -> bool:
+        """Whether nobody has renewed it while its holder would have, by this machine's clock."""
+        now_s, version = time.monotonic(), version_of(lease)
+        if version != self._version:
+            self.may_be_left = not self._version
+            self._version, self._since_s = version, now_s
+        return now_s - self._since_s > SURE_S
 
 
 class Held:

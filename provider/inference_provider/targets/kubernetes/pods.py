@@ -76,15 +76,25 @@ def runs(pod: Object) -> bool:
 def endings_of(pod: Object) -> Endings:
     """Return how often the containers of a pod ended by themselves.
 
-    The API keeps the number, and the time of the last one: all are taken to be of that minute.
+    The API keeps the number, and of the last run when it began and ended: all others ended before
+    it began, and are taken to have ended then.
     """
-    statuses = pod["status"].get("containerStatuses") or ()
-    total = sum(int(one.get("restartCount") or 0) for one in statuses)
-    times = [t for one in statuses if (t := (_ended(one)).get("finishedAt"))]
-    if not total or not times:
-        return Endings()
-    last = max(int(datetime.fromisoformat(t).timestamp() // 60) for t in times)
-    return Endings(total=total, minutes={last: total})
+    total, minutes = 0, dict[int, int]()
+    for status in pod["status"].get("containerStatuses") or ():
+        count, run = int(status.get("restartCount") or 0), _ended(status)
+        if not count or not run.get("finishedAt"):
+            continue
+        total += count
+        last = _minute(run["finishedAt"])
+        before = _minute(run["startedAt"]) if run.get("startedAt") else last
+        for minute, ended in ((last, 1), (before, count - 1)):
+            if ended:
+                minutes[minute] = minutes.get(minute, 0) + ended
+    return Endings(total=total, minutes=minutes)
+
+
+def _minute(time: str) -> int:
+    return int(datetime.fromisoformat(time).timestamp() // 60)
 
 
 def refused(deployment: Object | None) -> str:

@@ -32,6 +32,8 @@ AGAIN_S = 10.0
 """Time after which what was refused is tried again, unless something changes before."""
 HEALTHY_S = 15.0
 """Longest wait for the new backends of a revision: their pods are ready already."""
+ATTEMPT_S = 5.0
+"""Time after which such a wait is broken off, for what has happened to other pods meanwhile."""
 SEEN_S = 5.0
 """Longest wait for the pods of a new generation to be listed."""
 _SEEN_POLL_S = 0.1
@@ -152,8 +154,8 @@ class Publication:
         try:
             self._records.become(found.documents)
             if self.begun:
-                self._wait_for_pods(known)
-                self._serving.publish(self._build(), HEALTHY_S)
+                self._wait_for_pods(known, before)
+                self._publish_healthy(before)
             else:
                 self._begin()
         except InferenceError as refused:
@@ -201,10 +203,46 @@ class Publication:
         records = self._state.of_kind(Kind.DEPLOYMENT, "online")
         return {record.id.name: (record.generation, record.admitted) for record in records}
 
-    def _wait_for_pods(self, before: Mapping[str, object]) -> None:
+    def _publish_healthy(self, served: Sections) -> None:
+        """Serve what is known now, once its new backends are healthy.
+
+        Pods of what is served may go meanwhile, and get requests as long as this waits.
+
+        Args:
+            served: The documents that are in force.
+        """
+        until_s = time.monotonic() + HEALTHY_S
+        while True:
+            left_s = until_s - time.monotonic()
+            try:
+                self._serving.publish(self._build(), min(left_s, ATTEMPT_S))
+            except NotReady:
+                if left_s <= ATTEMPT_S:
+                    raise
+                self._follow_as(served)
+                time.sleep(_SEEN_POLL_S)
+            else:
+                return
+
+    def _follow_as(self, served: Sections) -> None:
+        """Serve the pods that there are now for documents that are in force, if any has changed."""
+        if self._slices.changes == self._followed:
+            return
+        wanted = self._records.everything()
+        self._records.become(served)
+        try:
+            self._follow()
+        finally:
+            self._records.become(wanted)
+
+    def _wait_for_pods(self, before: Mapping[str, object], served: Sections) -> None:
         """Wait until the pods of what is newly admitted are listed.
 
         A revision and the pods that it admits come by two watches, of which one may be late.
+
+        Args:
+            before: What was admitted of each deployment.
+            served: The documents that are in force.
 
         Raises:
             NotReady: None of a deployment's pods takes requests.
@@ -218,6 +256,8 @@ class Publication:
             with suppress(TargetError):  # a busy API server: the watch may tell, or the next list
                 self._slices.refresh()
             lacking = [one for one in lacking if self._reached(one) < _count(one)]
+            if lacking:
+                self._follow_as(served)
             time.sleep(_SEEN_POLL_S if lacking else 0)
         for record in lacking:
             if not self._reached(record):

@@ -84,6 +84,7 @@ class ClusterRecords(SharedDocuments):
         for kind, role in ((SECRET, names.RECORD), (CONFIG_MAP, names.JOURNAL)):
             chosen = selector(names.selecting(self.workspace, role))
             self._client.delete_all(kind, self.namespace, chosen)
+        self._locks.clear()
         self._forget()
 
     # -- documents -----------------------------------------------------------------------------

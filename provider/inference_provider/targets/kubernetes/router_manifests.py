@@ -167,7 +167,8 @@ class _Router:
             "topologySpreadConstraints": [spread],
             "containers": [self._container()],
             "volumes": [
-                {"name": "router", "emptyDir": {"sizeLimit": "1Gi"}},
+                # keys are in its files, and belong on no disk
+                {"name": "router", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
                 {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
             ],
         }

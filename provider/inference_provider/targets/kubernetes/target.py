@@ -102,7 +102,8 @@ class KubernetesPlatform:
 
     def close(self) -> None:
         """Close the connections to the cluster."""
-        self.client.close()
+        if "client" in self.__dict__:
+            self.client.close()
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:

@@ -1,0 +1,120 @@
+"""Requests to an API server: how long they wait, and with which credentials."""
+
+import json
+import ssl
+import sys
+
+import httpx
+import pytest
+from tests.cluster_api import failure
+
+from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.spec.target import place_from
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.kubeconfig import Access, access
+from inference_provider.targets.kubernetes.objects import POD
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+
+
+class Login:
+    """Credentials of which the API server takes only the newest."""
+
+    def __init__(self, renewable: bool = True) -> None:
+        self.number = 1
+        self.accepted = 2
+        self._renewable = renewable
+        self.asked: list[httpx.Request] = []
+
+    def renew(self) -> None:
+        self.number += self._renewable
+
+    def answer(self, asked: httpx.Request) -> httpx.Response:
+        asked.read()
+        self.asked.append(asked)
+        if asked.headers["authorization"] != f"Bearer token-{self.accepted}":
+            return failure(401, "Unauthorized")
+        if asked.url.params.get("watch"):
+            return httpx.Response(200, text="")
+        return httpx.Response(200, json={"metadata": {"resourceVersion": "1"}, "items": []})
+
+    def client(self, attempts: int = 6) -> Client:
+        made = Access(
+            "lab",
+            "https://lab",
+            "",
+            ssl.create_default_context(),
+            lambda: f"token-{self.number}",
+            renew=self.renew,
+        )
+        return Client(made, httpx.MockTransport(self.answer), attempts)
+
+
+@pytest.mark.parametrize("attempts", [1, 6])
+def test_a_token_that_expires_in_mid_run_is_renewed(attempts):
+    login = Login()
+    assert login.client(attempts).items(POD, "lab") == []
+    assert len(login.asked) == 2
+
+
+def test_a_token_that_cannot_be_renewed_is_told_after_one_more_try():
+    login = Login(renewable=False)
+    with pytest.raises(TargetError, match="not accepted, or have expired; log in again"):
+        login.client().items(POD, "lab")
+    assert len(login.asked) == 2
+
+
+def test_a_watch_that_is_refused_goes_on_with_another_token():
+    login = Login()
+    client = login.client(1)
+    with pytest.raises(TargetError):
+        list(client.watch(POD, "lab", "1"))
+    assert list(client.watch(POD, "lab", "1")) == []
+
+
+def test_what_goes_through_to_a_pod_is_sent_again_where_its_body_is_still_there():
+    login = Login()
+    assert login.client().proxy("POST", "/a/b/c/d/e/f/g", content=b"{}").status_code == 200
+    login = Login()
+    with pytest.raises(TargetUnreachable, match="have expired"):
+        login.client().proxy("PUT", "/a/b/c/d/e/f/g", content=iter([b"part"]))
+    assert len(login.asked) == 1
+    assert login.client().proxy("PUT", "/a/b/c/d/e/f/g", content=iter([b"part"])).is_success
+
+
+def test_the_program_of_a_context_is_asked_again_once_its_token_is_refused(tmp_path, monkeypatch):
+    counted = tmp_path / "count"
+    program = (
+        f"import json; f = open({str(counted)!r}, 'a+'); f.write('x'); f.seek(0);"
+        " print(json.dumps({'status': {'token': f'token-{len(f.read())}'}}))"
+    )
+    run = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": sys.executable,
+        "args": ["-c", program],
+    }
+    config = {
+        "current-context": "prod",
+        "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": "https://c:6443"}}],
+        "users": [{"name": "u", "user": {"exec": run}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    found = access(None)
+    assert (found.token(), found.token()) == ("token-1", "token-1")
+    found.renew()
+    assert found.token() == "token-2"
+
+
+def test_a_server_that_cannot_be_reached_is_given_up_soon():
+    login = Login()
+    client = login.client()
+    client.items(POD, "lab")
+    client.proxy("GET", "/a/b/c/d/e/f/g", timeout_s=150)
+    list(client.watch(POD, "lab", "1"))
+    assert {one.extensions["timeout"]["connect"] for one in login.asked} == {10.0}
+
+
+def test_closing_a_target_that_was_not_used_reads_no_kubeconfig(monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    KubernetesPlatform(place_from("kubernetes")).close()
