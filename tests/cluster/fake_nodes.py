@@ -66,7 +66,6 @@ def fake_nodes(at: Places, api: Api) -> Iterator[FakeNodes]:
         f"--config={_STAGES}",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={_MARK}=fake",
-        "--node-lease-duration-seconds=40",
         f"--cidr={_ADDRESSES}",
         f"--node-ip={NODE_ADDRESS}",
     ]

@@ -55,6 +55,8 @@ _PARTS = {
         "--allow-privileged=true",
         # nodes with GPUs may keep all others away, as those of a cloud do
         "--enable-admission-plugins=NodeRestriction,ExtendedResourceToleration",
+        # else a watch from version 0, as kwok begins all of its own, is refused with this etcd
+        "--feature-gates=WatchList=false",
     ),
     "kube-controller-manager": (
         "--kubeconfig={run}/controllers.kubeconfig",
