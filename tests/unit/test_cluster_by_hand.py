@@ -1,7 +1,9 @@
 """What others have changed of objects in a cluster, by what the API server notes of them."""
 
 import pytest
+from tests.cluster_api import ClusterApi, client_of
 
+from inference_provider.targets.kubernetes import applied
 from inference_provider.targets.kubernetes.applied import MARK, by_hand
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, SECRET
 from inference_provider.targets.kubernetes.observed_objects import altered, opening
@@ -120,3 +122,56 @@ def test_a_policy_of_others_for_other_pods_opens_nothing(chosen):
 def test_a_policy_that_allows_nothing_or_is_ours_opens_nothing():
     policies = [policy({}, ingress=[]), policy({}, manager="pulumi-inference")]
     assert [*opening(policies, "demo")] == []
+
+
+def applied_fields(one: dict) -> dict:
+    """Return which fields of an object the API server notes as applied."""
+    return {
+        f"f:{name}": applied_fields(value) if isinstance(value, dict) else {}
+        for name, value in one.items()
+        if name not in ("apiVersion", "kind", "name", "namespace")
+    }
+
+
+def noting(api):
+    """Have an API server in memory note which fields were applied first."""
+    stored, noted = api._stored, {}
+
+    def store(path, one, type_):
+        about = {
+            name: v for name, v in one["metadata"].items() if name in ("labels", "annotations")
+        }
+        fields = applied_fields({**one, "metadata": about})
+        entry = {"manager": "pulumi-inference", "operation": "Apply", "fieldsV1": fields}
+        made = stored(path, one, type_)
+        made["metadata"]["managedFields"] = noted.setdefault(path, [entry])
+        return made
+
+    api._stored = store
+
+
+def test_objects_of_one_shape_are_marked_by_the_request_that_applies_them(monkeypatch):
+    monkeypatch.setattr(applied, "_MARKS", {})
+    api = ClusterApi()
+    noting(api)
+    client = client_of(api)
+    for name in ("one", "two"):
+        about = {"name": name, "namespace": "lab", "labels": {"team": name}}
+        one = {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"port": 1}}
+        applied.apply_ours(client, one, lambda _said: None)
+    assert [line.rpartition("/")[2] for line in api.requests] == ["one", "one", "two"]
+    assert [by_hand(one) for one in api.objects.values()] == ["", ""]
+
+
+def test_an_object_of_another_shape_has_a_mark_of_its_own(monkeypatch):
+    monkeypatch.setattr(applied, "_MARKS", {})
+    api = ClusterApi()
+    noting(api)
+    client = client_of(api)
+    for name, spec in (("one", {"port": 1}), ("two", {"port": 1, "type": "x"})):
+        about = {"name": name, "namespace": "lab"}
+        one = {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": spec}
+        applied.apply_ours(client, one, lambda _said: None)
+    marks = {one["metadata"]["annotations"][MARK] for one in api.objects.values()}
+    assert len(marks) == 2
+    assert [by_hand(one) for one in api.objects.values()] == ["", ""]
