@@ -235,7 +235,7 @@ def test_who_takes_an_edit_over_deletes_nothing_of_it_before_it_is_too_late_for_
     with pytest.raises(KeyboardInterrupt), slow.edit():
         slow.put("keys", "iris", "after")
         slow.put("keys", "wine", "after")
-        slow._documents._take_back = lambda: None  # type: ignore[method-assign]  # it was killed
+        slow._take_back = lambda: None  # type: ignore[method-assign]  # it was killed
     seen = another(api).section("keys")
     go_on.set()
     other.join()

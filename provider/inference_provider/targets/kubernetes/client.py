@@ -179,9 +179,21 @@ class Client(Connection):
     # -- watches and logs ----------------------------------------------------------------------
 
     def watch(
-        self, kind: Kind, namespace: str, version: str, selector: str = ""
+        self,
+        kind: Kind,
+        namespace: str,
+        version: str,
+        selector: str = "",
+        limit_s: int = WATCH_S,
     ) -> Iterator[Event]:
         """Yield what changes from a version on, until the API server ends the watch.
+
+        Args:
+            kind: Of which kind.
+            namespace: Where.
+            version: From which on.
+            selector: Labels that they have.
+            limit_s: When the API server ends it.
 
         Raises:
             Expired: It does not know that version any more.
@@ -191,11 +203,11 @@ class Client(Connection):
             "watch": "true",
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(WATCH_S),
+            "timeoutSeconds": str(limit_s),
             "labelSelector": selector,
         }
         what = _what(kind, "", namespace)
-        for line in self.lines("watch", what, kind.path(namespace), asked, WATCH_S + 10.0):
+        for line in self.lines("watch", what, kind.path(namespace), asked, limit_s + 10.0):
             found = json.loads(line)
             if found["type"] == "ERROR":  # with status 200
                 code = found["object"].get("code")

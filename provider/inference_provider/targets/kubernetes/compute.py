@@ -28,6 +28,7 @@ from inference_provider.targets.kubernetes.applied import apply_ours
 from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
+from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.instance_manifests import (
     OBJECTS,
     RESTARTED,
@@ -43,9 +44,11 @@ from inference_provider.targets.kubernetes.objects import (
     SERVICE,
     Kind,
     Object,
+    kind_of,
     labels_of,
     name_of,
     selector,
+    version_of,
 )
 from inference_provider.targets.kubernetes.observed_objects import There, altered, listed
 from inference_provider.targets.kubernetes.pod_wait import Wait
@@ -69,6 +72,7 @@ from inference_provider.workspace.ports import (
 from inference_provider.workspace.state import State
 
 _POLL_S = 0.25
+_FOLLOWED = (POD, DEPLOYMENT)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -98,6 +102,7 @@ class KubernetesCompute:
         self._state = State(records)
         self._namespace = records.namespace
         self._content = content
+        self._followed = Followed(client, self._namespace, self._selecting(), _FOLLOWED)
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -161,10 +166,13 @@ class KubernetesCompute:
         generation = self._generation(unit, name, count, before)
         try:
             self._records.refuse_lost()
-            wait = Wait(self._client, generation, progress)
+            exists = before is not None
+            wait = Wait(self._client, self._followed, generation, progress, exists=exists)
+            applied = {}
             for one in generation.objects():
-                apply_ours(self._client, one, lambda said: progress(unit.id, said))
-            wait.until_ready()
+                made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
+                applied[kind_of(one)] = int(version_of(made))
+            wait.until_ready(applied)
             if before is not None and before["spec"].get("replicas", 1) > count:
                 wait.until_ended()
         except BaseException:

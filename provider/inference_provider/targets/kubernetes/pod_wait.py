@@ -1,17 +1,22 @@
 """Waits until the pods of a generation are ready, says what it waits for, and why it ended."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import filterfalse
 
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
+    Kind,
     Object,
+    labels_of,
     name_of,
     selector,
 )
@@ -30,6 +35,11 @@ from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
 
 POLL_S = 0.25
+"""Pause between two questions where no watch tells."""
+QUIET_S = 1.0
+"""Longest time without a look at what is known."""
+_ASK_S = (5.0, 60.0)
+"""Shortest and longest time after which the API server is asked although a watch tells."""
 _IMAGE_GRACE_S = 20.0
 """Time that a pod may wait for an image that could not be pulled: a registry is busy at times."""
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")
@@ -42,32 +52,55 @@ class Wait:
 
     Args:
         client: The cluster's API.
+        followed: What watches tell of instances.
         generation: What is waited for.
         progress: Told how many are ready, and what the others wait for.
+        exists: Whether there may be pods already.
     """
 
-    def __init__(self, client: Client, generation: Generation, progress: Progress) -> None:
+    def __init__(
+        self,
+        client: Client,
+        followed: Followed,
+        generation: Generation,
+        progress: Progress,
+        *,
+        exists: bool = True,
+    ) -> None:
         self._client = client
+        self._followed = followed
         self._generation = generation
         self._unit = generation.unit
         self._progress = progress
-        self._before = sum(map(is_ready, self._pods()))
+        self._deployment: Object | None = None
+        """As it was told last with the pods; None where it has to be asked for."""
+        self._ask_s, self._pause_s = float("-inf"), _ASK_S[0]
+        self._before = sum(map(is_ready, self._listed())) if exists else 0
         self._ready = self._before
         self._told = ""
 
-    def until_ready(self) -> None:
+    def until_ready(self, applied: Mapping[Kind, int]) -> None:
         """Return once as many pods as asked for are ready, and no other is left.
+
+        Args:
+            applied: Version of each kind that was applied for it.
 
         Raises:
             NotReady: One cannot start, or they take too long.
             TargetError: A quota or a rule of the cluster refuses one.
             Interrupted: Somebody asked to stop.
         """
+        with self._followed.news(self._unit.id.name) as news:
+            self._until_ready(news, applied)
+
+    def _until_ready(self, news: threading.Event, applied: Mapping[Kind, int]) -> None:
         limit_s = self._unit.start_limit_s
         began_s = time.monotonic()
+        self._ask_s = began_s + self._pause_s
         while True:
             refuse_when_stopped("start", str(self._unit.id))
-            pods = self._pods()
+            news.clear()
+            pods, told = self._pods(applied)
             self._tell(sum(map(is_ready, pods)))
             if self._ready >= self._generation.count and self._is_rolled():
                 return
@@ -88,7 +121,7 @@ class Wait:
                 raise self._late(pods, troubles)
             if troubles:
                 self._say(f"waiting for pod {troubles[0][0]}: {troubles[0][1].reason}")
-            time.sleep(POLL_S)
+            news.wait(QUIET_S if told else POLL_S)
 
     def until_ended(self) -> None:
         """Return once the pods that are one too many have had their last request.
@@ -96,33 +129,48 @@ class Wait:
         Kubernetes ends them by force after a time; a node that is lost says nothing of its pods.
         """
         until_s = time.monotonic() + self._generation.ends_within_s
-        while any(map(is_ending, self._all_pods())) and time.monotonic() < until_s:
+        while any(map(is_ending, self._listed())) and time.monotonic() < until_s:
             refuse_when_stopped("stop instances of", str(self._unit.id))
             time.sleep(POLL_S)
 
-    def _pods(self) -> list[Object]:
-        return [pod for pod in self._all_pods() if not is_ending(pod)]
+    def _pods(self, applied: Mapping[Kind, int]) -> tuple[list[Object], bool]:
+        """Return its pods, and whether watches tell of them."""
+        there = self._followed.there(self._unit.id.name, applied)
+        now_s = time.monotonic()
+        if there is None or now_s >= self._ask_s:
+            if there is not None:  # a watch may be cut without a word
+                self._pause_s = min(2 * self._pause_s, _ASK_S[1])
+                self._ask_s = now_s + self._pause_s
+            self._deployment = None
+            asked = filterfalse(is_ending, self._listed())
+            return list(asked), there is not None
+        place = self._generation
+        self._deployment = there.get((DEPLOYMENT, place.name))
+        own = (one for (kind, _), one in there.items() if kind == POD and _is_of(one, place.name))
+        return [pod for pod in own if not is_ending(pod)], True
 
-    def _all_pods(self) -> list[Object]:
+    def _listed(self) -> list[Object]:
         chosen = selector({names.OBJECT: self._generation.name})
         return self._client.items(POD, self._generation.namespace, chosen)
 
     def _is_rolled(self) -> bool:
         """Whether Kubernetes has seen the newest version of it, and no older pod is left."""
         place = self._generation
-        there = self._client.get(DEPLOYMENT, place.namespace, place.name)
+        there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
         if there is None:
             return False
         status, wanted = there.get("status") or {}, there["spec"].get("replicas", 1)
-        seen = status.get("observedGeneration", 0) >= there["metadata"]["generation"]
+        seen = status.get("observedGeneration", 0) >= there["metadata"].get("generation", 1)
         counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
         return seen and counts == [wanted, wanted]
 
     def _refuse_unmade(self, waited_s: float) -> None:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
         place = self._generation
-        said = refused(self._client.get(DEPLOYMENT, place.namespace, place.name))
-        if said and waited_s >= REFUSED_S:
+        if waited_s < REFUSED_S:
+            return
+        there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
+        if said := refused(there):
             raise refusal("start", str(self._unit.id), 403, said, str(self._client))
 
     # -- what is told --------------------------------------------------------------------------
@@ -166,6 +214,10 @@ class Wait:
                 if said.strip():
                     return said
         return ""
+
+
+def _is_of(pod: Object, generation: str) -> bool:
+    return labels_of(pod).get(names.OBJECT) == generation
 
 
 def _is_final(trouble: Trouble, late: bool) -> bool:

@@ -133,8 +133,8 @@ class KubernetesPlatform:
             there = self.client.get(SECRET, self._place.namespace, REVISION)
             return (labels_of(there)[names.WORKSPACE],) if there else ()
         chosen = selector({"app.kubernetes.io/managed-by": names.PREFIX})
-        there = filterfalse(_is_ending, self.client.items(NAMESPACE, selector=chosen))
-        return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in there))))
+        found = filterfalse(_is_ending, self.client.items(NAMESPACE, selector=chosen))
+        return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in found))))
 
     def ports(self, workspace: str) -> Ports:
         return self._open(workspace).ports
