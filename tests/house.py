@@ -12,6 +12,8 @@ SECTION = "things"
 class StubRouter:
     """Serves the names of all things; a test says what a publication meets."""
 
+    reads_records = False
+
     def __init__(self) -> None:
         self.before = lambda _names: None
         self.served = ()

@@ -34,7 +34,7 @@ class Compute:
             found[one.deployment] = (*found.get(one.deployment, ()), made(one))
         return found
 
-    def instances(self):
+    def instances(self, _deployment=""):
         return self.each(lambda one: one.instance)
 
     def status(self):
@@ -99,6 +99,8 @@ def seen(one):
 
 
 class Router:
+    reads_records = False
+
     def __init__(self, records):
         self.records, self.up, self.endpoints = records, False, ()
         self.lock, self.busy = threading.Lock(), Counter()  # requests by deployment and by port

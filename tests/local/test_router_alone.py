@@ -54,7 +54,7 @@ def parent() -> Iterator[Parent]:
 def test_a_parent_publishes_and_is_told_what_is_in_force(parent: Parent, models: dict[str, Model]):
     blue, backend = deployment("blue", models["blue"]), models["blue"].backend
     parent.serving.publish((endpoint("chat", {"blue": 100}, blue),))
-    parent.serving.wait_healthy("chat/blue", 1)
+    parent.serving.wait_healthy({"chat/blue": 1})
     status = parent.serving.status()
     assert (status.fault, status.weights, status.healthy) == (
         "", {"chat": {"blue": 100}}, {"chat/blue": 1},

@@ -123,7 +123,8 @@ class MemoryCompute:
                 found = found.held_by(holder, one["gpus"])
         return found
 
-    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
+        del deployment
         return {
             deployment: tuple(
                 Instance(name, one["generation"], (_backend(one),))
@@ -159,6 +160,8 @@ class MemoryCompute:
 
 class MemoryRouter:
     """A router that only remembers the last publication."""
+
+    reads_records = False
 
     def __init__(self, records: MemoryRecords, clock: Clock) -> None:
         self.refuses: Callable[[tuple[EndpointEntry, ...]], None] = _accepts

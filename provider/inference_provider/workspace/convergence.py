@@ -208,23 +208,26 @@ class Convergence:
     def _make_and_publish(self, changes: list[_Change]) -> None:
         """Do all edits and publish them, inside an edit that undoes what this leaves."""
         if not self._router.in_force():
-            self._router.publish(self._build())  # the next one needs to know what it removes
+            self._router.publish(self._entries())  # the next one needs to know what it removes
         was_ahead = self._router_is_ahead
         try:
             with self._records.edit():
                 self._make(changes)
                 if any(change.published and change.fault is None for change in changes):
                     self._router_is_ahead = True
-                    self._router.publish(self._build())
+                    self._router.publish(self._entries())
         except InferenceError:  # a publication that fails this way has changed nothing
             self._router_is_ahead = was_ahead
             raise
         except BaseException:
             if self._router_is_ahead:  # it may be in force already, so undo it in the router too
                 with suppress(InferenceError):
-                    self._router.publish(self._build())
+                    self._router.publish(self._entries())
                     self._router_is_ahead = False
             raise
+
+    def _entries(self) -> tuple[EndpointEntry, ...]:
+        return () if self._router.reads_records else self._build()
 
     def _make(self, changes: list[_Change]) -> None:
         for change in changes:

@@ -40,7 +40,7 @@ def end_unadmitted(  # noqa: PLR0917 - what is ended, and how long each step may
     """
     leaving = {
         instance.name: instance.backends
-        for instance in ports.compute.instances().get(deployment, ())
+        for instance in ports.compute.instances(deployment).get(deployment, ())
         if record is None or not record.admits(instance.name, instance.generation)
     }
     if leaving:

@@ -215,8 +215,11 @@ class Compute(Protocol):
             OutOfCapacity: No GPU, port or disk is left.
         """
 
-    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
-        """Return every instance and its current addresses, by deployment; stopped ones too."""
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
+        """Return instances and their current addresses, by deployment; stopped ones too.
+
+        Those of one deployment suffice where one is named.
+        """
 
     def retire(self, deployment: str, names: Collection[str], stop_wait_s: float) -> None:
         """End instances, all at once; the router sends them nothing any more.
@@ -281,14 +284,17 @@ class RouterStatus(Frozen):
 class Router(Protocol):
     """Receives the requests of a workspace."""
 
+    @property
+    def reads_records(self) -> bool:
+        """Whether it builds what it serves from the records; then it is given no endpoints."""
+
     def address(self) -> RouterAddress:
         """Return where it is reached. Raises TargetError when the workspace does not exist."""
 
     def ensure_up(self, endpoints: Callable[[], tuple[EndpointEntry, ...]]) -> None:
-        """Start the router unless it runs; replace and drain one that lost its supervisor.
+        """Start the router unless it runs, with what `endpoints` returns.
 
-        Args:
-            endpoints: Returns what a newly started router must serve.
+        One that lost its supervisor is replaced and drained.
         """
 
     def runs(self) -> bool:

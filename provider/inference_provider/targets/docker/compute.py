@@ -106,7 +106,8 @@ class DockerCompute:
     def _ids(self, deployment: str = "") -> dict[str, str]:
         return {names.of(one): str(one["Id"]) for one in self._containers(deployment)}
 
-    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
+        del deployment  # all are known by one request
         found: dict[str, tuple[Instance, ...]] = {}
         for container in self._containers():
             labels = container["Labels"]

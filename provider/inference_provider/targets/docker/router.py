@@ -71,6 +71,8 @@ class DockerRouter:
             be built, None where nobody knows.
     """
 
+    reads_records = False
+
     def __init__(
         self, host: DockerHost, records: HostRecords, newest: Callable[[], str | None]
     ) -> None:

@@ -49,7 +49,8 @@ def about(serving: Serving) -> Answers:
     """Return the answers about what a router serves; none of them changes anything."""
 
     def wait_healthy(asked: Request) -> None:
-        serving.wait_healthy(asked["deployment"], asked["count"])
+        one = asked.get("deployment")
+        serving.wait_healthy({one: asked["count"]} if one else asked["deployments"])
 
     return {
         "in_force": lambda _asked: serving.in_force(),

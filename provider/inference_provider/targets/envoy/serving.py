@@ -4,7 +4,7 @@ The target starts and ends the process, says where it listens, and adds to the s
 process manager knows.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
@@ -68,8 +68,9 @@ class Serving:
     def is_connected(self, backends: Collection[Backend]) -> bool:
         return connected(backends)
 
-    def wait_healthy(self, deployment: str, count: int) -> None:
-        self.delivery.wait_healthy({deployment: count})
+    def wait_healthy(self, counts: Mapping[str, int]) -> None:
+        """Wait until each deployment has as many healthy backends. Raises NotReady."""
+        self.delivery.wait_healthy(counts)
 
     def status(self) -> RouterStatus:
         """Return what the router itself says; `weights` is None when it does not answer."""

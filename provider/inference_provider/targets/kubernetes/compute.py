@@ -72,7 +72,7 @@ from inference_provider.workspace.ports import (
 from inference_provider.workspace.state import State
 
 _POLL_S = 0.25
-_FOLLOWED = (POD, DEPLOYMENT)
+_FOLLOWED = (POD, DEPLOYMENT, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -103,6 +103,8 @@ class KubernetesCompute:
         self._namespace = records.namespace
         self._content = content
         self._followed = Followed(client, self._namespace, self._selecting(), _FOLLOWED)
+        self._applied: dict[str, Mapping[Kind, int]] = {}
+        """Version of each kind that was applied last, by deployment."""
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -112,21 +114,14 @@ class KubernetesCompute:
             more["endpoint"], _, more["deployment"] = deployment.partition("/")
         return selector(names.selecting(self._records.workspace, names.INSTANCE, **more))
 
-    def _listed(self, kinds: Sequence[Kind]) -> There:
-        return listed(self._client, self._namespace, (POD, *kinds), self._selecting())
+    def _listed(self, kinds: Sequence[Kind], deployment: str = "") -> There:
+        chosen = self._selecting(deployment)
+        return listed(self._client, self._namespace, (POD, *kinds), chosen)
 
-    def instances(self) -> Mapping[str, tuple[Instance, ...]]:
-        found: dict[str, tuple[Instance, ...]] = {}
-        there = self._listed((DEPLOYMENT, SERVICE))
-        pods = _pods_of(there)
-        for name, labels in _generations(there).items():
-            addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
-            port = _port_of(there.get((DEPLOYMENT, name)))
-            backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
-            instance = Instance(name, labels[names.GENERATION], backends if port else ())
-            deployment = names.deployment_of(labels)
-            found[deployment] = (*found.get(deployment, ()), instance)
-        return found
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
+        applied = self._applied.get(deployment)
+        told = self._followed.there(deployment, applied) if applied else None
+        return _instances_in(told or self._listed((DEPLOYMENT, SERVICE), deployment))
 
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
@@ -175,6 +170,7 @@ class KubernetesCompute:
             wait.until_ready(applied)
             if before is not None and before["spec"].get("replicas", 1) > count:
                 wait.until_ended()
+            self._applied[unit.id.name] = applied
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
                 self._put_back(generation, before)
@@ -296,6 +292,19 @@ def _generations(there: There) -> dict[str, Mapping[str, str]]:
     found = [(kind, name, labels_of(one)) for (kind, name), one in there.items()]
     kinds = (DEPLOYMENT, SERVICE)
     return {name: has for kind, name, has in found if kind in kinds and names.GENERATION in has}
+
+
+def _instances_in(there: There) -> dict[str, tuple[Instance, ...]]:
+    found: dict[str, tuple[Instance, ...]] = {}
+    pods = _pods_of(there)
+    for name, labels in _generations(there).items():
+        addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
+        port = _port_of(there.get((DEPLOYMENT, name)))
+        backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
+        instance = Instance(name, labels[names.GENERATION], backends if port else ())
+        deployment = names.deployment_of(labels)
+        found[deployment] = (*found.get(deployment, ()), instance)
+    return found
 
 
 def _pods_of(there: There) -> dict[str, list[Object]]:

@@ -4,9 +4,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import filterfalse
 
 from inference_provider.errors import NotReady, TargetError
+from inference_provider.quoting import without_secrets
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.followed import Followed
@@ -30,7 +30,7 @@ from inference_provider.targets.kubernetes.pods import (
     trouble_of,
 )
 from inference_provider.targets.kubernetes.refusals import refusal
-from inference_provider.targets.starting import LOG_LINES, REMEDY, not_ready, silent_for
+from inference_provider.targets.starting import LOG_LINES
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
 
@@ -38,6 +38,8 @@ POLL_S = 0.25
 """Pause between two questions where no watch tells."""
 QUIET_S = 1.0
 """Longest time without a look at what is known."""
+_TELLS_S = 1.0
+"""Time after an apply within which a watch tells of it."""
 _ASK_S = (5.0, 60.0)
 """Shortest and longest time after which the API server is asked although a watch tells."""
 _IMAGE_GRACE_S = 20.0
@@ -45,6 +47,7 @@ _IMAGE_GRACE_S = 20.0
 _STUCK = ("ImageBuildFailure", "ResourceNotReady")
 _DOES = {"storage-initializer": "fetches its model and code", "environment": "gets its packages"}
 """What an init container does, by its name."""
+_LINE_CHARS = 300
 
 
 class Wait:
@@ -74,8 +77,8 @@ class Wait:
         self._progress = progress
         self._deployment: Object | None = None
         """As it was told last with the pods; None where it has to be asked for."""
-        self._ask_s, self._pause_s = float("-inf"), _ASK_S[0]
-        self._before = sum(map(is_ready, self._listed())) if exists else 0
+        self._ask_s, self._told_s, self._pause_s = 0.0, 0.0, _ASK_S[0]
+        self._before = sum(map(is_ready, self._asked_pods())) if exists else 0
         self._ready = self._before
         self._told = ""
 
@@ -96,11 +99,14 @@ class Wait:
     def _until_ready(self, news: threading.Event, applied: Mapping[Kind, int]) -> None:
         limit_s = self._unit.start_limit_s
         began_s = time.monotonic()
-        self._ask_s = began_s + self._pause_s
+        self._ask_s, self._told_s = began_s + self._pause_s, began_s + _TELLS_S
         while True:
             refuse_when_stopped("start", str(self._unit.id))
             news.clear()
             pods, told = self._pods(applied)
+            if pods is None:
+                news.wait(_TELLS_S)
+                continue
             self._tell(sum(map(is_ready, pods)))
             if self._ready >= self._generation.count and self._is_rolled():
                 return
@@ -129,27 +135,31 @@ class Wait:
         Kubernetes ends them by force after a time; a node that is lost says nothing of its pods.
         """
         until_s = time.monotonic() + self._generation.ends_within_s
-        while any(map(is_ending, self._listed())) and time.monotonic() < until_s:
+        while any(map(is_ending, self._all_pods())) and time.monotonic() < until_s:
             refuse_when_stopped("stop instances of", str(self._unit.id))
             time.sleep(POLL_S)
 
-    def _pods(self, applied: Mapping[Kind, int]) -> tuple[list[Object], bool]:
-        """Return its pods, and whether watches tell of them."""
+    def _pods(self, applied: Mapping[Kind, int]) -> tuple[list[Object] | None, bool]:
+        """Return its pods, None where a watch is about to tell them, and whether watches tell."""
         there = self._followed.there(self._unit.id.name, applied)
         now_s = time.monotonic()
+        if there is None and now_s < self._told_s:
+            return None, False
         if there is None or now_s >= self._ask_s:
             if there is not None:  # a watch may be cut without a word
                 self._pause_s = min(2 * self._pause_s, _ASK_S[1])
                 self._ask_s = now_s + self._pause_s
             self._deployment = None
-            asked = filterfalse(is_ending, self._listed())
-            return list(asked), there is not None
+            return self._asked_pods(), there is not None
         place = self._generation
         self._deployment = there.get((DEPLOYMENT, place.name))
         own = (one for (kind, _), one in there.items() if kind == POD and _is_of(one, place.name))
         return [pod for pod in own if not is_ending(pod)], True
 
-    def _listed(self) -> list[Object]:
+    def _asked_pods(self) -> list[Object]:
+        return [pod for pod in self._all_pods() if not is_ending(pod)]
+
+    def _all_pods(self) -> list[Object]:
         chosen = selector({names.OBJECT: self._generation.name})
         return self._client.items(POD, self._generation.namespace, chosen)
 
@@ -190,20 +200,25 @@ class Wait:
     def _late(self, pods: Sequence[Object], troubles: Sequence[tuple[str, Trouble]]) -> NotReady:
         if troubles:
             return self._not_ready(*troubles[0])
+        waited = f"did not answer 200 to 399 within {self._unit.start_limit_s} s"
+        reason = f"GET {self._unit.readiness_path} {waited}"
         waiting = next((name_of(pod) for pod in pods if not is_ready(pod)), "")
         if not waiting:
             remedy = "look at the events of its ReplicaSet, then run this again"
             reason = "Kubernetes made no pod for it"
             return NotReady("start", str(self._unit.id), reason, remedy)
-        return self._not_ready(waiting, Trouble("", silent_for(self._unit), SERVER))
+        return self._not_ready(waiting, Trouble("", reason, SERVER))
 
     def _not_ready(self, pod: str, trouble: Trouble) -> NotReady:
         about = f"{trouble.name}: " if trouble.name else ""
-        reason = f"pod {pod}: {about}{trouble.reason}"
+        reason, what = f"pod {pod}: {about}{trouble.reason}", str(self._unit.id)
+        remedy = "fix the cause and run this again"
         if not trouble.container:
-            return NotReady("start", str(self._unit.id), reason, REMEDY)
-        said = self._last_lines(pod, trouble.container)
-        return not_ready(self._unit, reason, "the last lines of its log", said)
+            return NotReady("start", what, reason, remedy)
+        said = without_secrets(self._last_lines(pod, trouble.container), self._unit.secrets)
+        shown = "\n".join(f"    {line[:_LINE_CHARS]}" for line in said.splitlines())
+        remedy = f"{remedy}; the last lines of its log:\n{shown or '    (none)'}"
+        return NotReady("start", what, reason, remedy)
 
     def _last_lines(self, pod: str, container: str) -> str:
         asked = {"container": container, "tailLines": str(LOG_LINES)}

@@ -29,6 +29,7 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
 from inference_provider.targets.kubernetes.snapshot import REVISION, Snapshot, Writer, secret_name
+from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.shared_documents import SharedDocuments
 from inference_provider.workspace.state import RECORDS
 
@@ -294,10 +295,14 @@ class _Journal:
         self._labels = names.labels(workspace, names.JOURNAL)
         self._selector = selector(names.selecting(workspace, names.JOURNAL))
         self._name = ""
+        self.append = Together[JournalEntry, None](self._append)
 
-    def append(self, entry: JournalEntry) -> None:
-        key = f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}"
-        change = {"data": {key: entry.model_dump_json()}}
+    def _append(self, entries: Sequence[JournalEntry]) -> None:
+        lines = {
+            f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}": entry.model_dump_json()
+            for entry in entries
+        }
+        change = {"data": lines}
         try:
             there = self._add(change)
         except NotThere:  # the ring has gone round since, or the workspace was made again

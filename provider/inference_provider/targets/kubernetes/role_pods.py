@@ -26,6 +26,7 @@ from inference_provider.targets.kubernetes.pods import (
     trouble_of,
 )
 from inference_provider.targets.kubernetes.refusals import refusal
+from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Tell
 
@@ -66,11 +67,14 @@ class RolePods:
         self._chosen = selector(names.selecting(workspace, role))
         self._own_fault = own_fault
         self._role = role
+        self._now = Together[None, list[Object]](
+            lambda _asked: client.items(POD, namespace, self._chosen)
+        )
         self.what = _WORDS[role]
         self.remedy = f"look at `kubectl -n {namespace} describe pods -l {names.ROLE}={role}`"
 
     def all(self) -> list[Object]:
-        return self._client.items(POD, self._namespace, self._chosen)
+        return self._now(None)
 
     def deployment(self) -> Object | None:
         name = {names.ROUTER: names.ROUTER_NAME, names.CONTENT: names.CONTENT_NAME}[self._role]

@@ -6,12 +6,12 @@ else. This module makes the objects of the router too.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from inference_provider.errors import TargetUnreachable
+from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
@@ -54,6 +54,7 @@ from inference_provider.targets.kubernetes.router_questions import (
     RouterQuestions,
 )
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
+from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import RouterAddress, RouterStatus, Tell
@@ -64,17 +65,7 @@ PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
 _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
-_KINDS = (
-    DEPLOYMENT,
-    SERVICE,
-    SECRET,
-    CLAIM,
-    BUDGET,
-    POLICY,
-    SERVICE_ACCOUNT,
-    ROLE,
-    ROLE_BINDING,
-)
+_KINDS = (DEPLOYMENT, SERVICE, SECRET, CLAIM, BUDGET, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 """Of what a workspace consists of before anything is deployed."""
 _BESIDE = (names.CONTENT, "workspace")
 """Roles of what is not the router's."""
@@ -85,6 +76,8 @@ Endpoints = tuple[EndpointEntry, ...]
 
 class KubernetesRouter:
     """The router of one workspace."""
+
+    reads_records = True
 
     def __init__(
         self,
@@ -105,6 +98,7 @@ class KubernetesRouter:
         self.pods = RolePods(
             client, self.namespace, records.workspace, names.ROUTER, self._own_fault
         )
+        self._healthy_now = Together[tuple[str, int], None](self._wait_all_healthy)
 
     # -- where it is ---------------------------------------------------------------------------
 
@@ -287,8 +281,14 @@ class KubernetesRouter:
         return [one for one in found.values() if not isinstance(one, TargetUnreachable)]
 
     def wait_healthy(self, deployment: str, count: int) -> None:
+        try:
+            self._healthy_now((deployment, count))
+        except NotReady:  # which may be the fault of another one
+            self._wait_all_healthy([(deployment, count)])
+
+    def _wait_all_healthy(self, wanted: Sequence[tuple[str, int]]) -> None:
         ready = [name_of(pod) for pod in self.pods.all() if is_ready(pod)]
-        given: dict[str, Any] = {"deployment": deployment, "count": count}
+        given: dict[str, Any] = {"deployments": dict(wanted)}
         found = self._questions.side_by_side(
             ready, lambda pod: self._questions.ask(pod, "wait_healthy", **given)
         )

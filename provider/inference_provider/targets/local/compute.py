@@ -68,7 +68,8 @@ class LocalCompute:
 
     # -- what there is -------------------------------------------------------------------------
 
-    def instances(self) -> Mapping[str, tuple[ports.Instance, ...]]:
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[ports.Instance, ...]]:
+        del deployment
         programs = self._supervisor.names()  # before the documents, which name each first
         documents = self._instances.by_deployment()
         found = {name: self._addressed(name, documents[name]) for name in documents}

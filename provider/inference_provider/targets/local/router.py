@@ -70,6 +70,8 @@ Endpoints = Callable[[], tuple[EndpointEntry, ...]]
 class LocalRouter:
     """supervisord and router of one workspace."""
 
+    reads_records = False
+
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
@@ -105,7 +107,7 @@ class LocalRouter:
         return self.serving.is_connected(backends)
 
     def wait_healthy(self, deployment: str, count: int) -> None:
-        self.serving.wait_healthy(deployment, count)
+        self.serving.wait_healthy({deployment: count})
 
     def status(self) -> RouterStatus:
         process, said = self._process(), self.serving.status()
