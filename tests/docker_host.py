@@ -23,3 +23,10 @@ def missing() -> str:
     finally:
         host.close()
     return "" if there else f"{host} has no image {BASE_IMAGE} (INFERENCE_TEST_BASE_IMAGE)"
+
+
+def run_in(host, container: str, *command: str) -> tuple[int, str]:
+    """Run a command in a container; return its exit status and what it printed."""
+    made = host.api.exec_create(container, list(command))["Id"]
+    printed = host.api.exec_start(made).decode()
+    return int(host.api.exec_inspect(made)["ExitCode"]), printed

@@ -38,7 +38,7 @@ from inference_provider.workspace.state import State
 from tests.cluster.runtime import runtime_image
 from tests.conformance import toy
 from tests.conformance.watched import WatchedPlatform, WatchedRouter
-from tests.docker_host import FAKE_GPUS
+from tests.docker_host import FAKE_GPUS, run_in
 
 ANN = Actor(user="ann", command="pytest")
 BOB = Actor(user="bob", ci_job="build/7", command="pytest")
@@ -364,11 +364,11 @@ class DockerLab(Lab):
 
     def _touch(self, path: Path) -> None:
         for name in self.instances():
-            self.platform.host.run(name, ("touch", str(path)))
+            run_in(self.platform.host, name, "touch", str(path))
 
     def _is_there(self, path: Path) -> bool:
-        ran = [self.platform.host.run(name, ("test", "-e", str(path))) for name in self.instances()]
-        return any(status == 0 for status, _said in ran)
+        host, command = self.platform.host, ("test", "-e", str(path))
+        return any(run_in(host, name, *command)[0] == 0 for name in self.instances())
 
 
 class KubernetesLab(Lab):

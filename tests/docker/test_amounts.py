@@ -7,6 +7,7 @@ import pytest
 from inference_provider.drift import drift
 from inference_provider.errors import TargetError
 from tests.conformance.labs import DockerLab
+from tests.docker_host import run_in
 
 pytestmark = pytest.mark.docker
 
@@ -35,10 +36,10 @@ def test_shared_memory_and_ulimits_are_what_was_asked_for_and_a_change_rolls(tmp
         desired = [*lab.desired[:4], lab.deployment(resources=resources)]
         lab.apply(*desired)
         [instance] = lab.instances()
-        _, size = host.run(instance, ("df", "-k", "--output=size", "/dev/shm"))
-        _, told = host.run(instance, ("python3", "-c", SEEN))
+        _, size = run_in(host, instance, "df", "-k", "--output=size", "/dev/shm")
+        _, told = run_in(host, instance, "python3", "-c", SEEN)
         assert drift(desired, lab.target.observe([lab.workspace]), "demo").exit_code == 0
-        return instance, size.decode().split()[1], told.decode().strip()
+        return instance, size.split()[1], told.strip()
 
     try:
         ulimits = {"nofile": {"soft": 512, "hard": 1024}, "core": 0}

@@ -12,7 +12,7 @@ from inference_provider.observed import Kind
 from inference_provider.plan import plan
 from inference_provider.targets.docker import names
 from tests.conformance.labs import DockerLab, wait_until
-from tests.docker_host import BASE_IMAGE
+from tests.docker_host import BASE_IMAGE, run_in
 
 pytestmark = pytest.mark.docker
 
@@ -53,7 +53,7 @@ def mend(lab) -> None:
 def crash(hand: Hand) -> None:
     """End what runs in the instance three times, as a fault in it would."""
     for count in (1, 2, 3):
-        hand.host.run(hand.instance, ("sh", "-c", "kill -9 -1"))
+        run_in(hand.host, hand.instance, "sh", "-c", "kill -9 -1")
         wait_until(partial(running_after, hand, count))
 
 

@@ -14,6 +14,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.router import ADDRESS, Listens
 from tests.conformance.labs import ANN, DockerLab, wait_until
 from tests.docker.load import Load
+from tests.docker_host import run_in
 
 pytestmark = pytest.mark.docker
 REQUESTS = 10_000
@@ -93,7 +94,7 @@ def test_an_instance_that_does_not_start_is_quoted_though_its_container_is_gone(
 
 def test_a_router_that_is_killed_serves_again_by_itself(lab):
     before = lab.platform.host.container(names.router(lab.workspace))["State"]["StartedAt"]
-    lab.platform.host.run(names.router(lab.workspace), ("sh", "-c", "kill -9 -1"))
+    run_in(lab.platform.host, names.router(lab.workspace), "sh", "-c", "kill -9 -1")
     wait_until(
         lambda: (
             lab.platform.host.container(names.router(lab.workspace))["State"]["StartedAt"] != before

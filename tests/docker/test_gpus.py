@@ -20,7 +20,7 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.gpus import HostGpus, inventory
 from tests.conformance.labs import DockerLab, together
-from tests.docker_host import BASE_IMAGE, FAKE_GPUS
+from tests.docker_host import BASE_IMAGE, FAKE_GPUS, run_in
 
 pytestmark = [
     pytest.mark.docker,
@@ -84,9 +84,9 @@ def with_smi(host, images):
 
 
 def variables(lab, name) -> dict[str, str]:
-    status, said = lab.platform.host.run(name, ("env",))
+    status, said = run_in(lab.platform.host, name, "env")
     assert status == 0
-    return dict(line.split("=", 1) for line in said.decode().splitlines())
+    return dict(line.split("=", 1) for line in said.splitlines())
 
 
 def test_an_instance_is_told_its_gpus_and_one_without_any_that_it_has_none(lab):

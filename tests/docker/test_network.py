@@ -17,7 +17,7 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.network import remove_networks
 from tests.conformance.labs import DockerLab
 from tests.docker.load import Load
-from tests.docker_host import BASE_IMAGE
+from tests.docker_host import BASE_IMAGE, run_in
 
 pytestmark = pytest.mark.docker
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
@@ -86,8 +86,7 @@ def outside(published):
 
 
 def runs(lab, instance, code, *given) -> bool:
-    status, _said = lab.platform.host.run(instance, ("python3", "-c", code, *map(str, given)))
-    return status == 0
+    return run_in(lab.platform.host, instance, "python3", "-c", code, *map(str, given))[0] == 0
 
 
 def reached(lab, instance, places) -> list[bool]:

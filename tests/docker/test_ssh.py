@@ -20,6 +20,7 @@ from inference_provider.targets.docker.target import DockerPlatform
 from tests import docker_host
 from tests.conformance.labs import SERVER, DockerLab, wait_until
 from tests.docker import sshd
+from tests.docker.test_router_questions import relays
 
 pytestmark = pytest.mark.docker
 ENGINE = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
@@ -63,6 +64,17 @@ def test_a_workspace_behind_ssh_is_the_one_that_its_host_has(lab, tmp_path):
     near = DockerLab(DockerLab.open(tmp_path), tmp_path, lab.workspace)
     assert near.documents() == lab.documents()
     assert near.ask() == 200
+    near.platform.host.close()
+
+
+def test_questions_to_its_router_share_a_command_until_the_host_is_closed(lab, tmp_path):
+    lab.apply(lab.space())
+    near = DockerLab(DockerLab.open(tmp_path), tmp_path, lab.workspace)
+    for _ in range(2):
+        lab.platform.host.close()
+        wait_until(lambda: relays(near) == 0)
+        assert [lab.router.router.in_force() for _ in range(3)] == [True] * 3
+        assert relays(near) == 1
     near.platform.host.close()
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.spec.target import DockerPlace, Place
+from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import DockerHost
+from tests.conformance.labs import wait_until
 from tests.docker.engine import OwnEngine
 from tests.docker_host import BASE_IMAGE
 
@@ -95,42 +97,38 @@ def test_docker_host_is_asked_with_them_too(client, monkeypatch):
     assert containers(client[0], "docker") == []
 
 
-def test_a_command_reads_what_is_said_and_its_whole_answer_comes_back(stocked, client):
-    code = "import sys; print(sys.stdin.readline() * 20000, end='')"
+def asked_twice(engine: OwnEngine, code: str, limit_s: float, left: int) -> list[bytes]:
+    """Ask a command; wait until so many of it run, and until none does once the host is closed."""
+    near, far = DockerHost(engine.place), DockerHost(PLACE)
 
-    def ran(host: DockerHost) -> tuple[int, bytes]:
-        config = host.api.create_host_config(network_mode="none", init=True)
-        made = host.api.create_container(BASE_IMAGE, ["sleep", "60"], host_config=config)["Id"]
-        host.api.start(made)
+    def ran() -> list[bytes]:
+        config = near.api.create_host_config(network_mode="none")
+        made = near.api.create_container(BASE_IMAGE, ["sleep", "60"], host_config=config)["Id"]
+        near.api.start(made)
         try:
-            return host.run(made, ("python3", "-c", code), b"asked\n")
+            command = Command(made, ("python3", "-u", "-c", code))
+            said = [far.ask(command, line, limit_s, again=True) for line in (b"one\n", b"two\n")]
+            wait_until(lambda: len(near.api.top(made)["Processes"]) == 1 + left)
+            far.close()
+            wait_until(lambda: len(near.api.top(made)["Processes"]) == 1)
+            return said
         finally:
-            host.remove(made)
+            near.remove(made)
+            near.close()
+            far.close()
 
-    host = DockerHost(PLACE)
-    try:
-        assert client[0].within(lambda: ran(host)) == (0, b"asked\n" * 20000)
-    finally:
-        host.close()
+    return engine.within(ran)
 
 
-def test_a_command_that_waits_for_an_end_of_its_input_is_given_up(stocked, client):
+def test_a_command_is_asked_again_and_whole_answers_come_back(stocked, client):
+    code = "import sys\nfor line in sys.stdin: print(line.strip() * 200_000)"
+    answers = [b"one" * 200_000 + b"\n", b"two" * 200_000 + b"\n"]
+    assert asked_twice(client[0], code, 20, left=1) == answers
+
+
+def test_a_command_that_waits_for_an_end_of_its_input_is_given_up_and_ends(stocked, client):
     code = "import sys; print(sys.stdin.read())"  # by TLS no end comes
-
-    def ran(host: DockerHost) -> tuple[int, bytes]:
-        config = host.api.create_host_config(network_mode="none", init=True)
-        made = host.api.create_container(BASE_IMAGE, ["sleep", "60"], host_config=config)["Id"]
-        host.api.start(made)
-        try:
-            return host.run(made, ("python3", "-c", code), b"asked\n", 2)
-        finally:
-            host.remove(made)
-
-    host = DockerHost(PLACE)
-    try:
-        assert client[0].within(lambda: ran(host)) == (124, b"nothing within 2 s")
-    finally:
-        host.close()
+    assert asked_twice(client[0], code, 1, left=0) == [b"nothing within 1 s"] * 2
 
 
 def test_an_engine_of_another_ca_is_refused(client, tmp_path):

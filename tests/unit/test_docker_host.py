@@ -15,7 +15,7 @@ import pytest
 import requests
 from docker.errors import APIError
 
-from inference_provider.errors import InferenceError
+from inference_provider.errors import InferenceError, TargetUnreachable
 from inference_provider.spec.target import DockerPlace, Home
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.target import DockerTarget
@@ -137,6 +137,24 @@ def test_a_container_that_cannot_be_removed_is_told():
     assert str(caught.value) == (
         "remove container c on Docker host unix:///none.sock: driver failed"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "No such container: c"),
+        (404, "No such exec instance: 5f"),  # its container ended in the middle of a question
+        (409, "Container c is not running"),
+        (409, "Container c is paused, unpause the container before exec"),
+        (409, "Container c is restarting, wait until the container is running"),
+    ],
+)
+def test_a_container_that_cannot_be_asked_now_may_be_asked_later(status, said):
+    host: Any = DockerHost(DockerPlace(kind="docker", host="unix:///none.sock"))
+    host._api = Refusing(status, said)
+    with pytest.raises(TargetUnreachable) as caught, host.asked("ask", "container c") as api:
+        api.remove_container("c")
+    assert str(caught.value) == f"ask container c: {said}; run this again"
 
 
 @contextlib.contextmanager

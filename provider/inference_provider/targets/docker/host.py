@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker.address import address_of
+from inference_provider.targets.docker.conversation import Command, Conversation, Conversations
 from inference_provider.targets.docker.ssh import Tunnel
-from inference_provider.targets.docker.streams import close, lines_of, spoken
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TIMEOUT_S = 120
-TOO_LATE = 124
-"""As `timeout` says it of a command that it has ended."""
 OLDEST_API = (1, 40)
 _FULL = {
     "no space left": "free some space on the host and run this again",
@@ -37,8 +35,8 @@ _FULL = {
 """What the Engine says when the host has no more of something, and what to do."""
 _REFUSED = {"error setting rlimit": "lower resources.ulimits: the Engine itself has no more"}
 """What the Engine says of what it may not give, and what to do."""
-_NOT_THERE = ("is not running", "is paused", "is restarting", "No such container")
-"""What the Engine says of a container that cannot be asked now."""
+_NOT_THERE = ("is not running", "is paused", "is restarting", "No such container", "No such exec")
+"""What the Engine says of a container, or a command in it, that cannot be asked now."""
 _PODMAN = "Podman"
 """It gives an imported image another tag, and lists containers without their network (4.3.1)."""
 _REMOVING = "already in progress"
@@ -53,6 +51,7 @@ class DockerHost:
         self.place = place
         self._opening = threading.RLock()
         self._api: APIClient | None = None
+        self._conversations = Conversations()
         self._tunnel: Tunnel | None = None
 
     def __str__(self) -> str:
@@ -75,6 +74,7 @@ class DockerHost:
         """Close the connections to the Engine, if there are any."""
         with self._opening:
             api, tunnel, self._api, self._tunnel = self._api, self._tunnel, None, None
+        self._conversations.close()
         if api is not None:
             api.close()
         if tunnel is not None:
@@ -236,7 +236,7 @@ class DockerHost:
 
         def read(name: str, id_: str) -> None:
             with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
-                for line in lines_of(api.logs(id_, stream=True, follow=True, tail=0)):
+                for line in _lines(api.logs(id_, stream=True, follow=True, tail=0)):
                     lines.put(f"{name}: {line}")
             lines.put(None)
 
@@ -304,31 +304,43 @@ class DockerHost:
         told = answer.headers.get("X-Docker-Container-Path-Stat")
         return cast("dict[str, Any]", json.loads(base64.b64decode(told))) if told else None
 
-    def run(
-        self,
-        container: str,
-        command: tuple[str, ...],
-        said: bytes = b"",
-        limit_s: float = TIMEOUT_S,
-    ) -> tuple[int, bytes]:
-        """Run a command in a running container; return its exit status and what it printed.
+    def ask(self, command: Command, line: bytes, limit_s: float, *, again: bool = False) -> bytes:
+        """Ask a command in a running container that answers each line with a line.
 
         Args:
-            container: Its name.
-            command: Program and arguments; others on the host can read them.
-            said: What it reads from stdin; over TLS no end of it follows.
-            limit_s: How long it may take, seconds; one that takes longer has the status 124.
+            command: Which one.
+            line: What it reads from stdin, whose end does not follow.
+            limit_s: How long its answer may take, seconds.
+            again: Whether one may be asked that runs already: in a paused container none answers.
+
+        Returns:
+            Its answer; without a line's end it has ended, or was too late.
         """
-        with self.asked("run a command in", f"container {container}") as api:
-            made = api.exec_create(container, list(command), stdin=bool(said), tty=False)
-            stream = api.exec_start(made["Id"], socket=True)
+        with self.asked("run a command in", f"container {command.container}") as api:
+            one = self._conversations.take(command) if again else None
+            one = one or _started(api, command)
             try:
-                printed = spoken(stream, said, limit_s)
+                said = one.answer(line, limit_s)
             except TimeoutError:
-                return TOO_LATE, f"nothing within {limit_s:g} s".encode()
+                return f"nothing within {limit_s:g} s".encode()
             finally:
-                close(stream)
-            return int(api.exec_inspect(made["Id"])["ExitCode"] or 0), printed
+                self._conversations.keep(one)
+            if not said.endswith(b"\n"):
+                api.exec_inspect(one.id)  # tells that the container or the Engine has ended
+            return said
+
+
+def _started(api: "APIClient", command: Command) -> Conversation:
+    made = api.exec_create(command.container, list(command.words), stdin=True, tty=False)
+    return Conversation(command, made["Id"], api.exec_start(made["Id"], socket=True))
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[str]:
+    """Yield whole lines of a stream that comes in parts of any size."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
 
 
 def _connected(url: str, tls: Any) -> "APIClient":

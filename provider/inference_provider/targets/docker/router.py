@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from inference_provider.errors import NotReady, TargetError, TargetUnreachable
@@ -20,12 +21,13 @@ from inference_provider.router.table import (
     EndpointEntry,
     longest_request_s,
 )
-from inference_provider.serving.image import LIBRARY, ROUTER_FOLDER
+from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
+from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
 from inference_provider.targets.docker.records import HostRecords
-from inference_provider.targets.envoy import drain
+from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.listening import (
     METRICS_PORTS,
@@ -39,7 +41,6 @@ from inference_provider.workspace.ports import RouterAddress, RouterStatus
 from inference_provider.workspace.state import PUBLICATION
 
 ADDRESS = "address"
-_RELAY = f"{LIBRARY}/inference_provider/targets/envoy/relay.py"
 _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
@@ -144,13 +145,16 @@ class DockerRouter:
         return next(iter(self._ids()), self._name)
 
     def _ids(self) -> list[str]:
-        """Return the id of its container, and then of others that a killed client left.
+        return [str(one["Id"]) for one in self._listed()]
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """Return its container as it is listed, and then others that a killed client left.
 
         What has its name is the router; where that is none, the newest is.
         """
         found = [*filter(names.is_router, self._host.containers(self._selecting))]
         found.sort(key=lambda one: (f"/{self._name}" not in one["Names"], -one["Created"]))
-        return [str(one["Id"]) for one in found]
+        return found
 
     def ensure_up(self, endpoints: Callable[[], Endpoints]) -> None:
         image = self.listens().image  # refuses a workspace that is not there
@@ -286,13 +290,11 @@ class DockerRouter:
 
     def _end(self, container: str, endpoints: Endpoints) -> None:
         """Let a router finish its requests while another one takes the new ones, and remove it."""
-        program = Path(drain.__file__).read_text()  # an older router does not have it
         longest_s = longest_request_s(endpoints)
-        asked = (program, f"{ROUTER_FOLDER}/admin.sock", str(longest_s))
+        drained = _program(container, drain, "admin.sock", str(longest_s))
         with suppress(TargetError), self._host.asked("end", "the replaced router") as api:
             api.update_container(container, restart_policy=cast("Any", {"Name": "no"}))
-            command = ("python3", "-I", "-S", "-c", *asked)
-            self._host.run(container, command, limit_s=2 * longest_s + TIMEOUT_S)
+            self._host.ask(drained, b"", 2 * longest_s + TIMEOUT_S)
         self._remove(container)
 
     def remove(self) -> None:
@@ -386,15 +388,26 @@ class DockerRouter:
             given: What belongs to the question.
         """
         text = json.dumps({"ask": question, **given}).encode() + b"\n"
-        command = ("python3", "-I", "-S", _RELAY, f"{ROUTER_FOLDER}/agent.sock")
-        status, said = self._host.run(container or self._id(), command, text, within_s)
-        if status or not said:
-            reason = f"its agent does not answer: {said.decode(errors='replace')[-200:].strip()}"
-            raise TargetUnreachable("ask", "the router", reason, "run this again")
-        found = json.loads(said)
-        if "error" in found:
-            raise read(found["error"])
-        return found["answer"]
+        found = (one for one in self._listed() if container in ("", one["Id"]))
+        there = next(found, {"Id": container or self._name, "State": ""})
+        command = _program(there["Id"], relay, "agent.sock")
+        said = self._host.ask(command, text, within_s, again=there["State"] == "running")
+        try:
+            told = json.loads(said)
+        except ValueError:
+            last = said.decode(errors="replace").strip().rpartition("\n")[2][-200:]
+            reason = f"its agent does not answer: {last or 'it has ended'}"
+            raise TargetUnreachable("ask", "the router", reason, "run this again") from None
+        if "error" in told:
+            raise read(told["error"])
+        return told["answer"]
+
+
+def _program(container: str, module: ModuleType, socket: str, *given: str) -> Command:
+    """Return what runs a module in a router, which may be too old to have it."""
+    text = Path(str(module.__file__)).read_text()
+    words = ("python3", "-I", "-S", "-c", text, f"{ROUTER_FOLDER}/{socket}", *given)
+    return Command(container, words)
 
 
 def _runs(container: dict[str, Any] | None) -> bool:

@@ -1,0 +1,132 @@
+"""Commands in running containers that answer each line with a line, and wait for the next one.
+
+To start one takes 70 ms and as much of a core, to ask one that runs 2 ms.
+"""
+
+import socket as sockets
+import ssl
+import struct
+import threading
+import time
+import weakref
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+_KEPT = 8
+_IDLE_S = 30.0
+"""A firewall may forget a connection on which nothing is said for longer, seconds."""
+_HEAD = struct.Struct(">BxxxL")
+"""Before each part of what a command says: which of its streams it is of, and how long it is."""
+_STDOUT = 1
+
+
+class Command(NamedTuple):
+    """What runs, and where."""
+
+    container: str
+    """Its id, since another one may get its name."""
+    words: tuple[str, ...]
+    """Program and arguments; others on the host can read them."""
+
+
+class Conversation:
+    """A command that runs, for one question at a time; its connection is closed with this."""
+
+    def __init__(self, command: Command, id_: str, stream: Any) -> None:
+        self.command = command
+        self.id = id_
+        self._socket: sockets.socket = getattr(stream, "_sock", stream)
+        self._until_s = 0.0
+        self.close = weakref.finalize(self, _close, stream)
+
+    def answer(self, line: bytes, limit_s: float) -> bytes:
+        """Return the line that it answers; without a line's end all that it said, if it ended.
+
+        Raises:
+            TimeoutError: It has not answered in time.
+        """
+        self._until_s, until_s = 0.0, time.monotonic() + limit_s
+        heard, said = bytearray(), {_STDOUT: b""}
+        with suppress(ConnectionError, ssl.SSLError):
+            self._socket.settimeout(limit_s)
+            self._socket.sendall(line)
+            while not said[_STDOUT].endswith(b"\n") and (part := self._socket.recv(1 << 16)):
+                heard += part
+                said = _streams(bytes(heard))
+                self._socket.settimeout(max(0.001, until_s - time.monotonic()))  # 0: no wait
+        if said[_STDOUT].endswith(b"\n"):
+            self._until_s = time.monotonic() + _IDLE_S
+            return said[_STDOUT]
+        return b"".join(said.values()).strip()
+
+    def waits(self) -> bool:
+        """Whether it has answered, not long ago, and can be asked again."""
+        if time.monotonic() > self._until_s:
+            return False
+        self._socket.settimeout(0)
+        try:
+            self._socket.recv(1)  # returns at its end: it says nothing unasked
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            pass
+        return False
+
+
+class Conversations:
+    """Those that nobody asks now."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        self._idle: list[Conversation] = []
+
+    def take(self, command: Command) -> Conversation | None:
+        """Return one that waits, for the caller alone; None where none does."""
+        while True:
+            with self._changing:
+                found = [one for one in self._idle if one.command == command]
+                if not found:
+                    return None
+                self._idle.remove(found[-1])
+            if found[-1].waits():
+                return found[-1]
+            found[-1].close()
+
+    def keep(self, one: Conversation) -> None:
+        """Keep one for the next question, if it can be asked again, and end those too many."""
+        if not one.waits():
+            one.close()
+            return
+        with self._changing:
+            self._idle.append(one)
+            over = self._idle[:-_KEPT]
+            del self._idle[:-_KEPT]
+        for other in over:
+            other.close()
+
+    def close(self) -> None:
+        with self._changing:
+            left, self._idle = self._idle, []
+        for one in left:
+            one.close()
+
+
+def _streams(heard: bytes) -> dict[int, bytes]:
+    """Return what a command has said so far, by the number of the stream."""
+    said, at = {_STDOUT: b""}, 0
+    while at + _HEAD.size <= len(heard):
+        number, length = _HEAD.unpack_from(heard, at)
+        at += _HEAD.size + length
+        said[number] = said.get(number, b"") + heard[at - length : at]
+    return said
+
+
+def _close(stream: Any) -> None:
+    """Close a command's stream, the socket that it borrows, and the answer that has that."""
+    answer, raw = getattr(stream, "_response", None), getattr(stream, "_sock", None)
+    stream.close()
+    if raw is not None:
+        raw.close()
+    if answer is not None:
+        with suppress(ValueError):  # it flushes what is closed
+            answer.close()
