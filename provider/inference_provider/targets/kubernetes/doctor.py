@@ -42,7 +42,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "secrets"): (*_ALL, "watch", "deletecollection"),
     ("", "configmaps"): ("list", "create", "patch", "delete", "deletecollection"),
     ("", "namespaces"): ("get",),
-    ("coordination.k8s.io", "leases"): ("get", "create", "update", "patch", "delete"),
+    ("coordination.k8s.io", "leases"): _ALL,
     ("apps", "deployments"): _ALL,
     ("", "services"): _ALL,
     ("", "serviceaccounts"): _ALL,
