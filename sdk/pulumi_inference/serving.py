@@ -105,6 +105,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         environment_variables: Set in every instance; encrypted in the state.
         instance_type: A name of the target's catalogue.
         instance_count: 0 to 50; 1 when left out.
+        surge: 0 ends old instances before new ones start, where there is no room for both.
         resources: What one instance asks for and may use.
         request_settings: Limits of one request.
         liveness_probe: When an instance counts as dead.
@@ -141,6 +142,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         environment_variables: Input[Mapping[str, Input[str]]] | None = None,
         instance_type: Input[str] | None = None,
         instance_count: Input[int] | None = None,
+        surge: Input[int] | None = None,
         resources: Input[ResourcesArgs] | None = None,
         request_settings: Input[RequestSettingsArgs] | None = None,
         liveness_probe: Input[ProbeArgs] | None = None,
@@ -165,6 +167,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             "environment_variables": environment_variables,
             "instance_type": instance_type,
             "instance_count": instance_count,
+            "surge": surge,
             "resources": resources,
             "request_settings": request_settings,
             "liveness_probe": liveness_probe,

@@ -287,6 +287,10 @@ class DeploymentSpec(SpecModel):
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""
     instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
+    surge: Annotated[Annotated[int, Field(ge=0, le=0)] | None, CAPACITY] = None
+    """`0` ends the old instances before new ones start, where there is no room for both, such as a
+    full GPU; requests fail meanwhile unless another deployment gets them. New instances that do not
+    start give way to the old ones again. Left out, old ones serve until the new ones do."""
     resources: Annotated[Resources, ROLLS] = Resources()
     request_settings: Annotated[RequestSettings, CAPACITY] = RequestSettings()
     liveness_probe: Annotated[Probe, CAPACITY] = Probe()

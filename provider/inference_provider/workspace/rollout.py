@@ -4,12 +4,13 @@ Every step is recorded before it is taken, so the next call can finish what a ki
 an instance that is not admitted is a leftover, to be used or ended.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
 from inference_provider.desired import DesiredResource, owned_fields
-from inference_provider.errors import InferenceError, Interrupted, SeveralFailed
+from inference_provider.errors import InferenceError, Interrupted, SeveralFailed, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
 from inference_provider.secret_text import Secrets, userinfo_in
@@ -71,13 +72,66 @@ class Rollout:
             with reserved(self._workspace, desired, self._actor):
                 if count:
                     self._convergence.ensure_up()
-                serving = self._compute.ensure(unit, count, self._progress)
-                self._admit(desired, serving)
+                with self._room(unit, before, drain_s):
+                    serving = self._compute.ensure(unit, count, self._progress)
+                    self._admit(desired, serving)
             if count:
                 self._router.wait_healthy(name, count)
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
             self._retire(desired.id, drain_s)
             return before
+
+    @contextmanager
+    def _room(self, unit: Unit, before: Record | None, drain_s: float) -> Iterator[None]:
+        """Without surge, end the old instances first; start them again when the new ones fail."""
+        if before is None or not self._gives_way(unit, before):
+            yield
+            return
+        old = self._recorded_unit(before)
+        try:
+            self._admit_alone(before, ())
+            ended = self._end_unadmitted(unit.id, drain_s, drain_s + SLOW_STOP_WAIT_S)
+            said = f"{counted(ended, 'old instance')} drained and stopped, to make room"
+            self._progress(unit.id, said)
+            yield
+        except Interrupted:  # nothing more may be started
+            raise
+        except Exception:
+            self._bring_back(before, old)
+            raise
+        self._content.prune(self._state.named_content())
+
+    def _gives_way(self, unit: Unit, before: Record) -> bool:
+        """Whether what runs must end before new instances start; a cluster restarts in place."""
+        renewed = unit.afresh and not self._compute.replaces_instances
+        rolls = renewed or unit.generation != before.generation
+        return unit.spec.surge == 0 and rolls and unit.id.name in self._compute.instances()
+
+    def _recorded_unit(self, record: Record) -> Unit | None:
+        """Return the unit of what a record says; None if it cannot be started again."""
+        desired = recorded_deployment(self._state, record)
+        return self._unit(desired) if desired else None
+
+    def _bring_back(self, before: Record, old: Unit | None) -> None:
+        """Let the old instances serve again. The first error is the one to raise."""
+        try:
+            if old is None:
+                raise TargetError("start", str(before.id), "its blueprint is gone")
+            self._progress(before.id, "starting the old instances again")
+            serving = self._compute.ensure(old, old.spec.instance_count, self._progress)
+            self._admit_alone(before, serving)
+        except InferenceError as fault:
+            self._progress(before.id, f"the old instances do not serve again: {fault}")
+
+    def _admit_alone(self, record: Record, names: tuple[str, ...] | None) -> None:
+        """Let requests reach only some instances of what is recorded already."""
+
+        def edit() -> None:
+            self._workspace.refuse_absent()
+            admitted = record.model_copy(update={"admitted": names})
+            self._state.put_record(admitted, self._state.placeholders(record.id))
+
+        self._convergence.change(edit, Publish.ALWAYS)
 
     def remove(self, resource: ResourceId, drain_s: float, forget: Callable[[], None]) -> None:
         """Call `forget`, then drain and end every instance.
@@ -205,18 +259,10 @@ def roll_recorded(workspace: Workspace, actor: Actor, progress: Progress) -> Non
     """
     rollout, failures = Rollout(workspace, actor, progress), list[InferenceError]()
     for record in workspace.state.of_kind(Kind.DEPLOYMENT, "online"):
-        spec = workspace.state.blueprint(record.id.name)
-        if spec is None:
+        desired = recorded_deployment(workspace.state, record)
+        if desired is None:
             progress(record.id, "not started: its blueprint is gone; apply the stack again")
             continue
-        placeholders = workspace.state.placeholders(record.id)
-        desired = DesiredResource(
-            id=record.id,
-            spec=spec,
-            owner=record.owner,
-            placeholders=placeholders,
-            base_dir=None,
-        )
         try:
             rollout.run(desired, recorded=True)
         except Interrupted:
@@ -225,6 +271,19 @@ def roll_recorded(workspace: Workspace, actor: Actor, progress: Progress) -> Non
             failures.append(fault)
     if failures:
         raise failures[0] if len(failures) == 1 else SeveralFailed(failures)
+
+
+def recorded_deployment(state: State, record: Record) -> DesiredResource | None:
+    """Return what a record says as it was desired; None if its blueprint is gone."""
+    spec = state.blueprint(record.id.name)
+    return spec and DesiredResource(
+        id=record.id,
+        spec=spec,
+        owner=record.owner,
+        placeholders=state.placeholders(record.id),
+        base_dir=None,
+        settled_generation=record.generation,
+    )
 
 
 def longest_request_s(state: State, deployment: ResourceId) -> float:

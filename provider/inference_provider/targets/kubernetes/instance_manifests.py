@@ -98,6 +98,12 @@ class Generation:
         return PREFERRED_GRACE_S + self.longest_request_s + _STOP_SLACK_S
 
     @property
+    def _strategy(self) -> dict[str, int]:
+        """How Kubernetes replaces pods within a generation."""
+        without_room = self.unit.spec.surge == 0
+        return {"maxSurge": 0 if without_room else 1, "maxUnavailable": 1 if without_room else 0}
+
+    @property
     def _chosen(self) -> dict[str, str]:
         return {
             name: self.labels[name]
@@ -135,10 +141,7 @@ class Generation:
                 "replicas": self.count,
                 "revisionHistoryLimit": 0,
                 "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
-                "strategy": {
-                    "type": "RollingUpdate",
-                    "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
-                },
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": self._strategy},
                 "selector": {"matchLabels": self._chosen},
                 "template": template,
             },

@@ -251,7 +251,7 @@ class Publication:
         admitted = self._admitted()
         new = [one for one in records if before.get(one.id.name) != admitted[one.id.name]]
         until = time.monotonic() + SEEN_S
-        lacking = [one for one in new if one.properties["instance_count"]]
+        lacking = [one for one in new if one.properties["instance_count"] and one.admitted != ()]
         while lacking and time.monotonic() < until:
             with suppress(TargetError):  # a busy API server: the watch may tell, or the next list
                 self._slices.refresh()

@@ -1,0 +1,87 @@
+"""Without surge the old instances end before new ones start, and come back if those do not."""
+
+import pytest
+
+from inference_provider.errors import NotReady
+from tests.conformance.labs import ANN, wait_until
+from tests.conformance.test_drain import Change
+
+
+@pytest.fixture
+def served(lab):
+    lab.apply(*lab.desired[:-2], lab.deployment(surge=0), lab.desired[-1])
+    return lab
+
+
+def changed(lab, **fields):
+    return lab.deployment(surge=0, environment_variables={"ANSWER": "2"}, **fields)
+
+
+def test_the_old_instances_are_gone_before_new_ones_start(served):
+    old, seen = served.instances(), []
+
+    def progress(_id, told):
+        seen.append((told, served.instances().keys() & old.keys()))
+
+    wanted = changed(served)
+    served.target.apply(wanted, ANN, progress)
+    told = [words for words, _ in seen if "built" not in words and "pod" not in words]
+    assert told == [
+        "1 old instance drained and stopped, to make room",
+        "1 of 1 new instances ready",
+        "1 instance admitted by the router",
+    ]
+    assert [left for _, left in seen] == [set()] * len(seen)
+    assert [*served.instances().values()] == [wanted.generation]
+    assert served.ask() == 200
+
+
+def test_what_gives_way_finishes_its_last_request(served):
+    with served.in_flight() as flight:
+        old = served.instances()
+        change = Change(lambda: served.apply(changed(served)))
+        wait_until(lambda: not served.admitted())
+        assert served.instances() == old
+        flight.land()
+        change.end()
+    assert flight.status == 200
+    assert served.ask() == 200
+
+
+def test_new_instances_that_do_not_start_give_way_to_the_old_ones(served):
+    documents, old = served.documents()["records"], served.instances()
+    journal = served.journal()
+    with pytest.raises(NotReady, match=r"start Deployment 'lab\w+/iris/blue'"):
+        served.apply(served.deployment(surge=0, environment_variables={"FAIL": "1"}))
+    assert served.ask() == 200
+    assert [*served.instances().values()] == [*old.values()]
+    assert served.documents()["records"].keys() == documents.keys()
+    blue = served.deployment(surge=0)
+    assert served.target.record(blue.id).generation == blue.generation
+    assert served.target.observe_one(blue.id).degraded == ""
+    assert served.journal() == journal
+
+    served.apply(changed(served))
+    assert served.ask() == 200
+
+
+def test_what_a_killed_change_left_of_a_deployment_without_surge_is_served_again(served):
+    def interrupt(_id, told):
+        if "to make room" in told:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        served.target.apply(changed(served), ANN, interrupt)
+    blue = served.deployment(surge=0)
+    assert served.target.observe_one(blue.id).properties["instance_count"] == 0
+    served.apply(blue)
+    assert served.target.observe_one(blue.id).degraded == ""
+    assert served.ask() == 200
+
+
+def test_surge_alone_changes_nothing_that_runs_and_a_new_count_starts_beside(served):
+    before = served.instances()
+    served.apply(served.deployment())
+    assert served.instances() == before
+    served.apply(served.deployment(surge=0, instance_count=2))
+    assert before.items() < served.instances().items()
