@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from inference_provider.capabilities import refusals
 from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import CapabilityMissing, Interrupted, at_most
-from inference_provider.gpu_wishes import asks_for_gpus, chosen_gpus, gpu_refusals
+from inference_provider.gpu_wishes import asks_for_gpus, chosen_gpus, gpu_refusals, surge_refusals
 from inference_provider.observed import Actor, Kind, ObservedResource, ObservedState
 from inference_provider.order import Stage, stages
 from inference_provider.plan import (
@@ -46,7 +46,10 @@ def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | Non
     refused = refusals(wanted, target.capabilities)
     refused += gpu_refusals(_taking_gpus(plan), target.capabilities, together=True)
     found = [*map(str, refused), *replaced_under_others(plan), *_unheld(plan, target)]
-    found += over_quota(plan, observed) if observed is not None else ()
+    if observed is not None:
+        records = ((one, observed.get(one.id).record) for one in _taking_gpus(plan))
+        found += map(str, surge_refusals(records, target.capabilities))
+        found += over_quota(plan, observed)
     if found:
         raise CapabilityMissing(
             "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))

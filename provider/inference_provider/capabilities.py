@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
-from inference_provider.gpus import Ledger
+from inference_provider.gpus import Ledger, SurgeFaults
 from inference_provider.observed import Frozen, Kind
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
@@ -171,6 +171,8 @@ class TargetCapabilities(Frozen):
     gpu_fault: Callable[[GpuRequest], tuple[str, str] | None] | None = None
     """Says why an instance could never have the GPUs that it asks for, and what to do; None if it
     could. In place of `gpus`, where those that are held now may be free later."""
+    surge_faults: SurgeFaults | None = None
+    """None where old instances share their GPUs with new ones."""
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from inference_provider.capabilities import Refusal, TargetCapabilities, at_target
+from inference_provider.compare import generation_after
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, Wish, in_words, lacks, matched
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.quota import gpus_of, size_of
 
@@ -62,6 +63,35 @@ def _never_given(
         if found := fault_of(asked):
             fault = Fault(asked.field, *found)
             yield Refusal(at_target(resource.id, can), fault)
+
+
+def surge_refusals(
+    changing: Iterable[tuple[DesiredResource, Record | None]], can: TargetCapabilities
+) -> tuple[Refusal, ...]:
+    """Return what has no room for new instances beside the old ones; nothing was touched yet.
+
+    Args:
+        changing: What is wanted, each with its record.
+        can: What the target can do; it is asked only if a deployment with GPUs rolls.
+    """
+    rolling = {
+        f"{one.id.workspace}/{one.id.name}": one
+        for one, record in changing
+        if can.surge_faults and record and asks_for_gpus(one) and _rolls_beside(one, record)
+    }
+    if can.surge_faults is None or not rolling:
+        return ()
+    wishes = {name: _wish(one) for name, one in rolling.items()}
+    found = can.surge_faults([*wishes.values()])
+    return tuple(
+        Refusal(at_target(rolling[name].id, can), Fault(wishes[name].asked.field, *why))
+        for name, why in found.items()
+    )
+
+
+def _rolls_beside(wanted: DesiredResource, record: Record) -> bool:
+    surges = wanted.variant == "online" and wanted.spec.surge != 0
+    return surges and generation_after(wanted, record) != record.generation
 
 
 def chosen_gpus(

@@ -4,7 +4,7 @@ Goes in: a ledger as its target reads it, and what instances ask for. Comes out:
 each instance, or why there are too few, with the ledger in the sentence.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from inference_provider.errors import OutOfCapacity
@@ -192,6 +192,11 @@ class Wish(NamedTuple):
     deployment: str
     asked: GpuRequest
     instances: int
+
+
+SurgeFaults = Callable[[Sequence[Wish]], Mapping[str, tuple[str, str]]]
+"""Says of deployments that roll why new instances would never have their GPUs while the old ones
+run, and what to do, by the wish's deployment; nothing of those that would."""
 
 
 class Matching(NamedTuple):

@@ -6,12 +6,13 @@ from pathlib import PurePosixPath
 import pytest
 
 from inference_provider.errors import NotReady
+from inference_provider.gpus import Wish
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.instance_manifests import Given
-from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
+from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.ports import Unit
@@ -131,6 +132,25 @@ def test_what_no_node_could_ever_give_is_refused_with_what_there_is(api, fakes, 
     )
     assert "NVIDIA-Big-96GB: 8 nvidia.com/gpu on 2 nodes, 8 free" in said
     assert remedy == "ask for at most 4"
+
+
+def test_a_generation_that_does_not_fit_beside_the_old_one_is_refused(
+    api, fakes, namespace, compute, platform
+):
+    fakes.add(gpu_node("gpus-full", BIG, 4))
+    compute.ensure(unit(limits={"gpu": 2}, gpu_product=BIG), 2)
+    asked = GpuRequest("resources.limits.gpu", 2, product=BIG)
+    wishes = [Wish(f"{namespace}/iris/{name}", asked, 1) for name in ("blue", "green")]
+    inventory = KeptInventory(lambda: platform.client)
+    found = surge_faults(inventory, lambda _workspace: namespace, wishes)
+    assert [*found] == [f"{namespace}/iris/blue"]  # green, which has no instance, may wait
+    [(said, remedy)] = found.values()
+    assert said.startswith(
+        "new instances start beside the old ones: 1 of 2 nvidia.com/gpu each, and there is room for"
+        " 0 ("
+    )
+    assert "NVIDIA-Big-96GB: 4 nvidia.com/gpu on 1 node, 0 free" in said
+    assert remedy == "write `surge: 0`, which ends the old ones first, or add a node"
 
 
 def fragmented(api, fakes, namespace):

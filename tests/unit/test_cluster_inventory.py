@@ -6,6 +6,7 @@ from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.kubernetes.inventory import (
     gpus_on,
     never_fits,
+    no_room_beside,
     products_of,
     summary,
 )
@@ -81,6 +82,32 @@ def test_more_than_the_largest_node_has_can_never_be_had():
 
 def test_what_is_held_now_may_be_free_later():
     assert never_fits(asked(8), gpus_on(NODES, PODS)) is None
+
+
+@pytest.mark.parametrize(
+    ("each", "count", "old", "fits"),
+    [
+        pytest.param(8, 1, [], True, id="nothing is old"),
+        pytest.param(8, 1, [pod("a-1", 8)], True, id="another node"),
+        pytest.param(8, 1, [pod("a-1", 8), pod("a-2", 1)], False, id="no whole node"),
+        pytest.param(4, 2, [pod("a-1", 4), pod("a-2", 4)], True, id="half of each"),
+        pytest.param(4, 3, [pod("a-1", 4), pod("a-2", 4)], False, id="more than the halves"),
+        pytest.param(8, 1, [pod("a-1", 8), pod("a-2", 8, phase="Succeeded")], True, id="ended"),
+    ],
+)
+def test_new_instances_must_fit_beside_the_old_ones_whatever_others_hold(each, count, old, fits):
+    nodes = [gpus("a-1", A100, 8), gpus("a-2", A100, 8)]
+    held = gpus_on(nodes, [*old, pod("a-2", 0)])
+    assert (no_room_beside(asked(each), count, held, old) is None) is fits
+
+
+def test_a_surge_without_room_is_told_with_the_ledger():
+    nodes, old = [gpus("t-1", T4, 4)], [pod("t-1", 4)]
+    assert no_room_beside(asked(4), 1, gpus_on(nodes, old), old) == (
+        "new instances start beside the old ones: 1 of 4 nvidia.com/gpu each, and there is room for"
+        " 0 (Tesla-T4: 4 nvidia.com/gpu on 1 node, 0 free)",
+        "write `surge: 0`, which ends the old ones first, or add a node",
+    )
 
 
 @pytest.mark.parametrize(

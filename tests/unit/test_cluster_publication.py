@@ -21,6 +21,15 @@ from inference_provider.workspace.state import State
 REVISION = "/api/v1/namespaces/lab/secrets/inference.revision"
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/lab/endpointslices"
 
+BLUE = Record(
+    id=ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue"),
+    owner="stack",
+    properties={"instance_count": 1},
+    generation="g1",
+    actor=Actor(user="ann"),
+    time=datetime(2026, 11, 26, tzinfo=UTC),
+)
+
 
 class Router:
     """Serves whatever it is told to."""
@@ -102,20 +111,9 @@ def serve(api: ClusterApi, name: str = "blue") -> None:
     api.put(f"{SLICES}/{name}-1", one)
 
 
-def blue() -> Record:
-    return Record(
-        id=ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name="iris/blue"),
-        owner="stack",
-        properties={"instance_count": 1},
-        generation="g1",
-        actor=Actor(user="ann"),
-        time=datetime(2026, 11, 26, tzinfo=UTC),
-    )
-
-
 def test_pods_that_go_are_followed_while_a_revision_waits_for_others(lab, monkeypatch):
     monkeypatch.setattr(publication, "SEEN_S", 0.5)
-    State(lab.records).put_record(blue())
+    State(lab.records).put_record(BLUE)
     lab.settle()
     serve(lab.api, "green")  # of another deployment
     lab.follow()
@@ -136,7 +134,7 @@ def test_pods_that_go_are_followed_while_new_backends_become_healthy(lab, monkey
     lab.slices.refresh()
     lab.settle()
     lab.router.refuse = unhealthy
-    State(lab.records).put_record(blue())
+    State(lab.records).put_record(BLUE)
     lab.follow()
     assert lab.router.published[:4] == [True, False, True, False]
     assert str(lab.publication.outcome(0, 0).fault) == "publish the router: not healthy"
@@ -144,11 +142,17 @@ def test_pods_that_go_are_followed_while_new_backends_become_healthy(lab, monkey
 
 def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
     serve(lab.api)
-    State(lab.records).put_record(blue())
+    State(lab.records).put_record(BLUE)
     busy = [failure(429, "too many requests")]
     lab.api.refuse = lambda asked: busy.pop() if busy and asked.url.path == SLICES else None
     lab.follow()
     assert not busy
+    assert lab.publication.outcome(0, 0) == Outcome(1, None)
+
+
+def test_a_deployment_that_admits_nothing_is_not_waited_for(lab):
+    State(lab.records).put_record(BLUE.model_copy(update={"admitted": ()}))
+    lab.follow()
     assert lab.publication.outcome(0, 0) == Outcome(1, None)
 
 

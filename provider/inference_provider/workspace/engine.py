@@ -18,7 +18,7 @@ from inference_provider.errors import (
     OutOfCapacity,
     TargetError,
 )
-from inference_provider.gpu_wishes import gpu_refusals
+from inference_provider.gpu_wishes import gpu_refusals, surge_refusals
 from inference_provider.observed import (
     Actor,
     Claim,
@@ -196,6 +196,8 @@ class Engine:
             opened.refuse_absent()
         before = self.record(desired.id)
         refuse_others("update", desired, before)
+        if crowded := surge_refusals([(desired, before)], self.capabilities):
+            raise OutOfCapacity("apply", str(desired.id), "; ".join(map(str, crowded)))
         try:
             replaced = Creation(opened, self.platform, actor, progress).run(desired)
         except BaseException:

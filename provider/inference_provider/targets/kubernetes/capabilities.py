@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
+from inference_provider.gpus import SurgeFaults
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.serving.server import requirements
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
@@ -37,6 +38,7 @@ def kubernetes_capabilities(
     gpus: Callable[[], list[NodeGpus] | None],
     in_use: Callable[[], list[NodeGpus] | None],
     strays: Callable[[str], tuple[str, ...]] = _no_strays,
+    surge_faults: SurgeFaults | None = None,
 ) -> TargetCapabilities:
     """Return what a cluster can do.
 
@@ -45,6 +47,7 @@ def kubernetes_capabilities(
         in_use: Says also how many of them are held, which takes longer.
         strays: Says which contexts a workspace that is not there could be meant for, the one that
             is taken among them, where the place names none.
+        surge_faults: Says what has no room for new instances beside the old.
     """
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
@@ -71,6 +74,7 @@ def kubernetes_capabilities(
         workspace_note=_about_storage,
         instance_types=True,
         gpu_fault=fault,
+        surge_faults=surge_faults,
         liveness_probes=True,
         success_thresholds=True,
         reasons=_REASONS,

@@ -39,12 +39,7 @@ class NodeGpus(NamedTuple):
 
 def gpus_on(nodes: Iterable[Object], pods: Iterable[Object]) -> list[NodeGpus]:
     """Return what GPUs the nodes have that take pods, and how many are held."""
-    held: dict[str, Counter[str]] = {}
-    for pod in pods:
-        node = pod["spec"].get("nodeName")
-        if node and not is_ending(pod):
-            held.setdefault(node, Counter()).update(_asked_by(pod))
-    found = []
+    held, found = _held_on(pods), []
     for node in nodes:
         if node["spec"].get("unschedulable"):
             continue
@@ -91,6 +86,34 @@ def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> tuple[str, str] | Non
     return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
 
 
+def no_room_beside(
+    asked: GpuRequest, count: int, gpus: list[NodeGpus], old: Iterable[Object]
+) -> tuple[str, str] | None:
+    """Return why new instances never fit while old pods run; None if they may, or none run.
+
+    Args:
+        asked: What each new one asks for.
+        count: How many there are to be.
+        gpus: What nodes have, with all that is held.
+        old: The pods that end only after the new ones are there.
+    """
+    held = _held_on(old)
+    if not held:
+        return None
+    room = sum(
+        (one.total - held.get(one.node, Counter())[one.name]) // asked.each
+        for one in fitting(asked, gpus)
+    )
+    if room >= count:
+        return None
+    each = f"{asked.each} {resource_of(asked)}"
+    reason = (
+        f"new instances start beside the old ones: {count} of {each} each, and there is room for"
+        f" {room} ({summary(gpus)})"
+    )
+    return reason, "write `surge: 0`, which ends the old ones first, or add a node"
+
+
 def summary(gpus: Iterable[NodeGpus]) -> str:
     """Write how many of each product there are, and how many are free."""
     counts: dict[tuple[str, str], list[int]] = {}
@@ -112,6 +135,16 @@ def summary(gpus: Iterable[NodeGpus]) -> str:
 def _product_of(node: Object) -> str:
     labels: Mapping[str, str] = labels_of(node)
     return next((labels[name] for name in PRODUCT_LABELS if name in labels), "")
+
+
+def _held_on(pods: Iterable[Object]) -> dict[str, Counter[str]]:
+    """Return what pods hold, by node."""
+    held: dict[str, Counter[str]] = {}
+    for pod in pods:
+        node, asked = pod["spec"].get("nodeName"), _asked_by(pod)
+        if node and asked and not is_ending(pod):
+            held.setdefault(node, Counter()).update(asked)
+    return held
 
 
 def _asked_by(pod: Object) -> Counter[str]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import filterfalse
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -23,7 +23,8 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, answers
-from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
+from inference_provider.targets.kubernetes.home import home_of
+from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import LeaseLocks, lease_name
 from inference_provider.targets.kubernetes.objects import (
@@ -40,7 +41,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import opening, told
 from inference_provider.targets.kubernetes.port_forward import PortForward
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden, Refused
+from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
@@ -85,20 +86,8 @@ class KubernetesPlatform:
 
     @cached_property
     def home(self) -> Home:
-        """Which cluster that is, and which namespace where the place names one.
-
-        A cluster has no id of its own: that of a namespace which every cluster has for as long as
-        it exists stands for it. Who has rights in one namespace alone may see only that one's.
-        """
-        named = self._place and self._place.namespace
-        seen = {"cluster": self._seen("kube-system"), "namespace": self._seen(named or "")}
-        ids = {name: one["metadata"]["uid"] for name, one in seen.items() if one}
-        return Home(ids, str(self.client))
-
-    def _seen(self, namespace: str) -> Object | None:
-        with suppress(Forbidden, Refused):
-            return self.client.get(NAMESPACE, "", namespace) if namespace else None
-        return None
+        """Which cluster that is, and which namespace where the place names one."""
+        return home_of(self.client, (self._place and self._place.namespace) or "")
 
     def close(self) -> None:
         """Close the connections to the cluster."""
@@ -107,7 +96,8 @@ class KubernetesPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, self._strays)
+        crowded = partial(surge_faults, self._gpus, self.namespace)
+        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, self._strays, crowded)
 
     def _strays(self, workspace: str) -> tuple[str, ...]:
         """Return the contexts that a new workspace could be meant for, where none is named.
