@@ -69,16 +69,17 @@ class Controllers:
             self.api.drop(old[0])
         elif len(newest) > count:
             self.api.drop(newest[-1])
-        elif not old:
+        there = self._pods(name)
+        if [found["metadata"]["hash"] for found in there.values()] == [template] * count:
             self._done[path] = asked
-        self._tell(path, one, self._pods(name), template)
+        self._tell(path, one, there, template)
 
     def _pods(self, name: str) -> dict[str, dict]:
         start = f"{NAMESPACE}/pods/{name}-"
         return {
             path: one
-            for path, one in self.api.objects.items()
-            if path.startswith(start) and path.removeprefix(start).isdigit() and not _ends(one)
+            for path, one in list(self.api.objects.items())
+            if path.startswith(start) and "hash" in one["metadata"] and not _ends(one)
         }
 
     def _make(self, name: str, one: dict, there: dict[str, dict]) -> None:

@@ -12,6 +12,12 @@ from tests.cluster.fake_nodes import fake_nodes
 from tests.cluster.metrics import install
 from tests.cluster.places import ours
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run those last that disturb all others."""
+    items.sort(key=lambda item: bool(getattr(getattr(item, "module", None), "RUNS_LAST", False)))
+
+
 _numbers = itertools.count(1)
 
 
