@@ -95,10 +95,20 @@ def test_all_pods_of_a_generation_are_one_instance(compute):
 
 
 def test_another_count_changes_the_same_deployment(api, compute):
+    compute.ensure(unit(), 1)
+    compute.ensure(unit(), 3)
+    assert of_kind(api, "Deployment") == ["iris-blue-5efdeb203621"]
+    assert len(of_kind(api, "Pod")) == 3
+
+
+def test_what_is_too_many_stays_until_it_is_told_to_go(api, compute):
     compute.ensure(unit(), 3)
     compute.ensure(unit(), 1)
-    assert of_kind(api, "Deployment") == ["iris-blue-5efdeb203621"]
+    assert len(of_kind(api, "Pod")) == 3
+    assert compute.scale_in(unit(), 1, 5) == 2
     assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0"]
+    assert compute.scale_in(unit(), 1, 5) == 0
+    assert compute.scale_in(unit("0123456789ab"), 1, 5) == 0
 
 
 def test_fewer_are_there_when_the_last_request_of_those_that_end_is_over(api, compute):
@@ -110,9 +120,20 @@ def test_fewer_are_there_when_the_last_request_of_those_that_end_is_over(api, co
     api.put(ending, {"kind": "Pod", "metadata": about, "spec": {}, "status": {}})
     ended = threading.Timer(0.3, lambda: api.drop(ending))
     ended.start()
-    compute.ensure(unit(), 0)
+    assert compute.scale_in(unit(), 0, 10) == 2
     assert of_kind(api, "Pod") == []
     ended.join()
+
+
+def test_what_is_too_many_is_waited_for_no_longer_than_told(api, compute):
+    compute.ensure(unit(), 1)
+    about = {"name": "iris-blue-5efdeb203621-7", "namespace": "lab", "labels": {
+        "pulumi-inference/object": "iris-blue-5efdeb203621"}}  # fmt: skip
+    about["deletionTimestamp"] = "2026-11-26T11:00:00Z"
+    one = {"kind": "Pod", "metadata": about, "spec": {}, "status": {}}
+    api.put(f"{NAMESPACE}/pods/iris-blue-5efdeb203621-7", one)
+    assert compute.scale_in(unit(), 0, 0.2) == 1
+    assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-7"]
 
 
 def test_a_new_generation_leaves_the_old_one(api, compute):

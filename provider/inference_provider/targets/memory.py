@@ -137,6 +137,10 @@ class MemoryCompute:
         there = self._of(deployment)
         self._save(deployment, {n: i for n, i in there.items() if n not in names})
 
+    def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
+        """None: each instance is retired by its name."""
+        return 0
+
     def forget(self, deployment: str) -> None:
         self._save(deployment, {})
 

@@ -208,7 +208,7 @@ class Compute(Protocol):
 
         Returns:
             Their names, so that any more of the generation get no requests and are retired. None
-            where it replaces instances by itself: then it also ends those that are too many.
+            where it replaces instances by itself: then `scale_in` ends those that are too many.
 
         Raises:
             NotReady: An instance did not get ready; carries its log's last lines.
@@ -228,6 +228,20 @@ class Compute(Protocol):
             deployment: `<endpoint>/<deployment>`.
             names: Which of its instances; those that are gone already are skipped.
             stop_wait_s: Time that each has to end by itself, seconds; then it is killed.
+        """
+
+    def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
+        """End what is more than `count` instances of a generation, each after its last request.
+
+        Only where it replaces instances by itself: it chooses which; others are retired by name.
+
+        Args:
+            unit: What they are of.
+            count: How many stay.
+            stop_wait_s: Longest wait for their end, seconds.
+
+        Returns:
+            How many end.
         """
 
     def forget(self, deployment: str) -> None:

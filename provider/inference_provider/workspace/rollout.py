@@ -5,7 +5,7 @@ an instance that is not admitted is a leftover, to be used or ended.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from inference_provider.compare import with_generation, with_owned_fields
@@ -78,7 +78,8 @@ class Rollout:
             if count:
                 self._router.wait_healthy(name, count)
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
-            self._retire(desired.id, drain_s)
+            fewer = self._compute.scale_in(unit, count, drain_s + SLOW_STOP_WAIT_S)
+            self._retire(desired.id, drain_s, fewer)
             return before
 
     @contextmanager
@@ -228,8 +229,20 @@ class Rollout:
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
-            self._end_unadmitted(desired.id, 0, stop_wait_after(fault))
+            stop_wait_s = stop_wait_after(fault)
+            self._end_unadmitted(desired.id, 0, stop_wait_s)
+            if self._compute.replaces_instances:
+                self._scale_back(desired.id, stop_wait_s)
             raise
+
+    def _scale_back(self, resource: ResourceId, stop_wait_s: float) -> None:
+        """Have no more instances than are recorded. The first error is the one to raise."""
+        with suppress(InferenceError):
+            record = self._state.record(resource)
+            recorded = self._recorded_unit(record) if record else None
+            if recorded is not None:
+                count = recorded.spec.instance_count
+                self._compute.scale_in(recorded, count, stop_wait_s)
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
         """Return how long a request to an old instance may take, by the old limit and the new.
@@ -244,8 +257,8 @@ class Rollout:
         record = self._state.record(resource)
         return end_unadmitted(self._ports, self._clock, resource.name, record, drain_s, stop_wait_s)
 
-    def _retire(self, resource: ResourceId, drain_s: float) -> None:
-        ended = self._end_unadmitted(resource, drain_s, drain_s + SLOW_STOP_WAIT_S)
+    def _retire(self, resource: ResourceId, drain_s: float, ended: int = 0) -> None:
+        ended += self._end_unadmitted(resource, drain_s, drain_s + SLOW_STOP_WAIT_S)
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")

@@ -275,6 +275,10 @@ class DockerCompute:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda id_: self._host.stop(id_, stop_wait_s), ending))
 
+    def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
+        """None: each instance is retired by its name."""
+        return 0
+
     def forget(self, deployment: str) -> None:
         """Nothing is left of containers that are gone."""
 

@@ -164,12 +164,12 @@ class KubernetesCompute:
             exists = before is not None
             wait = Wait(self._client, self._followed, generation, progress, exists=exists)
             applied = {}
-            for one in generation.objects():
+            # what is too many ends only once no request is sent to it
+            there = replace(generation, count=max(count, _replicas(before)))
+            for one in there.objects():
                 made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
                 applied[kind_of(one)] = int(version_of(made))
             wait.until_ready(applied)
-            if before is not None and before["spec"].get("replicas", 1) > count:
-                wait.until_ended()
             self._applied[unit.id.name] = applied
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
@@ -239,7 +239,7 @@ class KubernetesCompute:
         if before is None:
             self._delete(generation.name)
             return
-        count, noted = before["spec"].get("replicas", 1), _restarted(before)
+        count, noted = _replicas(before), _restarted(before)
         for one in replace(generation, count=count, restarted=noted).objects():
             apply_ours(self._client, one, lambda _said: None)
 
@@ -250,6 +250,21 @@ class KubernetesCompute:
         self._records.refuse_lost()
         for name in names:
             self._delete(name)
+
+    def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
+        name = names.generation(unit.id.name, unit.generation)
+        before = self._client.get(DEPLOYMENT, self._namespace, name)
+        surplus = _replicas(before) - count
+        if surplus <= 0:
+            return 0
+        self._records.refuse_lost()
+        fewer = replace(self._generation(unit, name, count, before), restarted=_restarted(before))
+        wait = Wait(self._client, self._followed, fewer, silent)
+        made = apply_ours(self._client, fewer.deployment(), lambda _said: None)
+        known = self._applied.get(unit.id.name, {})
+        self._applied[unit.id.name] = {**known, DEPLOYMENT: int(version_of(made))}
+        wait.until_ended(stop_wait_s)
+        return surplus
 
     def wait_gone(self, limit_s: float) -> None:
         """Wait until no pod of an instance is left, or the time is over."""
@@ -333,6 +348,10 @@ def _port_of(deployment: Object | None) -> int:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     ports = next((one.get("ports") for one in containers if one["name"] == SERVER), None)
     return int(ports[0]["containerPort"]) if ports else 0
+
+
+def _replicas(before: Object | None) -> int:
+    return int(before["spec"].get("replicas", 1)) if before is not None else 0
 
 
 def _restarted(before: Object | None) -> str:

@@ -81,7 +81,7 @@ class Generation:
 
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
-        return (self._service(), self._secret(), self._budget(), self._deployment())
+        return (self._service(), self._secret(), self._budget(), self.deployment())
 
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
@@ -126,7 +126,7 @@ class Generation:
         chosen = {"matchLabels": self._chosen}
         return self._object(BUDGET, spec={"maxUnavailable": 1, "selector": chosen})
 
-    def _deployment(self) -> Object:
+    def deployment(self) -> Object:
         noted = {RESTARTED: self.restarted} if self.restarted else {}
         template = {
             "metadata": {

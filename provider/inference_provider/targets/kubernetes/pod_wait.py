@@ -23,6 +23,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.pods import (
     REFUSED_S,
     Trouble,
+    has_ended,
     initializing,
     is_ending,
     is_ready,
@@ -129,13 +130,13 @@ class Wait:
                 self._say(f"waiting for pod {troubles[0][0]}: {troubles[0][1].reason}")
             news.wait(QUIET_S if told else POLL_S)
 
-    def until_ended(self) -> None:
-        """Return once the pods that are one too many have had their last request.
+    def until_ended(self, limit_s: float) -> None:
+        """Return once no more pods are left than asked for, or the time is over.
 
-        Kubernetes ends them by force after a time; a node that is lost says nothing of its pods.
+        Kubernetes ends each by force in the end; a node that is lost says nothing of its pods.
         """
-        until_s = time.monotonic() + self._generation.ends_within_s
-        while any(map(is_ending, self._all_pods())) and time.monotonic() < until_s:
+        until_s = time.monotonic() + limit_s
+        while self._left() > self._generation.count and time.monotonic() < until_s:
             refuse_when_stopped("stop instances of", str(self._unit.id))
             time.sleep(POLL_S)
 
@@ -158,6 +159,9 @@ class Wait:
 
     def _asked_pods(self) -> list[Object]:
         return [pod for pod in self._all_pods() if not is_ending(pod)]
+
+    def _left(self) -> int:
+        return sum(not has_ended(pod) for pod in self._all_pods())
 
     def _all_pods(self) -> list[Object]:
         chosen = selector({names.OBJECT: self._generation.name})

@@ -57,8 +57,12 @@ def is_ready(pod: Object) -> bool:
 
 def is_ending(pod: Object) -> bool:
     """Whether somebody has deleted it, or it has ended."""
-    ended = pod["status"].get("phase") in ("Failed", "Succeeded")
-    return ended or bool(pod["metadata"].get("deletionTimestamp"))
+    return has_ended(pod) or bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether none of its containers runs, or ever will."""
+    return pod["status"].get("phase") in ("Failed", "Succeeded")
 
 
 def address_of(pod: Object) -> str:

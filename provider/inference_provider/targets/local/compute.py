@@ -318,6 +318,10 @@ class LocalCompute:
 
     # -- logs ----------------------------------------------------------------------------------
 
+    def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
+        """None: each instance is retired by its name."""
+        return 0
+
     def forget(self, deployment: str) -> None:
         self._instances.save(deployment, ())
         # a program without its log's folder would keep supervisord from reading any other
