@@ -9,7 +9,7 @@ import pytest
 
 from inference_provider.errors import Busy, NotReady, OwnedByAnother, TargetError
 from inference_provider.observed import Claim, Kind
-from tests.conformance.labs import ANN, BOB, together
+from tests.conformance.labs import ANN, BOB, together, wait_until
 
 NAMES = [f"e-{number}" for number in range(6)]
 
@@ -25,7 +25,7 @@ def test_what_one_writes_the_other_sees(served, both):
     first.apply(served.endpoint("rose"), ANN)
     assert second.record(served.id(Kind.ENDPOINT, "rose")).actor == ANN
     second.delete(served.id(Kind.ENDPOINT, "rose"), "demo", BOB)
-    assert first.record(served.id(Kind.ENDPOINT, "rose")) is None
+    wait_until(lambda: first.record(served.id(Kind.ENDPOINT, "rose")) is None, 1)
     assert served.journal()[-2:] == ["create Endpoint rose", "delete Endpoint rose"]
 
 

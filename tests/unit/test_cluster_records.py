@@ -51,6 +51,16 @@ def test_another_client_reads_all_of_an_edit(api, records):
     assert another(api).section("keys") == {"iris": b"two"}
 
 
+def test_who_has_got_a_lock_reads_what_its_last_holder_has_written(api, records):
+    other = another(api)
+    for number in range(3):
+        with other.lock("deployment.blue"):
+            other.put("records", "Deployment.blue", str(number))
+        assert "Deployment.blue" in other.section("records")
+        with records.lock("deployment.blue"):
+            assert records.read("records", "Deployment.blue") == str(number).encode()
+
+
 def test_a_document_is_one_secret_that_says_what_it_is(api, records):
     records.put("records", "Deployment.iris/blue", "text")
     [path] = [path for path in api.objects if "iris" in path]

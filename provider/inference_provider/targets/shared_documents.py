@@ -87,6 +87,10 @@ class SharedDocuments:
             self._read_s = float("-inf")
             self._documents.become({})
 
+    def _expire(self) -> None:
+        """Take nothing for new that was read until now: who had a lock may have written since."""
+        self._read_s = float("-inf")
+
     def _refresh(self, *, now: bool = False) -> None:
         """Read what is stored, unless it was read just now or this process edits it."""
         if self._documents.editing:

@@ -53,8 +53,11 @@ class HostRecords(SharedDocuments):
         self._noted = None
         self._forget()
 
-    def lock(self, name: str, wait_s: float | None = None) -> AbstractContextManager[None]:
-        return self._locks.lock(name, wait_s)
+    @contextmanager
+    def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
+        with self._locks.lock(name, wait_s):
+            self._expire()
+            yield
 
     @contextmanager
     def hold(self, actor: Actor) -> Iterator[None]:

@@ -122,6 +122,7 @@ class ClusterRecords(SharedDocuments):
     @contextmanager
     def lock(self, name: str, wait_s: float | None = None) -> Iterator[None]:
         with self._locks.lock(name, wait_s):
+            self._expire()
             yield
 
     def refuse_lost(self) -> None:
