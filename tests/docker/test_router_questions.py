@@ -67,7 +67,7 @@ def fault_of(question: Callable[[], object]) -> tuple[str, float]:
 def meanwhile(router, change: Callable[[], object], within_s: float = 60) -> tuple[str, float]:
     """Do something to the router in the middle of a question; return its error, and when."""
     router.in_force()
-    given = {"path": "/", "timeout_s": 1, "limit_s": 20, "backends": [SILENT.model_dump()]}
+    given = {"path": "/", "timeout_s": 1, "limit_s": 5, "backends": [SILENT.model_dump()]}
     timer = threading.Timer(0.5, change)
     timer.start()
     try:
