@@ -111,8 +111,10 @@ def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(host, stac
         assert (records, router) == (f"{own}.records", f"{own}.router")
         assert [name.rpartition(".iris.blue.")[0] for name in instances] == [own, own]
         assert set(networks) <= {own, f"{own}.closed"}
-        kinds = sorted(name.split(".")[2] for name in volumes)  # code of the last 2 hours stays
-        assert kinds == ["code", "code", "model", "records", "router"]
+        kinds = sorted(name.split(".")[2] for name in volumes)
+        # code of the last 2 hours stays, if a kill came late enough for it to be copied
+        assert kinds[kinds.count("code") - 1 :] == ["code", "model", "records", "router"]
+        assert kinds.count("code") in (1, 2)
     finally:
         document["deployments"], document["traffic"] = [], []
         assert said(folder, "down", "-y")[0] == 0
