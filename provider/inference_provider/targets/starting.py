@@ -76,12 +76,13 @@ def _usable(instances: Instances, unit: Unit, count: int, progress: Progress) ->
     ]
     same.sort(key=lambda instance: instance.name not in unit.admitted)
     usable: list[str] = []
+    until_s = time.monotonic() + unit.start_limit_s  # for all: they load side by side
     for instance in same:
         if len(usable) == count:
             break
         told = f"waiting for instance {instance.name}, which runs and does not answer yet"
         with suppress(NotReady):  # after a reboot another process may have its address
-            _wait_ready(instances, unit, instance.name, partial(progress, unit.id, told))
+            _wait_ready(instances, unit, instance.name, until_s, partial(progress, unit.id, told))
             usable.append(instance.name)
     return tuple(usable)
 
@@ -93,7 +94,7 @@ def _started(
     try:
         instances.begin(unit, count, kept, progress, begun)
         for number, name in enumerate(begun, 1):
-            _wait_ready(instances, unit, name)
+            _wait_ready(instances, unit, name, time.monotonic() + unit.start_limit_s)
             progress(unit.id, f"{number} of {count} new instances ready")
     except BaseException as fault:
         instances.retire(unit.id.name, begun, stop_wait_after(fault))
@@ -102,10 +103,13 @@ def _started(
 
 
 def _wait_ready(
-    instances: Instances, unit: Unit, name: str, waits: Callable[[], None] = lambda: None
+    instances: Instances,
+    unit: Unit,
+    name: str,
+    until_s: float,
+    waits: Callable[[], None] = lambda: None,
 ) -> None:
     """Wait until an instance answers; `waits` is called once if it does not at first."""
-    until_s = time.monotonic() + unit.start_limit_s
     awaited = instances.awaited(unit, name)
     for waited in itertools.count():
         refuse_when_stopped("start", str(unit.id))
