@@ -27,6 +27,7 @@ from inference_provider.targets.docker.containers import RESTART, altered, endin
 from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
 from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.docker.succession import behind, running
 from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.listening import (
@@ -45,8 +46,6 @@ _AGENT = "inference_provider.targets.envoy.agent"
 _SHOWN = 600
 """Characters of the router's log that an error quotes."""
 _START_LIMIT_S, _LOOK_S = 60.0, 0.2
-_TRIES, _TRIED_EVERY_S = 3, 1.0
-"""How often Envoy asks an instance until one that is silent hangs, and how soon again."""
 _ATTEMPTS, _TAKEN = 5, "Address already in use"
 
 _OLDER = "the router runs an older image; it is replaced without a failed request"
@@ -227,35 +226,18 @@ class DockerRouter:
         return old
 
     def _wait_as_healthy(self, new: str, endpoints: Endpoints) -> None:
-        """Wait until a new router knows as many healthy instances as the one that serves.
-
-        One is enough once all were asked several times: the old one counts what hangs for minutes.
-        """
+        """Wait until a new router knows as many healthy instances as the one that serves."""
         began_s = time.monotonic()
-        while behind := self._behind(new, endpoints, time.monotonic() - began_s):
+        while late := self._behind(new, endpoints, time.monotonic() - began_s):
             if time.monotonic() - began_s > _START_LIMIT_S:
-                reason = f"the new one reaches fewer instances of {', '.join(behind)} than the old"
+                reason = f"the new one reaches fewer instances of {', '.join(late)} than the old"
                 raise NotReady("replace", "the router", reason, "look at their logs")
             time.sleep(_LOOK_S)
 
     def _behind(self, new: str, endpoints: Endpoints, spent_s: float) -> list[str]:
-        """Return the deployments of which a new router knows too few healthy instances."""
-        known, found, running = self._healthy(self._id()), self._healthy(new), self._running()
-        behind = []
-        for name, one in ((f"{e.name}/{d.name}", d) for e in endpoints for d in e.deployments):
-            wanted = min(known.get(name, 0), running[name])
-            if spent_s > _TRIES * (one.health_timeout_ms / 1000 + _TRIED_EVERY_S):
-                wanted = min(wanted, 1)
-            if found.get(name, 0) < wanted:
-                behind.append(name)
-        return behind
-
-    def _running(self) -> Counter[str]:
-        """Count the instances that can be healthy; a router counts longer what was removed."""
-        asked = names.selecting(self._records.workspace, names.INSTANCE)
-        listed = self._host.containers({**asked, "status": ["running"]})
-        found = (one for one in listed if names.is_instance(one) and names.is_connected(one))
-        return Counter(one["Labels"][names.DEPLOYMENT] for one in found)
+        there = running(self._host, self._records.workspace)
+        wanted = there & Counter(self._healthy(self._id()))
+        return [*behind(endpoints, wanted, self._healthy(new), spent_s)]
 
     def _healthy(self, container: str) -> dict[str, int]:
         with suppress(TargetUnreachable):  # its agent may be silent: it is replaced for that, too
