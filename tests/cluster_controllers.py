@@ -98,8 +98,8 @@ class Controllers:
             "updatedReplicas": sum(p["metadata"]["hash"] == template for p in pods.values()),
             "availableReplicas": sum(map(_is_ready, pods.values())),
         }
-        if one.get("status") != status and self.api.objects.get(path) is one:
-            self.api.put(path, {**one, "status": status})
+        if one.get("status") != status:
+            self.api.update(path, one, {**one, "status": status})
 
 
 def _hash(one: dict) -> str:

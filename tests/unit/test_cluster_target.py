@@ -376,6 +376,9 @@ def test_a_first_up_keeps_others_out_once_its_namespace_is_there(api, engine):
     seen: list[str] = []
 
     def other(asked: httpx.Request):
+        if asked.method == "POST" and "/api/v1/namespaces/lab" not in api.objects:
+            inside = "/namespaces/lab/" in asked.url.path
+            return failure(404, 'namespaces "lab" not found') if inside else None
         if asked.method == "PATCH" and asked.url.path == ROUTER and not seen:
             seen.append("")
             try:
