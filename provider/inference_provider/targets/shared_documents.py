@@ -42,8 +42,10 @@ class Store(Protocol):
 class SharedDocuments:
     """The documents of one workspace, as this process sees them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, fresh_s: float = _FRESH_S) -> None:
+        """Open them; what was read counts as new for `fresh_s`, but to an edit."""
         self._store = store
+        self._fresh_s = fresh_s
         self._documents = Documents()
         self._stored: Sections = {}
         """What the store has, while this process edits."""
@@ -96,7 +98,7 @@ class SharedDocuments:
         if self._documents.editing:
             return
         with self._reading:
-            if not now and time.monotonic() < self._read_s + _FRESH_S:
+            if not now and time.monotonic() < self._read_s + self._fresh_s:
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
                 return

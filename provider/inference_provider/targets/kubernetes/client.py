@@ -13,8 +13,8 @@ from inference_provider.errors import TargetUnreachable
 from inference_provider.targets.kubernetes.connection import MANAGER, Connection
 from inference_provider.targets.kubernetes.objects import Kind, Object, kind_of, name_of
 
-PAGE = 2000
-"""Objects of one answer to a list."""
+PAGE = 5000
+"""Objects of one answer to a list: of 1,000 endpoints, all pods of two deployments each."""
 WATCH_S = 120
 """Time after which the API server ends a watch; it is begun again."""
 

@@ -60,6 +60,7 @@ from inference_provider.targets.kubernetes.pods import (
     runs,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import (
     ComputeStatus,
@@ -94,6 +95,7 @@ class KubernetesCompute:
         records: ClusterRecords,
         content: Gives,
         gpus: Callable[[], list[NodeGpus] | None] = lambda: None,
+        whole: Whole | None = None,
     ) -> None:
         """Open it; `gpus` says which GPUs nodes have, None where that is not known."""
         self._gpus = gpus
@@ -102,6 +104,7 @@ class KubernetesCompute:
         self._state = State(records)
         self._namespace = records.namespace
         self._content = content
+        self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _FOLLOWED)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
@@ -126,8 +129,9 @@ class KubernetesCompute:
     def status(self) -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
         faults: dict[str, tuple[str, ...]] = {}
-        there = self._listed(OBJECTS)
-        built_from = self._environment_secrets()
+        whole = self._whole.look()
+        there = self._whole.of(whole, names.INSTANCE)
+        known = there | self._whole.of(whole, names.CONTENT)
         pods = _pods_of(there)
         for name, labels in _generations(there).items():
             deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
@@ -139,17 +143,12 @@ class KubernetesCompute:
             wanted = [(kind, name) for kind in OBJECTS]
             if one is not None and (key := key_of(one)):
                 wanted.append((SECRET, secret_name(key)))
-            said = altered(wanted, {**built_from, **there})
+            said = altered(wanted, known)
             faults[deployment] = (*faults.get(deployment, ()), *said)
         return ComputeStatus(
             instances={name: s for name, s in found.items() if s},
             altered={name: s for name, s in faults.items() if s},
         )
-
-    def _environment_secrets(self) -> There:
-        """Return what the environments of instances are built from, also when a pod moves."""
-        chosen = selector(names.selecting(self._records.workspace, names.CONTENT))
-        return listed(self._client, self._namespace, (SECRET,), chosen)
 
     # -- start ---------------------------------------------------------------------------------
 

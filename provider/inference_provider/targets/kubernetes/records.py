@@ -36,6 +36,8 @@ from inference_provider.workspace.state import RECORDS
 T = TypeVar("T")
 
 _AT_ONCE, _FEW = 8, 2
+_FRESH_S = 1.0
+"""A look at a large workspace takes about as long, and reads its records once."""
 _EDIT, _HOLD = "edit", "up"
 _JOURNAL = "inference.journal"
 _JOURNAL_ENTRIES, _JOURNALS = 500, 10

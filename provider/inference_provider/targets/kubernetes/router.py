@@ -19,23 +19,18 @@ from inference_provider.targets.kubernetes.applied import apply_ours, delete_our
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
-    CLAIM,
     DEPLOYMENT,
+    POD,
     POLICY,
-    ROLE,
-    ROLE_BINDING,
-    SECRET,
     SERVICE,
-    SERVICE_ACCOUNT,
     Kind,
     Object,
     kind_of,
     name_of,
-    selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import (
+    There,
     altered,
-    listed,
     named,
     opening,
     told,
@@ -55,6 +50,7 @@ from inference_provider.targets.kubernetes.router_questions import (
 )
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
 from inference_provider.targets.kubernetes.together import Together
+from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import RouterAddress, RouterStatus, Tell
@@ -65,8 +61,6 @@ PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
 _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
-_KINDS = (DEPLOYMENT, SERVICE, SECRET, CLAIM, BUDGET, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
-"""Of what a workspace consists of before anything is deployed."""
 _BESIDE = (names.CONTENT, "workspace")
 """Roles of what is not the router's."""
 _SHOWN = 300
@@ -84,6 +78,7 @@ class KubernetesRouter:
         client: Client,
         records: ClusterRecords,
         beside: Callable[[], Iterable[Object]] = lambda: (),
+        whole: Whole | None = None,
     ) -> None:
         """Open it; `beside` returns what else a workspace consists of before anything is deployed.
 
@@ -94,6 +89,7 @@ class KubernetesRouter:
         self._records = records
         self.namespace = records.namespace
         self._external: str | None = None
+        self._whole = whole or Whole(client, self.namespace, records.workspace)
         self._questions = RouterQuestions(client, self.namespace)
         self.pods = RolePods(
             client, self.namespace, records.workspace, names.ROUTER, self._own_fault
@@ -297,8 +293,10 @@ class KubernetesRouter:
             raise silent[0] if silent else self._silent(self.pods.all())
 
     def status(self) -> RouterStatus:
-        altered = self._altered()
-        there = [pod for pod in self.pods.all() if not is_ending(pod)]
+        whole = self._whole.last_look()
+        altered = self._altered(whole)
+        pods = [o for (kind, _), o in self._whole.of(whole, names.ROUTER).items() if kind == POD]
+        there = [pod for pod in pods if not is_ending(pod)]
         endings = endings_of_all(there)
         ready = [name_of(pod) for pod in there if is_ready(pod)]
         if not ready:
@@ -327,14 +325,13 @@ class KubernetesRouter:
         except OtherRelease as other:
             return other
 
-    def _altered(self) -> list[str]:
+    def _altered(self, whole: There) -> list[str]:
         """Say what of the workspace's own objects is gone or was changed by hand."""
         workspace, wanted = self._records.workspace, named(self._objects())
-        roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
-        there = listed(self._client, self.namespace, _KINDS, selector(roles))
+        there = self._whole.of(whole, names.ROUTER, *_BESIDE)
         if not any(one in there for one in wanted):
             return []  # stopped
-        others = self._client.items(POLICY, self.namespace)
-        opened = [told(policy) for policy in opening(others, workspace)]
+        policies = [one for (kind, _), one in whole.items() if kind == POLICY]
+        opened = [told(policy) for policy in opening(policies, workspace)]
         edited = self._records.edited()
         return [*altered((*wanted, *named(self._beside())), there), *opened, *edited]

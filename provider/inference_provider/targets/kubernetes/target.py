@@ -45,6 +45,7 @@ from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
+from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS
@@ -136,11 +137,12 @@ class KubernetesPlatform:
         if workspace not in self._opened:
             records = ClusterRecords(self.client, self.namespace(workspace), workspace)
             beside = Beside(self.client, records)
+            whole = Whole(self.client, records.namespace, workspace)
             router = KubernetesRouter(
-                self.client, records, lambda: beside.objects(beside.recorded())
+                self.client, records, lambda: beside.objects(beside.recorded()), whole
             )
             content = KubernetesContent(self.client, records.namespace, records)
-            compute = KubernetesCompute(self.client, records, content, self._gpus.all)
+            compute = KubernetesCompute(self.client, records, content, self._gpus.all, whole)
             ports = Ports(records, compute, router, content)
             self._opened.setdefault(workspace, _Opened(records, beside, router, compute, ports))
         return self._opened[workspace]
