@@ -50,9 +50,9 @@ class Connection:
         self.calls = 0
         """How many requests it has sent."""
         self._counting = threading.Lock()
+        self._server = access.server.rstrip("/")  # httpx takes long to join a URL with its base
         self._server_ahead_s = 0.0
         self._http = httpx.Client(
-            base_url=access.server,
             verify=access.tls,
             proxy=access.proxy or _proxy_of(access.server),
             transport=transport,
@@ -162,9 +162,8 @@ class Connection:
         for attempt in (1, 2):
             self._count()
             headers = {**given, **self._headers()}
-            answer = self._http.request(
-                method, path, headers=headers, extensions=self._more, **more
-            )
+            url = f"{self._server}{path}"
+            answer = self._http.request(method, url, headers=headers, extensions=self._more, **more)
             if answer.status_code != 401:
                 return answer
             self.access.renew()
@@ -195,7 +194,7 @@ class Connection:
         try:
             with self._http.stream(
                 "GET",
-                path,
+                f"{self._server}{path}",
                 params=given,
                 timeout=limit,
                 headers=self._headers(),
