@@ -25,6 +25,7 @@ def pod(name, deployment=BLUE):
 @pytest.fixture
 def api(monkeypatch):
     monkeypatch.setattr(under_test, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(under_test, "LINGER_S", 0.0)
     made = ClusterApi()
     made.watch_s = 0.5
     return made
@@ -104,6 +105,16 @@ def test_nothing_is_followed_once_nobody_waits(api, followed):
     asked = len(api.requests)
     time.sleep(0.1)
     assert len(api.requests) == asked
+
+
+def test_what_is_known_stays_known_between_two_that_wait(api, followed, monkeypatch):
+    monkeypatch.setattr(under_test, "LINGER_S", 30.0)
+    api.watch_s = 0.05
+    with followed.news(BLUE):
+        until(lambda: followed.there(BLUE, {}) is not None)
+    time.sleep(0.2)
+    assert followed.there(BLUE, {}) is not None
+    monkeypatch.setattr(under_test, "LINGER_S", 0.0)
 
 
 def test_names_of_objects_are_those_of_the_api(api, followed):

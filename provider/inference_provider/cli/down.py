@@ -15,7 +15,7 @@ def down(
     file: File = DEFAULT_FILE,
     yes: Yes = False,
     *,
-    parallel: Parallel,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:
     """Delete everything that carries the stack's label."""
@@ -26,7 +26,7 @@ def down(
         review.show(session, planned, as_json=as_json)
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
-            pipeline.remove(planned, step, finished, parallel)
+            pipeline.remove(planned, step, finished, session.side_by_side(parallel))
     left = left_by(session)
     if left:
         session.err.print(one_line(left), markup=False)

@@ -8,12 +8,6 @@ import typer
 DEFAULT_FILE = Path("stack.yaml")
 
 
-def _by_cores() -> int:
-    from inference_provider.schedule import default_parallel  # noqa: PLC0415 - two commands need it
-
-    return default_parallel()
-
-
 File = Annotated[Path, typer.Argument(help="The stack file.", show_default=True)]
 OptionalFile = Annotated[
     Path | None, typer.Argument(help="The stack file; ./stack.yaml when there is one.")
@@ -26,12 +20,11 @@ Workspace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 Parallel = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--parallel",
         min=1,
-        default_factory=_by_cores,
-        show_default="by cores",
+        show_default="by cores; 32 on a cluster",
         help="How many servers start and environments build at once; 1 does all in order.",
     ),
 ]

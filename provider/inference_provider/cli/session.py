@@ -21,6 +21,7 @@ from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
 from inference_provider.printable import one_line
+from inference_provider.schedule import default_parallel
 from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
 from inference_provider.workspace.engine import Engine
@@ -61,6 +62,10 @@ class Session:
             self._target = self.make_target(self.place)
             raise_interrupts()
         return self._target
+
+    def side_by_side(self, wanted: int | None) -> int:
+        """Return how many servers start at once, where a person has not said it too."""
+        return wanted or self.target.capabilities.parallel or default_parallel()
 
     def read_stack(self, path: Path) -> Stack:
         """Load the stack file that a command names. Raises SpecError with every fault in it."""

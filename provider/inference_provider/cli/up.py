@@ -20,7 +20,7 @@ def up(
     yes: Yes = False,
     no_prune: NoPrune = False,
     *,
-    parallel: Parallel,
+    parallel: Parallel = None,
     as_json: Json = False,
 ) -> None:
     """Make what runs match the stack file."""
@@ -31,7 +31,7 @@ def up(
         review.show(session, planned, as_json=as_json)
         review.confirm(session, planned, yes=yes, as_json=as_json)
         with progress.shown(session.err) as (step, finished):
-            pipeline.apply(planned, step, finished, parallel)
+            pipeline.apply(planned, step, finished, session.side_by_side(parallel))
     made = pipeline.outputs(planned)
     if as_json:
         session.print_json({**_described(planned), "outputs": made})

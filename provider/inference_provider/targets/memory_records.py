@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from inference_provider.errors import Busy
 from inference_provider.observed import Actor, JournalEntry
@@ -45,6 +45,9 @@ class MemoryRecords:
 
     def drop(self, section: str, name: str) -> None:
         self._documents.write(section, name, None)
+
+    def still(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def edit(self) -> Iterator[None]:

@@ -55,6 +55,7 @@ class SharedDocuments:
         self._reading = threading.RLock()
         self._read_s = float("-inf")
         self._edits = 0
+        self._still = 0
 
     def exists(self) -> bool:
         self._refresh()
@@ -98,7 +99,7 @@ class SharedDocuments:
         if self._documents.editing:
             return
         with self._reading:
-            if not now and time.monotonic() < self._read_s + self._fresh_s:
+            if not now and (self._still or time.monotonic() < self._read_s + self._fresh_s):
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
                 return
@@ -106,6 +107,18 @@ class SharedDocuments:
             if found is not None:
                 self._documents.become(found)
             self._read_s = time.monotonic()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Read what there is at the beginning of a block, and nothing newer until its end."""
+        self._refresh()
+        with self._reading:
+            self._still += 1
+        try:
+            yield
+        finally:
+            with self._reading:
+                self._still -= 1
 
     @contextmanager
     def edit(self) -> Iterator[None]:

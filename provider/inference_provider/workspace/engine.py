@@ -136,15 +136,17 @@ class Engine:
             opened = self._workspace(name)
             if not opened.ports.records.exists():
                 continue
-            snapshot = take_snapshot(opened.ports, self._clock)
-            observer = Observer(opened.ports, opened.state, snapshot)
-            records, faults = opened.state.sorted_out()
-            for record in records:
-                resources[record.id.address] = observer.resource(record)
-            for id_, reason in faults.items():
-                resources[id_.address] = unreadable(id_, reason)
+            with opened.ports.records.still():
+                resources |= self._observed(opened)
             journal.extend(opened.ports.records.journal())
         return ObservedState(resources=resources, journal=tuple(journal))
+
+    def _observed(self, opened: Workspace) -> dict[str, ObservedResource]:
+        snapshot = take_snapshot(opened.ports, self._clock)
+        observer = Observer(opened.ports, opened.state, snapshot)
+        records, faults = opened.state.sorted_out()
+        found = {record.id.address: observer.resource(record) for record in records}
+        return found | {id_.address: unreadable(id_, reason) for id_, reason in faults.items()}
 
     def observe_one(self, resource: ResourceId) -> ObservedResource:
         """Return one resource; presence ABSENT or UNKNOWN rather than an error."""

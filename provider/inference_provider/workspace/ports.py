@@ -79,6 +79,9 @@ class Records(Protocol):
     def drop(self, section: str, name: str) -> None:
         """Remove one document, if it exists. Needs no disk space."""
 
+    def still(self) -> AbstractContextManager[None]:
+        """For the time of a block, read what there was at its beginning, where reading costs."""
+
     def edit(self) -> AbstractContextManager[None]:
         """Exclude other edits of the workspace; an exception undoes every put and drop.
 

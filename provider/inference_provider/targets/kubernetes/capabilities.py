@@ -20,6 +20,8 @@ _REASONS: Mapping[Capability, Answer] = {
     ),
     "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
 }
+PARALLEL = 32
+"""Deployments that start at once: this machine only waits. As many connections may be open."""
 _NOT_ENFORCED = (
     "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell",
     "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`",
@@ -66,6 +68,7 @@ def kubernetes_capabilities(
         images=True,
         base_images=True,
         cluster_settings=True,
+        parallel=PARALLEL,
         egress_control=True,
         closed_fault=closed_fault,
         resource_limits=True,

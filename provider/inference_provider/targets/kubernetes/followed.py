@@ -21,6 +21,8 @@ from inference_provider.targets.kubernetes.objects import (
 
 WATCH_S = 10
 """Time after which a watch is begun again; one that nobody needs any more ends by then."""
+LINGER_S = 20.0
+"""Time for which they are followed after the last one needed them: others wait for the router."""
 _PAUSE_S = 0.5
 _UNKNOWN = -1
 
@@ -43,7 +45,7 @@ class Followed:
         self._client = client
         self._place = namespace, selector
         self._changing = threading.Lock()
-        self._users = 0
+        self._users, self._left_s = 0, float("-inf")
         self._kinds = {kind: _Told(kind) for kind in kinds}
         self._waiting: dict[str, set[threading.Event]] = {}
 
@@ -66,7 +68,7 @@ class Followed:
             yield event
         finally:
             with self._changing:
-                self._users -= 1
+                self._users, self._left_s = self._users - 1, time.monotonic()
                 self._waiting[deployment].discard(event)
                 if not self._waiting[deployment]:
                     del self._waiting[deployment]
@@ -106,7 +108,7 @@ class Followed:
 
     def _goes_on(self, told: "_Told") -> bool:
         with self._changing:
-            told.runs = bool(self._users)
+            told.runs = self._is_needed()
             if not told.runs:
                 told.version, told.objects = _UNKNOWN, {}
             return told.runs
@@ -119,8 +121,11 @@ class Followed:
                 told.version = int(version_of(event.object))
                 if event.type != "BOOKMARK":
                     self._tell(told.take(event.type, event.object))
-                if not self._users:
+                if not self._is_needed():
                     return
+
+    def _is_needed(self) -> bool:
+        return bool(self._users) or time.monotonic() < self._left_s + LINGER_S
 
     def _tell(self, *deployments: str) -> None:
         for deployment in deployments:

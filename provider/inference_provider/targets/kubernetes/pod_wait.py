@@ -39,7 +39,7 @@ POLL_S = 0.25
 """Pause between two questions where no watch tells."""
 QUIET_S = 1.0
 """Longest time without a look at what is known."""
-_TELLS_S = 1.0
+_TELLS_S = 3.0
 """Time after an apply within which a watch tells of it."""
 _ASK_S = (5.0, 60.0)
 """Shortest and longest time after which the API server is asked although a watch tells."""

@@ -53,7 +53,7 @@ class ClusterRecords(SharedDocuments):
         self._client = client
         self._locks = LeaseLocks(client, namespace, workspace)
         self._store: _Store = _Store(client, Writer(workspace, namespace), self._locks)
-        super().__init__(self._store)
+        super().__init__(self._store, _FRESH_S)
         self._journal = _Journal(client, namespace, workspace)
         self._holding: tuple[ExitStack, Actor] | None = None
         """Who is to hold the workspace once its namespace is there."""

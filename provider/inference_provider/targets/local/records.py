@@ -8,7 +8,7 @@ room, so it works on a full disk too.
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -102,6 +102,9 @@ class FileRecords:
         return Path(self.place(section, name))
 
     # -- edits ---------------------------------------------------------------------------------
+
+    def still(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
     def edit(self) -> Iterator[None]:

@@ -1,0 +1,85 @@
+"""How many requests a cluster's API gets for many deployments, whatever each of them costs."""
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_controllers import Controllers
+from tests.unit.test_cluster_target import Pods
+
+from inference_provider.observed import Actor
+from inference_provider.spec import StackSpec
+from inference_provider.spec.target import place_from
+from inference_provider.stack import Pipeline, Stack
+from inference_provider.targets.kubernetes import pod_wait
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.ports import RouterStatus
+
+ANN = Actor(user="ann", command="pytest")
+ENDPOINTS, PARALLEL = 8, 32
+DEPLOYMENTS = [(f"shop-{n}", name) for n in range(ENDPOINTS) for name in ("blue", "green")]
+PLACE = {"kind": "kubernetes", "namespace": "lab"}
+ROUTE = {"path": "/", "port": 8080}
+ROUTES = {f"{name}_route": ROUTE for name in ("liveness", "readiness", "scoring")}
+
+
+def stack(*, deployed: bool) -> Stack:
+    inside = {"workspace": "demo"}
+    workspace = {"name": "demo", "target": PLACE, "runtime_image": "router:1"}
+    environment = {**inside, "name": "own", "image": "server:1", "inference_config": ROUTES}
+    document = {"name": "shop", "workspaces": [workspace], "environments": [environment]}
+    if deployed:
+        document["endpoints"] = [{**inside, "name": f"shop-{n}"} for n in range(ENDPOINTS)]
+        document["deployments"] = [
+            {**inside, "endpoint": endpoint, "name": name, "environment": "own:1"}
+            for endpoint, name in DEPLOYMENTS
+        ]
+    return Stack.of(StackSpec.model_validate(document))
+
+
+def pipeline(api: ClusterApi) -> Pipeline:
+    """Return one that knows nothing yet, as a command that begins."""
+    platform = KubernetesPlatform(place_from(PLACE))
+    platform.__dict__["client"] = client_of(api)
+    return Pipeline(Engine(platform), ANN)
+
+
+def up(api: ClusterApi, declared: Stack) -> None:
+    made = pipeline(api)
+    with made.hold(declared) as workspaces:
+        made.apply(made.plan(declared, workspaces), parallel=PARALLEL)
+
+
+@pytest.fixture
+def api(monkeypatch):
+    monkeypatch.setattr(pod_wait, "_TELLS_S", 20.0)  # of a busy machine
+    made = ClusterApi()
+    made.watch_s = 60
+    made.refuse = Pods()
+    healthy = {f"{endpoint}/{name}": 1 for endpoint, name in DEPLOYMENTS}
+    status = RouterStatus(weights={}, mirrors={}, healthy=healthy)
+    made.refuse.answers["status"] = status.model_dump(mode="json")
+    with Controllers(made):
+        up(made, stack(deployed=False))
+        made.requests.clear()
+        yield made
+
+
+def test_a_first_up_sends_few_requests_for_each_deployment(api):
+    up(api, stack(deployed=True))
+    assert len(api.requests) / len(DEPLOYMENTS) <= 32
+    asked_pods = [one for one in api.requests if one.endswith("/namespaces/lab/pods")]
+    assert len(asked_pods) / len(DEPLOYMENTS) <= 4  # nobody polls
+
+
+def test_a_look_at_all_that_runs_takes_as_many_requests_as_at_nothing(api):
+    empty = count_of(lambda: pipeline(api).drift(stack(deployed=False)), api)
+    up(api, stack(deployed=True))
+    full = count_of(lambda: pipeline(api).drift(stack(deployed=True)), api)
+    assert (empty, full) == (16, 16)
+    assert count_of(lambda: up(api, stack(deployed=True)), api) == 18
+
+
+def count_of(call, api) -> int:
+    api.requests.clear()
+    call()
+    return len(api.requests)
