@@ -445,6 +445,30 @@ def test_who_has_lost_the_lock_of_a_longer_change_edits_nothing(api, records, mo
     assert another(api).read("keys", "iris") is None
 
 
+def test_a_lock_that_another_thread_gives_back_meanwhile_is_not_lost(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    monkeypatch.setattr(locks, "LEASE_S", 0.01)
+    taken, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with records.lock("deployment.iris.blue"):
+            taken.set()
+            done.wait(5)
+
+    def given_back(asked: httpx.Request) -> None:
+        if asked.method == "PATCH" and "deployment" in asked.url.path:
+            done.set()
+            thread.join()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert taken.wait(5)
+    time.sleep(0.05)  # longer than a lock lasts without a renewal
+    api.refuse = given_back
+    records.refuse_lost()
+    assert not thread.is_alive()
+
+
 def test_who_loses_the_lock_after_a_commit_brings_nothing_back(api, records, monkeypatch):
     monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
     monkeypatch.setattr(locks, "LEASE_S", 0.5)

@@ -80,7 +80,7 @@ class LeaseLocks:
         for held in self._renewal.all():
             if held.lost:
                 self._renewal.renew(held)  # where that works nobody else has had it
-            if held.lost:
+            if held.lost and held in self._renewal.all():  # not given back meanwhile
                 raise self.taken_over()
 
     def taken_over(self) -> Busy:
