@@ -18,6 +18,7 @@ from inference_provider.errors import (
 )
 from inference_provider.observed import Actor
 from inference_provider.targets.kubernetes import locks, snapshot
+from inference_provider.targets.kubernetes import records as under_test
 from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.records import ClusterRecords
 
@@ -264,6 +265,24 @@ def test_a_document_larger_than_a_secret_is_refused(records):
         records.put("blueprints", "iris/blue", "x" * 1_000_001)
 
 
+def longest_secret(api) -> int:
+    secrets = [one["data"] for _, _, one in api.events if one["kind"] == "Secret"]
+    return max(sum(len(base64.b64decode(v)) for v in data.values()) for data in secrets)
+
+
+def test_an_edit_whose_characters_take_two_bytes_in_it_fits_into_secrets(api, records):
+    with records.edit():
+        for number in range(3):
+            records.put("blueprints", f"iris/b{number}", '"' * 400_000)
+    assert len(another(api).section("blueprints")) == 3
+    assert longest_secret(api) < 1_048_576
+
+
+def test_a_document_that_fits_only_where_it_stands_is_refused(records):
+    with pytest.raises(OutOfCapacity, match="1,200,000 bytes, and a Secret holds 1,000,000"):
+        records.put("blueprints", "iris/blue", '"' * 600_000)
+
+
 def test_a_client_that_has_read_everything_asks_only_for_the_revision(api, records):
     records.put("keys", "iris", "one")
     reader = another(api)
@@ -500,6 +519,23 @@ def test_who_takes_changes_over_forgets_what_it_read_before_others_edit(api, rec
 def test_the_journal_keeps_its_entries_in_order(api, records, entry):
     for name in ("a", "b", "c"):
         records.note(entry(name))
+    assert [one.id.name for one in another(api).journal()] == ["a", "b", "c"]
+
+
+def test_long_entries_of_the_journal_are_cut_and_fill_no_config_map(api, records, entry):
+    fields = tuple(f"environment_variables.NAME_{n:04}" for n in range(5_000))
+    records.note(entry("a").model_copy(update={"fields": fields}))
+    [kept] = another(api).journal()
+    assert kept.fields[19:] == ("environment_variables.NAME_0019", "and 4980 more")
+
+
+def test_the_journal_goes_on_in_another_config_map_once_one_is_large(
+    api, records, entry, monkeypatch
+):
+    monkeypatch.setattr(under_test, "_JOURNAL_BYTES", 300)
+    for name in ("a", "b", "c"):
+        records.note(entry(name))
+    assert len([path for path in api.objects if "/configmaps/" in path]) > 1
     assert [one.id.name for one in another(api).journal()] == ["a", "b", "c"]
 
 

@@ -42,6 +42,9 @@ _EDIT, _HOLD = "edit", "up"
 _JOURNAL = "inference.journal"
 _JOURNAL_ENTRIES, _JOURNALS = 500, 10
 """Entries of one ConfigMap of the journal, and how many of them are kept."""
+_JOURNAL_BYTES, _LINE_BYTES, _FIELDS = 400_000, 5_000, 20
+"""Size from which on the next ConfigMap is begun, which may have a mebibyte; of one entry; and how
+many fields of a longer one are kept."""
 
 
 class ClusterRecords(SharedDocuments):
@@ -93,7 +96,7 @@ class ClusterRecords(SharedDocuments):
     # -- documents -----------------------------------------------------------------------------
 
     def put(self, section: str, name: str, text: str) -> None:
-        if (size := len(text.encode())) > snapshot.LONGEST_BYTES:
+        if (size := snapshot.length_in_edit(text)) > snapshot.LONGEST_BYTES:
             reason = f"{size:,} bytes, and a Secret holds {snapshot.LONGEST_BYTES:,}"
             raise OutOfCapacity("write", self.place(section, name), reason, "make it smaller")
         super().put(section, name, text)
@@ -302,7 +305,7 @@ class _Journal:
 
     def _append(self, entries: Sequence[JournalEntry]) -> None:
         lines = {
-            f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}": entry.model_dump_json()
+            f"{entry.time:%Y%m%dT%H%M%S.%f}.{uuid.uuid4().hex[:6]}": _line(entry)
             for entry in entries
         }
         change = {"data": lines}
@@ -311,7 +314,8 @@ class _Journal:
         except NotThere:  # the ring has gone round since, or the workspace was made again
             self._name = ""
             there = self._add(change)
-        if len(there["data"]) >= _JOURNAL_ENTRIES:
+        size = sum(map(len, there["data"].values()))
+        if len(there["data"]) >= _JOURNAL_ENTRIES or size >= _JOURNAL_BYTES:
             self._name = self._begin(int(self._name.rpartition(".")[2]) + 1)
 
     def _add(self, change: Object) -> Object:
@@ -340,6 +344,14 @@ class _Journal:
     def entries(self) -> tuple[JournalEntry, ...]:
         lines = [item for one in self._listed() for item in (one.get("data") or {}).items()]
         return journal_of(text for _, text in sorted(lines))
+
+
+def _line(entry: JournalEntry) -> str:
+    text = entry.model_dump_json()
+    if len(text) <= _LINE_BYTES:
+        return text
+    shown = (*entry.fields[:_FIELDS], f"and {len(entry.fields) - _FIELDS} more")
+    return entry.model_copy(update={"fields": shown}).model_dump_json()
 
 
 def _side_by_side(do: Callable[[T], object], todo: Sequence[T]) -> None:

@@ -33,7 +33,7 @@ _LONGEST = 200
 PART_BYTES = 700_000
 """Largest part of an intent; a Secret may have a mebibyte."""
 LONGEST_BYTES = 1_000_000
-"""Largest document."""
+"""Largest document, also as it is written in an intent."""
 
 
 class Snapshot(NamedTuple):
@@ -131,7 +131,7 @@ class Writer:
             changed: What it changes.
         """
         for number, part in enumerate(_parts(changed)):
-            data = {"changes": json.dumps(part).encode()}
+            data = {"changes": _json(part)}
             yield self._secret(f"inference.intent.{intent}.{number}", {_INTENT: intent}, data)
 
     def _secret(
@@ -164,13 +164,22 @@ def _parts(changed: Sections) -> Iterator[dict[str, dict[str, str | None]]]:
     for section, found in changed.items():
         for name, document in found.items():
             text = None if document is None else document.decode()
-            length = len(document or b"") + len(name)
+            length = len(_json(text)) + len(name)
             if size and size + length > PART_BYTES:
                 yield part
                 part, size = {}, 0
             part.setdefault(section, {})[name] = text
             size += length
     yield part
+
+
+def length_in_edit(document: str) -> int:
+    """Return how many bytes a document has in an intent, where some characters take two."""
+    return len(_json(document)) - len('""')
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def _changes(text: bytes) -> Sections:
