@@ -220,6 +220,8 @@ _PLURALS = {
     "roles": "Role",
     "rolebindings": "RoleBinding",
     "serviceaccounts": "ServiceAccount",
+    "priorityclasses": "PriorityClass",
+    "runtimeclasses": "RuntimeClass",
 }
 
 

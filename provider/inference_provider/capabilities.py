@@ -18,6 +18,7 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, 
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Probe, RequestSettings, Resources
 from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.scheduling import Scheduling
 from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
@@ -93,18 +94,8 @@ def _any_image(_image: str) -> str:
     return ""
 
 
-def _any_amounts(_resources: Resources) -> Iterable[Fault]:
+def _nothing(*_asked: object) -> Iterable[Fault]:
     return ()
-
-
-def _any_workspace(_spec: WorkspaceSpec) -> Iterable[Fault]:
-    return ()
-
-
-def _any_closed(
-    _deployment: DeploymentSpec, _of: WorkspaceSpec | None, _in: EnvironmentSpec | None
-) -> Fault | None:
-    return None
 
 
 def _nothing_to_note(_spec: WorkspaceSpec) -> str:
@@ -139,18 +130,18 @@ class TargetCapabilities(Frozen):
     cluster_settings: bool = False
     """Whether it is a cluster, with storage classes and services of its own."""
     egress_control: bool = False
-    closed_fault: Callable[
-        [DeploymentSpec, WorkspaceSpec | None, EnvironmentSpec | None], Fault | None
-    ] = _any_closed
-    """Says why a deployment cannot be without a way out, if it is to be; of its workspace and its
-    environment it is told what is known."""
+    deployment_faults: Callable[
+        [DeploymentSpec, WorkspaceSpec | None, EnvironmentSpec | None], Iterable[Fault]
+    ] = _nothing
+    """Says what else of a deployment it cannot do; of its workspace and its environment it is told
+    what is known."""
     resource_limits: bool = False
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
-    workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _any_workspace
+    workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says what else of a workspace it cannot do, or lacks."""
     workspace_note: Callable[[WorkspaceSpec], str] = _nothing_to_note
     """Says what a person should know before a workspace is made or changed; empty for nothing."""
-    amount_faults: Callable[[Resources], Iterable[Fault]] = _any_amounts
+    amount_faults: Callable[[Resources], Iterable[Fault]] = _nothing
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
     """Whether an instance that hangs is restarted; one that ends always is."""
@@ -229,7 +220,7 @@ def refusals(
         for fault in (
             *_faults(one, capabilities),
             *_base_faults(one, spaces.get(one.id.workspace), capabilities),
-            *_closed_faults(one, spaces.get(one.id.workspace), environments, capabilities),
+            *_other_faults(one, spaces.get(one.id.workspace), environments, capabilities),
         )
     )
 
@@ -295,17 +286,16 @@ def _base_faults(
         yield Fault(path, f"{of}'{image}': {fault}", _OTHER_IMAGE)
 
 
-def _closed_faults(
+def _other_faults(
     resource: DesiredResource,
     workspace: WorkspaceSpec | None,
     environments: Mapping[str | None, EnvironmentSpec],
     can: TargetCapabilities,
 ) -> Iterator[Fault]:
     spec = resource.spec
-    if isinstance(spec, DeploymentSpec) and can.egress_control:
+    if isinstance(spec, DeploymentSpec):
         digest = Reference.parse(spec.environment).digest if spec.environment else None
-        if fault := can.closed_fault(spec, workspace, environments.get(digest)):
-            yield fault
+        yield from can.deployment_faults(spec, workspace, environments.get(digest))
 
 
 def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:
@@ -331,20 +321,25 @@ def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
 
 
 def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.egress_public_network_access == "disabled" and not can.egress_control:
-        yield can.fault("egress_public_network_access", "egress_control")
-    if spec.app_insights_enabled and not can.app_insights:
-        yield can.fault("app_insights_enabled", "app_insights")
-    if spec.liveness_probe != Probe() and not can.liveness_probes:
-        yield can.fault("liveness_probe", "liveness_probes")
-    if spec.readiness_probe.success_threshold != 1 and not can.success_thresholds:
-        yield can.fault("readiness_probe.success_threshold", "success_thresholds")
-    waits = spec.request_settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
-    if waits and not can.queue_wait:
-        yield can.fault("request_settings.max_queue_wait_ms", "queue_wait")
-    collects = any(c.enabled for c in spec.data_collector.collections.values())
-    if collects and not can.data_collector:
-        yield can.fault("data_collector", "data_collector")
+    own, settings = spec.readiness_probe.success_threshold, spec.request_settings
+    asked: Mapping[tuple[str, Capability], bool] = {
+        ("egress_public_network_access", "egress_control"): (
+            spec.egress_public_network_access == "disabled"
+        ),
+        ("app_insights_enabled", "app_insights"): spec.app_insights_enabled,
+        ("liveness_probe", "liveness_probes"): spec.liveness_probe != Probe(),
+        ("readiness_probe.success_threshold", "success_thresholds"): own != 1,
+        ("request_settings.max_queue_wait_ms", "queue_wait"): (
+            settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
+        ),
+        ("data_collector", "data_collector"): any(
+            c.enabled for c in spec.data_collector.collections.values()
+        ),
+        ("scheduling", "cluster_settings"): spec.scheduling != Scheduling(),
+    }
+    for (path, capability), is_asked in asked.items():
+        if is_asked and not getattr(can, capability):
+            yield can.fault(path, capability)
     if spec.instance_type and not can.instance_types:
         yield can.fault("instance_type", "instance_types", spec.instance_type)
     else:

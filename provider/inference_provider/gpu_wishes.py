@@ -13,7 +13,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, Wish, in_words, lacks, matched
 from inference_provider.observed import Kind, Record, ResourceId
-from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.gpus import NVIDIA, GpuRequest
 from inference_provider.spec.quota import gpus_of, size_of
 
 
@@ -35,7 +35,10 @@ def gpu_refusals(
     """
     if capabilities.gpu_fault is not None:
         return tuple(_never_given(desired, capabilities, capabilities.gpu_fault))
-    wishes, ledger = _asked(desired, capabilities)
+    wanted = tuple(desired)
+    if foreign := tuple(_of_other_vendors(wanted, capabilities)):
+        return foreign
+    wishes, ledger = _asked(wanted, capabilities)
     found = tuple(
         Refusal(at_target(id_, capabilities), _fault(wish, ledger, capabilities))
         for id_, wish in wishes.items()
@@ -51,6 +54,17 @@ def gpu_refusals(
     fault = capabilities.fault(short.asked.field, "gpu_count", f"{sum_} together", supported)
     place = str(*wishes) if len(wishes) == 1 else "the deployments that change"
     return (Refusal(at_target(place, capabilities), fault),)
+
+
+def _of_other_vendors(
+    desired: Iterable[DesiredResource], can: TargetCapabilities
+) -> Iterator[Refusal]:
+    """Refuse GPUs that no ledger counts."""
+    for resource in filter(asks_for_gpus, desired):
+        asked = _wish(resource).asked
+        if asked.resource != NVIDIA:
+            reason, remedy = f"'{asked.resource}' is not supported", "use target 'kubernetes'"
+            yield Refusal(at_target(resource.id, can), Fault(asked.field, reason, remedy))
 
 
 def _never_given(

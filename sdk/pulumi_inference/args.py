@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Literal, TypedDict
+from typing import Literal, Required, TypedDict
 
 from pulumi import Input
 
@@ -72,6 +72,13 @@ class ClusterRouterArgs(TypedDict, total=False):
     """Pods that take requests, at least 1; 2 when left out."""
 
 
+class ClusterServiceAccountArgs(TypedDict, total=False):
+    """A service account of the workspace's namespace, which deployments name."""
+
+    annotations: Input[Mapping[str, Input[str]]]
+    """What a cloud takes it for."""
+
+
 class ClusterSettingsArgs(TypedDict, total=False):
     """What of a workspace only a cluster has."""
 
@@ -79,6 +86,8 @@ class ClusterSettingsArgs(TypedDict, total=False):
     """Where content lies."""
     router: Input[ClusterRouterArgs]
     """How many pods of the router there are, and who reaches them."""
+    service_accounts: Input[Mapping[str, Input[ClusterServiceAccountArgs]]]
+    """Service accounts that are made, by name."""
     network_policies: Input[str]
     """`enforced` says that the cluster's network plugin enforces NetworkPolicies."""
 
@@ -174,6 +183,8 @@ class ResourcesArgs(TypedDict, total=False):
 
     requests: Input[ResourceAmountsArgs]
     limits: Input[ResourceAmountsArgs]
+    gpu_resource: Input[str]
+    """Whose GPUs `gpu` counts, as a cluster names them: `amd.com/gpu`."""
     gpu_product: Input[str]
     """Only GPUs of this product: words of its name, such as `A100`."""
     gpu_devices: Input[Sequence[Input[str] | Input[int]]]
@@ -188,6 +199,33 @@ class ResourcesArgs(TypedDict, total=False):
     """What one process may use: `{"nofile": 65536}`, or `soft` and `hard`."""
 
 
+class TolerationArgs(TypedDict, total=False):
+    """A taint of nodes that keeps instances off no more."""
+
+    key: Required[Input[str]]
+    value: Input[str]
+    """Any value when left out."""
+    effect: Input[str]
+    """`NoSchedule`, `PreferNoSchedule` or `NoExecute`; any when left out."""
+
+
+class SchedulingArgs(TypedDict, total=False):
+    """Where a cluster runs an instance, and as what."""
+
+    priority_class: Input[str]
+    """A PriorityClass of the cluster."""
+    runtime_class: Input[str]
+    """A RuntimeClass of the cluster."""
+    service_account: Input[str]
+    """As whom it calls the cloud: a service account of the workspace's namespace."""
+    node_selector: Input[Mapping[str, Input[str]]]
+    """Labels of the nodes that may run it, all of them."""
+    tolerations: Input[Sequence[Input[TolerationArgs]]]
+    """Taints of nodes that may run it all the same."""
+    spread: Input[str]
+    """`nodes` or `zones`, as far as there is room."""
+
+
 class InstanceTypeArgs(TypedDict, total=False):
     """What each instance of a type gets."""
 
@@ -197,6 +235,8 @@ class InstanceTypeArgs(TypedDict, total=False):
     """Bytes: `512Mi`, `4Gi`."""
     gpu: Input[int]
     """Whole GPUs, 0 to 16."""
+    gpu_resource: Input[str]
+    """Whose GPUs, as a cluster names them: `amd.com/gpu`."""
     gpu_product: Input[str]
     """Only GPUs of this product: words of its name, such as `A100`."""
 

@@ -20,6 +20,7 @@ from pulumi_inference.args import (
     RequestSettingsArgs,
     ResourcesArgs,
     ScheduleRuleArgs,
+    SchedulingArgs,
 )
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
@@ -107,6 +108,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         instance_count: 0 to 50; 1 when left out.
         surge: 0 ends old instances before new ones start, where there is no room for both.
         resources: What one instance asks for and may use.
+        scheduling: On a cluster: where an instance runs, and as what.
         request_settings: Limits of one request.
         liveness_probe: When an instance counts as dead.
         readiness_probe: When an instance gets requests.
@@ -144,6 +146,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         instance_count: Input[int] | None = None,
         surge: Input[int] | None = None,
         resources: Input[ResourcesArgs] | None = None,
+        scheduling: Input[SchedulingArgs] | None = None,
         request_settings: Input[RequestSettingsArgs] | None = None,
         liveness_probe: Input[ProbeArgs] | None = None,
         readiness_probe: Input[ProbeArgs] | None = None,
@@ -169,6 +172,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             "instance_count": instance_count,
             "surge": surge,
             "resources": resources,
+            "scheduling": scheduling,
             "request_settings": request_settings,
             "liveness_probe": liveness_probe,
             "readiness_probe": readiness_probe,

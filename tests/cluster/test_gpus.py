@@ -22,6 +22,7 @@ from tests.cluster.fake_nodes import GPU, gpu_node
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 BIG, SMALL = "NVIDIA-Big-96GB", "NVIDIA-Small-8GB"
+TEAM = {"key": "team", "value": "ml", "effect": "NoSchedule"}
 SLICES = "nvidia.com/mig-1g.12gb"
 
 
@@ -49,7 +50,7 @@ def compute(platform, namespace):
         made.retire("", [one.name for one in found], 0)
 
 
-def unit(name: str = "blue", start_s: int = 30, **resources) -> Unit:
+def unit(name: str = "blue", start_s: int = 30, scheduling=None, **resources) -> Unit:
     route = {"path": "/", "port": 8080}
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     environment = EnvironmentSpec.model_validate(
@@ -69,6 +70,7 @@ def unit(name: str = "blue", start_s: int = 30, **resources) -> Unit:
             "start_timeout_s": start_s,
             "readiness_probe": {"initial_delay": 0},
             "resources": resources,
+            "scheduling": scheduling or {},
         }
     )
     id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name=f"iris/{name}")
@@ -113,6 +115,45 @@ def test_a_slice_is_asked_for_by_its_name(api, fakes, namespace, compute):
     fakes.add(gpu_node("gpus-whole", BIG), sliced)
     compute.ensure(unit(mig={"1g.12gb": 3}), 2)
     assert nodes_of(api, namespace) == ["gpus-sliced"] * 2
+
+
+def test_gpus_of_amd_are_asked_for_by_their_name_past_their_taint(api, fakes, namespace, compute):
+    theirs = gpu_node("gpus-amd", BIG, taints=False)
+    theirs["status"]["allocatable"] |= {GPU: "0", "amd.com/gpu": "8"}
+    theirs["spec"]["taints"].append({"key": "amd.com/gpu", "effect": "NoSchedule"})
+    fakes.add(gpu_node("gpus-nvidia", BIG), theirs)
+    compute.ensure(unit(limits={"amd.com/gpu": 4}), 2)
+    assert nodes_of(api, namespace) == ["gpus-amd"] * 2
+
+
+def test_an_instance_is_scheduled_as_it_says(api, fakes, namespace, compute, platform):
+    theirs = [gpu_node(f"gpus-{pool}", BIG, taints=False) for pool in ("a", "b")]
+    for node in theirs:
+        node["metadata"]["labels"]["pool"] = node["metadata"]["name"]
+        node["spec"]["taints"] = [*node["spec"].get("taints", ()), TEAM]
+    fakes.add(*theirs)
+    scheduling = {
+        "priority_class": "system-cluster-critical",
+        "service_account": "default",
+        "node_selector": {"pool": "gpus-b"},
+        "tolerations": [{"key": "team", "value": "ml"}],
+        "spread": "nodes",
+    }
+    asked = unit(scheduling=scheduling, limits={"gpu": 1})
+    assert [*platform.capabilities.deployment_faults(asked.spec, None, None)] == []
+    compute.ensure(asked, 2)
+    assert nodes_of(api, namespace) == ["gpus-b"] * 2
+    [pod, _] = api.items(f"/api/v1/namespaces/{namespace}/pods")
+    assert pod["spec"]["priority"] > 0
+
+    other = unit(scheduling={"priority_class": "top", "runtime_class": "gvisor"})
+    assert [
+        str(one) for one in platform.capabilities.deployment_faults(other.spec, None, None)
+    ] == [
+        "scheduling.priority_class: the cluster has no PriorityClass 'top'; leave it out, or use"
+        " one of: system-cluster-critical, system-node-critical",
+        "scheduling.runtime_class: the cluster has no RuntimeClass 'gvisor'; leave it out",
+    ]
 
 
 def test_a_node_with_another_taint_gets_no_instance(api, fakes, namespace, compute):

@@ -25,7 +25,7 @@ def test_what_one_writes_the_other_sees(served, both):
     first.apply(served.endpoint("rose"), ANN)
     assert second.record(served.id(Kind.ENDPOINT, "rose")).actor == ANN
     second.delete(served.id(Kind.ENDPOINT, "rose"), "demo", BOB)
-    wait_until(lambda: first.record(served.id(Kind.ENDPOINT, "rose")) is None, 1)
+    wait_until(lambda: first.record(served.id(Kind.ENDPOINT, "rose")) is None, 3)
     assert served.journal()[-2:] == ["create Endpoint rose", "delete Endpoint rose"]
 
 

@@ -17,16 +17,45 @@ def request(**resources):
 
 def test_whole_gpus_chosen_ones_slices_and_shares_are_different_requests():
     assert request(limits={"gpu": 2}, gpu_product="A100") == (
-        "resources.limits.gpu", 2, "A100", (), "", "",
+        "resources.limits.gpu", 2, "A100", (), "", "", "nvidia.com/gpu",
     )  # fmt: skip
     assert request(requests={"nvidia.com/gpu": 1})[:2] == ("resources.requests.gpu", 1)
-    assert request(gpu_devices=[0, "GPU-5d5ba0d6"]) == (
+    assert request(gpu_devices=[0, "GPU-5d5ba0d6"])[:-1] == (
         "resources.gpu_devices", 2, "", ("0", "GPU-5d5ba0d6"), "", "",
     )  # fmt: skip
-    assert request(mig={"1g.5gb": 2}) == ("resources.mig", 2, "", (), "1g.5gb", "")
-    assert request(gpu_share="ours") == ("resources.gpu_share", 1, "", (), "", "ours")
+    assert request(mig={"1g.5gb": 2})[:-1] == ("resources.mig", 2, "", (), "1g.5gb", "")
+    assert request(gpu_share="ours")[:-1] == ("resources.gpu_share", 1, "", (), "", "ours")
     assert request() is None
     assert request(limits={"gpu": 0}) is None
+
+
+@pytest.mark.parametrize("name", ["amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"])
+def test_gpus_of_other_vendors_are_written_in_place_of_the_number(name):
+    asked = Resources.model_validate({"limits": {name: 2, "cpu": "1"}})
+    assert asked == Resources.model_validate(
+        {"limits": {"gpu": 2, "cpu": "1"}, "gpu_resource": name}
+    )
+    assert request(limits={name: 2})[-1] == name
+    assert request(requests={name: 2}, limits={name: 2}).each == 2
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"limits": {"amd.com/gpu": 1, "gpu": 1}},
+        {"limits": {"amd.com/gpu": 1, "nvidia.com/gpu": 1}},
+        {"limits": {"amd.com/gpu": 1}, "requests": {"gpu.intel.com/xe": 1}},
+        {"limits": {"amd.com/gpu": 1}, "gpu_resource": "nvidia.com/gpu"},
+    ],
+)
+def test_gpus_of_two_vendors_are_refused(resources):
+    with pytest.raises(ValidationError, match="are different requests; keep one of them"):
+        Resources.model_validate(resources)
+
+
+def test_slices_and_shares_are_of_one_vendor_alone():
+    with pytest.raises(ValidationError, match=r"amd\.com/gpu is for gpu alone; leave it out"):
+        Resources.model_validate({"mig": {"1g.5gb": 1}, "gpu_resource": "amd.com/gpu"})
 
 
 def test_slices_are_also_written_as_kubernetes_names_them():

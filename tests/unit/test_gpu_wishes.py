@@ -68,6 +68,14 @@ def test_more_gpus_than_there_are_are_refused_with_the_ledger(resources, sentenc
     assert gpus_refused(asked, Ledger((T4, A100))) == [place + sentence]
 
 
+def test_gpus_that_no_ledger_counts_are_refused():
+    asked = deployment(resources={"limits": {"amd.com/gpu": 1}})
+    assert gpus_refused(asked, Ledger((T4,))) == [
+        "Deployment 'default/iris/blue' on target 'docker': resources.limits.gpu: 'amd.com/gpu' is"
+        " not supported; use target 'kubernetes'"
+    ]
+
+
 def test_a_chosen_gpu_that_is_not_there_is_refused():
     asked = deployment(resources={"gpu_devices": [0, 7]})
     assert gpus_refused(asked, Ledger((T4, A100))) == [

@@ -90,6 +90,11 @@ def test_no_pod_is_taken_away_before_a_new_one_is_there():
     assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
 
 
+def test_without_surge_a_pod_is_taken_away_before_a_new_one_is_there():
+    strategy = objects(generation(surge=0))["Deployment"]["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
 def test_a_pod_goes_on_until_routers_have_heard_that_it_ends():
     made = generation(request_settings={"request_timeout_ms": 60_000})
     assert server(made)["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
@@ -201,6 +206,36 @@ def test_a_pod_with_gpus_may_be_where_others_are_kept_off():
             }
         ]
     }
+
+
+def test_a_pod_is_scheduled_as_its_deployment_says():
+    asked = {
+        "priority_class": "serving",
+        "runtime_class": "nvidia",
+        "service_account": "reader",
+        "node_selector": {"pool": "gpu"},
+        "tolerations": [{"key": "team", "value": "ml", "effect": "NoSchedule"}, {"key": "spot"}],
+        "spread": "zones",
+    }
+    made = pod(generation(scheduling=asked, resources={"limits": {"amd.com/gpu": 1}}))
+    assert (made["priorityClassName"], made["runtimeClassName"]) == ("serving", "nvidia")
+    assert (made["serviceAccountName"], made["nodeSelector"]) == ("reader", {"pool": "gpu"})
+    assert made["automountServiceAccountToken"] is False
+    assert made["tolerations"] == [
+        {"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "team", "value": "ml", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists"},
+    ]
+    [hint] = made["topologySpreadConstraints"]
+    assert hint["topologyKey"] == "topology.kubernetes.io/zone"
+    assert hint["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert hint["labelSelector"]["matchLabels"]["pulumi-inference/deployment"] == "blue"
+    assert made["containers"][0]["resources"]["limits"] == {"amd.com/gpu": "1"}
+
+
+def test_what_is_not_asked_for_is_not_in_a_pod():
+    names = {"priorityClassName", "runtimeClassName", "serviceAccountName", "nodeSelector"}
+    assert not {*names, "topologySpreadConstraints", "affinity"} & pod(generation()).keys()
 
 
 def test_a_pod_without_gpus_is_kept_off_their_nodes():

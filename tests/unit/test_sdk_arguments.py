@@ -8,9 +8,15 @@ from pydantic import BaseModel
 import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
-from inference_provider.spec.cluster import ClusterRouter, ClusterSettings, ClusterStorage
+from inference_provider.spec.cluster import (
+    ClusterRouter,
+    ClusterServiceAccount,
+    ClusterSettings,
+    ClusterStorage,
+)
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.workspace import Quota
 from pulumi_inference import args
@@ -24,6 +30,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.QuotaArgs: Quota,
     args.ClusterStorageArgs: ClusterStorage,
     args.ClusterRouterArgs: ClusterRouter,
+    args.ClusterServiceAccountArgs: ClusterServiceAccount,
     args.ClusterSettingsArgs: ClusterSettings,
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
@@ -32,6 +39,8 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ResourceAmountsArgs: deployment.ResourceAmounts,
     args.UlimitArgs: deployment.Ulimit,
     args.ResourcesArgs: deployment.Resources,
+    args.SchedulingArgs: Scheduling,
+    args.TolerationArgs: Toleration,
     args.CollectionArgs: deployment.CollectionSpec,
     args.DataCollectorArgs: deployment.DataCollector,
     args.BuildContextArgs: environment.BuildContext,

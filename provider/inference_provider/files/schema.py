@@ -19,6 +19,7 @@ from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.base import COMPUTED
 from inference_provider.spec.deployment import MIG_PREFIX
 from inference_provider.spec.fields import kind_of, marked, models_under
+from inference_provider.spec.gpus import NVIDIA, OTHER_VENDORS
 from inference_provider.spec.kinds import ROWS
 
 SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
@@ -50,7 +51,10 @@ def stack_schema() -> dict[str, Any]:
     amounts = definitions["ResourceAmounts"]["properties"]
     amounts["gpu"] = amounts["nvidia.com/gpu"]  # both spellings are read
     [slices] = definitions["Resources"]["properties"]["mig"]["patternProperties"].values()
-    definitions["ResourceAmounts"]["patternProperties"] = {f"^{MIG_PREFIX}": dict(slices)}
+    amounts = definitions["ResourceAmounts"]
+    amounts["patternProperties"] = {f"^{MIG_PREFIX}": dict(slices)}
+    count = next(one for name, one in amounts["properties"].items() if name in ("gpu", NVIDIA))
+    amounts["properties"] |= dict.fromkeys(OTHER_VENDORS, count)
     of_a_name = definitions["Resources"]["properties"]["ulimits"]
     soft = definitions["Ulimit"]["properties"]["soft"]
     number = {key: soft[key] for key in ("type", "minimum", "maximum")}  # one number is both

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from inference_provider.spec.base import SpecModel
+from inference_provider.spec.scheduling import ClusterName, LabelKey
 
 
 class ClusterStorage(SpecModel):
@@ -30,6 +31,14 @@ class ClusterRouter(SpecModel):
     """Pods that take requests; with one, requests fail while its node is emptied."""
 
 
+class ClusterServiceAccount(SpecModel):
+    """A service account of the workspace's namespace, which deployments name."""
+
+    annotations: dict[LabelKey, str] = {}
+    """What a cloud takes it for: `{eks.amazonaws.com/role-arn: …}`,
+    `{iam.gke.io/gcp-service-account: …}` or `{azure.workload.identity/client-id: …}`."""
+
+
 class ClusterSettings(SpecModel):
     """What of a workspace only a cluster has."""
 
@@ -37,6 +46,8 @@ class ClusterSettings(SpecModel):
     """Where content lies."""
     router: ClusterRouter = ClusterRouter()
     """How many pods of the router there are, and who reaches them."""
+    service_accounts: dict[ClusterName, ClusterServiceAccount] = {}
+    """Service accounts that are made, by name, for the `scheduling` of deployments."""
     network_policies: Literal["unknown", "enforced"] = "unknown"
     """`enforced` says that the cluster's network plugin enforces NetworkPolicies, which the API
     does not tell; closed egress needs it."""

@@ -26,9 +26,19 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
-from inference_provider.spec.gpus import GpuDevice, GpuProduct, GpuShare, MigProfile, gpu_fault
+from inference_provider.spec.gpus import (
+    NVIDIA,
+    OTHER_VENDORS,
+    GpuDevice,
+    GpuProduct,
+    GpuResource,
+    GpuShare,
+    MigProfile,
+    gpu_fault,
+)
 from inference_provider.spec.names import names, names_asset
 from inference_provider.spec.reference import AssetReference
+from inference_provider.spec.scheduling import Scheduling
 
 
 def _no_null_byte(value: SecretStr) -> SecretStr:
@@ -154,6 +164,17 @@ def _names_slices(amount: object) -> bool:
     return isinstance(amount, str) and amount.startswith(MIG_PREFIX)
 
 
+def _of_one_vendor(resources: dict[str, Any], amounts: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return amounts with `gpu` in place of a vendor's name, which then is the `gpu_resource`."""
+    named = [name for name in amounts if name in OTHER_VENDORS]
+    if not named:
+        return dict(amounts)
+    known = resources.setdefault("gpu_resource", named[0])
+    if len(named) > 1 or known != named[0] or {"gpu", NVIDIA} & amounts.keys():
+        raise ValueError(f"{named[0]} and other GPUs are different requests; keep one of them")
+    return {"gpu" if name == named[0] else name: count for name, count in amounts.items()}
+
+
 class ResourceAmounts(SpecModel):
     """Amounts as Kubernetes writes them."""
 
@@ -193,6 +214,9 @@ class Resources(SpecModel):
 
     requests: ResourceAmounts = ResourceAmounts()
     limits: ResourceAmounts = ResourceAmounts()
+    gpu_resource: GpuResource = NVIDIA
+    """Whose GPUs `gpu` counts, as a cluster names them. Also written in place of `gpu`:
+    `limits: {amd.com/gpu: 1}`."""
     gpu_product: GpuProduct | None = None
     """Only GPUs of this product, with `gpu` or `gpu_share`: words of the name that `nvidia-smi -L`
     prints, such as `A100` or `A100-SXM4-80GB`."""
@@ -222,6 +246,7 @@ class Resources(SpecModel):
             amounts = rest.get(field)
             if not isinstance(amounts, Mapping):
                 continue
+            amounts = _of_one_vendor(rest, amounts)
             rest[field] = {n: c for n, c in amounts.items() if not _names_slices(n)}
             for name in filter(_names_slices, amounts):
                 profile, count = name.removeprefix(MIG_PREFIX), amounts[name]
@@ -237,6 +262,8 @@ class Resources(SpecModel):
         fault = gpu_fault(count, self.gpu_devices, self.mig, self.gpu_share, self.gpu_product)
         if fault:
             raise ValueError(fault)
+        if self.gpu_resource != NVIDIA and (self.gpu_devices or self.mig or self.gpu_share):
+            raise ValueError(f"gpu_resource {self.gpu_resource} is for gpu alone; leave it out")
         return self
 
 
@@ -292,6 +319,8 @@ class DeploymentSpec(SpecModel):
     full GPU; requests fail meanwhile unless another deployment gets them. New instances that do not
     start give way to the old ones again. Left out, old ones serve until the new ones do."""
     resources: Annotated[Resources, ROLLS] = Resources()
+    scheduling: Annotated[Scheduling, ROLLS] = Scheduling()
+    """On a cluster: where an instance runs, and as what."""
     request_settings: Annotated[RequestSettings, CAPACITY] = RequestSettings()
     liveness_probe: Annotated[Probe, CAPACITY] = Probe()
     readiness_probe: Annotated[Probe, CAPACITY] = Probe()

@@ -1,7 +1,7 @@
 """What GPUs one instance asks for: whole ones, chosen ones, slices, or a share of one. Pure."""
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -29,6 +29,12 @@ Source: docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html
 """
 
 
+NVIDIA: Final = "nvidia.com/gpu"
+GpuResource = Literal["nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"]
+"""How a cluster names whole GPUs, by whose they are."""
+OTHER_VENDORS = tuple(name for name in get_args(GpuResource) if name != NVIDIA)
+
+
 class GpuRequest(NamedTuple):
     """What GPUs one instance asks for."""
 
@@ -40,6 +46,8 @@ class GpuRequest(NamedTuple):
     devices: tuple[str, ...] = ()
     mig: str = ""
     share: str = ""
+    resource: str = NVIDIA
+    """Whose whole GPUs these are."""
 
 
 def gpu_fault(
@@ -80,5 +88,7 @@ def gpu_request(resources: Mapping[str, Any]) -> GpuRequest | None:
     for field in ("limits", "requests"):
         count = resources[field].get("gpu")
         if count:
-            return GpuRequest(f"resources.{field}.gpu", int(count), product)
+            resource = resources.get("gpu_resource") or NVIDIA
+            where = f"resources.{field}.gpu"
+            return GpuRequest(where, int(count), product, resource=resource)
     return None

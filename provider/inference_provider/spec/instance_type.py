@@ -20,7 +20,7 @@ from inference_provider.spec.deployment import (
     Memory,
     Resources,
 )
-from inference_provider.spec.gpus import GpuProduct, gpu_request
+from inference_provider.spec.gpus import NVIDIA, GpuProduct, GpuResource, gpu_request
 
 TypeName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,63}$")]
 
@@ -34,6 +34,8 @@ class InstanceType(SpecModel):
     """Bytes: `512Mi`, `4Gi`."""
     gpu: GpuCount | None = None
     """Whole GPUs."""
+    gpu_resource: GpuResource = NVIDIA
+    """Whose GPUs, as a cluster names them: `amd.com/gpu`."""
     gpu_product: GpuProduct | None = None
     """Only GPUs of this product: words of the name that `nvidia-smi -L` prints."""
 
@@ -94,9 +96,11 @@ def _with(resources: Resources, of_type: InstanceType) -> Resources:
         if all(getattr(one, name) is None for one in amounts)
     }
     chosen = resources.gpu_devices or resources.mig or resources.gpu_share
+    also = {}
     if not chosen and all(one.gpu is None for one in amounts):
-        more["gpu"] = of_type.gpu
-    whole = resources.model_copy(update={"limits": resources.limits.model_copy(update=more)})
+        more["gpu"], also["gpu_resource"] = of_type.gpu, of_type.gpu_resource
+    limits = resources.limits.model_copy(update=more)
+    whole = resources.model_copy(update={"limits": limits, **also})
     asked = gpu_request(whole.model_dump())
     if asked is None or asked.product or asked.devices or asked.mig:
         return whole

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Container
 from contextlib import suppress
 
 from inference_provider.errors import TargetError
@@ -19,7 +20,9 @@ from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
     SECRET,
+    SERVICE_ACCOUNT,
     Object,
+    name_of,
     selector,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -66,7 +69,10 @@ class Beside:
             token=token,
         )
         policies = workspace_manifests.policies(self._workspace, self._namespace)
-        return (*policies, *service.objects())
+        accounts = workspace_manifests.service_accounts(
+            self._workspace, self._namespace, spec.cluster.service_accounts
+        )
+        return (*policies, *accounts, *service.objects())
 
     def refuse_other_claim(self, spec: WorkspaceSpec) -> None:
         """Raise if the claim that is there cannot become what is asked for."""
@@ -81,6 +87,14 @@ class Beside:
         self._let_claim_go()
         for one in self.objects(spec, token):
             apply_ours(self._client, one, _silently)
+        self._drop_accounts(spec.cluster.service_accounts)
+
+    def _drop_accounts(self, kept: Container[str]) -> None:
+        """Remove service accounts that are declared no more."""
+        chosen = selector(names.selecting(self._workspace, workspace_manifests.ACCOUNT))
+        for one in self._client.items(SERVICE_ACCOUNT, self._namespace, chosen):
+            if name_of(one) not in kept:
+                delete_ours(self._client, one)
 
     def _let_claim_go(self) -> None:
         """End the pod that keeps a claim from going which somebody has deleted: no other gets it.
@@ -109,6 +123,7 @@ class Beside:
     def remove(self) -> None:
         for one in self.objects(WorkspaceSpec()):
             delete_ours(self._client, one)
+        self._drop_accounts(())
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(self._workspace, names.CONTENT))
             self._client.delete_all(kind, self._namespace, chosen)

@@ -1,6 +1,6 @@
 """What a cluster can do, and why it cannot do the rest."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
@@ -32,6 +32,13 @@ _MAKE_IMAGE = (
 )
 
 
+Missing = Callable[[DeploymentSpec, WorkspaceSpec | None], Iterable[Fault]]
+
+
+def _nothing_is_missing(*_asked: object) -> Iterable[Fault]:
+    return ()
+
+
 def _no_strays(_workspace: str) -> tuple[str, ...]:
     return ()
 
@@ -41,6 +48,7 @@ def kubernetes_capabilities(
     in_use: Callable[[], list[NodeGpus] | None],
     strays: Callable[[str], tuple[str, ...]] = _no_strays,
     surge_faults: SurgeFaults | None = None,
+    missing: Missing = _nothing_is_missing,
 ) -> TargetCapabilities:
     """Return what a cluster can do.
 
@@ -50,6 +58,7 @@ def kubernetes_capabilities(
         strays: Says which contexts a workspace that is not there could be meant for, the one that
             is taken among them, where the place names none.
         surge_faults: Says what has no room for new instances beside the old.
+        missing: Says which objects of the cluster a deployment names that are not there.
     """
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
@@ -63,6 +72,13 @@ def kubernetes_capabilities(
             return None
         return never_fits(asked, in_use() or there)
 
+    def deployment_faults(
+        spec: DeploymentSpec, workspace: WorkspaceSpec | None, environment: EnvironmentSpec | None
+    ) -> Iterator[Fault]:
+        if closed := closed_fault(spec, workspace, environment):
+            yield closed
+        yield from missing(spec, workspace)
+
     return TargetCapabilities(
         name="kubernetes",
         images=True,
@@ -70,7 +86,7 @@ def kubernetes_capabilities(
         cluster_settings=True,
         parallel=PARALLEL,
         egress_control=True,
-        closed_fault=closed_fault,
+        deployment_faults=deployment_faults,
         resource_limits=True,
         amount_faults=_amount_faults,
         workspace_faults=workspace_faults,

@@ -75,6 +75,7 @@ from inference_provider.workspace.state import State
 _POLL_S = 0.25
 _FOLLOWED = (POD, DEPLOYMENT, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_AZURE = "azure.workload.identity/"
 
 
 class Gives(Protocol):
@@ -203,18 +204,29 @@ class KubernetesCompute:
             restarted=_now() if unit.afresh and before else _restarted(before),
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
             products=self._products(unit),
+            pod_labels=self._cloud_labels(unit),
             content_host=self._content_host() if closed and given.init_containers else "",
         )
 
-    def _is_closed(self, unit: Unit) -> bool:
-        """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
+    def _workspace_spec(self) -> WorkspaceSpec:
+        """Return what is recorded of the workspace, as far as pods depend on it."""
         name = self._records.workspace
         record = self._state.record(
             ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
         )
         fields = record.properties if record else {}
-        known = {part: fields[part] for part in ("egress", "cluster") if part in fields}
-        fault = closed_fault(unit.spec, WorkspaceSpec(**known), unit.environment)
+        return WorkspaceSpec(**{n: fields[n] for n in ("egress", "cluster") if n in fields})
+
+    def _cloud_labels(self, unit: Unit) -> dict[str, str]:
+        """Return what a cloud asks of the pods of a service account beside its annotations."""
+        named = unit.spec.scheduling.service_account or ""
+        account = self._workspace_spec().cluster.service_accounts.get(named)
+        is_azures = account and any(name.startswith(_AZURE) for name in account.annotations)
+        return {f"{_AZURE}use": "true"} if is_azures else {}
+
+    def _is_closed(self, unit: Unit) -> bool:
+        """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
+        fault = closed_fault(unit.spec, self._workspace_spec(), unit.environment)
         if fault:
             raise CapabilityMissing(
                 "start", str(unit.id), f"{fault.path}: {fault.reason}", fault.remedy

@@ -12,7 +12,7 @@ from inference_provider.spec.deployment import DeploymentSpec, Probe, Resources
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, WHOLE, resource_of
+from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, resource_of
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -38,6 +38,7 @@ RESTARTED = f"{names.PREFIX}/restarted"
 _SHARED_MEMORY = "2Gi"
 """Azure ML's own default; it counts as memory of the container, as far as it is used."""
 _STOP_SLACK_S = 10
+_TOPOLOGY = {"nodes": "kubernetes.io/hostname", "zones": "topology.kubernetes.io/zone"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Generation:
     products: tuple[str, ...] = ()
     """GPU products that may be used, as nodes name them; any when empty."""
 
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """What others ask of pods: the cloud, of those that call it."""
     content_host: str = ""
     """Address of what keeps content, for pods that may ask no name server."""
 
@@ -130,7 +133,7 @@ class Generation:
         noted = {RESTARTED: self.restarted} if self.restarted else {}
         template = {
             "metadata": {
-                "labels": {**self.labels, names.OBJECT: self.name},
+                "labels": {**self.labels, names.OBJECT: self.name, **self.pod_labels},
                 "annotations": {"kubectl.kubernetes.io/default-container": SERVER, **noted},
             },
             "spec": self._pod(),
@@ -166,7 +169,46 @@ class Generation:
             "volumes": [*scratch, *given.volumes],
             **self._known_hosts(),
             **self._placement(),
+            **self._scheduling(),
         }
+
+    def _scheduling(self) -> Object:
+        asked = self.unit.spec.scheduling
+        found = {
+            "priorityClassName": asked.priority_class,
+            "runtimeClassName": asked.runtime_class,
+            "serviceAccountName": asked.service_account,
+            "nodeSelector": asked.node_selector,
+            "tolerations": self._tolerations(),
+            "topologySpreadConstraints": self._spread(),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    def _tolerations(self) -> list[Object]:
+        asked, gpus = self.unit.spec.scheduling.tolerations, gpus_of(self.unit.spec)
+        own = [
+            {
+                "key": one.key,
+                **({"operator": "Exists"} if one.value is None else {"value": one.value}),
+                **({"effect": one.effect} if one.effect else {}),
+            }
+            for one in asked
+        ]
+        key = gpus.resource if gpus else ""
+        taint = {"key": key, "operator": "Exists", "effect": "NoSchedule"}
+        return [*([taint] if gpus else []), *own]
+
+    def _spread(self) -> list[Object]:
+        spread = self.unit.spec.scheduling.spread
+        if spread is None:
+            return []
+        hint = {
+            "maxSkew": 1,
+            "topologyKey": _TOPOLOGY[spread],
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": self._chosen},
+        }
+        return [hint]
 
     def _known_hosts(self) -> Object:
         if not self.content_host:
@@ -174,22 +216,15 @@ class Generation:
         return {"hostAliases": [{"ip": self.content_host, "hostnames": [names.CONTENT_NAME]}]}
 
     def _placement(self) -> Object:
-        """Return on which nodes a pod with GPUs runs; other pods are kept off those by a taint."""
-        asked = gpus_of(self.unit.spec)
-        if asked is None:
+        """Return on which nodes a pod with GPUs of a product runs."""
+        if not self.products:
             return {}
-        taint = {"key": WHOLE[0], "operator": "Exists", "effect": "NoSchedule"}
-        found: Object = {"tolerations": [taint]}
-        if self.products:
-            terms = [
-                {"matchExpressions": [{"key": label, "operator": "In", "values": [*self.products]}]}
-                for label in PRODUCT_LABELS
-            ]
-            required = {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}
-            }
-            found["affinity"] = {"nodeAffinity": required}
-        return found
+        terms = [
+            {"matchExpressions": [{"key": label, "operator": "In", "values": [*self.products]}]}
+            for label in PRODUCT_LABELS
+        ]
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        return {"affinity": {"nodeAffinity": required}}
 
     def _server(self) -> Object:
         spec, given = self.unit.spec, self.given

@@ -6,16 +6,16 @@ Pure. A node names what it can hand out (`nvidia.com/gpu`, `nvidia.com/mig-1g.5g
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from inference_provider.gpus import words_of
 from inference_provider.spec.deployment import MIG_PREFIX
-from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.gpus import GpuRequest, GpuResource
 from inference_provider.targets.kubernetes.objects import Object, labels_of, name_of
 from inference_provider.targets.kubernetes.pods import is_ending
 
-WHOLE = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe")
-"""Names of whole GPUs; the first is asked for."""
+WHOLE = get_args(GpuResource)
+"""Names of whole GPUs."""
 SHARED = "nvidia.com/gpu.shared"
 """Name of GPUs that NVIDIA's device plugin shares, when it renames them (`renameByDefault`)."""
 PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "gpu.intel.com/product")
@@ -60,7 +60,7 @@ def resource_of(asked: GpuRequest) -> str:
     """Return the name under which a pod asks for GPUs."""
     if asked.mig:
         return f"{MIG_PREFIX}{asked.mig}"
-    return SHARED if asked.share else WHOLE[0]
+    return SHARED if asked.share else asked.resource
 
 
 def fitting(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[NodeGpus]:

@@ -48,6 +48,8 @@ ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
+PRIORITY_CLASS = Kind("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
+RUNTIME_CLASS = Kind("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", namespaced=False)
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1",
     "SelfSubjectAccessReview",

@@ -51,6 +51,7 @@ from inference_provider.targets.kubernetes.router_questions import (
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
 from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.kubernetes.whole import Whole
+from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import RouterAddress, RouterStatus, Tell
@@ -61,7 +62,7 @@ PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
 _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
-_BESIDE = (names.CONTENT, "workspace")
+_BESIDE = (names.CONTENT, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
 _SHOWN = 300
 

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import Busy, TargetError
-from inference_provider.spec import WorkspaceSpec
+from inference_provider.errors import Busy, Fault, TargetError
+from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.target import Home, KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.classes import KnownNames, missing
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
@@ -79,6 +80,7 @@ class KubernetesPlatform:
         self._place = place if isinstance(place, KubernetesPlace) else None
         self._opened: dict[str, _Opened] = {}
         self._gpus = KeptInventory(lambda: self.client)
+        self._known = KnownNames(lambda: self.client)
 
     @cached_property
     def client(self) -> Client:
@@ -98,7 +100,12 @@ class KubernetesPlatform:
     @cached_property
     def capabilities(self) -> TargetCapabilities:
         crowded = partial(surge_faults, self._gpus, self.namespace)
-        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, self._strays, crowded)
+        return kubernetes_capabilities(
+            self._gpus.all, self._gpus.in_use, self._strays, crowded, self._missing
+        )
+
+    def _missing(self, spec: DeploymentSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
+        return missing(spec, workspace, self._known, self.namespace(spec.workspace))
 
     def _strays(self, workspace: str) -> tuple[str, ...]:
         """Return the contexts that a new workspace could be meant for, where none is named.

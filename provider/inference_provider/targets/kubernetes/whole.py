@@ -27,6 +27,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import Named, There
+from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
 KINDS = (
     DEPLOYMENT,
@@ -40,7 +41,7 @@ KINDS = (
     ROLE,
     ROLE_BINDING,
 )
-ROLES = (names.INSTANCE, names.ROUTER, names.CONTENT, "workspace")
+ROLES = (names.INSTANCE, names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
 _FRESH_S = 5.0
 _AT_ONCE = 8
 

@@ -3,9 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from inference_provider.spec.cluster import ClusterServiceAccount
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.objects import NAMESPACE, POLICY, Kind, Object
+from inference_provider.targets.kubernetes.objects import (
+    NAMESPACE,
+    POLICY,
+    SERVICE_ACCOUNT,
+    Kind,
+    Object,
+)
 
+ACCOUNT = "account"
+"""Role of service accounts of deployments."""
 _POD_SECURITY = "pod-security.kubernetes.io"
 
 
@@ -42,6 +51,26 @@ def policies(workspace: str, place: str) -> tuple[Object, ...]:
     return (
         _object(POLICY, "inference-instances", place, workspace, spec),
         _object(POLICY, "inference-closed", place, workspace, closed),
+    )
+
+
+def service_accounts(
+    workspace: str, place: str, accounts: Mapping[str, ClusterServiceAccount]
+) -> tuple[Object, ...]:
+    """Return those that deployments name; pods get no token of the cluster's own API of theirs."""
+    return tuple(
+        {
+            "apiVersion": SERVICE_ACCOUNT.api,
+            "kind": SERVICE_ACCOUNT.name,
+            "metadata": {
+                "name": name,
+                "namespace": place,
+                "labels": names.labels(workspace, ACCOUNT),
+                "annotations": dict(account.annotations),
+            },
+            "automountServiceAccountToken": False,
+        }
+        for name, account in accounts.items()
     )
 
 

@@ -1,0 +1,84 @@
+"""Names of a cluster's own objects that a deployment is scheduled with, and which are not there."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from inference_provider.errors import Fault, at_most
+from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import (
+    PRIORITY_CLASS,
+    RUNTIME_CLASS,
+    SERVICE_ACCOUNT,
+    Kind,
+    name_of,
+)
+from inference_provider.targets.kubernetes.refusals import Forbidden
+
+FRESH_S = 10.0
+"""How long names that were read count as all there are, seconds."""
+
+
+class KnownNames:
+    """Names of objects of one cluster, by kind and namespace; None where this user may not list.
+
+    Args:
+        client: Returns the cluster's API, which nothing needs before a deployment names one.
+    """
+
+    def __init__(self, client: Callable[[], Client]) -> None:
+        self._client = client
+        self._reading = threading.Lock()
+        self._known: dict[tuple[Kind, str], tuple[float, frozenset[str] | None]] = {}
+
+    def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
+        with self._reading:
+            read_s, found = self._known.get((kind, namespace), (float("-inf"), None))
+            if time.monotonic() >= read_s + FRESH_S:
+                found = self._read(kind, namespace)
+                self._known[kind, namespace] = time.monotonic(), found
+            return found
+
+    def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
+        try:
+            return frozenset(map(name_of, self._client().items(kind, namespace)))
+        except Forbidden:
+            return None
+
+
+def missing(
+    deployment: DeploymentSpec, workspace: WorkspaceSpec | None, known: KnownNames, namespace: str
+) -> Iterator[Fault]:
+    """Yield a fault for each name that a deployment is scheduled with and that is not there.
+
+    Args:
+        deployment: What is asked for.
+        workspace: Its workspace, which makes service accounts; None where it is not known.
+        known: What the cluster has.
+        namespace: The workspace's.
+    """
+    asked = deployment.scheduling
+    for field, kind in (("priority_class", PRIORITY_CLASS), ("runtime_class", RUNTIME_CLASS)):
+        yield from _unknown(
+            field, kind, getattr(asked, field), known(kind) if getattr(asked, field) else None
+        )
+    account = asked.service_account
+    if account and workspace is not None and account not in workspace.cluster.service_accounts:
+        there = known(SERVICE_ACCOUNT, namespace)
+        yield from _unknown("service_account", SERVICE_ACCOUNT, account, there)
+
+
+def _unknown(
+    field: str, kind: Kind, name: str | None, there: frozenset[str] | None
+) -> Iterator[Fault]:
+    if name is None or there is None or name in there:
+        return
+    declared = kind == SERVICE_ACCOUNT
+    remedy = (
+        "declare it in the workspace's cluster.service_accounts" if declared else "leave it out"
+    )
+    if there:
+        remedy += f", or use one of: {', '.join(at_most(sorted(there)))}"
+    where = "namespace" if declared else "cluster"
+    yield Fault(f"scheduling.{field}", f"the {where} has no {kind.name} '{name}'", remedy)

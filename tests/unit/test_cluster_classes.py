@@ -1,0 +1,98 @@
+"""What a deployment is scheduled with must be in the cluster; what there is, is named."""
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of, failure
+from tests.memory import desired
+
+from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.observed import Kind
+from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.targets.kubernetes.beside import Beside
+from inference_provider.targets.kubernetes.classes import KnownNames, missing
+from inference_provider.targets.kubernetes.records import ClusterRecords
+
+PRIORITIES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+ACCOUNTS = "/api/v1/namespaces/lab/serviceaccounts"
+FORBIDDEN = 'priorityclasses is forbidden: User "ann" cannot list resource "priorityclasses"'
+ROLE = {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/reader"}}
+
+
+@pytest.fixture
+def api():
+    made = ClusterApi()
+    for path, name in ((PRIORITIES, "low"), (PRIORITIES, "high"), (ACCOUNTS, "default")):
+        made.put(f"{path}/{name}", {"kind": "X", "metadata": {"name": name}})
+    return made
+
+
+def blue(**scheduling) -> DeploymentSpec:
+    return DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "blue", "environment": "plain:1", "scheduling": scheduling}
+    )
+
+
+def space(**cluster) -> WorkspaceSpec:
+    return WorkspaceSpec.model_validate({"name": "demo", "cluster": cluster})
+
+
+def faults(api, deployment, workspace=None):
+    client = client_of(api)
+    return [str(one) for one in missing(deployment, workspace, KnownNames(lambda: client), "lab")]
+
+
+def test_a_class_that_is_not_there_is_refused_with_those_that_are(api):
+    assert faults(api, blue(priority_class="high")) == []
+    assert faults(api, blue(priority_class="top", runtime_class="gvisor")) == [
+        "scheduling.priority_class: the cluster has no PriorityClass 'top'; leave it out, or use"
+        " one of: high, low",
+        "scheduling.runtime_class: the cluster has no RuntimeClass 'gvisor'; leave it out",
+    ]
+
+
+def test_classes_are_listed_once_for_many_deployments_and_never_for_none(api):
+    known = KnownNames(lambda: client_of(api))
+    for scheduling in ({}, {"priority_class": "high"}, {"priority_class": "low"}):
+        assert [*missing(blue(**scheduling), None, known, "lab")] == []
+    assert api.requests == [f"GET {PRIORITIES}"]
+
+
+def test_who_may_not_list_classes_is_refused_nothing(api):
+    api.refuse = lambda asked: failure(403, FORBIDDEN) if asked.url.path == PRIORITIES else None
+    assert faults(api, blue(priority_class="top")) == []
+
+
+def test_a_service_account_is_declared_by_the_workspace_or_there_already(api):
+    asked = blue(service_account="reader")
+    assert faults(api, blue(service_account="default"), space()) == []
+    assert faults(api, asked, space(service_accounts={"reader": ROLE})) == []
+    assert faults(api, asked) == []  # its workspace is not known
+    assert faults(api, asked, space()) == [
+        "scheduling.service_account: the namespace has no ServiceAccount 'reader'; declare it in"
+        " the workspace's cluster.service_accounts, or use one of: default"
+    ]
+
+
+def test_another_target_schedules_nothing():
+    [refused] = refusals(
+        [desired(Kind.DEPLOYMENT, blue(spread="nodes"))], TargetCapabilities(name="local")
+    )
+    assert str(refused) == (
+        "Deployment 'default/iris/blue' on target 'local': scheduling: has no meaning here: only a"
+        " cluster has it; leave it out"
+    )
+
+
+def test_service_accounts_come_and_go_with_their_declaration(api):
+    client = client_of(api)
+    records = ClusterRecords(client, "lab", "demo")
+    records.make()
+    beside = Beside(client, records)
+    beside.make(space(service_accounts={"reader": ROLE, "writer": {}}))
+    made = api.objects[f"{ACCOUNTS}/reader"]
+    assert made["metadata"]["annotations"].items() >= ROLE["annotations"].items()
+    assert made["automountServiceAccountToken"] is False
+    beside.make(space(service_accounts={"writer": {}}))
+    assert f"{ACCOUNTS}/reader" not in api.objects
+    assert f"{ACCOUNTS}/default" in api.objects
+    beside.remove()
+    assert f"{ACCOUNTS}/writer" not in api.objects
