@@ -220,6 +220,8 @@ _PLURALS = {
     "roles": "Role",
     "rolebindings": "RoleBinding",
     "serviceaccounts": "ServiceAccount",
+    "resourcequotas": "ResourceQuota",
+    "limitranges": "LimitRange",
     "priorityclasses": "PriorityClass",
     "runtimeclasses": "RuntimeClass",
 }

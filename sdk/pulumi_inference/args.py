@@ -72,6 +72,19 @@ class ClusterRouterArgs(TypedDict, total=False):
     """Pods that take requests, at least 1; 2 when left out."""
 
 
+class ClusterLimitsArgs(TypedDict, total=False):
+    """What a container gets that does not say itself, and what one may ask for."""
+
+    default: Input[Mapping[str, Input[str] | Input[int]]]
+    """Limits of a container that has none."""
+    default_request: Input[Mapping[str, Input[str] | Input[int]]]
+    """What a container asks for that does not say."""
+    min: Input[Mapping[str, Input[str] | Input[int]]]
+    """The least that one may ask for."""
+    max: Input[Mapping[str, Input[str] | Input[int]]]
+    """The most that one may use."""
+
+
 class ClusterServiceAccountArgs(TypedDict, total=False):
     """A service account of the workspace's namespace, which deployments name."""
 
@@ -86,6 +99,10 @@ class ClusterSettingsArgs(TypedDict, total=False):
     """Where content lies."""
     router: Input[ClusterRouterArgs]
     """How many pods of the router there are, and who reaches them."""
+    quota: Input[Mapping[str, Input[str] | Input[int]]]
+    """Most of each that all pods of the namespace may ask for together."""
+    limits: Input[ClusterLimitsArgs]
+    """What each container gets and may ask for."""
     service_accounts: Input[Mapping[str, Input[ClusterServiceAccountArgs]]]
     """Service accounts that are made, by name."""
     network_policies: Input[str]

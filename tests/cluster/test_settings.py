@@ -1,5 +1,6 @@
 """What a workspace says of its cluster becomes so, and changes while it serves."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -8,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from inference_provider.targets.kubernetes.names import CONTENT_NAME, ROUTER_NAME
-from inference_provider.targets.kubernetes.objects import CLAIM, DEPLOYMENT, POD, SERVICE, name_of
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    LIMITS,
+    POD,
+    QUOTA,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    name_of,
+)
 from tests.conformance.labs import KubernetesLab, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -37,6 +47,50 @@ def volume(api):
     yield name
     api.delete(f"/api/v1/persistentvolumes/{name}")
     shutil.rmtree(folder)
+
+
+def edit(api, path, change):
+    """Change an object as a person does."""
+    answer = api.http.patch(
+        path,
+        params={"fieldManager": "kubectl-edit"},
+        content=json.dumps(change),
+        headers={"content-type": "application/merge-patch+json"},
+    )
+    assert answer.is_success, answer.text
+
+
+def test_a_namespace_is_bounded_as_its_workspace_says_and_what_is_changed_is_told(api, tmp_path):
+    lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"bound{os.getpid()}")
+    client, place = lab.platform.client, lab.workspace
+    bounds = {"quota": {"pods": 20}, "limits": {"default": {"memory": "256Mi"}}}
+    reader = {"service_accounts": {"reader": {"annotations": {"example.org/role": "reader"}}}}
+    try:
+        space = lab.space(cluster={**bounds, **reader})
+        lab.apply(space, *lab.desired[1:3], lab.endpoint())
+        lab.apply(lab.deployment(scheduling={"service_account": "reader"}))
+        [quota] = client.items(QUOTA, place)
+        assert quota["status"]["used"]["pods"] == "4"  # two routers, the content and blue
+        [pod] = client.items(POD, place, "pulumi-inference/role=instance")
+        assert pod["spec"]["serviceAccountName"] == "reader"
+        [server] = pod["spec"]["containers"]
+        assert server["resources"]["limits"]["memory"] == "256Mi"
+        assert lab.target.observe_one(space.id).degraded == ""
+
+        edit(api, QUOTA.path(place, "inference-quota"), {"spec": {"hard": {"pods": "99"}}})
+        account = {"metadata": {"annotations": {"example.org/role": "admin"}}}
+        edit(api, SERVICE_ACCOUNT.path(place, "reader"), account)
+        said = lab.target.observe_one(space.id).degraded
+        assert "ResourceQuota inference-quota: spec.hard.pods set by kubectl-edit at " in said
+        assert "ServiceAccount reader: some of its fields were changed" in said
+        lab.apply(space)
+        assert lab.target.observe_one(space.id).degraded == ""
+        assert client.get(QUOTA, place, "inference-quota")["spec"]["hard"] == {"pods": "20"}
+
+        lab.apply(lab.space(cluster=reader))
+        assert client.items(QUOTA, place) == client.items(LIMITS, place) == []
+    finally:
+        lab.close()
 
 
 def test_content_lies_on_a_claim_and_the_router_is_as_the_workspace_says(tmp_path, volume):

@@ -1,6 +1,7 @@
 """What a deployment is scheduled with must be in the cluster; what there is, is named."""
 
 import pytest
+from pydantic import ValidationError
 from tests.cluster_api import ClusterApi, client_of, failure
 from tests.memory import desired
 
@@ -8,6 +9,7 @@ from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.beside import Beside
+from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import KnownNames, missing
 from inference_provider.targets.kubernetes.records import ClusterRecords
 
@@ -80,6 +82,52 @@ def test_another_target_schedules_nothing():
         "Deployment 'default/iris/blue' on target 'local': scheduling: has no meaning here: only a"
         " cluster has it; leave it out"
     )
+
+
+QUOTA = "/api/v1/namespaces/lab/resourcequotas/inference-quota"
+LIMITS = "/api/v1/namespaces/lab/limitranges/inference-limits"
+BOUNDS = {
+    "quota": {"requests.cpu": 64, "pods": "100"},
+    "limits": {"default": {"cpu": 0.5}, "max": {"memory": "64Gi"}},
+}
+
+
+def test_a_quota_and_limits_come_and_go_with_their_declaration(api):
+    client = client_of(api)
+    records = ClusterRecords(client, "lab", "demo")
+    records.make()
+    beside = Beside(client, records)
+    beside.make(space(**BOUNDS))
+    assert api.objects[QUOTA]["spec"] == {"hard": {"requests.cpu": "64", "pods": "100"}}
+    assert api.objects[LIMITS]["spec"]["limits"] == [
+        {"type": "Container", "default": {"cpu": "0.5"}, "max": {"memory": "64Gi"}}
+    ]
+    beside.make(space(quota=BOUNDS["quota"]))
+    assert (QUOTA in api.objects, LIMITS in api.objects) == (True, False)
+    beside.remove()
+    assert QUOTA not in api.objects
+
+
+def test_a_quota_is_refused_by_name_in_a_namespace_that_was_there():
+    def refused(theirs):
+        asked = Asked(namespace_of_others=lambda _workspace: theirs)
+        can = kubernetes_capabilities(lambda: None, lambda: None, asked)
+        spec = space(**BOUNDS).model_copy(update={"runtime_image": "router:1"})
+        return [str(one) for one in can.workspace_faults(spec)]
+
+    assert refused("") == []
+    assert refused("team-a") == [
+        "cluster.quota: namespace 'team-a' was there before, and is bounded by who made it; leave"
+        " it out",
+        "cluster.limits: namespace 'team-a' was there before, and is bounded by who made it; leave"
+        " it out",
+    ]
+
+
+@pytest.mark.parametrize("amount", ["64 Gi", "-1", "lots", True])
+def test_an_amount_that_kubernetes_does_not_know_is_refused(amount):
+    with pytest.raises(ValidationError):
+        space(quota={"pods": amount})
 
 
 def test_service_accounts_come_and_go_with_their_declaration(api):

@@ -9,6 +9,7 @@ import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
 from inference_provider.spec.cluster import (
+    ClusterLimits,
     ClusterRouter,
     ClusterServiceAccount,
     ClusterSettings,
@@ -30,6 +31,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.QuotaArgs: Quota,
     args.ClusterStorageArgs: ClusterStorage,
     args.ClusterRouterArgs: ClusterRouter,
+    args.ClusterLimitsArgs: ClusterLimits,
     args.ClusterServiceAccountArgs: ClusterServiceAccount,
     args.ClusterSettingsArgs: ClusterSettings,
     args.InstanceTypeArgs: InstanceType,

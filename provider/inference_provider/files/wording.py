@@ -55,6 +55,22 @@ _PATTERN_RULES = (
         "use letters, digits, spaces, `-` and `.`, like 'A100-SXM4-80GB'",
     ),
     (r"^[1-9][0-9]*(k|M|G|T|Ki", "not a size", "write it like '20Gi'"),
+    (r"^\d+(\.\d+)?(m|[k", "not an amount", "write it like '8', '500m' or '64Gi'"),
+    (
+        r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)",
+        "not the name of a label",
+        "write it like 'pool' or 'example.org/pool'",
+    ),
+    (
+        r"^([a-zA-Z0-9]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?)?$",
+        "not the value of a label",
+        "use letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit",
+    ),
+    (
+        r"^[a-zA-Z0-9]([-./a-zA-Z0-9]*",
+        "not what Kubernetes counts",
+        "write it like 'pods', 'requests.cpu' or 'requests.nvidia.com/gpu'",
+    ),
     (
         r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$",
         "not a name of Kubernetes",

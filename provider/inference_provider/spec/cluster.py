@@ -6,7 +6,7 @@ place: `target` says which cluster, and a change of that is another workspace.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.scheduling import ClusterName, LabelKey
@@ -31,6 +31,37 @@ class ClusterRouter(SpecModel):
     """Pods that take requests; with one, requests fail while its node is emptied."""
 
 
+def _text(value: object) -> object:
+    # YAML reads a count as a number; true is one for Python
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else value
+
+
+_QUANTITY = r"^\d+(\.\d+)?(m|[kMGTPE]|[KMGTPE]i)?$"
+Quantity = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(pattern=_QUANTITY),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": _QUANTITY}]}),
+]
+"""An amount as Kubernetes writes it: `8`, `500m`, `64Gi`."""
+ResourceKey = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([-./a-zA-Z0-9]*[a-zA-Z0-9])?$")]
+"""What is counted, as Kubernetes names it: `pods`, `requests.cpu`, `requests.nvidia.com/gpu`."""
+
+
+class ClusterLimits(SpecModel):
+    """What a container gets that does not say itself, and what one may ask for: a LimitRange."""
+
+    default: dict[ResourceKey, Quantity] = {}
+    """Limits of a container that has none: `{cpu: 1, memory: 1Gi}`."""
+    default_request: dict[ResourceKey, Quantity] = {}
+    """What a container asks for that does not say; what `default` says when left out."""
+    min: dict[ResourceKey, Quantity] = {}
+    """The least that one may ask for."""
+    max: dict[ResourceKey, Quantity] = {}
+    """The most that one may use."""
+
+
 class ClusterServiceAccount(SpecModel):
     """A service account of the workspace's namespace, which deployments name."""
 
@@ -46,6 +77,12 @@ class ClusterSettings(SpecModel):
     """Where content lies."""
     router: ClusterRouter = ClusterRouter()
     """How many pods of the router there are, and who reaches them."""
+    quota: dict[ResourceKey, Quantity] = {}
+    """Most of each that all pods of the namespace may ask for together, a new generation beside the
+    old one included: `{requests.cpu: 64, requests.nvidia.com/gpu: 8}`. For a namespace that is made
+    with its workspace."""
+    limits: ClusterLimits = ClusterLimits()
+    """What each container gets and may ask for; for a namespace that is made with its workspace."""
     service_accounts: dict[ClusterName, ClusterServiceAccount] = {}
     """Service accounts that are made, by name, for the `scheduling` of deployments."""
     network_policies: Literal["unknown", "enforced"] = "unknown"

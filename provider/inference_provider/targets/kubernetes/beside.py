@@ -8,6 +8,7 @@ from contextlib import suppress
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.cluster import ClusterLimits, ClusterSettings
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours
 from inference_provider.targets.kubernetes.client import Client
@@ -22,10 +23,12 @@ from inference_provider.targets.kubernetes.objects import (
     SECRET,
     SERVICE_ACCOUNT,
     Object,
+    kind_of,
     name_of,
     selector,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router import ADDRESS
 from inference_provider.workspace.ports import Tell
@@ -33,6 +36,8 @@ from inference_provider.workspace.state import State
 
 _CLAIM_S, _POLL_S = 60.0, 0.3
 """Longest wait for a claim to go whose pod ends."""
+_BOUNDED = ClusterSettings(quota={"pods": "1"}, limits=ClusterLimits(max={"cpu": "1"}))
+"""Settings with a quota and limits, whichever."""
 _PARTS = ("runtime_image", "router_port", "cluster")
 
 
@@ -72,7 +77,8 @@ class Beside:
         accounts = workspace_manifests.service_accounts(
             self._workspace, self._namespace, spec.cluster.service_accounts
         )
-        return (*policies, *accounts, *service.objects())
+        bounds = workspace_manifests.bounds(self._workspace, self._namespace, spec.cluster)
+        return (*bounds, *policies, *accounts, *service.objects())
 
     def refuse_other_claim(self, spec: WorkspaceSpec) -> None:
         """Raise if the claim that is there cannot become what is asked for."""
@@ -88,6 +94,15 @@ class Beside:
         for one in self.objects(spec, token):
             apply_ours(self._client, one, _silently)
         self._drop_accounts(spec.cluster.service_accounts)
+        self._drop_bounds(spec.cluster)
+
+    def _drop_bounds(self, asked: ClusterSettings) -> None:
+        """Remove a quota and limits that are declared no more."""
+        kept = workspace_manifests.bounds(self._workspace, self._namespace, asked)
+        for one in workspace_manifests.bounds(self._workspace, self._namespace, _BOUNDED):
+            if kind_of(one) not in map(kind_of, kept):
+                with suppress(Forbidden):  # who may not read one has made none
+                    delete_ours(self._client, one)
 
     def _drop_accounts(self, kept: Container[str]) -> None:
         """Remove service accounts that are declared no more."""
@@ -124,6 +139,7 @@ class Beside:
         for one in self.objects(WorkspaceSpec()):
             delete_ours(self._client, one)
         self._drop_accounts(())
+        self._drop_bounds(ClusterSettings())
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(self._workspace, names.CONTENT))
             self._client.delete_all(kind, self._namespace, chosen)

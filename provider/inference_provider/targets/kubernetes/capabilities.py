@@ -1,6 +1,7 @@
 """What a cluster can do, and why it cannot do the rest."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
@@ -8,6 +9,7 @@ from inference_provider.gpus import SurgeFaults
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.serving.server import requirements
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.answers import ALIKE
@@ -32,39 +34,50 @@ _MAKE_IMAGE = (
 )
 
 
-Missing = Callable[[DeploymentSpec, WorkspaceSpec | None], Iterable[Fault]]
-
-
-def _nothing_is_missing(*_asked: object) -> Iterable[Fault]:
+def _nothing(*_asked: object) -> tuple[()]:
     return ()
 
 
-def _no_strays(_workspace: str) -> tuple[str, ...]:
-    return ()
+@dataclass(frozen=True)
+class Asked:
+    """What a cluster and its client are asked about what a stack declares."""
+
+    strays: Callable[[str], tuple[str, ...]] = _nothing
+    """Says which contexts a workspace that is not there could be meant for, the one that is taken
+    among them, where the place names none."""
+    namespace_of_others: Callable[[str], str] = lambda _workspace: ""
+    """Says the namespace of a workspace where somebody else made that."""
+    missing: Callable[[DeploymentSpec, WorkspaceSpec | None], Iterable[Fault]] = _nothing
+    """Says which objects of the cluster a deployment names that are not there."""
+    surge_faults: SurgeFaults | None = None
+    """Says what has no room for new instances beside the old."""
+
+
+_UNASKED = Asked()
 
 
 def kubernetes_capabilities(
     gpus: Callable[[], list[NodeGpus] | None],
     in_use: Callable[[], list[NodeGpus] | None],
-    strays: Callable[[str], tuple[str, ...]] = _no_strays,
-    surge_faults: SurgeFaults | None = None,
-    missing: Missing = _nothing_is_missing,
+    more: Asked = _UNASKED,
 ) -> TargetCapabilities:
     """Return what a cluster can do.
 
     Args:
         gpus: Says which GPUs its nodes have; None where this user may not see nodes.
         in_use: Says also how many of them are held, which takes longer.
-        strays: Says which contexts a workspace that is not there could be meant for, the one that
-            is taken among them, where the place names none.
-        surge_faults: Says what has no room for new instances beside the old.
-        missing: Says which objects of the cluster a deployment names that are not there.
+        more: What else it is asked.
     """
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from _workspace_faults(spec)
-        if contexts := strays(spec.name):
+        if contexts := more.strays(spec.name):
             yield _unnamed(spec.name, contexts)
+            return
+        bounds = [name for name in ("quota", "limits") if _bounds(spec, name)]
+        if bounds and (namespace := more.namespace_of_others(spec.name)):
+            reason = f"namespace '{namespace}' was there before, and is bounded by who made it"
+            yield from (Fault(f"cluster.{name}", reason, "leave it out") for name in bounds)
 
     def fault(asked: GpuRequest) -> tuple[str, str] | None:
         there = gpus()
@@ -77,7 +90,7 @@ def kubernetes_capabilities(
     ) -> Iterator[Fault]:
         if closed := closed_fault(spec, workspace, environment):
             yield closed
-        yield from missing(spec, workspace)
+        yield from more.missing(spec, workspace)
 
     return TargetCapabilities(
         name="kubernetes",
@@ -93,7 +106,7 @@ def kubernetes_capabilities(
         workspace_note=_about_storage,
         instance_types=True,
         gpu_fault=fault,
-        surge_faults=surge_faults,
+        surge_faults=more.surge_faults,
         liveness_probes=True,
         success_thresholds=True,
         reasons=_REASONS,
@@ -114,6 +127,10 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def _bounds(spec: WorkspaceSpec, name: str) -> bool:
+    return bool(getattr(spec.cluster, name) != getattr(ClusterSettings(), name))
 
 
 def _unnamed(workspace: str, contexts: tuple[str, ...]) -> Fault:

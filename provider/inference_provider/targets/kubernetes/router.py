@@ -27,10 +27,12 @@ from inference_provider.targets.kubernetes.objects import (
     Object,
     kind_of,
     name_of,
+    selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import (
     There,
     altered,
+    listed,
     named,
     opening,
     told,
@@ -50,7 +52,7 @@ from inference_provider.targets.kubernetes.router_questions import (
 )
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
 from inference_provider.targets.kubernetes.together import Together
-from inference_provider.targets.kubernetes.whole import Whole
+from inference_provider.targets.kubernetes.whole import KINDS, Whole
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
@@ -329,10 +331,15 @@ class KubernetesRouter:
     def _altered(self, whole: There) -> list[str]:
         """Say what of the workspace's own objects is gone or was changed by hand."""
         workspace, wanted = self._records.workspace, named(self._objects())
+        beside = named(self._beside())
         there = self._whole.of(whole, names.ROUTER, *_BESIDE)
+        more = {kind for kind, _name in beside} - {*KINDS}  # a quota and limits
+        if more:
+            roles = {names.WORKSPACE: workspace, names.ROLE: _BESIDE}
+            there |= listed(self._client, self.namespace, [*more], selector(roles))
         if not any(one in there for one in wanted):
             return []  # stopped
         policies = [one for (kind, _), one in whole.items() if kind == POLICY]
         opened = [told(policy) for policy in opening(policies, workspace)]
         edited = self._records.edited()
-        return [*altered((*wanted, *named(self._beside())), there), *opened, *edited]
+        return [*altered((*wanted, *beside), there), *opened, *edited]

@@ -18,7 +18,7 @@ from inference_provider.spec.target import Home, KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
-from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import KnownNames, missing
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
@@ -99,10 +99,19 @@ class KubernetesPlatform:
 
     @cached_property
     def capabilities(self) -> TargetCapabilities:
-        crowded = partial(surge_faults, self._gpus, self.namespace)
-        return kubernetes_capabilities(
-            self._gpus.all, self._gpus.in_use, self._strays, crowded, self._missing
+        more = Asked(
+            strays=self._strays,
+            namespace_of_others=self._of_others,
+            missing=self._missing,
+            surge_faults=partial(surge_faults, self._gpus, self.namespace),
         )
+        return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
+
+    def _of_others(self, workspace: str) -> str:
+        """Return the namespace of a workspace if it was there before; empty if it is ours."""
+        name = self.namespace(workspace)
+        there = self._there(name)
+        return "" if there is None or self._is_ours(there) else name
 
     def _missing(self, spec: DeploymentSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
         return missing(spec, workspace, self._known, self.namespace(spec.workspace))

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from inference_provider.spec.cluster import ClusterServiceAccount
+from inference_provider.spec.cluster import ClusterLimits, ClusterServiceAccount, ClusterSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import (
+    LIMITS,
     NAMESPACE,
     POLICY,
+    QUOTA,
     SERVICE_ACCOUNT,
     Kind,
     Object,
@@ -52,6 +54,24 @@ def policies(workspace: str, place: str) -> tuple[Object, ...]:
         _object(POLICY, "inference-instances", place, workspace, spec),
         _object(POLICY, "inference-closed", place, workspace, closed),
     )
+
+
+def bounds(workspace: str, place: str, asked: ClusterSettings) -> tuple[Object, ...]:
+    """Return the quota of a namespace and the limits of its containers, as far as asked for."""
+    found = []
+    if asked.quota:
+        spec = {"hard": dict(asked.quota)}
+        found.append(_object(QUOTA, "inference-quota", place, workspace, spec))
+    if asked.limits != ClusterLimits():
+        given = {
+            "default": asked.limits.default,
+            "defaultRequest": asked.limits.default_request,
+            "min": asked.limits.min,
+            "max": asked.limits.max,
+        }
+        of_each = {"type": "Container", **{name: dict(a) for name, a in given.items() if a}}
+        found.append(_object(LIMITS, "inference-limits", place, workspace, {"limits": [of_each]}))
+    return tuple(found)
 
 
 def service_accounts(
