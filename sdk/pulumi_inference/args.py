@@ -63,6 +63,34 @@ class ClusterStorageArgs(TypedDict, total=False):
     """The cluster's default class when left out."""
 
 
+class ClusterIngressArgs(TypedDict, total=False):
+    """An Ingress that leads to the router."""
+
+    host: Required[Input[str]]
+    """Under which the router is reached."""
+    class_name: Input[str]
+    """An IngressClass; the cluster's default when left out."""
+    tls_secret: Input[str]
+    """Secret with the certificate, in the workspace's namespace."""
+    annotations: Input[Mapping[str, Input[str]]]
+    """What the controller takes."""
+
+
+class ClusterGatewayArgs(TypedDict, total=False):
+    """A Gateway of others that leads to the router, by an HTTPRoute."""
+
+    name: Required[Input[str]]
+    """Of the Gateway."""
+    namespace: Input[str]
+    """Of the Gateway; the workspace's when left out."""
+    section: Input[str]
+    """One listener of it."""
+    hostnames: Required[Input[Sequence[Input[str]]]]
+    """Under which the router is reached; URLs have the first."""
+    scheme: Input[str]
+    """`https` when left out, or `http`."""
+
+
 class ClusterRouterArgs(TypedDict, total=False):
     """The router of a workspace in a cluster."""
 
@@ -70,6 +98,10 @@ class ClusterRouterArgs(TypedDict, total=False):
     """`ClusterIP`, `NodePort` or `LoadBalancer`."""
     replicas: Input[int]
     """Pods that take requests, at least 1; 2 when left out."""
+    ingress: Input[ClusterIngressArgs]
+    """An Ingress in front of it."""
+    gateway: Input[ClusterGatewayArgs]
+    """A Gateway in front of it, instead."""
 
 
 class ClusterLimitsArgs(TypedDict, total=False):

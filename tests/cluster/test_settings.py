@@ -12,6 +12,8 @@ from inference_provider.targets.kubernetes.names import CONTENT_NAME, ROUTER_NAM
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
+    HTTP_ROUTE,
+    INGRESS,
     LIMITS,
     POD,
     QUOTA,
@@ -19,6 +21,7 @@ from inference_provider.targets.kubernetes.objects import (
     SERVICE_ACCOUNT,
     name_of,
 )
+from inference_provider.targets.kubernetes.target import KubernetesTarget
 from tests.conformance.labs import KubernetesLab, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -64,7 +67,8 @@ def test_a_namespace_is_bounded_as_its_workspace_says_and_what_is_changed_is_tol
     lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"bound{os.getpid()}")
     client, place = lab.platform.client, lab.workspace
     bounds = {"quota": {"pods": 20}, "limits": {"default": {"memory": "256Mi"}}}
-    reader = {"service_accounts": {"reader": {"annotations": {"example.org/role": "reader"}}}}
+    role = {"annotations": {"example.org/role": "reader"}}
+    reader = {"service_accounts": {"reader": role, "writer": {}}}
     try:
         space = lab.space(cluster={**bounds, **reader})
         lab.apply(space, *lab.desired[1:3], lab.endpoint())
@@ -89,6 +93,89 @@ def test_a_namespace_is_bounded_as_its_workspace_says_and_what_is_changed_is_tol
 
         lab.apply(lab.space(cluster=reader))
         assert client.items(QUOTA, place) == client.items(LIMITS, place) == []
+    finally:
+        lab.close()
+
+
+CRD = "httproutes.gateway.networking.k8s.io"
+ROUTES = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": CRD,
+        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+    },
+    "spec": {
+        "group": "gateway.networking.k8s.io",
+        "scope": "Namespaced",
+        "names": {"plural": "httproutes", "singular": "httproute", "kind": "HTTPRoute"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "x-kubernetes-preserve-unknown-fields": True,
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def gateways(api):
+    """Have the cluster serve HTTPRoutes, as with a Gateway's controller."""
+    api.apply(ROUTES)
+    wait_until(lambda: _serves(api))
+    yield
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    api.delete(f"{path}/{CRD}")
+
+
+def _serves(api) -> bool:
+    answer = api.http.get("/apis/gateway.networking.k8s.io/v1")
+    return answer.is_success and bool(answer.json()["resources"])
+
+
+@pytest.mark.usefixtures("gateways")
+def test_a_router_is_exposed_as_its_workspace_says_and_the_url_is_the_public_one(api, tmp_path):
+    lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"open{os.getpid()}")
+    client, place = lab.platform.client, lab.workspace
+
+    def uri() -> str:
+        return lab.target.observe_one(lab.endpoint().id).outputs["scoring_uri"]
+
+    try:
+        ingress = {"host": "score.example.org", "tls_secret": "score-tls"}
+        space = lab.space(cluster={"router": {"ingress": ingress}})
+        lab.apply(space, lab.endpoint())
+        assert uri() == "https://score.example.org/endpoints/iris/score"
+        [made] = client.items(INGRESS, place)
+        assert made["spec"]["tls"] == [{"hosts": ["score.example.org"], "secretName": "score-tls"}]
+        assert lab.target.observe_one(space.id).degraded == ""
+        edit(api, INGRESS.path(place, ROUTER_NAME), {"spec": {"tls": None}})
+        assert "Ingress inference-router: some of its" in lab.target.observe_one(space.id).degraded
+        lab.apply(space)
+        assert lab.target.observe_one(space.id).degraded == ""
+
+        gateway = {"name": "public", "namespace": "edge", "hostnames": ["s.example.org"]}
+        space = lab.space(cluster={"router": {"gateway": gateway}})
+        lab.apply(space)
+        assert uri() == "https://s.example.org/endpoints/iris/score"
+        assert client.items(INGRESS, place) == []
+        [made] = client.items(HTTP_ROUTE, place)
+        assert made["spec"]["parentRefs"][0]["namespace"] == "edge"
+        assert lab.target.observe_one(space.id).degraded == ""
+        with KubernetesTarget("kubernetes").way_to(place, uri()) as way:
+            assert way.socket  # the name leads nowhere from here, so through the API server
+
+        lab.apply(lab.space())
+        assert uri().startswith(f"http://inference-router.{place}.svc:")
+        assert client.items(HTTP_ROUTE, place) == []
     finally:
         lab.close()
 

@@ -9,6 +9,8 @@ import pulumi_inference
 from inference_provider.spec import deployment, environment
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
 from inference_provider.spec.cluster import (
+    ClusterGateway,
+    ClusterIngress,
     ClusterLimits,
     ClusterRouter,
     ClusterServiceAccount,
@@ -31,6 +33,8 @@ NESTED: dict[type, type[BaseModel]] = {
     args.QuotaArgs: Quota,
     args.ClusterStorageArgs: ClusterStorage,
     args.ClusterRouterArgs: ClusterRouter,
+    args.ClusterIngressArgs: ClusterIngress,
+    args.ClusterGatewayArgs: ClusterGateway,
     args.ClusterLimitsArgs: ClusterLimits,
     args.ClusterServiceAccountArgs: ClusterServiceAccount,
     args.ClusterSettingsArgs: ClusterSettings,

@@ -4,9 +4,9 @@ It is one field of the workspace, because each setting is about the workspace an
 place: `target` says which cluster, and a change of that is another workspace.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.scheduling import ClusterName, LabelKey
@@ -22,6 +22,40 @@ class ClusterStorage(SpecModel):
     """The cluster's default class when left out; of a claim that is there it cannot be changed."""
 
 
+HostName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$")
+]
+"""A full name, `score.example.org`."""
+
+
+class ClusterIngress(SpecModel):
+    """An Ingress that leads to the router; who runs its class owns address and certificate."""
+
+    host: HostName
+    """Under which the router is reached; part of every scoring URL."""
+    class_name: ClusterName | None = None
+    """An IngressClass of the cluster; its default when left out."""
+    tls_secret: ClusterName | None = None
+    """Secret with the certificate, in the workspace's namespace; URLs then begin with https."""
+    annotations: dict[LabelKey, str] = {}
+    """What the controller takes: `{cert-manager.io/cluster-issuer: …}`."""
+
+
+class ClusterGateway(SpecModel):
+    """A Gateway of others that leads to the router, by an HTTPRoute."""
+
+    name: ClusterName
+    """Of the Gateway."""
+    namespace: ClusterName | None = None
+    """Of the Gateway; the workspace's when left out."""
+    section: ClusterName | None = None
+    """One listener of it; all that fit when left out."""
+    hostnames: Annotated[tuple[HostName, ...], Field(min_length=1)]
+    """Under which the router is reached; the first is part of every scoring URL."""
+    scheme: Literal["https", "http"] = "https"
+    """What its listener speaks."""
+
+
 class ClusterRouter(SpecModel):
     """The router of a workspace in a cluster."""
 
@@ -29,6 +63,16 @@ class ClusterRouter(SpecModel):
     """Type of its Service: who reaches it. `ClusterIP`: what is inside the cluster."""
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
     """Pods that take requests; with one, requests fail while its node is emptied."""
+    ingress: ClusterIngress | None = None
+    """An Ingress in front of it."""
+    gateway: ClusterGateway | None = None
+    """A Gateway in front of it, instead."""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.ingress and self.gateway:
+            raise ValueError("ingress and gateway both lead to the router; leave one of them out")
+        return self
 
 
 def _text(value: object) -> object:

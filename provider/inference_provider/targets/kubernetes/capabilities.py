@@ -49,6 +49,8 @@ class Asked:
     """Says the namespace of a workspace where somebody else made that."""
     missing: Callable[[DeploymentSpec, WorkspaceSpec | None], Iterable[Fault]] = _nothing
     """Says which objects of the cluster a deployment names that are not there."""
+    unserved: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
+    """Says what leads to a workspace's router that the cluster does not have."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
 
@@ -71,6 +73,7 @@ def kubernetes_capabilities(
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from _workspace_faults(spec)
+        yield from more.unserved(spec)
         if contexts := more.strays(spec.name):
             yield _unnamed(spec.name, contexts)
             return

@@ -8,13 +8,15 @@ from inference_provider.errors import Fault, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
+    HTTP_ROUTE,
+    INGRESS_CLASS,
     PRIORITY_CLASS,
     RUNTIME_CLASS,
     SERVICE_ACCOUNT,
     Kind,
     name_of,
 )
-from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 
 FRESH_S = 10.0
 """How long names that were read count as all there are, seconds."""
@@ -40,6 +42,14 @@ class KnownNames:
                 self._known[kind, namespace] = time.monotonic(), found
             return found
 
+    def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows a kind that not every cluster has."""
+        try:
+            served = self._client().raw(f"/apis/{kind.api}")
+        except NotThere:
+            return False
+        return any(one["name"] == kind.plural for one in served.get("resources") or ())
+
     def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         try:
             return frozenset(map(name_of, self._client().items(kind, namespace)))
@@ -61,12 +71,27 @@ def missing(
     asked = deployment.scheduling
     for field, kind in (("priority_class", PRIORITY_CLASS), ("runtime_class", RUNTIME_CLASS)):
         yield from _unknown(
-            field, kind, getattr(asked, field), known(kind) if getattr(asked, field) else None
+            f"scheduling.{field}",
+            kind,
+            getattr(asked, field),
+            known(kind) if getattr(asked, field) else None,
         )
     account = asked.service_account
     if account and workspace is not None and account not in workspace.cluster.service_accounts:
         there = known(SERVICE_ACCOUNT, namespace)
-        yield from _unknown("service_account", SERVICE_ACCOUNT, account, there)
+        yield from _unknown("scheduling.service_account", SERVICE_ACCOUNT, account, there)
+
+
+def unserved(known: KnownNames, workspace: WorkspaceSpec) -> Iterator[Fault]:
+    """Yield a fault for what leads to a router and is not there: an IngressClass, an API."""
+    asked, field = workspace.cluster.router, "cluster.router.ingress.class_name"
+    if asked.ingress and asked.ingress.class_name:
+        there = known(INGRESS_CLASS)
+        yield from _unknown(field, INGRESS_CLASS, asked.ingress.class_name, there)
+    if asked.gateway and not known.serves(HTTP_ROUTE):
+        reason = f"the cluster does not serve {HTTP_ROUTE.api}"
+        remedy = "install a Gateway controller, or use ingress or service: LoadBalancer"
+        yield Fault("cluster.router.gateway", reason, remedy)
 
 
 def _unknown(
@@ -81,4 +106,4 @@ def _unknown(
     if there:
         remedy += f", or use one of: {', '.join(at_most(sorted(there)))}"
     where = "namespace" if declared else "cluster"
-    yield Fault(f"scheduling.{field}", f"the {where} has no {kind.name} '{name}'", remedy)
+    yield Fault(field, f"the {where} has no {kind.name} '{name}'", remedy)

@@ -49,6 +49,8 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "persistentvolumeclaims"): (*_ALL, "deletecollection"),
     ("policy", "poddisruptionbudgets"): _ALL,
     ("networking.k8s.io", "networkpolicies"): _ALL,
+    ("networking.k8s.io", "ingresses"): _ALL,
+    ("gateway.networking.k8s.io", "httproutes"): _ALL,
     ("rbac.authorization.k8s.io", "roles"): _ALL,
     ("rbac.authorization.k8s.io", "rolebindings"): _ALL,
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),

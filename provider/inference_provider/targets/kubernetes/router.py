@@ -7,6 +7,7 @@ else. This module makes the objects of the router too.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.exposure import EVERY_KIND
+from inference_provider.targets.kubernetes.exposure import named as found_by
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -39,6 +42,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
 )
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router_manifests import (
     METRICS_NAME,
@@ -119,8 +123,9 @@ class KubernetesRouter:
         settings = self.settings()
         inside = f"{names.ROUTER_NAME}.{self.namespace}.svc"
         host = self._balancer() or inside if settings.service == "LoadBalancer" else inside
+        inner = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
         return RouterAddress(
-            url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
+            url=settings.exposure.url or inner,
             metrics_url=f"http://{METRICS_NAME}.{self.namespace}.svc:{names.METRICS_PORT}",
         )
 
@@ -150,6 +155,15 @@ class KubernetesRouter:
         """Make its objects what the settings say; pods are replaced one at a time."""
         for one in self._objects():
             apply_ours(self._client, one, tell)
+        self._expose_no_more({kind_of(one) for one in self._objects()})
+
+    def _expose_no_more(self, kept: Collection[Kind] = ()) -> None:
+        """Remove what led to the router from outside and is declared no more."""
+        for kind in EVERY_KIND:
+            if kind not in kept:
+                with suppress(Forbidden):  # who may not read one has made none
+                    exposed = found_by(kind, self._records.workspace, self.namespace)
+                    delete_ours(self._client, exposed)
 
     def stop(self) -> None:
         """End its pods; its Service stays, and so its address.
@@ -164,6 +178,7 @@ class KubernetesRouter:
 
     def remove(self) -> None:
         """Remove its objects."""
+        self._expose_no_more()
         self._delete()
 
     def _delete(self, kinds: Collection[Kind] = ()) -> None:
@@ -333,9 +348,9 @@ class KubernetesRouter:
         workspace, wanted = self._records.workspace, named(self._objects())
         beside = named(self._beside())
         there = self._whole.of(whole, names.ROUTER, *_BESIDE)
-        more = {kind for kind, _name in beside} - {*KINDS}  # a quota and limits
-        if more:
-            roles = {names.WORKSPACE: workspace, names.ROLE: _BESIDE}
+        more = {kind for kind, _name in (*wanted, *beside)} - {*KINDS}
+        if more:  # a quota and limits, an Ingress or a route
+            roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
             there |= listed(self._client, self.namespace, [*more], selector(roles))
         if not any(one in there for one in wanted):
             return []  # stopped

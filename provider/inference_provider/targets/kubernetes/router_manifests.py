@@ -9,6 +9,7 @@ from typing import Any, Literal
 from inference_provider.observed import Frozen
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -43,6 +44,7 @@ class RouterSettings(Frozen):
     image: str
     """The runtime image, which every node can pull."""
     service: ServiceType = "ClusterIP"
+    exposure: Exposure = Exposure()
     port: int = names.ROUTER_PORT
     """Of the Service; pods listen on a port of their own."""
     replicas: int = 2
@@ -70,6 +72,7 @@ def router_objects(workspace: str, namespace: str, settings: RouterSettings) -> 
         made.metrics(),
         made.budget(),
         made.deployment(),
+        *settings.exposure.objects(workspace, namespace, settings.port),
     )
 
 

@@ -19,11 +19,12 @@ from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
-from inference_provider.targets.kubernetes.classes import KnownNames, missing
+from inference_provider.targets.kubernetes.classes import KnownNames, missing, unserved
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, answers
+from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
@@ -103,6 +104,7 @@ class KubernetesPlatform:
             strays=self._strays,
             namespace_of_others=self._of_others,
             missing=self._missing,
+            unserved=partial(unserved, self._known),
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
         )
         return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
@@ -329,7 +331,9 @@ class KubernetesTarget(Engine):
         The name of a Service means something in its own cluster alone; elsewhere another host may
         have it, and would be given the key.
         """
-        host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         client = self.kubernetes.client
         if (client.access.name == IN_CLUSTER or not host.endswith(".svc")) and _listens(host, port):
             yield Way()
@@ -360,4 +364,5 @@ def _settings(spec: WorkspaceSpec) -> RouterSettings:
         port=spec.router_port or names.ROUTER_PORT,
         service=spec.cluster.router.service,
         replicas=spec.cluster.router.replicas,
+        exposure=Exposure(ingress=spec.cluster.router.ingress, gateway=spec.cluster.router.gateway),
     )

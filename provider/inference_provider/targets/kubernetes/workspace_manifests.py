@@ -86,7 +86,7 @@ def service_accounts(
                 "name": name,
                 "namespace": place,
                 "labels": names.labels(workspace, ACCOUNT),
-                "annotations": dict(account.annotations),
+                **({"annotations": dict(account.annotations)} if account.annotations else {}),
             },
             "automountServiceAccountToken": False,
         }
