@@ -19,7 +19,7 @@ from tests.conformance.labs import DockerLab
 from tests.docker.load import Load
 from tests.docker.test_changes import MANY
 from tests.docker.test_killed_clients import inferctl, left, said, stack  # noqa: F401 - a fixture
-from tests.docker_host import BASE_IMAGE
+from tests.docker_host import BASE_IMAGE, run_in
 
 pytestmark = pytest.mark.docker
 REQUESTS = 3_000
@@ -153,7 +153,7 @@ def test_an_instance_that_hangs_keeps_no_router_from_being_replaced(lab):
     lab.desired = tuple(two if one.id == two.id else one for one in lab.desired)
     host, before = lab.platform.host, router(lab)["Id"]
     hanging = min(lab.instances())
-    host.run(hanging, ("sh", "-c", "kill -STOP -1"))
+    run_in(host, hanging, "sh", "-c", "kill -STOP -1")
     host.api.update_container(before, mem_limit="512m", memswap_limit="1g")
     began_s = time.monotonic()
     assert up(lab) == [Kind.WORKSPACE]
