@@ -142,11 +142,13 @@ class ClusterApi:
         with self._changing:
             return self._stored(path, one, "MODIFIED" if path in self.objects else "ADDED")
 
-    def update(self, path: str, seen: Object, one: Object) -> None:
-        """Write an object as who has read it before does, unless it was changed since."""
+    def update(self, path: str, seen: Object, one: Object) -> bool:
+        """Write an object as who has read it before does; return False if it was changed since."""
         with self._changing:
-            if self.objects.get(path) is seen:
-                self._stored(path, one, "MODIFIED")
+            if self.objects.get(path) is not seen:
+                return False
+            self._stored(path, one, "MODIFIED")
+            return True
 
     def drop(self, path: str) -> None:
         """Remove an object as somebody else does."""

@@ -70,9 +70,9 @@ class Controllers:
         elif len(newest) > count:
             self.api.drop(newest[-1])
         there = self._pods(name)
-        if [found["metadata"]["hash"] for found in there.values()] == [template] * count:
+        told = self._tell(path, one, there, template)
+        if told and [found["metadata"]["hash"] for found in there.values()] == [template] * count:
             self._done[path] = asked
-        self._tell(path, one, there, template)
 
     def _pods(self, name: str) -> dict[str, dict]:
         start = f"{NAMESPACE}/pods/{name}-"
@@ -91,15 +91,15 @@ class Controllers:
         status = self.status_of(pod) or self.status
         self.api.put(f"{NAMESPACE}/pods/{called}", {**pod, "status": status})
 
-    def _tell(self, path: str, one: dict, pods: dict[str, dict], template: str) -> None:
+    def _tell(self, path: str, one: dict, pods: dict[str, dict], template: str) -> bool:
+        """Note how far it is; return whether that is noted, and of its newest version."""
         status = {
             "observedGeneration": one["metadata"]["generation"],
             "replicas": len(pods),
             "updatedReplicas": sum(p["metadata"]["hash"] == template for p in pods.values()),
             "availableReplicas": sum(map(_is_ready, pods.values())),
         }
-        if one.get("status") != status:
-            self.api.update(path, one, {**one, "status": status})
+        return one.get("status") == status or self.api.update(path, one, {**one, "status": status})
 
 
 def _hash(one: dict) -> str:
