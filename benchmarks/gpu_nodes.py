@@ -31,6 +31,7 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.capabilities import PARALLEL
 from inference_provider.targets.kubernetes.objects import NODE, POD, labels_of, name_of, selector
 from inference_provider.targets.kubernetes.target import KubernetesTarget
 
@@ -38,8 +39,7 @@ TITLE = "Kubernetes"
 SIZES = tuple(map(int, os.environ.get("BENCH_CLUSTER_SIZES", "50,200").split(",")))
 PRODUCTS = ("NVIDIA-A10G", "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4")
 NODES = int(os.environ.get("BENCH_CLUSTER_NODES", "200"))
-"""With 200 of them a pod waited 10 s and more until kwok had it run."""
-GPUS, PARALLEL, WEIGHTS = 8, 16, 5
+GPUS, WEIGHTS = 8, 5
 ADDRESSES, PORT = "10.220.0.0/16", 18080
 IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 ANSWERING = f"""

@@ -87,6 +87,10 @@ def in_clear(value: Any) -> Any:
     return value
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Of most values; asking each what else it may be takes a third of a drift's processor time."""
+
+
 def recorded(spec: SpecModel) -> dict[str, Any]:
     """Return what is recorded of a spec: JSON values, no local path, each secret as its digest."""
     local = marked(type(spec), LOCAL_PATH)
@@ -94,6 +98,8 @@ def recorded(spec: SpecModel) -> dict[str, Any]:
 
 
 def _json(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, SpecModel):
         return recorded(value)
     if isinstance(value, SecretStr):

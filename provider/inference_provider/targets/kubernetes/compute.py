@@ -315,9 +315,9 @@ def _generations(there: There) -> dict[str, Mapping[str, str]]:
 
     What has none is not ours: somebody has copied labels, or removed one.
     """
-    found = [(kind, name, labels_of(one)) for (kind, name), one in there.items()]
     kinds = (DEPLOYMENT, SERVICE)
-    return {name: has for kind, name, has in found if kind in kinds and names.GENERATION in has}
+    found = [(name, labels_of(one)) for (kind, name), one in there.items() if kind in kinds]
+    return {name: has for name, has in found if names.GENERATION in has}
 
 
 def _instances_in(there: There) -> dict[str, tuple[Instance, ...]]:

@@ -85,6 +85,6 @@ class Whole:
         return {
             named: one
             for named, one in there.items()
-            if labels_of(one).get(names.ROLE) in roles
-            and labels_of(one).get(names.WORKSPACE) == self._workspace
+            if (has := labels_of(one)).get(names.ROLE) in roles
+            and has.get(names.WORKSPACE) == self._workspace
         }
