@@ -328,6 +328,16 @@ def test_a_namespace_with_another_workspace_is_refused(api, records):
     assert not other.exists()
 
 
+def test_who_comes_while_the_namespace_is_being_deleted_holds_the_next_one(api, records):
+    ends = "unable to create new content in namespace lab because it is being terminated"
+    api.refuse = lambda _asked: failure(403, f'leases "inference.up" is forbidden: {ends}')
+    with records.hold(ANN):
+        api.refuse = lambda _asked: None
+        records.hold_made()
+        with pytest.raises(Busy, match="ann"), another(api).hold(ANN):
+            pass
+
+
 def test_who_is_kept_out_learns_who_holds_the_workspace(api, records):
     with (
         records.hold(ANN),

@@ -424,7 +424,13 @@ def test_a_pod_that_is_not_ready_or_does_not_answer_is_a_fault(lab):
 
 def test_a_router_that_is_gone_does_not_run(lab):
     found = lab.router.status()
-    assert (found.runs, found.fault, found.weights) == (False, "it does not run", None)
+    assert (found.runs, found.fault, found.weights) == (False, "the router does not run", None)
+
+
+def test_a_stopped_router_is_no_object_that_somebody_has_deleted(lab):
+    lab.router.apply()
+    lab.router.stop()
+    assert lab.router.status().fault == "the router does not run"
 
 
 def test_ends_of_all_pods_are_counted(lab):

@@ -27,7 +27,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
     version_of,
 )
-from inference_provider.targets.kubernetes.refusals import Conflict, NotThere
+from inference_provider.targets.kubernetes.refusals import Conflict, NamespaceEnds, NotThere
 from inference_provider.targets.kubernetes.snapshot import REVISION, Snapshot, Writer, secret_name
 from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.shared_documents import SharedDocuments
@@ -139,7 +139,7 @@ class ClusterRecords(SharedDocuments):
         with ExitStack() as held:
             self._holding = held, actor
             try:
-                with suppress(NotThere):  # no namespace yet: `hold_made` does it
+                with suppress(NotThere, NamespaceEnds):  # `hold_made` does it once there is one
                     self.hold_made()
                 yield
             finally:

@@ -28,6 +28,10 @@ class Refused(TargetError, PermanentError):
     """A rule of the cluster refuses the object, whoever sends it."""
 
 
+class NamespaceEnds(Busy):
+    """Somebody has deleted the namespace, and Kubernetes clears it away."""
+
+
 class NotThere(TargetError, PermanentError):
     """What a request is about, or its namespace, is not there."""
 
@@ -76,7 +80,9 @@ def _forbidden(doing: str, what: str, said: str, place: str) -> TargetError:
         return Forbidden(doing, what, reason, remedy, place)
     reason = without_subject(said)
     if "being terminated" in said:
-        return Busy(doing, what, "the namespace is being deleted", "run this again later", place)
+        return NamespaceEnds(
+            doing, what, "the namespace is being deleted", "run this again later", place
+        )
     if "quota" in reason:
         return OutOfCapacity(doing, what, reason, quota_remedy(reason), place)
     return Refused(doing, what, f"a rule of the cluster refuses it: {reason}", REMEDY, place)

@@ -68,6 +68,8 @@ PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
 _POLL_S = 0.25
 _STOP_WAIT_S = 30.0
+_STOPPED = (DEPLOYMENT, BUDGET)
+"""Of a router that was stopped, these are gone."""
 _BESIDE = (names.CONTENT, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
 _SHOWN = 300
@@ -171,7 +173,7 @@ class KubernetesRouter:
         A controller deletes the pods of a Deployment that is gone: no request is taken any more
         only when it has.
         """
-        self._delete((DEPLOYMENT, BUDGET))
+        self._delete(_STOPPED)
         until_s = time.monotonic() + _STOP_WAIT_S
         while self.runs() and time.monotonic() < until_s:
             time.sleep(_POLL_S)
@@ -318,7 +320,9 @@ class KubernetesRouter:
         endings = endings_of_all(there)
         ready = [name_of(pod) for pod in there if is_ready(pod)]
         if not ready:
-            fault = "; ".join(altered or [self.pods.why(there)])
+            runs = any(kind == DEPLOYMENT for kind, _ in self._whole.of(whole, names.ROUTER))
+            why = self.pods.why(there) if runs else "the router does not run"
+            fault = "; ".join(altered or [why])
             return RouterStatus(fault=fault, runs=False, endings=endings)
         found = self._questions.side_by_side(ready, self._status_of)
         answers = {pod: answer for pod, answer in found.items() if isinstance(answer, RouterStatus)}
@@ -352,8 +356,8 @@ class KubernetesRouter:
         if more:  # a quota and limits, an Ingress or a route
             roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
             there |= listed(self._client, self.namespace, [*more], selector(roles))
-        if not any(one in there for one in wanted):
-            return []  # stopped
+        if not any((kind, name) in there for kind, name in wanted if kind in _STOPPED):
+            return []
         policies = [one for (kind, _), one in whole.items() if kind == POLICY]
         opened = [told(policy) for policy in opening(policies, workspace)]
         edited = self._records.edited()
