@@ -136,6 +136,16 @@ def test_a_connection_that_breaks_loses_no_event(lab):
     until(lambda: list(lab.there()) == ["a"])
 
 
+def test_nothing_is_followed_once_the_client_is_closed(lab):
+    lab.api.watch_s = 0.05
+    thread = threading.Thread(target=lab.watched.run)
+    thread.start()
+    until(lambda: lab.watched.known)
+    lab.client.close()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
 def test_what_an_older_store_no_longer_has_goes_when_it_is_listed(lab):
     lab.put("a", "1")
     for number in range(5):

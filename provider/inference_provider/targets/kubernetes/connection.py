@@ -69,6 +69,11 @@ class Connection:
     def close(self) -> None:
         self._http.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no request can be sent any more."""
+        return self._http.is_closed
+
     def server_time_s(self) -> float:
         """Return the API server's time of day, as its last answer said it; seconds since 1970."""
         return time.time() + self._server_ahead_s

@@ -87,9 +87,9 @@ class Watched:
         return version_of(found)
 
     def run(self) -> None:
-        """Follow them for ever."""
+        """Follow them until the client is closed."""
         pause_s = _FIRST_PAUSE_S
-        while True:
+        while not self._client.closed:
             try:
                 self._follow(self.refresh())
                 pause_s = _FIRST_PAUSE_S
@@ -100,6 +100,9 @@ class Watched:
                 if isinstance(fault, TargetError):
                     self.fault = fault
                     self._failed(fault)
+            except RuntimeError:  # httpx's, of a client that was closed meanwhile
+                if not self._client.closed:
+                    raise
             time.sleep(pause_s * random.uniform(0.7, 1.0))
 
     def _follow(self, version: str) -> None:
