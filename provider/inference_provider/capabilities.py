@@ -164,9 +164,7 @@ class TargetCapabilities(Frozen):
     could. In place of `gpus`, where those that are held now may be free later."""
     surge_faults: SurgeFaults | None = None
     """None where old instances share their GPUs with new ones."""
-    parallel: int = 0
-    """How many servers start at once when nobody says it; 0 for as many as this machine's cores
-    allow."""
+    parallel: int = 0  # servers that start at once when nobody says it; 0: by this machine's cores
     process_bytes: int = 6 * 2**20
     """Most bytes of arguments and variables together that a new process can be given; Linux never
     accepts more than this, or than a quarter of the stack's limit if that is less."""

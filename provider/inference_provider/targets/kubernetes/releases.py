@@ -8,7 +8,7 @@ from inference_provider import __version__
 
 HEADER = "X-Inference-Release"
 """Of each answer of a pod."""
-FORMAT = 2
+FORMAT = 1
 """Of records, and of what is asked of pods: another number when either means something else."""
 
 
