@@ -22,13 +22,17 @@ def lab(tmp_path):
 
 @pytest.fixture
 def asked(lab):
-    """Count what is asked of the Engine: `PUT archive`, `POST exec`, …"""
+    """Count what is asked of the Engine: `PUT archive`, `POST exec`, …
+
+    Whether records have grown is not counted: that is asked the more often the longer it takes.
+    """
     found: Counter[str] = Counter()
 
     def note(answer, *_given, **_more):
         parts = re.findall(r"[a-z]+", answer.request.path_url.partition("?")[0])
         known = {"archive", "exec", "create", "start", "volumes"} & {*parts}
-        found[f"{answer.request.method} {'+'.join(sorted(known)) or 'other'}"] += 1
+        if answer.request.method != "HEAD":
+            found[f"{answer.request.method} {'+'.join(sorted(known)) or 'other'}"] += 1
 
     lab.platform.host.api.hooks["response"].append(note)
     return found
@@ -39,7 +43,7 @@ def test_another_deployment_costs_few_requests(lab, asked):
     assert asked["POST exec"] <= 1  # what asks the router runs already, unless 30 s are over
     assert asked["GET archive"] == 0  # nobody else has written records
     assert asked["PUT archive"] <= 4  # a reservation, a note, the record, the journal
-    assert asked.total() <= 75
+    assert asked.total() <= 60
 
 
 def test_deployments_at_once_share_what_they_write(lab, asked):
@@ -48,7 +52,7 @@ def test_deployments_at_once_share_what_they_write(lab, asked):
     assert raised == [None] * 6
     assert asked["POST exec"] <= 6
     assert asked["PUT archive"] < 6 * 4
-    assert asked.total() <= 6 * 65
+    assert asked.total() <= 6 * 55
 
 
 def test_another_instance_costs_few_requests(lab, asked):
