@@ -95,6 +95,7 @@ def test_a_namespace_is_bounded_as_its_workspace_says_and_what_is_changed_is_tol
         assert client.items(QUOTA, place) == client.items(LIMITS, place) == []
     finally:
         lab.close()
+        lab.platform.close()
 
 
 CRD = "httproutes.gateway.networking.k8s.io"
@@ -170,14 +171,17 @@ def test_a_router_is_exposed_as_its_workspace_says_and_the_url_is_the_public_one
         [made] = client.items(HTTP_ROUTE, place)
         assert made["spec"]["parentRefs"][0]["namespace"] == "edge"
         assert lab.target.observe_one(space.id).degraded == ""
-        with KubernetesTarget("kubernetes").way_to(place, uri()) as way:
+        outside = KubernetesTarget("kubernetes")
+        with outside.way_to(place, uri()) as way:
             assert way.socket  # the name leads nowhere from here, so through the API server
+        outside.kubernetes.close()
 
         lab.apply(lab.space())
         assert uri().startswith(f"http://inference-router.{place}.svc:")
         assert client.items(HTTP_ROUTE, place) == []
     finally:
         lab.close()
+        lab.platform.close()
 
 
 def test_content_lies_on_a_claim_and_the_router_is_as_the_workspace_says(tmp_path, volume):
