@@ -2,8 +2,13 @@
 
 import pytest
 
-from inference_provider.errors import Busy, OutOfCapacity, TargetError
-from inference_provider.targets.kubernetes.refusals import Forbidden, Refused, refusal
+from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.targets.kubernetes.refusals import (
+    Forbidden,
+    NamespaceEnds,
+    Refused,
+    refusal,
+)
 
 POD = 'pods "iris-1" is forbidden: '
 ROLE = 'roles.rbac.authorization.k8s.io "inference-router" is forbidden: '
@@ -75,7 +80,7 @@ ROLE = 'roles.rbac.authorization.k8s.io "inference-router" is forbidden: '
             403,
             'secrets "x" is forbidden: unable to create new content in namespace lab because it is'
             " being terminated",
-            Busy,
+            NamespaceEnds,
             "the namespace is being deleted; run this again later",
         ),
         (
