@@ -176,7 +176,9 @@ class Wait:
         status, wanted = there.get("status") or {}, there["spec"].get("replicas", 1)
         seen = status.get("observedGeneration", 0) >= there["metadata"].get("generation", 1)
         counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
-        return seen and counts == [wanted, wanted]
+        # of pods that are told by another watch an old one may still look ready
+        ready = status.get("availableReplicas", 0) >= place.count
+        return seen and ready and counts == [wanted, wanted]
 
     def _refuse_unmade(self, waited_s: float) -> None:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
