@@ -92,9 +92,16 @@ def names(api, namespace: str) -> set[str]:
 
 
 def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, api, namespace):
-    before = names(api, namespace)
+    before, refused = names(api, namespace), []
     lab = deployer.lab()
+
+    def note(answer):
+        if answer.status_code == 403 and f"/namespaces/{namespace}/" in answer.url.path:
+            refused.append(answer.url.path)
+
+    lab.platform.client._http.event_hooks["response"].append(note)
     lab.up()
+    assert refused == []
     assert drift(lab.desired, lab.target.observe([lab.workspace]), "demo").exit_code == 0
     assert lab.target.workspaces() == ("rights",)
     for resource in reversed(lab.desired):

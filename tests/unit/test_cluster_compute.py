@@ -214,6 +214,17 @@ def test_a_scale_out_that_fails_goes_back_to_the_count_before(api, compute, cont
     assert api.objects[f"{DEPLOYMENTS}/iris-blue-5efdeb203621"]["spec"]["replicas"] == 1
 
 
+def test_fewer_serve_though_kubernetes_cannot_make_one_of_those_before(api, compute, controllers):
+    compute.ensure(unit(), 2)
+    controllers._make = lambda *_given: None  # a quota refuses it
+    path = f"{DEPLOYMENTS}/iris-blue-5efdeb203621"
+    there = api.objects[path]
+    api.put(path, {**there, "spec": {**there["spec"], "replicas": 3}})
+    time.sleep(0.1)
+    compute.ensure(unit(), 2)
+    assert compute.scale_in(unit(), 1, 5) == 2
+
+
 def test_an_image_that_cannot_be_pulled_is_told(compute, controllers):
     waiting = {"reason": "ImagePullBackOff", "message": "not found"}
     server = {"name": "server", "state": {"waiting": waiting}, "restartCount": 0}

@@ -62,6 +62,29 @@ def test_who_has_got_a_lock_reads_what_its_last_holder_has_written(api, records)
             assert records.read("records", "Deployment.blue") == str(number).encode()
 
 
+def test_who_holds_a_workspace_reads_what_its_last_holder_has_written(api, records):
+    other = another(api)
+    assert records.read("records", "Deployment.blue") is None
+    other.put("records", "Deployment.blue", "1")
+    with records.hold(ANN):
+        assert records.read("records", "Deployment.blue") == b"1"
+
+
+def test_a_look_of_one_thread_keeps_no_other_from_reading_what_is_new(api, records):
+    other, seen = another(api), []
+
+    def change():
+        with records.lock("deployment.blue"):
+            seen.append(records.read("records", "Deployment.blue"))
+
+    with records.still():
+        other.put("records", "Deployment.blue", "1")
+        thread = threading.Thread(target=change)
+        thread.start()
+        thread.join()
+        assert seen == [b"1"]
+
+
 def test_a_document_is_one_secret_that_says_what_it_is(api, records):
     records.put("records", "Deployment.iris/blue", "text")
     [path] = [path for path in api.objects if "iris" in path]

@@ -479,6 +479,27 @@ def test_a_pod_of_another_release_with_the_same_format_is_understood(lab):
     lab.router.publish(())
 
 
+def test_a_pod_that_changed_its_release_after_an_answer_gets_no_records(lab):
+    lab.router.apply()
+    lab.add("router-a")
+    assert lab.router.status().fault == ""
+    lab.release = "9 9.1.0"
+    before = {p for p in lab.api.objects if "/secrets/" in p}
+    with pytest.raises(OtherRelease), lab.records.edit():
+        lab.records.put("keys", "iris", "{}")
+        lab.router.publish(())
+    assert {p for p in lab.api.objects if "/secrets/" in p} == before
+
+
+@pytest.mark.parametrize("status", [404, 429, 503])
+def test_what_the_api_server_answers_itself_is_no_pod_of_another_release(lab, status):
+    lab.add("router-a")
+    lab.release = ""
+    lab.answers["router-a", "ask"] = failure(status, "too many requests")
+    with pytest.raises(TargetUnreachable):
+        lab.router.wait_healthy("iris/blue", 1)
+
+
 def test_the_status_says_that_a_pod_is_of_another_release(lab):
     lab.router.apply()
     lab.add("router-a")

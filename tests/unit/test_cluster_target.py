@@ -397,6 +397,29 @@ def test_a_first_up_keeps_others_out_once_its_namespace_is_there(api, engine):
     assert "Lease" not in kinds(api)
 
 
+def test_who_makes_a_workspace_keeps_others_out_while_it_clears_away_what_was_left(api, platform):
+    lease = "/apis/coordination.k8s.io/v1/namespaces/lab/leases/inference.first"
+    with platform.making("demo"):
+        platform.clear_away("demo")
+        assert lease in api.objects
+    assert lease not in api.objects
+
+
+def test_a_claim_of_somebody_else_that_goes_takes_no_deployment_of_theirs_with_it(api, engine):
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    about = {"name": "inference-content", "namespace": "lab"}
+    goes = {**about, "deletionTimestamp": "2026-11-26T08:00:00Z", "managedFields": []}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": goes, "spec": {}}
+    theirs = {"kind": "Deployment", "metadata": about, "spec": {"replicas": 0, "template": {}}}
+    api.put(CLAIM, claim)
+    path = "/apis/apps/v1/namespaces/lab/deployments/inference-content"
+    api.put(path, {"apiVersion": "apps/v1", **theirs})
+    api.objects[path]["metadata"]["managedFields"] = [{"manager": "helm"}]
+    with pytest.raises(OwnedByAnother, match="Deployment 'inference-content' in namespace 'lab'"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert path in api.objects
+
+
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
     monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
     api.put("/api/v1/namespaces/lab", _namespace({"phase": "Terminating"}))

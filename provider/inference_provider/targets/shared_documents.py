@@ -55,7 +55,8 @@ class SharedDocuments:
         self._reading = threading.RLock()
         self._read_s = float("-inf")
         self._edits = 0
-        self._still = 0
+        self._still: list[int] = []
+        """Threads that want nothing newer."""
 
     def exists(self) -> bool:
         self._refresh()
@@ -92,14 +93,16 @@ class SharedDocuments:
 
     def _expire(self) -> None:
         """Take nothing for new that was read until now: who had a lock may have written since."""
-        self._read_s = float("-inf")
+        with self._reading:  # or a read that began before would end after this, and count as new
+            self._read_s = float("-inf")
 
     def _refresh(self, *, now: bool = False) -> None:
         """Read what is stored, unless it was read just now or this process edits it."""
         if self._documents.editing:
             return
         with self._reading:
-            if not now and (self._still or time.monotonic() < self._read_s + self._fresh_s):
+            still = threading.get_ident() in self._still
+            if not now and (still or time.monotonic() < self._read_s + self._fresh_s):
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
                 return
@@ -112,13 +115,11 @@ class SharedDocuments:
     def still(self) -> Iterator[None]:
         """Read what there is at the beginning of a block, and nothing newer until its end."""
         self._refresh()
-        with self._reading:
-            self._still += 1
+        self._still.append(threading.get_ident())
         try:
             yield
         finally:
-            with self._reading:
-                self._still -= 1
+            self._still.remove(threading.get_ident())
 
     @contextmanager
     def edit(self) -> Iterator[None]:

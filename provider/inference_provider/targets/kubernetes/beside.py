@@ -10,7 +10,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.cluster import ClusterLimits, ClusterSettings
 from inference_provider.targets.kubernetes import names, workspace_manifests
-from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, is_ours
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
     ContentService,
@@ -117,10 +117,13 @@ class Beside:
         What was on it is gone with it, and copied again.
         """
         until_s = time.monotonic() + _CLAIM_S
+        about = {"namespace": self._namespace, "name": names.CONTENT_NAME}
+        deployment = {"apiVersion": DEPLOYMENT.api, "kind": DEPLOYMENT.name, "metadata": about}
         while claim := self._client.get(CLAIM, self._namespace, names.CONTENT_NAME):
-            if not claim["metadata"].get("deletionTimestamp") or time.monotonic() > until_s:
+            goes = claim["metadata"].get("deletionTimestamp") and is_ours(claim)
+            if not goes or time.monotonic() > until_s:
                 return
-            self._client.delete(DEPLOYMENT, self._namespace, names.CONTENT_NAME)
+            delete_ours(self._client, deployment)
             time.sleep(_POLL_S)
 
     def wait(self, before: Object | None, tell: Tell = lambda _said: None) -> None:

@@ -173,12 +173,13 @@ class Wait:
         there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
         if there is None:
             return False
-        status, wanted = there.get("status") or {}, there["spec"].get("replicas", 1)
+        status = there.get("status") or {}
         seen = status.get("observedGeneration", 0) >= there["metadata"].get("generation", 1)
         counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
         # of pods that are told by another watch an old one may still look ready
         ready = status.get("availableReplicas", 0) >= place.count
-        return seen and ready and counts == [wanted, wanted]
+        # not as many as are wanted: what is too many may never be made, and need not
+        return bool(seen and ready and counts[0] == counts[1] >= place.count)
 
     def _refuse_unmade(self, waited_s: float) -> None:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""

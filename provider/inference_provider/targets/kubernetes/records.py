@@ -154,6 +154,7 @@ class ClusterRecords(SharedDocuments):
         if self._holding is not None:
             held, actor = self._holding
             held.enter_context(self._locks.lock(_HOLD, 0, str(actor)))
+            self._expire()
             self._holding = None
 
     def place(self, section: str, name: str) -> str:

@@ -36,7 +36,7 @@ class RouterQuestions:
         self._client = client
         self._namespace = namespace
         self.fit = False
-        """Whether a pod has answered that this release understands."""
+        """Whether all that were asked understand this release."""
 
     @staticmethod
     def side_by_side(pods: Iterable[str], ask: Asked) -> dict[str, Any]:
@@ -54,7 +54,8 @@ class RouterQuestions:
 
     def refuse_others(self, pods: Iterable[str]) -> None:
         """Raise OtherRelease if a pod would read the records in another way."""
-        self.side_by_side(pods, lambda pod: self.get(pod, "live"))
+        found = self.side_by_side(pods, lambda pod: self.get(pod, "live")).values()
+        self.fit = not any(isinstance(one, TargetUnreachable) for one in found)
 
     def get(self, pod: str, path: str) -> Mapping[str, Any]:
         """Ask for a path. Raises TargetUnreachable, or OtherRelease."""
@@ -94,11 +95,11 @@ class RouterQuestions:
         answer = self._client.proxy(method, place, content=content, timeout_s=timeout_s)
         what = f"router pod {pod}"
         if fault := other_release(answer.headers.get(HEADER, "")):
-            gone = ends or answer.status_code >= 500  # of something on the way, or busy
+            # of something on the way: of the API server too, which is busy or finds no such pod
+            gone = ends or answer.status_code in {404, 429} or answer.status_code >= 500
             raise (TargetUnreachable if gone else OtherRelease)("ask", what, *fault)
         if answer.status_code != 200:
             reason = f"it answers {answer.status_code}: {answer.text[:_SHOWN]}"
             raise TargetUnreachable("ask", what, reason, "run this again")
-        self.fit = True
         found: Mapping[str, Any] = answer.json()
         return found

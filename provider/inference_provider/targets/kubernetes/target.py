@@ -28,7 +28,7 @@ from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
-from inference_provider.targets.kubernetes.locks import LeaseLocks, lease_name
+from inference_provider.targets.kubernetes.locks import lease_name
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     LEASE,
@@ -201,7 +201,7 @@ class KubernetesPlatform:
         made = self._make_namespace(workspace)
         try:
             records = self._open(workspace).records
-            with LeaseLocks(self.client, records.namespace, workspace).lock(_FIRST):
+            with records.lock(_FIRST):
                 records.refuse_another()
                 records.hold_made()
                 yield
