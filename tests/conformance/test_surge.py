@@ -49,15 +49,15 @@ def test_what_gives_way_finishes_its_last_request(served):
 
 
 def test_new_instances_that_do_not_start_give_way_to_the_old_ones(served):
-    documents, old = served.documents()["records"], served.instances()
+    blue, old = served.deployment(surge=0), served.instances()
+    record = served.target.record(blue.id)
     journal = served.journal()
     with pytest.raises(NotReady, match=r"start Deployment 'lab\w+/iris/blue'"):
         served.apply(served.deployment(surge=0, environment_variables={"FAIL": "1"}))
     assert served.ask() == 200
     assert [*served.instances().values()] == [*old.values()]
-    assert served.documents()["records"].keys() == documents.keys()
-    blue = served.deployment(surge=0)
-    assert served.target.record(blue.id).generation == blue.generation
+    admitted = served.target.record(blue.id).admitted
+    assert served.target.record(blue.id) == record.model_copy(update={"admitted": admitted})
     assert served.target.observe_one(blue.id).degraded == ""
     assert served.journal() == journal
 
@@ -76,6 +76,22 @@ def test_what_a_killed_change_left_of_a_deployment_without_surge_is_served_again
     assert served.target.observe_one(blue.id).properties["instance_count"] == 0
     served.apply(blue)
     assert served.target.observe_one(blue.id).degraded == ""
+    assert served.ask() == 200
+
+
+def test_what_a_killed_change_left_comes_back_when_the_next_one_fails_too(served):
+    def interrupt(_id, told):
+        if "to make room" in told:
+            raise KeyboardInterrupt
+
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        served.target.apply(changed(served), ANN, interrupt)
+    with pytest.raises(NotReady):
+        wanted = served.deployment(surge=0, environment_variables={"FAIL": "1"})
+        served.target.apply(wanted, ANN, lambda _id, words: told.append(words))
+    assert "starting the old instances again" in told
+    assert "0 old instances drained and stopped, to make room" not in told
     assert served.ask() == 200
 
 

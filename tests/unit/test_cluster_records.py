@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes import locks, snapshot
 from inference_provider.targets.kubernetes import records as under_test
 from inference_provider.targets.kubernetes.locks import Held, LeaseLocks
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.workspace.state import State
 
 SECRETS = "/api/v1/namespaces/lab/secrets"
 REVISION = f"{SECRETS}/inference.revision"
@@ -68,6 +69,16 @@ def test_who_holds_a_workspace_reads_what_its_last_holder_has_written(api, recor
     other.put("records", "Deployment.blue", "1")
     with records.hold(ANN):
         assert records.read("records", "Deployment.blue") == b"1"
+
+
+def test_a_look_reads_under_a_lock_what_is_there_then(api, records):
+    other = another(api)
+    other.put("unpublished", "router", "{}")
+    with records.still():
+        assert records.section("unpublished")
+        other.drop("unpublished", "router")
+        assert records.section("unpublished")
+        assert not State(records).is_unpublished()
 
 
 def test_a_look_of_one_thread_keeps_no_other_from_reading_what_is_new(api, records):

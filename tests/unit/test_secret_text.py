@@ -82,6 +82,7 @@ def test_a_long_text_of_urls_is_read_in_time():
     [
         (EnvironmentSpec, "dependencies"),
         (EnvironmentSpec, "command"),
+        (EnvironmentSpec, "image"),
         (EndpointSpec, "tags.path"),
         (WorkspaceSpec, "description"),
         (DeploymentSpec, "code_configuration.scoring_script"),
@@ -95,7 +96,6 @@ def test_text_of_a_persons_own_may_hold_a_secret(spec_type, path):
     ("spec_type", "path"),
     [
         (EnvironmentSpec, "name"),
-        (EnvironmentSpec, "image"),
         (EnvironmentSpec, "python_version"),
         (EnvironmentSpec, "content_hash"),
         (EnvironmentSpec, "requirements_file"),

@@ -9,7 +9,7 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from inference_provider import spec as specs
 from inference_provider.files.wording import faults_of
-from inference_provider.spec import EnvironmentSpec, StackSpec
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, StackSpec
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.reference import ImageName
 
@@ -72,3 +72,12 @@ def test_what_names_no_image_is_refused_with_an_example(name):
     [fault] = faults_of(refused.value, EnvironmentSpec)
     assert fault.reason == "not the name of an image"
     assert "'registry.example.org/team/name:1'" in fault.remedy
+
+
+@pytest.mark.parametrize("asked", [1, "25%", False, -1])
+def test_a_surge_that_is_not_0_says_what_to_do(asked):
+    with pytest.raises(ValidationError) as refused:
+        DeploymentSpec(endpoint="iris", name="blue", environment="plain:1", surge=asked)
+    [fault] = faults_of(refused.value, DeploymentSpec)
+    assert (fault.path, fault.reason) == ("surge", "only 0 is known")
+    assert fault.remedy == "leave it out, and the old instances serve until the new ones do"

@@ -86,12 +86,15 @@ class FieldMark(Enum):
     """A share of 0 and no share are the same."""
     NO_SECRET = "no secret"
     """A rule of its own leaves no room for a secret in its text."""
+    FREE_TEXT = "free text"
+    """A secret may stand in it, though it has a pattern."""
 
 
 LOCAL_PATH = FieldMark.LOCAL_PATH
 COMPUTED = FieldMark.COMPUTED
 SHARES = FieldMark.SHARES
 NO_SECRET = FieldMark.NO_SECRET
+FREE_TEXT = FieldMark.FREE_TEXT
 
 
 class SpecModel(BaseModel):

@@ -126,6 +126,14 @@ GpuCount = Annotated[int, Field(ge=0, le=16)]
 _DOCKERS_UNITS = {"b": "", "k": "Ki", "m": "Mi", "g": "Gi"}
 
 
+def _no_surge(asked: object) -> object:
+    if asked != 0 or isinstance(asked, bool):
+        raise ValueError(
+            "only 0 is known; leave it out, and the old instances serve until the new ones do"
+        )
+    return 0
+
+
 def _as_kubernetes_writes_it(amount: str) -> str:
     unit = amount[-1]
     return amount[:-1] + _DOCKERS_UNITS[unit] if unit in _DOCKERS_UNITS else amount
@@ -314,10 +322,11 @@ class DeploymentSpec(SpecModel):
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""
     instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
-    surge: Annotated[Annotated[int, Field(ge=0, le=0)] | None, CAPACITY] = None
-    """`0` ends the old instances before new ones start, where there is no room for both, such as a
-    full GPU; requests fail meanwhile unless another deployment gets them. New instances that do not
-    start give way to the old ones again. Left out, old ones serve until the new ones do."""
+    surge: Annotated[Annotated[Literal[0], BeforeValidator(_no_surge)] | None, CAPACITY] = None
+    """`0` ends the old instances before a new generation starts, where there is no room for both,
+    such as a full GPU; requests fail meanwhile unless another deployment gets them. New instances
+    that do not start give way to the old ones again. Left out, old ones serve until the new ones
+    do, as they do where an instance is replaced by another of its generation."""
     resources: Annotated[Resources, ROLLS] = Resources()
     scheduling: Annotated[Scheduling, ROLLS] = Scheduling()
     """On a cluster: where an instance runs, and as what."""

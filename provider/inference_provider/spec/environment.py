@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from inference_provider.spec.base import (
     COMPUTED,
     COSMETIC,
+    FREE_TEXT,
     LOCAL_PATH,
     REPLACES,
     ROLLS,
@@ -90,7 +91,7 @@ class EnvironmentSpec(SpecModel):
     """A conda file, or its content: its `python` becomes `python_version`, without a third number;
     what is under `pip:` is added to `dependencies`. There is no conda: its other packages are
     refused."""
-    image: Annotated[ImageName | None, ROLLS] = None
+    image: Annotated[ImageName | None, ROLLS, FREE_TEXT] = None
     """Container image; a target without containers refuses it. With `inference_config` or
     `command`, or with nothing to install, it brings its own server; else the packages are installed
     on it, and the default server runs the scoring script."""

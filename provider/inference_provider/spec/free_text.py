@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from inference_provider.spec.base import (
     COMPUTED,
+    FREE_TEXT,
     LOCAL_PATH,
     NO_SECRET,
     ChangeClass,
@@ -37,7 +38,7 @@ def free_fields(spec_type: type[BaseModel]) -> frozenset[str]:
     return frozenset(
         name
         for name, info in spec_type.model_fields.items()
-        if _is_free(info.annotation, info.metadata)
+        if (FREE_TEXT in info.metadata or _is_free(info.annotation, info.metadata))
         and not _is_identity(info.metadata)
         and not any(mark in info.metadata for mark in (COMPUTED, NO_SECRET))
         and (LOCAL_PATH not in info.metadata or _may_be_content(info.annotation))

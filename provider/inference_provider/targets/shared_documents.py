@@ -101,7 +101,8 @@ class SharedDocuments:
         if self._documents.editing:
             return
         with self._reading:
-            still = threading.get_ident() in self._still
+            got_a_lock = self._read_s == float("-inf")
+            still = threading.get_ident() in self._still and not got_a_lock
             if not now and (still or time.monotonic() < self._read_s + self._fresh_s):
                 return
             if self._edits:  # another thread's edit is under way, and nobody else can write
@@ -113,7 +114,10 @@ class SharedDocuments:
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """Read what there is at the beginning of a block, and nothing newer until its end."""
+        """Read what there is at the beginning of a block, and nothing newer until its end.
+
+        Who gets a lock in it reads anew: that is what it was got for.
+        """
         self._refresh()
         self._still.append(threading.get_ident())
         try:

@@ -89,13 +89,15 @@ class Rollout:
             yield
             return
         old = self._recorded_unit(before)
+        self._admit_alone(before, ())  # when this fails, nothing has changed
         try:
-            self._admit_alone(before, ())
             ended = self._end_unadmitted(unit.id, drain_s, drain_s + SLOW_STOP_WAIT_S)
-            said = f"{counted(ended, 'old instance')} drained and stopped, to make room"
-            self._progress(unit.id, said)
+            if ended:
+                said = f"{counted(ended, 'old instance')} drained and stopped, to make room"
+                self._progress(unit.id, said)
             yield
-        except Interrupted:  # nothing more may be started
+        except (Interrupted, KeyboardInterrupt):  # nothing more may be started
+            self._progress(unit.id, "no instance serves: run this again, or with the old file")
             raise
         except Exception:
             self._bring_back(before, old)
@@ -106,12 +108,16 @@ class Rollout:
         """Whether what runs must end before new instances start; a cluster restarts in place."""
         renewed = unit.afresh and not self._compute.replaces_instances
         rolls = renewed or unit.generation != before.generation
-        return unit.spec.surge == 0 and rolls and unit.id.name in self._compute.instances()
+        left_so = before.admitted == ()  # by somebody who was killed or interrupted
+        there = left_so or unit.id.name in self._compute.instances()
+        return unit.spec.surge == 0 and rolls and there
 
     def _recorded_unit(self, record: Record) -> Unit | None:
         """Return the unit of what a record says; None if it cannot be started again."""
-        desired = recorded_deployment(self._state, record)
-        return self._unit(desired) if desired else None
+        with suppress(TargetError):  # its environment may be gone
+            desired = recorded_deployment(self._state, record)
+            return self._unit(desired) if desired else None
+        return None
 
     def _bring_back(self, before: Record, old: Unit | None) -> None:
         """Let the old instances serve again. The first error is the one to raise."""
@@ -122,14 +128,16 @@ class Rollout:
             serving = self._compute.ensure(old, old.spec.instance_count, self._progress)
             self._admit_alone(before, serving)
         except InferenceError as fault:
-            self._progress(before.id, f"the old instances do not serve again: {fault}")
+            said = f"the old instances do not serve again: {str(fault).splitlines()[0]}"
+            self._progress(before.id, said)
 
     def _admit_alone(self, record: Record, names: tuple[str, ...] | None) -> None:
         """Let requests reach only some instances of what is recorded already."""
 
         def edit() -> None:
             self._workspace.refuse_absent()
-            admitted = record.model_copy(update={"admitted": names})
+            now = self._state.record(record.id) or record  # others write its owner meanwhile
+            admitted = now.model_copy(update={"admitted": names})
             self._state.put_record(admitted, self._state.placeholders(record.id))
 
         self._convergence.change(edit, Publish.ALWAYS)
