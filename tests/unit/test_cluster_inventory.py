@@ -93,6 +93,7 @@ def test_what_is_held_now_may_be_free_later():
         pytest.param(4, 2, [pod("a-1", 4), pod("a-2", 4)], True, id="half of each"),
         pytest.param(4, 3, [pod("a-1", 4), pod("a-2", 4)], False, id="more than the halves"),
         pytest.param(8, 1, [pod("a-1", 8), pod("a-2", 8, phase="Succeeded")], True, id="ended"),
+        pytest.param(4, 2, [pod("a-1", 12)], True, id="a node that lost cards takes none away"),
     ],
 )
 def test_new_instances_must_fit_beside_the_old_ones_whatever_others_hold(each, count, old, fits):

@@ -101,7 +101,7 @@ def no_room_beside(
     if not held:
         return None
     room = sum(
-        (one.total - held.get(one.node, Counter())[one.name]) // asked.each
+        max(0, one.total - held.get(one.node, Counter())[one.name]) // asked.each
         for one in fitting(asked, gpus)
     )
     if room >= count:
