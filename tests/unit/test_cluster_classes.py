@@ -130,6 +130,22 @@ def test_an_amount_that_kubernetes_does_not_know_is_refused(amount):
         space(quota={"pods": amount})
 
 
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (68719476736, "68719476736"),
+        (68719476736.0, "68719476736"),
+        (1e22, "10000000000000000000000"),
+        (1234567.5, "1234567.5"),
+        (0.00005, "0.00005"),
+        (3.0, "3"),
+        (0, "0"),
+    ],
+)
+def test_a_number_is_written_out_whatever_its_size(amount, text):
+    assert space(quota={"requests.memory": amount}).cluster.quota == {"requests.memory": text}
+
+
 def test_service_accounts_come_and_go_with_their_declaration(api):
     client = client_of(api)
     records = ClusterRecords(client, "lab", "demo")

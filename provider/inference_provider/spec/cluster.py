@@ -4,6 +4,7 @@ It is one field of the workspace, because each setting is about the workspace an
 place: `target` says which cluster, and a change of that is another workspace.
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -77,8 +78,11 @@ class ClusterRouter(SpecModel):
 
 def _text(value: object) -> object:
     # YAML reads a count as a number; true is one for Python
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if is_number else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    # Pulumi hands a count over as a float, and Kubernetes writes no exponent
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return format(Decimal(str(whole)), "f")
 
 
 _QUANTITY = r"^\d+(\.\d+)?(m|[kMGTPE]|[KMGTPE]i)?$"
