@@ -124,13 +124,20 @@ def test_a_policy_that_allows_nothing_or_is_ours_opens_nothing():
     assert [*opening(policies, "demo")] == []
 
 
-def applied_fields(one: dict) -> dict:
+def applied_fields(one: object) -> dict:
     """Return which fields of an object the API server notes as applied."""
+    if not isinstance(one, dict):
+        return {}
     return {
-        f"f:{name}": applied_fields(value) if isinstance(value, dict) else {}
+        f"f:{name}": applied_items(value) if isinstance(value, list) else applied_fields(value)
         for name, value in one.items()
         if name not in ("apiVersion", "kind", "name", "namespace")
     }
+
+
+def applied_items(items: list) -> dict:
+    keys = ("topologyKey", "whenUnsatisfiable")
+    return {f"k:{[one.get(key) for key in keys]}": applied_fields(one) for one in items}
 
 
 def noting(api):
@@ -175,3 +182,17 @@ def test_an_object_of_another_shape_has_a_mark_of_its_own(monkeypatch):
     marks = {one["metadata"]["annotations"][MARK] for one in api.objects.values()}
     assert len(marks) == 2
     assert [by_hand(one) for one in api.objects.values()] == ["", ""]
+
+
+@pytest.mark.parametrize("other", [{"topologyKey": "zone"}, {"whenUnsatisfiable": "DoNotSchedule"}])
+def test_objects_that_are_spread_otherwise_are_of_two_shapes_and_marked_at_once(other, monkeypatch):
+    monkeypatch.setattr(applied, "_MARKS", {})
+    api = ClusterApi()
+    noting(api)
+    client = client_of(api)
+    spread = {"topologyKey": "hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    for name, more in (("a", {}), ("b", other), ("c", {}), ("d", other)):
+        about, spec = {"name": name, "namespace": "lab"}, {"spread": [{**spread, **more}]}
+        one = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about, "spec": spec}
+        applied.apply_ours(client, one, lambda _said: None)
+    assert [line.rpartition("/")[2] for line in api.requests] == ["a", "a", "b", "b", "c", "d"]

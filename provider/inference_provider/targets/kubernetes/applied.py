@@ -41,7 +41,16 @@ _RESTARTED = "spec.template.metadata.annotations.kubectl.kubernetes.io/restarted
 """`kubectl rollout restart` changes nothing but that pods are new."""
 _SHOWN = 4
 _ATTEMPTS = 5
-_KEYS = ("name", "containerPort", "port", "protocol", "mountPath", "ip")
+_KEYS = (
+    "name",
+    "containerPort",
+    "port",
+    "protocol",
+    "mountPath",
+    "ip",
+    "topologyKey",
+    "whenUnsatisfiable",
+)
 """Fields by which the API server tells items of a list apart."""
 
 
