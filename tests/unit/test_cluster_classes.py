@@ -69,9 +69,24 @@ def test_a_service_account_is_declared_by_the_workspace_or_there_already(api):
     assert faults(api, asked, space(service_accounts={"reader": ROLE})) == []
     assert faults(api, asked) == []  # its workspace is not known
     assert faults(api, asked, space()) == [
-        "scheduling.service_account: the namespace has no ServiceAccount 'reader'; declare it in"
-        " the workspace's cluster.service_accounts, or use one of: default"
+        "scheduling.service_account: the workspace declares no ServiceAccount 'reader', and nobody"
+        " else has made it; declare it in the workspace's cluster.service_accounts, or use one of:"
+        " default"
     ]
+
+
+def test_a_service_account_that_is_declared_no_more_is_not_taken_for_there(api):
+    client = client_of(api)
+    records = ClusterRecords(client, "lab", "demo")
+    records.make()
+    Beside(client, records).make(space(service_accounts={"reader": ROLE, "writer": {}}))
+    asked, declared = blue(service_account="reader"), {"writer": {}}
+    assert faults(api, asked, space(service_accounts=declared)) == [
+        "scheduling.service_account: the workspace declares no ServiceAccount 'reader', and nobody"
+        " else has made it; declare it in the workspace's cluster.service_accounts, or use one of:"
+        " default"
+    ]
+    assert faults(api, blue(service_account="writer"), space(service_accounts=declared)) == []
 
 
 def test_another_target_schedules_nothing():

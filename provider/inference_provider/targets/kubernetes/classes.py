@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
     HTTP_ROUTE,
@@ -14,9 +15,12 @@ from inference_provider.targets.kubernetes.objects import (
     RUNTIME_CLASS,
     SERVICE_ACCOUNT,
     Kind,
+    Object,
+    labels_of,
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
+from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
 FRESH_S = 10.0
 """How long names that were read count as all there are, seconds."""
@@ -52,9 +56,15 @@ class KnownNames:
 
     def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         try:
-            return frozenset(map(name_of, self._client().items(kind, namespace)))
+            found = self._client().items(kind, namespace)
         except Forbidden:
             return None
+        return frozenset(name_of(one) for one in found if not _goes(one))
+
+
+def _goes(one: Object) -> bool:
+    """Whether a workspace made it for its deployments: it goes once it is declared no more."""
+    return labels_of(one).get(names.ROLE) == ACCOUNT
 
 
 def missing(
@@ -99,11 +109,10 @@ def _unknown(
 ) -> Iterator[Fault]:
     if name is None or there is None or name in there:
         return
-    declared = kind == SERVICE_ACCOUNT
-    remedy = (
-        "declare it in the workspace's cluster.service_accounts" if declared else "leave it out"
-    )
+    reason, remedy = f"the cluster has no {kind.name} '{name}'", "leave it out"
+    if kind == SERVICE_ACCOUNT:
+        reason = f"the workspace declares no {kind.name} '{name}', and nobody else has made it"
+        remedy = "declare it in the workspace's cluster.service_accounts"
     if there:
         remedy += f", or use one of: {', '.join(at_most(sorted(there)))}"
-    where = "namespace" if declared else "cluster"
-    yield Fault(field, f"the {where} has no {kind.name} '{name}'", remedy)
+    yield Fault(field, reason, remedy)
