@@ -10,9 +10,11 @@ from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.errors import NotReady, RouterRejected, TargetError, TargetUnreachable
 from inference_provider.router.table import Backend
+from inference_provider.spec.cluster import ClusterGateway
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.kubernetes import releases, role_pods
 from inference_provider.targets.kubernetes import router as module
+from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
@@ -229,6 +231,38 @@ def test_what_a_person_has_changed_of_the_router_is_taken_back(lab):
     before = len(lab.api.requests)
     lab.router.ensure_up(lambda: ())
     assert f"PATCH {DEPLOYMENT}" in lab.api.requests[before:]
+
+
+ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/lab/httproutes"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "told"),
+    [
+        pytest.param(
+            404,
+            "the server could not find the requested resource",
+            "HTTPRoute inference-router is gone",
+            id="the API was removed",
+        ),
+        pytest.param(
+            403,
+            'User "ann" cannot list resource "httproutes" in API group "gateway.networking.k8s.io"',
+            "",
+            id="no right, so it is unknown",
+        ),
+    ],
+)
+def test_a_kind_that_cannot_be_listed_fails_no_look_at_the_router(lab, status, said, told):
+    gateway = ClusterGateway(name="public", hostnames=("s.example.org",))
+    lab.router.save(SETTINGS.model_copy(update={"exposure": Exposure(gateway=gateway)}))
+    lab.router.apply()
+    lab.add("router-a")
+    answered = lab.api.refuse
+    lab.api.refuse = lambda asked: (
+        failure(status, said) if asked.url.path == ROUTES else answered(asked)
+    )
+    assert lab.router.status().fault == told
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from inference_provider.targets.kubernetes.objects import (
     kind_of,
     name_of,
 )
+from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 
 Named = tuple[Kind, str]
 There = Mapping[Named, Object]
@@ -32,6 +33,18 @@ def listed(
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda kind: client.items(kind, namespace, chosen), kinds)
         return {(kind_of(one), name_of(one)): one for items in found for one in items}
+
+
+def listed_if_allowed(
+    client: Client, namespace: str, kind: Kind, chosen: str
+) -> dict[Named, Object] | None:
+    """Return the objects of a kind that not every cluster has; None where this user may not."""
+    try:
+        return listed(client, namespace, [kind], chosen)
+    except NotThere:  # the API was removed, and what it had with it
+        return {}
+    except Forbidden:
+        return None
 
 
 def named(objects: Iterable[Object]) -> list[Named]:

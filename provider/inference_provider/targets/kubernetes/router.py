@@ -35,7 +35,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import (
     There,
     altered,
-    listed,
+    listed_if_allowed,
     named,
     opening,
     told,
@@ -353,9 +353,12 @@ class KubernetesRouter:
         beside = named(self._beside())
         there = self._whole.of(whole, names.ROUTER, *_BESIDE)
         more = {kind for kind, _name in (*wanted, *beside)} - {*KINDS}
-        if more:  # a quota and limits, an Ingress or a route
-            roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
-            there |= listed(self._client, self.namespace, [*more], selector(roles))
+        roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
+        for kind in more:  # a quota and limits, an Ingress or a route
+            found = listed_if_allowed(self._client, self.namespace, kind, selector(roles))
+            there |= found or {}
+            if found is None:  # whether they are as they were is unknown
+                wanted, beside = ([one for one in s if one[0] != kind] for s in (wanted, beside))
         if not any((kind, name) in there for kind, name in wanted if kind in _STOPPED):
             return []
         policies = [one for (kind, _), one in whole.items() if kind == POLICY]
