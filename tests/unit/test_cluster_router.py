@@ -10,9 +10,9 @@ from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.errors import NotReady, RouterRejected, TargetError, TargetUnreachable
 from inference_provider.router.table import Backend
-from inference_provider.spec.cluster import ClusterGateway
+from inference_provider.spec.cluster import ClusterGateway, ClusterIngress
 from inference_provider.targets.envoy.agent_errors import written
-from inference_provider.targets.kubernetes import releases, role_pods
+from inference_provider.targets.kubernetes import ingress_class, releases, role_pods
 from inference_provider.targets.kubernetes import router as module
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -263,6 +263,73 @@ def test_a_kind_that_cannot_be_listed_fails_no_look_at_the_router(lab, status, s
         failure(status, said) if asked.url.path == ROUTES else answered(asked)
     )
     assert lab.router.status().fault == told
+
+
+INGRESS = "/apis/networking.k8s.io/v1/namespaces/lab/ingresses/inference-router"
+
+
+def exposed(**ingress):
+    asked = ClusterIngress(host="score.example.org", **ingress)
+    return SETTINGS.model_copy(update={"exposure": Exposure(ingress=asked)})
+
+
+def set_class(lab, manager):
+    fields = {"f:spec": {"f:ingressClassName": {}}}
+    by = {"manager": manager, "operation": "Apply", "fieldsV1": fields}
+    about = lab.api.objects[INGRESS]["metadata"]
+    about["managedFields"] = [{"manager": "pulumi-inference"}, by]
+
+
+@pytest.mark.parametrize("manager", ["pulumi-inference", "kubectl-edit"])
+def test_an_ingress_whose_class_is_left_out_is_made_again_for_the_default(lab, manager):
+    lab.router.save(exposed(class_name="nginx"))
+    lab.router.apply()
+    set_class(lab, manager)
+    lab.router.save(exposed())
+    before, said = len(lab.api.requests), []
+    lab.router.apply(said.append)
+    sent = [line.split()[0] for line in lab.api.requests[before:] if line.endswith(INGRESS)]
+    assert sent[sent.index("DELETE") :][:3] == ["DELETE", "GET", "PATCH"]
+    assert "ingressClassName" not in lab.api.objects[INGRESS]["spec"]
+    assert said == ["Ingress inference-router: made again, for the cluster's default class"]
+
+
+def test_an_ingress_is_made_again_only_when_the_one_before_is_gone(lab, monkeypatch):
+    monkeypatch.setattr(ingress_class, "_POLL_S", 0.01)
+    lab.router.save(exposed(class_name="nginx"))
+    lab.router.apply()
+    set_class(lab, "pulumi-inference")
+    lab.router.save(exposed())
+    answered, uid = lab.api.refuse, lab.api.objects[INGRESS]["metadata"]["uid"]
+
+    def by_a_finalizer(asked):
+        if (asked.method, asked.url.path) == ("DELETE", INGRESS):
+            threading.Timer(0.1, lambda: lab.api.drop(INGRESS)).start()
+            return httpx.Response(200, json={"kind": "Status"})
+        return answered(asked)
+
+    lab.api.refuse = by_a_finalizer
+    lab.router.apply()
+    assert lab.api.objects[INGRESS]["metadata"]["uid"] != uid
+
+
+def test_an_ingress_keeps_the_class_that_the_cluster_gave_it(lab):
+    lab.router.save(exposed())
+    lab.router.apply()
+    there = lab.api.objects[INGRESS]
+    there["spec"]["ingressClassName"] = "nginx"
+    fields = {"f:spec": {"f:defaultBackend": {}}}
+    there["metadata"]["managedFields"].append({"manager": "kubectl-edit", "fieldsV1": fields})
+    there["spec"]["defaultBackend"] = {}
+    answered = lab.api.refuse
+    lab.api.refuse = lambda asked: (
+        httpx.Response(200, json=there)
+        if (asked.method, asked.url.path) == ("PATCH", INGRESS) and "force" in asked.url.params
+        else answered(asked)
+    )
+    lab.router.apply()
+    assert lab.api.objects[INGRESS]["spec"]["ingressClassName"] == "nginx"
+    assert "defaultBackend" not in lab.api.objects[INGRESS]["spec"]
 
 
 @pytest.mark.parametrize(

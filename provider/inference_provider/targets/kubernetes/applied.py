@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
+    INGRESS,
     Object,
     annotations_of,
     kind_of,
@@ -39,6 +40,8 @@ _PARTS = (
 )
 _RESTARTED = "spec.template.metadata.annotations.kubectl.kubernetes.io/restartedAt"
 """`kubectl rollout restart` changes nothing but that pods are new."""
+_DEFAULTED = "ingressClassName"
+"""Field that the API server gives an Ingress when it is made, and never again."""
 _SHOWN = 4
 _ATTEMPTS = 5
 _KEYS = (
@@ -107,8 +110,11 @@ def _without_added(client: Client, one: Object) -> Object | None:
         if there is None:
             return None
         kept = {name: value for name, value in there.items() if name not in _PARTS}
+        ours = {name: one[name] for name in _PARTS if name in one}
+        if kind_of(one) == INGRESS and (given := there["spec"].get(_DEFAULTED)):
+            ours["spec"] = {_DEFAULTED: given, **ours["spec"]}
         with suppress(Conflict):  # a controller notes something all the time
-            return client.replace(kept | {name: one[name] for name in _PARTS if name in one})
+            return client.replace(kept | ours)
     return None
 
 

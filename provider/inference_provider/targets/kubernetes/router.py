@@ -20,9 +20,11 @@ from inference_provider.targets.kubernetes.applied import apply_ours, delete_our
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
+from inference_provider.targets.kubernetes.ingress_class import make_way_for_default
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
+    INGRESS,
     POD,
     POLICY,
     SERVICE,
@@ -156,6 +158,8 @@ class KubernetesRouter:
     def apply(self, tell: Tell = lambda _said: None) -> None:
         """Make its objects what the settings say; pods are replaced one at a time."""
         for one in self._objects():
+            if kind_of(one) == INGRESS:
+                make_way_for_default(self._client, one, tell)
             apply_ours(self._client, one, tell)
         self._expose_no_more({kind_of(one) for one in self._objects()})
 
