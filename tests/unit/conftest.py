@@ -38,6 +38,7 @@ class ServedTarget(MemoryTarget):
     """A memory target whose endpoints have a scoring address and whose deployments have logs."""
 
     lines: Sequence[str] = ("one", "two", "three")
+    uri = "http://127.0.0.1:1/endpoints/iris/score"
 
     def observe_one(self, resource):
         return self._with_address(super().observe_one(resource))
@@ -47,9 +48,8 @@ class ServedTarget(MemoryTarget):
         found = {key: self._with_address(there) for key, there in state.resources.items()}
         return state.model_copy(update={"resources": found})
 
-    @staticmethod
-    def _with_address(there):
-        uri = {"scoring_uri": "http://127.0.0.1:1/endpoints/iris/score"}
+    def _with_address(self, there):
+        uri = {"scoring_uri": self.uri}
         served = there.id.kind == Kind.ENDPOINT and there.record is not None
         return there.model_copy(update={"outputs": uri}) if served else there
 

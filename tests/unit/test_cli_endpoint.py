@@ -2,7 +2,10 @@
 
 import http.server
 import json
+import shutil
 import socketserver
+import ssl
+import subprocess
 import sys
 import tempfile
 import threading
@@ -108,6 +111,41 @@ def test_score_says_why_a_socket_leads_to_no_router(by_socket):
         "error: score Endpoint 'default/iris': the router did not answer (connect failed:"
         " Connection refused); run `inferctl start`\n"
     )
+
+
+@pytest.fixture
+def by_tls(cli, tmp_path):
+    """Ask an endpoint whose URL is that of a server with a certificate that nobody knows."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    made = "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=lab"
+    named = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(
+        ["openssl", *made.split(), *named], cwd=tmp_path, check=True, capture_output=True
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cli.target = ServedTarget()
+        cli.target.uri = f"https://127.0.0.1:{server.server_port}/endpoints/iris/score"
+        cli("up")
+        yield lambda: cli("score", "iris", said="[1]")
+        server.shutdown()
+
+
+def test_score_sends_no_key_to_a_public_url_whose_certificate_is_not_trusted(
+    by_tls, tmp_path, monkeypatch
+):
+    refused = by_tls()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr.endswith(
+        "/endpoints/iris/score is not trusted: self-signed certificate; correct it, or name the"
+        " file of who signed it in $SSL_CERT_FILE\n"
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    assert by_tls().stdout.startswith("iris by 127.0.0.1:")
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

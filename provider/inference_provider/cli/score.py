@@ -114,7 +114,10 @@ def _asked(
     with (
         session.target.way_to(there.id.workspace, address) as way,
         loopback_client(
-            timeout_s=SCORE_TIMEOUT_S, transport=session.transport, socket_path=way.socket
+            timeout_s=SCORE_TIMEOUT_S,
+            transport=session.transport,
+            socket_path=way.socket,
+            tls=address.startswith("https://"),
         ) as client,
     ):
         try:
@@ -122,12 +125,21 @@ def _asked(
                 answered = True
                 yield answer
         except httpx.HTTPError as exc:
-            name = (not answered and way.cause()) or type(exc).__name__
-            reason, remedy = f"the router did not answer ({name})", "run `inferctl start`"
+            name = type(exc).__name__
             if answered:
                 reason = f"the response ended early ({name})"
                 remedy = f"see `inferctl logs {_any(there)}`"
+            else:
+                reason, remedy = _silence(exc, way.cause() or name, address)
             raise TargetError("score", str(there.id), reason, remedy) from exc
+
+
+def _silence(fault: httpx.HTTPError, cause: str, address: str) -> tuple[str, str]:
+    """Say why a request was not answered, and what helps."""
+    if mistrust := str(fault).partition("certificate verify failed: ")[2]:
+        reason = f"the certificate at {address} is not trusted: {mistrust.partition(' (_ssl')[0]}"
+        return reason, "correct it, or name the file of who signed it in $SSL_CERT_FILE"
+    return f"the router did not answer ({cause})", "run `inferctl start`"
 
 
 def _stream(answer: httpx.Response) -> None:

@@ -1,11 +1,13 @@
 """HTTP to this machine: to instances, the router and its admin socket. The only place for it.
 
 Proxy and certificate variables are ignored: a proxy cannot reach this machine's loopback, and a
-missing certificate file must not stop a request without TLS.
+missing certificate file must not stop a request without TLS. A router of a cluster may have a
+public URL: its certificate is verified, by what this machine trusts and $SSL_CERT_FILE.
 """
 
 import http.client
 import socket
+import ssl
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def loopback_client(
-    *, timeout_s: float, transport: "httpx.BaseTransport | None" = None, socket_path: str = ""
+    *,
+    timeout_s: float,
+    transport: "httpx.BaseTransport | None" = None,
+    socket_path: str = "",
+    tls: bool = False,
 ) -> "httpx.Client":
     """Return a client that can stream, for requests that a user sends; close it after use.
 
@@ -22,13 +28,15 @@ def loopback_client(
         timeout_s: Longest wait for a connection, and between two pieces of an answer, seconds.
         transport: How to reach the server; TCP when None.
         socket_path: The Unix socket that leads there instead; empty for none.
+        tls: Whether the server must show a certificate that this machine trusts.
     """
     import httpx  # noqa: PLC0415 - takes 40 ms
 
     if socket_path:
         transport = httpx.HTTPTransport(uds=socket_path, trust_env=False, verify=False)
-    # verify=False: there is no TLS, and reading the CA bundle would cost 20 ms a client.
-    return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, verify=False)
+    # Without TLS, reading the CA bundle would cost 20 ms a client.
+    verify = ssl.create_default_context() if tls else False
+    return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, verify=verify)
 
 
 def connection_to(place: str | tuple[str, int], timeout_s: float) -> http.client.HTTPConnection:
