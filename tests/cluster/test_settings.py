@@ -7,7 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from inference_provider.cli.main import app
+from inference_provider.cli.session import Session
 from inference_provider.targets.kubernetes.names import CONTENT_NAME, ROUTER_NAME
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
@@ -174,6 +177,11 @@ def test_a_router_is_exposed_as_its_workspace_says_and_the_url_is_the_public_one
         outside = KubernetesTarget("kubernetes")
         with outside.way_to(place, uri()) as way:
             assert way.socket  # the name leads nowhere from here, so through the API server
+        session = Session(make_target=lambda _place: outside, interactive=False)
+        asked = ["score", "iris", "--workspace", place]
+        said = CliRunner().invoke(app, asked, obj=session, input="[1]").stderr
+        assert "answered 404" in said  # the router itself: nothing is deployed yet
+        assert "NoTraffic" in said
         outside.kubernetes.close()
 
         lab.apply(lab.space())

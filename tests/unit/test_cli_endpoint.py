@@ -79,7 +79,7 @@ class BySocket(ServedTarget):
 
     @contextmanager
     def way_to(self, workspace, url):
-        assert url == "http://127.0.0.1:1/endpoints/iris/score"
+        assert url == self.uri
         yield Way(self.path, lambda: "connect failed: Connection refused")
 
 
@@ -104,6 +104,12 @@ def by_socket(cli):
 def test_score_goes_by_the_socket_that_leads_to_the_router(by_socket):
     result = by_socket(Answers)
     assert (result.exit_code, result.stdout) == (0, "iris by 127.0.0.1:1\n")
+
+
+def test_score_of_a_public_url_speaks_no_tls_to_a_socket_that_leads_past_it(by_socket, cli):
+    cli.target.uri = "https://score.example.org/endpoints/iris/score"
+    result = by_socket(Answers)
+    assert (result.exit_code, result.stdout) == (0, "iris by score.example.org\n")
 
 
 def test_score_says_why_a_socket_leads_to_no_router(by_socket):

@@ -23,6 +23,7 @@ from inference_provider.observed import Kind, ObservedResource
 from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.targets.loopback import loopback_client
+from inference_provider.workspace.ports import Way
 
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
@@ -103,25 +104,16 @@ def _asked(
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
-    headers = {
-        "authorization": f"Bearer {key.get_secret_value()}",
-        "content-type": "application/json",
-        # A compressed answer comes in pieces of the compressor's choosing.
-        "accept-encoding": "identity",
-        **({PIN_HEADER: deployment} if deployment else {}),
-    }
+    headers = _headers(key.get_secret_value(), deployment)
     answered = False
     with (
         session.target.way_to(there.id.workspace, address) as way,
-        loopback_client(
-            timeout_s=SCORE_TIMEOUT_S,
-            transport=session.transport,
-            socket_path=way.socket,
-            tls=address.startswith("https://"),
-        ) as client,
+        _client(session, way, address) as client,
     ):
+        # a pod speaks no TLS: the certificate is that of what stands before it
+        url = address.replace("https://", "http://", 1) if way.socket else address
         try:
-            with client.stream("POST", address, content=body, headers=headers) as answer:
+            with client.stream("POST", url, content=body, headers=headers) as answer:
                 answered = True
                 yield answer
         except httpx.HTTPError as exc:
@@ -132,6 +124,25 @@ def _asked(
             else:
                 reason, remedy = _silence(exc, way.cause() or name, address)
             raise TargetError("score", str(there.id), reason, remedy) from exc
+
+
+def _headers(key: str, deployment: str | None) -> dict[str, str]:
+    return {
+        "authorization": f"Bearer {key}",
+        "content-type": "application/json",
+        # A compressed answer comes in pieces of the compressor's choosing.
+        "accept-encoding": "identity",
+        **({PIN_HEADER: deployment} if deployment else {}),
+    }
+
+
+def _client(session: Session, way: Way, address: str) -> httpx.Client:
+    return loopback_client(
+        timeout_s=SCORE_TIMEOUT_S,
+        transport=session.transport,
+        socket_path=way.socket,
+        tls=address.startswith("https://") and not way.socket,
+    )
 
 
 def _silence(fault: httpx.HTTPError, cause: str, address: str) -> tuple[str, str]:
