@@ -172,7 +172,7 @@ class LeaseLocks:
     def _busy(self, reason: str) -> Busy:
         remedy = (
             "wait for that to end and run this again; the lock of a process that was killed ends"
-            f" within {LEASE_S} s"
+            f" after about {LEASE_S + 1 + SURE_S:.0f} s"
         )
         return Busy("change", f"workspace '{self._workspace}'", reason, remedy, str(self._client))
 
