@@ -72,6 +72,8 @@ class ClusterIngressArgs(TypedDict, total=False):
     """An IngressClass; the cluster's default when left out."""
     tls_secret: Input[str]
     """Secret with the certificate, in the workspace's namespace."""
+    scheme: Input[str]
+    """`https` or `http`, of URLs; `https` with a `tls_secret` and `http` without when left out."""
     annotations: Input[Mapping[str, Input[str]]]
     """What the controller takes."""
 

@@ -34,6 +34,8 @@ def faults(api, **router):
         ({}, ""),
         ({"ingress": INGRESS}, "https://score.example.org"),
         ({"ingress": {"host": "score.example.org"}}, "http://score.example.org"),
+        ({"ingress": {"host": "s.example.org", "scheme": "https"}}, "https://s.example.org"),
+        ({"ingress": {**INGRESS, "scheme": "http"}}, "http://score.example.org"),
         ({"gateway": GATEWAY}, "https://s.example.org"),
         ({"gateway": {**GATEWAY, "scheme": "http"}}, "http://s.example.org"),
     ],

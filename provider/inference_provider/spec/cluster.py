@@ -37,7 +37,10 @@ class ClusterIngress(SpecModel):
     class_name: ClusterName | None = None
     """An IngressClass of the cluster; its default when left out."""
     tls_secret: ClusterName | None = None
-    """Secret with the certificate, in the workspace's namespace; URLs then begin with https."""
+    """Secret with the certificate, in the workspace's namespace."""
+    scheme: Literal["https", "http"] | None = None
+    """What URLs begin with; `https` with a `tls_secret` and `http` without when left out. Write
+    `https` where the controller, or what is in front of it, holds the certificate itself."""
     annotations: dict[LabelKey, str] = {}
     """What the controller takes: `{cert-manager.io/cluster-issuer: …}`."""
 

@@ -21,7 +21,8 @@ class Exposure(Frozen):
     def url(self) -> str:
         """Where the router is reached; empty where nothing exposes it."""
         if self.ingress:
-            return f"{'https' if self.ingress.tls_secret else 'http'}://{self.ingress.host}"
+            scheme = self.ingress.scheme or ("https" if self.ingress.tls_secret else "http")
+            return f"{scheme}://{self.ingress.host}"
         return f"{self.gateway.scheme}://{self.gateway.hostnames[0]}" if self.gateway else ""
 
     def objects(self, workspace: str, namespace: str, port: int) -> tuple[Object, ...]:
