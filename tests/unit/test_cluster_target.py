@@ -16,7 +16,7 @@ from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import StackSpec, WorkspaceSpec
 from inference_provider.spec.target import Home, place_from
-from inference_provider.targets.kubernetes import compute, locks, pod_wait, role_pods
+from inference_provider.targets.kubernetes import beside, compute, locks, pod_wait, role_pods
 from inference_provider.targets.kubernetes import router as router_module
 from inference_provider.targets.kubernetes import target as under_test
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
@@ -405,18 +405,15 @@ def test_who_makes_a_workspace_keeps_others_out_while_it_clears_away_what_was_le
     assert lease not in api.objects
 
 
-def test_a_claim_of_somebody_else_that_goes_takes_no_deployment_of_theirs_with_it(api, engine):
-    api.put("/api/v1/namespaces/lab", _namespace({}))
-    about = {"name": "inference-content", "namespace": "lab"}
-    goes = {**about, "deletionTimestamp": "2026-11-26T08:00:00Z"}
+def test_a_claim_of_somebody_else_that_goes_takes_no_deployment_along(monkeypatch):
+    monkeypatch.setattr(beside, "_CLAIM_S", 0.2)
+    api = ClusterApi()  # nothing else is at work in it
+    goes = {"name": "inference-content", "deletionTimestamp": "2026-11-26T08:00:00Z"}
     api.put(CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": goes})
-    path = "/apis/apps/v1/namespaces/lab/deployments/inference-content"
-    spec = {"replicas": 0, "template": {}}
-    api.put(path, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about, "spec": spec})
-    for one in (CLAIM, path):
-        api.objects[one]["metadata"]["managedFields"] = [{"manager": "helm"}]
-    engine.apply(desired()[Kind.WORKSPACE], ANN)  # a real API server refuses what helm has set
-    assert f"DELETE {path}" not in api.requests
+    api.objects[CLAIM]["metadata"]["managedFields"] = [{"manager": "helm"}]
+    client = client_of(api)
+    beside.Beside(client, ClusterRecords(client, "lab", "demo"))._let_claim_go()
+    assert not [asked for asked in api.requests if asked.startswith("DELETE")]
 
 
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
