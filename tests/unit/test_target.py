@@ -26,6 +26,7 @@ PROD = {"kind": "kubernetes", "context": "prod", "namespace": "iris"}
     [
         pytest.param({"cluster": "a", "namespace": "x"}, True, id="the first decides"),
         pytest.param({"cluster": "b", "namespace": "n"}, False, id="the first differs"),
+        pytest.param({"namespace": "n", "cluster": "b"}, False, id="written in another order"),
         pytest.param({"namespace": "n"}, True, id="who sees less"),
         pytest.param({"namespace": "m"}, False, id="who sees less, elsewhere"),
         pytest.param({"engine": "a"}, None, id="nothing in common"),

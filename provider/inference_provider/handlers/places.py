@@ -40,8 +40,9 @@ def refuse_another_home(inputs: Inputs, resource: str, home: Home) -> None:
     """Raise TargetError where a state's place leads to something else than it did."""
     if home.is_that_of(inputs.home) is not False:
         return
-    ((what, was), *_) = ((n, v) for n, v in inputs.home.items() if n in home.ids)
-    reason = f"its state says {what} {was}, and the target leads to {home.ids[what]} now"
+    what = home.told_by(inputs.home)
+    reason = f"its state says {what} {inputs.home[what]}, and the target leads to"
+    reason += f" {home.ids[what]} now"
     remedy = (
         "switch the context or host back; to move the stack, name both places in `target`; if the"
         " old one is gone for good, remove this from the state"

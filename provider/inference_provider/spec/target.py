@@ -151,8 +151,8 @@ class Home(NamedTuple):
     """What a place leads to now: the same words may lead somewhere else tomorrow."""
 
     ids: Mapping[str, str] = {}
-    """Ids that last as long as what they name, the most telling one first; none where a target has
-    none, or this user may not see them."""
+    """Ids that last as long as what they name; none where a target has none, or this user may not
+    see them."""
     name: str = ""
     """What it is called in a sentence."""
 
@@ -161,7 +161,16 @@ class Home(NamedTuple):
 
         Two users may see different ids of one home, so the first that both know decides.
         """
-        return next((self.ids[n] == known for n, known in ids.items() if n in self.ids), None)
+        name = self.told_by(ids)
+        return self.ids[name] == ids[name] if name else None
+
+    def told_by(self, ids: Mapping[str, str]) -> str:
+        """Return the name of the id that tells whether these are of the same home; empty if none.
+
+        A state does not keep their order, so it is that of their names: a cluster's id comes
+        before a namespace's.
+        """
+        return min(self.ids.keys() & ids.keys(), default="")
 
 
 def on_this_machine(place: Place) -> bool:

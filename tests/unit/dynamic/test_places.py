@@ -113,6 +113,16 @@ def test_a_place_that_leads_somewhere_else_needs_a_new_resource_and_is_not_asked
         )
 
 
+@pytest.mark.parametrize("order", [["cluster", "namespace"], ["namespace", "cluster"]])
+def test_ids_of_a_state_in_any_order_are_told_as_one(places, order):
+    provider = EndpointProvider()
+    places("memory").leads_to = Home({"namespace": "0c11", "cluster": "9e1b"}, "cluster 'dev'")
+    known = {"cluster": "3f2a", "namespace": "77aa"}
+    held = {"name": "echo", "place": "memory", "home": {name: known[name] for name in order}}
+    with pytest.raises(TargetError, match="says cluster 3f2a, and the target leads to 9e1b"):
+        provider.read("Endpoint/default/echo", held)
+
+
 @pytest.mark.parametrize("seen", [{"cluster": "3f2a"}, {"cluster": "3f2a", "namespace": "77aa"}])
 def test_other_words_for_the_same_place_change_nothing_but_the_state(places, seen):
     for place in ("memory", str(PROD)):
