@@ -1,10 +1,11 @@
 """Where a resource is: in two places, one address can name two resources."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import Fault, TargetError
 from inference_provider.handlers.held import UNKNOWN, Inputs, Unknown
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.target import Home, Place, place_from
@@ -36,18 +37,25 @@ def goes_elsewhere(kind: Kind, held: Inputs, wanted: Inputs) -> bool | None:
     return False if place == was else None if same_home else True
 
 
-def refuse_another_home(inputs: Inputs, resource: str, home: Home) -> None:
-    """Raise TargetError where a state's place leads to something else than it did."""
-    if home.is_that_of(inputs.home) is not False:
-        return
-    what = home.told_by(inputs.home)
-    reason = f"its state says {what} {inputs.home[what]}, and the target leads to"
-    reason += f" {home.ids[what]} now"
+def led_away(ids: Mapping[str, str], home: Home) -> Fault | None:
+    """Say that a state's place leads to something else than it did; None if it does not."""
+    if home.is_that_of(ids) is not False:
+        return None
+    what = home.told_by(ids)
+    now = f"{home.ids[what]} ({home.name})"
+    reason = f"its state says {what} {ids[what]}, and the target leads to {now} now"
     remedy = (
         "switch the context or host back; to move the stack, name both places in `target`; if the"
         " old one is gone for good, remove this from the state"
     )
-    raise TargetError("open", resource, reason, remedy, home.name)
+    return Fault("", reason, remedy)
+
+
+def refuse_another_home(inputs: Inputs, resource: str, home: Home) -> None:
+    """Raise TargetError where a state's place leads to something else than it did."""
+    fault = led_away(inputs.home, home)
+    if fault is not None:
+        raise TargetError("open", resource, fault.reason, fault.remedy)
 
 
 def place_of(kind: Kind, inputs: Inputs) -> Place | Unknown:

@@ -5,6 +5,7 @@ The spec says what a field means, `compare` finds what differs, and only the tar
 anything.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from inference_provider.desired import (
     resolve,
     sealed_properties,
 )
-from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.errors import Fault, TargetError, TargetUnreachable
 from inference_provider.handlers.check import Check, Opener, address_of
 from inference_provider.handlers.claims import (
     ONLY_READ,
@@ -46,6 +47,7 @@ from inference_provider.handlers.held import (
 from inference_provider.handlers.places import (
     Located,
     goes_elsewhere,
+    led_away,
     place_of,
     refuse_another_home,
 )
@@ -96,7 +98,19 @@ class Handlers:
         place = place_of(self._kind, written)
         check = Check(self._kind, self._program, self._opener, self._folder, place)
         new = not self._of_spec(held)
-        return check.run(entry, replace(written, fields=theirs), new=new)
+        found = check.run(entry, replace(written, fields=theirs), new=new)
+        fault = self._led_away(held, found.inputs)
+        # what else was found is true of the wrong place
+        return replace(found, faults=(fault,)) if fault else found
+
+    def _led_away(self, held: Inputs, wanted: Inputs) -> Fault | None:
+        """Say why a resource that is wanted elsewhere could not be deleted where it was."""
+        place = place_of(self._kind, held)
+        if place is UNKNOWN or Home(wanted.home).is_that_of(held.home) is not False:
+            return None
+        with suppress(TargetError):  # what cannot be asked does not say where it leads
+            return led_away(held.home, self._opener(place).home())
+        return None
 
     def diff(self, id_: str, held: Held, wanted: Inputs) -> Difference:
         """Compare what a state holds with checked inputs, without asking the target."""

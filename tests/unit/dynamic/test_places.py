@@ -12,6 +12,7 @@ from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
 from inference_provider.errors import (
     TargetError,
+    TargetUnreachable,
 )
 from inference_provider.spec.target import Home
 from inference_provider.targets.memory import MemoryTarget
@@ -91,7 +92,14 @@ def test_another_place_needs_a_new_resource_which_stands_beside_the_old(places):
     assert moved.delete_before_replace is False
 
 
-def test_a_place_that_leads_somewhere_else_needs_a_new_resource_and_is_not_asked_of_the_old(places):
+LED_AWAY = (
+    "its state says cluster 3f2a, and the target leads to 9e1b (cluster 'dev') now; switch the"
+    " context or host back; to move the stack, name both places in `target`; if the old one is gone"
+    " for good, remove this from the state"
+)
+
+
+def test_a_place_that_leads_somewhere_else_is_refused_in_words_and_not_asked(places):
     provider = EndpointProvider()
     places("memory").leads_to = Home({"cluster": "3f2a", "namespace": "77aa"})
     made = provider.create(checked(provider, name="echo", place="memory"))
@@ -100,17 +108,38 @@ def test_a_place_that_leads_somewhere_else_needs_a_new_resource_and_is_not_asked
     assert (same.changes, same.replaces) == (False, [])
 
     places("memory").leads_to = Home({"cluster": "9e1b"}, "cluster 'dev'")
-    moved = provider.diff(made.id, made.outs, checked(provider, name="echo", place="memory"))
-    assert (moved.changes, moved.replaces) == (None, ["home"])
-    assert moved.delete_before_replace is False
+    assert faults_of_check(provider, made.outs, place="memory") == [LED_AWAY]
     for asked in (provider.read, provider.delete):
         with pytest.raises(TargetError) as refused:
             asked(made.id, made.outs)
-        assert str(refused.value) == (
-            "open Endpoint 'default/echo' on cluster 'dev': its state says cluster 3f2a, and the"
-            " target leads to 9e1b now; switch the context or host back; to move the stack, name"
-            " both places in `target`; if the old one is gone for good, remove this from the state"
-        )
+        assert str(refused.value) == f"open Endpoint 'default/echo': {LED_AWAY}"
+
+
+def test_a_move_is_refused_unless_the_old_place_still_leads_where_it_did(places):
+    provider = EndpointProvider()
+    places("memory").leads_to = Home({"cluster": "3f2a"}, "cluster 'lab'")
+    places("kubernetes prod").leads_to = Home({"cluster": "77aa"}, "cluster 'prod'")
+    held = checked(provider, name="echo", place="memory")
+    news = {"stack": "s", "name": "echo", "place": PROD}
+    moved = provider.check(held, news)
+    assert moved.failures == []
+    found = provider.diff("Endpoint/default/echo", held, moved.inputs)
+    assert (found.changes, found.replaces) == (None, ["home"])
+    assert found.delete_before_replace is False
+
+    places("memory").leads_to = Home({"cluster": "9e1b"}, "cluster 'dev'")
+    assert faults_of_check(provider, held, place=PROD) == [LED_AWAY]
+    places("memory").home = gone
+    assert faults_of_check(provider, held, place=PROD) == []
+
+
+def faults_of_check(provider, held, **fields):
+    found = provider.check(held, {"stack": "s", "name": "echo", **fields})
+    return [failure.reason for failure in found.failures]
+
+
+def gone():
+    raise TargetUnreachable("open", "cluster 'dev'", "it does not answer")
 
 
 @pytest.mark.parametrize("order", [["cluster", "namespace"], ["namespace", "cluster"]])
@@ -119,7 +148,7 @@ def test_ids_of_a_state_in_any_order_are_told_as_one(places, order):
     places("memory").leads_to = Home({"namespace": "0c11", "cluster": "9e1b"}, "cluster 'dev'")
     known = {"cluster": "3f2a", "namespace": "77aa"}
     held = {"name": "echo", "place": "memory", "home": {name: known[name] for name in order}}
-    with pytest.raises(TargetError, match="says cluster 3f2a, and the target leads to 9e1b"):
+    with pytest.raises(TargetError, match="says cluster 3f2a, and the target leads to 9e1b "):
         provider.read("Endpoint/default/echo", held)
 
 
