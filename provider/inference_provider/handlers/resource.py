@@ -99,6 +99,9 @@ class Handlers:
         check = Check(self._kind, self._program, self._opener, self._folder, place)
         new = not self._of_spec(held)
         found = check.run(entry, replace(written, fields=theirs), new=new)
+        if not (new or held.home) and place == place_of(self._kind, held):
+            # only a read has seen whether the resource is there
+            found = replace(found, inputs=replace(found.inputs, home={}))
         fault = self._led_away(held, found.inputs)
         # what else was found is true of the wrong place
         return replace(found, faults=(fault,)) if fault else found
@@ -195,7 +198,8 @@ class Handlers:
             TargetError: A program reads by id what does not exist.
         """
         by_id = not self._of_spec(held.inputs)
-        there = self._open(held.inputs).observe_one(self._asked_for(id_))
+        target = self._open(held.inputs)
+        there = target.observe_one(self._asked_for(id_))
         if there.presence == Presence.UNKNOWN:
             raise TargetUnreachable("read", str(there.id), there.reason, "try again")
         if there.presence == Presence.ABSENT and by_id:
@@ -207,6 +211,8 @@ class Handlers:
         if known != ONLY_READ:
             self._program.note_read(self._located(held.inputs, there.id), entry)
         inputs = self._live_inputs(there, held)
+        if known != ONLY_READ and _owner(there.record) == inputs.owner and not inputs.home:
+            inputs = replace(inputs, home=target.home().ids)  # an older release kept none
         former = former_holder(there.record, entry, known)
         return Held(replace(inputs, held_by=former), self._outputs_of(there), known)
 

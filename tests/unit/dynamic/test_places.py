@@ -167,13 +167,32 @@ def test_other_words_for_the_same_place_change_nothing_but_the_state(places, see
     assert (found.changes, found.replaces) == (None, [])
 
 
-def test_a_state_that_knows_no_home_is_told_nothing(places):
-    provider = EndpointProvider()
-    olds = checked(provider, name="echo", place="memory")
+def test_a_state_of_an_older_release_learns_its_home_where_a_refresh_finds_its_resource(places):
+    provider, news = EndpointProvider(), {"stack": "s", "name": "echo", **THERE}
+    old = checked(provider, name="echo", **THERE)
+    made = provider.create(old)
+    places("memory").leads_to = Home({"cluster": "9e1b"}, "cluster 'dev'")
+    again = provider.check(old, news)
+    assert (again.failures, again.inputs) == ([], old)
+    assert provider.diff(made.id, made.outs, again.inputs).changes is False
+
+    found = provider.read(made.id, made.outs)
+    assert found.outs["home"] == found.inputs["home"] == {"cluster": "9e1b"}
+    again = provider.check(found.inputs, news)
+    assert (again.failures, again.inputs) == ([], found.inputs)
+    assert provider.diff(made.id, found.outs, again.inputs).changes is False
+    assert provider.read(made.id, found.outs).outs == found.outs
+
+
+def test_a_state_that_knows_no_home_learns_none_where_its_resource_is_not(places):
+    olds = checked(EndpointProvider(), name="echo", **THERE)
     places("memory").leads_to = Home({"cluster": "9e1b"})
-    found = provider.diff("Endpoint/default/echo", olds, checked(provider, name="echo", **THERE))
-    assert (found.changes, found.replaces) == (False, [])
-    assert provider.read("Endpoint/default/echo", olds).id == ""
+    assert EndpointProvider().read("Endpoint/default/echo", olds).id == ""
+
+    shared = checked(WorkspaceProvider(), target="memory", name="default")
+    del shared["home"]
+    found = WorkspaceProvider().read("Workspace/default/default", shared)
+    assert (found.id, "home" in found.outs) == ("Workspace/default/default", False)
 
 
 def test_one_address_in_two_places_is_two_resources(places):
