@@ -45,8 +45,8 @@ def led_away(ids: Mapping[str, str], home: Home) -> Fault | None:
     now = f"{home.ids[what]} ({home.name})"
     reason = f"its state says {what} {ids[what]}, and the target leads to {now} now"
     remedy = (
-        "switch the context or host back; to move the stack, name both places in `target`; if the"
-        " old one is gone for good, remove this from the state"
+        "switch the context or host back; to move the stack then, name the old place in `target`,"
+        " apply, and name the new one; if the old one is gone for good: `pulumi state delete`"
     )
     return Fault("", reason, remedy)
 

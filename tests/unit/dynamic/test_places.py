@@ -94,8 +94,8 @@ def test_another_place_needs_a_new_resource_which_stands_beside_the_old(places):
 
 LED_AWAY = (
     "its state says cluster 3f2a, and the target leads to 9e1b (cluster 'dev') now; switch the"
-    " context or host back; to move the stack, name both places in `target`; if the old one is gone"
-    " for good, remove this from the state"
+    " context or host back; to move the stack then, name the old place in `target`, apply, and name"
+    " the new one; if the old one is gone for good: `pulumi state delete`"
 )
 
 
