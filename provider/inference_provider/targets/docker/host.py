@@ -176,7 +176,7 @@ class DockerHost:
 
     @property
     def id(self) -> str:
-        """Its own id, which lasts as long as its data."""
+        """Its own id: an Engine keeps what it finds, so a clone of its machine has the same one."""
         return str(self._info.get("ID") or "")
 
     @functools.cached_property
