@@ -181,7 +181,7 @@ class Pipeline:
                 spec, place = action.desired.spec, ""
                 if action.kind == ActionKind.CREATE:
                     place = self._target.home().name
-                new = f"not there yet: {place} has no workspace of this name" if place else ""
+                new = f"{place} has no workspace of this name yet" if place else ""
                 told = (new, store.note(spec) if store else "", about(spec))
                 yield from (f"{action.id}: {note}" for note in told if note)
 

@@ -7,6 +7,7 @@ from tests.stacks import PLAIN_ENVIRONMENT
 
 from inference_provider.errors import OutOfCapacity, OwnedByAnother, SpecError, TargetError
 from inference_provider.observed import Actor, Claim, Kind, ResourceId
+from inference_provider.spec.target import Home
 from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.memory import MemoryTarget
 
@@ -84,6 +85,13 @@ def test_a_workspace_that_is_no_longer_declared_is_planned_too(pipeline, applied
     assert steps(planned)[0] == "create Workspace 'other'"
     assert steps(planned)[-1] == "delete Workspace 'lab'"
     assert len(planned.deletions) == 5
+
+
+def test_a_plan_says_where_a_new_workspace_comes_to(pipeline, target, tmp_path):
+    target.leads_to = Home({"engine": "3f2a"}, "Docker host unix:///run/docker.sock")
+    planned = pipeline.plan(Stack.load(written(tmp_path, ELSEWHERE)))
+    host = "Docker host unix:///run/docker.sock"
+    assert planned.notes == (f"Workspace 'other': {host} has no workspace of this name yet",)
 
 
 def test_without_pruning_nothing_is_deleted(pipeline, applied, tmp_path):

@@ -11,6 +11,7 @@ from inference_provider import spec as specs
 from inference_provider.files.wording import faults_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, StackSpec
 from inference_provider.spec.base import SpecModel
+from inference_provider.spec.cluster import ClusterIngress
 from inference_provider.spec.reference import ImageName
 
 
@@ -81,3 +82,11 @@ def test_a_surge_that_is_not_0_says_what_to_do(asked):
     [fault] = faults_of(refused.value, DeploymentSpec)
     assert (fault.path, fault.reason) == ("surge", "only 0 is known")
     assert fault.remedy == "leave it out, and the old instances serve until the new ones do"
+
+
+def test_what_is_no_full_host_name_is_refused_with_an_example():
+    with pytest.raises(ValidationError) as refused:
+        ClusterIngress(host="score")
+    [fault] = faults_of(refused.value, ClusterIngress)
+    assert fault.reason == "not a full host name"
+    assert fault.remedy == "write it like 'score.example.org'"

@@ -55,7 +55,11 @@ _PATTERN_RULES = (
         "use letters, digits, spaces, `-` and `.`, like 'A100-SXM4-80GB'",
     ),
     (r"^[1-9][0-9]*(k|M|G|T|Ki", "not a size", "write it like '20Gi'"),
-    (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.", "not a full host name", "write 'score.example.org'"),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.",
+        "not a full host name",
+        "write it like 'score.example.org'",
+    ),
     (r"^\d+(\.\d+)?(m|[k", "not an amount", "write it like '8', '500m' or '64Gi'"),
     (
         r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)",
