@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,7 +28,7 @@ from inference_provider.targets.memory_records import MemoryRecords
 
 RELAY = Command("c0ffee", ("relay",))
 BY = pytest.mark.parametrize("by_tls", [True, False], ids=["TLS", "a socket"])
-Script = Callable[[int], Iterator[list[bytes]]]
+Script = Callable[[int], Iterator[Iterable[bytes]]]
 """By a command's number: the parts in which it answers each line, and then it ends."""
 
 
@@ -149,9 +149,14 @@ def test_one_that_ends_in_mid_answer_is_asked_once_and_the_engine_is_asked_why(h
 def test_one_that_does_not_answer_in_time_is_ended_and_not_asked_again(host_of, by_tls, begun):
     given_up = threading.Event()
 
+    def late():
+        yield from begun
+        assert given_up.wait(5)
+        yield part(b"late\n")
+
     def script(number):
         if number == 1:
-            yield begun
+            yield late()
         yield from always(number)
 
     host = host_of(script, by_tls)
