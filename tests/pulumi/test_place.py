@@ -1,6 +1,7 @@
 """A real engine: resources live, move and go where their state says that the workspace is."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -41,24 +42,67 @@ def test_a_workspace_moves_with_all_in_it_and_goes_without_its_program(program):
     assert workspaces(program, "docker") == []
 
 
-def test_a_place_that_leads_somewhere_else_is_no_silent_move(program):
+@pytest.fixture
+def places(program):
+    """Have places lead to state folders; the folder of these files, and all are emptied at last.
+
+    `docker-leads-to` has the folder that `docker` leads to; with `no-home` no place has an id.
+    """
     path = os.environ.get("PYTHONPATH", "")
     program.environment["PYTHONPATH"] = f"{ELSEWHERE}{os.pathsep}{path}".rstrip(os.pathsep)
+    root = Path(program.environment["INFERENCE_STATE_DIR"])
+    yield root
+    for folder in ("docker", "other"):
+        program.environment["INFERENCE_STATE_DIR"] = str(root / folder)
+        program.inferctl("down", "stack.yaml", "-y")
+
+
+def test_a_place_that_leads_somewhere_else_is_refused_until_it_leads_back(program, places):
+    switch, home = places / "docker-leads-to", places / "no-home"
+    home.touch()  # as in the state of an older release
     program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="docker"'))
     program.up()
-    program.expect_no_changes()
+    assert '"home"' not in program.pulumi("stack", "export")
 
-    switch = Path(program.environment["INFERENCE_STATE_DIR"], "docker-leads-to")
+    home.unlink()
+    program.pulumi("preview", "--refresh=false", "--expect-no-changes")
+    assert "+ home" in program.pulumi("refresh", "--yes", "--diff")
+    program.expect_no_changes()
+    program.pulumi("preview", "--refresh=false", "--expect-no-changes")
+
     switch.write_text("other")
-    assert "5 to replace" in program.pulumi("preview", "--refresh=false")
-    said = program.pulumi("refresh", "--yes", rc=1)
-    assert "its state says engine docker, and the target leads to other now" in said
-    assert program.pulumi("destroy", "--yes", "--skip-preview", rc=1).count("leads to other")
+    for command in (["up", "--refresh=false"], ["refresh"], ["destroy"]):
+        said = program.pulumi(*command, "--yes", "--skip-preview", rc=1)
+        assert "its state says engine docker, and the target leads to other (" in said
     assert workspaces(program, "docker") == ["edge"]
+    assert list(places.glob("other/workspaces/*")) == []
 
     switch.unlink()
     program.expect_no_changes()
     assert program.score(program.output()) == 200
+
+
+def test_a_place_that_leads_elsewhere_is_moved_by_its_names_and_a_lost_one_forgotten(
+    program, places
+):
+    switch = places / "docker-leads-to"
+    by_name = [f'target={{"kind": "docker", "context": "{name}"}}' for name in ("docker", "other")]
+    program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="docker"'))
+    program.up()
+    program.write(TYPED.replace("router_port=ROUTER_PORT", by_name[0]))
+    assert "replaced" not in program.up()
+    switch.write_text("other")
+    program.write(TYPED.replace("router_port=ROUTER_PORT", by_name[1]))
+    assert "5 replaced" in program.up()
+    assert (workspaces(program, "docker"), workspaces(program, "other")) == ([], ["edge"])
+
+    program.write(TYPED.replace("router_port=ROUTER_PORT", 'target="docker"'))
+    assert "replaced" not in program.up()
+    switch.unlink()
+    (urn,) = set(re.findall(r"urn:\S+Workspace::edge", program.pulumi("stack", "--show-urns")))
+    program.pulumi("state", "delete", "--target-dependents", "--yes", urn)
+    assert "5 created" in program.up()
+    assert workspaces(program, "docker") == ["edge"]
 
 
 def test_a_place_that_is_not_supported_is_refused_at_preview(program):
