@@ -5,7 +5,6 @@ Runs last: nothing else may use the cluster meanwhile.
 
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 from inference_provider.errors import InferenceError, TargetUnreachable
 from tests import cluster_host
 from tests.cluster import places
+from tests.cluster.loaded import loaded
 from tests.cluster.places import ours
 from tests.conformance.labs import KubernetesLab, wait_until
 from tests.docker.load import Load
@@ -34,15 +34,8 @@ LIMIT_S = 60.0
 def served() -> Iterator[KubernetesLab]:
     if Path(cluster_host.KUBECONFIG) != ours().kubeconfig:
         pytest.skip("only the API server of `make test-cluster` is ended")
-    with tempfile.TemporaryDirectory(prefix="inf-") as folder:
-        lab = KubernetesLab(KubernetesLab.open(Path(folder)), Path(folder), f"away{os.getpid()}")
-        lab.up()
-        many = {"max_concurrent_requests_per_instance": 64}
-        lab.apply(lab.deployment(request_settings=many))
-        lab.apply(lab.deployment("green", request_settings=many))
+    with loaded("away", "green") as lab:
         yield lab
-        lab.close()
-        lab.platform.close()
 
 
 def api_servers() -> list[int]:

@@ -1,7 +1,6 @@
 """Another runtime image of a workspace: no request fails, and one that cannot start is put back."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,10 @@ from inference_provider.targets.kubernetes import names, role_pods
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, POD, name_of, selector
 from tests import cluster_host
 from tests.cluster import images
+from tests.cluster.loaded import loaded
 from tests.cluster.places import ours
 from tests.cluster.runtime import runtime_image
-from tests.conformance.labs import ANN, KubernetesLab
+from tests.conformance.labs import ANN
 from tests.docker.load import Load
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
@@ -22,13 +22,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 
 @pytest.fixture(scope="module")
 def served():
-    with tempfile.TemporaryDirectory(prefix="inf-") as folder:
-        lab = KubernetesLab(KubernetesLab.open(Path(folder)), Path(folder), f"img{os.getpid()}")
-        lab.up()
-        lab.apply(lab.deployment(request_settings={"max_concurrent_requests_per_instance": 64}))
+    with loaded("img") as lab:
         yield lab
-        lab.close()
-        lab.platform.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,14 @@
 """Requests while a workspace of a real cluster changes: none fails."""
 
-import os
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import POD, name_of, selector
-from tests.conformance.labs import ANN, KubernetesLab
+from tests.cluster.loaded import loaded
+from tests.conformance.labs import ANN
 from tests.docker.load import Load
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
@@ -19,15 +17,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 @pytest.fixture(scope="module")
 def served():
     """A workspace with one endpoint of two deployments, shared by the tests of this module."""
-    with tempfile.TemporaryDirectory(prefix="inf-") as folder:
-        lab = KubernetesLab(KubernetesLab.open(Path(folder)), Path(folder), f"roll{os.getpid()}")
-        lab.up()
-        many = {"max_concurrent_requests_per_instance": 64}
-        lab.apply(lab.deployment(request_settings=many))
-        lab.apply(lab.deployment("green", request_settings=many))
+    with loaded("roll", "green") as lab:
         yield lab
-        lab.close()
-        lab.platform.close()
 
 
 def test_blue_to_green_and_back_fails_no_request(served):

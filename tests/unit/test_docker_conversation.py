@@ -130,7 +130,7 @@ def test_a_command_that_runs_is_asked_again_and_its_parts_are_put_together(host_
 
 
 @BY
-def test_one_that_has_ended_since_is_started_anew(host_of, by_tls):
+def test_a_relay_that_has_ended_is_replaced(host_of, by_tls):
     host = host_of(lambda number: iter([[part(b"%d\n" % number)]]), by_tls)
     assert host.say() == b"1\n"
     host.wait_ended(1)

@@ -47,7 +47,7 @@ class Vault(Protocol):
         """Say why content is not there; empty when it is."""
 
     def changed(self, kind: str, digest: str) -> str:
-        """Say what a person has changed in it; empty when nothing, or where nobody can."""
+        """Return what a person has changed in it; empty for nothing, or if nobody could."""
 
     def remove(self, kind: str, digest: str) -> None:
         """Remove content that nothing names any more."""

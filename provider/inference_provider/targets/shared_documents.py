@@ -116,7 +116,7 @@ class SharedDocuments:
     def still(self) -> Iterator[None]:
         """Read what there is at the beginning of a block, and nothing newer until its end.
 
-        Who gets a lock in it reads anew: that is what it was got for.
+        A thread that gets a lock inside the block reads again, since others may have written.
         """
         self._refresh()
         self._still.append(threading.get_ident())
