@@ -22,6 +22,10 @@ COPY --from=made /made /made
 COPY . /app
 CMD ["python3", "-m", "http.server"]
 """
+NEWER = (
+    "what is newer than the Engine, such as heredocs and `COPY --link`, needs"
+    " `# syntax=docker/dockerfile:1` as its first line"
+)
 
 
 @pytest.fixture
@@ -112,14 +116,23 @@ def test_a_folder_whose_place_nobody_knows_is_named(folder, images):
         (
             "RUN echo said; exit 3",
             ": said (exit code 3 of `echo said; exit 3`); ",
-            "fix its Dockerfile in context",
+            "fix the Dockerfile in context",
         ),
-        ('RUN ["false"]', ": (exit code 1 of `false`); ", "fix its Dockerfile in context"),
-        ("NONSENSE", "unknown instruction: NONSENSE", "fix its Dockerfile in context"),
+        ('RUN ["false"]', ": (exit code 1 of `false`); ", "fix the Dockerfile in context"),
         (
-            "RUN --mount=type=cache,target=/x true",
-            "requires BuildKit",
-            "leave `RUN --mount` and heredocs out: images are built without BuildKit",
+            "NONSENSE",
+            "dockerfile parse error line 2: unknown instruction: NONSENSE",
+            f"fix the Dockerfile in context; {NEWER}",
+        ),
+        (
+            "COPY --lin . /x",
+            "dockerfile parse error line 2: Unknown flag: lin",
+            f"fix the Dockerfile in context; {NEWER}",
+        ),
+        (
+            "COPY --from=nonesuch.invalid/x:1 /x /x",
+            "the host does not have it, and cannot pull it: ",
+            "load it on the host, or change the Dockerfile in context",
         ),
     ],
 )
@@ -128,9 +141,23 @@ def test_a_dockerfile_that_fails_says_why(folder, images, line, reason, remedy):
     file.write_text(f"FROM {BASE_IMAGE}\n{line}\n")
     with pytest.raises(TargetError) as refused:
         images.environment(environment(folder), BASE_IMAGE, base_dir=str(folder))
-    assert str(refused.value).startswith("build environment 'default/env:1' on Docker host")
+    what = "environment 'default/env:1'" if "pull" not in reason else "image 'nonesuch.invalid/x:1'"
+    assert f" {what} on Docker host" in str(refused.value)
     assert reason in str(refused.value)
     assert str(refused.value).endswith(remedy)
+
+
+def test_a_build_has_the_mounts_and_flags_of_buildkit(built, folder, run):
+    file, mark = folder / "context" / "docker" / "Dockerfile", uuid.uuid4().hex
+    cached = f"RUN --mount=type=cache,id={mark},target=/cache"
+    file.write_text(
+        f"FROM {BASE_IMAGE}\n{cached} echo kept > /cache/kept\n"
+        "RUN --mount=type=bind,target=/context cp /context/app.py /app.py\n"
+        "COPY --chmod=700 run.sh /run.sh\n"
+    )
+    assert run(built(), "stat", "-c%a", "/app.py", "/run.sh") == (0, "644\n700\n")
+    file.write_text(f"FROM {BASE_IMAGE}\n{cached} cp /cache/kept /kept\n")
+    assert run(built(), "cat", "/kept") == (0, "kept\n")
 
 
 def test_a_private_base_is_pulled_with_the_credentials_of_dockers_configuration(

@@ -124,6 +124,20 @@ def test_what_cannot_be_built_is_a_fault(folder, build, fault):
     assert [str(one) for one in found] == [fault]
 
 
+def test_mounts_that_a_build_gets_nothing_for_are_faults_with_their_lines(folder):
+    (folder / "context" / "docker" / "Dockerfile").write_text(
+        "FROM a\nRUN --mount=type=secret,id=x true\nRUN --mount=type=cache,target=/x \\\n"
+        "  --mount=type=ssh git clone x\n"
+    )
+    found = file_faults(environment(), SourceFolder(folder))
+    assert [str(one) for one in found] == [
+        "build.dockerfile_path: line 2 mounts a secret, which no build gets; name packages of a"
+        " private index under dependencies, or build the image yourself",
+        "build.dockerfile_path: line 3 mounts ssh, which no build gets; copy what it fetches into"
+        " the folder, or build the image yourself",
+    ]
+
+
 def test_a_folder_is_an_image_and_excludes_one():
     assert environment().brings_server
     with pytest.raises(ValueError, match="image and build both say what it runs in; leave one"):

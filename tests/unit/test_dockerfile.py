@@ -1,51 +1,59 @@
-"""The repository's Dockerfile builds what a target's host builds by itself."""
+import pytest
 
-import re
-from importlib.metadata import version
-from pathlib import Path
-
-from inference_provider.serving.image import Installer, runtime_build
-from inference_provider.targets.images import RUNTIME_NEEDS
-
-ROOT = Path(__file__).parents[2]
-BASE = "docker.io/library/python:3.11-slim-bookworm"
+from inference_provider.files.dockerfile import images_in, unfit_mounts
 
 
-def commands(dockerfile: str) -> list[str]:
-    """Return the instructions, one a line, without comments and line ends."""
-    lines = [line for line in dockerfile.splitlines() if not line.startswith("#")]
-    joined = re.sub(r"\s*\\\n\s*", " ", "\n".join(lines))
-    return [line for line in joined.splitlines() if line]
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        pytest.param("FROM python:3.12\nRUN true", ("python:3.12",), id="one"),
+        pytest.param(
+            "FROM a AS Build\nFROM build\nCOPY --from=build /x /x\nCOPY --from=0 /y /y",
+            ("a",),
+            id="stages are no images, in any case of letters",
+        ),
+        pytest.param(
+            "FROM scratch\nCOPY --chown=1:1 --from=ghcr.io/astral-sh/uv:0.9 /uv /uv",
+            ("ghcr.io/astral-sh/uv:0.9",),
+            id="copied from an image",
+        ),
+        pytest.param(
+            "FROM a\nRUN --mount=type=bind,from=tools:1,target=/t \\\n  # why\n  /t/run",
+            ("a", "tools:1"),
+            id="mounted from an image",
+        ),
+        pytest.param(
+            "# syntax = docker/dockerfile:1.7\n# escape=`\nfrom a `\n as b\nFROM c",
+            ("docker/dockerfile:1.7", "a", "c"),
+            id="directives",
+        ),
+        pytest.param("FROM a\n# syntax=x\n", ("a",), id="a comment below is no directive"),
+        pytest.param(
+            'ARG REG="r.example.org" TAG\nARG BASE=${REG}/base\n'
+            "FROM ${BASE}:${TAG:-3} AS x\nFROM $BASE:${TAG:+no}1",
+            ("r.example.org/base:3", "r.example.org/base:1"),
+            id="arguments before the first stage",
+        ),
+        pytest.param("ARG TAG\nFROM a:$TAG\nFROM b", ("b",), id="what only a build knows"),
+        pytest.param("FROM --platform=linux/arm64 a\nFROM b", ("b",), id="of a platform by name"),
+        pytest.param(
+            "FROM a\nRUN <<EOF cat <<-'TWO'\nFROM no\nEOF\nFROM no\n\tTWO\nFROM b",
+            ("a", "b"),
+            id="heredocs",
+        ),
+        pytest.param("FROM a\nFROM a\nRUN echo --from=x", ("a",), id="each once"),
+        pytest.param("", (), id="empty"),
+    ],
+)
+def test_the_images_of_a_dockerfile_are_found(text, images):
+    assert images_in(text) == images
 
 
-def test_the_dockerfile_and_the_build_on_a_host_say_the_same():
-    installer = Installer(version("uv"), b"uv", {})
-    pins = tuple(f"{name}=={version(name)}" for name in RUNTIME_NEEDS)
-    build = runtime_build(BASE, {"inference_provider/__init__.py": b""}, pins, installer)
-    on_host = commands(build.files["Dockerfile"].decode())
-    told = {
-        f"FROM {BASE}": "FROM ${BASE}",
-        "RUN . /build/settings && ": "RUN ",
-        "-r /build/requirements.txt": " ".join(pins),
-        build.name: "inference-runtime",
-    }
-    text = "\n".join(on_host)
-    for said, instead in told.items():
-        text = text.replace(said, instead)
-    copied = ("COPY lib /opt/inference/lib", "COPY requirements.txt settings uv /build/", "LABEL ")
-    expected = [line for line in text.splitlines() if not line.startswith(copied)]
-    own = commands((ROOT / "Dockerfile").read_text())
-    assert own[0] == f"ARG BASE={BASE}"
-    differs = (
-        "ARG ",
-        "COPY pyproject",
-        "COPY provider",
-        "RUN /build/uv --version",
-        "ENV UV_SYSTEM",
-        "LABEL ",
+def test_mounts_that_need_the_client_are_found_with_their_lines():
+    text = (
+        "# RUN --mount=type=secret,id=no\nFROM a\n"
+        "RUN --mount=type=cache,target=/c --mount=id=x,type=secret \\\n"
+        "    --mount=type=ssh pip install x\n"
+        "RUN echo type=secret\nRUN --mount=type=bind,target=/secret true\n"
     )
-    assert [line for line in own if not line.startswith(differs)] == expected
-
-
-def test_the_dockerfile_takes_the_uv_that_the_lock_names():
-    assert f"uv=={version('uv')} " in (ROOT / "Dockerfile").read_text()
+    assert unfit_mounts(text) == ((3, "secret"), (3, "ssh"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from inference_provider.errors import Fault
 from inference_provider.files.conda import read_conda
 from inference_provider.files.digest import unreadable
+from inference_provider.files.dockerfile import unfit_mounts
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
 from inference_provider.files.program import Served, absolute_program_fault, program_fault
 from inference_provider.files.reading import (
@@ -36,6 +37,11 @@ from inference_provider.spec.deployment import CodeConfiguration
 from inference_provider.spec.environment import BuildContext
 
 _UNKNOWN = Served()
+_WITHOUT = {
+    "secret": "name packages of a private index under dependencies, or build the image yourself",
+    "ssh": "copy what it fetches into the folder, or build the image yourself",
+}
+"""What to do without a mount that an image's builder takes from its client."""
 
 
 def file_faults(
@@ -99,7 +105,23 @@ def _build_faults(build: BuildContext, folder: SourceFolder) -> Iterator[Fault]:
         reason = f"no file '{build.dockerfile_path}' in '{build.path}'"
         yield Fault(field, reason, "write its path relative to build.path")
     else:
-        yield from _content_faults(partial(folder.build, build), build.path, "build.path")
+        find = partial(folder.build, build)
+        content = yield from _content_faults(find, build.path, "build.path")
+        if content is not None:
+            yield from _dockerfile_faults(base / build.dockerfile_path, build)
+
+
+def _dockerfile_faults(file: Path, build: BuildContext) -> Iterator[Fault]:
+    field = "build.dockerfile_path"
+    try:
+        text = read_bytes(file, build.dockerfile_path, SCRIPT_MIB).decode(errors="replace")
+    except Unreadable as fault:
+        yield fault.fault(field, "make it a readable text file")
+        return
+    for mount in unfit_mounts(text):
+        named = "a secret" if mount.type == "secret" else mount.type
+        reason = f"line {mount.line} mounts {named}, which no build gets"
+        yield Fault(field, reason, _WITHOUT[mount.type])
 
 
 def _content_faults(

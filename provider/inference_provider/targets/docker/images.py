@@ -1,10 +1,17 @@
-"""What pulls and builds images on a Docker host: the Engine, and its classic builder.
+"""What pulls and builds images on a Docker host: the Engine, and its two builders.
 
 An image's name says what is in it, so one that the host has is not built again; two clients that
 want the same one build it once. What is built is decided in `targets/images.py`.
+
+A person's own folder is built by BuildKit, as `docker build` does. It is asked without a session,
+so it gets no secrets and pulls nothing private: what a Dockerfile names is pulled before. What is
+generated is built by the classic builder: BuildKit would keep in its cache what installs packages,
+which may have credentials of an index.
 """
 
 import io
+import json
+import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -12,11 +19,13 @@ from functools import cached_property
 from typing import Any, cast
 
 from inference_provider.errors import Busy, TargetError
+from inference_provider.files.dockerfile import images_in
 from inference_provider.quoting import without_secrets
 from inference_provider.serving.image import STAGE_LABEL, default_base_image
 from inference_provider.serving.installer_output import says_disk_is_full
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
+from inference_provider.targets.docker.build_progress import Built, outcome
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
@@ -40,7 +49,7 @@ _LABELS = (names.IMAGE, names.ROLE)
 _LOCKS = "image.build"
 """Stands where locks name a workspace; no workspace has a dot in its name."""
 _COLOUR = re.compile(r"\x1b\[\d*m")
-_FAILED = re.compile(r"The command '(?:/bin/sh -c )?(.*)' returned a non-zero code: (\d+)")
+_FAILED = re.compile(r"The command '.*' returned a non-zero code: (\d+)")
 _OF_THE_BUILDER = ("Step ", "---> ", "Removing intermediate container ", "Successfully ")
 
 
@@ -179,69 +188,79 @@ class HostImages:
         self.remove_stages_of_the_dead(wanted.build.name)
         tell(wanted.starts)
         try:
-            said = self._said_by(wanted) if wanted.source is None else self._of_folder(wanted)
+            said = self._said_by(wanted) if wanted.source is None else self._of_folder(wanted, tell)
         finally:
             self._remove_stage(wanted.build.name)
         found = self._id(wanted.build.name)
         if found is None:
-            said = _of_its_commands(said, named=wanted.source is not None)
             raise build_failure(wanted, said, str(self._host))
         tell("image built")
         return found
 
     def _said_by(self, wanted: Wanted) -> str:
         """Build, and return what was printed: a failure is said there, with HTTP status 200."""
-        context = io.BytesIO(packed(wanted.build.files, 0o755))
-        return self._sent(wanted, context, wanted.build.name)[0]
-
-    def _of_folder(self, wanted: Wanted) -> str:
-        """Build of a folder; the image gets its name once all that was sent is as it was planned.
-
-        Raises:
-            TargetError: The folder is not there, or has changed since.
-        """
-        source = cast("Source", wanted.source)
-        with reading(source):
-            content = source.find()
-            archive = TreeArchive(content, ".")
-            said, image = self._sent(wanted, archive, None)
-        if image is None:
-            return said
-        with self._host.asked("name", f"image {image}") as api:
-            if content.digest_of(archive.hashes) != source.content_hash:
-                api.remove_image(image)
-                raise changed_meanwhile(source)
-        self._tag(image, wanted.build.name)
-        return said
-
-    def _sent(
-        self, wanted: Wanted, context: io.BytesIO | TreeArchive, tag: str | None
-    ) -> tuple[str, str | None]:
-        """Build, and return what was printed and the image's id, if there is one."""
-        from docker.errors import APIError  # noqa: PLC0415 - as above
-
-        role = wanted.build.name.partition(":")[0].removeprefix("inference-")
         with self._host.asked("build", wanted.what) as api:
             stream = api.build(
-                fileobj=cast("Any", context),
+                fileobj=io.BytesIO(packed(wanted.build.files, 0o755)),
                 custom_context=True,
                 dockerfile=wanted.build.dockerfile,
-                tag=tag,
-                labels={**wanted.build.labels, names.IMAGE: role},
+                tag=wanted.build.name,
+                labels=_labels(wanted),
                 rm=True,
                 forcerm=True,
                 network_mode="host",
                 timeout=BUILD_LIMIT_S,
                 decode=True,
             )
-            try:
-                parts = list(stream)
-            except APIError as refused:
-                if refused.status_code != 400:  # which it says of a Dockerfile that it cannot read
-                    raise
-                return str(refused.explanation), None
-        said = "".join(part.get("stream") or part.get("error") or "" for part in parts)
-        return said, next((part["aux"]["ID"] for part in reversed(parts) if "aux" in part), None)
+            parts = list(stream)
+        return _of_its_commands("".join(p.get("stream") or p.get("error") or "" for p in parts))
+
+    def _of_folder(self, wanted: Wanted, tell: Tell) -> str:
+        """Build of a folder; the image gets its name once all that was sent is as it was planned.
+
+        Raises:
+            TargetError: The folder is not there, or has changed since; or what its Dockerfile is
+                built on cannot be pulled.
+        """
+        source = cast("Source", wanted.source)
+        with reading(source):
+            content = source.find()
+            file = dict(content.files).get(os.path.normpath(wanted.build.dockerfile))
+            if file is None:
+                raise changed_meanwhile(source)
+            for image in images_in(file.read_text(errors="replace")):
+                self.pull(image, f"load it on the host, or change {wanted.dockerfile}", tell)
+            archive = TreeArchive(content, ".")
+            built = self._sent(wanted, archive)
+        if built.image is None:
+            return built.said
+        with self._host.asked("name", f"image {built.image}") as api:
+            if content.digest_of(archive.hashes) != source.content_hash:
+                api.remove_image(built.image)
+                raise changed_meanwhile(source)
+        self._tag(built.image, wanted.build.name)
+        return built.said
+
+    def _sent(self, wanted: Wanted, archive: TreeArchive) -> Built:
+        """Have BuildKit build what is sent."""
+        asked = {
+            "version": "2",
+            "dockerfile": wanted.build.dockerfile,
+            "labels": json.dumps(_labels(wanted)),
+            "networkmode": "host",
+        }
+        with self._host.asked("build", wanted.what) as api:
+            answer = api.post(
+                f"{api.base_url}/v{api.api_version}/build",
+                params=asked,
+                data=archive,
+                headers={"Content-Type": "application/x-tar"},
+                stream=True,
+                timeout=BUILD_LIMIT_S,
+            )
+            with answer:
+                _raise_for(answer)
+                return outcome(json.loads(line) for line in answer.iter_lines() if line)
 
     # -- a registry of the workspace's -----------------------------------------------------------
 
@@ -316,16 +335,27 @@ def _joined(platform: tuple[str, str]) -> str:
     return "/".join(platform)
 
 
-def _of_its_commands(said: str, *, named: bool) -> str:
-    """Return what the commands of a build printed, without the builder's own lines and colours.
+def _labels(wanted: Wanted) -> dict[str, str]:
+    role = wanted.build.name.partition(":")[0].removeprefix("inference-")
+    return {**wanted.build.labels, names.IMAGE: role}
 
-    Args:
-        said: All that was printed.
-        named: Whether to name the command that failed, which is a person's own.
-    """
+
+def _raise_for(answer: Any) -> None:
+    """Raise what the Engine says when it refuses a request as a whole."""
+    from docker.errors import (  # noqa: PLC0415 - as above
+        create_api_error_from_http_exception,
+    )
+    from requests.exceptions import HTTPError  # noqa: PLC0415
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as refused:
+        create_api_error_from_http_exception(refused)
+
+
+def _of_its_commands(said: str) -> str:
+    """Return what the commands of a build printed, without the builder's own lines and colours."""
     plain = _COLOUR.sub("", said)  # or a secret would be in pieces
-    ended = r"\n(exit code \2 of `\1`)" if named else r"\n(exit code \2)"
-    lines = [line.strip() for line in _FAILED.sub(ended, plain).splitlines()]
+    lines = [line.strip() for line in _FAILED.sub(r"\n(exit code \1)", plain).splitlines()]
     own = [line for line in lines if line and not line.startswith(_OF_THE_BUILDER)]
-    printed = [line for line in own if not line.startswith("(exit code ")]
-    return "\n".join(own if named else printed or own)
+    return "\n".join([line for line in own if not line.startswith("(exit code ")] or own)

@@ -1,0 +1,145 @@
+"""What a person's Dockerfile asks of whoever builds it. Pure.
+
+It is read only as far as that: what is wrong in it, its builder says.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from typing import NamedTuple
+
+_DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S+)\s*$", re.IGNORECASE)
+_HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
+_ASSIGNED = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
+_WITH_HEREDOCS = ("RUN", "COPY", "ADD")
+_OF_A_SESSION = re.compile(r"--mount=(?:.*,)?type=(secret|ssh)(?:,|$)")
+_FROM = {
+    "COPY": re.compile(r"--from=(.+)"),
+    "RUN": re.compile(r"--mount=(?:.*,)?from=([^,]+)"),
+}
+
+
+class _Instruction(NamedTuple):
+    line: int
+    """Where it begins, from 1."""
+    word: str
+    rest: str
+
+    def flags(self, kind: re.Pattern[str]) -> Iterator[str]:
+        """Yield what some of its flags say; they stand before everything else."""
+        found = (kind.match(flag) for flag in takewhile(_is_flag, self.rest.split()))
+        yield from (one[1] for one in found if one)
+
+
+class Unfit(NamedTuple):
+    """A mount that only a builder beside its client can give."""
+
+    line: int
+    type: str
+    """`secret` or `ssh`."""
+
+
+def unfit_mounts(text: str) -> tuple[Unfit, ...]:
+    """Return the mounts of a Dockerfile that a build without its client gets nothing for."""
+    return tuple(
+        Unfit(one.line, found)
+        for one in _instructions(text)
+        if one.word == "RUN"
+        for found in one.flags(_OF_A_SESSION)
+    )
+
+
+def images_in(text: str) -> tuple[str, ...]:
+    """Return the images that a Dockerfile is built with and on, in its order, each once.
+
+    Those that depend on what only a build knows are left out, and those for a platform by name.
+    """
+    found, stages = dict.fromkeys(_frontends(text)), {"scratch"}
+    given: dict[str, str] = {}
+    for one in _instructions(text):
+        if one.word == "ARG" and len(stages) == 1:
+            given |= {k: v.strip("\"'") for k, v in _ASSIGNED.findall(_filled(one.rest, given))}
+        elif one.word == "FROM":
+            found |= dict.fromkeys(_base(one.rest, given, stages))
+            stages.add(_stage(one.rest) or str(len(stages) - 1))
+        elif one.word in _FROM:
+            named = one.flags(_FROM[one.word])
+            found |= dict.fromkeys(name for name in named if _is_image(name, stages))
+    return tuple(found)
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("--")
+
+
+def _base(rest: str, given: Mapping[str, str], stages: set[str]) -> Iterator[str]:
+    words = _filled(rest, given).split()
+    if words and _is_image(words[0].strip("\"'"), stages):
+        yield words[0].strip("\"'")
+
+
+def _stage(rest: str) -> str:
+    """Return the name of a stage in lower case, as it is compared; empty where it has none."""
+    words = rest.split()
+    return words[-1].lower() if len(words) > 2 and words[-2].upper() == "AS" else ""
+
+
+def _is_image(name: str, stages: set[str]) -> bool:
+    number = name.isdigit()  # of a stage
+    return not (number or "$" in name or _is_flag(name) or name.lower() in stages)
+
+
+def _filled(text: str, given: Mapping[str, str]) -> str:
+    """Return a text with its variables in place; those that are not known stay."""
+
+    def value(found: re.Match[str]) -> str:
+        braced, how, other, plain = found.groups()
+        known = given.get(braced or plain)
+        if how and how.endswith("-") and not known:
+            return str(other)
+        if how and how.endswith("+"):
+            return str(other) if known else ""
+        return str(found[0]) if known is None else known
+
+    return _VARIABLE.sub(value, text)
+
+
+def _frontends(text: str) -> Iterator[str]:
+    """Yield the image that reads the Dockerfile, where its first lines name one."""
+    yield from (value for name, value in _directives(text) if name == "syntax")
+
+
+def _directives(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.lstrip("\ufeff").splitlines():
+        found = _DIRECTIVE.match(line.strip())
+        if not found:
+            return
+        yield found[1].lower(), found[2]
+
+
+def _instructions(text: str) -> Iterator[_Instruction]:
+    """Yield the instructions without comments, each on one line, and without their heredocs."""
+    escape = dict(_directives(text)).get("escape", "\\")
+    lines = iter(enumerate(text.lstrip("\ufeff").splitlines(), 1))
+    begun, parts = 0, list[str]()
+    for number, line in lines:
+        plain = line.strip()
+        if not plain or plain.startswith("#"):
+            continue
+        begun = begun if parts else number
+        parts.append(plain.removesuffix(escape))
+        if plain.endswith(escape):
+            continue
+        word, _, rest = " ".join(parts).partition(" ")
+        yield _Instruction(begun, word.upper(), rest.strip())
+        if word.upper() in _WITH_HEREDOCS:
+            for _, end in _HEREDOC.findall(rest):
+                _skip(lines, end)
+        parts = []
+
+
+def _skip(lines: Iterator[tuple[int, str]], end: str) -> None:
+    for _, line in lines:
+        if line.lstrip("\t") == end:
+            return
