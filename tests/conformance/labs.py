@@ -440,6 +440,12 @@ class ToyLab(Lab):
     def open(cls, folder: Path) -> toy.Platform:
         return toy.Platform()
 
+    def end(self, *names: str) -> None:
+        for name in names:
+            process = self.ports.compute.there[name].process
+            process.kill()
+            process.wait()
+
     def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
         return self.router.ask(endpoint, SecretStr(key), headers)
 

@@ -101,3 +101,22 @@ def test_surge_alone_changes_nothing_that_runs_and_a_new_count_starts_beside(ser
     assert served.instances() == before
     served.apply(served.deployment(surge=0, instance_count=2))
     assert before.items() < served.instances().items()
+
+
+def test_an_instance_that_cannot_be_used_again_is_gone_before_the_next_starts(served):
+    if served.ports.compute.replaces_instances:
+        pytest.skip("a cluster replaces its pods by itself")
+    pair = served.deployment(surge=0, instance_count=2)
+    served.apply(pair)
+    ending, kept = served.instances()
+    served.end(ending)
+    left, told = ending in served.instances(), []
+    served.target.apply(pair, ANN, lambda _id, words: told.append(words))
+    made_room = "1 old instance drained and stopped, to make room"
+    assert [words for words in told if words.startswith("1 ")] == [
+        *([made_room] if left else []),
+        "1 of 1 new instances ready",
+    ]
+    assert kept in served.instances()
+    assert served.target.observe_one(pair.id).degraded == ""
+    assert served.ask() == 200

@@ -40,9 +40,11 @@ class Compute:
     def status(self):
         return ports.ComputeStatus(instances=self.each(seen))
 
-    def ensure(self, unit, count, progress=ports.silent):
+    def ensure(self, unit, count, progress=ports.silent, make_room=ports.side_by_side):
         running = () if unit.afresh else list(self.there.items())
         kept = [n for n, one in running if runs(one) and one.runs_for(unit)][:count]
+        if len(kept) < count:
+            make_room(kept)
         fresh = []
         try:
             for number in range(1, count - len(kept) + 1):

@@ -7,7 +7,7 @@ from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.spec.deployment import Probe
 from inference_provider.targets.starting import ensure
-from inference_provider.workspace.ports import InstanceStatus, Unit
+from inference_provider.workspace.ports import InstanceStatus, Unit, side_by_side
 
 SPEC = DeploymentSpec(
     workspace="lab",
@@ -58,7 +58,7 @@ class Instances:
 
 def ensured(instances):
     told = []
-    found = ensure(instances, UNIT, 2, lambda _id, text: told.append(text))
+    found = ensure(instances, UNIT, 2, lambda _id, text: told.append(text), side_by_side)
     return found, told
 
 

@@ -325,8 +325,8 @@ class DeploymentSpec(SpecModel):
     surge: Annotated[Annotated[Literal[0], BeforeValidator(_no_surge)] | None, CAPACITY] = None
     """`0` ends the old instances before a new generation starts, where there is no room for both,
     such as a full GPU; requests fail meanwhile unless another deployment gets them. New instances
-    that do not start give way to the old ones again. Left out, old ones serve until the new ones
-    do, as they do where an instance is replaced by another of its generation."""
+    that do not start give way to the old ones again. One that is replaced by another of its own
+    generation ends first too, as one that hangs. Left out, old ones serve until new ones do."""
     resources: Annotated[Resources, ROLLS] = Resources()
     scheduling: Annotated[Scheduling, ROLLS] = Scheduling()
     """On a cluster: where an instance runs, and as what."""

@@ -30,12 +30,14 @@ from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
     InstanceStatus,
+    MakeRoom,
     Ports,
     Progress,
     RouterAddress,
     RouterStatus,
     Tell,
     Unit,
+    side_by_side,
     silent,
 )
 
@@ -85,11 +87,20 @@ class MemoryCompute:
         else:
             self._records.drop(INSTANCES, deployment)
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
+    def ensure(
+        self,
+        unit: Unit,
+        count: int,
+        progress: Progress = silent,
+        make_room: MakeRoom = side_by_side,
+    ) -> tuple[str, ...]:
         name, there = unit.id.name, self._of(unit.id.name)
         same = [n for n, i in there.items() if i["generation"] == unit.generation]
         usable = [] if unit.afresh else [n for n in same if n not in self.ended]
         kept = usable[:count]
+        if len(kept) < count:
+            make_room(kept)
+            there = self._of(name)
         fault = self.fails(unit) if len(kept) < count else ""
         if fault:
             raise NotReady("start", str(unit.id), fault, "fix the cause and run this again")

@@ -16,7 +16,7 @@ from inference_provider.quoting import without_secrets
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.drain import stop_wait_after
 from inference_provider.workspace.endings import keeps_dying, restarts
-from inference_provider.workspace.ports import InstanceStatus, Progress, Unit
+from inference_provider.workspace.ports import InstanceStatus, MakeRoom, Progress, Unit
 
 LOG_LINES = 15
 _LINE_CHARS = 300
@@ -56,11 +56,16 @@ class Instances(Protocol):
     def retire(self, deployment: str, names: Sequence[str], stop_wait_s: float) -> None: ...
 
 
-def ensure(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:
+def ensure(
+    instances: Instances, unit: Unit, count: int, progress: Progress, make_room: MakeRoom
+) -> tuple[str, ...]:
     """Get ready instances, as `workspace.ports.Compute.ensure` says."""
     kept = () if unit.afresh or not count else _usable(instances, unit, count, progress)
     missing = count - len(kept)
-    return (*kept, *_started(instances, unit, missing, kept, progress)) if missing > 0 else kept
+    if missing <= 0:
+        return kept
+    make_room(kept)
+    return (*kept, *_started(instances, unit, missing, kept, progress))
 
 
 def _usable(instances: Instances, unit: Unit, count: int, progress: Progress) -> tuple[str, ...]:

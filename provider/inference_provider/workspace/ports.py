@@ -30,10 +30,16 @@ Tell = Callable[[str], None]
 """Told one short sentence at each step of one resource."""
 Progress = Callable[[ResourceId, str], None]
 """Told one short sentence at each step: `2 of 3 instances ready`."""
+MakeRoom = Callable[[Collection[str]], None]
+"""Ends all instances of a deployment but some, by name."""
 
 
 def silent(_resource: ResourceId, _message: str) -> None:
     """A Progress that discards its messages."""
+
+
+def side_by_side(_kept: Collection[str]) -> None:
+    """A MakeRoom that ends nothing: new instances start beside the old."""
 
 
 class Clock(Protocol):
@@ -203,11 +209,24 @@ class Compute(Protocol):
         One Instance is then all of a generation together, and one InstanceStatus one of them.
         """
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...] | None:
+    def ensure(
+        self,
+        unit: Unit,
+        count: int,
+        progress: Progress = silent,
+        make_room: MakeRoom = side_by_side,
+    ) -> tuple[str, ...] | None:
         """Get `count` ready instances of a generation, leaving those of all others.
 
         Uses those of the generation that run, answer and do not keep dying, and starts the rest.
         When it fails, it ends what it started.
+
+        Args:
+            unit: What they are of.
+            count: How many there shall be.
+            progress: Told of each that gets ready.
+            make_room: Called before new ones start, with those that are used again: all others end
+                in it. Not where it replaces instances by itself: then it makes room by itself.
 
         Returns:
             Their names, so that any more of the generation get no requests and are retired. None

@@ -4,7 +4,7 @@ Every step is recorded before it is taken, so the next call can finish what a ki
 an instance that is not admitted is a leftover, to be used or ended.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,7 +19,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
 from inference_provider.workspace.opened import Workspace
-from inference_provider.workspace.ports import Progress, Unit
+from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
 from inference_provider.workspace.state import State, deployment_lock
 
@@ -72,8 +72,8 @@ class Rollout:
             with reserved(self._workspace, desired, self._actor):
                 if count:
                     self._convergence.ensure_up()
-                with self._room(unit, before, drain_s):
-                    serving = self._compute.ensure(unit, count, self._progress)
+                with self._room(unit, before, drain_s) as make_room:
+                    serving = self._compute.ensure(unit, count, self._progress, make_room)
                     self._admit(desired, serving)
             if count:
                 self._router.wait_healthy(name, count)
@@ -83,19 +83,23 @@ class Rollout:
             return before
 
     @contextmanager
-    def _room(self, unit: Unit, before: Record | None, drain_s: float) -> Iterator[None]:
-        """Without surge, end the old instances first; start them again when the new ones fail."""
-        if before is None or not self._gives_way(unit, before):
-            yield
+    def _room(self, unit: Unit, before: Record | None, drain_s: float) -> Iterator[MakeRoom]:
+        """Without surge, end the old instances first; start them again when the new ones fail.
+
+        Yields:
+            What ends those of the same generation that are not used again, before others start.
+        """
+        if before is None or unit.spec.surge != 0:
+            yield side_by_side
+            return
+        if not self._gives_way(unit, before):
+            yield lambda kept: self._end_all_but(kept, before, drain_s)
             return
         old = self._recorded_unit(before)
         self._admit_alone(before, ())  # when this fails, nothing has changed
         try:
-            ended = self._end_unadmitted(unit.id, drain_s, drain_s + SLOW_STOP_WAIT_S)
-            if ended:
-                said = f"{counted(ended, 'old instance')} drained and stopped, to make room"
-                self._progress(unit.id, said)
-            yield
+            self._end_old(before.id, drain_s)
+            yield side_by_side
         except (Interrupted, KeyboardInterrupt):  # nothing more may be started
             self._progress(unit.id, "no instance serves: run this again, or with the old file")
             raise
@@ -104,13 +108,25 @@ class Rollout:
             raise
         self._content.prune(self._state.named_content())
 
+    def _end_all_but(self, kept: Collection[str], before: Record, drain_s: float) -> None:
+        there = {one.name for one in self._compute.instances().get(before.id.name, ())}
+        if there - {*kept}:
+            self._admit_alone(before, tuple(kept))
+            self._end_old(before.id, drain_s)
+
+    def _end_old(self, deployment: ResourceId, drain_s: float) -> None:
+        ended = self._end_unadmitted(deployment, drain_s, drain_s + SLOW_STOP_WAIT_S)
+        if ended:
+            said = f"{counted(ended, 'old instance')} drained and stopped, to make room"
+            self._progress(deployment, said)
+
     def _gives_way(self, unit: Unit, before: Record) -> bool:
         """Whether what runs must end before new instances start; a cluster restarts in place."""
         renewed = unit.afresh and not self._compute.replaces_instances
         rolls = renewed or unit.generation != before.generation
         left_so = before.admitted == ()  # by somebody who was killed or interrupted
         there = left_so or unit.id.name in self._compute.instances()
-        return unit.spec.surge == 0 and rolls and there
+        return rolls and there
 
     def _recorded_unit(self, record: Record) -> Unit | None:
         """Return the unit of what a record says; None if it cannot be started again."""

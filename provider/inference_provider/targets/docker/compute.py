@@ -48,8 +48,10 @@ from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
     InstanceStatus,
+    MakeRoom,
     Progress,
     Unit,
+    side_by_side,
     silent,
 )
 from inference_provider.workspace.state import State
@@ -185,8 +187,14 @@ class DockerCompute:
 
     # -- start ---------------------------------------------------------------------------------
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        return starting.ensure(self, unit, count, progress)
+    def ensure(
+        self,
+        unit: Unit,
+        count: int,
+        progress: Progress = silent,
+        make_room: MakeRoom = side_by_side,
+    ) -> tuple[str, ...]:
+        return starting.ensure(self, unit, count, progress, make_room)
 
     def begin(
         self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]

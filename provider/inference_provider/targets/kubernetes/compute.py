@@ -66,8 +66,10 @@ from inference_provider.workspace.ports import (
     ComputeStatus,
     Instance,
     InstanceStatus,
+    MakeRoom,
     Progress,
     Unit,
+    side_by_side,
     silent,
 )
 from inference_provider.workspace.state import State
@@ -153,7 +155,14 @@ class KubernetesCompute:
 
     # -- start ---------------------------------------------------------------------------------
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> None:
+    def ensure(
+        self,
+        unit: Unit,
+        count: int,
+        progress: Progress = silent,
+        make_room: MakeRoom = side_by_side,
+    ) -> None:
+        del make_room  # without surge, the cluster ends a pod before it starts the next
         name = names.generation(unit.id.name, unit.generation)
         before = self._client.get(DEPLOYMENT, self._namespace, name)
         if not count and before is None:

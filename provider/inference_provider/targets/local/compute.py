@@ -33,7 +33,15 @@ from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.targets.loopback import answers
 from inference_provider.workspace import ports
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.ports import ComputeStatus, InstanceStatus, Progress, Unit, silent
+from inference_provider.workspace.ports import (
+    ComputeStatus,
+    InstanceStatus,
+    MakeRoom,
+    Progress,
+    Unit,
+    side_by_side,
+    silent,
+)
 
 READY_POLL_S = 0.05
 READY_POLL_SHARE = 20
@@ -153,8 +161,14 @@ class LocalCompute:
 
     # -- start ---------------------------------------------------------------------------------
 
-    def ensure(self, unit: Unit, count: int, progress: Progress = silent) -> tuple[str, ...]:
-        return starting.ensure(self, unit, count, progress)
+    def ensure(
+        self,
+        unit: Unit,
+        count: int,
+        progress: Progress = silent,
+        make_room: MakeRoom = side_by_side,
+    ) -> tuple[str, ...]:
+        return starting.ensure(self, unit, count, progress, make_room)
 
     def found(self, deployment: str) -> tuple[InstanceStatus, ...]:
         processes = self._supervisor.processes()
