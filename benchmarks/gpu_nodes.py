@@ -5,6 +5,7 @@ real; nodes with GPUs, and the instances on them, are played by kwok. One server
 addresses of all of them, because the routers check their health.
 """
 
+import gc
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from tests.cluster.fake_nodes import PRODUCT, fake_nodes, gpu_node
 from tests.cluster.places import NETWORK, ours
 from tests.cluster.runtime import runtime_image
 
+from inference_provider.cli.entry import COLLECT_EVERY
 from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.stack import Pipeline, Stack
@@ -71,6 +73,7 @@ def measure() -> list[Table]:
     if missing:
         return [skipped(TITLE, missing)]
     os.environ["KUBECONFIG"] = cluster_host.KUBECONFIG
+    gc.set_threshold(COLLECT_EVERY)  # as in a command
     with Api(Path(cluster_host.KUBECONFIG)) as api, fake_nodes(ours(), api) as fakes, _answering():
         run = int(time.time())
         products = {f"bench{run}-{n}": PRODUCTS[n % 3] for n in range(NODES)}

@@ -212,10 +212,13 @@ def _fields(
 ) -> tuple[FieldDrift, ...]:
     """Return every field in which live differs from declared, and who changed it."""
     live, secrets = there.properties, resource.placeholders
+    changes = changes_to(resource, live)
+    if not changes:
+        return tuple(_owner(resource, there, shared=True))
     recorded = sealed_properties(type(resource.spec), _recorded(resource, there), secrets)
     by_hand = [change.path for change in compare(resource.id.kind, recorded, live, secrets)]
     found: list[FieldDrift] = []
-    for change in changes_to(resource, live):
+    for change in changes:
         origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
         entry = _blame(origin, there, change.path, journal)
         if origin == Origin.BY_HAND and entry is None and _fewer(change.path, recorded, live):
@@ -233,7 +236,7 @@ def _fields(
                 time=entry.time if entry else None,
             )
         )
-    return (*_owner(resource, there, shared=not found), *found)
+    return (*_owner(resource, there, shared=False), *found)
 
 
 def _recorded(resource: DesiredResource, there: ObservedResource) -> Mapping[str, Any]:

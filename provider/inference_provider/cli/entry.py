@@ -5,14 +5,14 @@ import os
 import signal
 import sys
 
-_COLLECT_EVERY = 500_000
+COLLECT_EVERY = 500_000
 """New objects between two collections. Loading makes so many that stay that collecting every 700,
 as Python does by itself, takes a twelfth of a short command."""
 _INTERRUPTED = "interrupted; nothing was changed\n"
 
 
 def main() -> None:
-    gc.set_threshold(_COLLECT_EVERY)
+    gc.set_threshold(COLLECT_EVERY)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
         signal.signal(signal.SIGINT, _leave)
     try:
