@@ -27,7 +27,6 @@ from inference_provider.observed import (
     Kind,
     ObservedResource,
     ObservedState,
-    Presence,
     Record,
     ResourceId,
     known_assets,
@@ -291,7 +290,7 @@ class Pipeline:
                 "deploy it first",
             )
             for name, resource in behind.items()
-            if self._target.observe_one(resource).presence == Presence.ABSENT
+            if not self._target.is_recorded(resource)
         )
         if faults:
             raise SpecError(faults, "the split")

@@ -37,7 +37,7 @@ class Compute:
     def instances(self, _deployment=""):
         return self.each(lambda one: one.instance)
 
-    def status(self):
+    def status(self, _deployment=""):
         return ports.ComputeStatus(instances=self.each(seen))
 
     def ensure(self, unit, count, progress=ports.silent, make_room=ports.side_by_side):

@@ -5,11 +5,11 @@ from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import Controllers
 from tests.unit.test_cluster_target import Pods
 
-from inference_provider.observed import Actor
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import StackSpec
 from inference_provider.spec.target import place_from
 from inference_provider.stack import Pipeline, Stack
-from inference_provider.targets.kubernetes import pod_wait
+from inference_provider.targets.kubernetes import names, pod_wait
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import RouterStatus
@@ -36,11 +36,15 @@ def stack(*, deployed: bool) -> Stack:
     return Stack.of(StackSpec.model_validate(document))
 
 
-def pipeline(api: ClusterApi) -> Pipeline:
-    """Return one that knows nothing yet, as a command that begins."""
+def engine(api: ClusterApi) -> Engine:
     platform = KubernetesPlatform(place_from(PLACE))
     platform.__dict__["client"] = client_of(api)
-    return Pipeline(Engine(platform), ANN)
+    return Engine(platform)
+
+
+def pipeline(api: ClusterApi) -> Pipeline:
+    """Return one that knows nothing yet, as a command that begins."""
+    return Pipeline(engine(api), ANN)
 
 
 def up(api: ClusterApi, declared: Stack) -> None:
@@ -77,6 +81,27 @@ def test_a_look_at_all_that_runs_takes_as_many_requests_as_at_nothing(api):
     full = count_of(lambda: pipeline(api).drift(stack(deployed=True)), api)
     assert (empty, full) == (16, 16)
     assert count_of(lambda: up(api, stack(deployed=True)), api) == 18
+
+
+def test_a_look_at_one_deployment_and_a_split_list_no_instances_of_others(api, monkeypatch):
+    up(api, stack(deployed=True))
+    answer, listed = api.answer, []
+
+    def counted(asked):
+        found = answer(asked)
+        if asked.method == "GET" and "watch" not in asked.url.params and found.is_success:
+            labels = [one["metadata"].get("labels", {}) for one in found.json().get("items", ())]
+            listed.extend(one[names.ENDPOINT] for one in labels if names.ENDPOINT in one)
+        return found
+
+    monkeypatch.setattr(api, "answer", counted)
+    shop = ResourceId(kind=Kind.ENDPOINT, workspace="demo", name="shop-3")
+    blue = shop.model_copy(update={"kind": Kind.DEPLOYMENT, "name": "shop-3/blue"})
+    assert engine(api).observe_one(blue).degraded == ""
+    assert listed == ["shop-3"] * 5  # its Deployment, Service, Secret, budget and pod
+    listed.clear()
+    assert count_of(lambda: pipeline(api).split(shop, {"blue": 100}), api) <= 36
+    assert listed == []
 
 
 def count_of(call, api) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from inference_provider.desired import resolve
 from inference_provider.errors import TargetUnreachable
-from inference_provider.observed import Actor, Kind, Presence, Record, Restarts
+from inference_provider.observed import Actor, Kind, Presence, Record, ResourceId, Restarts
 from inference_provider.spec import StackSpec
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.endings import Endings
@@ -192,23 +192,37 @@ def test_what_is_only_written_down_is_present_though_nothing_answers(kind):
 
 @pytest.mark.parametrize("port", ["compute", "router"])
 def test_a_port_that_does_not_answer_makes_an_unreachable_snapshot(port):
-    def silent():
+    def silent(*_one):
         raise TargetUnreachable("ask", port, "it does not answer")
 
-    answers = {"compute": ComputeStatus, "router": RouterStatus, port: silent}
+    answers = {"compute": lambda _all: ComputeStatus(), "router": RouterStatus, port: silent}
     ports: Any = SimpleNamespace(**{n: SimpleNamespace(status=answers[n]) for n in answers})
     found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW))
     assert found == Snapshot(unreachable=f"ask {port}: it does not answer")
 
 
-def test_a_snapshot_is_one_question_to_each_port():
-    asked = []
+@pytest.mark.parametrize(
+    ("one", "asked"),
+    [
+        pytest.param(None, ["compute of all", "router"], id="all"),
+        pytest.param((Kind.WORKSPACE, "demo"), ["compute of all", "router"], id="the workspace"),
+        pytest.param(
+            (Kind.DEPLOYMENT, "iris/blue"), ["compute of iris/blue", "router"], id="a deployment"
+        ),
+        pytest.param((Kind.TRAFFIC, "iris"), ["router"], id="a split"),
+    ],
+)
+def test_a_snapshot_is_one_question_to_each_port_that_matters(one, asked):
+    told = []
     ports: Any = SimpleNamespace(
-        compute=SimpleNamespace(status=lambda: asked.append("compute") or ComputeStatus()),
-        router=SimpleNamespace(status=lambda: asked.append("router") or RouterStatus()),
+        compute=SimpleNamespace(
+            status=lambda name: told.append(f"compute of {name or 'all'}") or ComputeStatus()
+        ),
+        router=SimpleNamespace(status=lambda: told.append("router") or RouterStatus()),
     )
-    found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW))
-    assert (asked, found.minute) == (["compute", "router"], MINUTE)
+    resource = one and ResourceId(kind=one[0], workspace="demo", name=one[1])
+    found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW), resource)
+    assert (told, found.minute) == (asked, MINUTE)
 
 
 @pytest.mark.parametrize(

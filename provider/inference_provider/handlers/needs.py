@@ -7,12 +7,12 @@ this, a weight on an undeclared deployment would be found only half way through 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inference_provider.errors import Fault
+from inference_provider.errors import Fault, TargetError
 from inference_provider.handlers.fields import is_unknown
 from inference_provider.handlers.held import Fields
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
-from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.kinds import ROWS
 
 _EARLIER = "declare it in the program, above this, or correct the name"
@@ -58,4 +58,7 @@ class Needs:
         needed = ResourceId(kind=kind, workspace=workspace, name=name)
         if self.program.has_checked(Located(self.site.place, needed)):
             return True
-        return self.site.target.observe_one(needed).presence != Presence.ABSENT
+        try:
+            return self.site.target.is_recorded(needed)
+        except (OSError, TargetError):  # what cannot be asked is not absent
+            return True

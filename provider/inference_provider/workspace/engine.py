@@ -158,7 +158,9 @@ class Engine:
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
         running = resource.kind in observe.RUNNING
-        snapshot = take_snapshot(opened.ports, self._clock) if running else observe.Snapshot()
+        snapshot = observe.Snapshot()
+        if running:
+            snapshot = take_snapshot(opened.ports, self._clock, resource)
         return Observer(opened.ports, opened.state, snapshot).resource(record)
 
     def holds(self, kind: Kind, workspace: str, pinned: str) -> bool:
@@ -171,6 +173,12 @@ class Engine:
         Reads records only; no running process is queried.
         """
         return self._workspace(workspace).state.owners()
+
+    def is_recorded(self, resource: ResourceId) -> bool:
+        """Whether a resource has a record, even one that cannot be read."""
+        opened = self._workspace(resource.workspace)
+        there = opened.ports.records.exists()
+        return there and resource.name in opened.state.recorded(resource.kind)
 
     def record(self, resource: ResourceId) -> Record | None:
         """Return what was last applied, without observing what runs; None if nothing was."""

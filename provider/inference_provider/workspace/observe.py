@@ -14,6 +14,7 @@ from inference_provider.observed import (
     ObservedResource,
     Presence,
     Record,
+    ResourceId,
     Restarts,
 )
 from inference_provider.router.build import has_keys
@@ -45,10 +46,12 @@ class Snapshot(Frozen):
     """Why compute could not be asked; empty when it answered, or is known not to run."""
 
 
-def take_snapshot(ports: Ports, clock: Clock) -> Snapshot:
-    """Ask compute, then the router, once each for all resources."""
+def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> Snapshot:
+    """Ask compute, then the router, once each for all resources, or for what one of them needs."""
+    name = one.name if one is not None and one.kind == Kind.DEPLOYMENT else ""
+    runs = one is None or one.kind != Kind.TRAFFIC
     try:
-        compute = ports.compute.status()
+        compute = ports.compute.status(name) if runs else ComputeStatus()
         router = ports.router.status()
     except TargetUnreachable as silent:
         return Snapshot(unreachable=str(silent))

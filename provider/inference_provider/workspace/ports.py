@@ -269,8 +269,10 @@ class Compute(Protocol):
     def forget(self, deployment: str) -> None:
         """Remove what a deleted deployment left behind, logs included."""
 
-    def status(self) -> ComputeStatus:
+    def status(self, deployment: str = "") -> ComputeStatus:
         """Return every instance, using a constant number of calls.
+
+        Those of one deployment suffice where one is named.
 
         Raises:
             TargetUnreachable: It did not answer.

@@ -118,13 +118,13 @@ class DockerCompute:
             found[deployment] = (*found.get(deployment, ()), one)
         return found
 
-    def status(self) -> ComputeStatus:
+    def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
         expected = self._expected(self._content.newest_image_of)
-        for container in self._containers():
-            deployment = container["Labels"][names.DEPLOYMENT]
+        for container in self._containers(deployment):
+            own = container["Labels"][names.DEPLOYMENT]
             one = self._status_of(container, expected, ailment)
-            found[deployment] = (*found.get(deployment, ()), one)
+            found[own] = (*found.get(own, ()), one)
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:

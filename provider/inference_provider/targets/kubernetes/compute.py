@@ -129,10 +129,10 @@ class KubernetesCompute:
         told = self._followed.there(deployment, applied) if applied else None
         return _instances_in(told or self._listed((DEPLOYMENT, SERVICE), deployment))
 
-    def status(self) -> ComputeStatus:
+    def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
         faults: dict[str, tuple[str, ...]] = {}
-        whole = self._whole.look()
+        whole = self._whole.look(deployment)
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
         pods = _pods_of(there)

@@ -4,10 +4,12 @@ Compute and router are asked one after the other what there is: they share one l
 """
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     CLAIM,
@@ -41,7 +43,8 @@ KINDS = (
     ROLE,
     ROLE_BINDING,
 )
-ROLES = (names.INSTANCE, names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
+_AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
+ROLES = (names.INSTANCE, *_AROUND)
 _FRESH_S = 5.0
 _AT_ONCE = 8
 
@@ -59,26 +62,42 @@ class Whole:
         self._client = client
         self._namespace = namespace
         self._workspace = workspace
-        self._chosen = selector({names.WORKSPACE: workspace, names.ROLE: ROLES})
         self._kept: tuple[float, There] | None = None
 
-    def look(self) -> There:
-        """List everything, and keep it for one `last_look`. Policies are those of others too."""
+    def look(self, deployment: str = "") -> There:
+        """List everything, and keep it for one `last_look`. Policies are those of others too.
 
-        def items(kind: Kind) -> list[Object]:
-            return self._client.items(kind, self._namespace, "" if kind == POLICY else self._chosen)
-
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = {(kind_of(one), name_of(one)): one for s in pool.map(items, KINDS) for one in s}
+        Args:
+            deployment: `<endpoint>/<deployment>`: of instances only its own, so that a look at one
+                costs the same whatever the number of others.
+        """
+        asked = self._asked(ROLES if not deployment else _AROUND)
+        if deployment:
+            endpoint, _, name = deployment.partition("/")
+            about = {"endpoint": endpoint, "deployment": name}
+            own = selector(names.selecting(self._workspace, names.INSTANCE, **about))
+            asked += [(kind, own) for kind in (*OBJECTS, POD)]
+        found = self._listed(asked)
         self._kept = time.monotonic(), found
         return found
 
     def last_look(self) -> There:
-        """Return what was listed a moment ago, once; else list it now."""
+        """Return what was listed a moment ago, once; else list all but instances now."""
         kept, self._kept = self._kept, None
         if kept is None or time.monotonic() > kept[0] + _FRESH_S:
-            kept, self._kept = (0.0, self.look()), None
+            return self._listed(self._asked(_AROUND))
         return kept[1]
+
+    def _asked(self, roles: Sequence[str]) -> list[tuple[Kind, str]]:
+        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: (*roles,)})
+        return [(kind, "" if kind == POLICY else chosen) for kind in KINDS]
+
+    def _listed(self, asked: Sequence[tuple[Kind, str]]) -> There:
+        def items(one: tuple[Kind, str]) -> list[Object]:
+            return self._client.items(one[0], self._namespace, one[1])
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return {(kind_of(one), name_of(one)): one for s in pool.map(items, asked) for one in s}
 
     def of(self, there: There, *roles: str) -> dict[Named, Object]:
         """Return those of some roles."""
