@@ -3,7 +3,7 @@
 `order.py` says which actions wait for which, and `schedule.py` runs the others concurrently.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from inference_provider.capabilities import refusals
@@ -19,12 +19,13 @@ from inference_provider.plan import (
     over_quota,
     replaced_under_others,
 )
-from inference_provider.schedule import Calls, run
+from inference_provider.schedule import Calls, default_parallel, run
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.quota import size_of
 from inference_provider.spec.reference import Reference
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
+from inference_provider.workspace.rollout import ForEach, Roll, in_turn
 
 Finished = Callable[[Action, ObservedResource | None], None]
 """Told after each action the resource as it is now; None after a deletion."""
@@ -129,29 +130,65 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
     refuse_unsupported(plan, target)
     plan = _with_gpus(plan, target)
 
+    for_each = concurrently(ActionKind.UPDATE, progress, parallel)
+
     def call(action: Action) -> ObservedResource | None:
-        try:
-            return execute(action, target, actor, progress)
-        except Exception as exc:
-            if parallel > 1 and not isinstance(
-                exc, Interrupted
-            ):  # raised only once all running actions have ended
-                progress(action.id, "failed; waiting for what is under way")
-            raise
+        return execute(action, target, actor, progress, for_each)
 
     for stage in stages(plan):
-        _do(stage, call, finished, parallel)
+        _do(stage, call, finished, progress, parallel)
+
+
+def at_once(target: Engine) -> int:
+    """Return how many servers start side by side when nobody says."""
+    return target.capabilities.parallel or default_parallel()
+
+
+def concurrently(kind: ActionKind, progress: Progress, parallel: int) -> ForEach:
+    """Return what rolls recorded deployments concurrently, as `apply` does those of a plan.
+
+    Args:
+        kind: UPDATE where instances run, beside which there may be no room for all new ones at
+            once; CREATE where none do.
+        progress: Told which deployments failed.
+        parallel: How many may start at once; 1 does one after another.
+    """
+
+    def for_each(deployments: Sequence[DesiredResource], roll: Roll) -> None:
+        def call(action: Action) -> None:
+            if action.desired is not None:
+                with hiding(action.desired.placeholders):
+                    roll(action.desired)
+
+        actions = tuple(Action(kind=kind, id=one.id, desired=one) for one in deployments)
+        stage, _ = stages(Plan(actions=actions))
+        _do(stage, call, nobody, progress, parallel, goes_on=True)
+
+    return for_each
 
 
 def _do(
     stage: Stage,
     call: Callable[[Action], ObservedResource | None],
     finished: Finished,
+    progress: Progress,
     parallel: int,
+    *,
+    goes_on: bool = False,
 ) -> None:
     actions = stage.actions
     work = frozenset(i for i, action in enumerate(actions) if _is_work(action))
-    calls = Calls(lambda i: call(actions[i]), stage.waits, work)
+
+    def do(i: int) -> ObservedResource | None:
+        try:
+            return call(actions[i])
+        except Exception as exc:
+            # raised only once all running actions have ended
+            if parallel > 1 and not isinstance(exc, Interrupted):
+                progress(actions[i].id, "failed; waiting for what is under way")
+            raise
+
+    calls = Calls(do, stage.waits, work, goes_on)
     run(calls, lambda i, there: finished(actions[i], there), parallel)
 
 
@@ -165,7 +202,11 @@ def _is_work(action: Action) -> bool:
 
 
 def execute(
-    action: Action, target: Engine, actor: Actor, progress: Progress = silent
+    action: Action,
+    target: Engine,
+    actor: Actor,
+    progress: Progress = silent,
+    for_each: ForEach = in_turn,
 ) -> ObservedResource | None:
     """Do one action; return the resource as it is now, None after a deletion."""
     if action.kind == ActionKind.HAND_OVER:
@@ -178,7 +219,7 @@ def execute(
     if action.kind == ActionKind.REPLACE:
         target.delete(action.id, action.desired.owner, actor, progress)
     with hiding(action.desired.placeholders):
-        return target.apply(action.desired, actor, progress)
+        return target.apply(action.desired, actor, progress, for_each)
 
 
 @contextmanager

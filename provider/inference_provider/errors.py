@@ -14,7 +14,7 @@ A message reads: operation, thing, place: cause; what to do. No secret is ever p
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from inference_provider.printable import one_line, printable
@@ -141,12 +141,17 @@ class SeveralFailed(InferenceError):
     """More than one of the changes that ran side by side failed; those that are done stay."""
 
     def __init__(self, failures: Sequence[Exception]) -> None:
-        self.failures = tuple(failures)
+        self.failures = tuple(_each(failures))
         # One refusal may end many changes that were made together.
         counts = Counter(_indented(_told(failure)) for failure in self.failures)
         told = [f"{text} ({count} times)" if count > 1 else text for text, count in counts.items()]
         lines = "\n".join(f"  {line}" for line in at_most(told))
         super().__init__(printable(f"{len(self.failures)} changes failed:\n{lines}"))
+
+
+def _each(failures: Sequence[Exception]) -> Iterator[Exception]:
+    for failure in failures:
+        yield from failure.failures if isinstance(failure, SeveralFailed) else (failure,)
 
 
 def _told(failure: Exception) -> str:

@@ -5,14 +5,15 @@ on this machine (starting servers, building environments) is limited by `paralle
 records and waits for the router, which publishes all waiting edits together: the more wait, the
 fewer publications, so many of these run concurrently.
 
-After the first failure no new call begins; running calls are awaited, and all failures are raised.
+After the first failure no new call begins, unless the calls go on; running calls are awaited, and
+all failures are raised.
 """
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from inference_provider.errors import Interrupted, SeveralFailed
@@ -40,6 +41,8 @@ class Calls(Generic[T]):
     """For each call, the positions of those that must be done before it; all are lower."""
     work: Set[int] = frozenset()
     """Positions of the calls that do work on this machine."""
+    goes_on: bool = False
+    """Whether a failure holds up no other call, not even one that waits for the failed one."""
 
 
 def run(calls: Calls[T], done: Callable[[int, T], None], parallel: int) -> None:
@@ -55,10 +58,9 @@ def run(calls: Calls[T], done: Callable[[int, T], None], parallel: int) -> None:
         KeyboardInterrupt: Re-raised after running calls have ended; failures are notes on it.
     """
     if parallel == 1:
-        for i in range(len(calls.waits)):
-            done(i, calls.call(i))
-    else:
-        _SideBySide(calls, done, parallel).run()
+        in_turn = [{i - 1} if i else set[int]() for i in range(len(calls.waits))]
+        calls = replace(calls, waits=in_turn)
+    _SideBySide(calls, done, parallel).run()
 
 
 @dataclass
@@ -96,7 +98,7 @@ class _SideBySide(Generic[T]):
 
     def _step(self, pool: ThreadPoolExecutor, interrupts: HeldInterrupts) -> bool:
         """Begin every ready call, and wait until one ends; return False once none is left."""
-        ready = 0 if self.failures else sum(map(len, self._ready))
+        ready = 0 if self._stops() else sum(map(len, self._ready))
         if ready == 1 and not self._running:
             with interrupts.released():
                 self._do_alone()
@@ -108,6 +110,12 @@ class _SideBySide(Generic[T]):
         for future in wait(self._running, return_when=FIRST_COMPLETED).done:
             self._take_in(self._running.pop(future), future)
         return True
+
+    def _stops(self) -> bool:
+        """Whether nothing new may begin."""
+        if self.calls.goes_on:
+            return any(isinstance(error, Interrupted) for error in self.failures.values())
+        return bool(self.failures)
 
     def _do_alone(self) -> None:
         """Make the only call in the caller's thread, where an interrupt reaches it directly."""
@@ -129,10 +137,12 @@ class _SideBySide(Generic[T]):
 
     def _take_in(self, i: int, ended: "Future[T]") -> None:
         error = ended.exception()
-        if error is not None:
+        if error is None:
+            self.done(i, ended.result())
+        else:
             self.failures[i] = error
-            return
-        self.done(i, ended.result())
+            if not self.calls.goes_on:
+                return
         for other in self._after[i]:
             self._missing[other] -= 1
         self._make_ready(other for other in self._after[i] if not self._missing[other])

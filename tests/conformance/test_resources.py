@@ -2,10 +2,12 @@
 
 import pytest
 
+from inference_provider import start_stop
 from inference_provider.desired import identify
 from inference_provider.errors import OwnedByAnother, StillHolds, StillServing, TargetError
 from inference_provider.observed import Claim, Kind, Presence
 from inference_provider.plan import plan
+from inference_provider.workspace.ports import silent
 from tests.conformance.labs import ANN, BOB
 
 
@@ -219,11 +221,15 @@ def test_a_second_one_who_wants_to_hold_a_workspace_is_told_who_does(served):
 
 
 def test_stop_ends_what_runs_and_start_brings_it_back_with_the_same_keys(served):
-    keys, address = served.keys(), served.router.address()
-    served.target.stop(served.workspace, ANN)
-    served.target.start(served.workspace, ANN)
+    served.apply(served.deployment("green"))
+    keys, address, said = served.keys(), served.router.address(), []
+    one = (served.workspace,)
+    start_stop.stop(one, served.target, ANN, silent, said.append, parallel=2)
+    start_stop.start(one, served.target, ANN, silent, said.append, parallel=2)
     assert (served.keys(), served.router.address().url) == (keys, address.url)
     assert served.ask() == 200
+    assert [len(served.instances(f"iris/{name}")) for name in ("blue", "green")] == [1, 1]
+    assert said == [served.workspace, served.workspace]
     assert served.journal()[-2:] == [
         f"{act} Workspace {served.workspace}" for act in ("stop", "start")
     ]

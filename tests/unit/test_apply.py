@@ -30,7 +30,7 @@ class GroupCommitTarget(MemoryTarget):
         self._published = threading.Condition()
         self._edits, self._in_force, self._publishing = 0, 0, False
 
-    def apply(self, desired, actor, progress=lambda *_: None):
+    def apply(self, desired, actor, progress=lambda *_: None, for_each=None):
         if desired.id.name in self._failing:
             self._all_failing.wait(timeout=10)  # after the first failure nothing new begins
             raise NotReady("start", str(desired.id), "its process ended before it was ready")
@@ -155,7 +155,7 @@ def test_nothing_is_deleted_after_a_creation_that_failed():
 
 
 class LeakingTarget(MemoryTarget):
-    def apply(self, desired, actor, progress=lambda *_: None):
+    def apply(self, desired, actor, progress=lambda *_: None, for_each=None):
         raise TargetError("create", str(desired.id), "cannot use hunter2-hunter2")
 
 

@@ -23,7 +23,7 @@ class FailingTarget(MemoryTarget):
         super().__init__()
         self.both = threading.Barrier(2)
 
-    def apply(self, desired, actor, progress=silent):
+    def apply(self, desired, actor, progress=silent, for_each=None):
         if desired.id.kind == Kind.DEPLOYMENT:
             self.both.wait(10)
             raise NotReady("start", str(desired.id), "its process ended", "see its log")

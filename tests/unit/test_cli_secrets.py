@@ -133,7 +133,7 @@ def test_a_value_hides_in_its_own_item_alone(cli, secret, monkeypatch):
 class LoudTarget(MemoryTarget):
     """Quotes what it was given, as uv and Envoy do."""
 
-    def apply(self, desired, actor, progress=None):
+    def apply(self, desired, actor, progress=None, for_each=None):
         if desired.id == PLAIN:
             try:
                 raise ValueError(f"cannot fetch {desired.spec.dependencies[0]}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from inference_provider.actor import current_actor
+from inference_provider.apply import at_once
 from inference_provider.cli import strict_json
 from inference_provider.cli.console import Lines, console
 from inference_provider.cli.entry import raise_interrupts
@@ -21,7 +22,6 @@ from inference_provider.cli.options import DEFAULT_FILE
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor
 from inference_provider.printable import one_line
-from inference_provider.schedule import default_parallel
 from inference_provider.spec.target import Place
 from inference_provider.stack import Pipeline, Stack, StackName
 from inference_provider.workspace.engine import Engine
@@ -65,7 +65,7 @@ class Session:
 
     def side_by_side(self, wanted: int | None) -> int:
         """Return how many servers start at once, where a person has not said it too."""
-        return wanted or self.target.capabilities.parallel or default_parallel()
+        return wanted or at_once(self.target)
 
     def read_stack(self, path: Path) -> Stack:
         """Load the stack file that a command names. Raises SpecError with every fault in it."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from inference_provider.apply import hiding
+from inference_provider.apply import at_once, concurrently, hiding
 from inference_provider.compare import compare, in_place
 from inference_provider.desired import (
     DesiredResource,
@@ -60,6 +60,7 @@ from inference_provider.observed import (
     ResourceId,
     known_assets,
 )
+from inference_provider.plan import ActionKind
 from inference_provider.sharing import is_shared
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.kinds import ASSETS, ROWS
@@ -149,8 +150,9 @@ class Handlers:
         if before is not None and is_shared(wanted, before):
             call.progress(wanted.id, f"shared: stack '{before.owner}' owns it")
             return Held(inputs, self._outputs_of(target.observe_one(wanted.id)))
+        for_each = concurrently(ActionKind.UPDATE, call.progress, at_once(target))
         with hiding(inputs.placeholders):
-            there = target.apply(wanted, call.actor, call.progress)
+            there = target.apply(wanted, call.actor, call.progress, for_each)
         if new and before is not None and before.claim is None:
             call.progress(wanted.id, f"taken over: stack '{before.owner}' had made it")
         return Held(inputs, self._outputs_of(there), claim.incarnation)

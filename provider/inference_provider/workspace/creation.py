@@ -20,7 +20,7 @@ from inference_provider.workspace.observe import split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
-from inference_provider.workspace.rollout import Rollout, roll_recorded
+from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
 
 _ROLLING = ChangeClass.ROLLING
 """What a change of a workspace does to all that runs in it."""
@@ -34,7 +34,12 @@ class Creation:
     """Makes and changes resources of one workspace."""
 
     def __init__(
-        self, workspace: Workspace, platform: Platform, actor: Actor, progress: Progress
+        self,
+        workspace: Workspace,
+        platform: Platform,
+        actor: Actor,
+        progress: Progress,
+        for_each: ForEach,
     ) -> None:
         self._workspace = workspace
         self._ports = workspace.ports
@@ -42,6 +47,7 @@ class Creation:
         self._platform = platform
         self._actor = actor
         self._progress = progress
+        self._for_each = for_each
         self._replaced: Record | None = None
 
     def run(self, desired: DesiredResource) -> Record | None:
@@ -99,7 +105,7 @@ class Creation:
                 self._save(desired, Publish.ALWAYS)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
-            roll_recorded(self._workspace, self._actor, self._progress)
+            roll_recorded(self._workspace, self._actor, self._progress, self._for_each)
         self._progress(desired.id, f"router ready on {self._ports.router.address().url}")
 
     def _make_asset(self, desired: DesiredResource) -> None:

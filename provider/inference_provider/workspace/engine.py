@@ -46,7 +46,7 @@ from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, sweep
-from inference_provider.workspace.rollout import Rollout, roll_recorded
+from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
 from inference_provider.workspace.state import Keys
 
 KEPT = "kept: another entry of the same stack stands for it"
@@ -188,9 +188,15 @@ class Engine:
     # -- apply ---------------------------------------------------------------------------------
 
     def apply(
-        self, desired: DesiredResource, actor: Actor, progress: Progress = silent
+        self,
+        desired: DesiredResource,
+        actor: Actor,
+        progress: Progress = silent,
+        for_each: ForEach = in_turn,
     ) -> ObservedResource:
         """Create or update one resource, and wait until it serves.
+
+        A change of a workspace that rolls all that runs in it does so by `for_each`.
 
         Raises:
             OwnedByAnother: It carries another stack's label, or another state holds it.
@@ -209,7 +215,7 @@ class Engine:
         if crowded := surge_refusals([(desired, before)], self.capabilities):
             raise OutOfCapacity("apply", str(desired.id), "; ".join(map(str, crowded)))
         try:
-            replaced = Creation(opened, self.platform, actor, progress).run(desired)
+            replaced = Creation(opened, self.platform, actor, progress, for_each).run(desired)
         except BaseException:
             if _applied_at(self.record(desired.id)) != _applied_at(before):  # it was recorded
                 self._note_change(opened, desired, before, actor)
@@ -330,14 +336,20 @@ class Engine:
             raise TargetError("rotate the key of", str(endpoint), reason, remedy)
         return keys
 
-    def start(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
+    def start(
+        self,
+        workspace: str,
+        actor: Actor,
+        progress: Progress = silent,
+        for_each: ForEach = in_turn,
+    ) -> None:
         """Start everything that is recorded, after a stop, a crash or a reboot."""
         opened, id_ = self._workspace(workspace), _workspace_id(workspace)
         opened.convergence.ensure_up()
         self._note(opened, id_, actor, "start")
         progress(id_, "router up")
         sweep(opened)
-        roll_recorded(opened, actor, progress)
+        roll_recorded(opened, actor, progress, for_each)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""

@@ -4,7 +4,7 @@ Every step is recorded before it is taken, so the next call can finish what a ki
 an instance that is not admitted is a leftover, to be used or ended.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -22,6 +22,10 @@ from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
 from inference_provider.workspace.state import State, deployment_lock
+
+Roll = Callable[[DesiredResource], object]
+ForEach = Callable[[Sequence[DesiredResource], Roll], None]
+"""Calls the second for each of the first, and then raises all failures; none holds up another."""
 
 DRAIN_SLACK_S = 2.0
 """Extra time a last request may take beyond its timeout, seconds."""
@@ -288,20 +292,30 @@ class Rollout:
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
 
 
-def roll_recorded(workspace: Workspace, actor: Actor, progress: Progress) -> None:
+def roll_recorded(
+    workspace: Workspace, actor: Actor, progress: Progress, for_each: ForEach
+) -> None:
     """Make each recorded deployment run as it is recorded; one that fails holds up no other.
 
     Raises:
         SeveralFailed: More than one failed.
     """
-    rollout, failures = Rollout(workspace, actor, progress), list[InferenceError]()
+    rollout, found = Rollout(workspace, actor, progress), list[DesiredResource]()
     for record in workspace.state.of_kind(Kind.DEPLOYMENT, "online"):
         desired = recorded_deployment(workspace.state, record)
         if desired is None:
             progress(record.id, "not started: its blueprint is gone; apply the stack again")
-            continue
+        else:
+            found.append(desired)
+    for_each(found, lambda desired: rollout.run(desired, recorded=True))
+
+
+def in_turn(deployments: Sequence[DesiredResource], roll: Roll) -> None:
+    """A ForEach that does one after another."""
+    failures = list[InferenceError]()
+    for desired in deployments:
         try:
-            rollout.run(desired, recorded=True)
+            roll(desired)
         except Interrupted:
             raise
         except InferenceError as fault:

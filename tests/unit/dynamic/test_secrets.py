@@ -75,7 +75,7 @@ def test_a_record_of_an_older_release_is_read_as_no_drift_and_shows_no_userinfo(
 
 def test_an_error_of_a_change_shows_no_placeholders_value_in_any_line(open_on):
     class Loud(MemoryTarget):
-        def apply(self, desired, actor, progress=None):
+        def apply(self, desired, actor, progress=None, for_each=None):
             said = f"\n  no index at {desired.spec.dependencies[0]}\n  {desired.spec.tags}"
             raise TargetError("build environment", str(desired.id), said)
 
