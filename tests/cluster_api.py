@@ -76,7 +76,9 @@ class ClusterApi:
 
     def _list(self, path: str, params: httpx.QueryParams) -> httpx.Response:
         chosen = params.get("labelSelector") or ""
-        found = [one for _, one in sorted(self._under(path)) if _has(one, chosen)]
+        name = (params.get("fieldSelector") or "").removeprefix("metadata.name=")
+        there = (one for _, one in sorted(self._under(path)) if _has(one, chosen))
+        found = [one for one in there if name in ("", one["metadata"]["name"])]
         left_out = ("apiVersion", "kind")  # as the real one does
         items = [{n: v for n, v in one.items() if n not in left_out} for one in found]
         about = {"resourceVersion": str(self._version)}

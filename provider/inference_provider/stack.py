@@ -132,8 +132,8 @@ class Pipeline:
         """Return the stack's workspaces, and those it made earlier and no longer declares."""
         declared = set(stack.workspaces)
         others = set(self._target.workspaces()) - declared
-        owned = {name for name in others if stack.name in self._target.owners(name)}
-        return tuple(sorted(declared | owned))
+        owned = self._target.owned_by(stack.name, others) if others else ()
+        return tuple(sorted({*declared, *owned}))
 
     @contextmanager
     def hold(self, stack: StackName) -> Iterator[tuple[str, ...]]:

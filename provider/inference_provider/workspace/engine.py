@@ -6,7 +6,7 @@ a deletion, and `convergence.py` decides what is published together.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -167,12 +167,12 @@ class Engine:
         """Whether the content of a model or environment is kept: `name:version@sha256:…`."""
         return self._workspace(workspace).ports.content.holds(kind, pinned)
 
-    def owners(self, workspace: str) -> frozenset[str]:
-        """Return the stacks that own something in a workspace; skips unreadable records.
+    def owned_by(self, stack: str, among: Collection[str]) -> tuple[str, ...]:
+        """Return those of some workspaces in which a stack owns something.
 
-        Reads records only; no running process is queried.
+        Reads records only, and skips unreadable ones; no running process is queried.
         """
-        return self._workspace(workspace).state.owners()
+        return tuple(name for name in among if stack in self._workspace(name).state.owners())
 
     def is_recorded(self, resource: ResourceId) -> bool:
         """Whether a resource has a record, even one that cannot be read."""

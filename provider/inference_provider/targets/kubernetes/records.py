@@ -67,7 +67,7 @@ class ClusterRecords(SharedDocuments):
         Raises:
             OwnedByAnother: The namespace has another workspace.
         """
-        first = self._store.writer.revision(0)
+        first = self._store.writer.revision(0, owners=())
         with suppress(Conflict):
             self._client.create(first)
         self.refuse_another()
@@ -108,6 +108,10 @@ class ClusterRecords(SharedDocuments):
         """
         self._commit()
         return self._store.revision
+
+    def _commit(self) -> None:
+        self._store.owners = snapshot.owners_of(self._documents.section(RECORDS).values())
+        super()._commit()
 
     def edited(self) -> Iterator[str]:
         """Say which documents somebody has changed past every client, who and when."""
@@ -177,6 +181,8 @@ class _Store:
         self._locks = locks
         self._seen = Snapshot(0, {}, {}, (), {})
         self._held: Held | None = None
+        self.owners: frozenset[str] | None = None
+        """The stacks that own something after the next write; None if that is not known."""
 
     @property
     def revision(self) -> int:
@@ -224,6 +230,7 @@ class _Store:
     def write(self, changed: Sections) -> None:
         seen = self._known()
         self._seen = seen._replace(versions={})
+        owners, self.owners = self.owners, None
         if REVISION not in seen.versions:
             return  # the workspace was deleted in this edit
         self._refuse_lost()
@@ -234,7 +241,7 @@ class _Store:
         intent = f"{number}.{uuid.uuid4().hex[:8]}"
         made = [name_of(self._client.create(one)) for one in self.writer.intents(intent, changed)]
         self._refuse_lost()
-        revision = self.writer.revision(number, intent, versions[REVISION])
+        revision = self.writer.revision(number, intent, versions[REVISION], owners)
         try:
             versions[REVISION] = version_of(self._client.replace(revision))
         except Conflict:

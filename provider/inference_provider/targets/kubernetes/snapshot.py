@@ -9,7 +9,8 @@ intent is deleted last. Whoever reads a revision whose intent is still there rea
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -29,6 +30,9 @@ REVISION = "inference.revision"
 TYPE = f"{names.PREFIX}/record"
 _DOCUMENT, _INTENT = f"{names.PREFIX}/document", f"{names.PREFIX}/intent"
 """Annotations: `<section>/<name>` of a document, and which edit an intent is of."""
+_OWNERS = f"{names.PREFIX}/owners"
+"""Annotation of the revision: the stacks that own something, so that others need not read all."""
+_KNOWN_RECORDS = 10_000
 _LONGEST = 200
 PART_BYTES = 700_000
 """Largest part of an intent; a Secret may have a mebibyte."""
@@ -82,6 +86,28 @@ def number_of(revision: Object) -> int:
     return int(_text(revision, "number") or 0)
 
 
+def owners_noted(revision: Object) -> frozenset[str] | None:
+    """Return the stacks that own something; None if the revision does not say it.
+
+    That of an older release does not, nor that of an edit which was taken back.
+    """
+    found = annotations_of(revision).get(_OWNERS)
+    return None if found is None else frozenset(json.loads(found))
+
+
+def owners_of(records: Iterable[bytes]) -> frozenset[str]:
+    """Return the owners that some records name; skips a record that names none."""
+    return frozenset(filter(None, map(_owner_of, records)))
+
+
+@lru_cache(_KNOWN_RECORDS)  # an edit changes few of them
+def _owner_of(record: bytes) -> str:
+    try:
+        return str(json.loads(record)["owner"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 def _overlay(documents: dict[str, dict[str, bytes | None]], changed: Sections) -> None:
     for section, found in changed.items():
         there = documents.setdefault(section, {})
@@ -107,16 +133,24 @@ class Writer:
         self.workspace = workspace
         self.namespace = namespace
 
-    def revision(self, number: int, intent: str = "", version: str = "") -> Object:
+    def revision(
+        self,
+        number: int,
+        intent: str = "",
+        version: str = "",
+        owners: Collection[str] | None = None,
+    ) -> Object:
         """Return the Secret that says which edit was the last.
 
         Args:
             number: Its number.
             intent: Which intent it was.
             version: That of the Secret which this replaces.
+            owners: The stacks that own something after it; None if that is not known.
         """
+        about = {} if owners is None else {_OWNERS: json.dumps(sorted(owners))}
         data = {"number": str(number).encode(), "intent": intent.encode()}
-        return self._secret(REVISION, {}, data, version)
+        return self._secret(REVISION, about, data, version)
 
     def document(self, section: str, name: str, document: bytes, version: str = "") -> Object:
         """Return the Secret that a document is; `version` as in `revision`."""

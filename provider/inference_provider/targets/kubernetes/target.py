@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,7 +16,7 @@ from inference_provider.errors import Busy, Fault, TargetError
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.target import Home, KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
-from inference_provider.targets.kubernetes import names, workspace_manifests
+from inference_provider.targets.kubernetes import names, snapshot, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import KnownNames, missing, unserved
@@ -144,6 +144,21 @@ class KubernetesPlatform:
         chosen = selector({"app.kubernetes.io/managed-by": names.PREFIX})
         found = filterfalse(_is_ending, self.client.items(NAMESPACE, selector=chosen))
         return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in found))))
+
+    def owners_noted(self) -> Mapping[str, frozenset[str]]:
+        """Return the stacks that own something in each workspace, as far as one list says it."""
+        own, fields = (self._place and self._place.namespace) or "", f"metadata.name={REVISION}"
+        try:
+            revisions = self.client.items(SECRET, own, fields=fields)
+        except Forbidden:
+            return {}
+        found = ((labels_of(one).get(names.WORKSPACE, ""), one) for one in revisions)
+        return {
+            name: owners
+            for name, one in found
+            if one["metadata"]["namespace"] == self.namespace(name)
+            and (owners := snapshot.owners_noted(one)) is not None
+        }
 
     def ports(self, workspace: str) -> Ports:
         return self._open(workspace).ports
@@ -317,6 +332,12 @@ class KubernetesTarget(Engine):
 
     def home(self) -> Home:
         return self.kubernetes.home
+
+    def owned_by(self, stack: str, among: Collection[str]) -> tuple[str, ...]:
+        noted = self.kubernetes.owners_noted()
+        unknown = [name for name in among if name not in noted]
+        known = (name for name in among if stack in noted.get(name, ()))
+        return (*known, *super().owned_by(stack, unknown))
 
     def doctor(self, workspace: str, image: str) -> Iterator[Answer]:
         """Yield whether the cluster is fit for a workspace."""
