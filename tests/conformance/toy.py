@@ -17,7 +17,7 @@ from inference_provider.errors import NotReady, TargetError
 from inference_provider.router.table import Backend
 from inference_provider.targets import memory, memory_records
 from inference_provider.targets.loopback import loopback_client
-from inference_provider.workspace import ports
+from inference_provider.workspace import ports, statuses
 
 SERVER = str(Path(__file__).with_name("serve.py"))
 
@@ -38,7 +38,7 @@ class Compute:
         return self.each(lambda one: one.instance)
 
     def status(self, _deployment=""):
-        return ports.ComputeStatus(instances=self.each(seen))
+        return statuses.ComputeStatus(instances=self.each(seen))
 
     def ensure(self, unit, count, progress=ports.silent, make_room=ports.side_by_side):
         running = () if unit.afresh else list(self.there.items())
@@ -63,7 +63,7 @@ class Compute:
             port = int(process.stdout.readline() or 0)  # written once it listens
         name = f"{unit.id.name}.{unit.generation}.{process.pid}"
         backends = (Backend(host="127.0.0.1", port=port),)
-        instance = ports.Instance(name, unit.generation, backends)
+        instance = statuses.Instance(name, unit.generation, backends)
         self.there[name] = Running(unit.id.name, instance, process)
         if not port:
             self.retire(unit.id.name, [name], 0)
@@ -87,7 +87,7 @@ class Compute:
 
 class Running(NamedTuple):
     deployment: str
-    instance: ports.Instance
+    instance: statuses.Instance
     process: subprocess.Popen
 
     def runs_for(self, unit):
@@ -100,7 +100,7 @@ def runs(one):
 
 def seen(one):
     name, generation, _backends = one.instance
-    return ports.InstanceStatus(name=name, generation=generation, runs=runs(one))
+    return statuses.InstanceStatus(name=name, generation=generation, runs=runs(one))
 
 
 class Router:
@@ -113,7 +113,7 @@ class Router:
     def address(self):
         if not self.records.exists():
             raise TargetError("use", f"workspace '{self.records.workspace}'", "it is not there")
-        return ports.RouterAddress(url="toy:", metrics_url="toy:metrics")
+        return statuses.RouterAddress(url="toy:", metrics_url="toy:metrics")
 
     def ensure_up(self, endpoints):
         if not self.up:
@@ -140,7 +140,7 @@ class Router:
 
     def status(self):
         named = [(f"{e.name}/{d.name}", d) for e in self.endpoints for d in e.deployments]
-        return ports.RouterStatus(
+        return statuses.RouterStatus(
             runs=self.up,
             weights={e.name: e.weights for e in self.endpoints},
             mirrors={e.name: e.mirror for e in self.endpoints},

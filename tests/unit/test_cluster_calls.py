@@ -12,7 +12,7 @@ from inference_provider.stack import Pipeline, Stack
 from inference_provider.targets.kubernetes import names, pod_wait
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import RouterStatus
+from inference_provider.workspace.statuses import RouterStatus
 
 ANN = Actor(user="ann", command="pytest")
 ENDPOINTS, PARALLEL = 8, 32

@@ -21,7 +21,7 @@ from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.router_questions import OtherRelease
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.ports import RouterAddress, RouterStatus
+from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 PODS = "/api/v1/namespaces/lab/pods"
 DEPLOYMENT = "/apis/apps/v1/namespaces/lab/deployments/inference-router"

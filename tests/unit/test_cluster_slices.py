@@ -4,7 +4,7 @@ import pytest
 
 from inference_provider.router.table import Backend
 from inference_provider.targets.kubernetes.slices import instances_in
-from inference_provider.workspace.ports import Instance
+from inference_provider.workspace.statuses import Instance
 
 BLUE = {
     "kubernetes.io/service-name": "iris-blue-5ef",

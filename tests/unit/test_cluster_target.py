@@ -25,7 +25,7 @@ from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
-from inference_provider.workspace.ports import RouterStatus
+from inference_provider.workspace.statuses import RouterStatus
 
 ANN, BOB = Actor(user="ann", command="pytest"), Actor(user="bob", command="pytest")
 ROUTE = {"path": "/", "port": 8080}

@@ -10,7 +10,7 @@ from inference_provider.router import EndpointEntry, RouterTable
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.envoy.table_file import TableFile
-from inference_provider.workspace.ports import RouterStatus
+from inference_provider.workspace.statuses import RouterStatus
 
 IRIS = EndpointEntry(name="iris", keys=(SecretStr("first"), SecretStr("second")))
 

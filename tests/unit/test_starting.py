@@ -7,7 +7,8 @@ from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.spec.deployment import Probe
 from inference_provider.targets.starting import ensure
-from inference_provider.workspace.ports import InstanceStatus, Unit, side_by_side
+from inference_provider.workspace.ports import Unit, side_by_side
+from inference_provider.workspace.statuses import InstanceStatus
 
 SPEC = DeploymentSpec(
     workspace="lab",

@@ -13,13 +13,13 @@ from inference_provider.spec import StackSpec
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.observe import Observer, Snapshot, split_text, take_snapshot
-from inference_provider.workspace.ports import (
+from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import (
     ComputeStatus,
     InstanceStatus,
     RouterAddress,
     RouterStatus,
 )
-from inference_provider.workspace.state import State
 
 ANN = Actor(user="ann")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

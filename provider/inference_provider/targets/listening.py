@@ -9,7 +9,7 @@ from pathlib import Path
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Frozen
 from inference_provider.router.table import EndpointEntry, RouterTable
-from inference_provider.workspace.ports import RouterAddress
+from inference_provider.workspace.statuses import RouterAddress
 
 ROUTER_PORTS = range(18080, 19080)
 METRICS_PORTS = range(19080, 20080)

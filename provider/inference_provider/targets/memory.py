@@ -27,18 +27,20 @@ from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import (
     Clock,
-    ComputeStatus,
-    Instance,
-    InstanceStatus,
     MakeRoom,
     Ports,
     Progress,
-    RouterAddress,
-    RouterStatus,
     Tell,
     Unit,
     side_by_side,
     silent,
+)
+from inference_provider.workspace.statuses import (
+    ComputeStatus,
+    Instance,
+    InstanceStatus,
+    RouterAddress,
+    RouterStatus,
 )
 
 INSTANCES = "instances"

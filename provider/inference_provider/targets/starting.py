@@ -16,7 +16,8 @@ from inference_provider.quoting import without_secrets
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.drain import stop_wait_after
 from inference_provider.workspace.endings import keeps_dying, restarts
-from inference_provider.workspace.ports import InstanceStatus, MakeRoom, Progress, Unit
+from inference_provider.workspace.ports import MakeRoom, Progress, Unit
+from inference_provider.workspace.statuses import InstanceStatus
 
 LOG_LINES = 15
 _LINE_CHARS = 300

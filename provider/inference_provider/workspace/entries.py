@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from inference_provider.observed import Record
 from inference_provider.router.build import Builder, Environment
 from inference_provider.router.table import Backend, EndpointEntry
-from inference_provider.workspace.ports import Instance
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import Instance
 
 Build = Callable[[], tuple[EndpointEntry, ...]]
 Instances = Callable[[], Mapping[str, tuple[Instance, ...]]]

@@ -19,15 +19,14 @@ from inference_provider.observed import (
 )
 from inference_provider.router.build import has_keys
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
-from inference_provider.workspace.ports import (
-    Clock,
+from inference_provider.workspace.ports import Clock, Ports
+from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import (
     ComputeStatus,
     InstanceStatus,
-    Ports,
     RouterAddress,
     RouterStatus,
 )
-from inference_provider.workspace.state import State
 
 RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
 """Kinds whose state must be read from what runs; the other kinds are fully recorded."""

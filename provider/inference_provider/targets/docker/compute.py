@@ -44,17 +44,9 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.volumes import volumes_of
 from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
-from inference_provider.workspace.ports import (
-    ComputeStatus,
-    Instance,
-    InstanceStatus,
-    MakeRoom,
-    Progress,
-    Unit,
-    side_by_side,
-    silent,
-)
+from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
 
 EGRESS = "egress_public_network_access"
 

@@ -38,8 +38,8 @@ from inference_provider.targets.listening import (
     in_order,
     port_taken,
 )
-from inference_provider.workspace.ports import RouterAddress, RouterStatus
 from inference_provider.workspace.state import PUBLICATION
+from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 ADDRESS = "address"
 _AGENT = "inference_provider.targets.envoy.agent"

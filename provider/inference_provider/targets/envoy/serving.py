@@ -10,7 +10,7 @@ from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
 from inference_provider.targets.envoy.connections import connected
 from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
-from inference_provider.workspace.ports import RouterStatus
+from inference_provider.workspace.statuses import RouterStatus
 
 Endpoints = tuple[EndpointEntry, ...]
 

@@ -62,17 +62,9 @@ from inference_provider.targets.kubernetes.pods import (
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.starting import no_logs
-from inference_provider.workspace.ports import (
-    ComputeStatus,
-    Instance,
-    InstanceStatus,
-    MakeRoom,
-    Progress,
-    Unit,
-    side_by_side,
-    silent,
-)
+from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
 
 _POLL_S = 0.25
 _FOLLOWED = (POD, DEPLOYMENT, SERVICE)

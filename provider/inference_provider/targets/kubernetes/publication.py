@@ -23,8 +23,8 @@ from inference_provider.targets.kubernetes.slices import instances_in
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.entries import endpoint_entries
-from inference_provider.workspace.ports import Instance
 from inference_provider.workspace.state import State
+from inference_provider.workspace.statuses import Instance
 
 GATHER_S = 0.02
 """Wait for more changes after the first: many are one publication."""

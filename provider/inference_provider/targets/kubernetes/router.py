@@ -62,8 +62,9 @@ from inference_provider.targets.kubernetes.whole import KINDS, Whole
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
-from inference_provider.workspace.ports import RouterAddress, RouterStatus, Tell
+from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.state import corrupt
+from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 ADDRESS = "address"
 PUBLISH_S = 60.0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.pods import endings_of
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.ports import RouterStatus
+from inference_provider.workspace.statuses import RouterStatus
 
 Shares = Mapping[str, Mapping[str, int]]
 START_LIMIT_S = 60

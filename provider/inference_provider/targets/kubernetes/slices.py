@@ -6,7 +6,7 @@ from typing import Any
 from inference_provider.router.table import Backend
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import Object, labels_of
-from inference_provider.workspace.ports import Instance
+from inference_provider.workspace.statuses import Instance
 
 SERVICE = "kubernetes.io/service-name"
 """Label of the Service whose pods a slice lists; it has the name of their Deployment."""

@@ -31,17 +31,10 @@ from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.targets.loopback import answers
-from inference_provider.workspace import ports
+from inference_provider.workspace import statuses
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.ports import (
-    ComputeStatus,
-    InstanceStatus,
-    MakeRoom,
-    Progress,
-    Unit,
-    side_by_side,
-    silent,
-)
+from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
+from inference_provider.workspace.statuses import ComputeStatus, InstanceStatus
 
 READY_POLL_S = 0.05
 READY_POLL_SHARE = 20
@@ -72,11 +65,11 @@ class LocalCompute:
         self._checking = threading.Lock()
         self._checked: set[tuple[Path, Path]] = set()
         """Interpreters and scripts; kept code lies under the hash of its content."""
-        self._addresses: dict[str, tuple[tuple[Instance, ...], tuple[ports.Instance, ...]]] = {}
+        self._addresses: dict[str, tuple[tuple[Instance, ...], tuple[statuses.Instance, ...]]] = {}
 
     # -- what there is -------------------------------------------------------------------------
 
-    def instances(self, deployment: str = "") -> Mapping[str, tuple[ports.Instance, ...]]:
+    def instances(self, deployment: str = "") -> Mapping[str, tuple[statuses.Instance, ...]]:
         del deployment
         programs = self._supervisor.names()  # before the documents, which name each first
         documents = self._instances.by_deployment()
@@ -87,14 +80,14 @@ class LocalCompute:
                 self._add_lost(program, found)
         return found
 
-    def _add_lost(self, program: str, found: dict[str, tuple[ports.Instance, ...]]) -> None:
+    def _add_lost(self, program: str, found: dict[str, tuple[statuses.Instance, ...]]) -> None:
         """Add an instance whose document is corrupt or gone; it serves on where it did."""
         start, generation, _ = program.rsplit(".", 2)
         deployment = start.replace(".", "/", 1)
         there = found.get(deployment, ())
         known = {backend for instance in there for backend in instance.backends}
         left = tuple(b for b in self._in_force(deployment) if b not in known)
-        found[deployment] = (*there, ports.Instance(program, generation, left))
+        found[deployment] = (*there, statuses.Instance(program, generation, left))
 
     def _in_force(self, deployment: str) -> tuple[Backend, ...]:
         """Return where the router sends a deployment's requests."""
@@ -109,12 +102,12 @@ class LocalCompute:
 
     def _addressed(
         self, deployment: str, instances: tuple[Instance, ...]
-    ) -> tuple[ports.Instance, ...]:
+    ) -> tuple[statuses.Instance, ...]:
         """Return the same object while the instances are the same, to make comparing cheap."""
         known = self._addresses.get(deployment)
         if known is None or known[0] is not instances:
             found = tuple(
-                ports.Instance(i.name, i.generation, (self._instances.backend(i),))
+                statuses.Instance(i.name, i.generation, (self._instances.backend(i),))
                 for i in instances
             )
             known = self._addresses[deployment] = instances, found

@@ -56,7 +56,7 @@ from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, Proc
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.workspace.endings import Endings
-from inference_provider.workspace.ports import RouterAddress, RouterStatus
+from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 ROUTER = "router"
 """The router's program name; an instance's cannot be the same, since it contains dots."""

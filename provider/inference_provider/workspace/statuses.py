@@ -1,0 +1,76 @@
+"""What a port says of what is there now, in the words of its target.
+
+`observe.py` makes sense of it.
+"""
+
+from typing import NamedTuple
+
+from inference_provider.observed import Frozen
+from inference_provider.router.table import Backend
+from inference_provider.workspace.endings import Endings
+
+
+class Instance(NamedTuple):
+    """One instance and where it is reached."""
+
+    name: str
+    """Unique in its workspace."""
+    generation: str
+    backends: tuple[Backend, ...]
+
+
+class InstanceStatus(Frozen):
+    """One instance as its target sees it now."""
+
+    name: str
+    generation: str
+    runs: bool
+    """Whether its process, container or pod runs or starts."""
+    answers: bool = True
+    """False for one that was started again and does not listen yet."""
+    endings: Endings = Endings()
+    """How often it ended by itself."""
+    fault: str = ""
+    """In what it differs from the one that was started, in the target's words, while it runs; the
+    next rollout replaces it. Empty when in nothing."""
+
+
+class ComputeStatus(Frozen):
+    """Every instance of a workspace."""
+
+    instances: dict[str, tuple[InstanceStatus, ...]] = {}
+    """By deployment, `<endpoint>/<deployment>`."""
+    faults: dict[str, str] = {}
+    """Why a deployment's instances are not known, by deployment; the next rollout replaces them."""
+    altered: dict[str, tuple[str, ...]] = {}
+    """What of a deployment is gone or was changed by hand, by deployment, where its target consists
+    of more than instances; the next rollout puts it right."""
+    unsupervised: str = ""
+    """Why nothing would restart an instance, in the target's words; empty when something would.
+
+    When set, the state of instances that still run is not known.
+    """
+
+
+class RouterAddress(Frozen):
+    """Where a workspace's router is reached; chosen once, so that URLs stay."""
+
+    url: str
+    metrics_url: str
+
+
+class RouterStatus(Frozen):
+    """What the router of a workspace serves now."""
+
+    fault: str = ""
+    """What is wrong with it, in the target's words; empty when it serves."""
+    runs: bool = True
+    """False when it is known not to run."""
+    weights: dict[str, dict[str, int]] | None = None
+    """In percent, by endpoint and deployment; None when it did not answer."""
+    mirrors: dict[str, dict[str, int]] | None = None
+    healthy: dict[str, int] | None = None
+    """Backends that get requests, by `<endpoint>/<deployment>`."""
+    endings: Endings = Endings()
+    start_limit_s: int = 20
+    """Longest time its start may take, seconds."""
