@@ -16,8 +16,9 @@ from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, WorkspaceSpec
 from inference_provider.spec.cluster import ClusterSettings
-from inference_provider.spec.deployment import Probe, RequestSettings, Resources
+from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.resources import Resources
 from inference_provider.spec.scheduling import Scheduling
 from inference_provider.spec.target import kind_of
 

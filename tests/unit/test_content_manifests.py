@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from inference_provider.spec import EnvironmentSpec
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes.content_manifests import (
     ContentService,
     Fetched,

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
-from inference_provider.spec.deployment import Probe, Resources
+from inference_provider.spec.deployment import Probe
+from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import DockerPlace, Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import bytes_of, cores, limits, refused

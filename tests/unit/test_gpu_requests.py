@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 from tests.stacks import deployment
 
-from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import size_of
+from inference_provider.spec.resources import Resources
 
 MIG_1G = "nvidia.com/mig-1g.5gb"
 

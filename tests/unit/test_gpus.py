@@ -4,8 +4,8 @@ import pytest
 
 from inference_provider.errors import OutOfCapacity
 from inference_provider.gpus import Gpu, Holder, Ledger, Matching, Wish, hand_out, matched
-from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import gpu_request
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.listening import ListenAddress
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.gpus import discover_gpus

@@ -10,7 +10,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.serving.command import InstanceCommand
 from inference_provider.serving.server import server_of
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes.instance_manifests import Generation, Given, amounts
 from inference_provider.targets.kubernetes.names import labels
 from inference_provider.workspace.ports import Unit

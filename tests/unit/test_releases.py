@@ -28,7 +28,7 @@ from inference_provider.observed import (
 from inference_provider.plan import plan
 from inference_provider.spec import DeploymentSpec, SpecModel, StackSpec
 from inference_provider.spec.base import ROLLS
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.resources import Resources
 
 FIRST_RELEASE = Path(__file__).parents[1] / "fixtures" / "first-release"
 BLUE = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue")

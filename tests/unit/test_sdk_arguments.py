@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 import pulumi_inference
-from inference_provider.spec import deployment, environment
+from inference_provider.spec import deployment, environment, resources
 from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
 from inference_provider.spec.cluster import (
     ClusterGateway,
@@ -42,9 +42,9 @@ NESTED: dict[type, type[BaseModel]] = {
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
-    args.ResourceAmountsArgs: deployment.ResourceAmounts,
-    args.UlimitArgs: deployment.Ulimit,
-    args.ResourcesArgs: deployment.Resources,
+    args.ResourceAmountsArgs: resources.ResourceAmounts,
+    args.UlimitArgs: resources.Ulimit,
+    args.ResourcesArgs: resources.Resources,
     args.SchedulingArgs: Scheduling,
     args.TolerationArgs: Toleration,
     args.CollectionArgs: deployment.CollectionSpec,

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 
 from inference_provider.spec import SpecModel, StackSpec
 from inference_provider.spec.base import COMPUTED
-from inference_provider.spec.deployment import MIG_PREFIX
 from inference_provider.spec.fields import kind_of, marked, models_under
 from inference_provider.spec.gpus import NVIDIA, OTHER_VENDORS
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.resources import MIG_PREFIX
 
 SCHEMA_PATH = Path(__file__).parents[3] / "sdk" / "schema" / "stack.schema.json"
 """Where the repository keeps it."""

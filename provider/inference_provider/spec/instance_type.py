@@ -12,15 +12,9 @@ from pydantic import Field
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec.azure_sizes import AZURE_SIZES
 from inference_provider.spec.base import SpecModel
-from inference_provider.spec.deployment import (
-    BatchDeploymentSpec,
-    Cpu,
-    DeploymentSpec,
-    GpuCount,
-    Memory,
-    Resources,
-)
+from inference_provider.spec.deployment import BatchDeploymentSpec, DeploymentSpec
 from inference_provider.spec.gpus import NVIDIA, GpuProduct, GpuResource, gpu_request
+from inference_provider.spec.resources import Cpu, GpuCount, Memory, Resources
 
 TypeName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,63}$")]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from inference_provider.errors import Fault
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.resources import Resources
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}

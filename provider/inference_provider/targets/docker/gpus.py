@@ -11,8 +11,8 @@ from typing import Any
 
 from inference_provider.errors import Busy
 from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
-from inference_provider.spec.deployment import Resources
 from inference_provider.spec.quota import gpus_of
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.locks import HostLocks

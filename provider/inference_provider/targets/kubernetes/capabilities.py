@@ -10,8 +10,8 @@ from inference_provider.serving.image import image_as_it_is
 from inference_provider.serving.server import requirements
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.cluster import ClusterSettings
-from inference_provider.spec.deployment import Resources
 from inference_provider.spec.gpus import GpuRequest
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 

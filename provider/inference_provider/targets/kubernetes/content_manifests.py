@@ -10,7 +10,7 @@ from typing import Any
 from inference_provider.serving.image import ENVIRONMENT, SCRIPT, image_as_it_is
 from inference_provider.serving.server import requirements
 from inference_provider.spec import EnvironmentSpec
-from inference_provider.spec.deployment import Resources
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
 from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.environment_builder import REQUIREMENTS

@@ -8,9 +8,10 @@ from typing import Any
 
 from inference_provider.serving.command import InstanceCommand
 from inference_provider.serving.server import Server, ServerKind
-from inference_provider.spec.deployment import DeploymentSpec, Probe, Resources
+from inference_provider.spec.deployment import DeploymentSpec, Probe
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import gpus_of
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, resource_of
 from inference_provider.targets.kubernetes.objects import (

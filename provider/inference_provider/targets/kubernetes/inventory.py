@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, get_args
 
 from inference_provider.gpus import words_of
-from inference_provider.spec.deployment import MIG_PREFIX
 from inference_provider.spec.gpus import GpuRequest, GpuResource
+from inference_provider.spec.resources import MIG_PREFIX
 from inference_provider.targets.kubernetes.objects import Object, labels_of, name_of
 from inference_provider.targets.kubernetes.pods import is_ending
 
