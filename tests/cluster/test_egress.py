@@ -5,7 +5,8 @@ import os
 import pytest
 
 from inference_provider.targets.kubernetes.objects import SERVICE
-from tests.conformance import labs
+from tests.conformance.labs import SERVER, KubernetesLab
+from tests.conformance.labs import lab as labs
 
 pytestmark = pytest.mark.cluster
 
@@ -38,15 +39,15 @@ def last_looks(lab):
 def test_an_instance_without_a_way_out_fetches_its_content_and_reaches_nothing_else(
     tmp_path, monkeypatch
 ):
-    platform = labs.KubernetesLab.open(tmp_path)
+    platform = KubernetesLab.open(tmp_path)
     client = platform.client
     outside = client.get(SERVICE, "default", "kubernetes")["spec"]
     look = OUT.replace("OUTSIDE", outside["clusterIP"])
     look = look.replace("PORT", str(outside["ports"][0]["port"]))
     server = tmp_path / "looks.py"
-    server.write_text(look + labs.SERVER.read_text())
+    server.write_text(look + SERVER.read_text())
     monkeypatch.setattr(labs, "SERVER", server)
-    lab = labs.KubernetesLab(platform, tmp_path, f"out{os.getpid()}")
+    lab = KubernetesLab(platform, tmp_path, f"out{os.getpid()}")
     policies = {"network_policies": "enforced"}
     try:
         lab.up()

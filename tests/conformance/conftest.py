@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
-from tests.conformance.labs import LABS
+from tests.conformance.labs import DockerLab, KubernetesLab, Lab, LocalLab, MemoryLab, ToyLab
 
+LABS: dict[str, type[Lab]] = {
+    "memory": MemoryLab,
+    "toy": ToyLab,
+    "local": LocalLab,
+    "docker": DockerLab,
+    "kubernetes": KubernetesLab,
+}
 _numbers = itertools.count(1)
 
 

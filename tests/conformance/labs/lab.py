@@ -4,7 +4,6 @@ Every lab runs the engine over its target's platform, with the router of each wo
 a test sees what is published, and refuses or holds a publication.
 """
 
-import os
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -13,36 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import SourceFolder, with_content_hash
-from inference_provider.gpus import Gpu, Ledger
+from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
-from inference_provider.targets.docker.target import DockerPlatform
-from inference_provider.targets.kubernetes.names import (
-    INSTANCE,
-    INSTANCE_PORT,
-    ROUTER_NAME,
-    selecting,
-)
-from inference_provider.targets.kubernetes.objects import POD, POLICY, SERVICE, selector
-from inference_provider.targets.kubernetes.pods import address_of, is_ending
-from inference_provider.targets.kubernetes.target import KubernetesPlatform
-from inference_provider.targets.local.target import LocalPlatform
-from inference_provider.targets.memory import MemoryPlatform
-from inference_provider.workspace.engine import Engine, SystemClock
+from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.state import State
-from tests.cluster.runtime import runtime_image
-from tests.conformance import toy
 from tests.conformance.watched import WatchedPlatform, WatchedRouter
-from tests.docker_host import FAKE_GPUS, run_in
 
 ANN = Actor(user="ann", command="pytest")
 BOB = Actor(user="bob", ci_job="build/7", command="pytest")
-SERVER = Path(__file__).with_name("serve.py")
+SERVER = Path(__file__).parents[1] / "serve.py"
 SECTIONS = ("records", "placeholders", "keys", "blueprints", "reservations", "instances")
 WAIT_S = 20.0
 GPUS = tuple(Gpu(f"GPU-{i}", str(i), "Tesla T4") for i in range(4))
@@ -272,191 +255,6 @@ class Flight:
     def __init__(self, land: Callable[[], None]) -> None:
         self.status = 0
         self.land = land
-
-
-class MemoryLab(Lab):
-    gpu_count = 4
-
-    @classmethod
-    def open(cls, folder: Path) -> MemoryPlatform:
-        return MemoryPlatform(cls.gpu_count, SystemClock())
-
-    def __init__(self, platform, folder: Path, workspace: str) -> None:
-        super().__init__(platform, folder, workspace)
-        self.ports.compute.fails = lambda unit: (
-            "told to fail" if "FAIL" in unit.spec.environment_variables else ""
-        )
-
-    def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
-        found = next((e for e in self.router.endpoints if e.name == endpoint), None)
-        if found is None:
-            return 404
-        if key not in [one.get_secret_value() for one in found.keys]:
-            return 401
-        if not found.weights:
-            return 404
-        there = self.ports.compute.instances()
-        serving = [
-            backend
-            for deployment in found.deployments
-            if found.weights.get(deployment.name)
-            for backend in deployment.backends
-            if backend
-            in [b for i in there.get(f"{endpoint}/{deployment.name}", ()) for b in i.backends]
-        ]
-        return 200 if serving else 503
-
-    def end(self, *names: str) -> None:
-        self.ports.compute.ended.update(names)
-
-    @contextmanager
-    def in_flight(self) -> Iterator[Flight]:
-        router = self.router.router
-        busy_until_s = router.busy_until_s
-        names = set(self.instances())
-        there = self.ports.compute.instances()["iris/blue"]
-        busy = {backend for instance in there for backend in instance.backends}
-        router.busy |= busy
-        busy_until_s["iris/blue"] = float("inf")
-
-        def land() -> None:
-            if not flight.status:
-                flight.status = 200 if names <= set(self.instances()) else 503
-                router.busy -= busy
-                busy_until_s.clear()
-
-        flight = Flight(land)
-        try:
-            yield flight
-        finally:
-            land()
-
-
-class LocalLab(Lab):
-    gpu_count = 4
-
-    @classmethod
-    def open(cls, folder: Path) -> LocalPlatform:
-        return LocalPlatform(folder / "s", lambda: GPUS)
-
-    def another(self) -> Engine:
-        return Engine(WatchedPlatform(self.open(self.folder)))
-
-    def end(self, *names: str) -> None:
-        self.platform.router(self.workspace).supervisor.remove(*names)
-
-
-class DockerLab(Lab):
-    base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
-    signals = Path("/tmp")  # of the container
-    gpu_count = 4 if FAKE_GPUS else 0
-
-    @classmethod
-    def open(cls, folder: Path) -> DockerPlatform:
-        return DockerPlatform("docker", lambda _base_image: Ledger(GPUS) if FAKE_GPUS else Ledger())
-
-    def another(self) -> Engine:
-        return Engine(WatchedPlatform(self.open(self.folder)))
-
-    def end(self, *names: str) -> None:
-        for name in names:
-            self.platform.host.api.stop(name, timeout=1)
-
-    def _touch(self, path: Path) -> None:
-        for name in self.instances():
-            run_in(self.platform.host, name, "touch", str(path))
-
-    def _is_there(self, path: Path) -> bool:
-        host, command = self.platform.host, ("test", "-e", str(path))
-        return any(run_in(host, name, *command)[0] == 0 for name in self.instances())
-
-
-class KubernetesLab(Lab):
-    base_image = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
-    signals = Path("/tmp")  # of the pod
-    router_follows = True
-    soon_s, request_timeout_ms = 20.0, 30_000  # a pod starts in two seconds, or in ten
-    connections = 10  # for a moment kube-proxy still sends some to a pod that has gone
-
-    @property
-    def runtime_image(self) -> str:
-        return runtime_image()
-
-    @classmethod
-    def open(cls, folder: Path) -> KubernetesPlatform:
-        return KubernetesPlatform("kubernetes")
-
-    def __init__(self, platform, folder: Path, workspace: str) -> None:
-        super().__init__(platform, folder, workspace)
-        self._others: list[KubernetesPlatform] = []
-
-    def another(self) -> Engine:
-        self._others.append(self.open(self.folder))
-        return Engine(WatchedPlatform(self._others[-1]))
-
-    def close(self) -> None:
-        super().close()
-        for other in self._others:
-            other.close()
-
-    def end(self, *names: str) -> None:
-        for name in names:
-            self.platform.client.delete(POD, self.workspace, name)
-
-    @property
-    def router_url(self) -> str:
-        service = self.platform.client.get(SERVICE, self.workspace, ROUTER_NAME)
-        return f"http://{service['spec']['clusterIP']}:{service['spec']['ports'][0]['port']}"
-
-    def _touch(self, path: Path) -> None:
-        self._told({"x-touch": str(path)})
-
-    def _is_there(self, path: Path) -> bool:
-        return 200 in self._told({"x-exists": str(path)})
-
-    def _told(self, headers: dict[str, str]) -> list[int]:
-        """Send a request to each pod, past the router, which a policy of the lab allows."""
-        about = {"name": "lab", "namespace": self.workspace}
-        spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
-        policy = {"apiVersion": POLICY.api, "kind": POLICY.name, "metadata": about, "spec": spec}
-        self.platform.client.apply(policy)
-        chosen = selector(selecting(self.workspace, INSTANCE))
-        pods = self.platform.client.items(POD, self.workspace, chosen)  # those that end, too
-        transport = httpx.HTTPTransport(retries=6)  # the policy is in force in a second or two
-        answers = []
-        with httpx.Client(transport=transport, trust_env=False) as client:
-            for pod in filter(address_of, pods):
-                try:
-                    url = f"http://{address_of(pod)}:{INSTANCE_PORT}/"
-                    answers.append(client.get(url, headers=headers).status_code)
-                except httpx.TransportError:
-                    if not is_ending(pod):
-                        raise
-        return answers
-
-
-class ToyLab(Lab):
-    @classmethod
-    def open(cls, folder: Path) -> toy.Platform:
-        return toy.Platform()
-
-    def end(self, *names: str) -> None:
-        for name in names:
-            process = self.ports.compute.there[name].process
-            process.kill()
-            process.wait()
-
-    def _send(self, endpoint: str, key: str, headers: dict[str, str]) -> int:
-        return self.router.ask(endpoint, SecretStr(key), headers)
-
-
-LABS: dict[str, type[Lab]] = {
-    "memory": MemoryLab,
-    "toy": ToyLab,
-    "local": LocalLab,
-    "docker": DockerLab,
-    "kubernetes": KubernetesLab,
-}
 
 
 def wait_until(question: Callable[[], object], limit_s: float = WAIT_S) -> None:
