@@ -3,7 +3,7 @@
 import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import Controllers
-from tests.unit.test_cluster_target import Pods
+from tests.unit.cluster_target.stack import Pods
 
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.spec import StackSpec

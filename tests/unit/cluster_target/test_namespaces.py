@@ -1,0 +1,116 @@
+"""A workspace on a cluster and its namespace, until the last down."""
+
+import pytest
+from tests.cluster_api import client_of, failure
+from tests.unit.cluster_target.stack import ANN, _namespace, desired, kinds, up
+
+from inference_provider.desired import resolve
+from inference_provider.errors import Busy, OwnedByAnother
+from inference_provider.observed import Kind
+from inference_provider.spec import StackSpec
+from inference_provider.spec.target import Home, place_from
+from inference_provider.targets.kubernetes import target as under_test
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+
+FORBIDDEN = 'namespaces "kube-system" is forbidden: User "ann" cannot get resource "namespaces"'
+
+
+def test_a_stopped_workspace_keeps_its_records_and_starts_again(api, engine):
+    up(engine)
+    engine.stop("demo", ANN)
+    assert [o for o in api.objects.values() if o["kind"] == "Deployment" and "iris" in str(o)] == []
+    assert "Secret" in kinds(api)
+    engine.start("demo", ANN)
+    assert len([p for p in api.objects if "/pods/iris-blue-" in p]) == 1
+
+
+def test_nothing_of_a_deleted_workspace_is_left_in_a_namespace_of_somebody_else(api, engine):
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    up(engine)
+    for kind in reversed(desired()):
+        engine.delete(desired()[kind].id, "shop", ANN)
+    assert kinds(api) <= {"Namespace", "Pod"}
+    assert engine.workspaces() == ()
+
+
+def test_an_object_of_somebody_else_with_a_name_of_ours_is_left_as_it_is(api, engine):
+    path = "/api/v1/namespaces/lab/services/inference-content"
+    about = {"name": "inference-content", "namespace": "lab", "labels": {"team": "search"}}
+    there = {"apiVersion": "v1", "kind": "Service", "metadata": about, "spec": {"ports": []}}
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    before = api.put(path, there)
+    before["metadata"]["managedFields"] = [{"manager": "helm"}]
+    pods = api.refuse
+    api.refuse = lambda asked: (
+        failure(409, "Apply failed with 1 conflict: conflict with helm")
+        if asked.method == "PATCH" and asked.url.path == path
+        else pods(asked)
+    )
+    with pytest.raises(OwnedByAnother, match="Service 'inference-content' in namespace 'lab'"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert api.objects[path] == before
+
+
+def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
+    up(engine)
+    assert "Namespace" in kinds(api)
+    for kind in reversed(desired()):
+        engine.delete(desired()[kind].id, "shop", ANN)
+    assert "Namespace" not in kinds(api)
+
+
+def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
+    monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
+    api.put("/api/v1/namespaces/lab", _namespace({"phase": "Terminating"}))
+    with pytest.raises(Busy, match="its namespace 'lab' is still being deleted"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+
+
+def test_a_namespace_has_one_workspace(engine):
+    up(engine)
+    stack = StackSpec.model_validate(
+        {
+            "name": "other",
+            "workspaces": [
+                {
+                    "name": "prod",
+                    "target": {"kind": "kubernetes", "namespace": "lab"},
+                    "runtime_image": "router:1",
+                }
+            ],
+        }
+    )
+    [other] = resolve(stack)
+    with pytest.raises(OwnedByAnother, match="it has workspace 'demo'"):
+        engine.apply(other, ANN)
+
+
+def _uid_of(api, name: str) -> str:
+    made = api.put(f"/api/v1/namespaces/{name}", _namespace({}))
+    return made["metadata"]["uid"]
+
+
+def test_a_cluster_is_known_by_namespaces_that_last_as_far_as_one_may_see_them(api, platform):
+    cluster, own = _uid_of(api, "kube-system"), _uid_of(api, "lab")
+    assert platform.home == Home({"cluster": cluster, "namespace": own}, "cluster 'lab'")
+
+    other = KubernetesPlatform(place_from({"kind": "kubernetes", "namespace": "lab"}))
+    other.__dict__["client"] = client_of(api)
+    api.refuse = lambda asked: (
+        failure(403, FORBIDDEN) if asked.url.path.endswith("kube-system") else None
+    )
+    assert other.home == Home({"namespace": own}, "cluster 'lab'")
+
+
+def test_a_workspace_whose_namespace_is_being_deleted_is_not_there(api):
+    platform = KubernetesPlatform("kubernetes")
+    platform.__dict__["client"] = client_of(api)
+    for name, phase in (("lab", "Active"), ("shop", "Terminating")):
+        labels = {
+            "app.kubernetes.io/managed-by": "pulumi-inference",
+            "pulumi-inference/workspace": name,
+        }
+        about = {"name": name, "labels": labels}
+        one = {"apiVersion": "v1", "kind": "Namespace", "metadata": about}
+        api.put(f"/api/v1/namespaces/{name}", {**one, "status": {"phase": phase}})
+    assert platform.workspaces() == ("lab",)

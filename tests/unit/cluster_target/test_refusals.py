@@ -1,0 +1,64 @@
+"""What a cluster refuses when planning."""
+
+from dataclasses import replace
+
+from tests.cluster_api import client_of
+from tests.unit.cluster_target.stack import desired, up
+
+from inference_provider.capabilities import refusals
+from inference_provider.gpu_wishes import gpu_refusals
+from inference_provider.observed import Kind
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.target import place_from
+from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
+
+UNNAMED = (
+    "target: no context is named, and workspace 'other' is not where the current one leads, which"
+    " any command may change; name it, {kind: kubernetes, context: …}; the kubeconfig has lab, prod"
+)
+
+
+def test_a_workspace_is_not_made_wherever_the_current_context_leads(api, platform, engine):
+    up(engine)
+    client = client_of(api)
+    known = replace(client.access, contexts=("lab", "prod"))
+    for place, workspace, told in (
+        ({"namespace": "lab"}, "demo", []),  # it is there
+        ({"namespace": "lab", "context": "lab"}, "other", []),
+        ({"namespace": "else"}, "other", [UNNAMED]),
+    ):
+        again = KubernetesPlatform(place_from({"kind": "kubernetes", **place}))
+        client = again.__dict__["client"] = client_of(api)
+        client.access = known
+        spec = WorkspaceSpec(name=workspace, target="kubernetes", runtime_image="router:1")
+        assert [str(one) for one in again.capabilities.workspace_faults(spec)] == told
+        again.close()
+
+
+def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():
+    faults = desired(runtime_image=None, registry="r.example.org/team", bind_address="0.0.0.0")
+    can = kubernetes_capabilities(lambda: None, lambda: None)
+    said = [str(one.fault) for one in refusals(faults.values(), can)]
+    assert said == [
+        "runtime_image: a cluster needs the image of the router's pods; make and push it with"
+        " `inferctl image build --push registry.example.org/team/router:1`, from a stack on target"
+        " docker, and write what that prints; or load it: `kind load docker-image`",
+        "registry: has no meaning on a cluster: it builds no images; leave it out",
+        "bind_address: has no meaning on a cluster: the router is a Service there; leave it out",
+    ]
+
+
+def test_who_may_not_see_nodes_is_refused_no_gpus():
+    blue = desired()[Kind.DEPLOYMENT]
+    asks = blue.spec.model_copy(
+        update={"resources": blue.spec.resources.model_validate({"limits": {"gpu": 2}})}
+    )
+    wanted = [blue.model_copy(update={"spec": asks})]
+    assert gpu_refusals(wanted, kubernetes_capabilities(lambda: None, lambda: None)) == ()
+    [refused] = gpu_refusals(wanted, kubernetes_capabilities(list, list))
+    assert str(refused) == (
+        "Deployment 'demo/iris/blue' on target 'kubernetes': resources.limits.gpu: an instance asks"
+        " for 2 nvidia.com/gpu, and no node has any (the cluster has no GPU); ask for what there"
+        " is, or add a node"
+    )
