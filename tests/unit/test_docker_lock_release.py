@@ -52,7 +52,7 @@ class Host:
 
 
 def locks(host):
-    return HostLocks(host, "lab", "empty")
+    return HostLocks(host, "lab")
 
 
 def left_by(call):

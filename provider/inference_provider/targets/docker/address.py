@@ -8,6 +8,7 @@ from typing import Any
 
 from inference_provider.errors import TargetError, at_most
 from inference_provider.spec.target import DockerPlace, Place, docker_host_fault
+from inference_provider.targets.docker.library import errors
 
 _SHOWN = 400
 """Characters of what the library says that an error quotes."""
@@ -69,12 +70,11 @@ def _checked(host: str, source: str) -> str:
 
 
 def _tls_from_environment(host: str) -> Any:
-    from docker.errors import TLSParameterError  # noqa: PLC0415 - as above
     from docker.utils import kwargs_from_env  # noqa: PLC0415 - as above
 
     try:
         return kwargs_from_env().get("tls", False)
-    except TLSParameterError as missing:
+    except errors().TLSParameterError as missing:
         folder = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
         lacking = [name for name in _CERTIFICATES if not (folder / name).is_file()]
         raise TargetError(

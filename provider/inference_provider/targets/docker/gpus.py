@@ -15,8 +15,9 @@ from inference_provider.spec.quota import gpus_of
 from inference_provider.spec.resources import Resources
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.locks import HostLocks
-from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
+from inference_provider.targets.docker.records import make_empty_image
 from inference_provider.workspace.ports import Unit
 
 VISIBLE = "NVIDIA_VISIBLE_DEVICES"
@@ -44,7 +45,7 @@ class HostGpus:
     def __init__(self, host: DockerHost, inventory: Inventory) -> None:
         self._host = host
         self._inventory = inventory
-        self._locks = HostLocks(host, _LOCKS, EMPTY_IMAGE)
+        self._locks = HostLocks(host, _LOCKS)
         self._known: Ledger | None = None
 
     def ledger(self, base_image: str | None = None) -> Ledger:
@@ -151,7 +152,7 @@ def inventory(host: DockerHost, image: Callable[[str | None], str]) -> Inventory
     def found(base_image: str | None) -> Ledger:
         make_empty_image(host)
         # an image that starts nothing tells whether there is a driver, and no other is pulled
-        if _NO_DRIVER in _asked(host, EMPTY_IMAGE)[1]:
+        if _NO_DRIVER in _asked(host, names.EMPTY)[1]:
             reason = "its Docker Engine has no NVIDIA runtime"
             return Ledger(nothing=reason, remedy="install the NVIDIA Container Toolkit there")
         status, said = _asked(host, image(base_image))
@@ -170,8 +171,7 @@ def _last_line(said: str) -> str:
 
 def _asked(host: DockerHost, image: str) -> tuple[int, str]:
     """Run `nvidia-smi` with all GPUs; return its exit status, and what it or the Engine said."""
-    from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
-    from docker.types import DeviceRequest  # noqa: PLC0415
+    from docker.types import DeviceRequest  # noqa: PLC0415 - only this target needs it
 
     every = DeviceRequest(count=-1, capabilities=[["gpu", "utility"]])
     with host.asked("look for the GPUs of", str(host)) as api:
@@ -187,7 +187,7 @@ def _asked(host: DockerHost, image: str) -> tuple[int, str]:
             api.start(made)
             status = api.wait(made, timeout=_ASK_S)["StatusCode"]
             return int(status), api.logs(made).decode(errors="replace")
-        except APIError as refused:
+        except errors().APIError as refused:
             return 1, str(refused.explanation or refused)
         finally:
             host.remove(made)

@@ -19,6 +19,7 @@ from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreacha
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker.address import address_of
 from inference_provider.targets.docker.conversation import Command, Conversation, Conversations
+from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.ssh import Tunnel
 
 if TYPE_CHECKING:
@@ -96,9 +97,6 @@ class DockerHost:
             return self._api
 
     def _opened(self) -> "APIClient":
-        # only this target needs it
-        from docker.errors import DockerException, InvalidVersion  # noqa: PLC0415
-
         url, tls = address_of(self.place)
         if url.startswith("ssh://"):
             self._tunnel = Tunnel(url)
@@ -107,9 +105,9 @@ class DockerHost:
             _try_socket(url)
             client = _connected(url, tls)
             parts = client.version().get("Components") or ()
-        except InvalidVersion as fault:
+        except errors().InvalidVersion as fault:
             raise self._too_old("is older than the library knows") from fault
-        except (DockerException, OSError) as fault:
+        except (errors().DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
         known = tuple(int(part) for part in str(client.api_version).split("."))
         if known < OLDEST_API:
@@ -143,13 +141,13 @@ class DockerHost:
             operation: What is done, for the error.
             resource: With what.
         """
-        from docker.errors import APIError, DockerException  # noqa: PLC0415 - as above
+        # only this target needs them
         from requests.exceptions import RequestException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - of what is read as it comes
 
         try:
             yield self.api
-        except APIError as fault:
+        except errors().APIError as fault:
             said = str(fault.explanation or fault)[:_SHOWN].strip()
             for sign, remedy in _FULL.items():
                 if sign in said:
@@ -158,14 +156,12 @@ class DockerHost:
                 raise TargetUnreachable(operation, resource, said, "run this again") from fault
             remedy = next((do for sign, do in _REFUSED.items() if sign in said), "")
             raise TargetError(operation, resource, said, remedy, str(self)) from fault
-        except (RequestException, HTTPError, DockerException, OSError) as fault:
+        except (RequestException, HTTPError, errors().DockerException, OSError) as fault:
             raise self._unreachable(fault) from fault
 
     def _unless_gone(self, operation: str, resource: str, ask: Callable[[Any], T]) -> T | None:
         """Return what the Engine answers; None where it has no such thing."""
-        from docker.errors import NotFound  # noqa: PLC0415 - as above
-
-        with self.asked(operation, resource) as api, suppress(NotFound):
+        with self.asked(operation, resource) as api, suppress(errors().NotFound):
             return ask(api)
         return None
 
@@ -201,12 +197,10 @@ class DockerHost:
 
         It need not exist, and another client may be removing it.
         """
-        from docker.errors import APIError  # noqa: PLC0415 - as above
-
         with self.asked("remove", f"container {container}") as api:
             try:
                 api.remove_container(container, force=True, v=True)
-            except APIError as refused:
+            except errors().APIError as refused:
                 if refused.status_code != 404 and _REMOVING not in str(refused.explanation):
                     raise
 

@@ -27,8 +27,9 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.build_progress import Built, outcome
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.locks import HostLocks
-from inference_provider.targets.docker.records import EMPTY_IMAGE, make_empty_image
+from inference_provider.targets.docker.records import make_empty_image
 from inference_provider.targets.docker.registries import Registries, digests_of, parts_of
 from inference_provider.targets.images import (
     NO_BASE,
@@ -58,7 +59,7 @@ class HostImages:
 
     def __init__(self, host: DockerHost) -> None:
         self._host = host
-        self._locks = HostLocks(host, _LOCKS, EMPTY_IMAGE)
+        self._locks = HostLocks(host, _LOCKS)
         self._registry = Registries(host)
 
     def platform(self) -> tuple[str, str]:
@@ -136,12 +137,10 @@ class HostImages:
         return str(found["Id"]) if found else None
 
     def _pulled(self, image: str, remedy: str) -> dict[str, Any]:
-        from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
-
         with self._host.asked("pull", f"image '{image}'") as api:
             try:
                 said = [part.get("error", "") for part in api.pull(image, stream=True, decode=True)]
-            except APIError as refused:
+            except errors().APIError as refused:
                 said = [str(refused.explanation or refused)]
         found, why = self._host.image(image), " ".join(without_secrets(" ".join(said)).split())
         if says_disk_is_full(why):
@@ -314,11 +313,9 @@ class HostImages:
 
     def _remove_stage(self, name: str) -> None:
         """Remove what installed the packages: its layers may hold credentials of an index."""
-        from docker.errors import APIError  # noqa: PLC0415 - as above
-
         for image in self._stages().get(name, ()):
             asked = self._host.asked("clean up after", f"image {name}")
-            with asked as api, suppress(APIError):  # a person has made a container of it
+            with asked as api, suppress(errors().APIError):  # a person has made a container of it
                 api.remove_image(image)
 
     def _stages(self) -> Mapping[str, list[str]]:
@@ -342,15 +339,12 @@ def _labels(wanted: Wanted) -> dict[str, str]:
 
 def _raise_for(answer: Any) -> None:
     """Raise what the Engine says when it refuses a request as a whole."""
-    from docker.errors import (  # noqa: PLC0415 - as above
-        create_api_error_from_http_exception,
-    )
     from requests.exceptions import HTTPError  # noqa: PLC0415
 
     try:
         answer.raise_for_status()
     except HTTPError as refused:
-        create_api_error_from_http_exception(refused)
+        errors().create_api_error_from_http_exception(refused)
 
 
 def _of_its_commands(said: str) -> str:

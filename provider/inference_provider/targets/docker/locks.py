@@ -22,6 +22,7 @@ import psutil
 from inference_provider.errors import Busy
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.library import errors
 from inference_provider.targets.shared_locks import WAIT_S, AmongThreads, Pauses, told
 
 _LEFT: set[str] = set()
@@ -34,11 +35,9 @@ _OUTSIDE = "pid:[4026531836]"
 class HostLocks:
     """The locks of one workspace."""
 
-    def __init__(self, host: DockerHost, workspace: str, image: str) -> None:
-        """Take locks; `image` is one that the host has, to make containers of."""
+    def __init__(self, host: DockerHost, workspace: str) -> None:
         self._host = host
         self._workspace = workspace
-        self._image = image
         self._threads = AmongThreads()
 
     @contextmanager
@@ -90,8 +89,6 @@ class HostLocks:
                 self._host.remove(container["Id"])
 
     def _made(self, called: str, noted: Mapping[str, str]) -> str | None:
-        from docker.errors import APIError  # noqa: PLC0415 - only this target needs it
-
         labels = names.labels(
             self._workspace,
             names.LOCK,
@@ -103,8 +100,8 @@ class HostLocks:
         )
         with self._host.asked("lock", f"workspace '{self._workspace}'") as api:
             try:
-                made = api.create_container(self._image, ["-"], name=called, labels=labels)
-            except APIError as refused:
+                made = api.create_container(names.EMPTY, ["-"], name=called, labels=labels)
+            except errors().APIError as refused:
                 if refused.status_code == 409:  # the name is taken
                     return None
                 raise

@@ -23,6 +23,8 @@ TAKING = "inference.taking"
 RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
 CONTENT, NETWORK, PROBE = "content", "network", "probe"
 CLOSED = ".closed"
+EMPTY = "inference-empty:1"
+"""Image without a file: a container of it holds a volume or a lock, and is never started."""
 _IMAGES = ("inference-environment:", "inference-folder:", "inference-runtime:")
 
 

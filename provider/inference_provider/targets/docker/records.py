@@ -19,8 +19,6 @@ from inference_provider.targets.docker.volume_log import Log, VolumeLog
 from inference_provider.targets.documents import Sections, journal_of
 from inference_provider.targets.shared_documents import SharedDocuments
 
-EMPTY_IMAGE = "inference-empty:1"
-"""Image without a file: a container of it holds a volume or a lock, and is never started."""
 VOLUME = "/volume"
 """Where such a container has it."""
 _EDIT, _HOLD = "edit", "up"
@@ -32,7 +30,7 @@ class HostRecords(SharedDocuments):
     def __init__(self, host: DockerHost, workspace: str) -> None:
         self.workspace = workspace
         self._host = host
-        self._locks = HostLocks(host, workspace, EMPTY_IMAGE)
+        self._locks = HostLocks(host, workspace)
         self._store: _Store = _Store(host, workspace, self._locks)
         super().__init__(self._store)
         self._entries = VolumeLog(host, names.records(workspace), f"{VOLUME}/journal")
@@ -138,9 +136,9 @@ class _Store:
 
 def make_empty_image(host: DockerHost) -> None:
     """Make the image of holders and locks, unless the host has it."""
-    if not host.has_image(EMPTY_IMAGE):
-        repository, _, tag = EMPTY_IMAGE.partition(":")
-        with host.asked("make", f"image {EMPTY_IMAGE}") as api:
+    if not host.has_image(names.EMPTY):
+        repository, _, tag = names.EMPTY.partition(":")
+        with host.asked("make", f"image {names.EMPTY}") as api:
             api.import_image_from_data(b"\0" * 1024, repository=repository, tag=tag)
 
 
@@ -150,7 +148,7 @@ def hold_volume(host: DockerHost, volume: str, container: str, labels: Mapping[s
         api.create_volume(volume, labels=dict(labels))
         bound = api.create_host_config(binds=[f"{volume}:{VOLUME}"])
         api.create_container(
-            EMPTY_IMAGE, ["-"], name=container, labels=dict(labels), host_config=bound
+            names.EMPTY, ["-"], name=container, labels=dict(labels), host_config=bound
         )
 
 

@@ -21,7 +21,7 @@ from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.docker.kept_images import HostImageStore
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import remove_networks
-from inference_provider.targets.docker.records import EMPTY_IMAGE, HostRecords, make_empty_image
+from inference_provider.targets.docker.records import HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.ssh import Tunnel
 from inference_provider.targets.first_up import Named, first_up, saved
@@ -121,7 +121,7 @@ class DockerPlatform:
     def making(self, workspace: str) -> AbstractContextManager[None]:
         """Keep others from making a workspace, or from removing one that is not recorded."""
         make_empty_image(self.host)
-        return HostLocks(self.host, workspace, EMPTY_IMAGE).lock("first")
+        return HostLocks(self.host, workspace).lock("first")
 
     @contextmanager
     def change(self, desired: DesiredResource, tell: Tell) -> Iterator[None]:
