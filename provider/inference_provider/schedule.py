@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 EDITS_AT_ONCE = 64
 """A guess: 1,000 edits take about 16 publications then, and as many threads cost little."""
+_LOOK_S = 0.5
+"""How often a wait is left: Python does not leave one for a signal that came just before it."""
 LEAST_PARALLEL = 8
 """On a machine with fewer cores too: what starts waits for disks and for answers as well."""
 
@@ -107,7 +109,7 @@ class _SideBySide(Generic[T]):
             self._begin(pool)
         if not self._running:
             return False
-        for future in wait(self._running, return_when=FIRST_COMPLETED).done:
+        for future in wait(self._running, _LOOK_S, FIRST_COMPLETED).done:
             self._take_in(self._running.pop(future), future)
         return True
 

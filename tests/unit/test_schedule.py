@@ -193,6 +193,28 @@ def test_an_interrupt_while_a_lock_of_the_calls_is_held_stops_them_too():
     assert said.splitlines()[-2:] == ["interrupted ['start call 0: it failed']", "threads 1"]
 
 
+MISSED = """
+import concurrent.futures._base as futures, signal
+take = futures._AcquireFutures.__enter__
+
+def take_unwoken(self):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # another thread gets it
+    take(self)
+
+futures._AcquireFutures.__enter__ = take_unwoken
+"""
+
+
+def test_an_interrupt_that_does_not_wake_the_thread_that_waits_stops_the_calls_too():
+    program = MISSED + textwrap.dedent(INTERRUPTED)
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as started:
+        assert [started.stdout.readline(), started.stdout.readline()] == ["waits\n", "waits\n"]
+        time.sleep(0.2)  # it waits by then
+        started.send_signal(signal.SIGINT)
+        assert output_of(started) == "interrupted ['start call 0: it failed']\nthreads 1\n"
+
+
 def output_of(process: subprocess.Popen) -> str:
     try:
         return process.communicate(timeout=30)[0]
