@@ -112,7 +112,7 @@ class DockerCompute:
 
     def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
-        expected = self._expected(self._content.newest_image_of)
+        expected = self._expected(self._content.newest_image_of, deployment)
         for container in self._containers(deployment):
             own = container["Labels"][names.DEPLOYMENT]
             one = self._status_of(container, expected, ailment)
@@ -120,7 +120,7 @@ class DockerCompute:
         return ComputeStatus(instances=found)
 
     def found(self, deployment: str) -> list[InstanceStatus]:
-        expected = self._expected(self._content.image_of)
+        expected = self._expected(self._content.image_of, deployment)
         # without `ailment`: one that answers is used, whatever Docker calls it
         return [self._status_of(one, expected) for one in self._containers(deployment)]
 
@@ -146,20 +146,23 @@ class DockerCompute:
             fault=fault or more(seen),
         )
 
-    def _expected(self, image_of: Callable[[Record], str]) -> Mapping[str, "_Expected"]:
+    def _expected(
+        self, image_of: Callable[[Record], str], deployment: str
+    ) -> Mapping[str, "_Expected"]:
         """Return what is expected of instances, by recorded deployment; of any other, under ``.
 
         What depends on a record or document that cannot be read is not known.
 
         Args:
             image_of: Says which image; a start is content with one whose tag was moved.
+            deployment: Whose instances are asked for; empty for those of all.
         """
         records, unreadable = self._state.sorted_out()
         found: dict[str, _Expected] = {}
         with suppress(TargetError):
             found[""] = _Expected(self._network("enabled"))
         for record in records:
-            if record.id.kind == Kind.DEPLOYMENT:
+            if record.id.kind == Kind.DEPLOYMENT and deployment in ("", record.id.name):
                 found[record.id.name] = self._expected_of(record, image_of)
         unread = (one.name for one in unreadable if one.kind == Kind.DEPLOYMENT)
         return {**found, **dict.fromkeys(unread, _Expected())}
