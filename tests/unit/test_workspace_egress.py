@@ -6,7 +6,7 @@ from tests.conformance.labs import ANN, MemoryLab
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
 from inference_provider.targets.memory import MemoryPlatform
-from inference_provider.workspace.engine import SystemClock
+from inference_provider.workspace.system_clock import SystemClock
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ Goes in: desired resources, and a platform with its four ports. Comes out: obser
 a deletion, and `convergence.py` decides what is published together.
 """
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 from inference_provider.capabilities import TargetCapabilities, refusals
 from inference_provider.compare import compare
@@ -48,22 +47,10 @@ from inference_provider.workspace.ports import Clock, Platform, Progress, Way, s
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
 from inference_provider.workspace.state import Keys
+from inference_provider.workspace.system_clock import SystemClock
 
 KEPT = "kept: another entry of the same stack stands for it"
 """Progress of a deletion requested by a state entry that no longer stands for the resource."""
-
-
-class SystemClock:
-    """This machine's clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 class Engine:

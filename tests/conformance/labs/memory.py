@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inference_provider.targets.memory import MemoryPlatform
-from inference_provider.workspace.engine import SystemClock
+from inference_provider.workspace.system_clock import SystemClock
 from tests.conformance.labs.lab import Flight, Lab
 
 
