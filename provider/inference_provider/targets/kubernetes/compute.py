@@ -6,7 +6,7 @@ generation, and `Instance` is all of its pods together.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
 
 _POLL_S = 0.25
-_FOLLOWED = (POD, DEPLOYMENT, SERVICE)
+_INSTANCES = (POD, DEPLOYMENT, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _AZURE = "azure.workload.identity/"
 
@@ -100,7 +100,7 @@ class KubernetesCompute:
         self._namespace = records.namespace
         self._content = content
         self._whole = whole or Whole(client, self._namespace, records.workspace)
-        self._followed = Followed(client, self._namespace, self._selecting(), _FOLLOWED)
+        self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
 
@@ -112,14 +112,13 @@ class KubernetesCompute:
             more["endpoint"], _, more["deployment"] = deployment.partition("/")
         return selector(names.selecting(self._records.workspace, names.INSTANCE, **more))
 
-    def _listed(self, kinds: Sequence[Kind], deployment: str = "") -> There:
-        chosen = self._selecting(deployment)
-        return listed(self._client, self._namespace, (POD, *kinds), chosen)
-
     def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
         applied = self._applied.get(deployment)
         told = self._followed.there(deployment, applied) if applied else None
-        return _instances_in(told or self._listed((DEPLOYMENT, SERVICE), deployment))
+        if not told:
+            chosen = self._selecting(deployment)
+            told = listed(self._client, self._namespace, _INSTANCES, chosen)
+        return _instances_in(told)
 
     def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}

@@ -11,15 +11,11 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.objects import (
-    BUDGET,
     CLAIM,
-    DEPLOYMENT,
     POD,
     POLICY,
     ROLE,
     ROLE_BINDING,
-    SECRET,
-    SERVICE,
     SERVICE_ACCOUNT,
     Kind,
     Object,
@@ -31,18 +27,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import Named, There
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
-KINDS = (
-    DEPLOYMENT,
-    SERVICE,
-    SECRET,
-    BUDGET,
-    POD,
-    CLAIM,
-    POLICY,
-    SERVICE_ACCOUNT,
-    ROLE,
-    ROLE_BINDING,
-)
+KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 _AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
 ROLES = (names.INSTANCE, *_AROUND)
 _FRESH_S = 5.0
