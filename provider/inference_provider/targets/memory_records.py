@@ -1,61 +1,47 @@
 """The Records of a workspace in dictionaries."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from inference_provider.errors import Busy
 from inference_provider.observed import Actor, JournalEntry
-from inference_provider.targets.documents import Documents, Sections
+from inference_provider.targets.documents import Documents
 
 LOCK_WAIT_S = 30.0
 
 
-class MemoryRecords:
-    """Documents in dictionaries."""
+class MemoryRecords(Documents):
+    """Documents that only this process has, with locks and a journal."""
 
     def __init__(self, workspace: str) -> None:
+        super().__init__()
         self.workspace = workspace
         self.created = False
-        self._documents = Documents()
         self._journal: list[JournalEntry] = []
         self._editing = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._holder: Actor | None = None
 
-    def everything(self) -> Sections:
-        """Return a copy of all documents."""
-        return self._documents.everything()
-
-    def become(self, sections: Sections) -> None:
-        """Hold these documents from now on; one with the same bytes stays the same object."""
-        self._documents.become(sections)
-
     def exists(self) -> bool:
         return self.created
 
-    def section(self, section: str) -> Mapping[str, bytes]:
-        return self._documents.section(section)
-
-    def read(self, section: str, name: str) -> bytes | None:
-        return self._documents.read(section, name)
-
     def put(self, section: str, name: str, text: str) -> None:
-        self._documents.write(section, name, text.encode())
+        self.write(section, name, text.encode())
 
     def drop(self, section: str, name: str) -> None:
-        self._documents.write(section, name, None)
+        self.write(section, name, None)
 
     def still(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     @contextmanager
     def edit(self) -> Iterator[None]:
-        if self._documents.editing:
-            with self._documents.part():
+        if self.editing:
+            with self.part():
                 yield
         else:
-            with self._editing, self._documents.part():
+            with self._editing, self.part():
                 yield
 
     @contextmanager
