@@ -130,7 +130,7 @@ def apply(  # noqa: PLR0917 - callers name the optional ones
     refuse_unsupported(plan, target)
     plan = _with_gpus(plan, target)
 
-    for_each = concurrently(ActionKind.UPDATE, progress, parallel)
+    for_each = concurrently(target, ActionKind.UPDATE, progress, parallel)
 
     def call(action: Action) -> ObservedResource | None:
         return execute(action, target, actor, progress, for_each)
@@ -144,10 +144,11 @@ def at_once(target: Engine) -> int:
     return target.capabilities.parallel or default_parallel()
 
 
-def concurrently(kind: ActionKind, progress: Progress, parallel: int) -> ForEach:
+def concurrently(target: Engine, kind: ActionKind, progress: Progress, parallel: int) -> ForEach:
     """Return what rolls recorded deployments concurrently, as `apply` does those of a plan.
 
     Args:
+        target: Whose GPUs they share.
         kind: UPDATE where instances run, beside which there may be no room for all new ones at
             once; CREATE where none do.
         progress: Told which deployments failed.
@@ -161,7 +162,7 @@ def concurrently(kind: ActionKind, progress: Progress, parallel: int) -> ForEach
                     roll(action.desired)
 
         actions = tuple(Action(kind=kind, id=one.id, desired=one) for one in deployments)
-        stage, _ = stages(Plan(actions=actions))
+        stage, _ = stages(_with_gpus(Plan(actions=actions), target))
         _do(stage, call, nobody, progress, parallel, goes_on=True)
 
     return for_each

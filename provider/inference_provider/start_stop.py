@@ -39,7 +39,7 @@ def start(  # noqa: PLR0917 - one caller, which has them all
         SeveralFailed: More than one router or deployment did not start.
     """
     spread = max(1, min(parallel, len(workspaces)))
-    for_each = concurrently(ActionKind.CREATE, progress, parallel // spread)
+    for_each = concurrently(target, ActionKind.CREATE, progress, parallel // spread)
 
     def start_one(name: str) -> None:
         target.start(name, actor, progress, for_each)

@@ -15,9 +15,11 @@ from inference_provider.errors import (
     TargetError,
     TargetUnreachable,
 )
+from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind
 from inference_provider.plan import ActionKind, plan
 from inference_provider.spec import StackSpec
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.memory import MemoryTarget
 from inference_provider.workspace.ports import silent
 
@@ -175,6 +177,22 @@ def test_deployments_on_gpus_start_side_by_side_where_none_runs():
     assert running(target) == ["iris/blue", "iris/green"]
 
 
+def test_no_deployment_takes_a_gpu_that_another_one_needs():
+    any_, large = {"limits": {"gpu": 1}}, {"limits": {"gpu": 1}, "gpu_product": "80GB"}
+    target, desired = MemoryTarget(), stack(resources=any_)
+    names = ("NVIDIA A100-SXM4-80GB", "NVIDIA A100-PCIE-40GB")
+    target.memory._devices = tuple(Gpu(f"GPU-{i}", str(i), names[i]) for i in (0, 1))
+    [green] = [one for one in desired if one.id.name == "iris/green"]
+    spec = green.spec.model_copy(update={"resources": Resources.model_validate(large)})
+    desired = [one for one in desired if one != green] + [green.model_copy(update={"spec": spec})]
+    apply(plan(desired, target.observe(["default"]), "demo"), target, ANN)
+    compute = target.memory.ports("default").compute
+    for name in ("iris/blue", "iris/green"):
+        compute.forget(name)  # as a stop does
+    start(target, parallel=1)
+    assert running(target) == ["iris/blue", "iris/green"]
+
+
 def test_deployments_on_gpus_roll_one_after_another():
     gpu = {"resources": {"limits": {"gpu": 1}}}
     deployments = [one for one in stack(**gpu) if one.id.kind == Kind.DEPLOYMENT]
@@ -186,7 +204,9 @@ def test_deployments_on_gpus_roll_one_after_another():
         time.sleep(0.05)
         at_once.remove(desired)
 
-    concurrently(ActionKind.UPDATE, silent, 4)(deployments, roll)
+    concurrently(applied(stack(**gpu), gpu_count=2), ActionKind.UPDATE, silent, 4)(
+        deployments, roll
+    )
     assert most == [1, 1]
 
 

@@ -150,7 +150,7 @@ class Handlers:
         if before is not None and is_shared(wanted, before):
             call.progress(wanted.id, f"shared: stack '{before.owner}' owns it")
             return Held(inputs, self._outputs_of(target.observe_one(wanted.id)))
-        for_each = concurrently(ActionKind.UPDATE, call.progress, at_once(target))
+        for_each = concurrently(target, ActionKind.UPDATE, call.progress, at_once(target))
         with hiding(inputs.placeholders):
             there = target.apply(wanted, call.actor, call.progress, for_each)
         if new and before is not None and before.claim is None:
