@@ -308,6 +308,26 @@ class DataCollectorArgs(TypedDict, total=False):
     """How often a new file is started: `minute`, `hour`, `day`, `month` or `year`."""
 
 
+class TargetRuleArgs(TypedDict):
+    """Keep the mean of a metric over all instances near a value."""
+
+    metric: Input[str]
+    """`CpuUtilizationPercentage`, `CpuMemoryUtilizationPercentage` or `RequestsInFlight`."""
+    target: Input[float]
+    """Whole percent of what an instance asks for, or requests in flight for each instance."""
+
+
+class ScalingPaceArgs(TypedDict, total=False):
+    """How fast targets may change the count in one direction."""
+
+    stabilization_s: Input[int]
+    """Seconds for which a change has to be right; 0 out and 300 in when left out."""
+    max_change: Input[int]
+    """Most instances that come, or go, within `period_s`; the target's own pace when left out."""
+    period_s: Input[int]
+    """60 when left out."""
+
+
 class MetricRuleArgs(TypedDict, total=False):
     """Change the count when a metric stays beyond a threshold."""
 

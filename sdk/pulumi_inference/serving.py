@@ -19,8 +19,10 @@ from pulumi_inference.args import (
     ProbeArgs,
     RequestSettingsArgs,
     ResourcesArgs,
+    ScalingPaceArgs,
     ScheduleRuleArgs,
     SchedulingArgs,
+    TargetRuleArgs,
 )
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
@@ -239,6 +241,10 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         deployment: The deployment, or its name.
         min_instances: 0 to 50; 1 when left out.
         max_instances: 1 to 50.
+        enabled: False turns the rule off; True when left out.
+        targets: Values near which metrics are kept.
+        scale_out: How fast they may add instances.
+        scale_in: How fast they may remove instances.
         metrics: Changes of the count by metric.
         schedules: Other limits during part of the week.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -259,6 +265,10 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
         max_instances: Input[int],
         workspace: Input[str] | Workspace | None = None,
         min_instances: Input[int] | None = None,
+        enabled: Input[bool] | None = None,
+        targets: Input[Sequence[Input[TargetRuleArgs]]] | None = None,
+        scale_out: Input[ScalingPaceArgs] | None = None,
+        scale_in: Input[ScalingPaceArgs] | None = None,
         metrics: Input[Sequence[Input[MetricRuleArgs]]] | None = None,
         schedules: Input[Sequence[Input[ScheduleRuleArgs]]] | None = None,
         stack: Input[str] | None = None,
@@ -270,6 +280,10 @@ class AutoscaleRule(InferenceResource, module="inference", name="AutoscaleRule")
             "max_instances": max_instances,
             "workspace": workspace,
             "min_instances": min_instances,
+            "enabled": enabled,
+            "targets": targets,
+            "scale_out": scale_out,
+            "scale_in": scale_in,
             "metrics": metrics,
             "schedules": schedules,
         }

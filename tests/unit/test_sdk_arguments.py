@@ -7,7 +7,12 @@ from pydantic import BaseModel
 
 import pulumi_inference
 from inference_provider.spec import deployment, environment, resources
-from inference_provider.spec.autoscale_rule import MetricRule, ScheduleRule
+from inference_provider.spec.autoscale_rule import (
+    MetricRule,
+    ScalingPace,
+    ScheduleRule,
+    TargetRule,
+)
 from inference_provider.spec.cluster import (
     ClusterGateway,
     ClusterIngress,
@@ -52,6 +57,8 @@ NESTED: dict[type, type[BaseModel]] = {
     args.BuildContextArgs: environment.BuildContext,
     args.RouteArgs: environment.Route,
     args.InferenceConfigArgs: environment.InferenceConfig,
+    args.TargetRuleArgs: TargetRule,
+    args.ScalingPaceArgs: ScalingPace,
     args.MetricRuleArgs: MetricRule,
     args.ScheduleRuleArgs: ScheduleRule,
 }

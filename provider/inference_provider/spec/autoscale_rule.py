@@ -1,11 +1,52 @@
-"""AutoscaleRule: instance count from metrics, schedules or both."""
+"""AutoscaleRule: instance count by a target to keep, by steps of a metric, by schedules, or all."""
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from inference_provider.spec.base import CAPACITY, REPLACES, Kind, ResourceName, SpecModel
 from inference_provider.spec.names import names
+
+Value = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _percent_fault(metric: str, value: float, least: int) -> str:
+    """Return what is wrong with a percentage; empty for what is none."""
+    wrong = metric.endswith("Percentage") and not least <= value <= 100
+    return f"{metric} is {value:g}; expected {least} to 100 percent" if wrong else ""
+
+
+class TargetRule(SpecModel):
+    """Keep the mean of a metric over all instances near a value, by as many as that needs."""
+
+    metric: Literal[
+        "CpuUtilizationPercentage", "CpuMemoryUtilizationPercentage", "RequestsInFlight"
+    ]
+    """Percentages are of the `cpu` or `memory` that an instance asks for."""
+    target: Value
+    """Whole percent, or requests in flight for each instance."""
+
+    @model_validator(mode="after")
+    def _target_can_be_kept(self) -> "TargetRule":
+        if fault := _percent_fault(self.metric, self.target, 1):
+            raise ValueError(fault)
+        if self.metric.endswith("Percentage") and not self.target.is_integer():
+            raise ValueError(f"{self.metric} is {self.target:g}; expected a whole number")
+        if not self.target:
+            raise ValueError(f"{self.metric} is 0; expected more")
+        return self
+
+
+class ScalingPace(SpecModel):
+    """How fast `targets` may change the count in one direction."""
+
+    stabilization_s: Annotated[int, Field(ge=0, le=3600)] | None = None
+    """Seconds for which a change has to be right before it is made: out by the lowest count wanted
+    meanwhile, in by the highest. When left out 0 out and 300 in."""
+    max_change: Annotated[int, Field(ge=1, le=50)] | None = None
+    """Most instances that come, or go, within `period_s`; the target's own pace when left out."""
+    period_s: Annotated[int, Field(ge=1, le=1800)] = 60
 
 
 class MetricRule(SpecModel):
@@ -19,10 +60,18 @@ class MetricRule(SpecModel):
         "RequestLatency",
     ]
     operator: Literal["greater_than", "less_than"]
-    threshold: float
+    threshold: Value
     window_s: Annotated[int, Field(ge=60)] = 300
-    change: int
+    change: Annotated[int, Field(ge=-50, le=50)]
     """Instances added (or removed, when negative) once per window."""
+
+    @model_validator(mode="after")
+    def _changes_something_at_a_value_that_can_be(self) -> "MetricRule":
+        if fault := _percent_fault(self.metric, self.threshold, 0):
+            raise ValueError(fault)
+        if not self.change:
+            raise ValueError("change is 0; expected instances to add, or to remove when negative")
+        return self
 
 
 class ScheduleRule(SpecModel):
@@ -33,6 +82,11 @@ class ScheduleRule(SpecModel):
     min_instances: Annotated[int, Field(ge=0, le=50)]
     max_instances: Annotated[int, Field(ge=1, le=50)]
 
+    @model_validator(mode="after")
+    def _min_is_not_above_max(self) -> "ScheduleRule":
+        _refuse_min_above_max(self.min_instances, self.max_instances)
+        return self
+
 
 class AutoscaleRuleSpec(SpecModel):
     """Keeps a deployment's instance count between two limits."""
@@ -40,15 +94,36 @@ class AutoscaleRuleSpec(SpecModel):
     workspace: Annotated[ResourceName, REPLACES] = "default"
     endpoint: Annotated[ResourceName, REPLACES, names(Kind.ENDPOINT)]
     deployment: Annotated[ResourceName, REPLACES, names(Kind.DEPLOYMENT, behind="endpoint")]
+    enabled: Annotated[bool, CAPACITY] = True
+    """`false` turns the rule off: the deployment has its own `instance_count` again."""
     min_instances: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
     max_instances: Annotated[int, Field(ge=1, le=50), CAPACITY]
+    targets: Annotated[tuple[TargetRule, ...], CAPACITY] = ()
+    """Of several, the one that wants most instances decides."""
+    scale_out: Annotated[ScalingPace, CAPACITY] = ScalingPace()
+    """How fast `targets` may add instances."""
+    scale_in: Annotated[ScalingPace, CAPACITY] = ScalingPace()
+    """How fast `targets` may remove instances."""
     metrics: Annotated[tuple[MetricRule, ...], CAPACITY] = ()
     schedules: Annotated[tuple[ScheduleRule, ...], CAPACITY] = ()
 
     @model_validator(mode="after")
     def _min_is_not_above_max(self) -> "AutoscaleRuleSpec":
-        if self.min_instances > self.max_instances:
-            raise ValueError(
-                f"min_instances {self.min_instances} is above max_instances {self.max_instances}"
-            )
+        _refuse_min_above_max(self.min_instances, self.max_instances)
         return self
+
+    @model_validator(mode="after")
+    def _one_target_a_metric(self) -> "AutoscaleRuleSpec":
+        for metric, count in Counter(one.metric for one in self.targets).items():
+            if count > 1:
+                raise ValueError(f"targets has {metric} {count} times; keep one of them")
+        return self
+
+    def within(self, count: int) -> int:
+        """Return a count, moved into the limits."""
+        return min(max(count, self.min_instances), self.max_instances)
+
+
+def _refuse_min_above_max(least: int, most: int) -> None:
+    if least > most:
+        raise ValueError(f"min_instances {least} is above max_instances {most}")
