@@ -199,7 +199,12 @@ def _is_work(action: Action) -> bool:
         return False
     if action.id.kind == Kind.DEPLOYMENT:
         return bool(size_of(action.desired.spec).instances)
-    return action.id.kind in (Kind.WORKSPACE, Kind.MODEL, Kind.ENVIRONMENT)
+    return action.id.kind in (
+        Kind.WORKSPACE,
+        Kind.MODEL,
+        Kind.ENVIRONMENT,
+        Kind.AUTOSCALE_RULE,
+    )
 
 
 def execute(

@@ -132,15 +132,6 @@ def generation_after(desired: DesiredResource, record: Record | None) -> str:
     return fresh if fresh != record.generation else short_hash(fresh)
 
 
-def with_owned_fields(desired: DesiredResource, record: Record | None) -> DesiredResource:
-    """Return `desired`, with the recorded values of fields that another resource owns."""
-    if record is None or not desired.owned:
-        return desired
-    kept = {name: record.properties[name] for name in desired.owned if name in record.properties}
-    spec = type(desired.spec).model_validate({**dict(desired.spec), **kept})
-    return desired.model_copy(update={"spec": spec})
-
-
 def with_generation(desired: DesiredResource, record: Record | None) -> DesiredResource:
     """Return `desired`, with the generation that follows from the record."""
     return desired.model_copy(update={"settled_generation": generation_after(desired, record)})

@@ -7,7 +7,7 @@ chooses ports and instances.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.errors import Fault, SpecError
@@ -51,8 +51,8 @@ class DesiredResource(Frozen):
     made_again: bool = False
     """Whether a replacement was requested: start new instances even if nothing differs."""
     owned: frozenset[str] | None = None
-    """Top-level fields that another resource decides, which are not compared. None where only this
-    resource is known: then those that a recorded resource decides."""
+    """Top-level fields that another declared resource decides, which are not compared. None where
+    only this resource is known."""
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that it gets if they are still free, so that others of the same plan get
     theirs; never recorded."""
@@ -168,21 +168,24 @@ def resolve(
             )
     if faults:
         raise SpecError(tuple(faults))
-    declared = frozenset(resource.id for resource in resources)
+    declared = {resource.id: resource.spec for resource in resources}
     return tuple(_without_owned(resource, declared) for resource in resources)
 
 
-def _without_owned(resource: DesiredResource, declared: Collection[ResourceId]) -> DesiredResource:
+def _without_owned(
+    resource: DesiredResource, declared: Mapping[ResourceId, SpecModel]
+) -> DesiredResource:
     return resource.model_copy(update={"owned": owned_fields(resource.id, declared)})
 
 
-def owned_fields(resource: ResourceId, declared: Collection[ResourceId]) -> frozenset[str]:
+def owned_fields(resource: ResourceId, declared: Mapping[ResourceId, SpecModel]) -> frozenset[str]:
     """Return the fields of a resource that other declared resources of its name decide."""
     return frozenset(
         field
         for kind, row in ROWS.items()
-        if resource.kind in row.owns and resource.model_copy(update={"kind": kind}) in declared
-        for field in row.owns[resource.kind]
+        if resource.kind in row.owns
+        and (other := declared.get(resource.model_copy(update={"kind": kind})))
+        for field in row.owned_by(other).get(resource.kind, ())
     )
 
 

@@ -16,7 +16,9 @@ from inference_provider.observed import (
     ResourceId,
 )
 from inference_provider.spec import ChangeClass
-from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of
+from inference_provider.spec.quota import Size, most_of, quota_fault, recorded_size, size_of
+
+_RULE = Kind.AUTOSCALE_RULE
 
 
 class ActionKind(StrEnum):
@@ -90,6 +92,11 @@ def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
     Deletions come last, so deployments to be deleted count; so do those of other stacks.
     """
     quotas, sizes = _held(observed)
+    rules = {
+        a.id: most_of(vars(a.desired.spec))
+        for a in plan.actions
+        if a.desired and a.id.kind == _RULE
+    }
     taken: dict[str, Size] = {}
     for id_, size in sizes.items():
         taken[id_.workspace] = taken.get(id_.workspace, Size()).plus(size)
@@ -100,9 +107,10 @@ def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
             quotas[place] = wanted.spec.quota.model_dump()
         elif wanted is not None and action.id.kind == Kind.DEPLOYMENT:
             before = sizes.get(action.id, Size())
-            taken[place] = taken.get(place, Size()).minus(before).plus(size_of(wanted.spec))
+            after = size_of(wanted.spec, rules.get(_rule_of(action.id), 0))
+            taken[place] = taken.get(place, Size()).minus(before).plus(after)
             exceeded = quota_fault(taken[place], quotas.get(place, {}))
-            if exceeded and _starts(action, before):
+            if exceeded and _starts(action, before, after):
                 field, reason = exceeded
                 remedy = f"raise quota.{field}, or scale another deployment in"
                 found.append(f"{action.id}: {reason}; {remedy}")
@@ -113,16 +121,23 @@ def _held(observed: ObservedState) -> tuple[dict[str, Any], dict[ResourceId, Siz
     """Return the quota of each workspace, and how much of it each deployment uses."""
     records = [there.record for there in observed.resources.values() if there.record]
     quotas = {r.id.workspace: r.properties["quota"] for r in records if r.id.kind == Kind.WORKSPACE}
+    rules = {r.id: most_of(r.properties) for r in records if r.id.kind == _RULE}
     deployments = (record for record in records if record.id.kind == Kind.DEPLOYMENT)
-    return quotas, {r.id: recorded_size(r.properties) for r in deployments}
+    sizes = {r.id: recorded_size(r.properties, rules.get(_rule_of(r.id), 0)) for r in deployments}
+    return quotas, sizes
 
 
-def _starts(action: Action, before: Size) -> bool:
-    """Whether new instances start."""
+def _rule_of(deployment: ResourceId) -> ResourceId:
+    return deployment.model_copy(update={"kind": _RULE})
+
+
+def _starts(action: Action, before: Size, after: Size) -> bool:
+    """Whether new instances start, or may."""
     if action.kind in (ActionKind.CREATE, ActionKind.REPLACE, ActionKind.RECREATE):
         return True
-    grows = action.desired is not None and size_of(action.desired.spec).instances > before.instances
-    return grows or any(c.change_class != ChangeClass.LIVE for c in action.changes)
+    return after.instances > before.instances or any(
+        c.change_class != ChangeClass.LIVE for c in action.changes
+    )
 
 
 def replaced_under_others(plan: Plan) -> tuple[str, ...]:

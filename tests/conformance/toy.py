@@ -99,7 +99,7 @@ def runs(one):
 
 
 def seen(one):
-    name, generation, _backends = one.instance
+    name, generation = one.instance.name, one.instance.generation
     return statuses.InstanceStatus(name=name, generation=generation, runs=runs(one))
 
 

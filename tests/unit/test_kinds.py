@@ -92,9 +92,12 @@ def test_an_autoscale_rule_owns_the_count_of_the_deployment_of_its_name():
     blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")
     green = blue.model_copy(update={"name": "iris/green"})
     rule = blue.model_copy(update={"kind": Kind.AUTOSCALE_RULE})
-    assert owned_fields(blue, {blue, rule}) == {"instance_count"}
-    assert owned_fields(green, {green, rule}) == frozenset()
-    assert owned_fields(rule, {blue, rule}) == frozenset()
+    spec = AutoscaleRuleSpec(workspace="lab", endpoint="iris", deployment="blue", max_instances=3)
+    assert owned_fields(blue, {rule: spec}) == {"instance_count"}
+    assert owned_fields(green, {rule: spec}) == frozenset()
+    assert owned_fields(rule, {rule: spec}) == frozenset()
+    off = spec.model_copy(update={"enabled": False})
+    assert owned_fields(blue, {rule: off}) == frozenset()
 
 
 def test_a_target_answers_with_the_outputs_of_the_kind(cli):

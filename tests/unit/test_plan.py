@@ -149,6 +149,18 @@ def test_what_other_stacks_have_in_the_workspace_counts_for_its_quota():
     assert quota_lines(asked, others(2)) == ()
 
 
+def test_a_rule_counts_with_as_many_instances_as_it_allows():
+    rule = {"endpoint": "iris", "deployment": "blue", "max_instances": 5}
+    before, on = stack(**quota(4)), stack(autoscale_rules=[rule], **quota(4))
+    off = stack(autoscale_rules=[{**rule, "enabled": False}], **quota(4))
+    assert quota_lines(off, state(resolve(before))) == ()
+    assert quota_lines(on, state(resolve(before))) == (
+        "Deployment 'default/iris/blue': would bring the workspace to 5 instances; its quota is 4;"
+        " raise quota.max_instances, or scale another deployment in",
+    )
+    assert quota_lines(before, state(resolve(on))) == ()
+
+
 def test_a_quota_of_a_workspace_that_stays_as_it_is_counts_too():
     there = stack(**quota(1))
     found = plan(resolve(two({}, {}, **quota(1))), state(resolve(there)), "demo")

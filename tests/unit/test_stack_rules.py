@@ -120,6 +120,24 @@ def test_an_identity_of_the_workspace_may_be_named():
     assert stack_faults(stack(identities=identities, endpoints=endpoints)) == ()
 
 
+def test_a_rule_counts_in_a_quota_with_as_many_instances_as_it_allows():
+    workspaces = (WorkspaceSpec(quota={"max_instances": 3}),)
+    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=4)
+    declared = {"endpoints": (EndpointSpec(name="iris"),), "deployments": (deployment(),)}
+    for enabled, faults in ((True, 1), (False, 0)):
+        rules = (rule.model_copy(update={"enabled": enabled}),)
+        found = stack_faults(stack(workspaces=workspaces, autoscale_rules=rules, **declared))
+        told = [str(fault) for fault in found if "quota" in fault.path]
+        assert (
+            told
+            == [
+                "workspaces.0.quota.max_instances: would bring the workspace to 4 instances; its"
+                " quota is 3; raise it, or declare fewer"
+            ]
+            * faults
+        )
+
+
 def test_a_weight_of_0_may_name_what_is_gone():
     traffic = (TrafficSpec(endpoint="iris", traffic={"blue": 100, "green": 0}),)
     assert stack_faults(stack(traffic=traffic)) == ()

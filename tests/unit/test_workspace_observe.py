@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from inference_provider.desired import resolve
+from inference_provider.desired import properties_of, resolve
 from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Actor, Kind, Presence, Record, ResourceId, Restarts
-from inference_provider.spec import StackSpec
+from inference_provider.spec import AutoscaleRuleSpec, StackSpec
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.observe import Observer, Snapshot, split_text, take_snapshot
@@ -76,6 +76,45 @@ def observed(kind, snapshot, *, fault=""):
 def seen(*instances, router=HEALTHY, unsupervised=""):
     compute = ComputeStatus(instances={"iris/blue": instances}, unsupervised=unsupervised)
     return Snapshot(compute=compute, router=router, minute=MINUTE)
+
+
+def under_a_rule(snapshot):
+    """Return deployment blue, beside a rule of 1 to 5 instances."""
+    records = MemoryRecords("default")
+    address = RouterAddress(url="http://h:1", metrics_url="http://h:2")
+    ports: Any = SimpleNamespace(
+        content=SimpleNamespace(fault=lambda _record: ""),
+        router=SimpleNamespace(address=lambda: address),
+    )
+    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=5)
+    blue = RECORDS[Kind.DEPLOYMENT]
+    id_ = blue.id.model_copy(update={"kind": Kind.AUTOSCALE_RULE})
+    recorded = Record(id=id_, owner="demo", properties=properties_of(rule), actor=ANN, time=NOW)
+    State(records).put_record(recorded)
+    return Observer(ports, State(records), snapshot).resource(blue)
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        ("one", (None, "1 of 1 instances ready", "", "")),
+        ("three", (None, "2 of 3 instances ready", "", "")),
+        ("none ready", (None, "0 of 3 instances ready", "", "0 of 3 instances ready")),
+        ("one ended", (None, "2 of 3 instances ready", "1 instance not running", "")),
+    ],
+)
+def test_the_count_under_a_rule_is_told_and_is_no_field(snapshot, expected):
+    three = tuple(instance(n, name=f"blue.{n % 2}") for n in range(3))
+    found = under_a_rule(
+        {
+            "one": seen(instance(0), router=RouterStatus(healthy={"iris/blue": 1})),
+            "three": seen(*three),
+            "none ready": seen(*three, router=RouterStatus(healthy={"iris/blue": 0})),
+            "one ended": seen(*three[:2], instance(1, runs=False)),
+        }[snapshot]
+    )
+    live = found.live.get("instance_count")
+    assert (live, found.status, found.degraded, found.unready) == expected
 
 
 def told(found):

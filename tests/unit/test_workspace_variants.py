@@ -81,7 +81,8 @@ def test_a_recorded_autoscale_rule_decides_the_count_whoever_applies_the_deploym
     write_record(target, record(Kind.AUTOSCALE_RULE, rule))
     target.apply(desired(Kind.DEPLOYMENT, BLUE.model_copy(update={"tags": {"a": "b"}})), ANN)
     blue = target.record(identify(Kind.DEPLOYMENT, BLUE))
-    assert (blue.properties["instance_count"], blue.properties["tags"]) == (3, {"a": "b"})
+    assert (blue.properties["instance_count"], blue.properties["tags"]) == (1, {"a": "b"})
+    assert len(blue.admitted) == 3
 
 
 def test_a_record_of_an_older_release_admits_every_instance_of_its_generation(target):
@@ -143,6 +144,8 @@ def test_a_count_applies_once_the_stack_no_longer_declares_the_rule(target):
     alone = desired(Kind.DEPLOYMENT, BLUE).model_copy(update={"owned": frozenset()})
     target.apply(alone, ANN)
     assert target.record(alone.id).properties["instance_count"] == 1
+    target.delete(identify(Kind.AUTOSCALE_RULE, rule), "demo", ANN)
+    assert len(target.record(alone.id).admitted) == 1
 
 
 def test_a_target_that_replaces_instances_itself_has_all_of_a_generation_admitted(target):

@@ -56,7 +56,8 @@ class Row:
     outputs: type[Outputs] = Outputs
     """What it answers once it is there."""
     owns: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
-    """Fields of other kinds that one of this kind decides for the resource of its own name."""
+    """Fields of other kinds that one of this kind decides for the resource of its own name, unless
+    it is not `enabled`."""
 
     @property
     def model(self) -> type[SpecModel]:
@@ -96,6 +97,11 @@ class Row:
         if isinstance(fields, SpecModel):
             return named_in(type(fields), vars(fields))
         return named_in(self.model_of(fields), fields)
+
+    def owned_by(self, fields: SpecModel | Mapping[str, Any]) -> Mapping[Kind, frozenset[str]]:
+        """Return what one with these fields decides of the resources of its own name, by kind."""
+        by_name = vars(fields) if isinstance(fields, SpecModel) else fields
+        return self.owns if by_name.get("enabled", True) else {}
 
     def identity_in(self, name: str) -> dict[str, str]:
         """Return the fields that a name in its workspace is made of."""

@@ -22,21 +22,32 @@ class Size(NamedTuple):
         return Size(self.instances - other.instances, self.gpus - other.gpus)
 
 
-def size_of(deployment: AnyDeployment) -> Size:
-    """Return what a deployment takes; one of a batch endpoint takes nothing until a job runs."""
+def size_of(deployment: AnyDeployment, most: int = 0) -> Size:
+    """Return what a deployment takes; one of a batch endpoint takes nothing until a job runs.
+
+    Args:
+        deployment: It.
+        most: As many instances as its autoscale rule allows; 0 without one.
+    """
     if deployment.kind != "online":
         return Size()
-    count = deployment.instance_count
-    asked = gpus_of(deployment)
-    return Size(count, count * (asked.each if asked else 0))
+    return _size(max(deployment.instance_count, most), gpus_of(deployment))
 
 
-def recorded_size(properties: Mapping[str, Any]) -> Size:
+def recorded_size(properties: Mapping[str, Any], most: int = 0) -> Size:
     """Return what a recorded deployment takes."""
     if properties.get("kind", "online") != "online":
         return Size()
-    count, asked = properties["instance_count"], gpu_request(properties["resources"])
+    return _size(max(properties["instance_count"], most), gpu_request(properties["resources"]))
+
+
+def _size(count: int, asked: GpuRequest | None) -> Size:
     return Size(count, count * (asked.each if asked else 0))
+
+
+def most_of(rule: Mapping[str, Any]) -> int:
+    """Return how many instances an autoscale rule with these fields allows; 0 when it is off."""
+    return int(rule["max_instances"]) if rule.get("enabled", True) else 0
 
 
 def gpus_of(deployment: AnyDeployment) -> GpuRequest | None:

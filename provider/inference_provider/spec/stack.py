@@ -24,7 +24,7 @@ from inference_provider.spec.instance_type import sized, type_fault
 from inference_provider.spec.kinds import LISTED, ROWS, Kind, Row
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.names import Named
-from inference_provider.spec.quota import quota_fault, size_of, total
+from inference_provider.spec.quota import most_of, quota_fault, size_of, total
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.target import Place
 from inference_provider.spec.traffic import TrafficSpec
@@ -229,12 +229,20 @@ def _type_faults(stack: StackSpec) -> Iterator[Fault]:
             yield replace(fault, path=f"deployments.{i}.{fault.path}")
 
 
+def _place(deployment: AnyDeployment) -> tuple[str, str, str]:
+    return deployment.workspace, deployment.endpoint, deployment.name
+
+
 def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
+    most = {
+        (rule.workspace, rule.endpoint, rule.deployment): most_of(vars(rule))
+        for rule in stack.autoscale_rules
+    }
     for i, workspace in enumerate(stack.workspaces):
         if workspace.quota == Quota():
             continue
         declared = (
-            size_of(sized(deployment, workspace.instance_types))
+            size_of(sized(deployment, workspace.instance_types), most.get(_place(deployment), 0))
             for deployment in stack.deployments
             if deployment.workspace == workspace.name
         )

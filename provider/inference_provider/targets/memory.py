@@ -276,7 +276,10 @@ class MemoryPlatform:
         self.clock = clock or MemoryClock()
         self._devices = tuple(Gpu(f"GPU-{i}", str(i)) for i in range(gpu_count))
         self.capabilities = TargetCapabilities(
-            name="memory", instance_types=True, gpus=lambda _base_image: Ledger(self._devices)
+            name="memory",
+            kinds=TargetCapabilities(name="").kinds | {Kind.AUTOSCALE_RULE},
+            instance_types=True,
+            gpus=lambda _base_image: Ledger(self._devices),
         )
         self._opened: dict[str, Ports] = {}
         self._first = threading.Lock()

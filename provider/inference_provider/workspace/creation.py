@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
-from inference_provider.observed import Actor, Kind, Record
+from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.router.build import READ, has_keys
 from inference_provider.spec import ChangeClass
@@ -48,6 +48,7 @@ class Creation:
         self._actor = actor
         self._progress = progress
         self._for_each = for_each
+        self._rollout = Rollout(workspace, actor, progress)
         self._replaced: Record | None = None
 
     def run(self, desired: DesiredResource) -> Record | None:
@@ -68,6 +69,7 @@ class Creation:
             (Kind.ENDPOINT, "online"): self._make_endpoint,
             (Kind.DEPLOYMENT, "online"): self._make_deployment,
             (Kind.TRAFFIC, ""): self._make_traffic,
+            (Kind.AUTOSCALE_RULE, ""): self._make_rule,
         }.get((desired.id.kind, desired.variant), self._make_record)(desired)
         return self._replaced
 
@@ -128,12 +130,31 @@ class Creation:
     def _make_deployment(self, desired: DesiredResource) -> None:
         refuse_unmet(self._state, desired)  # before anything is copied or started
         self._keep(desired)
-        self._replaced = Rollout(self._workspace, self._actor, self._progress).run(desired)
+        self._replaced = self._rollout.run(desired)
 
     def _make_traffic(self, desired: DesiredResource) -> None:
         self._save(desired)
         split = split_text(desired.spec.traffic, desired.spec.mirror_traffic)
         self._progress(desired.id, split)
+
+    def _make_rule(self, desired: DesiredResource) -> None:
+        """Record a rule and have its deployment follow it, or as it was when that fails."""
+        deployment = desired.id.model_copy(update={"kind": Kind.DEPLOYMENT})
+        self._save(desired)
+        try:
+            self._rollout.run_recorded(deployment)
+        except BaseException:
+            self._workspace.convergence.change(lambda: self._put_back(desired.id), Publish.NEVER)
+            raise
+        spec = desired.spec
+        limits = f"{spec.min_instances} to {spec.max_instances} instances"
+        self._progress(desired.id, limits if spec.enabled else "off")
+
+    def _put_back(self, resource: ResourceId) -> None:
+        if self._replaced is None:
+            self._state.drop_record(resource)
+        else:
+            self._state.put_record(self._replaced, self._state.placeholders(resource))
 
     def _make_record(self, desired: DesiredResource) -> None:
         self._save(desired)

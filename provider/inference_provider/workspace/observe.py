@@ -65,6 +65,7 @@ class Observer:
         self._ports = ports
         self._state = state
         self._snapshot = snapshot
+        self._rules = state.rules() if snapshot else {}
 
     def resource(self, record: Record) -> ObservedResource:
         """Return one recorded resource as it is now."""
@@ -157,8 +158,11 @@ class Observer:
             ended |= self._restarts(one.name, one.endings, limit_s, seen.minute)
         dying = [one.name for one in there if one.name in ended and keeps_dying(ended[one.name])]
         running = [i for i in there if i.runs and _is_recorded(i, record) and i.name not in dying]
+        wanted = least = record.properties["instance_count"]
         found: _Fields = {"live": {"instance_count": len(running)}, "restarts": ended}
-        wanted = record.properties["instance_count"]
+        if rule := self._rules.get(record.id.name):  # its count is no field that anybody declares
+            wanted, least = sum(_is_recorded(i, record) for i in there), rule.min_instances
+            found["live"] = {}
         if seen.compute.unsupervised and healthy:
             fault = f"{healthy} of {wanted} instances serve on, {seen.compute.unsupervised}"
             return {**found, "status": fault, "degraded": fault}
@@ -172,7 +176,7 @@ class Observer:
         faults += seen.compute.altered.get(record.id.name, ())
         idle = [i for i in there if i not in running and i.name not in dying]
         degraded = "; ".join([*faults, *_idle(idle, record)])
-        waits = ready < wanted <= len(running) and not degraded
+        waits = ready < least <= len(running) and not degraded
         found |= {"degraded": degraded, "unready": said if waits else ""}
         return {**found, "status": "; ".join([said, *faults])}
 

@@ -22,7 +22,7 @@ from inference_provider.observed import (
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec
+from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.statuses import (
     ComputeStatus,
     Instance,
@@ -149,6 +149,8 @@ class Unit:
     """UUIDs of the GPUs that new instances get if they are still free."""
     afresh: bool = False
     """Whether to start new instances even if suitable ones run already."""
+    rule: AutoscaleRuleSpec | None = None
+    """What decides how many instances there are once they serve; None where nothing but us does."""
 
     @property
     def start_limit_s(self) -> int:
@@ -218,6 +220,7 @@ class Compute(Protocol):
         """End what is more than `count` instances of a generation, each after its last request.
 
         Only where it replaces instances by itself: it chooses which; others are retired by name.
+        From here on the unit's rule decides the count, where it has one.
 
         Args:
             unit: What they are of.

@@ -28,7 +28,8 @@ def reserved(workspace: Workspace, desired: DesiredResource, actor: Actor) -> It
     Raises:
         OutOfCapacity: The quota would be exceeded; lists what is in use and what is being started.
     """
-    name, size, state = desired.id.name, size_of(desired.spec), workspace.state
+    name, state = desired.id.name, workspace.state
+    size = size_of(desired.spec, state.most_of(desired.id))
     if not size.instances:
         yield
         return
@@ -52,11 +53,15 @@ def _refuse_over_quota(records: Records, state: State, desired: DesiredResource)
     if not any(limit is not None for limit in quota.values()):
         return
     starting = dict(_starting(records, state, desired.id.name))
-    sizes = {r.id.name: recorded_size(r.properties) for r in state.of_kind(Kind.DEPLOYMENT)}
+    most = {name: rule.max_instances for name, rule in state.rules().items()}
+    sizes = {
+        r.id.name: recorded_size(r.properties, most.get(r.id.name, 0))
+        for r in state.of_kind(Kind.DEPLOYMENT)
+    }
     for name, reservation in starting.items():
         before = sizes.get(name, Size())
         sizes[name] = Size(*map(max, before, reservation.size))
-    sizes[desired.id.name] = size_of(desired.spec)
+    sizes[desired.id.name] = size_of(desired.spec, most.get(desired.id.name, 0))
     exceeded = quota_fault(total(sizes.values()), quota)
     if exceeded:
         field, reason = exceeded

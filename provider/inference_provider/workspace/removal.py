@@ -53,6 +53,7 @@ class Removal:
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
             (Kind.DEPLOYMENT, "online"): self._deployment,
+            (Kind.AUTOSCALE_RULE, ""): self._rule,
         }.get((record.id.kind, record.variant), self._recorded)(record)
 
     def _workspace(self, record: Record) -> None:
@@ -94,6 +95,11 @@ class Removal:
                 self._convergence.change(_nothing, Publish.WHILE_IT_RUNS)
 
         self._rollout.remove(record.id, drain_s, forget)
+
+    def _rule(self, record: Record) -> None:
+        """Delete a rule; its deployment has as many instances again as it declares."""
+        self._recorded(record)
+        self._rollout.run_recorded(record.id.model_copy(update={"kind": Kind.DEPLOYMENT}))
 
 
 def sweep(workspace: Workspace) -> None:

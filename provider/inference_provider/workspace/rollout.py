@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from inference_provider.compare import with_generation, with_owned_fields
-from inference_provider.desired import DesiredResource, owned_fields
+from inference_provider.compare import with_generation
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, Interrupted, SeveralFailed, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again, record_of, refuse_others
@@ -70,21 +70,54 @@ class Rollout:
             refuse_others("update", desired, before)
             if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
-            desired = self._with_owned_fields(with_generation(desired, before), before)
-            count, drain_s = desired.spec.instance_count, self._drain_s(desired, before)
+            desired, drain_s = with_generation(desired, before), self._drain_s(desired, before)
             unit = self._unit(desired)
+            count = self._count(unit, before)
             with reserved(self._workspace, desired, self._actor):
                 if count:
                     self._convergence.ensure_up()
                 with self._room(unit, before, drain_s) as make_room:
                     serving = self._compute.ensure(unit, count, self._progress, make_room)
-                    self._admit(desired, serving)
+                    self._admit(desired, serving, count)
             if count:
-                self._router.wait_healthy(name, count)
+                self._router.wait_healthy(name, self._kept(unit, before, count))
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
             fewer = self._compute.scale_in(unit, count, drain_s + SLOW_STOP_WAIT_S)
             self._retire(desired.id, drain_s, fewer)
             return before
+
+    def run_recorded(self, resource: ResourceId) -> None:
+        """Have a recorded deployment run as it is recorded, if it is there.
+
+        Raises:
+            TargetError: Its blueprint is gone.
+        """
+        record = self._state.record(resource)
+        if record is None or record.variant != "online":
+            return
+        desired = recorded_deployment(self._state, record)
+        if desired is None:
+            remedy = "apply the stack again"
+            raise TargetError("scale", str(resource), "its blueprint is gone", remedy)
+        self.run(desired, recorded=True)
+
+    def _count(self, unit: Unit, before: Record | None) -> int:
+        """Return how many instances are wanted: under a rule as many as serve, within its limits.
+
+        The record has the count that is declared, for the day on which the rule goes.
+        """
+        declared = unit.spec.instance_count
+        if unit.rule is None:
+            return declared
+        there = self._compute.instances(unit.id.name).get(unit.id.name, ())
+        serving = [i for i in there if before and before.admits(i.name, i.generation)]
+        return unit.rule.within(sum(i.stands_for for i in serving) or declared)
+
+    def _kept(self, unit: Unit, before: Record | None, count: int) -> int:
+        """Return how many of those surely stay: a rule may end some of them at any time."""
+        runs_on = before is not None and before.generation == unit.generation
+        least = unit.rule.min_instances if unit.rule and self._compute.replaces_instances else count
+        return min(count, least) if runs_on else count
 
     @contextmanager
     def _room(self, unit: Unit, before: Record | None, drain_s: float) -> Iterator[MakeRoom]:
@@ -100,6 +133,7 @@ class Rollout:
             yield lambda kept: self._end_all_but(kept, before, drain_s)
             return
         old = self._recorded_unit(before)
+        count = self._count(old, before) if old else 0
         self._admit_alone(before, ())  # when this fails, nothing has changed
         try:
             self._end_old(before.id, drain_s)
@@ -108,7 +142,7 @@ class Rollout:
             self._progress(unit.id, "no instance serves: run this again, or with the old file")
             raise
         except Exception:
-            self._bring_back(before, old)
+            self._bring_back(before, old, count)
             raise
         self._content.prune(self._state.named_content())
 
@@ -139,13 +173,13 @@ class Rollout:
             return self._unit(desired) if desired else None
         return None
 
-    def _bring_back(self, before: Record, old: Unit | None) -> None:
+    def _bring_back(self, before: Record, old: Unit | None, count: int) -> None:
         """Let the old instances serve again. The first error is the one to raise."""
         try:
             if old is None:
                 raise TargetError("start", str(before.id), "its blueprint is gone")
             self._progress(before.id, "starting the old instances again")
-            serving = self._compute.ensure(old, old.spec.instance_count, self._progress)
+            serving = self._compute.ensure(old, count, self._progress)
             self._admit_alone(before, serving)
         except InferenceError as fault:
             said = f"the old instances do not serve again: {str(fault).splitlines()[0]}"
@@ -193,16 +227,6 @@ class Rollout:
 
         self._convergence.change(edit, Publish.NEVER)
 
-    def _with_owned_fields(
-        self, desired: DesiredResource, before: Record | None
-    ) -> DesiredResource:
-        """Keep what a resource of another kind decides."""
-        if desired.owned is None:
-            recorded = {record.id for record in self._state.records()}
-            owned = owned_fields(desired.id, recorded)
-            desired = desired.model_copy(update={"owned": owned})
-        return with_owned_fields(desired, before)
-
     def _unit(self, desired: DesiredResource) -> Unit:
         before = self._state.record(desired.id)
         environment = self._content.environment(desired.spec.environment)
@@ -216,6 +240,7 @@ class Rollout:
             admitted=(before.admitted or ()) if before else (),
             gpus=desired.gpus,
             afresh=is_made_again(desired, before),
+            rule=self._state.rule_of(desired.id),
         )
 
     def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:
@@ -235,7 +260,7 @@ class Rollout:
             *userinfo_in((*environment.dependencies, *environment.command)),
         )
 
-    def _admit(self, desired: DesiredResource, serving: tuple[str, ...] | None) -> None:
+    def _admit(self, desired: DesiredResource, serving: tuple[str, ...] | None, count: int) -> None:
         """Let the router send requests only to `serving`, or to all of the generation if None.
 
         Undone when it refuses.
@@ -253,7 +278,7 @@ class Rollout:
             self._state.drop_reservation(name)
 
         # the router was started before new instances; if it has ended since, this fails
-        publish = Publish.STARTED if desired.spec.instance_count else Publish.ALWAYS
+        publish = Publish.STARTED if count else Publish.ALWAYS
         try:
             self._convergence.change(edit, publish)
         except BaseException as fault:
@@ -269,8 +294,7 @@ class Rollout:
             record = self._state.record(resource)
             recorded = self._recorded_unit(record) if record else None
             if recorded is not None:
-                count = recorded.spec.instance_count
-                self._compute.scale_in(recorded, count, stop_wait_s)
+                self._compute.scale_in(recorded, self._count(recorded, record), stop_wait_s)
 
     def _drain_s(self, desired: DesiredResource, before: Record | None) -> float:
         """Return how long a request to an old instance may take, by the old limit and the new.

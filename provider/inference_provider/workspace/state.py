@@ -15,7 +15,7 @@ from pydantic import SecretStr, TypeAdapter
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
 from inference_provider.secret_text import Secrets
-from inference_provider.spec import SpecModel
+from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
@@ -115,6 +115,24 @@ class State:
         names = (name for name in documents if name.startswith(beginnings))
         parse = Record.model_validate_json
         return [self._value(RECORDS, name, documents[name], parse) for name in names]
+
+    def most_of(self, deployment: ResourceId) -> int:
+        """Return how many instances a deployment's rule allows; 0 without one."""
+        rule = self.rule_of(deployment)
+        return rule.max_instances if rule else 0
+
+    def rule_of(self, deployment: ResourceId) -> AutoscaleRuleSpec | None:
+        """Return the rule that decides a deployment's count; None where none does."""
+        record = self.record(deployment.model_copy(update={"kind": Kind.AUTOSCALE_RULE}))
+        return _rule(record) if record else None
+
+    def rules(self) -> dict[str, AutoscaleRuleSpec]:
+        """Return the rules that decide counts, by deployment; skips a record that is unreadable."""
+        beginning = f"{Kind.AUTOSCALE_RULE.value}."
+        names = [name for name in self._records.section(RECORDS) if name.startswith(beginning)]
+        found = (self.readable(RECORDS, name, Record.model_validate_json) for name in names)
+        rules = {record.id.name: _rule(record) for record in found if record}
+        return {name: rule for name, rule in rules.items() if rule}
 
     def owners(self) -> frozenset[str]:
         """Return the owners of all records; skips a record that cannot be read."""
@@ -277,6 +295,13 @@ def deployment_lock(name: str) -> str:
 
 def _name(resource: ResourceId) -> str:
     return f"{resource.kind.value}.{resource.name}"
+
+
+def _rule(record: Record) -> AutoscaleRuleSpec | None:
+    """Return a recorded rule, unless it is off."""
+    known = AutoscaleRuleSpec.model_fields.keys() & record.properties.keys()  # a newer has more
+    rule = AutoscaleRuleSpec.model_validate({name: record.properties[name] for name in known})
+    return rule if rule.enabled else None
 
 
 def _blueprint(document: bytes) -> SpecModel:

@@ -17,6 +17,8 @@ class Instance(NamedTuple):
     """Unique in its workspace."""
     generation: str
     backends: tuple[Backend, ...]
+    stands_for: int = 1
+    """How many it is, where it is all of a generation together."""
 
 
 class InstanceStatus(Frozen):

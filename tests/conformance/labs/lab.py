@@ -18,7 +18,7 @@ from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
-from inference_provider.spec import EndpointSpec, StackSpec, TrafficSpec
+from inference_provider.spec import AutoscaleRuleSpec, EndpointSpec, StackSpec, TrafficSpec
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.state import State
 from tests.conformance.watched import WatchedPlatform, WatchedRouter
@@ -143,6 +143,22 @@ class Lab(ABC):
         spec = _with(blue.spec, {"name": name, "endpoint": endpoint, **fields})
         id_ = self.id(Kind.DEPLOYMENT, f"{endpoint}/{name}")
         return blue.model_copy(update={"id": id_, "spec": spec})
+
+    def blue(self, **fields) -> DesiredResource:
+        """Return deployment blue with amounts, of which a rule counts shares."""
+        if self.target.capabilities.resource_limits:
+            fields = {"resources": {"requests": {"cpu": "100m"}}, **fields}
+        return self.deployment(**fields)
+
+    def rule(self, **fields) -> DesiredResource:
+        """Return an autoscale rule of blue that wants fewer instances only after an hour."""
+        asked = {"targets": [{"metric": "CpuUtilizationPercentage", "target": 90}]}
+        place = {"workspace": self.workspace, "endpoint": "iris", "deployment": "blue"}
+        slow = {"scale_in": {"stabilization_s": 3600}}
+        spec = AutoscaleRuleSpec.model_validate({**place, **asked, **slow, **fields})
+        return DesiredResource(
+            id=self.id(Kind.AUTOSCALE_RULE, "iris/blue"), spec=spec, owner="demo"
+        )
 
     def traffic(self, endpoint: str = "iris", **shares: int) -> DesiredResource:
         spec = TrafficSpec(workspace=self.workspace, endpoint=endpoint, traffic=shares)

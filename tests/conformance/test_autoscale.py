@@ -1,0 +1,96 @@
+"""The count under an autoscale rule: the rule decides it, and nobody changes it by accident."""
+
+import pytest
+
+from inference_provider.desired import DesiredResource
+from inference_provider.drift import drift
+from inference_provider.errors import OutOfCapacity
+from inference_provider.observed import Kind
+from inference_provider.plan import plan
+from tests.conformance.labs import wait_until
+
+
+@pytest.fixture
+def ruled(lab):
+    """A lab whose deployment asks for what a rule goes by."""
+    if Kind.AUTOSCALE_RULE not in lab.target.capabilities.kinds:
+        pytest.skip("this target has no autoscale rules yet")
+    lab.apply(*lab.desired[:-2], lab.blue(), lab.desired[-1])
+    return lab
+
+
+def changes(lab, *more) -> list[str]:
+    """Return what a plan and a drift report say of the deployment, and of a rule beside it."""
+    wanted = [*lab.desired[:-2], *more, lab.desired[-1]]
+    there = lab.target.observe([lab.workspace])
+    planned = [str(action.id.kind) for action in plan(wanted, there, "demo").pending]
+    report = drift(wanted, there, "demo").resources
+    return planned + [str(found.id.kind) for found in report if found.verdict != "clean"]
+
+
+def beside(deployment: DesiredResource) -> DesiredResource:
+    """Return a deployment as it is resolved beside a rule."""
+    return deployment.model_copy(update={"owned": frozenset({"instance_count"})})
+
+
+def test_a_rule_moves_the_count_into_its_limits_and_leaves_it_there(ruled):
+    ruled.apply(ruled.rule(min_instances=3, max_instances=3))
+    assert len(ruled.instances()) == 3
+    ruled.apply(ruled.rule(min_instances=1, max_instances=5))
+    ruled.apply(ruled.blue(tags={"a": "b"}))
+    assert len(ruled.instances()) == 3
+    ruled.apply(ruled.rule(min_instances=1, max_instances=2))
+    wait_until(lambda: len(ruled.instances()) == 2)
+    assert ruled.ask() == 200
+
+
+def test_the_count_under_a_rule_is_neither_plan_nor_drift(ruled):
+    rule = ruled.rule(min_instances=2, max_instances=3)
+    ruled.apply(rule)
+    assert changes(ruled, beside(ruled.blue()), rule) == []
+    assert changes(ruled, beside(ruled.blue(instance_count=7)), rule) == []
+
+
+def test_a_new_generation_starts_with_as_many_as_the_rule_has_now(ruled):
+    ruled.apply(ruled.rule(min_instances=3, max_instances=3))
+    ruled.apply(ruled.rule(min_instances=1, max_instances=5))
+    before = set(ruled.instances())
+    ruled.apply(ruled.blue(environment_variables={"A": "1"}))
+    after = ruled.instances()
+    assert len(after) == 3
+    assert before.isdisjoint(after)
+
+
+@pytest.mark.parametrize("ended", ["deleted", "off"])
+def test_a_rule_that_ends_gives_the_declared_count_back(ruled, ended):
+    ruled.apply(ruled.rule(min_instances=3, max_instances=3))
+    ruled.apply(ruled.blue(instance_count=2))
+    assert len(ruled.instances()) == 3
+    off = ruled.rule(min_instances=3, max_instances=3, enabled=False)
+    if ended == "deleted":
+        ruled.delete(off.id)
+    else:
+        ruled.apply(off)
+    wait_until(lambda: len(ruled.instances()) == 2)
+    declared = [] if ended == "deleted" else [off]
+    assert changes(ruled, ruled.blue(instance_count=2), *declared) == []
+    assert ruled.ask() == 200
+
+
+def test_a_rule_that_its_deployment_cannot_follow_is_not_recorded(ruled):
+    ruled.apply(ruled.space(quota={"max_instances": 2}))
+    rule = ruled.rule(min_instances=1, max_instances=3)
+    with pytest.raises(OutOfCapacity, match="bring the workspace to 3 instances; its quota is 2"):
+        ruled.apply(rule)
+    assert ruled.target.record(rule.id) is None
+    assert len(ruled.instances()) == 1
+
+
+def test_a_deployment_goes_after_its_rule(ruled):
+    rule = ruled.rule(min_instances=2, max_instances=3)
+    ruled.apply(rule)
+    ruled.apply(ruled.traffic())
+    ruled.delete(rule.id)
+    ruled.delete(ruled.blue().id)
+    assert ruled.instances() == {}
+    assert ruled.ports.compute.instances() == {}
