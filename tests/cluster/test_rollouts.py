@@ -7,7 +7,7 @@ import pytest
 from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.objects import POD, name_of, selector
-from tests.cluster.loaded import loaded
+from tests.cluster.loaded import MANY, loaded
 from tests.conformance.labs import ANN
 from tests.docker.load import Load
 
@@ -29,7 +29,7 @@ def test_blue_to_green_and_back_fails_no_request(served):
         served.apply(
             served.deployment(
                 environment_variables={"ANSWER": "2"},
-                request_settings={"max_concurrent_requests_per_instance": 64},
+                request_settings=MANY,
                 instance_count=2,
             )
         )
@@ -48,16 +48,46 @@ def test_a_router_pod_that_is_deleted_fails_no_request(served):
 
 
 def test_an_instance_that_is_deleted_fails_no_request(served):
-    served.apply(
-        served.deployment(
-            request_settings={"max_concurrent_requests_per_instance": 64}, instance_count=2
-        )
-    )
+    served.apply(served.deployment(request_settings=MANY, instance_count=2))
     with Load(served, 2_000, limit_s=120) as load:
         [first, *_] = served.instances()
         served.end(first)
         time.sleep(10)
     assert {*load.answers} == {200}
+
+
+def test_a_node_that_is_emptied_fails_no_request(served, api):
+    served.apply(served.deployment(request_settings=MANY, instance_count=2))
+    with Load(served, 4_000, limit_s=150) as load:
+        evicted, refused = emptied(api, served.workspace)
+    assert {*load.answers} == {200}
+    assert len(evicted) == 5  # two instances of blue, one of green, two routers
+    assert refused  # a budget let them go one after the other
+
+
+def emptied(api, namespace) -> tuple[list[str], int]:
+    """Evict all pods that serve, again and again where a budget refuses, as `kubectl drain` does.
+
+    Returns:
+        Those that were evicted, and how often it was refused.
+    """
+    pods, refused = f"/api/v1/namespaces/{namespace}/pods", 0
+    roles = f"{names.ROLE} in ({names.INSTANCE},{names.ROUTER})"
+    left = [name_of(one) for one in api.items(pods, labelSelector=roles)]
+    evicted, until_s = [], time.monotonic() + 120
+    while left:
+        assert time.monotonic() < until_s, f"not evicted: {left}"
+        for name in tuple(left):
+            about = {"name": name, "namespace": namespace}
+            asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}
+            answer = api.http.post(f"{pods}/{name}/eviction", json=asked)
+            assert answer.status_code in (201, 429), answer.text
+            if answer.status_code == 201:
+                left.remove(name)
+                evicted.append(name)
+            refused += answer.status_code == 429
+        time.sleep(0.5)
+    return evicted, refused
 
 
 def test_the_key_that_stays_is_valid_through_a_rotation(served):
