@@ -217,6 +217,7 @@ _PLURALS = {
     "deployments": "Deployment",
     "services": "Service",
     "poddisruptionbudgets": "PodDisruptionBudget",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
     "endpointslices": "EndpointSlice",
     "networkpolicies": "NetworkPolicy",
     "ingresses": "Ingress",

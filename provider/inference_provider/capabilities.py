@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, SurgeFaults
-from inference_provider.observed import Frozen, Kind
+from inference_provider.observed import Frozen, Kind, ResourceId
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, WorkspaceSpec
+from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.gpus import GpuRequest
@@ -83,6 +84,12 @@ _PLAIN: Mapping[Capability, Answer] = {
 }
 
 
+_ASSETS = (Kind.MODEL, Kind.ENVIRONMENT)
+BASIC = frozenset({Kind.WORKSPACE, *_ASSETS, Kind.ENDPOINT, Kind.DEPLOYMENT, Kind.TRAFFIC})
+"""Kinds that every target has."""
+WITH_RULES = BASIC | {Kind.AUTOSCALE_RULE}
+
+
 def _any_address(_host: str, _port: int) -> str:
     return ""
 
@@ -113,16 +120,7 @@ class TargetCapabilities(Frozen):
     name: str
     endpoint_kinds: frozenset[str] = frozenset({"online"})
     auth_modes: frozenset[str] = frozenset({"key"})
-    kinds: frozenset[Kind] = frozenset(
-        {
-            Kind.WORKSPACE,
-            Kind.MODEL,
-            Kind.ENVIRONMENT,
-            Kind.ENDPOINT,
-            Kind.DEPLOYMENT,
-            Kind.TRAFFIC,
-        }
-    )
+    kinds: frozenset[Kind] = BASIC
     images: bool = False
     base_images: bool = False
     """Whether the workspace names the image that others are made of."""
@@ -136,6 +134,8 @@ class TargetCapabilities(Frozen):
     ] = _nothing
     """Says what else of a deployment it cannot do; of its workspace and its environment it is told
     what is known."""
+    rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
+    """Says why it cannot keep a rule of a deployment, of which it is told what is known."""
     resource_limits: bool = False
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
@@ -209,6 +209,7 @@ def refusals(
 ) -> tuple[Refusal, ...]:
     """Return each thing the target cannot do, apart from GPUs; empty when it can do all."""
     known = tuple(desired)
+    specs = {one.id: one.spec for one in known}
     spaces = {one.id.name: one.spec for one in known if one.id.kind == Kind.WORKSPACE}
     environments = {
         one.spec.content_hash: one.spec for one in known if one.id.kind == Kind.ENVIRONMENT
@@ -219,7 +220,7 @@ def refusals(
         for fault in (
             *_faults(one, capabilities),
             *_base_faults(one, spaces.get(one.id.workspace), capabilities),
-            *_other_faults(one, spaces.get(one.id.workspace), environments, capabilities),
+            *_other_faults(one, specs, spaces.get(one.id.workspace), environments, capabilities),
         )
     )
 
@@ -287,6 +288,7 @@ def _base_faults(
 
 def _other_faults(
     resource: DesiredResource,
+    known: Mapping[ResourceId, Any],
     workspace: WorkspaceSpec | None,
     environments: Mapping[str | None, EnvironmentSpec],
     can: TargetCapabilities,
@@ -295,6 +297,9 @@ def _other_faults(
     if isinstance(spec, DeploymentSpec):
         digest = Reference.parse(spec.environment).digest if spec.environment else None
         yield from can.deployment_faults(spec, workspace, environments.get(digest))
+    elif isinstance(spec, AutoscaleRuleSpec) and resource.id.kind in can.kinds:
+        of = resource.id.model_copy(update={"kind": Kind.DEPLOYMENT})
+        yield from can.rule_faults(spec, known.get(of))
 
 
 def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:

@@ -81,6 +81,7 @@ def names(api, namespace: str) -> set[str]:
             ("/api/v1", "services"),
             ("/apis/apps/v1", "deployments"),
             ("/apis/policy/v1", "poddisruptionbudgets"),
+            ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
             ("/apis/networking.k8s.io/v1", "networkpolicies"),
             (f"/apis/{GROUP}/v1", "roles"),
             (f"/apis/{GROUP}/v1", "rolebindings"),
@@ -102,6 +103,11 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
             refused.append(path)
 
     lab.platform.client._http.event_hooks["response"].append(note)
+    lab.measure()
+    lab.up()
+    rule = lab.rule(min_instances=2, max_instances=2)
+    lab.apply(lab.blue(), rule)
+    lab.delete(rule.id)
     lab.up()
     assert refused == []
     assert drift(lab.desired, lab.target.observe([lab.workspace]), "demo").exit_code == 0

@@ -60,7 +60,23 @@ def test_what_controllers_note_is_no_change_by_hand():
     ],
 )
 def test_what_others_have_set_is_told_with_who_and_when(entry, told):
-    assert by_hand(deployment(OURS, entry)) == told
+    left = {**OURS, "fieldsV1": {"f:spec": {}}}
+    assert by_hand(deployment(left, entry)) == told
+
+
+def test_what_others_have_set_to_what_we_apply_is_no_change():
+    entry = by("kube-controller-manager", {"f:spec": {"f:replicas": {}}}, subresource="scale")
+    assert by_hand(deployment(OURS, entry, mark=MARKED)) == ""
+
+
+def test_a_count_that_is_left_to_others_is_theirs_and_nothing_else_is():
+    left = {**OURS, "fieldsV1": {"f:spec": {"f:paused": {}}}}
+    count = by("kubectl", {"f:spec": {"f:replicas": {}}}, subresource="scale")
+    both = by("kubectl-edit", {"f:spec": {"f:replicas": {}, "f:minReadySeconds": {}}})
+    assert by_hand(deployment(left, count), ("replicas",)) == ""
+    assert by_hand(deployment(left, both), ("replicas",)) == (
+        "spec.minReadySeconds set by kubectl-edit"
+    )
 
 
 def test_a_claim_that_a_controller_has_bound_is_as_it_was_applied():

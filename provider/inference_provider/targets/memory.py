@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from inference_provider.capabilities import TargetCapabilities
+from inference_provider.capabilities import WITH_RULES, TargetCapabilities
 from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.gpus import Gpu, Holder, Ledger, hand_out
@@ -277,7 +277,7 @@ class MemoryPlatform:
         self._devices = tuple(Gpu(f"GPU-{i}", str(i)) for i in range(gpu_count))
         self.capabilities = TargetCapabilities(
             name="memory",
-            kinds=TargetCapabilities(name="").kinds | {Kind.AUTOSCALE_RULE},
+            kinds=WITH_RULES,
             instance_types=True,
             gpus=lambda _base_image: Ledger(self._devices),
         )

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
+from inference_provider.capabilities import Refusal, at_target
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import CapabilityMissing
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.router.build import READ, has_keys
-from inference_provider.spec import ChangeClass
+from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.observe import split_text
@@ -129,6 +131,8 @@ class Creation:
 
     def _make_deployment(self, desired: DesiredResource) -> None:
         refuse_unmet(self._state, desired)  # before anything is copied or started
+        if rule := self._state.rule_of(desired.id):
+            self._refuse_unfollowed(desired.id, rule, desired.spec)
         self._keep(desired)
         self._replaced = self._rollout.run(desired)
 
@@ -140,6 +144,7 @@ class Creation:
     def _make_rule(self, desired: DesiredResource) -> None:
         """Record a rule and have its deployment follow it, or as it was when that fails."""
         deployment = desired.id.model_copy(update={"kind": Kind.DEPLOYMENT})
+        self._refuse_unfollowed(desired.id, desired.spec, self._state.blueprint(desired.id.name))
         self._save(desired)
         try:
             self._rollout.run_recorded(deployment)
@@ -149,6 +154,16 @@ class Creation:
         spec = desired.spec
         limits = f"{spec.min_instances} to {spec.max_instances} instances"
         self._progress(desired.id, limits if spec.enabled else "off")
+
+    def _refuse_unfollowed(
+        self, resource: ResourceId, rule: AutoscaleRuleSpec, deployment: SpecModel | None
+    ) -> None:
+        """Refuse a rule that its deployment cannot follow; a plan knows both and has done so."""
+        can = self._platform.capabilities
+        of = deployment if isinstance(deployment, DeploymentSpec) else None
+        if found := [*can.rule_faults(rule, of)]:
+            refused = (str(Refusal(at_target(resource, can), fault)) for fault in found)
+            raise CapabilityMissing("apply", str(resource), "; ".join(refused))
 
     def _put_back(self, resource: ResourceId) -> None:
         if self._replaced is None:

@@ -181,6 +181,7 @@ class Rollout:
             self._progress(before.id, "starting the old instances again")
             serving = self._compute.ensure(old, count, self._progress)
             self._admit_alone(before, serving)
+            self._compute.scale_in(old, count, SLOW_STOP_WAIT_S)
         except InferenceError as fault:
             said = f"the old instances do not serve again: {str(fault).splitlines()[0]}"
             self._progress(before.id, said)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import httpx
+import pytest
 
 from inference_provider.targets.kubernetes.names import (
     INSTANCE,
@@ -15,7 +16,11 @@ from inference_provider.targets.kubernetes.objects import POD, POLICY, SERVICE, 
 from inference_provider.targets.kubernetes.pods import address_of, is_ending
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
+from tests.cluster import metrics
+from tests.cluster.api import Api
+from tests.cluster.places import ours
 from tests.cluster.runtime import runtime_image
+from tests.cluster_host import KUBECONFIG
 from tests.conformance.labs.lab import Lab
 from tests.conformance.watched import WatchedPlatform
 
@@ -38,6 +43,13 @@ class KubernetesLab(Lab):
     def __init__(self, platform, folder: Path, workspace: str) -> None:
         super().__init__(platform, folder, workspace)
         self._others: list[KubernetesPlatform] = []
+
+    def measure(self) -> None:
+        if Path(KUBECONFIG) == ours().kubeconfig:
+            with Api(ours().kubeconfig) as api:
+                metrics.install(ours(), api)
+        elif "metrics.k8s.io" not in self.platform._known.groups():
+            pytest.skip("the cluster has no metrics-server")
 
     def another(self) -> Engine:
         self._others.append(self.open(self.folder))

@@ -61,6 +61,9 @@ class Lab(ABC):
     def open(cls, folder: Path):
         """Return a platform on which labs can be."""
 
+    def measure(self) -> None:  # noqa: B027 - most targets need nothing for it
+        """Have the target say what instances use, for rules."""
+
     def another(self) -> Engine:
         """Return a second target on the same state, as a second process has it."""
         return Engine(WatchedPlatform(self.platform.platform))

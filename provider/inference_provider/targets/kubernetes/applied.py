@@ -8,7 +8,7 @@ with which fields were ours when it was applied.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
+    DEPLOYMENT,
     INGRESS,
     Object,
     annotations_of,
@@ -27,6 +28,8 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.refusals import Conflict
 
+COUNTER = f"{MANAGER}-count"
+"""Manager of a count that another one may change."""
 MARK = f"{names.PREFIX}/applied"
 _FIELD = f"f:{MARK}"
 _PARTS = (
@@ -42,6 +45,8 @@ _RESTARTED = "spec.template.metadata.annotations.kubectl.kubernetes.io/restarted
 """`kubectl rollout restart` changes nothing but that pods are new."""
 _DEFAULTED = "ingressClassName"
 """Field that the API server gives an Ingress when it is made, and never again."""
+COUNT = "replicas"
+"""Field of a Deployment that an autoscaler decides where we do not apply it."""
 _SHOWN = 4
 _ATTEMPTS = 5
 _KEYS = (
@@ -63,7 +68,7 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
     Raises:
         OwnedByAnother: There is one of this name that is not ours.
     """
-    said, shape = "", _shape(one)
+    said, shape, left = "", _shape(one), _left_to_others(one)
     marked = _with_mark(one, _MARKS.get(shape))
     try:
         made = client.apply(marked)
@@ -71,9 +76,9 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
         there = client.get_like(one) or one
         if not is_ours(there):
             raise _of_another(client, one) from None
-        said = foreign(there)
+        said = foreign(there, left)
         made = client.apply(marked, force=True)
-    if added := foreign(made):
+    if added := foreign(made, left):
         said = said or added
         made = _without_added(client, one) or made
     if said:
@@ -111,11 +116,17 @@ def _without_added(client: Client, one: Object) -> Object | None:
             return None
         kept = {name: value for name, value in there.items() if name not in _PARTS}
         ours = {name: one[name] for name in _PARTS if name in one}
-        if kind_of(one) == INGRESS and (given := there["spec"].get(_DEFAULTED)):
-            ours["spec"] = {_DEFAULTED: given, **ours["spec"]}
+        for field in (_DEFAULTED if kind_of(one) == INGRESS else "", *_left_to_others(one)):
+            if given := there.get("spec", {}).get(field):
+                ours["spec"] = {field: given, **ours["spec"]}
         with suppress(Conflict):  # a controller notes something all the time
             return client.replace(kept | ours)
     return None
+
+
+def _left_to_others(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the fields of the spec that what is applied leaves out, and others may set."""
+    return (COUNT,) if one["kind"] == DEPLOYMENT.name and COUNT not in one["spec"] else ()
 
 
 def _with_mark(one: Object, mark: str | None) -> Object:
@@ -183,29 +194,53 @@ def _applied(entry: Mapping[str, Any]) -> bool:
 # -- what others have changed ----------------------------------------------------------------------
 
 
-def by_hand(one: Object) -> str:
-    """Say what others have changed of an object that was applied; empty where nobody has."""
+def is_applied(one: Mapping[str, Any], path: str) -> bool:
+    """Whether a field is as we applied it: `spec.replicas`."""
+    return path in _paths_applied(one)
+
+
+def by_hand(one: Object, left: Collection[str] = ()) -> str:
+    """Say what others have changed of an object that was applied; empty where nobody has.
+
+    Args:
+        one: It.
+        left: Fields of its spec that are left to others.
+    """
     marked = annotations_of(one).get(MARK)
     removed = bool(marked) and marked != _mark(one)
-    return foreign(one) or ("some of its fields were changed or removed by hand" if removed else "")
+    said = foreign(one, left)
+    return said or ("some of its fields were changed or removed by hand" if removed else "")
 
 
-def foreign(one: Mapping[str, Any]) -> str:
+def foreign(one: Mapping[str, Any], left: Collection[str] = ()) -> str:
     """Say what others have set of an object, who and when; empty where nobody has."""
     bound = one["kind"] == CLAIM.name  # by a controller; nothing else of its spec may change
-    return "" if bound else "; ".join(_changes(one))
+    return "" if bound else "; ".join(_changes(one, {_RESTARTED, *(f"spec.{f}" for f in left)}))
 
 
-def _changes(one: Mapping[str, Any]) -> Iterator[str]:
+def _changes(one: Mapping[str, Any], ignored: Collection[str]) -> Iterator[str]:
     for entry in one["metadata"].get("managedFields") or ():
-        if entry["manager"] == MANAGER or entry.get("subresource") == "status":
+        if entry["manager"] in (MANAGER, COUNTER) or entry.get("subresource") == "status":
             continue
-        fields = entry.get("fieldsV1") or {}
-        found = [p for part in _PARTS for p in _paths(fields.get(f"f:{part}"), part)]
-        if paths := [path for path in found if path != _RESTARTED]:
+        found = [path for path in _set_in(entry) if path not in ignored]
+        # who has set what we apply too has set the same: of another value there is one owner
+        same = set(_paths_applied(one)) if found else ()
+        if paths := [path for path in found if path not in same]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             changed = ", ".join(paths[:_SHOWN]) + more
             yield f"{changed} set by {entry['manager']}{_when(entry)}"
+
+
+def _set_in(entry: Mapping[str, Any]) -> Iterator[str]:
+    fields = entry.get("fieldsV1") or {}
+    for part in _PARTS:
+        yield from _paths(fields.get(f"f:{part}"), part)
+
+
+def _paths_applied(one: Mapping[str, Any]) -> Iterator[str]:
+    for entry in one["metadata"].get("managedFields") or ():
+        if entry["manager"] == MANAGER and _applied(entry):
+            yield from _set_in(entry)
 
 
 def _when(entry: Mapping[str, Any]) -> str:

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.errors import Fault
 from inference_provider.gpus import SurgeFaults
 from inference_provider.serving.image import image_as_it_is
 from inference_provider.serving.server import requirements
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    DeploymentSpec,
+    EnvironmentSpec,
+    WorkspaceSpec,
+)
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
@@ -53,6 +58,8 @@ class Asked:
     """Says what leads to a workspace's router that the cluster does not have."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
+    rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
+    """Says why an autoscale rule cannot be kept."""
 
 
 _UNASKED = Asked()
@@ -97,6 +104,8 @@ def kubernetes_capabilities(
 
     return TargetCapabilities(
         name="kubernetes",
+        kinds=WITH_RULES,
+        rule_faults=more.rule_faults,
         images=True,
         base_images=True,
         cluster_settings=True,

@@ -54,6 +54,11 @@ class KnownNames:
             return False
         return any(one["name"] == kind.plural for one in served.get("resources") or ())
 
+    def groups(self) -> frozenset[str]:
+        """Return the groups that the API server, and what extends it, serve now."""
+        found = self._client().raw("/apis").get("groups") or ()
+        return frozenset(str(group["name"]) for group in found)
+
     def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         try:
             found = self._client().items(kind, namespace)

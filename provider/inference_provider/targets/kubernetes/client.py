@@ -74,14 +74,14 @@ class Client(Connection):
         found: list[Object] = self.listed(kind, namespace, selector, fields)["items"]
         return found
 
-    def apply(self, one: Object, *, force: bool = False) -> Object:
+    def apply(self, one: Object, *, force: bool = False, manager: str = MANAGER) -> Object:
         """Make an object what is said here, by server-side apply; what is not said stays.
 
         Raises:
             Conflict: Another manager has set one of the fields; forced, they become ours.
         """
         kind, namespace = kind_of(one), one["metadata"].get("namespace", "")
-        asked = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        asked = {"fieldManager": manager, "force": "true" if force else "false"}
         answer = self.send(
             "apply",
             _what(kind, name_of(one), namespace),

@@ -17,18 +17,26 @@ from typing import Protocol
 from inference_provider.errors import CapabilityMissing, TargetError
 from inference_provider.observed import Kind as ResourceKind
 from inference_provider.observed import ResourceId
-from inference_provider.router.table import Backend
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
-from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec import AutoscaleRuleSpec, WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import apply_ours
+from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, is_applied
 from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
+from inference_provider.targets.kubernetes.counts import Counts
 from inference_provider.targets.kubernetes.followed import Followed
+from inference_provider.targets.kubernetes.generations import (
+    generations,
+    instances_in,
+    pods_of,
+    replicas,
+    status_of,
+)
+from inference_provider.targets.kubernetes.hpa import autoscaler, scaling_faults
 from inference_provider.targets.kubernetes.instance_manifests import (
     OBJECTS,
     RESTARTED,
@@ -38,6 +46,7 @@ from inference_provider.targets.kubernetes.instance_manifests import (
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
 from inference_provider.targets.kubernetes.objects import (
+    AUTOSCALER,
     DEPLOYMENT,
     POD,
     SECRET,
@@ -45,19 +54,14 @@ from inference_provider.targets.kubernetes.objects import (
     Kind,
     Object,
     kind_of,
-    labels_of,
     name_of,
     selector,
     version_of,
 )
-from inference_provider.targets.kubernetes.observed_objects import There, altered, listed
+from inference_provider.targets.kubernetes.observed_objects import altered, listed
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import (
-    address_of,
-    endings_of,
     is_ending,
-    is_ready,
-    runs,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.whole import Whole
@@ -101,6 +105,7 @@ class KubernetesCompute:
         self._content = content
         self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
+        self._counts = Counts(client, self._namespace)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
 
@@ -118,7 +123,7 @@ class KubernetesCompute:
         if not told:
             chosen = self._selecting(deployment)
             told = listed(self._client, self._namespace, _INSTANCES, chosen)
-        return _instances_in(told)
+        return instances_in(told)
 
     def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
@@ -126,10 +131,10 @@ class KubernetesCompute:
         whole = self._whole.look(deployment)
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
-        pods = _pods_of(there)
-        for name, labels in _generations(there).items():
+        pods, rules = pods_of(there), self._state.rules()
+        for name, labels in generations(there).items():
             deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
-            statuses = tuple(map(_status_of, filterfalse(is_ending, pods.get(name, ()))))
+            statuses = tuple(map(status_of, filterfalse(is_ending, pods.get(name, ()))))
             if not statuses and (one is None or one["spec"].get("replicas")):
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
@@ -137,8 +142,10 @@ class KubernetesCompute:
             wanted = [(kind, name) for kind in OBJECTS]
             if one is not None and (key := key_of(one)):
                 wanted.append((SECRET, secret_name(key)))
-            said = altered(wanted, known)
-            faults[deployment] = (*faults.get(deployment, ()), *said)
+            rule = rules.get(deployment)
+            said = altered(wanted, known, (COUNT,) if rule else ())
+            scaled = scaling_faults(name, rule, there)
+            faults[deployment] = (*faults.get(deployment, ()), *said, *scaled)
         return ComputeStatus(
             instances={name: s for name, s in found.items() if s},
             altered={name: s for name, s in faults.items() if s},
@@ -162,19 +169,37 @@ class KubernetesCompute:
         try:
             self._records.refuse_lost()
             exists = before is not None
-            wait = Wait(self._client, self._followed, generation, progress, exists=exists)
+            # a rule may end some of those that there are at any time, down to its least
+            sure = unit.rule.min_instances if unit.rule and exists else count
+            waited = replace(generation, count=min(count, sure))
+            wait = Wait(self._client, self._followed, waited, progress, exists=exists)
             applied = {}
-            # what is too many ends only once no request is sent to it
-            there = replace(generation, count=max(count, _replicas(before)))
+            there = self._beside(generation, before)
             for one in there.objects():
                 made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
                 applied[kind_of(one)] = int(version_of(made))
+            if there.count is None and replicas(before) < count:
+                made = self._counts.set(name, count)
+                applied[DEPLOYMENT] = int(version_of(made))
             wait.until_ready(applied)
             self._applied[unit.id.name] = applied
         except BaseException:
             with suppress(TargetError):  # the first error is the one to report
                 self._put_back(generation, before)
             raise
+
+    def _beside(self, generation: Generation, before: Object | None) -> Generation:
+        """Return what is applied while there may be more pods than are wanted, or a rule decides.
+
+        What is too many ends only once no request is sent to it.
+        """
+        if before is None:
+            return generation
+        if generation.unit.rule is not None:
+            self._counts.let_go(before)
+            return replace(generation, count=None)
+        self._counts.take_back(before)
+        return replace(generation, count=max(generation.wanted, replicas(before)))
 
     def _generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
         given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
@@ -250,9 +275,9 @@ class KubernetesCompute:
         if before is None:
             self._delete(generation.name)
             return
-        count, noted = _replicas(before), _restarted(before)
-        for one in replace(generation, count=count, restarted=noted).objects():
-            apply_ours(self._client, one, lambda _said: None)
+        count = None if generation.unit.rule else replicas(before)
+        for one in replace(generation, count=count, restarted=_restarted(before)).objects():
+            apply_ours(self._client, one, _untold)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -265,17 +290,31 @@ class KubernetesCompute:
     def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
         name = names.generation(unit.id.name, unit.generation)
         before = self._client.get(DEPLOYMENT, self._namespace, name)
-        surplus = _replicas(before) - count
+        if unit.rule is not None and before is not None:
+            self._follow(unit, unit.rule, name, before)
+            return 0
+        surplus = replicas(before) - count
         if surplus <= 0:
             return 0
         self._records.refuse_lost()
         fewer = replace(self._generation(unit, name, count, before), restarted=_restarted(before))
         wait = Wait(self._client, self._followed, fewer, silent)
-        made = apply_ours(self._client, fewer.deployment(), lambda _said: None)
+        made = apply_ours(self._client, fewer.deployment(), _untold)
         known = self._applied.get(unit.id.name, {})
         self._applied[unit.id.name] = {**known, DEPLOYMENT: int(version_of(made))}
         wait.until_ended(stop_wait_s)
         return surplus
+
+    def _follow(self, unit: Unit, rule: AutoscaleRuleSpec, name: str, before: Object) -> None:
+        """Have a rule decide how many pods there are, from as many as there are now."""
+        self._records.refuse_lost()
+        generation = self._generation(unit, name, replicas(before), before)
+        generation = replace(generation, restarted=_restarted(before))
+        if is_applied(before, f"spec.{COUNT}"):
+            apply_ours(self._client, self._beside(generation, before).deployment(), _untold)
+        if replicas(before) != rule.within(replicas(before)):
+            self._counts.set(name, rule.within(replicas(before)))
+        apply_ours(self._client, autoscaler(generation, rule), _untold)
 
     def wait_gone(self, limit_s: float) -> None:
         """Wait until no pod of an instance is left, or the time is over."""
@@ -287,7 +326,7 @@ class KubernetesCompute:
         return self._client.items(POD, self._namespace, self._selecting(deployment))
 
     def _delete(self, name: str) -> None:
-        for kind in OBJECTS:
+        for kind in (AUTOSCALER, *OBJECTS):
             self._client.delete(kind, self._namespace, name)
 
     def forget(self, deployment: str) -> None:
@@ -310,66 +349,15 @@ class KubernetesCompute:
                 yield f"{pod}: {line}"
 
 
-def _generations(there: There) -> dict[str, Mapping[str, str]]:
-    """Return the labels of each generation: it is there as long as its Service is.
-
-    What has none is not ours: somebody has copied labels, or removed one.
-    """
-    kinds = (DEPLOYMENT, SERVICE)
-    found = [(name, labels_of(one)) for (kind, name), one in there.items() if kind in kinds]
-    return {name: has for name, has in found if names.GENERATION in has}
-
-
-def _instances_in(there: There) -> dict[str, tuple[Instance, ...]]:
-    found: dict[str, tuple[Instance, ...]] = {}
-    pods = _pods_of(there)
-    for name, labels in _generations(there).items():
-        addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
-        port = _port_of(there.get((DEPLOYMENT, name)))
-        backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
-        instance = Instance(name, labels[names.GENERATION], backends if port else ())
-        deployment = names.deployment_of(labels)
-        found[deployment] = (*found.get(deployment, ()), instance)
-    return found
-
-
-def _pods_of(there: There) -> dict[str, list[Object]]:
-    """Return the pods of each generation."""
-    pods: dict[str, list[Object]] = {}
-    for (kind, _), one in there.items():
-        if kind == POD and names.GENERATION in labels_of(one):
-            pods.setdefault(labels_of(one).get(names.OBJECT, ""), []).append(one)
-    return pods
-
-
-def _status_of(pod: Object) -> InstanceStatus:
-    return InstanceStatus(
-        name=name_of(pod),
-        generation=labels_of(pod)[names.GENERATION],
-        runs=runs(pod),
-        answers=is_ready(pod),
-        endings=endings_of(pod),
-    )
-
-
-def _port_of(deployment: Object | None) -> int:
-    """Return the port of its server; 0 where a person has deleted it."""
-    if deployment is None:
-        return 0
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    ports = next((one.get("ports") for one in containers if one["name"] == SERVER), None)
-    return int(ports[0]["containerPort"]) if ports else 0
-
-
-def _replicas(before: Object | None) -> int:
-    return int(before["spec"].get("replicas", 1)) if before is not None else 0
-
-
 def _restarted(before: Object | None) -> str:
     if before is None:
         return ""
     noted = before["spec"]["template"]["metadata"].get("annotations") or {}
     return str(noted.get(RESTARTED, ""))
+
+
+def _untold(_said: str) -> None:
+    """Tell nobody what was taken back: an autoscaler is no person."""
 
 
 def _now() -> str:

@@ -48,6 +48,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "serviceaccounts"): _ALL,
     ("", "persistentvolumeclaims"): (*_ALL, "deletecollection"),
     ("policy", "poddisruptionbudgets"): _ALL,
+    ("autoscaling", "horizontalpodautoscalers"): _ALL,
     ("networking.k8s.io", "networkpolicies"): _ALL,
     ("networking.k8s.io", "ingresses"): _ALL,
     ("gateway.networking.k8s.io", "httproutes"): _ALL,

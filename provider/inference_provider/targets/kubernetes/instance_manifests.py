@@ -71,7 +71,8 @@ class Generation:
     command: InstanceCommand
     given: Given
     port: int
-    count: int
+    count: int | None
+    """None where others decide it."""
     restarted: str = ""
     """When its pods were last told to start again; empty for never."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +91,11 @@ class Generation:
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
         return {"apiVersion": kind.api, "kind": kind.name, "metadata": about, **content}
+
+    @property
+    def wanted(self) -> int:
+        """How many pods are wanted at least."""
+        return self.count or 0
 
     @property
     def longest_request_s(self) -> int:
@@ -142,7 +148,7 @@ class Generation:
         return self._object(
             DEPLOYMENT,
             spec={
-                "replicas": self.count,
+                **({} if self.count is None else {"replicas": self.count}),
                 "revisionHistoryLimit": 0,
                 "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": self._strategy},

@@ -3,7 +3,7 @@
 Each kind is listed once, whatever the number of objects.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from inference_provider.targets.kubernetes import names
@@ -51,15 +51,18 @@ def named(objects: Iterable[Object]) -> list[Named]:
     return [(kind_of(one), name_of(one)) for one in objects]
 
 
-def altered(wanted: Iterable[Named], there: There) -> Iterator[str]:
-    """Say of each object that is not as it was applied, what is wrong and who did it."""
+def altered(wanted: Iterable[Named], there: There, left: Collection[str] = ()) -> Iterator[str]:
+    """Say of each object that is not as it was applied, what is wrong and who did it.
+
+    Fields of a spec that are `left` to others are not looked at.
+    """
     for kind, name in wanted:
         found = there.get((kind, name))
         if found is None:
             yield f"{kind.name} {name} is gone"
         elif found["metadata"].get("deletionTimestamp"):
             yield f"{kind.name} {name} is being deleted"
-        elif said := by_hand(found):
+        elif said := by_hand(found, left):
             yield f"{kind.name} {name}: {said}"
 
 

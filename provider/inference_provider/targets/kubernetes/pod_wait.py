@@ -109,9 +109,9 @@ class Wait:
                 news.wait(_TELLS_S)
                 continue
             self._tell(sum(map(is_ready, pods)))
-            if self._ready >= self._generation.count and self._is_rolled():
+            if self._ready >= self._generation.wanted and self._is_rolled():
                 return
-            if len(pods) < self._generation.count:
+            if len(pods) < self._generation.wanted:
                 self._refuse_unmade(time.monotonic() - began_s)
             late = [pod for pod in pods if not is_ready(pod)]  # others may have ended once long ago
             troubles = [(name_of(pod), trouble) for pod in late if (trouble := trouble_of(pod))]
@@ -136,7 +136,7 @@ class Wait:
         Kubernetes ends each by force in the end; a node that is lost says nothing of its pods.
         """
         until_s = time.monotonic() + limit_s
-        while self._left() > self._generation.count and time.monotonic() < until_s:
+        while self._left() > self._generation.wanted and time.monotonic() < until_s:
             refuse_when_stopped("stop instances of", str(self._unit.id))
             time.sleep(POLL_S)
 
@@ -177,9 +177,9 @@ class Wait:
         seen = status.get("observedGeneration", 0) >= there["metadata"].get("generation", 1)
         counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
         # of pods that are told by another watch an old one may still look ready
-        ready = status.get("availableReplicas", 0) >= place.count
+        ready = status.get("availableReplicas", 0) >= place.wanted
         # not as many as are wanted: what is too many may never be made, and need not
-        return bool(seen and ready and counts[0] == counts[1] >= place.count)
+        return bool(seen and ready and counts[0] == counts[1] >= place.wanted)
 
     def _refuse_unmade(self, waited_s: float) -> None:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
@@ -193,8 +193,8 @@ class Wait:
     # -- what is told --------------------------------------------------------------------------
 
     def _tell(self, ready: int) -> None:
-        wanted = self._generation.count - self._before
-        for number in range(self._ready + 1, min(ready, self._generation.count) + 1):
+        wanted = self._generation.wanted - self._before
+        for number in range(self._ready + 1, min(ready, self._generation.wanted) + 1):
             new = number - self._before
             self._progress(self._unit.id, f"{new} of {wanted} new instances ready")
         self._ready = ready

@@ -251,11 +251,11 @@ class Publication:
         admitted = self._admitted()
         new = [one for one in records if before.get(one.id.name) != admitted[one.id.name]]
         until = time.monotonic() + SEEN_S
-        lacking = [one for one in new if one.properties["instance_count"] and one.admitted != ()]
+        lacking = [one for one in new if self._count(one) and one.admitted != ()]
         while lacking and time.monotonic() < until:
             with suppress(TargetError):  # a busy API server: the watch may tell, or the next list
                 self._slices.refresh()
-            lacking = [one for one in lacking if self._reached(one) < _count(one)]
+            lacking = [one for one in lacking if self._reached(one) < self._count(one)]
             if lacking:
                 self._follow_as(served)
             time.sleep(_SEEN_POLL_S if lacking else 0)
@@ -263,6 +263,11 @@ class Publication:
             if not self._reached(record):
                 reason = "none of its pods takes requests"
                 raise NotReady("publish", f"deployment '{record.id.name}'", reason, "read its log")
+
+    def _count(self, record: Record) -> int:
+        """Return how many addresses are waited for; how many a rule wants now, nobody tells."""
+        ruled = self._state.rule_of(record.id)
+        return 1 if ruled else int(record.properties["instance_count"])
 
     def _reached(self, record: Record) -> int:
         """Return how many addresses the admitted instances of a deployment have."""
@@ -286,7 +291,3 @@ class Publication:
                 self._asked_s = now_s
                 with suppress(TargetError):
                     self._secrets.refresh()
-
-
-def _count(record: Record) -> int:
-    return int(record.properties["instance_count"])

@@ -26,6 +26,7 @@ from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
+from inference_provider.targets.kubernetes.hpa import rule_faults
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
 from inference_provider.targets.kubernetes.locks import lease_name
@@ -106,6 +107,7 @@ class KubernetesPlatform:
             missing=self._missing,
             unserved=partial(unserved, self._known),
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
+            rule_faults=partial(rule_faults, served=self._known.groups),
         )
         return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
 

@@ -11,6 +11,7 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.objects import (
+    AUTOSCALER,
     CLAIM,
     POD,
     POLICY,
@@ -56,11 +57,11 @@ class Whole:
             deployment: `<endpoint>/<deployment>`: of instances only its own, so that a look at one
                 costs the same whatever the number of others.
         """
-        asked = self._asked(ROLES if not deployment else _AROUND)
+        endpoint, _, name = deployment.partition("/")
+        about = {"endpoint": endpoint, "deployment": name} if deployment else {}
+        own = selector(names.selecting(self._workspace, names.INSTANCE, **about))
+        asked = [*self._asked(_AROUND if deployment else ROLES), (AUTOSCALER, own)]
         if deployment:
-            endpoint, _, name = deployment.partition("/")
-            about = {"endpoint": endpoint, "deployment": name}
-            own = selector(names.selecting(self._workspace, names.INSTANCE, **about))
             asked += [(kind, own) for kind in (*OBJECTS, POD)]
         found = self._listed(asked)
         self._kept = time.monotonic(), found

@@ -1,0 +1,82 @@
+"""What is listed of a workspace -> its generations, their instances and how those are. Pure."""
+
+from collections.abc import Mapping
+
+from inference_provider.router.table import Backend
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.instance_manifests import SERVER
+from inference_provider.targets.kubernetes.objects import (
+    DEPLOYMENT,
+    POD,
+    SERVICE,
+    Object,
+    labels_of,
+    name_of,
+)
+from inference_provider.targets.kubernetes.observed_objects import There
+from inference_provider.targets.kubernetes.pods import (
+    address_of,
+    endings_of,
+    is_ending,
+    is_ready,
+    runs,
+)
+from inference_provider.workspace.statuses import Instance, InstanceStatus
+
+
+def replicas(deployment: Object | None) -> int:
+    """Return how many pods a Deployment asks for; 0 of none."""
+    return int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0
+
+
+def generations(there: There) -> dict[str, Mapping[str, str]]:
+    """Return the labels of each generation: it is there as long as its Service is.
+
+    What has none is not ours: somebody has copied labels, or removed one.
+    """
+    kinds = (DEPLOYMENT, SERVICE)
+    found = [(name, labels_of(one)) for (kind, name), one in there.items() if kind in kinds]
+    return {name: has for name, has in found if names.GENERATION in has}
+
+
+def instances_in(there: There) -> dict[str, tuple[Instance, ...]]:
+    found: dict[str, tuple[Instance, ...]] = {}
+    pods = pods_of(there)
+    for name, labels in generations(there).items():
+        addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
+        port = _port_of(there.get((DEPLOYMENT, name)))
+        backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
+        kept = backends if port else ()
+        count = replicas(there.get((DEPLOYMENT, name)))
+        instance = Instance(name, labels[names.GENERATION], kept, count)
+        deployment = names.deployment_of(labels)
+        found[deployment] = (*found.get(deployment, ()), instance)
+    return found
+
+
+def pods_of(there: There) -> dict[str, list[Object]]:
+    """Return the pods of each generation."""
+    pods: dict[str, list[Object]] = {}
+    for (kind, _), one in there.items():
+        if kind == POD and names.GENERATION in labels_of(one):
+            pods.setdefault(labels_of(one).get(names.OBJECT, ""), []).append(one)
+    return pods
+
+
+def status_of(pod: Object) -> InstanceStatus:
+    return InstanceStatus(
+        name=name_of(pod),
+        generation=labels_of(pod)[names.GENERATION],
+        runs=runs(pod),
+        answers=is_ready(pod),
+        endings=endings_of(pod),
+    )
+
+
+def _port_of(deployment: Object | None) -> int:
+    """Return the port of its server; 0 where a person has deleted it."""
+    if deployment is None:
+        return 0
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    ports = next((one.get("ports") for one in containers if one["name"] == SERVER), None)
+    return int(ports[0]["containerPort"]) if ports else 0

@@ -1,0 +1,309 @@
+"""Autoscale rules in a cluster: what is refused, what is applied, and who decides the count."""
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_controllers import DEPLOYMENTS, Controllers
+from tests.memory import desired
+from tests.unit.test_cluster_compute import Content, of_kind, unit
+
+from inference_provider.capabilities import refusals
+from inference_provider.desired import properties_of
+from inference_provider.observed import Actor, Kind, Record
+from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
+from inference_provider.targets.kubernetes import pod_wait
+from inference_provider.targets.kubernetes.applied import is_applied
+from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.counts import Counts
+from inference_provider.targets.kubernetes.hpa import rule_faults
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.workspace.ports import Unit
+from inference_provider.workspace.state import State
+
+CPU = {"metric": "CpuUtilizationPercentage", "target": 70}
+NAME = "iris-blue-5efdeb203621"
+AUTOSCALERS = "/apis/autoscaling/v2/namespaces/lab/horizontalpodautoscalers"
+ALL = ("metrics.k8s.io", "custom.metrics.k8s.io")
+
+
+def rule(**fields) -> AutoscaleRuleSpec:
+    base = {"workspace": "demo", "endpoint": "iris", "deployment": "blue", "max_instances": 5}
+    return AutoscaleRuleSpec.model_validate({**base, "targets": [CPU], **fields})
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def blue(**resources) -> DeploymentSpec:
+    return DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "blue", "environment": "plain:1", "resources": resources}
+    )
+
+
+STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "change": -1}
+NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_instances": 2}
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "told"),
+    [
+        pytest.param(rule(), ALL, [], id="nothing"),
+        pytest.param(
+            rule(metrics=[STEP]),
+            ALL,
+            [
+                "metrics: a cluster keeps a target, and knows no steps; write targets: [{metric:"
+                " CpuUtilizationPercentage, target: 70}] instead"
+            ],
+            id="steps",
+        ),
+        pytest.param(
+            rule(schedules=[NIGHT]),
+            ALL,
+            [
+                "schedules: a HorizontalPodAutoscaler knows no time of day; leave them out, and"
+                " have CI apply other limits at those times"
+            ],
+            id="schedules",
+        ),
+        pytest.param(
+            rule(min_instances=0),
+            ALL,
+            ["min_instances: a HorizontalPodAutoscaler keeps at least 1; write 1"],
+            id="to zero",
+        ),
+        pytest.param(
+            rule(targets=[]),
+            ALL,
+            [
+                "targets: missing: a cluster scales by nothing else; write targets: [{metric:"
+                " CpuUtilizationPercentage, target: 70}]"
+            ],
+            id="no targets",
+        ),
+        pytest.param(
+            rule(targets=[{"metric": "RequestsInFlight", "target": 8}]),
+            ("metrics.k8s.io",),
+            [
+                "targets.0: RequestsInFlight needs custom.metrics.k8s.io, which the cluster does"
+                " not serve; install an adapter, such as prometheus-adapter, or use"
+                " CpuUtilizationPercentage"
+            ],
+            id="no adapter",
+        ),
+        pytest.param(
+            rule(),
+            (),
+            [
+                "targets.0: CpuUtilizationPercentage needs metrics.k8s.io, which the cluster does"
+                " not serve; install metrics-server"
+            ],
+            id="no metrics-server",
+        ),
+        pytest.param(rule(enabled=False, min_instances=0, metrics=[STEP]), (), [], id="off"),
+    ],
+)
+def test_a_rule_that_a_cluster_cannot_keep_is_refused(asked, served, told):
+    found = rule_faults(asked, blue(requests={"cpu": "1"}), lambda: served)
+    assert [str(fault) for fault in found] == told
+
+
+def test_a_share_of_what_an_instance_does_not_ask_for_is_refused_when_planning():
+    memory = rule(targets=[{"metric": "CpuMemoryUtilizationPercentage", "target": 80}])
+    asked = Asked(rule_faults=lambda spec, of: rule_faults(spec, of, lambda: ALL))
+    can = kubernetes_capabilities(lambda: None, lambda: None, asked)
+
+    def told(spec: AutoscaleRuleSpec, deployment: DeploymentSpec) -> list[str]:
+        deployment = deployment.model_copy(update={"workspace": "demo"})
+        both = (desired(Kind.DEPLOYMENT, deployment), desired(Kind.AUTOSCALE_RULE, spec))
+        return [str(one) for one in refusals(both, can)]
+
+    assert told(memory, blue(requests={"cpu": "1"})) == [
+        "AutoscaleRule 'demo/iris/blue' on target 'kubernetes': targets.0:"
+        " CpuMemoryUtilizationPercentage is a share of what an instance asks for, and 'iris/blue'"
+        " asks for no memory; add memory to the deployment's resources.requests, or name an"
+        " instance_type"
+    ]
+    assert told(memory, blue(limits={"memory": "1Gi"})) == []
+    assert told(rule(), blue(requests={"cpu": "500m"})) == []
+
+
+# -- what is applied -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def api():
+    return ClusterApi()
+
+
+@pytest.fixture
+def compute(api, monkeypatch):
+    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
+    client = client_of(api)
+    with Controllers(api):
+        yield KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
+
+
+def ruled(asked: AutoscaleRuleSpec | None = None, generation: str = "5efdeb203621") -> Unit:
+    plain = unit(generation)
+    fields = {name: getattr(plain, name) for name in ("id", "generation", "spec", "environment")}
+    return Unit(**fields, rule=asked or rule())
+
+
+def scaled(api, count: int) -> None:
+    """Change the count as an autoscaler does."""
+    there = api.objects[f"{DEPLOYMENTS}/{NAME}"]
+    api.put(f"{DEPLOYMENTS}/{NAME}", {**there, "spec": {**there["spec"], "replicas": count}})
+
+
+def count(api) -> int:
+    return api.objects[f"{DEPLOYMENTS}/{NAME}"]["spec"]["replicas"]
+
+
+def test_a_rule_is_an_autoscaler_of_the_generation(api, compute):
+    asked = rule(
+        min_instances=2,
+        targets=[
+            CPU,
+            {"metric": "CpuMemoryUtilizationPercentage", "target": 80},
+            {"metric": "RequestsInFlight", "target": 2.5},
+        ],
+        scale_out={"stabilization_s": 10},
+        scale_in={"stabilization_s": 600, "max_change": 1, "period_s": 90},
+    )
+    compute.ensure(ruled(asked), 2)
+    assert of_kind(api, "HorizontalPodAutoscaler") == []
+    assert compute.scale_in(ruled(asked), 2, 5) == 0
+    one = api.objects[f"{AUTOSCALERS}/{NAME}"]
+    assert one["metadata"]["labels"]["pulumi-inference/deployment"] == "blue"
+    assert one["spec"] == {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+        "minReplicas": 2,
+        "maxReplicas": 5,
+        "metrics": [
+            {
+                "type": "ContainerResource",
+                "containerResource": {
+                    "name": "cpu",
+                    "container": "server",
+                    "target": {"type": "Utilization", "averageUtilization": 70},
+                },
+            },
+            {
+                "type": "ContainerResource",
+                "containerResource": {
+                    "name": "memory",
+                    "container": "server",
+                    "target": {"type": "Utilization", "averageUtilization": 80},
+                },
+            },
+            {
+                "type": "Pods",
+                "pods": {
+                    "metric": {"name": "inference_requests_in_flight"},
+                    "target": {"type": "AverageValue", "averageValue": "2500m"},
+                },
+            },
+        ],
+        "behavior": {
+            "scaleUp": {"stabilizationWindowSeconds": 10},
+            "scaleDown": {
+                "stabilizationWindowSeconds": 600,
+                "policies": [{"type": "Pods", "value": 1, "periodSeconds": 90}],
+            },
+        },
+    }
+
+
+def test_a_rollout_of_the_same_generation_leaves_the_count_alone(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    scaled(api, 4)
+    [instance] = compute.instances()["iris/blue"]
+    assert instance.stands_for == 4
+    api.requests.clear()
+    compute.ensure(ruled(), 4)
+    compute.scale_in(ruled(), 4, 5)
+    assert count(api) == 4
+
+
+def test_a_count_outside_of_a_rule_is_moved_into_it(api, compute):
+    compute.ensure(unit(), 1)
+    compute.ensure(ruled(rule(min_instances=3)), 3)
+    assert count(api) == 3
+    compute.scale_in(ruled(rule(max_instances=2)), 2, 5)
+    assert count(api) == 2
+
+
+def test_a_rule_that_ends_takes_its_autoscaler_along_and_gives_the_count_back(api, compute):
+    compute.ensure(ruled(), 3)
+    compute.scale_in(ruled(), 3, 5)
+    compute.ensure(unit(), 1)
+    assert of_kind(api, "HorizontalPodAutoscaler") == []
+    assert count(api) == 3
+    assert compute.scale_in(unit(), 1, 5) == 2
+    assert count(api) == 1
+
+
+def test_nothing_of_a_generation_with_a_rule_is_left_when_it_is_retired(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    compute.retire("iris/blue", [NAME], 5)
+    compute.wait_gone(5)
+    assert api.objects == {}
+
+
+# -- what a person does ----------------------------------------------------------------------------
+
+
+def altered(compute, spec: AutoscaleRuleSpec | None) -> tuple[str, ...]:
+    """Return what is wrong beside a recorded rule."""
+    state = State(compute._records)
+    wanted = desired(Kind.AUTOSCALE_RULE, spec or rule())
+    made = Record(
+        id=wanted.id,
+        owner="demo",
+        properties=properties_of(wanted.spec),
+        actor=Actor(user="ann"),
+        time="2026-11-26T08:00:00Z",
+    )
+    with compute._records.edit():
+        state.put_record(made) if spec else state.drop_record(wanted.id)
+    found = compute.status().altered.get("iris/blue", ())
+    assert compute.status("iris/blue").altered.get("iris/blue", ()) == found
+    return found
+
+
+def test_what_becomes_of_an_autoscaler_is_told(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    assert altered(compute, rule()) == ()
+    scaled(api, 4)
+    assert altered(compute, rule()) == ()
+    assert altered(compute, rule(max_instances=9)) == (
+        f"HorizontalPodAutoscaler {NAME} follows another rule than is recorded",
+    )
+    assert altered(compute, None) == (f"HorizontalPodAutoscaler {NAME} is left over",)
+    scaled(api, 0)
+    assert altered(compute, rule()) == (
+        f"Deployment {NAME} was scaled to 0, which turns its HorizontalPodAutoscaler off",
+    )
+    api.drop(f"{AUTOSCALERS}/{NAME}")
+    assert altered(compute, rule())[0] == f"HorizontalPodAutoscaler {NAME} is gone"
+
+
+def owner(manager: str, path: str = "replicas") -> dict:
+    fields = {"f:spec": {f"f:{path}": {}}}
+    return {"manager": manager, "operation": "Apply", "fieldsV1": fields}
+
+
+@pytest.mark.parametrize(
+    ("managers", "handed"), [(("pulumi-inference",), True), (("kube-controller-manager",), False)]
+)
+def test_a_count_that_we_apply_is_handed_over_before_it_is_left_out(api, managers, handed):
+    about = {"name": NAME, "namespace": "lab", "managedFields": [owner(one) for one in managers]}
+    one = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": about}
+    one |= {"spec": {"replicas": 3}}
+    assert is_applied(one, "spec.replicas") is handed
+    Counts(client_of(api), "lab").let_go(one)
+    assert len(api.requests) == handed
