@@ -147,3 +147,34 @@ def test_a_deployment_whose_references_are_pinned_observes_nothing_else(version,
     fields = {"endpoint": "echo", "name": "blue", "environment": f"plain:{version}"}
     deployments.handlers.create(deployments.call, Inputs(fields, owner="shop"))
     assert target.observed == observed
+
+
+def test_a_rule_of_a_program_decides_the_count_that_no_refresh_shows():
+    target = with_environment(with_workspace(MemoryTarget()), "a" * 64)
+    endpoints, deployments = Engine(target), Engine(target, Kind.DEPLOYMENT)
+    rules = Engine(target, Kind.AUTOSCALE_RULE)
+    endpoints.handlers.create(endpoints.call, endpoints.check(name="echo"))
+    pin = f"plain:1@sha256:{'a' * 64}"
+    fields = {"endpoint": "echo", "name": "blue", "environment": pin}
+    id_, blue = deployments.handlers.create(deployments.call, deployments.check(**fields))
+    asked = {
+        "endpoint": "echo",
+        "deployment": "blue",
+        "min_instances": 3.0,
+        "max_instances": 5.0,
+        "targets": [{"metric": "CpuUtilizationPercentage", "target": 70.0}],
+        "scale_in": {"stabilization_s": 600.0},
+    }
+    rule_id, rule = rules.handlers.create(rules.call, rules.check(**asked))
+    assert rules.told[-1] == "3 to 5 instances"
+    assert rules.handlers.read(ENTRY, rule_id, rule) == rule
+    assert deployments.handlers.read(ENTRY, id_, blue) == blue
+
+    def running() -> int:
+        return len(target.memory.ports("default").compute.instances()["echo/blue"])
+
+    more = deployments.check(**fields, instance_count=2.0)
+    deployments.handlers.update(deployments.call, blue, more)
+    assert running() == 3
+    rules.handlers.delete(rules.call, rule_id, rule)
+    assert running() == 2
