@@ -18,7 +18,7 @@ from inference_provider.router.build import READ, has_keys
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
-from inference_provider.workspace.observe import split_text
+from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
@@ -151,9 +151,7 @@ class Creation:
         except BaseException:
             self._workspace.convergence.change(lambda: self._put_back(desired.id), Publish.NEVER)
             raise
-        spec = desired.spec
-        limits = f"{spec.min_instances} to {spec.max_instances} instances"
-        self._progress(desired.id, limits if spec.enabled else "off")
+        self._progress(desired.id, limits_text(desired.properties))
 
     def _refuse_unfollowed(
         self, resource: ResourceId, rule: AutoscaleRuleSpec, deployment: SpecModel | None

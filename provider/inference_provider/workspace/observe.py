@@ -77,6 +77,7 @@ class Observer:
             (Kind.ENDPOINT, "online"): self._endpoint,
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.TRAFFIC, ""): self._traffic,
+            (Kind.AUTOSCALE_RULE, ""): _as_ruled,
         }.get((record.id.kind, record.variant), _as_recorded)
         return base.model_copy(update=read(record))
 
@@ -209,6 +210,10 @@ def _as_recorded(_record: Record) -> _Fields:
     return {"status": "recorded"}
 
 
+def _as_ruled(record: Record) -> _Fields:
+    return {"status": limits_text(record.properties)}
+
+
 def _unknown(reason: str) -> _Fields:
     return {"presence": Presence.UNKNOWN, "reason": reason}
 
@@ -246,6 +251,13 @@ def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
     shares = [f"{name} {share} %" for name, share in sorted(traffic.items())]
     copies = [f"mirror {name} {share} %" for name, share in sorted(mirror.items()) if share]
     return ", ".join([*(shares or ["no traffic"]), *copies])
+
+
+def limits_text(rule: Mapping[str, Any]) -> str:
+    """Format the limits of an autoscale rule for display: `1 to 5 instances`."""
+    if not rule["enabled"]:
+        return "off"
+    return f"{rule['min_instances']} to {rule['max_instances']} instances"
 
 
 def _merged(recorded: Mapping[str, int], live: Mapping[str, int]) -> dict[str, int]:
