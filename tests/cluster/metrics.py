@@ -1,10 +1,14 @@
 """What pods use, told by the API: metrics-server, for tests that scale by it."""
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.cluster import images, supplies
 from tests.cluster.api import Api, condition
-from tests.cluster.places import Places
+from tests.cluster.places import Places, ours
+from tests.cluster_host import KUBECONFIG
 
 IMAGE = f"inference.test/metrics-server:{supplies.version('metrics-server')}"
 _NAME, _NAMESPACE = "metrics-server", "kube-system"
@@ -12,6 +16,14 @@ _META = {"name": _NAME, "namespace": _NAMESPACE}
 _LABELS = {"k8s-app": _NAME}
 _RIGHTS = "rbac.authorization.k8s.io"
 _GROUP = "v1beta1.metrics.k8s.io"
+
+
+def provide(api: Api) -> None:
+    """Have the API say what pods use; skip the test where nobody does in a cluster of others."""
+    if Path(KUBECONFIG) == ours().kubeconfig:
+        install(ours(), api)
+    elif not api.answers("/apis/metrics.k8s.io/v1beta1"):
+        pytest.skip("the cluster has no metrics-server")
 
 
 def install(at: Places, api: Api) -> None:

@@ -5,9 +5,10 @@ When one of them does not answer, what it would have reported is UNKNOWN, never 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from inference_provider.errors import TargetUnreachable
+from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.observed import (
     Frozen,
     Kind,
@@ -18,6 +19,7 @@ from inference_provider.observed import (
     Restarts,
 )
 from inference_provider.router.build import has_keys
+from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.state import State
@@ -65,7 +67,6 @@ class Observer:
         self._ports = ports
         self._state = state
         self._snapshot = snapshot
-        self._rules = state.rules() if snapshot else {}
 
     def resource(self, record: Record) -> ObservedResource:
         """Return one recorded resource as it is now."""
@@ -161,7 +162,7 @@ class Observer:
         running = [i for i in there if i.runs and _is_recorded(i, record) and i.name not in dying]
         wanted = least = record.properties["instance_count"]
         found: _Fields = {"live": {"instance_count": len(running)}, "restarts": ended}
-        if rule := self._rules.get(record.id.name):  # its count is no field that anybody declares
+        if rule := self._rule(record):  # its count is no field that anybody declares
             wanted, least = sum(_is_recorded(i, record) for i in there), rule.min_instances
             found["live"] = {}
         if seen.compute.unsupervised and healthy:
@@ -180,6 +181,11 @@ class Observer:
         waits = ready < least <= len(running) and not degraded
         found |= {"degraded": degraded, "unready": said if waits else ""}
         return {**found, "status": "; ".join([said, *faults])}
+
+    def _rule(self, record: Record) -> AutoscaleRuleSpec | None:
+        with suppress(TargetError):  # an unreadable one is told as such
+            return self._state.rule_of(record.id)
+        return None
 
     def _traffic(self, record: Record) -> _Fields:
         seen = self._snapshot

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import httpx
-import pytest
 
 from inference_provider.targets.kubernetes.names import (
     INSTANCE,
@@ -18,7 +17,6 @@ from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from inference_provider.workspace.engine import Engine
 from tests.cluster import metrics
 from tests.cluster.api import Api
-from tests.cluster.places import ours
 from tests.cluster.runtime import runtime_image
 from tests.cluster_host import KUBECONFIG
 from tests.conformance.labs.lab import Lab
@@ -45,11 +43,8 @@ class KubernetesLab(Lab):
         self._others: list[KubernetesPlatform] = []
 
     def measure(self) -> None:
-        if Path(KUBECONFIG) == ours().kubeconfig:
-            with Api(ours().kubeconfig) as api:
-                metrics.install(ours(), api)
-        elif "metrics.k8s.io" not in self.platform._known.groups():
-            pytest.skip("the cluster has no metrics-server")
+        with Api(Path(KUBECONFIG)) as api:
+            metrics.provide(api)
 
     def another(self) -> Engine:
         self._others.append(self.open(self.folder))
