@@ -239,6 +239,7 @@ CPU = "CpuUtilizationPercentage"
         ),
         ({"scale_out": {"stabilization_s": 3601}}, "less than or equal to 3600"),
         ({"scale_in": {"max_change": 0}}, "greater than or equal to 1"),
+        ({"scale_in": {"period_s": 30}}, "period_s is 30 without max_change; write that too"),
         (
             {"metrics": [{"metric": CPU, "operator": "less_than", "threshold": 170, "change": 1}]},
             f"{CPU} is 170; expected 0 to 100 percent",

@@ -48,6 +48,12 @@ class ScalingPace(SpecModel):
     """Most instances that come, or go, within `period_s`; the target's own pace when left out."""
     period_s: Annotated[int, Field(ge=1, le=1800)] = 60
 
+    @model_validator(mode="after")
+    def _period_is_of_a_change(self) -> "ScalingPace":
+        if self.max_change is None and self.period_s != type(self).model_fields["period_s"].default:
+            raise ValueError(f"period_s is {self.period_s} without max_change; write that too")
+        return self
+
 
 class MetricRule(SpecModel):
     """Change the count when a metric stays beyond a threshold."""
