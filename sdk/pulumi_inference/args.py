@@ -139,6 +139,8 @@ class ClusterSettingsArgs(TypedDict, total=False):
     """What each container gets and may ask for."""
     service_accounts: Input[Mapping[str, Input[ClusterServiceAccountArgs]]]
     """Service accounts that are made, by name."""
+    image_pull_secrets: Input[Sequence[Input[str]]]
+    """Secrets of the namespace with the credentials of registries, for all pods."""
     network_policies: Input[str]
     """`enforced` says that the cluster's network plugin enforces NetworkPolicies."""
 

@@ -136,6 +136,10 @@ class ClusterSettings(SpecModel):
     """What each container gets and may ask for; for a namespace that is made with its workspace."""
     service_accounts: dict[ClusterName, ClusterServiceAccount] = {}
     """Service accounts that are made, by name, for the `scheduling` of deployments."""
+    image_pull_secrets: tuple[ClusterName, ...] = ()
+    """Secrets of the workspace's namespace with the credentials of registries, for all pods. Pods
+    of the router and of the content are replaced at once; those of instances have them once they
+    are started again."""
     network_policies: Literal["unknown", "enforced"] = "unknown"
     """`enforced` says that the cluster's network plugin enforces NetworkPolicies, which the API
     does not tell; closed egress needs it."""

@@ -88,6 +88,12 @@ def kinds(api) -> set[str]:
     return {one["kind"] for one in api.objects.values()}
 
 
+def pod_specs(api) -> dict[str, dict]:
+    """Return what each Deployment of Kubernetes says of its pods."""
+    found = [one for one in api.objects.values() if one["kind"] == "Deployment"]
+    return {one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in found}
+
+
 def _namespace(status: dict) -> dict:
     about = {"name": "lab", "labels": {}}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": status}

@@ -72,6 +72,7 @@ class Beside:
             spec.runtime_image or "",
             volume=_volume(spec),
             token=token,
+            pull_secrets=spec.cluster.image_pull_secrets,
         )
         policies = workspace_manifests.policies(self._workspace, self._namespace)
         accounts = workspace_manifests.service_accounts(

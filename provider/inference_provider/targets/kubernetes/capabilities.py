@@ -56,6 +56,8 @@ class Asked:
     """Says which objects of the cluster a deployment names that are not there."""
     unserved: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says what leads to a workspace's router that the cluster does not have."""
+    secret_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
+    """Says by which of its Secrets no image can be pulled."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
     rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
@@ -81,6 +83,7 @@ def kubernetes_capabilities(
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from _workspace_faults(spec)
         yield from more.unserved(spec)
+        yield from more.secret_faults(spec)
         if contexts := more.strays(spec.name):
             yield _unnamed(spec.name, contexts)
             return

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
@@ -13,6 +13,7 @@ from inference_provider.targets.kubernetes.objects import (
     INGRESS_CLASS,
     PRIORITY_CLASS,
     RUNTIME_CLASS,
+    SECRET,
     SERVICE_ACCOUNT,
     Kind,
     Object,
@@ -22,6 +23,10 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
+_PULLS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+_MAKE_SECRET = (
+    "make it with `kubectl -n {} create secret docker-registry {}`, in a namespace that is there"
+)
 FRESH_S = 10.0
 """How long names that were read count as all there are, seconds."""
 
@@ -107,6 +112,18 @@ def unserved(known: KnownNames, workspace: WorkspaceSpec) -> Iterator[Fault]:
         reason = f"the cluster does not serve {HTTP_ROUTE.api}"
         remedy = "install a Gateway controller, or use ingress or service: LoadBalancer"
         yield Fault("cluster.router.gateway", reason, remedy)
+
+
+def secret_faults(client: Client, namespace: str, named: Iterable[str]) -> Iterator[Fault]:
+    """Yield a fault for each Secret of a namespace by which no image can be pulled."""
+    for name in named:
+        there, fault = client.get(SECRET, namespace, name), ""
+        if there is None:
+            fault = f"there is no Secret '{name}' in namespace '{namespace}'"
+        elif there.get("type") not in _PULLS:
+            fault = f"Secret '{name}' in namespace '{namespace}' is of type '{there.get('type')}'"
+        if fault:
+            yield Fault("cluster.image_pull_secrets", fault, _MAKE_SECRET.format(namespace, name))
 
 
 def _unknown(

@@ -230,6 +230,7 @@ class KubernetesCompute:
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
             products=self._products(unit),
             pod_labels=self._cloud_labels(unit),
+            pull_secrets=self._workspace_spec().cluster.image_pull_secrets,
             content_host=self._content_host() if closed and given.init_containers else "",
         )
 

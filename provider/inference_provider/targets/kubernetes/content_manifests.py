@@ -25,7 +25,11 @@ from inference_provider.targets.kubernetes.objects import (
     Object,
     encoded,
 )
-from inference_provider.targets.kubernetes.pods import hardened_container, hardened_pod
+from inference_provider.targets.kubernetes.pods import (
+    hardened_container,
+    hardened_pod,
+    pull_secrets,
+)
 
 FETCHER, BUILDER = "storage-initializer", "environment"
 """Names of the init containers of an instance."""
@@ -79,6 +83,8 @@ class ContentService:
     token: str = ""
     """What its clients show."""
     volume: Volume = Volume()
+    pull_secrets: Sequence[str] = ()
+    """Secrets with the credentials of registries."""
     clients: Sequence[str] = ()
     """Networks that the API server, or its agents, come from; anywhere when empty."""
 
@@ -153,6 +159,7 @@ class ContentService:
             "enableServiceLinks": False,
             "securityContext": {**hardened_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
             "terminationGracePeriodSeconds": _END_WAIT_S,
+            **pull_secrets(self.pull_secrets),
             "containers": [self._container()],
             "volumes": [{"name": "content", **where}],
         }

@@ -1,7 +1,7 @@
 """One generation of a deployment -> the objects that run it. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -27,6 +27,7 @@ from inference_provider.targets.kubernetes.pods import (
     PREFERRED_GRACE_S,
     hardened_container,
     hardened_pod,
+    pull_secrets,
 )
 from inference_provider.workspace.ports import Unit
 
@@ -81,6 +82,8 @@ class Generation:
 
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """What others ask of pods: the cloud, of those that call it."""
+    pull_secrets: Sequence[str] = ()
+    """Secrets with the credentials of registries."""
     content_host: str = ""
     """Address of what keeps content, for pods that may ask no name server."""
 
@@ -174,6 +177,7 @@ class Generation:
             "initContainers": list(given.init_containers),
             "containers": [self._server()],
             "volumes": [*scratch, *given.volumes],
+            **pull_secrets(self.pull_secrets),
             **self._known_hosts(),
             **self._placement(),
             **self._scheduling(),

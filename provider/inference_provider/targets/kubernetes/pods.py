@@ -1,6 +1,6 @@
 """What all pods of a workspace have in common, and what a pod says of itself. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -27,6 +27,12 @@ def hardened_pod() -> Object:
         "fsGroup": USER,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def pull_secrets(named: Iterable[str]) -> Object:
+    """Return what a pod says of the Secrets by which its images are pulled."""
+    found = [{"name": name} for name in named]
+    return {"imagePullSecrets": found} if found else {}
 
 
 def hardened_container() -> Object:

@@ -25,6 +25,7 @@ from inference_provider.targets.kubernetes.pods import (
     PREFERRED_GRACE_S,
     hardened_container,
     hardened_pod,
+    pull_secrets,
 )
 
 ServiceType = Literal["ClusterIP", "LoadBalancer", "NodePort"]
@@ -45,6 +46,8 @@ class RouterSettings(Frozen):
     """The runtime image, which every node can pull."""
     service: ServiceType = "ClusterIP"
     exposure: Exposure = Exposure()
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets with the credentials of registries."""
     port: int = names.ROUTER_PORT
     """Of the Service; pods listen on a port of their own."""
     replicas: int = 2
@@ -168,6 +171,7 @@ class _Router:
             "securityContext": hardened_pod(),
             "terminationGracePeriodSeconds": PREFERRED_GRACE_S + DRAIN_S + _END_S,
             "topologySpreadConstraints": [spread],
+            **pull_secrets(self._settings.pull_secrets),
             "containers": [self._container()],
             "volumes": [
                 # keys are in its files, and belong on no disk

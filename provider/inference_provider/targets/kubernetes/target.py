@@ -19,7 +19,12 @@ from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.kubernetes import names, snapshot, workspace_manifests
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
-from inference_provider.targets.kubernetes.classes import KnownNames, missing, unserved
+from inference_provider.targets.kubernetes.classes import (
+    KnownNames,
+    missing,
+    secret_faults,
+    unserved,
+)
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
@@ -106,6 +111,9 @@ class KubernetesPlatform:
             namespace_of_others=self._of_others,
             missing=self._missing,
             unserved=partial(unserved, self._known),
+            secret_faults=lambda spec: secret_faults(
+                self.client, self.namespace(spec.name), spec.cluster.image_pull_secrets
+            ),
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, served=self._known.groups),
         )
@@ -388,4 +396,5 @@ def _settings(spec: WorkspaceSpec) -> RouterSettings:
         service=spec.cluster.router.service,
         replicas=spec.cluster.router.replicas,
         exposure=Exposure(ingress=spec.cluster.router.ingress, gateway=spec.cluster.router.gateway),
+        pull_secrets=spec.cluster.image_pull_secrets,
     )
