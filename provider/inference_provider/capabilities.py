@@ -102,12 +102,8 @@ def _any_image(_image: str) -> str:
     return ""
 
 
-def _nothing(*_asked: object) -> Iterable[Fault]:
+def _nothing(*_asked: object) -> tuple[()]:
     return ()
-
-
-def _nothing_to_note(_spec: WorkspaceSpec) -> str:
-    return ""
 
 
 def _builds_nothing(_resource: DesiredResource, _workspace: WorkspaceSpec | None) -> bool:
@@ -140,8 +136,12 @@ class TargetCapabilities(Frozen):
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says what else of a workspace it cannot do, or lacks."""
-    workspace_note: Callable[[WorkspaceSpec], str] = _nothing_to_note
-    """Says what a person should know before a workspace is made or changed; empty for nothing."""
+    environment_faults: Callable[[DesiredResource, WorkspaceSpec | None], Iterable[Fault]] = (
+        _nothing
+    )
+    """Says what else of an environment it cannot do, or lacks."""
+    notes: Callable[[DesiredResource, WorkspaceSpec | None], Iterable[str]] = _nothing
+    """Says what a person should know before a workspace or an environment is made or changed."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _nothing
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
@@ -300,6 +300,8 @@ def _other_faults(
     elif isinstance(spec, AutoscaleRuleSpec) and resource.id.kind in can.kinds:
         of = resource.id.model_copy(update={"kind": Kind.DEPLOYMENT})
         yield from can.rule_faults(spec, known.get(of))
+    elif isinstance(spec, EnvironmentSpec):
+        yield from can.environment_faults(resource, workspace)
 
 
 def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:

@@ -169,20 +169,28 @@ class Pipeline:
         if not prune:
             found = _without_deletions(found)
         refuse_unreadable(found, observed, stack.name)
-        told = (*notes(found, observed), *self._about_workspaces(found))
+        told = (*notes(found, observed), *self._about(found))
         return Planned(stack, names, observed, found, told)
 
-    def _about_workspaces(self, found: Plan) -> Iterator[str]:
-        """Say where it is new, what takes minutes before a router starts, and what else helps."""
-        store, about = self._target.images, self._target.capabilities.workspace_note
+    def _about(self, found: Plan) -> Iterator[str]:
+        """Say where a workspace is new, what takes minutes before it runs, and what else helps."""
+        wanted = [action.desired for action in found.actions if action.desired]
+        spaces = {one.id.name: one.spec for one in wanted if one.id.kind == Kind.WORKSPACE}
         for action in found.pending:
-            if action.id.kind == Kind.WORKSPACE and action.desired is not None:
-                spec, place = action.desired.spec, ""
-                if action.kind == ActionKind.CREATE:
-                    place = self._target.home().name
-                new = f"{place} has no workspace of this name yet" if place else ""
-                told = (new, store.note(spec) if store else "", about(spec))
-                yield from (f"{action.id}: {note}" for note in told if note)
+            if action.desired is None or action.id.kind not in {Kind.WORKSPACE, Kind.ENVIRONMENT}:
+                continue
+            told = [
+                *self._target.capabilities.notes(action.desired, spaces.get(action.id.workspace))
+            ]
+            if action.id.kind == Kind.WORKSPACE:
+                told = [*self._about_workspace(action), *told]
+            yield from (f"{action.id}: {note}" for note in told if note)
+
+    def _about_workspace(self, action: Action) -> Iterator[str]:
+        if action.kind == ActionKind.CREATE and (place := self._target.home().name):
+            yield f"{place} has no workspace of this name yet"
+        if self._target.images and action.desired:
+            yield self._target.images.note(action.desired.spec)
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
         """Plan the deletion of everything that carries the stack's label.

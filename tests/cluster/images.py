@@ -91,11 +91,15 @@ def remove(at: Places, *given: str) -> None:
     )
 
 
-def allow_plain_http(at: Places, registry: str) -> None:
-    """Let the cluster pull from a registry of this machine, at `places.LINK_HERE` and a port."""
+def allow_plain_http(at: Places, registry: str, address: str = "") -> None:
+    """Let the cluster pull from a registry of this machine, at `places.LINK_HERE` and a port.
+
+    Where images call it otherwise, as an Engine of this machine does, `address` is that one.
+    """
     told = at.run / "registries" / registry / "hosts.toml"
     told.parent.mkdir(parents=True)
-    told.write_text(f'[host."http://{registry}"]\ncapabilities = ["pull", "resolve"]\n')
+    host = f"http://{address or registry}"
+    told.write_text(f'server = "{host}"\n[host."{host}"]\ncapabilities = ["pull", "resolve"]\n')
 
 
 def _ctr(at: Places) -> list[str]:

@@ -54,12 +54,13 @@ def test_a_storage_class_without_a_size_is_refused():
 
 
 def test_a_plan_says_where_content_lies_without_a_claim():
-    note = kubernetes_capabilities(lambda: None, lambda: None).workspace_note
-    assert note(workspace()) == (
+    notes = kubernetes_capabilities(lambda: None, lambda: None).notes
+    assert [*notes(desired(Kind.WORKSPACE, workspace()), None)] == [
         "models and code lie on the disk of a node, and `up` copies them again after their pod has"
         " moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"
-    )
-    assert note(workspace(storage={"size": "20Gi"})) == ""
+    ]
+    claimed = desired(Kind.WORKSPACE, workspace(storage={"size": "20Gi"}))
+    assert [*notes(claimed, None)] == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ NOT_ENFORCED = (
 )
 INSTALLED = (
     "environment: its packages are installed in the pod, which has no way out to an index; name an"
-    " image that has them"
+    " image that has them, or set the workspace's registry: one is built then"
 )
 
 
@@ -127,6 +128,7 @@ INSTALLED = (
         ({"egress": "disabled", **ENFORCED}, IMAGE, {}, ""),
         ({"egress": "disabled", **ENFORCED}, PACKAGES, {}, INSTALLED),
         (ENFORCED, PACKAGES, CLOSED, INSTALLED),
+        ({**ENFORCED, "registry": "r.example.org/team"}, PACKAGES, CLOSED, ""),
         (ENFORCED, IMAGE, CLOSED, ""),
         ({}, IMAGE, CLOSED, f"egress_public_network_access: {NOT_ENFORCED}"),
         (None, IMAGE, CLOSED, ""),
@@ -139,6 +141,16 @@ def test_a_deployment_is_closed_where_policies_hold_and_nothing_is_installed(
     spec = WorkspaceSpec.model_validate(space) if space is not None else None
     found = closed_fault(deployment, spec, EnvironmentSpec.model_validate(environment))
     assert str(found or "") == fault
+
+
+def test_an_environment_of_before_its_workspace_had_a_registry_needs_another_version_to_be_closed():
+    closed = DeploymentSpec(endpoint="iris", name="blue", environment="own:1", **CLOSED)
+    spec = WorkspaceSpec.model_validate({**ENFORCED, "registry": "r.example.org/team"})
+    found = closed_fault(closed, spec, EnvironmentSpec.model_validate(PACKAGES), installs=True)
+    assert str(found) == (
+        "environment: its packages are installed in the pod, which has no way out to an index;"
+        " apply another version of it: an image that has them is built then"
+    )
 
 
 def test_a_workspace_is_closed_only_where_it_says_that_policies_hold():

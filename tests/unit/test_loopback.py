@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "provider" / "inference_provider" / "targets" / "loopback.py"
 CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / "connection.py"
 """Asks a cluster; it takes the proxy of the environment, as kubectl does, and nothing else."""
+REGISTRIES = ROOT / "provider" / "inference_provider" / "targets" / "manifests.py"
+"""Asks registries, which may be anywhere; takes a proxy as that does."""
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
@@ -39,14 +41,14 @@ def test_no_module_of_the_packages_opens_a_client_but_through_the_factory():
     found = [
         f"{path.relative_to(ROOT)}:{call.lineno} {name}"
         for path in modules(PACKAGES)
-        if path not in (FACTORY, CLUSTER)
+        if path not in (FACTORY, CLUSTER, REGISTRIES)
         for name, call in opened_in(path)
     ]
     assert found == []
 
 
 @pytest.mark.parametrize(
-    "path", [FACTORY, CLUSTER, *modules([ROOT / "examples"])], ids=lambda p: p.name
+    "path", [FACTORY, CLUSTER, REGISTRIES, *modules([ROOT / "examples"])], ids=lambda p: p.name
 )
 def test_every_client_says_that_it_trusts_no_environment(path):
     said = [

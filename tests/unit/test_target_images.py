@@ -8,7 +8,13 @@ import pytest
 from inference_provider.errors import OutOfCapacity
 from inference_provider.serving.image import Build
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
-from inference_provider.targets.images import Images, Wanted, build_failure, silent
+from inference_provider.targets.images import (
+    Images,
+    Wanted,
+    build_failure,
+    environment_name,
+    silent,
+)
 
 ROUTES = {
     f"{name}_route": {"path": "/", "port": 8000} for name in ("liveness", "readiness", "scoring")
@@ -44,6 +50,13 @@ class Builder:
     def push(self, image, to, tell):
         self.asked.append((image, to))
         return "sha256:pushed"
+
+    def digest(self, image):
+        return None
+
+    def publish(self, wanted, tell):
+        self.asked.append(wanted)
+        return f"{wanted.registry}/{wanted.build.name}-mips@sha256:pushed"
 
     def build(self, wanted, tell):
         self.asked.append(wanted)
@@ -100,6 +113,27 @@ def test_an_image_of_a_folder_is_built_and_then_taken_as_it_is():
     assert (wanted.build.base, wanted.build.dockerfile) == ("", "docker/Dockerfile")
     assert wanted.starts == f"building image {name} of context"
     assert wanted.source.written == "context"
+
+
+def test_what_a_registry_gets_is_built_in_its_order_and_named_before():
+    builder, space = Builder(), WorkspaceSpec(base_image="debian:12", registry="reg/team")
+    spec = environment(build=FOLDER, dependencies=["six"])
+    image = Images(builder).publish_environment(spec, space)
+    folder, packages = builder.asked
+    assert packages.build.base == folder.build.name
+    assert (folder.registry, packages.registry) == ("reg/team", "reg/team")
+    assert environment_name(spec, "debian:12") == packages.build.name
+    assert image == f"reg/team/{packages.build.name}-mips@sha256:pushed"
+
+
+def test_the_image_of_a_folder_that_brings_a_server_is_what_a_registry_gets():
+    builder, space = Builder(), WorkspaceSpec(registry="reg/team")
+    spec = environment(build=FOLDER, inference_config=ROUTES)
+    image = Images(builder).publish_environment(spec, space)
+    [folder] = builder.asked
+    assert environment_name(spec, None) == folder.build.name
+    assert image == f"reg/team/{folder.build.name}-mips@sha256:pushed"
+    assert environment_name(environment(image="triton:24"), None) == ""
 
 
 def test_packages_are_installed_on_the_image_of_a_folder():

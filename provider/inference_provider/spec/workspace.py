@@ -62,11 +62,14 @@ class WorkspaceSpec(SpecModel):
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""
     runtime_image: ImageName | None = None
-    """Image of the router's container, as `inferctl image build --push` publishes it; built on the
-    host when left out. A change of it replaces the router without a failed request."""
+    """Image of the router's container, as `inferctl image build --push` publishes it; built when
+    left out, on a Docker host or for the `registry` of a workspace in a cluster, which needs one of
+    both. A change of it replaces the router without a failed request."""
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
     """Registry and folder, `registry.example.org/team`: images that are built are pushed there, and
-    pulled from there instead of built again, with the credentials of Docker's configuration."""
+    pulled from there instead of built again, with the credentials of Docker's configuration. For a
+    cluster, a Docker Engine of the client builds those that it lacks, of environments made from
+    then on too; without it, packages are installed in pods."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

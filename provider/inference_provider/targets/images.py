@@ -119,6 +119,19 @@ class ImageBuilder(Protocol):
             TargetError: The registry does not take it.
         """
 
+    def digest(self, image: str) -> str | None:
+        """Return the digest that a registry has for a name.
+
+        It is empty where there is nothing of this name, and None where the registry does not say.
+        """
+
+    def publish(self, wanted: Wanted, tell: Tell) -> str:
+        """Return by which name and digest a registry has an image; build and push it if needed.
+
+        Raises:
+            TargetError: As `build` and `push`.
+        """
+
 
 class Images:
     """The images that workspaces of one target need."""
@@ -153,7 +166,7 @@ class Images:
         if spec.build is not None:
             folder = self._folder(spec, spec.build, base_dir)
             self._builder.build(replace(folder, secrets=secrets, registry=registry), tell)
-            spec = spec.model_copy(update={"image": folder.build.name, "build": None})
+            spec = on_its_folder(spec)
         brought = image_as_it_is(spec)
         if brought is not None:
             return self._builder.pull(brought, _without(spec), tell, newest=True)
@@ -162,12 +175,35 @@ class Images:
         return self._builder.build(replace(wanted, secrets=hidden, registry=registry), tell)
 
     def _environment_build(self, spec: EnvironmentSpec, workspace_base: str | None) -> Wanted:
-        base = base_image(spec, workspace_base, own_python())
-        programs = {program.name: program.read_bytes() for program in (SCRIPT, SBOM)}
-        build = environment_build(spec, base, programs, self._installer)
+        build = _environment(spec, workspace_base, self._installer)
         starts = f"building image {build.name} with {len(requirements(spec))} requirements"
         credentials = (*userinfo_in(spec.dependencies), *self._credentials)
         return Wanted(build, _named(spec), starts, _without(spec), None, credentials)
+
+    def publish_environment(
+        self,
+        spec: EnvironmentSpec,
+        workspace: WorkspaceSpec,
+        tell: Tell = silent,
+        *,
+        secrets: Secrets = (),
+        base_dir: str | None = None,
+    ) -> str:
+        """Return by which name and digest its workspace's registry has an environment's image.
+
+        It is one that is built: what `environment_name` names. Else as `environment`.
+        """
+        registry, wanted = workspace.registry, []
+        if spec.build is not None:
+            folder = self._folder(spec, spec.build, base_dir)
+            wanted.append(replace(folder, secrets=secrets))
+        if image_as_it_is(on_its_folder(spec)) is None:
+            made = self._environment_build(on_its_folder(spec), workspace.base_image)
+            wanted.append(replace(made, secrets=(*secrets, *made.secrets)))
+        *before, last = (replace(one, registry=registry) for one in wanted)
+        for one in before:
+            self._builder.build(one, tell)
+        return self._builder.publish(last, tell)
 
     @staticmethod
     def _folder(spec: EnvironmentSpec, build: BuildContext, base_dir: str | None) -> Wanted:
@@ -199,8 +235,7 @@ class Images:
         """
         if spec.runtime_image is not None:
             return self._builder.named_now(spec.runtime_image)
-        name = _runtime(spec, _NOBODY).name  # which does not depend on what installs
-        return self._builder.named_now(name) or ""
+        return self._builder.named_now(runtime_name(spec)) or ""
 
     def has_runtime(self, spec: WorkspaceSpec) -> bool:
         """Whether the image of a router's container needs not be built."""
@@ -218,6 +253,10 @@ class Images:
         starts = f"building image {build.name} of the router, once on this host"
         credentials, what = self._credentials, "the router's image"
         return Wanted(build, what, starts, NO_BASE, None, credentials, spec.registry)
+
+    def publish_runtime(self, spec: WorkspaceSpec, tell: Tell = silent) -> str:
+        """Return by which name and digest the workspace's registry has the router's image."""
+        return self._builder.publish(self.runtime_build(spec), tell)
 
     @cached_property
     def _installer(self) -> Installer:
@@ -284,7 +323,36 @@ def own_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def on_its_folder(spec: EnvironmentSpec) -> EnvironmentSpec:
+    """Return an environment with the image that its folder is built to, if it has one."""
+    if spec.build is None:
+        return spec
+    return spec.model_copy(update={"image": folder_build(spec.build).name, "build": None})
+
+
+def environment_name(spec: EnvironmentSpec, workspace_base: str | None) -> str:
+    """Return the name of what is built for an environment's instances; empty for nothing.
+
+    It does not depend on what builds it.
+    """
+    brought = image_as_it_is(on_its_folder(spec))
+    if brought is not None:
+        return brought if spec.build is not None else ""
+    return _environment(on_its_folder(spec), workspace_base, _NOBODY).name
+
+
+def runtime_name(spec: WorkspaceSpec) -> str:
+    """Return the name of the router's image that is built; it does not depend on what builds it."""
+    return _runtime(spec, _NOBODY).name
+
+
 _NOBODY = Installer("", None, {})
+
+
+def _environment(spec: EnvironmentSpec, workspace_base: str | None, installer: Installer) -> Build:
+    base = base_image(spec, workspace_base, own_python())
+    programs = {program.name: program.read_bytes() for program in (SCRIPT, SBOM)}
+    return environment_build(spec, base, programs, installer)
 
 
 def _runtime(spec: WorkspaceSpec, installer: Installer) -> Build:

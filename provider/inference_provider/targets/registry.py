@@ -5,10 +5,14 @@ Each kind has an opener, which imports its target: opening one kind loads nothin
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING
 
 from inference_provider.errors import CapabilityMissing
 from inference_provider.spec.target import Place, kind_of
 from inference_provider.workspace.engine import Engine
+
+if TYPE_CHECKING:
+    from inference_provider.targets.images import ImageBuilder
 
 
 def open_target(place: Place = "local") -> Engine:
@@ -60,7 +64,15 @@ def _kubernetes(place: Place) -> tuple[Hashable, Callable[[], Engine]]:
     """Open a cluster; what the kubeconfig calls it is what it is."""
     from inference_provider.targets.kubernetes.target import KubernetesTarget  # noqa: PLC0415
 
-    return str(place), lambda: KubernetesTarget(place)
+    return str(place), lambda: KubernetesTarget(place, _engine)
+
+
+def _engine() -> "ImageBuilder":
+    """Return what builds images for clusters: the Engine that Docker's own command line takes."""
+    from inference_provider.targets.docker.host import DockerHost  # noqa: PLC0415
+    from inference_provider.targets.docker.images import HostImages  # noqa: PLC0415
+
+    return HostImages(DockerHost("docker"))
 
 
 _OPENERS: Mapping[str, _Opener] = {

@@ -8,7 +8,8 @@ from inference_provider.targets.kubernetes.router_questions import OtherRelease
 
 OTHER = (
     "its image is of release 9.1.0, this client of 0.1.0: they do not fit together; set"
-    " `runtime_image` to one that this release has made (`inferctl image build --push`), or use"
+    " `runtime_image` to one that this release has made (`inferctl image build --push`), run"
+    " `inferctl up` where the workspace has a registry instead, or use"
     " the release that has made theirs"
 )
 

@@ -3,6 +3,7 @@
 import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import Controllers
+from tests.image_engine import ImageEngine
 from tests.unit.cluster_target.stack import Pods
 
 from inference_provider.spec.target import place_from
@@ -26,7 +27,7 @@ def controllers(api):
 
 
 @pytest.fixture
-def platform(api, controllers, monkeypatch):
+def platform(api, controllers, docker, monkeypatch):
     for module, name in (
         (compute, "_POLL_S"),
         (pod_wait, "POLL_S"),
@@ -34,9 +35,15 @@ def platform(api, controllers, monkeypatch):
         (router_module, "_POLL_S"),
     ):
         monkeypatch.setattr(module, name, 0.01)
-    made = KubernetesPlatform(place_from({"kind": "kubernetes", "namespace": "lab"}))
+    place = place_from({"kind": "kubernetes", "namespace": "lab"})
+    made = KubernetesPlatform(place, lambda: docker)
     made.__dict__["client"] = client_of(api)
     yield made
+
+
+@pytest.fixture
+def docker():
+    return ImageEngine()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What is applied to a cluster in memory, and what its pods answer."""
 
+import base64
 import json
 
 import httpx
@@ -13,6 +14,17 @@ from inference_provider.workspace.statuses import RouterStatus
 ANN, BOB = Actor(user="ann", command="pytest"), Actor(user="bob", command="pytest")
 ROUTE = {"path": "/", "port": 8080}
 ROUTER = "/apis/apps/v1/namespaces/lab/deployments/inference-router"
+NO_IMAGE = {
+    "phase": "Pending",
+    "containerStatuses": [
+        {
+            "name": "main",
+            "restartCount": 0,
+            "state": {"waiting": {"reason": "ErrImagePull", "message": "router:2: not found"}},
+        }
+    ],
+}
+CONTENT = "/apis/apps/v1/namespaces/lab/deployments/inference-content"
 CLAIM = "/api/v1/namespaces/lab/persistentvolumeclaims/inference-content"
 
 
@@ -92,6 +104,16 @@ def pod_specs(api) -> dict[str, dict]:
     """Return what each Deployment of Kubernetes says of its pods."""
     found = [one for one in api.objects.values() if one["kind"] == "Deployment"]
     return {one["metadata"]["name"]: one["spec"]["template"]["spec"] for one in found}
+
+
+def image_of(api, path: str) -> str:
+    return api.objects[path]["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def router_settings(api) -> dict:
+    """Return what is recorded of the router."""
+    [secret] = [o for path, o in api.objects.items() if "/secrets/inference.address.router" in path]
+    return json.loads(base64.b64decode(secret["data"]["document"]))
 
 
 def _namespace(status: dict) -> dict:

@@ -37,14 +37,14 @@ def test_a_workspace_is_not_made_wherever_the_current_context_leads(api, platfor
 
 
 def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():
-    faults = desired(runtime_image=None, registry="r.example.org/team", bind_address="0.0.0.0")
+    faults = desired(runtime_image=None, bind_address="0.0.0.0")
     can = kubernetes_capabilities(lambda: None, lambda: None)
     said = [str(one.fault) for one in refusals(faults.values(), can)]
     assert said == [
-        "runtime_image: a cluster needs the image of the router's pods; make and push it with"
-        " `inferctl image build --push registry.example.org/team/router:1`, from a stack on target"
-        " docker, and write what that prints; or load it: `kind load docker-image`",
-        "registry: has no meaning on a cluster: it builds no images; leave it out",
+        "runtime_image: a cluster needs the image of the router's pods; set registry, and it is"
+        " built and pushed there; or make and push it with `inferctl image build --push"
+        " registry.example.org/team/router:1`, from a stack on target docker, and write what that"
+        " prints; or load it: `kind load docker-image`",
         "bind_address: has no meaning on a cluster: the router is a Service there; leave it out",
     ]
 

@@ -1,11 +1,18 @@
 """An up on a cluster, and what others change of what it has made."""
 
-import base64
-import json
-
 import pytest
 from tests.cluster_api import ClusterApi, client_of
-from tests.unit.cluster_target.stack import ANN, CLAIM, ROUTER, desired, up
+from tests.unit.cluster_target.stack import (
+    ANN,
+    CLAIM,
+    CONTENT,
+    NO_IMAGE,
+    ROUTER,
+    desired,
+    image_of,
+    router_settings,
+    up,
+)
 
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind, ResourceId
@@ -40,27 +47,10 @@ def test_another_image_of_the_router_is_applied_and_its_pods_follow(api, engine)
     assert router["spec"]["template"]["spec"]["containers"][0]["image"] == "router:2"
 
 
-NO_IMAGE = {
-    "phase": "Pending",
-    "containerStatuses": [
-        {
-            "name": "main",
-            "restartCount": 0,
-            "state": {"waiting": {"reason": "ErrImagePull", "message": "router:2: not found"}},
-        }
-    ],
-}
-CONTENT = "/apis/apps/v1/namespaces/lab/deployments/inference-content"
-
-
 def images(api, name: str) -> set[str]:
     """Return what the pods of a Deployment run."""
     found = [one for path, one in api.objects.items() if f"/pods/{name}-" in path]
     return {one["spec"]["containers"][0]["image"] for one in found}
-
-
-def image_of(api, path: str) -> str:
-    return api.objects[path]["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def test_another_image_of_the_router_is_in_all_pods_when_it_is_recorded(api, engine):
@@ -95,12 +85,6 @@ def test_an_image_that_cannot_be_pulled_leaves_all_as_it_was(
     ready = [o for path, o in api.objects.items() if "/pods/inference-router-" in path]
     assert sum(one["status"]["phase"] == "Running" for one in ready) >= 2
     assert router_settings(api)["image"] == "router:1"
-
-
-def router_settings(api) -> dict:
-    """Return what is recorded of the router."""
-    [secret] = [o for path, o in api.objects.items() if "/secrets/inference.address.router" in path]
-    return json.loads(base64.b64decode(secret["data"]["document"]))
 
 
 @pytest.mark.parametrize(

@@ -300,6 +300,20 @@ class HostImages:
             raise TargetError("push", f"image '{to}'", why[:400], remedy, str(self._host))
         return next((one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", ())), "")
 
+    def digest(self, image: str) -> str | None:
+        there = self._registry.ask(image)
+        return None if there is None else there.digest
+
+    def publish(self, wanted: Wanted, tell: Tell) -> str:
+        name = self._in_registry(wanted)
+        if not (digest := self.digest(name)):
+            self.build(wanted, tell)
+            self._registry.forget(name)
+            digest = self.digest(name)
+        if not digest:  # what was pushed once is not pushed again, and somebody has removed it
+            digest = self.push(wanted.build.name, name, tell)
+        return f"{name}@{digest}"
+
     # -- stages ----------------------------------------------------------------------------------
 
     def remove_stages_of_the_dead(self, own: str = "") -> None:

@@ -38,6 +38,10 @@ class Registries:
             self._asked[image] = time.monotonic(), answer
         return answer
 
+    def forget(self, image: str) -> None:
+        """Ask for an image again that was pushed in the meantime."""
+        self._asked.pop(image, None)
+
     def _answer(self, image: str) -> Published | None:
         from docker.auth import (  # noqa: PLC0415 - only this target needs it
             get_config_header,

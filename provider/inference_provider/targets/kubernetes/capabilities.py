@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import SurgeFaults
-from inference_provider.serving.image import image_as_it_is
+from inference_provider.serving.image import is_brought
 from inference_provider.serving.server import requirements
 from inference_provider.spec import (
     AutoscaleRuleSpec,
@@ -22,9 +24,6 @@ from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
-    "builds": Answer(
-        "a cluster builds no images", "build and push it, and name it as the environment's image"
-    ),
     "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
 }
 PARALLEL = 32
@@ -34,9 +33,22 @@ _NOT_ENFORCED = (
     "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`",
 )
 _MAKE_IMAGE = (
-    "make and push it with `inferctl image build --push registry.example.org/team/router:1`, from"
-    " a stack on target docker, and write what that prints; or load it: `kind load docker-image`"
+    "set registry, and it is built and pushed there; or make and push it with `inferctl image build"
+    " --push registry.example.org/team/router:1`, from a stack on target docker, and write what"
+    " that prints; or load it: `kind load docker-image`"
 )
+
+
+class PlansImages(Protocol):
+    """What a plan says of the images of a workspace's router and of environments."""
+
+    def workspace_faults(self, spec: WorkspaceSpec) -> Iterable[Fault]: ...
+
+    def environment_faults(
+        self, resource: DesiredResource, space: WorkspaceSpec | None
+    ) -> Iterable[Fault]: ...
+
+    def notes(self, resource: DesiredResource, space: WorkspaceSpec | None) -> Iterable[str]: ...
 
 
 def _nothing(*_asked: object) -> tuple[()]:
@@ -58,6 +70,8 @@ class Asked:
     """Says what leads to a workspace's router that the cluster does not have."""
     secret_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says by which of its Secrets no image can be pulled."""
+    images: PlansImages | None = None
+    """Says what becomes of images."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
     rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
@@ -84,6 +98,8 @@ def kubernetes_capabilities(
         yield from _workspace_faults(spec)
         yield from more.unserved(spec)
         yield from more.secret_faults(spec)
+        if more.images:
+            yield from more.images.workspace_faults(spec)
         if contexts := more.strays(spec.name):
             yield _unnamed(spec.name, contexts)
             return
@@ -105,10 +121,19 @@ def kubernetes_capabilities(
             yield closed
         yield from more.missing(spec, workspace)
 
+    def notes(resource: DesiredResource, workspace: WorkspaceSpec | None) -> Iterator[str]:
+        if isinstance(resource.spec, WorkspaceSpec):
+            yield from _about_storage(resource.spec)
+        if more.images:
+            yield from more.images.notes(resource, workspace)
+
     return TargetCapabilities(
         name="kubernetes",
         kinds=WITH_RULES,
         rule_faults=more.rule_faults,
+        builds=True,
+        environment_faults=more.images.environment_faults if more.images else _nothing,
+        notes=notes,
         images=True,
         base_images=True,
         cluster_settings=True,
@@ -118,7 +143,6 @@ def kubernetes_capabilities(
         resource_limits=True,
         amount_faults=_amount_faults,
         workspace_faults=workspace_faults,
-        workspace_note=_about_storage,
         instance_types=True,
         gpu_fault=fault,
         surge_faults=more.surge_faults,
@@ -129,13 +153,10 @@ def kubernetes_capabilities(
 
 
 def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
-    if spec.runtime_image is None:
+    if spec.runtime_image is None and spec.registry is None:
         yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
     if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
         yield Fault("egress", *_NOT_ENFORCED)
-    if spec.registry is not None:
-        reason = "has no meaning on a cluster: it builds no images"
-        yield Fault("registry", reason, "leave it out")
     if spec.cluster.storage.storage_class and spec.cluster.storage.size is None:
         reason = "a class without a size makes no claim"
         yield Fault("cluster.storage.storage_class", reason, "add size, for example 20Gi")
@@ -159,27 +180,43 @@ def _unnamed(workspace: str, contexts: tuple[str, ...]) -> Fault:
 
 
 def closed_fault(
-    deployment: DeploymentSpec, workspace: WorkspaceSpec | None, environment: EnvironmentSpec | None
+    deployment: DeploymentSpec,
+    workspace: WorkspaceSpec | None,
+    environment: EnvironmentSpec | None,
+    *,
+    installs: bool | None = None,
 ) -> Fault | None:
-    """Say why a deployment cannot be without a way out; None when it may, or is not to be."""
+    """Say why a deployment cannot be without a way out; None when it may, or is not to be.
+
+    Args:
+        deployment: What is asked for.
+        workspace: Its workspace; None where it is not known.
+        environment: Its environment; None where it is not known.
+        installs: Whether its pods install packages; None where that is to be decided.
+    """
     alone = deployment.egress_public_network_access == "disabled"
     if not alone and (workspace is None or workspace.egress == "enabled"):
         return None
     if alone and workspace is not None and workspace.cluster.network_policies != "enforced":
         return Fault("egress_public_network_access", *_NOT_ENFORCED)
-    if environment and image_as_it_is(environment) is None and requirements(environment):
+    has_registry = workspace is not None and workspace.registry is not None
+    if installs is None:
+        installs = environment is not None and not is_brought(environment) and not has_registry
+    if installs and environment and requirements(environment):
         reason = "its packages are installed in the pod, which has no way out to an index"
-        return Fault("environment", reason, "name an image that has them")
+        remedy = "name an image that has them, or set the workspace's registry: one is built then"
+        if has_registry:
+            remedy = "apply another version of it: an image that has them is built then"
+        return Fault("environment", reason, remedy)
     return None
 
 
-def _about_storage(spec: WorkspaceSpec) -> str:
-    if spec.cluster.storage.size is not None:
-        return ""
-    return (
-        "models and code lie on the disk of a node, and `up` copies them again after their pod has"
-        " moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"
-    )
+def _about_storage(spec: WorkspaceSpec) -> Iterator[str]:
+    if spec.cluster.storage.size is None:
+        yield (
+            "models and code lie on the disk of a node, and `up` copies them again after their pod"
+            " has moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"
+        )
 
 
 def _amount_faults(resources: Resources) -> Iterator[Fault]:

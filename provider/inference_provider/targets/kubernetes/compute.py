@@ -215,7 +215,7 @@ class KubernetesCompute:
         )
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
-        closed = self._is_closed(unit)
+        closed = self._is_closed(unit, given)
         more |= {"egress": names.CLOSED} if closed else {}
         return Generation(
             unit=unit,
@@ -241,7 +241,8 @@ class KubernetesCompute:
             ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
         )
         fields = record.properties if record else {}
-        return WorkspaceSpec(**{n: fields[n] for n in ("egress", "cluster") if n in fields})
+        known = fields.keys() & {"egress", "registry", "cluster"}
+        return WorkspaceSpec(**{part: fields[part] for part in known})
 
     def _cloud_labels(self, unit: Unit) -> dict[str, str]:
         """Return what a cloud asks of the pods of a service account beside its annotations."""
@@ -250,9 +251,10 @@ class KubernetesCompute:
         is_azures = account and any(name.startswith(_AZURE) for name in account.annotations)
         return {f"{_AZURE}use": "true"} if is_azures else {}
 
-    def _is_closed(self, unit: Unit) -> bool:
+    def _is_closed(self, unit: Unit, given: Given) -> bool:
         """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
-        fault = closed_fault(unit.spec, self._workspace_spec(), unit.environment)
+        space = self._workspace_spec()
+        fault = closed_fault(unit.spec, space, unit.environment, installs=given.installs)
         if fault:
             raise CapabilityMissing(
                 "start", str(unit.id), f"{fault.path}: {fault.reason}", fault.remedy

@@ -1,11 +1,11 @@
 """The Content of a workspace in a cluster: archives on a volume there, environments in the records.
 
-An environment is no image but what pods build, each in the image whose Python runs it. Its document
-holds its spec and the name of that image.
+An environment is what pods build, each in the image whose Python runs it; or, where its workspace
+has a registry, an image that has it. Its document holds its spec and the name of that image.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetUnreachable
@@ -21,6 +21,7 @@ from inference_provider.targets.kept_content import (
     source_of_code,
 )
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.built_images import BuiltImages
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
     Fetched,
@@ -35,6 +36,7 @@ from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.kept_archives import KeptArchives
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, SECRET, name_of, selector
+from inference_provider.targets.kubernetes.pods import architecture_of
 from inference_provider.targets.shared_content import SharedContent, Tell
 from inference_provider.workspace.ports import Records, Unit
 
@@ -43,8 +45,18 @@ class KubernetesContent(SharedContent):
     """Kept content of one workspace."""
 
     def __init__(
-        self, client: Client, namespace: str, records: Records, store: ContentStore | None = None
+        self,
+        client: Client,
+        namespace: str,
+        records: Records,
+        store: ContentStore | None = None,
+        *,
+        built: BuiltImages | None = None,
+        router_image: Callable[[], str] = lambda: "",
     ) -> None:
+        """Open it; `router_image` returns what the router's pods run."""
+        self._built = built
+        self._router_image = router_image
         self._client = client
         self._namespace = namespace
         self._store = store or ContentStore(client, namespace, records.workspace)
@@ -60,8 +72,11 @@ class KubernetesContent(SharedContent):
     # -- what an instance is given -------------------------------------------------------------
 
     def _image_for(self, environment: DesiredResource, tell: Tell) -> str:
-        del tell  # pods build it, each of which says so
-        return self._image_now(environment.spec)
+        wanted = self._built and self._built.environment(environment, self.workspace())
+        if not self._built or not wanted:  # pods install packages, and say so
+            return self._image_now(environment.spec)
+        kept = self.environments.kept(environment.spec.content_hash)
+        return self._built.made(wanted, kept.image if kept else "", tell)
 
     def _image_now(self, spec: EnvironmentSpec) -> str:
         return image_as_it_is(spec) or base_image(spec, self.workspace().base_image, own_python())
@@ -70,6 +85,10 @@ class KubernetesContent(SharedContent):
         """Return the image that instances of an environment run in, the same on every machine."""
         kept = self.environments.kept(environment.content_hash)
         return kept.image if kept is not None else self._image_now(environment)
+
+    def runtime_image(self) -> str:
+        """Return the image of pods of the workspace's own, named or built."""
+        return self.workspace().runtime_image or self._router_image()
 
     def assets(self, unit: Unit) -> dict[str, str]:
         """Return the hashes of the archives that an instance fetches, `model` and `code`.
@@ -92,15 +111,16 @@ class KubernetesContent(SharedContent):
         Raises:
             TargetError: As `assets`.
         """
-        environment = unit.environment
+        environment, image = unit.environment, self.image(unit.environment)
         fetched = Fetched(
-            runtime_image=self.workspace().runtime_image or "",
-            image=self.image(environment),
+            runtime_image=self.runtime_image(),
+            image=image,
+            built=image != environment.image and bool(architecture_of(image)),
             environment=environment,
             assets=self.assets(unit),
             resources=unit.spec.resources,
         )
-        if fetched.builds:
+        if fetched.installs:
             key = environment_key(environment, fetched.image)
             shown = {VARIABLE: environment_pass(self._store.token(), key)}
             found = {**installs_from(os.environ), **built_from(environment), **shown}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from inference_provider.serving.image import ENVIRONMENT, SCRIPT, image_as_it_is
+from inference_provider.serving.image import ENVIRONMENT, SCRIPT, is_brought
 from inference_provider.serving.server import requirements
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.resources import Resources
@@ -28,6 +28,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.pods import (
     hardened_container,
     hardened_pod,
+    node_selector,
     pull_secrets,
 )
 
@@ -160,6 +161,7 @@ class ContentService:
             "securityContext": {**hardened_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
             "terminationGracePeriodSeconds": _END_WAIT_S,
             **pull_secrets(self.pull_secrets),
+            **node_selector(self.image),
             "containers": [self._container()],
             "volumes": [{"name": "content", **where}],
         }
@@ -201,11 +203,18 @@ class Fetched:
     assets: Mapping[str, str]
     """Hashes of the archives of `model` and `code`, by these words."""
     resources: Resources
+    built: bool = False
+    """Whether that image was built for this environment."""
 
     @property
-    def builds(self) -> bool:
-        """Whether packages are installed."""
-        return image_as_it_is(self.environment) is None
+    def installs(self) -> bool:
+        """Whether packages are installed in the pod."""
+        return not self.built and self._is_ours
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether instances run in a Python of ours, not as somebody made their image."""
+        return not is_brought(self.environment)
 
     def given(self) -> Given:
         """Return what the pod of an instance is given."""
@@ -213,11 +222,13 @@ class Fetched:
         if self.assets:
             volumes.append({"name": "content", "emptyDir": {}})
             mounts.append(_mount("content", MOUNTED, read_only=True))
-        if self.builds:
-            volumes += [{"name": name, "emptyDir": {}} for name in ("environment", "tools")]
+        if self.installs:
+            volumes.append({"name": "environment", "emptyDir": {}})
             mounts.append(_mount("environment", ENVIRONMENT, read_only=True))
+        if self._is_ours:
+            volumes.append({"name": "tools", "emptyDir": {}})
             mounts.append(_mount("tools", _INFERENCE, read_only=True))
-        builder = (self._builder(),) if self.builds else ()
+        builder = (self._builder(),) if self.installs else ()
         return Given(
             image=self.image,
             bin_dir=PurePosixPath(ENVIRONMENT) / "bin",
@@ -226,7 +237,8 @@ class Fetched:
             init_containers=(self._fetcher(), *builder) if volumes else (),
             volumes=tuple(volumes),
             mounts=tuple(mounts),
-            last_requests=_LAST_REQUESTS if self.builds else (),
+            last_requests=_LAST_REQUESTS if self._is_ours else (),
+            installs=self.installs,
         )
 
     def _folder(self, kind: str) -> PurePosixPath | None:
@@ -235,9 +247,10 @@ class Fetched:
     def _fetcher(self) -> Object:
         """Return what brings model, code and tools; the runtime image has `/opt/inference` too."""
         assets = [f"{kind}={digest}" for kind, digest in sorted(self.assets.items())]
-        tools = ["--tools", _TOOLS, "--installer"] if self.builds else []
+        tools = ["--tools", _TOOLS] if self._is_ours else []
+        tools += ["--installer"] if self.installs else []
         mounts = [_mount("content", MOUNTED)] if self.assets else []
-        mounts += [_mount("tools", _TOOLS)] if self.builds else []
+        mounts += [_mount("tools", _TOOLS)] if self._is_ours else []
         command = ["python3", "-m", f"{_PROGRAMS}.fetch", "--into", MOUNTED, *tools, *assets]
         about = {"resources": _small("64Mi", "256Mi"), "volumeMounts": mounts}
         return _init(FETCHER, self.runtime_image, command, about)

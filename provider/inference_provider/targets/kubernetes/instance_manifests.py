@@ -27,6 +27,7 @@ from inference_provider.targets.kubernetes.pods import (
     PREFERRED_GRACE_S,
     hardened_container,
     hardened_pod,
+    node_selector,
     pull_secrets,
 )
 from inference_provider.workspace.ports import Unit
@@ -58,6 +59,8 @@ class Given:
     """Of the server's container."""
     last_requests: tuple[str, ...] = ()
     """What waits for the last request of a pod (`last_requests.py`); empty where it has none."""
+    installs: bool = False
+    """Whether packages are installed in the pod, which needs a way out."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,14 @@ class Generation:
             "priorityClassName": asked.priority_class,
             "runtimeClassName": asked.runtime_class,
             "serviceAccountName": asked.service_account,
-            "nodeSelector": asked.node_selector,
+            **node_selector(*self._images(), **asked.node_selector),
             "tolerations": self._tolerations(),
             "topologySpreadConstraints": self._spread(),
         }
         return {name: value for name, value in found.items() if value}
+
+    def _images(self) -> list[str]:
+        return [self.given.image, *(str(one["image"]) for one in self.given.init_containers)]
 
     def _tolerations(self) -> list[Object]:
         asked, gpus = self.unit.spec.scheduling.tolerations, gpus_of(self.unit.spec)

@@ -1,5 +1,6 @@
 """What all pods of a workspace have in common, and what a pod says of itself. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.workspace.endings import Endings
 
 USER = 10001
+_BUILT = re.compile(r"/inference-[a-z]+:[0-9a-f]+-([a-z0-9]+)@sha256:")
+"""What was built for a registry, by its name there."""
 _NO_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _NO_START = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 STUCK = _NO_IMAGE | _NO_START
@@ -27,6 +30,19 @@ def hardened_pod() -> Object:
         "fsGroup": USER,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+
+
+def architecture_of(image: str) -> str:
+    """Return the architecture that an image was built for by us; empty for one of others."""
+    found = _BUILT.search(image)
+    return found[1] if found else ""
+
+
+def node_selector(*images: str, **asked: str) -> Object:
+    """Return what a pod says of its nodes: those that run what was built for it, and as asked."""
+    found = next(filter(None, map(architecture_of, images)), "")
+    chosen = {**({"kubernetes.io/arch": found} if found else {}), **asked}
+    return {"nodeSelector": chosen} if chosen else {}
 
 
 def pull_secrets(named: Iterable[str]) -> Object:

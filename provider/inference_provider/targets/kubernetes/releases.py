@@ -30,6 +30,7 @@ def other_release(said: str) -> tuple[str, str] | None:
     reason = f"its image is of {theirs}, this client of {__version__}: they do not fit together"
     remedy = (
         "set `runtime_image` to one that this release has made (`inferctl image build --push`),"
-        " or use the release that has made theirs"
+        " run `inferctl up` where the workspace has a registry instead, or use the release that has"
+        " made theirs"
     )
     return reason, remedy

@@ -76,6 +76,7 @@ _STOPPED = (DEPLOYMENT, BUDGET)
 _BESIDE = (names.CONTENT, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
 _SHOWN = 300
+_OLDER = "the router runs an older image; it is replaced without a failed request"
 
 Endpoints = tuple[EndpointEntry, ...]
 
@@ -91,11 +92,19 @@ class KubernetesRouter:
         records: ClusterRecords,
         beside: Callable[[], Iterable[Object]] = lambda: (),
         whole: Whole | None = None,
+        is_outdated: Callable[[str], bool] = lambda _image: False,
     ) -> None:
-        """Open it; `beside` returns what else a workspace consists of before anything is deployed.
+        """Open it.
 
-        The router answers for that too: of the workspace nothing else can be asked.
+        Args:
+            client: Its cluster.
+            records: Its records.
+            beside: Returns what else a workspace consists of before anything is deployed; the
+                router answers for that too: of the workspace nothing else can be asked.
+            whole: What is there, if somebody else looks at it too.
+            is_outdated: Says whether an image of it would be another one now.
         """
+        self._is_outdated = is_outdated
         self._beside = beside
         self._client = client
         self._records = records
@@ -344,6 +353,7 @@ class KubernetesRouter:
             for pod in there
             if name_of(pod) not in ready and (trouble := trouble_of(pod)) is not None
         ]
+        faults += [_OLDER] if self._is_outdated(self.settings().image) else []
         return combined(answers, faults + altered).model_copy(update={"endings": endings})
 
     def _status_of(self, pod: str) -> RouterStatus | OtherRelease:

@@ -25,6 +25,7 @@ from inference_provider.targets.kubernetes.pods import (
     PREFERRED_GRACE_S,
     hardened_container,
     hardened_pod,
+    node_selector,
     pull_secrets,
 )
 
@@ -172,6 +173,7 @@ class _Router:
             "terminationGracePeriodSeconds": PREFERRED_GRACE_S + DRAIN_S + _END_S,
             "topologySpreadConstraints": [spread],
             **pull_secrets(self._settings.pull_secrets),
+            **node_selector(self._settings.image),
             "containers": [self._container()],
             "volumes": [
                 # keys are in its files, and belong on no disk

@@ -1,14 +1,11 @@
 """The wiring of a cluster as a target: a workspace is a namespace, and what is in it."""
 
-import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import filterfalse
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -16,8 +13,9 @@ from inference_provider.errors import Busy, Fault, TargetError
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.target import Home, KubernetesPlace, Place
 from inference_provider.targets.first_up import Named, first_up, saved
+from inference_provider.targets.images import ImageBuilder
 from inference_provider.targets.kubernetes import names, snapshot, workspace_manifests
-from inference_provider.targets.kubernetes.beside import Beside
+from inference_provider.targets.kubernetes.built_images import BuiltImages, architectures
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import (
     KnownNames,
@@ -26,14 +24,13 @@ from inference_provider.targets.kubernetes.classes import (
     unserved,
 )
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
 from inference_provider.targets.kubernetes.hpa import rule_faults
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
-from inference_provider.targets.kubernetes.kubeconfig import IN_CLUSTER, access
+from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
@@ -47,30 +44,21 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import opening, told
-from inference_provider.targets.kubernetes.port_forward import PortForward
+from inference_provider.targets.kubernetes.opened import Opened, wire
+from inference_provider.targets.kubernetes.planned_images import PlannedImages
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.router_manifests import RouterSettings
 from inference_provider.targets.kubernetes.snapshot import REVISION
-from inference_provider.targets.kubernetes.whole import Whole
+from inference_provider.targets.kubernetes.way import way_to
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports, Tell, Way
 from inference_provider.workspace.state import RECORDS
 
 _STOP_WAIT_S, _POLL_S = 30.0, 0.3
-_LISTENS_S = 3.0
 _FIRST = "first"
 """Lock of who makes a workspace."""
-
-
-@dataclass(frozen=True)
-class _Opened:
-    records: ClusterRecords
-    beside: Beside
-    router: KubernetesRouter
-    compute: KubernetesCompute
-    ports: Ports
 
 
 class _Chosen(NamedTuple):
@@ -83,9 +71,11 @@ class _Chosen(NamedTuple):
 class KubernetesPlatform:
     """Runs workspaces in namespaces of one cluster."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, engine: Callable[[], ImageBuilder] | None = None) -> None:
+        """Open a cluster; `engine` returns what builds images for its workspaces."""
+        self._built = BuiltImages(engine or _no_engine, lambda: architectures(self.client))
         self._place = place if isinstance(place, KubernetesPlace) else None
-        self._opened: dict[str, _Opened] = {}
+        self._opened: dict[str, Opened] = {}
         self._gpus = KeptInventory(lambda: self.client)
         self._known = KnownNames(lambda: self.client)
 
@@ -114,6 +104,7 @@ class KubernetesPlatform:
             secret_faults=lambda spec: secret_faults(
                 self.client, self.namespace(spec.name), spec.cluster.image_pull_secrets
             ),
+            images=self.images,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, served=self._known.groups),
         )
@@ -127,6 +118,15 @@ class KubernetesPlatform:
 
     def _missing(self, spec: DeploymentSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
         return missing(spec, workspace, self._known, self.namespace(spec.workspace))
+
+    @cached_property
+    def images(self) -> PlannedImages:
+        """What is known of images of the cluster's workspaces."""
+        return PlannedImages(self._built, self._content_of)
+
+    def _content_of(self, workspace: str) -> KubernetesContent | None:
+        opened = self._open(workspace)
+        return opened.content if opened.records.exists() else None
 
     def _strays(self, workspace: str) -> tuple[str, ...]:
         """Return the contexts that a new workspace could be meant for, where none is named.
@@ -176,18 +176,11 @@ class KubernetesPlatform:
     def router(self, workspace: str) -> KubernetesRouter:
         return self._open(workspace).router
 
-    def _open(self, workspace: str) -> _Opened:
+    def _open(self, workspace: str) -> Opened:
         if workspace not in self._opened:
             records = ClusterRecords(self.client, self.namespace(workspace), workspace)
-            beside = Beside(self.client, records)
-            whole = Whole(self.client, records.namespace, workspace)
-            router = KubernetesRouter(
-                self.client, records, lambda: beside.objects(beside.recorded()), whole
-            )
-            content = KubernetesContent(self.client, records.namespace, records)
-            compute = KubernetesCompute(self.client, records, content, self._gpus.all, whole)
-            ports = Ports(records, compute, router, content)
-            self._opened.setdefault(workspace, _Opened(records, beside, router, compute, ports))
+            made = wire(self.client, records, self._gpus.all, self._built)
+            self._opened.setdefault(workspace, made)
         return self._opened[workspace]
 
     # -- a workspace comes, changes and goes ---------------------------------------------------
@@ -200,10 +193,17 @@ class KubernetesPlatform:
         opened = self._open(workspace)
         opened.records.make()
         opened.beside.refuse_other_claim(spec)
+        spec = self._with_image(spec, "", tell)
         opened.beside.make(spec)
         opened.router.save(_settings(spec))
         opened.router.ensure_up(lambda: ())
         opened.beside.wait(None, tell)
+
+    def _with_image(self, spec: WorkspaceSpec, kept: str, tell: Tell) -> WorkspaceSpec:
+        """Return a workspace with the image of its own pods, which is built if it names none."""
+        wanted = self._built.runtime(spec)
+        image = self._built.made(wanted, kept, tell) if wanted else spec.runtime_image
+        return spec.model_copy(update={"runtime_image": image})
 
     def _close_instances(self, workspace: str, tell: Tell) -> None:
         """Remove policies of others that let somebody in to instances, where the namespace is ours.
@@ -263,9 +263,14 @@ class KubernetesPlatform:
         opened, spec = self._open(desired.id.workspace), desired.spec
         opened.records.take_over()
         recorded, saved_ = opened.beside.recorded(), opened.router.settings()
-        before = _Chosen(_settings(recorded) if recorded.runtime_image else saved_, recorded)
-        after = _Chosen(_settings(spec), spec)
+        if recorded.runtime_image is None:  # it was built
+            recorded = recorded.model_copy(update={"runtime_image": saved_.image})
+            before = _Chosen(saved_, recorded)
+        else:
+            before = _Chosen(_settings(recorded), recorded)
         opened.beside.refuse_other_claim(spec)
+        spec = self._with_image(spec, saved_.image, tell)
+        after = _Chosen(_settings(spec), spec)
         self._close_instances(desired.id.workspace, tell)
 
         def put(chosen: _Chosen) -> None:
@@ -276,7 +281,7 @@ class KubernetesPlatform:
             yield
 
     @staticmethod
-    def _put(opened: _Opened, chosen: _Chosen, tell: Tell | None) -> None:
+    def _put(opened: Opened, chosen: _Chosen, tell: Tell | None) -> None:
         """Apply what is chosen; wait for it where somebody is told."""
         content = opened.beside.content()
         opened.router.save(chosen.settings)
@@ -336,8 +341,8 @@ class KubernetesPlatform:
 class KubernetesTarget(Engine):
     """A cluster as a target."""
 
-    def __init__(self, place: Place) -> None:
-        self.kubernetes = KubernetesPlatform(place)
+    def __init__(self, place: Place, engine: Callable[[], ImageBuilder] | None = None) -> None:
+        self.kubernetes = KubernetesPlatform(place, engine)
         super().__init__(self.kubernetes)
 
     def home(self) -> Home:
@@ -352,37 +357,19 @@ class KubernetesTarget(Engine):
     def doctor(self, workspace: str, image: str) -> Iterator[Answer]:
         """Yield whether the cluster is fit for a workspace."""
         platform = self.kubernetes
+        image = image or platform.images.router_of(workspace)
         own = not platform.has_namespace
         yield from answers(platform.client, platform.namespace(workspace), image, may_make=own)
 
     @contextmanager
     def way_to(self, workspace: str, url: str) -> Iterator[Way]:
-        """Go by the URL where it leads to the router, else through the API server to a pod of it.
-
-        The name of a Service means something in its own cluster alone; elsewhere another host may
-        have it, and would be given the key.
-        """
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        client = self.kubernetes.client
-        if (client.access.name == IN_CLUSTER or not host.endswith(".svc")) and _listens(host, port):
-            yield Way()
-            return
-        router = self.kubernetes.router(workspace)
-        forward = PortForward(client, router.namespace, router.ready_pod(), names.ROUTER_PORT)
-        try:
-            yield Way(str(forward.socket), forward.cause)
-        finally:
-            forward.close()
+        platform = self.kubernetes
+        with way_to(platform.client, platform.router(workspace), url) as way:
+            yield way
 
 
-def _listens(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=_LISTENS_S):
-            return True
-    except OSError:
-        return False
+def _no_engine() -> ImageBuilder:
+    raise TargetError("build", "an image", "nothing builds images here", "name images")
 
 
 def _is_ending(namespace: Object) -> bool:

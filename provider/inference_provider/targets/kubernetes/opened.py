@@ -1,0 +1,72 @@
+"""One workspace in a cluster: its ports, and what else of it a platform asks."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.kubernetes.beside import Beside
+from inference_provider.targets.kubernetes.built_images import BuiltImages
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.content import KubernetesContent
+from inference_provider.targets.kubernetes.inventory import NodeGpus
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.router import KubernetesRouter
+from inference_provider.targets.kubernetes.whole import Whole
+from inference_provider.workspace.ports import Ports
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One workspace."""
+
+    records: ClusterRecords
+    beside: Beside
+    router: KubernetesRouter
+    content: KubernetesContent
+    compute: KubernetesCompute
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self.records, self.compute, self.router, self.content)
+
+
+def wire(
+    client: Client,
+    records: ClusterRecords,
+    gpus: Callable[[], list[NodeGpus] | None],
+    built: BuiltImages,
+) -> Opened:
+    """Wire the ports of a workspace.
+
+    Args:
+        client: Its cluster.
+        records: Its records, which say its name and namespace.
+        gpus: Says which GPUs nodes have.
+        built: What builds images for it.
+    """
+    beside = Beside(client, records)
+    whole = Whole(client, records.namespace, records.workspace)
+    router = KubernetesRouter(
+        client,
+        records,
+        lambda: beside.objects(beside.recorded()),
+        whole,
+        lambda image: _is_outdated(built, content, image),
+    )
+    content = KubernetesContent(
+        client,
+        records.namespace,
+        records,
+        built=built,
+        router_image=lambda: router.settings().image,
+    )
+    compute = KubernetesCompute(client, records, content, gpus, whole)
+    return Opened(records, beside, router, content, compute)
+
+
+def _is_outdated(built: BuiltImages, content: KubernetesContent, image: str) -> bool:
+    with suppress(TargetError):  # a record that cannot be read names no image
+        return built.is_outdated(content.workspace(), image)
+    return False

@@ -1,0 +1,73 @@
+"""Pods of a workspace whose images are built and pushed."""
+
+from typing import Any
+
+import pytest
+from tests.unit.cluster_target.stack import (
+    ANN,
+    CONTENT,
+    NO_IMAGE,
+    ROUTER,
+    desired,
+    image_of,
+    pod_specs,
+    router_settings,
+    up,
+)
+
+from inference_provider.capabilities import refusals
+from inference_provider.errors import NotReady
+from inference_provider.observed import Kind
+from inference_provider.targets.kubernetes import role_pods
+
+NO_REGISTRY = "127.0.0.1:1/team"
+BUILT: dict[str, Any] = {"runtime_image": None, "registry": NO_REGISTRY, "base_image": "debian:12"}
+
+
+def test_pods_of_a_workspace_with_a_registry_run_the_image_that_was_pushed_there(
+    api, engine, docker
+):
+    up(engine, **BUILT)
+    [name] = docker.built
+    image = f"{NO_REGISTRY}/{name}-amd64@sha256:1"
+    there = pod_specs(api)
+    assert {name: one.get("nodeSelector") for name, one in there.items()} == {
+        "inference-content": {"kubernetes.io/arch": "amd64"},
+        "inference-router": {"kubernetes.io/arch": "amd64"},
+        next(name for name in there if name.startswith("iris-blue-")): None,
+    }
+    assert image_of(api, ROUTER) == there["inference-content"]["containers"][0]["image"] == image
+    docker.is_silent = True  # what is there needs nobody
+    up(engine, description="ours", **BUILT)
+    assert (docker.built, image_of(api, ROUTER)) == ([name], image)
+    assert engine.observe_one(desired(**BUILT)[Kind.WORKSPACE].id).degraded == ""
+
+
+def test_a_router_is_replaced_when_its_image_would_be_another_one(api, engine, docker):
+    up(engine, **BUILT)
+    newer = {**BUILT, "base_image": "debian:13"}
+    engine.apply(desired(**newer)[Kind.WORKSPACE], ANN)
+    assert image_of(api, ROUTER).endswith("-amd64@sha256:2")
+    assert docker.built[1] in image_of(api, ROUTER)
+
+
+def test_a_built_image_that_cannot_be_pulled_leaves_the_one_that_ran(
+    api, engine, controllers, monkeypatch
+):
+    up(engine, **BUILT)
+    before = image_of(api, ROUTER)
+    monkeypatch.setattr(role_pods, "STUCK_S", 0.3)
+    controllers.status_of = lambda pod: (
+        NO_IMAGE if pod["spec"]["containers"][0]["image"].endswith("sha256:2") else None
+    )
+    with pytest.raises(NotReady, match="ErrImagePull"):
+        engine.apply(desired(**{**BUILT, "base_image": "debian:13"})[Kind.WORKSPACE], ANN)
+    assert {image_of(api, path) for path in (ROUTER, CONTENT)} == {before}
+    assert router_settings(api)["image"] == before
+
+
+def test_a_plan_without_docker_is_refused_where_an_image_is_still_to_be_built(engine, docker):
+    docker.is_silent = True
+    [refused] = refusals([desired(**BUILT)[Kind.WORKSPACE]], engine.capabilities)
+    assert str(refused.fault).startswith("registry: image inference-runtime:")
+    assert refused.fault.remedy == "start Docker or set DOCKER_HOST, or name a runtime_image"
