@@ -48,6 +48,7 @@ def test_split_of_bad_shares_is_refused_and_nothing_changes(cli, shares):
             "'blue' is not NAME=PERCENT; write each deployment once: blue=90 green=10",
         ),
         (["blue=50", "blue=50"], "'blue' is given twice; write each deployment once"),
+        (["blue=²"], "'blue=²' is not NAME=PERCENT; write each deployment once"),
     ],
 )
 def test_a_share_that_is_miswritten_is_named_with_its_form(cli, shares, reason):

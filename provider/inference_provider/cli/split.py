@@ -1,5 +1,6 @@
 """`split`: change which deployments get an endpoint's requests."""
 
+import re
 from typing import Annotated
 
 import typer
@@ -10,6 +11,8 @@ from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import session_of
 from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import Kind
+
+_PERCENT = re.compile(r"[0-9]{1,9}")
 
 
 def split(
@@ -42,7 +45,7 @@ def _shares(texts: list[str]) -> dict[str, int]:
     shares = {}
     for text in texts:
         name, _, share = text.partition("=")
-        if not share.isdigit() or name in shares:
+        if not _PERCENT.fullmatch(share) or name in shares:
             reason = (
                 f"'{name}' is given twice" if name in shares else f"'{text}' is not NAME=PERCENT"
             )
