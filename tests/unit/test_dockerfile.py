@@ -35,7 +35,41 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
             id="arguments before the first stage",
         ),
         pytest.param("ARG TAG\nFROM a:$TAG\nFROM b", ("b",), id="what only a build knows"),
-        pytest.param("FROM --platform=linux/arm64 a\nFROM b", ("b",), id="of a platform by name"),
+        pytest.param("FROM --platform=linux/arm64 a\nFROM b", ("b",), id="of another platform"),
+        pytest.param(
+            "FROM --platform=$BUILDPLATFORM a AS x\nFROM --platform=${TARGETPLATFORM} b\n"
+            "FROM --platform=linux/amd64 c\nFROM d-$TARGETARCH",
+            ("a", "b", "c", "d-amd64"),
+            id="of the host's platform",
+        ),
+        pytest.param("FROM\ta\nfrom\t b\tas\tc\nFROM c", ("a", "b"), id="tabs"),
+        pytest.param(
+            "FROM a\nRUN bash -c 'cat <<<x'; echo $((1<<2)) \"<<EOF\"\nRUN cat <<<x\nFROM b",
+            ("a", "b"),
+            id="what looks like a heredoc",
+        ),
+        pytest.param(
+            'FROM a\nRUN cat <<"E-1" 3<<-E\nFROM no\n\tE-1\nE-1\nFROM no\n\tE\nFROM b',
+            ("a", "b"),
+            id="ends of heredocs",
+        ),
+        pytest.param("FROM a\nONBUILD RUN <<E\nFROM no\nE\nFROM b", ("a", "b"), id="onbuild"),
+        pytest.param(
+            "ARG B=2\nFROM a:${T:-${B}} AS x\nFROM b:${B:-${T}}\nFROM c:${B:+$B}",
+            ("a:2", "b:2", "c:2"),
+            id="variables in a default",
+        ),
+        pytest.param(
+            "FROM python:3.\\\n# why\n\n12 \\ \n  AS x\nRUN dir c:\\\\\nFROM a\\",
+            ("python:3.12", "a"),
+            id="what goes on in the next line",
+        ),
+        pytest.param("FROM a\r\nRUN x\x0c\\\r\n y\r\nFROM b", ("a", "b"), id="ends of lines"),
+        pytest.param(
+            "#foo=bar\n# syntax=docker/dockerfile:1 why\nFROM a",
+            ("docker/dockerfile:1", "a"),
+            id="directives that nobody knows, and words after one",
+        ),
         pytest.param(
             "FROM a\nRUN <<EOF cat <<-'TWO'\nFROM no\nEOF\nFROM no\n\tTWO\nFROM b",
             ("a", "b"),
@@ -46,7 +80,7 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
     ],
 )
 def test_the_images_of_a_dockerfile_are_found(text, images):
-    assert images_in(text) == images
+    assert images_in(text, ("linux", "amd64")) == images
 
 
 def test_mounts_that_need_the_client_are_found_with_their_lines():

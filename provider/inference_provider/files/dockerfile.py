@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import NamedTuple
 
-_DIRECTIVE = re.compile(r"#\s*(syntax|escape|check)\s*=\s*(\S+)\s*$", re.IGNORECASE)
-_HEREDOC = re.compile(r"<<-?([\"']?)(\w+)\1")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z]\w*)\s*=\s*(\S+)")
+_SHELL_WORD = re.compile(r"(?:[^\s\"']|\"[^\"]*\"|'[^']*')+")
+_HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
 _ASSIGNED = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
-_WITH_HEREDOCS = ("RUN", "COPY", "ADD")
+_WITH_HEREDOCS = ("RUN", "COPY", "ADD", "ONBUILD")
 _OF_A_SESSION = re.compile(r"--mount=(?:.*,)?type=(secret|ssh)(?:,|$)")
 _FROM = {
     "COPY": re.compile(r"--from=(.+)"),
@@ -50,13 +51,17 @@ def unfit_mounts(text: str) -> tuple[Unfit, ...]:
     )
 
 
-def images_in(text: str) -> tuple[str, ...]:
+def images_in(text: str, platform: tuple[str, str]) -> tuple[str, ...]:
     """Return the images that a Dockerfile is built with and on, in its order, each once.
 
-    Those that depend on what only a build knows are left out, and those for a platform by name.
+    Those that depend on what only a build knows are left out, and those for another platform.
+
+    Args:
+        text: The Dockerfile.
+        platform: System and architecture of the host that builds it.
     """
     found, stages = dict.fromkeys(_frontends(text)), {"scratch"}
-    given: dict[str, str] = {}
+    given = _of_platform(*platform)
     for one in _instructions(text):
         if one.word == "ARG" and len(stages) == 1:
             given |= {k: v.strip("\"'") for k, v in _ASSIGNED.findall(_filled(one.rest, given))}
@@ -69,12 +74,19 @@ def images_in(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _of_platform(system: str, architecture: str) -> dict[str, str]:
+    """Return the arguments that each build has, where it is for the host that builds."""
+    values = {"PLATFORM": f"{system}/{architecture}", "OS": system, "ARCH": architecture}
+    return {f"{of}{name}": value for of in ("BUILD", "TARGET") for name, value in values.items()}
+
+
 def _is_flag(word: str) -> bool:
     return word.startswith("--")
 
 
 def _base(rest: str, given: Mapping[str, str], stages: set[str]) -> Iterator[str]:
-    words = _filled(rest, given).split()
+    own = f"--platform={given['BUILDPLATFORM']}"
+    words = [word for word in _filled(rest, given).split() if word.strip("\"'") != own]
     if words and _is_image(words[0].strip("\"'"), stages):
         yield words[0].strip("\"'")
 
@@ -97,9 +109,9 @@ def _filled(text: str, given: Mapping[str, str]) -> str:
         braced, how, other, plain = found.groups()
         known = given.get(braced or plain)
         if how and how.endswith("-") and not known:
-            return str(other)
+            return _filled(other, given)
         if how and how.endswith("+"):
-            return str(other) if known else ""
+            return _filled(other, given) if known else ""
         return str(found[0]) if known is None else known
 
     return _VARIABLE.sub(value, text)
@@ -111,7 +123,7 @@ def _frontends(text: str) -> Iterator[str]:
 
 
 def _directives(text: str) -> Iterator[tuple[str, str]]:
-    for line in text.lstrip("\ufeff").splitlines():
+    for line in _lines(text):
         found = _DIRECTIVE.match(line.strip())
         if not found:
             return
@@ -120,26 +132,47 @@ def _directives(text: str) -> Iterator[tuple[str, str]]:
 
 def _instructions(text: str) -> Iterator[_Instruction]:
     """Yield the instructions without comments, each on one line, and without their heredocs."""
-    escape = dict(_directives(text)).get("escape", "\\")
-    lines = iter(enumerate(text.lstrip("\ufeff").splitlines(), 1))
-    begun, parts = 0, list[str]()
+    escape = re.escape(dict(_directives(text)).get("escape", "\\"))
+    goes_on = re.compile(rf"(?<!{escape}){escape}[ \t]*$")
+    lines = iter(enumerate(_lines(text), 1))
     for number, line in lines:
-        plain = line.strip()
-        if not plain or plain.startswith("#"):
+        if _says_nothing(line):
             continue
-        begun = begun if parts else number
-        parts.append(plain.removesuffix(escape))
-        if plain.endswith(escape):
-            continue
-        word, _, rest = " ".join(parts).partition(" ")
-        yield _Instruction(begun, word.upper(), rest.strip())
+        written = _joined(line, lines, goes_on)
+        word, *rest = written.split(None, 1) or [""]
+        yield _Instruction(number, word.upper(), "".join(rest).strip())
         if word.upper() in _WITH_HEREDOCS:
-            for _, end in _HEREDOC.findall(rest):
-                _skip(lines, end)
-        parts = []
+            for tabs, end in _heredocs(written):
+                _skip(lines, end, bool(tabs))
 
 
-def _skip(lines: Iterator[tuple[int, str]], end: str) -> None:
+def _lines(text: str) -> list[str]:
+    """Return lines as a builder knows them: not every separator that Python knows ends one."""
+    return text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
+
+
+def _says_nothing(line: str) -> bool:
+    plain = line.strip()
+    return not plain or plain.startswith("#")
+
+
+def _joined(first: str, lines: Iterator[tuple[int, str]], goes_on: re.Pattern[str]) -> str:
+    """Return a line and those that continue it; comments and empty ones between are passed over."""
+    parts = [first]
+    while goes_on.search(parts[-1]):
+        parts[-1] = goes_on.sub("", parts[-1])
+        parts += [next((line for _, line in lines if not _says_nothing(line)), "")]
+    return "".join(parts)
+
+
+def _heredocs(written: str) -> Iterator[tuple[str, str]]:
+    """Yield of each heredoc whether tabs go before its end, and that end."""
+    for word in _SHELL_WORD.findall(written):
+        if begun := _HEREDOC.fullmatch(word):
+            yield begun[1], begun[2].strip("\"'")
+
+
+def _skip(lines: Iterator[tuple[int, str]], end: str, tabs: bool) -> None:
     for _, line in lines:
-        if line.lstrip("\t") == end:
+        if (line.lstrip("\t") if tabs else line) == end:
             return

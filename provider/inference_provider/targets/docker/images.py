@@ -227,7 +227,8 @@ class HostImages:
             file = dict(content.files).get(os.path.normpath(wanted.build.dockerfile))
             if file is None:
                 raise changed_meanwhile(source)
-            for image in images_in(file.read_text(errors="replace")):
+            text = file.read_text("utf-8", errors="replace")
+            for image in images_in(text, self._platform):
                 self.pull(image, f"load it on the host, or change {wanted.dockerfile}", tell)
             archive = TreeArchive(content, ".")
             built = self._sent(wanted, archive)
