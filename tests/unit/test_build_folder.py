@@ -25,7 +25,7 @@ def folder(tmp_path):
     for name in ("docker/Dockerfile", "app.py", "data/a.csv", "data/keep/b.csv", "deep/app.py"):
         file = tmp_path / "context" / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f"of {name}")
+        file.write_text(f"FROM {name}")
     (tmp_path / "stack.yaml").write_text(STACK)
     return tmp_path
 
@@ -81,7 +81,7 @@ def test_content_and_dockerfile_decide_the_image_and_nothing_else(folder):
     before = hashed(folder)
     (folder / "context" / "app.py").touch()
     assert hashed(folder) == before
-    (folder / "context" / "other").write_text("of docker/Dockerfile")
+    (folder / "context" / "other").write_text("FROM docker/Dockerfile")
     changed = hashed(folder)
     assert changed[0] != before[0]
     assert changed[1] != before[1]
@@ -122,6 +122,17 @@ def test_the_image_of_a_folder_is_named_by_its_content(folder):
 def test_what_cannot_be_built_is_a_fault(folder, build, fault):
     found = file_faults(environment(**build), SourceFolder(folder))
     assert [str(one) for one in found] == [fault]
+
+
+@pytest.mark.parametrize("text", ["", "# FROM a", "ARG X=1\n", "RUN <<E\nFROM a\nE\n"])
+def test_a_dockerfile_without_a_stage_is_a_fault(folder, text):
+    # the Engine of Debian 12 panics when it is sent one of arguments alone
+    (folder / "context" / "docker" / "Dockerfile").write_text(text)
+    assert [str(one) for one in file_faults(environment(), SourceFolder(folder))] == [
+        "build.dockerfile_path: 'docker/Dockerfile' has no FROM; name an image to build on"
+    ]
+    (folder / "context" / "docker" / "Dockerfile").write_text(f"# syntax=other:1\n{text}")
+    assert file_faults(environment(), SourceFolder(folder)) == ()
 
 
 def test_mounts_that_a_build_gets_nothing_for_are_faults_with_their_lines(folder):

@@ -51,6 +51,14 @@ def unfit_mounts(text: str) -> tuple[Unfit, ...]:
     )
 
 
+def builds_nothing(text: str) -> bool:
+    """Whether a Dockerfile has no stage. Engine 20.10 ends when it is sent one of arguments alone.
+
+    What another frontend reads is none of ours.
+    """
+    return not any(_frontends(text)) and all(one.word != "FROM" for one in _instructions(text))
+
+
 def images_in(text: str, platform: tuple[str, str]) -> tuple[str, ...]:
     """Return the images that a Dockerfile is built with and on, in its order, each once.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from inference_provider.errors import Fault
 from inference_provider.files.conda import read_conda
 from inference_provider.files.digest import unreadable
-from inference_provider.files.dockerfile import unfit_mounts
+from inference_provider.files.dockerfile import builds_nothing, unfit_mounts
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
 from inference_provider.files.program import Served, absolute_program_fault, program_fault
 from inference_provider.files.reading import (
@@ -118,6 +118,8 @@ def _dockerfile_faults(file: Path, build: BuildContext) -> Iterator[Fault]:
     except Unreadable as fault:
         yield fault.fault(field, "make it a readable text file")
         return
+    if builds_nothing(text):
+        yield Fault(field, f"'{build.dockerfile_path}' has no FROM", "name an image to build on")
     for mount in unfit_mounts(text):
         named = "a secret" if mount.type == "secret" else mount.type
         reason = f"line {mount.line} mounts {named}, which no build gets"
