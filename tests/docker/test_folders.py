@@ -147,6 +147,17 @@ def test_a_dockerfile_that_fails_says_why(folder, images, line, reason, remedy):
     assert str(refused.value).endswith(remedy)
 
 
+def test_stages_may_stand_in_any_order_and_those_that_are_not_needed_are_not_built(
+    built, folder, run
+):
+    (folder / "context" / "docker" / "Dockerfile").write_text(
+        f"FROM nonesuch.invalid/tests:1 AS test\nRUN false\nFROM {BASE_IMAGE} AS copies\n"
+        f"COPY --from=made /made /made\nFROM {BASE_IMAGE} AS made\nRUN echo 1 > /made\n"
+        "FROM --platform=$BUILDPLATFORM copies\n"
+    )
+    assert run(built(), "cat", "/made") == (0, "1\n")
+
+
 def test_a_build_has_the_mounts_and_flags_of_buildkit(built, folder, run):
     file, mark = folder / "context" / "docker" / "Dockerfile", uuid.uuid4().hex
     cached = f"RUN --mount=type=cache,id={mark},target=/cache"

@@ -8,7 +8,7 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
     [
         pytest.param("FROM python:3.12\nRUN true", ("python:3.12",), id="one"),
         pytest.param(
-            "FROM a AS Build\nFROM build\nCOPY --from=build /x /x\nCOPY --from=0 /y /y",
+            "FROM a AS Build\nFROM build\nCOPY --from=bUild /x /x\nCOPY --from=0 /y /y",
             ("a",),
             id="stages are no images, in any case of letters",
         ),
@@ -60,7 +60,7 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
             id="variables in a default",
         ),
         pytest.param(
-            "FROM python:3.\\\n# why\n\n12 \\ \n  AS x\nRUN dir c:\\\\\nFROM a\\",
+            "FROM python:3.\\\n# why\n\n12 \\ \n  AS x\nRUN dir c:\\\\\nFROM a",
             ("python:3.12", "a"),
             id="what goes on in the next line",
         ),
@@ -80,6 +80,36 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
     ],
 )
 def test_the_images_of_a_dockerfile_are_found(text, images):
+    uses_all = "".join(f"\nCOPY --from={number} / /" for number in range(3))
+    assert images_in(text + uses_all, ("linux", "amd64")) == images
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        pytest.param(
+            "FROM dev AS no\nFROM made AS build\nCOPY --from=no2 /x /\nFROM no AS no1\n"
+            "FROM tool AS no2\nFROM a\nCOPY --from=build /x /",
+            ("made", "tool", "a"),
+            id="of stages that the last one needs, later ones too",
+        ),
+        pytest.param("FROM b AS a\nFROM c AS b\nFROM a", ("b",), id="a later name is no base"),
+        pytest.param("FROM a AS a\nFROM a", ("a",), id="a stage named as its base"),
+        pytest.param("FROM a\nCOPY --from=b / /\nFROM c AS b\nCOPY --from=0 / /", ("a", "c"),
+            id="round in a circle"),
+        pytest.param("FROM Debian:12", (), id="a name that no image has"),
+        pytest.param("FROM http://x/y", (), id="an address"),
+        pytest.param(
+            f"FROM Reg.example:5000/a/b__c:V1@sha256:{'0' * 64}",
+            (f"Reg.example:5000/a/b__c:V1@sha256:{'0' * 64}",),
+            id="a whole name",
+        ),
+        pytest.param("FROM a AS x\\", ("a",), id="the end goes on"),
+        pytest.param("FROM", (), id="nothing"),
+        pytest.param("COPY --from=a / /", (), id="no stage"),
+    ],
+)  # fmt: skip
+def test_the_images_that_a_build_needs_are_found(text, images):
     assert images_in(text, ("linux", "amd64")) == images
 
 

@@ -4,7 +4,7 @@ It is read only as far as that: what is wrong in it, its builder says.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -14,6 +14,10 @@ _HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
 _ASSIGNED = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
 _WITH_HEREDOCS = ("RUN", "COPY", "ADD", "ONBUILD")
+_IMAGE = re.compile(
+    r"(?!scratch$|\d+$)(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::[\w.-]+)?(?:@\w+:[0-9a-f]+)?",
+    re.ASCII,
+)
 _OF_A_SESSION = re.compile(r"--mount=(?:.*,)?type=(secret|ssh)(?:,|$)")
 _FROM = {
     "COPY": re.compile(r"--from=(.+)"),
@@ -59,27 +63,60 @@ def builds_nothing(text: str) -> bool:
     return not any(_frontends(text)) and all(one.word != "FROM" for one in _instructions(text))
 
 
+class _Stage(NamedTuple):
+    name: str
+    """In lower case, as it is compared; its number where it has none."""
+    base: str
+    """Empty where that is an image for another platform."""
+    others: list[str]
+    """What it copies or mounts from."""
+
+
 def images_in(text: str, platform: tuple[str, str]) -> tuple[str, ...]:
     """Return the images that a Dockerfile is built with and on, in its order, each once.
 
-    Those that depend on what only a build knows are left out, and those for another platform.
+    Those that depend on what only a build knows are left out, those for another platform, and those
+    of stages that the last one does not need.
 
     Args:
         text: The Dockerfile.
         platform: System and architecture of the host that builds it.
     """
-    found, stages = dict.fromkeys(_frontends(text)), {"scratch"}
-    given = _of_platform(*platform)
+    stages = [*_stages(text, platform)]
+    found, numbers = dict[int, list[str]](), [len(stages) - 1] if stages else []
+    while numbers:
+        at = numbers.pop()
+        if at not in found:
+            named = [(stages[at].base, stages[:at]), *((one, stages) for one in stages[at].others)]
+            of_stages = [(name, _number_of(name, among)) for name, among in named]
+            numbers += [number for _, number in of_stages if number is not None]
+            found[at] = [name for name, number in of_stages if number is None]
+    images = (name for at in sorted(found) for name in found[at] if _IMAGE.fullmatch(name))
+    return tuple(dict.fromkeys([*_frontends(text), *images]))
+
+
+def _stages(text: str, platform: tuple[str, str]) -> Iterator[_Stage]:
+    given, stage, number = _of_platform(*platform), None, 0
     for one in _instructions(text):
-        if one.word == "ARG" and len(stages) == 1:
+        if one.word == "FROM":
+            if stage:
+                yield stage
+            base = _base(one.rest, given)
+            stage = _Stage(_name(one.rest) or str(number), base, [])
+            number += 1
+        elif one.word == "ARG" and stage is None:
             given |= {k: v.strip("\"'") for k, v in _ASSIGNED.findall(_filled(one.rest, given))}
-        elif one.word == "FROM":
-            found |= dict.fromkeys(_base(one.rest, given, stages))
-            stages.add(_stage(one.rest) or str(len(stages) - 1))
-        elif one.word in _FROM:
-            named = one.flags(_FROM[one.word])
-            found |= dict.fromkeys(name for name in named if _is_image(name, stages))
-    return tuple(found)
+        elif one.word in _FROM and stage:
+            stage.others.extend(one.flags(_FROM[one.word]))
+    if stage:
+        yield stage
+
+
+def _number_of(name: str, stages: Sequence[_Stage]) -> int | None:
+    if name.isdecimal() and int(name) < len(stages):
+        return int(name)
+    numbers = [at for at, stage in enumerate(stages) if stage.name == name.lower()]
+    return numbers[-1] if numbers else None
 
 
 def _of_platform(system: str, architecture: str) -> dict[str, str]:
@@ -92,22 +129,15 @@ def _is_flag(word: str) -> bool:
     return word.startswith("--")
 
 
-def _base(rest: str, given: Mapping[str, str], stages: set[str]) -> Iterator[str]:
+def _base(rest: str, given: Mapping[str, str]) -> str:
     own = f"--platform={given['BUILDPLATFORM']}"
-    words = [word for word in _filled(rest, given).split() if word.strip("\"'") != own]
-    if words and _is_image(words[0].strip("\"'"), stages):
-        yield words[0].strip("\"'")
+    words = [word.strip("\"'") for word in _filled(rest, given).split()]
+    return next((word for word in words if word != own), "")
 
 
-def _stage(rest: str) -> str:
-    """Return the name of a stage in lower case, as it is compared; empty where it has none."""
+def _name(rest: str) -> str:
     words = rest.split()
     return words[-1].lower() if len(words) > 2 and words[-2].upper() == "AS" else ""
-
-
-def _is_image(name: str, stages: set[str]) -> bool:
-    number = name.isdigit()  # of a stage
-    return not (number or "$" in name or _is_flag(name) or name.lower() in stages)
 
 
 def _filled(text: str, given: Mapping[str, str]) -> str:
