@@ -120,6 +120,11 @@ def test_a_folder_whose_place_nobody_knows_is_named(folder, images):
         ),
         ('RUN ["false"]', ": (exit code 1 of `false`); ", "fix the Dockerfile in context"),
         (
+            "RUN echo error in passing; seq -s, 400; printf '\\033[1;31mwhy\\033[0m\\n'; exit 3",
+            ",399,400 why (exit code 3 of `echo error in passing; ",
+            "fix the Dockerfile in context",
+        ),
+        (
             "NONSENSE",
             "dockerfile parse error line 2: unknown instruction: NONSENSE",
             f"fix the Dockerfile in context; {NEWER}",

@@ -78,3 +78,25 @@ def test_a_number_of_several_bytes_is_read():
     logs = b"\x1a" + bytes((size & 0x7F | 0x80, size >> 7)) + content
     answer = [trace(logs), trace(vertex(b"sha256:b", b"e")), failed("e")]
     assert outcome(answer) == (None, "x" * 300 + "\ne")
+
+
+def test_what_another_step_printed_that_was_ended_is_not_why():
+    ended = b"executor failed running [/bin/sh -c b]: exit code: 137: context canceled"
+    answer = [
+        trace(log(b"sha256:b", b"of another\n"), log(b"sha256:a", b"\x1b[1;31mwhy\x1b[0m\n")),
+        trace(vertex(b"sha256:b", ended)),
+        trace(vertex(b"sha256:a", b"executor failed running [/bin/sh -c a]: exit code: 3")),
+        failed("executor failed running [/bin/sh -c a]: exit code: 3"),
+    ]
+    assert outcome(answer) == (None, "why\n\n(exit code 3 of `a`)")
+
+
+def test_the_end_of_much_that_is_printed_and_the_begin_of_a_long_command_say_why():
+    error = f"executor failed running [/bin/sh -c {'c' * 200}]: exit code: 3"
+    said = outcome([
+        *[trace(log(b"sha256:a", b"%0100d" % number)) for number in range(1000)],
+        trace(log(b"sha256:a", b"why"), vertex(b"sha256:a", b"exit code: 3")),
+        failed(error),
+    ]).said  # fmt: skip
+    assert len(said) < 70_000
+    assert said.endswith(f"{999:0100d}why\n(exit code 3 of `{'c' * 100}…`)")

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from inference_provider.errors import OutOfCapacity
+from inference_provider.files.tree import Content
 from inference_provider.serving.image import Build
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.images import (
@@ -15,6 +17,7 @@ from inference_provider.targets.images import (
     environment_name,
     silent,
 )
+from inference_provider.targets.kept_content import Source
 
 ROUTES = {
     f"{name}_route": {"path": "/", "port": 8000} for name in ("liveness", "readiness", "scoring")
@@ -217,6 +220,42 @@ WANTED = Wanted(Build("a:1", "b", {}), "the router's image", "building", "load i
 def test_a_failed_build_says_why_and_what_to_do(said, told):
     fault = build_failure(WANTED, said, "host h")
     assert str(fault).startswith(f"build the router's image on host h: {told}")
+
+
+OF_A_FOLDER = replace(WANTED, source=Source(lambda: Content(()), "", "ctx"))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(
+            "error.log is kept\n1\n2\n3\n4\n5\nboom\n(exit code 1 of `make`)",
+            "2 3 4 5 boom (exit code 1 of `make`); fix the Dockerfile in ctx",
+            id="the end says why",
+        ),
+        pytest.param(
+            "x" * 2000 + " the cause", f"…{'x' * 790} the cause; fix the Dockerfile in ctx",
+            id="long lines",
+        ),
+        pytest.param(
+            "Unknown flag: --fast\n(exit code 1 of `tool --fast`)",
+            "Unknown flag: --fast (exit code 1 of `tool --fast`); fix the Dockerfile in ctx",
+            id="a flag of a command",
+        ),
+        pytest.param(
+            "dockerfile parse error on line 2: unknown flag: link",
+            "dockerfile parse error on line 2: unknown flag: link; fix the Dockerfile in ctx; what"
+            " is newer than the Engine, such as heredocs and `COPY --link`, needs"
+            " `# syntax=docker/dockerfile:1` as its first line",
+            id="a flag of Docker",
+        ),
+        pytest.param(
+            "No interpreter found", "No interpreter found; fix the Dockerfile in ctx", id="not uv"
+        ),
+    ],
+)  # fmt: skip
+def test_a_failed_build_of_a_folder_says_how_it_ended(said, told):
+    assert str(build_failure(OF_A_FOLDER, said, "h")) == f"build the router's image on h: {told}"
 
 
 def test_a_full_disk_is_no_fault_of_the_build():

@@ -5,6 +5,7 @@ Every target with containers decides alike; an `ImageBuilder` alone talks to wha
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from inference_provider.serving.image import (
     installs_from,
     runtime_build,
 )
-from inference_provider.serving.installer_output import cause_in, says_disk_is_full
+from inference_provider.serving.installer_output import cause_in, end_of, says_disk_is_full
 from inference_provider.serving.server import requirements
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.environment import BuildContext
@@ -41,6 +42,10 @@ NO_BASE = "load it on the host, or set the workspace's base_image to an image th
 _NEWER = (
     "what is newer than the Engine, such as heredocs and `COPY --link`, needs `# syntax="
     "docker/dockerfile:1` as its first line"
+)
+_UNKNOWN = re.compile(
+    r"^dockerfile parse error (?:on )?line \d+: unknown (?:flag|instruction)",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 Tell = Callable[[str], None]
@@ -287,19 +292,22 @@ def build_failure(wanted: Wanted, said: str, place: str) -> TargetError:
     text = without_secrets(said, wanted.secrets)
     if says_disk_is_full(text):
         return disk_full("build", wanted.what, place)
-    remedy = "fix its dependencies, or check that the host reaches the package index"
+    cause = cause_in if wanted.source is None else end_of
+    reason = cause(text) or "the build failed without output"
+    return TargetError("build", wanted.what, reason, _remedy(wanted, text), place)
+
+
+def _remedy(wanted: Wanted, said: str) -> str:
+    if "exec format error" in said:
+        return "name a base image of the host's architecture"
     if wanted.source is not None:
-        remedy = f"fix {wanted.dockerfile}"
-    if "Unknown flag" in text or "unknown instruction" in text:
-        remedy = f"fix {wanted.dockerfile}; {_NEWER}"
-    if "No interpreter found" in text:
-        remedy = "name an image that has this Python, or change python_version"
-    if "/build/uv: not found" in text:
-        remedy = "name an image with glibc, for example one of Debian or Python's own slim ones"
-    if "exec format error" in text:
-        remedy = "name a base image of the host's architecture"
-    reason = cause_in(text) or "the build failed without output"
-    return TargetError("build", wanted.what, reason, remedy, place)
+        newer = f"; {_NEWER}" if _UNKNOWN.search(said) else ""
+        return f"fix {wanted.dockerfile}{newer}"
+    if "No interpreter found" in said:
+        return "name an image that has this Python, or change python_version"
+    if "/build/uv: not found" in said:
+        return "name an image with glibc, for example one of Debian or Python's own slim ones"
+    return "fix its dependencies, or check that the host reaches the package index"
 
 
 def disk_full(operation: str, resource: str, place: str) -> OutOfCapacity:

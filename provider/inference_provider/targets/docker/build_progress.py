@@ -16,6 +16,11 @@ _DIGEST, _ERROR = 1, 7
 _LOG_OF, _MESSAGE = 1, 4
 _BYTES = 2
 """The wire type of text and of messages."""
+_KEPT_BYTES = 64 * 1024
+"""The end of what each step prints, which says why it failed."""
+_COMMAND = 100
+"""Shown characters of a command."""
+COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _AROUND = re.compile(
     r"^(failed to solve(?: with frontend \S+)?: |failed to create LLB definition: )+"
 )
@@ -38,8 +43,8 @@ class Built(NamedTuple):
 def outcome(answer: Iterable[Mapping[str, Any]]) -> Built:
     """Read the answer to a build, to its end."""
     image, error = None, ""
-    printed: dict[bytes, list[bytes]] = {}
-    failed: dict[bytes, None] = {}
+    printed: dict[bytes, bytes] = {}
+    failed: dict[bytes, str] = {}
     for part in answer:
         if part.get("id") == "moby.image.id":
             image = str(part["aux"]["ID"])
@@ -47,21 +52,26 @@ def outcome(answer: Iterable[Mapping[str, Any]]) -> Built:
             status = list(_fields(base64.b64decode(part["aux"])))
             for vertex in _told(status, _VERTEXES):
                 if vertex.get(_ERROR):
-                    failed[vertex[_DIGEST]] = None
+                    failed[vertex[_DIGEST]] = vertex[_ERROR].decode(errors="replace")
             for log in _told(status, _LOGS):
-                printed.setdefault(log[_LOG_OF], []).append(log.get(_MESSAGE, b""))
+                so_far = printed.get(log[_LOG_OF], b"") + log.get(_MESSAGE, b"")
+                printed[log[_LOG_OF]] = so_far[-_KEPT_BYTES:]
         error = error or str(part.get("error") or "")
     if not error:
         return Built(image, "")
-    output = b"".join(one for step in failed for one in printed.get(step, ()))
-    return Built(None, f"{output.decode(errors='replace')}\n{_plain(error)}")
+    # others are ended then, and fail too
+    blamed = [step for step, why in failed.items() if why in error] or [*failed]
+    output = b"".join(printed.get(step, b"") for step in blamed)
+    return Built(None, f"{COLOUR.sub('', output.decode(errors='replace'))}\n{_plain(error)}")
 
 
 def _plain(error: str) -> str:
     """Return an error without what it says of the builder."""
     error = _AROUND.sub("", error)
     if failed := _FAILED.search(error):
-        return f"(exit code {failed[3]} of `{failed[1] or failed[2]}`)"
+        command = str(failed[1] or failed[2])
+        shown = f"{command[:_COMMAND]}…" if len(command) > _COMMAND else command
+        return f"(exit code {failed[3]} of `{shown}`)"
     return error
 
 
