@@ -102,6 +102,43 @@ def test_a_folder_that_changed_since_the_plan_gets_no_name(folder, images, host)
     ]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_that_goes_while_it_is_sent_is_no_fault_of_the_host(
+    folder, images, monkeypatch, link
+):
+    spec, file = environment(folder), folder / "context" / "app.py"
+
+    def read(*_dockerfile):
+        file.unlink()
+        if link:
+            file.symlink_to(file)
+        return ()
+
+    monkeypatch.setattr("inference_provider.targets.docker.images.images_in", read)
+    with pytest.raises(TargetError) as refused:
+        images.environment(spec, BASE_IMAGE, base_dir=str(folder))
+    assert str(refused.value) == (
+        f"copy 'context': cannot read '{file}': Too many levels of symbolic links; make it readable"
+        " for this user"
+        if link
+        else "copy 'context': it no longer exists; put it back and run `inferctl up`"
+    )
+
+
+def test_an_image_that_has_a_name_stays_when_a_folder_changes_back_to_it(folder, images, built):
+    image, spec = built(), environment(folder)
+    file = folder / "context" / "app.py"
+    before = file.read_text()
+    file.write_text("other")
+    spec = environment(folder)
+    file.write_text(before)
+    with pytest.raises(TargetError, match="copy 'context': it changed while it was applied; run"):
+        images.environment(spec, BASE_IMAGE, base_dir=str(folder))
+    told = []
+    assert built(told.append) == image
+    assert told == []
+
+
 def test_a_folder_whose_place_nobody_knows_is_named(folder, images):
     with pytest.raises(TargetError) as refused:
         images.environment(environment(folder), BASE_IMAGE)

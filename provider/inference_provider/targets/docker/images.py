@@ -18,14 +18,15 @@ from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any, cast
 
-from inference_provider.errors import Busy, TargetError
+from inference_provider.errors import Busy, TargetError, TargetUnreachable
 from inference_provider.files.dockerfile import images_in
+from inference_provider.files.tree import Content
 from inference_provider.quoting import without_secrets
 from inference_provider.serving.image import STAGE_LABEL, default_base_image
 from inference_provider.serving.installer_output import says_disk_is_full
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.archive import packed
-from inference_provider.targets.docker.build_progress import Built, outcome
+from inference_provider.targets.docker.build_progress import COLOUR, Built, outcome
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.locks import HostLocks
@@ -40,7 +41,7 @@ from inference_provider.targets.images import (
     own_python,
     silent,
 )
-from inference_provider.targets.kept_content import Source, changed_meanwhile, reading
+from inference_provider.targets.kept_content import Source, changed_meanwhile, reading, unreadable
 from inference_provider.targets.tree_archive import TreeArchive
 
 BUILD_LIMIT_S = 3600
@@ -49,7 +50,6 @@ _LABELS = (names.IMAGE, names.ROLE)
 """Of what was built; the second is that of older releases."""
 _LOCKS = "image.build"
 """Stands where locks name a workspace; no workspace has a dot in its name."""
-_COLOUR = re.compile(r"\x1b\[\d*m")
 _FAILED = re.compile(r"The command '.*' returned a non-zero code: (\d+)")
 _OF_THE_BUILDER = ("Step ", "---> ", "Removing intermediate container ", "Successfully ")
 
@@ -222,27 +222,49 @@ class HostImages:
                 built on cannot be pulled.
         """
         source = cast("Source", wanted.source)
-        with reading(source):
-            content = source.find()
-            file = dict(content.files).get(os.path.normpath(wanted.build.dockerfile))
-            if file is None:
-                raise changed_meanwhile(source)
-            text = file.read_text("utf-8", errors="replace")
-            for image in images_in(text, self._platform):
-                self.pull(image, f"load it on the host, or change {wanted.dockerfile}", tell)
-            archive = TreeArchive(content, ".")
-            built = self._sent(wanted, archive)
-        if built.image is None:
-            return built.said
-        with self._host.asked("name", f"image {built.image}") as api:
-            if content.digest_of(archive.hashes) != source.content_hash:
-                api.remove_image(built.image)
-                raise changed_meanwhile(source)
+        try:
+            with reading(source):
+                content = source.find()
+                self._pull_named(wanted, content, tell)
+                archive = TreeArchive(content, ".")
+                built = self._sent(wanted, archive)
+                if built.image is None:
+                    return built.said
+                changed = content.digest_of(archive.hashes) != source.content_hash
+        except OSError as fault:
+            raise unreadable(source, fault) from fault
+        if changed:
+            self._remove_unnamed(built.image)
+            raise changed_meanwhile(source)
         self._tag(built.image, wanted.build.name)
-        return built.said
+        return ""
+
+    def _pull_named(self, wanted: Wanted, content: Content, tell: Tell) -> None:
+        """Pull what a Dockerfile names: BuildKit would ask its client for credentials."""
+        file = dict(content.files).get(os.path.normpath(wanted.build.dockerfile))
+        if file is None:
+            raise changed_meanwhile(cast("Source", wanted.source))
+        text = file.read_text("utf-8", errors="replace")
+        for image in images_in(text, self._platform):
+            self.pull(image, f"load it on the host, or change {wanted.dockerfile}", tell)
+
+    def _remove_unnamed(self, image: str) -> None:
+        """Remove what was built of other content than planned, unless that is another's image."""
+        if not (self._host.image(image) or {}).get("RepoTags"):
+            asked = self._host.asked("clean up after", f"image {image}")
+            with asked as api, suppress(errors().APIError):
+                api.remove_image(image)
 
     def _sent(self, wanted: Wanted, archive: TreeArchive) -> Built:
         """Have BuildKit build what is sent."""
+        try:
+            return self._build_sent(wanted, archive)
+        except TargetUnreachable:
+            if archive.fault is not None:  # which looks like one of the connection
+                raise archive.fault from None
+            raise
+
+    def _build_sent(self, wanted: Wanted, archive: TreeArchive) -> Built:
         asked = {
             "version": "2",
             "dockerfile": wanted.build.dockerfile,
@@ -364,7 +386,7 @@ def _raise_for(answer: Any) -> None:
 
 def _of_its_commands(said: str) -> str:
     """Return what the commands of a build printed, without the builder's own lines and colours."""
-    plain = _COLOUR.sub("", said)  # or a secret would be in pieces
+    plain = COLOUR.sub("", said)  # or a secret would be in pieces
     lines = [line.strip() for line in _FAILED.sub(r"\n(exit code \1)", plain).splitlines()]
     own = [line for line in lines if line and not line.startswith(_OF_THE_BUILDER)]
     return "\n".join([line for line in own if not line.startswith("(exit code ")] or own)
