@@ -12,7 +12,7 @@ _DIRECTIVE = re.compile(r"#\s*([a-zA-Z]\w*)\s*=\s*(\S+)")
 _SHELL_WORD = re.compile(r"(?:[^\s\"']|\"[^\"]*\"|'[^']*')+")
 _HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])((?:[^{}]|\{[^{}]*\})*))?\}|(\w+))")
-_ASSIGNED = re.compile(r"(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
+_ASSIGNED = re.compile(r"\b(\w+)=(\"[^\"]*\"|'[^']*'|\S*)")
 _WITH_HEREDOCS = ("RUN", "COPY", "ADD", "ONBUILD")
 _IMAGE = re.compile(
     r"(?!scratch$|\d+$)(?:[\w.-]+(?::\d+)?/)?[a-z0-9][a-z0-9._/-]*(?::[\w.-]+)?(?:@\w+:[0-9a-f]+)?",
