@@ -6,7 +6,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from inference_provider.capabilities import refusals
 from inference_provider.desired import DesiredResource, reference
 from inference_provider.errors import CapabilityMissing, Interrupted, at_most
 from inference_provider.gpu_wishes import asks_for_gpus, chosen_gpus, gpu_refusals, surge_refusals
@@ -19,6 +18,7 @@ from inference_provider.plan import (
     over_quota,
     replaced_under_others,
 )
+from inference_provider.refusals import refusals
 from inference_provider.schedule import Calls, default_parallel, run
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec.quota import size_of

@@ -1,33 +1,23 @@
-"""What a target can do, and what it refuses in a declaration before any change. Pure.
+"""What a target can do, and how it says that it cannot. Pure.
 
-Goes in: desired resources and a target's capabilities. Comes out: one sentence for each thing that
-the target cannot do. A target may give its own reasons (`reasons`); the default one is just "not
-supported yet".
+A target may give its own reasons (`reasons`); the default one is just "not supported yet". What is
+refused for it, `refusals.py` decides.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, SurgeFaults
-from inference_provider.observed import Frozen, Kind, ResourceId
-from inference_provider.secret_text import Secrets, hidden
-from inference_provider.serving.image import image_as_it_is
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, WorkspaceSpec
+from inference_provider.observed import Frozen, Kind
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
-from inference_provider.spec.cluster import ClusterSettings
-from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
-from inference_provider.spec.scheduling import Scheduling
-from inference_provider.spec.target import kind_of
 
 OWN_BYTES = 65_536
 """Bytes reserved for the command line and the variables that we set or pass on (PATH, HOME, …)."""
-_OTHER_IMAGE = "use another image, or load it on the host"
-_PER_VARIABLE_BYTES = 9
-"""Bytes per variable beyond its text: a pointer, and the final null byte."""
 
 Capability = Literal[
     "app_insights",
@@ -190,214 +180,3 @@ class TargetCapabilities(Frozen):
             text.replace("{supported}", supported).replace("{asked}", asked) for text in answer
         )
         return Fault(path, reason, remedy)
-
-
-class Refusal(NamedTuple):
-    """One thing that a target cannot do."""
-
-    place: str
-    """`Deployment 'lab/iris/blue' on target 'docker'`."""
-    fault: Fault
-    """Its path is the field that asks for it; empty if the whole resource does."""
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.fault}"
-
-
-def refusals(
-    desired: Iterable[DesiredResource], capabilities: TargetCapabilities
-) -> tuple[Refusal, ...]:
-    """Return each thing the target cannot do, apart from GPUs; empty when it can do all."""
-    known = tuple(desired)
-    specs = {one.id: one.spec for one in known}
-    spaces = {one.id.name: one.spec for one in known if one.id.kind == Kind.WORKSPACE}
-    environments = {
-        one.spec.content_hash: one.spec for one in known if one.id.kind == Kind.ENVIRONMENT
-    }
-    return tuple(
-        Refusal(at_target(one.id, capabilities), _hidden(fault, one.placeholders))
-        for one in known
-        for fault in (
-            *_faults(one, capabilities),
-            *_base_faults(one, spaces.get(one.id.workspace), capabilities),
-            *_other_faults(one, specs, spaces.get(one.id.workspace), environments, capabilities),
-        )
-    )
-
-
-def at_target(place: object, can: TargetCapabilities) -> str:
-    """Return where something is refused: `Deployment 'lab/iris/blue' on target 'docker'`."""
-    return f"{place} on target '{can.name}'"
-
-
-def _hidden(fault: Fault, placeholders: Secrets) -> Fault:
-    return Fault(fault.path, hidden(fault.reason, placeholders), hidden(fault.remedy, placeholders))
-
-
-def _faults(resource: DesiredResource, can: TargetCapabilities) -> Iterator[Fault]:
-    kind, variant = resource.id.kind, resource.variant
-    if kind not in can.kinds:
-        yield can.fault("", "kinds", kind.value)
-    elif variant and variant not in can.endpoint_kinds:
-        yield can.fault("kind", "endpoint_kinds", f"{variant} {kind.value.lower()}")
-    else:
-        yield from _FAULTS_OF.get((kind, variant), _no_faults)(resource.spec, can)
-
-
-def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    wanted = kind_of(spec.target)
-    if wanted != can.name:
-        yield Fault("target", f"'{wanted}' is not supported yet", f"use '{can.name}'")
-    if spec.egress == "disabled" and not can.egress_control:
-        yield can.fault("egress", "egress_control")
-    for field in ("base_image", "runtime_image", "registry"):
-        if getattr(spec, field) and not can.base_images:
-            yield can.fault(field, "base_images", getattr(spec, field))
-    if spec.cluster != ClusterSettings() and not can.cluster_settings:
-        yield can.fault("cluster", "cluster_settings")
-    fault = can.address_fault(spec.bind_address, spec.router_port)
-    if fault:
-        yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
-    yield from can.workspace_faults(spec)
-
-
-def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.type not in can.model_types:
-        yield can.fault("type", "model_types", spec.type)
-
-
-def _environment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.image and not can.images:
-        yield can.fault("image", "images", spec.image)
-    elif spec.build and not can.builds:
-        yield can.fault("build", "builds", spec.build.path)
-    brought = image_as_it_is(spec) if can.images else None  # what was built on one needs it no more
-    if brought and (fault := can.image_fault(brought)):
-        yield Fault("image", f"'{brought}': {fault}", _OTHER_IMAGE)
-
-
-def _base_faults(
-    resource: DesiredResource, workspace: WorkspaceSpec | None, can: TargetCapabilities
-) -> Iterator[Fault]:
-    """Refuse an image that cannot be used and that something has still to be made of."""
-    path, image = _made_of(resource, workspace) if can.base_images else ("", None)
-    if image and not can.has_image_of(resource, workspace) and (fault := can.image_fault(image)):
-        of = "" if path else "the workspace's base_image "
-        yield Fault(path, f"{of}'{image}': {fault}", _OTHER_IMAGE)
-
-
-def _other_faults(
-    resource: DesiredResource,
-    known: Mapping[ResourceId, Any],
-    workspace: WorkspaceSpec | None,
-    environments: Mapping[str | None, EnvironmentSpec],
-    can: TargetCapabilities,
-) -> Iterator[Fault]:
-    spec = resource.spec
-    if isinstance(spec, DeploymentSpec):
-        digest = Reference.parse(spec.environment).digest if spec.environment else None
-        yield from can.deployment_faults(spec, workspace, environments.get(digest))
-    elif isinstance(spec, AutoscaleRuleSpec) and resource.id.kind in can.kinds:
-        of = resource.id.model_copy(update={"kind": Kind.DEPLOYMENT})
-        yield from can.rule_faults(spec, known.get(of))
-    elif isinstance(spec, EnvironmentSpec):
-        yield from can.environment_faults(resource, workspace)
-
-
-def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tuple[str, str | None]:
-    """Return the field and the name of the image that a router or an environment is made of."""
-    kind, spec = resource.id.kind, resource.spec
-    if kind == Kind.WORKSPACE:
-        field = "runtime_image" if spec.runtime_image else "base_image"
-        return field, getattr(spec, field)
-    if kind != Kind.ENVIRONMENT or spec.build or image_as_it_is(spec):
-        return "", None
-    if spec.image:
-        return "image", spec.image
-    return "", workspace.base_image if workspace else None
-
-
-def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if spec.auth_mode not in can.auth_modes:
-        yield can.fault("auth_mode", "auth_modes", spec.auth_mode)
-    if spec.public_network_access == "disabled" and not can.private_endpoints:
-        yield can.fault("public_network_access", "private_endpoints")
-    if spec.identity is not None and Kind.IDENTITY not in can.kinds:
-        yield can.fault("identity", "kinds", Kind.IDENTITY.value)
-
-
-def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    own, settings = spec.readiness_probe.success_threshold, spec.request_settings
-    asked: Mapping[tuple[str, Capability], bool] = {
-        ("egress_public_network_access", "egress_control"): (
-            spec.egress_public_network_access == "disabled"
-        ),
-        ("app_insights_enabled", "app_insights"): spec.app_insights_enabled,
-        ("liveness_probe", "liveness_probes"): spec.liveness_probe != Probe(),
-        ("readiness_probe.success_threshold", "success_thresholds"): own != 1,
-        ("request_settings.max_queue_wait_ms", "queue_wait"): (
-            settings.max_queue_wait_ms != RequestSettings().max_queue_wait_ms
-        ),
-        ("data_collector", "data_collector"): any(
-            c.enabled for c in spec.data_collector.collections.values()
-        ),
-        ("scheduling", "cluster_settings"): spec.scheduling != Scheduling(),
-    }
-    for (path, capability), is_asked in asked.items():
-        if is_asked and not getattr(can, capability):
-            yield can.fault(path, capability)
-    if spec.instance_type and not can.instance_types:
-        yield can.fault("instance_type", "instance_types", spec.instance_type)
-    else:
-        yield from _amount_faults(spec, can)
-    yield from _different_gpus(spec)
-    yield from _variable_faults(spec, can)
-
-
-def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    if can.resource_limits:
-        yield from can.amount_faults(spec.resources)
-        return
-    resources: Resources = spec.resources
-    asked = {
-        f"{field}.{name}": name
-        for field, amounts in (("requests", resources.requests), ("limits", resources.limits))
-        for name in ("cpu", "memory")
-        if getattr(amounts, name)
-    }
-    asked |= {"shm_size": "shared memory"} if resources.shm_size else {}
-    asked |= {f"ulimits.{name}": name for name in resources.ulimits}
-    for field, what in asked.items():
-        yield can.fault(f"resources.{field}", "resource_limits", what)
-
-
-def _different_gpus(spec: Any) -> Iterator[Fault]:
-    requested, limit = spec.resources.requests.gpu, spec.resources.limits.gpu
-    if None not in (requested, limit) and requested != limit:
-        reason = f"{requested}, and the limit is {limit}; an instance gets whole GPUs of its own"
-        yield Fault("resources.requests.gpu", reason, "leave it out")
-
-
-def _variable_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
-    size = sum(
-        len(f"{name}={value.get_secret_value()}".encode(errors="surrogatepass"))
-        + _PER_VARIABLE_BYTES
-        for name, value in spec.environment_variables.items()
-    )
-    limit = can.process_bytes - OWN_BYTES
-    if size > limit:
-        reason = f"{size:,} bytes together, the limit is {limit:,}"
-        yield Fault("environment_variables", reason, "put large values into files of the code")
-
-
-def _no_faults(_spec: Any, _can: TargetCapabilities) -> Iterator[Fault]:
-    return iter(())
-
-
-_FAULTS_OF: Mapping[tuple[Kind, str], Callable[[Any, TargetCapabilities], Iterator[Fault]]] = {
-    (Kind.WORKSPACE, ""): _workspace_faults,
-    (Kind.MODEL, ""): _model_faults,
-    (Kind.ENVIRONMENT, ""): _environment_faults,
-    (Kind.ENDPOINT, "online"): _endpoint_faults,
-    (Kind.DEPLOYMENT, "online"): _deployment_faults,
-}

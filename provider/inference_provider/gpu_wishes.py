@@ -7,12 +7,13 @@ a GPU. What fits, and who gets which, is decided in `gpus.py`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from inference_provider.capabilities import Refusal, TargetCapabilities, at_target
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.compare import generation_after
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, Wish, in_words, lacks, matched
 from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.refusals import Refusal, at_target
 from inference_provider.spec.gpus import NVIDIA, GpuRequest
 from inference_provider.spec.quota import gpus_of, size_of
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from inference_provider.capabilities import refusals
 from inference_provider.desired import DesiredResource
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.source_folder import SourceFolder
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker.host import DockerHost

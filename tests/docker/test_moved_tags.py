@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from inference_provider.capabilities import refusals
 from inference_provider.drift import drift
 from inference_provider.errors import CapabilityMissing, TargetError
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.targets.docker.archive import packed
 from inference_provider.targets.docker.images import HostImages
 from inference_provider.targets.images import silent

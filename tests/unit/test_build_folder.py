@@ -2,12 +2,13 @@
 
 import pytest
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import resolve
 from inference_provider.errors import SpecError
 from inference_provider.files import SourceFolder, file_faults, load_stack, with_content_hash
 from inference_provider.files.tree import build_content
 from inference_provider.gpus import Ledger
+from inference_provider.refusals import refusals
 from inference_provider.serving.image import folder_build
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.local.capabilities import local_capabilities

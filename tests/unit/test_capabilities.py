@@ -3,13 +3,10 @@
 import pytest
 from tests.stacks import deployment, stack
 
-from inference_provider.capabilities import (
-    Answer,
-    TargetCapabilities,
-    refusals,
-)
+from inference_provider.capabilities import Answer, TargetCapabilities
 from inference_provider.desired import resolve
 from inference_provider.gpus import Gpu, Ledger
+from inference_provider.refusals import refusals
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 

@@ -6,9 +6,9 @@ from tests.cluster_controllers import DEPLOYMENTS, Controllers
 from tests.memory import desired
 from tests.unit.test_cluster_compute import Content, of_kind, unit
 
-from inference_provider.capabilities import refusals
 from inference_provider.desired import properties_of
 from inference_provider.observed import Actor, Kind, Record
+from inference_provider.refusals import refusals
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.applied import is_applied

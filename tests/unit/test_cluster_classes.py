@@ -5,8 +5,9 @@ from pydantic import ValidationError
 from tests.cluster_api import ClusterApi, client_of, failure
 from tests.memory import desired
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities

@@ -6,9 +6,10 @@ import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.memory import desired
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import closed_fault, kubernetes_capabilities

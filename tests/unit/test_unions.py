@@ -3,12 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.compare import compare
 from inference_provider.desired import properties_of, resolve
 from inference_provider.errors import SpecError
 from inference_provider.files import load_stack
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.spec import (
     BatchDeploymentSpec,
     BatchEndpointSpec,

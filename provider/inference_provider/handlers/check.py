@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from inference_provider.capabilities import Refusal, refusals
 from inference_provider.desired import DesiredResource, identify, reference
 from inference_provider.errors import CapabilityMissing, Fault, SpecError
 from inference_provider.files import SourceFolder, file_faults, with_content_hash
@@ -36,6 +35,7 @@ from inference_provider.handlers.needs import Needs
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
+from inference_provider.refusals import Refusal, refusals
 from inference_provider.secret_text import hidden, holds_secret
 from inference_provider.spec import EnvironmentSpec, SpecModel
 from inference_provider.spec.instance_type import InstanceType, sized, type_fault

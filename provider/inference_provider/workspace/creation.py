@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
-from inference_provider.capabilities import Refusal, at_target
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import CapabilityMissing
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
+from inference_provider.refusals import Refusal, at_target
 from inference_provider.router.build import READ, has_keys
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.workspace.convergence import Publish

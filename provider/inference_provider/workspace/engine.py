@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 
-from inference_provider.capabilities import TargetCapabilities, refusals
+from inference_provider.capabilities import TargetCapabilities
 from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import (
@@ -36,6 +36,7 @@ from inference_provider.ownership import (
     refuse_others,
     without_older,
 )
+from inference_provider.refusals import refusals
 from inference_provider.spec.target import Home
 from inference_provider.workspace import observe
 from inference_provider.workspace.convergence import Publish

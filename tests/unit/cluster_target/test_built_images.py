@@ -15,9 +15,9 @@ from tests.unit.cluster_target.stack import (
     up,
 )
 
-from inference_provider.capabilities import refusals
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.targets.kubernetes import role_pods
 
 NO_REGISTRY = "127.0.0.1:1/team"

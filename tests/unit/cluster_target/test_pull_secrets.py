@@ -3,8 +3,8 @@
 import pytest
 from tests.unit.cluster_target.stack import desired, pod_specs, up
 
-from inference_provider.capabilities import refusals
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 
 PULL = {"image_pull_secrets": ["hub"]}
 SECRET = "/api/v1/namespaces/lab/secrets/hub"

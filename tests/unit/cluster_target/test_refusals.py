@@ -5,9 +5,9 @@ from dataclasses import replace
 from tests.cluster_api import client_of
 from tests.unit.cluster_target.stack import desired, up
 
-from inference_provider.capabilities import refusals
 from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import place_from
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
