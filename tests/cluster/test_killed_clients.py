@@ -25,6 +25,7 @@ KINDS = {
     "services": "/api/v1",
     "secrets": "/api/v1",
     "poddisruptionbudgets": "/apis/policy/v1",
+    "horizontalpodautoscalers": "/apis/autoscaling/v2",
     "networkpolicies": "/apis/networking.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
 }
@@ -51,6 +52,7 @@ def stack(tmp_path):
         "name": "blue",
         "model": "iris:1",
         "environment": "plain:1",
+        "resources": {"requests": {"cpu": "100m"}},
         "readiness_probe": {"initial_delay": 0, "period": 1, "timeout": 1},
         "request_settings": {"request_timeout_ms": 1000},
     }
@@ -87,6 +89,10 @@ def written(folder: Path, document, number: int) -> None:
     [deployment] = document["deployments"]
     deployment["code_configuration"] = {"code": ("one", "two")[number % 2]}
     deployment["instance_count"] = 1 + number // 2 % 2
+    target = {"metric": "CpuUtilizationPercentage", "target": 90}
+    rule = {"endpoint": "iris", "deployment": "blue", "min_instances": 1 + number % 3}
+    rule |= {"max_instances": 3, "targets": [target], "scale_in": {"stabilization_s": 3600}}
+    document["autoscale_rules"] = [rule] if number % 5 else []
     (folder / "stack.yaml").write_text(json.dumps(document))
 
 
@@ -101,7 +107,8 @@ def objects(api, namespace: str) -> Counter:
     return found
 
 
-def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(api, stack):
+def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(api, metrics, stack):
+    del metrics
     folder, document = stack
     namespace, rng = document["workspaces"][0]["name"], random.Random(SEED)
     try:
@@ -127,12 +134,13 @@ def test_after_any_kill_the_next_up_converges_and_leaves_nothing_over(api, stack
             "deployments": 3,
             "services": 4,
             "poddisruptionbudgets": 2,
+            "horizontalpodautoscalers": 1,
             "networkpolicies": 4,
             "secrets": 3,
             "secrets address": 2,
             "secrets blueprints": 1,
             "secrets keys": 1,
-            "secrets records": 6,
+            "secrets records": 7,
             "secrets revision": 1,
         }
     finally:
