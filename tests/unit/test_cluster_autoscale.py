@@ -1,5 +1,6 @@
 """Autoscale rules in a cluster: what is refused, what is applied, and who decides the count."""
 
+import httpx
 import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import DEPLOYMENTS, Controllers
@@ -13,6 +14,7 @@ from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.applied import is_applied
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
+from inference_provider.targets.kubernetes.classes import KnownNames
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.counts import Counts
 from inference_provider.targets.kubernetes.hpa import rule_faults
@@ -307,3 +309,16 @@ def test_a_count_that_we_apply_is_handed_over_before_it_is_left_out(api, manager
     assert is_applied(one, "spec.replicas") is handed
     Counts(client_of(api), "lab").let_go(one)
     assert len(api.requests) == handed
+    path = f"{AUTOSCALERS}/{NAME}"
+    api.put(path, {"kind": "HorizontalPodAutoscaler", "metadata": {"name": NAME}})
+    Counts(client_of(api), "lab").take_back(one)
+    assert path not in api.objects
+
+
+def test_which_metrics_are_served_is_asked_once_for_many_rules(api):
+    groups = {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]}
+    api.refuse = lambda asked: httpx.Response(200, json=groups) if asked.method == "GET" else None
+    known = KnownNames(lambda: client_of(api))
+    for _ in range(3):
+        assert known.groups() == {"apps", "metrics.k8s.io"}
+    assert api.requests == ["GET /apis"]

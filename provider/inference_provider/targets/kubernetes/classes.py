@@ -42,6 +42,7 @@ class KnownNames:
         self._client = client
         self._reading = threading.Lock()
         self._known: dict[tuple[Kind, str], tuple[float, frozenset[str] | None]] = {}
+        self._groups = float("-inf"), frozenset[str]()
 
     def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
         with self._reading:
@@ -61,8 +62,13 @@ class KnownNames:
 
     def groups(self) -> frozenset[str]:
         """Return the groups that the API server, and what extends it, serve now."""
-        found = self._client().raw("/apis").get("groups") or ()
-        return frozenset(str(group["name"]) for group in found)
+        with self._reading:
+            read_s, known = self._groups
+            if time.monotonic() >= read_s + FRESH_S:
+                found = self._client().raw("/apis").get("groups") or ()
+                known = frozenset(str(group["name"]) for group in found)
+                self._groups = time.monotonic(), known
+            return known
 
     def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         try:

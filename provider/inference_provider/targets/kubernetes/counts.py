@@ -33,10 +33,9 @@ class Counts:
 
     def take_back(self, deployment: Object) -> None:
         """End the autoscaler of a generation whose count is to be applied again, if it has one."""
-        if is_applied(deployment, f"spec.{COUNT}"):
-            return
         name = name_of(deployment)
-        if self._client.delete(AUTOSCALER, self._namespace, name):
+        had = self._client.delete(AUTOSCALER, self._namespace, name)
+        if had and not is_applied(deployment, f"spec.{COUNT}"):
             self.set(name, replicas(deployment))
 
     def _apply(self, name: str, count: int, *, force: bool) -> Object:
