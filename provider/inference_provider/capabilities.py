@@ -75,9 +75,8 @@ _PLAIN: Mapping[Capability, Answer] = {
 
 
 _ASSETS = (Kind.MODEL, Kind.ENVIRONMENT)
-BASIC = frozenset({Kind.WORKSPACE, *_ASSETS, Kind.ENDPOINT, Kind.DEPLOYMENT, Kind.TRAFFIC})
-"""Kinds that every target has."""
-WITH_RULES = BASIC | {Kind.AUTOSCALE_RULE}
+EVERYWHERE = frozenset({Kind.WORKSPACE, *_ASSETS, Kind.ENDPOINT, Kind.DEPLOYMENT, Kind.TRAFFIC})
+WITH_RULES = EVERYWHERE | {Kind.AUTOSCALE_RULE}
 
 
 def _any_address(_host: str, _port: int) -> str:
@@ -106,7 +105,7 @@ class TargetCapabilities(Frozen):
     name: str
     endpoint_kinds: frozenset[str] = frozenset({"online"})
     auth_modes: frozenset[str] = frozenset({"key"})
-    kinds: frozenset[Kind] = BASIC
+    kinds: frozenset[Kind] = EVERYWHERE
     images: bool = False
     base_images: bool = False
     """Whether the workspace names the image that others are made of."""

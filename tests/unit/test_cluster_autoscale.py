@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_api import ClusterApi, client_of, failure
 from tests.cluster_controllers import DEPLOYMENTS, Controllers
 from tests.memory import desired
 from tests.unit.test_cluster_compute import Content, of_kind, unit
@@ -227,6 +227,25 @@ def test_a_rollout_of_the_same_generation_leaves_the_count_alone(api, compute):
     compute.ensure(ruled(), 4)
     compute.scale_in(ruled(), 4, 5)
     assert count(api) == 4
+
+
+def test_what_was_taken_back_of_an_autoscaler_is_told(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    path, told = f"{AUTOSCALERS}/{NAME}", []
+    edited = {"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:maxReplicas": {}}}}
+    one = api.objects[path]
+    api.objects[path] = {**one, "metadata": {**one["metadata"], "managedFields": [edited]}}
+
+    def conflict(asked: httpx.Request) -> httpx.Response | None:
+        patched = asked.method == "PATCH" and asked.url.path == path
+        return failure(409, "x") if patched and asked.url.params["force"] == "false" else None
+
+    api.refuse = conflict
+    compute.ensure(ruled(), 1, lambda _id, said: told.append(said))
+    assert told == [
+        f"HorizontalPodAutoscaler {NAME}: taken back: spec.maxReplicas set by kubectl-edit"
+    ]
 
 
 def test_a_count_outside_of_a_rule_is_moved_into_it(api, compute):

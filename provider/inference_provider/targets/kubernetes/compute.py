@@ -60,9 +60,7 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.observed_objects import altered, listed
 from inference_provider.targets.kubernetes.pod_wait import Wait
-from inference_provider.targets.kubernetes.pods import (
-    is_ending,
-)
+from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.starting import no_logs
@@ -175,7 +173,8 @@ class KubernetesCompute:
             wait = Wait(self._client, self._followed, waited, progress, exists=exists)
             applied = {}
             there = self._beside(generation, before)
-            for one in there.objects():
+            ruled = [autoscaler(there, unit.rule)] if unit.rule and exists else []
+            for one in (*there.objects(), *ruled):
                 made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
                 applied[kind_of(one)] = int(version_of(made))
             if there.count is None and replicas(before) < count:
@@ -360,7 +359,7 @@ def _restarted(before: Object | None) -> str:
 
 
 def _untold(_said: str) -> None:
-    """Tell nobody what was taken back: an autoscaler is no person."""
+    """Tell nobody: what people did was told when all of it was applied."""
 
 
 def _now() -> str:
