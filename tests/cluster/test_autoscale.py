@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 REACTS_S = 150.0
 """Two looks of the autoscaler, 15 s apart, at what metrics-server has measured, and a slow node."""
+LONG = {**MANY, "request_timeout_ms": 60_000}
 OWNED = frozenset({"instance_count"})
 
 
@@ -34,7 +35,7 @@ def ruled(metrics):
 
 
 def blue(lab, **fields):
-    declared = lab.blue(request_settings=MANY, **fields)
+    declared = lab.blue(request_settings=LONG, **fields)
     return declared.model_copy(update={"owned": OWNED})
 
 
@@ -166,12 +167,24 @@ def test_a_scale_of_a_person_is_left_to_the_rule(ruled, api):
     assert up(ruled) == []
 
 
+def test_an_instance_that_the_autoscaler_ends_has_its_last_requests(ruled, api):
+    edit(ruled, api, DEPLOYMENT, {"spec": {"replicas": 2}})
+    wait_until(lambda: len(ruled.admitted()) == 2, 60)
+    time.sleep(1)  # for the routers to know both
+    with ExitStack() as stack:
+        flights = [stack.enter_context(ruled.in_flight()) for _ in range(6)]
+        edit(ruled, api, AUTOSCALER, {"spec": {"maxReplicas": 1}})
+        wait_until(lambda: count(ruled) == len(ruled.instances()) == 1, 50)
+    assert [flight.status for flight in flights] == [200] * 6
+    assert up(ruled) == ["Deployment"]
+
+
 def test_a_rule_that_goes_leaves_one_owner_of_the_count(ruled):
     ruled.delete(rule(ruled).id)
     client = ruled.platform.client
     assert client.get(AUTOSCALER, ruled.workspace, name(ruled)) is None
     wait_until(lambda: count(ruled) == len(ruled.instances()) == 1, 60)
-    wanted = [*ruled.desired[:-2], ruled.blue(request_settings=MANY), ruled.desired[-1]]
+    wanted = [*ruled.desired[:-2], ruled.blue(request_settings=LONG), ruled.desired[-1]]
     observed = ruled.target.observe([ruled.workspace])
     assert drift(wanted, observed, "demo").exit_code == 0
     assert plan(wanted, observed, "demo").pending == ()
