@@ -5,7 +5,7 @@ from tests.cluster_api import ClusterApi, client_of, failure
 from tests.image_engine import SOCKET, ImageEngine
 from tests.memory import desired
 
-from inference_provider.errors import Fault, TargetError
+from inference_provider.errors import Fault, TargetError, TargetUnreachable
 from inference_provider.observed import Kind
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.images import environment_name, runtime_name, silent
@@ -191,6 +191,17 @@ def test_a_plan_says_which_way_each_image_is_taken():
     ]
     brought = EnvironmentSpec(name="triton", image="triton:24")
     assert notes(brought, SPACE) == ["its image triton:24 runs as it is"]
+
+
+def test_a_cluster_that_does_not_answer_is_told_by_others():
+    def silent_cluster(_workspace):
+        raise TargetUnreachable("list", "secrets", "it does not answer")
+
+    found = PlannedImages(images(ImageEngine()), silent_cluster)
+    asked = desired(Kind.ENVIRONMENT, FOLDER)
+    assert [*found.environment_faults(asked, None)] == []
+    assert [*found.environment_faults(asked, SPACE)] == []
+    assert found.router_of("default") == ""
 
 
 def test_a_folder_is_refused_where_there_is_no_registry_to_push_its_image_to():

@@ -72,8 +72,10 @@ class PlannedImages:
     # -- what is there -------------------------------------------------------------------------
 
     def _recorded(self, workspace: str) -> WorkspaceSpec | None:
-        content = self._content(workspace)
-        return content.workspace() if content else None
+        with suppress(TargetError):  # what cannot be read is told by who reads it for more
+            content = self._content(workspace)
+            return content.workspace() if content else None
+        return None
 
     def router_of(self, workspace: str) -> str:
         """Return the image of a router that is there; empty where that is not known."""
@@ -83,8 +85,8 @@ class PlannedImages:
         return ""
 
     def _image_of(self, environment: DesiredResource) -> str:
-        content = self._content(environment.id.workspace)
         with suppress(TargetError):  # as above
+            content = self._content(environment.id.workspace)
             kept = content and content.environments.kept(environment.spec.content_hash)
             return kept.image if kept else ""
         return ""
