@@ -69,6 +69,23 @@ def test_an_environment_is_pushed_and_another_host_pulls_it_instead_of_building_
     assert told == []
 
 
+def test_what_is_published_is_named_by_its_digest_and_pushed_again_once_it_was_removed(host):
+    spec, told = small(dependencies=["six==1.10.0"]), []
+    with Registry() as registry:
+        space = WorkspaceSpec(base_image=BASE_IMAGE, registry=f"{registry.host}/team")
+        image = Images(HostImages(host)).publish_environment(spec, space, told.append)
+        name, _, digest = image.partition("@")
+        assert name.startswith(f"{registry.host}/team/inference-environment:")
+        assert f"team/{name.rpartition('/')[2].partition(':')[0]}@{digest}" in registry.manifests
+        registry.manifests.clear()
+        told.clear()
+        again = Images(HostImages(host)).publish_environment(spec, space, told.append)
+        assert told == [f"pushing image {name}"]
+        assert again.partition("@")[2] in {one.partition("@")[2] for one in registry.manifests}
+    for tag in host.image(name)["RepoTags"]:
+        host.api.remove_image(tag)
+
+
 def test_what_was_built_before_the_registry_was_named_is_pushed_by_the_next_up(images):
     spec, told = small(dependencies=["six==1.11.0"]), []
     images.environment(spec, BASE_IMAGE)

@@ -23,7 +23,7 @@ FOLDER = EnvironmentSpec.model_validate(
 )
 
 
-def images(engine, nodes=frozenset({"amd64"}), ask=lambda _image: None):
+def images(engine, nodes=frozenset({"amd64"}), ask=lambda _image: ""):
     return BuiltImages(lambda: engine, lambda: nodes, ask)
 
 
@@ -91,10 +91,21 @@ def test_without_an_engine_what_is_still_to_be_built_is_refused_with_the_ways_ou
         runtime(built)
 
 
+def test_a_registry_that_does_not_say_what_it_has_may_need_credentials():
+    engine = ImageEngine()
+    engine.is_silent = True
+    built = images(engine, ask=lambda _image: None)
+    assert str(built.fault(built.runtime(SPACE), "")) == (
+        f"registry: {REGISTRY} does not say whether it has image {runtime_name(SPACE)}, and"
+        f" {SOCKET} cannot build it: no such file or directory; log in to it with"
+        " `docker login`, or start Docker or set DOCKER_HOST, or name a runtime_image"
+    )
+
+
 def test_what_pods_run_needs_neither_an_engine_nor_a_registry_that_answers():
     engine = ImageEngine()
     engine.is_silent = True
-    built, kept = images(engine), f"{RUNTIME}-amd64@sha256:1"
+    built, kept = images(engine, ask=lambda _image: None), f"{RUNTIME}-amd64@sha256:1"
     assert built.fault(built.runtime(SPACE), kept) is None
     assert runtime(built, kept) == kept
     other = f"{REGISTRY}/inference-runtime:0000-amd64@sha256:1"

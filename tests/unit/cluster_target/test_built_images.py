@@ -69,5 +69,6 @@ def test_a_built_image_that_cannot_be_pulled_leaves_the_one_that_ran(
 def test_a_plan_without_docker_is_refused_where_an_image_is_still_to_be_built(engine, docker):
     docker.is_silent = True
     [refused] = refusals([desired(**BUILT)[Kind.WORKSPACE]], engine.capabilities)
-    assert str(refused.fault).startswith("registry: image inference-runtime:")
-    assert refused.fault.remedy == "start Docker or set DOCKER_HOST, or name a runtime_image"
+    told = "127.0.0.1:1/team does not say whether it has image inference-runtime:"
+    assert refused.fault.path == "registry"
+    assert refused.fault.reason.startswith(told)

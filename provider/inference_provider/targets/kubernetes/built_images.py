@@ -66,6 +66,15 @@ def _architecture(node: Object) -> str:
     return str(about.get("architecture") or "") if is_linux else ""
 
 
+class Found(NamedTuple):
+    """What a registry has of an image."""
+
+    image: str
+    """Its name and digest there; empty for nothing."""
+    is_told: bool = True
+    """Whether it says so."""
+
+
 class BuiltImages:
     """What is built for the workspaces of one cluster.
 
@@ -146,9 +155,10 @@ class BuiltImages:
         Raises:
             TargetError: Nothing can build it; or it cannot be built or pushed.
         """
-        if found := self.found(wanted, kept):
-            return found
-        if fault := self._unbuildable(wanted):
+        found = self.look(wanted, kept)
+        if found.image:
+            return found.image
+        if fault := self._unbuildable(wanted, found):
             raise TargetError("build", f"image {wanted.name}", fault.reason, fault.remedy)
         return wanted.publish(tell)
 
@@ -159,16 +169,21 @@ class BuiltImages:
 
     def fault(self, wanted: Wanted, kept: str) -> Fault | None:
         """Say why an image that is still to be built cannot be."""
-        is_there = wanted.is_what(kept) or self.found(wanted, kept)
-        return None if is_there else self._unbuildable(wanted)
+        if wanted.is_what(kept):
+            return None
+        found = self.look(wanted, kept)
+        return None if found.image else self._unbuildable(wanted, found)
 
-    def _unbuildable(self, wanted: Wanted) -> Fault | None:
+    def _unbuildable(self, wanted: Wanted, found: Found) -> Fault | None:
         lacks = f"image {wanted.name} is not in {wanted.registry}, and"
+        if not found.is_told:
+            lacks = f"{wanted.registry} does not say whether it has image {wanted.name}, and"
         try:
             system, architecture = self._engine.platform()
         except TargetError as silent:
             reason = f"{lacks} {silent.resource} cannot build it: {silent.reason}"
-            return Fault(wanted.path, reason, wanted.instead)
+            login = "" if found.is_told else "log in to it with `docker login`, or "
+            return Fault(wanted.path, reason, login + wanted.instead)
         nodes = self._nodes()
         if not nodes or (system == "linux" and architecture in nodes):
             return None
@@ -176,18 +191,16 @@ class BuiltImages:
         remedy = f"set DOCKER_HOST to an Engine of theirs, or {wanted.instead.removeprefix(_START)}"
         return Fault(wanted.path, f"{reason} {', '.join(sorted(nodes))}", remedy)
 
-    def found(self, wanted: Wanted, kept: str = "") -> str:
-        """Return by which name and digest the registry has an image; empty where it has none.
-
-        A registry that says nothing has what pods already run.
-        """
+    def look(self, wanted: Wanted, kept: str) -> Found:
+        """Ask the registry for an image; one that says nothing has what pods already run."""
         known, said = wanted.is_what(kept), []
         for architecture in self._possible(architecture_of(kept) if known else ""):
             image = f"{wanted.registry}/{wanted.name}-{architecture}"
             said.append(digest := self._digest(image))
             if digest:
-                return f"{image}@{digest}"
-        return kept if known and None in said else ""
+                return Found(f"{image}@{digest}")
+        is_told = None not in said
+        return Found(kept if known and not is_told else "", is_told)
 
     def _digest(self, image: str) -> str | None:
         found = None

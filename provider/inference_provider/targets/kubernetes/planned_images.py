@@ -65,8 +65,8 @@ class PlannedImages:
             yield "its packages are installed in the pods, and kept for the next ones"
 
     def _told(self, wanted: Wanted, kept: str) -> str:
-        there = self._built.found(wanted, kept)
-        how = "is in" if there else "is built by Docker, and pushed to"
+        there = self._built.look(wanted, kept)
+        how = "is in" if there.image else "is built by Docker, and pushed to"
         return f"image {wanted.name} {how} {wanted.registry}"
 
     # -- what is there -------------------------------------------------------------------------
