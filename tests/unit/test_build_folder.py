@@ -73,6 +73,20 @@ def test_a_dockerignore_is_read_as_docker_reads_it(folder, ignored, left):
     assert [n for n in names(folder) if n not in (".dockerignore", "docker/Dockerfile")] == left
 
 
+def test_an_ignore_file_of_the_dockerfile_takes_the_place_of_the_folders(folder):
+    (folder / "context" / ".dockerignore").write_text("data")
+    (folder / "context" / "docker" / "Dockerfile.dockerignore").write_text("app.py\ndeep\n")
+    assert names(folder) == [
+        ".dockerignore",
+        "data/a.csv",
+        "data/keep/b.csv",
+        "docker/Dockerfile",
+        "docker/Dockerfile.dockerignore",
+    ]
+    (folder / "context" / "other").write_text("FROM a")
+    assert names(folder, "other")[1:3] == ["app.py", "deep/app.py"]
+
+
 def test_the_dockerfile_is_content_even_if_it_is_ignored(folder):
     (folder / "context" / ".amlignore").write_text("docker\n*.csv\n")
     assert names(folder) == [".amlignore", "app.py", "deep/app.py", "docker/Dockerfile"]

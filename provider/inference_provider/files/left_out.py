@@ -82,7 +82,7 @@ def _ignore_rules(file: Path | None) -> tuple["GitIgnoreSpec | None", bool]:
     from pathspec import GitIgnoreSpec  # noqa: PLC0415 - few folders have such a file
 
     lines = _text(file).splitlines()
-    if file.name == ".dockerignore":
+    if file.name.endswith(".dockerignore"):
         lines = [_anchored(line) for line in lines]
     for number, line in enumerate(lines, start=1):
         try:

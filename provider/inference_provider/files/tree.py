@@ -100,8 +100,12 @@ def code_content(folder: str, base_dir: Path, stack_file: str | None = None) -> 
 def build_content(
     folder: str, base_dir: Path, stack_file: str | None = None, dockerfile: str = "Dockerfile"
 ) -> Content:
-    """Return the content of a folder that an image is built of, its Dockerfile always included."""
-    found = dict(tree_files(base_dir / folder, BUILD_IGNORES, stack_file))
+    """Return the content of a folder that an image is built of, its Dockerfile always included.
+
+    An ignore file of the Dockerfile's own takes the place of the folder's, as for BuildKit.
+    """
+    ignores = (f"{dockerfile}.dockerignore", *BUILD_IGNORES)
+    found = dict(tree_files(base_dir / folder, ignores, stack_file))
     file = base_dir / folder / dockerfile
     files = {**found, dockerfile: file} if file.is_file() else found
     return Content(tuple(sorted(files.items())))

@@ -56,7 +56,8 @@ class BuildContext(SpecModel):
     """A folder with a Dockerfile, of which an image is built."""
 
     path: Annotated[str, LOCAL_PATH]
-    """Folder, relative to the stack file; a `.dockerignore` or `.amlignore` in it counts."""
+    """Folder, relative to the stack file; a `.dockerignore` or `.amlignore` in it counts, or that
+    of the Dockerfile alone, `Dockerfile.dockerignore`."""
     dockerfile_path: Annotated[str, Field(min_length=1)] = "Dockerfile"
     """Path of the Dockerfile inside `path`."""
     stack_file: Annotated[str | None, LOCAL_PATH, COMPUTED] = None
