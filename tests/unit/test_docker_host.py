@@ -108,6 +108,17 @@ def test_an_engine_that_is_not_started_is_told(tmp_path):
     )
 
 
+def test_what_fails_while_an_earlier_failure_is_handled_has_its_own_cause():
+    host: Any = DockerHost("docker")
+    host._api = SimpleNamespace()
+    with pytest.raises(TargetUnreachable, match=": Connection refused; start the Engine"):
+        try:
+            raise TargetUnreachable("build", "x", "it ended") from ValueError("Response ended")
+        finally:
+            with host.asked("clean up after", "x"):
+                raise ConnectionRefusedError(111, "Connection refused")
+
+
 class Refusing:
     """An Engine that refuses to remove a container."""
 

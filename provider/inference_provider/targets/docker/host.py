@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
+from inference_provider.errors import InferenceError, OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.spec.target import Place
 from inference_provider.targets.docker.address import address_of
 from inference_provider.targets.docker.conversation import Command, Conversation, Conversations
@@ -372,7 +372,9 @@ def _why(fault: BaseException) -> str:
 
 
 def _cause_of(fault: BaseException) -> BaseException | None:
-    return fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    inner = fault.__cause__ or (None if fault.__suppress_context__ else fault.__context__)
+    # what comes of cleaning up has an error before it, which is not its cause
+    return None if isinstance(inner, InferenceError) else inner
 
 
 def _is_no_answer_of_an_engine(fault: BaseException) -> bool:
