@@ -54,7 +54,7 @@ def test_text_says_the_verdict_first_and_then_each_field():
     assert text(REPORT) == (
         "demo: 1 drifted, 1 missing, 0 unmanaged, 1 clean, 1 unreadable\n"
         "\n"
-        "drifted: Deployment 'default/iris/blue' (fix: new instances beside the old)\n"
+        "drifted: Deployment 'default/iris/blue' (fix: new instances in place of the old)\n"
         "  instance_count: declared 3 | recorded 2 | live 2  [capacity, live]\n"
         "    not yet applied; recorded by ana (inferctl up) at 2026-01-02T12:00:00+00:00\n"
         "  environment_variables.A: declared (secret) | recorded (none) | live a|b"

@@ -24,7 +24,7 @@ _HEADER = ("field", "declared", "recorded", "live", "severity", "fix", "why", "w
 _FIX = {
     "nothing": "fix: no effect on running instances",
     "live": "fix: in place",
-    "rolling": "fix: new instances beside the old",
+    "rolling": "fix: new instances in place of the old",
     "replace": "fix: replace it",
     "create": "fix: create it",
     "delete": "fix: delete it",
