@@ -112,6 +112,18 @@ def test_down_says_which_images_stay(building):
     )
 
 
+def test_down_names_the_first_of_many_images_that_stay(building):
+    building.target.store.images += [
+        HELD._replace(id=f"sha256:{n}", name=f"inference-folder:{n}") for n in range(9)
+    ]
+    assert building("up").exit_code == 0
+    assert building("down", "-y").stderr.endswith(
+        "kept for later: inference-environment:b, inference-folder:c, inference-folder:0,"
+        " inference-folder:1, inference-folder:2 and 6 more (1200 MiB); `inferctl image prune`"
+        " removes them\n"
+    )
+
+
 def test_the_plan_of_a_new_workspace_says_what_is_built_for_it(building):
     note = "Workspace 'default': image inference-runtime:d is built for its router on None\n"
     assert building("plan").stdout.startswith(note)

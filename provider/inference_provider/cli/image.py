@@ -19,6 +19,8 @@ image = typer.Typer(
 Push = Annotated[
     str | None, typer.Option("--push", metavar="NAME", help="Push it under this name too.")
 ]
+_SHOWN = 5
+"""Images that `down` names; a person who changes a folder often leaves dozens."""
 
 
 @image.callback()
@@ -85,14 +87,15 @@ def left_by(session: Session) -> str:
     store, unused = session.target.images, []
     with suppress(TargetError):  # of another workspace: what was to be deleted is gone
         unused = [one for one in store.kept() if not one.used_by] if store else []
-    return (
-        f"kept for later: {_listed(unused)}; `inferctl image prune` removes them" if unused else ""
-    )
+    if not unused:
+        return ""
+    return f"kept for later: {_listed(unused, _SHOWN)}; `inferctl image prune` removes them"
 
 
-def _listed(images: list[KeptImage]) -> str:
-    names = ", ".join(one.name for one in images)
-    return f"{names} ({sum(one.size_mib for one in images)} MiB)"
+def _listed(images: list[KeptImage], most: int | None = None) -> str:
+    names = ", ".join(one.name for one in images[:most])
+    more = f" and {len(images) - most} more" if most and len(images) > most else ""
+    return f"{names}{more} ({sum(one.size_mib for one in images)} MiB)"
 
 
 def _confirm(session: Session, count: int, *, yes: bool, as_json: bool) -> None:
