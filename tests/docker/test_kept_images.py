@@ -177,7 +177,8 @@ def test_prune_removes_what_the_builds_of_killed_clients_left(host, store):
     text = io.BytesIO(
         f"FROM {BASE_IMAGE}\nLABEL inference.build=inference-environment:x\n".encode()
     )
-    [left] = [one["aux"]["ID"] for one in host.api.build(fileobj=text, decode=True) if "aux" in one]
+    said = host.api.build(fileobj=text, decode=True, rm=True)
+    [left] = [one["aux"]["ID"] for one in said if "aux" in one]
     store.clean()
     assert not host.has_image(left)
 

@@ -39,7 +39,8 @@ class Tag:
     def move(self, base: str = "") -> str:
         """Give the name to a new image, of the router's or of another one."""
         text = f"FROM {base or self._runtime}\nLABEL number={time.time_ns()}\n"
-        said = self._host.api.build(fileobj=io.BytesIO(text.encode()), tag=self.name, decode=True)
+        given = io.BytesIO(text.encode())
+        said = self._host.api.build(fileobj=given, tag=self.name, rm=True, decode=True)
         assert not [part["error"] for part in said if "error" in part]
         found = self._host.image(self.name)["Id"]
         self._made.add(found)
