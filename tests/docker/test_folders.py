@@ -102,6 +102,14 @@ def test_a_folder_that_changed_since_the_plan_gets_no_name(folder, images, host)
     ]
 
 
+def test_a_dockerfile_that_lost_its_stage_since_the_plan_is_not_sent(folder, images, host):
+    spec = environment(folder)
+    (folder / "context" / "docker" / "Dockerfile").write_text("ARG X=1")
+    with pytest.raises(TargetError, match="copy 'context': it changed while it was applied; run"):
+        images.environment(spec, BASE_IMAGE, base_dir=str(folder))
+    assert host.has_image(BASE_IMAGE)  # the Engine goes on
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_file_that_goes_while_it_is_sent_is_no_fault_of_the_host(
     folder, images, monkeypatch, link

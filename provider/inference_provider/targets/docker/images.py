@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from inference_provider.errors import Busy, TargetError, TargetUnreachable
-from inference_provider.files.dockerfile import images_in
+from inference_provider.files.dockerfile import builds_nothing, images_in
 from inference_provider.files.tree import Content
 from inference_provider.quoting import without_secrets
 from inference_provider.serving.image import STAGE_LABEL, default_base_image
@@ -242,9 +242,9 @@ class HostImages:
     def _pull_named(self, wanted: Wanted, content: Content, tell: Tell) -> None:
         """Pull what a Dockerfile names: BuildKit would ask its client for credentials."""
         file = dict(content.files).get(os.path.normpath(wanted.build.dockerfile))
-        if file is None:
+        text = file.read_text("utf-8", errors="replace") if file else ""
+        if builds_nothing(text):  # the plan saw another
             raise changed_meanwhile(cast("Source", wanted.source))
-        text = file.read_text("utf-8", errors="replace")
         for image in images_in(text, self._platform):
             self.pull(image, f"load it on the host, or change {wanted.dockerfile}", tell)
 
