@@ -150,6 +150,13 @@ def test_a_dockerfile_without_a_stage_is_a_fault(folder, text):
     assert file_faults(environment(), SourceFolder(folder)) == ()
 
 
+def test_a_dockerfile_in_utf_16_is_a_fault(folder):
+    (folder / "context" / "docker" / "Dockerfile").write_text("FROM a\r\n", encoding="utf-16")
+    assert [str(one) for one in file_faults(environment(), SourceFolder(folder))] == [
+        "build.dockerfile_path: 'docker/Dockerfile' is not UTF-8 text; save it as UTF-8"
+    ]
+
+
 def test_mounts_that_a_build_gets_nothing_for_are_faults_with_their_lines(folder):
     (folder / "context" / "docker" / "Dockerfile").write_text(
         "FROM a\nRUN --mount=type=secret,id=x true\nRUN --mount=type=cache,target=/x \\\n"

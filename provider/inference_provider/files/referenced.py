@@ -118,8 +118,10 @@ def _dockerfile_faults(file: Path, build: BuildContext) -> Iterator[Fault]:
     except Unreadable as fault:
         yield fault.fault(field, "make it a readable text file")
         return
-    if builds_nothing(text):
-        yield Fault(field, f"'{build.dockerfile_path}' has no FROM", "name an image to build on")
+    if builds_nothing(text):  # UTF-16, as PowerShell writes it, is half null bytes
+        why = "is not UTF-8 text" if "\0" in text else "has no FROM"
+        remedy = "save it as UTF-8" if "\0" in text else "name an image to build on"
+        yield Fault(field, f"'{build.dockerfile_path}' {why}", remedy)
     for mount in unfit_mounts(text):
         named = "a secret" if mount.type == "secret" else mount.type
         reason = f"line {mount.line} mounts {named}, which no build gets"
