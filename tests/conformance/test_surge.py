@@ -103,6 +103,24 @@ def test_surge_alone_changes_nothing_that_runs_and_a_new_count_starts_beside(ser
     assert before.items() < served.instances().items()
 
 
+def test_a_person_learns_that_none_of_the_same_generation_is_left(served, monkeypatch):
+    if served.ports.compute.replaces_instances:
+        pytest.skip("a cluster replaces its pods by itself")
+
+    def ensure(_unit, _count, _progress, make_room):
+        make_room(())
+        raise NotReady("start", "it", "its image is broken")
+
+    monkeypatch.setattr(served.ports.compute, "ensure", ensure)
+    told = []
+    with pytest.raises(NotReady):
+        served.target.apply(served.deployment(surge=0), ANN, lambda _id, words: told.append(words))
+    assert told[-2:] == [
+        "1 old instance drained and stopped, to make room",
+        "no instance serves: fix the cause and run this again",
+    ]
+
+
 def test_an_instance_that_cannot_be_used_again_is_gone_before_the_next_starts(served):
     if served.ports.compute.replaces_instances:
         pytest.skip("a cluster replaces its pods by itself")

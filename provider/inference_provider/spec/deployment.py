@@ -153,7 +153,8 @@ class DeploymentSpec(SpecModel):
     """`0` ends the old instances before a new generation starts, where there is no room for both,
     such as a full GPU; requests fail meanwhile unless another deployment gets them. New instances
     that do not start give way to the old ones again. One that is replaced by another of its own
-    generation ends first too, as one that hangs. Left out, old ones serve until new ones do."""
+    generation ends first too, as one that hangs or whose image's tag was moved, and does not come
+    back. Left out, old ones serve until new ones do."""
     resources: Annotated[Resources, ROLLS] = Resources()
     scheduling: Annotated[Scheduling, ROLLS] = Scheduling()
     """On a cluster: where an instance runs, and as what."""

@@ -130,7 +130,11 @@ class Rollout:
             yield side_by_side
             return
         if not self._gives_way(unit, before):
-            yield lambda kept: self._end_all_but(kept, before, drain_s)
+            try:
+                yield lambda kept: self._end_all_but(kept, before, drain_s)
+            except BaseException:
+                self._say_if_none_is_left(unit.id)
+                raise
             return
         old = self._recorded_unit(before)
         count = self._count(old, before) if old else 0
@@ -151,6 +155,12 @@ class Rollout:
         if there - {*kept}:
             self._admit_alone(before, tuple(kept))
             self._end_old(before.id, drain_s)
+
+    def _say_if_none_is_left(self, deployment: ResourceId) -> None:
+        """Say so: what ran of the same generation cannot come back, for its image may be gone."""
+        with suppress(InferenceError):
+            if not self._compute.instances().get(deployment.name):
+                self._progress(deployment, "no instance serves: fix the cause and run this again")
 
     def _end_old(self, deployment: ResourceId, drain_s: float) -> None:
         ended = self._end_unadmitted(deployment, drain_s, drain_s + SLOW_STOP_WAIT_S)
