@@ -51,6 +51,21 @@ def test_a_router_is_replaced_when_its_image_would_be_another_one(api, engine, d
     assert docker.built[1] in image_of(api, ROUTER)
 
 
+def test_a_router_of_an_older_release_is_drift_and_the_next_up_replaces_it(api, engine, platform):
+    up(engine, **BUILT)
+    newest, space = image_of(api, ROUTER), desired(**BUILT)[Kind.WORKSPACE]
+    router = platform.router("demo")
+    older = f"{NO_REGISTRY}/inference-runtime:0000-amd64@sha256:9"
+    router.save(router.settings().model_copy(update={"image": older}))
+    router.roll(lambda _said: None)
+    assert engine.observe_one(space.id).degraded == (
+        "the router runs an older image; it is replaced without a failed request"
+    )
+    engine.apply(space, ANN)
+    assert image_of(api, ROUTER) == newest
+    assert engine.observe_one(space.id).degraded == ""
+
+
 def test_a_built_image_that_cannot_be_pulled_leaves_the_one_that_ran(
     api, engine, controllers, monkeypatch
 ):
