@@ -34,14 +34,23 @@ SERVED: dict[str, dict[str, Any]] = {
         "environment_variables": {"KEY": "hush"},
     },
     "traffic": {"endpoint": "front", "traffic": {"red": 100.0}},
+    "autoscale_rule": {
+        "endpoint": "front",
+        "deployment": "red",
+        "max_instances": 3.0,
+        "targets": [{"metric": "CpuUtilizationPercentage", "target": 70.0}],
+        "scale_in": {"stabilization_s": 600.0},
+    },
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "connection": {"name": "openai", "credentials": {"key": "hush"}},
     "identity": {"name": "reader"},
     "role_assignment": {"name": "reads", "principal": "ana", "role": "Reader"},
-    "autoscale_rule": {"endpoint": "echo", "deployment": "blue", "max_instances": 3.0},
 }
-CHANGED: dict[str, dict[str, Any]] = {"traffic": {"traffic": {"red": 0.0}}}
+CHANGED: dict[str, dict[str, Any]] = {
+    "traffic": {"traffic": {"red": 0.0}},
+    "autoscale_rule": {"enabled": False},
+}
 SECRET = {
     "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
     "value": {"KEY": "hush"},
