@@ -27,7 +27,7 @@ from inference_provider.files.dockerfile import images_in, unfit_mounts
             ("docker/dockerfile:1.7", "a", "c"),
             id="directives",
         ),
-        pytest.param("FROM a\n# syntax=x\n", ("a",), id="a comment below is no directive"),
+        pytest.param("FROM a\n# syntax=x\n", ("a",), id="a directive below FROM is a comment"),
         pytest.param(
             'ARG REG="r.example.org" TAG\nARG BASE=${REG}/base\n'
             "FROM ${BASE}:${TAG:-3} AS x\nFROM $BASE:${TAG:+no}1",
@@ -93,7 +93,7 @@ def test_the_images_of_a_dockerfile_are_found(text, images):
             ("made", "tool", "a"),
             id="of stages that the last one needs, later ones too",
         ),
-        pytest.param("FROM b AS a\nFROM c AS b\nFROM a", ("b",), id="a later name is no base"),
+        pytest.param("FROM b AS a\nFROM c AS b\nFROM a", ("b",), id="FROM sees no later stage"),
         pytest.param("FROM a AS a\nFROM a", ("a",), id="a stage named as its base"),
         pytest.param("FROM a\nCOPY --from=b / /\nFROM c AS b\nCOPY --from=0 / /", ("a", "c"),
             id="round in a circle"),

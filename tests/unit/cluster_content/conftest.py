@@ -1,10 +1,10 @@
 """What a workspace in a cluster keeps of content, by a server of this process."""
 
 import ssl
-import threading
 
 import pytest
 from tests.cluster_api import ClusterApi
+from tests.content_pod import content_server
 from tests.memory import record
 from tests.unit.cluster_content.kept import ThroughApi, hashed
 
@@ -12,7 +12,6 @@ from inference_provider.observed import Kind
 from inference_provider.spec import ModelSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content import KubernetesContent
-from inference_provider.targets.kubernetes.content_server import Server
 from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.kubeconfig import Access
 from inference_provider.targets.memory_records import MemoryRecords
@@ -21,13 +20,8 @@ from inference_provider.workspace.state import State
 
 @pytest.fixture
 def server(tmp_path):
-    (tmp_path / "volume").mkdir()
-    with Server(tmp_path / "volume", "127.0.0.1", 0) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-        thread.start()
+    with content_server(tmp_path / "volume") as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -50,6 +50,17 @@ def hashed(spec, folder):
     return with_content_hash(spec, SourceFolder(Path(folder)))
 
 
+def code_in(folder):
+    """Write a scoring script below a folder, and return what a deployment says of it."""
+    (folder / "code").mkdir()
+    (folder / "code" / "score.py").write_text("def init(): pass")
+    about = {"code": "code", "scoring_script": "score.py"}
+    spec = DeploymentSpec(
+        endpoint="iris", name="blue", environment="env:1", code_configuration=about
+    )
+    return hashed(spec, folder).code_configuration
+
+
 def keep(content, spec, folder, said=None):
     kind = Kind.MODEL if isinstance(spec, ModelSpec) else Kind.ENVIRONMENT
     content.keep(desired(kind, spec, folder), (said if said is not None else []).append)

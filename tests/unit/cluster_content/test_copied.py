@@ -12,6 +12,7 @@ from tests.memory import record
 from tests.unit.cluster_content.kept import (
     SECRETS,
     archives_in,
+    code_in,
     desired,
     hashed,
     keep,
@@ -186,13 +187,7 @@ def test_twenty_models_are_observed_by_one_question(content, cluster, model, tmp
 
 
 def test_code_is_copied_with_its_instances_where_it_is_gone(content, tmp_path):
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "score.py").write_text("def init(): pass")
-    spec = DeploymentSpec(
-        endpoint="iris", name="blue", environment="env:1",
-        code_configuration={"code": "code", "scoring_script": "score.py"},
-    )  # fmt: skip
-    code = hashed(spec, tmp_path).code_configuration
+    code = code_in(tmp_path)
     found = content.assets(unit(code=code, folder=tmp_path))
     assert set(found) == {"code"}
     assert archives_in(tmp_path) == {found["code"]}

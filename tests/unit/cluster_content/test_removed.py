@@ -4,10 +4,10 @@ import hashlib
 import os
 
 from tests.memory import record
-from tests.unit.cluster_content.kept import age, archives_in, hashed, keep, pinned, unit
+from tests.unit.cluster_content.kept import age, archives_in, code_in, hashed, keep, pinned, unit
 
 from inference_provider.observed import Kind
-from inference_provider.spec import DeploymentSpec, ModelSpec
+from inference_provider.spec import ModelSpec
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.workspace.state import State
 
@@ -26,13 +26,7 @@ def test_a_model_goes_with_its_record_unless_another_version_has_the_same_files(
 
 
 def test_an_archive_goes_only_with_the_last_content_that_is_in_it(content, tmp_path):
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "score.py").write_text("def init(): pass")
-    spec = DeploymentSpec(
-        endpoint="iris", name="blue", environment="env:1",
-        code_configuration={"code": "code", "scoring_script": "score.py"},
-    )  # fmt: skip
-    code = hashed(spec, tmp_path).code_configuration
+    code = code_in(tmp_path)
     model = hashed(ModelSpec(name="score", path="code/score.py"), tmp_path)
     keep(content, model, tmp_path)
     assert content.assets(unit(code=code, folder=tmp_path))["code"] in archives_in(tmp_path)

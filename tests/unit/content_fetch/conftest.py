@@ -1,25 +1,18 @@
 """A content service of this process."""
 
-import threading
-
 import pytest
+from tests.content_pod import content_server
 
 from inference_provider.targets.kubernetes import (
     archives,
 )
 from inference_provider.targets.kubernetes.archives import Service
-from inference_provider.targets.kubernetes.content_server import Server
 
 
 @pytest.fixture
 def server(tmp_path):
-    (tmp_path / "volume").mkdir()
-    with Server(tmp_path / "volume", "127.0.0.1", 0) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-        thread.start()
+    with content_server(tmp_path / "volume") as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 @pytest.fixture
