@@ -138,6 +138,23 @@ def test_an_unhealthy_instance_is_named_and_one_that_answers_is_not_replaced_for
     assert [one.fault for one in compute.found("iris/blue")][:1] == [""]
 
 
+@pytest.mark.parametrize(
+    ("one", "asked"),
+    [("", ["iris/blue", "iris/green"]), ("iris/green", ["iris/green"])],
+)
+def test_a_look_at_one_deployment_asks_for_no_image_of_others(records, one, asked, monkeypatch):
+    host, nothing, told = cast("Any", Host()), cast("Any", None), []
+    content = DockerContent(host, records, nothing)
+
+    def image_of(deployment):
+        told.append(deployment.id.name)
+        return ""
+
+    monkeypatch.setattr(content, "newest_image_of", image_of)
+    DockerCompute(host, records, content, nothing, nothing).status(one)
+    assert told == asked
+
+
 class Removed:
     """Content of which a volume is removed while others hold the lock of addresses."""
 
