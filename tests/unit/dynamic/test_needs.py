@@ -10,6 +10,7 @@ from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
+from inference_provider.errors import TargetUnreachable
 from inference_provider.handlers import Program, held
 from inference_provider.handlers.needs import Needs
 from inference_provider.handlers.places import Site
@@ -86,6 +87,16 @@ def test_all_that_a_resource_names_is_looked_for_but_assets(target):
     assert missing(Kind.AUTOSCALE_RULE, **rule) == ["deployment"]
     assert missing(Kind.AUTOSCALE_RULE, **{**rule, "deployment": held.UNKNOWN}) == []
     assert missing(Kind.DEPLOYMENT, **PLAIN, endpoint="iris", model="gone:1") == []
+
+
+def test_what_a_target_that_does_not_answer_has_is_not_missing(target, monkeypatch):
+    def silent(_resource):
+        raise TargetUnreachable("read", "the records", "it does not answer")
+
+    monkeypatch.setattr(target, "is_recorded", silent)
+    needs = Needs(Program(), Site("memory", target))
+    rule = {"workspace": "default", "endpoint": "iris", "deployment": "blue"}
+    assert [*needs.missing(Kind.AUTOSCALE_RULE, rule)] == []
 
 
 def desired_endpoint(name):
