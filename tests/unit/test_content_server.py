@@ -192,11 +192,14 @@ def test_what_certainly_does_not_fit_is_refused_before_it_is_written(server, tmp
 
 
 def test_a_small_answer_takes_no_forty_milliseconds(ask):
-    ask("PUT", f"/assets/{hashlib.sha256(b'small').hexdigest()}", b"small")
-    began_s = time.monotonic()
+    path = f"/assets/{hashlib.sha256(b'small').hexdigest()}"
+    ask("PUT", path, b"small")
+    took_s: list[float] = []
     for _ in range(20):
-        ask("GET", f"/assets/{hashlib.sha256(b'small').hexdigest()}")
-    assert time.monotonic() - began_s < 0.4
+        began_s = time.monotonic()
+        ask("GET", path)
+        took_s.append(time.monotonic() - began_s)
+    assert sorted(took_s)[10] < 0.04
 
 
 OTHER = f"{'f' * 64}.{'1' * 16}"
