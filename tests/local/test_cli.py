@@ -266,7 +266,7 @@ def test_interrupted_up_ends_what_it_started_at_once_and_leaves_the_old_instance
     _, err = started.communicate(timeout=60)
 
     assert started.returncode == 130
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10
     assert "interrupted; what was finished stays" in err
     assert listing.read_text() == before
     assert json.loads(inferctl("score", "iris", said="{}"))["answer"] == "blue"

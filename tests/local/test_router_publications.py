@@ -49,12 +49,11 @@ def only_green(models: dict[str, Model]) -> EndpointEntry:
 def test_a_removal_waits_for_nobody_and_cuts_nobody(models: dict[str, Model]):
     with serving(split(models)) as served, concurrent.futures.ThreadPoolExecutor(1) as pool:
         until(lambda: served.ask("chat/score").status_code == 200)
-        slow = pool.submit(served.ask, "chat/sleep/1.5", pin="blue")
+        slow = pool.submit(served.ask, "chat/sleep/4", pin="blue")
         until(lambda: served.status().in_flight.get("chat/blue") == 1)
         after = served.table(only_green(models))
-        started_s = time.monotonic()
         served.router.publish(after)
-        assert time.monotonic() - started_s < 1
+        assert not slow.done()
         assert served.ask("chat/score", pin="blue").status_code == 404
         assert set(asked(served, 20)) == {"green"}
         assert served.router.is_drained("chat/blue") is False
@@ -179,13 +178,12 @@ def test_what_the_records_said_before_is_what_an_older_router_is_taken_to_serve(
     with serving(split(models)) as served, concurrent.futures.ThreadPoolExecutor(1) as pool:
         until(lambda: served.ask("chat/score").status_code == 200)
         (served.folder / "table.json").unlink()
-        slow = pool.submit(served.ask, "chat/sleep/1.5", pin="blue")
+        slow = pool.submit(served.ask, "chat/sleep/4", pin="blue")
         until(lambda: served.status().in_flight.get("chat/blue") == 1)
-        started_s = time.monotonic()
         before, after = served.table(split(models)), served.table(only_green(models))
         served.router.publish(before)
         served.router.publish(after)
-        assert time.monotonic() - started_s < 1
+        assert not slow.done()
         assert served.router.is_drained("chat/blue") is False
         assert slow.result().status_code == 200
 

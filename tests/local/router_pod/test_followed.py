@@ -20,6 +20,7 @@ from tests.local.server.model import Model, until
 from inference_provider.errors import NotReady, RouterRejected
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import publication
+from inference_provider.targets.kubernetes.followed import WATCH_S
 
 pytestmark = pytest.mark.local
 
@@ -31,11 +32,11 @@ def test_a_pod_is_ready_once_it_serves_what_is_recorded(pod: RouterPod):
     assert pod.client.get("/live").status_code == 200
 
 
-def test_a_revision_is_in_force_within_a_second_of_its_event(pod: RouterPod, cluster: Cluster):
+def test_a_revision_is_in_force_at_its_event(pod: RouterPod, cluster: Cluster):
     began = time.monotonic()
     revision = cluster.edit(traffic(blue=0, green=100))
     assert pod.outcome(revision)["error"] is None
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < WATCH_S / 2  # and not with the next list
     assert pod.weights == {"blue": 0, "green": 100}
     assert pod.score() == (200, "green")
 
