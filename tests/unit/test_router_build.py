@@ -68,6 +68,7 @@ class Workspace:
     def __init__(self, *records: Record) -> None:
         self.records = records
         self.keys = {r.id.name: KEYS for r in records if r.id.kind == Kind.ENDPOINT}
+        self.jwks: dict[str, str] = {}
         self.backends: dict[str, tuple[Backend, ...]] = {}
         self.environments: list[str] = []
 
@@ -79,6 +80,7 @@ class Workspace:
         return (builder or Builder()).endpoints(
             self.records,
             self.keys.get,
+            self.jwks.get,
             lambda one: self.backends.get(one.id.name, ONE),
             self.environment,
         )

@@ -14,7 +14,7 @@ from inference_provider.router import (
     RouterTable,
     render,
 )
-from inference_provider.router.render import CDS, LDS, RDS, RTDS, clusters_in
+from inference_provider.router.render import CDS, ECDS, LDS, RDS, RTDS, clusters_in
 from inference_provider.router.steps import (
     ONLY_IN_CLUSTERS,
     WriteClusters,
@@ -26,9 +26,10 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
+from inference_provider.router.table import TokenCheck
 
 B, G = "w.a/b", "w.a/g"
-FILES = {"clusters": CDS, "listener": LDS, "routes": RDS, "weights": RTDS}
+FILES = {"clusters": CDS, "listener": LDS, "routes": RDS, "tokens": ECDS, "weights": RTDS}
 BACKEND = Backend(host="127.0.0.1", port=9001)
 BLUE = DeploymentEntry(name="blue", backends=(BACKEND,), timeout_ms=5000, max_concurrent=1)
 GREEN = BLUE.model_copy(update={"name": "green", "timeout_ms": 90000})
@@ -60,6 +61,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "name": "iris",
         "auth_mode": "aad_token",
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
+        "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
         "deployments": (GREEN,),
         "weights": {"green": 0},
         "mirror": {},

@@ -49,7 +49,7 @@ def access_logs(folder: str) -> list[Resource]:
     """
     early = [status_filter(status) for status in _REFUSED_EARLY]
     late = [status_filter(status, "NE") for status in _REFUSED_EARLY]
-    checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_WORD_LENGTH}%"}
+    checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_ID_LENGTH}%"}
     return [
         _json_log(folder, _FIELDS | checked, {"and_filter": {"filters": late}}),
         _json_log(folder, _FIELDS | _ANSWERS_ID, {"or_filter": {"filters": early}}),

@@ -16,18 +16,23 @@ from inference_provider.router.table import (
     EndpointEntry,
     EndpointKeys,
     RouterTable,
+    TokenCheck,
 )
 from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
 
 Keys = Callable[[str], tuple[SecretStr, SecretStr] | None]
 """Endpoint's name -> its primary and secondary key; None when they are lost."""
+Jwks = Callable[[str], str | None]
+"""Endpoint's name -> the public keys of its tokens, a JSON Web Key Set; None when lost."""
 Backends = Callable[[Record], tuple[Backend, ...]]
 """Deployment -> its instances that take requests."""
 Environment = Callable[[str], EnvironmentSpec]
 """Pinned reference, `<name>:<version>@sha256:<hash>` -> the environment that it names."""
 _DeploymentInputs = tuple[Record, tuple[Backend, ...]]
-_EndpointInputs = tuple[Record, EndpointKeys, tuple[DeploymentEntry, ...], Mapping[str, Any]]
+_EndpointInputs = tuple[
+    Record, EndpointKeys, str | None, tuple[DeploymentEntry, ...], Mapping[str, Any]
+]
 
 READ = frozenset({(Kind.ENDPOINT, "online"), (Kind.DEPLOYMENT, "online"), (Kind.TRAFFIC, "")})
 """Kinds and variants whose records the entries are built from: a change of one is published."""
@@ -48,16 +53,18 @@ class Builder:
         self,
         records: Iterable[Record],
         keys: Keys,
+        jwks: Jwks,
         backends: Backends,
         environment: Environment,
     ) -> tuple[EndpointEntry, ...]:
         """Return an entry for every recorded online endpoint, in the order of the records.
 
-        An endpoint whose keys are lost gets no keys and answers 401 to everybody.
+        An endpoint whose keys are lost gets none and answers 401 to everybody.
 
         Args:
             records: All records of one workspace; those that are not in READ are ignored.
             keys: Called once per endpoint that is asked with keys.
+            jwks: Called once per endpoint that is asked with tokens of its own.
             backends: Called once per deployment.
             environment: Called for deployments whose record or backends changed.
         """
@@ -71,7 +78,8 @@ class Builder:
         for record in by_kind.get((Kind.ENDPOINT, "online"), []):
             name = record.id.name
             asked = (keys(name) if has_keys(record.properties) else None) or ()
-            inputs = record, asked, deployments.get(name, ()), traffic.get(name, {})
+            public = jwks(name) if has_tokens(record.properties) else None
+            inputs = record, asked, public, deployments.get(name, ()), traffic.get(name, {})
             known = self._endpoints.get(name)
             same = known is not None and known[0] == inputs
             found[name] = known if known and same else (inputs, _endpoint_entry(*inputs))
@@ -98,15 +106,15 @@ class Builder:
 
 
 def with_keys_in_force(new: RouterTable, old: RouterTable | None) -> RouterTable:
-    """Return the new table; endpoints whose keys are lost keep the keys in force.
+    """Return the new table; endpoints whose keys are lost keep those in force.
 
     So an unrelated change never locks an endpoint's callers out.
     """
     if old is None or not any(map(_lacks_keys, new.endpoints)):
         return new
-    known = {endpoint.name: endpoint.keys for endpoint in old.endpoints}
+    known = {endpoint.name: endpoint for endpoint in old.endpoints}
     endpoints = tuple(
-        _with_keys(endpoint, known.get(endpoint.name, ())) if _lacks_keys(endpoint) else endpoint
+        _with_keys(endpoint, known.get(endpoint.name)) if _lacks_keys(endpoint) else endpoint
         for endpoint in new.endpoints
     )
     return new.model_copy(update={"endpoints": endpoints})
@@ -117,17 +125,25 @@ def has_keys(endpoint: Mapping[str, Any]) -> bool:
     return bool(endpoint["auth_mode"] == "key")
 
 
+def has_tokens(endpoint: Mapping[str, Any]) -> bool:
+    """Whether an endpoint with these properties is asked with tokens that its own keys sign."""
+    return bool(endpoint["auth_mode"] == "aml_token")
+
+
 def _lacks_keys(endpoint: EndpointEntry) -> bool:
-    return endpoint.auth_mode == "key" and not endpoint.keys
+    return not {"key": endpoint.keys, "aml_token": endpoint.tokens}.get(endpoint.auth_mode, True)
 
 
-def _with_keys(endpoint: EndpointEntry, keys: EndpointKeys) -> EndpointEntry:
-    return endpoint.model_copy(update={"keys": keys}) if keys else endpoint
+def _with_keys(endpoint: EndpointEntry, before: EndpointEntry | None) -> EndpointEntry:
+    if before is None or before.auth_mode != endpoint.auth_mode:
+        return endpoint
+    return endpoint.model_copy(update={"keys": before.keys, "tokens": before.tokens})
 
 
 def _endpoint_entry(
     record: Record,
     keys: EndpointKeys,
+    jwks: str | None,
     deployments: tuple[DeploymentEntry, ...],
     traffic: Mapping[str, Any],
 ) -> EndpointEntry:
@@ -140,6 +156,7 @@ def _endpoint_entry(
         name=record.id.name,
         auth_mode=record.properties["auth_mode"],
         keys=keys,
+        tokens=TokenCheck.of(record.id, jwks) if jwks else None,
         deployments=deployments,
         weights=weights,
         mirror=mirror,

@@ -15,6 +15,7 @@ Resource = dict[str, Any]
 TYPE_URL = "type.googleapis.com/"
 API = f"{TYPE_URL}envoy."
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
+JWT_AUTHN = "envoy.filters.http.jwt_authn"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CLIENT_HEADER = "x-azml-client"
 ROUTER_ERROR_HEADER = "x-azml-error"
@@ -22,7 +23,7 @@ BODY_LIMIT_BYTES = 100 * 1024 * 1024
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
 MIRROR_PREFIX = "mirror."
-_AUTH_OFF = {API_KEY_AUTH: {"@type": f"{API}config.route.v3.FilterConfig", "disabled": True}}
+_OFF = {"@type": f"{API}config.route.v3.FilterConfig", "disabled": True}
 _PREVIOUS_HOSTS = {
     "name": "previous_hosts",
     "typed_config": {
@@ -144,7 +145,7 @@ def _unknown_endpoint(typed: bool = False) -> Resource:
         "match": {"prefix": "/"},
         "metadata": _metadata("-"),
         "direct_response": _not_found("EndpointNotFound", "no endpoint has this path"),
-        "typed_per_filter_config": _AUTH_OFF,
+        "typed_per_filter_config": {API_KEY_AUTH: _OFF, JWT_AUTHN: _OFF},
     }
     return {"@type": f"{API}config.route.v3.Route", **route} if typed else route
 
@@ -178,6 +179,9 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
 
 
 def _auth(endpoint: EndpointEntry) -> Resource:
+    if endpoint.tokens:
+        kind = f"{API}extensions.filters.http.jwt_authn.v3.PerRouteConfig"
+        return {API_KEY_AUTH: _OFF, JWT_AUTHN: {"@type": kind, "requirement_name": endpoint.name}}
     keys = endpoint.keys if endpoint.auth_mode == "key" else ()
     values = [key.get_secret_value() for key in keys]
     named = dict(zip(values, ("primary", "secondary"), strict=False))  # or there are no keys at all
@@ -187,7 +191,8 @@ def _auth(endpoint: EndpointEntry) -> Resource:
             "credentials": [{"key": key, "client": client} for key, client in named.items() if key],
             # not inherited from the listener; without it the key would reach the model
             "forwarding": {"header": CLIENT_HEADER, "hide_credentials": True},
-        }
+        },
+        JWT_AUTHN: _OFF,
     }
 
 

@@ -1,6 +1,6 @@
-"""Envoy's HTTP filters for a request and its answer: size, key, the model's errors. Pure.
+"""Envoy's HTTP filters for a request and its answer: size, key or token, the model's errors. Pure.
 
-Each route (`envoy.py`) names the keys it accepts.
+Each route (`envoy.py`) names the keys it accepts, or the endpoint whose tokens (`tokens.py`).
 """
 
 from inference_provider.router.envoy import (
@@ -52,20 +52,25 @@ end
 """.replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 
 
-def request_filters() -> list[Resource]:
-    """Return the filters of a request, in order."""
+def request_filters(tokens: Resource) -> list[Resource]:
+    """Return the filters of a request, in order.
+
+    Args:
+        tokens: The filter of tokens, whose configuration comes from elsewhere.
+    """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
-    return [size, *websocket_filters()]
+    return [size, *websocket_filters(tokens)]
 
 
-def websocket_filters() -> list[Resource]:
+def websocket_filters(tokens: Resource) -> list[Resource]:
     """Return the filters of a websocket, whose size is not limited."""
     # no credentials here: a route without any answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
         _corrections(),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
+        tokens,
         # the statistics log counts by status code, so the router need not
         routing_filter(dynamic_stats=False),
     ]

@@ -17,6 +17,7 @@ from inference_provider.router.table import (
     Draining,
     EndpointEntry,
     RouterTable,
+    TokenCheck,
 )
 
 
@@ -58,6 +59,12 @@ _SAMPLE = RouterTable(
             keys=(),
             deployments=(_deployment("a", backends=(), scoring_path="/v1"),),
             weights={"a": 1},
+        ),
+        EndpointEntry(
+            name="tokens",
+            keys=(),
+            tokens=TokenCheck(issuer="a", audience="b", jwks="{}"),
+            deployments=(_deployment("a", backends=()),),
         ),
         EndpointEntry(name="no-traffic", keys=(), deployments=(_deployment("a", backends=()),)),
     ),

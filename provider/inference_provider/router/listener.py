@@ -32,6 +32,7 @@ deployment's timeout."""
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
+    r"|extension_config_discovery\..*"
     r"|cluster\..*\.(upstream_rq_active|upstream_rq_total"
     # requests that were not forwarded: limit reached, no healthy instance
     r"|upstream_rq_active_overflow|upstream_cx_none_healthy"
@@ -49,19 +50,20 @@ _LATENCY_BUCKETS_MS = (
 )
 
 
-def listener(table: RouterTable, route_source: Resource) -> Resource:
+def listener(table: RouterTable, route_source: Resource, tokens: Resource) -> Resource:
     """Return the one public listener.
 
     Args:
         table: Only its folder, host and port are used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
+        tokens: The filter of tokens, with its configuration or where that is read.
     """
     return {
         "@type": f"{API}config.listener.v3.Listener",
         "name": "http",
         "address": address(table.host, table.port),
         "per_connection_buffer_limit_bytes": RETRY_BUFFER_BYTES,
-        "filter_chains": [{"filters": [_manager(table.folder, route_source)]}],
+        "filter_chains": [{"filters": [_manager(table.folder, route_source, tokens)]}],
     }
 
 
@@ -149,7 +151,7 @@ def _metrics_listener(host: str, port: int) -> Resource:
     }
 
 
-def _manager(folder: str, route_source: Resource) -> Resource:
+def _manager(folder: str, route_source: Resource, tokens: Resource) -> Resource:
     return {
         "name": "hcm",
         "typed_config": {
@@ -177,10 +179,12 @@ def _manager(folder: str, route_source: Resource) -> Resource:
                 # WSGI reads x_azml_client as x-azml-client, and gunicorn takes script_name for true
                 "headers_with_underscores_action": "DROP_HEADER",
             },
-            "upgrade_configs": [{"upgrade_type": "websocket", "filters": websocket_filters()}],
+            "upgrade_configs": [
+                {"upgrade_type": "websocket", "filters": websocket_filters(tokens)}
+            ],
             "local_reply_config": _local_replies(),
             **route_source,
-            "http_filters": request_filters(),
+            "http_filters": request_filters(tokens),
             "access_log": access_logs(folder),
         },
     }
@@ -203,8 +207,12 @@ def _local_replies() -> Resource:
             _flagged("UO", "TooManyRequests", "all instances are at their limit", 429),
             _flagged("UT", "RequestTimeout", "the deployment did not answer in time", 408),
             _coded(400, "BadRequest", "no host, no known method, or a path with %2f, %5c or %00"),
-            _coded(401, "Unauthorized", "the key is missing or wrong"),
-            _coded(403, "Forbidden", "of all upgrades only websocket passes"),
+            _coded(401, "Unauthorized", "the key or token is missing, wrong or expired"),
+            _coded(
+                403,
+                "Forbidden",
+                "the token is for another audience, or the upgrade is to no websocket",
+            ),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
-from inference_provider.router import clusters, envoy, listener
+from inference_provider.router import clusters, envoy, listener, tokens
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
+ECDS = "ecds/ecds.json"
+FILES = (CDS, ECDS, LDS, RDS, RTDS)
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
@@ -42,7 +44,7 @@ class Renderer:
         """Return one file's text.
 
         Args:
-            name: CDS, LDS, RDS or RTDS.
+            name: One of FILES.
             table: What the router must serve.
             beside: JSON of clusters to keep besides the table's; see `clusters_in`.
 
@@ -51,7 +53,7 @@ class Renderer:
         """
         if name == CDS:
             return self._cds(table, beside)
-        return {LDS: _lds, RDS: self._rds, RTDS: _rtds}[name](table)
+        return {ECDS: _ecds, LDS: _lds, RDS: self._rds, RTDS: _rtds}[name](table)
 
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
@@ -74,7 +76,7 @@ def render(table: RouterTable) -> RenderedRouter:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
     renderer = Renderer()
-    files = {name: renderer.file(name, table) for name in (CDS, LDS, RDS, RTDS)}
+    files = {name: renderer.file(name, table) for name in FILES}
     return RenderedRouter(bootstrap=json.dumps(listener.bootstrap(table)), files=files)
 
 
@@ -84,7 +86,12 @@ def render_static(table: RouterTable) -> str:
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
     resources["clusters"] += clusters.clusters(table)
-    resources["listeners"].append(listener.listener(table, {"route_config": envoy.routes(table)}))
+    checks = {
+        "name": envoy.JWT_AUTHN,
+        "typed_config": tokens.filter_config(tokens.checks_of(table)),
+    }
+    routes = {"route_config": envoy.routes(table)}
+    resources["listeners"].append(listener.listener(table, routes, checks))
     for resource in (*resources["clusters"], *resources["listeners"]):
         resource.pop("@type", None)
     return json.dumps(_without_type(whole))
@@ -94,6 +101,11 @@ def runtime(layer: Mapping[str, int]) -> str:
     """Return the text of the file of weights."""
     kind = f"{envoy.API}service.runtime.v3.Runtime"
     return _versioned(json.dumps([{"@type": kind, "name": "rtds", "layer": dict(layer)}]))
+
+
+def token_checks(checks: tokens.Checks) -> str:
+    """Return the text of the file of token checks."""
+    return _versioned(json.dumps([tokens.token_filter(checks)]))
 
 
 def version_of(text: str) -> str:
@@ -119,8 +131,13 @@ def clusters_in(text: str) -> dict[str, str]:
 
 def _lds(table: RouterTable) -> str:
     source = {"config_source": listener.watched(table.folder, "rds")}
-    public = listener.listener(table, {"rds": {"route_config_name": "routes", **source}})
-    return _versioned(json.dumps([public]))
+    routes = {"rds": {"route_config_name": "routes", **source}}
+    checks = tokens.discovered(listener.watched(table.folder, "ecds"))
+    return _versioned(json.dumps([listener.listener(table, routes, checks)]))
+
+
+def _ecds(table: RouterTable) -> str:
+    return token_checks(tokens.checks_of(table))
 
 
 def _rtds(table: RouterTable) -> str:

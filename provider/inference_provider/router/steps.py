@@ -17,7 +17,9 @@ from inference_provider.router.table import (
     Draining,
     EndpointEntry,
     RouterTable,
+    TokenCheck,
 )
+from inference_provider.router.tokens import checks_of
 
 ONLY_IN_CLUSTERS = frozenset(
     {
@@ -32,6 +34,8 @@ ONLY_IN_CLUSTERS = frozenset(
 """Fields of a deployment that no route depends on; the others change the routes too."""
 
 
+_SOME_CHECK = TokenCheck(issuer="", audience="", jwks="")
+"""A route names the check of its endpoint, whatever that is."""
 _NOTHING: dict[str, tuple[()]] = {"endpoints": (), "draining": ()}
 
 
@@ -63,6 +67,14 @@ class WriteWeights(Frozen):
     """By Envoy's runtime key: `w.<endpoint>/<deployment>`, `mirror.<endpoint>/<deployment>`."""
 
 
+class WriteTokens(Frozen):
+    """Write which tokens endpoints take."""
+
+    write: Literal["tokens"] = "tokens"
+    checks: dict[str, TokenCheck]
+    """By endpoint."""
+
+
 class WriteListener(Frozen):
     """Write the listener of the new table."""
 
@@ -75,7 +87,7 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-Step = WriteClusters | WriteWeights | WriteListener | WriteRoutes
+Step = WriteClusters | WriteTokens | WriteWeights | WriteListener | WriteRoutes
 """One file to write. The next is written once Envoy reports that this one is in force."""
 
 
@@ -101,8 +113,15 @@ def steps(
     if every or clusters.changes_something:
         found.append(clusters)
     listener = [WriteListener()] if every or _of_listener(before) != _of_listener(after) else []
+    checks, checks_before = checks_of(new), checks_of(known)
+    # a route must find the check of its endpoint, before it changes and after
+    both = {**checks_before, **checks}
+    if every or both != checks_before:
+        found.append(WriteTokens(checks=both))
     if every or not _alike(before, after, _as_routed):
         found += _write_routes(runtime_layer(known), runtime_layer(new), listener, every)
+        if checks != both:
+            found.append(WriteTokens(checks=checks))
     else:
         found += listener
         if runtime_layer(before) != runtime_layer(after):
@@ -338,7 +357,8 @@ def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
     """Return the endpoint with only what its routes depend on."""
     nothing = dict.fromkeys(ONLY_IN_CLUSTERS)
     routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
-    return _without_sizes(endpoint).model_copy(update={"deployments": routed})
+    tokens = _SOME_CHECK if endpoint.tokens else None
+    return _without_sizes(endpoint).model_copy(update={"deployments": routed, "tokens": tokens})
 
 
 def _longest_s(endpoint: EndpointEntry) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from pydantic import SecretStr, SerializationInfo, field_serializer
 
-from inference_provider.observed import Frozen
+from inference_provider.observed import Frozen, ResourceId
 
 EndpointKeys = tuple[SecretStr, SecretStr] | tuple[()]
 """Primary and secondary key, which are both valid; or none."""
@@ -23,6 +23,21 @@ class Backend(Frozen):
     port: int
     socket: str = ""
     """Path of a Unix socket, used instead of host and port."""
+
+
+class TokenCheck(Frozen):
+    """Which tokens an endpoint takes: JSON Web Tokens, RFC 7519."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    """Public keys, one of which must have signed a token: a JSON Web Key Set, RFC 7517."""
+
+    @classmethod
+    def of(cls, endpoint: ResourceId, jwks: str) -> "TokenCheck":
+        """Return the check of tokens that an endpoint's own keys sign."""
+        issuer = f"urn:inference:{endpoint.workspace}"
+        return cls(issuer=issuer, audience=f"{issuer}:endpoints:{endpoint.name}", jwks=jwks)
 
 
 class DeploymentEntry(Frozen):
@@ -54,7 +69,9 @@ class EndpointEntry(Frozen):
     auth_mode: str = "key"
     """How callers prove who they are; keys count only with `key`."""
     keys: EndpointKeys
-    """Accepted keys; without any, the endpoint answers 401 to everybody."""
+    """Accepted keys; without any, and without `tokens`, the endpoint answers 401 to everybody."""
+    tokens: TokenCheck | None = None
+    """Accepted tokens, where it is asked with tokens."""
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
     """Percent per deployment; the sum is 100 or 0."""

@@ -22,6 +22,7 @@ def endpoint_entries(state: State, instances: Instances, environment: Environmen
         return builder.endpoints(
             state.records(),
             state.keys,
+            lambda name: keys.jwks if (keys := state.signing(name)) else None,
             lambda record: _backends(record, there.get(record.id.name, ())),
             environment,
         )

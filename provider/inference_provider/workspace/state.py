@@ -21,11 +21,13 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
 from inference_provider.spec.reference import Reference
 from inference_provider.workspace.ports import Records
+from inference_provider.workspace.signing import SigningKeys
 
 T = TypeVar("T")
 
 RECORDS, PLACEHOLDERS = "records", "placeholders"
-KEYS, BLUEPRINTS, RESERVATIONS = "keys", "blueprints", "reservations"
+KEYS, SIGNING, BLUEPRINTS = "keys", "signing", "blueprints"
+RESERVATIONS = "reservations"
 CORRUPT = "corrupt"
 """Records that could not be read, set aside with consent."""
 UNPUBLISHED = "unpublished"
@@ -160,6 +162,7 @@ class State:
         """
         if resource.kind == Kind.ENDPOINT:
             self.drop_keys(resource.name)
+            self.drop_signing(resource.name)
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
             self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed
@@ -188,6 +191,21 @@ class State:
     def drop_keys(self, endpoint: str) -> None:
         """Remove both keys, if it has any."""
         self._records.drop(KEYS, endpoint)
+
+    def signing(self, endpoint: str) -> SigningKeys | None:
+        """Return the keys that sign tokens; None when they are gone or cannot be read."""
+        try:
+            return self.document(SIGNING, endpoint, SigningKeys.model_validate_json)
+        except (TargetError, OSError):
+            return None
+
+    def put_signing(self, endpoint: str, keys: SigningKeys) -> None:
+        """Save the keys that sign tokens, in clear text."""
+        self._records.put(SIGNING, endpoint, keys.document)
+
+    def drop_signing(self, endpoint: str) -> None:
+        """Remove the keys that sign tokens, if it has any."""
+        self._records.drop(SIGNING, endpoint)
 
     # -- deployments ---------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.targets.envoy import log_bound
-from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.files import BOOTSTRAP
 
 START_LIMIT_S = 20.0
 IDLE_LIMIT_S = 10.0

@@ -7,12 +7,11 @@ container or in a pod.
 """
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from inference_provider.errors import InferenceError, NotReady, RouterRejected, TargetUnreachable
+from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
 from inference_provider.router.render import (
@@ -24,7 +23,7 @@ from inference_provider.router.render import (
     clusters_in,
     render,
     runtime,
-    version_of,
+    token_checks,
 )
 from inference_provider.router.status import (
     CLUSTER_STATS,
@@ -37,6 +36,7 @@ from inference_provider.router.steps import (
     Step,
     WriteClusters,
     WriteListener,
+    WriteTokens,
     WriteWeights,
     assumed,
     clusters_of,
@@ -50,22 +50,14 @@ from inference_provider.router.steps import (
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.envoy import process
+from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
-from inference_provider.targets.envoy.table_file import FILES, TableFile
-from inference_provider.targets.private_file import make_folder, replace_private
+from inference_provider.targets.envoy.table_file import TableFile
 
 LONGEST_REQUEST_S = 180.0
 """Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
 that a deployment may have."""
-_STATS = {
-    CDS: "cluster_manager.cds",
-    LDS: "listener_manager.lds",
-    RDS: "http.ingress.rds.routes",
-    RTDS: "runtime",
-}
-_PUT_BACK_S = 2.0
 _Wanted = Callable[[tuple[Step, ...]], tuple[Step, ...]]
-BOOTSTRAP = "bootstrap.json"
 
 
 class Delivery:
@@ -81,6 +73,7 @@ class Delivery:
         self.folder = folder
         self.workers = workers
         self.admin = RouterAdmin(folder / "admin.sock")
+        self._files = RouterFiles(folder, self.admin)
         self._renderer = Renderer()
         self._table_file = TableFile(folder)
         self._counts = AskedOnce(lambda: cluster_counts(self.admin.stats(CLUSTER_STATS, "Gauges")))
@@ -104,12 +97,7 @@ class Delivery:
         """Write every file; for a router that does not run yet."""
         table = self._with_known_keys(table)
         rendered = render(table)
-        for name in FILES:
-            for folder in (self.folder, (self.folder / name).parent):
-                make_folder(folder)
-                folder.chmod(0o700)
-            self._write(name, rendered.files[name])
-        self._write(BOOTSTRAP, rendered.bootstrap)
+        self._files.write_all({**rendered.files, BOOTSTRAP: rendered.bootstrap})
         self._table_file.remember(table)
 
     # -- publish -------------------------------------------------------------------------------
@@ -180,18 +168,15 @@ class Delivery:
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that a restart of the router needs and that are not there."""
-        return tuple(n for n in (BOOTSTRAP, *FILES) if not (self.folder / n).exists())
+        return self._files.missing()
 
     def is_watching(self) -> bool:
-        """Whether the router notices new files: it watches folders, and only those it began with.
-
-        A folder that was removed and made again is not watched.
-        """
-        return all((self.folder / name).parent.is_dir() for name in FILES)
+        """Whether the router notices new files."""
+        return self._files.are_watched()
 
     def write_bootstrap(self, table: RouterTable) -> None:
         """Write the file that only a start reads."""
-        self._write(BOOTSTRAP, render(table).bootstrap)
+        self._files.write(BOOTSTRAP, render(table).bootstrap)
 
     def is_ready(self) -> bool:
         """Whether the router answers and has all its configuration."""
@@ -227,7 +212,7 @@ class Delivery:
             missing[:] = [name for name in wanted if counts.get(name, 0) < wanted[name]]
             return not missing
 
-        _wait(
+        wait(
             healthy,
             time.monotonic() + timeout_s,
             lambda: f"not all backends of {_named(missing)} are healthy",
@@ -259,7 +244,7 @@ class Delivery:
         Unknown clusters stay as they are until the new routes are in force and the last request
         on them has ended.
         """
-        there = clusters_in(self._read(CDS))
+        there = clusters_in(self._files.read(CDS))
         live = router_status(self._counts(), self._runtime())
         old = assumed(table, there, live.weights, live.mirrors)
         began_s = time.time()
@@ -276,7 +261,7 @@ class Delivery:
             return not any(map(self._counts().in_flight.get, clusters))
 
         with contextlib.suppress(NotReady):  # an upgraded connection may last hours: cut it
-            _wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
+            wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -293,7 +278,7 @@ class Delivery:
             for step in todo:
                 self._take(step, table, written, deadline_s, beside)
         except BaseException as error:
-            self._put_back(written)
+            self._files.put_back(written)
             if isinstance(error, RouterRejected):
                 self.validate(table)  # raises with Envoy's own words where it has any
             raise
@@ -309,90 +294,26 @@ class Delivery:
         if isinstance(step, WriteClusters):
             counts = self._counts().healthy if step.healthy_as_before else {}
             wanted = {n: counts.get(n, 0) for n in step.healthy_as_before} | step.healthy
-            self._put(CDS, self._renderer.file(CDS, table, beside), written, deadline_s)
+            self._files.put(CDS, self._renderer.file(CDS, table, beside), written, deadline_s)
             if step.warm:
                 self._wait_warm(wanted, deadline_s)
         elif isinstance(step, WriteWeights):
-            self._put(RTDS, runtime(step.layer), written, deadline_s)
+            self._files.put(RTDS, runtime(step.layer), written, deadline_s)
+        elif isinstance(step, WriteTokens):
+            self._files.put_tokens(token_checks(step.checks), written, deadline_s)
         else:
             name = LDS if isinstance(step, WriteListener) else RDS
-            self._put(name, self._renderer.file(name, table), written, deadline_s)
-
-    def _put(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
-        """Write one file and wait until it is in force; do nothing when it is unchanged.
-
-        Args:
-            name: Path under the router's folder.
-            text: The file.
-            written: Receives the file's previous text, when it is first written.
-            deadline_s: Last moment to wait until.
-        """
-        before = self._read(name)
-        if before == text:
-            return
-        prefix, version = _STATS[name], version_of(text)
-        refused = self._refused(prefix)
-        written.setdefault(name, before)
-        self._write(name, text)
-
-        def in_force() -> bool:
-            found = self.admin.stats(f"^{prefix}.version_text$", "TextReadouts")
-            if found.get(f"{prefix}.version_text") == version:
-                return True
-            if self._refused(prefix) > refused:
-                raise RouterRejected(f"{name} was refused; see the router's log")
-            return False
-
-        _wait(in_force, deadline_s, lambda: f"{name} is not in force yet")
-
-    def _refused(self, prefix: str) -> int:
-        if prefix == _STATS[RTDS]:  # Envoy never refuses numbers, and weights must change quickly
-            return 0
-        name = f"{prefix}.update_rejected"
-        return int(self.admin.stats(f"^{name}$", "Counters").get(name, 0))
-
-    def _put_back(self, written: Mapping[str, str]) -> None:
-        """Restore the previous files, routes first: none may name a cluster that is removed.
-
-        A router that does not answer reads them at its next start.
-        """
-        for name in (RDS, RTDS, LDS, CDS):
-            text = written.get(name)
-            if text:
-                with contextlib.suppress(InferenceError):  # the first error is the one to report
-                    self._put(name, text, {}, time.monotonic() + _PUT_BACK_S)
-                if self._read(name) != text:
-                    self._write(name, text)
+            self._files.put(name, self._renderer.file(name, table), written, deadline_s)
 
     def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
         def warm() -> bool:
             warming = "cluster_manager.warming_clusters"
             return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
 
-        _wait(warm, deadline_s, lambda: f"Envoy is still warming up some of {_named(wanted)}")
+        wait(warm, deadline_s, lambda: f"Envoy is still warming up some of {_named(wanted)}")
         if wanted:
             self.wait_healthy(wanted, deadline_s - time.monotonic())
-
-    def _read(self, name: str) -> str:
-        try:
-            return (self.folder / name).read_text(errors="replace")
-        except FileNotFoundError:
-            return ""
-
-    def _write(self, name: str, text: str) -> None:
-        # outside the watched folders, where Envoy must see only the rename
-        fresh = self.folder / f".{name.replace('/', '.')}.{threading.get_native_id()}"
-        replace_private(self.folder / name, text, fresh)
 
 
 def _named(names: Iterable[str]) -> str:
     return ", ".join(names)[:300]
-
-
-def _wait(question: Callable[[], bool], deadline_s: float, otherwise: Callable[[], str]) -> None:
-    pause_s = 0.0005
-    while not question():
-        if time.monotonic() > deadline_s:
-            raise NotReady("publish", "the router", otherwise(), "look at the instances' logs")
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, 0.05)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
 from inference_provider.targets.envoy.connections import connected
-from inference_provider.targets.envoy.delivery import BOOTSTRAP, Delivery
+from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.files import BOOTSTRAP
 from inference_provider.workspace.statuses import RouterStatus
 
 Endpoints = tuple[EndpointEntry, ...]

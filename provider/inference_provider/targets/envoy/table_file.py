@@ -11,11 +11,10 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Frozen
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.form import form
-from inference_provider.router.render import CDS, LDS, RDS, RTDS, version_of
+from inference_provider.router.render import FILES, version_of
 from inference_provider.router.table import KEYS_IN_CLEAR, EndpointEntry, RouterTable
 from inference_provider.targets.private_file import write_private
 
-FILES = (CDS, LDS, RDS, RTDS)
 TABLE = "table.json"
 _HEAD_LENGTH = 64
 _Stamps = tuple[tuple[int, int] | None, ...]

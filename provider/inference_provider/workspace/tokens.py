@@ -1,0 +1,74 @@
+"""Tokens of an endpoint: made with its signing key, and checked by its router alone."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from pydantic import SecretStr
+
+from inference_provider.observed import Frozen
+from inference_provider.router.table import TokenCheck
+from inference_provider.workspace.signing import SigningKey, SigningKeys
+
+DEFAULT_LIFETIME = timedelta(minutes=30)
+SHORTEST_LIFETIME, LONGEST_LIFETIME = timedelta(minutes=1), timedelta(hours=24)
+_ALGORITHM = "ES256"
+_REFRESH_AFTER = 2 / 3
+"""Part of a lifetime after which a client should ask for the next token."""
+
+
+class IssuedToken(Frozen):
+    """A token for one caller of one endpoint."""
+
+    value: SecretStr
+    expires: datetime
+    refresh_after: datetime
+    """When to ask for the next one."""
+
+
+def new_signing_key() -> SigningKey:
+    """Return a new pair of keys."""
+    private, name = ec.generate_private_key(ec.SECP256R1()), uuid.uuid4().hex[:16]
+    pem = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = json.loads(ECAlgorithm.to_jwk(private.public_key()))
+    public |= {"kid": name, "alg": _ALGORITHM, "use": "sig"}
+    return SigningKey(id=name, private=SecretStr(pem.decode()), public=public)
+
+
+def issue(
+    check: TokenCheck, keys: SigningKeys, caller: str, now: datetime, lifetime: timedelta
+) -> IssuedToken:
+    """Return a token that the endpoint's router takes.
+
+    Args:
+        check: What the router asks of it.
+        keys: The endpoint's.
+        caller: Whom it speaks for: the `sub`, which the router logs and hands to the model.
+        now: With its zone.
+        lifetime: From SHORTEST_LIFETIME to LONGEST_LIFETIME; the caller has checked that.
+    """
+    now = now.astimezone(UTC).replace(microsecond=0)
+    expires = now + lifetime
+    claims = {
+        "iss": check.issuer,
+        "aud": check.audience,
+        "sub": caller,
+        "iat": now,
+        "exp": expires,
+        "jti": uuid.uuid4().hex,
+    }
+    key = keys.newer
+    text = jwt.encode(
+        claims, key.private.get_secret_value(), algorithm=_ALGORITHM, headers={"kid": key.id}
+    )
+    return IssuedToken(
+        value=SecretStr(text), expires=expires, refresh_after=now + lifetime * _REFRESH_AFTER
+    )
