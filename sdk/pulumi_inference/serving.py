@@ -40,7 +40,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another endpoint.
         kind: `online` when left out; `batch`, `serverless` where a target serves them.
-        auth_mode: `key` when left out; `aml_token`, `aad_token` where a target checks them.
+        auth_mode: `key` when left out; `aml_token`, whose tokens `inferctl token` prints;
+            `aad_token` where a target checks it.
         identity: A user-assigned identity; a system-assigned one when left out.
         public_network_access: `enabled` or `disabled`.
         description: What it is for.
@@ -58,9 +59,9 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
     openapi_uri: Output[str]
     """URL of the OpenAPI document."""
     primary_key: Output[str]
-    """First key; secret."""
+    """First key; secret. None of an endpoint that takes tokens."""
     secondary_key: Output[str]
-    """Second key; secret."""
+    """Second key; secret. None of an endpoint that takes tokens."""
 
     def __init__(
         self,

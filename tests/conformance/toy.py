@@ -18,6 +18,7 @@ from inference_provider.router.table import Backend
 from inference_provider.targets import memory, memory_records
 from inference_provider.targets.loopback import loopback_client
 from inference_provider.workspace import ports, statuses
+from tests.conformance.callers import refused
 
 SERVER = str(Path(__file__).with_name("serve.py"))
 
@@ -164,10 +165,12 @@ class Router:
     def choose(self, name, key):
         """Return a deployment and the port of one of its backends, or a status that says no."""
         endpoint = next((e for e in self.endpoints if e.name == name), None)
-        if endpoint is None or not (endpoint.weights or key not in endpoint.keys):
+        if endpoint is None:
             return 404
-        if key not in endpoint.keys:
-            return 401
+        if status := refused(endpoint, key.get_secret_value()):
+            return status
+        if not endpoint.weights:
+            return 404
         [deployment] = random.choices([*endpoint.weights], [*endpoint.weights.values()])
         backends = [b for d in endpoint.deployments if d.name == deployment for b in d.backends]
         return (f"{name}/{deployment}", random.choice(backends).port) if backends else 503

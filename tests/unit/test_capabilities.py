@@ -29,10 +29,10 @@ def test_a_plain_stack_is_refused_nowhere():
     ("asked", "sentence"),
     [
         pytest.param(
-            stack(endpoints=[{"name": "iris", "auth_mode": "aml_token"}]),
+            stack(endpoints=[{"name": "iris", "auth_mode": "aad_token"}]),
             "Endpoint 'default/iris' on target 'local':"
-            " auth_mode: 'aml_token' is not supported yet; use key",
-            id="aml_token",
+            " auth_mode: 'aad_token' is not supported yet; use aml_token or key",
+            id="aad_token",
         ),
         pytest.param(
             stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),

@@ -8,17 +8,20 @@ import typer
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import session_of
-from inference_provider.observed import Kind
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind, ObservedResource
 
 KEY_NAMES = ("primary_key", "secondary_key")
 keys = typer.Typer(help="Show or rotate an endpoint's keys.", invoke_without_command=True)
 
 
 class WhichKey(StrEnum):
-    """Keys of an endpoint; both are valid at once."""
+    """Keys of an endpoint; what two sign or are is valid at once."""
 
     PRIMARY = "primary"
     SECONDARY = "secondary"
+    SIGNING = "signing"
+    """Signs the tokens of an endpoint that takes those instead."""
 
 
 @keys.callback()
@@ -34,6 +37,7 @@ def show_keys(
     """Print both keys in plain text."""
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
+    _refuse_other_modes(there)
     shown = {
         name: there.secret_outputs[name].get_secret_value()
         for name in KEY_NAMES
@@ -46,21 +50,35 @@ def show_keys(
         print(f"{name}: {value}")
 
 
+def _refuse_other_modes(there: ObservedResource) -> None:
+    mode = there.record.properties.get("auth_mode") if there.record else "key"
+    if mode != "key":
+        remedy = f"run `inferctl token {there.id.name}`" if mode == "aml_token" else ""
+        reason = f"it has none: its auth_mode is {mode}"
+        raise TargetError("show the keys of", str(there.id), reason, remedy)
+
+
 @keys.command("rotate")
 def rotate_key(
     ctx: typer.Context,
     endpoint: Endpoint,
-    key: Annotated[WhichKey, typer.Option(help="Which of the two keys.")] = WhichKey.PRIMARY,
+    key: Annotated[WhichKey, typer.Option(help="Which key.")] = WhichKey.PRIMARY,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
-    """Replace one key; the other keeps working."""
+    """Replace one key; the other keeps working.
+
+    Tokens that the last signing key signed are valid until they expire, or the next rotation.
+    """
     session, actor = session_of(ctx), session_of(ctx).actor("keys rotate")
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     session.target.rotate_key(there.id, key.value, actor)
-    see = f"inferctl keys show {endpoint}"
+    command = "token" if key == WhichKey.SIGNING else "keys show"
+    see = f"inferctl {command} {endpoint}"
     if as_json:
         place = {"workspace": there.id.workspace, "endpoint": endpoint}
         session.print_json({**place, "rotated": f"{key.value}_key", "see": see})
+    elif key == WhichKey.SIGNING:
+        print(f"rotated the signing key of {there.id}; get a token with: {see}")
     else:
         print(f"rotated the {key.value} key of {there.id}; see it with: {see}")

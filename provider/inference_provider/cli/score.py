@@ -7,6 +7,7 @@ helps against the status the router answered.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ from inference_provider.workspace.ports import Way
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
+_TOKEN_LIFETIME = timedelta(minutes=5)
 PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
@@ -101,10 +103,7 @@ def _asked(
         raise TargetError(
             "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
         )
-    key = there.secret_outputs.get("primary_key")
-    if key is None:
-        raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
-    headers = _headers(key.get_secret_value(), deployment)
+    headers = _headers(_credential(session, there), deployment)
     answered = False
     with (
         session.target.way_to(there.id.workspace, address) as way,
@@ -124,6 +123,18 @@ def _asked(
             else:
                 reason, remedy = _silence(exc, way.cause() or name, address)
             raise TargetError("score", str(there.id), reason, remedy) from exc
+
+
+def _credential(session: Session, there: ObservedResource) -> str:
+    """Return what the endpoint asks for: its key, or a token for this one request."""
+    mode = there.record.properties.get("auth_mode") if there.record else "key"
+    if mode == "aml_token":
+        issued = session.target.token(there.id, _TOKEN_LIFETIME, session.actor("score"))
+        return issued.value.get_secret_value()
+    key = there.secret_outputs.get("primary_key")
+    if key is None:
+        raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
+    return key.get_secret_value()
 
 
 def _headers(key: str, deployment: str | None) -> dict[str, str]:

@@ -48,6 +48,8 @@ class EndpointSpec(SpecModel):
     auth_mode: Annotated[
         Literal["key", "aml_token", "aad_token"], BeforeValidator(_fold_case), SECURITY
     ] = "key"
+    """What callers prove themselves with: `key`, two keys that never expire; `aml_token`, tokens of
+    `inferctl token` that do; `aad_token`, tokens of an identity provider."""
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"

@@ -3,10 +3,7 @@
 `engine.py` checks who may do it, and writes the journal; `rollout.py` changes instances.
 """
 
-import secrets
 from collections.abc import Callable
-
-from pydantic import SecretStr
 
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
@@ -14,9 +11,10 @@ from inference_provider.errors import CapabilityMissing
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.refusals import Refusal, at_target
-from inference_provider.router.build import READ, has_keys
+from inference_provider.router.build import READ
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.workspace.convergence import Publish
+from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
@@ -121,10 +119,7 @@ class Creation:
         name = desired.id.name
 
         def keys() -> None:
-            if not has_keys(desired.properties):
-                self._state.drop_keys(name)
-            elif self._state.keys(name) is None:
-                self._state.put_keys(name, (new_key(), new_key()))
+            settle(self._state, name, desired.properties)
 
         self._save(desired, also=keys)
         self._progress(desired.id, "served")
@@ -175,8 +170,3 @@ class Creation:
 
     def _keep(self, desired: DesiredResource) -> None:
         self._ports.content.keep(desired, lambda text: self._progress(desired.id, text))
-
-
-def new_key() -> SecretStr:
-    """Return a random key of an endpoint."""
-    return SecretStr(secrets.token_urlsafe(32))

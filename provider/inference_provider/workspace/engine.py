@@ -7,7 +7,7 @@ a deletion, and `convergence.py` decides what is published together.
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.compare import compare
@@ -38,17 +38,17 @@ from inference_provider.ownership import (
 )
 from inference_provider.refusals import refusals
 from inference_provider.spec.target import Home
-from inference_provider.workspace import observe
+from inference_provider.workspace import credentials, observe
 from inference_provider.workspace.convergence import Publish
-from inference_provider.workspace.creation import Creation, new_key
+from inference_provider.workspace.creation import Creation
 from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
-from inference_provider.workspace.state import Keys
 from inference_provider.workspace.system_clock import SystemClock
+from inference_provider.workspace.tokens import IssuedToken
 
 KEPT = "kept: another entry of the same stack stands for it"
 """Progress of a deletion requested by a state entry that no longer stands for the resource."""
@@ -302,27 +302,20 @@ class Engine:
         self._note(opened, resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
-        """Replace the `primary` or `secondary` key; the other one stays valid."""
+        """Replace the `primary`, `secondary` or `signing` key; what was valid beside it stays so.
+
+        See `credentials.rotate`.
+        """
         opened = self._workspace(endpoint.workspace)
-        self._keys(opened, endpoint)  # refuses an endpoint that is not there, before a start
-
-        def edit() -> None:
-            keys = self._keys(opened, endpoint)
-            fresh = (new_key(), keys[1]) if which == "primary" else (keys[0], new_key())
-            opened.state.put_keys(endpoint.name, fresh)
-
-        opened.convergence.change(edit)
-        self._note(opened, endpoint, actor, f"rotate {which} key")
+        self._note(opened, endpoint, actor, credentials.rotate(opened, endpoint, which))
         return self.observe_one(endpoint)
 
-    def _keys(self, opened: Workspace, endpoint: ResourceId) -> Keys:
-        keys = opened.state.keys(endpoint.name)
-        if keys is None:
-            there = self.record(endpoint) is not None
-            reason = "its keys are gone" if there else "it is not there"
-            remedy = "apply the stack again, which makes new ones" if there else "declare it"
-            raise TargetError("rotate the key of", str(endpoint), reason, remedy)
-        return keys
+    def token(self, endpoint: ResourceId, lifetime: timedelta, actor: Actor) -> IssuedToken:
+        """Return a token with which an endpoint may be called; see `credentials.token`."""
+        opened = self._workspace(endpoint.workspace)
+        issued = credentials.token(opened, endpoint, actor, lifetime)
+        self._note(opened, endpoint, actor, "issue token")
+        return issued
 
     def start(
         self,

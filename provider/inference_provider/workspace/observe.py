@@ -20,6 +20,7 @@ from inference_provider.observed import (
 )
 from inference_provider.router.build import has_keys
 from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.state import State
@@ -126,14 +127,14 @@ class Observer:
 
     def _endpoint(self, record: Record) -> _Fields:
         base = f"{self._address().url}/endpoints/{record.id.name}"
-        wants_keys = has_keys(record.properties)
-        keys = self._state.keys(record.id.name) if wants_keys else None
+        name, properties = record.id.name, record.properties
+        keys = self._state.keys(name) if has_keys(properties) else None
         secrets = {"primary_key": keys[0], "secondary_key": keys[1]} if keys else {}
         return {
             "outputs": {"scoring_uri": f"{base}/score", "openapi_uri": f"{base}/swagger.json"},
             "secret_outputs": secrets,
             "status": "declared",
-            "degraded": "its keys are gone" if wants_keys and not keys else "",
+            "degraded": "its keys are gone" if are_lost(self._state, name, properties) else "",
         }
 
     def _deployment(self, record: Record) -> _Fields:

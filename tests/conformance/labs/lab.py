@@ -26,7 +26,7 @@ from tests.conformance.watched import WatchedPlatform, WatchedRouter
 ANN = Actor(user="ann", command="pytest")
 BOB = Actor(user="bob", ci_job="build/7", command="pytest")
 SERVER = Path(__file__).parents[1] / "serve.py"
-SECTIONS = ("records", "placeholders", "keys", "blueprints", "reservations", "instances")
+SECTIONS = ("records", "placeholders", "keys", "signing", "blueprints", "reservations", "instances")
 WAIT_S = 20.0
 GPUS = tuple(Gpu(f"GPU-{i}", str(i), "Tesla T4") for i in range(4))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.system_clock import SystemClock
+from tests.conformance.callers import refused
 from tests.conformance.labs.lab import Flight, Lab
 
 
@@ -26,8 +27,8 @@ class MemoryLab(Lab):
         found = next((e for e in self.router.endpoints if e.name == endpoint), None)
         if found is None:
             return 404
-        if key not in [one.get_secret_value() for one in found.keys]:
-            return 401
+        if status := refused(found, key):
+            return status
         if not found.weights:
             return 404
         there = self.ports.compute.instances()

@@ -1,0 +1,133 @@
+"""What callers of an endpoint prove themselves with: made, rotated, and used to sign tokens.
+
+An endpoint that is asked with keys has two; one that is asked with tokens of its own has the keys
+that sign them. Rules for who may ask are not here.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from inference_provider.errors import Fault, SpecError, TargetError
+from inference_provider.observed import Actor, ResourceId
+from inference_provider.printable import one_line
+from inference_provider.router.build import has_keys, has_tokens
+from inference_provider.router.table import TokenCheck
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.state import Keys, State
+from inference_provider.workspace.tokens import (
+    DEFAULT_LIFETIME,
+    LONGEST_LIFETIME,
+    SHORTEST_LIFETIME,
+    IssuedToken,
+    issue,
+    new_signing_key,
+)
+
+SIGNING = "signing"
+"""Which key is rotated of an endpoint that is asked with tokens."""
+_GONE = "apply the stack again, which makes new ones"
+
+
+def settle(state: State, endpoint: str, properties: Mapping[str, Any]) -> None:
+    """Give an endpoint what its callers need that it lacks, and take from it what they do not."""
+    if not has_keys(properties):
+        state.drop_keys(endpoint)
+    elif state.keys(endpoint) is None:
+        state.put_keys(endpoint, (_new_key(), _new_key()))
+    if not has_tokens(properties):
+        state.drop_signing(endpoint)
+    elif state.signing(endpoint) is None:
+        state.put_signing(endpoint, SigningKeys(newer=new_signing_key()))
+
+
+def are_lost(state: State, endpoint: str, properties: Mapping[str, Any]) -> bool:
+    """Whether nobody can call an endpoint, because what it checks callers with is gone."""
+    if has_tokens(properties):
+        return state.signing(endpoint) is None
+    return has_keys(properties) and state.keys(endpoint) is None
+
+
+def rotate(opened: Workspace, endpoint: ResourceId, which: str) -> str:
+    """Replace one key, and publish that; say what was done.
+
+    Args:
+        opened: The endpoint's workspace.
+        endpoint: Whose.
+        which: `primary` or `secondary`, or `signing` of an endpoint that takes tokens.
+
+    Raises:
+        TargetError: It has no such key.
+    """
+    if which == SIGNING:
+        _signing(opened.state, endpoint, "rotate the signing key of")  # refuses before a start
+    else:
+        _keys(opened.state, endpoint)
+
+    def edit() -> None:
+        if which == SIGNING:
+            keys = _signing(opened.state, endpoint, "rotate the signing key of")
+            opened.state.put_signing(endpoint.name, keys.rotated(new_signing_key()))
+            return
+        primary, secondary = _keys(opened.state, endpoint)
+        fresh = _new_key()
+        turned = (fresh, secondary) if which == "primary" else (primary, fresh)
+        opened.state.put_keys(endpoint.name, turned)
+
+    opened.convergence.change(edit)
+    return f"rotate {which} key"
+
+
+def token(
+    opened: Workspace, endpoint: ResourceId, actor: Actor, lifetime: timedelta = DEFAULT_LIFETIME
+) -> IssuedToken:
+    """Return a token with which a person or a program may call an endpoint.
+
+    Raises:
+        SpecError: The lifetime is too short or too long.
+        TargetError: The endpoint takes no tokens of its own, or its keys are gone.
+    """
+    if not SHORTEST_LIFETIME <= lifetime <= LONGEST_LIFETIME:
+        reason = f"{lifetime.total_seconds() / 60:g} minutes; expected 1 to 1440"
+        raise SpecError((Fault("lifetime", reason, "ask for another one later"),), str(endpoint))
+    keys = _signing(opened.state, endpoint, "make a token of")
+    check = TokenCheck.of(endpoint, keys.jwks)
+    return issue(check, keys, one_line(actor.user), opened.clock.now(), lifetime)
+
+
+def _keys(state: State, endpoint: ResourceId) -> Keys:
+    keys = state.keys(endpoint.name)
+    if keys is not None:
+        return keys
+    properties = _properties(state, endpoint, "rotate the key of")
+    if has_tokens(properties):
+        remedy = "rotate its signing key: `inferctl keys rotate --key signing`"
+        raise TargetError("rotate the key of", str(endpoint), "it takes tokens, not keys", remedy)
+    raise TargetError("rotate the key of", str(endpoint), "its keys are gone", _GONE)
+
+
+def _signing(state: State, endpoint: ResourceId, operation: str) -> SigningKeys:
+    keys = state.signing(endpoint.name)
+    if keys is not None:
+        return keys
+    properties = _properties(state, endpoint, operation)
+    if not has_tokens(properties):
+        mode = properties["auth_mode"]
+        reason = f"its auth_mode is {mode}; only an endpoint of aml_token has tokens of its own"
+        raise TargetError(operation, str(endpoint), reason, "use what its auth_mode takes")
+    raise TargetError(operation, str(endpoint), "its keys are gone", _GONE)
+
+
+def _properties(state: State, endpoint: ResourceId, operation: str) -> Mapping[str, Any]:
+    record = state.record(endpoint)
+    if record is None:
+        raise TargetError(operation, str(endpoint), "it is not there", "declare it")
+    return record.properties
+
+
+def _new_key() -> SecretStr:
+    return SecretStr(secrets.token_urlsafe(32))

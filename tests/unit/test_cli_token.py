@@ -1,0 +1,97 @@
+"""`inferctl token`, and what `keys` and `score` do with an endpoint that takes tokens."""
+
+import json
+import time
+
+import httpx
+import jwt
+import pytest
+
+
+@pytest.fixture
+def tokens(served):
+    """The command line beside a stack whose endpoint iris takes tokens."""
+    text = served.file.read_text()
+    assert "endpoints: [{name: iris}]" in text
+    served.file.write_text(text.replace("{name: iris}", "{name: iris, auth_mode: aml_token}"))
+    assert served("up", "-y").exit_code == 0
+    return served
+
+
+def claims(text):
+    return jwt.decode(text, options={"verify_signature": False})
+
+
+def test_a_token_is_all_that_is_printed(tokens):
+    result = tokens("token", "iris")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = claims(result.stdout.removesuffix("\n"))
+    assert (found["aud"], found["exp"] - found["iat"]) == (
+        *("urn:inference:default:endpoints:iris", 1800),
+    )
+
+
+def test_json_has_the_names_of_azure_ml(tokens):
+    found = json.loads(tokens("token", "iris", "--minutes", "60", "--json").stdout)
+    assert list(found) == ["accessToken", "expiryTimeUtc", "refreshAfterTimeUtc", "tokenType"]
+    assert found["tokenType"] == "Bearer"
+    assert found["expiryTimeUtc"] == claims(found["accessToken"])["exp"]
+    assert found["expiryTimeUtc"] - found["refreshAfterTimeUtc"] == 20 * 60
+    assert 3500 < found["expiryTimeUtc"] - time.time() <= 3600
+
+
+@pytest.mark.parametrize("minutes", ["0", "-5", "1441"])
+def test_a_lifetime_out_of_bounds_is_refused(tokens, minutes):
+    result = tokens("token", "iris", "--minutes", minutes)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"lifetime: {minutes} minutes; expected 1 to 1440" in result.stderr
+
+
+def test_an_endpoint_of_keys_has_no_tokens(served):
+    result = served("token", "iris")
+    assert result.exit_code == 1
+    assert (
+        "make a token of Endpoint 'default/iris': its auth_mode is key;"
+        " only an endpoint of aml_token has tokens of its own" in result.stderr
+    )
+
+
+def test_an_endpoint_of_tokens_shows_no_keys_and_says_what_to_run(tokens):
+    result = tokens("keys", "show", "iris")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith(
+        "show the keys of Endpoint 'default/iris': it has none: its auth_mode is aml_token;"
+        " run `inferctl token iris`\n"
+    )
+
+
+def test_its_signing_key_is_rotated(tokens):
+    before = jwt.get_unverified_header(tokens("token", "iris").stdout.strip())["kid"]
+    result = tokens("keys", "rotate", "iris", "--key", "signing")
+    assert result.stdout == (
+        "rotated the signing key of Endpoint 'default/iris';"
+        " get a token with: inferctl token iris\n"
+    )
+    assert jwt.get_unverified_header(tokens("token", "iris").stdout.strip())["kid"] != before
+
+
+def test_score_calls_with_a_token_of_five_minutes(tokens):
+    asked = []
+
+    def answer(request):
+        asked.append(request.headers["authorization"])
+        return httpx.Response(200, json=1)
+
+    transport = httpx.MockTransport(answer)
+    assert tokens("score", "iris", said="[1]", transport=transport).exit_code == 0
+    found = claims(asked[0].removeprefix("Bearer "))
+    assert found["exp"] - found["iat"] == 300
+
+
+def test_no_token_and_no_signing_key_is_in_what_a_person_reads(tokens):
+    text = tokens("token", "iris").stdout.strip()
+    private = json.loads(tokens.target.platform.ports("default").records.read("signing", "iris"))
+    secret = private["newer"]["private"].splitlines()[1]
+    for command in (["status", "--json"], ["outputs", "--show-secrets"], ["drift"], ["plan"]):
+        said = tokens(*command).output
+        assert (text in said, secret in said) == (False, False)
