@@ -242,6 +242,8 @@ def failure(status: int, message: str) -> httpx.Response:
 
 def _has(one: Object, chosen: str) -> bool:
     labels = one["metadata"].get("labels") or {}
+    if chosen.startswith("!"):
+        return chosen[1:] not in labels
     parts = re.findall(r"([^ =,]+)(?:=([^,]*)| in \(([^)]*)\))", chosen)
     return all(labels.get(name) in [value, *several.split(",")] for name, value, several in parts)
 

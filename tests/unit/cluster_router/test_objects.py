@@ -55,6 +55,29 @@ def test_what_a_person_has_changed_of_the_router_is_taken_back(lab):
     assert f"PATCH {DEPLOYMENT}" in lab.api.requests[before:]
 
 
+def test_an_autoscaler_of_others_for_the_router_is_told_and_no_count_of_it(lab):
+    lab.router.apply()
+    lab.add("router-a")
+    there = lab.api.objects[DEPLOYMENT]
+    counted = {"manager": "kube-controller-manager", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    there["metadata"]["managedFields"].append(counted)
+    scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "inference-router"}
+    made = lab.api.put(
+        "/apis/autoscaling/v2/namespaces/lab/horizontalpodautoscalers/web",
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "web", "namespace": "lab"},
+            "spec": {"scaleTargetRef": scaled},
+        },
+    )
+    made["metadata"]["managedFields"] = [{"manager": "kubectl", "time": "2026-11-26T08:00:00Z"}]
+    assert lab.router.status().fault == (
+        "HorizontalPodAutoscaler web, made by kubectl at 2026-11-26T08:00:00Z, scales Deployment"
+        " inference-router, and what it does `up` takes back: delete it"
+    )
+
+
 ROUTES = "/apis/gateway.networking.k8s.io/v1/namespaces/lab/httproutes"
 
 

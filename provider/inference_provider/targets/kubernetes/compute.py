@@ -46,7 +46,6 @@ from inference_provider.targets.kubernetes.instance_manifests import (
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
 from inference_provider.targets.kubernetes.objects import (
-    AUTOSCALER,
     DEPLOYMENT,
     POD,
     SECRET,
@@ -62,6 +61,7 @@ from inference_provider.targets.kubernetes.observed_objects import altered, list
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
@@ -129,7 +129,7 @@ class KubernetesCompute:
         whole = self._whole.look(deployment)
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
-        pods, rules = pods_of(there), self._state.rules()
+        pods, rules, rivals = pods_of(there), self._state.rules(), rivals_in(whole)
         for name, labels in generations(there).items():
             deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
             statuses = tuple(map(status_of, filterfalse(is_ending, pods.get(name, ()))))
@@ -141,9 +141,10 @@ class KubernetesCompute:
             if one is not None and (key := key_of(one)):
                 wanted.append((SECRET, secret_name(key)))
             rule = rules.get(deployment)
-            said = altered(wanted, known, (COUNT,) if rule else ())
-            scaled = scaling_faults(name, rule, there)
-            faults[deployment] = (*faults.get(deployment, ()), *said, *scaled)
+            others = rivals.get(name, [])
+            said = altered(wanted, known, (COUNT,) if rule or others else ())
+            scaled = scaling_faults(name, rule, whole, others)
+            faults[deployment] = (*faults.get(deployment, ()), *scaled, *said)
         return ComputeStatus(
             instances={name: s for name, s in found.items() if s},
             altered={name: s for name, s in faults.items() if s},
@@ -328,7 +329,8 @@ class KubernetesCompute:
         return self._client.items(POD, self._namespace, self._selecting(deployment))
 
     def _delete(self, name: str) -> None:
-        for kind in (AUTOSCALER, *OBJECTS):
+        self._counts.end_autoscaler(name)
+        for kind in OBJECTS:
             self._client.delete(kind, self._namespace, name)
 
     def forget(self, deployment: str) -> None:

@@ -6,7 +6,7 @@ knows.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from inference_provider.errors import Fault
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes.objects import (
     annotations_of,
 )
 from inference_provider.targets.kubernetes.observed_objects import There, altered
+from inference_provider.targets.kubernetes.rivals import told
 
 RULE = f"{names.PREFIX}/rule"
 """Annotation: a hash of what was applied."""
@@ -61,9 +62,22 @@ def _spec(name: str, rule: AutoscaleRuleSpec) -> Object:
     }
 
 
-def scaling_faults(name: str, rule: AutoscaleRuleSpec | None, there: There) -> Iterator[str]:
-    """Say what is wrong with the autoscaler of a generation, or that there should be none."""
+def scaling_faults(
+    name: str, rule: AutoscaleRuleSpec | None, there: There, others: Sequence[Object]
+) -> Iterator[str]:
+    """Say what is wrong with the autoscaler of a generation, or that there should be none.
+
+    Args:
+        name: That of the generation.
+        rule: What it is to follow.
+        there: What there is.
+        others: Autoscalers of others that scale it.
+    """
     kind, found, of = AUTOSCALER.name, there.get((AUTOSCALER, name)), there.get((DEPLOYMENT, name))
+    remedy = "the rule" if rule else "declare an autoscale rule instead"
+    yield from told(others, name, ruled=rule is not None, remedy=remedy)
+    if found in others:
+        return
     if rule is None:
         yield from [f"{kind} {name} is left over"] if found else []
         return

@@ -104,6 +104,13 @@ def _fits(labels: Mapping[str, str], name: str, operator: str, values: Sequence[
 
 def told(policy: Object) -> str:
     """Say whose policy it is, and since when."""
-    entry: Object = next(iter(policy["metadata"].get("managedFields") or ()), {})
-    by = f"made by {entry.get('manager', 'somebody')} at {entry.get('time', 'some time')}"
-    return f"{POLICY.name} {name_of(policy)}, {by}, lets others in to instances"
+    return f"{POLICY.name} {name_of(policy)}, {made_by(policy)}, lets others in to instances"
+
+
+def made_by(one: Object) -> str:
+    """Say who has made an object, and when; status is not what makes it."""
+    about = one["metadata"]
+    entries = about.get("managedFields") or ()
+    entry: Object = next((e for e in entries if e.get("subresource") != "status"), {})
+    time = about.get("creationTimestamp") or entry.get("time", "some time")
+    return f"made by {entry.get('manager', 'somebody')} at {time}"

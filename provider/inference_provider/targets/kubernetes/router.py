@@ -16,7 +16,7 @@ from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, foreign
+from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
@@ -45,6 +45,8 @@ from inference_provider.targets.kubernetes.observed_objects import (
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.rivals import rivals_in
+from inference_provider.targets.kubernetes.rivals import told as told_rivals
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router_manifests import (
     METRICS_NAME,
@@ -75,6 +77,7 @@ _STOPPED = (DEPLOYMENT, BUDGET)
 """Of a router that was stopped, these are gone."""
 _BESIDE = (names.CONTENT, "workspace", ACCOUNT)
 """Roles of what is not the router's."""
+_SCALED = (names.ROUTER_NAME, names.CONTENT_NAME)
 _SHOWN = 300
 _OLDER = "the router runs an older image; it is replaced without a failed request"
 
@@ -378,5 +381,7 @@ class KubernetesRouter:
             return []
         policies = [one for (kind, _), one in whole.items() if kind == POLICY]
         opened = [told(policy) for policy in opening(policies, workspace)]
-        edited = self._records.edited()
-        return [*altered((*wanted, *beside), there), *opened, *edited]
+        others = rivals_in(whole)
+        scaled = [said for name in _SCALED for said in told_rivals(others.get(name, ()), name)]
+        changed = altered((*wanted, *beside), there, (COUNT,) if scaled else ())
+        return [*scaled, *changed, *opened, *self._records.edited()]

@@ -31,6 +31,7 @@ from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 _AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
 ROLES = (names.INSTANCE, *_AROUND)
+_OF_OTHERS = f"!{names.WORKSPACE}"
 _FRESH_S = 5.0
 _AT_ONCE = 8
 
@@ -51,7 +52,9 @@ class Whole:
         self._kept: tuple[float, There] | None = None
 
     def look(self, deployment: str = "") -> There:
-        """List everything, and keep it for one `last_look`. Policies are those of others too.
+        """List everything, and keep it for one `last_look`.
+
+        Policies and autoscalers are those of others too.
 
         Args:
             deployment: `<endpoint>/<deployment>`: of instances only its own, so that a look at one
@@ -60,9 +63,10 @@ class Whole:
         endpoint, _, name = deployment.partition("/")
         about = {"endpoint": endpoint, "deployment": name} if deployment else {}
         own = selector(names.selecting(self._workspace, names.INSTANCE, **about))
-        asked = [*self._asked(_AROUND if deployment else ROLES), (AUTOSCALER, own)]
+        asked = [*self._asked(_AROUND if deployment else ROLES), (AUTOSCALER, "")]
         if deployment:
-            asked += [(kind, own) for kind in (*OBJECTS, POD)]
+            asked[-1] = AUTOSCALER, _OF_OTHERS
+            asked += [(kind, own) for kind in (*OBJECTS, POD, AUTOSCALER)]
         found = self._listed(asked)
         self._kept = time.monotonic(), found
         return found
@@ -71,7 +75,7 @@ class Whole:
         """Return what was listed a moment ago, once; else list all but instances now."""
         kept, self._kept = self._kept, None
         if kept is None or time.monotonic() > kept[0] + _FRESH_S:
-            return self._listed(self._asked(_AROUND))
+            return self._listed([*self._asked(_AROUND), (AUTOSCALER, _OF_OTHERS)])
         return kept[1]
 
     def _asked(self, roles: Sequence[str]) -> list[tuple[Kind, str]]:

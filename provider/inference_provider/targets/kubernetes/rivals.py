@@ -1,0 +1,40 @@
+"""Autoscalers of others that decide how many pods a Deployment of ours has. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from inference_provider.targets.kubernetes.applied import is_ours
+from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT, Object, name_of
+from inference_provider.targets.kubernetes.observed_objects import There, made_by
+
+
+def rivals_in(there: There) -> dict[str, list[Object]]:
+    """Return the autoscalers of others by the Deployment that they scale."""
+    return rivals(one for (kind, _), one in there.items() if kind == AUTOSCALER)
+
+
+def rivals(autoscalers: Iterable[Object]) -> dict[str, list[Object]]:
+    """Return those of others by the Deployment that they scale; ours have its name."""
+    found: dict[str, list[Object]] = {}
+    for one in autoscalers:
+        scaled = (one.get("spec") or {}).get("scaleTargetRef") or {}
+        name = scaled.get("name", "")
+        if scaled.get("kind") == DEPLOYMENT.name and not (name_of(one) == name and is_ours(one)):
+            found.setdefault(name, []).append(one)
+    return found
+
+
+def told(
+    others: Iterable[Object], deployment: str, *, ruled: bool = False, remedy: str = ""
+) -> Iterator[str]:
+    """Say of each whose it is, since when, and what comes of it.
+
+    Args:
+        others: Autoscalers of others.
+        deployment: The Deployment of ours that they scale.
+        ruled: Whether an autoscaler of ours scales that too.
+        remedy: What to do instead of deleting it.
+    """
+    for one in others:
+        whose = f"{AUTOSCALER.name} {name_of(one)}, {made_by(one)}, scales Deployment {deployment}"
+        then = "and fights the autoscale rule" if ruled else "and what it does `up` takes back"
+        yield f"{whose}, {then}: delete it{f', or {remedy}' if remedy else ''}"

@@ -1,0 +1,91 @@
+"""Autoscalers that somebody else has pointed at Deployments of ours."""
+
+import pytest
+from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_controllers import Controllers
+from tests.unit.test_cluster_autoscale import AUTOSCALERS, NAME, altered, of_kind, rule, ruled
+from tests.unit.test_cluster_compute import Content, unit
+
+from inference_provider.targets.kubernetes import pod_wait
+from inference_provider.targets.kubernetes.compute import KubernetesCompute
+from inference_provider.targets.kubernetes.records import ClusterRecords
+
+
+@pytest.fixture
+def api():
+    return ClusterApi()
+
+
+@pytest.fixture
+def compute(api, monkeypatch):
+    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
+    client = client_of(api)
+    with Controllers(api):
+        yield KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
+
+
+def scale_by_hand(api, name: str = "web", of: str = NAME, **labels: str) -> dict:
+    """Make an autoscaler as a person does."""
+    about = {"name": name, "namespace": "lab", "labels": labels}
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of}}
+    made = api.put(
+        f"{AUTOSCALERS}/{name}",
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": about,
+            "spec": spec,
+        },
+    )
+    status = {"manager": "kube-controller-manager", "subresource": "status"}
+    made["metadata"]["managedFields"] = [status, {"manager": "kubectl-autoscale"}]
+    made["metadata"]["creationTimestamp"] = "2026-11-26T08:00:00Z"
+    return made
+
+
+BY = "made by kubectl-autoscale at 2026-11-26T08:00:00Z"
+
+
+def test_an_autoscaler_of_others_is_told_with_who_made_it(api, compute):
+    compute.ensure(unit(), 1)
+    scale_by_hand(api)
+    assert altered(compute, None) == (
+        f"HorizontalPodAutoscaler web, {BY}, scales Deployment {NAME}, and what it does `up` takes"
+        " back: delete it, or declare an autoscale rule instead",
+    )
+
+
+def test_an_autoscaler_of_others_beside_a_rule_is_told_to_fight_it(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    scale_by_hand(api)
+    assert altered(compute, rule()) == (
+        f"HorizontalPodAutoscaler web, {BY}, scales Deployment {NAME}, and fights the autoscale"
+        " rule: delete it, or the rule",
+    )
+
+
+def test_a_copy_of_our_autoscaler_is_of_others(api, compute):
+    compute.ensure(ruled(), 1)
+    compute.scale_in(ruled(), 1, 5)
+    copied = api.objects[f"{AUTOSCALERS}/{NAME}"]["metadata"]["labels"]
+    scale_by_hand(api, "copy", **copied)
+    [said] = altered(compute, rule())
+    assert said.startswith(f"HorizontalPodAutoscaler copy, {BY}, scales Deployment {NAME}, and")
+
+
+def test_one_of_the_name_that_kubectl_gives_is_told_once_and_left(api, compute):
+    compute.ensure(unit(), 1)
+    scale_by_hand(api, NAME)
+    [said] = altered(compute, None)
+    assert said.startswith(f"HorizontalPodAutoscaler {NAME}, {BY}, scales Deployment {NAME}, and")
+    compute.ensure(unit(), 1)
+    compute.retire("iris/blue", [NAME], 5)
+    assert of_kind(api, "Deployment") == []
+    assert of_kind(api, "HorizontalPodAutoscaler") == [NAME]
+
+
+def test_an_autoscaler_of_something_else_is_nobodys_business(api, compute):
+    compute.ensure(unit(), 1)
+    scale_by_hand(api, of="web")
+    assert altered(compute, None) == ()
