@@ -79,6 +79,15 @@ def test_a_count_that_is_left_to_others_is_theirs_and_nothing_else_is():
     )
 
 
+def test_a_count_that_was_ours_and_is_left_to_others_now_was_not_removed():
+    left = {**OURS, "fieldsV1": {"f:spec": {"f:paused": {}}}}
+    told = "some of its fields were changed or removed by hand"
+    assert by_hand(deployment(left, mark=MARKED)) == told
+    assert by_hand(deployment(left, mark=MARKED), ("replicas",)) == ""
+    neither = {**OURS, "fieldsV1": {"f:spec": {}}}
+    assert by_hand(deployment(neither, mark=MARKED), ("replicas",)) == told
+
+
 def test_a_claim_that_a_controller_has_bound_is_as_it_was_applied():
     bound = by("kube-controller-manager", {"f:spec": {"f:volumeName": {}}})
     claim = deployment(OURS, bound) | {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}

@@ -168,11 +168,13 @@ def _marked(client: Client, made: Object) -> Object:
     return client.merge(kind_of(made), about.get("namespace", ""), name_of(made), noted)
 
 
-def _mark(one: Mapping[str, Any]) -> str:
-    """Return a hash of which fields of an object are ours."""
+def _mark(one: Mapping[str, Any], lost: Collection[str] = ()) -> str:
+    """Return a hash of which fields of an object are ours, with those of its spec that were."""
     entries = one["metadata"].get("managedFields") or ()
     ours = [
-        _without_mark(e.get("fieldsV1")) for e in entries if e["manager"] == MANAGER and _applied(e)
+        _with_lost(_without_mark(e.get("fieldsV1")), lost)
+        for e in entries
+        if e["manager"] == MANAGER and _applied(e)
     ]
     return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -185,6 +187,13 @@ def _without_mark(fields: Any) -> Any:
     noted = {name: v for name, v in about["f:annotations"].items() if name not in (_FIELD, ".")}
     others = {name: value for name, value in about.items() if name != "f:annotations"}
     return {**fields, "f:metadata": others | ({"f:annotations": noted} if noted else {})}
+
+
+def _with_lost(fields: Any, lost: Collection[str]) -> Any:
+    if not lost:
+        return fields
+    spec = (fields or {}).get("f:spec") or {}
+    return {**(fields or {}), "f:spec": {**spec, **{f"f:{name}": {} for name in lost}}}
 
 
 def _applied(entry: Mapping[str, Any]) -> bool:
@@ -207,7 +216,7 @@ def by_hand(one: Object, left: Collection[str] = ()) -> str:
         left: Fields of its spec that are left to others.
     """
     marked = annotations_of(one).get(MARK)
-    removed = bool(marked) and marked != _mark(one)
+    removed = bool(marked) and marked not in (_mark(one), _mark(one, left))
     said = foreign(one, left)
     return said or ("some of its fields were changed or removed by hand" if removed else "")
 
