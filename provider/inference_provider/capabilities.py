@@ -99,6 +99,11 @@ def _builds_nothing(_resource: DesiredResource, _workspace: WorkspaceSpec | None
     return True
 
 
+RuleFaults = Callable[
+    [AutoscaleRuleSpec, DeploymentSpec | None, WorkspaceSpec | None], Iterable[Fault]
+]
+
+
 class TargetCapabilities(Frozen):
     """What a target can do; anything else is refused when planning."""
 
@@ -119,8 +124,9 @@ class TargetCapabilities(Frozen):
     ] = _nothing
     """Says what else of a deployment it cannot do; of its workspace and its environment it is told
     what is known."""
-    rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
-    """Says why it cannot keep a rule of a deployment, of which it is told what is known."""
+    rule_faults: RuleFaults = _nothing
+    """Says why it cannot keep a rule of a deployment; of that and of the workspace it is told what
+    is known."""
     resource_limits: bool = False
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing

@@ -132,7 +132,7 @@ def _other_faults(
         yield from can.deployment_faults(spec, workspace, environments.get(digest))
     elif isinstance(spec, AutoscaleRuleSpec) and resource.id.kind in can.kinds:
         of = resource.id.model_copy(update={"kind": Kind.DEPLOYMENT})
-        yield from can.rule_faults(spec, known.get(of))
+        yield from can.rule_faults(spec, known.get(of), workspace)
     elif isinstance(spec, EnvironmentSpec):
         yield from can.environment_faults(resource, workspace)
 

@@ -9,15 +9,11 @@ from tests.unit.test_cluster_compute import Content, of_kind, unit
 
 from inference_provider.desired import properties_of
 from inference_provider.observed import Actor, Kind, Record
-from inference_provider.refusals import refusals
-from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
+from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.applied import is_applied
-from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
-from inference_provider.targets.kubernetes.classes import KnownNames
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.counts import Counts
-from inference_provider.targets.kubernetes.hpa import rule_faults
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
@@ -31,103 +27,6 @@ ALL = ("metrics.k8s.io", "custom.metrics.k8s.io")
 def rule(**fields) -> AutoscaleRuleSpec:
     base = {"workspace": "demo", "endpoint": "iris", "deployment": "blue", "max_instances": 5}
     return AutoscaleRuleSpec.model_validate({**base, "targets": [CPU], **fields})
-
-
-# -- what is refused -------------------------------------------------------------------------------
-
-
-def blue(**resources) -> DeploymentSpec:
-    return DeploymentSpec.model_validate(
-        {"endpoint": "iris", "name": "blue", "environment": "plain:1", "resources": resources}
-    )
-
-
-STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "change": -1}
-NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_instances": 2}
-
-
-@pytest.mark.parametrize(
-    ("asked", "served", "told"),
-    [
-        pytest.param(rule(), ALL, [], id="nothing"),
-        pytest.param(
-            rule(metrics=[STEP]),
-            ALL,
-            [
-                "metrics: a cluster keeps a target, and knows no steps; write targets: [{metric:"
-                " CpuUtilizationPercentage, target: 70}] instead"
-            ],
-            id="steps",
-        ),
-        pytest.param(
-            rule(schedules=[NIGHT]),
-            ALL,
-            [
-                "schedules: a HorizontalPodAutoscaler knows no time of day; leave them out, and"
-                " have CI apply other limits at those times"
-            ],
-            id="schedules",
-        ),
-        pytest.param(
-            rule(min_instances=0),
-            ALL,
-            ["min_instances: a HorizontalPodAutoscaler keeps at least 1; write 1"],
-            id="to zero",
-        ),
-        pytest.param(
-            rule(targets=[]),
-            ALL,
-            [
-                "targets: missing: a cluster scales by nothing else; write targets: [{metric:"
-                " CpuUtilizationPercentage, target: 70}]"
-            ],
-            id="no targets",
-        ),
-        pytest.param(
-            rule(targets=[{"metric": "RequestsInFlight", "target": 8}]),
-            ("metrics.k8s.io",),
-            [
-                "targets.0: RequestsInFlight needs custom.metrics.k8s.io, which the cluster does"
-                " not serve; install an adapter, such as prometheus-adapter, or use"
-                " CpuUtilizationPercentage"
-            ],
-            id="no adapter",
-        ),
-        pytest.param(
-            rule(),
-            (),
-            [
-                "targets.0: CpuUtilizationPercentage needs metrics.k8s.io, which the cluster does"
-                " not serve; install metrics-server"
-            ],
-            id="no metrics-server",
-        ),
-        pytest.param(rule(enabled=False, min_instances=0, metrics=[STEP]), (), [], id="off"),
-    ],
-)
-def test_a_rule_that_a_cluster_cannot_keep_is_refused(asked, served, told):
-    found = rule_faults(asked, blue(requests={"cpu": "1"}), lambda: served)
-    assert [str(fault) for fault in found] == told
-
-
-def test_a_share_of_what_an_instance_does_not_ask_for_is_refused_when_planning():
-    memory = rule(targets=[{"metric": "CpuMemoryUtilizationPercentage", "target": 80}])
-    asked = Asked(rule_faults=lambda spec, of: rule_faults(spec, of, lambda: ALL))
-    can = kubernetes_capabilities(lambda: None, lambda: None, asked)
-
-    def told(spec: AutoscaleRuleSpec, deployment: DeploymentSpec) -> list[str]:
-        deployment = deployment.model_copy(update={"workspace": "demo"})
-        both = (desired(Kind.DEPLOYMENT, deployment), desired(Kind.AUTOSCALE_RULE, spec))
-        return [str(one) for one in refusals(both, can)]
-
-    assert told(memory, blue(requests={"cpu": "1"})) == [
-        "AutoscaleRule 'demo/iris/blue' on target 'kubernetes': targets.0:"
-        " CpuMemoryUtilizationPercentage is a share of what an instance asks for, and 'iris/blue'"
-        " asks for no memory; add memory to the deployment's resources.requests, or name an"
-        " instance_type"
-    ]
-    assert told(memory, blue(limits={"memory": "1Gi"})) == []
-    assert told(rule(), blue(requests={"cpu": "500m"})) == []
 
 
 # -- what is applied -------------------------------------------------------------------------------
@@ -332,12 +231,3 @@ def test_a_count_that_we_apply_is_handed_over_before_it_is_left_out(api, manager
     api.put(path, {"kind": "HorizontalPodAutoscaler", "metadata": {"name": NAME}})
     Counts(client_of(api), "lab").take_back(one)
     assert path not in api.objects
-
-
-def test_which_metrics_are_served_is_asked_once_for_many_rules(api):
-    groups = {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]}
-    api.refuse = lambda asked: httpx.Response(200, json=groups) if asked.method == "GET" else None
-    known = KnownNames(lambda: client_of(api))
-    for _ in range(3):
-        assert known.groups() == {"apps", "metrics.k8s.io"}
-    assert api.requests == ["GET /apis"]

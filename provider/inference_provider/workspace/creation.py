@@ -154,7 +154,7 @@ class Creation:
         """Refuse a rule that its deployment cannot follow; a plan knows both and has done so."""
         can = self._platform.capabilities
         of = deployment if isinstance(deployment, DeploymentSpec) else None
-        if found := [*can.rule_faults(rule, of)]:
+        if found := [*can.rule_faults(rule, of, None)]:
             refused = (str(Refusal(at_target(resource, can), fault)) for fault in found)
             raise CapabilityMissing("apply", str(resource), "; ".join(refused))
 

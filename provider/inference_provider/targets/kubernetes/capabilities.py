@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
+from inference_provider.capabilities import (
+    WITH_RULES,
+    Answer,
+    Capability,
+    RuleFaults,
+    TargetCapabilities,
+)
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import SurgeFaults
 from inference_provider.serving.image import is_brought
 from inference_provider.serving.server import requirements
 from inference_provider.spec import (
-    AutoscaleRuleSpec,
     DeploymentSpec,
     EnvironmentSpec,
     WorkspaceSpec,
@@ -74,7 +79,7 @@ class Asked:
     """Says what becomes of images."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
-    rule_faults: Callable[[AutoscaleRuleSpec, DeploymentSpec | None], Iterable[Fault]] = _nothing
+    rule_faults: RuleFaults = _nothing
     """Says why an autoscale rule cannot be kept."""
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import filterfalse
 
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
@@ -41,10 +42,15 @@ class KnownNames:
     def __init__(self, client: Callable[[], Client]) -> None:
         self._client = client
         self._reading = threading.Lock()
-        self._known: dict[tuple[Kind, str], tuple[float, frozenset[str] | None]] = {}
+        self._known: dict[tuple[Kind, str], tuple[float, tuple[Object, ...] | None]] = {}
         self._groups = float("-inf"), frozenset[str]()
 
     def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
+        found = self.objects(kind, namespace)
+        return None if found is None else frozenset(map(name_of, filterfalse(_goes, found)))
+
+    def objects(self, kind: Kind, namespace: str = "") -> tuple[Object, ...] | None:
+        """Return the objects themselves; None where this user may not list them."""
         with self._reading:
             read_s, found = self._known.get((kind, namespace), (float("-inf"), None))
             if time.monotonic() >= read_s + FRESH_S:
@@ -70,12 +76,11 @@ class KnownNames:
                 self._groups = time.monotonic(), known
             return known
 
-    def _read(self, kind: Kind, namespace: str) -> frozenset[str] | None:
+    def _read(self, kind: Kind, namespace: str) -> tuple[Object, ...] | None:
         try:
-            found = self._client().items(kind, namespace)
+            return tuple(self._client().items(kind, namespace))
         except Forbidden:
             return None
-        return frozenset(name_of(one) for one in found if not _goes(one))
 
 
 def _goes(one: Object) -> bool:

@@ -1,15 +1,13 @@
 """An autoscale rule and a generation -> the HorizontalPodAutoscaler that keeps its targets. Pure.
 
-Which rules a cluster can keep is decided here too; where the count itself is written, `counts.py`
-knows.
+Which rules a cluster can keep, `kept_rules.py` knows; where the count is written, `counts.py`.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from inference_provider.errors import Fault
-from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
+from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import ScalingPace, TargetRule
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.generations import replicas
@@ -27,8 +25,8 @@ RULE = f"{names.PREFIX}/rule"
 """Annotation: a hash of what was applied."""
 IN_FLIGHT = "inference_requests_in_flight"
 """Metric of a pod that an adapter has to serve for RequestsInFlight."""
-_AMOUNTS = {"CpuUtilizationPercentage": "cpu", "CpuMemoryUtilizationPercentage": "memory"}
-_GROUP_OF_AMOUNTS, _GROUP_OF_OTHERS = "metrics.k8s.io", "custom.metrics.k8s.io"
+AMOUNTS = {"CpuUtilizationPercentage": "cpu", "CpuMemoryUtilizationPercentage": "memory"}
+"""What an instance asks for that a metric is a share of."""
 
 
 def autoscaler(generation: Generation, rule: AutoscaleRuleSpec) -> Object:
@@ -94,7 +92,7 @@ def _hash(spec: Object) -> str:
 
 def _metric(asked: TargetRule) -> Object:
     """Return a metric of the server alone: what others add to a pod asks for amounts of its own."""
-    if amount := _AMOUNTS.get(asked.metric):
+    if amount := AMOUNTS.get(asked.metric):
         share = {"type": "Utilization", "averageUtilization": int(asked.target)}
         resource = {"name": amount, "container": SERVER, "target": share}
         return {"type": "ContainerResource", "containerResource": resource}
@@ -110,63 +108,3 @@ def _pace(asked: ScalingPace) -> Object:
         policy = {"type": "Pods", "value": asked.max_change, "periodSeconds": asked.period_s}
         found["policies"] = [policy]
     return found
-
-
-# -- what a cluster cannot do ----------------------------------------------------------------------
-
-
-def rule_faults(
-    rule: AutoscaleRuleSpec,
-    deployment: DeploymentSpec | None,
-    served: Callable[[], Collection[str]],
-) -> Iterator[Fault]:
-    """Yield why a cluster cannot keep a rule; nothing of one that is off.
-
-    Args:
-        rule: It.
-        deployment: Whose count it decides; None where that is not known.
-        served: Says which groups the API has.
-    """
-    if not rule.enabled:
-        return
-    if rule.metrics:
-        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}] instead"
-        yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
-    if rule.schedules:
-        remedy = "leave them out, and have CI apply other limits at those times"
-        yield Fault("schedules", "a HorizontalPodAutoscaler knows no time of day", remedy)
-    if rule.min_instances == 0:
-        yield Fault("min_instances", "a HorizontalPodAutoscaler keeps at least 1", "write 1")
-    if not rule.targets and not rule.metrics:
-        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}]"
-        yield Fault("targets", "missing: a cluster scales by nothing else", remedy)
-    for i, target in enumerate(rule.targets):
-        yield from _target_faults(f"targets.{i}", target, deployment, served)
-
-
-def _target_faults(
-    path: str,
-    target: TargetRule,
-    deployment: DeploymentSpec | None,
-    served: Callable[[], Collection[str]],
-) -> Iterator[Fault]:
-    amount = _AMOUNTS.get(target.metric)
-    group = _GROUP_OF_AMOUNTS if amount else _GROUP_OF_OTHERS
-    if group not in served():
-        install = "metrics-server" if amount else "an adapter, such as prometheus-adapter"
-        other = "" if amount else ", or use CpuUtilizationPercentage"
-        reason = f"{target.metric} needs {group}, which the cluster does not serve"
-        yield Fault(path, reason, f"install {install}{other}")
-    if amount and deployment is not None and not _asks_for(deployment, amount):
-        reason = (
-            f"{target.metric} is a share of what an instance asks for, and"
-            f" '{deployment.endpoint}/{deployment.name}' asks for no {amount}"
-        )
-        remedy = f"add {amount} to the deployment's resources.requests, or name an instance_type"
-        yield Fault(path, reason, remedy)
-
-
-def _asks_for(deployment: DeploymentSpec, amount: str) -> bool:
-    """Whether an instance asks for an amount; a limit alone is asked for too."""
-    asked = deployment.resources
-    return bool(getattr(asked.requests, amount) or getattr(asked.limits, amount))

@@ -28,8 +28,8 @@ from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, answers
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
-from inference_provider.targets.kubernetes.hpa import rule_faults
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
+from inference_provider.targets.kubernetes.kept_rules import rule_faults
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
 from inference_provider.targets.kubernetes.objects import (
@@ -106,7 +106,7 @@ class KubernetesPlatform:
             ),
             images=self.images,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
-            rule_faults=partial(rule_faults, served=self._known.groups),
+            rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
         )
         return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
 

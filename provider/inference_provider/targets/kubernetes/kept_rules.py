@@ -1,0 +1,116 @@
+"""Why a cluster cannot keep an autoscale rule."""
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
+
+from inference_provider.errors import Fault
+from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
+from inference_provider.spec.autoscale_rule import TargetRule
+from inference_provider.targets.kubernetes.applied import is_ours
+from inference_provider.targets.kubernetes.hpa import AMOUNTS
+from inference_provider.targets.kubernetes.objects import (
+    LIMITS,
+    Kind,
+    Object,
+)
+from inference_provider.targets.kubernetes.workspace_manifests import bounds
+
+_GROUP_OF_AMOUNTS, _GROUP_OF_OTHERS = "metrics.k8s.io", "custom.metrics.k8s.io"
+_DEFAULTING = ("defaultRequest", "default", "max", "min")
+"""Fields of a LimitRange of which the API server makes what a container asks for that says none."""
+
+
+class Known(Protocol):
+    """What is known of a cluster."""
+
+    def groups(self) -> Collection[str]:
+        """Return the groups that its API has."""
+
+    def objects(self, kind: Kind, namespace: str = "") -> Collection[Object] | None:
+        """Return the objects of a kind; None where this user may not list them."""
+
+
+def rule_faults(
+    rule: AutoscaleRuleSpec,
+    deployment: DeploymentSpec | None,
+    workspace: WorkspaceSpec | None,
+    known: Known,
+    namespace: Callable[[str], str],
+) -> Iterator[Fault]:
+    """Yield why a cluster cannot keep a rule; nothing of one that is off.
+
+    Args:
+        rule: It.
+        deployment: Whose count it decides; None where that is not known.
+        workspace: Whose it is; None where that is not known.
+        known: What the cluster has.
+        namespace: Returns that of a workspace.
+    """
+    if not rule.enabled:
+        return
+    if rule.metrics:
+        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}] instead"
+        yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
+    if rule.schedules:
+        remedy = "leave them out, and have CI apply other limits at those times"
+        yield Fault("schedules", "a HorizontalPodAutoscaler knows no time of day", remedy)
+    if rule.min_instances == 0:
+        yield Fault("min_instances", "a HorizontalPodAutoscaler keeps at least 1", "write 1")
+    if not rule.targets and not rule.metrics:
+        remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}]"
+        yield Fault("targets", "missing: a cluster scales by nothing else", remedy)
+    place = namespace(rule.workspace)
+    for i, target in enumerate(rule.targets):
+        yield from _unserved(f"targets.{i}", target, known.groups())
+        amount = AMOUNTS.get(target.metric)
+        says_none = amount and deployment is not None and not _asks_for(deployment, amount)
+        if deployment and says_none and amount not in _defaults(workspace, known, place):
+            yield _share_of_nothing(f"targets.{i}", target, deployment)
+
+
+def _unserved(path: str, target: TargetRule, served: Collection[str]) -> Iterator[Fault]:
+    amount = AMOUNTS.get(target.metric)
+    group = _GROUP_OF_AMOUNTS if amount else _GROUP_OF_OTHERS
+    if group not in served:
+        install = "metrics-server" if amount else "an adapter, such as prometheus-adapter"
+        other = "" if amount else ", or use CpuUtilizationPercentage"
+        reason = f"{target.metric} needs {group}, which the cluster does not serve"
+        yield Fault(path, reason, f"install {install}{other}")
+
+
+# -- what an instance asks for ---------------------------------------------------------------------
+
+
+def _share_of_nothing(path: str, target: TargetRule, deployment: DeploymentSpec) -> Fault:
+    amount = AMOUNTS[target.metric]
+    reason = (
+        f"{target.metric} is a share of what an instance asks for, and"
+        f" '{deployment.endpoint}/{deployment.name}' asks for no {amount}"
+    )
+    remedy = f"add {amount} to the deployment's resources.requests, or name an instance_type"
+    return Fault(path, reason, remedy)
+
+
+def _asks_for(deployment: DeploymentSpec, amount: str) -> bool:
+    """Whether an instance asks for an amount; a limit alone is asked for too."""
+    asked = deployment.resources
+    return bool(getattr(asked.requests, amount) or getattr(asked.limits, amount))
+
+
+def _defaults(workspace: WorkspaceSpec | None, known: Known, namespace: str) -> set[str]:
+    """Return what a container of a namespace asks for that says nothing.
+
+    Of our own LimitRange counts what is declared, where that is known, and not what is there.
+    """
+    there = [*(known.objects(LIMITS, namespace) or ())]
+    if workspace is not None:
+        there = [one for one in there if not is_ours(one)]
+        there += bounds(workspace.name, namespace, workspace.cluster)
+    return {
+        amount
+        for one in there
+        for limits in one["spec"].get("limits") or ()
+        if limits.get("type") == "Container"
+        for field in _DEFAULTING
+        for amount in limits.get(field) or ()
+    }

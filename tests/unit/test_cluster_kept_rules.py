@@ -1,0 +1,185 @@
+"""Autoscale rules that a cluster cannot keep are refused when planning."""
+
+import httpx
+import pytest
+from tests.cluster_api import ClusterApi, client_of
+from tests.memory import desired
+from tests.unit.test_cluster_autoscale import rule
+
+from inference_provider.observed import Kind
+from inference_provider.refusals import refusals
+from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
+from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
+from inference_provider.targets.kubernetes.classes import KnownNames
+from inference_provider.targets.kubernetes.kept_rules import rule_faults
+
+ALL = ("metrics.k8s.io", "custom.metrics.k8s.io")
+
+
+class Cluster:
+    """What is known of one."""
+
+    def __init__(self, *groups: str, **objects: list[dict] | None):
+        self.served = groups
+        self.there = objects
+
+    def groups(self):
+        return self.served
+
+    def objects(self, kind, namespace=""):
+        assert namespace == "demo"
+        return self.there.get(kind.name, [])
+
+
+def faults(known, asked, deployment, space=None) -> list[str]:
+    found = rule_faults(asked, deployment, space, known, lambda name: name)
+    return [str(fault) for fault in found]
+
+
+def blue(**resources) -> DeploymentSpec:
+    return DeploymentSpec.model_validate(
+        {"endpoint": "iris", "name": "blue", "environment": "plain:1", "resources": resources}
+    )
+
+
+STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "change": -1}
+NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_instances": 2}
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "told"),
+    [
+        pytest.param(rule(), ALL, [], id="nothing"),
+        pytest.param(
+            rule(metrics=[STEP]),
+            ALL,
+            [
+                "metrics: a cluster keeps a target, and knows no steps; write targets: [{metric:"
+                " CpuUtilizationPercentage, target: 70}] instead"
+            ],
+            id="steps",
+        ),
+        pytest.param(
+            rule(schedules=[NIGHT]),
+            ALL,
+            [
+                "schedules: a HorizontalPodAutoscaler knows no time of day; leave them out, and"
+                " have CI apply other limits at those times"
+            ],
+            id="schedules",
+        ),
+        pytest.param(
+            rule(min_instances=0),
+            ALL,
+            ["min_instances: a HorizontalPodAutoscaler keeps at least 1; write 1"],
+            id="to zero",
+        ),
+        pytest.param(
+            rule(targets=[]),
+            ALL,
+            [
+                "targets: missing: a cluster scales by nothing else; write targets: [{metric:"
+                " CpuUtilizationPercentage, target: 70}]"
+            ],
+            id="no targets",
+        ),
+        pytest.param(
+            rule(targets=[{"metric": "RequestsInFlight", "target": 8}]),
+            ("metrics.k8s.io",),
+            [
+                "targets.0: RequestsInFlight needs custom.metrics.k8s.io, which the cluster does"
+                " not serve; install an adapter, such as prometheus-adapter, or use"
+                " CpuUtilizationPercentage"
+            ],
+            id="no adapter",
+        ),
+        pytest.param(
+            rule(),
+            (),
+            [
+                "targets.0: CpuUtilizationPercentage needs metrics.k8s.io, which the cluster does"
+                " not serve; install metrics-server"
+            ],
+            id="no metrics-server",
+        ),
+        pytest.param(rule(enabled=False, min_instances=0, metrics=[STEP]), (), [], id="off"),
+    ],
+)
+def test_a_rule_that_a_cluster_cannot_keep_is_refused(asked, served, told):
+    known = Cluster(*served)
+    assert faults(known, asked, blue(requests={"cpu": "1"})) == told
+
+
+def test_a_share_of_what_an_instance_does_not_ask_for_is_refused_when_planning():
+    memory = rule(targets=[{"metric": "CpuMemoryUtilizationPercentage", "target": 80}])
+    known = Cluster(*ALL)
+    asked = Asked(rule_faults=lambda *given: rule_faults(*given, known, lambda name: name))
+    can = kubernetes_capabilities(lambda: None, lambda: None, asked)
+
+    def told(spec: AutoscaleRuleSpec, deployment: DeploymentSpec) -> list[str]:
+        deployment = deployment.model_copy(update={"workspace": "demo"})
+        both = (desired(Kind.DEPLOYMENT, deployment), desired(Kind.AUTOSCALE_RULE, spec))
+        return [str(one) for one in refusals(both, can)]
+
+    assert told(memory, blue(requests={"cpu": "1"})) == [
+        "AutoscaleRule 'demo/iris/blue' on target 'kubernetes': targets.0:"
+        " CpuMemoryUtilizationPercentage is a share of what an instance asks for, and 'iris/blue'"
+        " asks for no memory; add memory to the deployment's resources.requests, or name an"
+        " instance_type"
+    ]
+    assert told(memory, blue(limits={"memory": "1Gi"})) == []
+    assert told(rule(), blue(requests={"cpu": "500m"})) == []
+
+
+# -- what a LimitRange gives -----------------------------------------------------------------------
+
+
+def limit_range(type_: str = "Container", manager: str = "kubectl", **fields: dict) -> dict:
+    about = {"name": "usual", "managedFields": [{"manager": manager}]}
+    return {"metadata": about, "spec": {"limits": [{"type": type_, **fields}]}}
+
+
+NONE_ASKED = [
+    "targets.0: CpuUtilizationPercentage is a share of what an instance asks for, and 'iris/blue'"
+    " asks for no cpu; add cpu to the deployment's resources.requests, or name an instance_type"
+]
+
+
+@pytest.mark.parametrize("field", ["defaultRequest", "default", "max", "min"])
+def test_what_a_limit_range_of_the_namespace_gives_is_asked_for(field):
+    known = Cluster(*ALL, LimitRange=[limit_range(**{field: {"cpu": "1"}})])
+    assert faults(known, rule(), blue()) == []
+    known = Cluster(*ALL, LimitRange=[limit_range(**{field: {"memory": "1Gi"}})])
+    assert faults(known, rule(), blue()) == NONE_ASKED
+
+
+def test_limits_of_whole_pods_are_asked_for_by_no_container():
+    known = Cluster(*ALL, LimitRange=[limit_range("Pod", max={"cpu": "1"})])
+    assert faults(known, rule(), blue()) == NONE_ASKED
+
+
+def test_limit_ranges_that_this_user_may_not_list_give_nothing():
+    assert faults(Cluster(*ALL, LimitRange=None), rule(), blue()) == NONE_ASKED
+
+
+@pytest.mark.parametrize("field", ["default_request", "default", "max", "min"])
+def test_what_the_workspace_declares_is_asked_for_before_it_is_there(field):
+    declared = WorkspaceSpec(name="demo", cluster={"limits": {field: {"cpu": "1"}}})
+    assert faults(Cluster(*ALL), rule(), blue(), declared) == []
+
+
+def test_limits_of_ours_that_are_declared_no_more_give_nothing():
+    ours = limit_range(manager="pulumi-inference", default={"cpu": "1"})
+    known = Cluster(*ALL, LimitRange=[ours])
+    assert faults(known, rule(), blue(), WorkspaceSpec(name="demo")) == NONE_ASKED
+    assert faults(known, rule(), blue()) == []
+
+
+def test_which_metrics_are_served_is_asked_once_for_many_rules():
+    api = ClusterApi()
+    groups = {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]}
+    api.refuse = lambda asked: httpx.Response(200, json=groups) if asked.method == "GET" else None
+    known = KnownNames(lambda: client_of(api))
+    for _ in range(3):
+        assert known.groups() == {"apps", "metrics.k8s.io"}
+    assert api.requests == ["GET /apis"]
