@@ -175,6 +175,37 @@ def test_limits_of_ours_that_are_declared_no_more_give_nothing():
     assert faults(known, rule(), blue()) == []
 
 
+# -- what others scale -----------------------------------------------------------------------------
+
+
+def scaling(name: str, of: str, manager: str) -> dict:
+    about = {"name": name, "managedFields": [{"manager": manager, "time": "2026-11-26T08:00:00Z"}]}
+    return {"metadata": about, "spec": {"scaleTargetRef": {"kind": "Deployment", "name": of}}}
+
+
+def generation(name: str, deployment: str) -> dict:
+    labels = {"pulumi-inference/endpoint": "iris", "pulumi-inference/deployment": deployment}
+    return {"metadata": {"name": name, "labels": labels}}
+
+
+def test_a_rule_beside_an_autoscaler_of_others_is_refused():
+    there = [generation("iris-blue-1", "blue"), generation("iris-green-1", "green")]
+    scaled = [
+        scaling("iris-blue-1", "iris-blue-1", "pulumi-inference"),
+        scaling("web", "iris-blue-1", "kubectl-autoscale"),
+        scaling("other", "iris-green-1", "kubectl-autoscale"),
+    ]
+    known = Cluster(*ALL, HorizontalPodAutoscaler=scaled, Deployment=there)
+    asked = blue(requests={"cpu": "1"})
+    assert faults(known, rule(), asked) == [
+        "HorizontalPodAutoscaler web, made by kubectl-autoscale at 2026-11-26T08:00:00Z, scales it"
+        " already: the two would fight; delete it: kubectl -n demo delete hpa web"
+    ]
+    assert faults(known, rule(enabled=False), asked) == []
+    unknown = Cluster(*ALL, HorizontalPodAutoscaler=None)
+    assert faults(unknown, rule(), asked) == []
+
+
 def test_which_metrics_are_served_is_asked_once_for_many_rules():
     api = ClusterApi()
     groups = {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]}

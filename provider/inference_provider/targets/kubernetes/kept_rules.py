@@ -6,13 +6,20 @@ from typing import Protocol
 from inference_provider.errors import Fault
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.autoscale_rule import TargetRule
+from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.hpa import AMOUNTS
 from inference_provider.targets.kubernetes.objects import (
+    AUTOSCALER,
+    DEPLOYMENT,
     LIMITS,
     Kind,
     Object,
+    labels_of,
+    name_of,
 )
+from inference_provider.targets.kubernetes.observed_objects import made_by
+from inference_provider.targets.kubernetes.rivals import rivals
 from inference_provider.targets.kubernetes.workspace_manifests import bounds
 
 _GROUP_OF_AMOUNTS, _GROUP_OF_OTHERS = "metrics.k8s.io", "custom.metrics.k8s.io"
@@ -66,6 +73,7 @@ def rule_faults(
         says_none = amount and deployment is not None and not _asks_for(deployment, amount)
         if deployment and says_none and amount not in _defaults(workspace, known, place):
             yield _share_of_nothing(f"targets.{i}", target, deployment)
+    yield from _rival_faults(rule, known, place)
 
 
 def _unserved(path: str, target: TargetRule, served: Collection[str]) -> Iterator[Fault]:
@@ -114,3 +122,19 @@ def _defaults(workspace: WorkspaceSpec | None, known: Known, namespace: str) -> 
         for field in _DEFAULTING
         for amount in limits.get(field) or ()
     }
+
+
+# -- autoscalers of others -------------------------------------------------------------------------
+
+
+def _rival_faults(rule: AutoscaleRuleSpec, known: Known, namespace: str) -> Iterator[Fault]:
+    found = rivals(known.objects(AUTOSCALER, namespace) or ())
+    if not found:
+        return
+    for one in known.objects(DEPLOYMENT, namespace) or ():
+        if names.deployment_of(labels_of(one)) != f"{rule.endpoint}/{rule.deployment}":
+            continue
+        for rival in found.get(name_of(one), ()):
+            kind, name = AUTOSCALER.name, name_of(rival)
+            reason = f"{kind} {name}, {made_by(rival)}, scales it already: the two would fight"
+            yield Fault("", reason, f"delete it: kubectl -n {namespace} delete hpa {name}")
