@@ -2,6 +2,7 @@
 
 import pytest
 
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes.objects import NAMESPACE, POD, POLICY
 from inference_provider.targets.kubernetes.target import KubernetesTarget
@@ -13,8 +14,9 @@ pytestmark = pytest.mark.cluster
 def test_the_doctor_finds_that_policies_are_enforced_and_leaves_nothing(namespace):
     place = KubernetesPlace(kind="kubernetes", namespace=namespace)
     target = KubernetesTarget(place)
+    space = WorkspaceSpec(name="demo", runtime_image=runtime_image())
     try:
-        found = {one.name: one for one in target.doctor("demo", runtime_image())}
+        found = {one.name: one for one in target.doctor(space)}
         assert [one for one in found.values() if not one.ok] == []
         assert found["network policies"].found.startswith("enforced")
         client = target.kubernetes.client

@@ -9,7 +9,8 @@ import yaml
 from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.targets.kubernetes import doctor
-from inference_provider.targets.kubernetes.doctor import Answer, answers
+from inference_provider.targets.kubernetes.classes import secret_faults
+from inference_provider.targets.kubernetes.doctor import Answer, Pulls, answers
 
 READY = {
     "phase": "Running",
@@ -110,6 +111,33 @@ def test_a_trial_in_a_namespace_of_somebody_else_removes_its_pods_and_policy_alo
     assert cluster.api.objects == {}
     deleted = [one for one in cluster.api.requests if one.startswith("DELETE")]
     assert {one.split("/")[-2] for one in deleted} == {"pods", "networkpolicies"}
+
+
+def test_the_pods_of_the_trial_pull_by_the_secrets_of_the_workspace_in_its_namespace(cluster):
+    created = []
+    answered = cluster.api.refuse
+    cluster.api.refuse = lambda asked: (created.append(asked), answered(asked))[1]
+    assert cluster.told(pulls=Pulls(["hub", "mirror"]))["network policies"].ok
+    pods = [
+        json.loads(one.content)["spec"]
+        for one in created
+        if one.method == "POST" and one.url.path == "/api/v1/namespaces/demo/pods"
+    ]
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "hub"}, {"name": "mirror"}]] * 2
+    assert cluster.api.objects == {}
+
+
+def test_a_secret_that_is_not_there_is_told_before_a_pod_waits_for_it(cluster):
+    client = client_of(cluster.api)
+    pulls = Pulls(["hub"], lambda: secret_faults(client, "demo", ["hub"]))
+    assert cluster.told(pulls=pulls)["network policies"] == Answer(
+        "network policies",
+        False,
+        "could not be tried: there is no Secret 'hub' in namespace 'demo'",
+        "make it with `kubectl -n demo create secret docker-registry hub`, in a namespace that is"
+        " there",
+    )
+    assert cluster.api.objects == {}
 
 
 def test_a_pod_that_never_runs_ends_the_trial_in_its_time_and_is_removed(cluster, monkeypatch):

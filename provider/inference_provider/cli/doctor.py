@@ -72,7 +72,7 @@ def _of_cluster(session: Session, file: Path | None) -> list[Check]:
 
     target, space = session.target, stack.spec.workspaces[0]
     assert isinstance(target, KubernetesTarget)
-    return [Check(*found) for found in target.doctor(space.name, space.runtime_image or "")]
+    return [Check(*found) for found in target.doctor(space)]
 
 
 def check_state_folder() -> Check:

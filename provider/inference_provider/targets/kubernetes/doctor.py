@@ -7,11 +7,12 @@ it. Whether NetworkPolicies are enforced can only be tried: with two pods, which
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import Fault, TargetError
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
@@ -97,7 +98,20 @@ class Answer(NamedTuple):
     remedy: str = ""
 
 
-def answers(client: Client, namespace: str, image: str, *, may_make: bool) -> Iterator[Answer]:
+class Pulls(NamedTuple):
+    """The Secrets by which a workspace's pods pull images."""
+
+    names: Sequence[str] = ()
+    faults: Callable[[], Iterable[Fault]] = lambda: ()
+    """Says which of them are of no use."""
+
+
+_NO_PULLS = Pulls()
+
+
+def answers(
+    client: Client, namespace: str, image: str, *, may_make: bool, pulls: Pulls = _NO_PULLS
+) -> Iterator[Answer]:
     """Yield the answers, until one says that the rest cannot be asked.
 
     Args:
@@ -105,6 +119,8 @@ def answers(client: Client, namespace: str, image: str, *, may_make: bool) -> It
         namespace: Where a workspace would be.
         image: With python3, for the trial of NetworkPolicies; empty for none.
         may_make: Whether the namespace is the workspace's own, so that `up` makes it.
+        pulls: Secrets that the trial's pods pull their image by. They lie in that namespace, so
+            what is tried with them is tried there.
     """
     reached = _version(client)
     yield reached
@@ -114,7 +130,8 @@ def answers(client: Client, namespace: str, image: str, *, may_make: bool) -> It
     yield _score(client, namespace)
     yield _metrics(client)
     yield _storage(client)
-    yield _policies(client, "" if may_make else namespace, image)
+    place = "" if may_make and not pulls.names else namespace
+    yield _policies(client, place, image, pulls)
 
 
 def _version(client: Client) -> Answer:
@@ -197,13 +214,15 @@ def _storage(client: Client) -> Answer:
 # -- are NetworkPolicies enforced ------------------------------------------------------------------
 
 
-def _policies(client: Client, namespace: str, image: str) -> Answer:
+def _policies(client: Client, namespace: str, image: str, pulls: Pulls) -> Answer:
     told = "network policies"
     if not image:
         return Answer(told, True, "not tried: the stack names no runtime_image")
     try:
+        if fault := next(iter(pulls.faults()), None):
+            return Answer(told, False, f"could not be tried: {fault.reason}", fault.remedy)
         with _trial(client, namespace) as (place, trial):
-            said = _tried(client, place, trial, image)
+            said = _tried(client, place, trial, partial(_pod, image, pulls.names))
     except TargetError as fault:
         return Answer(told, False, f"could not be tried: {fault.reason}", fault.remedy)
     if said == "True False":
@@ -233,8 +252,15 @@ def _trial(client: Client, namespace: str) -> Iterator[tuple[str, str]]:
                     client.delete(kind, namespace, trial + end)
 
 
-def _tried(client: Client, place: str, trial: str, image: str) -> str:
-    """Return what a pod reached of another: the port that a policy leaves open, and the other."""
+def _tried(client: Client, place: str, trial: str, pod: Callable[..., Object]) -> str:
+    """Return what a pod reached of another: the port that a policy leaves open, and the other.
+
+    Args:
+        client: The cluster.
+        place: In which namespace.
+        trial: Its name.
+        pod: Returns one for a place, a name, a script and its words.
+    """
     until_s = time.monotonic() + TRY_S
     ports = [{"port": _OPEN, "protocol": "TCP"}]
     chosen = {"podSelector": {"matchLabels": {"app": f"{trial}-server"}}}
@@ -244,7 +270,7 @@ def _tried(client: Client, place: str, trial: str, image: str) -> str:
         {"apiVersion": POLICY.api, "kind": "NetworkPolicy", "metadata": about, "spec": spec}
     )
     server = f"{trial}-server"
-    client.create(_pod(place, server, image, _SERVER))
+    client.create(pod(place, server, _SERVER))
     while True:
         there = client.get(POD, place, server)
         if there is not None and is_ready(there):
@@ -252,7 +278,7 @@ def _tried(client: Client, place: str, trial: str, image: str) -> str:
         if (said := _overdue(there, until_s)) is not None:
             return said
         time.sleep(_POLL_S)
-    client.create(_pod(place, f"{trial}-asker", image, _ASKER, address_of(there)))
+    client.create(pod(place, f"{trial}-asker", _ASKER, address_of(there)))
     while True:
         asker = client.get(POD, place, f"{trial}-asker")
         if asker is not None and asker["status"].get("phase") in ("Succeeded", "Failed"):
@@ -270,7 +296,9 @@ def _overdue(pod: Object | None, until_s: float) -> str | None:
     return trouble.reason if trouble else f"no pod of the trial was ready in {TRY_S:.0f} s"
 
 
-def _pod(place: str, name: str, image: str, script: str, *words: str) -> Object:
+def _pod(
+    image: str, pulls: Sequence[str], place: str, name: str, script: str, *words: str
+) -> Object:
     container = {
         "name": "main",
         "image": image,
@@ -285,6 +313,7 @@ def _pod(place: str, name: str, image: str, script: str, *words: str) -> Object:
         "terminationGracePeriodSeconds": 0,
         "securityContext": hardened_pod(),
         "containers": [container],
+        **({"imagePullSecrets": [{"name": one} for one in pulls]} if pulls else {}),
     }
     about = {"name": name, "namespace": place, "labels": {"app": name}}
     return {"apiVersion": POD.api, "kind": POD.name, "metadata": about, "spec": spec}

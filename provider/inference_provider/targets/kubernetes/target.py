@@ -25,7 +25,7 @@ from inference_provider.targets.kubernetes.classes import (
 )
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content import KubernetesContent
-from inference_provider.targets.kubernetes.doctor import Answer, answers
+from inference_provider.targets.kubernetes.doctor import Answer, Pulls, answers
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
@@ -101,14 +101,17 @@ class KubernetesPlatform:
             namespace_of_others=self._of_others,
             missing=self._missing,
             unserved=partial(unserved, self._known),
-            secret_faults=lambda spec: secret_faults(
-                self.client, self.namespace(spec.name), spec.cluster.image_pull_secrets
-            ),
+            secret_faults=self.pull_faults,
             images=self.images,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
         )
         return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
+
+    def pull_faults(self, spec: WorkspaceSpec) -> Iterator[Fault]:
+        """Yield a fault for each Secret of a workspace by which no image can be pulled."""
+        named = spec.cluster.image_pull_secrets
+        return secret_faults(self.client, self.namespace(spec.name), named)
 
     def _of_others(self, workspace: str) -> str:
         """Return the namespace of a workspace if it was there before; empty if it is ours."""
@@ -354,12 +357,13 @@ class KubernetesTarget(Engine):
         known = (name for name in among if stack in noted.get(name, ()))
         return (*known, *super().owned_by(stack, unknown))
 
-    def doctor(self, workspace: str, image: str) -> Iterator[Answer]:
+    def doctor(self, space: WorkspaceSpec) -> Iterator[Answer]:
         """Yield whether the cluster is fit for a workspace."""
         platform = self.kubernetes
-        image = image or platform.images.router_of(workspace)
-        own = not platform.has_namespace
-        yield from answers(platform.client, platform.namespace(workspace), image, may_make=own)
+        image = space.runtime_image or platform.images.router_of(space.name)
+        place, own = platform.namespace(space.name), not platform.has_namespace
+        pulls = Pulls(space.cluster.image_pull_secrets, partial(platform.pull_faults, space))
+        yield from answers(platform.client, place, image, may_make=own, pulls=pulls)
 
     @contextmanager
     def way_to(self, workspace: str, url: str) -> Iterator[Way]:
