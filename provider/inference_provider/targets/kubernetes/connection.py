@@ -8,8 +8,9 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -28,6 +29,13 @@ QUICK_S = 5.0
 _ATTEMPTS, _QUICK_ATTEMPTS = 6, 2
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 3.0
+
+
+class _Entered(NamedTuple):
+    """How a request enters the cluster."""
+
+    http: httpx.Client
+    headers: Mapping[str, str]
 
 
 class Connection:
@@ -52,22 +60,30 @@ class Connection:
         self._counting = threading.Lock()
         self._server = access.server.rstrip("/")  # httpx takes long to join a URL with its base
         self._server_ahead_s = 0.0
-        self._http = httpx.Client(
-            verify=access.tls,
-            proxy=access.proxy or _proxy_of(access.server),
-            transport=transport,
-            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
-            trust_env=False,
-            headers={"user-agent": MANAGER},
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-        )
+        self._transport = transport
+        self._tls = access.tls
+        self._http = self._opened()
+        self._former: list[httpx.Client] = []
+        self._entering = threading.RLock()
         self._more = {"sni_hostname": access.server_name} if access.server_name else {}
 
     def __str__(self) -> str:
         return f"cluster '{self.access.name}'"
 
+    def _opened(self) -> httpx.Client:
+        return httpx.Client(
+            verify=self._tls,
+            proxy=self.access.proxy or _proxy_of(self.access.server),
+            transport=self._transport,
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
+            trust_env=False,
+            headers={"user-agent": MANAGER},
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+        )
+
     def close(self) -> None:
-        self._http.close()
+        for one in (*self._former, self._http):
+            one.close()
 
     @property
     def closed(self) -> bool:
@@ -166,12 +182,14 @@ class Connection:
         given = more.pop("headers", None) or {}
         for attempt in (1, 2):
             self._count()
-            headers = {**given, **self._headers()}
-            url = f"{self._server}{path}"
-            answer = self._http.request(method, url, headers=headers, extensions=self._more, **more)
+            entered = self._entered()
+            headers = {**given, **entered.headers}
+            answer = entered.http.request(
+                method, f"{self._server}{path}", headers=headers, extensions=self._more, **more
+            )
             if answer.status_code != 401:
                 return answer
-            self.access.renew()
+            self._renew(entered)
             if attempt == 2 or isinstance(more.get("content"), Iterator):
                 break
         return answer
@@ -193,26 +211,37 @@ class Connection:
             asked: Its parameters; empty ones are left out.
             read_s: Longest silence; None for any.
         """
-        limit = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S, read=read_s)
-        given = {name: value for name, value in asked.items() if value}
-        self._count()
         try:
-            with self._http.stream(
-                "GET",
-                f"{self._server}{path}",
-                params=given,
-                timeout=limit,
-                headers=self._headers(),
-                extensions=self._more,
-            ) as answer:
-                if answer.is_error:
-                    answer.read()
-                    if answer.status_code == 401:
-                        self.access.renew()
-                    raise self.fault(doing, what, answer)
-                yield from answer.iter_lines()
+            for attempt in (1, 2):
+                with self._streamed(path, asked, read_s) as answer:
+                    if answer.status_code == 401 and attempt == 1:
+                        continue  # it was renewed
+                    if answer.is_error:
+                        answer.read()
+                        raise self.fault(doing, what, answer)
+                    yield from answer.iter_lines()
+                    return
         except httpx.HTTPError as fault:
             raise self.unreachable(doing, what, fault) from fault
+
+    @contextmanager
+    def _streamed(
+        self, path: str, asked: Mapping[str, str], read_s: float | None
+    ) -> Iterator[httpx.Response]:
+        """Yield an answer whose body is still to come."""
+        self._count()
+        entered = self._entered()
+        with entered.http.stream(
+            "GET",
+            f"{self._server}{path}",
+            params={name: value for name, value in asked.items() if value},
+            timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S, read=read_s),
+            headers=entered.headers,
+            extensions=self._more,
+        ) as answer:
+            if answer.status_code == 401:
+                self._renew(entered)
+            yield answer
 
     # -- through the API server to a pod ----------------------------------------------------------
 
@@ -256,9 +285,25 @@ class Connection:
 
     # -- what requests have in common ----------------------------------------------------------
 
-    def _headers(self) -> dict[str, str]:
-        token = self.access.token()
-        return {"authorization": f"Bearer {token}"} if token else {}
+    def _entered(self) -> _Entered:
+        """Return what a request is sent with now.
+
+        A connection is of the certificate that it was made with, so another one needs others;
+        what is still under way on the former ones ends there.
+        """
+        with self._entering:
+            token, tls = self.access.token(), self.access.current_tls()
+            if tls is not self._tls:
+                self._former.append(self._http)
+                self._tls = tls
+                self._http = self._opened()
+            return _Entered(self._http, {"authorization": f"Bearer {token}"} if token else {})
+
+    def _renew(self, refused: _Entered) -> None:
+        """Have credentials renewed that were refused, unless somebody else has by now."""
+        with self._entering:
+            if self._entered() == refused:
+                self.access.renew()
 
     def _note_time(self, answer: httpx.Response) -> None:
         said = answer.headers.get("date")

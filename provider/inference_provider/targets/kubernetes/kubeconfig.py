@@ -11,11 +11,13 @@ import os
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +33,12 @@ _TOKEN_AGE_S = 60.0
 """A token in a file is replaced now and then; it is read again after this time."""
 _EARLY_S = 30.0
 """Time before its end at which a credential is fetched again."""
+_PAUSE_S = 5.0
+"""Time between two requests for one that has not ended: a program may keep its own as long."""
 _SHOWN = 300
 
 Section = Mapping[str, Any]
+_Certificate = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Access:
     namespace: str
     """That of the context; empty when it names none."""
     tls: ssl.SSLContext
+    """That of its first connection; `current_tls` says which one now."""
     token: Callable[[], str]
     """Returns the bearer token to send now; empty where a certificate says who calls.
 
@@ -58,7 +64,14 @@ class Access:
     contexts: tuple[str, ...] = ()
     """All of the kubeconfig."""
     renew: Callable[[], None] = lambda: None
-    """Lets the next `token` be another one where that can be had: this one was refused."""
+    """Lets the next token, and certificate, be another one where that can be had: this one was
+    refused."""
+    renewed_tls: Callable[[], ssl.SSLContext | None] = lambda: None
+    """Returns what takes the place of `tls` once the client's certificate is another one."""
+
+    def current_tls(self) -> ssl.SSLContext:
+        """Return what a new connection is made with. Raises TargetError."""
+        return self.renewed_tls() or self.tls
 
 
 def access(context: str | None) -> Access:
@@ -132,17 +145,18 @@ class _Kubeconfig:
         server = cluster[1].get("server")
         if not server:
             raise _unusable(context, f"its cluster '{names.get('cluster')}' has no server")
-        login = _Login(context, *user)
+        login = _Login(context, *user, partial(_tls, context, cluster))
         return Access(
             name=context,
             server=str(server).rstrip("/"),
             namespace=str(names.get("namespace") or ""),
-            tls=_tls(context, cluster, login),
+            tls=login.tls(),
             token=login.token,
             proxy=cluster[1].get("proxy-url"),
             server_name=str(cluster[1].get("tls-server-name") or ""),
             contexts=self._contexts(),
             renew=login.renew,
+            renewed_tls=login.tls,
         )
 
     def _contexts(self) -> tuple[str, ...]:
@@ -175,14 +189,32 @@ def _document(path: Path) -> Section:
 
 
 class _Login:
-    """The user of a context: its certificate and its token, fetched when they are first needed."""
+    """The user of a context: its certificate and its token, fetched when they are first needed.
 
-    def __init__(self, context: str, path: Path, user: Section) -> None:
+    Args:
+        context: The context's name.
+        path: The file that it is in.
+        user: What that says of it.
+        tls: Returns how to enter its cluster with a certificate and its key.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        path: Path,
+        user: Section,
+        tls: Callable[[_Certificate | None], ssl.SSLContext],
+    ) -> None:
         self._context = context
         self.path = path
         self.user = user
+        self._with = tls
+        self._tls: ssl.SSLContext | None = None
+        self._certificate: _Certificate | None = None
+        self._fetching = threading.RLock()
         self._fetched: Section = {}
-        self._until_s = 0.0
+        self._asked_s = self._until_s = 0.0
+        self._may_differ = False
         self._file = _TokenFile(path.parent / str(user.get("tokenFile")))
         self.token: Callable[[], str] = self._token()
         if "auth-provider" in user:
@@ -199,11 +231,28 @@ class _Login:
         return lambda: str(self.user.get("token") or "")
 
     def renew(self) -> None:
-        """Read the token again, or ask the context's program for another."""
+        """Read token and certificate again, or ask the context's program for others."""
         self._file.forget()
         self._until_s = 0.0
+        self._may_differ = True
 
-    def certificate(self) -> tuple[bytes, bytes] | None:
+    def tls(self) -> ssl.SSLContext:
+        """Return how to enter the cluster now; the same until the certificate is another one."""
+        with self._fetching:
+            if self._tls is None or self._may_differ or "exec" in self.user:
+                given = self._certificate_now()
+                if self._tls is None or given != self._certificate:
+                    self._tls, self._certificate = self._with(given), given
+                self._may_differ = False
+            return self._tls
+
+    def _certificate_now(self) -> _Certificate | None:
+        try:
+            return self._read_certificate()
+        except (OSError, ValueError, KeyError) as fault:  # what it says may be the key
+            raise _unreadable(self._context, fault) from None
+
+    def _read_certificate(self) -> _Certificate | None:
         """Return the client's certificate and key, PEM; None when it has none."""
         cert, key = self.user.get("client-certificate"), self.user.get("client-key")
         if "client-certificate-data" in self.user:
@@ -223,11 +272,21 @@ class _Login:
 
     def _executed(self) -> Section:
         """Return the credentials that the context's program gives; asks it again when they end."""
-        if time.time() >= self._until_s - _EARLY_S:
-            self._fetched = self._execute()
-            ends = self._fetched.get("expirationTimestamp")
-            self._until_s = _seconds(str(ends)) if ends else float("inf")
-        return self._fetched
+        with self._fetching:  # many threads see them end at once, and one login is enough
+            now_s = time.time()
+            is_early = self._asked_s <= now_s < min(self._until_s, self._asked_s + _PAUSE_S)
+            if now_s >= self._until_s - _EARLY_S and not is_early:
+                self._fetched = self._execute()
+                self._asked_s, self._until_s = now_s, self._end_of(self._fetched)
+            return self._fetched
+
+    def _end_of(self, fetched: Section) -> float:
+        ends = fetched.get("expirationTimestamp")
+        try:
+            return datetime.fromisoformat(str(ends)).timestamp() if ends else float("inf")
+        except ValueError:
+            reason = "its login program gave an expirationTimestamp that is no time"
+            raise _unusable(self._context, reason, "mend the program") from None
 
     def _execute(self) -> Section:
         asked = self.user["exec"]
@@ -285,11 +344,9 @@ class _TokenFile:
         self._read_s = float("-inf")
 
 
-def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()
-
-
-def _tls(context: str, cluster: tuple[Path, Section], login: _Login) -> ssl.SSLContext:
+def _tls(
+    context: str, cluster: tuple[Path, Section], certificate: _Certificate | None
+) -> ssl.SSLContext:
     path, found = cluster
     data, file = found.get("certificate-authority-data"), found.get("certificate-authority")
     try:
@@ -299,14 +356,17 @@ def _tls(context: str, cluster: tuple[Path, Section], login: _Login) -> ssl.SSLC
         )
         if found.get("insecure-skip-tls-verify"):
             made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-        certificate = login.certificate()
         if certificate is not None:
             with _files_of(*certificate) as names:
                 made.load_cert_chain(*names)
     except (OSError, ValueError) as fault:  # an SSLError is an OSError
-        reason = f"its certificates cannot be read: {type(fault).__name__}"
-        raise _unusable(context, reason, "log in again") from None
+        raise _unreadable(context, fault) from None
     return made
+
+
+def _unreadable(context: str, fault: Exception) -> TargetError:
+    reason = f"its certificates cannot be read: {type(fault).__name__}"
+    return _unusable(context, reason, "log in again")
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class PortForward:
         try:
             connection = connect(
                 "ws" + access.server.removeprefix("http") + self._path,
-                ssl=access.tls if secured else None,
+                ssl=access.current_tls() if secured else None,
                 server_hostname=(access.server_name or server.hostname) if secured else None,
                 subprotocols=[Subprotocol(PROTOCOL)],
                 additional_headers={"authorization": f"Bearer {token}"} if token else {},
