@@ -54,11 +54,24 @@ def test_a_client_shows_the_token_of_its_workspace_and_reads_it_again_when_it_is
     keep(content, model, tmp_path)
     server.token = "token"
     with pytest.raises(TargetError, match="answers 403: only a client of this workspace may"):
-        content.prune([])
+        content.archives.prune([], [])
     secret = token_secret("token")
     api.put(f"{SECRETS}/inference-content", secret)
+    content.archives.prune([], [])
     content.prune([])
     assert f"{SECRETS}/inference-content" in api.objects
+
+
+def test_a_token_that_somebody_has_emptied_is_said_to_be_refused(
+    content, api, server, model, tmp_path
+):
+    keep(content, model, tmp_path)
+    server.token = "token"
+    api.put(f"{SECRETS}/inference-content", {**token_secret("x"), "data": None})
+    told = content.fault(record(Kind.MODEL, model))
+    assert told == (
+        "its kept content is not known: it answers 403: only a client of this workspace may do that"
+    )
 
 
 def test_a_model_that_another_client_copied_and_did_not_record_is_not_copied_again(

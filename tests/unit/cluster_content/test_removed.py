@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+from tests.cluster_api import failure
 from tests.memory import record
 from tests.unit.cluster_content.kept import age, archives_in, code_in, hashed, keep, pinned, unit
 
@@ -23,6 +24,21 @@ def test_a_model_goes_with_its_record_unless_another_version_has_the_same_files(
     content.drop(record(Kind.MODEL, model))
     assert archives_in(tmp_path) == set()
     assert not content.holds(Kind.MODEL, pinned(model))
+
+
+def test_what_is_deleted_while_its_pod_is_away_goes_with_a_later_prune(
+    content, cluster, records, model, tmp_path
+):
+    keep(content, model, tmp_path)
+    cluster.refuse = lambda _asked: failure(503, "no endpoints available")
+    content.prune([])
+    content.drop(record(Kind.MODEL, model))
+    assert len(archives_in(tmp_path)) == 1
+    assert records.section("content") == {}
+    cluster.refuse = lambda _asked: None
+    age(tmp_path)
+    content.prune([])
+    assert archives_in(tmp_path) == set()
 
 
 def test_an_archive_goes_only_with_the_last_content_that_is_in_it(content, tmp_path):

@@ -6,6 +6,7 @@ has a registry, an image that has it. Its document holds its spec and the name o
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetUnreachable
@@ -134,7 +135,8 @@ class KubernetesContent(SharedContent):
         self.environments.prune()
         keys = {environment_key(one.spec, one.image) for one in self.environments.all()}
         keys |= self._keys_in_use()
-        self.archives.prune(named, keys)
+        with suppress(TargetUnreachable):  # what is left is unused, and goes with a later one
+            self.archives.prune(named, keys)
         self._drop_secrets({secret_name(key) for key in keys})
 
     def _keys_in_use(self) -> set[str]:

@@ -69,7 +69,8 @@ class ContentStore:
             secret = self._client.get(SECRET, self._namespace, names.CONTENT_NAME)
             if secret is None:
                 return ""
-            self._token = base64.b64decode(secret["data"][content_passes.TOKEN]).decode()
+            kept = (secret.get("data") or {}).get(content_passes.TOKEN, "")
+            self._token = base64.b64decode(kept).decode(errors="replace")
         return self._token
 
     def has(self, digest: str) -> bool:
@@ -102,7 +103,7 @@ class ContentStore:
     def remove(self, digest: str, unused_s: float = 0.0) -> bool:
         """Remove an archive that nobody has used for so long; return whether it is gone."""
         path = f"/assets/{digest}?unused_s={unused_s:.0f}"
-        answer = self._ask("remove", "DELETE", path, known=(404, 409))
+        answer = self._ask("remove", "DELETE", path, known=(404, 409), attempts=_FEW_ATTEMPTS)
         self._seen = None
         return answer.status_code != 409
 
@@ -170,7 +171,8 @@ class ContentStore:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         reason = f"it answers {answer.status_code}: {_text(answer)}"
         what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
-        error = TargetUnreachable if answer.status_code in (502, 503, 504) else TargetError
+        is_away = answer.status_code in (403, 502, 503, 504)  # 403: its token is another one
+        error = TargetUnreachable if is_away else TargetError
         raise error(doing, what, reason, remedy, str(self._client))
 
     def _why(self, doing: str, silent: TargetUnreachable) -> TargetUnreachable:

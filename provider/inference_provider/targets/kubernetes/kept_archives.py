@@ -7,9 +7,11 @@ long it must have lain unused.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from pydantic import ValidationError
 
+from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Frozen
 from inference_provider.targets.kept_content import (
     CODE,
@@ -110,7 +112,8 @@ class KeptArchives:
         noted = self.noted(kind, digest)
         self._records.drop(SECTION, document_of(kind, digest))
         if noted is not None and noted.archive not in {one.archive for _, one in self._all()}:
-            self._store.remove(noted.archive)
+            with suppress(TargetUnreachable):  # nothing names it any more, so it is pruned later
+                self._store.remove(noted.archive)
 
     def prune(self, named: Iterable[str], environments: Iterable[str]) -> None:
         """Remove what nothing references and nobody has used recently.
