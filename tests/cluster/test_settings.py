@@ -101,6 +101,48 @@ def test_a_namespace_is_bounded_as_its_workspace_says_and_what_is_changed_is_tol
         lab.platform.close()
 
 
+@pytest.fixture
+def default_class(api):
+    """Have the cluster give a class to each Ingress that names none; return its name."""
+    name = f"test{os.getpid()}"
+    mark = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    api.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "IngressClass",
+            "metadata": {"name": name, "annotations": mark},
+            "spec": {"controller": "example.org/none"},
+        }
+    )
+    yield name
+    api.delete(f"/apis/networking.k8s.io/v1/ingressclasses/{name}")
+
+
+def test_the_class_that_a_cluster_gives_an_ingress_is_no_drift_and_stays(
+    api, default_class, tmp_path
+):
+    lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"class{os.getpid()}")
+    client, place = lab.platform.client, lab.workspace
+    space = lab.space(cluster={"router": {"ingress": {"host": "score.example.org"}}})
+
+    def given() -> str:
+        [made] = client.items(INGRESS, place)
+        return made["spec"]["ingressClassName"]
+
+    try:
+        lab.apply(space)
+        assert given() == default_class
+        assert lab.target.observe_one(space.id).degraded == ""
+        edit(api, INGRESS.path(place, ROUTER_NAME), {"spec": {"rules": [{"host": "other.org"}]}})
+        assert "spec.rules set by" in lab.target.observe_one(space.id).degraded
+        lab.apply(space)
+        assert lab.target.observe_one(space.id).degraded == ""
+        assert given() == default_class
+    finally:
+        lab.close()
+        lab.platform.close()
+
+
 CRD = "httproutes.gateway.networking.k8s.io"
 ROUTES = {
     "apiVersion": "apiextensions.k8s.io/v1",
