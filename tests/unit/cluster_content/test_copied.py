@@ -160,6 +160,15 @@ def test_an_observation_of_many_models_asks_a_silent_pod_once(content, cluster, 
     assert cluster.asked == ["GET /assets", "GET /assets"]
 
 
+def test_a_pod_that_answers_again_is_looked_at_again_at_once(content, cluster, model, tmp_path):
+    keep(content, model, tmp_path)
+    cluster.refuse = lambda _asked: failure(503, "no endpoints available")
+    assert content.fault(record(Kind.MODEL, model)).startswith("its kept content is not known")
+    cluster.refuse = lambda _asked: None
+    keep(content, model, tmp_path)
+    assert content.fault(record(Kind.MODEL, model)) == ""
+
+
 def test_a_full_volume_is_out_of_capacity(content, cluster, model, tmp_path):
     def full(asked):
         text = "the content volume has 1 bytes left of 2\n"

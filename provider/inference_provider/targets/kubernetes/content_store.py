@@ -162,6 +162,7 @@ class ContentStore:
             else:
                 self._refuse_other_release(answer)
                 if answer.is_success or answer.status_code in known:
+                    self._forget_fault()
                     return answer
                 old = answer.status_code == 403 and attempt == 1  # of a workspace before this one
                 if attempt == attempts or (answer.status_code < 500 and not old):
@@ -174,6 +175,11 @@ class ContentStore:
         is_away = answer.status_code in (403, 502, 503, 504)  # 403: its token is another one
         error = TargetUnreachable if is_away else TargetError
         raise error(doing, what, reason, remedy, str(self._client))
+
+    def _forget_fault(self) -> None:
+        """Let the next look ask again: what was silent a moment ago answers."""
+        if self._seen is not None and isinstance(self._seen[1], TargetError):
+            self._seen = None
 
     def _why(self, doing: str, silent: TargetUnreachable) -> TargetUnreachable:
         """Return why nothing answers, as the pod says it, where that is the cause."""
