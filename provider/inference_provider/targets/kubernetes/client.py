@@ -15,6 +15,7 @@ from inference_provider.targets.kubernetes.objects import Kind, Object, kind_of,
 
 PAGE = 5000
 """Objects of one answer to a list: of 1,000 endpoints, all pods of two deployments each."""
+_NAMES_ALONE = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 WATCH_S = 120
 """Time after which the API server ends a watch; it is begun again."""
 
@@ -73,6 +74,12 @@ class Client(Connection):
         """Return the objects of a kind."""
         found: list[Object] = self.listed(kind, namespace, selector, fields)["items"]
         return found
+
+    def names(self, kind: Kind) -> frozenset[str]:
+        """Return the names of all objects of a kind, without what those are."""
+        asked = {"accept": _NAMES_ALONE}
+        answer = self.send("list", _what(kind, "", ""), "GET", kind.path(), headers=asked)
+        return frozenset(name_of(one) for one in _object(answer).get("items") or ())
 
     def apply(self, one: Object, *, force: bool = False, manager: str = MANAGER) -> Object:
         """Make an object what is said here, by server-side apply; what is not said stays.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import filterfalse
+from itertools import chain, filterfalse
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -45,6 +45,7 @@ from inference_provider.targets.kubernetes.instance_manifests import (
     Given,
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
+from inference_provider.targets.kubernetes.lost_nodes import LostNodes
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
@@ -104,6 +105,7 @@ class KubernetesCompute:
         self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
         self._counts = Counts(client, self._namespace)
+        self._nodes = LostNodes(client)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
 
@@ -130,9 +132,11 @@ class KubernetesCompute:
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
         pods, rules, rivals = pods_of(there), self._state.rules(), rivals_in(whole)
+        lost = self._nodes.of(chain(*pods.values()))
         for name, labels in generations(there).items():
             deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
-            statuses = tuple(map(status_of, filterfalse(is_ending, pods.get(name, ()))))
+            live = filterfalse(is_ending, pods.get(name, ()))
+            statuses = tuple(status_of(pod, lost) for pod in live)
             if not statuses and (one is None or one["spec"].get("replicas")):
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from inference_provider.router.table import Backend
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.instance_manifests import SERVER
+from inference_provider.targets.kubernetes.lost_nodes import node_of
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
@@ -63,13 +64,15 @@ def pods_of(there: There) -> dict[str, list[Object]]:
     return pods
 
 
-def status_of(pod: Object) -> InstanceStatus:
+def status_of(pod: Object, lost: Mapping[str, str]) -> InstanceStatus:
+    """Return how an instance is; `lost` says what is wrong with nodes."""
     return InstanceStatus(
         name=name_of(pod),
         generation=labels_of(pod)[names.GENERATION],
         runs=runs(pod),
         answers=is_ready(pod),
         endings=endings_of(pod),
+        fault=lost.get(node_of(pod), ""),
     )
 
 

@@ -74,7 +74,7 @@ class Trouble(NamedTuple):
 
 def is_ready(pod: Object) -> bool:
     """Whether a pod takes requests."""
-    return not is_ending(pod) and _condition(pod, "Ready").get("status") == "True"
+    return not is_ending(pod) and condition(pod, "Ready").get("status") == "True"
 
 
 def is_ending(pod: Object) -> bool:
@@ -140,7 +140,7 @@ def initializing(pod: Object) -> str:
 
 def trouble_of(pod: Object) -> Trouble | None:
     """Say why a pod is not ready; None where it just starts."""
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         reason = str(scheduled.get("message") or scheduled.get("reason"))
         return Trouble("PodUnschedulable", reason)
@@ -184,6 +184,7 @@ def _states(pod: Object) -> Iterator[Mapping[str, Any]]:
             yield status.get("state") or {}
 
 
-def _condition(pod: Object, kind: str) -> Mapping[str, Any]:
-    found = pod["status"].get("conditions") or ()
+def condition(one: Object, kind: str) -> Mapping[str, Any]:
+    """Return a condition of a pod or a node; empty where it has none of that kind."""
+    found = (one.get("status") or {}).get("conditions") or ()
     return next((one for one in found if one["type"] == kind), {})
