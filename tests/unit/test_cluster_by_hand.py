@@ -99,6 +99,24 @@ def test_what_is_gone_is_told_by_its_kind_and_name():
     assert [*altered([(DEPLOYMENT, "iris"), (SECRET, "iris")], there)] == ["Secret iris is gone"]
 
 
+@pytest.mark.parametrize(
+    ("finalizers", "told"),
+    [
+        (
+            ["example.org/x"],
+            "is being deleted, and waits for who set its finalizers: example.org/x",
+        ),
+        (["foregroundDeletion", "kubernetes.io/pvc-protection"], "is being deleted"),
+    ],
+)
+def test_what_is_being_deleted_is_told_with_what_of_others_it_waits_for(finalizers, told):
+    one = deployment(OURS)
+    one["metadata"] |= {"deletionTimestamp": "2026-11-26T08:00:00Z", "finalizers": finalizers}
+    assert [*altered([(DEPLOYMENT, "iris")], {(DEPLOYMENT, "iris"): one})] == [
+        f"Deployment iris {told}"
+    ]
+
+
 def policy(chosen: dict, ingress: list | None = None, manager: str = "kubectl-create") -> dict:
     spec = {"podSelector": chosen, "ingress": [{}] if ingress is None else ingress}
     return {"metadata": {"name": "p", "managedFields": [{"manager": manager}]}, "spec": spec}

@@ -291,3 +291,17 @@ def test_a_generation_that_a_killed_client_half_made_is_found_and_ended(api, com
     compute.retire("iris/blue", [instance.name], 0)
     assert of_kind(api, "Service") == of_kind(api, "PodDisruptionBudget") == []
     assert compute.instances() == {}
+
+
+def test_a_generation_that_is_being_deleted_is_told_as_one_thing(api, compute):
+    compute.ensure(unit(), 1)
+    path = f"{DEPLOYMENTS}/iris-blue-5efdeb203621"
+    there = api.objects[path]
+    ends = {"deletionTimestamp": "2026-11-26T08:00:00Z", "finalizers": ["example.org/x"]}
+    api.put(path, {**there, "metadata": {**there["metadata"], **ends}})
+    for kind in ("services", "secrets"):
+        api.drop(f"{NAMESPACE}/{kind}/iris-blue-5efdeb203621")
+    assert compute.status().altered["iris/blue"] == (
+        "Deployment iris-blue-5efdeb203621 is being deleted, and waits for who set its finalizers:"
+        " example.org/x",
+    )

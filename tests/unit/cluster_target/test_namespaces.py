@@ -66,6 +66,17 @@ def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatc
         engine.apply(desired()[Kind.WORKSPACE], ANN)
 
 
+def test_what_keeps_a_namespace_from_going_is_told(api, engine, monkeypatch):
+    monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
+    said = "Some content in the namespace has finalizers remaining: example.org/x in 1 instances"
+    condition = {"type": "NamespaceFinalizersRemaining", "status": "True", "message": said}
+    api.put(
+        "/api/v1/namespaces/lab", _namespace({"phase": "Terminating", "conditions": [condition]})
+    )
+    with pytest.raises(Busy, match=f"is still being deleted: {said}; run this again later"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+
+
 def test_a_namespace_has_one_workspace(engine):
     up(engine)
     stack = StackSpec.model_validate(

@@ -141,7 +141,8 @@ class KubernetesCompute:
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
             found[deployment] = (*found.get(deployment, ()), *statuses)
-            wanted = [(kind, name) for kind in OBJECTS]
+            ends = one is not None and bool(one["metadata"].get("deletionTimestamp"))
+            wanted = [(kind, name) for kind in ((DEPLOYMENT,) if ends else OBJECTS)]
             if one is not None and (key := key_of(one)):
                 wanted.append((SECRET, secret_name(key)))
             rule = rules.get(deployment)

@@ -17,11 +17,13 @@ from inference_provider.targets.kubernetes.objects import (
     kind_of,
     name_of,
 )
+from inference_provider.targets.kubernetes.pods import condition
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 
 Named = tuple[Kind, str]
 There = Mapping[Named, Object]
 _AT_ONCE = 8
+_REMAINING = ("Finalizers", "Content")
 _VARYING = (names.ENDPOINT, names.DEPLOYMENT, names.GENERATION, names.OBJECT, "pod-template-hash")
 """Labels that all instances have, each its own."""
 
@@ -61,9 +63,23 @@ def altered(wanted: Iterable[Named], there: There, left: Collection[str] = ()) -
         if found is None:
             yield f"{kind.name} {name} is gone"
         elif found["metadata"].get("deletionTimestamp"):
-            yield f"{kind.name} {name} is being deleted"
+            yield f"{kind.name} {name} is being deleted{_waits(found)}"
         elif said := by_hand(found, left):
             yield f"{kind.name} {name}: {said}"
+
+
+def _waits(one: Object) -> str:
+    """Say for what of others a deletion waits; empty where it is under way."""
+    held = [name for name in one["metadata"].get("finalizers") or () if "/" in name]
+    others = [name for name in held if not name.startswith("kubernetes.io/")]
+    return f", and waits for who set its finalizers: {', '.join(others)}" if others else ""
+
+
+def kept_by(namespace: Object) -> str:
+    """Say what keeps a namespace from going, as Kubernetes does; empty where that is not known."""
+    found = (condition(namespace, f"Namespace{what}Remaining") for what in _REMAINING)
+    said = next((one["message"] for one in found if one.get("status") == "True"), "")
+    return f": {said}" if said else ""
 
 
 def opening(policies: Iterable[Object], workspace: str) -> Iterator[Object]:

@@ -43,7 +43,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
-from inference_provider.targets.kubernetes.observed_objects import opening, told
+from inference_provider.targets.kubernetes.observed_objects import kept_by, opening, told
 from inference_provider.targets.kubernetes.opened import Opened, wire
 from inference_provider.targets.kubernetes.planned_images import PlannedImages
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -244,7 +244,7 @@ class KubernetesPlatform:
         until_s = time.monotonic() + _STOP_WAIT_S
         while (there := self._there(name)) and _is_ending(there):
             if time.monotonic() > until_s:
-                reason = f"its namespace '{name}' is still being deleted"
+                reason = f"its namespace '{name}' is still being deleted{kept_by(there)}"
                 raise Busy("make", f"workspace '{workspace}'", reason, "run this again later")
             time.sleep(_POLL_S)
         if there is not None:
