@@ -305,3 +305,19 @@ def test_a_generation_that_is_being_deleted_is_told_as_one_thing(api, compute):
         "Deployment iris-blue-5efdeb203621 is being deleted, and waits for who set its finalizers:"
         " example.org/x",
     )
+
+
+@pytest.mark.parametrize("deployment", ["", "iris/blue"])
+def test_an_object_without_its_labels_is_not_said_to_be_gone(api, compute, deployment):
+    compute.ensure(unit(), 1)
+    path = f"{DEPLOYMENTS}/iris-blue-5efdeb203621"
+    there = api.objects[path]
+    marked = {"pulumi-inference/applied": "as it was applied, with labels"}
+    api.put(path, {**there, "metadata": {**there["metadata"], "labels": {}, "annotations": marked}})
+    assert compute.status(deployment).altered["iris/blue"] == (
+        "Deployment iris-blue-5efdeb203621: some of its fields were changed or removed by hand",
+    )
+    api.drop(path)
+    assert compute.status(deployment).altered["iris/blue"] == (
+        "Deployment iris-blue-5efdeb203621 is gone",
+    )

@@ -58,7 +58,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
     version_of,
 )
-from inference_provider.targets.kubernetes.observed_objects import altered, listed
+from inference_provider.targets.kubernetes.observed_objects import Named, There, altered, listed
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -133,6 +133,8 @@ class KubernetesCompute:
         known = there | self._whole.of(whole, names.CONTENT)
         pods, rules, rivals = pods_of(there), self._state.rules(), rivals_in(whole)
         lost = self._nodes.of(chain(*pods.values()))
+        wanted = {name: [*_wanted(name, there)] for name in generations(there)}
+        known |= self._whole.unlabelled([*chain(*wanted.values())], known)
         for name, labels in generations(there).items():
             deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
             live = filterfalse(is_ending, pods.get(name, ()))
@@ -141,13 +143,9 @@ class KubernetesCompute:
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
             found[deployment] = (*found.get(deployment, ()), *statuses)
-            ends = one is not None and bool(one["metadata"].get("deletionTimestamp"))
-            wanted = [(kind, name) for kind in ((DEPLOYMENT,) if ends else OBJECTS)]
-            if one is not None and (key := key_of(one)):
-                wanted.append((SECRET, secret_name(key)))
             rule = rules.get(deployment)
             others = rivals.get(name, [])
-            said = altered(wanted, known, (COUNT,) if rule or others else ())
+            said = altered(wanted[name], known, (COUNT,) if rule or others else ())
             scaled = scaling_faults(name, rule, whole, others)
             faults[deployment] = (*faults.get(deployment, ()), *scaled, *said)
         return ComputeStatus(
@@ -356,6 +354,17 @@ class KubernetesCompute:
             asked |= {"follow": "true"} if follow else {}
             for line in self._client.logs(self._namespace, pod, **asked):
                 yield f"{pod}: {line}"
+
+
+def _wanted(name: str, there: There) -> Iterator[Named]:
+    """Yield what a generation consists of; of one that somebody deletes, that alone."""
+    one = there.get((DEPLOYMENT, name))
+    if one is not None and one["metadata"].get("deletionTimestamp"):
+        yield DEPLOYMENT, name
+        return
+    yield from ((kind, name) for kind in OBJECTS)
+    if one is not None and (key := key_of(one)):
+        yield SECRET, secret_name(key)
 
 
 def _restarted(before: Object | None) -> str:

@@ -383,5 +383,6 @@ class KubernetesRouter:
         opened = [told(policy) for policy in opening(policies, workspace)]
         others = rivals_in(whole)
         scaled = [said for name in _SCALED for said in told_rivals(others.get(name, ()), name)]
+        there |= self._whole.unlabelled((*wanted, *beside), there)
         changed = altered((*wanted, *beside), there, (COUNT,) if scaled else ())
         return [*scaled, *changed, *opened, *self._records.edited()]

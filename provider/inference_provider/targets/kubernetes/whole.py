@@ -4,10 +4,11 @@ Compute and router are asked one after the other what there is: they share one l
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.objects import (
@@ -88,6 +89,12 @@ class Whole:
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return {(kind_of(one), name_of(one)): one for s in pool.map(items, asked) for one in s}
+
+    def unlabelled(self, wanted: Collection[Named], there: There) -> dict[Named, Object]:
+        """Return what of ours is there, and was not found: somebody has changed its labels."""
+        missing = {one for one in wanted if one not in there and one[0] in KINDS}
+        found = self._listed([(kind, "") for kind in sorted({kind for kind, _ in missing})])
+        return {named: one for named, one in found.items() if named in missing and is_ours(one)}
 
     def of(self, there: There, *roles: str) -> dict[Named, Object]:
         """Return those of some roles."""
