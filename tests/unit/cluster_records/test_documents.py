@@ -154,6 +154,38 @@ def test_records_without_their_revision_are_not_taken_for_a_workspace_that_is_go
         another(api).exists()
 
 
+def document_of(api) -> str:
+    return next(path for path in api.objects if "inference.keys.iris" in path)
+
+
+def relabelled(api, path: str, **more) -> None:
+    there = api.objects[path]
+    api.put(path, {**there, **more, "metadata": {**there["metadata"], "labels": {}}})
+
+
+def test_a_document_that_lost_its_labels_is_written_again_and_blocks_no_edit(api, records):
+    records.put("keys", "iris", "first")
+    path = document_of(api)
+    relabelled(api, path)
+    other = ClusterRecords(client_of(api), "lab", "demo")
+    assert other.read("keys", "iris") is None
+    other.put("keys", "iris", "second")
+    assert api.objects[path]["metadata"]["labels"]["pulumi-inference/role"] == "record"
+    another = ClusterRecords(client_of(api), "lab", "demo")
+    assert another.read("keys", "iris") == b"second"
+    another.put("keys", "rose", "third")
+    assert not [path for path in api.objects if "intent" in path]
+
+
+def test_a_secret_of_others_with_the_name_of_a_document_stays(api, records):
+    records.put("keys", "iris", "first")
+    path = document_of(api)
+    relabelled(api, path, type="Opaque")
+    before = api.objects[path]
+    ClusterRecords(client_of(api), "lab", "demo").put("keys", "iris", "second")
+    assert api.objects[path] == before
+
+
 def test_a_deleted_workspace_leaves_nothing(api, records, entry):
     records.put("keys", "iris", "one")
     records.note(entry("iris"))

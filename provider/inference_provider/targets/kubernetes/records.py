@@ -290,10 +290,21 @@ class _Store:
                 self._client.delete(SECRET, self.writer.namespace, called, version=version)
                 return
             secret = self.writer.document(section, name, document, version)
-            write = self._client.replace if version else self._client.create
+            write = self._client.replace if version else self._created
             versions[called] = version_of(write(secret))
 
         _side_by_side(put, todo)
+
+    def _created(self, secret: Object) -> Object:
+        """Make a document; one that is there and that no list finds for its labels is replaced."""
+        try:
+            return self._client.create(secret)
+        except Conflict:
+            there = self._client.get_like(secret)
+            if there is None or not snapshot.has_lost_labels(there, secret):
+                raise
+            about = {**secret["metadata"], "resourceVersion": version_of(there)}
+            return self._client.replace({**secret, "metadata": about})
 
     def _delete(self, secrets: Iterable[str]) -> None:
         namespace = self.writer.namespace

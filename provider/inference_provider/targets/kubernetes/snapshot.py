@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes.objects import (
     SECRET,
     Object,
     annotations_of,
+    labels_of,
     name_of,
     version_of,
 )
@@ -79,6 +80,13 @@ def read(secrets: Iterable[Object]) -> Snapshot:
                 pending.setdefault(section, {}).update(found)
     _overlay(documents, pending)
     return Snapshot(revision, documents, versions, tuple(map(name_of, intents)), pending, edited)
+
+
+def has_lost_labels(there: Object, document: Object) -> bool:
+    """Whether somebody has changed the labels by which a document that is there is found."""
+    found = (names.WORKSPACE, names.ROLE)
+    differ = any(labels_of(there).get(name) != labels_of(document)[name] for name in found)
+    return there.get("type") == TYPE and differ
 
 
 def number_of(revision: Object) -> int:
