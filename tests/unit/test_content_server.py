@@ -249,7 +249,7 @@ STARTED = """
 import sys, threading
 from pathlib import Path
 from inference_provider.targets.kubernetes import content_server, names
-names.CONTENT_PORT = int(sys.argv[2])
+names.CONTENT_PORT = int(sys.argv.pop())
 content_server.main()
 """
 

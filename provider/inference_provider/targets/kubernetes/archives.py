@@ -62,20 +62,23 @@ class Service:
             NotKept: It answers 404.
             Failed: It answers something else than success, or not in time.
         """
-        until = time.monotonic() + self.limit_s
+        until, cause = time.monotonic() + self.limit_s, ""
         while True:
+            last = cause
             try:
                 sent = body() if body else None
                 asked = urllib.request.Request(self._url + path, sent, headers or {}, method=method)
                 return self._open(asked, timeout=_SILENCE_S)  # type: ignore[no-any-return]
             except urllib.error.HTTPError as answer:
                 with answer:
-                    said = answer.read(300).decode(errors="replace").strip()
+                    said = answer.read(600).decode(errors="replace").strip().replace("\n", "; ")
                 if answer.code == 404:
                     raise NotKept("the content service does not have it") from None
                 cause = f"the content service answers {answer.code}: {said}"
                 if answer.code not in (429, 500, 502, 503, 504):
                     raise Failed(cause) from None
+                if answer.code == 503 and cause != last:  # it fetches that, and says how far it is
+                    until = time.monotonic() + self.limit_s
             except (OSError, http.client.HTTPException) as fault:
                 cause = str(getattr(fault, "reason", "") or fault or type(fault).__name__)
                 cause = f"the content service does not answer: {cause}"

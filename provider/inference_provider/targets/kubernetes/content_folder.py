@@ -50,6 +50,20 @@ class ContentFolder:
 
     # -- archives ------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Raise if nothing can be kept here."""
+
+    def clear(self) -> None:
+        """Delete what would stay when the volume is gone."""
+
+    def size(self, digest: str) -> int | None:
+        """Return the bytes of an archive, and note that it is used; None when it is not there."""
+        found = self.opened(digest)
+        if found is None:
+            return None
+        with found:
+            return found.seek(0, 2)
+
     def opened(self, digest: str) -> BinaryIO | None:
         """Open an archive, and note that it is used; None when it is not there."""
         try:
@@ -60,8 +74,13 @@ class ContentFolder:
             return None
         return found
 
-    def receive(self, digest: str, parts: Iterable[bytes]) -> None:
+    def receive(self, digest: str, parts: Iterable[bytes], size: int = 0) -> None:
         """Keep an archive of this hash; what is raised by `parts` leaves nothing.
+
+        Args:
+            digest: Its hash.
+            parts: It.
+            size: Its bytes, as far as that is known.
 
         Raises:
             NotTheContent: It has another hash.

@@ -15,6 +15,11 @@ TOKEN = "token"
 """Key of the Secret that holds it."""
 
 
+def public_id(token: str) -> str:
+    """Return what tells a workspace from others for everybody to read, and opens nothing."""
+    return hashlib.sha256(f"workspace {token}".encode()).hexdigest()[:32]
+
+
 def environment_pass(token: str, key: str) -> str:
     """Return what lets a pod put the environment of a key; empty without a token."""
     signed = hmac.new(token.encode(), key.encode(), hashlib.sha256).hexdigest()

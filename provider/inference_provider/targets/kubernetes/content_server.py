@@ -1,20 +1,23 @@
 """The program of the content pod: archives of models, code and environments over HTTP.
 
-Goes in: the folder of its volume. Comes out: HEAD, GET (with Range), PUT and DELETE of
-`/assets/<sha256>`, of `/environments/<key>` (the hash of an archive), and a list at `/assets`.
-Clients come through the API server, instances by the Service. All but reading what one knows the
-hash of needs a pass (`content_passes.py`). Imports only the standard library.
+Goes in: the folder of its volume, and where content lies in a bucket its URL and whose it is. Comes
+out: HEAD, GET (with Range), PUT and DELETE of `/assets/<sha256>`, of `/environments/<key>` (the
+hash of an archive), a list at `/assets`; at `/bucket` GET says whether it can be used, and DELETE
+clears it. Clients come through the API server, instances by the Service. All but reading what one
+knows the hash of needs a pass (`content_passes.py`). Imports only the standard library, unless
+there is a bucket.
 """
 
+import argparse
 import json
 import os
 import re
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from inference_provider.targets.kubernetes import content_passes, names
 from inference_provider.targets.kubernetes.bounded_server import BoundedServer
+from inference_provider.targets.kubernetes.content_bucket import (
+    Bucket,
+    BucketFault,
+    BucketFull,
+    Owner,
+    opened,
+)
+from inference_provider.targets.kubernetes.content_cache import ContentCache, Fetching
 from inference_provider.targets.kubernetes.content_folder import (
     ContentFolder,
     InUse,
@@ -32,8 +43,8 @@ from inference_provider.targets.kubernetes.content_folder import (
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
 
 _PART = 2**20
-MOST_RECEIVED = 16
-"""Archives that arrive at a time: of each a part is in memory."""
+MOST_RECEIVED, _MOST_INTO_BUCKET = 16, 4
+"""Archives that arrive at a time: of each a part is in memory, and of a bucket's a larger one."""
 _SILENCE_S = 120.0
 """A client that says nothing for so long is gone."""
 _END_WAIT_S = 20.0
@@ -54,13 +65,15 @@ class ShortBody(Exception):
 class Server(BoundedServer):
     """Answers over one folder, each connection in a thread of its own."""
 
-    def __init__(self, root: Path, host: str, port: int, token: str = "") -> None:
-        self.folder = ContentFolder(root)
+    def __init__(
+        self, root: Path, host: str, port: int, token: str = "", bucket: Bucket | None = None
+    ) -> None:
+        self.folder = ContentCache(root, bucket) if bucket else ContentFolder(root)
         self.token = token
         """What who changes something must show; empty lets everybody."""
         self._count = threading.Condition()
         self._busy = 0
-        self.receiving = threading.BoundedSemaphore(MOST_RECEIVED)
+        self.receiving = threading.BoundedSemaphore(_MOST_INTO_BUCKET if bucket else MOST_RECEIVED)
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), Handler)
@@ -111,8 +124,12 @@ class Handler(BaseHTTPRequestHandler):
             except ShortBody as short:
                 self.close_connection = True
                 self._say(400, str(short))
-            except VolumeFull as full:
+            except (VolumeFull, BucketFull) as full:
                 self._say(507, str(full))
+            except BucketFault as fault:
+                self._say(424, f"{fault.reason}\n{fault.remedy}")
+            except Fetching as far:
+                self._say(503, str(far))
             except VolumeFault as fault:
                 self._say(500, str(fault))
             except NotTheContent as other:
@@ -133,6 +150,11 @@ class Handler(BaseHTTPRequestHandler):
         if (method, path) == ("GET", "/assets"):
             self._need(content_passes.may_change(self.server.token, self._shown))
             return self._say(200, json.dumps(self.server.folder.listed()))
+        if path == "/bucket" and method in ("GET", "DELETE"):
+            self._need(content_passes.may_change(self.server.token, self._shown))
+            folder = self.server.folder
+            (folder.check if method == "GET" else folder.clear)()
+            return self._say(200, "ok")
         if (method, path) == ("GET", "/healthz"):
             return self._say(200, "ok")
         return self._say(404, "there is no such path")
@@ -142,14 +164,17 @@ class Handler(BaseHTTPRequestHandler):
         if method == "PUT":
             self._need(content_passes.may_put(self.server.token, self._shown))
             length = self.headers.get("Content-Length") or ""
-            folder.fits(int(length) if length.isdecimal() else 0)
+            size = int(length) if length.isdecimal() else 0
+            folder.fits(size)
             with self.server.receiving:
-                folder.receive(digest, self._unread)
+                folder.receive(digest, self._unread, size)
             return self._say(201, "kept")
         if method == "DELETE":
             self._need(content_passes.may_change(self.server.token, self._shown))
             unused_s = float(query.get("unused_s", ["0"])[0])
             return self._removed(folder.remove(digest, unused_s))
+        if self.command == "HEAD":
+            return self._tell_size(digest)
         return self._send_asset(digest)
 
     def _environment(self, method: str, name: str) -> None:
@@ -202,12 +227,18 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
-    def _send_asset(self, digest: str) -> None:
-        opened = self.server.folder.opened(digest)
-        if opened is None:
+    def _tell_size(self, digest: str) -> None:
+        size = self.server.folder.size(digest)
+        if size is None:
             return self._say(404, "not kept")
-        with opened:
-            size = opened.seek(0, 2)
+        return self._head(200, size, {"ETag": f'"{digest}"', "Accept-Ranges": "bytes"})
+
+    def _send_asset(self, digest: str) -> None:
+        kept = self.server.folder.opened(digest)
+        if kept is None:
+            return self._say(404, "not kept")
+        with kept:
+            size = kept.seek(0, 2)
             span = _span(self.headers.get("Range", ""), size)
             if span is None:
                 return self._head(416, 0, {"Content-Range": f"bytes */{size}"})
@@ -216,9 +247,9 @@ class Handler(BaseHTTPRequestHandler):
             if (start, end) != (0, size):
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
             self._head(206 if "Content-Range" in headers else 200, end - start, headers)
-            if self.command != "HEAD" and end > start:
+            if end > start:
                 self.wfile.flush()
-                self.connection.sendfile(opened, start, end - start)
+                self.connection.sendfile(kept, start, end - start)
         return None
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -286,9 +317,19 @@ def _chunks(readline: Callable[[int], bytes], read: Callable[[int], bytes]) -> I
 
 def main() -> None:
     """Serve the folder that the first argument names, until SIGTERM."""
+    parser = argparse.ArgumentParser(description="Keep the content of a workspace.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--bucket", metavar="URL")
+    parser.add_argument("--owner", default="", metavar="NAMESPACE/WORKSPACE")
+    parser.add_argument("--variables", type=Path, help="Folder with a file for each.")
+    given = parser.parse_args()
     host = "::" if socket.has_dualstack_ipv6() else ""
-    token = os.environ[content_passes.VARIABLE]
-    server = Server(Path(sys.argv[1]), host, names.CONTENT_PORT, token)
+    token, bucket = os.environ[content_passes.VARIABLE], None
+    if given.bucket:
+        namespace, _, workspace = given.owner.partition("/")
+        owner = Owner(workspace, namespace, content_passes.public_id(token))
+        bucket = Bucket(given.bucket, owner, partial(opened, variables=given.variables))
+    server = Server(given.folder, host, names.CONTENT_PORT, token, bucket)
 
     def end(*_given: Any) -> None:
         threading.Thread(target=server.shutdown).start()  # waits for the loop that runs here
