@@ -55,12 +55,18 @@ class QuotaArgs(TypedDict, total=False):
 
 
 class ClusterStorageArgs(TypedDict, total=False):
-    """The claim on which a cluster keeps a workspace's models, code and environments."""
+    """Where a cluster keeps a workspace's models, code and environments: a claim, or a bucket."""
 
     size: Input[str]
     """`20Gi`; on the disk of a node when left out."""
     storage_class: Input[str]
     """The cluster's default class when left out."""
+    url: Input[str]
+    """A prefix of a bucket instead of a claim: `s3://models/demo`."""
+    secret: Input[str]
+    """Secret of the workspace's namespace whose keys are variables for the bucket."""
+    service_account: Input[str]
+    """As whom the bucket is reached."""
 
 
 class ClusterIngressArgs(TypedDict, total=False):

@@ -23,8 +23,8 @@ class Store:
     def note(self, spec):
         return f"image inference-runtime:d is built for its router on {spec.base_image}"
 
-    def runtime(self, spec, tell):
-        tell(f"building on {spec.base_image}")
+    def runtime(self, spec, tell, more=()):
+        tell(f"building on {spec.base_image}" + "".join(f" with {one}" for one in more))
         return "inference-runtime:d"
 
     def push(self, image, to, tell):

@@ -343,7 +343,7 @@ def ask(bucket, tmp_path):
     with Server(tmp_path / "served", "127.0.0.1", 0, "token", bucket) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        connection = HTTPConnection(*server.server_address, timeout=30)
+        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=30)
 
         def send(method, path, body=None, token="token"):
             connection.request(method, path, body, {"X-Inference-Pass": token})

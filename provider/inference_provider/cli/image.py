@@ -10,6 +10,7 @@ from inference_provider.cli.options import DEFAULT_FILE, Json, OptionalFile, Yes
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import CapabilityMissing, TargetError
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.requirement import requirement_fault
 from inference_provider.workspace.image_store import ImageStore, KeptImage
 
 image = typer.Typer(
@@ -18,6 +19,10 @@ image = typer.Typer(
 
 Push = Annotated[
     str | None, typer.Option("--push", metavar="NAME", help="Push it under this name too.")
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="PACKAGE", help="Have this in it too: s3fs, for a bucket."),
 ]
 _SHOWN = 5
 """Images that `down` names; a person who changes a folder often leaves dozens."""
@@ -31,14 +36,21 @@ def _image(ctx: typer.Context) -> None:
 
 @image.command("build")
 def build_image(
-    ctx: typer.Context, file: OptionalFile = None, push: Push = None, as_json: Json = False
+    ctx: typer.Context,
+    file: OptionalFile = None,
+    push: Push = None,
+    with_: With = None,
+    as_json: Json = False,
 ) -> None:
     """Build the image of a router's container, as a workspace's `runtime_image` names it."""
     session = session_of(ctx)
     path = _named(file)
     workspace = session.read_stack(path).spec.workspaces[0] if path else WorkspaceSpec()
-    store = _store(session)
-    name, digest = store.runtime(workspace, session.err.print), ""
+    store, more = _store(session), tuple(with_ or ())
+    for one in more:
+        if fault := requirement_fault(one):
+            raise TargetError("build", f"an image with '{one}'", *fault)
+    name, digest = store.runtime(workspace, session.err.print, more), ""
     if push:
         digest = store.push(name, push, session.err.print)
     if as_json:

@@ -56,6 +56,11 @@ _PATTERN_RULES = (
     ),
     (r"^[1-9][0-9]*(k|M|G|T|Ki", "not a size", "write it like '20Gi'"),
     (
+        r"^[a-z][a-z0-9+.-]*://[A-Za-z0-9][^",
+        "not the URL of a prefix in a bucket",
+        "write it like 's3://models/demo', without credentials, port and query",
+    ),
+    (
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.",
         "not a full host name",
         "write it like 'score.example.org'",

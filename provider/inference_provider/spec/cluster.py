@@ -14,13 +14,21 @@ from inference_provider.spec.scheduling import ClusterName, LabelKey
 
 
 class ClusterStorage(SpecModel):
-    """The claim on which a cluster keeps a workspace's models, code and environments."""
+    """Where a cluster keeps a workspace's models, code and environments: a claim, or a bucket."""
 
     size: Annotated[str, Field(pattern=r"^[1-9][0-9]*(k|M|G|T|Ki|Mi|Gi|Ti)$")] | None = None
     """`20Gi`; it may grow where the storage class allows that. Left out: content lies on the disk
     of a node, and `up` copies it again after its pod has moved."""
     storage_class: Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")] | None = None
     """The cluster's default class when left out; of a claim that is there it cannot be changed."""
+    url: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[A-Za-z0-9][^\s:?#]*$")] | None = None
+    """A prefix of a bucket instead of a claim: `s3://models/demo`, `gs://…`, `abfs://…`, or another
+    that fsspec has. It is this workspace's alone."""
+    secret: ClusterName | None = None
+    """Secret of the workspace's namespace whose keys are variables for the bucket:
+    `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`."""
+    service_account: ClusterName | None = None
+    """Of `service_accounts`, or of the namespace: as whom the bucket is reached."""
 
 
 HostName = Annotated[

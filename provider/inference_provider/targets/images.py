@@ -16,6 +16,7 @@ from typing import Protocol
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.secret_text import Secrets, userinfo_in
+from inference_provider.serving.buckets import needs_of
 from inference_provider.serving.command import SBOM, SCRIPT
 from inference_provider.serving.image import (
     Build,
@@ -252,9 +253,14 @@ class Images:
         wanted = self._environment_build(spec, space.base_image)
         return self._builder.has(replace(wanted, registry=space.registry))
 
-    def runtime_build(self, spec: WorkspaceSpec) -> Wanted:
-        """Return how the image of a router's container is built on a host."""
-        build = _runtime(spec, self._installer)
+    def runtime_build(self, spec: WorkspaceSpec, more: tuple[str, ...] = ()) -> Wanted:
+        """Return how the image of a router's container is built on a host.
+
+        Args:
+            spec: The workspace.
+            more: Requirements of what else is in it.
+        """
+        build = _runtime(spec, self._installer, more)
         starts = f"building image {build.name} of the router, once on this host"
         credentials, what = self._credentials, "the router's image"
         return Wanted(build, what, starts, NO_BASE, None, credentials, spec.registry)
@@ -363,9 +369,10 @@ def _environment(spec: EnvironmentSpec, workspace_base: str | None, installer: I
     return environment_build(spec, base, programs, installer)
 
 
-def _runtime(spec: WorkspaceSpec, installer: Installer) -> Build:
+def _runtime(spec: WorkspaceSpec, installer: Installer, more: tuple[str, ...] = ()) -> Build:
     base = spec.base_image or default_base_image(own_python())
-    return runtime_build(base, _package(), _pinned(RUNTIME_NEEDS), installer)
+    needs = (*_pinned(RUNTIME_NEEDS), *needs_of(spec.cluster.storage.url), *more)
+    return runtime_build(base, _package(), needs, installer)
 
 
 def _pinned(distributions: tuple[str, ...]) -> tuple[str, ...]:

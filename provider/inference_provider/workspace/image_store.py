@@ -22,8 +22,16 @@ class ImageStore(Protocol):
     def note(self, spec: WorkspaceSpec) -> str:
         """Say what is pulled or built before a new workspace's router starts; empty if nothing."""
 
-    def runtime(self, spec: WorkspaceSpec, tell: Callable[[str], None]) -> str:
-        """Return the name of the image of a router's container; build it if needed."""
+    def runtime(
+        self, spec: WorkspaceSpec, tell: Callable[[str], None], more: tuple[str, ...] = ()
+    ) -> str:
+        """Return the name of the image of a router's container; build it if needed.
+
+        Args:
+            spec: The workspace.
+            tell: Told what is done.
+            more: Requirements of packages that are in it too.
+        """
 
     def push(self, image: str, to: str, tell: Callable[[str], None]) -> str:
         """Push an image under a name, and return its digest there. Raises TargetError."""

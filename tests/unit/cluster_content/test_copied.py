@@ -178,7 +178,7 @@ def test_a_full_volume_is_out_of_capacity(content, cluster, model, tmp_path):
     with pytest.raises(OutOfCapacity) as refused:
         keep(content, model, tmp_path)
     assert str(refused.value).endswith(
-        "the content volume has 1 bytes left of 2; enlarge the claim, or delete models that are no"
+        "the content volume has 1 bytes left of 2; enlarge it, or delete models that are no"
         " longer needed"
     )
 

@@ -51,8 +51,8 @@ class HostImageStore:
         there = self._host.has_image(name)
         return "" if there else f"image {name} is built for its router, once on {self._host}"
 
-    def runtime(self, spec: WorkspaceSpec, tell: Tell) -> str:
-        wanted = self._images.runtime_build(spec)
+    def runtime(self, spec: WorkspaceSpec, tell: Tell, more: tuple[str, ...] = ()) -> str:
+        wanted = self._images.runtime_build(spec, more)
         self._builder.build(wanted, tell)
         return wanted.build.name
 

@@ -16,7 +16,9 @@ from inference_provider.targets.kubernetes.content_manifests import (
     ContentService,
     Volume,
     claim_fault,
+    has_bucket,
 )
+from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
@@ -54,6 +56,7 @@ class Beside:
         self._records = records
         self._workspace, self._namespace = records.workspace, records.namespace
         self._pods = RolePods(client, self._namespace, self._workspace, names.CONTENT)
+        self._store = ContentStore(client, self._namespace, self._workspace)
 
     def recorded(self) -> WorkspaceSpec:
         """Return what is recorded of the workspace, as far as its objects depend on it."""
@@ -132,8 +135,32 @@ class Beside:
 
         Raises:
             NotReady: Its pod does not start; says why.
+            TargetUnreachable: Its bucket cannot be used; says why.
         """
         self._pods.wait_rolled(before, tell)
+        if self._has_bucket():
+            self._store.check()
+
+    def _has_bucket(self) -> bool:
+        there = self.content()
+        return there is not None and has_bucket(there)
+
+    def clear_bucket(self) -> None:
+        """Delete what the workspace keeps in a bucket.
+
+        Raises:
+            TargetError: It cannot be deleted.
+        """
+        if not self._has_bucket():
+            return
+        try:
+            self._store.clear()
+        except TargetError as fault:
+            stays = f"delete Deployment {names.CONTENT_NAME}, and what is in the bucket stays"
+            what, at = f"what workspace '{self._workspace}' has in its bucket", str(self._client)
+            raise TargetError(
+                "delete", what, fault.reason, f"{fault.remedy}; or {stays}", at
+            ) from fault
 
     def content(self) -> Object | None:
         """Return the Deployment that keeps content, as it is now."""
@@ -158,8 +185,16 @@ class Beside:
 
 
 def _volume(spec: WorkspaceSpec) -> Volume:
-    storage = spec.cluster.storage
-    return Volume(storage.size or "", storage.storage_class)
+    storage, accounts = spec.cluster.storage, spec.cluster.service_accounts
+    account = storage.service_account or ""
+    return Volume(
+        storage.size or "",
+        storage.storage_class,
+        url=storage.url or "",
+        secret=storage.secret or "",
+        service_account=account,
+        identity=workspace_manifests.identity(accounts.get(account)),
+    )
 
 
 def _silently(_said: str) -> None:

@@ -94,7 +94,7 @@ class BuiltImages:
         self._list = nodes
         self._listed: tuple[float, frozenset[str] | None] = (float("-inf"), None)
         self._ask = ask
-        self._named: dict[str | None, str] = {}
+        self._named: dict[tuple[str | None, str | None], str] = {}
 
     def _nodes(self) -> frozenset[str] | None:
         """Return the architectures of nodes; many images ask, and a cluster has many nodes."""
@@ -116,10 +116,11 @@ class BuiltImages:
         """Return the image of a workspace's router; None where it is named, or nobody builds it."""
         if space.runtime_image or not space.registry:
             return None
-        if space.base_image not in self._named:  # all of this package is read for it
-            self._named[space.base_image] = runtime_name(space)
+        made_of = space.base_image, space.cluster.storage.url
+        if made_of not in self._named:  # all of this package is read for it
+            self._named[made_of] = runtime_name(space)
         publish = partial(self._publish_runtime, space)
-        name, instead = self._named[space.base_image], f"{_START}name a runtime_image"
+        name, instead = self._named[made_of], f"{_START}name a runtime_image"
         return Wanted(space.registry, name, publish, "registry", instead)
 
     def _publish_runtime(self, space: WorkspaceSpec, tell: Tell) -> str:

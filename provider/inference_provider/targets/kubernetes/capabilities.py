@@ -14,6 +14,7 @@ from inference_provider.capabilities import (
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import SurgeFaults
+from inference_provider.serving.buckets import INSIDE, KNOWN, READ_ONLY, protocol_of
 from inference_provider.serving.image import is_brought
 from inference_provider.serving.server import requirements
 from inference_provider.spec import (
@@ -73,8 +74,8 @@ class Asked:
     """Says which objects of the cluster a deployment names that are not there."""
     unserved: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
     """Says what leads to a workspace's router that the cluster does not have."""
-    secret_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
-    """Says by which of its Secrets no image can be pulled."""
+    named_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
+    """Says which Secrets and accounts that a workspace's own pods need are not there."""
     images: PlansImages | None = None
     """Says what becomes of images."""
     surge_faults: SurgeFaults | None = None
@@ -102,7 +103,7 @@ def kubernetes_capabilities(
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from _workspace_faults(spec)
         yield from more.unserved(spec)
-        yield from more.secret_faults(spec)
+        yield from more.named_faults(spec)
         if more.images:
             yield from more.images.workspace_faults(spec)
         if contexts := more.strays(spec.name):
@@ -162,12 +163,34 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
     if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
         yield Fault("egress", *_NOT_ENFORCED)
-    if spec.cluster.storage.storage_class and spec.cluster.storage.size is None:
-        reason = "a class without a size makes no claim"
-        yield Fault("cluster.storage.storage_class", reason, "add size, for example 20Gi")
+    yield from _storage_faults(spec)
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    asked, at = spec.cluster.storage, "cluster.storage"
+    if asked.storage_class and asked.size is None:
+        reason = "a class without a size makes no claim"
+        yield Fault(f"{at}.storage_class", reason, "add size, for example 20Gi")
+    if asked.url is None:
+        for name in ("secret", "service_account"):
+            if getattr(asked, name):
+                yield Fault(f"{at}.{name}", "only a bucket needs it", "add url, or leave it out")
+        return
+    if asked.size is not None:
+        yield Fault(f"{at}.url", "content lies on a claim or in a bucket", "leave size out")
+    protocol = protocol_of(asked.url)
+    if protocol in INSIDE:
+        reason = f"what {protocol}:// names is in the pod, and gone with it"
+        yield Fault(f"{at}.url", reason, "name a bucket, for example s3://models/demo")
+    elif protocol in READ_ONLY:
+        yield Fault(f"{at}.url", f"nothing can be written by {protocol}://", "name a bucket")
+    elif protocol not in KNOWN and spec.runtime_image is None:
+        reason = f"which package of fsspec reaches {protocol}:// is not known here"
+        remedy = "name a runtime_image that has it, by `inferctl image build --with PACKAGE`"
+        yield Fault(f"{at}.url", reason, remedy)
 
 
 def _bounds(spec: WorkspaceSpec, name: str) -> bool:
@@ -217,7 +240,12 @@ def closed_fault(
 
 
 def _about_storage(spec: WorkspaceSpec) -> Iterator[str]:
-    if spec.cluster.storage.size is None:
+    asked = spec.cluster.storage
+    if asked.url is not None:
+        found = ("secret", asked.secret), ("service_account", asked.service_account)
+        by = " and ".join(f"{name} {value}" for name, value in found if value)
+        yield f"models and code lie in {asked.url}" + (f", reached by {by}" if by else "")
+    elif asked.size is None:
         yield (
             "models and code lie on the disk of a node, and `up` copies them again after their pod"
             " has moved; `cluster: {storage: {size: 20Gi}}` keeps them on a claim"

@@ -7,6 +7,7 @@ from itertools import filterfalse
 
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
@@ -27,6 +28,10 @@ from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 _PULLS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 _MAKE_SECRET = (
     "make it with `kubectl -n {} create secret docker-registry {}`, in a namespace that is there"
+)
+_MAKE_VARIABLES = (
+    "make it with `kubectl -n {} create secret generic {} --from-literal=AWS_ACCESS_KEY_ID=…`, in a"
+    " namespace that is there"
 )
 FRESH_S = 10.0
 """How long names that were read count as all there are, seconds."""
@@ -125,7 +130,28 @@ def unserved(known: KnownNames, workspace: WorkspaceSpec) -> Iterator[Fault]:
         yield Fault("cluster.router.gateway", reason, remedy)
 
 
-def secret_faults(client: Client, namespace: str, named: Iterable[str]) -> Iterator[Fault]:
+def named_faults(
+    client: Client, known: KnownNames, namespace: str, asked: ClusterSettings
+) -> Iterator[Fault]:
+    """Yield a fault for each Secret and account that pods of the workspace's own need.
+
+    Args:
+        client: The cluster's API.
+        known: What the cluster has.
+        namespace: The workspace's.
+        asked: What the workspace says of its cluster.
+    """
+    yield from pull_faults(client, namespace, asked.image_pull_secrets)
+    secret, account = asked.storage.secret, asked.storage.service_account
+    if secret and client.get(SECRET, namespace, secret) is None:
+        reason = f"there is no Secret '{secret}' in namespace '{namespace}'"
+        yield Fault("cluster.storage.secret", reason, _MAKE_VARIABLES.format(namespace, secret))
+    if account and account not in asked.service_accounts:
+        there = known(SERVICE_ACCOUNT, namespace)
+        yield from _unknown("cluster.storage.service_account", SERVICE_ACCOUNT, account, there)
+
+
+def pull_faults(client: Client, namespace: str, named: Iterable[str]) -> Iterator[Fault]:
     """Yield a fault for each Secret of a namespace by which no image can be pulled."""
     for name in named:
         there, fault = client.get(SECRET, namespace, name), ""

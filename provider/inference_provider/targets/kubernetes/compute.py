@@ -64,6 +64,7 @@ from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.whole import Whole
+from inference_provider.targets.kubernetes.workspace_manifests import identity
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
@@ -72,7 +73,6 @@ from inference_provider.workspace.statuses import ComputeStatus, Instance, Insta
 _POLL_S = 0.25
 _INSTANCES = (POD, DEPLOYMENT, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_AZURE = "azure.workload.identity/"
 
 
 class Gives(Protocol):
@@ -250,9 +250,7 @@ class KubernetesCompute:
     def _cloud_labels(self, unit: Unit) -> dict[str, str]:
         """Return what a cloud asks of the pods of a service account beside its annotations."""
         named = unit.spec.scheduling.service_account or ""
-        account = self._workspace_spec().cluster.service_accounts.get(named)
-        is_azures = account and any(name.startswith(_AZURE) for name in account.annotations)
-        return {f"{_AZURE}use": "true"} if is_azures else {}
+        return identity(self._workspace_spec().cluster.service_accounts.get(named))
 
     def _is_closed(self, unit: Unit, given: Given) -> bool:
         """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""

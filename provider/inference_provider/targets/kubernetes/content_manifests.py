@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -35,11 +35,12 @@ from inference_provider.targets.kubernetes.pods import (
 FETCHER, BUILDER = "storage-initializer", "environment"
 """Names of the init containers of an instance."""
 _PROGRAMS = "inference_provider.targets.kubernetes"
-_FOLDER, _TOOLS = "/content", "/tools"
+_FOLDER, _TOOLS, _VARIABLES = "/content", "/tools", "/variables"
 _INFERENCE = str(PurePosixPath(SCRIPT).parent)
 _LAST_REQUESTS = (f"{ENVIRONMENT}/bin/python", "-I", "-S", f"{_INFERENCE}/last_requests.py")
 _TOKEN = f"{names.PREFIX}/token"
 """Annotation: another token needs another pod, which reads it when it starts."""
+_BUCKET = "--bucket"
 _END_WAIT_S = 30
 
 
@@ -51,6 +52,14 @@ class Volume:
     """Of its claim: `20Gi`; empty for the disk of the node, which is emptied when the pod moves."""
     storage_class: str | None = None
     """The cluster's own when None."""
+    url: str = ""
+    """Of a prefix in a bucket; the disk of the node then has what is at hand."""
+    secret: str = ""
+    """Name of the Secret with variables for the bucket."""
+    service_account: str = ""
+    """As whom the pod reaches the bucket."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """Labels by which a cloud gives that account's pods its identity."""
 
 
 def claim_fault(claim: Object, volume: Volume) -> tuple[str, str] | None:
@@ -146,7 +155,7 @@ class ContentService:
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": self._chosen},
             "template": {
-                "metadata": {"labels": labels, "annotations": known},
+                "metadata": {"labels": {**labels, **self.volume.identity}, "annotations": known},
                 "spec": self._pod(),
             },
         }
@@ -155,7 +164,10 @@ class ContentService:
     def _pod(self) -> Object:
         claim = {"persistentVolumeClaim": {"claimName": names.CONTENT_NAME}}
         where: Object = claim if self.volume.size else {"emptyDir": {}}
+        account, secret = self.volume.service_account, self.volume.secret
+        variables = [{"name": "variables", "secret": {"secretName": secret}}] if secret else []
         return {
+            **({"serviceAccountName": account} if account else {}),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {**hardened_pod(), "fsGroupChangePolicy": "OnRootMismatch"},
@@ -163,7 +175,7 @@ class ContentService:
             **pull_secrets(self.pull_secrets),
             **node_selector(self.image),
             "containers": [self._container()],
-            "volumes": [{"name": "content", **where}],
+            "volumes": [{"name": "content", **where}, *variables],
         }
 
     def _container(self) -> Object:
@@ -173,15 +185,31 @@ class ContentService:
         return {
             "name": names.CONTENT,
             "image": self.image,
-            "command": ["python3", "-m", f"{_PROGRAMS}.content_server", _FOLDER],
+            "command": ["python3", "-m", f"{_PROGRAMS}.content_server", _FOLDER, *self._bucket()],
             "env": [{"name": content_passes.VARIABLE, "valueFrom": {"secretKeyRef": token}}],
             "ports": [{"name": "http", "containerPort": port, "protocol": "TCP"}],
             "resources": _small("64Mi", "512Mi"),
             "securityContext": hardened_container(),
-            "volumeMounts": [{"name": "content", "mountPath": _FOLDER}],
+            "volumeMounts": [
+                _mount("content", _FOLDER),
+                *([_mount("variables", _VARIABLES, read_only=True)] if self.volume.secret else []),
+            ],
             "readinessProbe": {**probe, "periodSeconds": 1, "timeoutSeconds": 5},
             "livenessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 10},
         }
+
+    def _bucket(self) -> tuple[str, ...]:
+        if not self.volume.url:
+            return ()
+        owner = ("--owner", f"{self.namespace}/{self.workspace}")
+        variables = ("--variables", _VARIABLES) if self.volume.secret else ()
+        return (_BUCKET, self.volume.url, *owner, *variables)
+
+
+def has_bucket(content: Object) -> bool:
+    """Whether the Deployment of a content pod keeps what it has in a bucket."""
+    [container] = content["spec"]["template"]["spec"]["containers"]
+    return _BUCKET in container.get("command", ())
 
 
 def _small(memory: str, limit: str) -> Object:

@@ -28,6 +28,8 @@ _SILENCE_S = 150.0
 _FRESH_S = 0.5
 """How long a list counts as new: an observation asks for each resource."""
 _SHOWN = 300
+_NO_BUCKET = 424
+"""What it depends on, its bucket, fails: it says why, and what to do."""
 
 
 class Changed(Exception):
@@ -87,7 +89,7 @@ class ContentStore:
 
         Raises:
             Changed: It has another hash.
-            OutOfCapacity: The volume is full.
+            OutOfCapacity: The volume, or the bucket, is full.
         """
         headers = {"content-length": str(size), "content-type": "application/x-tar"}
         path = f"/assets/{digest}"
@@ -96,9 +98,18 @@ class ContentStore:
         if answer.status_code == 422:
             raise Changed(digest)
         if answer.status_code == 507:
-            remedy = "enlarge the claim, or delete models that are no longer needed"
+            remedy = "enlarge it, or delete models that are no longer needed"
             at = str(self._client)
             raise OutOfCapacity("copy", f"content {digest[:12]}", _text(answer), remedy, at)
+
+    def check(self) -> None:
+        """Raise TargetUnreachable if the bucket in which content lies cannot be used."""
+        self._ask("keep", "GET", "/bucket", known=(404,))
+
+    def clear(self) -> None:
+        """Delete what lies in the bucket. Raises TargetUnreachable if that cannot be done."""
+        self._ask("delete", "DELETE", "/bucket", known=(404,))
+        self._seen = None
 
     def remove(self, digest: str, unused_s: float = 0.0) -> bool:
         """Remove an archive that nobody has used for so long; return whether it is gone."""
@@ -170,6 +181,9 @@ class ContentStore:
                 self._token = None if old else self._token
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if answer.status_code == _NO_BUCKET:
+            reason, _, remedy = answer.text.strip().partition("\n")
+            raise TargetUnreachable(doing, "content", reason, remedy, str(self._client))
         reason = f"it answers {answer.status_code}: {_text(answer)}"
         what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
         is_away = answer.status_code in (403, 502, 503, 504)  # 403: its token is another one

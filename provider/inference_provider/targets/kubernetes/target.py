@@ -20,7 +20,8 @@ from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes
 from inference_provider.targets.kubernetes.classes import (
     KnownNames,
     missing,
-    secret_faults,
+    named_faults,
+    pull_faults,
     unserved,
 )
 from inference_provider.targets.kubernetes.client import Client
@@ -101,7 +102,9 @@ class KubernetesPlatform:
             namespace_of_others=self._of_others,
             missing=self._missing,
             unserved=partial(unserved, self._known),
-            secret_faults=self.pull_faults,
+            named_faults=lambda spec: named_faults(
+                self.client, self._known, self.namespace(spec.name), spec.cluster
+            ),
             images=self.images,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
@@ -111,7 +114,7 @@ class KubernetesPlatform:
     def pull_faults(self, spec: WorkspaceSpec) -> Iterator[Fault]:
         """Yield a fault for each Secret of a workspace by which no image can be pulled."""
         named = spec.cluster.image_pull_secrets
-        return secret_faults(self.client, self.namespace(spec.name), named)
+        return pull_faults(self.client, self.namespace(spec.name), named)
 
     def _of_others(self, workspace: str) -> str:
         """Return the namespace of a workspace if it was there before; empty if it is ours."""
@@ -314,6 +317,11 @@ class KubernetesPlatform:
         """Remove all of a workspace but its namespace."""
         opened = self._open(workspace)
         self.shut_down(workspace)
+        try:
+            opened.beside.clear_bucket()
+        except TargetError:
+            if self.is_made(workspace):  # else it may be what kept it from being made
+                raise
         opened.router.remove()
         opened.beside.remove()
         opened.records.delete()

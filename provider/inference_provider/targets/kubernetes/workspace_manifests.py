@@ -15,6 +15,7 @@ from inference_provider.targets.kubernetes.objects import (
     Object,
 )
 
+_AZURE = "azure.workload.identity/"
 ACCOUNT = "account"
 """Role of service accounts of deployments."""
 _POD_SECURITY = "pod-security.kubernetes.io"
@@ -92,6 +93,12 @@ def service_accounts(
         }
         for name, account in accounts.items()
     )
+
+
+def identity(account: ClusterServiceAccount | None) -> dict[str, str]:
+    """Return the labels of pods that are a cloud's identity by the annotations of their account."""
+    is_azures = account and any(name.startswith(_AZURE) for name in account.annotations)
+    return {f"{_AZURE}use": "true"} if is_azures else {}
 
 
 def _object(kind: Kind, name: str, place: str, workspace: str, spec: Mapping[str, Any]) -> Object:
