@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.cluster.places import Places
 
@@ -58,16 +58,54 @@ def load_program(at: Places, name: str, program: Path) -> None:
     load_image(at, name, root, command=[f"/{program.name}"])
 
 
+def load_on(at: Places, base: str, name: str, layer: Path) -> None:
+    """Load an image that is another one of the cluster with one more layer, the tar of files."""
+    manifest = json.loads(_content(at, _digest(at, base)))
+    config = json.loads(_content(at, manifest["config"]["digest"]))
+    digest = f"sha256:{_hash(layer)}"
+    config["rootfs"]["diff_ids"].append(digest)
+    config.setdefault("history", []).append({"created_by": "tests"})
+    kind = "application/vnd.docker.image.rootfs.diff.tar"
+    size = layer.stat().st_size
+    manifest["layers"].append({"mediaType": kind, "digest": digest, "size": size})
+    with _import(at) as stdin, tarfile.open(fileobj=stdin, mode="w|") as archive:
+        _add(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+        archive.add(layer, f"blobs/sha256/{digest.removeprefix('sha256:')}")
+        manifest["config"] |= _add_blob(archive, config)
+        about = {"mediaType": manifest["mediaType"], **_add_blob(archive, manifest)}
+        named = {"io.containerd.image.name": f"docker.io/library/{name}"}
+        index = {"schemaVersion": 2, "manifests": [{**about, "annotations": named}]}
+        _add(archive, "index.json", json.dumps(index).encode())
+
+
+def _add_blob(archive: tarfile.TarFile, content: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(content).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    _add(archive, f"blobs/sha256/{digest}", text)
+    return {"digest": f"sha256:{digest}", "size": len(text)}
+
+
+def _digest(at: Places, name: str) -> str:
+    """Return the digest of the manifest of an image that the cluster has."""
+    lines = _told(at, "images", "ls").splitlines()
+    [digest] = [line.split()[2] for line in lines if line.startswith(f"docker.io/library/{name} ")]
+    return digest
+
+
+def _content(at: Places, digest: str) -> str:
+    return _told(at, "content", "get", digest)
+
+
+def _told(at: Places, *asked: str) -> str:
+    ran = subprocess.run(
+        [*_ctr(at), *asked], env=at.surroundings(), capture_output=True, text=True, check=True
+    )
+    return ran.stdout
+
+
 def names(at: Places) -> set[str]:
     """List the images that the cluster has."""
-    listed = subprocess.run(
-        [*_ctr(at), "images", "ls", "-q"],
-        env=at.surroundings(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(listed.stdout.split())
+    return set(_told(at, "images", "ls", "-q").split())
 
 
 def tag(at: Places, name: str, also: str) -> None:
