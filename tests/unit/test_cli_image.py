@@ -74,6 +74,17 @@ def test_the_image_of_the_router_is_built_on_the_workspaces_base_and_pushed(buil
     ]
 
 
+def test_more_packages_are_in_the_image_of_the_router_where_they_are_asked_for(building):
+    result = building("image", "build", "--with", "s3fs", "--with", "gcsfs==2025.3")
+    assert (result.exit_code, result.stderr) == (
+        0,
+        "building on None with s3fs with gcsfs==2025.3\n",
+    )
+    refused = building("image", "build", "--with", "../s3fs")
+    assert refused.exit_code == 1
+    assert "a path is not supported" in refused.stderr
+
+
 def test_images_are_listed_with_what_uses_them(building):
     assert building("image", "list").stdout == (
         "inference-environment:a  300 MiB  Environment 'default/env:1'\n"

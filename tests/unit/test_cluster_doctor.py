@@ -9,7 +9,7 @@ import yaml
 from tests.cluster_api import ClusterApi, client_of, failure
 
 from inference_provider.targets.kubernetes import doctor
-from inference_provider.targets.kubernetes.classes import secret_faults
+from inference_provider.targets.kubernetes.classes import pull_faults
 from inference_provider.targets.kubernetes.doctor import Answer, Pulls, answers
 
 READY = {
@@ -129,7 +129,7 @@ def test_the_pods_of_the_trial_pull_by_the_secrets_of_the_workspace_in_its_names
 
 def test_a_secret_that_is_not_there_is_told_before_a_pod_waits_for_it(cluster):
     client = client_of(cluster.api)
-    pulls = Pulls(["hub"], lambda: secret_faults(client, "demo", ["hub"]))
+    pulls = Pulls(["hub"], lambda: pull_faults(client, "demo", ["hub"]))
     assert cluster.told(pulls=pulls)["network policies"] == Answer(
         "network policies",
         False,

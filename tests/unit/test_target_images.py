@@ -15,6 +15,7 @@ from inference_provider.targets.images import (
     Wanted,
     build_failure,
     environment_name,
+    runtime_name,
     silent,
 )
 from inference_provider.targets.kept_content import Source
@@ -96,6 +97,24 @@ def test_an_image_of_the_router_that_is_still_to_be_built_is_another_than_the_on
     assert builder.asked == [Images(builder).runtime_build(WorkspaceSpec()).build.name]
     builder.now = "sha256:1"
     assert Images(builder).newest_runtime(WorkspaceSpec()) == "sha256:1"
+
+
+def test_the_image_of_a_workspace_has_what_reaches_its_bucket_and_what_is_asked_for():
+    images, plain = Images(Builder()), WorkspaceSpec()
+    bucket = WorkspaceSpec.model_validate({"cluster": {"storage": {"url": "gs://models/demo"}}})
+
+    def added(spec, more=()):
+        usual, found = (
+            images.runtime_build(one, with_).build.files["requirements.txt"].decode().split()
+            for one, with_ in ((plain, ()), (spec, more))
+        )
+        return [line for line in found if line not in usual]
+
+    assert added(plain) == []
+    assert added(bucket) == ["gcsfs>=2025.2"]
+    assert added(plain, ("s3fs", "ossfs==2025.5")) == ["s3fs", "ossfs==2025.5"]
+    names = {runtime_name(spec) for spec in (plain, bucket)}
+    assert len(names) == 2
 
 
 def test_a_named_image_of_the_router_that_the_host_does_not_have_is_not_known():

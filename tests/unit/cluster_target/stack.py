@@ -33,6 +33,8 @@ class Pods:
 
     def __init__(self) -> None:
         self.published: list[int] = []
+        self.bucket_asked: list[str] = []
+        self.bucket_fault = ""
         self.answers = {
             "is_connected": False,
             "is_drained": True,
@@ -50,6 +52,9 @@ class Pods:
             return said({})
         if path.endswith("/proxy/ask"):
             return said({"answer": self.answers[json.loads(asked.content)["ask"]]})
+        if path.endswith("/proxy/bucket"):
+            self.bucket_asked.append(asked.method)
+            return httpx.Response(424 if self.bucket_fault else 200, text=self.bucket_fault)
         if "/proxy/assets" in path:
             return httpx.Response(200, json={"assets": {}, "environments": {}})
         return None

@@ -71,6 +71,32 @@ def test_a_lost_connection_is_taken_up_where_it_broke(tmp_path, monkeypatch):
     assert Flaky.asked == [None, None, "bytes=1000000-", "bytes=2000000-"]
 
 
+class Fetches(BaseHTTPRequestHandler):
+    """Says that it fetches an archive, and how far it is, for longer than anybody waits."""
+
+    asked = 0
+
+    def do_GET(self):
+        type(self).asked += 1
+        far = min(type(self).asked, 20)
+        body = b"ab" if far == 20 else f"it is fetched from the bucket: {far} of 20 bytes".encode()
+        self.send_response(200 if far == 20 else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format, *args):
+        pass
+
+
+def test_what_is_still_fetched_from_a_bucket_is_waited_for_as_long_as_it_goes_on(monkeypatch):
+    monkeypatch.setattr(archives, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(Fetches, "asked", 0)
+    with serving(Fetches) as url:
+        assert Service(url, limit_s=0.5).text("/assets") == "ab"
+    assert Fetches.asked == 20
+
+
 class Short(BaseHTTPRequestHandler):
     """Promises more than it sends, each time."""
 

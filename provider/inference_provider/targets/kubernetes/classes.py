@@ -142,6 +142,8 @@ def named_faults(
         asked: What the workspace says of its cluster.
     """
     yield from pull_faults(client, namespace, asked.image_pull_secrets)
+    if asked.storage.url is None:
+        return
     secret, account = asked.storage.secret, asked.storage.service_account
     if secret and client.get(SECRET, namespace, secret) is None:
         reason = f"there is no Secret '{secret}' in namespace '{namespace}'"
