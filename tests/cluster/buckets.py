@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -74,7 +75,8 @@ class Store:
 @contextmanager
 def s3_server(log: Path) -> Iterator[Store]:
     """Serve S3 where pods reach it; who has no credentials of a user is refused."""
-    port = 5000 + os.getpid() % 20_000
+    with socket.create_server((LINK_HERE, 0)) as probe:
+        port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moto.server", "-H", LINK_HERE, "-p", str(port)]
     given = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(_SETTING_UP)}
     with log.open("w") as told:

@@ -183,6 +183,25 @@ def test_a_full_volume_is_out_of_capacity(content, cluster, model, tmp_path):
     )
 
 
+def test_a_bucket_that_cannot_be_used_is_told_whatever_was_asked(content, cluster, model, tmp_path):
+    text = "there is no bucket of s3://models/demo: NoSuchBucket\nmake it, or mend url\n"
+
+    def answer(asked):
+        return httpx.Response(424, text="" if asked.method == "HEAD" else text)
+
+    keep(content, model, tmp_path)
+    cluster.refuse = answer
+    with pytest.raises(TargetUnreachable) as refused:
+        keep(content, model, tmp_path)
+    assert str(refused.value).endswith(
+        ": there is no bucket of s3://models/demo: NoSuchBucket; make it, or mend url"
+    )
+    found = content.fault(record(Kind.MODEL, model))
+    assert found == (
+        "its kept content is not known: there is no bucket of s3://models/demo: NoSuchBucket"
+    )
+
+
 def test_content_that_is_gone_is_a_fault_and_is_copied_again(content, cluster, model, tmp_path):
     keep(content, model, tmp_path)
     found = record(Kind.MODEL, model)

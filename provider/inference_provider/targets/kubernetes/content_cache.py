@@ -40,6 +40,7 @@ class ContentCache(ContentFolder):
         self._bucket = bucket
         self._wait_s = wait_s
         self._pool = ThreadPoolExecutor(_AT_ONCE)
+        self._deciding = threading.Lock()  # whether something is used, and goes if not
         self._coming = threading.RLock()  # a fetch may be done before anybody waits for it
         self._fetches: dict[str, Future[bool]] = {}
         self._arrived: dict[str, str] = {}
@@ -59,8 +60,11 @@ class ContentCache(ContentFolder):
     # -- archives ------------------------------------------------------------------------------
 
     def size(self, digest: str) -> int | None:
-        self._used[digest] = time.time()
-        return None if digest in self._damaged else self._bucket.size(digest)
+        with self._deciding:
+            found = None if digest in self._damaged else self._bucket.size(digest)
+            if found is not None:
+                self._used[digest] = time.time()
+        return found
 
     def opened(self, digest: str) -> BinaryIO | None:
         """Open an archive, which is fetched first where it is not at hand.
@@ -68,10 +72,11 @@ class ContentCache(ContentFolder):
         Raises:
             Fetching: That takes longer.
         """
-        self._used[digest] = time.time()
         found = super().opened(digest)
         if found is None and self._fetched(digest):
             found = super().opened(digest)
+        if found is not None:
+            self._used[digest] = time.time()
         return found
 
     def _fetched(self, digest: str) -> bool:
@@ -132,12 +137,14 @@ class ContentCache(ContentFolder):
                 os.unlink(path)
 
     def remove(self, digest: str, unused_s: float = 0.0) -> bool:
-        if (idle_s := self._idle_s(digest)) < unused_s:
-            raise InUse(f"it was used {idle_s:.0f} s ago")
-        was_there = self._bucket.size(digest) is not None
-        self._bucket.remove(digest)
-        super().remove(digest)
-        self._damaged.discard(digest)
+        with self._deciding:
+            if (idle_s := self._idle_s(digest)) < unused_s:
+                raise InUse(f"it was used {idle_s:.0f} s ago")
+            was_there = self._bucket.size(digest) is not None
+            self._bucket.remove(digest)
+            super().remove(digest)
+            self._used.pop(digest, None)
+            self._damaged.discard(digest)
         return was_there
 
     def _idle_s(self, digest: str) -> float:

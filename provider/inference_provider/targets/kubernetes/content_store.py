@@ -182,7 +182,10 @@ class ContentStore:
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         if answer.status_code == _NO_BUCKET:
+            if method == "HEAD":  # its answer has no text
+                self.check()
             reason, _, remedy = answer.text.strip().partition("\n")
+            reason = reason or "its bucket did not answer for a moment"
             raise TargetUnreachable(doing, "content", reason, remedy, str(self._client))
         reason = f"it answers {answer.status_code}: {_text(answer)}"
         what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
