@@ -42,6 +42,9 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         kind: `online` when left out; `batch`, `serverless` where a target serves them.
         auth_mode: `key` when left out; `aml_token`, whose tokens `inferctl token` prints;
             `aad_token` where a target checks it.
+        keys: `primary` and `secondary` key of yours, 16 to 256 visible ASCII characters; encrypted
+            in the state. One that is left out is generated.
+        key_rotations: Another number for `primary`, `secondary` or `signing` generates another key.
         identity: A user-assigned identity; a system-assigned one when left out.
         public_network_access: `enabled` or `disabled`.
         description: What it is for.
@@ -71,6 +74,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         name: Input[str] | None = None,
         kind: Input[str] | None = None,
         auth_mode: Input[str] | None = None,
+        keys: Input[Mapping[str, Input[str]]] | None = None,
+        key_rotations: Input[Mapping[str, Input[int]]] | None = None,
         identity: Input[str] | Identity | None = None,
         public_network_access: Input[str] | None = None,
         description: Input[str] | None = None,
@@ -83,6 +88,8 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "name": name,
             "kind": kind,
             "auth_mode": auth_mode,
+            "keys": keys,
+            "key_rotations": key_rotations,
             "identity": identity,
             "public_network_access": public_network_access,
             "description": description,

@@ -70,6 +70,52 @@ def test_one_key_of_none_is_not_rotated(bare):
         lab.target.rotate_key(lab.id(Kind.ENDPOINT, "iris"), "primary", ANN)
 
 
+OWN, OTHER = "a-key-of-ours-4711", "another-key-of-ours"
+
+
+def test_a_key_of_the_users_own_is_taken_beside_a_generated_one(served):
+    before = served.keys()
+    served.apply(served.endpoint("iris", keys={"primary": OWN}))
+    assert served.keys() == (OWN, before[1])
+    assert [served.ask(key=key) for key in (OWN, *before)] == [200, 401, 200]
+    served.apply(served.endpoint("iris", keys={"primary": OTHER}))
+    assert [served.ask(key=key) for key in (OTHER, OWN, before[1])] == [200, 401, 200]
+    served.apply(served.endpoint("iris"))
+    assert (served.ask(key=OTHER), served.keys()[1]) == (401, before[1])
+    now = served.keys()
+    assert [served.ask(key=key) for key in now] == [200, 200]
+
+
+def test_a_key_of_the_users_own_is_changed_in_the_stack_alone(served):
+    served.apply(served.endpoint("iris", keys={"primary": OWN}))
+    endpoint = served.id(Kind.ENDPOINT, "iris")
+    with pytest.raises(TargetError) as refused:
+        served.target.rotate_key(endpoint, "primary", ANN)
+    assert str(refused.value).endswith(
+        "the stack that made it says what its primary key is;"
+        " change keys.primary there, and apply that"
+    )
+    served.target.rotate_key(endpoint, "secondary", ANN)
+    assert served.keys()[0] == OWN
+
+
+def test_another_count_of_rotations_makes_another_key_once(served):
+    before = served.keys()
+    served.apply(served.endpoint("iris", key_rotations={"secondary": 1}))
+    after = served.keys()
+    assert (after[0], after[1] != before[1]) == (before[0], True)
+    assert [served.ask(key=key) for key in (*after, before[1])] == [200, 200, 401]
+    served.apply(served.endpoint("iris", key_rotations={"secondary": 1}, description="of flowers"))
+    assert served.keys() == after
+    served.target.rotate_key(served.id(Kind.ENDPOINT, "iris"), "primary", ANN)
+    planned = plan(
+        [served.endpoint("iris", key_rotations={"secondary": 1}, description="of flowers")],
+        served.target.observe([served.workspace]),
+        "demo",
+    )
+    assert [str(one.id) for one in planned.pending if one.id.kind == Kind.ENDPOINT] == []
+
+
 def test_an_endpoint_without_keys_is_deleted(bare):
     lab, _ = bare
     for wanted in reversed(lab.desired[3:]):

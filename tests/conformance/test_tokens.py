@@ -113,6 +113,18 @@ def test_tokens_outlive_one_rotation_of_the_signing_key_and_not_two(tokens):
     assert [tokens.ask(key=text) for text in (first, second)] == [401, 200]
 
 
+def test_another_count_of_rotations_makes_another_signing_key_once(tokens):
+    first = token(tokens)
+    for description in ("", "of flowers"):
+        fields = {"key_rotations": {"signing": 1}, "description": description}
+        tokens.apply(tokens.endpoint("iris", auth_mode="aml_token", **fields))
+    second = token(tokens)
+    assert [tokens.ask(key=text) for text in (first, second)] == [200, 200]
+    fields = {"key_rotations": {"signing": 2}}
+    tokens.apply(tokens.endpoint("iris", auth_mode="aml_token", **fields))
+    assert [tokens.ask(key=text) for text in (first, second, token(tokens))] == [401, 200, 200]
+
+
 def test_an_endpoint_that_is_made_again_takes_no_token_of_before(tokens):
     before = token(tokens)
     for wanted in reversed(tokens.desired[3:]):

@@ -5,7 +5,7 @@ A union on `kind`: online, batch or serverless, each with fields of its own.
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
 from inference_provider.spec.base import (
     COSMETIC,
@@ -35,6 +35,19 @@ def _aad_too(value: object) -> object:
     return "aad_token" if str(value).lower() == "aad" else _fold_case(value)
 
 
+def _fits_a_header(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if not 16 <= len(text) <= 256:
+        raise ValueError(f"{len(text)} characters; expected 16 to 256")
+    if not text.isascii() or not text.isprintable() or set(" ,") & set(text):
+        raise ValueError("expected visible ASCII characters, without blanks and commas")
+    return key
+
+
+CallerKey = Annotated[SecretStr, AfterValidator(_fits_a_header)]
+WhichKey = Literal["primary", "secondary"]
+
+
 class EndpointSpec(SpecModel):
     """An online endpoint: a stable URL that splits its requests over deployments."""
 
@@ -50,11 +63,38 @@ class EndpointSpec(SpecModel):
     ] = "key"
     """What callers prove themselves with: `key`, two keys that never expire; `aml_token`, tokens of
     `inferctl token` that do; `aad_token`, tokens of an identity provider."""
+    keys: Annotated[dict[WhichKey, CallerKey], SECURITY] = {}
+    """Keys of yours, 16 to 256 visible ASCII characters: `{primary: "${env:IRIS_KEY}"}`. A key that
+    is left out is generated."""
+    key_rotations: Annotated[
+        dict[Literal["primary", "secondary", "signing"], Annotated[int, Field(ge=0)]], SECURITY
+    ] = {}
+    """Another number generates another key: `{primary: 2}`. `signing` is the key that signs the
+    tokens of `aml_token`."""
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @model_validator(mode="after")
+    def _keys_are_of_its_mode(self) -> "EndpointSpec":
+        others = [f"keys.{name}" for name in self.keys] if self.auth_mode != "key" else []
+        used = {"key": {"primary", "secondary"}, "aml_token": {"signing"}}.get(self.auth_mode, ())
+        others += [f"key_rotations.{name}" for name in self.key_rotations if name not in used]
+        if others:
+            said = f"{' and '.join(others)}: an endpoint of auth_mode {self.auth_mode} has no such"
+            raise ValueError(f"{said} key; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _own_keys_are_two_and_turn_by_hand(self) -> "EndpointSpec":
+        values = [key.get_secret_value() for key in self.keys.values()]
+        if len(set(values)) < len(values):
+            raise ValueError("keys.primary and keys.secondary are the same; expected two keys")
+        for name in self.keys.keys() & self.key_rotations.keys():
+            raise ValueError(f"keys.{name} is yours; change it there, not by key_rotations.{name}")
+        return self
 
 
 class BatchEndpointSpec(SpecModel):

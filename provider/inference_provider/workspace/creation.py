@@ -116,10 +116,8 @@ class Creation:
         self._progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
 
     def _make_endpoint(self, desired: DesiredResource) -> None:
-        name = desired.id.name
-
         def keys() -> None:
-            settle(self._state, name, desired.properties)
+            settle(self._state, desired, self._replaced)
 
         self._save(desired, also=keys)
         self._progress(desired.id, "served")

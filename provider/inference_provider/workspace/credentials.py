@@ -11,11 +11,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, SpecError, TargetError
-from inference_provider.observed import Actor, ResourceId
+from inference_provider.observed import Actor, Record, ResourceId
 from inference_provider.printable import one_line
 from inference_provider.router.build import has_keys, has_tokens
 from inference_provider.router.table import TokenCheck
+from inference_provider.spec.endpoint import WhichKey
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.state import Keys, State
@@ -30,19 +32,58 @@ from inference_provider.workspace.tokens import (
 
 SIGNING = "signing"
 """Which key is rotated of an endpoint that is asked with tokens."""
+_WHICH: tuple[WhichKey, WhichKey] = ("primary", "secondary")
 _GONE = "apply the stack again, which makes new ones"
 
 
-def settle(state: State, endpoint: str, properties: Mapping[str, Any]) -> None:
-    """Give an endpoint what its callers need that it lacks, and take from it what they do not."""
-    if not has_keys(properties):
-        state.drop_keys(endpoint)
-    elif state.keys(endpoint) is None:
-        state.put_keys(endpoint, (_new_key(), _new_key()))
+def settle(state: State, desired: DesiredResource, before: Record | None) -> None:
+    """Give an endpoint what its callers need that it lacks, and take from it what they do not.
+
+    Args:
+        state: Where keys are kept.
+        desired: The endpoint.
+        before: As it was applied last; a key of another count of rotations is made again.
+    """
+    name, properties, old = desired.id.name, desired.properties, before.properties if before else {}
+    if has_keys(properties):
+        there = state.keys(name)
+        wanted = tuple(
+            _settled(desired.spec, old, which, there[index] if there else None)
+            for index, which in enumerate(_WHICH)
+        )
+        if wanted != there:
+            state.put_keys(name, (wanted[0], wanted[1]))
+    else:
+        state.drop_keys(name)
     if not has_tokens(properties):
-        state.drop_signing(endpoint)
-    elif state.signing(endpoint) is None:
-        state.put_signing(endpoint, SigningKeys(newer=new_signing_key()))
+        state.drop_signing(name)
+        return
+    signing = state.signing(name)
+    if signing is None:
+        state.put_signing(name, SigningKeys(newer=new_signing_key()))
+    elif _rotations(properties, SIGNING) != _rotations(old, SIGNING):
+        state.put_signing(name, signing.rotated(new_signing_key()))
+
+
+def _settled(
+    spec: Any, old: Mapping[str, Any], which: WhichKey, there: SecretStr | None
+) -> SecretStr:
+    """Return one key as it must be: the user's own, the one that is there, or a new one."""
+    own = spec.keys.get(which)
+    if own is not None:
+        return SecretStr(own.get_secret_value())
+    turned = spec.key_rotations.get(which, 0) != _rotations(old, which)
+    if there is None or turned or _is_own(old, which):
+        return _new_key()
+    return there
+
+
+def _rotations(properties: Mapping[str, Any], which: str) -> int:
+    return int(properties.get("key_rotations", {}).get(which, 0))
+
+
+def _is_own(properties: Mapping[str, Any], which: str) -> bool:
+    return which in properties.get("keys", {})
 
 
 def are_lost(state: State, endpoint: str, properties: Mapping[str, Any]) -> bool:
@@ -66,14 +107,14 @@ def rotate(opened: Workspace, endpoint: ResourceId, which: str) -> str:
     if which == SIGNING:
         _signing(opened.state, endpoint, "rotate the signing key of")  # refuses before a start
     else:
-        _keys(opened.state, endpoint)
+        _keys(opened.state, endpoint, which)
 
     def edit() -> None:
         if which == SIGNING:
             keys = _signing(opened.state, endpoint, "rotate the signing key of")
             opened.state.put_signing(endpoint.name, keys.rotated(new_signing_key()))
             return
-        primary, secondary = _keys(opened.state, endpoint)
+        primary, secondary = _keys(opened.state, endpoint, which)
         fresh = _new_key()
         turned = (fresh, secondary) if which == "primary" else (primary, fresh)
         opened.state.put_keys(endpoint.name, turned)
@@ -99,11 +140,16 @@ def token(
     return issue(check, keys, one_line(actor.user), opened.clock.now(), lifetime)
 
 
-def _keys(state: State, endpoint: ResourceId) -> Keys:
+def _keys(state: State, endpoint: ResourceId, which: str) -> Keys:
     keys = state.keys(endpoint.name)
+    properties = _properties(state, endpoint, "rotate the key of")
+    if _is_own(properties, which):
+        reason = f"the stack that made it says what its {which} key is"
+        raise TargetError(
+            "rotate the key of", str(endpoint), reason, f"change keys.{which} there, and apply that"
+        )
     if keys is not None:
         return keys
-    properties = _properties(state, endpoint, "rotate the key of")
     if has_tokens(properties):
         remedy = "rotate its signing key: `inferctl keys rotate --key signing`"
         raise TargetError("rotate the key of", str(endpoint), "it takes tokens, not keys", remedy)
