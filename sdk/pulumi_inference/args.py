@@ -45,6 +45,26 @@ TargetInput = (
 """Where a workspace is: a word, or settings with that word as their `kind`."""
 
 
+class _Cors(TypedDict):
+    origins: Input[Sequence[Input[str]]]
+    """`https://app.example.org`, `https://*.example.org`, or `*`."""
+
+
+class CorsArgs(_Cors, total=False):
+    """Which pages of other sites may call an endpoint from a browser."""
+
+    methods: Input[Sequence[Input[str]]]
+    """`GET` and `POST` when left out."""
+    headers: Input[Sequence[Input[str]]]
+    """Headers that they may send."""
+    expose_headers: Input[Sequence[Input[str]]]
+    """Headers of an answer that they may read."""
+    credentials: Input[bool]
+    """Whether they may send cookies and certificates."""
+    max_age_s: Input[int]
+    """Seconds for which a browser need not ask again; 600 when left out."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

@@ -14,6 +14,7 @@ from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from pulumi_inference.args import (
     CodeConfigurationArgs,
+    CorsArgs,
     DataCollectorArgs,
     MetricRuleArgs,
     ProbeArgs,
@@ -47,6 +48,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         key_rotations: Another number for `primary`, `secondary` or `signing` generates another key.
         identity: A user-assigned identity; a system-assigned one when left out.
         public_network_access: `enabled` or `disabled`.
+        cors: Which pages of other sites may call it from a browser; none when left out.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -78,6 +80,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         key_rotations: Input[Mapping[str, Input[int]]] | None = None,
         identity: Input[str] | Identity | None = None,
         public_network_access: Input[str] | None = None,
+        cors: Input[CorsArgs] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
@@ -92,6 +95,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "key_rotations": key_rotations,
             "identity": identity,
             "public_network_access": public_network_access,
+            "cors": cors,
             "description": description,
             "tags": tags,
         }

@@ -65,6 +65,8 @@ def default_of(info: FieldInfo) -> str:
         value = value.value
     if isinstance(value, bool):
         value = str(value).lower()
+    if value and isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     return "none" if value in (None, "", (), {}) else f"`{value}`"
 
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.build import Builder, with_keys_in_force
+from inference_provider.router.table import Cors, TokenCheck
 from inference_provider.spec import EnvironmentSpec
 
 KEYS = (SecretStr("first"), SecretStr("second"))
@@ -37,8 +38,8 @@ def record(kind: Kind, name: str, /, **properties: Any) -> Record:
     )
 
 
-def endpoint(name: str, auth_mode: str = "key") -> Record:
-    return record(Kind.ENDPOINT, name, name=name, auth_mode=auth_mode)
+def endpoint(name: str, auth_mode: str = "key", **fields: Any) -> Record:
+    return record(Kind.ENDPOINT, name, name=name, auth_mode=auth_mode, **fields)
 
 
 def deployment(name: str, environment: str = "plain", **settings: Any) -> Record:
@@ -84,6 +85,37 @@ class Workspace:
             lambda one: self.backends.get(one.id.name, ONE),
             self.environment,
         )
+
+
+def test_an_endpoint_of_tokens_has_its_check_and_no_keys_and_one_of_keys_has_no_check():
+    workspace = Workspace(endpoint("iris", "aml_token"), endpoint("rose"))
+    workspace.jwks = {"iris": "public", "rose": "left over"}
+    iris, rose = workspace.built()
+    assert (iris.keys, rose.keys, rose.tokens) == ((), KEYS, None)
+    assert iris.tokens == TokenCheck(
+        issuer="urn:inference:lab", audience="urn:inference:lab:endpoints:iris", jwks="public"
+    )
+
+
+def test_an_endpoint_has_the_pages_that_its_record_names_and_an_older_record_names_none():
+    said = {
+        "origins": ["https://app.example.org"],
+        "methods": ["GET"],
+        "headers": ["authorization"],
+        "expose_headers": [],
+        "credentials": True,
+        "max_age_s": 5,
+    }
+    iris, rose = Workspace(endpoint("iris", cors=said), endpoint("rose")).built()
+    assert iris.cors == Cors(
+        origins=("https://app.example.org",),
+        methods=("GET",),
+        headers=("authorization",),
+        expose_headers=(),
+        credentials=True,
+        max_age_s=5,
+    )
+    assert rose.cors is None
 
 
 def test_an_endpoint_has_its_deployments_and_its_split():

@@ -26,8 +26,16 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import TokenCheck
+from inference_provider.router.table import Cors, TokenCheck
 
+CORS = Cors(
+    origins=("https://a.test",),
+    methods=("POST",),
+    headers=("authorization",),
+    expose_headers=(),
+    credentials=False,
+    max_age_s=60,
+)
 B, G = "w.a/b", "w.a/g"
 FILES = {"clusters": CDS, "listener": LDS, "routes": RDS, "tokens": ECDS, "weights": RTDS}
 BACKEND = Backend(host="127.0.0.1", port=9001)
@@ -61,6 +69,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "name": "iris",
         "auth_mode": "aad_token",
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
+        "cors": CORS,
         "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
         "deployments": (GREEN,),
         "weights": {"green": 0},

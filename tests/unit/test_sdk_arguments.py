@@ -22,6 +22,7 @@ from inference_provider.spec.cluster import (
     ClusterSettings,
     ClusterStorage,
 )
+from inference_provider.spec.cors import CorsSettings
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.scheduling import Scheduling, Toleration
@@ -45,6 +46,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ClusterSettingsArgs: ClusterSettings,
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
+    args.CorsArgs: CorsSettings,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
     args.ResourceAmountsArgs: resources.ResourceAmounts,

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from inference_provider.observed import Kind, Record
 from inference_provider.router.table import (
     Backend,
+    Cors,
     DeploymentEntry,
     EndpointEntry,
     EndpointKeys,
@@ -148,6 +149,7 @@ def _endpoint_entry(
     traffic: Mapping[str, Any],
 ) -> EndpointEntry:
     there = {entry.name for entry in deployments}
+    cors = record.properties.get("cors")  # an older release recorded none
     weights, mirror = (
         {n: share for n, share in traffic.get(field, {}).items() if n in there and share > 0}
         for field in ("traffic", "mirror_traffic")
@@ -157,6 +159,7 @@ def _endpoint_entry(
         auth_mode=record.properties["auth_mode"],
         keys=keys,
         tokens=TokenCheck.of(record.id, jwks) if jwks else None,
+        cors=Cors.model_validate(cors) if cors else None,
         deployments=deployments,
         weights=weights,
         mirror=mirror,

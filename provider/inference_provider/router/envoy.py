@@ -4,11 +4,12 @@ Clusters are in `clusters.py`, the listener and the bootstrap in `listener.py`; 
 versions and files. Dicts instead of protobuf keep rendering 1,000 endpoints under a second.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from inference_provider.errors import RouterRejected
-from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router.table import Cors, DeploymentEntry, EndpointEntry, RouterTable
 
 Resource = dict[str, Any]
 
@@ -16,6 +17,7 @@ TYPE_URL = "type.googleapis.com/"
 API = f"{TYPE_URL}envoy."
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 JWT_AUTHN = "envoy.filters.http.jwt_authn"
+CORS = "envoy.filters.http.cors"
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 CLIENT_HEADER = "x-azml-client"
 ROUTER_ERROR_HEADER = "x-azml-error"
@@ -160,7 +162,8 @@ def _metadata(endpoint: str) -> Resource:
 
 def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
     """Return the routes of one endpoint, first match first: pins, unknown pin, split."""
-    common = {"metadata": _metadata(endpoint.name), "typed_per_filter_config": _auth(endpoint)}
+    filters = _auth(endpoint) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
+    common = {"metadata": _metadata(endpoint.name), "typed_per_filter_config": filters}
     found: list[Resource] = []
     for deployment in endpoint.deployments:
         found += _pin_routes(endpoint, deployment, common)
@@ -194,6 +197,28 @@ def _auth(endpoint: EndpointEntry) -> Resource:
         },
         JWT_AUTHN: _OFF,
     }
+
+
+def _cors(cors: Cors) -> Resource:
+    """Return what the router says of pages of other sites, before it asks for a key."""
+    return {
+        "@type": f"{API}extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [_origin(one) for one in cors.origins],
+        "allow_methods": ", ".join(cors.methods),
+        "allow_headers": ", ".join(cors.headers),
+        "expose_headers": ", ".join(cors.expose_headers),
+        "max_age": str(cors.max_age_s),
+        "allow_credentials": cors.credentials,
+    }
+
+
+def _origin(text: str) -> Resource:
+    if "*" not in text:
+        return {"exact": text}
+    before, after = map(re.escape, text.split("*"))
+    # as whole names, so that https://*.example.org is not https://example.org.evil.test
+    names = r"[a-z0-9-]+(\.[a-z0-9-]+)*" if before else ".*"
+    return {"safe_regex": {"google_re2": {}, "regex": f"{before}{names}{after}"}}
 
 
 def _pin_routes(

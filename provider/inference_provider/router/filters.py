@@ -60,7 +60,8 @@ def request_filters(tokens: Resource) -> list[Resource]:
     """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
-    return [size, *websocket_filters(tokens)]
+    # before keys and tokens: a browser asks without any
+    return [size, _filter("cors", "cors.v3.Cors"), *websocket_filters(tokens)]
 
 
 def websocket_filters(tokens: Resource) -> list[Resource]:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from inference_provider.router.render import render
 from inference_provider.router.table import (
     Backend,
+    Cors,
     DeploymentEntry,
     Draining,
     EndpointEntry,
@@ -64,6 +65,14 @@ _SAMPLE = RouterTable(
             name="tokens",
             keys=(),
             tokens=TokenCheck(issuer="a", audience="b", jwks="{}"),
+            cors=Cors(
+                origins=("*", "https://a"),
+                methods=("GET",),
+                headers=("a",),
+                expose_headers=("b",),
+                credentials=False,
+                max_age_s=1,
+            ),
             deployments=(_deployment("a", backends=()),),
         ),
         EndpointEntry(name="no-traffic", keys=(), deployments=(_deployment("a", backends=()),)),

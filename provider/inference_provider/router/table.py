@@ -40,6 +40,18 @@ class TokenCheck(Frozen):
         return cls(issuer=issuer, audience=f"{issuer}:endpoints:{endpoint.name}", jwks=jwks)
 
 
+class Cors(Frozen):
+    """What a browser is told that asks for a page of another site; see `CorsSettings`."""
+
+    origins: tuple[str, ...]
+    """`https://app.example.org`, `https://*.example.org`, or `*`."""
+    methods: tuple[str, ...]
+    headers: tuple[str, ...]
+    expose_headers: tuple[str, ...]
+    credentials: bool
+    max_age_s: int
+
+
 class DeploymentEntry(Frozen):
     """One deployment as the router knows it."""
 
@@ -72,6 +84,7 @@ class EndpointEntry(Frozen):
     """Accepted keys; without any, and without `tokens`, the endpoint answers 401 to everybody."""
     tokens: TokenCheck | None = None
     """Accepted tokens, where it is asked with tokens."""
+    cors: Cors | None = None
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
     """Percent per deployment; the sum is 100 or 0."""

@@ -19,6 +19,7 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
+from inference_provider.spec.cors import CorsSettings
 from inference_provider.spec.names import names
 
 
@@ -74,6 +75,8 @@ class EndpointSpec(SpecModel):
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    cors: Annotated[CorsSettings | None, SECURITY] = None
+    """Which pages of other sites may call it from a browser; none when left out."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 
