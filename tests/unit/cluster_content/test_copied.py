@@ -202,6 +202,13 @@ def test_a_bucket_that_cannot_be_used_is_told_whatever_was_asked(content, cluste
     )
 
 
+def test_a_bucket_that_is_full_before_anything_is_kept_is_out_of_capacity(content, cluster):
+    cluster.refuse = lambda _asked: httpx.Response(507, text="s3://models takes nothing more: x\n")
+    with pytest.raises(OutOfCapacity, match="s3://models takes nothing more: x; enlarge it, or"):
+        content._store.check()
+    assert cluster.asked == ["GET /bucket"]
+
+
 def test_content_that_is_gone_is_a_fault_and_is_copied_again(content, cluster, model, tmp_path):
     keep(content, model, tmp_path)
     found = record(Kind.MODEL, model)

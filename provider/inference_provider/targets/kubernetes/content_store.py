@@ -97,14 +97,22 @@ class ContentStore:
         self._seen = None
         if answer.status_code == 422:
             raise Changed(digest)
+        self._refuse_full("copy", f"content {digest[:12]}", answer)
+
+    def _refuse_full(self, doing: str, what: str, answer: httpx.Response) -> None:
         if answer.status_code == 507:
             remedy = "enlarge it, or delete models that are no longer needed"
-            at = str(self._client)
-            raise OutOfCapacity("copy", f"content {digest[:12]}", _text(answer), remedy, at)
+            raise OutOfCapacity(doing, what, _text(answer), remedy, str(self._client))
 
     def check(self) -> None:
-        """Raise TargetUnreachable if the bucket in which content lies cannot be used."""
-        self._ask("keep", "GET", "/bucket", known=(404,))
+        """Make sure that the bucket in which content lies can be used.
+
+        Raises:
+            TargetUnreachable: It cannot.
+            OutOfCapacity: It is full.
+        """
+        answer = self._ask("keep", "GET", "/bucket", known=(404, 507))
+        self._refuse_full("keep", "content", answer)
 
     def clear(self) -> None:
         """Delete what lies in the bucket. Raises TargetUnreachable if that cannot be done."""
