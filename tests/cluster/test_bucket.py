@@ -14,9 +14,11 @@ from inference_provider.spec import ModelSpec
 from inference_provider.targets.kubernetes.names import CONTENT_NAME
 from inference_provider.targets.kubernetes.objects import DEPLOYMENT, POD, SECRET, encoded, name_of
 from inference_provider.targets.kubernetes.pods import is_ready
-from tests.cluster.buckets import runtime_image_with_s3, s3_server
+from tests.cluster.buckets import runtime_image_with_s3
+from tests.cluster.places import LINK_HERE
 from tests.cluster.runtime import runtime_image
 from tests.conformance.labs import KubernetesLab, wait_until
+from tests.s3_server import s3_server
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 
@@ -55,7 +57,7 @@ class BucketLab(KubernetesLab):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    with s3_server(tmp_path_factory.mktemp("s3") / "log") as store:
+    with s3_server(tmp_path_factory.mktemp("s3") / "log", LINK_HERE) as store:
         for key in MINE:
             store.put(key, b"mine")
         yield store
@@ -114,7 +116,7 @@ def test_a_bucket_that_cannot_be_used_is_told_and_what_serves_goes_on(api, lab, 
     before = lab.platform.client.get(DEPLOYMENT, lab.workspace, CONTENT_NAME)
     wrong = store.variables(AWS_SECRET_ACCESS_KEY="wrong")
     give(api, lab.workspace, "wrong", wrong)
-    give(api, lab.workspace, "away", store.variables(AWS_ENDPOINT_URL="http://10.219.0.1:1"))
+    give(api, lab.workspace, "away", store.variables(AWS_ENDPOINT_URL=f"http://{LINK_HERE}:1"))
     store.put("taken/workspace.json", b'{"workspace": "w", "namespace": "n", "id": "i"}')
     told = {
         "its credentials do not let the content pod read from s3://models/demo": lab.in_bucket(

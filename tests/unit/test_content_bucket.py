@@ -269,11 +269,13 @@ def test_what_goes_wrong_is_one_sentence_with_what_to_do(raised, said):
 def test_credentials_that_are_refused_are_read_again(place):
     opened = []
 
+    class Refusing:
+        def cat_file(self, _path):
+            raise PermissionError("Forbidden")
+
     def opens(_url):
         opened.append(1)
-        if len(opened) == 1:
-            raise PermissionError("Forbidden")
-        return place
+        return (Refusing(), "") if len(opened) == 1 else place
 
     bucket = Bucket("s3://models/demo", OURS, opens)
     with pytest.raises(BucketFault):
