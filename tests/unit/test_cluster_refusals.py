@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.targets.kubernetes.refusals import (
     Forbidden,
     NamespaceEnds,
@@ -82,6 +82,18 @@ ROLE = 'roles.rbac.authorization.k8s.io "inference-router" is forbidden: '
             " being terminated",
             NamespaceEnds,
             "the namespace is being deleted; run this again later",
+        ),
+        *(
+            (
+                code,
+                'Internal error occurred: failed calling webhook "w.example.org": failed to call'
+                ' webhook: Post "https://w.hooks.svc:443/x?timeout=10s": context deadline exceeded',
+                TargetUnreachable,
+                "webhook 'w.example.org' of the cluster does not answer: Post"
+                ' "https://w.hooks.svc:443/x?timeout=10s": context deadline exceeded; have who runs'
+                " that webhook mend it, and run this again",
+            )
+            for code in (500, 403)  # 403: what a Deployment says of pods that are not made
         ),
         (
             401,

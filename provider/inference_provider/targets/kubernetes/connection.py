@@ -23,7 +23,8 @@ from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 
 MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
-TIMEOUT_S, CONNECT_S = 30.0, 10.0
+TIMEOUT_S, CONNECT_S = 35.0, 10.0
+"""Longest silence, and longest wait for a connection; a webhook of the cluster may take 30 s."""
 QUICK_S = 5.0
 """Longest silence of what must be answered soon or not at all."""
 _ATTEMPTS, _QUICK_ATTEMPTS = 6, 2

@@ -54,13 +54,22 @@ def refusal(doing: str, what: str, code: int, said: str, place: str) -> TargetEr
         return NotThere(doing, what, said, "run this again", place)
     if code == 409:
         return Conflict(doing, what, said, "run this again", place)
-    if code == 403 or _RULE.search(said):
+    hook = _HOOK.search(said)
+    if not hook and (code == 403 or _RULE.search(said)):
         return _forbidden(doing, what, said, place)
-    if code in AGAIN:
-        return TargetUnreachable(doing, what, f"it answers {code}: {said}", "", place)
+    if hook or code in AGAIN:
+        reason, remedy = f"it answers {code}: {said}", ""
+        if hook:
+            reason = f"webhook '{hook['name']}' of the cluster does not answer: {hook['cause']}"
+            remedy = "have who runs that webhook mend it, and run this again"
+        return TargetUnreachable(doing, what, reason, remedy, place)
     return TargetError(doing, what, f"it answers {code}: {said}", "", place)
 
 
+_HOOK = re.compile(
+    r'failed calling webhook "(?P<name>[^"]*)": (?:failed to call webhook: )?(?P<cause>.*)',
+    re.DOTALL,
+)
 _RULE = re.compile(r"admission webhook|ValidatingAdmissionPolicy")
 _RIGHT = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) (?:resource|path) "(?P<plural>[^"]*)"'
