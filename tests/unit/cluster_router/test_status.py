@@ -104,6 +104,16 @@ def test_a_router_that_is_gone_does_not_run(lab):
     assert (found.runs, found.fault, found.weights) == (False, "the router does not run", None)
 
 
+def test_a_router_without_pods_in_a_namespace_that_ends_is_told_that(lab):
+    lab.router.apply()
+    assert lab.router.status().fault == "Kubernetes has made no pod for it"
+    about = {"name": "lab", "deletionTimestamp": "2026-11-26T08:00:00Z"}
+    lab.api.put("/api/v1/namespaces/lab", {"kind": "Namespace", "metadata": about})
+    assert lab.router.status().fault == (
+        "namespace 'lab' is being deleted since 2026-11-26T08:00:00Z"
+    )
+
+
 def test_a_stopped_router_is_no_object_that_somebody_has_deleted(lab):
     lab.router.apply()
     lab.router.stop()

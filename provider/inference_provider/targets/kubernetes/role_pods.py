@@ -12,6 +12,7 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
+    NAMESPACE,
     POD,
     Object,
     name_of,
@@ -25,7 +26,7 @@ from inference_provider.targets.kubernetes.pods import (
     refused,
     trouble_of,
 )
-from inference_provider.targets.kubernetes.refusals import refusal
+from inference_provider.targets.kubernetes.refusals import Forbidden, refusal
 from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Tell
@@ -152,7 +153,15 @@ class RolePods:
         there = self.deployment()
         if there is None:
             return "it does not run"
-        return (refused(there) or "Kubernetes has made no pod for it")[:_SHOWN]
+        return (self._end() or refused(there) or "Kubernetes has made no pod for it")[:_SHOWN]
+
+    def _end(self) -> str:
+        """Say that somebody has deleted the namespace; empty where that is not so, or not seen."""
+        with suppress(Forbidden):
+            about = (self._client.get(NAMESPACE, "", self._namespace) or {}).get("metadata", {})
+            if since := about.get("deletionTimestamp"):
+                return f"namespace '{self._namespace}' is being deleted since {since}"
+        return ""
 
     def _last_words(self, pod: Object, trouble: Trouble) -> str:
         """Return the last line of the log of a container that ended."""
