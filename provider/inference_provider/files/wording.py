@@ -65,6 +65,11 @@ _PATTERN_RULES = (
         "not a full host name",
         "write it like 'score.example.org'",
     ),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "not a namespace",
+        "use small letters, digits and `-`, starting and ending with a letter or digit",
+    ),
     (r"^\d+(\.\d+)?(m|[k", "not an amount", "write it like '8', '500m' or '64Gi'"),
     (
         r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)",

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    Field,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -16,6 +17,8 @@ from pydantic_core import PydanticKnownError
 
 from inference_provider.spec.base import SpecModel
 
+NAMESPACE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""How a namespace of Kubernetes may be called."""
 TargetKind = Literal["local", "docker", "kubernetes", "memory"]
 """What runs the instances: processes of this machine, a Docker host, a cluster; nothing at all."""
 
@@ -90,7 +93,7 @@ class KubernetesPlace(_Settings):
     kind: Literal["kubernetes"]
     context: str | None = None
     """A context of the kubeconfig; the current one when left out."""
-    namespace: str | None = None
+    namespace: Annotated[str, Field(pattern=NAMESPACE, max_length=63)] | None = None
     """The workspace's name when left out."""
 
 

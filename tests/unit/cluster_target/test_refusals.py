@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+from pydantic import ValidationError
 from tests.cluster_api import client_of
 from tests.unit.cluster_target.stack import desired, up
 
@@ -62,3 +64,48 @@ def test_who_may_not_see_nodes_is_refused_no_gpus():
         " for 2 nvidia.com/gpu, and no node has any (the cluster has no GPU); ask for what there"
         " is, or add a node"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "told"),
+    [
+        ("demo", {}, []),
+        ("Demo", {"namespace": "team-a"}, []),
+        (
+            "Demo",
+            {},
+            [
+                "name: 'Demo' would be a namespace, and those have small letters; write 'demo', or"
+                " {kind: kubernetes, namespace: …} as its target"
+            ],
+        ),
+        (
+            "kube-system",
+            {},
+            [
+                "name: namespace 'kube-system' has a name that Kubernetes keeps for itself; use"
+                " another name"
+            ],
+        ),
+        (
+            "demo",
+            {"namespace": "kube-public"},
+            [
+                "target: namespace 'kube-public' has a name that Kubernetes keeps for itself; use"
+                " another name"
+            ],
+        ),
+    ],
+)
+def test_a_workspace_that_can_have_no_namespace_is_refused(api, name, place, told):
+    platform = KubernetesPlatform(place_from({"kind": "kubernetes", **place}))
+    platform.__dict__["client"] = client_of(api)
+    spec = WorkspaceSpec(name=name, target="kubernetes", runtime_image="router:1")
+    assert [str(one) for one in platform.capabilities.workspace_faults(spec)] == told
+    platform.close()
+
+
+@pytest.mark.parametrize("name", ["../default", "Team A", "a/b", "-x", "", "a" * 64])
+def test_a_namespace_of_another_form_is_refused_before_anything_is_asked(name):
+    with pytest.raises(ValidationError):
+        place_from({"kind": "kubernetes", "namespace": name})

@@ -1,5 +1,6 @@
 """What a cluster can do, and why it cannot do the rest."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +26,7 @@ from inference_provider.spec import (
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
+from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 
@@ -70,6 +72,8 @@ class Asked:
     among them, where the place names none."""
     namespace_of_others: Callable[[str], str] = lambda _workspace: ""
     """Says the namespace of a workspace where somebody else made that."""
+    namespace: Callable[[str], str] = lambda workspace: workspace
+    """Says in which namespace a workspace is, or would be."""
     missing: Callable[[DeploymentSpec, WorkspaceSpec | None], Iterable[Fault]] = _nothing
     """Says which objects of the cluster a deployment names that are not there."""
     unserved: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing
@@ -102,6 +106,7 @@ def kubernetes_capabilities(
 
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from _workspace_faults(spec)
+        yield from _namespace_faults(spec, more.namespace(spec.name))
         yield from more.unserved(spec)
         yield from more.named_faults(spec)
         if more.images:
@@ -191,6 +196,18 @@ def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         reason = f"which package of fsspec reaches {protocol}:// is not known here"
         remedy = "name a runtime_image that has it, by `inferctl image build --with PACKAGE`"
         yield Fault(f"{at}.url", reason, remedy)
+
+
+def _namespace_faults(spec: WorkspaceSpec, namespace: str) -> Iterator[Fault]:
+    """Refuse a namespace that no cluster may have, or that is Kubernetes' own."""
+    field = "name" if namespace == spec.name else "target"
+    if re.fullmatch(NAMESPACE, namespace) is None:
+        reason = f"'{namespace}' would be a namespace, and those have small letters"
+        remedy = f"write '{namespace.lower()}', or {{kind: kubernetes, namespace: …}} as its target"
+        yield Fault(field, reason, remedy)
+    if namespace.startswith("kube-"):
+        reason = f"namespace '{namespace}' has a name that Kubernetes keeps for itself"
+        yield Fault(field, reason, "use another name")
 
 
 def _bounds(spec: WorkspaceSpec, name: str) -> bool:

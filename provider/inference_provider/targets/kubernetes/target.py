@@ -100,6 +100,7 @@ class KubernetesPlatform:
         more = Asked(
             strays=self._strays,
             namespace_of_others=self._of_others,
+            namespace=self.namespace,
             missing=self._missing,
             unserved=partial(unserved, self._known),
             named_faults=lambda spec: named_faults(
