@@ -111,6 +111,15 @@ def test_why_a_pod_is_not_ready_has_the_name_that_azure_gives_it(status, trouble
     assert (found.name, found.reason) == trouble
 
 
+def test_the_memory_that_was_too_little_is_told_also_where_the_namespace_set_it():
+    killed = container({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    limits = {"name": "server", "resources": {"limits": {"memory": "32Mi"}}}
+    one = {**pod(containerStatuses=[killed]), "spec": {"containers": [limits]}}
+    assert pods.trouble_of(one).reason == (
+        "container server used more memory than its limit of 32Mi"
+    )
+
+
 @pytest.mark.parametrize(
     "state",
     [

@@ -149,13 +149,13 @@ def trouble_of(pod: Object) -> Trouble | None:
         return Trouble("PodFailed", f"{about['reason']}: {about.get('message', '')}", final=True)
     for listing in ("initContainerStatuses", "containerStatuses"):
         for status in pod["status"].get(listing) or ():
-            found = _trouble_in(status)
+            found = _trouble_in(status, pod)
             if found is not None:
                 return found
     return None
 
 
-def _trouble_in(status: Mapping[str, Any]) -> Trouble | None:
+def _trouble_in(status: Mapping[str, Any], pod: Object) -> Trouble | None:
     name, waiting = str(status["name"]), status["state"].get("waiting") or {}
     reason, said = str(waiting.get("reason") or ""), " ".join(str(waiting.get("message")).split())
     if reason in _NO_IMAGE:
@@ -166,9 +166,19 @@ def _trouble_in(status: Mapping[str, Any]) -> Trouble | None:
     if not ended or not (ended.get("exitCode") or status.get("restartCount")):
         return None
     if ended.get("reason") == "OOMKilled":
-        return Trouble("PodOutOfMemory", f"container {name} used more memory than its limit", name)
+        used = f"container {name} used more memory than its limit{_memory_of(pod, name)}"
+        return Trouble("PodOutOfMemory", used, name)
     code = ended.get("exitCode")
     return Trouble("UserScriptInitFailed", f"container {name} ended with status {code}", name)
+
+
+def _memory_of(pod: Object, container: str) -> str:
+    """Return the memory that a container may use, which a LimitRange may have set."""
+    spec = pod.get("spec") or {}
+    for one in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        if one["name"] == container and (limits := (one.get("resources") or {}).get("limits")):
+            return f" of {limits['memory']}" if "memory" in limits else ""
+    return ""
 
 
 def _ended(status: Mapping[str, Any]) -> Mapping[str, Any]:
