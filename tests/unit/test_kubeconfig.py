@@ -183,6 +183,20 @@ def test_what_a_login_program_prints_is_never_quoted(tmp_path, write):
     assert "secret-6" not in str(refused.value)
 
 
+@pytest.mark.parametrize("token", ["secret\n6", "secret\0", "s\u00e9cret-6"])
+def test_a_token_that_can_be_in_no_header_is_refused_and_never_quoted(write, token):
+    write({"token": token})
+    with pytest.raises(TargetError) as refused:
+        access(None).token()
+    assert "its token has characters that none has; log in again" in str(refused.value)
+    assert "cret" not in str(refused.value)
+
+
+def test_space_around_a_token_is_none_of_it(write):
+    write({"token": " secret-6\n"})
+    assert access(None).token() == "secret-6"
+
+
 def test_an_exec_version_that_is_not_known_is_refused(write, program):
     write(_exec(program({"token": "x"}), version="v1alpha1"))
     with pytest.raises(TargetError, match="v1alpha1' is not supported"):

@@ -216,12 +216,19 @@ class _Login:
         self._asked_s = self._until_s = 0.0
         self._may_differ = False
         self._file = _TokenFile(path.parent / str(user.get("tokenFile")))
-        self.token: Callable[[], str] = self._token()
+        self._given: Callable[[], str] = self._token()
         if "auth-provider" in user:
             remedy = "use a login by `exec`, for example kubelogin or the cloud's own plugin"
             raise _unusable(context, "its `auth-provider` is of an older Kubernetes", remedy)
         if "password" in user:
             raise _unusable(context, "Kubernetes takes no passwords", "use a token")
+
+    def token(self) -> str:
+        """Return the token to send now; never one that an error about a header would quote."""
+        token = self._given().strip()
+        if token and not (token.isascii() and token.isprintable()):
+            raise _unusable(self._context, "its token has characters that none has", "log in again")
+        return token
 
     def _token(self) -> Callable[[], str]:
         if "exec" in self.user:
