@@ -117,7 +117,9 @@ class RolePods:
             ready = _replaced(there)
             if ready > told:
                 began_s = time.monotonic()
-                tell(f"{ready} of {_wanted(there)} pods of {self.what} replaced")
+                tell(
+                    f"{min(ready, _wanted(there))} of {_wanted(there)} pods of {self.what} replaced"
+                )
                 told = ready
             if done(pods, there):
                 return
