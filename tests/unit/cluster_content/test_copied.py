@@ -23,6 +23,7 @@ from tests.unit.cluster_content.kept import (
 from inference_provider.errors import OutOfCapacity, TargetError, TargetUnreachable
 from inference_provider.observed import Kind
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, ModelSpec
+from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.content_manifests import ContentService
 
 
@@ -60,6 +61,13 @@ def test_a_client_shows_the_token_of_its_workspace_and_reads_it_again_when_it_is
     content.archives.prune([], [])
     content.prune([])
     assert f"{SECRETS}/inference-content" in api.objects
+
+
+def test_a_token_that_is_recorded_is_read_of_no_secret(client, api, records, server):
+    records.put("address", "content", "token")
+    server.token = "token"
+    KubernetesContent(client, "lab", records).archives.prune([], [])
+    assert [one for one in api.requests if "secrets" in one] == []
 
 
 def test_a_token_that_somebody_has_emptied_is_said_to_be_refused(

@@ -32,7 +32,6 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.role_pods import RolePods
-from inference_provider.targets.kubernetes.router import ADDRESS
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.state import State
 
@@ -177,10 +176,10 @@ class Beside:
 
     def _token(self) -> str:
         """Return what clients of the content show; recorded, so that a lost Secret is the same."""
-        if (kept := self._records.read(ADDRESS, names.CONTENT)) is not None:
+        if (kept := self._records.read(names.ADDRESS, names.CONTENT)) is not None:
             return kept.decode()
         token = secrets.token_urlsafe(32)
-        self._records.put(ADDRESS, names.CONTENT, token)
+        self._records.put(names.ADDRESS, names.CONTENT, token)
         return token
 
 

@@ -60,9 +60,14 @@ class KubernetesContent(SharedContent):
         self._router_image = router_image
         self._client = client
         self._namespace = namespace
-        self._store = store or ContentStore(client, namespace, records.workspace)
+        self._store = store or ContentStore(
+            client, namespace, records.workspace, recorded=self._recorded_token
+        )
         self.archives = KeptArchives(self._store, records)
         super().__init__(records, self.archives)
+
+    def _recorded_token(self) -> str:
+        return (self._records.read(names.ADDRESS, names.CONTENT) or b"").decode()
 
     def fault(self, record: Record) -> str:
         try:

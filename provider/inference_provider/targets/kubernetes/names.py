@@ -23,6 +23,8 @@ INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
 """Roles."""
 EGRESS, CLOSED = f"{PREFIX}/egress", "closed"
 """Label, and its value, of instances without a way out."""
+ADDRESS = "address"
+"""Section of the records: what is chosen of the router, and the token of the content."""
 ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080

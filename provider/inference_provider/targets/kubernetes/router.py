@@ -68,7 +68,6 @@ from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.state import corrupt
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
-ADDRESS = "address"
 PUBLISH_S = 60.0
 """Longest wait for a pod that is ready and does not say what is in force."""
 _POLL_S = 0.25
@@ -124,17 +123,17 @@ class KubernetesRouter:
 
     def settings(self) -> RouterSettings:
         """Return what is chosen. Raises TargetError when the workspace is not there."""
-        document = self._records.read(ADDRESS, names.ROUTER)
+        document = self._records.read(names.ADDRESS, names.ROUTER)
         if document is None:
             raise absent(self._records.workspace)
         try:
             return RouterSettings.model_validate_json(document)
         except ValidationError:
-            raise corrupt(self._records.place(ADDRESS, names.ROUTER)) from None
+            raise corrupt(self._records.place(names.ADDRESS, names.ROUTER)) from None
 
     def save(self, settings: RouterSettings) -> None:
         """Remember what is chosen; `apply` makes it so."""
-        self._records.put(ADDRESS, names.ROUTER, settings.model_dump_json())
+        self._records.put(names.ADDRESS, names.ROUTER, settings.model_dump_json())
 
     def address(self) -> RouterAddress:
         settings = self.settings()
