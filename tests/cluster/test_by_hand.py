@@ -12,8 +12,10 @@ import pytest
 from inference_provider.drift import drift
 from inference_provider.observed import Kind
 from inference_provider.plan import plan
+from inference_provider.targets.kubernetes.names import ROLE as ROLE_LABEL
 from inference_provider.targets.kubernetes.names import WORKSPACE
 from inference_provider.targets.kubernetes.objects import (
+    AUTOSCALER,
     BUDGET,
     DEPLOYMENT,
     POD,
@@ -124,6 +126,7 @@ def container(**fields) -> dict:
 
 PATH = "spec.template.spec.containers[server]"
 GONE = "{kind} {name} is gone"
+UNLABELLED = {"metadata": {"labels": {ROLE_LABEL: None}}}
 TO_INSTANCE: dict[str, tuple[Callable[[Hand], object], str]] = {
     "scale to 0": (
         lambda h: h.scale(h.generation, 0),  # of 0 the API server notes no manager
@@ -163,6 +166,14 @@ TO_INSTANCE: dict[str, tuple[Callable[[Hand], object], str]] = {
         lambda h: h.edit(SERVICE, h.generation, {"spec": {"selector": {"app": "x"}}}, "merge"),
         f"Service {{gen}}: spec.selector.* set by {EDITOR}",
     ),
+    "remove a label of the deployment": (
+        lambda h: h.edit(DEPLOYMENT, h.generation, UNLABELLED),
+        "Deployment {gen}: some of its fields were changed or removed by hand",
+    ),
+    "remove a label of the service": (
+        lambda h: h.edit(SERVICE, h.generation, UNLABELLED),
+        "Service {gen}: some of its fields were changed or removed by hand",
+    ),
     "delete the secret": (lambda h: h.delete(SECRET, h.generation), "Secret {gen} is gone"),
     "delete the service": (lambda h: h.delete(SERVICE, h.generation), "Service {gen} is gone"),
     "delete the budget": (
@@ -188,6 +199,32 @@ def test_what_is_done_to_a_generation_is_named_once_and_mended(lab, hand, done):
     assert lab.ask() == 200
     assert reasons(lab) == {}
     assert objects(hand) == before
+
+
+def test_an_autoscaler_of_others_is_named_until_they_delete_it(lab, hand):
+    scaled = {"apiVersion": DEPLOYMENT.api, "kind": DEPLOYMENT.name, "name": hand.generation}
+    spec = {"scaleTargetRef": scaled, "minReplicas": 1, "maxReplicas": 2, "metrics": []}
+    answer = hand.http.post(
+        AUTOSCALER.path(hand.namespace),
+        params={"fieldManager": "kubectl-autoscale"},
+        json={
+            "apiVersion": AUTOSCALER.api,
+            "kind": AUTOSCALER.name,
+            "metadata": {"name": "web", "namespace": hand.namespace},
+            "spec": spec,
+        },
+    )
+    assert answer.is_success, answer.text
+    told = (
+        rf"HorizontalPodAutoscaler web, made by kubectl-autoscale at 20.*Z, scales Deployment"
+        rf" {hand.generation}, and what it does `up` takes back: delete it, or declare an autoscale"
+        " rule instead"
+    )
+    assert re.fullmatch(told, reasons(lab)[Kind.DEPLOYMENT])
+    mend(lab)
+    assert re.fullmatch(told, reasons(lab)[Kind.DEPLOYMENT])
+    hand.delete(AUTOSCALER, "web")
+    assert reasons(lab) == {}
 
 
 def test_a_deleted_pod_comes_back_by_itself(lab, hand):
@@ -221,6 +258,10 @@ TO_WORKSPACE: dict[str, tuple[Callable[[Hand], object], str]] = {
     "delete its budget": (
         lambda h: h.delete(BUDGET, ROUTER),
         f"PodDisruptionBudget {ROUTER} is gone",
+    ),
+    "remove a label of its service": (
+        lambda h: h.edit(SERVICE, ROUTER, UNLABELLED),
+        f"Service {ROUTER}: some of its fields were changed or removed by hand",
     ),
     "edit its role": (
         lambda h: h.edit(ROLE, ROUTER, {"rules": []}, "merge"),
