@@ -113,7 +113,11 @@ def test_a_rule_that_a_cluster_cannot_keep_is_refused(asked, served, told):
 def test_a_share_of_what_an_instance_does_not_ask_for_is_refused_when_planning():
     memory = rule(targets=[{"metric": "CpuMemoryUtilizationPercentage", "target": 80}])
     known = Cluster(*ALL)
-    asked = Asked(rule_faults=lambda *given: rule_faults(*given, known, lambda name: name))
+
+    def both_asked(asked, deployment, space):
+        return rule_faults(asked, deployment, space, known, lambda name: name)
+
+    asked = Asked(rule_faults=both_asked)
     can = kubernetes_capabilities(lambda: None, lambda: None, asked)
 
     def told(spec: AutoscaleRuleSpec, deployment: DeploymentSpec) -> list[str]:
@@ -134,9 +138,9 @@ def test_a_share_of_what_an_instance_does_not_ask_for_is_refused_when_planning()
 # -- what a LimitRange gives -----------------------------------------------------------------------
 
 
-def limit_range(type_: str = "Container", manager: str = "kubectl", **fields: dict) -> dict:
+def limit_range(limits: dict, type_: str = "Container", manager: str = "kubectl") -> dict:
     about = {"name": "usual", "managedFields": [{"manager": manager}]}
-    return {"metadata": about, "spec": {"limits": [{"type": type_, **fields}]}}
+    return {"metadata": about, "spec": {"limits": [{"type": type_, **limits}]}}
 
 
 NONE_ASKED = [
@@ -147,14 +151,14 @@ NONE_ASKED = [
 
 @pytest.mark.parametrize("field", ["defaultRequest", "default", "max", "min"])
 def test_what_a_limit_range_of_the_namespace_gives_is_asked_for(field):
-    known = Cluster(*ALL, LimitRange=[limit_range(**{field: {"cpu": "1"}})])
+    known = Cluster(*ALL, LimitRange=[limit_range({field: {"cpu": "1"}})])
     assert faults(known, rule(), blue()) == []
-    known = Cluster(*ALL, LimitRange=[limit_range(**{field: {"memory": "1Gi"}})])
+    known = Cluster(*ALL, LimitRange=[limit_range({field: {"memory": "1Gi"}})])
     assert faults(known, rule(), blue()) == NONE_ASKED
 
 
 def test_limits_of_whole_pods_are_asked_for_by_no_container():
-    known = Cluster(*ALL, LimitRange=[limit_range("Pod", max={"cpu": "1"})])
+    known = Cluster(*ALL, LimitRange=[limit_range({"max": {"cpu": "1"}}, "Pod")])
     assert faults(known, rule(), blue()) == NONE_ASKED
 
 
@@ -169,7 +173,7 @@ def test_what_the_workspace_declares_is_asked_for_before_it_is_there(field):
 
 
 def test_limits_of_ours_that_are_declared_no_more_give_nothing():
-    ours = limit_range(manager="pulumi-inference", default={"cpu": "1"})
+    ours = limit_range({"default": {"cpu": "1"}}, manager="pulumi-inference")
     known = Cluster(*ALL, LimitRange=[ours])
     assert faults(known, rule(), blue(), WorkspaceSpec(name="demo")) == NONE_ASKED
     assert faults(known, rule(), blue()) == []

@@ -3,8 +3,8 @@
 import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.cluster_controllers import Controllers
-from tests.unit.test_cluster_autoscale import AUTOSCALERS, NAME, altered, of_kind, rule, ruled
-from tests.unit.test_cluster_compute import Content, unit
+from tests.unit.test_cluster_autoscale import AUTOSCALERS, NAME, altered, rule, ruled
+from tests.unit.test_cluster_compute import Content, of_kind, unit
 
 from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
