@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.cluster_router.lab import SERVES, waiting
+from tests.unit.cluster_router.lab import PODS, SERVES, waiting
 
 from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend
@@ -96,6 +96,20 @@ def test_a_pod_that_is_not_ready_or_does_not_answer_is_a_fault(lab):
     assert lab.router.status().fault == (
         "router pod router-b does not answer; "
         "router pod router-c is not ready: ImagePullBackOff: no such host"
+    )
+
+
+def test_a_pod_whose_node_does_not_answer_is_told_with_it(lab):
+    lab.router.apply()
+    lab.add("router-a")
+    lab.add("router-b", ready=False)
+    path = f"{PODS}/router-b"
+    lab.api.put(path, {**lab.api.objects[path], "spec": {"nodeName": "n-1"}})
+    silent = {"type": "Ready", "status": "Unknown", "lastTransitionTime": "2026-11-26T08:00:00Z"}
+    node = {"kind": "Node", "metadata": {"name": "n-1"}, "status": {"conditions": [silent]}}
+    lab.api.put("/api/v1/nodes/n-1", node)
+    assert lab.router.status().fault == (
+        "router pod router-b is not ready: its node n-1 does not answer since 2026-11-26T08:00:00Z"
     )
 
 

@@ -45,7 +45,6 @@ from inference_provider.targets.kubernetes.instance_manifests import (
     Given,
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
-from inference_provider.targets.kubernetes.lost_nodes import LostNodes
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     POD,
@@ -105,7 +104,6 @@ class KubernetesCompute:
         self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
         self._counts = Counts(client, self._namespace)
-        self._nodes = LostNodes(client)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
 
@@ -132,7 +130,7 @@ class KubernetesCompute:
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
         pods, rules, rivals = pods_of(there), self._state.rules(), rivals_in(whole)
-        lost = self._nodes.of(chain(*pods.values()))
+        lost = self._whole.nodes.of(chain(*pods.values()))
         wanted = {name: [*_wanted(name, there)] for name in generations(there)}
         known |= self._whole.unlabelled([*chain(*wanted.values())], known)
         for name, labels in generations(there).items():

@@ -6,7 +6,7 @@ else. This module makes the objects of the router too.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
 from inference_provider.targets.kubernetes.ingress_class import make_way_for_default
+from inference_provider.targets.kubernetes.lost_nodes import node_of
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -334,7 +335,7 @@ class KubernetesRouter:
         pods = [o for (kind, _), o in self._whole.of(whole, names.ROUTER).items() if kind == POD]
         there = [pod for pod in pods if not is_ending(pod)]
         endings = endings_of_all(there)
-        ready = [name_of(pod) for pod in there if is_ready(pod)]
+        ready, lost = [name_of(pod) for pod in there if is_ready(pod)], self._whole.nodes.of(there)
         if not ready:
             runs = any(kind == DEPLOYMENT for kind, _ in self._whole.of(whole, names.ROUTER))
             why = self.pods.why(there) if runs else "the router does not run"
@@ -351,9 +352,9 @@ class KubernetesRouter:
             if pod not in answers
         ]
         faults += [
-            f"router pod {name_of(pod)} is not ready: {trouble.reason[:_SHOWN]}"
+            f"router pod {name_of(pod)} is not ready: {why[:_SHOWN]}"
             for pod in there
-            if name_of(pod) not in ready and (trouble := trouble_of(pod)) is not None
+            if name_of(pod) not in ready and (why := _why(pod, lost))
         ]
         faults += [_OLDER] if self._is_outdated(self.settings().image) else []
         return combined(answers, faults + altered).model_copy(update={"endings": endings})
@@ -385,3 +386,9 @@ class KubernetesRouter:
         there |= self._whole.unlabelled((*wanted, *beside), there)
         changed = altered((*wanted, *beside), there, (COUNT,) if scaled else ())
         return [*scaled, *changed, *opened, *self._records.edited()]
+
+
+def _why(pod: Object, lost: Mapping[str, str]) -> str:
+    """Say why a pod is not ready; empty where it just starts."""
+    trouble = trouble_of(pod)
+    return lost.get(node_of(pod)) or (trouble.reason if trouble else "")

@@ -11,6 +11,7 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
+from inference_provider.targets.kubernetes.lost_nodes import LostNodes
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     CLAIM,
@@ -51,6 +52,8 @@ class Whole:
         self._namespace = namespace
         self._workspace = workspace
         self._kept: tuple[float, There] | None = None
+        self.nodes = LostNodes(client)
+        """What is known of the nodes that its pods are on."""
 
     def look(self, deployment: str = "") -> There:
         """List everything, and keep it for one `last_look`.
