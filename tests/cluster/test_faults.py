@@ -16,10 +16,12 @@ from inference_provider.errors import (
 )
 from inference_provider.observed import Kind
 from inference_provider.spec.target import KubernetesPlace
+from inference_provider.targets.kubernetes.names import CONTENT, CONTENT_NAME, selecting
+from inference_provider.targets.kubernetes.objects import DEPLOYMENT, NAMESPACE, POD, selector
 from inference_provider.targets.kubernetes.refusals import Refused
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests import cluster_host
-from tests.conformance.labs import KubernetesLab, together
+from tests.conformance.labs import KubernetesLab, together, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -192,3 +194,19 @@ def test_a_cluster_that_cannot_be_entered_is_told(fault, tmp_path, monkeypatch):
     assert re.search(told, str(failed.value))
     assert time.monotonic() - began_s < 20
     lab.platform.close()
+
+
+def test_a_workspace_goes_whole_while_what_keeps_its_content_is_away(tmp_path):
+    lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, f"away{time.time_ns() % 10**9}")
+    client = lab.platform.client
+    try:
+        lab.up()
+        client.merge(DEPLOYMENT, lab.workspace, CONTENT_NAME, {"spec": {"replicas": 0}})
+        content = selector(selecting(lab.workspace, CONTENT))
+        wait_until(lambda: not client.items(POD, lab.workspace, content), 60)
+        for one in reversed(lab.desired):
+            lab.delete(one.id)
+        wait_until(lambda: client.get(NAMESPACE, "", lab.workspace) is None, 90)
+    finally:
+        lab.close()
+        lab.platform.close()
