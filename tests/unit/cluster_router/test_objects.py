@@ -206,6 +206,32 @@ def test_a_router_that_does_not_get_ready_says_why(lab, status, told):
     assert caught.value.reason == told
 
 
+def test_a_router_that_a_policy_of_others_keeps_from_the_api_names_it(lab):
+    lab.router.apply()
+    lab.add("router-a", ready=False)
+    lab.answers["router-a", "revision"]["fault"] = (
+        "list secrets: its API server https://10.0.0.1 does not answer: refused; check that this"
+        " machine reaches it, and run this again"
+    )
+    for name, more in (("default-deny", {"policyTypes": ["Ingress", "Egress"]}), ("open", {})):
+        made = lab.api.put(
+            f"/apis/networking.k8s.io/v1/namespaces/lab/networkpolicies/{name}",
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {"name": name, "namespace": "lab"},
+                "spec": {"podSelector": {}, **more},
+            },
+        )
+        made["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    with pytest.raises(NotReady) as caught:
+        lab.router.ensure_up(lambda: ())
+    assert caught.value.reason == (
+        "1 of 1 pods not ready: pod router-a: list secrets: its API server https://10.0.0.1 does"
+        " not answer: refused; NetworkPolicy default-deny limits what it reaches"
+    )
+
+
 def test_a_router_without_pods_says_why_kubernetes_makes_none(lab):
     lab.router.apply()
     there = lab.api.objects[DEPLOYMENT]

@@ -89,10 +89,26 @@ def opening(policies: Iterable[Object], workspace: str) -> Iterator[Object]:
     """
     labels = names.labels(workspace, names.INSTANCE)
     for one in policies:
-        entries = one["metadata"].get("managedFields") or ()
-        ours = any(entry["manager"] == MANAGER for entry in entries)
-        if not ours and one["spec"].get("ingress") and _chooses(one, labels):
+        if not _is_ours(one) and one["spec"].get("ingress") and _chooses(one, labels):
             yield one
+
+
+def confining(policies: Iterable[Object], workspace: str) -> str:
+    """Say which policies of others limit what routers reach; empty where none does."""
+    labels = names.labels(workspace, names.ROUTER)
+    found = [
+        name_of(one)
+        for one in policies
+        if not _is_ours(one)
+        and "Egress" in (one["spec"].get("policyTypes") or ())
+        and _chooses(one, labels)
+    ]
+    return f"; {POLICY.name} {', '.join(found)} limits what it reaches" if found else ""
+
+
+def _is_ours(policy: Object) -> bool:
+    entries = policy["metadata"].get("managedFields") or ()
+    return any(entry["manager"] == MANAGER for entry in entries)
 
 
 def _chooses(policy: Object, labels: Mapping[str, str]) -> bool:

@@ -38,6 +38,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import (
     There,
     altered,
+    confining,
     listed_if_allowed,
     named,
     opening,
@@ -234,7 +235,12 @@ class KubernetesRouter:
             return "it starts, or does not answer"
         except OtherRelease as other:
             return other.reason
-        return str(found.get("fault") or "it just became ready")
+        fault = str(found.get("fault") or "it just became ready")
+        silent = "does not answer" in fault  # the API server, to the pod
+        there = self._client.items(POLICY, self.namespace) if silent else ()
+        return fault.split("; check that", maxsplit=1)[0] + confining(
+            there, self._records.workspace
+        )
 
     # -- what it serves ------------------------------------------------------------------------
 
