@@ -45,7 +45,7 @@ class Gpu(NamedTuple):
 
 def words_of(product: str) -> list[str]:
     """Return the words of a product, by which one is found."""
-    return product.lower().replace("-", " ").split()
+    return product.lower().replace("-", " ").replace("_", " ").split()
 
 
 class Holder(NamedTuple):

@@ -118,6 +118,13 @@ def test_a_product_is_found_by_words_of_its_name(product, nodes):
     assert products_of(asked(product=product), gpus_on(NODES, ())) == nodes
 
 
+def test_a_product_whose_words_have_underscores_between_them_is_found_by_one():
+    theirs = node("m-1", **{"amd.com/gpu": "8"})
+    theirs["metadata"]["labels"]["amd.com/gpu.product-name"] = "AMD_Instinct_MI300X_OAM"
+    wanted = asked(product="MI300X")._replace(resource="amd.com/gpu")
+    assert products_of(wanted, gpus_on([theirs], ())) == ["AMD_Instinct_MI300X_OAM"]
+
+
 def test_a_product_that_no_node_has_is_refused():
     assert never_fits(asked(product="H100"), gpus_on(NODES, ()))[0].startswith(
         "an instance asks for 1 nvidia.com/gpu of H100, and no node has any"
