@@ -232,6 +232,10 @@ _PLURALS = {
     "limitranges": "LimitRange",
     "priorityclasses": "PriorityClass",
     "runtimeclasses": "RuntimeClass",
+    "deviceclasses": "DeviceClass",
+    "resourceslices": "ResourceSlice",
+    "resourceclaims": "ResourceClaim",
+    "resourceclaimtemplates": "ResourceClaimTemplate",
 }
 
 

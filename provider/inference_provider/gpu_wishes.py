@@ -63,7 +63,11 @@ def _of_other_vendors(
     """Refuse GPUs that no ledger counts."""
     for resource in filter(asks_for_gpus, desired):
         asked = _wish(resource).asked
-        if asked.resource != NVIDIA:
+        if asked.device_class:
+            reason = f"DeviceClass '{asked.device_class}': only a cluster has such"
+            fault = Fault("resources.device_class", reason, "use target 'kubernetes'")
+            yield Refusal(at_target(resource.id, can), fault)
+        elif asked.resource != NVIDIA:
             reason, remedy = f"'{asked.resource}' is not supported", "use target 'kubernetes'"
             yield Refusal(at_target(resource.id, can), Fault(asked.field, reason, remedy))
 

@@ -266,6 +266,10 @@ class ResourcesArgs(TypedDict, total=False):
     """Whose GPUs `gpu` counts, as a cluster names them: `amd.com/gpu`."""
     gpu_product: Input[str]
     """Only GPUs of this product: words of its name, such as `A100`."""
+    device_class: Input[str]
+    """A DeviceClass of the cluster, of which `gpu` devices are claimed: `gpu.nvidia.com`."""
+    device_selectors: Input[Sequence[Input[str]]]
+    """Which devices of the class will do, as CEL."""
     gpu_devices: Input[Sequence[Input[str] | Input[int]]]
     """Chosen GPUs for the only instance, by index or UUID."""
     mig: Input[Mapping[str, Input[int]]]
@@ -318,6 +322,10 @@ class InstanceTypeArgs(TypedDict, total=False):
     """Whose GPUs, as a cluster names them: `amd.com/gpu`."""
     gpu_product: Input[str]
     """Only GPUs of this product: words of its name, such as `A100`."""
+    device_class: Input[str]
+    """A DeviceClass of the cluster, of which `gpu` devices are claimed: `gpu.nvidia.com`."""
+    device_selectors: Input[Sequence[Input[str]]]
+    """Which devices of the class will do, as CEL."""
 
 
 class CollectionArgs(TypedDict, total=False):

@@ -8,6 +8,7 @@ import pytest
 
 from tests import cluster_host
 from tests.cluster.api import Api
+from tests.cluster.devices import Devices
 from tests.cluster.fake_nodes import fake_nodes
 from tests.cluster.metrics import provide
 from tests.cluster.places import ours
@@ -34,6 +35,15 @@ def fakes(api):
         pytest.skip("only the cluster of `make test-cluster` gets nodes that are none")
     with fake_nodes(ours(), api) as nodes:
         yield nodes
+
+
+@pytest.fixture
+def devices(api, fakes):
+    """Give the devices of a class that a test adds, with their nodes."""
+    made = Devices(api, fakes)
+    made.add_class()
+    yield made
+    api.delete(*made.paths)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,16 @@
 """Instances with GPUs, on nodes that kwok plays: where they run, and what they wait for."""
 
 import threading
-from pathlib import PurePosixPath
 
 import pytest
 
 from inference_provider.errors import NotReady
 from inference_provider.gpus import Wish
-from inference_provider.observed import Kind, ResourceId
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec
 from inference_provider.spec.gpus import GpuRequest
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
-from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
-from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
-from inference_provider.workspace.ports import Unit
 from tests import docker_host
+from tests.cluster.bare_instances import bare_compute, nodes_of, unit
 from tests.cluster.fake_nodes import GPU, gpu_node
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -24,13 +18,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 BIG, SMALL = "NVIDIA-Big-96GB", "NVIDIA-Small-8GB"
 TEAM = {"key": "team", "value": "ml", "effect": "NoSchedule"}
 SLICES = "nvidia.com/mig-1g.12gb"
-
-
-class Content:
-    """An image that brings all."""
-
-    def given(self, _unit: Unit) -> Given:
-        return Given(docker_host.BASE_IMAGE, PurePosixPath("/usr/bin"))
 
 
 @pytest.fixture
@@ -42,47 +29,8 @@ def platform():
 
 @pytest.fixture
 def compute(platform, namespace):
-    records = ClusterRecords(platform.client, namespace, namespace)
-    inventory = KeptInventory(lambda: platform.client)
-    made = KubernetesCompute(platform.client, records, Content(), inventory.all)
-    yield made
-    for found in made.instances().values():  # sooner than with their namespace
-        made.retire("", [one.name for one in found], 0)
-
-
-def unit(name: str = "blue", start_s: int = 30, scheduling=None, **resources) -> Unit:
-    route = {"path": "/", "port": 8080}
-    routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
-    environment = EnvironmentSpec.model_validate(
-        {
-            "workspace": "demo",
-            "name": "plain",
-            "image": docker_host.BASE_IMAGE,
-            "inference_config": routes,
-        }
-    )
-    spec = DeploymentSpec.model_validate(
-        {
-            "workspace": "demo",
-            "endpoint": "iris",
-            "name": name,
-            "environment": "plain:1",
-            "start_timeout_s": start_s,
-            "readiness_probe": {"initial_delay": 0},
-            "resources": resources,
-            "scheduling": scheduling or {},
-        }
-    )
-    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="demo", name=f"iris/{name}")
-    return Unit(id_, "5efdeb203621", spec, environment)
-
-
-def nodes_of(api, namespace, deployment="blue"):
-    """Return the node of each pod of a deployment."""
-    pods = api.items(f"/api/v1/namespaces/{namespace}/pods")
-    name = "pulumi-inference/deployment"
-    ours = (one for one in pods if (one["metadata"].get("labels") or {}).get(name) == deployment)
-    return sorted(one["spec"].get("nodeName", "") for one in ours)
+    with bare_compute(platform, namespace) as made:
+        yield made
 
 
 def holding(namespace, node, count=1):

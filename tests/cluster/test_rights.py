@@ -11,6 +11,9 @@ from inference_provider.spec.target import KubernetesPlace
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests import cluster_host
+from tests.cluster.bare_instances import bare_compute, unit
+from tests.cluster.devices import CLASS
+from tests.cluster.devices import GROUP as DEVICES
 from tests.conformance.labs import KubernetesLab
 
 pytestmark = pytest.mark.cluster
@@ -117,6 +120,30 @@ def test_the_documented_role_is_enough_and_nothing_is_left_after_down(deployer, 
     assert lab.target.workspaces() == ()
     assert names(api, namespace) == before
     lab.platform.close()
+
+
+def claiming(deployer, devices):
+    """Start and end an instance that claims a device."""
+    devices.add(("dra-1", "Big", 1))
+    platform = deployer.lab().platform
+    try:
+        with bare_compute(platform, deployer.namespace) as compute:
+            compute.ensure(unit(limits={"gpu": 1}, device_class=CLASS), 1)
+            assert compute.status().altered == {}
+    finally:
+        platform.close()
+
+
+def test_the_documented_role_is_enough_for_devices_of_a_class(devices, deployer, api, namespace):
+    claiming(deployer, devices)
+    templates = f"{DEVICES}/namespaces/{namespace}/resourceclaimtemplates"
+    assert api.items(templates) == []
+
+
+def test_the_right_to_claim_devices_is_named(devices, deployer):
+    deployer.without("resourceclaimtemplates", "patch")
+    with pytest.raises(Forbidden, match=r"may not patch resourceclaimtemplates\.resource\.k8s\.io"):
+        claiming(deployer, devices)
 
 
 def test_who_sees_the_namespace_alone_knows_it_for_the_one_that_others_see(

@@ -9,6 +9,7 @@ from inference_provider.capabilities import TargetCapabilities
 from inference_provider.observed import Kind
 from inference_provider.refusals import refusals
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
+from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import KnownNames, missing
@@ -50,6 +51,42 @@ def test_a_class_that_is_not_there_is_refused_with_those_that_are(api):
         " one of: high, low",
         "scheduling.runtime_class: the cluster has no RuntimeClass 'gvisor'; leave it out",
     ]
+
+
+DEVICES = "/apis/resource.k8s.io/v1"
+
+
+def claiming(name) -> DeploymentSpec:
+    resources = {"limits": {"gpu": 1}, "device_class": name}
+    return blue().model_copy(update={"resources": Resources.model_validate(resources)})
+
+
+def test_a_device_class_that_is_not_there_is_refused_with_those_that_are(api):
+    api.put(
+        DEVICES,
+        {"kind": "APIResourceList", "metadata": {}, "resources": [{"name": "deviceclasses"}]},
+    )
+    api.put(f"{DEVICES}/deviceclasses/gpu.nvidia.com", {"metadata": {"name": "gpu.nvidia.com"}})
+    assert faults(api, claiming("gpu.nvidia.com")) == []
+    assert faults(api, claiming("gpu.amd.com")) == [
+        "resources.device_class: the cluster has no DeviceClass 'gpu.amd.com'; leave it out, or use"
+        " one of: gpu.nvidia.com"
+    ]
+
+
+def test_a_device_class_is_refused_where_its_api_is_not_served(api):
+    assert faults(api, claiming("gpu.nvidia.com")) == [
+        "resources.device_class: the cluster does not serve resource.k8s.io/v1, which Kubernetes"
+        " 1.34 and newer have; leave it out, and its nodes' device plugin counts GPUs"
+    ]
+    assert api.requests == [f"GET {DEVICES}"]
+
+
+def test_whether_an_api_is_served_is_asked_once_for_many_deployments(api):
+    known = KnownNames(lambda: client_of(api))
+    for _ in range(3):
+        assert len([*missing(claiming("gpu.nvidia.com"), None, known, "lab")]) == 1
+    assert api.requests == [f"GET {DEVICES}"]
 
 
 def test_classes_are_listed_once_for_many_deployments_and_never_for_none(api):

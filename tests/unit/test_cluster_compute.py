@@ -5,7 +5,7 @@ import time
 from pathlib import PurePosixPath
 
 import pytest
-from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_api import ClusterApi, client_of, failure
 from tests.cluster_controllers import DEPLOYMENTS, NAMESPACE, Controllers
 
 from inference_provider.errors import NotReady, OutOfCapacity
@@ -83,6 +83,32 @@ def test_a_generation_is_a_deployment_with_objects_of_its_name(api, compute):
     for kind in ("Deployment", "Service", "PodDisruptionBudget", "Secret"):
         assert of_kind(api, kind) == ["iris-blue-5efdeb203621"]
     assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0", "iris-blue-5efdeb203621-1"]
+
+
+CLAIMS = {"resources": {"limits": {"gpu": 1}, "device_class": "gpu.nvidia.com"}}
+TEMPLATES = "/apis/resource.k8s.io/v1/namespaces/lab/resourceclaimtemplates"
+
+
+def test_claims_of_devices_are_looked_for_only_where_pods_have_some(api, compute):
+    compute.ensure(unit(), 1)
+    assert compute.status().altered == {}
+    assert f"GET {TEMPLATES}" not in api.requests
+    compute.ensure(unit("0123456789ab", **CLAIMS), 1)
+    assert compute.status().altered == {}
+    assert api.requests.count(f"GET {TEMPLATES}") == 1
+    api.drop(f"{TEMPLATES}/iris-blue-0123456789ab")
+    told = ("ResourceClaimTemplate iris-blue-0123456789ab is gone",)
+    assert compute.status().altered == {"iris/blue": told}
+    compute.retire("iris/blue", ["iris-blue-0123456789ab"], 0)
+    assert of_kind(api, "ResourceClaimTemplate") == []
+
+
+def test_who_has_no_right_to_claims_of_devices_ends_instances_without_any(api, compute):
+    compute.ensure(unit(), 1)
+    may_not = 'User "ann" cannot delete resource "resourceclaimtemplates" in API group "x"'
+    api.refuse = lambda one: failure(403, may_not) if TEMPLATES in one.url.path else None
+    compute.retire("iris/blue", ["iris-blue-5efdeb203621"], 0)
+    assert of_kind(api, "Deployment") == of_kind(api, "Service") == []
 
 
 def test_all_pods_of_a_generation_are_one_instance(compute):

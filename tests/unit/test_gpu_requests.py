@@ -1,10 +1,13 @@
 """How GPUs are asked for, and what contradicts itself."""
 
+import re
+
 import pytest
 from pydantic import ValidationError
 from tests.stacks import deployment
 
 from inference_provider.spec.gpus import gpu_request
+from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.quota import size_of
 from inference_provider.spec.resources import Resources
 
@@ -17,14 +20,14 @@ def request(**resources):
 
 def test_whole_gpus_chosen_ones_slices_and_shares_are_different_requests():
     assert request(limits={"gpu": 2}, gpu_product="A100") == (
-        "resources.limits.gpu", 2, "A100", (), "", "", "nvidia.com/gpu",
+        "resources.limits.gpu", 2, "A100", (), "", "", "nvidia.com/gpu", "", (),
     )  # fmt: skip
     assert request(requests={"nvidia.com/gpu": 1})[:2] == ("resources.requests.gpu", 1)
-    assert request(gpu_devices=[0, "GPU-5d5ba0d6"])[:-1] == (
+    assert request(gpu_devices=[0, "GPU-5d5ba0d6"])[:6] == (
         "resources.gpu_devices", 2, "", ("0", "GPU-5d5ba0d6"), "", "",
     )  # fmt: skip
-    assert request(mig={"1g.5gb": 2})[:-1] == ("resources.mig", 2, "", (), "1g.5gb", "")
-    assert request(gpu_share="ours")[:-1] == ("resources.gpu_share", 1, "", (), "", "ours")
+    assert request(mig={"1g.5gb": 2})[:6] == ("resources.mig", 2, "", (), "1g.5gb", "")
+    assert request(gpu_share="ours")[:6] == ("resources.gpu_share", 1, "", (), "", "ours")
     assert request() is None
     assert request(limits={"gpu": 0}) is None
 
@@ -35,7 +38,7 @@ def test_gpus_of_other_vendors_are_written_in_place_of_the_number(name):
     assert asked == Resources.model_validate(
         {"limits": {"gpu": 2, "cpu": "1"}, "gpu_resource": name}
     )
-    assert request(limits={name: 2})[-1] == name
+    assert request(limits={name: 2}).resource == name
     assert request(requests={name: 2}, limits={name: 2}).each == 2
 
 
@@ -51,6 +54,35 @@ def test_gpus_of_other_vendors_are_written_in_place_of_the_number(name):
 def test_gpus_of_two_vendors_are_refused(resources):
     with pytest.raises(ValidationError, match="are different requests; keep one of them"):
         Resources.model_validate(resources)
+
+
+def test_devices_of_a_class_are_counted_as_gpus_are():
+    asked = {"limits": {"gpu": 2}, "device_class": "gpu.nvidia.com", "device_selectors": ["true"]}
+    found = request(**asked, gpu_product="A100")
+    assert (found.field, found.each, found.product) == ("resources.limits.gpu", 2, "A100")
+    assert (found.device_class, found.selectors) == ("gpu.nvidia.com", ("true",))
+    assert size_of(deployment(resources=asked, instance_count=3).deployments[0]) == (3, 6)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"mig": {"1g.5gb": 1}}, "mig"),
+        ({"gpu_share": "ours"}, "gpu_share"),
+        ({"gpu_devices": [0]}, "gpu_devices"),
+        ({"limits": {"amd.com/gpu": 1}}, "gpu_resource amd.com/gpu"),
+    ],
+)
+def test_a_class_of_devices_beside_another_request_is_refused(other, named):
+    told = f"device_class and {named} are different requests for GPUs; keep one of them"
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        Resources.model_validate({"device_class": "gpu.nvidia.com", **other})
+
+
+@pytest.mark.parametrize("model", [Resources, InstanceType])
+def test_selectors_without_a_class_are_refused(model):
+    with pytest.raises(ValidationError, match="choose devices of a device_class; add one"):
+        model.model_validate({"device_selectors": ["true"]})
 
 
 def test_slices_and_shares_are_of_one_vendor_alone():

@@ -76,6 +76,14 @@ def test_gpus_that_no_ledger_counts_are_refused():
     ]
 
 
+def test_devices_of_a_class_are_refused_where_there_is_no_cluster():
+    asked = deployment(resources={"limits": {"gpu": 1}, "device_class": "gpu.nvidia.com"})
+    assert gpus_refused(asked, Ledger((T4,))) == [
+        "Deployment 'default/iris/blue' on target 'docker': resources.device_class: DeviceClass"
+        " 'gpu.nvidia.com': only a cluster has such; use target 'kubernetes'"
+    ]
+
+
 def test_a_chosen_gpu_that_is_not_there_is_refused():
     asked = deployment(resources={"gpu_devices": [0, 7]})
     assert gpus_refused(asked, Ledger((T4, A100))) == [

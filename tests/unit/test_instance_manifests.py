@@ -208,6 +208,53 @@ def test_a_pod_with_gpus_may_be_where_others_are_kept_off():
     }
 
 
+CLAIMING = {
+    "limits": {"gpu": 2, "cpu": "1"},
+    "device_class": "gpu.nvidia.com",
+    "gpu_product": "A100",
+    "device_selectors": ["device.driver == 'gpu.nvidia.com'"],
+}
+
+
+def test_each_pod_claims_devices_of_a_class_by_a_template_of_its_generation():
+    found = objects(generation(resources=CLAIMING))
+    assert [*found][-2:] == ["ResourceClaimTemplate", "Deployment"]
+    template = found["ResourceClaimTemplate"]
+    assert template["metadata"]["name"] == NAME
+    assert template["spec"]["metadata"]["labels"]["pulumi-inference/deployment"] == "blue"
+    [asked] = template["spec"]["spec"]["devices"]["requests"]
+    assert asked["exactly"] == {
+        "deviceClassName": "gpu.nvidia.com",
+        "allocationMode": "ExactCount",
+        "count": 2,
+        "selectors": [
+            {"cel": {"expression": "device.driver == 'gpu.nvidia.com'"}},
+            {
+                "cel": {
+                    "expression": "'productName' in device.attributes[device.driver] &&"
+                    " device.attributes[device.driver].productName.lowerAscii()"
+                    ".matches('(^|[-_ ])a100([-_ ]|$)')"
+                }
+            },
+        ],
+    }
+    made = pod(generation(resources=CLAIMING))
+    assert made["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": NAME}]
+    assert made["containers"][0]["resources"] == {
+        "claims": [{"name": "gpus"}],
+        "limits": {"cpu": "1"},
+    }
+
+
+def test_a_pod_that_claims_devices_may_be_where_any_vendors_gpus_keep_others_off():
+    assert [one["key"] for one in pod(generation(resources=CLAIMING))["tolerations"]] == [
+        "nvidia.com/gpu",
+        "amd.com/gpu",
+        "gpu.intel.com/i915",
+        "gpu.intel.com/xe",
+    ]
+
+
 def test_a_pod_is_scheduled_as_its_deployment_says():
     asked = {
         "priority_class": "serving",
@@ -234,7 +281,13 @@ def test_a_pod_is_scheduled_as_its_deployment_says():
 
 
 def test_what_is_not_asked_for_is_not_in_a_pod():
-    names = {"priorityClassName", "runtimeClassName", "serviceAccountName", "nodeSelector"}
+    names = {
+        "resourceClaims",
+        "priorityClassName",
+        "runtimeClassName",
+        "serviceAccountName",
+        "nodeSelector",
+    }
     assert not {*names, "topologySpreadConstraints", "affinity"} & pod(generation()).keys()
 
 

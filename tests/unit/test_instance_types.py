@@ -1,6 +1,7 @@
 """What an instance of a named type gets, and what a deployment says itself."""
 
 import pytest
+from pydantic import ValidationError
 from tests.stacks import BLUE, deployment, stack
 
 from inference_provider.compare import compare, generation_after
@@ -8,6 +9,7 @@ from inference_provider.desired import resolve
 from inference_provider.observed import Kind
 from inference_provider.spec import stack_faults
 from inference_provider.spec.azure_sizes import AZURE_SIZES
+from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.quota import recorded_size, size_of
 
 TYPES = {
@@ -92,6 +94,49 @@ def test_an_instance_gets_the_amounts_of_its_type():
 )  # fmt: skip
 def test_what_a_deployment_says_itself_counts_instead(resources, expected):
     assert said(typed("trainer", resources=resources)) == expected
+
+
+CLAIMING = {"big": {"gpu": 2, "device_class": "gpu.nvidia.com", "device_selectors": ["true"]}}
+CLAIMED = {"device_class": "gpu.nvidia.com", "device_selectors": ("true",)}
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param({}, {"limits": {"gpu": 2}, **CLAIMED}, id="as it is"),
+        pytest.param(
+            {"limits": {"gpu": 4}}, {"limits": {"gpu": 4}, **CLAIMED}, id="another number"
+        ),
+        pytest.param(
+            {"device_class": "mig.nvidia.com"},
+            {"limits": {"gpu": 2}, "device_class": "mig.nvidia.com"},
+            id="another class",
+        ),
+        pytest.param(
+            {"limits": {"amd.com/gpu": 1}},
+            {"limits": {"gpu": 1}, "gpu_resource": "amd.com/gpu"},
+            id="what nodes count",
+        ),
+        pytest.param({"gpu_share": "ours"}, {"limits": {}, "gpu_share": "ours"}, id="a share"),
+        pytest.param({"limits": {"gpu": 0}}, {"limits": {"gpu": 0}}, id="no device"),
+    ],
+)
+def test_a_type_may_be_devices_of_a_class(resources, expected):
+    found = said(typed("big", CLAIMING, resources=resources))
+    assert {"limits": {}, **found} == {"requests": {}, **expected}
+
+
+def test_a_class_that_no_number_is_asked_of_is_a_fault():
+    assert faults(deployment(resources={"device_class": "gpu.nvidia.com"})) == [
+        "deployments.0.resources.device_class: no GPU is asked for; add limits: {gpu: 1}, or leave"
+        " it out"
+    ]
+
+
+def test_a_class_in_a_type_does_not_count_what_nodes_count():
+    both = {"gpu": 1, "gpu_resource": "amd.com/gpu", "device_class": "gpu.amd.com"}
+    with pytest.raises(ValidationError, match=r"gpu_resource amd\.com/gpu are different requests"):
+        InstanceType.model_validate(both)
 
 
 def test_sizes_of_azure_are_known_and_a_workspace_may_give_them_other_amounts():

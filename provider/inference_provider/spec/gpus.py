@@ -32,6 +32,11 @@ Source: docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html
 NVIDIA: Final = "nvidia.com/gpu"
 GpuResource = Literal["nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/i915", "gpu.intel.com/xe"]
 """How a cluster names whole GPUs, by whose they are."""
+DeviceClassName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
+"""Name of a DeviceClass of a cluster: `gpu.nvidia.com`."""
+DeviceSelector = Annotated[str, Field(min_length=1, max_length=10 * 1024)]
+"""Which devices will do, as CEL: `device.capacity['gpu.nvidia.com'].memory.isGreaterThan(…)`."""
+DeviceSelectors = Annotated[tuple[DeviceSelector, ...], Field(max_length=16)]
 OTHER_VENDORS = tuple(name for name in get_args(GpuResource) if name != NVIDIA)
 
 
@@ -48,6 +53,10 @@ class GpuRequest(NamedTuple):
     share: str = ""
     resource: str = NVIDIA
     """Whose whole GPUs these are."""
+    device_class: str = ""
+    """DeviceClass of a cluster that its devices are claimed of; empty where nodes count GPUs."""
+    selectors: tuple[str, ...] = ()
+    """What those devices have to be beside, as CEL."""
 
 
 def gpu_fault(
@@ -71,6 +80,29 @@ def gpu_fault(
     return ""
 
 
+def device_class_fault(
+    device_class: str | None,
+    selectors: Collection[str],
+    resource: str,
+    others: Mapping[str, object],
+) -> str:
+    """Say what contradicts a DeviceClass; empty when nothing does.
+
+    Args:
+        device_class: It; None for none.
+        selectors: Which of its devices will do.
+        resource: Whose GPUs are counted without one.
+        others: The other ways to ask for GPUs, by their field.
+    """
+    if device_class is None:
+        missing = "device_selectors choose devices of a device_class; add one"
+        return missing if selectors else ""
+    asked = {**others, f"gpu_resource {resource}": resource != NVIDIA}
+    if found := next((name for name, value in asked.items() if value), None):
+        return f"device_class and {found} are different requests for GPUs; keep one of them"
+    return ""
+
+
 def gpu_request(resources: Mapping[str, Any]) -> GpuRequest | None:
     """Return what the resources of a deployment ask for; None for no GPU.
 
@@ -90,5 +122,9 @@ def gpu_request(resources: Mapping[str, Any]) -> GpuRequest | None:
         if count:
             resource = resources.get("gpu_resource") or NVIDIA
             where = f"resources.{field}.gpu"
-            return GpuRequest(where, int(count), product, resource=resource)
+            found = GpuRequest(where, int(count), product, resource=resource)
+            return found._replace(
+                device_class=resources.get("device_class") or "",
+                selectors=tuple(resources.get("device_selectors") or ()),
+            )
     return None

@@ -7,13 +7,21 @@ amounts of its type among its resources, which is all that anything else reads.
 from collections.abc import Mapping
 from typing import Annotated, TypeVar, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inference_provider.errors import Fault, at_most
 from inference_provider.spec.azure_sizes import AZURE_SIZES
 from inference_provider.spec.base import SpecModel
 from inference_provider.spec.deployment import BatchDeploymentSpec, DeploymentSpec
-from inference_provider.spec.gpus import NVIDIA, GpuProduct, GpuResource, gpu_request
+from inference_provider.spec.gpus import (
+    NVIDIA,
+    DeviceClassName,
+    DeviceSelectors,
+    GpuProduct,
+    GpuResource,
+    device_class_fault,
+    gpu_request,
+)
 from inference_provider.spec.resources import Cpu, GpuCount, Memory, Resources
 
 TypeName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,63}$")]
@@ -32,6 +40,18 @@ class InstanceType(SpecModel):
     """Whose GPUs, as a cluster names them: `amd.com/gpu`."""
     gpu_product: GpuProduct | None = None
     """Only GPUs of this product: words of the name that `nvidia-smi -L` prints."""
+    device_class: DeviceClassName | None = None
+    """A DeviceClass of the cluster, whose devices `gpu` counts."""
+    device_selectors: DeviceSelectors = ()
+    """Which devices of the class will do: CEL over `device`."""
+
+    @model_validator(mode="after")
+    def _one_way_to_get_gpus(self) -> "InstanceType":
+        if fault := device_class_fault(
+            self.device_class, self.device_selectors, self.gpu_resource, {}
+        ):
+            raise ValueError(fault)
+        return self
 
 
 _Deployment = TypeVar("_Deployment", bound=DeploymentSpec | BatchDeploymentSpec)
@@ -62,9 +82,11 @@ def type_fault(
         remedy = "declare it in the workspace's instance_types, or use one of: "
         return Fault("instance_type", reason, remedy + ", ".join(at_most(names)))
     resources = sized(deployment, own).resources
-    if resources.gpu_product and gpu_request(resources.model_dump()) is None:
+    if gpu_request(resources.model_dump()) is None:
         remedy = "add limits: {gpu: 1}, or leave it out"
-        return Fault("resources.gpu_product", "no GPU is asked for", remedy)
+        for field in ("gpu_product", "device_class"):
+            if getattr(resources, field):
+                return Fault(f"resources.{field}", "no GPU is asked for", remedy)
     return None
 
 
@@ -92,10 +114,22 @@ def _with(resources: Resources, of_type: InstanceType) -> Resources:
     chosen = resources.gpu_devices or resources.mig or resources.gpu_share
     also = {}
     if not chosen and all(one.gpu is None for one in amounts):
-        more["gpu"], also["gpu_resource"] = of_type.gpu, of_type.gpu_resource
+        more["gpu"] = of_type.gpu
+        if not resources.device_class:
+            also["gpu_resource"] = of_type.gpu_resource
     limits = resources.limits.model_copy(update=more)
     whole = resources.model_copy(update={"limits": limits, **also})
     asked = gpu_request(whole.model_dump())
-    if asked is None or asked.product or asked.devices or asked.mig:
+    if asked is None or asked.devices or asked.mig:
         return whole
-    return whole.model_copy(update={"gpu_product": of_type.gpu_product})
+    particular: dict[str, object] = {}
+    if not asked.product:
+        particular["gpu_product"] = of_type.gpu_product
+    if (
+        of_type.device_class
+        and asked.resource == NVIDIA
+        and not (asked.device_class or asked.share)
+    ):
+        particular["device_class"] = of_type.device_class
+        particular["device_selectors"] = of_type.device_selectors
+    return whole.model_copy(update=particular)

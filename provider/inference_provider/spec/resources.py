@@ -9,11 +9,14 @@ from inference_provider.spec.base import SpecModel
 from inference_provider.spec.gpus import (
     NVIDIA,
     OTHER_VENDORS,
+    DeviceClassName,
+    DeviceSelectors,
     GpuDevice,
     GpuProduct,
     GpuResource,
     GpuShare,
     MigProfile,
+    device_class_fault,
     gpu_fault,
 )
 
@@ -134,6 +137,11 @@ class Resources(SpecModel):
     gpu_product: GpuProduct | None = None
     """Only GPUs of this product, with `gpu` or `gpu_share`: words of the name that `nvidia-smi -L`
     prints, such as `A100` or `A100-SXM4-80GB`."""
+    device_class: DeviceClassName | None = None
+    """A DeviceClass of the cluster, such as `gpu.nvidia.com`: each instance claims as many of its
+    devices as `gpu` says (dynamic resource allocation)."""
+    device_selectors: DeviceSelectors = ()
+    """Which devices of the class will do, all of them true: CEL over `device`."""
     gpu_devices: tuple[GpuDevice, ...] = ()
     """Chosen GPUs instead of any, for the only instance: by index or UUID."""
     mig: dict[MigProfile, Annotated[int, Field(ge=1, le=56)]] = {}
@@ -178,4 +186,13 @@ class Resources(SpecModel):
             raise ValueError(fault)
         if self.gpu_resource != NVIDIA and (self.gpu_devices or self.mig or self.gpu_share):
             raise ValueError(f"gpu_resource {self.gpu_resource} is for gpu alone; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_get_gpus(self) -> "Resources":
+        others = {"gpu_devices": self.gpu_devices, "mig": self.mig, "gpu_share": self.gpu_share}
+        if fault := device_class_fault(
+            self.device_class, self.device_selectors, self.gpu_resource, others
+        ):
+            raise ValueError(fault)
         return self

@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
+    CLAIM_TEMPLATE,
     DEPLOYMENT,
     INGRESS,
     Object,
@@ -68,7 +69,8 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
     Raises:
         OwnedByAnother: There is one of this name that is not ours.
     """
-    said, shape, left = "", _shape(one), _left_to_others(one)
+    said = _make_way(client, one) if kind_of(one) == CLAIM_TEMPLATE else ""
+    shape, left = _shape(one), _left_to_others(one)
     marked = _with_mark(one, _MARKS.get(shape))
     try:
         made = client.apply(marked)
@@ -85,6 +87,16 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
         tell(f"{one['kind']} {name_of(one)}: taken back: {said}")
     _MARKS[shape] = _mark(made)
     return _marked(client, made)
+
+
+def _make_way(client: Client, one: Object) -> str:
+    """Delete one of ours whose spec, which may not be changed, is another; say who has set it."""
+    there = client.get_like(one)
+    if there is None or not is_ours(there) or there["spec"] == one["spec"]:
+        return ""
+    about = there["metadata"]
+    client.delete(kind_of(one), about["namespace"], name_of(one), uid=about["uid"])
+    return foreign(there)
 
 
 def delete_ours(client: Client, one: Object) -> None:

@@ -84,6 +84,8 @@ class Asked:
     """Says what becomes of images."""
     surge_faults: SurgeFaults | None = None
     """Says what has no room for new instances beside the old."""
+    devices: Callable[[GpuRequest, bool], list[NodeGpus] | None] = lambda _asked, _held: None
+    """Says what a request for devices of a class could have, and, if told to, how much is held."""
     rule_faults: RuleFaults = _nothing
     """Says why an autoscale rule cannot be kept."""
 
@@ -120,10 +122,12 @@ def kubernetes_capabilities(
             yield from (Fault(f"cluster.{name}", reason, "leave it out") for name in bounds)
 
     def fault(asked: GpuRequest) -> tuple[str, str] | None:
-        there = gpus()
+        dynamic = bool(asked.device_class)
+        there = more.devices(asked, False) if dynamic else gpus()
         if there is None or not never_fits(asked, there):
             return None
-        return never_fits(asked, in_use() or there)
+        held = more.devices(asked, True) if dynamic else in_use()
+        return never_fits(asked, held or there)
 
     def deployment_faults(
         spec: DeploymentSpec, workspace: WorkspaceSpec | None, environment: EnvironmentSpec | None

@@ -11,6 +11,7 @@ from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
+    DEVICE_CLASS,
     HTTP_ROUTE,
     INGRESS_CLASS,
     PRIORITY_CLASS,
@@ -48,6 +49,7 @@ class KnownNames:
         self._client = client
         self._reading = threading.Lock()
         self._known: dict[tuple[Kind, str], tuple[float, tuple[Object, ...] | None]] = {}
+        self._served: dict[Kind, tuple[float, bool]] = {}
         self._groups = float("-inf"), frozenset[str]()
 
     def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
@@ -65,6 +67,14 @@ class KnownNames:
 
     def serves(self, kind: Kind) -> bool:
         """Whether the API server knows a kind that not every cluster has."""
+        with self._reading:
+            read_s, found = self._served.get(kind, (float("-inf"), False))
+            if time.monotonic() >= read_s + FRESH_S:
+                found = self._is_served(kind)
+                self._served[kind] = time.monotonic(), found
+            return found
+
+    def _is_served(self, kind: Kind) -> bool:
         try:
             served = self._client().raw(f"/apis/{kind.api}")
         except NotThere:
@@ -112,10 +122,21 @@ def missing(
             getattr(asked, field),
             known(kind) if getattr(asked, field) else None,
         )
+    if named := deployment.resources.device_class:
+        yield from _no_class(named, known)
     account = asked.service_account
     if account and workspace is not None and account not in workspace.cluster.service_accounts:
         there = known(SERVICE_ACCOUNT, namespace)
         yield from _unknown("scheduling.service_account", SERVICE_ACCOUNT, account, there)
+
+
+def _no_class(named: str, known: KnownNames) -> Iterator[Fault]:
+    field = "resources.device_class"
+    if known.serves(DEVICE_CLASS):
+        yield from _unknown(field, DEVICE_CLASS, named, known(DEVICE_CLASS))
+        return
+    reason = f"the cluster does not serve {DEVICE_CLASS.api}, which Kubernetes 1.34 and newer have"
+    yield Fault(field, reason, "leave it out, and its nodes' device plugin counts GPUs")
 
 
 def unserved(known: KnownNames, workspace: WorkspaceSpec) -> Iterator[Fault]:

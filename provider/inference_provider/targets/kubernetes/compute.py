@@ -25,6 +25,7 @@ from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, is_applied
 from inference_provider.targets.kubernetes.capabilities import closed_fault
+from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
 from inference_provider.targets.kubernetes.counts import Counts
@@ -46,6 +47,7 @@ from inference_provider.targets.kubernetes.instance_manifests import (
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
 from inference_provider.targets.kubernetes.objects import (
+    CLAIM_TEMPLATE,
     DEPLOYMENT,
     POD,
     SECRET,
@@ -61,6 +63,7 @@ from inference_provider.targets.kubernetes.observed_objects import Named, There,
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.kubernetes.workspace_manifests import identity
@@ -267,7 +270,7 @@ class KubernetesCompute:
     def _products(self, unit: Unit) -> tuple[str, ...]:
         """Return the products of GPUs that an instance may have; those that it names if unknown."""
         asked = gpus_of(unit.spec)
-        if asked is None or not asked.product:
+        if asked is None or not asked.product or asked.device_class:
             return ()
         there = self._gpus()
         return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
@@ -328,6 +331,8 @@ class KubernetesCompute:
         return self._client.items(POD, self._namespace, self._selecting(deployment))
 
     def _delete(self, name: str) -> None:
+        with suppress(Forbidden):  # who may not has made none
+            self._client.delete(CLAIM_TEMPLATE, self._namespace, name)
         self._counts.end_autoscaler(name)
         for kind in OBJECTS:
             self._client.delete(kind, self._namespace, name)
@@ -359,6 +364,8 @@ def _wanted(name: str, there: There) -> Iterator[Named]:
         yield DEPLOYMENT, name
         return
     yield from ((kind, name) for kind in OBJECTS)
+    if one is not None and claims_devices(one):
+        yield CLAIM_TEMPLATE, name
     if one is not None and (key := key_of(one)):
         yield SECRET, secret_name(key)
 

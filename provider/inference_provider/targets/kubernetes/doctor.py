@@ -53,6 +53,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("networking.k8s.io", "networkpolicies"): _ALL,
     ("networking.k8s.io", "ingresses"): _ALL,
     ("gateway.networking.k8s.io", "httproutes"): _ALL,
+    ("resource.k8s.io", "resourceclaimtemplates"): _ALL,
     ("rbac.authorization.k8s.io", "roles"): _ALL,
     ("rbac.authorization.k8s.io", "rolebindings"): _ALL,
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),

@@ -13,9 +13,11 @@ from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import gpus_of
 from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, resource_of
+from inference_provider.targets.kubernetes.claims import CLAIMED, template_spec
+from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, WHOLE, resource_of
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
+    CLAIM_TEMPLATE,
     DEPLOYMENT,
     SECRET,
     SERVICE,
@@ -92,7 +94,8 @@ class Generation:
 
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
-        return (self._service(), self._secret(), self._budget(), self.deployment())
+        before = (self._service(), self._secret(), self._budget(), *self._template())
+        return (*before, self.deployment())
 
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
@@ -142,6 +145,18 @@ class Generation:
         chosen = {"matchLabels": self._chosen}
         return self._object(BUDGET, spec={"maxUnavailable": 1, "selector": chosen})
 
+    def _template(self) -> list[Object]:
+        asked = gpus_of(self.unit.spec)
+        if asked is None or not asked.device_class:
+            return []
+        labels = {**self.labels, names.OBJECT: self.name}
+        return [self._object(CLAIM_TEMPLATE, spec=template_spec(asked, labels))]
+
+    def _resource_claims(self) -> Object:
+        if not self._template():
+            return {}
+        return {"resourceClaims": [{"name": CLAIMED, "resourceClaimTemplateName": self.name}]}
+
     def deployment(self) -> Object:
         noted = {RESTARTED: self.restarted} if self.restarted else {}
         template = {
@@ -180,6 +195,7 @@ class Generation:
             "initContainers": list(given.init_containers),
             "containers": [self._server()],
             "volumes": [*scratch, *given.volumes],
+            **self._resource_claims(),
             **pull_secrets(self.pull_secrets),
             **self._known_hosts(),
             **self._placement(),
@@ -211,9 +227,10 @@ class Generation:
             }
             for one in asked
         ]
-        key = gpus.resource if gpus else ""
-        taint = {"key": key, "operator": "Exists", "effect": "NoSchedule"}
-        return [*([taint] if gpus else []), *own]
+        # a class does not say whose devices it has; a claim is what leads to their nodes
+        keys = [] if gpus is None else WHOLE if gpus.device_class else [gpus.resource]
+        taints = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in keys]
+        return [*taints, *own]
 
     def _spread(self) -> list[Object]:
         spread = self.unit.spec.scheduling.spread
@@ -311,6 +328,8 @@ def amounts(resources: Resources) -> Object:
         asked = getattr(resources, part)
         into.update({n: v for n in ("cpu", "memory") if (v := getattr(asked, n))})
     gpus = gpu_request(resources.model_dump())
+    if gpus and gpus.device_class:
+        return {"claims": [{"name": CLAIMED}], **{n: into for n, into in found.items() if into}}
     devices = {resource_of(gpus): str(gpus.each)} if gpus else {}
     for into in found.values():
         into.update(devices)

@@ -26,6 +26,7 @@ class NodeGpus(NamedTuple):
     """GPUs of one name on one node."""
 
     node: str
+    """Empty for devices that are not of one node alone."""
     name: str
     product: str
     total: int
@@ -58,6 +59,8 @@ def is_gpu(resource: str) -> bool:
 
 def resource_of(asked: GpuRequest) -> str:
     """Return the name under which a pod asks for GPUs."""
+    if asked.device_class:
+        return asked.device_class
     if asked.mig:
         return f"{MIG_PREFIX}{asked.mig}"
     return SHARED if asked.share else asked.resource
@@ -77,13 +80,26 @@ def products_of(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[str]:
 def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> tuple[str, str] | None:
     """Return why no node could ever run an instance, and what to do; None if one could."""
     there = fitting(asked, gpus)
-    if any(one.total >= asked.each for one in there):
+    most = _most(there)
+    if most >= asked.each:
         return None
     what = f"{asked.each} {resource_of(asked)}" + (f" of {asked.product}" if asked.product else "")
-    most = max((one.total for one in there), default=0)
     has = f"the largest node has {most}" if most else "no node has any"
     reason = f"an instance asks for {what}, and {has} ({summary(gpus)})"
     return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
+
+
+def _totals(gpus: Iterable[NodeGpus]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for one in gpus:
+        found[one.node] += one.total
+    return found
+
+
+def _most(gpus: Iterable[NodeGpus]) -> int:
+    """Return how many one instance could have at most: of one node, and of what is no node's."""
+    totals = _totals(gpus)
+    return totals.pop("", 0) + max(totals.values(), default=0)
 
 
 def no_room_beside(
@@ -97,13 +113,20 @@ def no_room_beside(
         gpus: What nodes have, with all that is held.
         old: The pods that end only after the new ones are there.
     """
-    held = _held_on(old)
+    return no_room(asked, count, gpus, _held_on(old))
+
+
+def no_room(
+    asked: GpuRequest, count: int, gpus: list[NodeGpus], held: Mapping[str, Counter[str]]
+) -> tuple[str, str] | None:
+    """Return the same, where it is known what the old ones hold by node; nothing if none run."""
     if not held:
         return None
-    room = sum(
-        max(0, one.total - held.get(one.node, Counter())[one.name]) // asked.each
-        for one in fitting(asked, gpus)
-    )
+    left = _totals(fitting(asked, gpus))
+    for node, names in held.items():
+        left[node] = max(0, left[node] - names[resource_of(asked)])
+    # what is no node's own may go with that of each
+    room = left.total() // asked.each if left[""] else sum(n // asked.each for n in left.values())
     if room >= count:
         return None
     each = f"{asked.each} {resource_of(asked)}"

@@ -56,6 +56,10 @@ SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass", "storageclasses", namespaced=False)
 PRIORITY_CLASS = Kind("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", namespaced=False)
 RUNTIME_CLASS = Kind("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", namespaced=False)
+DEVICE_CLASS = Kind("resource.k8s.io/v1", "DeviceClass", "deviceclasses", namespaced=False)
+DEVICE_SLICE = Kind("resource.k8s.io/v1", "ResourceSlice", "resourceslices", namespaced=False)
+DEVICE_CLAIM = Kind("resource.k8s.io/v1", "ResourceClaim", "resourceclaims")
+CLAIM_TEMPLATE = Kind("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates")
 ACCESS_REVIEW = Kind(
     "authorization.k8s.io/v1",
     "SelfSubjectAccessReview",

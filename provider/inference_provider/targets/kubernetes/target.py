@@ -107,6 +107,7 @@ class KubernetesPlatform:
                 self.client, self._known, self.namespace(spec.name), spec.cluster
             ),
             images=self.images,
+            devices=self._gpus.devices,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
         )

@@ -6,15 +6,19 @@ Compute and router are asked one after the other what there is: they share one l
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
+from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.lost_nodes import LostNodes
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     CLAIM,
+    CLAIM_TEMPLATE,
+    DEPLOYMENT,
     POD,
     POLICY,
     ROLE,
@@ -28,6 +32,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import Named, There
+from inference_provider.targets.kubernetes.refusals import NotThere
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
@@ -72,6 +77,8 @@ class Whole:
             asked[-1] = AUTOSCALER, _OF_OTHERS
             asked += [(kind, own) for kind in (*OBJECTS, POD, AUTOSCALER)]
         found = self._listed(asked)
+        if any(kind == DEPLOYMENT and claims_devices(one) for (kind, _), one in found.items()):
+            found |= self._listed([(CLAIM_TEMPLATE, own)])
         self._kept = time.monotonic(), found
         return found
 
@@ -86,16 +93,19 @@ class Whole:
         chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: (*roles,)})
         return [(kind, "" if kind == POLICY else chosen) for kind in KINDS]
 
-    def _listed(self, asked: Sequence[tuple[Kind, str]]) -> There:
+    def _listed(self, asked: Sequence[tuple[Kind, str]]) -> dict[Named, Object]:
         def items(one: tuple[Kind, str]) -> list[Object]:
-            return self._client.items(one[0], self._namespace, one[1])
+            # an API that not every cluster has may be removed, and what it had with it
+            with suppress(*(NotThere,) if one[0] == CLAIM_TEMPLATE else ()):
+                return self._client.items(one[0], self._namespace, one[1])
+            return []
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return {(kind_of(one), name_of(one)): one for s in pool.map(items, asked) for one in s}
 
     def unlabelled(self, wanted: Collection[Named], there: There) -> dict[Named, Object]:
         """Return what of ours is there, and was not found: somebody has changed its labels."""
-        missing = {one for one in wanted if one not in there and one[0] in KINDS}
+        missing = {one for one in wanted if one not in there and one[0] in (*KINDS, CLAIM_TEMPLATE)}
         found = self._listed([(kind, "") for kind in sorted({kind for kind, _ in missing})])
         return {named: one for named, one in found.items() if named in missing and is_ours(one)}
 
