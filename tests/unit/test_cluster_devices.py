@@ -7,7 +7,7 @@ from inference_provider.targets.kubernetes.devices import (
     comparisons,
     counted,
     devices_in,
-    held_on_nodes,
+    held_of,
 )
 from inference_provider.targets.kubernetes.inventory import never_fits, no_room
 
@@ -149,7 +149,8 @@ def test_devices_that_several_claims_may_have_are_not_counted():
 )
 def test_room_beside_old_instances_is_what_these_do_not_hold(each, count, room):
     slices, old = SLICES[:2], [claim("a-1", "gpu-0", "gpu-1")]
-    held = held_on_nodes(asked(each), OF_CLASS, devices_in(slices), old)
+    theirs = counted(asked(each), OF_CLASS, devices_in(slices), old)
+    held = held_of(asked(each), theirs)
     found = no_room(asked(each), count, gpus(asked(each), slices), held)
     assert (found is None) is (room is None)
     if found:

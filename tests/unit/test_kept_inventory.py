@@ -3,10 +3,11 @@
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
 
+from inference_provider.gpus import Wish
 from inference_provider.spec.gpus import GpuRequest
-from inference_provider.targets.kubernetes import kept_inventory
+from inference_provider.targets.kubernetes import kept_inventory, names
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
-from inference_provider.targets.kubernetes.kept_inventory import KeptInventory
+from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 
 NODES, PODS = "GET /api/v1/nodes", "GET /api/v1/pods"
 
@@ -56,13 +57,18 @@ def test_a_request_that_no_node_could_satisfy_is_told_with_what_is_free(api):
 DEVICES = "/apis/resource.k8s.io/v1"
 
 
-def test_many_requests_for_devices_of_a_class_read_the_classes_and_slices_once(api):
+@pytest.fixture
+def devices(api):
+    """Have one node with a device of the class `a.b`."""
     pool = {"name": "a-1", "generation": 1, "resourceSliceCount": 1}
     spec = {"driver": "a.b", "nodeName": "a-1", "pool": pool, "devices": [{"name": "gpu-0"}]}
     of_class = {"kind": "DeviceClass", "metadata": {"name": "a.b"}, "spec": {}}
     api.put(f"{DEVICES}/deviceclasses/a.b", of_class)
     one = {"kind": "ResourceSlice", "metadata": {"name": "a-1-x"}, "spec": spec}
     api.put(f"{DEVICES}/resourceslices/a-1-x", one)
+
+
+def test_many_requests_for_devices_of_a_class_read_the_classes_and_slices_once(api, devices):
     client = client_of(api)
     kept = KeptInventory(lambda: client)
     can = kubernetes_capabilities(kept.all, kept.in_use, Asked(devices=kept.devices))
@@ -83,3 +89,42 @@ def test_devices_that_this_user_may_not_see_are_refused_nothing(api):
     client = client_of(api)
     kept = KeptInventory(lambda: client)
     assert kept.devices(GpuRequest("limits.gpu", 99, device_class="a.b"), False) is None
+
+
+def claim(api, namespace, workspace="demo"):
+    """Have an instance of blue hold the device, in some namespace."""
+    labels = names.labels(workspace, "instance", endpoint="iris", deployment="blue")
+    results = [{"driver": "a.b", "pool": "a-1", "device": "gpu-0"}]
+    api.put(
+        f"{DEVICES}/namespaces/{namespace}/resourceclaims/blue",
+        {
+            "kind": "ResourceClaim",
+            "metadata": {"name": "blue", "namespace": namespace, "labels": labels},
+            "status": {"allocation": {"devices": {"results": results}}},
+        },
+    )
+
+
+def test_many_deployments_that_claim_devices_are_asked_about_together(api, devices):
+    claim(api, "lab")
+    client = client_of(api)
+    asked = GpuRequest("limits.gpu", 1, device_class="a.b")
+    wishes = [Wish(f"demo/iris/{name}", asked, 1) for name in ("blue", *map(str, range(50)))]
+    found = surge_faults(KeptInventory(lambda: client), lambda _workspace: "lab", wishes)
+    assert [*found] == ["demo/iris/blue"]
+    assert found["demo/iris/blue"][0] == (
+        "new instances start beside the old ones: 1 of 1 a.b each, and there is room for 0"
+        " (unknown product: 1 a.b on 1 node, 0 free)"
+    )
+    assert api.requests == [
+        f"GET {DEVICES}/deviceclasses",
+        f"GET {DEVICES}/resourceslices",
+        f"GET {DEVICES}/resourceclaims",
+    ]
+
+
+def test_claims_of_a_workspace_of_that_name_elsewhere_are_not_its_own(api, devices):
+    claim(api, "other")
+    client = client_of(api)
+    wish = Wish("demo/iris/blue", GpuRequest("limits.gpu", 1, device_class="a.b"), 1)
+    assert surge_faults(KeptInventory(lambda: client), lambda _workspace: "lab", [wish]) == {}

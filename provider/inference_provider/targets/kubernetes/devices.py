@@ -93,12 +93,10 @@ def counted(
     return [NodeGpus(*where, *numbers) for where, numbers in found.items()]
 
 
-def held_on_nodes(
-    asked: GpuRequest, of_class: Object, devices: Iterable[Device], claims: Iterable[Object]
-) -> dict[str, Counter[str]]:
-    """Return how many devices that would do are held by claims, by node."""
+def held_of(asked: GpuRequest, there: Iterable[NodeGpus]) -> dict[str, Counter[str]]:
+    """Return how many devices that would do are held, by node."""
     found: dict[str, Counter[str]] = {}
-    for one in counted(asked, of_class, devices, claims):
+    for one in there:
         if one.held and one.name == asked.device_class:
             found.setdefault(one.node, Counter())[one.name] += one.held
     return found

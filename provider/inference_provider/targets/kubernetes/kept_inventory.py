@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from inference_provider.gpus import Wish
 from inference_provider.spec.gpus import GpuRequest
@@ -14,7 +13,7 @@ from inference_provider.targets.kubernetes.devices import (
     Device,
     counted,
     devices_in,
-    held_on_nodes,
+    held_of,
 )
 from inference_provider.targets.kubernetes.inventory import (
     NodeGpus,
@@ -28,7 +27,6 @@ from inference_provider.targets.kubernetes.objects import (
     DEVICE_SLICE,
     NODE,
     POD,
-    Kind,
     Object,
     labels_of,
     name_of,
@@ -54,8 +52,8 @@ class KeptInventory:
         self._reading = threading.Lock()
         self._known: list[NodeGpus] | None = None
         self._read_s = float("-inf")
-        self._devices: _Devices | None = None
-        self._devices_read_s = float("-inf")
+        self._published: Published | None = None
+        self._published_s = float("-inf")
 
     def all(self) -> list[NodeGpus] | None:
         """Return what nodes have, as if no pod held any: a list of all pods is long."""
@@ -67,15 +65,8 @@ class KeptInventory:
 
     def pods(self, workspace: str, namespace: str) -> Mapping[str, list[Object]]:
         """Return the pods of instances, by `<workspace>/<endpoint>/<deployment>`."""
-        return self._of_instances(POD, workspace, namespace)
-
-    def _of_instances(self, kind: Kind, workspace: str, namespace: str) -> dict[str, list[Object]]:
-        found: dict[str, list[Object]] = {}
         chosen = selector(names.selecting(workspace, names.INSTANCE))
-        for one in self._read(lambda client: client.items(kind, namespace, chosen)) or ():
-            name = f"{workspace}/{names.deployment_of(labels_of(one))}"
-            found.setdefault(name, []).append(one)
-        return found
+        return _by_deployment(self._client().items(POD, namespace, chosen))
 
     def in_use(self) -> list[NodeGpus] | None:
         """Return what nodes have now, and how much of it pods hold."""
@@ -88,32 +79,20 @@ class KeptInventory:
             asked: The request.
             held: Whether to read how many of them are held, too.
         """
-        of_class, devices = self._of(asked)
-        if of_class is None or devices is None:
-            return None
-        claims = self._read(lambda client: client.items(DEVICE_CLAIM)) if held else ()
-        return counted(asked, of_class, devices, claims or ())
+        known = self.published()
+        return known.of(asked, (self.claims() or ()) if held else ()) if known else None
 
-    def held_by_claims(
-        self, asked: GpuRequest, claims: Iterable[Object]
-    ) -> Mapping[str, Counter[str]]:
-        """Return how many devices that would do some claims hold, by node."""
-        of_class, devices = self._of(asked)
-        if of_class is None or devices is None:
-            return {}
-        return held_on_nodes(asked, of_class, devices, claims)
-
-    def claims(self, workspace: str, namespace: str) -> Mapping[str, list[Object]]:
-        """Return the claims of instances, by `<workspace>/<endpoint>/<deployment>`."""
-        return self._of_instances(DEVICE_CLAIM, workspace, namespace)
-
-    def _of(self, asked: GpuRequest) -> tuple[Object | None, list[Device] | None]:
+    def published(self) -> "Published | None":
+        """Return what drivers have published; None where this user may not see it."""
         with self._reading:
-            if time.monotonic() >= self._devices_read_s + FRESH_S:
-                self._devices = self._read(_read_devices)
-                self._devices_read_s = time.monotonic()
-            known = self._devices
-        return (known.classes.get(asked.device_class), known.all) if known else (None, None)
+            if time.monotonic() >= self._published_s + FRESH_S:
+                self._published = self._read(_published)
+                self._published_s = time.monotonic()
+            return self._published
+
+    def claims(self) -> list[Object] | None:
+        """Return the claims of devices that there are now."""
+        return self._read(lambda client: client.items(DEVICE_CLAIM))
 
     def _read(self, read: Callable[[Client], _Found]) -> _Found | None:
         try:
@@ -122,17 +101,51 @@ class KeptInventory:
             return None
 
 
-class _Devices(NamedTuple):
-    """What drivers have published, and the classes of it."""
+class Published:
+    """What drivers have published, and the classes of it.
 
-    classes: Mapping[str, Object]
-    all: list[Device] | None
-    """None where they cannot be counted."""
+    Args:
+        classes: By name.
+        devices: None where they cannot be counted.
+    """
+
+    def __init__(self, classes: Mapping[str, Object], devices: list[Device] | None) -> None:
+        self._classes = classes
+        self._devices = devices
+        self._free: dict[GpuRequest, list[NodeGpus]] = {}
+        """What all that ask for the same have counted, as if no claim held any."""
+
+    def of(self, asked: GpuRequest, claims: Collection[Object] = ()) -> list[NodeGpus] | None:
+        """Count what a request could have, and what claims hold of it; None where unknown."""
+        of_class = self._classes.get(asked.device_class)
+        if of_class is None or self._devices is None:
+            return None
+        if claims:
+            return counted(asked, of_class, self._devices, claims)
+        any_number = asked._replace(field="", each=0)
+        if any_number not in self._free:
+            self._free[any_number] = counted(asked, of_class, self._devices, ())
+        return self._free[any_number]
 
 
-def _read_devices(client: Client) -> _Devices:
+def _published(client: Client) -> Published:
     classes = {name_of(one): one for one in client.items(DEVICE_CLASS)}
-    return _Devices(classes, devices_in(client.items(DEVICE_SLICE)))
+    return Published(classes, devices_in(client.items(DEVICE_SLICE)))
+
+
+def _workspace_of(one: Object) -> str:
+    return labels_of(one).get(names.WORKSPACE, "")
+
+
+def _by_deployment(objects: Iterable[Object]) -> dict[str, list[Object]]:
+    """Return what is of instances, by `<workspace>/<endpoint>/<deployment>`."""
+    found: dict[str, list[Object]] = {}
+    for one in objects:
+        has = labels_of(one)
+        if names.DEPLOYMENT in has:
+            name = f"{_workspace_of(one)}/{names.deployment_of(has)}"
+            found.setdefault(name, []).append(one)
+    return found
 
 
 def surge_faults(
@@ -143,23 +156,24 @@ def surge_faults(
     counted_ = [wish for wish in wishes if not wish.asked.device_class]
     return {
         **(_beside_pods(inventory, namespace_of, counted_) if counted_ else {}),
-        **(_beside_claims(inventory, namespace_of, dynamic) if dynamic else {}),
+        **(dict(_beside_claims(inventory, namespace_of, dynamic)) if dynamic else {}),
     }
 
 
 def _beside_claims(
     inventory: KeptInventory, namespace_of: Callable[[str], str], wishes: Sequence[Wish]
-) -> Mapping[str, tuple[str, str]]:
-    claims: dict[str, list[Object]] = {}
-    for workspace in {wish.deployment.partition("/")[0] for wish in wishes}:
-        claims |= inventory.claims(workspace, namespace_of(workspace))
-    found = {}
+) -> Iterator[tuple[str, tuple[str, str]]]:
+    known, claims = inventory.published(), inventory.claims()
+    if known is None or claims is None:
+        return
+    # two namespaces may each have a workspace of one name
+    places = {name: namespace_of(name) for name in {w.deployment.partition("/")[0] for w in wishes}}
+    own = (c for c in claims if places.get(_workspace_of(c)) == c["metadata"]["namespace"])
+    old = _by_deployment(own)
     for name, asked, count in wishes:
-        there = inventory.devices(asked, True)
-        held = inventory.held_by_claims(asked, claims.get(name, ()))
-        if there is not None and (fault := no_room(asked, count, there, held)):
-            found[name] = fault
-    return found
+        there, held = known.of(asked, claims), known.of(asked, old.get(name, ()))
+        if there and held and (fault := no_room(asked, count, there, held_of(asked, held))):
+            yield name, fault
 
 
 def _beside_pods(
