@@ -76,9 +76,9 @@ class ClusterApi:
 
     def _list(self, path: str, params: httpx.QueryParams) -> httpx.Response:
         chosen = params.get("labelSelector") or ""
-        name = (params.get("fieldSelector") or "").removeprefix("metadata.name=")
+        fields = params.get("fieldSelector") or ""
         there = (one for _, one in sorted(self._under(path)) if _has(one, chosen))
-        found = [one for one in there if name in ("", one["metadata"]["name"])]
+        found = [one for one in there if _has_fields(one, fields)]
         left_out = ("apiVersion", "kind")  # as the real one does
         items = [{n: v for n, v in one.items() if n not in left_out} for one in found]
         about = {"resourceVersion": str(self._version)}
@@ -208,12 +208,24 @@ class ClusterApi:
         return httpx.Response(200, content=lines())
 
 
+def _has_fields(one: Object, selector: str) -> bool:
+    """Whether an object has the values that a selector of fields names: `metadata.name=iris`."""
+    for field, _, wanted in (part.partition("=") for part in filter(None, selector.split(","))):
+        found: Any = one
+        for name in field.split("."):
+            found = found.get(name, {})
+        if found != wanted:
+            return False
+    return True
+
+
 _PLURALS = {
     "secrets": "Secret",
     "configmaps": "ConfigMap",
     "leases": "Lease",
     "nodes": "Node",
     "pods": "Pod",
+    "events": "Event",
     "deployments": "Deployment",
     "services": "Service",
     "poddisruptionbudgets": "PodDisruptionBudget",

@@ -76,6 +76,22 @@ def test_an_instance_that_finds_no_free_device_waits_and_says_so(api, devices, n
     assert templates(api, namespace) == []
 
 
+def test_an_instance_whose_claim_a_quota_refuses_waits_and_says_so(
+    api, devices, namespace, compute
+):
+    devices.add(("dra-1", BIG, 4))
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "devices", "namespace": namespace},
+        "spec": {"hard": {f"{CLASS}.deviceclass.resource.k8s.io/devices": "2"}},
+    }
+    api.apply(quota)
+    refused = "PodUnschedulable: no ResourceClaim is made for it: exceeded quota: devices, request"
+    with pytest.raises(NotReady, match=refused):
+        compute.ensure(asking(start_s=6), 2)
+
+
 def test_more_devices_than_any_node_has_are_refused_with_what_there_is(devices, platform):
     devices.add(("dra-1", BIG, 2), ("dra-2", BIG, 2), ("dra-small", SMALL, 4))
     fault = platform.capabilities.gpu_fault

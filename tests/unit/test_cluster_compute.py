@@ -85,7 +85,7 @@ def test_a_generation_is_a_deployment_with_objects_of_its_name(api, compute):
     assert of_kind(api, "Pod") == ["iris-blue-5efdeb203621-0", "iris-blue-5efdeb203621-1"]
 
 
-CLAIMS = {"resources": {"limits": {"gpu": 1}, "device_class": "gpu.nvidia.com"}}
+CLAIMS: dict = {"resources": {"limits": {"gpu": 1}, "device_class": "gpu.nvidia.com"}}
 TEMPLATES = "/apis/resource.k8s.io/v1/namespaces/lab/resourceclaimtemplates"
 
 
@@ -101,6 +101,42 @@ def test_claims_of_devices_are_looked_for_only_where_pods_have_some(api, compute
     assert compute.status().altered == {"iris/blue": told}
     compute.retire("iris/blue", ["iris-blue-0123456789ab"], 0)
     assert of_kind(api, "ResourceClaimTemplate") == []
+
+
+def unclaimed(controllers, compute, monkeypatch):
+    """Start an instance for which Kubernetes makes no claim; return why that failed."""
+    monkeypatch.setattr(pod_wait, "REFUSED_S", 0.1)
+    controllers.status = {"phase": "Pending"}
+    with pytest.raises(NotReady) as failed:
+        compute.ensure(unit(**CLAIMS), 1)
+    return failed.value.reason
+
+
+def test_a_pod_whose_claim_is_not_made_says_why(api, controllers, compute, monkeypatch):
+    said = (
+        "(combined from similar events): PodResourceClaim gpus: create ResourceClaim :"
+        ' resourceclaims.resource.k8s.io "x" is forbidden: exceeded quota: devices'
+    )
+    for pod, told in (("iris-blue-5efdeb203621-0", said), ("other", "nothing")):
+        about = {
+            "kind": "Event",
+            "metadata": {"name": pod},
+            "reason": "FailedResourceClaimCreation",
+        }
+        event = {**about, "involvedObject": {"name": pod}, "message": told}
+        api.put(f"/api/v1/namespaces/lab/events/{pod}", event)
+    assert unclaimed(controllers, compute, monkeypatch) == (
+        "pod iris-blue-5efdeb203621-0: PodUnschedulable: no ResourceClaim is made for it: exceeded"
+        " quota: devices"
+    )
+
+
+def test_who_may_not_list_events_is_told_where_they_are(api, controllers, compute, monkeypatch):
+    api.refuse = lambda one: failure(403, "no") if "/events" in one.url.path else None
+    assert unclaimed(controllers, compute, monkeypatch) == (
+        "pod iris-blue-5efdeb203621-0: PodUnschedulable: no ResourceClaim is made for it;"
+        " `kubectl -n lab describe pod iris-blue-5efdeb203621-0` says why"
+    )
 
 
 def test_who_has_no_right_to_claims_of_devices_ends_instances_without_any(api, compute):

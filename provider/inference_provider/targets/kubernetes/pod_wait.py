@@ -8,11 +8,13 @@ from contextlib import suppress
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.quoting import without_secrets
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.claims import CLAIMED
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
+    EVENT,
     POD,
     Kind,
     Object,
@@ -27,10 +29,11 @@ from inference_provider.targets.kubernetes.pods import (
     initializing,
     is_ending,
     is_ready,
+    lacks_claim,
     refused,
     trouble_of,
 )
-from inference_provider.targets.kubernetes.refusals import refusal
+from inference_provider.targets.kubernetes.refusals import refusal, without_subject
 from inference_provider.targets.starting import LOG_LINES
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
@@ -49,6 +52,7 @@ _STUCK = ("ImageBuildFailure", "ResourceNotReady")
 _DOES = {"storage-initializer": "fetches its model and code", "environment": "gets its packages"}
 """What an init container does, by its name."""
 _LINE_CHARS = 300
+_CLAIMING = f"PodResourceClaim {CLAIMED}: create ResourceClaim : "
 
 
 class Wait:
@@ -121,6 +125,8 @@ class Wait:
                 pod, does = busy[0]
                 self._say(f"pod {pod}: {_DOES.get(does, does)}")
             waited_s = time.monotonic() - began_s
+            if not troubles and waited_s >= REFUSED_S:
+                troubles = self._unclaimed(late)
             for pod, trouble in troubles:
                 if _is_final(trouble, waited_s >= min(_IMAGE_GRACE_S, limit_s)):
                     raise self._not_ready(pod, trouble)
@@ -189,6 +195,20 @@ class Wait:
         there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
         if said := refused(there):
             raise refusal("start", str(self._unit.id), 403, said, str(self._client))
+
+    def _unclaimed(self, pods: Sequence[Object]) -> list[tuple[str, Trouble]]:
+        """Return a pod that waits for a claim which Kubernetes does not make, and why not."""
+        pod = next((name_of(one) for one in pods if lacks_claim(one)), "")
+        if not pod:
+            return []
+        place = self._generation.namespace
+        fields = f"involvedObject.name={pod},reason=FailedResourceClaimCreation"
+        why = f"no ResourceClaim is made for it; `kubectl -n {place} describe pod {pod}` says why"
+        with suppress(TargetError):  # who may not list events is told where they are
+            for event in self._client.items(EVENT, place, fields=fields):
+                if said := str(event.get("message") or "").rpartition(_CLAIMING)[2]:
+                    why = f"no ResourceClaim is made for it: {without_subject(said)}"
+        return [(pod, Trouble("PodUnschedulable", why))]
 
     # -- what is told --------------------------------------------------------------------------
 

@@ -155,6 +155,13 @@ def trouble_of(pod: Object) -> Trouble | None:
     return None
 
 
+def lacks_claim(pod: Object) -> bool:
+    """Whether Kubernetes has made no claim yet of devices that a pod waits for."""
+    wanted = {one["name"] for one in pod["spec"].get("resourceClaims") or ()}
+    made = {one["name"] for one in pod["status"].get("resourceClaimStatuses") or ()}
+    return bool(wanted - made) and not pod["spec"].get("nodeName")
+
+
 def _trouble_in(status: Mapping[str, Any], pod: Object) -> Trouble | None:
     name, waiting = str(status["name"]), status["state"].get("waiting") or {}
     reason, said = str(waiting.get("reason") or ""), " ".join(str(waiting.get("message")).split())

@@ -125,4 +125,4 @@ def _lacked(said: str) -> Iterator[str]:
 
 def without_subject(said: str) -> str:
     """Return a refusal without what it is about: `pods "iris-1" is forbidden: …`."""
-    return re.sub(r'^[a-z./]+ (?:"[^"]*" )?is forbidden: ', "", " ".join(said.split()))
+    return re.sub(r'^[a-z0-9./]+ (?:"[^"]*" )?is forbidden: ', "", " ".join(said.split()))
