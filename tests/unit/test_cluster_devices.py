@@ -132,15 +132,29 @@ def test_slices_of_an_older_generation_of_a_pool_do_not_count():
     assert len(devices_in(slices)) == 4
 
 
-def test_a_pool_that_is_not_all_published_is_not_counted():
-    assert devices_in([pool("a-1", A100, 4, slices=2)]) is None
-    assert len(devices_in([pool("a-1", A100, 4, slices=2), pool("a-1", T4, 1, slices=2)])) == 5
+def test_a_pool_that_is_not_all_published_may_have_more():
+    slices = [pool("a-1", A100, 4, slices=2)]
+    assert gpus(asked(99), slices) is None
+    slices += [pool("a-1", T4, 1, slices=2)]
+    assert never_fits(asked(99), gpus(asked(99), slices))[1] == "ask for at most 5"
 
 
 def test_devices_that_several_claims_may_have_are_not_counted():
     shared = pool("a-1", A100, 1)
     shared["spec"]["devices"][0]["allowMultipleAllocations"] = True
-    assert devices_in([shared]) is None
+    assert gpus(asked(99), [shared]) is None
+    assert never_fits(asked(99, "T4"), gpus(asked(99, "T4"), [*SLICES, shared]))
+
+
+def test_another_driver_whose_devices_cannot_be_counted_keeps_nothing_from_being_counted():
+    network = pool("n-1", "Nic", 0, driver="net.example", slices=2)
+    shared = pool("n-2", "Nic", 1, driver="net.example")
+    shared["spec"]["devices"][0]["allowMultipleAllocations"] = True
+    found = gpus(asked(5), [*SLICES, network, shared])
+    told, remedy = never_fits(asked(5), found)
+    assert "Nic: 1 others of net.example on 1 node" in told  # and nothing of what has no name yet
+    assert "unknown product" not in told
+    assert remedy == "ask for at most 4"
 
 
 @pytest.mark.parametrize(

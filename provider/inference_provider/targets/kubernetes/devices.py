@@ -29,6 +29,9 @@ class Device(NamedTuple):
     """Empty where it is not of one node alone."""
     attributes: Mapping[str, object] = {}
     """By `<domain>/<name>`."""
+    is_one: bool = True
+    """False where there may be more than one: what of a pool is not published yet, which has no
+    name, or what several claims may have."""
 
     @property
     def place(self) -> _Place:
@@ -39,26 +42,21 @@ class Device(NamedTuple):
         return str(self.attributes.get(f"{self.driver}/{PRODUCT}", ""))
 
 
-def devices_in(slices: Iterable[Object]) -> list[Device] | None:
-    """Return the devices of the newest generation of each pool.
-
-    None where they cannot be counted: not all of a pool is published yet, or several claims may
-    have one device.
-    """
+def devices_in(slices: Iterable[Object]) -> list[Device]:
+    """Return the devices of the newest generation of each pool."""
     pools: dict[tuple[str, str], list[Object]] = {}
     for one in (found["spec"] for found in slices):
         pools.setdefault((one["driver"], one["pool"]["name"]), []).append(one)
-    devices: list[Device] = []
-    for found in pools.values():
-        newest = max(one["pool"]["generation"] for one in found)
-        valid = [one for one in found if one["pool"]["generation"] == newest]
-        if len(valid) < max(one["pool"]["resourceSliceCount"] for one in valid):
-            return None
-        for one in valid:
-            if any(device.get("allowMultipleAllocations") for device in one.get("devices") or ()):
-                return None
-            devices += _devices_of(one)
-    return devices
+    return [device for found in pools.values() for device in _devices_of_pool(found)]
+
+
+def _devices_of_pool(found: list[Object]) -> Iterator[Device]:
+    newest = max(one["pool"]["generation"] for one in found)
+    valid = [one for one in found if one["pool"]["generation"] == newest]
+    if len(valid) < max(one["pool"]["resourceSliceCount"] for one in valid):
+        yield Device(valid[0]["driver"], valid[0]["pool"]["name"], "", "", is_one=False)
+    for one in valid:
+        yield from _devices_of(one)
 
 
 def _devices_of(spec: Object) -> Iterator[Device]:
@@ -69,13 +67,16 @@ def _devices_of(spec: Object) -> Iterator[Device]:
             for name, value in (one.get("attributes") or {}).items()
         }
         node = one.get("nodeName") or spec.get("nodeName") or ""
-        yield Device(driver, spec["pool"]["name"], one["name"], node, attributes)
+        alone = not one.get("allowMultipleAllocations")
+        yield Device(driver, spec["pool"]["name"], one["name"], node, attributes, alone)
 
 
 def counted(
     asked: GpuRequest, of_class: Object, devices: Iterable[Device], claims: Iterable[Object]
-) -> list[NodeGpus]:
+) -> list[NodeGpus] | None:
     """Return what each node has: of the class that is asked for, and what else drivers have.
+
+    None where it is not known how many of the class there are.
 
     Args:
         asked: What an instance claims.
@@ -86,7 +87,12 @@ def counted(
     fits, held = _Filter(asked, of_class), _held(claims)
     found: dict[tuple[str, str, str], list[int]] = {}
     for device in devices:
-        name = asked.device_class if fits(device) else f"others of {device.driver}"
+        would_do = fits(device)
+        if would_do and not device.is_one:
+            return None
+        if not device.name:
+            continue
+        name = asked.device_class if would_do else f"others of {device.driver}"
         numbers = found.setdefault((device.node, name, device.product), [0, 0])
         numbers[0] += 1
         numbers[1] += device.place in held
@@ -127,6 +133,8 @@ class _Filter:
 
     def __call__(self, device: Device) -> bool:
         values = {"": device.driver, **device.attributes}
+        if not device.name:
+            return all(value == device.driver for name, value in self._known if not name)
         # a device without the attribute is an error in CEL, and is not given either
         is_so = all(values.get(name) == value for name, value in self._known)
         return is_so and self._words <= set(words_of(device.product))

@@ -102,23 +102,18 @@ class KeptInventory:
 
 
 class Published:
-    """What drivers have published, and the classes of it.
+    """What drivers have published, and the classes of it, by name."""
 
-    Args:
-        classes: By name.
-        devices: None where they cannot be counted.
-    """
-
-    def __init__(self, classes: Mapping[str, Object], devices: list[Device] | None) -> None:
+    def __init__(self, classes: Mapping[str, Object], devices: list[Device]) -> None:
         self._classes = classes
         self._devices = devices
-        self._free: dict[GpuRequest, list[NodeGpus]] = {}
+        self._free: dict[GpuRequest, list[NodeGpus] | None] = {}
         """What all that ask for the same have counted, as if no claim held any."""
 
     def of(self, asked: GpuRequest, claims: Collection[Object] = ()) -> list[NodeGpus] | None:
         """Count what a request could have, and what claims hold of it; None where unknown."""
         of_class = self._classes.get(asked.device_class)
-        if of_class is None or self._devices is None:
+        if of_class is None:
             return None
         if claims:
             return counted(asked, of_class, self._devices, claims)
