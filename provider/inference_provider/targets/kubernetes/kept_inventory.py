@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import TypeVar
 
 from inference_provider.gpus import Wish
@@ -164,9 +165,11 @@ def _beside_claims(
     # two namespaces may each have a workspace of one name
     places = {name: namespace_of(name) for name in {w.deployment.partition("/")[0] for w in wishes}}
     own = (c for c in claims if places.get(_workspace_of(c)) == c["metadata"]["namespace"])
-    old = _by_deployment(own)
+    old, now = _by_deployment(own), cache(partial(known.of, claims=claims))
     for name, asked, count in wishes:
-        there, held = known.of(asked, claims), known.of(asked, old.get(name, ()))
+        if name not in old:
+            continue
+        there, held = now(asked), known.of(asked, old[name])
         if there and held and (fault := no_room(asked, count, there, held_of(asked, held))):
             yield name, fault
 
