@@ -185,3 +185,16 @@ def test_the_end_of_a_generation_leaves_no_template_and_no_claim(api, devices, n
     while claims(api, namespace) and time.monotonic() < until_s:
         time.sleep(0.2)
     assert claims(api, namespace) == []
+
+
+def test_a_template_that_lost_its_labels_is_told_and_mended(api, devices, namespace, compute):
+    devices.add(("dra-1", BIG, 4))
+    compute.ensure(asking(), 1)
+    path = f"{GROUP}/namespaces/{namespace}/resourceclaimtemplates/{NAME}"
+    bare = {"metadata": {"labels": None}}
+    how = {"content-type": "application/merge-patch+json"}
+    assert api.http.patch(path, json=bare, headers=how).is_success
+    told = f"ResourceClaimTemplate {NAME}: some of its fields were changed or removed by hand"
+    assert compute.status().altered == {"iris/blue": (told,)}
+    compute.ensure(asking(), 1)
+    assert compute.status().altered == {}
