@@ -85,7 +85,11 @@ def test_a_row_knows_the_outputs(kind, outputs, secret, computed):
 
 def test_a_row_knows_which_inputs_are_secret():
     found = {kind.value: row.secret_inputs for kind, row in ROWS.items() if row.secret_inputs}
-    assert found == {"Deployment": {"environment_variables"}, "Connection": {"credentials"}}
+    assert found == {
+        "Connection": {"credentials"},
+        "Deployment": {"environment_variables"},
+        "Endpoint": {"keys"},
+    }
 
 
 def test_an_autoscale_rule_owns_the_count_of_the_deployment_of_its_name():

@@ -72,8 +72,11 @@ def test_defaults_of_an_endpoint_are_azures():
         "name": "iris",
         "kind": "online",
         "auth_mode": "key",
+        "keys": {},
+        "key_rotations": {},
         "identity": None,
         "public_network_access": "enabled",
+        "cors": None,
         "description": "",
         "tags": {},
     }
