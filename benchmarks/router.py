@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ import psutil
 from measure import BIN, Table, answers, free_port, median, running, skipped, until
 from pydantic import SecretStr
 
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.envoy import API, address, runtime_layer
 from inference_provider.router.render import render_static
+from inference_provider.router.table import TokenCheck
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.tokens import issue, new_signing_key
 
 HERE = Path(__file__).parent
 TITLE = "Router"
@@ -44,6 +49,8 @@ class Subject:
     name: str
     url: str
     process: psutil.Process
+    credential: str = KEY
+    """Key or token of each request."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def measure() -> list[Table]:
     if not shutil.which("wrk"):
         return [skipped(TITLE, "no wrk on PATH; on Debian: apt-get install wrk")]
     with tempfile.TemporaryDirectory(prefix="bench-") as text, contextlib.ExitStack() as stack:
-        os.environ["BENCH_KEY"] = KEY
+        os.environ["BENCH_KEY"] = KEY  # of the plain proxy
         folder = Path(text)
         backend = free_port()
         direct = stack.enter_context(_envoy("direct", folder, backend, _backend(backend)))
@@ -132,7 +139,12 @@ def _load(subject: Subject, connections: int, seconds: int) -> Figures:
     command = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "score.lua"))
     before_s = _cpu_s(subject)
     done = subprocess.run(
-        (*command, subject.url), capture_output=True, text=True, timeout=seconds + 30, check=True
+        (*command, subject.url),
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        check=True,
+        env={**os.environ, "BENCH_KEY": subject.credential},
     )
     spent_s = _cpu_s(subject) - before_s
     found = json.loads(done.stderr.splitlines()[-1])
@@ -163,12 +175,17 @@ def _features(folder: Path, backend: int) -> Table:
         "without the access log": lambda manager: _drop(manager, "access_log", "json"),
         "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
         "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
+        "without the filter of tokens": lambda manager: _drop(manager, "http_filters", "jwt_authn"),
+        "without the filter of CORS": lambda manager: _drop(manager, "http_filters", "cors"),
         "without any of these": _drop_all,
     }
     with contextlib.ExitStack() as stack:
-        subjects = tuple(
-            stack.enter_context(_static(name, folder, backend, change))
-            for name, change in without.items()
+        subjects = (
+            *(
+                stack.enter_context(_static(name, folder, backend, change))
+                for name, change in without.items()
+            ),
+            stack.enter_context(_static("tokens instead of keys", folder, backend, tokens=True)),
         )
         found = _rounds(subjects, 16)
     full = found["everything on"]
@@ -190,20 +207,40 @@ def _drop(manager: Document, kind: str, name: str) -> None:
 
 def _drop_all(manager: Document) -> None:
     manager["access_log"] = []
-    for name in ("corrections", "api_key_auth"):
+    for name in ("corrections", "api_key_auth", "jwt_authn", "cors"):
         _drop(manager, "http_filters", name)
 
 
-def _static(name: str, folder: Path, backend: int, change: Change) -> Any:
+def _static(
+    name: str,
+    folder: Path,
+    backend: int,
+    change: Change = lambda _manager: None,
+    *,
+    tokens: bool = False,
+) -> Any:
     own = folder / f"static-{name.replace(' ', '-')}"
     own.mkdir()
-    table = _table(own, backend)
+    table, credential = _table(own, backend), KEY
+    if tokens:
+        table, credential = _of_tokens(table)
     document = json.loads(render_static(table))
     weights = {"name": "weights", "static_layer": runtime_layer(table)}
     document["layered_runtime"] = {"layers": [weights]}
     public = document["static_resources"]["listeners"][-1]
     change(public["filter_chains"][0]["filters"][0]["typed_config"])
-    return _envoy(name, own, table.port, document, SCORE)
+    return _envoy(name, own, table.port, document, SCORE, credential=credential)
+
+
+def _of_tokens(table: RouterTable) -> tuple[RouterTable, str]:
+    """Return the table with tokens instead of keys, and a token."""
+    keys = SigningKeys(newer=new_signing_key())
+    id_ = ResourceId(kind=Kind.ENDPOINT, workspace="bench", name="iris")
+    check = TokenCheck.of(id_, keys.jwks)
+    update = {"keys": (), "auth_mode": "aml_token", "tokens": check}
+    endpoints = tuple(one.model_copy(update=update) for one in table.endpoints)
+    issued = issue(check, keys, "ann", datetime.now(UTC), timedelta(hours=1))
+    return table.model_copy(update={"endpoints": endpoints}), issued.value.get_secret_value()
 
 
 # -- subjects --------------------------------------------------------------------------------------
@@ -216,22 +253,31 @@ def _subject(
     port: int,
     command: tuple[str, ...],
     path: str = "/endpoints/iris/score",
+    *,
+    credential: str = KEY,
 ) -> Iterator[Subject]:
     url = f"http://127.0.0.1:{port}{path}"
-    headers = {"authorization": f"Bearer {KEY}"}
+    headers = {"authorization": f"Bearer {credential}"}
     with running(command, folder / f"{name.replace(' ', '-')}.log") as process:
         until(lambda: answers(port), f"start of {name}")
         until(lambda: httpx.post(url, headers=headers).status_code == 200, f"200 from {name}")
-        yield Subject(name, url, psutil.Process(process.pid))
+        yield Subject(name, url, psutil.Process(process.pid), credential)
 
 
-def _envoy(name: str, folder: Path, port: int, document: Document, path: str = "/score") -> Any:
+def _envoy(
+    name: str,
+    folder: Path,
+    port: int,
+    document: Document,
+    path: str = "/score",
+    *,
+    credential: str = KEY,
+) -> Any:
     file = folder / f"{name.replace(' ', '-')}.json"
     file.write_text(json.dumps(document))
     command = (str(BIN / "envoy"), "--config-path", str(file), "--disable-hot-restart")
-    return _subject(
-        name, folder, port, (*command, "--concurrency", "1", "--log-level", "error"), path
-    )
+    command = (*command, "--concurrency", "1", "--log-level", "error")
+    return _subject(name, folder, port, command, path, credential=credential)
 
 
 def _full(folder: Path, backend: int) -> Any:
