@@ -120,8 +120,7 @@ class KubernetesPlatform:
 
     def _of_others(self, workspace: str) -> str:
         """Return the namespace of a workspace if it was there before; empty if it is ours."""
-        name = self.namespace(workspace)
-        there = self._there(name)
+        there = self._there(name := self.namespace(workspace))
         return "" if there is None or self._is_ours(there) else name
 
     def _missing(self, spec: DeploymentSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
