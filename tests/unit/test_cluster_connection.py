@@ -104,6 +104,40 @@ def test_the_program_of_a_context_is_asked_again_once_its_token_is_refused(tmp_p
     assert found.token() == "token-2"
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        httpx.Response(200, html="<html>log in, please</html>"),
+        httpx.Response(200, json=[1]),
+        httpx.Response(302, headers={"location": "https://login.example.org"}),
+        httpx.Response(404, html="<html>no such page</html>"),
+        httpx.Response(403, html="<html>blocked by the proxy</html>"),
+    ],
+)
+@pytest.mark.parametrize(
+    "ask", [lambda client: client.items(POD, "lab"), lambda client: client.get(POD, "lab", "x")]
+)
+def test_a_page_of_a_proxy_is_no_answer_and_nothing_is_taken_for_gone(page, ask):
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    asked = []
+    transport = httpx.MockTransport(lambda request: (asked.append(request), page)[1])
+    with pytest.raises(TargetUnreachable) as told:
+        ask(Client(access_, transport))
+    assert told.value.reason == (
+        "what answers at https://lab is not a Kubernetes API server: status"
+        f" {page.status_code}, and a page of its own"
+    )
+    assert told.value.remedy == "check the server of the context, and the proxies on the way there"
+    assert len(asked) == 1
+
+
+def test_a_page_of_a_busy_balancer_is_asked_again():
+    pages = [httpx.Response(502, html="<html>busy</html>"), httpx.Response(404, text="not found")]
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    client = Client(access_, httpx.MockTransport(lambda _request: pages.pop(0)))
+    assert client.get(POD, "lab", "x") is None
+
+
 def test_a_server_that_cannot_be_reached_is_given_up_soon():
     login = Login()
     client = login.client()

@@ -132,6 +132,8 @@ class Connection:
             last = attempt == attempts
             answer = self._tried(doing, what, method, path, may_raise=(last, last or once), **more)
             if answer is not None:
+                if _is_strange(answer):
+                    raise self._stranger(doing, what, answer)
                 if answer.is_success or answer.status_code in known:
                     return answer
                 if last or answer.status_code not in AGAIN or (once and answer.status_code != 429):
@@ -330,6 +332,13 @@ class Connection:
         remedy = "check that this machine reaches it, and run this again"
         return TargetUnreachable(doing, what, reason, remedy, str(self))
 
+    def _stranger(self, doing: str, what: str, answer: httpx.Response) -> TargetUnreachable:
+        """Return the error for a page of somebody else: it says nothing of what is there."""
+        said = f"status {answer.status_code}, and a page of its own"
+        reason = f"what answers at {self.access.server} is not a Kubernetes API server: {said}"
+        remedy = "check the server of the context, and the proxies on the way there"
+        return TargetUnreachable(doing, what, reason, remedy, str(self))
+
     def fault(self, doing: str, what: str, answer: httpx.Response) -> TargetError:
         """Return the error for an answer that is none of success."""
         said = str(_status(answer).get("message") or answer.text)
@@ -342,6 +351,15 @@ def _proxy_of(server: str) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     return getproxies().get(parts.scheme)
+
+
+def _is_strange(answer: httpx.Response) -> bool:
+    """Whether a proxy or a login page has answered; that of a busy one is asked again."""
+    first = answer.content.lstrip()[:1]
+    if answer.is_success:
+        return first != b"{"
+    known = answer.status_code == 401 or answer.status_code in AGAIN
+    return answer.is_redirect or (first == b"<" and not known)
 
 
 def _status(answer: httpx.Response) -> Mapping[str, Any]:
