@@ -5,63 +5,28 @@ import itertools
 import json
 import threading
 import tracemalloc
-from http.client import HTTPConnection
 
-import fsspec
 import pytest
+from tests.unit.content_bucket.buckets import (
+    BYTES,
+    DIGEST,
+    NAME,
+    OURS,
+    bucket_at,
+    cache_at,
+    objects,
+)
 
 from inference_provider.targets.kubernetes.content_bucket import (
     Bucket,
     BucketFault,
     BucketFull,
-    Owner,
 )
-from inference_provider.targets.kubernetes.content_cache import ContentCache, Fetching
+from inference_provider.targets.kubernetes.content_cache import Fetching
 from inference_provider.targets.kubernetes.content_folder import (
-    ContentFolder,
     InUse,
     NotTheContent,
 )
-from inference_provider.targets.kubernetes.content_server import Server
-
-OURS = Owner("demo", "lab", "a1")
-BYTES = bytes(range(256)) * 100_000
-DIGEST = hashlib.sha256(BYTES).hexdigest()
-NAME = f"{'e' * 64}.{'1' * 16}"
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["memory", "file"])
-def place(request, tmp_path):
-    """Return the file system, and the path of a prefix in it that nothing else has."""
-    if request.param == "memory":
-        return fsspec.filesystem("memory", skip_instance_cache=True), f"/models{next(_numbers)}/ws"
-    return fsspec.filesystem("file", auto_mkdir=True, skip_instance_cache=True), str(tmp_path / "b")
-
-
-def bucket_at(place, owner=OURS):
-    protocol = "memory" if "memory" in place[0].protocol else "file"
-    return Bucket(f"{protocol}://models/demo", owner, lambda _url: place)
-
-
-@pytest.fixture
-def bucket(place):
-    return bucket_at(place)
-
-
-@pytest.fixture
-def cache(bucket, tmp_path):
-    return cache_at(tmp_path, bucket)
-
-
-def cache_at(tmp_path, bucket, **more):
-    (folder := tmp_path / f"pod{next(_numbers)}").mkdir()
-    return ContentCache(folder, bucket, **more)
-
-
-def objects(place):
-    system, root = place
-    return sorted(one.partition(f"{root.lstrip('/')}/")[2] for one in system.find(root))
 
 
 def at_hand(cache):
@@ -337,73 +302,3 @@ def test_no_whole_archive_is_in_memory(cache, bucket, tmp_path):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 40 * 2**20
-
-
-@pytest.fixture
-def ask(bucket, tmp_path):
-    (tmp_path / "served").mkdir()
-    with Server(tmp_path / "served", "127.0.0.1", 0, "token", bucket) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        connection = HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-
-        def send(method, path, body=None, token="token"):
-            connection.request(method, path, body, {"X-Inference-Pass": token})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-
-        yield send
-        connection.close()
-        server.shutdown()
-        thread.join()
-
-
-def test_a_server_keeps_archives_in_the_bucket_and_says_whether_it_can(ask, place):
-    assert ask("GET", "/bucket") == (200, b"ok\n")
-    assert ask("GET", "/bucket", token="") == (
-        403,
-        b"only a client of this workspace may do that\n",
-    )
-    assert ask("PUT", f"/assets/{DIGEST}", BYTES) == (201, b"kept\n")
-    assert ask("HEAD", f"/assets/{DIGEST}")[0] == 200
-    assert ask("GET", f"/assets/{DIGEST}", token="") == (200, BYTES)
-    assert objects(place) == [f"assets/{DIGEST}", "workspace.json"]
-    assert ask("DELETE", "/bucket", token="")[0] == 403
-    assert ask("DELETE", "/bucket") == (200, b"ok\n")
-    assert objects(place) == []
-
-
-def test_a_server_says_why_its_bucket_cannot_be_used_and_answers_that_it_lives(ask, bucket):
-    def away(_url):
-        raise OSError("Connection refused")
-
-    bucket._open = away
-    said = (
-        f"the content pod cannot read from {bucket.url}: Connection refused\n"
-        "check that the cluster reaches it, then run this again\n"
-    )
-    assert ask("GET", "/bucket") == (424, said.encode())
-    assert ask("PUT", f"/assets/{DIGEST}", BYTES) == (424, said.encode())
-    assert ask("GET", "/healthz") == (200, b"ok\n")
-
-
-def test_a_server_without_a_bucket_has_nothing_of_it_to_say(tmp_path):
-    folder = ContentFolder(tmp_path)
-    folder.receive(DIGEST, [BYTES])
-    folder.check()
-    folder.clear()
-    assert folder.size(DIGEST) == 25_600_000
-
-
-def test_a_full_bucket_is_no_fault_of_the_credentials(ask, bucket, monkeypatch):
-    def full(*_given, **_more):
-        raise OSError("XMinioStorageFull: Storage backend has reached its minimum free space")
-
-    assert ask("GET", "/bucket")[0] == 200
-    monkeypatch.setattr(bucket._system()[0], "open", full)
-    status, said = ask("PUT", f"/assets/{DIGEST}", BYTES)
-    assert (status, said) == (
-        507,
-        f"{bucket.url} takes nothing more: XMinioStorageFull: Storage backend has reached its"
-        " minimum free space\n".encode(),
-    )
