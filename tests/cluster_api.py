@@ -42,6 +42,8 @@ class ClusterApi:
         """How long a watch stays open."""
         self.ahead_s = 0.0
         """How far the server's clock has moved."""
+        self.groups: tuple[str, ...] = ("apps",)
+        """Which groups it has."""
         self.logs: dict[str, str] = {}
         """Log of each pod."""
         self.events: list[tuple[int, str, Object]] = []
@@ -68,6 +70,12 @@ class ClusterApi:
         path = asked.url.path
         if path in self.objects:
             return httpx.Response(200, json=self.objects[path])
+        if path == "/apis":
+            groups = [
+                {"name": name, "preferredVersion": {"groupVersion": f"{name}/v1"}}
+                for name in self.groups
+            ]
+            return httpx.Response(200, json={"groups": groups})
         if path.endswith("/log"):
             return httpx.Response(200, text=self.logs.get(path.split("/")[-2], ""))
         if path.rpartition("/")[2] in _PLURALS:
@@ -230,6 +238,7 @@ _PLURALS = {
     "services": "Service",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "scaledobjects": "ScaledObject",
     "endpointslices": "EndpointSlice",
     "networkpolicies": "NetworkPolicy",
     "ingresses": "Ingress",

@@ -378,11 +378,14 @@ class MetricRuleArgs(TypedDict, total=False):
     """Instances added, or removed when negative, once per window."""
 
 
-class ScheduleRuleArgs(TypedDict):
+class ScheduleRuleArgs(TypedDict, total=False):
     """Other limits during part of the week."""
 
-    cron: Input[str]
-    duration_s: Input[int]
+    cron: Required[Input[str]]
+    """When it begins: minute, hour, day of the month, month and day of the week, `30 8 * * 1-5`."""
+    duration_s: Required[Input[int]]
     """Seconds, at least 60."""
-    min_instances: Input[int]
-    max_instances: Input[int]
+    time_zone: Input[str]
+    """Whose clock `cron` follows, such as `Europe/Berlin`; UTC when left out."""
+    min_instances: Required[Input[int]]
+    max_instances: Required[Input[int]]

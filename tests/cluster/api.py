@@ -90,6 +90,14 @@ class Api:
                 raise TimeoutError(f"{path} after {limit_s} s: {seen.get('status', seen)}")
             time.sleep(_PAUSE_S)
 
+    def until_gone(self, path: str, limit_s: float = 60) -> None:
+        """Wait until there is no such object."""
+        until_s = time.monotonic() + limit_s
+        while self.answers(path):
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"{path} is there after {limit_s} s")
+            time.sleep(_PAUSE_S)
+
     def until_ready(self, path: str, limit_s: float = 60) -> dict[str, Any]:
         """Wait until a pod or a node is ready, and return it."""
         return self.until(path, lambda seen: seen if condition(seen, "Ready") else None, limit_s)

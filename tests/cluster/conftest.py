@@ -10,6 +10,7 @@ from tests import cluster_host
 from tests.cluster.api import Api
 from tests.cluster.devices import Devices
 from tests.cluster.fake_nodes import fake_nodes
+from tests.cluster.keda import installed
 from tests.cluster.metrics import provide
 from tests.cluster.places import ours
 
@@ -50,6 +51,13 @@ def devices(api, fakes):
 def metrics(api):
     """Have the API say what pods use."""
     provide(api)
+
+
+@pytest.fixture(scope="session")
+def keda(api):
+    """Have the API serve KEDA until the tests end."""
+    with installed(api):
+        yield
 
 
 @pytest.fixture

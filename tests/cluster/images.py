@@ -50,11 +50,13 @@ def load(at: Places, name: str, file: Path) -> None:
         pass
 
 
-def load_program(at: Places, name: str, program: Path) -> None:
-    """Load an image whose only file is one static program, which it runs."""
+def load_program(at: Places, name: str, program: Path, *more: Path) -> None:
+    """Load an image of one static program, which it runs, and of no more files than are named."""
     root = at.run / f"{program.name}.tar"
     with tarfile.open(root, "w") as layer:
         layer.add(program, program.name)
+        for one in more:
+            layer.add(one, str(one).removeprefix("/"))
     load_image(at, name, root, command=[f"/{program.name}"])
 
 

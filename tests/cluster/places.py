@@ -32,6 +32,11 @@ class Places:
         return self.folder / "bin"
 
     @property
+    def keda(self) -> Path:
+        """Source of KEDA, with what is applied to install it; not there unless it was built."""
+        return self.folder / "keda"
+
+    @property
     def debian(self) -> Path:
         return self.folder / "debian"
 

@@ -4,6 +4,7 @@ Nothing is installed: packages are unpacked, programs are built, into a folder t
 """
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -42,11 +43,14 @@ _MODULES = {
     "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
 }
 """Built each by the go.mod of its own."""
+_KEDA = "github.com/kedacore/keda/v2@v2.18.1"
+_OF_KEDA = {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"}
+"""Built only where INFERENCE_TEST_KEDA asks for it: seven minutes of one core."""
 
 
 def version(program: str) -> str:
     """Return the version of one of the modules."""
-    return _MODULES[program].rpartition("@")[2]
+    return {**_MODULES, "keda": _KEDA}[program].rpartition("@")[2]
 
 
 _BEGAN_S = time.monotonic()
@@ -65,6 +69,7 @@ class Build:
     names: tuple[str, ...]
     command: tuple[str, ...]
     inputs: str
+    folder: Path = places.SOURCE
 
 
 def check_machine() -> None:
@@ -80,6 +85,41 @@ def supply(at: Places) -> None:
     _unpack(at)
     for build in _builds(at):
         _build(at, build)
+    if os.environ.get("INFERENCE_TEST_KEDA"):
+        try:
+            _supply_keda(at)
+        except Missing as reason:
+            say(f"without KEDA: {reason}")
+
+
+def has_keda(at: Places) -> bool:
+    """Whether KEDA was built, of the version that is named here."""
+    return all(_stamp(at, one).exists() for one in _of_keda(at)) and all(
+        _stamp(at, one).read_text() == _wanted(one) for one in _of_keda(at)
+    )
+
+
+def _supply_keda(at: Places) -> None:
+    """Build KEDA in a copy of its module: Go installs none that replaces others."""
+    if has_keda(at):
+        return
+    _need(shutil.which("go"), "Go is not installed, which builds KEDA")
+    asked = ["go", "mod", "download", "-json", _KEDA]
+    done = subprocess.run(asked, cwd="/", capture_output=True, text=True, check=False)
+    _need(done.returncode == 0, f"{' '.join(asked)} failed: {_last_line(done.stderr)}")
+    shutil.rmtree(at.keda, ignore_errors=True)
+    shutil.copytree(json.loads(done.stdout)["Dir"], at.keda, copy_function=shutil.copyfile)
+    subprocess.run(["chmod", "-R", "u+w", str(at.keda)], check=True)
+    for build in _of_keda(at):
+        _build(at, build)
+
+
+def _of_keda(at: Places) -> list[Build]:
+    command = ("go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w")
+    return [
+        Build((name,), (*command, "-o", str(at.programs / name), source), _KEDA, at.keda)
+        for name, source in _OF_KEDA.items()
+    ]
 
 
 def _need(found: object, reason: str) -> None:
@@ -131,9 +171,7 @@ def _builds(at: Places) -> list[Build]:
 
 
 def _build(at: Places, build: Build) -> None:
-    first = at.programs / build.names[0]
-    stamp = first.with_suffix(".built-from")
-    wanted = hashlib.sha256("\n".join([*build.command, build.inputs]).encode()).hexdigest()
+    stamp, wanted = _stamp(at, build), _wanted(build)
     if stamp.exists() and stamp.read_text() == wanted:
         return
     _need(shutil.which("go"), "Go is not installed, which builds Kubernetes")
@@ -141,7 +179,7 @@ def _build(at: Places, build: Build) -> None:
     try:
         done = subprocess.run(
             ["nice", "-n", "5", *build.command],
-            cwd=places.SOURCE,
+            cwd=build.folder,
             # what runs in a pod finds no C library
             env={**os.environ, "CGO_ENABLED": "0", "GOBIN": str(at.programs)},
             capture_output=True,
@@ -153,6 +191,14 @@ def _build(at: Places, build: Build) -> None:
         raise Missing(f"Kubernetes was not built within {_LIMIT_S:.0f} s") from None
     _need(done.returncode == 0, f"{' '.join(build.command)} failed: {_last_line(done.stderr)}")
     stamp.write_text(wanted)
+
+
+def _stamp(at: Places, build: Build) -> Path:
+    return (at.programs / build.names[0]).with_suffix(".built-from")
+
+
+def _wanted(build: Build) -> str:
+    return hashlib.sha256("\n".join([*build.command, build.inputs]).encode()).hexdigest()
 
 
 def _last_line(text: str) -> str:

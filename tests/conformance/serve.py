@@ -2,7 +2,8 @@
 
 FAIL in its environment ends it before it listens; LATE delays that, in seconds. A request with an
 `x-until` header is answered once the file that it names exists; `<file>.got` says that the request
-has arrived. One with `x-touch` makes a file; one with `x-exists` is answered 200 if there is one.
+has arrived. One with `x-takes` is answered after as many seconds. One with `x-touch` makes a file;
+one with `x-exists` is answered 200 if there is one.
 """
 
 import os
@@ -22,6 +23,7 @@ class Handler(BaseHTTPRequestHandler):
             Path(f"{until}.got").touch()
             while not Path(until).exists():
                 time.sleep(0.01)
+        time.sleep(float(self.headers.get("x-takes", "0")))
         if touched := self.headers.get("x-touch"):
             Path(touched).touch()
         asked = self.headers.get("x-exists")

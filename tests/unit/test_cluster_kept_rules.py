@@ -2,15 +2,16 @@
 
 import httpx
 import pytest
-from tests.cluster_api import ClusterApi, client_of
+from tests.cluster_api import ClusterApi, client_of, failure
 from tests.memory import desired
-from tests.unit.test_cluster_autoscale import rule
+from tests.unit.test_cluster_autoscale import DAY, KEDA, rule
 
 from inference_provider.observed import Kind
 from inference_provider.refusals import refusals
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
 from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
 from inference_provider.targets.kubernetes.classes import KnownNames
+from inference_provider.targets.kubernetes.hpa import IN_FLIGHT
 from inference_provider.targets.kubernetes.kept_rules import rule_faults
 
 ALL = ("metrics.k8s.io", "custom.metrics.k8s.io")
@@ -43,7 +44,6 @@ def blue(**resources) -> DeploymentSpec:
 
 
 STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "change": -1}
-NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_instances": 2}
 
 
 @pytest.mark.parametrize(
@@ -59,19 +59,52 @@ NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_inst
             ],
             id="steps",
         ),
+        pytest.param(rule(schedules=[DAY]), KEDA, [], id="schedules"),
+        pytest.param(rule(schedules=[DAY], targets=[]), KEDA, [], id="schedules alone"),
         pytest.param(
-            rule(schedules=[NIGHT]),
+            rule(schedules=[DAY]),
             ALL,
             [
-                "schedules: a HorizontalPodAutoscaler knows no time of day; leave them out, and"
-                " have CI apply other limits at those times"
+                "schedules: schedules need KEDA (keda.sh), which the cluster does not serve;"
+                " install it, or leave them out, and have CI apply other limits at those times"
             ],
-            id="schedules",
+            id="no KEDA",
+        ),
+        pytest.param(
+            rule(schedules=[DAY, {**DAY, "max_instances": 4}]),
+            KEDA,
+            [
+                "schedules.1.max_instances: 4, and the rule's is 5: KEDA raises the least count"
+                " for a time, and can do nothing else; write 5, or another one in both"
+            ],
+            id="another most",
+        ),
+        pytest.param(
+            rule(min_instances=2, schedules=[{**DAY, "min_instances": 1}]),
+            KEDA,
+            [
+                "schedules.0.min_instances: 1 is below the rule's 2: KEDA raises the least count"
+                " for a time, and can do nothing else; write it as the rule's, and schedule the"
+                " times that need more"
+            ],
+            id="a lower least",
+        ),
+        pytest.param(
+            rule(schedules=[{**DAY, "cron": "0 * * * *"}]),
+            KEDA,
+            [
+                "schedules.0: it lasts 600 minutes, and begins again after 60; KEDA's cron knows"
+                " no windows that overlap"
+            ],
+            id="overlap",
         ),
         pytest.param(
             rule(min_instances=0),
             ALL,
-            ["min_instances: a HorizontalPodAutoscaler keeps at least 1; write 1"],
+            [
+                "min_instances: the router keeps no request waiting for an instance that is still"
+                " to start; write 1"
+            ],
             id="to zero",
         ),
         pytest.param(
@@ -87,11 +120,17 @@ NIGHT = {"cron": "0 20 * * *", "duration_s": 3600, "min_instances": 1, "max_inst
             rule(targets=[{"metric": "RequestsInFlight", "target": 8}]),
             ("metrics.k8s.io",),
             [
-                "targets.0: RequestsInFlight needs custom.metrics.k8s.io, which the cluster does"
-                " not serve; install an adapter, such as prometheus-adapter, or use"
-                " CpuUtilizationPercentage"
+                "targets.0: RequestsInFlight needs KEDA (keda.sh) or custom.metrics.k8s.io, and the"
+                " cluster serves neither; install KEDA, or an adapter such as prometheus-adapter,"
+                " or use CpuUtilizationPercentage"
             ],
             id="no adapter",
+        ),
+        pytest.param(
+            rule(targets=[{"metric": "RequestsInFlight", "target": 8}]),
+            ("keda.sh",),
+            [],
+            id="requests in flight by KEDA",
         ),
         pytest.param(
             rule(),
@@ -210,11 +249,45 @@ def test_a_rule_beside_an_autoscaler_of_others_is_refused():
     assert faults(unknown, rule(), asked) == []
 
 
+def test_what_keda_makes_of_our_scaled_object_is_not_of_others():
+    made = scaling("keda-hpa-iris-blue-1", "iris-blue-1", "keda")
+    labels = {"app.kubernetes.io/managed-by": "pulumi-inference"}
+    theirs = scaling("keda-hpa-web", "iris-blue-1", "keda")
+    there = [generation("iris-blue-1", "blue")]
+    asked, day = blue(requests={"cpu": "1"}), rule(schedules=[DAY])
+    ours = {**made, "metadata": {**made["metadata"], "labels": labels}}
+    assert (
+        faults(Cluster(*KEDA, HorizontalPodAutoscaler=[ours], Deployment=there), day, asked) == []
+    )
+    both = Cluster(*KEDA, HorizontalPodAutoscaler=[ours, theirs], Deployment=there)
+    assert [one.partition(",")[0] for one in faults(both, day, asked)] == [
+        "HorizontalPodAutoscaler keda-hpa-web"
+    ]
+
+
 def test_which_metrics_are_served_is_asked_once_for_many_rules():
     api = ClusterApi()
-    groups = {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]}
-    api.refuse = lambda asked: httpx.Response(200, json=groups) if asked.method == "GET" else None
+    api.groups = ("apps", "metrics.k8s.io", "custom.metrics.k8s.io")
     known = KnownNames(lambda: client_of(api))
     for _ in range(3):
-        assert known.groups() == {"apps", "metrics.k8s.io"}
+        assert known.groups() == {"apps", "metrics.k8s.io", "custom.metrics.k8s.io"}
     assert api.requests == ["GET /apis"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "has"),
+    [
+        (httpx.Response(200, json={"resources": [{"name": f"pods/{IN_FLIGHT}"}]}), True),
+        (httpx.Response(200, json={"resources": [{"name": "pods/other"}]}), False),
+        (failure(404, "not found"), False),
+        (failure(403, "you may not"), True),
+    ],
+)
+def test_an_adapter_without_the_metric_leaves_requests_in_flight_to_keda(answer, has):
+    api = ClusterApi()
+    api.groups = ("custom.metrics.k8s.io", "keda.sh")
+    api.refuse = lambda asked: (
+        answer if asked.url.path == "/apis/custom.metrics.k8s.io/v1" else None
+    )
+    known = KnownNames(lambda: client_of(api)).groups()
+    assert known == ({*api.groups} if has else {"keda.sh"})

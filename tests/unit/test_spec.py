@@ -223,6 +223,11 @@ def test_min_above_max_is_refused():
 CPU = "CpuUtilizationPercentage"
 
 
+def schedule(**fields) -> dict:
+    base = {"cron": "0 8 * * *", "duration_s": 60, "min_instances": 1, "max_instances": 2}
+    return {"schedules": [{**base, **fields}]}
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -259,6 +264,12 @@ CPU = "CpuUtilizationPercentage"
             },
             "min_instances 3 is above max_instances 2",
         ),
+        (schedule(cron="0 8 * *"), "cron '0 8 * *' has 4 of 5 fields"),
+        (
+            schedule(time_zone="Mars/Base"),
+            "no time zone 'Mars/Base' is known; expected one as Europe/Berlin",
+        ),
+        (schedule(time_zone="../UTC"), "no time zone '../UTC' is known"),
     ],
 )
 def test_a_rule_that_no_count_could_follow_is_refused(fields, said):

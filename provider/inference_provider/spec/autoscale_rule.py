@@ -1,11 +1,14 @@
 """AutoscaleRule: instance count by a target to keep, by steps of a metric, by schedules, or all."""
 
+import zoneinfo
 from collections import Counter
+from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from inference_provider.spec.base import CAPACITY, REPLACES, Kind, ResourceName, SpecModel
+from inference_provider.spec.cron import parsed
 from inference_provider.spec.names import names
 
 Value = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -84,9 +87,25 @@ class ScheduleRule(SpecModel):
     """Other limits during part of the week."""
 
     cron: str
+    """When it begins: minute, hour, day of the month, month and day of the week, `30 8 * * 1-5`."""
     duration_s: Annotated[int, Field(ge=60)]
+    time_zone: str = "UTC"
+    """Whose clock `cron` follows, such as `Europe/Berlin`."""
     min_instances: Annotated[int, Field(ge=0, le=50)]
     max_instances: Annotated[int, Field(ge=1, le=50)]
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_says_times(cls, text: str) -> str:
+        parsed(text)
+        return text
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_is_known(cls, name: str) -> str:
+        if name != "UTC" and name not in _zones():
+            raise ValueError(f"no time zone '{name}' is known; expected one as Europe/Berlin")
+        return name
 
     @model_validator(mode="after")
     def _min_is_not_above_max(self) -> "ScheduleRule":
@@ -133,3 +152,9 @@ class AutoscaleRuleSpec(SpecModel):
 def _refuse_min_above_max(least: int, most: int) -> None:
     if least > most:
         raise ValueError(f"min_instances {least} is above max_instances {most}")
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the time zones that this machine knows."""
+    return frozenset(zoneinfo.available_timezones())

@@ -192,6 +192,10 @@ class Delivery:
         except TargetUnreachable:
             return None
 
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the requests in flight by cluster. Raises TargetUnreachable."""
+        return self._counts().in_flight
+
     def wait_healthy(self, wanted: Mapping[str, int], timeout_s: float = 30) -> None:
         """Wait until clusters have enough healthy backends.
 

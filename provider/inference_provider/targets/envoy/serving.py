@@ -66,6 +66,10 @@ class Serving:
         except TargetUnreachable:  # a router that does not run has nothing in flight
             return not self._runs()
 
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the requests in flight by cluster. Raises TargetUnreachable."""
+        return self.delivery.in_flight()
+
     def is_connected(self, backends: Collection[Backend]) -> bool:
         return connected(backends)
 

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import filterfalse
 
-from inference_provider.errors import Fault, at_most
+from inference_provider.errors import Fault, TargetError, at_most
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.hpa import IN_FLIGHT, OF_OTHERS
 from inference_provider.targets.kubernetes.objects import (
     DEVICE_CLASS,
     HTTP_ROUTE,
@@ -24,6 +25,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
+from inference_provider.targets.kubernetes.scaled_objects import KEDA
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
 _PULLS = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
@@ -82,14 +84,29 @@ class KnownNames:
         return any(one["name"] == kind.plural for one in served.get("resources") or ())
 
     def groups(self) -> frozenset[str]:
-        """Return the groups that the API server, and what extends it, serve now."""
+        """Return the groups that the API server, and what extends it, serve now.
+
+        Where KEDA is served, an adapter without the metric of requests in flight is left out.
+        """
         with self._reading:
             read_s, known = self._groups
             if time.monotonic() >= read_s + FRESH_S:
-                found = self._client().raw("/apis").get("groups") or ()
-                known = frozenset(str(group["name"]) for group in found)
+                groups = self._client().raw("/apis").get("groups") or ()
+                found = {str(group["name"]): group for group in groups}
+                known = frozenset(found)
+                if {KEDA, OF_OTHERS} <= known and not self._has_in_flight(found[OF_OTHERS]):
+                    known -= {OF_OTHERS}
                 self._groups = time.monotonic(), known
             return known
+
+    def _has_in_flight(self, group: Object) -> bool:
+        """Whether an adapter has the metric; one that does not answer may have it."""
+        version = group["preferredVersion"]["groupVersion"]
+        try:
+            served = self._client().raw(f"/apis/{version}").get("resources") or ()
+        except TargetError as fault:
+            return not isinstance(fault, NotThere)
+        return any(one["name"] == f"pods/{IN_FLIGHT}" for one in served)
 
     def _read(self, kind: Kind, namespace: str) -> tuple[Object, ...] | None:
         try:

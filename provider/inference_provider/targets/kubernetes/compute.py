@@ -24,6 +24,7 @@ from inference_provider.spec import AutoscaleRuleSpec, WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, is_applied
+from inference_provider.targets.kubernetes.autoscalers import Autoscalers, kinds_of
 from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
@@ -37,7 +38,6 @@ from inference_provider.targets.kubernetes.generations import (
     replicas,
     status_of,
 )
-from inference_provider.targets.kubernetes.hpa import autoscaler, scaling_faults
 from inference_provider.targets.kubernetes.instance_manifests import (
     OBJECTS,
     RESTARTED,
@@ -96,8 +96,10 @@ class KubernetesCompute:
         content: Gives,
         gpus: Callable[[], list[NodeGpus] | None] = lambda: None,
         whole: Whole | None = None,
+        *,
+        served: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
-        """Open it; `gpus` says which GPUs nodes have, None where that is not known."""
+        """Open it; `gpus` says which GPUs nodes have, `served` which groups the API has."""
         self._gpus = gpus
         self._client = client
         self._records = records
@@ -106,7 +108,8 @@ class KubernetesCompute:
         self._content = content
         self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
-        self._counts = Counts(client, self._namespace)
+        self._autoscalers = Autoscalers(client, self._namespace, served)
+        self._counts = Counts(client, self._namespace, self._autoscalers)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
 
@@ -129,10 +132,11 @@ class KubernetesCompute:
     def status(self, deployment: str = "") -> ComputeStatus:
         found: dict[str, tuple[InstanceStatus, ...]] = {}
         faults: dict[str, tuple[str, ...]] = {}
-        whole = self._whole.look(deployment)
+        rules = self._state.rules()
+        whole = self._whole.look(deployment, kinds_of(rules.values()))
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
-        pods, rules, rivals = pods_of(there), self._state.rules(), rivals_in(whole)
+        pods, rivals = pods_of(there), rivals_in(whole)
         lost = self._whole.nodes.of(chain(*pods.values()))
         wanted = {name: [*_wanted(name, there)] for name in generations(there)}
         known |= self._whole.unlabelled([*chain(*wanted.values())], known)
@@ -147,7 +151,7 @@ class KubernetesCompute:
             rule = rules.get(deployment)
             others = rivals.get(name, [])
             said = altered(wanted[name], known, (COUNT,) if rule or others else ())
-            scaled = scaling_faults(name, rule, whole, others)
+            scaled = self._autoscalers.faults(name, rule, whole, others)
             faults[deployment] = (*faults.get(deployment, ()), *scaled, *said)
         return ComputeStatus(
             instances={name: s for name, s in found.items() if s},
@@ -175,10 +179,9 @@ class KubernetesCompute:
             # a rule may end some of those that there are at any time, down to its least
             sure = unit.rule.min_instances if unit.rule and exists else count
             waited = replace(generation, count=min(count, sure))
-            wait = Wait(self._client, self._followed, waited, progress, exists=exists)
-            applied = {}
+            wait, applied = Wait(self._client, self._followed, waited, progress, exists=exists), {}
             there = self._beside(generation, before)
-            ruled = [autoscaler(there, unit.rule)] if unit.rule and exists else []
+            ruled = [self._autoscalers.alone(there, unit.rule)] if unit.rule and exists else []
             for one in (*there.objects(), *ruled):
                 made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
                 applied[kind_of(one)] = int(version_of(made))
@@ -319,7 +322,7 @@ class KubernetesCompute:
             apply_ours(self._client, self._beside(generation, before).deployment(), _untold)
         if replicas(before) != rule.within(replicas(before)):
             self._counts.set(name, rule.within(replicas(before)))
-        apply_ours(self._client, autoscaler(generation, rule), _untold)
+        apply_ours(self._client, self._autoscalers.alone(generation, rule), _untold)
 
     def wait_gone(self, limit_s: float) -> None:
         """Wait until no pod of an instance is left, or the time is over."""
@@ -333,7 +336,7 @@ class KubernetesCompute:
     def _delete(self, name: str) -> None:
         with suppress(Forbidden):  # who may not has made none
             self._client.delete(CLAIM_TEMPLATE, self._namespace, name)
-        self._counts.end_autoscaler(name)
+        self._autoscalers.delete(name)
         for kind in OBJECTS:
             self._client.delete(kind, self._namespace, name)
 

@@ -7,19 +7,21 @@ an autoscaler, or of a person, then takes it over.
 
 from contextlib import suppress
 
-from inference_provider.targets.kubernetes.applied import COUNT, COUNTER, is_applied, is_ours
+from inference_provider.targets.kubernetes.applied import COUNT, COUNTER, is_applied
+from inference_provider.targets.kubernetes.autoscalers import Autoscalers
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.generations import replicas
-from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT, Object, name_of
+from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Object, name_of
 from inference_provider.targets.kubernetes.refusals import Conflict
 
 
 class Counts:
     """The counts of one namespace."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, autoscalers: Autoscalers) -> None:
         self._client = client
         self._namespace = namespace
+        self._autoscalers = autoscalers
 
     def let_go(self, deployment: Object) -> None:
         """Have a count stay as it is when it is applied no more."""
@@ -34,18 +36,8 @@ class Counts:
     def take_back(self, deployment: Object) -> None:
         """End the autoscaler of a generation whose count is to be applied again, if it has one."""
         name = name_of(deployment)
-        if self.end_autoscaler(name) and not is_applied(deployment, f"spec.{COUNT}"):
+        if self._autoscalers.end(name) and not is_applied(deployment, f"spec.{COUNT}"):
             self.set(name, replicas(deployment))
-
-    def end_autoscaler(self, name: str) -> bool:
-        """End the autoscaler of a generation; return whether it had one that is not of others.
-
-        `kubectl autoscale` gives its own the name of what it scales.
-        """
-        one = self._client.get(AUTOSCALER, self._namespace, name)
-        if one is None or not is_ours(one):
-            return False
-        return self._client.delete(AUTOSCALER, self._namespace, name, uid=one["metadata"]["uid"])
 
     def _apply(self, name: str, count: int, *, force: bool) -> Object:
         one: Object = {

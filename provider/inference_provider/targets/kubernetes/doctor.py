@@ -50,6 +50,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "persistentvolumeclaims"): (*_ALL, "deletecollection"),
     ("policy", "poddisruptionbudgets"): _ALL,
     ("autoscaling", "horizontalpodautoscalers"): _ALL,
+    ("keda.sh", "scaledobjects"): _ALL,
     ("networking.k8s.io", "networkpolicies"): _ALL,
     ("networking.k8s.io", "ingresses"): _ALL,
     ("gateway.networking.k8s.io", "httproutes"): _ALL,

@@ -5,10 +5,11 @@ from typing import Protocol
 
 from inference_provider.errors import Fault
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, WorkspaceSpec
-from inference_provider.spec.autoscale_rule import TargetRule
+from inference_provider.spec.autoscale_rule import ScheduleRule, TargetRule
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
-from inference_provider.targets.kubernetes.hpa import AMOUNTS
+from inference_provider.targets.kubernetes.cron_windows import NotExpressible, window
+from inference_provider.targets.kubernetes.hpa import AMOUNTS, OF_AMOUNTS, OF_OTHERS
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     DEPLOYMENT,
@@ -20,9 +21,9 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.observed_objects import made_by
 from inference_provider.targets.kubernetes.rivals import rivals
+from inference_provider.targets.kubernetes.scaled_objects import KEDA
 from inference_provider.targets.kubernetes.workspace_manifests import bounds
 
-_GROUP_OF_AMOUNTS, _GROUP_OF_OTHERS = "metrics.k8s.io", "custom.metrics.k8s.io"
 _DEFAULTING = ("defaultRequest", "default", "max", "min")
 """Fields of a LimitRange of which the API server makes what a container asks for that says none."""
 
@@ -58,12 +59,11 @@ def rule_faults(
     if rule.metrics:
         remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}] instead"
         yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
-    if rule.schedules:
-        remedy = "leave them out, and have CI apply other limits at those times"
-        yield Fault("schedules", "a HorizontalPodAutoscaler knows no time of day", remedy)
+    yield from _schedule_faults(rule, known)
     if rule.min_instances == 0:
-        yield Fault("min_instances", "a HorizontalPodAutoscaler keeps at least 1", "write 1")
-    if not rule.targets and not rule.metrics:
+        reason = "the router keeps no request waiting for an instance that is still to start"
+        yield Fault("min_instances", reason, "write 1")
+    if not rule.targets and not rule.metrics and not rule.schedules:
         remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}]"
         yield Fault("targets", "missing: a cluster scales by nothing else", remedy)
     place = namespace(rule.workspace)
@@ -78,12 +78,44 @@ def rule_faults(
 
 def _unserved(path: str, target: TargetRule, served: Collection[str]) -> Iterator[Fault]:
     amount = AMOUNTS.get(target.metric)
-    group = _GROUP_OF_AMOUNTS if amount else _GROUP_OF_OTHERS
-    if group not in served:
-        install = "metrics-server" if amount else "an adapter, such as prometheus-adapter"
-        other = "" if amount else ", or use CpuUtilizationPercentage"
-        reason = f"{target.metric} needs {group}, which the cluster does not serve"
-        yield Fault(path, reason, f"install {install}{other}")
+    if amount and OF_AMOUNTS not in served:
+        reason = f"{target.metric} needs {OF_AMOUNTS}, which the cluster does not serve"
+        yield Fault(path, reason, "install metrics-server")
+    if not amount and not {OF_OTHERS, KEDA} & {*served}:
+        reason = (
+            f"{target.metric} needs KEDA ({KEDA}) or {OF_OTHERS}, and the cluster serves neither"
+        )
+        remedy = "install KEDA, or an adapter such as prometheus-adapter, or use"
+        yield Fault(path, reason, f"{remedy} CpuUtilizationPercentage")
+
+
+# -- times of the day ------------------------------------------------------------------------------
+
+
+def _schedule_faults(rule: AutoscaleRuleSpec, known: Known) -> Iterator[Fault]:
+    if rule.schedules and KEDA not in known.groups():
+        reason = f"schedules need KEDA ({KEDA}), which the cluster does not serve"
+        remedy = "install it, or leave them out, and have CI apply other limits at those times"
+        yield Fault("schedules", reason, remedy)
+    for i, schedule in enumerate(rule.schedules):
+        yield from _unsaid(f"schedules.{i}", schedule, rule)
+
+
+def _unsaid(path: str, asked: ScheduleRule, rule: AutoscaleRuleSpec) -> Iterator[Fault]:
+    """Yield what of a schedule KEDA's cron cannot say."""
+    only = "KEDA raises the least count for a time, and can do nothing else"
+    least, most = rule.min_instances, rule.max_instances
+    if asked.max_instances != most:
+        reason = f"{asked.max_instances}, and the rule's is {most}: {only}"
+        yield Fault(f"{path}.max_instances", reason, f"write {most}, or another one in both")
+    if asked.min_instances < least:
+        reason = f"{asked.min_instances} is below the rule's {least}: {only}"
+        remedy = "write it as the rule's, and schedule the times that need more"
+        yield Fault(f"{path}.min_instances", reason, remedy)
+    try:
+        window(asked.cron, asked.duration_s)
+    except NotExpressible as fault:
+        yield Fault(path, str(fault))
 
 
 # -- what an instance asks for ---------------------------------------------------------------------

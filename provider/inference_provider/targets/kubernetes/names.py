@@ -75,6 +75,11 @@ def generation(deployment: str, generation_: str, number: int = 0) -> str:
     return short(deployment.replace("/", "-"), _LONGEST - len(end)) + end
 
 
+def autoscaler_of_keda(generation_: str) -> str:
+    """Return the name of what KEDA makes of the ScaledObject of a generation."""
+    return f"keda-hpa-{generation_}"
+
+
 def short(text: str, longest: int = _LONGEST) -> str:
     """Return a text as a name: as it is where it may be one, else with a hash of it."""
     if plain(text, longest) == text:

@@ -1,6 +1,6 @@
 """One workspace in a cluster: its ports, and what else of it a platform asks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,6 +37,7 @@ def wire(
     records: ClusterRecords,
     gpus: Callable[[], list[NodeGpus] | None],
     built: BuiltImages,
+    served: Callable[[], Collection[str]],
 ) -> Opened:
     """Wire the ports of a workspace.
 
@@ -45,6 +46,7 @@ def wire(
         records: Its records, which say its name and namespace.
         gpus: Says which GPUs nodes have.
         built: What builds images for it.
+        served: Says which groups the cluster's API has.
     """
     beside = Beside(client, records)
     whole = Whole(client, records.namespace, records.workspace)
@@ -62,7 +64,7 @@ def wire(
         built=built,
         router_image=lambda: router.settings().image,
     )
-    compute = KubernetesCompute(client, records, content, gpus, whole)
+    compute = KubernetesCompute(client, records, content, gpus, whole, served=served)
     return Opened(records, beside, router, content, compute)
 
 

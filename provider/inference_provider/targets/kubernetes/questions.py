@@ -3,16 +3,19 @@
 GET  /ready                          200 once a revision is in force, else 503 with the reason
 GET  /live                           200 while the namespace is followed
 GET  /revision?wait=N&timeout_s=S    {"revision": N, "error": null}, of the last publication
+GET  /in-flight                      {"requests": {"iris/blue": 3}}, of this pod's router
+GET  /in-flight/iris/blue            {"requests": 5}, of all pods of the router together
 POST /ask                            {"ask": "status"} -> {"answer": …} or {"error": …}
 """
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from inference_provider.errors import TargetError
 from inference_provider.targets.envoy.questions import Answers, answer
 from inference_provider.targets.kubernetes.bounded_server import BoundedServer
 from inference_provider.targets.kubernetes.releases import HEADER, this_release
@@ -31,6 +34,10 @@ class Pod(NamedTuple):
     outcome: Callable[[int, float], dict[str, Any]]
     """Waits for a revision, some seconds; returns what `/revision` answers."""
     answers: Answers
+    in_flight: Callable[[], Mapping[str, int]]
+    """Returns the requests of its own router, by cluster."""
+    in_flight_on: Callable[[str], int]
+    """Returns the requests of all pods on a deployment. Both raise TargetError."""
 
 
 class Server(BoundedServer):
@@ -57,8 +64,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200 if pod.lives() else 503, {})
         elif asked.path == "/revision":
             self._revision(parse_qs(asked.query))
+        elif asked.path == "/in-flight":
+            self._requests(pod.in_flight)
+        elif asked.path.startswith("/in-flight/"):
+            self._requests(lambda: pod.in_flight_on(asked.path.removeprefix("/in-flight/")))
         else:
             self._send(404, {"fault": "no such path"})
+
+    def _requests(self, count: Callable[[], object]) -> None:
+        try:
+            self._send(200, {"requests": count()})
+        except TargetError as fault:
+            self._send(503, {"fault": str(fault)})
 
     def _revision(self, asked: dict[str, list[str]]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT, Object, name_of
 from inference_provider.targets.kubernetes.observed_objects import There, made_by
@@ -13,12 +14,16 @@ def rivals_in(there: There) -> dict[str, list[Object]]:
 
 
 def rivals(autoscalers: Iterable[Object]) -> dict[str, list[Object]]:
-    """Return those of others by the Deployment that they scale; ours have its name."""
+    """Return those of others by the Deployment that they scale; ours are called by its name.
+
+    KEDA gives its own our labels, and calls it by our ScaledObject.
+    """
     found: dict[str, list[Object]] = {}
     for one in autoscalers:
         scaled = (one.get("spec") or {}).get("scaleTargetRef") or {}
         name = scaled.get("name", "")
-        if scaled.get("kind") == DEPLOYMENT.name and not (name_of(one) == name and is_ours(one)):
+        own = name_of(one) in {name, names.autoscaler_of_keda(name)} and is_ours(one)
+        if scaled.get("kind") == DEPLOYMENT.name and not own:
             found.setdefault(name, []).append(one)
     return found
 

@@ -24,6 +24,7 @@ from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.kubernetes import names, questions
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.in_flight import InFlight
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, Kind, selector
 from inference_provider.targets.kubernetes.publication import Publication
@@ -66,6 +67,9 @@ class Sync:
         delivery = Delivery(Path(table.folder), workers)
         self.envoy = EnvoyChild(delivery)
         self.serving = Serving(delivery, lambda: table, self.envoy.runs)
+        self._in_flight = InFlight(
+            client, namespace, self.serving.in_flight, os.environ.get(POD_IP, "")
+        )
         self._say = say
         self._said = ""
         self._resumed = False
@@ -130,7 +134,8 @@ class Sync:
             found = self.publication.outcome(revision, timeout_s).report
             return {**found, "fault": self.fault() or self._unheard()}
 
-        return questions.Pod(self.fault, self.lives, outcome, of_envoy.about(self.serving))
+        answers, own = of_envoy.about(self.serving), self.serving.in_flight
+        return questions.Pod(self.fault, self.lives, outcome, answers, own, self._in_flight.on)
 
 
 def main() -> None:

@@ -186,7 +186,7 @@ class KubernetesPlatform:
     def _open(self, workspace: str) -> Opened:
         if workspace not in self._opened:
             records = ClusterRecords(self.client, self.namespace(workspace), workspace)
-            made = wire(self.client, records, self._gpus.all, self._built)
+            made = wire(self.client, records, self._gpus.all, self._built, self._known.groups)
             self._opened.setdefault(workspace, made)
         return self._opened[workspace]
 

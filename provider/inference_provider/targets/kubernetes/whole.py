@@ -31,7 +31,11 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
     selector,
 )
-from inference_provider.targets.kubernetes.observed_objects import Named, There
+from inference_provider.targets.kubernetes.observed_objects import (
+    Named,
+    There,
+    listed_if_allowed,
+)
 from inference_provider.targets.kubernetes.refusals import NotThere
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
@@ -60,7 +64,7 @@ class Whole:
         self.nodes = LostNodes(client)
         """What is known of the nodes that its pods are on."""
 
-    def look(self, deployment: str = "") -> There:
+    def look(self, deployment: str = "", more: Sequence[Kind] = ()) -> There:
         """List everything, and keep it for one `last_look`.
 
         Policies and autoscalers are those of others too.
@@ -68,6 +72,7 @@ class Whole:
         Args:
             deployment: `<endpoint>/<deployment>`: of instances only its own, so that a look at one
                 costs the same whatever the number of others.
+            more: Kinds that instances may have where the cluster serves them.
         """
         endpoint, _, name = deployment.partition("/")
         about = {"endpoint": endpoint, "deployment": name} if deployment else {}
@@ -79,6 +84,8 @@ class Whole:
         found = self._listed(asked)
         if any(kind == DEPLOYMENT and claims_devices(one) for (kind, _), one in found.items()):
             found |= self._listed([(CLAIM_TEMPLATE, own)])
+        for kind in more:
+            found |= listed_if_allowed(self._client, self._namespace, kind, own) or {}
         self._kept = time.monotonic(), found
         return found
 
