@@ -1,6 +1,7 @@
 """Names, limits and defaults: Azure ML's, as literals."""
 
 import re
+import zoneinfo
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from inference_provider.spec import (
     TrafficSpec,
     WorkspaceSpec,
 )
+from inference_provider.spec.autoscale_rule import ScheduleRule, _zones
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 32, "a-b-c", "Abc", "a1b"])
@@ -267,7 +269,7 @@ def schedule(**fields) -> dict:
         (schedule(cron="0 8 * *"), "cron '0 8 * *' has 4 of 5 fields"),
         (
             schedule(time_zone="Mars/Base"),
-            "no time zone 'Mars/Base' is known; expected one as Europe/Berlin",
+            "no time zone 'Mars/Base' is known; expected one such as Europe/Berlin",
         ),
         (schedule(time_zone="../UTC"), "no time zone '../UTC' is known"),
     ],
@@ -277,6 +279,16 @@ def test_a_rule_that_no_count_could_follow_is_refused(fields, said):
         AutoscaleRuleSpec.model_validate(
             {"endpoint": "iris", "deployment": "blue", "max_instances": 5, **fields}
         )
+
+
+def test_a_machine_without_time_zones_takes_the_name_of_one(monkeypatch):
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    _zones.cache_clear()
+    try:
+        asked = schedule(time_zone="Europe/Berlin")["schedules"][0]
+        assert ScheduleRule.model_validate(asked).time_zone == "Europe/Berlin"
+    finally:
+        _zones.cache_clear()
 
 
 def test_a_rule_moves_a_count_into_its_limits():
