@@ -4,7 +4,6 @@ A cluster builds none: a Docker Engine that the client reaches does, where the r
 An image's name says what is in it, so the same build is the same image, whoever made it.
 """
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, partial
@@ -21,6 +20,7 @@ from inference_provider.targets.images import (
     runtime_name,
 )
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.objects import NODE, Object
 from inference_provider.targets.kubernetes.pods import architecture_of
 from inference_provider.targets.kubernetes.refusals import Forbidden
@@ -91,18 +91,9 @@ class BuiltImages:
         ask: Callable[[str], str | None] = digest_in,
     ) -> None:
         self._open = engine
-        self._list = nodes
-        self._listed: tuple[float, frozenset[str] | None] = (float("-inf"), None)
+        self._nodes = Fresh(nodes)
         self._ask = ask
         self._named: dict[tuple[str | None, str | None], str] = {}
-
-    def _nodes(self) -> frozenset[str] | None:
-        """Return the architectures of nodes; many images ask, and a cluster has many nodes."""
-        listed_s, found = self._listed
-        if time.monotonic() >= listed_s + _FRESH_S:
-            found = self._list()
-            self._listed = time.monotonic(), found
-        return found
 
     @cached_property
     def _engine(self) -> ImageBuilder:
@@ -185,7 +176,7 @@ class BuiltImages:
             reason = f"{lacks} {silent.resource} cannot build it: {silent.reason}"
             login = "" if found.is_told else "log in to it with `docker login`, or "
             return Fault(wanted.path, reason, login + wanted.instead)
-        nodes = self._nodes()
+        nodes = self._nodes.within(_FRESH_S)
         if not nodes or (system == "linux" and architecture in nodes):
             return None
         reason = f"{lacks} Docker builds for {system}/{architecture}, while the cluster's nodes are"
@@ -211,7 +202,7 @@ class BuiltImages:
 
     def _possible(self, known: str) -> list[str]:
         """Return the architectures that an image may be for: what it is for now comes first."""
-        found = self._nodes() or self._architecture_of_engine() or _COMMON
+        found = self._nodes.within(_FRESH_S) or self._architecture_of_engine() or _COMMON
         return sorted({*found, *([known] if known else ())}, key=lambda one: (one != known, one))
 
     def _architecture_of_engine(self) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """Names of a cluster's own objects that a deployment is scheduled with, and which are not there."""
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import filterfalse
 
 from inference_provider.errors import Fault, TargetError, at_most
@@ -10,6 +9,7 @@ from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.hpa import IN_FLIGHT, OF_OTHERS
 from inference_provider.targets.kubernetes.objects import (
     DEVICE_CLASS,
@@ -49,10 +49,9 @@ class KnownNames:
 
     def __init__(self, client: Callable[[], Client]) -> None:
         self._client = client
-        self._reading = threading.Lock()
-        self._known: dict[tuple[Kind, str], tuple[float, tuple[Object, ...] | None]] = {}
-        self._served: dict[Kind, tuple[float, bool]] = {}
-        self._groups = float("-inf"), frozenset[str]()
+        self._known: dict[tuple[Kind, str], Fresh[tuple[Object, ...] | None]] = {}
+        self._served: dict[Kind, Fresh[bool]] = {}
+        self._groups = Fresh(self._groups_now)
 
     def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
         found = self.objects(kind, namespace)
@@ -60,21 +59,13 @@ class KnownNames:
 
     def objects(self, kind: Kind, namespace: str = "") -> tuple[Object, ...] | None:
         """Return the objects themselves; None where this user may not list them."""
-        with self._reading:
-            read_s, found = self._known.get((kind, namespace), (float("-inf"), None))
-            if time.monotonic() >= read_s + FRESH_S:
-                found = self._read(kind, namespace)
-                self._known[kind, namespace] = time.monotonic(), found
-            return found
+        read = Fresh(partial(self._read, kind, namespace))
+        return self._known.setdefault((kind, namespace), read).within(FRESH_S)
 
     def serves(self, kind: Kind) -> bool:
         """Whether the API server knows a kind that not every cluster has."""
-        with self._reading:
-            read_s, found = self._served.get(kind, (float("-inf"), False))
-            if time.monotonic() >= read_s + FRESH_S:
-                found = self._is_served(kind)
-                self._served[kind] = time.monotonic(), found
-            return found
+        ask = Fresh(partial(self._is_served, kind))
+        return self._served.setdefault(kind, ask).within(FRESH_S)
 
     def _is_served(self, kind: Kind) -> bool:
         try:
@@ -88,16 +79,15 @@ class KnownNames:
 
         Where KEDA is served, an adapter without the metric of requests in flight is left out.
         """
-        with self._reading:
-            read_s, known = self._groups
-            if time.monotonic() >= read_s + FRESH_S:
-                groups = self._client().raw("/apis").get("groups") or ()
-                found = {str(group["name"]): group for group in groups}
-                known = frozenset(found)
-                if {KEDA, OF_OTHERS} <= known and not self._has_in_flight(found[OF_OTHERS]):
-                    known -= {OF_OTHERS}
-                self._groups = time.monotonic(), known
-            return known
+        return self._groups.within(FRESH_S)
+
+    def _groups_now(self) -> frozenset[str]:
+        groups = self._client().raw("/apis").get("groups") or ()
+        found = {str(group["name"]): group for group in groups}
+        known = frozenset(found)
+        if {KEDA, OF_OTHERS} <= known and not self._has_in_flight(found[OF_OTHERS]):
+            known -= {OF_OTHERS}
+        return known
 
     def _has_in_flight(self, group: Object) -> bool:
         """Whether an adapter has the metric; one that does not answer may have it."""

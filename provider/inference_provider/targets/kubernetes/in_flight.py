@@ -5,8 +5,6 @@ Service, and says nothing unless all have answered: a number without one of them
 and end instances that are needed.
 """
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +14,7 @@ from inference_provider.errors import TargetUnreachable
 from inference_provider.router.status import requests_on
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.objects import SLICE, selector
 from inference_provider.targets.kubernetes.router_manifests import METRICS_NAME
 from inference_provider.targets.kubernetes.slices import SERVICE, instances_in
@@ -51,17 +50,11 @@ class InFlight:
         self._own = own
         self._address = address
         self._http = loopback_client(timeout_s=_ANSWERS_S, transport=transport)
-        self._asking = threading.Lock()
-        self._known: tuple[float, list[Mapping[str, int]]] = float("-inf"), []
+        self._known = Fresh(self._asked)
 
     def on(self, deployment: str) -> int:
         """Return those on a deployment. Raises TargetError when not all pods have answered."""
-        with self._asking:
-            asked_s, found = self._known
-            if time.monotonic() >= asked_s + FRESH_S:
-                found = self._asked()
-                self._known = time.monotonic(), found
-        return sum(requests_on(deployment, counts) for counts in found)
+        return sum(requests_on(deployment, counts) for counts in self._known.within(FRESH_S))
 
     def _asked(self) -> list[Mapping[str, int]]:
         others = sorted(set(self._addresses()) - {self._address})

@@ -1,7 +1,5 @@
 """Which GPUs a cluster has, asked once for many deployments that start together."""
 
-import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import TypeVar
@@ -16,6 +14,7 @@ from inference_provider.targets.kubernetes.devices import (
     devices_in,
     held_of,
 )
+from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.inventory import (
     NodeGpus,
     gpus_on,
@@ -50,19 +49,12 @@ class KeptInventory:
 
     def __init__(self, client: Callable[[], Client]) -> None:
         self._client = client
-        self._reading = threading.Lock()
-        self._known: list[NodeGpus] | None = None
-        self._read_s = float("-inf")
-        self._published: Published | None = None
-        self._published_s = float("-inf")
+        self._all = Fresh(lambda: self._read(lambda client: gpus_on(client.items(NODE), ())))
+        self._published = Fresh(lambda: self._read(_published))
 
     def all(self) -> list[NodeGpus] | None:
         """Return what nodes have, as if no pod held any: a list of all pods is long."""
-        with self._reading:
-            if time.monotonic() >= self._read_s + FRESH_S:
-                self._known = self._read(lambda client: gpus_on(client.items(NODE), ()))
-                self._read_s = time.monotonic()
-            return self._known
+        return self._all.within(FRESH_S)
 
     def pods(self, workspace: str, namespace: str) -> Mapping[str, list[Object]]:
         """Return the pods of instances, by `<workspace>/<endpoint>/<deployment>`."""
@@ -85,11 +77,7 @@ class KeptInventory:
 
     def published(self) -> "Published | None":
         """Return what drivers have published; None where this user may not see it."""
-        with self._reading:
-            if time.monotonic() >= self._published_s + FRESH_S:
-                self._published = self._read(_published)
-                self._published_s = time.monotonic()
-            return self._published
+        return self._published.within(FRESH_S)
 
     def claims(self) -> list[Object] | None:
         """Return the claims of devices that there are now."""

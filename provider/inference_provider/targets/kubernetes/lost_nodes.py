@@ -4,11 +4,10 @@ Kubernetes finds out after 40 s that a node is silent, ends its pods after five 
 of a node that was deleted after about 40 s. Until then a pod is what its node said last.
 """
 
-import threading
-import time
 from collections.abc import Iterable, Mapping
 
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.objects import NODE, Object
 from inference_provider.targets.kubernetes.pods import condition, is_ending, is_ready
 from inference_provider.targets.kubernetes.refusals import Forbidden, Refused
@@ -24,14 +23,13 @@ class LostNodes:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._reading = threading.Lock()
-        self._known: frozenset[str] | None = frozenset()
-        self._read_s = float("-inf")
+        self._known = Fresh(self._names)
+        self._may_see = True
 
     def of(self, pods: Iterable[Object]) -> Mapping[str, str]:
         """Return what is wrong with nodes of pods, by their name; of most nodes nothing is."""
         there = [(node_of(pod), pod) for pod in pods if node_of(pod) and not is_ending(pod)]
-        known = self._names() if there else None
+        known = self._known.within(FRESH_S) if there else None
         if known is None:
             return {}
         gone = {node: f"its node {node} is gone" for node, _ in there if node not in known}
@@ -39,15 +37,11 @@ class LostNodes:
         return gone | {node: said for node in waiting[:_ASKED] if (said := self._silence(node))}
 
     def _names(self) -> frozenset[str] | None:
-        with self._reading:
-            is_old = time.monotonic() >= self._read_s + FRESH_S
-            if self._known is not None and is_old:
-                try:
-                    self._known = self._client.names(NODE)
-                except (Forbidden, Refused):
-                    self._known = None
-                self._read_s = time.monotonic()
-            return self._known
+        try:
+            return self._client.names(NODE) if self._may_see else None
+        except (Forbidden, Refused):
+            self._may_see = False
+            return None
 
     def _silence(self, name: str) -> str:
         """Say that a node does not answer, or is not ready; empty for neither."""
