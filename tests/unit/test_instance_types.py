@@ -133,6 +133,17 @@ def test_a_class_that_no_number_is_asked_of_is_a_fault():
     ]
 
 
+@pytest.mark.parametrize("field", ["device_class", "gpu_product"])
+def test_a_type_of_gpus_that_asks_for_none_is_a_fault(field):
+    own = {"big": {"cpu": "2", field: "gpu.nvidia.com"}}
+    assert faults(typed("big", own)) == [
+        f"deployments.0.instance_type: 'big' has {field}, and no GPU is asked for; add gpu to the"
+        " type, or limits: {gpu: 1}"
+    ]
+    for asked in (0, 1):
+        assert faults(typed("big", own, resources={"limits": {"gpu": asked}})) == []
+
+
 def test_a_class_in_a_type_does_not_count_what_nodes_count():
     both = {"gpu": 1, "gpu_resource": "amd.com/gpu", "device_class": "gpu.amd.com"}
     with pytest.raises(ValidationError, match=r"gpu_resource amd\.com/gpu are different requests"):

@@ -76,7 +76,8 @@ def type_fault(
 ) -> Fault | None:
     """Return what is wrong with the type of a deployment; names those that there are."""
     asked = deployment.instance_type
-    if asked is not None and _type_named(asked, own) is None:
+    of_type = _type_named(asked, own)
+    if asked is not None and of_type is None:
         names = [*sorted(own), *(name for name in AZURE_SIZES if name not in own)]
         reason = f"no instance type '{asked}' in workspace '{deployment.workspace}'"
         remedy = "declare it in the workspace's instance_types, or use one of: "
@@ -87,6 +88,10 @@ def type_fault(
         for field in ("gpu_product", "device_class"):
             if getattr(resources, field):
                 return Fault(f"resources.{field}", "no GPU is asked for", remedy)
+            asks_none = resources.limits.gpu == 0  # and means it
+            if of_type and getattr(of_type, field) and not (of_type.gpu or asks_none):
+                reason = f"'{asked}' has {field}, and no GPU is asked for"
+                return Fault("instance_type", reason, "add gpu to the type, or limits: {gpu: 1}")
     return None
 
 
