@@ -194,17 +194,21 @@ class ContentStore:
                 self._token = self._shown() if old else self._token
             self._sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if answer.status_code == _NO_BUCKET and method == "HEAD":  # its answer has no text
+            self.check()
+        raise self._refusal(doing, answer)
+
+    def _refusal(self, doing: str, answer: httpx.Response) -> TargetError:
+        """Return the error that says what the content pod has answered."""
         if answer.status_code == _NO_BUCKET:
-            if method == "HEAD":  # its answer has no text
-                self.check()
             reason, _, remedy = answer.text.strip().partition("\n")
             reason = reason or "its bucket did not answer for a moment"
-            raise TargetUnreachable(doing, "content", reason, remedy, str(self._client))
+            return TargetUnreachable(doing, "content", reason, remedy, str(self._client))
         reason = f"it answers {answer.status_code}: {_text(answer)}"
         what, remedy = f"content by {names.CONTENT_NAME}", "look at the log of its pod"
         is_away = answer.status_code in (403, 502, 503, 504)  # 403: its token is another one
         error = TargetUnreachable if is_away else TargetError
-        raise error(doing, what, reason, remedy, str(self._client))
+        return error(doing, what, reason, remedy, str(self._client))
 
     def _forget_fault(self) -> None:
         """Let the next look ask again: what was silent a moment ago answers."""
