@@ -217,7 +217,7 @@ def test_an_autoscaler_of_others_is_named_until_they_delete_it(lab, hand):
     assert answer.is_success, answer.text
     told = (
         rf"HorizontalPodAutoscaler web, made by kubectl-autoscale at 20.*Z, scales Deployment"
-        rf" {hand.generation}, and what it does `up` takes back: delete it, or declare an autoscale"
+        rf" {hand.generation}, and `up` undoes what it does: delete it, or declare an autoscale"
         " rule instead"
     )
     assert re.fullmatch(told, reasons(lab)[Kind.DEPLOYMENT])

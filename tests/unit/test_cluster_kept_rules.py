@@ -76,7 +76,7 @@ STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "ch
             KEDA,
             [
                 "schedules.1.max_instances: 4, and the rule's is 5: KEDA raises the least count"
-                " for a time, and can do nothing else; write 5, or another one in both"
+                " for a time, and can do nothing else; write 5, or change both"
             ],
             id="another most",
         ),

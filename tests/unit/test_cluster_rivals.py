@@ -50,8 +50,8 @@ def test_an_autoscaler_of_others_is_told_with_who_made_it(api, compute):
     compute.ensure(unit(), 1)
     scale_by_hand(api)
     assert altered(compute, None) == (
-        f"HorizontalPodAutoscaler web, {BY}, scales Deployment {NAME}, and what it does `up` takes"
-        " back: delete it, or declare an autoscale rule instead",
+        f"HorizontalPodAutoscaler web, {BY}, scales Deployment {NAME}, and `up` undoes what it"
+        " does: delete it, or declare an autoscale rule instead",
     )
 
 

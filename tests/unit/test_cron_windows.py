@@ -39,7 +39,7 @@ OTHER_DAY = "it ends on another day, which no cron names in every month; end it 
         ("0 12 * * *", 86_460, "it lasts 1441 minutes, and begins again after 1440" + OVERLAP),
         ("0 8 * * 1,2", 25 * HOUR, "it lasts 1500 minutes, and begins again after 1440" + OVERLAP),
         ("0 0 * * *", 24 * HOUR, "it never ends"),
-        ("0 0 30 2 *", HOUR, "'0 0 30 2 *' is never"),
+        ("0 0 30 2 *", HOUR, "'0 0 30 2 *' never comes"),
         ("0 22 31 * *", 3 * HOUR, OTHER_DAY),
         ("0 22 28 2 *", 3 * HOUR, OTHER_DAY),
         ("0 22 * 2 mon", 3 * HOUR, OTHER_DAY),

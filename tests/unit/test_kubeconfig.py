@@ -188,7 +188,7 @@ def test_a_token_that_can_be_in_no_header_is_refused_and_never_quoted(write, tok
     write({"token": token})
     with pytest.raises(TargetError) as refused:
         access(None).token()
-    assert "its token has characters that none has; log in again" in str(refused.value)
+    assert "its token has characters that no header may have; log in again" in str(refused.value)
     assert "cret" not in str(refused.value)
 
 

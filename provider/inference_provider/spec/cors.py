@@ -31,9 +31,9 @@ HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+$")]
 
 
 class CorsSettings(SpecModel):
-    """What a browser is told that asks for a page of another site.
+    """What the router answers to a browser that asks for a page of another site.
 
-    The router answers that question itself, without a key; the request that follows needs its key
+    It answers the preflight request itself, without a key; the request that follows needs its key
     or token as any other.
     """
 

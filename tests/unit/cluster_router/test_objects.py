@@ -74,7 +74,7 @@ def test_an_autoscaler_of_others_for_the_router_is_told_and_no_count_of_it(lab):
     made["metadata"]["managedFields"] = [{"manager": "kubectl", "time": "2026-11-26T08:00:00Z"}]
     assert lab.router.status().fault == (
         "HorizontalPodAutoscaler web, made by kubectl at 2026-11-26T08:00:00Z, scales Deployment"
-        " inference-router, and what it does `up` takes back: delete it"
+        " inference-router, and `up` undoes what it does: delete it"
     )
 
 

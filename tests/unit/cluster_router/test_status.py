@@ -124,7 +124,7 @@ def test_a_router_without_pods_in_a_namespace_that_ends_is_told_that(lab):
     about = {"name": "lab", "deletionTimestamp": "2026-11-26T08:00:00Z"}
     lab.api.put("/api/v1/namespaces/lab", {"kind": "Namespace", "metadata": about})
     assert lab.router.status().fault == (
-        "namespace 'lab' is being deleted since 2026-11-26T08:00:00Z"
+        "somebody deleted namespace 'lab' at 2026-11-26T08:00:00Z, and it is still going"
     )
 
 

@@ -35,7 +35,7 @@ def window(cron: str, duration_s: int) -> tuple[str, str]:
         raise NotExpressible(f"it lasts {duration_s} s, and KEDA's cron knows whole minutes")
     days = [day for i in range(_DAYS) if starts.falls_on(day := _FIRST + timedelta(i))]
     if not days:
-        raise NotExpressible(f"'{cron}' is never")
+        raise NotExpressible(f"'{cron}' never comes")
     _refuse_overlap(starts, days, minutes)
     ends = _moved(starts, minutes, len(days) == _DAYS)
     if str(starts) == str(ends):

@@ -107,7 +107,7 @@ def _unsaid(path: str, asked: ScheduleRule, rule: AutoscaleRuleSpec) -> Iterator
     least, most = rule.min_instances, rule.max_instances
     if asked.max_instances != most:
         reason = f"{asked.max_instances}, and the rule's is {most}: {only}"
-        yield Fault(f"{path}.max_instances", reason, f"write {most}, or another one in both")
+        yield Fault(f"{path}.max_instances", reason, f"write {most}, or change both")
     if asked.min_instances < least:
         reason = f"{asked.min_instances} is below the rule's {least}: {only}"
         remedy = "write it as the rule's, and schedule the times that need more"

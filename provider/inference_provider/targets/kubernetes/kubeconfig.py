@@ -227,7 +227,8 @@ class _Login:
         """Return the token to send now; never one that an error about a header would quote."""
         token = self._given().strip()
         if token and not (token.isascii() and token.isprintable()):
-            raise _unusable(self._context, "its token has characters that none has", "log in again")
+            reason = "its token has characters that no header may have"
+            raise _unusable(self._context, reason, "log in again")
         return token
 
     def _token(self) -> Callable[[], str]:

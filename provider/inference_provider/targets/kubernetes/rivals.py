@@ -41,5 +41,5 @@ def told(
     """
     for one in others:
         whose = f"{AUTOSCALER.name} {name_of(one)}, {made_by(one)}, scales Deployment {deployment}"
-        then = "and fights the autoscale rule" if ruled else "and what it does `up` takes back"
+        then = "and fights the autoscale rule" if ruled else "and `up` undoes what it does"
         yield f"{whose}, {then}: delete it{f', or {remedy}' if remedy else ''}"

@@ -162,7 +162,8 @@ class RolePods:
         with suppress(Forbidden):
             about = (self._client.get(NAMESPACE, "", self._namespace) or {}).get("metadata", {})
             if since := about.get("deletionTimestamp"):
-                return f"namespace '{self._namespace}' is being deleted since {since}"
+                gone = f"somebody deleted namespace '{self._namespace}' at {since}"
+                return f"{gone}, and it is still going"
         return ""
 
     def _last_words(self, pod: Object, trouble: Trouble) -> str:
