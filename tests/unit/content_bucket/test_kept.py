@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import threading
 import tracemalloc
 
@@ -21,6 +22,7 @@ from inference_provider.targets.kubernetes.content_bucket import (
     Bucket,
     BucketFault,
     BucketFull,
+    opened,
 )
 from inference_provider.targets.kubernetes.content_cache import Fetching
 from inference_provider.targets.kubernetes.content_folder import (
@@ -302,3 +304,17 @@ def test_no_whole_archive_is_in_memory(cache, bucket, tmp_path):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 40 * 2**20
+
+
+def test_a_key_of_google_in_a_secret_is_named_by_its_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+    key = tmp_path / "GOOGLE_APPLICATION_CREDENTIALS"
+    key.write_text('{"type": "service_account"}\n')
+    (tmp_path / "AWS_ACCESS_KEY_ID").write_text("ann\n")
+    opened("memory://models", tmp_path)
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == str(key)
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "ann"
+    key.write_text("/var/run/google/key.json")
+    opened("memory://models", tmp_path)
+    assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == "/var/run/google/key.json"

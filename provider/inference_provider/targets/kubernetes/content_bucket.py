@@ -32,6 +32,7 @@ _RANDOM = re.compile(r"[0-9a-f]{16}")
 _FULL = re.compile(r"quota|storage ?full|insufficient ?storage|no space left", re.IGNORECASE)
 _NO_CREDENTIALS = re.compile(r"credential|anonymous|forbidden|access ?denied|unauthori[sz]ed", re.I)
 _NO_BUCKET = re.compile(r"no ?such ?bucket|bucket.*not (exist|found)|container.*not exist", re.I)
+_GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _SHOWN = 200
 _WAITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
 _OPTIONS: dict[str, dict[str, Any]] = {one: {"config_kwargs": _WAITS} for one in ("s3", "s3a")}
@@ -319,4 +320,7 @@ def _take(folder: Path) -> None:
     with suppress(FileNotFoundError):
         for file in folder.iterdir():
             if not file.name.startswith("..") and file.is_file():
-                os.environ[file.name] = file.read_text().strip()
+                text = file.read_text().strip()
+                # Google's library wants the path of a key, where a Secret has the key itself
+                is_key = file.name == _GOOGLE and text.startswith("{")
+                os.environ[file.name] = str(file) if is_key else text
