@@ -233,12 +233,13 @@ def test_what_goes_wrong_is_one_sentence_with_what_to_do(raised, said):
     assert str(fault.value) == said
 
 
-def test_credentials_that_are_refused_are_read_again(place):
+@pytest.mark.parametrize("fault", [PermissionError("Forbidden"), ConnectionError("no such host")])
+def test_variables_by_which_a_bucket_cannot_be_used_are_read_again(place, fault):
     opened = []
 
     class Refusing:
         def cat_file(self, _path):
-            raise PermissionError("Forbidden")
+            raise fault
 
     def opens(_url):
         opened.append(1)
@@ -318,3 +319,13 @@ def test_a_key_of_google_in_a_secret_is_named_by_its_file(tmp_path, monkeypatch)
     key.write_text("/var/run/google/key.json")
     opened("memory://models", tmp_path)
     assert os.environ["GOOGLE_APPLICATION_CREDENTIALS"] == "/var/run/google/key.json"
+
+
+def test_a_variable_that_its_secret_lost_is_set_no_more(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "")
+    (tmp_path / "AWS_SESSION_TOKEN").write_text("short-lived")
+    opened("memory://models", tmp_path)
+    assert os.environ["AWS_SESSION_TOKEN"] == "short-lived"
+    (tmp_path / "AWS_SESSION_TOKEN").unlink()
+    opened("memory://models", tmp_path)
+    assert "AWS_SESSION_TOKEN" not in os.environ

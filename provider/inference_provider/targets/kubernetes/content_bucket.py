@@ -33,6 +33,8 @@ _FULL = re.compile(r"quota|storage ?full|insufficient ?storage|no space left", r
 _NO_CREDENTIALS = re.compile(r"credential|anonymous|forbidden|access ?denied|unauthori[sz]ed", re.I)
 _NO_BUCKET = re.compile(r"no ?such ?bucket|bucket.*not (exist|found)|container.*not exist", re.I)
 _GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
+_taken: set[str] = set()
+"""Variables that are set from a Secret."""
 _SHOWN = 200
 _WAITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
 _OPTIONS: dict[str, dict[str, Any]] = {one: {"config_kwargs": _WAITS} for one in ("s3", "s3a")}
@@ -280,8 +282,8 @@ class Bucket:
             return BucketFault(reason, remedy)
         if getattr(fault, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(said):
             return BucketFull(f"{self.url} takes nothing more: {said}")
+        self.forget()  # the Secret says where the bucket is, too
         if isinstance(fault, PermissionError) or _NO_CREDENTIALS.search(said):
-            self.forget()
             reason = f"its credentials do not let the content pod {doing} {self.url}: {said}"
             return BucketFault(reason, _MEND_CREDENTIALS)
         if isinstance(fault, FileNotFoundError) or _NO_BUCKET.search(said):
@@ -318,9 +320,14 @@ def opened(url: str, variables: Path | None = None) -> tuple[Any, str]:
 def _take(folder: Path) -> None:
     """Set variables: of a Secret that is changed the kubelet changes the files."""
     with suppress(FileNotFoundError):
-        for file in folder.iterdir():
+        there = [*folder.iterdir()]
+        for name in _taken - {file.name for file in there}:
+            os.environ.pop(name, None)
+            _taken.discard(name)
+        for file in there:
             if not file.name.startswith("..") and file.is_file():
                 text = file.read_text().strip()
                 # Google's library wants the path of a key, where a Secret has the key itself
                 is_key = file.name == _GOOGLE and text.startswith("{")
                 os.environ[file.name] = str(file) if is_key else text
+                _taken.add(file.name)
