@@ -23,6 +23,7 @@ from inference_provider.targets.kubernetes.content_bucket import (
     BucketFault,
     BucketFull,
     opened,
+    secret_values,
 )
 from inference_provider.targets.kubernetes.content_cache import Fetching
 from inference_provider.targets.kubernetes.content_folder import (
@@ -329,3 +330,22 @@ def test_a_variable_that_its_secret_lost_is_set_no_more(tmp_path, monkeypatch):
     (tmp_path / "AWS_SESSION_TOKEN").unlink()
     opened("memory://models", tmp_path)
     assert "AWS_SESSION_TOKEN" not in os.environ
+
+
+def test_no_fault_quotes_a_value_of_the_secret_and_every_one_says_where_the_bucket_is(
+    place, tmp_path
+):
+    values = tmp_path / "variables"
+    values.mkdir()
+    (values / "AWS_SECRET_ACCESS_KEY").write_text("wJalr-4711-key\n")
+    (values / "AWS_ENDPOINT_URL").write_text("https://minio.test:9000\n")
+    said = "no answer of https://minio.test:9000 to wJalr-4711-key " + "x" * 150 + " wJalr-4711-key"
+
+    def away(_url):
+        raise OSError(said)
+
+    bucket = Bucket("s3://models/demo", OURS, away, lambda: secret_values(values))
+    with pytest.raises(BucketFault) as fault:
+        bucket.claim()
+    assert "wJalr" not in str(fault.value)
+    assert "no answer of https://minio.test:9000 to [secret] xxx" in fault.value.reason

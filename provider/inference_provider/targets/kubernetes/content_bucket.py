@@ -36,6 +36,9 @@ _GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _taken: set[str] = set()
 """Variables that are set from a Secret."""
 _SHOWN = 200
+_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION_STRING|SAS", re.IGNORECASE)
+_SECRET_LENGTH = 4
+"""A shorter line is a brace, or a word."""
 _WAITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
 _OPTIONS: dict[str, dict[str, Any]] = {one: {"config_kwargs": _WAITS} for one in ("s3", "s3a")}
 """By protocol: who waits for an answer gives up before its own client does."""
@@ -77,14 +80,20 @@ class Bucket:
         url: Its URL: `s3://models/demo`.
         owner: Whose it is.
         open_: Returns the file system of fsspec, and the path of the prefix in it.
+        secrets_: Returns what no fault may quote of what a library said.
     """
 
     def __init__(
-        self, url: str, owner: Owner, open_: Callable[[str], tuple[Any, str]] | None = None
+        self,
+        url: str,
+        owner: Owner,
+        open_: Callable[[str], tuple[Any, str]] | None = None,
+        secrets_: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.url = url.rstrip("/")
         self._owner = owner
         self._open = open_ or opened
+        self._secrets = secrets_
         self._opening = threading.Lock()
         self._kept: tuple[Any, str] | None = None
 
@@ -274,7 +283,8 @@ class Bucket:
             self._kept = None
 
     def _fault(self, doing: str, fault: BaseException) -> BucketFault | BucketFull:
-        said = " ".join(str(fault).split())[:_SHOWN] or type(fault).__name__
+        said = self._without_secrets(" ".join(str(fault).split()))[:_SHOWN]
+        said = said or type(fault).__name__
         if isinstance(fault, ImportError):
             package = package_of(self.url)
             reason = f"the runtime image has no {package}, which {protocol_of(self.url)}:// needs"
@@ -290,6 +300,14 @@ class Bucket:
             return BucketFault(f"there is no bucket of {self.url}: {said}", "make it, or mend url")
         reason = f"the content pod cannot {doing} {self.url}: {said}"
         return BucketFault(reason, "check that the cluster reaches it, then run this again")
+
+    def _without_secrets(self, said: str) -> str:
+        # quoting.py knows parts too, and needs more than the standard library
+        values = (" ".join(one.split()) for one in self._secrets())
+        for value in sorted(values, key=len, reverse=True):
+            if len(value) >= _SECRET_LENGTH:
+                said = said.replace(value, "[secret]")
+        return said
 
 
 def _discard(file: Any) -> None:
@@ -315,6 +333,17 @@ def opened(url: str, variables: Path | None = None) -> tuple[Any, str]:
     options = {**_OPTIONS.get(protocol, {}), "use_listings_cache": False}
     found, path = system.url_to_fs(url, skip_instance_cache=True, **options)
     return found, str(path).rstrip("/")
+
+
+def secret_values(folder: Path | None) -> list[str]:
+    """Return what of a mounted Secret nobody may read: not where the bucket is, and its region."""
+    found: list[str] = []
+    with suppress(OSError):
+        for file in folder.iterdir() if folder else ():
+            if _SECRET_NAME.search(file.name) and file.is_file():
+                text = file.read_text().strip()
+                found += [text, *text.splitlines()]
+    return found
 
 
 def _take(folder: Path) -> None:

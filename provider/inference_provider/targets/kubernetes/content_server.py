@@ -31,6 +31,7 @@ from inference_provider.targets.kubernetes.content_bucket import (
     BucketFull,
     Owner,
     opened,
+    secret_values,
 )
 from inference_provider.targets.kubernetes.content_cache import ContentCache, Fetching
 from inference_provider.targets.kubernetes.content_folder import (
@@ -328,7 +329,12 @@ def main() -> None:
     if given.bucket:
         namespace, _, workspace = given.owner.partition("/")
         owner = Owner(workspace, namespace, content_passes.public_id(token))
-        bucket = Bucket(given.bucket, owner, partial(opened, variables=given.variables))
+        bucket = Bucket(
+            given.bucket,
+            owner,
+            partial(opened, variables=given.variables),
+            partial(secret_values, given.variables),
+        )
     server = Server(given.folder, host, names.CONTENT_PORT, token, bucket)
 
     def end(*_given: Any) -> None:
