@@ -31,6 +31,13 @@ UNKNOWN = "unknown"
 """Stands for an actor that the journal does not name."""
 APPLICATIONS = ("create", "update", "transfer")
 """Journal actions that write a record: they cannot explain a live value that differs from it."""
+CREDENTIALS = (
+    "issue token",
+    "rotate primary key",
+    "rotate secondary key",
+    "rotate signing key",
+)
+"""Actions after which everything that is declared is as before: they explain no difference."""
 WORKSPACE_WIDE = ("stop", "start")
 """Actions on a workspace that affect everything in it."""
 
@@ -300,6 +307,8 @@ def _newest(
     With `wide`, entries on the whole workspace count too.
     """
     for entry in reversed(journal):
+        if entry.action in CREDENTIALS:
+            continue
         named = path is None or not entry.fields or _touches(entry.fields, path)
         if named and (entry.id == resource or (wide and _reaches(entry, resource))):
             return entry

@@ -36,6 +36,7 @@ STACK = {
     "traffic": [{"endpoint": "iris", "traffic": {"blue": 100}}],
 }
 BLUE = "Deployment/default/iris/blue"
+ENDPOINT = "Endpoint/default/iris"
 TRAFFIC = "Traffic/default/iris"
 
 
@@ -119,6 +120,15 @@ def test_declared_other_than_recorded_is_not_yet_applied_and_names_who_recorded_
     assert field.origin == "not yet applied"
     assert field.actor == "ben in ci 7 (inferctl split)"
     assert field.time == NOON + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("action", ["issue token", "rotate primary key", "rotate signing key"])
+def test_who_got_a_token_or_rotated_a_key_is_not_who_recorded_a_field(action: str):
+    journal = [entry(ENDPOINT, 0), entry(ENDPOINT, 5, action, BEN)]
+    other = {**STACK, "endpoints": [{"name": "iris", "auth_mode": "aml_token"}]}
+    wanted = resolve(StackSpec.model_validate({**other, "deployments": [DEPLOYMENT]}))
+    (field,) = of(drift(wanted, state(journal), "demo"), ENDPOINT).fields
+    assert (field.path, field.actor, field.time) == ("auth_mode", "ana (inferctl up)", NOON)
 
 
 def test_live_that_agrees_with_the_declaration_is_clean_whatever_the_record_says():
