@@ -13,6 +13,7 @@ import pytest
 from inference_provider.errors import SpecError, TargetError
 from inference_provider.observed import Kind
 from inference_provider.plan import plan
+from inference_provider.workspace.tokens import new_signing_key
 from tests.conformance.labs import ANN, BOB
 
 SIGNING = "signing"
@@ -184,6 +185,31 @@ def test_lost_signing_keys_are_told_let_in_nobody_else_and_are_made_again(tokens
     assert [f"{one.kind.value} {one.id.kind}" for one in planned.pending][:1] == ["update Endpoint"]
     tokens.apply(wanted)
     assert [tokens.ask(key=one) for one in (token(tokens), before)] == [200, 401]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param({"private": "nonsense"}, id="no private key"),
+        pytest.param({"private": new_signing_key().private.get_secret_value()}, id="of another"),
+        pytest.param({"public": {}}, id="no public key"),
+        pytest.param({"public": {"kty": "EC", "crv": "P-256", "x": "", "y": ""}}, id="no point"),
+        pytest.param({"id": "of nobody"}, id="another id"),
+    ],
+)
+def test_an_edited_signing_key_is_lost_and_stops_no_other_change(tokens, edit):
+    held = json.loads(tokens.ports.records.read(SIGNING, "iris"))
+    edited = json.dumps({"newer": {**held["newer"], **edit}})
+    tokens.ports.records.put(SIGNING, "iris", edited)
+    there = tokens.target.observe([tokens.workspace])
+    assert {one.id.kind: one.degraded for one in there.resources.values() if one.degraded} == {
+        Kind.ENDPOINT: "its keys are gone"
+    }
+    with pytest.raises(TargetError, match="its keys are gone; apply the stack again, which makes"):
+        token(tokens)
+    tokens.apply(tokens.endpoint("rose"))
+    tokens.apply(tokens.endpoint("iris", auth_mode="aml_token"))
+    assert tokens.ask(key=token(tokens)) == 200
 
 
 def test_the_journal_says_who_got_a_token_and_who_rotated_and_holds_none(tokens):

@@ -26,6 +26,7 @@ from inference_provider.workspace.tokens import (
     LONGEST_LIFETIME,
     SHORTEST_LIFETIME,
     IssuedToken,
+    is_pair,
     issue,
     new_signing_key,
 )
@@ -58,7 +59,7 @@ def settle(state: State, desired: DesiredResource, before: Record | None) -> Non
     if not has_tokens(properties):
         state.drop_signing(name)
         return
-    signing = state.signing(name)
+    signing = _usable(state, name)
     if signing is None:
         state.put_signing(name, SigningKeys(newer=new_signing_key()))
     elif _rotations(properties, SIGNING) != _rotations(old, SIGNING):
@@ -89,7 +90,7 @@ def _is_own(properties: Mapping[str, Any], which: str) -> bool:
 def are_lost(state: State, endpoint: str, properties: Mapping[str, Any]) -> bool:
     """Whether nobody can call an endpoint, because what it checks callers with is gone."""
     if has_tokens(properties):
-        return state.signing(endpoint) is None
+        return _usable(state, endpoint) is None
     return has_keys(properties) and state.keys(endpoint) is None
 
 
@@ -157,7 +158,7 @@ def _keys(state: State, endpoint: ResourceId, which: str) -> Keys:
 
 
 def _signing(state: State, endpoint: ResourceId, operation: str) -> SigningKeys:
-    keys = state.signing(endpoint.name)
+    keys = _usable(state, endpoint.name)
     if keys is not None:
         return keys
     properties = _properties(state, endpoint, operation)
@@ -166,6 +167,12 @@ def _signing(state: State, endpoint: ResourceId, operation: str) -> SigningKeys:
         reason = f"its auth_mode is {mode}; only an endpoint of aml_token has tokens of its own"
         raise TargetError(operation, str(endpoint), reason, "use what its auth_mode takes")
     raise TargetError(operation, str(endpoint), "its keys are gone", _GONE)
+
+
+def _usable(state: State, endpoint: str) -> SigningKeys | None:
+    """Return the keys that sign tokens; None where a router would take no token of theirs."""
+    keys = state.signing(endpoint)
+    return keys if keys and is_pair(keys.newer) else None
 
 
 def _properties(state: State, endpoint: ResourceId, operation: str) -> Mapping[str, Any]:

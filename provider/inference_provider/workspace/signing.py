@@ -6,11 +6,14 @@ has.
 """
 
 import json
+import re
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
 from inference_provider.observed import Frozen
+
+_COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class SigningKey(Frozen):
@@ -22,6 +25,16 @@ class SigningKey(Frozen):
     """PKCS 8, PEM."""
     public: dict[str, str]
     """A JSON Web Key, RFC 7517."""
+
+    @field_validator("public")
+    @classmethod
+    def _is_of_its_curve(cls, public: dict[str, str]) -> dict[str, str]:
+        # Envoy refuses the keys of all endpoints where those of one are none
+        kind = public.get("kty"), public.get("crv")
+        ends = (_COORDINATE.fullmatch(public.get(name, "")) for name in ("x", "y"))
+        if kind != ("EC", "P-256") or not all(ends):
+            raise ValueError("expected a public key of the curve P-256")
+        return public
 
 
 class SigningKeys(Frozen):

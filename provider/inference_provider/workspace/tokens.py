@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -38,9 +39,25 @@ def new_signing_key() -> SigningKey:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    public = json.loads(ECAlgorithm.to_jwk(private.public_key()))
-    public |= {"kid": name, "alg": _ALGORITHM, "use": "sig"}
+    public = _public(private, name)
     return SigningKey(id=name, private=SecretStr(pem.decode()), public=public)
+
+
+def is_pair(key: SigningKey) -> bool:
+    """Whether a router takes what a key signs; a document that was edited may say otherwise."""
+    try:
+        pem = key.private.get_secret_value().encode()
+        private = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        return False
+    return key.public == _public(private, key.id)
+
+
+def _public(private: ec.EllipticCurvePrivateKey, name: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads(ECAlgorithm.to_jwk(private.public_key()))
+    return {**found, "kid": name, "alg": _ALGORITHM, "use": "sig"}
 
 
 def issue(
