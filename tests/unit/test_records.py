@@ -14,7 +14,7 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.memory_records import MemoryRecords
-from inference_provider.targets.private_file import no_space
+from inference_provider.targets.private_file import no_space, write_private
 from inference_provider.workspace.state import State
 
 IRIS = ResourceId(kind=Kind.ENDPOINT, workspace="lab", name="iris")
@@ -132,6 +132,18 @@ def test_a_state_folder_that_cannot_be_written_is_a_sentence(tmp_path, cause):
         f"write {tmp_path}/records/x.json: {os.strerror(cause)}; make it writable for this user,"
         " or keep the state in another folder"
     )
+
+
+def test_a_write_to_a_read_only_disk_is_a_sentence_where_nothing_can_be_removed(
+    tmp_path, monkeypatch
+):
+    def refuses(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuses)
+    monkeypatch.setattr(Path, "unlink", refuses)
+    with pytest.raises(TargetError, match="Read-only file system; make it writable for this user"):
+        write_private(tmp_path / "x.json", "{}")
 
 
 def test_a_journal_on_a_full_disk_is_out_of_capacity(folders, records):

@@ -3,6 +3,7 @@
 Every target writes its folder through here. The caller decides what is in the files.
 """
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -30,7 +31,8 @@ def replace_private(path: Path, text: str, beside: Path) -> None:
             file.write(text)
         os.replace(beside, path)
     except OSError as fault:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only disk refuses that too
+            beside.unlink(missing_ok=True)
         raise no_space(fault, path) from fault
 
 
