@@ -116,6 +116,17 @@ def test_another_count_of_rotations_makes_another_key_once(served):
     assert [str(one.id) for one in planned.pending if one.id.kind == Kind.ENDPOINT] == []
 
 
+def test_a_count_that_is_lower_makes_another_key_and_one_that_is_left_out_makes_none(served):
+    served.apply(served.endpoint("iris", key_rotations={"primary": 2, "secondary": 2}))
+    before = served.keys()
+    served.apply(served.endpoint("iris"))
+    assert served.keys() == before
+    assert [served.ask(key=key) for key in before] == [200, 200]
+    served.apply(served.endpoint("iris", key_rotations={"primary": 2}))
+    served.apply(served.endpoint("iris", key_rotations={"primary": 1}))
+    assert (served.keys()[0] != before[0], served.keys()[1]) == (True, before[1])
+
+
 def test_an_endpoint_without_keys_is_deleted(bare):
     lab, _ = bare
     for wanted in reversed(lab.desired[3:]):

@@ -124,6 +124,8 @@ def test_another_count_of_rotations_makes_another_signing_key_once(tokens):
     fields = {"key_rotations": {"signing": 2}}
     tokens.apply(tokens.endpoint("iris", auth_mode="aml_token", **fields))
     assert [tokens.ask(key=text) for text in (first, second, token(tokens))] == [401, 200, 200]
+    tokens.apply(tokens.endpoint("iris", auth_mode="aml_token"))  # a count left out makes none
+    assert tokens.ask(key=second) == 200
 
 
 def test_an_endpoint_that_is_made_again_takes_no_token_of_before(tokens):

@@ -70,8 +70,8 @@ class EndpointSpec(SpecModel):
     key_rotations: Annotated[
         dict[Literal["primary", "secondary", "signing"], Annotated[int, Field(ge=0)]], SECURITY
     ] = {}
-    """Another number generates another key: `{primary: 2}`. `signing` is the key that signs the
-    tokens of `aml_token`."""
+    """Another number generates another key: `{primary: 2}`; one that is left out generates none.
+    `signing` is the key that signs the tokens of `aml_token`."""
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"

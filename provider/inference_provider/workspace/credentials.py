@@ -62,7 +62,7 @@ def settle(state: State, desired: DesiredResource, before: Record | None) -> Non
     signing = _usable(state, name)
     if signing is None:
         state.put_signing(name, SigningKeys(newer=new_signing_key()))
-    elif _rotations(properties, SIGNING) != _rotations(old, SIGNING):
+    elif _turned(properties, old, SIGNING):
         state.put_signing(name, signing.rotated(new_signing_key()))
 
 
@@ -73,14 +73,16 @@ def _settled(
     own = spec.keys.get(which)
     if own is not None:
         return SecretStr(own.get_secret_value())
-    turned = spec.key_rotations.get(which, 0) != _rotations(old, which)
+    turned = _turned({"key_rotations": spec.key_rotations}, old, which)
     if there is None or turned or _is_own(old, which):
         return _new_key()
     return there
 
 
-def _rotations(properties: Mapping[str, Any], which: str) -> int:
-    return int(properties.get("key_rotations", {}).get(which, 0))
+def _turned(new: Mapping[str, Any], old: Mapping[str, Any], which: str) -> bool:
+    """Whether another number is declared; who leaves it out asks for no key, and keeps callers."""
+    wanted = new.get("key_rotations", {}).get(which)
+    return wanted is not None and wanted != old.get("key_rotations", {}).get(which, 0)
 
 
 def _is_own(properties: Mapping[str, Any], which: str) -> bool:
