@@ -8,15 +8,21 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from inference_provider.spec.base import SpecModel
 
 _HOST = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_ORIGIN = re.compile(rf"\*|https?://(\*\.)?{_HOST}(\.{_HOST})*(:[0-9]{{1,5}})?")
+_ORIGIN = re.compile(rf"\*|https?://(\*\.)?{_HOST}(\.{_HOST})*(:(?P<port>[1-9][0-9]{{0,4}}))?")
+_LEFT_OUT = {"http": "80", "https": "443"}
+"""Ports that no browser names in an origin."""
 
 
 def _as_a_browser_sends_it(text: str) -> str:
-    if not _ORIGIN.fullmatch(text):
+    found = _ORIGIN.fullmatch(text)
+    if not found or int(found["port"] or 1) > 65535:
         raise ValueError(
             "expected scheme and host in small letters and no path: https://app.example.org,"
             " https://*.example.org, http://localhost:3000, or * for every page"
         )
+    scheme = text.partition(":")[0]
+    if found["port"] == _LEFT_OUT.get(scheme, "none"):
+        raise ValueError(f"no browser sends the port :{found['port']} of {scheme}; leave it out")
     return text
 
 

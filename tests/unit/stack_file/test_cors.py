@@ -27,10 +27,25 @@ def written(cors):
         "null",
         "ftp://app.example.org",
         "https://app.example.org:port",
+        "https://app.example.org:65536",
+        "https://app.example.org:0",
     ],
 )
 def test_what_no_browser_sends_as_an_origin_is_refused(folder, origin):
     assert faults(folder, written(f"{{origins: ['{origin}']}}")) == [NOT_AN_ORIGIN]
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("https://app.example.org:443", ":443 of https"),
+        ("http://*.example.org:80", ":80 of http"),
+    ],
+)
+def test_a_port_that_browsers_leave_out_would_match_no_page(folder, origin, said):
+    assert faults(folder, written(f"{{origins: ['{origin}']}}")) == [
+        f"line 10: endpoints.0.cors.origins.0: no browser sends the port {said}; leave it out"
+    ]
 
 
 def test_credentials_for_every_page_are_refused(folder):
