@@ -156,10 +156,11 @@ def test_a_token_of_less_than_a_minute_or_more_than_a_day_is_refused(tokens, min
 
 def test_keys_of_the_other_kind_are_refused_with_what_helps(tokens):
     endpoint = tokens.id(Kind.ENDPOINT, "iris")
-    with pytest.raises(TargetError, match=r"it takes tokens, not keys; rotate its signing key"):
+    turn = "rotate its signing key: `inferctl keys rotate iris --key signing`$"
+    with pytest.raises(TargetError, match=f"it takes tokens, not keys; {turn}"):
         tokens.target.rotate_key(endpoint, "primary", ANN)
     tokens.apply(tokens.endpoint("iris", auth_mode="key"))
-    with pytest.raises(TargetError, match="its auth_mode is key; only an endpoint of aml_token"):
+    with pytest.raises(TargetError, match=r"of its own; see its keys: `inferctl keys show iris`$"):
         token(tokens)
     with pytest.raises(TargetError, match="its auth_mode is key; only an endpoint of aml_token"):
         tokens.target.rotate_key(endpoint, "signing", ANN)

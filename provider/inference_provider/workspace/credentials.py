@@ -154,7 +154,7 @@ def _keys(state: State, endpoint: ResourceId, which: str) -> Keys:
     if keys is not None:
         return keys
     if has_tokens(properties):
-        remedy = "rotate its signing key: `inferctl keys rotate --key signing`"
+        remedy = f"rotate its signing key: `inferctl keys rotate {endpoint.name} --key signing`"
         raise TargetError("rotate the key of", str(endpoint), "it takes tokens, not keys", remedy)
     raise TargetError("rotate the key of", str(endpoint), "its keys are gone", _GONE)
 
@@ -167,7 +167,8 @@ def _signing(state: State, endpoint: ResourceId, operation: str) -> SigningKeys:
     if not has_tokens(properties):
         mode = properties["auth_mode"]
         reason = f"its auth_mode is {mode}; only an endpoint of aml_token has tokens of its own"
-        raise TargetError(operation, str(endpoint), reason, "use what its auth_mode takes")
+        remedy = f"see its keys: `inferctl keys show {endpoint.name}`" if mode == "key" else ""
+        raise TargetError(operation, str(endpoint), reason, remedy)
     raise TargetError(operation, str(endpoint), "its keys are gone", _GONE)
 
 
