@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests import cluster_host
 from tests.cluster.api import Api
+from tests.cluster.bare_instances import bare_compute
 from tests.cluster.devices import Devices
 from tests.cluster.fake_nodes import fake_nodes
 from tests.cluster.keda import installed
@@ -69,3 +71,18 @@ def namespace(api):
     api.until(f"{path}/serviceaccounts/default", lambda seen: seen)
     yield name
     api.delete(path)
+
+
+@pytest.fixture
+def platform():
+    """A cluster's platform, whose capabilities say what it could do."""
+    made = KubernetesPlatform("kubernetes")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def compute(platform, namespace):
+    """The Compute of a namespace without a router: its instances may be fakes."""
+    with bare_compute(platform, namespace) as made:
+        yield made

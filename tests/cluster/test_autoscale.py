@@ -1,6 +1,5 @@
 """A rule in a real cluster: it follows the load, fails no request, and what people do is mended."""
 
-import json
 import re
 import threading
 import time
@@ -12,7 +11,8 @@ import pytest
 
 from inference_provider.drift import drift
 from inference_provider.plan import plan
-from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT, name_of
+from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT
+from tests.cluster.edited import EDITOR, edit, name
 from tests.cluster.loaded import MANY, loaded
 from tests.conformance.labs import wait_until
 from tests.docker.load import Load
@@ -104,28 +104,6 @@ def test_the_count_follows_the_load_and_nobody_takes_it_back(ruled):
     assert {*load.answers} == {200}
     assert {*answers} == {200}
     assert reasons(ruled) == {}
-
-
-EDITOR = r"kubectl-edit at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-
-
-def edit(lab, api, kind, change: dict) -> None:
-    answer = api.http.patch(
-        kind.path(lab.workspace, name(lab)),
-        params={"fieldManager": "kubectl-edit"},
-        headers={"content-type": "application/merge-patch+json"},
-        content=json.dumps(change),
-    )
-    assert answer.is_success, answer.text
-
-
-def name(lab) -> str:
-    [deployment] = [
-        name_of(one)
-        for one in lab.platform.client.items(DEPLOYMENT, lab.workspace)
-        if name_of(one).startswith("iris-blue-")
-    ]
-    return deployment
 
 
 DONE = {

@@ -11,27 +11,13 @@ from inference_provider.errors import NotReady, TargetError
 from inference_provider.gpus import Wish
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
-from inference_provider.targets.kubernetes.target import KubernetesPlatform
-from tests.cluster.bare_instances import bare_compute, nodes_of, unit
+from tests.cluster.bare_instances import nodes_of, unit
 from tests.cluster.devices import CLASS, DRIVER, GROUP
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
 BIG, SMALL = "Maker_Big-96GB", "Maker Small-8GB"
 NAME = "iris-blue-5efdeb203621"
-
-
-@pytest.fixture
-def platform():
-    made = KubernetesPlatform("kubernetes")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def compute(platform, namespace):
-    with bare_compute(platform, namespace) as made:
-        yield made
 
 
 def asking(each=2, product="", **more):

@@ -8,9 +8,8 @@ from inference_provider.errors import NotReady
 from inference_provider.gpus import Wish
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
-from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests import docker_host
-from tests.cluster.bare_instances import bare_compute, nodes_of, unit
+from tests.cluster.bare_instances import nodes_of, unit
 from tests.cluster.fake_nodes import GPU, gpu_node
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -18,19 +17,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 BIG, SMALL = "NVIDIA-Big-96GB", "NVIDIA-Small-8GB"
 TEAM = {"key": "team", "value": "ml", "effect": "NoSchedule"}
 SLICES = "nvidia.com/mig-1g.12gb"
-
-
-@pytest.fixture
-def platform():
-    made = KubernetesPlatform("kubernetes")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def compute(platform, namespace):
-    with bare_compute(platform, namespace) as made:
-        yield made
 
 
 def holding(namespace, node, count=1):

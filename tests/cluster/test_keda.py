@@ -1,6 +1,5 @@
 """Rules that KEDA keeps in a real cluster: a time of day, and requests in the routers' pods."""
 
-import json
 import re
 import threading
 import time
@@ -20,6 +19,7 @@ from inference_provider.targets.kubernetes.objects import (
     SCALED_OBJECT,
     name_of,
 )
+from tests.cluster.edited import EDITOR, edit, name
 from tests.cluster.loaded import MANY, loaded
 from tests.cluster.test_rights import Deployer
 from tests.conformance.labs import wait_until
@@ -156,28 +156,6 @@ def test_the_count_follows_the_requests_in_the_pods_of_the_router(ruled, api):
         took_s = waited(lambda: count(ruled) == 1 and len(ruled.instances()) == 1, 2 * REACTS_S)
         print(f"one after {took_s:.0f} s")
     assert {*answers} == {*fewer} == {200}
-
-
-EDITOR = r"kubectl-edit at 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-
-
-def edit(lab, api, kind, change: dict) -> None:
-    answer = api.http.patch(
-        kind.path(lab.workspace, name(lab)),
-        params={"fieldManager": "kubectl-edit"},
-        headers={"content-type": "application/merge-patch+json"},
-        content=json.dumps(change),
-    )
-    assert answer.is_success, answer.text
-
-
-def name(lab) -> str:
-    [deployment] = [
-        name_of(one)
-        for one in lab.platform.client.items(DEPLOYMENT, lab.workspace)
-        if name_of(one).startswith("iris-blue-")
-    ]
-    return deployment
 
 
 def autoscalers(lab) -> set[str]:

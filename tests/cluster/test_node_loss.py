@@ -8,10 +8,9 @@ from inference_provider.targets.kubernetes.objects import SLICE
 from inference_provider.targets.kubernetes.slices import instances_in
 from tests.cluster.bare_instances import nodes_of, unit
 from tests.cluster.fake_nodes import gpu_node
-from tests.cluster.test_gpus import BIG, compute, platform
+from tests.cluster.test_gpus import BIG
 from tests.conformance.labs import wait_until
 
-__all__ = ["compute", "platform"]
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 LONG_S = 150.0
