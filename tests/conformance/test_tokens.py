@@ -168,6 +168,15 @@ def test_keys_of_the_other_kind_are_refused_with_what_helps(tokens):
         token(tokens, endpoint="gone")
 
 
+def assert_told_as_lost(lab):
+    there = lab.target.observe([lab.workspace])
+    assert {one.id.kind: one.degraded for one in there.resources.values() if one.degraded} == {
+        Kind.ENDPOINT: "its keys are gone"
+    }
+    with pytest.raises(TargetError, match="its keys are gone; apply the stack again, which makes"):
+        token(lab)
+
+
 @pytest.mark.parametrize("text", [None, '{"newer": {"id": "a"', "{}"])
 def test_lost_signing_keys_are_told_let_in_nobody_else_and_are_made_again(tokens, text):
     before = token(tokens)
@@ -175,12 +184,7 @@ def test_lost_signing_keys_are_told_let_in_nobody_else_and_are_made_again(tokens
         tokens.ports.records.drop(SIGNING, "iris")
     else:
         tokens.ports.records.put(SIGNING, "iris", text)
-    there = tokens.target.observe([tokens.workspace])
-    assert {one.id.kind: one.degraded for one in there.resources.values() if one.degraded} == {
-        Kind.ENDPOINT: "its keys are gone"
-    }
-    with pytest.raises(TargetError, match="its keys are gone; apply the stack again, which makes"):
-        token(tokens)
+    assert_told_as_lost(tokens)
     tokens.apply(tokens.deployment(environment_variables={"A": "2"}))
     assert tokens.ask(key=changed(before)) == 401
     wanted = tokens.endpoint("iris", auth_mode="aml_token")
@@ -204,12 +208,7 @@ def test_an_edited_signing_key_is_lost_and_stops_no_other_change(tokens, edit):
     held = json.loads(tokens.ports.records.read(SIGNING, "iris"))
     edited = json.dumps({"newer": {**held["newer"], **edit}})
     tokens.ports.records.put(SIGNING, "iris", edited)
-    there = tokens.target.observe([tokens.workspace])
-    assert {one.id.kind: one.degraded for one in there.resources.values() if one.degraded} == {
-        Kind.ENDPOINT: "its keys are gone"
-    }
-    with pytest.raises(TargetError, match="its keys are gone; apply the stack again, which makes"):
-        token(tokens)
+    assert_told_as_lost(tokens)
     tokens.apply(tokens.endpoint("rose"))
     tokens.apply(tokens.endpoint("iris", auth_mode="aml_token"))
     assert tokens.ask(key=token(tokens)) == 200

@@ -158,6 +158,15 @@ def test_a_token_that_has_ended_is_fetched_again(tmp_path, write, program):
     assert (tmp_path / "runs").read_text().count("ran") == before + 1
 
 
+@pytest.mark.parametrize("ends", ["soon", "2026-13-45T00:00:00Z", 7])
+def test_an_end_of_a_token_that_is_not_a_time_is_refused(write, program, ends):
+    write(_exec(program({"token": "secret-5", "expirationTimestamp": ends})))
+    said = "the expirationTimestamp of its login program is not a time; mend the program"
+    with pytest.raises(TargetError, match=said) as refused:
+        access(None)
+    assert "secret-5" not in str(refused.value)
+
+
 def test_a_login_that_fails_is_told_in_its_own_words(write, program):
     write(_exec(program({}, code=3, said="session has ended")))
     with pytest.raises(TargetError, match=r"failed: session has ended; log in again"):

@@ -293,7 +293,7 @@ class _Login:
         try:
             return datetime.fromisoformat(str(ends)).timestamp() if ends else float("inf")
         except ValueError:
-            reason = "its login program gave an expirationTimestamp that is no time"
+            reason = "the expirationTimestamp of its login program is not a time"
             raise _unusable(self._context, reason, "mend the program") from None
 
     def _execute(self) -> Section:

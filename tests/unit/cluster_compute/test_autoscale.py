@@ -2,63 +2,24 @@
 
 import httpx
 import pytest
-from tests.cluster_api import ClusterApi, client_of, failure
-from tests.cluster_controllers import DEPLOYMENTS, Controllers
-from tests.memory import desired
-from tests.unit.test_cluster_compute import Content, of_kind, unit
+from tests.cluster_api import client_of, failure
+from tests.unit.cluster_compute.rules import (
+    AUTOSCALERS,
+    CPU,
+    NAME,
+    altered,
+    count,
+    rule,
+    ruled,
+    scaled,
+)
+from tests.unit.cluster_compute.units import of_kind, unit
 
-from inference_provider.desired import properties_of
-from inference_provider.observed import Actor, Kind, Record
-from inference_provider.spec import AutoscaleRuleSpec
-from inference_provider.targets.kubernetes import pod_wait
 from inference_provider.targets.kubernetes.applied import is_applied
 from inference_provider.targets.kubernetes.autoscalers import Autoscalers
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.counts import Counts
-from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.workspace.ports import Unit
-from inference_provider.workspace.state import State
-
-CPU = {"metric": "CpuUtilizationPercentage", "target": 70}
-NAME = "iris-blue-5efdeb203621"
-AUTOSCALERS = "/apis/autoscaling/v2/namespaces/lab/horizontalpodautoscalers"
-
-
-def rule(**fields) -> AutoscaleRuleSpec:
-    base = {"workspace": "demo", "endpoint": "iris", "deployment": "blue", "max_instances": 5}
-    return AutoscaleRuleSpec.model_validate({**base, "targets": [CPU], **fields})
-
 
 # -- what is applied -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def api():
-    return ClusterApi()
-
-
-@pytest.fixture
-def compute(api, monkeypatch):
-    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
-    client = client_of(api)
-    with Controllers(api):
-        yield KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
-
-
-def ruled(asked: AutoscaleRuleSpec | None = None, generation: str = "5efdeb203621") -> Unit:
-    plain = unit(generation)
-    fields = {name: getattr(plain, name) for name in ("id", "generation", "spec", "environment")}
-    return Unit(**fields, rule=asked or rule())
-
-
-def scaled(api, count: int) -> None:
-    """Change the count as an autoscaler does."""
-    there = api.objects[f"{DEPLOYMENTS}/{NAME}"]
-    api.put(f"{DEPLOYMENTS}/{NAME}", {**there, "spec": {**there["spec"], "replicas": count}})
-
-
-def count(api) -> int:
-    return api.objects[f"{DEPLOYMENTS}/{NAME}"]["spec"]["replicas"]
 
 
 def test_a_rule_is_an_autoscaler_of_the_generation(api, compute):
@@ -174,24 +135,6 @@ def test_nothing_of_a_generation_with_a_rule_is_left_when_it_is_retired(api, com
 
 
 # -- what a person does ----------------------------------------------------------------------------
-
-
-def altered(compute, spec: AutoscaleRuleSpec | None) -> tuple[str, ...]:
-    """Return what is wrong beside a recorded rule."""
-    state = State(compute._records)
-    wanted = desired(Kind.AUTOSCALE_RULE, spec or rule())
-    made = Record(
-        id=wanted.id,
-        owner="demo",
-        properties=properties_of(wanted.spec),
-        actor=Actor(user="ann"),
-        time="2026-11-26T08:00:00Z",
-    )
-    with compute._records.edit():
-        state.put_record(made) if spec else state.drop_record(wanted.id)
-    found = compute.status().altered.get("iris/blue", ())
-    assert compute.status("iris/blue").altered.get("iris/blue", ()) == found
-    return found
 
 
 def test_what_becomes_of_an_autoscaler_is_told(api, compute):

@@ -4,8 +4,7 @@ import httpx
 import pytest
 from tests.cluster_api import ClusterApi, client_of, failure
 from tests.memory import desired
-from tests.unit.test_cluster_autoscale import rule
-from tests.unit.test_cluster_keda import DAY, KEDA
+from tests.unit.cluster_compute.rules import DAY, KEDA, rule
 
 from inference_provider.observed import Kind
 from inference_provider.refusals import refusals

@@ -4,11 +4,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from tests.cluster_api import ClusterApi, client_of, failure
-from tests.cluster_controllers import Controllers
-from tests.unit.test_cluster_autoscale import (
+from tests.cluster_api import failure
+from tests.unit.cluster_compute.rules import (
     AUTOSCALERS,
     CPU,
+    DAY,
+    KEDA,
     NAME,
     altered,
     count,
@@ -16,37 +17,22 @@ from tests.unit.test_cluster_autoscale import (
     ruled,
     scaled,
 )
-from tests.unit.test_cluster_compute import Content, of_kind, unit
+from tests.unit.cluster_compute.units import compute_over, of_kind, unit
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.kubernetes import autoscalers, pod_wait
+from inference_provider.targets.kubernetes import autoscalers
 from inference_provider.targets.kubernetes.autoscalers import kind_for
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
-from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
-
-KEDA = ("metrics.k8s.io", "custom.metrics.k8s.io", "keda.sh")
-DAY = {"cron": "0 8 * * 1-5", "duration_s": 36_000, "min_instances": 4, "max_instances": 5}
-
-
-@pytest.fixture
-def api():
-    return ClusterApi()
-
 
 SCALED = "/apis/keda.sh/v1alpha1/namespaces/lab/scaledobjects"
 OF_KEDA = f"{AUTOSCALERS}/keda-hpa-{NAME}"
 
 
 @pytest.fixture
-def with_keda(api, monkeypatch):
+def with_keda(api, controllers):
     """Compute in a cluster with KEDA, which makes and ends an autoscaler."""
-    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
-    api.groups, client = ("metrics.k8s.io", "keda.sh"), client_of(api)
-    with Controllers(api):
-        yield KubernetesCompute(
-            client, ClusterRecords(client, "lab", "demo"), Content(), served=lambda: api.groups
-        )
+    api.groups = ("metrics.k8s.io", "keda.sh")
+    return compute_over(api, served=lambda: api.groups)
 
 
 SCHEDULED = rule(

@@ -1,31 +1,21 @@
 """What is said of instances whose node is gone, or silent."""
 
 import pytest
-from tests.cluster_api import ClusterApi, client_of, failure
-from tests.cluster_controllers import NAMESPACE, READY, Controllers
-from tests.unit.test_cluster_compute import Content, unit
+from tests.cluster_api import failure
+from tests.cluster_controllers import NAMESPACE, READY
+from tests.unit.cluster_compute.units import compute_over, unit
 
-from inference_provider.targets.kubernetes import lost_nodes, pod_wait
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
-from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes import lost_nodes
 
 NODES = "/api/v1/nodes"
 POD = f"{NAMESPACE}/pods/iris-blue-5efdeb203621-0"
 
 
 @pytest.fixture
-def api():
-    return ClusterApi()
-
-
-@pytest.fixture
-def compute(api, monkeypatch):
-    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
+def compute(api, controllers, monkeypatch):
     monkeypatch.setattr(lost_nodes, "FRESH_S", 0.0)
-    client = client_of(api)
-    with Controllers(api):
-        made = KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
-        made.ensure(unit(), 1)
+    made = compute_over(api)
+    made.ensure(unit(), 1)
     there = api.objects[POD]
     api.put(POD, {**there, "spec": {**there.get("spec", {}), "nodeName": "gpu-1"}})
     return made

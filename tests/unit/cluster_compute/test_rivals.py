@@ -1,27 +1,7 @@
 """Autoscalers that somebody else has pointed at Deployments of ours."""
 
-import pytest
-from tests.cluster_api import ClusterApi, client_of
-from tests.cluster_controllers import Controllers
-from tests.unit.test_cluster_autoscale import AUTOSCALERS, NAME, altered, rule, ruled
-from tests.unit.test_cluster_compute import Content, of_kind, unit
-
-from inference_provider.targets.kubernetes import pod_wait
-from inference_provider.targets.kubernetes.compute import KubernetesCompute
-from inference_provider.targets.kubernetes.records import ClusterRecords
-
-
-@pytest.fixture
-def api():
-    return ClusterApi()
-
-
-@pytest.fixture
-def compute(api, monkeypatch):
-    monkeypatch.setattr(pod_wait, "POLL_S", 0.01)
-    client = client_of(api)
-    with Controllers(api):
-        yield KubernetesCompute(client, ClusterRecords(client, "lab", "demo"), Content())
+from tests.unit.cluster_compute.rules import AUTOSCALERS, NAME, altered, rule, ruled
+from tests.unit.cluster_compute.units import of_kind, unit
 
 
 def scale_by_hand(api, name: str = "web", of: str = NAME, **labels: str) -> dict:
