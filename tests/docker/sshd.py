@@ -1,6 +1,9 @@
 """An SSH server of this machine, and an `ssh` on PATH that finds it under the name `box`."""
 
+import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -71,6 +74,12 @@ class Sshd:
         """Return the processes that serve connections."""
         found = Path(f"/proc/{self._daemon.pid}/task/{self._daemon.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
+
+    def cut(self) -> None:
+        """End every connection."""
+        for session in self.sessions():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session, signal.SIGKILL)
 
     def close(self) -> None:
         self._daemon.terminate()
