@@ -7,11 +7,17 @@ import pytest
 from inference_provider.targets.envoy.agent import Agent
 
 
+TABLE = {"folder": "", "host": "127.0.0.1", "port": 0, "metrics_port": 0}
+IRIS = {"name": "iris", "keys": []}
+
+
 @pytest.mark.parametrize(
     "asked",
     [
         {"ask": "something new"},
         {"ask": "publish", "table": {"host": "127.0.0.1", "shape": "new"}},
+        {"ask": "publish", "table": {**TABLE, "shape": "new"}},
+        {"ask": "publish", "table": {**TABLE, "endpoints": [{**IRIS, "allowed": ["ann"]}]}},
         {"ask": "is_drained"},
     ],
 )

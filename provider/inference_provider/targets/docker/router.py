@@ -315,7 +315,8 @@ class DockerRouter:
 
     def _table(self, endpoints: Endpoints) -> Any:
         table = self.listens().table(ROUTER_FOLDER, endpoints)
-        return table.model_dump(mode="json", context=KEYS_IN_CLEAR)
+        # so that a router of an older release is asked only for what it must know
+        return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 
     def in_force(self) -> bool:
         return bool(self._ask("in_force"))

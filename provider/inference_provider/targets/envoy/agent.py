@@ -75,7 +75,8 @@ class Agent:
         self.envoy.wait_ready()
 
     def _table(self, asked: Request) -> RouterTable:
-        table = RouterTable.model_validate(asked["table"])
+        # a setting that this release does not know would be left out, silently
+        table = RouterTable.model_validate(asked["table"], extra="forbid")
         return table.model_copy(update={"folder": str(self._folder)})
 
     def _publish(self, asked: Request) -> None:
