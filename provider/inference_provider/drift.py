@@ -33,6 +33,7 @@ APPLICATIONS = ("create", "update", "transfer")
 """Journal actions that write a record: they cannot explain a live value that differs from it."""
 CREDENTIALS = (
     "issue token",
+    "read keys",
     "rotate primary key",
     "rotate secondary key",
     "rotate signing key",

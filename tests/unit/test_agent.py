@@ -6,7 +6,6 @@ import pytest
 
 from inference_provider.targets.envoy.agent import Agent
 
-
 TABLE = {"folder": "", "host": "127.0.0.1", "port": 0, "metrics_port": 0}
 IRIS = {"name": "iris", "keys": []}
 

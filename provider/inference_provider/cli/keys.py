@@ -34,10 +34,11 @@ def _keys(ctx: typer.Context) -> None:
 def show_keys(
     ctx: typer.Context, endpoint: Endpoint, workspace: Workspace = None, as_json: Json = False
 ) -> None:
-    """Print both keys in plain text."""
-    session = session_of(ctx)
+    """Print both keys in plain text; the journal says who did."""
+    session, actor = session_of(ctx), session_of(ctx).actor("keys show")
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     _refuse_other_modes(there)
+    session.target.note_reading(there.id, actor)
     shown = {
         name: there.secret_outputs[name].get_secret_value()
         for name in KEY_NAMES

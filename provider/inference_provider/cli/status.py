@@ -66,6 +66,9 @@ def outputs(
     session = session_of(ctx)
     names = choose_workspaces(session, file, workspace)
     observed = session.target.observe(names)
+    for there in observed.resources.values():
+        if show_secrets and there.id.kind == Kind.WORKSPACE and there.record is not None:
+            session.target.note_reading(there.id, session.actor("outputs"))
     found = outputs_reading.outputs(observed, show_secrets=show_secrets)
     if as_json:
         session.print_json(found)

@@ -355,6 +355,16 @@ class Engine:
 
     # -- journal -------------------------------------------------------------------------------
 
+    def journal(self, workspace: str) -> tuple[JournalEntry, ...]:
+        """Return what was done in a workspace, and by whom, oldest first."""
+        opened = self._workspace(workspace)
+        opened.refuse_absent()
+        return opened.ports.records.journal()
+
+    def note_reading(self, resource: ResourceId, actor: Actor) -> None:
+        """Write down that somebody is about to see an endpoint's keys, or all of a workspace."""
+        self._note(self._workspace(resource.workspace), resource, actor, "read keys")
+
     def _note_change(
         self, opened: Workspace, desired: DesiredResource, before: Record | None, actor: Actor
     ) -> None:
