@@ -8,7 +8,7 @@ from inference_provider.errors import OwnedByAnother, StillHolds, StillServing, 
 from inference_provider.observed import Claim, Kind, Presence
 from inference_provider.plan import plan
 from inference_provider.workspace.ports import silent
-from tests.conformance.labs import ANN, BOB
+from tests.conformance.labs import ANN, BOB, MemoryLab, ToyLab, wait_until
 
 
 def claimed(wanted, stack: str, incarnation: str):
@@ -146,6 +146,21 @@ def test_keys_are_in_no_text_of_what_is_observed(served):
 def test_a_key_of_no_endpoint_cannot_be_rotated(served):
     with pytest.raises(TargetError, match="it is not there; declare it"):
         served.target.rotate_key(served.id(Kind.ENDPOINT, "gone"), "primary", ANN)
+
+
+def test_a_call_that_was_refused_is_in_the_journal_and_the_key_that_it_had_is_not(served):
+    if isinstance(served, (MemoryLab, ToyLab)):
+        pytest.skip("its router has no access log")
+    assert [served.ask(key=key) for key in ("a-wrong-key", None)] == [401, 200]
+
+    def refused():
+        return [one for one in served.target.journal(served.workspace) if "401" in one.action]
+
+    wait_until(refused)  # Envoy writes its log every 10 s
+    assert [(one.action, one.id.name, one.actor.user != "") for one in refused()] == [
+        ("refuse 1 call (401, no valid key or token) of", "iris", True)
+    ]
+    assert "a-wrong-key" not in str(refused())
 
 
 def test_the_journal_names_who_did_what(served):

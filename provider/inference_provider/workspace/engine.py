@@ -16,6 +16,7 @@ from inference_provider.errors import (
     CapabilityMissing,
     OutOfCapacity,
     TargetError,
+    TargetUnreachable,
 )
 from inference_provider.gpu_wishes import gpu_refusals, surge_refusals
 from inference_provider.observed import (
@@ -38,7 +39,7 @@ from inference_provider.ownership import (
 )
 from inference_provider.refusals import refusals
 from inference_provider.spec.target import Home
-from inference_provider.workspace import credentials, observe
+from inference_provider.workspace import credentials, observe, refused_calls
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation
 from inference_provider.workspace.image_store import ImageStore
@@ -356,10 +357,13 @@ class Engine:
     # -- journal -------------------------------------------------------------------------------
 
     def journal(self, workspace: str) -> tuple[JournalEntry, ...]:
-        """Return what was done in a workspace, and by whom, oldest first."""
+        """Return what was done in a workspace, and by whom, and a sample of what was refused."""
         opened = self._workspace(workspace)
         opened.refuse_absent()
-        return opened.ports.records.journal()
+        refused: tuple[JournalEntry, ...] = ()
+        with suppress(TargetUnreachable):  # what was written down is known all the same
+            refused = refused_calls.as_entries(workspace, opened.ports.router.status())
+        return (*opened.ports.records.journal(), *refused)
 
     def note_reading(self, resource: ResourceId, actor: Actor) -> None:
         """Write down that somebody is about to see an endpoint's keys, or all of a workspace."""

@@ -3,6 +3,7 @@
 `observe.py` makes sense of it.
 """
 
+from datetime import datetime
 from typing import NamedTuple
 
 from inference_provider.observed import Frozen
@@ -54,6 +55,18 @@ class ComputeStatus(Frozen):
     """
 
 
+class RefusedCalls(Frozen):
+    """Calls of one client that one endpoint refused, all with one status."""
+
+    endpoint: str
+    status: int
+    """401 without a valid key or token, 403 without the right, 429 above a limit."""
+    client: str
+    """Address of who connected to the router; what is in front of the router, where anything is."""
+    calls: int
+    last: datetime
+
+
 class RouterAddress(Frozen):
     """Where a workspace's router is reached; chosen once, so that URLs stay."""
 
@@ -73,6 +86,8 @@ class RouterStatus(Frozen):
     mirrors: dict[str, dict[str, int]] | None = None
     healthy: dict[str, int] | None = None
     """Backends that get requests, by `<endpoint>/<deployment>`."""
+    refused: tuple[RefusedCalls, ...] = ()
+    """Among the last requests; a sample."""
     endings: Endings = Endings()
     start_limit_s: int = 20
     """Longest time its start may take, seconds."""

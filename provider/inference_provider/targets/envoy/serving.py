@@ -11,6 +11,7 @@ from inference_provider.router.table import Backend, EndpointEntry, RouterTable
 from inference_provider.targets.envoy.connections import connected
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.files import BOOTSTRAP
+from inference_provider.targets.envoy.refused import ACCESS_LOG, refused_calls
 from inference_provider.workspace.statuses import RouterStatus
 
 Endpoints = tuple[EndpointEntry, ...]
@@ -89,4 +90,5 @@ class Serving:
             weights=live.weights if live else None,
             mirrors=live.mirrors if live else None,
             healthy=live.healthy if live else None,
+            refused=refused_calls(self.delivery.folder / ACCESS_LOG),
         )

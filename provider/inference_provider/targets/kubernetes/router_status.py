@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from inference_provider.targets.envoy.refused import counted
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.pods import endings_of
 from inference_provider.workspace.endings import Endings
@@ -36,6 +37,7 @@ def combined(answers: Mapping[str, RouterStatus], faults: Sequence[str] = ()) ->
         weights=first.weights,
         mirrors=first.mirrors,
         healthy=_least([one.healthy or {} for one in know]) if know else None,
+        refused=counted(calls for one in answers.values() for calls in one.refused),
         start_limit_s=START_LIMIT_S,
     )
 
