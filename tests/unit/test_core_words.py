@@ -19,6 +19,7 @@ CORE = (
     "outputs",
     "sharing",
     "apply",
+    "access",
     "errors",
     "observed",
 )
