@@ -19,7 +19,6 @@ from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     CLAIM_TEMPLATE,
-    DEPLOYMENT,
     INGRESS,
     Object,
     annotations_of,
@@ -28,6 +27,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Conflict
+from inference_provider.targets.kubernetes.workloads import COUNT, is_workload
 
 COUNTER = f"{MANAGER}-count"
 """Manager of a count that another one may change."""
@@ -46,8 +46,6 @@ _RESTARTED = "spec.template.metadata.annotations.kubectl.kubernetes.io/restarted
 """`kubectl rollout restart` changes nothing but that pods are new."""
 _DEFAULTED = "ingressClassName"
 """Field that the API server gives an Ingress when it is made, and never again."""
-COUNT = "replicas"
-"""Field of a Deployment that an autoscaler decides where we do not apply it."""
 _SHOWN = 4
 _ATTEMPTS = 5
 _KEYS = (
@@ -138,7 +136,7 @@ def _without_added(client: Client, one: Object) -> Object | None:
 
 def _left_to_others(one: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the fields of the spec that what is applied leaves out, and others may set."""
-    return (COUNT,) if one["kind"] == DEPLOYMENT.name and COUNT not in one["spec"] else ()
+    return (COUNT,) if is_workload(one["kind"]) and COUNT not in one["spec"] else ()
 
 
 def _with_mark(one: Object, mark: str | None) -> Object:

@@ -13,21 +13,21 @@ from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.generations import replicas
 from inference_provider.targets.kubernetes.hpa import AMOUNTS, OF_OTHERS, autoscaler_spec
 from inference_provider.targets.kubernetes.instance_manifests import Generation
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
-    DEPLOYMENT,
     SCALED_OBJECT,
     Kind,
     Object,
     annotations_of,
+    kind_of,
 )
 from inference_provider.targets.kubernetes.observed_objects import There, altered
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.rivals import told
 from inference_provider.targets.kubernetes.scaled_objects import KEDA, scaled_object_spec
+from inference_provider.targets.kubernetes.workloads import KINDS, replicas, workload_in
 
 RULE = f"{names.PREFIX}/rule"
 """Annotation: a hash of what was applied."""
@@ -130,7 +130,7 @@ class Autoscalers:
             others: Autoscalers of others that scale it.
         """
         remedy = "the rule" if rule else "declare an autoscale rule instead"
-        yield from told(others, name, ruled=rule is not None, remedy=remedy)
+        yield from told(others, ruled=rule is not None, remedy=remedy)
         wanted = kind_for(rule, self.served) if rule else None
         for kind, witness in _witnesses(name).items():
             one = there.get((AUTOSCALER, witness))
@@ -145,14 +145,15 @@ class Autoscalers:
         self, kind: Kind, name: str, rule: AutoscaleRuleSpec, there: There
     ) -> Iterator[str]:
         """Say what keeps an autoscaler of ours from following its rule."""
-        found, of = there.get((kind, name)), there.get((DEPLOYMENT, name))
-        spec = _spec(kind, name, self._namespace, rule)
+        found, of = there.get((kind, name)), workload_in(there, name)
+        of_kind = kind_of(of) if of else KINDS[0]
+        spec = _spec(kind, name, self._namespace, rule, of_kind)
         if found and annotations_of(found).get(RULE) != _hash(spec):
             yield f"{kind.name} {name} follows another rule than is recorded"
         for pause in _pauses(found) if found else ():
             yield f"{kind.name} {name} is paused by the annotation {pause}"
         if of is not None and not replicas(of) and kind == AUTOSCALER:  # KEDA starts one again
-            yield f"{DEPLOYMENT.name} {name} was scaled to 0, which turns its {kind.name} off"
+            yield f"{of['kind']} {name} was scaled to 0, which turns its {kind.name} off"
 
     def _is_there(self, kind: Kind, name: str) -> bool:
         return self._client.get(kind, self._namespace, name) is not None
@@ -178,7 +179,7 @@ def _may_need_keda(rule: AutoscaleRuleSpec) -> bool:
 
 def autoscaler(generation: Generation, rule: AutoscaleRuleSpec, kind: Kind = AUTOSCALER) -> Object:
     """Return what keeps a rule for one generation."""
-    spec = _spec(kind, generation.name, generation.namespace, rule)
+    spec = _spec(kind, generation.name, generation.namespace, rule, generation.kind)
     return {
         "apiVersion": kind.api,
         "kind": kind.name,
@@ -192,10 +193,10 @@ def autoscaler(generation: Generation, rule: AutoscaleRuleSpec, kind: Kind = AUT
     }
 
 
-def _spec(kind: Kind, name: str, namespace: str, rule: AutoscaleRuleSpec) -> Object:
+def _spec(kind: Kind, name: str, namespace: str, rule: AutoscaleRuleSpec, of: Kind) -> Object:
     if kind == AUTOSCALER:
-        return autoscaler_spec(name, rule)
-    return scaled_object_spec(name, namespace, rule)
+        return autoscaler_spec(name, rule, of)
+    return scaled_object_spec(name, namespace, rule, of)
 
 
 def _witnesses(name: str) -> dict[Kind, str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from inference_provider.gpus import words_of
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.workloads import template_of
 
 CLAIMED = "gpus"
 """Name of the claim in a pod, and of the request in the claim."""
@@ -39,6 +40,6 @@ def product_selector(product: str) -> str:
     return " && ".join([f"'{PRODUCT}' in {about}", *found])
 
 
-def claims_devices(deployment: Object) -> bool:
-    """Whether the pods of a Deployment claim devices."""
-    return bool(deployment["spec"]["template"]["spec"].get("resourceClaims"))
+def claims_devices(workload: Object) -> bool:
+    """Whether the pods of a generation claim devices."""
+    return bool(template_of(workload)["spec"].get("resourceClaims"))

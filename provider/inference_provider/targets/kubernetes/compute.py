@@ -9,46 +9,34 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain, filterfalse
-from pathlib import PurePosixPath
-from typing import Protocol
 
-from inference_provider.errors import CapabilityMissing, TargetError
-from inference_provider.observed import Kind as ResourceKind
+from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
-from inference_provider.serving.command import Surroundings, instance_command
-from inference_provider.serving.image import SCRIPT
-from inference_provider.serving.server import ServerKind, server_of
-from inference_provider.spec import AutoscaleRuleSpec, WorkspaceSpec
-from inference_provider.spec.quota import gpus_of
+from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, is_applied
+from inference_provider.targets.kubernetes.applied import apply_ours, is_applied
 from inference_provider.targets.kubernetes.autoscalers import Autoscalers, kinds_of
-from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
 from inference_provider.targets.kubernetes.counts import Counts
+from inference_provider.targets.kubernetes.drafts import Drafts, Gives, restarted
 from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.generations import (
     generations,
     instances_in,
     pods_of,
-    replicas,
     status_of,
 )
 from inference_provider.targets.kubernetes.instance_manifests import (
     OBJECTS,
-    RESTARTED,
     SERVER,
     Generation,
-    Given,
 )
-from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
+from inference_provider.targets.kubernetes.inventory import NodeGpus
 from inference_provider.targets.kubernetes.objects import (
     CLAIM_TEMPLATE,
-    DEPLOYMENT,
     POD,
     SECRET,
     SERVICE,
@@ -59,29 +47,33 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
     version_of,
 )
-from inference_provider.targets.kubernetes.observed_objects import Named, There, altered, listed
+from inference_provider.targets.kubernetes.observed_objects import (
+    Named,
+    There,
+    altered,
+    listed,
+    workloads_in,
+)
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.whole import Whole
-from inference_provider.targets.kubernetes.workspace_manifests import identity
+from inference_provider.targets.kubernetes.workloads import (
+    COUNT,
+    KINDS,
+    replicas,
+    workload_in,
+)
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
 
 _POLL_S = 0.25
-_INSTANCES = (POD, DEPLOYMENT, SERVICE)
+_INSTANCES = (POD, *KINDS, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Gives(Protocol):
-    """What content brings to pods."""
-
-    def given(self, unit: Unit) -> Given:
-        """Return it; all that it names is kept. Raises TargetError when something is gone."""
 
 
 class KubernetesCompute:
@@ -100,12 +92,11 @@ class KubernetesCompute:
         served: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
         """Open it; `gpus` says which GPUs nodes have, `served` which groups the API has."""
-        self._gpus = gpus
         self._client = client
         self._records = records
         self._state = State(records)
         self._namespace = records.namespace
-        self._content = content
+        self._drafts = Drafts(client, records, content, gpus)
         self._whole = whole or Whole(client, self._namespace, records.workspace)
         self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
         self._autoscalers = Autoscalers(client, self._namespace, served)
@@ -141,10 +132,10 @@ class KubernetesCompute:
         wanted = {name: [*_wanted(name, there)] for name in generations(there)}
         known |= self._whole.unlabelled([*chain(*wanted.values())], known)
         for name, labels in generations(there).items():
-            deployment, one = names.deployment_of(labels), there.get((DEPLOYMENT, name))
+            deployment, one = names.deployment_of(labels), workload_in(there, name)
             live = filterfalse(is_ending, pods.get(name, ()))
             statuses = tuple(status_of(pod, lost) for pod in live)
-            if not statuses and (one is None or one["spec"].get("replicas")):
+            if not statuses and (one is None or replicas(one)):
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
             found[deployment] = (*found.get(deployment, ()), *statuses)
@@ -158,6 +149,9 @@ class KubernetesCompute:
             altered={name: s for name, s in faults.items() if s},
         )
 
+    def _workload(self, name: str) -> Object | None:
+        return self._client.get(KINDS[0], self._namespace, name)
+
     # -- start ---------------------------------------------------------------------------------
 
     def ensure(
@@ -169,10 +163,10 @@ class KubernetesCompute:
     ) -> None:
         del make_room  # without surge, the cluster ends a pod before it starts the next
         name = names.generation(unit.id.name, unit.generation)
-        before = self._client.get(DEPLOYMENT, self._namespace, name)
+        before = self._workload(name)
         if not count and before is None:
             return
-        generation = self._generation(unit, name, count, before)
+        generation = self._drafts.generation(unit, name, count, before)
         try:
             self._records.refuse_lost()
             exists = before is not None
@@ -185,9 +179,9 @@ class KubernetesCompute:
             for one in (*there.objects(), *ruled):
                 made = apply_ours(self._client, one, lambda said: progress(unit.id, said))
                 applied[kind_of(one)] = int(version_of(made))
-            if there.count is None and replicas(before) < count:
-                made = self._counts.set(name, count)
-                applied[DEPLOYMENT] = int(version_of(made))
+            if before and there.count is None and replicas(before) < count:
+                made = self._counts.set(before, count)
+                applied[kind_of(made)] = int(version_of(made))
             wait.until_ready(applied)
             self._applied[unit.id.name] = applied
         except BaseException:
@@ -208,83 +202,13 @@ class KubernetesCompute:
         self._counts.take_back(before)
         return replace(generation, count=max(generation.wanted, replicas(before)))
 
-    def _generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
-        given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
-        brought = server.kind == ServerKind.IMAGE
-        port = server.routes.scoring_route.port if brought else names.INSTANCE_PORT
-        command = instance_command(
-            unit.spec,
-            unit.environment,
-            _surroundings(given),
-            code_dir=given.code_dir,
-            model_dir=given.model_dir,
-            port=port,
-        )
-        endpoint, _, deployment = unit.id.name.partition("/")
-        more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
-        closed = self._is_closed(unit, given)
-        more |= {"egress": names.CLOSED} if closed else {}
-        return Generation(
-            unit=unit,
-            name=name,
-            namespace=self._namespace,
-            server=server,
-            command=command,
-            given=given,
-            port=port,
-            count=count,
-            restarted=_now() if unit.afresh and before else _restarted(before),
-            labels=names.labels(self._records.workspace, names.INSTANCE, **more),
-            products=self._products(unit),
-            pod_labels=self._cloud_labels(unit),
-            pull_secrets=self._workspace_spec().cluster.image_pull_secrets,
-            content_host=self._content_host() if closed and given.init_containers else "",
-        )
-
-    def _workspace_spec(self) -> WorkspaceSpec:
-        """Return what is recorded of the workspace, as far as pods depend on it."""
-        name = self._records.workspace
-        record = self._state.record(
-            ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
-        )
-        fields = record.properties if record else {}
-        known = fields.keys() & {"egress", "registry", "cluster"}
-        return WorkspaceSpec(**{part: fields[part] for part in known})
-
-    def _cloud_labels(self, unit: Unit) -> dict[str, str]:
-        """Return what a cloud asks of the pods of a service account beside its annotations."""
-        named = unit.spec.scheduling.service_account or ""
-        return identity(self._workspace_spec().cluster.service_accounts.get(named))
-
-    def _is_closed(self, unit: Unit, given: Given) -> bool:
-        """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
-        space = self._workspace_spec()
-        fault = closed_fault(unit.spec, space, unit.environment, installs=given.installs)
-        if fault:
-            raise CapabilityMissing(
-                "start", str(unit.id), f"{fault.path}: {fault.reason}", fault.remedy
-            )
-        return self._state.is_closed(unit.spec.egress_public_network_access)
-
-    def _content_host(self) -> str:
-        service = self._client.get(SERVICE, self._namespace, names.CONTENT_NAME) or {}
-        return str((service.get("spec") or {}).get("clusterIP") or "")
-
-    def _products(self, unit: Unit) -> tuple[str, ...]:
-        """Return the products of GPUs that an instance may have; those that it names if unknown."""
-        asked = gpus_of(unit.spec)
-        if asked is None or not asked.product or asked.device_class:
-            return ()
-        there = self._gpus()
-        return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
-
     def _put_back(self, generation: Generation, before: Object | None) -> None:
         """Leave nothing of a generation that did not start, or as many pods as there were."""
         if before is None:
             self._delete(generation.name)
             return
         count = None if generation.unit.rule else replicas(before)
-        for one in replace(generation, count=count, restarted=_restarted(before)).objects():
+        for one in replace(generation, count=count, restarted=restarted(before)).objects():
             apply_ours(self._client, one, _untold)
 
     # -- end -----------------------------------------------------------------------------------
@@ -297,7 +221,7 @@ class KubernetesCompute:
 
     def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
         name = names.generation(unit.id.name, unit.generation)
-        before = self._client.get(DEPLOYMENT, self._namespace, name)
+        before = self._workload(name)
         if unit.rule is not None and before is not None:
             self._follow(unit, unit.rule, name, before)
             return 0
@@ -305,23 +229,25 @@ class KubernetesCompute:
         if surplus <= 0:
             return 0
         self._records.refuse_lost()
-        fewer = replace(self._generation(unit, name, count, before), restarted=_restarted(before))
+        fewer = replace(
+            self._drafts.generation(unit, name, count, before), restarted=restarted(before)
+        )
         wait = Wait(self._client, self._followed, fewer, silent)
-        made = apply_ours(self._client, fewer.deployment(), _untold)
+        made = apply_ours(self._client, fewer.workload(), _untold)
         known = self._applied.get(unit.id.name, {})
-        self._applied[unit.id.name] = {**known, DEPLOYMENT: int(version_of(made))}
+        self._applied[unit.id.name] = {**known, kind_of(made): int(version_of(made))}
         wait.until_ended(stop_wait_s)
         return surplus
 
     def _follow(self, unit: Unit, rule: AutoscaleRuleSpec, name: str, before: Object) -> None:
         """Have a rule decide how many pods there are, from as many as there are now."""
         self._records.refuse_lost()
-        generation = self._generation(unit, name, replicas(before), before)
-        generation = replace(generation, restarted=_restarted(before))
+        generation = self._drafts.generation(unit, name, replicas(before), before)
+        generation = replace(generation, restarted=restarted(before))
         if is_applied(before, f"spec.{COUNT}"):
-            apply_ours(self._client, self._beside(generation, before).deployment(), _untold)
+            apply_ours(self._client, self._beside(generation, before).workload(), _untold)
         if replicas(before) != rule.within(replicas(before)):
-            self._counts.set(name, rule.within(replicas(before)))
+            self._counts.set(before, rule.within(replicas(before)))
         apply_ours(self._client, self._autoscalers.alone(generation, rule), _untold)
 
     def wait_gone(self, limit_s: float) -> None:
@@ -329,6 +255,12 @@ class KubernetesCompute:
         until_s = time.monotonic() + limit_s
         while self._pods() and time.monotonic() < until_s:
             time.sleep(_POLL_S)
+
+    def end_all(self, limit_s: float) -> None:
+        """End the instances of all deployments, and wait until they are gone."""
+        there = workloads_in(self._client, self._namespace, self._selecting())
+        self.retire("", [name_of(one) for one in there], 0)
+        self.wait_gone(limit_s)
 
     def _pods(self, deployment: str = "") -> list[Object]:
         return self._client.items(POD, self._namespace, self._selecting(deployment))
@@ -362,9 +294,9 @@ class KubernetesCompute:
 
 def _wanted(name: str, there: There) -> Iterator[Named]:
     """Yield what a generation consists of; of one that somebody deletes, that alone."""
-    one = there.get((DEPLOYMENT, name))
+    one = workload_in(there, name)
     if one is not None and one["metadata"].get("deletionTimestamp"):
-        yield DEPLOYMENT, name
+        yield kind_of(one), name
         return
     yield from ((kind, name) for kind in OBJECTS)
     if one is not None and claims_devices(one):
@@ -373,28 +305,5 @@ def _wanted(name: str, there: There) -> Iterator[Named]:
         yield SECRET, secret_name(key)
 
 
-def _restarted(before: Object | None) -> str:
-    if before is None:
-        return ""
-    noted = before["spec"]["template"]["metadata"].get("annotations") or {}
-    return str(noted.get(RESTARTED, ""))
-
-
 def _untold(_said: str) -> None:
     """Tell nobody: what people did was told when all of it was applied."""
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _surroundings(given: Given) -> Surroundings:
-    return Surroundings(
-        host="0.0.0.0",
-        bin_dir=given.bin_dir,
-        script=PurePosixPath(SCRIPT),
-        home=PurePosixPath("/"),
-        inherited={"PATH": _PATH, "HOME": "/tmp"},
-        fixed={"VIRTUAL_ENV": str(given.bin_dir.parent), "PYTHONDONTWRITEBYTECODE": "1"},
-        has_program=lambda _name: False,  # found on its PATH
-    )

@@ -36,7 +36,8 @@ from inference_provider.targets.kubernetes.content_passes import VARIABLE, envir
 from inference_provider.targets.kubernetes.content_store import ContentStore
 from inference_provider.targets.kubernetes.instance_manifests import Given
 from inference_provider.targets.kubernetes.kept_archives import KeptArchives
-from inference_provider.targets.kubernetes.objects import DEPLOYMENT, SECRET, name_of, selector
+from inference_provider.targets.kubernetes.objects import SECRET, name_of, selector
+from inference_provider.targets.kubernetes.observed_objects import workloads_in
 from inference_provider.targets.kubernetes.pods import architecture_of
 from inference_provider.targets.shared_content import SharedContent, Tell
 from inference_provider.workspace.ports import Records, Unit
@@ -147,7 +148,7 @@ class KubernetesContent(SharedContent):
     def _keys_in_use(self) -> set[str]:
         """Return the keys of environments whose pods may start again: a base image may change."""
         chosen = selector(names.selecting(self._records.workspace, names.INSTANCE))
-        found = self._client.items(DEPLOYMENT, self._namespace, chosen)
+        found = workloads_in(self._client, self._namespace, chosen)
         return {key for one in found if (key := key_of(one))}
 
     def _drop_secrets(self, used: set[str]) -> None:

@@ -31,6 +31,7 @@ from inference_provider.targets.kubernetes.pods import (
     node_selector,
     pull_secrets,
 )
+from inference_provider.targets.kubernetes.workloads import template_of
 
 FETCHER, BUILDER = "storage-initializer", "environment"
 """Names of the init containers of an instance."""
@@ -322,9 +323,9 @@ def environment_key(spec: EnvironmentSpec, image: str) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def key_of(deployment: Object) -> str:
-    """Return the key of the environment that the pods of a Deployment make; empty for none."""
-    for container in deployment["spec"]["template"]["spec"].get("initContainers") or ():
+def key_of(workload: Object) -> str:
+    """Return the key of the environment that the pods of a generation make; empty for none."""
+    for container in template_of(workload)["spec"].get("initContainers") or ():
         if container["name"] == BUILDER:
             command = container["command"]
             return str(command[command.index("--key") + 1])

@@ -7,12 +7,12 @@ an autoscaler, or of a person, then takes it over.
 
 from contextlib import suppress
 
-from inference_provider.targets.kubernetes.applied import COUNT, COUNTER, is_applied
+from inference_provider.targets.kubernetes.applied import COUNTER, is_applied
 from inference_provider.targets.kubernetes.autoscalers import Autoscalers
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.generations import replicas
-from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Object, name_of
+from inference_provider.targets.kubernetes.objects import Object, kind_of, name_of
 from inference_provider.targets.kubernetes.refusals import Conflict
+from inference_provider.targets.kubernetes.workloads import COUNT, counted, replicas
 
 
 class Counts:
@@ -23,27 +23,22 @@ class Counts:
         self._namespace = namespace
         self._autoscalers = autoscalers
 
-    def let_go(self, deployment: Object) -> None:
+    def let_go(self, workload: Object) -> None:
         """Have a count stay as it is when it is applied no more."""
-        if is_applied(deployment, f"spec.{COUNT}"):
+        if is_applied(workload, f"spec.{COUNT}"):
             with suppress(Conflict):  # somebody has scaled it meanwhile, and is its owner
-                self._apply(name_of(deployment), replicas(deployment), force=False)
+                self._apply(workload, replicas(workload), force=False)
 
-    def set(self, name: str, count: int) -> Object:
+    def set(self, workload: Object, count: int) -> Object:
         """Write a count that is not applied, whoever has written it before."""
-        return self._apply(name, count, force=True)
+        return self._apply(workload, count, force=True)
 
-    def take_back(self, deployment: Object) -> None:
+    def take_back(self, workload: Object) -> None:
         """End the autoscaler of a generation whose count is to be applied again, if it has one."""
-        name = name_of(deployment)
-        if self._autoscalers.end(name) and not is_applied(deployment, f"spec.{COUNT}"):
-            self.set(name, replicas(deployment))
+        ended = self._autoscalers.end(name_of(workload))
+        if ended and not is_applied(workload, f"spec.{COUNT}"):
+            self.set(workload, replicas(workload))
 
-    def _apply(self, name: str, count: int, *, force: bool) -> Object:
-        one: Object = {
-            "apiVersion": DEPLOYMENT.api,
-            "kind": DEPLOYMENT.name,
-            "metadata": {"name": name, "namespace": self._namespace},
-            "spec": {"replicas": count},
-        }
+    def _apply(self, workload: Object, count: int, *, force: bool) -> Object:
+        one = counted(kind_of(workload), self._namespace, name_of(workload), count)
         return self._client.apply(one, force=force, manager=COUNTER)

@@ -7,7 +7,6 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.instance_manifests import SERVER
 from inference_provider.targets.kubernetes.lost_nodes import node_of
 from inference_provider.targets.kubernetes.objects import (
-    DEPLOYMENT,
     POD,
     SERVICE,
     Object,
@@ -22,12 +21,13 @@ from inference_provider.targets.kubernetes.pods import (
     is_ready,
     runs,
 )
+from inference_provider.targets.kubernetes.workloads import (
+    KINDS,
+    replicas,
+    template_of,
+    workload_in,
+)
 from inference_provider.workspace.statuses import Instance, InstanceStatus
-
-
-def replicas(deployment: Object | None) -> int:
-    """Return how many pods a Deployment asks for; 0 of none."""
-    return int(deployment["spec"].get("replicas", 1)) if deployment is not None else 0
 
 
 def generations(there: There) -> dict[str, Mapping[str, str]]:
@@ -35,7 +35,7 @@ def generations(there: There) -> dict[str, Mapping[str, str]]:
 
     What has none is not ours: somebody has copied labels, or removed one.
     """
-    kinds = (DEPLOYMENT, SERVICE)
+    kinds = (*KINDS, SERVICE)
     found = [(name, labels_of(one)) for (kind, name), one in there.items() if kind in kinds]
     return {name: has for name, has in found if names.GENERATION in has}
 
@@ -45,11 +45,11 @@ def instances_in(there: There) -> dict[str, tuple[Instance, ...]]:
     pods = pods_of(there)
     for name, labels in generations(there).items():
         addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
-        port = _port_of(there.get((DEPLOYMENT, name)))
+        workload = workload_in(there, name)
+        port = _port_of(workload)
         backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
         kept = backends if port else ()
-        count = replicas(there.get((DEPLOYMENT, name)))
-        instance = Instance(name, labels[names.GENERATION], kept, count)
+        instance = Instance(name, labels[names.GENERATION], kept, replicas(workload))
         deployment = names.deployment_of(labels)
         found[deployment] = (*found.get(deployment, ()), instance)
     return found
@@ -76,10 +76,10 @@ def status_of(pod: Object, lost: Mapping[str, str]) -> InstanceStatus:
     )
 
 
-def _port_of(deployment: Object | None) -> int:
+def _port_of(workload: Object | None) -> int:
     """Return the port of its server; 0 where a person has deleted it."""
-    if deployment is None:
+    if workload is None:
         return 0
-    containers = deployment["spec"]["template"]["spec"]["containers"]
+    containers = template_of(workload)["spec"]["containers"]
     ports = next((one.get("ports") for one in containers if one["name"] == SERVER), None)
     return int(ports[0]["containerPort"]) if ports else 0

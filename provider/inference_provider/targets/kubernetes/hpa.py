@@ -3,7 +3,8 @@
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import ScalingPace, TargetRule
 from inference_provider.targets.kubernetes.instance_manifests import SERVER
-from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Object
+from inference_provider.targets.kubernetes.objects import Kind, Object
+from inference_provider.targets.kubernetes.workloads import scale_target
 
 IN_FLIGHT = "inference_requests_in_flight"
 """Metric of a pod that an adapter may serve for RequestsInFlight."""
@@ -13,21 +14,16 @@ AMOUNTS = {"CpuUtilizationPercentage": "cpu", "CpuMemoryUtilizationPercentage": 
 """Metrics that are a share of what an instance asks for, and of what."""
 
 
-def autoscaler_spec(name: str, rule: AutoscaleRuleSpec) -> Object:
-    """Return what keeps the targets of a rule for the generation of a name."""
+def autoscaler_spec(name: str, rule: AutoscaleRuleSpec, of: Kind) -> Object:
+    """Return what keeps the targets of a rule for the workload of a name and a kind."""
     found = behavior(rule)
     return {
-        "scaleTargetRef": scaled(name),
+        "scaleTargetRef": scale_target(of, name),
         "minReplicas": rule.min_instances,
         "maxReplicas": rule.max_instances,
         "metrics": [_metric(target) for target in rule.targets],
         **({"behavior": found} if found else {}),
     }
-
-
-def scaled(name: str) -> Object:
-    """Return whose count is decided."""
-    return {"apiVersion": DEPLOYMENT.api, "kind": DEPLOYMENT.name, "name": name}
 
 
 def behavior(rule: AutoscaleRuleSpec) -> Object:

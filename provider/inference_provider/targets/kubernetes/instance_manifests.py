@@ -32,11 +32,13 @@ from inference_provider.targets.kubernetes.pods import (
     node_selector,
     pull_secrets,
 )
+from inference_provider.targets.kubernetes.workloads import COUNT
+from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
 from inference_provider.workspace.ports import Unit
 
 SERVER = "server"
 """Name of the container that answers requests."""
-OBJECTS = (BUDGET, SECRET, DEPLOYMENT, SERVICE)
+OBJECTS = (BUDGET, SECRET, *WORKLOADS, SERVICE)
 """Kinds of a generation's objects, all of one name, in the order in which they are deleted: the
 Service, which is made first, tells a generation that somebody died over."""
 RESTARTED = f"{names.PREFIX}/restarted"
@@ -92,10 +94,15 @@ class Generation:
     content_host: str = ""
     """Address of what keeps content, for pods that may ask no name server."""
 
+    @property
+    def kind(self) -> Kind:
+        """Of what makes its pods."""
+        return DEPLOYMENT
+
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
         before = (self._service(), self._secret(), self._budget(), *self._template())
-        return (*before, self.deployment())
+        return (*before, self.workload())
 
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
@@ -157,7 +164,8 @@ class Generation:
             return {}
         return {"resourceClaims": [{"name": CLAIMED, "resourceClaimTemplateName": self.name}]}
 
-    def deployment(self) -> Object:
+    def workload(self) -> Object:
+        """Return what makes its pods."""
         noted = {RESTARTED: self.restarted} if self.restarted else {}
         template = {
             "metadata": {
@@ -167,9 +175,9 @@ class Generation:
             "spec": self._pod(),
         }
         return self._object(
-            DEPLOYMENT,
+            self.kind,
             spec={
-                **({} if self.count is None else {"replicas": self.count}),
+                **({} if self.count is None else {COUNT: self.count}),
                 "revisionHistoryLimit": 0,
                 "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
                 "strategy": {"type": "RollingUpdate", "rollingUpdate": self._strategy},

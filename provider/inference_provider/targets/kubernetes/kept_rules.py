@@ -1,6 +1,7 @@
 """Why a cluster cannot keep an autoscale rule."""
 
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import Protocol
 
 from inference_provider.errors import Fault
@@ -12,7 +13,6 @@ from inference_provider.targets.kubernetes.cron_windows import NotExpressible, w
 from inference_provider.targets.kubernetes.hpa import AMOUNTS, OF_AMOUNTS, OF_OTHERS
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
-    DEPLOYMENT,
     LIMITS,
     Kind,
     Object,
@@ -22,6 +22,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import made_by
 from inference_provider.targets.kubernetes.rivals import rivals
 from inference_provider.targets.kubernetes.scaled_objects import KEDA
+from inference_provider.targets.kubernetes.workloads import KINDS
 from inference_provider.targets.kubernetes.workspace_manifests import bounds
 
 _DEFAULTING = ("defaultRequest", "default", "max", "min")
@@ -163,7 +164,7 @@ def _rival_faults(rule: AutoscaleRuleSpec, known: Known, namespace: str) -> Iter
     found = rivals(known.objects(AUTOSCALER, namespace) or ())
     if not found:
         return
-    for one in known.objects(DEPLOYMENT, namespace) or ():
+    for one in chain.from_iterable(known.objects(kind, namespace) or () for kind in KINDS):
         if names.deployment_of(labels_of(one)) != f"{rule.endpoint}/{rule.deployment}":
             continue
         for rival in found.get(name_of(one), ()):

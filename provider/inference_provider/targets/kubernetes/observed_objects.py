@@ -19,6 +19,7 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.pods import condition
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
+from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
 
 Named = tuple[Kind, str]
 There = Mapping[Named, Object]
@@ -47,6 +48,11 @@ def listed_if_allowed(
         return {}
     except Forbidden:
         return None
+
+
+def workloads_in(client: Client, namespace: str, chosen: str) -> list[Object]:
+    """Return what makes the pods of generations, as far as a selector chooses it."""
+    return [one for kind in WORKLOADS for one in client.items(kind, namespace, chosen)]
 
 
 def named(objects: Iterable[Object]) -> list[Named]:

@@ -13,7 +13,6 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
 from inference_provider.targets.kubernetes.objects import (
-    DEPLOYMENT,
     EVENT,
     POD,
     Kind,
@@ -30,10 +29,10 @@ from inference_provider.targets.kubernetes.pods import (
     is_ending,
     is_ready,
     lacks_claim,
-    refused,
     trouble_of,
 )
 from inference_provider.targets.kubernetes.refusals import refusal, without_subject
+from inference_provider.targets.kubernetes.workloads import is_rolled, refused, workload_in
 from inference_provider.targets.starting import LOG_LINES
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Progress
@@ -80,7 +79,7 @@ class Wait:
         self._generation = generation
         self._unit = generation.unit
         self._progress = progress
-        self._deployment: Object | None = None
+        self._workload: Object | None = None
         """As it was told last with the pods; None where it has to be asked for."""
         self._ask_s, self._told_s, self._pause_s = 0.0, 0.0, _ASK_S[0]
         self._before = sum(map(is_ready, self._asked_pods())) if exists else 0
@@ -156,10 +155,10 @@ class Wait:
             if there is not None:  # a watch may be cut without a word
                 self._pause_s = min(2 * self._pause_s, _ASK_S[1])
                 self._ask_s = now_s + self._pause_s
-            self._deployment = None
+            self._workload = None
             return self._asked_pods(), there is not None
         place = self._generation
-        self._deployment = there.get((DEPLOYMENT, place.name))
+        self._workload = workload_in(there, place.name)
         own = (one for (kind, _), one in there.items() if kind == POD and _is_of(one, place.name))
         return [pod for pod in own if not is_ending(pod)], True
 
@@ -175,25 +174,18 @@ class Wait:
 
     def _is_rolled(self) -> bool:
         """Whether Kubernetes has seen the newest version of it, and no older pod is left."""
+        there = self._workload_now()
+        return there is not None and is_rolled(there, self._generation.wanted)
+
+    def _workload_now(self) -> Object | None:
         place = self._generation
-        there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
-        if there is None:
-            return False
-        status = there.get("status") or {}
-        seen = status.get("observedGeneration", 0) >= there["metadata"].get("generation", 1)
-        counts = [status.get(n, 0) for n in ("replicas", "updatedReplicas")]
-        # of pods that are told by another watch an old one may still look ready
-        ready = status.get("availableReplicas", 0) >= place.wanted
-        # not as many as are wanted: what is too many may never be made, and need not
-        return bool(seen and ready and counts[0] == counts[1] >= place.wanted)
+        return self._workload or self._client.get(place.kind, place.namespace, place.name)
 
     def _refuse_unmade(self, waited_s: float) -> None:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
-        place = self._generation
         if waited_s < REFUSED_S:
             return
-        there = self._deployment or self._client.get(DEPLOYMENT, place.namespace, place.name)
-        if said := refused(there):
+        if said := refused(self._workload_now()):
             raise refusal("start", str(self._unit.id), 403, said, str(self._client))
 
     def _unclaimed(self, pods: Sequence[Object]) -> list[tuple[str, Trouble]]:

@@ -123,13 +123,6 @@ def _minute(time: str) -> int:
     return int(datetime.fromisoformat(time).timestamp() // 60)
 
 
-def refused(deployment: Object | None) -> str:
-    """Return why Kubernetes makes no pod for a Deployment: a quota, a rule; empty when it does."""
-    conditions = ((deployment or {}).get("status") or {}).get("conditions") or ()
-    said = (c.get("message") for c in conditions if c["type"] == "ReplicaFailure")
-    return str(next(said, "") or "")
-
-
 def initializing(pod: Object) -> str:
     """Return the name of the init container that runs now; empty where none does."""
     for status in pod["status"].get("initContainerStatuses") or ():

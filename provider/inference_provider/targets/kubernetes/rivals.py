@@ -1,20 +1,21 @@
-"""Autoscalers of others that decide how many pods a Deployment of ours has. Pure."""
+"""Autoscalers of others that decide how many pods a generation of ours has. Pure."""
 
 from collections.abc import Iterable, Iterator
 
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import is_ours
-from inference_provider.targets.kubernetes.objects import AUTOSCALER, DEPLOYMENT, Object, name_of
+from inference_provider.targets.kubernetes.objects import AUTOSCALER, Object, name_of
 from inference_provider.targets.kubernetes.observed_objects import There, made_by
+from inference_provider.targets.kubernetes.workloads import is_workload
 
 
 def rivals_in(there: There) -> dict[str, list[Object]]:
-    """Return the autoscalers of others by the Deployment that they scale."""
+    """Return the autoscalers of others by the workload that they scale."""
     return rivals(one for (kind, _), one in there.items() if kind == AUTOSCALER)
 
 
 def rivals(autoscalers: Iterable[Object]) -> dict[str, list[Object]]:
-    """Return those of others by the Deployment that they scale; ours are called by its name.
+    """Return those of others by the workload that they scale; ours are called by its name.
 
     KEDA gives its own our labels, and calls it by our ScaledObject.
     """
@@ -23,23 +24,22 @@ def rivals(autoscalers: Iterable[Object]) -> dict[str, list[Object]]:
         scaled = (one.get("spec") or {}).get("scaleTargetRef") or {}
         name = scaled.get("name", "")
         own = name_of(one) in {name, names.autoscaler_of_keda(name)} and is_ours(one)
-        if scaled.get("kind") == DEPLOYMENT.name and not own:
+        if is_workload(scaled.get("kind", "")) and not own:
             found.setdefault(name, []).append(one)
     return found
 
 
-def told(
-    others: Iterable[Object], deployment: str, *, ruled: bool = False, remedy: str = ""
-) -> Iterator[str]:
+def told(others: Iterable[Object], *, ruled: bool = False, remedy: str = "") -> Iterator[str]:
     """Say of each whose it is, since when, and what comes of it.
 
     Args:
         others: Autoscalers of others.
-        deployment: The Deployment of ours that they scale.
         ruled: Whether an autoscaler of ours scales that too.
         remedy: What to do instead of deleting it.
     """
     for one in others:
-        whose = f"{AUTOSCALER.name} {name_of(one)}, {made_by(one)}, scales Deployment {deployment}"
+        scaled = one["spec"]["scaleTargetRef"]
+        whose = f"{AUTOSCALER.name} {name_of(one)}, {made_by(one)}"
+        whose += f", scales {scaled['kind']} {scaled['name']}"
         then = "and fights the autoscale rule" if ruled else "and `up` undoes what it does"
         yield f"{whose}, {then}: delete it{f', or {remedy}' if remedy else ''}"

@@ -23,11 +23,11 @@ from inference_provider.targets.kubernetes.pods import (
     Trouble,
     is_ending,
     is_ready,
-    refused,
     trouble_of,
 )
 from inference_provider.targets.kubernetes.refusals import Forbidden, refusal
 from inference_provider.targets.kubernetes.together import Together
+from inference_provider.targets.kubernetes.workloads import refused, replicas
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Tell
 
@@ -117,9 +117,8 @@ class RolePods:
             ready = _replaced(there)
             if ready > told:
                 began_s = time.monotonic()
-                tell(
-                    f"{min(ready, _wanted(there))} of {_wanted(there)} pods of {self.what} replaced"
-                )
+                wanted = replicas(there)
+                tell(f"{min(ready, wanted)} of {wanted} pods of {self.what} replaced")
                 told = ready
             if done(pods, there):
                 return
@@ -202,10 +201,6 @@ def _counts(there: Object) -> tuple[int, int, int]:
     return found[0], found[1], found[2]
 
 
-def _wanted(there: Object | None) -> int:
-    return int(there["spec"].get("replicas", 1)) if there else 0
-
-
 def _is_seen(there: Object) -> bool:
     """Whether what Kubernetes says is about the newest template."""
     seen = (there.get("status") or {}).get("observedGeneration", 0)
@@ -219,7 +214,7 @@ def _is_newest(there: Object) -> bool:
 
 
 def _is_rolled(there: Object) -> bool:
-    return _is_newest(there) and _counts(there) == (_wanted(there),) * 3
+    return _is_newest(there) and _counts(there) == (replicas(there),) * 3
 
 
 def _replaced(there: Object | None) -> int:

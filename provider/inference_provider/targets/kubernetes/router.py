@@ -16,7 +16,7 @@ from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import COUNT, apply_ours, delete_ours, foreign
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
@@ -63,6 +63,7 @@ from inference_provider.targets.kubernetes.router_questions import (
 from inference_provider.targets.kubernetes.router_status import combined, endings_of_all
 from inference_provider.targets.kubernetes.together import Together
 from inference_provider.targets.kubernetes.whole import KINDS, Whole
+from inference_provider.targets.kubernetes.workloads import COUNT
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
@@ -376,21 +377,20 @@ class KubernetesRouter:
         workspace, wanted = self._records.workspace, named(self._objects())
         beside = named(self._beside())
         there = self._whole.of(whole, names.ROUTER, *_BESIDE)
-        more = {kind for kind, _name in (*wanted, *beside)} - {*KINDS}
         roles = {names.WORKSPACE: workspace, names.ROLE: (names.ROUTER, *_BESIDE)}
-        for kind in more:  # a quota and limits, an Ingress or a route
+        for kind in {kind for kind, _ in (*wanted, *beside)} - {*KINDS}:  # a quota, an Ingress
             found = listed_if_allowed(self._client, self.namespace, kind, selector(roles))
             there |= found or {}
             if found is None:  # whether they are as they were is unknown
                 wanted, beside = ([one for one in s if one[0] != kind] for s in (wanted, beside))
         if not any((kind, name) in there for kind, name in wanted if kind in _STOPPED):
             return []
-        policies = [one for (kind, _), one in whole.items() if kind == POLICY]
-        opened = [told(policy) for policy in opening(policies, workspace)]
-        others = rivals_in(whole)
-        scaled = [said for name in _SCALED for said in told_rivals(others.get(name, ()), name)]
+        rivals = rivals_in(whole)
+        scaled = [said for name in _SCALED for said in told_rivals(rivals.get(name, ()))]
         there |= self._whole.unlabelled((*wanted, *beside), there)
         changed = altered((*wanted, *beside), there, (COUNT,) if scaled else ())
+        policies = (one for (kind, _), one in whole.items() if kind == POLICY)
+        opened = map(told, opening(policies, workspace))
         return [*scaled, *changed, *opened, *self._records.edited()]
 
 

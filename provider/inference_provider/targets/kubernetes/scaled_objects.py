@@ -8,21 +8,22 @@ from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.autoscale_rule import ScheduleRule, TargetRule
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.cron_windows import window
-from inference_provider.targets.kubernetes.hpa import AMOUNTS, behavior, scaled
+from inference_provider.targets.kubernetes.hpa import AMOUNTS, behavior
 from inference_provider.targets.kubernetes.instance_manifests import SERVER
-from inference_provider.targets.kubernetes.objects import SCALED_OBJECT, Object
+from inference_provider.targets.kubernetes.objects import SCALED_OBJECT, Kind, Object
 from inference_provider.targets.kubernetes.router_manifests import METRICS_NAME
+from inference_provider.targets.kubernetes.workloads import scale_target
 
 KEDA = SCALED_OBJECT.api.partition("/")[0]
 """Its group."""
 
 
-def scaled_object_spec(name: str, namespace: str, rule: AutoscaleRuleSpec) -> Object:
-    """Return what keeps a rule for the generation of a name."""
+def scaled_object_spec(name: str, namespace: str, rule: AutoscaleRuleSpec, of: Kind) -> Object:
+    """Return what keeps a rule for the workload of a name and a kind."""
     found = behavior(rule)
     advanced = {"horizontalPodAutoscalerConfig": {"behavior": found}}
     return {
-        "scaleTargetRef": scaled(name),
+        "scaleTargetRef": scale_target(of, name),
         "minReplicaCount": rule.min_instances,
         "maxReplicaCount": rule.max_instances,
         **({"advanced": advanced} if found else {}),

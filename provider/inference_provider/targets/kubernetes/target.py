@@ -34,14 +34,12 @@ from inference_provider.targets.kubernetes.kept_rules import rule_faults
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
 from inference_provider.targets.kubernetes.objects import (
-    DEPLOYMENT,
     LEASE,
     NAMESPACE,
     POLICY,
     SECRET,
     Object,
     labels_of,
-    name_of,
     selector,
 )
 from inference_provider.targets.kubernetes.observed_objects import kept_by, opening, told
@@ -302,10 +300,7 @@ class KubernetesPlatform:
 
     def shut_down(self, workspace: str) -> None:
         opened = self._open(workspace)
-        chosen = selector(names.selecting(workspace, names.INSTANCE))
-        there = self.client.items(DEPLOYMENT, opened.records.namespace, chosen)
-        opened.compute.retire("", [name_of(one) for one in there], 0)
-        opened.compute.wait_gone(_STOP_WAIT_S)
+        opened.compute.end_all(_STOP_WAIT_S)
         opened.router.stop()
 
     def remove(self, workspace: str) -> None:

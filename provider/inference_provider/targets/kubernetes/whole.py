@@ -18,7 +18,6 @@ from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     CLAIM,
     CLAIM_TEMPLATE,
-    DEPLOYMENT,
     POD,
     POLICY,
     ROLE,
@@ -37,6 +36,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
     listed_if_allowed,
 )
 from inference_provider.targets.kubernetes.refusals import NotThere
+from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
@@ -82,7 +82,7 @@ class Whole:
             asked[-1] = AUTOSCALER, _OF_OTHERS
             asked += [(kind, own) for kind in (*OBJECTS, POD, AUTOSCALER)]
         found = self._listed(asked)
-        if any(kind == DEPLOYMENT and claims_devices(one) for (kind, _), one in found.items()):
+        if any(kind in WORKLOADS and claims_devices(one) for (kind, _), one in found.items()):
             found |= self._listed([(CLAIM_TEMPLATE, own)])
         for kind in more:
             found |= listed_if_allowed(self._client, self._namespace, kind, own) or {}

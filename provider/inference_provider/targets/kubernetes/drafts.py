@@ -1,0 +1,154 @@
+"""A unit -> the generation that it is in a cluster: with what is recorded, kept and there."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from inference_provider.errors import CapabilityMissing
+from inference_provider.observed import Kind as ResourceKind
+from inference_provider.observed import ResourceId
+from inference_provider.serving.command import Surroundings, instance_command
+from inference_provider.serving.image import SCRIPT
+from inference_provider.serving.server import ServerKind, server_of
+from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.quota import gpus_of
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.capabilities import closed_fault
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.instance_manifests import RESTARTED, Generation, Given
+from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
+from inference_provider.targets.kubernetes.objects import SERVICE, Object
+from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.workloads import template_of
+from inference_provider.targets.kubernetes.workspace_manifests import identity
+from inference_provider.workspace.ports import Unit
+from inference_provider.workspace.state import State
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Gives(Protocol):
+    """What content brings to pods."""
+
+    def given(self, unit: Unit) -> Given:
+        """Return it; all that it names is kept. Raises TargetError when something is gone."""
+
+
+class Drafts:
+    """Generations of one workspace.
+
+    Args:
+        client: The cluster's API.
+        records: Those of the workspace.
+        content: What brings code, models and environments.
+        gpus: Says which GPUs nodes have; None where this user may not see nodes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        records: ClusterRecords,
+        content: Gives,
+        gpus: Callable[[], list[NodeGpus] | None],
+    ) -> None:
+        self._client = client
+        self._records = records
+        self._namespace = records.namespace
+        self._state = State(records)
+        self._content = content
+        self._gpus = gpus
+
+    def generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
+        given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
+        brought = server.kind == ServerKind.IMAGE
+        port = server.routes.scoring_route.port if brought else names.INSTANCE_PORT
+        command = instance_command(
+            unit.spec,
+            unit.environment,
+            _surroundings(given),
+            code_dir=given.code_dir,
+            model_dir=given.model_dir,
+            port=port,
+        )
+        endpoint, _, deployment = unit.id.name.partition("/")
+        more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
+        closed = self._is_closed(unit, given)
+        more |= {"egress": names.CLOSED} if closed else {}
+        return Generation(
+            unit=unit,
+            name=name,
+            namespace=self._namespace,
+            server=server,
+            command=command,
+            given=given,
+            port=port,
+            count=count,
+            restarted=_now() if unit.afresh and before else restarted(before),
+            labels=names.labels(self._records.workspace, names.INSTANCE, **more),
+            products=self._products(unit),
+            pod_labels=self._cloud_labels(unit),
+            pull_secrets=self._workspace_spec().cluster.image_pull_secrets,
+            content_host=self._content_host() if closed and given.init_containers else "",
+        )
+
+    def _workspace_spec(self) -> WorkspaceSpec:
+        """Return what is recorded of the workspace, as far as pods depend on it."""
+        name = self._records.workspace
+        record = self._state.record(
+            ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
+        )
+        fields = record.properties if record else {}
+        known = fields.keys() & {"egress", "registry", "cluster"}
+        return WorkspaceSpec(**{part: fields[part] for part in known})
+
+    def _cloud_labels(self, unit: Unit) -> dict[str, str]:
+        """Return what a cloud asks of the pods of a service account beside its annotations."""
+        named = unit.spec.scheduling.service_account or ""
+        return identity(self._workspace_spec().cluster.service_accounts.get(named))
+
+    def _is_closed(self, unit: Unit, given: Given) -> bool:
+        """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
+        space = self._workspace_spec()
+        fault = closed_fault(unit.spec, space, unit.environment, installs=given.installs)
+        if fault:
+            raise CapabilityMissing(
+                "start", str(unit.id), f"{fault.path}: {fault.reason}", fault.remedy
+            )
+        return self._state.is_closed(unit.spec.egress_public_network_access)
+
+    def _content_host(self) -> str:
+        service = self._client.get(SERVICE, self._namespace, names.CONTENT_NAME) or {}
+        return str((service.get("spec") or {}).get("clusterIP") or "")
+
+    def _products(self, unit: Unit) -> tuple[str, ...]:
+        """Return the products of GPUs that an instance may have; those that it names if unknown."""
+        asked = gpus_of(unit.spec)
+        if asked is None or not asked.product or asked.device_class:
+            return ()
+        there = self._gpus()
+        return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
+
+
+def restarted(before: Object | None) -> str:
+    """Return when pods were last told to start again; empty for never."""
+    if before is None:
+        return ""
+    noted = template_of(before)["metadata"].get("annotations") or {}
+    return str(noted.get(RESTARTED, ""))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _surroundings(given: Given) -> Surroundings:
+    return Surroundings(
+        host="0.0.0.0",
+        bin_dir=given.bin_dir,
+        script=PurePosixPath(SCRIPT),
+        home=PurePosixPath("/"),
+        inherited={"PATH": _PATH, "HOME": "/tmp"},
+        fixed={"VIRTUAL_ENV": str(given.bin_dir.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        has_program=lambda _name: False,  # found on its PATH
+    )
