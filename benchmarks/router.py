@@ -24,8 +24,9 @@ from pydantic import SecretStr
 
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
-from inference_provider.router.envoy import API, address, runtime_layer
+from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import render_static
+from inference_provider.router.resource import API, address
 from inference_provider.router.table import TokenCheck
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.workspace.signing import SigningKeys

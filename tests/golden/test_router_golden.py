@@ -13,7 +13,7 @@ from inference_provider.router import RouterTable, render
 FOLDER = pathlib.Path(__file__).parent / "router"
 NAMES = sorted(path.stem for path in (FOLDER / "in").glob("*.json"))
 OF_ALL = ("bootstrap.json", "lds.json")
-OF_ONE = ("cds.json", "ecds.json", "rds.json", "rtds.json")
+OF_ONE = ("cds.json", "ecds.json", "provider.json", "rds.json", "rtds.json")
 
 
 def _rendered(name: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from inference_provider.router import (
     RouterTable,
     render,
 )
-from inference_provider.router.render import CDS, ECDS, LDS, RDS, RTDS, clusters_in
+from inference_provider.router.render import CDS, ECDS, LDS, PROVIDER, RDS, RTDS, clusters_in
 from inference_provider.router.steps import (
     ONLY_IN_CLUSTERS,
     WriteClusters,
@@ -26,7 +26,7 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import Cors, TokenCheck
+from inference_provider.router.table import Cors, ProviderCheck, Scorers, TokenCheck
 
 CORS = Cors(
     origins=("https://a.test",),
@@ -36,8 +36,16 @@ CORS = Cors(
     credentials=False,
     max_age_s=60,
 )
+FETCHED = ProviderCheck(issuer="https://a.test", audiences=("b",), jwks_uri="https://a.test/keys")
 B, G = "w.a/b", "w.a/g"
-FILES = {"clusters": CDS, "listener": LDS, "routes": RDS, "tokens": ECDS, "weights": RTDS}
+FILES = {
+    "clusters": CDS,
+    "listener": LDS,
+    "provider": PROVIDER,
+    "routes": RDS,
+    "tokens": ECDS,
+    "weights": RTDS,
+}
 BACKEND = Backend(host="127.0.0.1", port=9001)
 BLUE = DeploymentEntry(name="blue", backends=(BACKEND,), timeout_ms=5000, max_concurrent=1)
 GREEN = BLUE.model_copy(update={"name": "green", "timeout_ms": 90000})
@@ -71,6 +79,9 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
         "cors": CORS,
         "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
+        "provider": FETCHED,
+        "scorers": Scorers(principals=("ann",)),
+        "deployment_scorers": {"blue": Scorers(groups=("scorers",))},
         "deployments": (GREEN,),
         "weights": {"green": 0},
         "mirror": {},
@@ -81,6 +92,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "port": 8088,
         "metrics_port": 8089,
         "metrics_host": "0.0.0.0",
+        "ca_file": "/srv/ca.pem",
         "endpoints": (),
     },
 }

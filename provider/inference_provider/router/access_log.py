@@ -6,7 +6,7 @@ Envoy does not rotate the file itself; a target does.
 from pathlib import PurePosixPath
 from typing import Any
 
-from inference_provider.router.envoy import API, CLIENT_HEADER, Resource
+from inference_provider.router.resource import API, CLIENT_HEADER, Resource
 
 # At most this many characters of a value from a caller or a model are logged: a line stays under
 # 8 KiB even where JSON escapes each as six.

@@ -3,15 +3,8 @@
 Which requests go there is in `envoy.py`.
 """
 
-from inference_provider.router.envoy import (
-    API,
-    BODY_LIMIT_BYTES,
-    MIRROR_SUFFIX,
-    TYPE_URL,
-    Resource,
-    address,
-    seconds,
-)
+from inference_provider.router.envoy import BODY_LIMIT_BYTES, MIRROR_SUFFIX
+from inference_provider.router.resource import API, TYPE_URL, Resource, address, seconds
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
 
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -6,21 +6,30 @@ versions and files. Dicts instead of protobuf keep rendering 1,000 endpoints und
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from inference_provider.errors import RouterRejected
-from inference_provider.router.table import Cors, DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router.access_rule import access_rule
+from inference_provider.router.resource import (
+    API,
+    API_KEY_AUTH,
+    CLIENT_HEADER,
+    CORS,
+    DEPLOYMENT_HEADER,
+    IDENTITY_PROVIDER,
+    JWT_AUTHN,
+    RBAC,
+    ROUTER_ERROR_HEADER,
+    Resource,
+    seconds,
+)
+from inference_provider.router.table import (
+    Cors,
+    DeploymentEntry,
+    EndpointEntry,
+    RouterTable,
+    Scorers,
+)
 
-Resource = dict[str, Any]
-
-TYPE_URL = "type.googleapis.com/"
-API = f"{TYPE_URL}envoy."
-API_KEY_AUTH = "envoy.filters.http.api_key_auth"
-JWT_AUTHN = "envoy.filters.http.jwt_authn"
-CORS = "envoy.filters.http.cors"
-DEPLOYMENT_HEADER = "azureml-model-deployment"
-CLIENT_HEADER = "x-azml-client"
-ROUTER_ERROR_HEADER = "x-azml-error"
 BODY_LIMIT_BYTES = 100 * 1024 * 1024
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
@@ -37,11 +46,6 @@ _PREVIOUS_HOSTS = {
 def error_body(code: str, message: str) -> str:
     """Return the JSON body of an error that the router itself answers."""
     return '{"error":{"code":"%s","message":"%s"}}' % (code, message)  # noqa: UP031
-
-
-def seconds(milliseconds: int | float) -> str:
-    """Format a duration for protobuf's JSON: `1.500s`."""
-    return f"{milliseconds / 1000:.3f}s"
 
 
 def routes(table: RouterTable) -> Resource:
@@ -121,11 +125,6 @@ def _check_names(endpoint: EndpointEntry) -> None:
                 )
 
 
-def address(host: str, port: int) -> Resource:
-    """Return a TCP address."""
-    return {"socket_address": {"address": host, "port_value": port}}
-
-
 def _path_trie(by_path: Mapping[str, Resource]) -> Resource:
     return {
         "on_no_match": {"action": {"name": "unknown", "typed_config": _unknown_endpoint(True)}},
@@ -162,11 +161,12 @@ def _metadata(endpoint: str) -> Resource:
 
 def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
     """Return the routes of one endpoint, first match first: pins, unknown pin, split."""
-    filters = _auth(endpoint) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
-    common = {"metadata": _metadata(endpoint.name), "typed_per_filter_config": filters}
+    common = _common(endpoint, endpoint.scorers)
     found: list[Resource] = []
     for deployment in endpoint.deployments:
-        found += _pin_routes(endpoint, deployment, common)
+        more = endpoint.deployment_scorers.get(deployment.name)
+        own = _common(endpoint, endpoint.scorers + more) if more else common
+        found += _pin_routes(endpoint, deployment, own)
     pinned = [{"name": DEPLOYMENT_HEADER, "present_match": True}]
     found.append(
         {
@@ -181,10 +181,22 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
     return found + _split_routes(endpoint, common)
 
 
-def _auth(endpoint: EndpointEntry) -> Resource:
+def _common(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
+    """Return what routes of an endpoint have in common that the same callers may use."""
+    filters = _auth(endpoint, scorers) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
+    return {"metadata": _metadata(endpoint.name), "typed_per_filter_config": filters}
+
+
+def _auth(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
+    if endpoint.provider:
+        return {
+            API_KEY_AUTH: _OFF,
+            JWT_AUTHN: _OFF,
+            IDENTITY_PROVIDER: _required(endpoint.provider.name),
+            RBAC: access_rule(endpoint.provider, scorers),
+        }
     if endpoint.tokens:
-        kind = f"{API}extensions.filters.http.jwt_authn.v3.PerRouteConfig"
-        return {API_KEY_AUTH: _OFF, JWT_AUTHN: {"@type": kind, "requirement_name": endpoint.name}}
+        return {API_KEY_AUTH: _OFF, JWT_AUTHN: _required(endpoint.name)}
     keys = endpoint.keys if endpoint.auth_mode == "key" else ()
     values = [key.get_secret_value() for key in keys]
     named = dict(zip(values, ("primary", "secondary"), strict=False))  # or there are no keys at all
@@ -197,6 +209,11 @@ def _auth(endpoint: EndpointEntry) -> Resource:
         },
         JWT_AUTHN: _OFF,
     }
+
+
+def _required(check: str) -> Resource:
+    kind = f"{API}extensions.filters.http.jwt_authn.v3.PerRouteConfig"
+    return {"@type": kind, "requirement_name": check}
 
 
 def _cors(cors: Cors) -> Resource:

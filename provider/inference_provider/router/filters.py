@@ -1,12 +1,15 @@
 """Envoy's HTTP filters for a request and its answer: size, key or token, the model's errors. Pure.
 
-Each route (`envoy.py`) names the keys it accepts, or the endpoint whose tokens (`tokens.py`).
+Each route (`envoy.py`) names the keys it accepts, or whose tokens (`tokens.py`, `provider.py`).
 """
 
-from inference_provider.router.envoy import (
+from collections.abc import Sequence
+
+from inference_provider.router.access_rule import access_filter
+from inference_provider.router.envoy import BODY_LIMIT_BYTES
+from inference_provider.router.resource import (
     API,
     API_KEY_AUTH,
-    BODY_LIMIT_BYTES,
     CLIENT_HEADER,
     DEPLOYMENT_HEADER,
     ROUTER_ERROR_HEADER,
@@ -41,8 +44,8 @@ function envoy_on_response(handle)
   local status = headers:get(":status")
   if status < "400" then return end
   if headers:get("ROUTER-ERROR") ~= nil then
-    -- the split had chosen already; a caller without a key is not told of whom
-    if status == "401" then headers:remove("DEPLOYMENT") end
+    -- the split had chosen already; a caller who is refused is not told of whom
+    if status == "401" or status == "403" then headers:remove("DEPLOYMENT") end
     return
   end
   headers:replace("ms-azureml-model-error-statuscode", status)
@@ -52,11 +55,11 @@ end
 """.replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 
 
-def request_filters(tokens: Resource) -> list[Resource]:
+def request_filters(tokens: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a request, in order.
 
     Args:
-        tokens: The filter of tokens, whose configuration comes from elsewhere.
+        tokens: The filters of tokens, whose configuration comes from elsewhere.
     """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
@@ -64,14 +67,15 @@ def request_filters(tokens: Resource) -> list[Resource]:
     return [size, _filter("cors", "cors.v3.Cors"), *websocket_filters(tokens)]
 
 
-def websocket_filters(tokens: Resource) -> list[Resource]:
+def websocket_filters(tokens: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a websocket, whose size is not limited."""
     # no credentials here: a route without any answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
         _corrections(),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
-        tokens,
+        *tokens,
+        access_filter(),
         # the statistics log counts by status code, so the router need not
         routing_filter(dynamic_stats=False),
     ]

@@ -17,7 +17,9 @@ from inference_provider.router.table import (
     DeploymentEntry,
     Draining,
     EndpointEntry,
+    ProviderCheck,
     RouterTable,
+    Scorers,
     TokenCheck,
 )
 
@@ -35,6 +37,17 @@ def form() -> str:
 
 def _deployment(name: str, **values: Any) -> DeploymentEntry:
     return DeploymentEntry(name=name, timeout_ms=1000, max_concurrent=1, **values)
+
+
+def _provided(name: str, check: ProviderCheck) -> EndpointEntry:
+    return EndpointEntry(
+        name=name,
+        keys=(),
+        provider=check,
+        scorers=Scorers(principals=("a",), groups=("b",)),
+        deployment_scorers={"a": Scorers(principals=("c",))},
+        deployments=(_deployment("a", backends=()), _deployment("b", backends=())),
+    )
 
 
 _PORT = (Backend(host="127.0.0.1", port=3),)
@@ -75,6 +88,8 @@ _SAMPLE = RouterTable(
             ),
             deployments=(_deployment("a", backends=()),),
         ),
+        _provided("fetched", ProviderCheck(issuer="a", audiences=("b",), jwks_uri="https://c/d")),
+        _provided("given", ProviderCheck(issuer="b", audiences=("b",), jwks="{}")),
         EndpointEntry(name="no-traffic", keys=(), deployments=(_deployment("a", backends=()),)),
     ),
     draining=(

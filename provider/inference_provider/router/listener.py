@@ -5,22 +5,23 @@ Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `fil
 listener.
 """
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 from inference_provider.router.access_log import access_logs, status_filter
-from inference_provider.router.envoy import (
+from inference_provider.router.envoy import error_body
+from inference_provider.router.filters import (
+    request_filters,
+    routing_filter,
+    websocket_filters,
+)
+from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
     ROUTER_ERROR_HEADER,
     Resource,
     address,
-    error_body,
-)
-from inference_provider.router.filters import (
-    request_filters,
-    routing_filter,
-    websocket_filters,
 )
 from inference_provider.router.table import RouterTable
 
@@ -50,13 +51,13 @@ _LATENCY_BUCKETS_MS = (
 )
 
 
-def listener(table: RouterTable, route_source: Resource, tokens: Resource) -> Resource:
+def listener(table: RouterTable, route_source: Resource, tokens: Sequence[Resource]) -> Resource:
     """Return the one public listener.
 
     Args:
         table: Only its folder, host and port are used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
-        tokens: The filter of tokens, with its configuration or where that is read.
+        tokens: The filters of tokens, with their configuration or where that is read.
     """
     return {
         "@type": f"{API}config.listener.v3.Listener",
@@ -151,7 +152,7 @@ def _metrics_listener(host: str, port: int) -> Resource:
     }
 
 
-def _manager(folder: str, route_source: Resource, tokens: Resource) -> Resource:
+def _manager(folder: str, route_source: Resource, tokens: Sequence[Resource]) -> Resource:
     return {
         "name": "hcm",
         "typed_config": {
@@ -211,7 +212,8 @@ def _local_replies() -> Resource:
             _coded(
                 403,
                 "Forbidden",
-                "the token is for another audience, or the upgrade is to no websocket",
+                "the token is for another audience, its owner may not score here, or the upgrade is"
+                " to no websocket",
             ),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),

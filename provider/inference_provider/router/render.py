@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
-from inference_provider.router import clusters, envoy, listener, tokens
+from inference_provider.router import clusters, envoy, listener, provider, resource, tokens
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
 ECDS = "ecds/ecds.json"
-FILES = (CDS, ECDS, LDS, RDS, RTDS)
+PROVIDER = "provider/provider.json"
+"""In a folder of its own: Envoy reads all files of a folder again when one is replaced."""
+FILES = (CDS, ECDS, PROVIDER, LDS, RDS, RTDS)
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
@@ -53,12 +55,15 @@ class Renderer:
         """
         if name == CDS:
             return self._cds(table, beside)
-        return {ECDS: _ecds, LDS: _lds, RDS: self._rds, RTDS: _rtds}[name](table)
+        made = {ECDS: _ecds, PROVIDER: _provider, LDS: _lds, RDS: self._rds, RTDS: _rtds}
+        return made[name](table)
 
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
         draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
-        return _versioned(f"[{', '.join([*found, *map(json.dumps, draining), *beside])}]")
+        fetched = provider.provider_clusters(table)
+        others = map(json.dumps, [*draining, *fetched])
+        return _versioned(f"[{', '.join([*found, *others, *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
         if not table.endpoints:
@@ -85,27 +90,34 @@ def render_static(table: RouterTable) -> str:
     whole = listener.bootstrap(table)
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
-    resources["clusters"] += clusters.clusters(table)
-    checks = {
-        "name": envoy.JWT_AUTHN,
-        "typed_config": tokens.filter_config(tokens.checks_of(table)),
-    }
+    resources["clusters"] += clusters.clusters(table) + provider.provider_clusters(table)
+    own = tokens.filter_config(tokens.checks_of(table))
+    others = provider.provider_config(provider.provider_checks(table))
+    checks = [
+        {"name": resource.JWT_AUTHN, "typed_config": own},
+        {"name": resource.IDENTITY_PROVIDER, "typed_config": others},
+    ]
     routes = {"route_config": envoy.routes(table)}
     resources["listeners"].append(listener.listener(table, routes, checks))
-    for resource in (*resources["clusters"], *resources["listeners"]):
-        resource.pop("@type", None)
+    for one in (*resources["clusters"], *resources["listeners"]):
+        one.pop("@type", None)
     return json.dumps(_without_type(whole))
 
 
 def runtime(layer: Mapping[str, int]) -> str:
     """Return the text of the file of weights."""
-    kind = f"{envoy.API}service.runtime.v3.Runtime"
+    kind = f"{resource.API}service.runtime.v3.Runtime"
     return _versioned(json.dumps([{"@type": kind, "name": "rtds", "layer": dict(layer)}]))
 
 
 def token_checks(checks: tokens.Checks) -> str:
     """Return the text of the file of token checks."""
     return _versioned(json.dumps([tokens.token_filter(checks)]))
+
+
+def provider_file(checks: provider.ProviderChecks) -> str:
+    """Return the text of the file of checks of identity providers' tokens."""
+    return _versioned(json.dumps([provider.provider_filter(checks)]))
 
 
 def version_of(text: str) -> str:
@@ -132,12 +144,17 @@ def clusters_in(text: str) -> dict[str, str]:
 def _lds(table: RouterTable) -> str:
     source = {"config_source": listener.watched(table.folder, "rds")}
     routes = {"rds": {"route_config_name": "routes", **source}}
-    checks = tokens.discovered(listener.watched(table.folder, "ecds"))
+    named = ((resource.JWT_AUTHN, "ecds"), (resource.IDENTITY_PROVIDER, "provider"))
+    checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
     return _versioned(json.dumps([listener.listener(table, routes, checks)]))
 
 
 def _ecds(table: RouterTable) -> str:
     return token_checks(tokens.checks_of(table))
+
+
+def _provider(table: RouterTable) -> str:
+    return provider_file(provider.provider_checks(table))
 
 
 def _rtds(table: RouterTable) -> str:

@@ -11,11 +11,13 @@ from typing import Literal
 from inference_provider.observed import Frozen
 from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
+from inference_provider.router.provider import provider_checks, provider_clusters
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
     DeploymentEntry,
     Draining,
     EndpointEntry,
+    ProviderCheck,
     RouterTable,
     TokenCheck,
 )
@@ -75,6 +77,14 @@ class WriteTokens(Frozen):
     """By endpoint."""
 
 
+class WriteProvider(Frozen):
+    """Write which tokens of identity providers endpoints take."""
+
+    write: Literal["provider"] = "provider"
+    checks: dict[str, ProviderCheck]
+    """By the check's name."""
+
+
 class WriteListener(Frozen):
     """Write the listener of the new table."""
 
@@ -87,7 +97,7 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-Step = WriteClusters | WriteTokens | WriteWeights | WriteListener | WriteRoutes
+Step = WriteClusters | WriteTokens | WriteProvider | WriteWeights | WriteListener | WriteRoutes
 """One file to write. The next is written once Envoy reports that this one is in force."""
 
 
@@ -110,7 +120,8 @@ def steps(
     before, after = (known, new) if every else _changes(known, new)
     found: list[Step] = []
     clusters = _write_clusters(before, after, every)
-    if every or clusters.changes_something:
+    fetched = provider_clusters(known) != provider_clusters(new)
+    if every or clusters.changes_something or fetched:
         found.append(clusters)
     listener = [WriteListener()] if every or _of_listener(before) != _of_listener(after) else []
     checks, checks_before = checks_of(new), checks_of(known)
@@ -118,10 +129,16 @@ def steps(
     both = {**checks_before, **checks}
     if every or both != checks_before:
         found.append(WriteTokens(checks=both))
+    providers, providers_before = provider_checks(new), provider_checks(known)
+    both_providers = {**providers_before, **providers}
+    if every or both_providers != providers_before:
+        found.append(WriteProvider(checks=both_providers))
     if every or not _alike(before, after, _as_routed):
         found += _write_routes(runtime_layer(known), runtime_layer(new), listener, every)
         if checks != both:
             found.append(WriteTokens(checks=checks))
+        if providers != both_providers:
+            found.append(WriteProvider(checks=providers))
     else:
         found += listener
         if runtime_layer(before) != runtime_layer(after):
@@ -223,8 +240,9 @@ def _assumed(
 
 
 def clusters_of(table: RouterTable) -> frozenset[str]:
-    """Return the names of all clusters of a table, draining ones included."""
-    return frozenset({**_serving(table), **_draining(table)})
+    """Return the names of all clusters of a table, draining ones and those of keys included."""
+    fetched = (one["name"] for one in provider_clusters(table))
+    return frozenset({**_serving(table), **_draining(table)}).union(fetched)
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:
@@ -358,7 +376,9 @@ def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
     nothing = dict.fromkeys(ONLY_IN_CLUSTERS)
     routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
     tokens = _SOME_CHECK if endpoint.tokens else None
-    return _without_sizes(endpoint).model_copy(update={"deployments": routed, "tokens": tokens})
+    provider = endpoint.provider.as_routed if endpoint.provider else None
+    checks = {"tokens": tokens, "provider": provider}
+    return _without_sizes(endpoint).model_copy(update={"deployments": routed, **checks})
 
 
 def _longest_s(endpoint: EndpointEntry) -> float:

@@ -4,6 +4,8 @@
 Envoy's terms, and `steps.py` says how a running router gets from one table to another.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable
 
 from pydantic import SecretStr, SerializationInfo, field_serializer
@@ -38,6 +40,48 @@ class TokenCheck(Frozen):
         """Return the check of tokens that an endpoint's own keys sign."""
         issuer = f"urn:inference:{endpoint.workspace}"
         return cls(issuer=issuer, audience=f"{issuer}:endpoints:{endpoint.name}", jwks=jwks)
+
+
+class ProviderCheck(Frozen):
+    """Which tokens of an identity provider an endpoint takes; all of a workspace take the same."""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    """A token must be for one of them."""
+    jwks: str = ""
+    """Public keys, a JSON Web Key Set; empty where the router fetches them."""
+    jwks_uri: str = ""
+    """Where the router fetches them; empty where they are given."""
+    refresh_s: int = 60
+    """Seconds after which it fetches them again."""
+    principal_claim: str = "sub"
+    groups_claim: str = "groups"
+
+    @property
+    def name(self) -> str:
+        """Names it among the checks of a router; other keys of the same issuer keep the name."""
+        said = json.dumps([self.issuer, *self.audiences])
+        return f"identity-provider-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+    @property
+    def as_routed(self) -> "ProviderCheck":
+        """The check without what no route depends on."""
+        nothing = {"jwks": "", "jwks_uri": "", "refresh_s": 0}
+        return self.model_copy(update=nothing)
+
+
+class Scorers(Frozen):
+    """Who may score: callers whose token names one of the principals, or one of the groups."""
+
+    principals: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+    def __add__(self, other: "Scorers") -> "Scorers":
+        """Return those of both."""
+        return Scorers(
+            principals=tuple(sorted({*self.principals, *other.principals})),
+            groups=tuple(sorted({*self.groups, *other.groups})),
+        )
 
 
 class Cors(Frozen):
@@ -81,9 +125,15 @@ class EndpointEntry(Frozen):
     auth_mode: str = "key"
     """How callers prove who they are; keys count only with `key`."""
     keys: EndpointKeys
-    """Accepted keys; without any, and without `tokens`, the endpoint answers 401 to everybody."""
+    """Accepted keys; without any, and without a check of tokens, it answers 401 to everybody."""
     tokens: TokenCheck | None = None
-    """Accepted tokens, where it is asked with tokens."""
+    """Accepted tokens, where it is asked with tokens of its own."""
+    provider: ProviderCheck | None = None
+    """Accepted tokens, where it is asked with those of an identity provider."""
+    scorers: Scorers = Scorers()
+    """Who may score it with such a token; nobody else is let in."""
+    deployment_scorers: dict[str, Scorers] = {}
+    """Who else may score one deployment, which the request must name; by deployment."""
     cors: Cors | None = None
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
@@ -129,6 +179,8 @@ class RouterTable(Frozen):
     """GET /metrics (Prometheus) and /ready; the only access to Envoy's admin by TCP."""
     metrics_host: str = "127.0.0.1"
     """Address that it is on; read once, at the router's start, as the port is."""
+    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    """Certificates of authorities that the router trusts when it fetches keys, PEM."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

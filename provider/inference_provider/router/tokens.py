@@ -6,15 +6,18 @@ A route names the requirement of its endpoint.
 
 from collections.abc import Mapping
 
-from inference_provider.router.envoy import API, CLIENT_HEADER, JWT_AUTHN, Resource
+from inference_provider.router.resource import API, CLIENT_HEADER, JWT_AUTHN, Resource
 from inference_provider.router.table import RouterTable, TokenCheck
 
 Checks = Mapping[str, TokenCheck]
 """Endpoint's name -> which tokens it takes."""
-_KIND = f"{API}extensions.filters.http.jwt_authn.v3.JwtAuthentication"
-_CLOCK_SKEW_S = 5
+KIND = f"{API}extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+CLOCK_SKEW_S = 5
 _KNOWN_TOKENS = 100
 """Tokens per endpoint and worker whose signature is not computed again."""
+
+# the default takes one from the query too, which ends up in logs on the way
+FROM_HEADERS = [{"name": "authorization", "value_prefix": "Bearer "}]
 
 
 def checks_of(table: RouterTable) -> dict[str, TokenCheck]:
@@ -34,7 +37,7 @@ def token_filter(checks: Checks) -> Resource:
 def filter_config(checks: Checks) -> Resource:
     """Return the configuration of the filter."""
     return {
-        "@type": _KIND,
+        "@type": KIND,
         "providers": {name: _provider(check) for name, check in checks.items()},
         "requirement_map": {name: {"provider_name": name} for name in checks},
         # why a token is refused is the owner's to know: it is in the access log
@@ -42,11 +45,11 @@ def filter_config(checks: Checks) -> Resource:
     }
 
 
-def discovered(source: Resource) -> Resource:
-    """Return the filter of a listener whose configuration comes from a source."""
+def discovered(name: str, source: Resource) -> Resource:
+    """Return a filter of tokens of a listener, whose configuration comes from a source."""
     return {
-        "name": JWT_AUTHN,
-        "config_discovery": {"config_source": source, "type_urls": [_KIND]},
+        "name": name,
+        "config_discovery": {"config_source": source, "type_urls": [KIND]},
     }
 
 
@@ -55,10 +58,9 @@ def _provider(check: TokenCheck) -> Resource:
         "issuer": check.issuer,
         "audiences": [check.audience],
         "require_expiration": True,
-        "clock_skew_seconds": _CLOCK_SKEW_S,
+        "clock_skew_seconds": CLOCK_SKEW_S,
         "local_jwks": {"inline_string": check.jwks},
-        # the default takes one from the query too, which ends up in logs on the way
-        "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
+        "from_headers": FROM_HEADERS,
         "claim_to_headers": [{"header_name": CLIENT_HEADER, "claim_name": "sub"}],
         "jwt_cache_config": {"jwt_cache_size": _KNOWN_TOKENS},
     }

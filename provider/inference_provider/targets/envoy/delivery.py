@@ -16,11 +16,14 @@ from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
 from inference_provider.router.render import (
     CDS,
+    ECDS,
     LDS,
+    PROVIDER,
     RDS,
     RTDS,
     Renderer,
     clusters_in,
+    provider_file,
     render,
     runtime,
     token_checks,
@@ -36,6 +39,7 @@ from inference_provider.router.steps import (
     Step,
     WriteClusters,
     WriteListener,
+    WriteProvider,
     WriteTokens,
     WriteWeights,
     assumed,
@@ -304,7 +308,9 @@ class Delivery:
         elif isinstance(step, WriteWeights):
             self._files.put(RTDS, runtime(step.layer), written, deadline_s)
         elif isinstance(step, WriteTokens):
-            self._files.put_tokens(token_checks(step.checks), written, deadline_s)
+            self._files.put_checks(ECDS, token_checks(step.checks), written, deadline_s)
+        elif isinstance(step, WriteProvider):
+            self._files.put_checks(PROVIDER, provider_file(step.checks), written, deadline_s)
         else:
             name = LDS if isinstance(step, WriteListener) else RDS
             self._files.put(name, self._renderer.file(name, table), written, deadline_s)

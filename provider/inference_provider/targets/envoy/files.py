@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, NotReady, RouterRejected
-from inference_provider.router.envoy import JWT_AUTHN
-from inference_provider.router.render import CDS, ECDS, FILES, LDS, RDS, RTDS, version_of
+from inference_provider.router.render import CDS, ECDS, FILES, LDS, PROVIDER, RDS, RTDS, version_of
+from inference_provider.router.resource import IDENTITY_PROVIDER, JWT_AUTHN
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.private_file import make_folder, replace_private
 
@@ -19,10 +19,13 @@ BOOTSTRAP = "bootstrap.json"
 _STATS = {
     CDS: "cluster_manager.cds",
     ECDS: f"extension_config_discovery.http_filter.{JWT_AUTHN}",
+    PROVIDER: f"extension_config_discovery.http_filter.{IDENTITY_PROVIDER}",
     LDS: "listener_manager.lds",
     RDS: "http.ingress.rds.routes",
     RTDS: "runtime",
 }
+_CHECKS = (PROVIDER, ECDS)
+"""Files that a listener of an older release does not read."""
 _PUT_BACK_S = 2.0
 
 
@@ -42,7 +45,7 @@ class RouterFiles:
 
         A folder that was removed and made again is not watched.
         """
-        read = (name for name in FILES if name != ECDS or self._reads_tokens())
+        read = (name for name in FILES if name not in _CHECKS or self._reads(name))
         return all((self._folder / name).parent.is_dir() for name in read)
 
     def read(self, name: str) -> str:
@@ -98,24 +101,24 @@ class RouterFiles:
 
         wait(in_force, deadline_s, lambda: f"{name} is not in force yet")
 
-    def put_tokens(self, text: str, written: dict[str, str], deadline_s: float) -> None:
-        """As `put`, of the token checks, but do not wait for a listener of an older release.
+    def put_checks(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
+        """As `put`, of checks of tokens, but do not wait for a listener of an older release.
 
         It reads none; the listener that follows takes no request before it has read them.
         """
-        if self._reads_tokens():
-            self.put(ECDS, text, written, deadline_s)
+        if self._reads(name):
+            self.put(name, text, written, deadline_s)
             return
-        written.setdefault(ECDS, self.read(ECDS))
-        make_folder((self._folder / ECDS).parent)
-        self.write(ECDS, text)
+        written.setdefault(name, self.read(name))
+        make_folder((self._folder / name).parent)
+        self.write(name, text)
 
     def put_back(self, written: Mapping[str, str]) -> None:
         """Restore previous files, routes first: none may name a cluster or check that is removed.
 
         A router that does not answer reads them at its next start.
         """
-        for name in (RDS, RTDS, LDS, ECDS, CDS):
+        for name in (RDS, RTDS, LDS, *_CHECKS, CDS):
             text = written.get(name)
             if text:
                 with contextlib.suppress(InferenceError):  # the first error is the one to report
@@ -123,8 +126,8 @@ class RouterFiles:
                 if self.read(name) != text:
                     self.write(name, text)
 
-    def _reads_tokens(self) -> bool:
-        return ECDS in self.read(LDS)
+    def _reads(self, name: str) -> bool:
+        return name in self.read(LDS)
 
     def _refused(self, prefix: str) -> int:
         if prefix == _STATS[RTDS]:  # Envoy never refuses numbers, and weights must change quickly

@@ -1,0 +1,50 @@
+"""Who may score -> rules of Envoy's access filter, for a route and for all. Pure.
+
+They read the claims of a token that the identity provider's filter (`provider.py`) has checked.
+"""
+
+from inference_provider.router.resource import API, JWT_AUTHN, RBAC, Resource
+from inference_provider.router.table import ProviderCheck, Scorers
+
+CLAIMS = "provider"
+"""Where the filter of tokens leaves the claims of a good one, in the request's metadata."""
+_KIND = f"{API}extensions.filters.http.rbac.v3"
+_EVERYTHING = [{"any": True}]
+
+
+def access_filter() -> Resource:
+    """Return the filter, which refuses each good token of a provider where no route has a rule.
+
+    A request without one passes: its route asks for a key, or for a token of its own.
+    """
+    nobody = {"not_id": _claim((), {"present_match": True})}
+    rules = {"other": {"permissions": _EVERYTHING, "principals": [nobody]}}
+    typed = {"@type": f"{_KIND}.RBAC", "rules": {"action": "ALLOW", "policies": rules}}
+    return {"name": RBAC, "typed_config": typed}
+
+
+def access_rule(check: ProviderCheck, scorers: Scorers) -> Resource:
+    """Return what a route asks of a caller beyond a good token; without scorers all are refused."""
+    principals = [_claim((check.principal_claim,), _exactly(one)) for one in scorers.principals]
+    for group in scorers.groups:
+        # one group may be told as a list of one, or as itself
+        principals.append(
+            _claim((check.groups_claim,), {"list_match": {"one_of": _exactly(group)}})
+        )
+        principals.append(_claim((check.groups_claim,), _exactly(group)))
+    policy = {"score": {"permissions": _EVERYTHING, "principals": principals}}
+    rules = {"action": "ALLOW", "policies": policy if principals else {}}
+    return {"@type": f"{_KIND}.RBACPerRoute", "rbac": {"rules": rules}}
+
+
+def _claim(path: tuple[str, ...], value: Resource) -> Resource:
+    found = {
+        "filter": JWT_AUTHN,
+        "path": [{"key": name} for name in (CLAIMS, *path)],
+        "value": value,
+    }
+    return {"sourced_metadata": {"metadata_matcher": found}}
+
+
+def _exactly(text: str) -> Resource:
+    return {"string_match": {"exact": text}}

@@ -1,0 +1,27 @@
+"""What modules that write Envoy's resources share: their type, and names of types and filters."""
+
+from typing import Any
+
+Resource = dict[str, Any]
+
+TYPE_URL = "type.googleapis.com/"
+API = f"{TYPE_URL}envoy."
+API_KEY_AUTH = "envoy.filters.http.api_key_auth"
+JWT_AUTHN = "envoy.filters.http.jwt_authn"
+IDENTITY_PROVIDER = f"{JWT_AUTHN}.identity_provider"
+"""A second filter of the same type: a change of the first one must not make it fetch keys."""
+RBAC = "envoy.filters.http.rbac"
+CORS = "envoy.filters.http.cors"
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+CLIENT_HEADER = "x-azml-client"
+ROUTER_ERROR_HEADER = "x-azml-error"
+
+
+def address(host: str, port: int) -> Resource:
+    """Return a TCP address."""
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def seconds(milliseconds: int | float) -> str:
+    """Format a duration for protobuf's JSON: `1.500s`."""
+    return f"{milliseconds / 1000:.3f}s"
