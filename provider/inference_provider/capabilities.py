@@ -75,7 +75,16 @@ _PLAIN: Mapping[Capability, Answer] = {
 
 
 _ASSETS = (Kind.MODEL, Kind.ENVIRONMENT)
-EVERYWHERE = frozenset({Kind.WORKSPACE, *_ASSETS, Kind.ENDPOINT, Kind.DEPLOYMENT, Kind.TRAFFIC})
+EVERYWHERE = frozenset(
+    {
+        Kind.WORKSPACE,
+        Kind.CONNECTION,
+        *_ASSETS,
+        Kind.ENDPOINT,
+        Kind.DEPLOYMENT,
+        Kind.TRAFFIC,
+    }
+)
 WITH_RULES = EVERYWHERE | {Kind.AUTOSCALE_RULE}
 
 

@@ -126,7 +126,8 @@ def generation_after(desired: DesiredResource, record: Record | None) -> str:
     if record is None or not record.generation:
         return fresh
     changes = changes_to(desired, record.properties)
-    if all(change.change_class == ChangeClass.LIVE for change in changes):
+    same = desired.injected in (None, record.injected)
+    if same and all(change.change_class == ChangeClass.LIVE for change in changes):
         return record.generation
     # equal hashes despite a change: both leave out a default that has changed
     return fresh if fresh != record.generation else short_hash(fresh)

@@ -56,6 +56,8 @@ class DesiredResource(Frozen):
     gpus: tuple[str, ...] = ()
     """UUIDs of the GPUs that it gets if they are still free, so that others of the same plan get
     theirs; never recorded."""
+    injected: str | None = None
+    """Keyed digest of what its instances get of connections; None while that is not known."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
 
@@ -85,7 +87,7 @@ class DesiredResource(Frozen):
         rolling = {
             name: value for name, value in said.items() if roles[name].change != ChangeClass.LIVE
         }
-        return short_hash(json.dumps(rolling, sort_keys=True))
+        return short_hash(json.dumps(rolling, sort_keys=True) + (self.injected or ""))
 
 
 def short_hash(text: str) -> str:

@@ -5,7 +5,7 @@ InferenceError                       every error this package raises
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
-│   │  HeldByAnother, OutOfCapacity                                                    (Permanent)
+│   │  HeldByAnother, OutOfCapacity, SecretsInjectionError                             (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
 ├─ SeveralFailed(failures)           what ran side by side and failed
 └─ RouterRejected(reason)            Envoy refused the generated configuration
@@ -119,6 +119,10 @@ class StillHolds(TargetError, PermanentError):
 
 class OutOfCapacity(TargetError, PermanentError):
     """More GPUs, ports or disk were asked for than there are."""
+
+
+class SecretsInjectionError(TargetError, PermanentError):
+    """What a deployment asks of a connection cannot be given to its instances."""
 
 
 class TargetUnreachable(TargetError, TemporaryError):

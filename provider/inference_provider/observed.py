@@ -115,6 +115,8 @@ class Record(Frozen):
     properties: dict[str, Any]
     generation: str = ""
     """Hash of all fields whose change needs new processes; deployments only."""
+    injected: str = ""
+    """Keyed digest of what its instances get of connections; empty where they get nothing."""
     admitted: tuple[str, ...] | None = None
     """Names of the instances that get requests; None for all of the generation."""
     actor: Actor

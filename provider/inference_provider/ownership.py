@@ -29,6 +29,7 @@ def record_of(
         claim=_claim_after(before.claim if before else None, desired.claim),
         properties=desired.properties,
         generation=generation_after(desired, before),
+        injected=desired.injected or "",
         admitted=before.admitted if before else None,
         actor=actor,
         time=time,

@@ -15,6 +15,9 @@ from pydantic import SecretStr
 SECRET_PREFIX = "secret:sha256:"
 """Prefix of the digest that stands for a secret in properties."""
 
+KEYED_PREFIX = "secret:hmac:"
+"""Prefix of a digest that nobody can guess the secret from who does not have the key of it."""
+
 HIDDEN = "[secret]"
 """Shown in place of a secret."""
 
@@ -25,7 +28,7 @@ whole text."""
 _ORDINARY = frozenset({"true", "false", "yes", "no", "on", "off", "none", "null"})
 """Values that are not worth hiding: they reveal nothing."""
 
-_MARK = re.compile(rf"{SECRET_PREFIX}[0-9a-f]{{16}}")
+_MARK = re.compile(rf"(?:{SECRET_PREFIX}|{KEYED_PREFIX})[0-9a-f]{{16}}")
 _USERINFO = re.compile(rf"(?<=://)(?!{_MARK.pattern}@)[^/?#\s]+(?=@)")
 _SSH_USER = re.compile(r"(?<=\bssh://)[^/?#\s:@]+(?=@)")
 """Only a name: what ssh takes for a secret is a key."""

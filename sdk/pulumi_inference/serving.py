@@ -117,7 +117,8 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             name>`.
         environment: An environment, or its `reference`.
         code_configuration: Required unless the environment brings its own server.
-        environment_variables: Set in every instance; encrypted in the state.
+        environment_variables: Set in every instance; encrypted in the state. One that is written as
+            `${{azureml://connections/NAME/credentials/KEY}}` gets that of a connection.
         instance_type: A name of the target's catalogue.
         instance_count: 0 to 50; 1 when left out.
         surge: 0 ends old instances before new ones start, where there is no room for both.

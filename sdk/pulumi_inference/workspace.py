@@ -97,11 +97,14 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         resource_name: Name in the Pulumi stack.
         workspace: Its workspace or the name of it, 3 to 32 letters, digits and single dashes;
             `default` when left out.
-        name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
-            name makes another connection.
-        category: Kind of service, with Azure ML's names; `CustomKeys` when left out.
+        name: 3 to 33 letters, digits, `-` and `_`; the resource's name when left out. Another name
+            makes another connection.
+        category: Kind of service, with Azure ML's names, which says what credentials there must be;
+            `CustomKeys`, which takes any, when left out. Another one makes another connection.
         target: URL of the service, if it has one.
-        credentials: Named secrets; encrypted in the state.
+        metadata: What else is to be known of it, and is no secret.
+        credentials: Named secrets; encrypted in the state. A change starts new instances of every
+            deployment whose variables refer to the connection.
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """
@@ -119,6 +122,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         name: Input[str] | None = None,
         category: Input[str] | None = None,
         target: Input[str] | None = None,
+        metadata: Input[Mapping[str, Input[str]]] | None = None,
         credentials: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
@@ -128,6 +132,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
             "name": name,
             "category": category,
             "target": target,
+            "metadata": metadata,
             "credentials": credentials,
         }
         super().__init__(resource_name, fields, stack, opts)

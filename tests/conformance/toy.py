@@ -57,7 +57,8 @@ class Compute:
         return (*kept, *fresh)
 
     def start(self, unit):
-        given = {n: v.get_secret_value() for n, v in unit.spec.environment_variables.items()}
+        variables = {**unit.spec.environment_variables, **unit.injected}
+        given = {n: v.get_secret_value() for n, v in variables.items()}
         process = subprocess.Popen([sys.executable, SERVER, "0"], env={**os.environ, **given},
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
         with process.stdout:

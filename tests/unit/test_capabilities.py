@@ -82,12 +82,6 @@ def test_a_plain_stack_is_refused_nowhere():
             id="autoscale",
         ),
         pytest.param(
-            stack(connections=[{"name": "openai"}]),
-            "Connection 'default/openai' on target 'local':"
-            " Connection is not supported yet; leave it out",
-            id="connection",
-        ),
-        pytest.param(
             stack(workspaces=[{"runtime_image": "router:1"}]),
             "Workspace 'default' on target 'local': runtime_image: no image is built here:"
             " instances are processes; leave it out",

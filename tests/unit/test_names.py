@@ -160,7 +160,7 @@ def test_a_kind_knows_which_kinds_may_name_it():
     found = {kind.value: [other.value for other in NAMED_BY[kind]] for kind in Kind}
     assert found == {
         "Workspace": [],
-        "Connection": ["RoleAssignment"],
+        "Connection": ["RoleAssignment", "Deployment"],
         "Model": ["Deployment"],
         "Environment": ["Deployment"],
         "Identity": ["Endpoint", "RoleAssignment"],

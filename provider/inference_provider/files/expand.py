@@ -1,5 +1,7 @@
 """`${env:NAME}` and `${file:PATH}` in string values -> what they stand for.
 
+What refers to a connection, `${{azureml://connections/…}}`, stays as it is.
+
 A value from outside may be a secret, so it is remembered, and `Expansion.hide` removes it from
 every fault.
 """
@@ -14,9 +16,10 @@ from typing import Any
 from inference_provider.errors import Fault
 from inference_provider.files.lines import join
 from inference_provider.files.reading import VALUE_MIB, Unreadable, is_text, read_text
+from inference_provider.injection import ANY
 from inference_provider.secret_text import LONG_ENOUGH, hidden
 
-_PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_PLACEHOLDER = re.compile(rf"\$\$\{{|(?P<left>{ANY.pattern})|\$\{{(?P<asked>[^}}]*)\}}")
 
 
 @dataclass
@@ -41,9 +44,11 @@ class Expansion:
         return value
 
     def _replacement(self, match: re.Match[str], path: str) -> str:
-        if match.group(1) is None:
+        if match["left"]:
+            return match.group()
+        if match["asked"] is None:
             return "${"
-        source, _, name = match.group(1).partition(":")
+        source, _, name = match["asked"].partition(":")
         text = match.group(0)
         if source == "env" and name:
             found = self._variable(name, path)

@@ -34,6 +34,11 @@ _PATTERN_RULES = (
         "not a valid name or version",
         "use letters, digits, `-`, `_` and `.`, starting with a letter or digit",
     ),
+    (
+        r"^[a-zA-Z0-9][-_a-zA-Z0-9]{2,32}$",
+        "not a valid name",
+        "use 3 to 33 letters, digits, `-` and `_`, starting with a letter or digit",
+    ),
     (r"^[A-Za-z0-9-]+$", "not the name of a header", "use letters, digits and dashes"),
     (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
     (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),

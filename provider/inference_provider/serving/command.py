@@ -61,6 +61,7 @@ def instance_command(
     model_dir: PurePath | None,
     port: int,
     socket: str = "",
+    injected: Mapping[str, SecretStr] | None = None,
 ) -> InstanceCommand:
     """Return how to start one instance on a port or, for the default server, a socket.
 
@@ -73,6 +74,8 @@ def instance_command(
             as in Azure ML; None without a model.
         port: TCP port to listen on.
         socket: Path of the Unix socket that the default server listens on instead.
+        injected: What variables get of connections. None leaves the references, for a target that
+            follows them where the instance is started.
 
     Raises:
         TargetError: The deployment lacks something that its server needs.
@@ -89,6 +92,7 @@ def instance_command(
     return InstanceCommand(
         argv=filled or _default_server(there, port, socket),
         environment=_variables(deployment, there, code_dir, model_dir)
+        | dict(injected or {})
         | {"HOST": SecretStr(there.host), "PORT": SecretStr(str(port))},
         directory=str(code_dir or there.home),
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
+from inference_provider.injection import injected, reference_fault
 from inference_provider.spec.base import (
     CAPACITY,
     COMPUTED,
@@ -25,7 +26,7 @@ from inference_provider.spec.base import (
     kind_among,
     on_kind,
 )
-from inference_provider.spec.names import names, names_asset
+from inference_provider.spec.names import names, names_asset, names_connections
 from inference_provider.spec.reference import AssetReference
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.scheduling import Scheduling
@@ -41,6 +42,20 @@ def _valid_variable_name(name: str) -> str:
     if not name or "=" in name or "\0" in name:
         raise ValueError("not a valid variable name; use no `=` and no null byte")
     return name
+
+
+def _refers_to_a_connection(value: SecretStr) -> SecretStr:
+    fault = reference_fault(value.get_secret_value())
+    if fault:
+        raise ValueError(fault)
+    return value
+
+
+def _own_path(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name in _TARGETS_OWN & variables.keys():
+        if injected(variables[name].get_secret_value()):
+            raise ValueError(f"{name}: the target sets it; no connection can")
+    return variables
 
 
 def _fits_a_process(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -60,7 +75,10 @@ def _no_surge(asked: object) -> object:
 
 
 VariableName = Annotated[str, AfterValidator(_valid_variable_name)]
-VariableValue = Annotated[SecretStr, AfterValidator(_no_null_byte)]
+VariableValue = Annotated[
+    SecretStr, AfterValidator(_no_null_byte), AfterValidator(_refers_to_a_connection)
+]
+_TARGETS_OWN = frozenset({"PATH", "HOST", "PORT", "CUDA_VISIBLE_DEVICES"})
 
 
 class CodeConfiguration(SpecModel):
@@ -141,10 +159,16 @@ class DeploymentSpec(SpecModel):
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     """Required unless the environment brings its own server."""
     environment_variables: Annotated[
-        dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
+        dict[VariableName, VariableValue],
+        AfterValidator(_fits_a_process),
+        AfterValidator(_own_path),
+        ROLLS,
+        names_connections(),
     ] = {}
     """Set in every instance, at most 128 KiB each, except `HOST` and `PORT`, which the target sets.
-    Values are treated as secrets: never printed, compared by digest."""
+    Values are treated as secrets: never printed, compared by digest. Of a connection:
+    `${{azureml://connections/NAME/credentials/KEY}}`, and so with `/metadata/KEY`, `/target`, or
+    neither for all of it."""
     instance_type: Annotated[str | None, ROLLS] = None
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""
@@ -194,7 +218,11 @@ class BatchDeploymentSpec(SpecModel):
     environment: Annotated[AssetReference, ROLLS, names_asset(Kind.ENVIRONMENT)]
     code_configuration: Annotated[CodeConfiguration | None, ROLLS] = None
     environment_variables: Annotated[
-        dict[VariableName, VariableValue], AfterValidator(_fits_a_process), ROLLS
+        dict[VariableName, VariableValue],
+        AfterValidator(_fits_a_process),
+        AfterValidator(_own_path),
+        ROLLS,
+        names_connections(),
     ] = {}
     """Set in every instance, at most 128 KiB each. Values are treated as secrets."""
     instance_type: Annotated[str | None, ROLLS] = None

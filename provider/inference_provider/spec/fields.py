@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import BaseModel, SecretStr
 
+from inference_provider.injection import injected
 from inference_provider.secret_text import mark
 from inference_provider.spec.base import LOCAL_PATH, FieldMark, FieldRole, SpecModel
 
@@ -92,7 +93,10 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def recorded(spec: SpecModel) -> dict[str, Any]:
-    """Return what is recorded of a spec: JSON values, no local path, each secret as its digest."""
+    """Return what is recorded of a spec: JSON values, no local path, each secret as its digest.
+
+    What refers to a connection's secret stays as it is.
+    """
     local = marked(type(spec), LOCAL_PATH)
     return {name: _json(value) for name, value in spec if name not in local}
 
@@ -103,7 +107,8 @@ def _json(value: Any) -> Any:
     if isinstance(value, SpecModel):
         return recorded(value)
     if isinstance(value, SecretStr):
-        return mark(value.get_secret_value())
+        text = value.get_secret_value()
+        return text if injected(text) else mark(text)  # a reference is none
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

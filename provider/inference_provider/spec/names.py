@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
+from inference_provider.injection import injected
 from inference_provider.spec.base import Kind
 from inference_provider.spec.reference import Reference
 
@@ -132,3 +133,16 @@ def names_path(kinds: Mapping[str, Kind]) -> Names:
             yield Named(field, kinds[word], (name,))
 
     return Names(tuple(kinds.values()), read)
+
+
+def names_connections() -> Names:
+    """Mark a field of variables, of which some get their value of a connection."""
+
+    def read(field: str, value: Any, _fields: _Fields) -> Iterator[Named]:
+        for variable, text in value.items() if isinstance(value, Mapping) else ():
+            clear = text.get_secret_value() if isinstance(text, SecretStr) else text
+            asked = injected(clear) if isinstance(clear, str) else None
+            if asked is not None:
+                yield Named(f"{field}.{variable}", Kind.CONNECTION, (asked.connection,))
+
+    return Names((Kind.CONNECTION,), read)

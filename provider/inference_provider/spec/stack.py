@@ -12,10 +12,11 @@ from typing import Annotated, Any
 from pydantic import Field, PrivateAttr, StringConstraints
 
 from inference_provider.errors import Fault
+from inference_provider.injection import missing, value_of
 from inference_provider.secret_text import Secrets
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import SpecModel
-from inference_provider.spec.connection import ConnectionSpec
+from inference_provider.spec.connection import ConnectionSpec, asked_in, contents_of
 from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.endpoint import AnyEndpoint
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
@@ -78,6 +79,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_workspace_faults(stack),
             *_target_faults(stack),
             *_named_faults(stack),
+            *_injection_faults(stack),
             *_kind_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
@@ -158,6 +160,17 @@ def _missing(named: Named, spec: Any) -> str:
         return f"no deployment '{name}' behind endpoint '{endpoint}'"
     text = getattr(spec, named.field) if ROWS[named.kind].is_asset else named.name
     return f"no {ROWS[named.kind].word} '{text}' in workspace '{spec.workspace}'"
+
+
+def _injection_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield what variables ask of a declared connection that it does not have."""
+    declared = {(one.workspace, one.name): contents_of(one) for one in stack.connections}
+    for i, deployment in enumerate(stack.deployments):
+        for variable, asked in asked_in(deployment.environment_variables):
+            contents = declared.get((deployment.workspace, asked.connection))
+            if contents is not None and value_of(contents, asked) is None:
+                place = f"deployments.{i}.environment_variables.{variable}"
+                yield Fault(place, missing(contents, asked), "correct one of the two")
 
 
 def _kind_faults(stack: StackSpec) -> Iterator[Fault]:

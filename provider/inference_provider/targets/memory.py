@@ -72,6 +72,8 @@ class MemoryCompute:
     def __init__(self, records: MemoryRecords, devices: tuple[Gpu, ...]) -> None:
         self.fails: Callable[[Unit], str] = _never
         """Says why an instance of a unit does not become ready; empty when it does."""
+        self.injected: dict[str, Mapping[str, str]] = {}
+        """What instances got of connections, by their names and variables."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
         self._records = records
@@ -116,6 +118,8 @@ class MemoryCompute:
                 "gpus": uuids,
                 "gpu_share": unit.spec.resources.gpu_share or "",
             }
+            values = {name: one.get_secret_value() for name, one in unit.injected.items()}
+            self.injected[fresh[-1]] = values
             progress(unit.id, f"{len(fresh)} of {count - len(kept)} new instances ready")
         self._save(name, there)
         return (*kept, *fresh)

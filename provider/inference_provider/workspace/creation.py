@@ -13,9 +13,11 @@ from inference_provider.ownership import record_of
 from inference_provider.refusals import Refusal, at_target
 from inference_provider.router.build import READ
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
+from inference_provider.spec.connection import contents_of
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_unmet
+from inference_provider.workspace.injection import naming, outdated, refuse_taken_away, unmet
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
@@ -64,6 +66,7 @@ class Creation:
         """
         {
             (Kind.WORKSPACE, ""): self._make_workspace,
+            (Kind.CONNECTION, ""): self._make_connection,
             (Kind.MODEL, ""): self._make_asset,
             (Kind.ENVIRONMENT, ""): self._make_asset,
             (Kind.ENDPOINT, "online"): self._make_endpoint,
@@ -109,6 +112,26 @@ class Creation:
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
             roll_recorded(self._workspace, self._actor, self._progress, self._for_each)
         self._progress(desired.id, f"router ready on {self._ports.router.address().url}")
+
+    def _make_connection(self, desired: DesiredResource) -> None:
+        """Keep a connection, and have what runs with other values of it start again."""
+
+        def keep() -> None:
+            refuse_taken_away(self._state, desired)
+            self._state.secrets.put(contents_of(desired.spec))
+
+        self._save(desired, also=keep)
+        self._progress(desired.id, "kept")
+        for record, _ in naming(self._state, desired.id):
+            if fault := unmet(self._state, record):
+                self._progress(record.id, f"left as it runs: {fault}")
+        roll_recorded(
+            self._workspace,
+            self._actor,
+            self._progress,
+            self._for_each,
+            lambda record: outdated(self._state, record, desired.id),
+        )
 
     def _make_asset(self, desired: DesiredResource) -> None:
         self._keep(desired)

@@ -22,6 +22,7 @@ from inference_provider.router.build import has_keys
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
+from inference_provider.workspace.injection import stale_fault
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import (
@@ -74,6 +75,7 @@ class Observer:
         base = ObservedResource(id=record.id, presence=Presence.PRESENT, record=record)
         read = {
             (Kind.WORKSPACE, ""): self._workspace,
+            (Kind.CONNECTION, ""): self._connection,
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
             (Kind.ENDPOINT, "online"): self._endpoint,
@@ -117,6 +119,15 @@ class Observer:
         noun = "instance" if left == 1 else "instances"
         return f"{left} leftover {noun} of a deleted deployment" if left else ""
 
+    def _connection(self, record: Record) -> _Fields:
+        there = self._state.secrets.marks(record)
+        lost = self._state.secrets.read(record.id.name) is None
+        return {
+            "live": {} if lost else {"credentials": there},
+            "status": "kept",
+            "degraded": "its credentials are gone" if lost else "",
+        }
+
     def _asset(self, record: Record) -> _Fields:
         fault = self._ports.content.fault(record) if self._snapshot else ""
         return {
@@ -141,7 +152,7 @@ class Observer:
         found = {"outputs": {"generation": record.generation}, **self._instances(record)}
         if self._snapshot is None or found.get("degraded"):
             return found
-        fault = self._ports.content.fault(record)
+        fault = stale_fault(self._state, record) or self._ports.content.fault(record)
         return {**found, "degraded": fault} if fault else found
 
     def _instances(self, record: Record) -> _Fields:

@@ -6,9 +6,11 @@ A port reports the state of its target in the target's own words; the engine dec
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
+
+from pydantic import SecretStr
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -143,6 +145,8 @@ class Unit:
     """Folder that paths in the spec are relative to; None where only records are known."""
     secrets: Secrets = ()
     """Secrets its instances know, which an error must hide when it quotes their logs."""
+    injected: Mapping[str, SecretStr] = field(default_factory=dict)
+    """What variables get of connections, by variable; the spec has the references."""
     admitted: tuple[str, ...] = ()
     """Names of instances that serve now; of two that would do, it is the one to keep."""
     gpus: tuple[str, ...] = ()

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pydantic import SecretStr
+
 from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, Interrupted, SeveralFailed, TargetError
@@ -18,6 +20,7 @@ from inference_provider.spec import EnvironmentSpec
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
+from inference_provider.workspace.injection import injected_values
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
@@ -70,8 +73,8 @@ class Rollout:
             refuse_others("update", desired, before)
             if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
-            desired, drain_s = with_generation(desired, before), self._drain_s(desired, before)
-            unit = self._unit(desired)
+            desired = with_generation(self._with_injected(desired), before)
+            drain_s, unit = self._drain_s(desired, before), self._unit(desired)
             count = self._count(unit, before)
             with reserved(self._workspace, desired, self._actor):
                 if count:
@@ -238,16 +241,26 @@ class Rollout:
 
         self._convergence.change(edit, Publish.NEVER)
 
+    def _injected(self, desired: DesiredResource) -> Mapping[str, SecretStr]:
+        variables = desired.spec.environment_variables
+        return injected_values(self._state, desired.id, variables)
+
+    def _with_injected(self, desired: DesiredResource) -> DesiredResource:
+        digest = self._state.secrets.digest_of(self._injected(desired))
+        return desired.model_copy(update={"injected": digest})
+
     def _unit(self, desired: DesiredResource) -> Unit:
         before = self._state.record(desired.id)
         environment = self._content.environment(desired.spec.environment)
+        injected = self._injected(desired)
         return Unit(
             id=desired.id,
             generation=desired.generation,
             spec=desired.spec,
             environment=environment,
             base_dir=desired.base_dir,
-            secrets=self._secrets(desired, environment),
+            secrets=(*self._secrets(desired, environment), *injected.values()),
+            injected=injected,
             admitted=(before.admitted or ()) if before else (),
             gpus=desired.gpus,
             afresh=is_made_again(desired, before),
@@ -327,16 +340,24 @@ class Rollout:
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
 
 
+def _any(_record: Record) -> bool:
+    return True
+
+
 def roll_recorded(
-    workspace: Workspace, actor: Actor, progress: Progress, for_each: ForEach
+    workspace: Workspace,
+    actor: Actor,
+    progress: Progress,
+    for_each: ForEach,
+    which: Callable[[Record], bool] = _any,
 ) -> None:
-    """Make each recorded deployment run as it is recorded; one that fails holds up no other.
+    """Make recorded deployments run as they are recorded; one that fails holds up no other.
 
     Raises:
         SeveralFailed: More than one failed.
     """
     rollout, found = Rollout(workspace, actor, progress), list[DesiredResource]()
-    for record in workspace.state.of_kind(Kind.DEPLOYMENT, "online"):
+    for record in filter(which, workspace.state.of_kind(Kind.DEPLOYMENT, "online")):
         desired = recorded_deployment(workspace.state, record)
         if desired is None:
             progress(record.id, "not started: its blueprint is gone; apply the stack again")

@@ -21,6 +21,7 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
 from inference_provider.spec.reference import Reference
 from inference_provider.workspace.ports import Records
+from inference_provider.workspace.secret_store import SecretStore
 from inference_provider.workspace.signing import SigningKeys
 
 T = TypeVar("T")
@@ -62,16 +63,20 @@ class State:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._parsed: dict[tuple[str, str], tuple[bytes, Any]] = {}
+        self.secrets = SecretStore(records)
+        """What connections hold."""
 
     # -- records -------------------------------------------------------------------------------
 
     def record(self, resource: ResourceId) -> Record | None:
         """Return the record of one resource: what was last applied."""
-        return self.document(RECORDS, _name(resource), Record.model_validate_json)
+        found = self.document(RECORDS, _name(resource), Record.model_validate_json)
+        return found and self.secrets.shown(found)
 
     def records(self) -> list[Record]:
         """Return all records, sorted by kind and name."""
-        return list(self._section(RECORDS, Record.model_validate_json).values())
+        found = self._section(RECORDS, Record.model_validate_json).values()
+        return [self.secrets.shown(record) for record in found]
 
     def sorted_out(self) -> tuple[list[Record], dict[ResourceId, str]]:
         """Return the records that can be read, and why the others cannot, by resource."""
@@ -79,7 +84,8 @@ class State:
         for name, document in self._records.section(RECORDS).items():
             kind, _, rest = name.partition(".")
             try:
-                records.append(self._value(RECORDS, name, document, Record.model_validate_json))
+                record = self._value(RECORDS, name, document, Record.model_validate_json)
+                records.append(self.secrets.shown(record))
             except TargetError as fault:
                 if kind in Kind.__members__.values():
                     place = self._records.workspace
@@ -116,7 +122,8 @@ class State:
         documents = self._records.section(RECORDS)
         names = (name for name in documents if name.startswith(beginnings))
         parse = Record.model_validate_json
-        return [self._value(RECORDS, name, documents[name], parse) for name in names]
+        found = (self._value(RECORDS, name, documents[name], parse) for name in names)
+        return [self.secrets.shown(record) for record in found]
 
     def most_of(self, deployment: ResourceId) -> int:
         """Return how many instances a deployment's rule allows; 0 without one."""
@@ -153,7 +160,8 @@ class State:
             self._records.put(PLACEHOLDERS, name, json.dumps(clear))
         else:
             self._records.drop(PLACEHOLDERS, name)
-        self._records.put(RECORDS, name, record.model_dump_json(indent=1))
+        kept = self.secrets.written(record)
+        self._records.put(RECORDS, name, kept.model_dump_json(indent=1))
 
     def drop_record(self, resource: ResourceId) -> None:
         """Remove a resource's record, and what is kept with it.
@@ -163,6 +171,8 @@ class State:
         if resource.kind == Kind.ENDPOINT:
             self.drop_keys(resource.name)
             self.drop_signing(resource.name)
+        if resource.kind == Kind.CONNECTION:
+            self.secrets.drop(resource.name)
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
             self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed

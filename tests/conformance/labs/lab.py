@@ -19,6 +19,7 @@ from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
 from inference_provider.spec import AutoscaleRuleSpec, EndpointSpec, StackSpec, TrafficSpec
+from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.state import State
 from tests.conformance.watched import WatchedPlatform, WatchedRouter
@@ -26,7 +27,10 @@ from tests.conformance.watched import WatchedPlatform, WatchedRouter
 ANN = Actor(user="ann", command="pytest")
 BOB = Actor(user="bob", ci_job="build/7", command="pytest")
 SERVER = Path(__file__).parents[1] / "serve.py"
-SECTIONS = ("records", "placeholders", "keys", "signing", "blueprints", "reservations", "instances")
+SECTIONS = (
+    *("records", "placeholders", "keys", "signing", "blueprints", "reservations", "instances"),
+    *("credentials", "store_key"),
+)
 WAIT_S = 20.0
 GPUS = tuple(Gpu(f"GPU-{i}", str(i), "Tesla T4") for i in range(4))
 
@@ -163,6 +167,10 @@ class Lab(ABC):
             id=self.id(Kind.AUTOSCALE_RULE, "iris/blue"), spec=spec, owner="demo"
         )
 
+    def connection(self, name: str = "hub", owner: str = "demo", **fields) -> DesiredResource:
+        spec = ConnectionSpec.model_validate({"workspace": self.workspace, "name": name, **fields})
+        return DesiredResource(id=self.id(Kind.CONNECTION, name), spec=spec, owner=owner)
+
     def traffic(self, endpoint: str = "iris", **shares: int) -> DesiredResource:
         spec = TrafficSpec(workspace=self.workspace, endpoint=endpoint, traffic=shares)
         return DesiredResource(id=self.id(Kind.TRAFFIC, endpoint), spec=spec, owner="demo")
@@ -220,6 +228,11 @@ class Lab(ABC):
     def ask(self, endpoint: str = "iris", key: str | None = None) -> int:
         """Return the status with which the router answers a request."""
         return self._send(endpoint, self.keys(endpoint)[0] if key is None else key, {})
+
+    def sets(self, variable: str, value: str) -> bool:
+        """Whether the instance that answers has a variable of this value."""
+        asked = {"x-variable": f"{variable}={value}"}
+        return self._send("iris", self.keys()[0], asked) == 200
 
     @property
     def router_url(self) -> str:

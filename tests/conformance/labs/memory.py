@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inference_provider.observed import Kind
 from inference_provider.targets.memory import MemoryPlatform
 from inference_provider.workspace.system_clock import SystemClock
 from tests.conformance.callers import refused
@@ -41,6 +42,10 @@ class MemoryLab(Lab):
             in [b for i in there.get(f"{endpoint}/{deployment.name}", ()) for b in i.backends]
         ]
         return 200 if serving else 503
+
+    def sets(self, variable: str, value: str) -> bool:
+        [name] = self.target.record(self.of(Kind.DEPLOYMENT).id).admitted
+        return self.ports.compute.injected[name].get(variable) == value
 
     def end(self, *names: str) -> None:
         self.ports.compute.ended.update(names)

@@ -361,6 +361,7 @@ def _command(unit: Unit) -> InstanceCommand:
         code_dir=PurePosixPath(MOUNTED, CODE, INSIDE) if spec.code_configuration else None,
         model_dir=PurePosixPath(MOUNTED, MODEL, INSIDE) if spec.model else None,
         port=_port_of(unit),
+        injected=unit.injected,
     )
 
 

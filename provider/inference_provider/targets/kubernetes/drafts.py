@@ -70,6 +70,7 @@ class Drafts:
             code_dir=given.code_dir,
             model_dir=given.model_dir,
             port=port,
+            injected=unit.injected,
         )
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}

@@ -294,6 +294,7 @@ class LocalCompute:
             environment=environment,
             directory=command.directory,
             content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
+            connections=str(self._folders.folder) if unit.injected else "",
             log=str(self._folders.log_path(unit.id.name, instance.name)),
             stop_wait_s=timeout_ms // 1000 + 5,
         )

@@ -24,6 +24,18 @@ def lay_out(content: dict[str, str]) -> None:
             sys.exit(f"the kept {what} was changed: {fault}; run `inferctl up` to restore it")
 
 
+def with_values(environment: dict[str, str], folder: str) -> dict[str, str]:
+    """Return variables with what connections hold; exit with a message when one cannot be read."""
+    from inference_provider.injection import injected  # noqa: PLC0415 - most programs have none
+    from inference_provider.targets.local import credentials  # noqa: PLC0415
+
+    asked = {name: text for name, text in environment.items() if injected(text)}
+    try:
+        return environment | credentials.values(Path(folder), asked)
+    except credentials.SecretsInjectionError as fault:
+        sys.exit(f"SecretsInjectionError: {fault}")
+
+
 def main(order_file: str) -> None:
     """Write this process's pid file and become the program."""
     order = json.loads(Path(order_file).read_text())
@@ -39,8 +51,11 @@ def main(order_file: str) -> None:
     pid_file.write_text(json.dumps({"pid": os.getpid(), "time": time.time()}))
     if order.get("content"):
         lay_out(order["content"])
+    environment = order["environment"]
+    if order.get("connections"):
+        environment = with_values(environment, order["connections"])
     os.chdir(order["directory"])
-    os.execvpe(order["argv"][0], order["argv"], order["environment"])
+    os.execvpe(order["argv"][0], order["argv"], environment)
 
 
 if __name__ == "__main__":

@@ -222,6 +222,7 @@ class Supervisor:
             "environment": {**clean_environment(), **program.environment, **known_by},
             "directory": program.directory,
             "content": program.content,
+            "connections": program.connections,
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))

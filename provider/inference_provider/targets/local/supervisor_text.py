@@ -27,6 +27,8 @@ class Program(Frozen):
     directory: str
     content: dict[str, str] = {}
     """Kept content, keyed by the tree that each start makes of it."""
+    connections: str = ""
+    """Folder of the workspace whose connections its variables refer to; empty if none do."""
     log: str
     stop_wait_s: int = 10
     """Seconds between SIGTERM and SIGKILL."""

@@ -1,0 +1,116 @@
+"""What the instances of a deployment get of connections.
+
+Goes in: the variables of a deployment, and the store. Comes out: values of those that refer to a
+connection. Whether the deployment's identity may read them is decided elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import SecretStr
+
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import SecretsInjectionError
+from inference_provider.injection import Injected, missing, value_of
+from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.spec import SpecModel
+from inference_provider.spec.connection import asked_in, contents_of
+from inference_provider.workspace.state import State
+
+
+def injected_values(
+    state: State, deployment: ResourceId, variables: Mapping[str, SecretStr]
+) -> dict[str, SecretStr]:
+    """Return the values of those variables that refer to a connection.
+
+    Raises:
+        SecretsInjectionError: A connection is not there, cannot be read, or lacks what is asked.
+    """
+    return {
+        name: SecretStr(_value(state, deployment, name, asked))
+        for name, asked in asked_in(variables)
+    }
+
+
+def _value(state: State, deployment: ResourceId, variable: str, asked: Injected) -> str:
+    contents = state.secrets.read(asked.connection)
+    resource = ResourceId(
+        kind=Kind.CONNECTION, workspace=deployment.workspace, name=asked.connection
+    )
+    if contents is None:
+        recorded = state.record(resource) is not None
+        reason = f"the secrets of connection '{asked.connection}' cannot be read"
+        if not recorded:
+            reason = f"connection '{asked.connection}' is not there"
+        remedy = "apply the connection again" if recorded else "declare it first"
+        raise SecretsInjectionError(f"set {variable} of", str(deployment), reason, remedy)
+    value = value_of(contents, asked)
+    if value is None:
+        remedy = "correct one of the two"
+        raise SecretsInjectionError(
+            f"set {variable} of", str(deployment), missing(contents, asked), remedy
+        )
+    return value
+
+
+def unmet(state: State, record: Record) -> str:
+    """Say what a recorded deployment asks of connections and cannot be given; empty for nothing."""
+    try:
+        _values(state, record)
+    except SecretsInjectionError as fault:
+        return fault.reason
+    return ""
+
+
+def outdated(state: State, record: Record, connection: ResourceId) -> bool:
+    """Whether a deployment can have other values of a connection than it runs with."""
+    named = {one.id for one, _ in naming(state, connection)}
+    return record.id in named and not unmet(state, record) and not _is_current(state, record)
+
+
+def _values(state: State, record: Record) -> dict[str, SecretStr]:
+    blueprint = state.blueprint(record.id.name) if record.injected else None
+    variables = blueprint.environment_variables if blueprint else {}
+    return injected_values(state, record.id, variables)
+
+
+def _is_current(state: State, record: Record) -> bool:
+    return state.secrets.digest_of(_values(state, record)) == record.injected
+
+
+def stale_fault(state: State, record: Record) -> str:
+    """Say why a recorded deployment does not run with what its connections hold; empty if so."""
+    blueprint = state.blueprint(record.id.name) if record.injected else None
+    if blueprint is None:
+        return ""
+    fault = unmet(state, record)
+    if fault or _is_current(state, record):
+        return fault
+    named = sorted({f"'{a.connection}'" for _, a in asked_in(blueprint.environment_variables)})
+    plural = "s" if len(named) > 1 else ""
+    return f"its instances run with earlier values of connection{plural} {', '.join(named)}"
+
+
+def naming(state: State, connection: ResourceId) -> Iterator[tuple[Record, SpecModel]]:
+    """Yield recorded deployments that refer to a connection, as they were applied."""
+    for record in state.of_kind(Kind.DEPLOYMENT, "online"):
+        blueprint = state.blueprint(record.id.name) if record.injected else None
+        if blueprint is None:
+            continue
+        asked = asked_in(blueprint.environment_variables)
+        if any(one.connection == connection.name for _, one in asked):
+            yield record, blueprint
+
+
+def refuse_taken_away(state: State, desired: DesiredResource) -> None:
+    """Raise where a deployment of another stack asks what a connection would have no more.
+
+    One of the same stack may be changed in the same breath.
+    """
+    contents = contents_of(desired.spec)
+    for record, blueprint in naming(state, desired.id):
+        for _, asked in asked_in(blueprint.environment_variables):  # type: ignore[attr-defined]
+            lost = asked.connection == desired.id.name and value_of(contents, asked) is None
+            if lost and record.owner != desired.owner:
+                reason = f"{missing(contents, asked)}, and {record.id} of stack '{record.owner}'"
+                remedy = "keep it until that stack needs it no more"
+                raise SecretsInjectionError("update", str(desired.id), f"{reason} needs it", remedy)
