@@ -38,6 +38,7 @@ Capability = Literal[
     "queue_wait",
     "resource_limits",
     "success_thresholds",
+    "tls",
 ]
 """Name of a field of TargetCapabilities."""
 
@@ -71,6 +72,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
     "success_thresholds": Answer("only 1 is supported yet", "leave it at 1"),
+    "tls": Answer("not supported yet", "leave it out"),
 }
 
 
@@ -156,6 +158,8 @@ class TargetCapabilities(Frozen):
     """Whether the wait in a server's queue has its own limit."""
     private_endpoints: bool = False
     """Whether one endpoint can be closed while the workspace is open."""
+    tls: bool = False
+    """Whether the router itself speaks TLS."""
     data_collector: bool = False
     app_insights: bool = False
     instance_types: bool = False

@@ -3,6 +3,7 @@
 Comes out: one sentence for each thing that the target cannot do, but for GPUs (`gpu_wishes.py`).
 """
 
+import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -88,10 +89,23 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
             yield can.fault(field, "base_images", getattr(spec, field))
     if spec.cluster != ClusterSettings() and not can.cluster_settings:
         yield can.fault("cluster", "cluster_settings")
+    if spec.tls and not can.tls:
+        yield can.fault("tls", "tls")
+    yield from _plain_http_faults(spec, can)
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
     yield from can.workspace_faults(spec)
+
+
+def _plain_http_faults(spec: WorkspaceSpec, can: TargetCapabilities) -> Iterator[Fault]:
+    """Refuse to let keys and tokens cross a network that anybody may listen on."""
+    if spec.tls or spec.allow_plain_http or can.cluster_settings:  # a cluster binds a Service
+        return
+    if not ipaddress.ip_address(spec.bind_address).is_loopback:
+        reason = f"keys and tokens would reach {spec.bind_address} unencrypted"
+        remedy = "add tls: {generate: true}, or set allow_plain_http: true"
+        yield Fault("bind_address", reason, remedy)
 
 
 def _model_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:

@@ -171,6 +171,24 @@ class ClusterSettingsArgs(TypedDict, total=False):
     """`enforced` says that the cluster's network plugin enforces NetworkPolicies."""
 
 
+class TlsArgs(TypedDict, total=False):
+    """How a router speaks TLS, and no plain HTTP."""
+
+    certificate: Input[str]
+    """PEM: the router's own, then those that signed it."""
+    private_key: Input[str]
+    """PEM without a passphrase; encrypted in the state."""
+    generate: Input[bool]
+    """Whether a certificate is made instead, signed by an authority of the workspace alone, which
+    its output `ca_certificate` is."""
+    names: Input[Sequence[Input[str]]]
+    """Hosts and addresses of a generated certificate, besides that of the scoring URLs."""
+    minimum_version: Input[str]
+    """Oldest version of TLS that is spoken: `1.2` when left out, or `1.3`."""
+    client_ca: Input[str]
+    """PEM: authorities one of which must have signed a caller's own certificate."""
+
+
 class RouteArgs(TypedDict):
     """One HTTP route of a server."""
 

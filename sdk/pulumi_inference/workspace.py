@@ -10,7 +10,13 @@ from pulumi import Input, Output, ResourceOptions
 
 from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
-from pulumi_inference.args import ClusterSettingsArgs, InstanceTypeArgs, QuotaArgs, TargetInput
+from pulumi_inference.args import (
+    ClusterSettingsArgs,
+    InstanceTypeArgs,
+    QuotaArgs,
+    TargetInput,
+    TlsArgs,
+)
 from pulumi_inference.base import InferenceResource
 
 
@@ -25,6 +31,9 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             `{"kind": "docker", "host": "ssh://gpu-1"}`; only `local` is supported yet.
         bind_address: Address the router listens on; `127.0.0.1` when left out.
         router_port: TCP port of the router, 0 to 65535; 0 picks a free one once and keeps it.
+        tls: The certificate of the router, which then speaks HTTPS alone.
+        allow_plain_http: Whether a router without `tls` may be reached by others than its own
+            machine, so that keys and tokens cross a network unencrypted.
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         base_image: Container image with Python and CA certificates that the router's image and
@@ -49,6 +58,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
     """URL of the router."""
     metrics_url: Output[str]
     """URL of the router's metrics."""
+    ca_certificate: Output[str | None]
+    """Whom callers must trust, in PEM, where `tls` is generated."""
 
     def __init__(
         self,
@@ -58,6 +69,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         target: TargetInput | None = None,
         bind_address: Input[str] | None = None,
         router_port: Input[int] | None = None,
+        tls: Input[TlsArgs] | None = None,
+        allow_plain_http: Input[bool] | None = None,
         public_network_access: Input[str] | None = None,
         egress: Input[str] | None = None,
         base_image: Input[str] | None = None,
@@ -76,6 +89,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "target": target,
             "bind_address": bind_address,
             "router_port": router_port,
+            "tls": tls,
+            "allow_plain_http": allow_plain_http,
             "public_network_access": public_network_access,
             "egress": egress,
             "base_image": base_image,

@@ -118,12 +118,14 @@ def test_a_router_does_not_share_its_port_with_another_process(lab):
 
 def test_an_address_the_router_cannot_take_is_refused_and_stops_no_later_change(lab):
     lab.up()
-    lab.document["workspaces"][0]["bind_address"] = "192.0.2.1"  # for documents; no machine's
+    space = lab.document["workspaces"][0]
+    # for documents; no machine's
+    space |= {"bind_address": "192.0.2.1", "allow_plain_http": True}
     with pytest.raises(
         CapabilityMissing, match=r"'192\.0\.2\.1' is not an address of this machine"
     ):
         lab.up()
-    del lab.document["workspaces"][0]["bind_address"]
+    del space["bind_address"], space["allow_plain_http"]
     assert lab.up() == []
     lab.document["traffic"][0]["traffic"] = {"blue": 0, "green": 100}
     lab.document["endpoints"].append({"name": "other"})

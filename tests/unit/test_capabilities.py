@@ -307,9 +307,40 @@ def test_all_refusals_come_at_once():
 
 def test_an_address_the_target_cannot_listen_on_is_refused():
     able = TargetCapabilities(name="local", address_fault=lambda host, port: f"not {host}:{port}")
-    wanted = resolve(stack(workspaces=[{"bind_address": "192.0.2.1", "router_port": 8080}]))
+    fields = {"bind_address": "192.0.2.1", "router_port": 8080, "allow_plain_http": True}
+    wanted = resolve(stack(workspaces=[fields]))
     [refusal] = refusals(wanted, able)
     assert str(refusal) == "Workspace 'default' on target 'local': not 192.0.2.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param({"bind_address": "127.0.0.2"}, [], id="loopback"),
+        pytest.param(
+            {"bind_address": "0.0.0.0"},
+            [
+                "Workspace 'default' on target 'local': bind_address: keys and tokens would reach"
+                " 0.0.0.0 unencrypted; add tls: {generate: true}, or set allow_plain_http: true"
+            ],
+            id="all addresses",
+        ),
+        pytest.param({"bind_address": "::", "tls": {"generate": True}}, [], id="TLS"),
+        pytest.param({"bind_address": "10.0.0.7", "allow_plain_http": True}, [], id="allowed"),
+    ],
+)
+def test_keys_cross_a_network_unencrypted_only_where_that_is_said(fields, said):
+    able = TargetCapabilities(name="local", tls=True)
+    found = refusals(resolve(stack(workspaces=[fields])), able)
+    assert [str(one) for one in found] == said
+
+
+def test_tls_is_refused_where_no_router_speaks_it():
+    wanted = resolve(stack(workspaces=[{"tls": {"generate": True}}]))
+    [refusal] = refusals(wanted, TargetCapabilities(name="local"))
+    assert str(refusal) == (
+        "Workspace 'default' on target 'local': tls: not supported yet; leave it out"
+    )
 
 
 def test_an_image_the_target_cannot_use_is_refused():

@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from inference_provider.errors import TargetError
-from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.router import LocalRouter
+from inference_provider.targets.local.target import LocalTarget
 from inference_provider.targets.local.unrecorded import delete_unrecorded, unrecorded
 
 WAITS = (sys.executable, "-c", "input()")
@@ -33,7 +32,7 @@ def test_an_editor_that_has_the_configuration_open_is_none(tmp_path):
 
 
 def test_a_workspace_with_records_and_without_its_address_is_not_called_deleted(tmp_path):
-    router = LocalRouter(Folders(tmp_path, "demo"))
+    router = LocalTarget.open(tmp_path).local.router("demo")
     records = router.folders.folder / "records"
     records.mkdir(parents=True)
     (records / "Endpoint.iris.json").write_text("{}")
@@ -47,7 +46,7 @@ def test_a_workspace_with_records_and_without_its_address_is_not_called_deleted(
 
 
 def test_a_workspace_of_which_nothing_is_recorded_goes(tmp_path):
-    router = LocalRouter(Folders(tmp_path, "demo"))
+    router = LocalTarget.open(tmp_path).local.router("demo")
     (router.folders.folder / "logs").mkdir(parents=True)
     delete_unrecorded(router)
     assert not router.folders.folder.exists()

@@ -65,7 +65,7 @@ def test_an_address_is_made_of_the_identity(kind, spec, address):
 @pytest.mark.parametrize(
     ("kind", "outputs", "secret", "computed"),
     [
-        (Kind.WORKSPACE, {"router_url", "metrics_url"}, set(), set()),
+        (Kind.WORKSPACE, {"router_url", "metrics_url", "ca_certificate"}, set(), set()),
         (Kind.MODEL, {"reference"}, set(), {"content_hash", "reference"}),
         (Kind.ENVIRONMENT, {"reference"}, set(), {"content_hash", "reference"}),
         (
@@ -89,6 +89,7 @@ def test_a_row_knows_which_inputs_are_secret():
         "Connection": {"credentials"},
         "Deployment": {"environment_variables"},
         "Endpoint": {"keys"},
+        "Workspace": {"tls"},
     }
 
 

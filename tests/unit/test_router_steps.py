@@ -14,7 +14,16 @@ from inference_provider.router import (
     RouterTable,
     render,
 )
-from inference_provider.router.render import CDS, ECDS, LDS, PROVIDER, RDS, RTDS, clusters_in
+from inference_provider.router.render import (
+    CDS,
+    ECDS,
+    LDS,
+    PROVIDER,
+    RDS,
+    RTDS,
+    SDS,
+    clusters_in,
+)
 from inference_provider.router.steps import (
     ONLY_IN_CLUSTERS,
     WriteClusters,
@@ -26,7 +35,7 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import Cors, ProviderCheck, Scorers, TokenCheck
+from inference_provider.router.table import Cors, ProviderCheck, Scorers, Tls, TokenCheck
 
 CORS = Cors(
     origins=("https://a.test",),
@@ -37,8 +46,10 @@ CORS = Cors(
     max_age_s=60,
 )
 FETCHED = ProviderCheck(issuer="https://a.test", audiences=("b",), jwks_uri="https://a.test/keys")
+TLS = Tls(certificate="a", private_key=SecretStr("b"))
 B, G = "w.a/b", "w.a/g"
 FILES = {
+    "certificate": SDS,
     "clusters": CDS,
     "listener": LDS,
     "provider": PROVIDER,
@@ -93,6 +104,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "metrics_port": 8089,
         "metrics_host": "0.0.0.0",
         "ca_file": "/srv/ca.pem",
+        "tls": TLS,
         "endpoints": (),
     },
 }
@@ -139,10 +151,23 @@ def test_a_change_of_any_field_alone_is_published(model: type[BaseModel], field:
 def test_every_file_that_a_field_changes_is_written(model: type[BaseModel], field: str):
     new = with_draining(changed(model, field), TABLE, {}, 0)
     files, others = render(TABLE).files, render(new).files
-    different = {name for name in files if files[name] != others[name]}
+    different = {name for name in files | others if files.get(name) != others.get(name)}
     if clusters_in(files[CDS]) == clusters_in(others[CDS]):
         different -= {CDS}  # draining clusters stand last
     assert different <= written(TABLE, new)
+
+
+def test_another_certificate_writes_nothing_else():
+    other = TLS.model_copy(update={"certificate": "c", "private_key": SecretStr("d")})
+    assert written(table(CHAT, tls=TLS), table(CHAT, tls=other)) == {SDS}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("minimum_version", "1.3"), ("client_ca", "c")], ids=str
+)
+def test_what_else_tls_says_is_the_listener_s(field: str, value: str):
+    other = TLS.model_copy(update={field: value})
+    assert LDS in written(table(CHAT, tls=TLS), table(CHAT, tls=other))
 
 
 @pytest.mark.parametrize("field", sorted(ONLY_IN_CLUSTERS))

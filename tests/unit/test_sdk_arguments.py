@@ -27,6 +27,7 @@ from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
+from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.workspace import Quota
 from pulumi_inference import args
 
@@ -47,6 +48,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.CorsArgs: CorsSettings,
+    args.TlsArgs: TlsSettings,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
     args.ResourceAmountsArgs: resources.ResourceAmounts,

@@ -15,6 +15,7 @@ from inference_provider.spec import (
     WorkspaceSpec,
 )
 from inference_provider.spec.autoscale_rule import ScheduleRule, _zones
+from inference_provider.spec.tls import TlsSettings
 
 
 @pytest.mark.parametrize("name", ["abc", "a" * 32, "a-b-c", "Abc", "a1b"])
@@ -376,3 +377,26 @@ def test_a_word_of_a_command_that_no_process_can_be_given_is_refused(word, said)
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     with pytest.raises(ValidationError, match=said):
         EnvironmentSpec(name="own", command=("sh", word), inference_config=routes)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, r"no certificate; write certificate: \"\$\{file:server.pem\}\" and private_key"),
+        ({"certificate": "a"}, "no certificate; write"),
+        ({"private_key": "a"}, "no certificate; write"),
+        ({"generate": True, "certificate": "a"}, "generate makes certificate and private_key"),
+        ({"certificate": "a", "private_key": "b", "names": ["a"]}, "names are of a generated"),
+        ({"generate": True, "names": ["https://a"]}, "expected the name of a host"),
+        ({"generate": True, "names": ["a.*.b"]}, "expected the name of a host"),
+        ({"generate": True, "minimum_version": 1.1}, "'1.2' or '1.3'"),
+    ],
+)
+def test_tls_has_one_certificate_and_names_of_hosts(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        TlsSettings.model_validate(fields)
+
+
+def test_a_version_of_tls_may_be_a_number_of_yaml():
+    assert TlsSettings(generate=True, minimum_version=1.3).minimum_version == "1.3"
+    assert TlsSettings(generate=True, names=("::1", "*.a.b", "10.0.0.7")).names[0] == "::1"

@@ -107,10 +107,11 @@ def _asked(
     answered = False
     with (
         session.target.way_to(there.id.workspace, address) as way,
-        _client(session, way, address) as client,
+        _client(session, way, address, trusted := _trusted(session, there)) as client,
     ):
-        # a pod speaks no TLS: the certificate is that of what stands before it
-        url = address.replace("https://", "http://", 1) if way.socket else address
+        # where a router has no certificate of its own it is that of what stands before it
+        plain = way.socket and not trusted
+        url = address.replace("https://", "http://", 1) if plain else address
         try:
             with client.stream("POST", url, content=body, headers=headers) as answer:
                 answered = True
@@ -147,13 +148,21 @@ def _headers(key: str, deployment: str | None) -> dict[str, str]:
     }
 
 
-def _client(session: Session, way: Way, address: str) -> httpx.Client:
+def _client(session: Session, way: Way, address: str, trusted: str) -> httpx.Client:
     return loopback_client(
         timeout_s=SCORE_TIMEOUT_S,
         transport=session.transport,
         socket_path=way.socket,
-        tls=address.startswith("https://") and not way.socket,
+        tls=address.startswith("https://") and bool(trusted or not way.socket),
+        trusted=trusted,
     )
+
+
+def _trusted(session: Session, there: ObservedResource) -> str:
+    """Return the authority that signed the router's certificate, where it is the workspace's."""
+    observed = session.target.observe((there.id.workspace,)).resources.values()
+    spaces = (one for one in observed if one.id.kind == Kind.WORKSPACE)
+    return next((str(one.outputs.get("ca_certificate", "")) for one in spaces), "")
 
 
 def _silence(fault: httpx.HTTPError, cause: str, address: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from inference_provider.router.table import (
     ProviderCheck,
     RouterTable,
     Scorers,
+    Tls,
     TokenCheck,
 )
 
@@ -31,7 +32,8 @@ def form() -> str:
     The bootstrap is left out: a running router never reads it again.
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
-    files = [sorted(render(sample).files.items()) for sample in samples]
+    secure = _SAMPLE.model_copy(update={"tls": _TLS})
+    files = [sorted(render(sample).files.items()) for sample in (*samples, secure)]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
@@ -52,6 +54,7 @@ def _provided(name: str, check: ProviderCheck) -> EndpointEntry:
 
 _PORT = (Backend(host="127.0.0.1", port=3),)
 _SOCKET = (Backend(host="127.0.0.1", port=4, socket="/4"),)
+_TLS = Tls(certificate="a", private_key=SecretStr("b"), minimum_version="1.3", client_ca="c")
 _SAMPLE = RouterTable(
     folder="/",
     host="127.0.0.1",

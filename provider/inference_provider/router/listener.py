@@ -24,6 +24,7 @@ from inference_provider.router.resource import (
     address,
 )
 from inference_provider.router.table import RouterTable
+from inference_provider.router.tls import transport_socket
 
 RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 """The largest body that can be retried; bigger ones are streamed."""
@@ -51,20 +52,29 @@ _LATENCY_BUCKETS_MS = (
 )
 
 
-def listener(table: RouterTable, route_source: Resource, tokens: Sequence[Resource]) -> Resource:
+def listener(
+    table: RouterTable,
+    route_source: Resource,
+    tokens: Sequence[Resource],
+    certificate: Resource | None = None,
+) -> Resource:
     """Return the one public listener.
 
     Args:
-        table: Only its folder, host and port are used.
+        table: Only its folder, host, port and TLS are used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
+        certificate: Where the certificate is read from; None to have it inline.
     """
+    chain: Resource = {"filters": [_manager(table.folder, route_source, tokens)]}
+    if table.tls:
+        chain["transport_socket"] = transport_socket(table.tls, certificate)
     return {
         "@type": f"{API}config.listener.v3.Listener",
         "name": "http",
         "address": address(table.host, table.port),
         "per_connection_buffer_limit_bytes": RETRY_BUFFER_BYTES,
-        "filter_chains": [{"filters": [_manager(table.folder, route_source, tokens)]}],
+        "filter_chains": [chain],
     }
 
 

@@ -10,21 +10,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
-from inference_provider.router import clusters, envoy, listener, provider, resource, tokens
+from inference_provider.router import clusters, envoy, listener, provider, resource, tls, tokens
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
-ECDS = "ecds/ecds.json"
+ECDS, SDS = "ecds/ecds.json", "sds/sds.json"
 PROVIDER = "provider/provider.json"
 """In a folder of its own: Envoy reads all files of a folder again when one is replaced."""
 FILES = (CDS, ECDS, PROVIDER, LDS, RDS, RTDS)
+"""What every router reads; one that speaks TLS reads SDS too."""
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
 
 class RenderedRouter(Frozen):
-    """All files of one router; the route table holds keys in clear text."""
+    """All files of one router; the routes hold keys in clear text, and SDS that of TLS."""
 
     bootstrap: str
     """JSON text of `bootstrap.json`."""
@@ -46,7 +47,7 @@ class Renderer:
         """Return one file's text.
 
         Args:
-            name: One of FILES.
+            name: One of FILES, or SDS.
             table: What the router must serve.
             beside: JSON of clusters to keep besides the table's; see `clusters_in`.
 
@@ -55,8 +56,15 @@ class Renderer:
         """
         if name == CDS:
             return self._cds(table, beside)
-        made = {ECDS: _ecds, PROVIDER: _provider, LDS: _lds, RDS: self._rds, RTDS: _rtds}
-        return made[name](table)
+        makes = {
+            ECDS: _ecds,
+            PROVIDER: _provider,
+            LDS: _lds,
+            RDS: self._rds,
+            RTDS: _rtds,
+            SDS: _sds,
+        }
+        return makes[name](table)
 
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
@@ -81,7 +89,8 @@ def render(table: RouterTable) -> RenderedRouter:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
     renderer = Renderer()
-    files = {name: renderer.file(name, table) for name in FILES}
+    names = (*FILES, SDS) if table.tls else FILES
+    files = {name: renderer.file(name, table) for name in names}
     return RenderedRouter(bootstrap=json.dumps(listener.bootstrap(table)), files=files)
 
 
@@ -146,7 +155,8 @@ def _lds(table: RouterTable) -> str:
     routes = {"rds": {"route_config_name": "routes", **source}}
     named = ((resource.JWT_AUTHN, "ecds"), (resource.IDENTITY_PROVIDER, "provider"))
     checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
-    return _versioned(json.dumps([listener.listener(table, routes, checks)]))
+    certificate = listener.watched(table.folder, "sds")
+    return _versioned(json.dumps([listener.listener(table, routes, checks, certificate)]))
 
 
 def _ecds(table: RouterTable) -> str:
@@ -155,6 +165,10 @@ def _ecds(table: RouterTable) -> str:
 
 def _provider(table: RouterTable) -> str:
     return provider_file(provider.provider_checks(table))
+
+
+def _sds(table: RouterTable) -> str:
+    return _versioned(json.dumps(tls.secrets(table.tls)))
 
 
 def _rtds(table: RouterTable) -> str:

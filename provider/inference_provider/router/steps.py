@@ -21,6 +21,7 @@ from inference_provider.router.table import (
     RouterTable,
     TokenCheck,
 )
+from inference_provider.router.tls import of_listener
 from inference_provider.router.tokens import checks_of
 
 ONLY_IN_CLUSTERS = frozenset(
@@ -85,6 +86,12 @@ class WriteProvider(Frozen):
     """By the check's name."""
 
 
+class WriteCertificate(Frozen):
+    """Write the certificate that the router shows, or nothing where it speaks no TLS."""
+
+    write: Literal["certificate"] = "certificate"
+
+
 class WriteListener(Frozen):
     """Write the listener of the new table."""
 
@@ -97,7 +104,15 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-Step = WriteClusters | WriteTokens | WriteProvider | WriteWeights | WriteListener | WriteRoutes
+Step = (
+    WriteClusters
+    | WriteTokens
+    | WriteProvider
+    | WriteCertificate
+    | WriteWeights
+    | WriteListener
+    | WriteRoutes
+)
 """One file to write. The next is written once Envoy reports that this one is in force."""
 
 
@@ -123,7 +138,7 @@ def steps(
     fetched = provider_clusters(known) != provider_clusters(new)
     if every or clusters.changes_something or fetched:
         found.append(clusters)
-    listener = [WriteListener()] if every or _of_listener(before) != _of_listener(after) else []
+    listener = _write_listener(known, new, every)
     checks, checks_before = checks_of(new), checks_of(known)
     # a route must find the check of its endpoint, before it changes and after
     both = {**checks_before, **checks}
@@ -310,7 +325,7 @@ def _without(table: RouterTable, names: Collection[str]) -> RouterTable:
 def _write_routes(
     before: Mapping[str, int],
     after: Mapping[str, int],
-    listener: Sequence[WriteListener],
+    listener: Sequence[WriteListener | WriteCertificate],
     every: bool,
 ) -> list[Step]:
     """Return the routes, with weights before and after: first those that are valid under both."""
@@ -350,8 +365,17 @@ def _draining(table: RouterTable) -> dict[str, DeploymentEntry]:
     return {one.cluster: one.deployment for one in table.draining}
 
 
+def _write_listener(
+    known: RouterTable, new: RouterTable, every: bool
+) -> list[WriteListener | WriteCertificate]:
+    """Return the listener and its certificate, which is there as long as the listener names it."""
+    listener = [WriteListener()] if every or _of_listener(known) != _of_listener(new) else []
+    certificate = [WriteCertificate()] if every or known.tls != new.tls else []
+    return [*certificate, *listener] if new.tls else [*listener, *certificate]
+
+
 def _of_listener(table: RouterTable) -> RouterTable:
-    return table.model_copy(update=_NOTHING)
+    return table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls)})
 
 
 def _alike(

@@ -96,6 +96,22 @@ class Cors(Frozen):
     max_age_s: int
 
 
+class Tls(Frozen):
+    """How a router speaks TLS, in place of plain HTTP."""
+
+    certificate: str
+    """PEM: its own, then those that signed it."""
+    private_key: SecretStr
+    """PEM."""
+    minimum_version: str = "1.2"
+    client_ca: str = ""
+    """PEM: who must have signed a caller's certificate; empty where callers need none."""
+
+    @field_serializer("private_key", when_used="json")
+    def _key_as_asked(self, key: SecretStr, info: SerializationInfo) -> str:
+        return key.get_secret_value() if info.context == KEYS_IN_CLEAR else str(key)
+
+
 class DeploymentEntry(Frozen):
     """One deployment as the router knows it."""
 
@@ -181,6 +197,8 @@ class RouterTable(Frozen):
     """Address that it is on; read once, at the router's start, as the port is."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     """Certificates of authorities that the router trusts when it fetches keys, PEM."""
+    tls: Tls | None = None
+    """None where it speaks plain HTTP."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

@@ -20,7 +20,7 @@ from inference_provider.spec.endpoint import (
     ServerlessEndpointSpec,
 )
 from inference_provider.spec.environment import EnvironmentSpec
-from inference_provider.spec.fields import kind_of, marked, model_for, types_in
+from inference_provider.spec.fields import kind_of, marked, model_for, models_in, types_in
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
 from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.names import Named, Names, named_in, names_of
@@ -139,7 +139,11 @@ class Row:
 
 def _secret(model: Any) -> frozenset[str]:
     fields = model.model_fields.items()
-    return frozenset(name for name, info in fields if SecretStr in types_in(info.annotation))
+    return frozenset(name for name, info in fields if _holds_secret(info.annotation))
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return SecretStr in types_in(annotation) or any(map(_secret, models_in(annotation)))
 
 
 _ASSET = ("workspace", "name", "version")

@@ -24,6 +24,8 @@ class WorkspaceOutputs(Outputs):
     """URL that the paths of its endpoints follow."""
     metrics_url: str | None = None
     """URL of its router's metrics."""
+    ca_certificate: str | None = None
+    """Whom callers must trust, in PEM, where `tls` is generated."""
 
 
 class AssetOutputs(Outputs):

@@ -21,6 +21,7 @@ from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.target import Place
+from inference_provider.spec.tls import TlsSettings
 
 
 def _an_ip_address(text: str) -> str:
@@ -53,6 +54,11 @@ class WorkspaceSpec(SpecModel):
     """Address the router listens on; instances of the `local` target listen on loopback only."""
     router_port: Annotated[int, Field(ge=0, le=65535), REPLACES] = 0
     """TCP port of the router; 0 picks a free one once and keeps it."""
+    tls: Annotated[TlsSettings | None, SECURITY] = None
+    """The certificate of the router, which then speaks HTTPS alone; plain HTTP when left out."""
+    allow_plain_http: Annotated[bool, SECURITY] = False
+    """Whether keys and tokens may cross a network unencrypted: a router without `tls` is refused
+    where others than its own machine reach it."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     """`disabled` refuses a bind address other than loopback."""
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Frozen
-from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.router.table import EndpointEntry, RouterTable, Tls
 from inference_provider.workspace.statuses import RouterAddress
 
 ROUTER_PORTS = range(18080, 19080)
@@ -27,30 +27,36 @@ class ListenAddress(Frozen):
     metrics_port: int
     """Chosen again when another process has taken it: no scoring URL contains it."""
 
-    def reached(self, by: str = "") -> RouterAddress:
+    def reached(self, by: str = "", *, secure: bool = False) -> RouterAddress:
         """Return its URLs.
 
         Args:
             by: Name of its host for those elsewhere; empty where callers are on it.
+            secure: Whether it speaks TLS.
         """
+        scheme = "https" if secure else "http"
         host = (by or EVERYWHERE[self.host]) if self.host in EVERYWHERE else self.host
         return RouterAddress(
-            url=f"http://{f'[{host}]' if ':' in host else host}:{self.port}",
+            url=f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}",
             metrics_url=f"http://127.0.0.1:{self.metrics_port}",
         )
 
-    def table(self, folder: str, endpoints: tuple[EndpointEntry, ...] = ()) -> RouterTable:
+    def table(
+        self, folder: str, endpoints: tuple[EndpointEntry, ...] = (), tls: Tls | None = None
+    ) -> RouterTable:
         """Return what the router serves there.
 
         Args:
             folder: Where it has its files.
             endpoints: What it serves.
+            tls: How it speaks TLS; None where it does not.
         """
         return RouterTable(
             folder=folder,
             host=self.host,
             port=self.port,
             metrics_port=self.metrics_port,
+            tls=tls,
             endpoints=endpoints,
         )
 

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlsplit
 
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
@@ -14,15 +16,18 @@ from inference_provider.refusals import Refusal, at_target
 from inference_provider.router.build import READ
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.spec.connection import contents_of
+from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.injection import naming, outdated, refuse_taken_away, unmet
+from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
+from inference_provider.workspace.state import ROUTER, TLS
 
 _ROLLING = ChangeClass.ROLLING
 """What a change of a workspace does to all that runs in it."""
@@ -102,12 +107,16 @@ class Creation:
         def tell(said: str) -> None:
             self._progress(desired.id, said)
 
+        def certificate() -> None:
+            self._settle_certificate(desired)
+
         with self._platform.first_up(desired, tell) as is_first:
             if is_first:
-                self._save(desired, Publish.STARTED)
+                self._save(desired, Publish.STARTED, certificate)
         if not is_first:
+            self._mend_certificate(desired)
             with self._platform.change(desired, tell):
-                self._save(desired, Publish.ALWAYS)
+                self._save(desired, Publish.ALWAYS, certificate)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
             roll_recorded(self._workspace, self._actor, self._progress, self._for_each)
@@ -132,6 +141,30 @@ class Creation:
             self._for_each,
             lambda record: outdated(self._state, record, desired.id),
         )
+
+    def _settle_certificate(self, desired: DesiredResource) -> None:
+        """Keep what the router is to show, and nothing where it speaks plain HTTP."""
+        wanted: TlsSettings | None = desired.spec.tls
+        if wanted is None:
+            self._state.drop_tls()
+            return
+        # cryptography takes 30 ms, and most workspaces need none of it
+        from inference_provider.workspace.certificates import kept_for  # noqa: PLC0415
+
+        before = self._state.readable(TLS, ROUTER, KeptTls.model_validate_json)
+        host = urlsplit(self._ports.router.address().url).hostname or ""
+        now = self._workspace.clock.now()
+        kept = kept_for(wanted, before, desired.id.workspace, host, now)
+        if kept != before:
+            self._state.put_tls(kept)
+
+    def _mend_certificate(self, desired: DesiredResource) -> None:
+        """Write a certificate that is gone: without it no router starts."""
+        there = self._state.readable(TLS, ROUTER, KeptTls.model_validate_json)
+        before = self._state.record(desired.id)
+        if there is None and desired.spec.tls and before and before.properties.get("tls"):
+            settle = partial(self._settle_certificate, desired)
+            self._workspace.convergence.change(settle, Publish.NEVER)
 
     def _make_asset(self, desired: DesiredResource) -> None:
         self._keep(desired)

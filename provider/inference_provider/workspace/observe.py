@@ -23,6 +23,7 @@ from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
+from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import (
@@ -91,16 +92,26 @@ class Observer:
     def _workspace(self, record: Record) -> _Fields:
         address, seen = self._address(), self._snapshot
         outputs = {"router_url": address.url, "metrics_url": address.metrics_url}
+        kept, lost = self._certificate()
+        if kept and kept.trusted:
+            outputs["ca_certificate"] = kept.trusted
         if seen is None:
             return {"outputs": outputs}
         if seen.unreachable:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        found = (router.fault, self._unpublished(), self._leftovers(seen.compute))
+        found = (router.fault, lost, self._unpublished(), self._leftovers(seen.compute))
         faults = "; ".join(filter(None, found))
         status = faults or "router ready"
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
+
+    def _certificate(self) -> tuple[KeptTls | None, str]:
+        """Return what the router shows, and what is wrong with that."""
+        try:
+            return self._state.tls(), ""
+        except TargetError:
+            return None, "its certificate is gone"
 
     def _unpublished(self) -> str:
         """Say that the router may serve something else than what is recorded."""

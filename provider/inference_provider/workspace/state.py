@@ -20,6 +20,7 @@ from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
 from inference_provider.spec.reference import Reference
+from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
 from inference_provider.workspace.secret_store import SecretStore
 from inference_provider.workspace.signing import SigningKeys
@@ -29,6 +30,7 @@ T = TypeVar("T")
 RECORDS, PLACEHOLDERS = "records", "placeholders"
 KEYS, SIGNING, BLUEPRINTS = "keys", "signing", "blueprints"
 RESERVATIONS = "reservations"
+TLS, ROUTER = "tls", "router"
 CORRUPT = "corrupt"
 """Records that could not be read, set aside with consent."""
 UNPUBLISHED = "unpublished"
@@ -216,6 +218,39 @@ class State:
     def drop_signing(self, endpoint: str) -> None:
         """Remove the keys that sign tokens, if it has any."""
         self._records.drop(SIGNING, endpoint)
+
+    # -- TLS -----------------------------------------------------------------------------------
+
+    def tls(self) -> KeptTls | None:
+        """Return what the router shows; None where it speaks plain HTTP.
+
+        Raises:
+            TargetError: It is to speak TLS, and its certificate is gone or cannot be read.
+        """
+        found = self.document(TLS, ROUTER, KeptTls.model_validate_json)
+        if found is None and self._is_to_speak_tls():
+            remedy = "restore it, or apply the stack again, which writes it again"
+            raise TargetError("read", self._records.place(TLS, ROUTER), "it is gone", remedy)
+        return found
+
+    def speaks_tls(self) -> bool:
+        """Whether the router speaks TLS, even where its certificate is gone."""
+        return self._records.read(TLS, ROUTER) is not None or self._is_to_speak_tls()
+
+    def _is_to_speak_tls(self) -> bool:
+        name = self._records.workspace
+        with suppress(TargetError):
+            record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+            return bool(record and record.properties.get("tls"))
+        return False
+
+    def put_tls(self, kept: KeptTls) -> None:
+        """Save what the router shows, with keys in clear text."""
+        self._records.put(TLS, ROUTER, kept.document)
+
+    def drop_tls(self) -> None:
+        """Remove what the router shows, if it speaks TLS."""
+        self._records.drop(TLS, ROUTER)
 
     # -- deployments ---------------------------------------------------------------------------
 

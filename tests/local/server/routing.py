@@ -34,8 +34,11 @@ def free_port() -> int:
 class Served:
     """One running router, its table and a client."""
 
-    def __init__(self, folder: pathlib.Path, endpoints: tuple[EndpointEntry, ...]) -> None:
+    def __init__(
+        self, folder: pathlib.Path, endpoints: tuple[EndpointEntry, ...], **values: Any
+    ) -> None:
         self.folder = folder
+        self.values = values
         self.ports = (free_port(), free_port())
         self.router = Delivery(folder)
         table = self.table(*endpoints)
@@ -55,6 +58,7 @@ class Served:
             port=self.ports[0],
             metrics_port=self.ports[1],
             endpoints=endpoints,
+            **self.values,
         )
 
     def restart(self) -> None:
@@ -121,9 +125,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(*endpoints: EndpointEntry) -> Iterator[Served]:
+def serving(*endpoints: EndpointEntry, **values: Any) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="router-test-") as folder:  # a short path
-        served = Served(pathlib.Path(folder), endpoints)
+        served = Served(pathlib.Path(folder), endpoints, **values)
         try:
             yield served
         finally:

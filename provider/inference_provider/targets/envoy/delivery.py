@@ -21,6 +21,7 @@ from inference_provider.router.render import (
     PROVIDER,
     RDS,
     RTDS,
+    SDS,
     Renderer,
     clusters_in,
     provider_file,
@@ -37,6 +38,7 @@ from inference_provider.router.status import (
 )
 from inference_provider.router.steps import (
     Step,
+    WriteCertificate,
     WriteClusters,
     WriteListener,
     WriteProvider,
@@ -308,12 +310,23 @@ class Delivery:
         elif isinstance(step, WriteWeights):
             self._files.put(RTDS, runtime(step.layer), written, deadline_s)
         elif isinstance(step, WriteTokens):
-            self._files.put_checks(ECDS, token_checks(step.checks), written, deadline_s)
+            self._files.put_named(ECDS, token_checks(step.checks), written, deadline_s)
         elif isinstance(step, WriteProvider):
-            self._files.put_checks(PROVIDER, provider_file(step.checks), written, deadline_s)
+            self._files.put_named(PROVIDER, provider_file(step.checks), written, deadline_s)
+        elif isinstance(step, WriteCertificate):
+            self._put_certificate(table, written, deadline_s)
         else:
             name = LDS if isinstance(step, WriteListener) else RDS
             self._files.put(name, self._renderer.file(name, table), written, deadline_s)
+
+    def _put_certificate(
+        self, table: RouterTable, written: dict[str, str], deadline_s: float
+    ) -> None:
+        if table.tls is None:
+            self._files.forget(SDS, written)
+            return
+        self.validate(table.model_copy(update={"endpoints": (), "draining": ()}))
+        self._files.put_named(SDS, self._renderer.file(SDS, table), written, deadline_s)
 
     def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
         def warm() -> bool:

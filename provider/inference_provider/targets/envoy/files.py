@@ -4,14 +4,27 @@ Which file comes when, `delivery.py` decides; the content comes from `router/ren
 """
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, NotReady, RouterRejected
-from inference_provider.router.render import CDS, ECDS, FILES, LDS, PROVIDER, RDS, RTDS, version_of
+from inference_provider.router.render import (
+    CDS,
+    ECDS,
+    FILES,
+    LDS,
+    PROVIDER,
+    RDS,
+    RTDS,
+    SDS,
+    version_of,
+)
 from inference_provider.router.resource import IDENTITY_PROVIDER, JWT_AUTHN
+from inference_provider.router.tls import SECRET
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.private_file import make_folder, replace_private
 
@@ -24,8 +37,8 @@ _STATS = {
     RDS: "http.ingress.rds.routes",
     RTDS: "runtime",
 }
-_CHECKS = (PROVIDER, ECDS)
-"""Files that a listener of an older release does not read."""
+_NAMED_BY_THE_LISTENER = (SDS, PROVIDER, ECDS)
+"""Files that are read only where the listener names them."""
 _PUT_BACK_S = 2.0
 
 
@@ -38,14 +51,17 @@ class RouterFiles:
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that a restart of the router needs and that are not there."""
-        return tuple(n for n in (BOOTSTRAP, *FILES) if not (self._folder / n).exists())
+        secret = (SDS,) if SDS in self.read(LDS) else ()
+        names = (BOOTSTRAP, *FILES, *secret)
+        return tuple(name for name in names if not (self._folder / name).exists())
 
     def are_watched(self) -> bool:
         """Whether the router notices new files: it watches folders, and only those it began with.
 
         A folder that was removed and made again is not watched.
         """
-        read = (name for name in FILES if name not in _CHECKS or self._reads(name))
+        listener = self.read(LDS)
+        read = (n for n in (*FILES, SDS) if n not in _NAMED_BY_THE_LISTENER or n in listener)
         return all((self._folder / name).parent.is_dir() for name in read)
 
     def read(self, name: str) -> str:
@@ -63,6 +79,8 @@ class RouterFiles:
 
     def write_all(self, texts: Mapping[str, str]) -> None:
         """Write every file, for a router that does not run yet."""
+        if SDS not in texts:
+            self._remove(SDS)
         for name, text in texts.items():
             for folder in (self._folder, (self._folder / name).parent):
                 make_folder(folder)
@@ -86,9 +104,15 @@ class RouterFiles:
         before = self.read(name)
         if before == text:
             return
-        prefix, version = _STATS[name], version_of(text)
-        refused = self._refused(prefix)
         written.setdefault(name, before)
+        version = version_of(text)
+        if name == SDS:
+            self.write(name, text)
+            shown = partial(self._shows, version)
+            wait(shown, deadline_s, lambda: "the certificate is not in force yet")
+            return
+        prefix = _STATS[name]
+        refused = self._refused(prefix)
         self.write(name, text)
 
         def in_force() -> bool:
@@ -101,33 +125,50 @@ class RouterFiles:
 
         wait(in_force, deadline_s, lambda: f"{name} is not in force yet")
 
-    def put_checks(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
-        """As `put`, of checks of tokens, but do not wait for a listener of an older release.
+    def put_named(self, name: str, text: str, written: dict[str, str], deadline_s: float) -> None:
+        """As `put`, of what a listener names, but wait for none that does not.
 
-        It reads none; the listener that follows takes no request before it has read them.
+        The listener that follows takes no request before it has read it.
         """
-        if self._reads(name):
+        if name in self.read(LDS):
             self.put(name, text, written, deadline_s)
             return
         written.setdefault(name, self.read(name))
         make_folder((self._folder / name).parent)
         self.write(name, text)
 
+    def forget(self, name: str, written: dict[str, str]) -> None:
+        """Remove a file that the listener names no more."""
+        written.setdefault(name, self.read(name))
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
+
     def put_back(self, written: Mapping[str, str]) -> None:
         """Restore previous files, routes first: none may name a cluster or check that is removed.
 
         A router that does not answer reads them at its next start.
         """
-        for name in (RDS, RTDS, LDS, *_CHECKS, CDS):
+        for name in (RDS, RTDS, LDS, *_NAMED_BY_THE_LISTENER, CDS):
             text = written.get(name)
+            if name == SDS and text == "":
+                self._remove(name)  # there was none
             if text:
+                put = self.put_named if name in _NAMED_BY_THE_LISTENER else self.put
                 with contextlib.suppress(InferenceError):  # the first error is the one to report
-                    self.put(name, text, {}, time.monotonic() + _PUT_BACK_S)
+                    put(name, text, {}, time.monotonic() + _PUT_BACK_S)
                 if self.read(name) != text:
                     self.write(name, text)
 
-    def _reads(self, name: str) -> bool:
-        return name in self.read(LDS)
+    def _shows(self, version: str) -> bool:
+        """Whether new connections are shown the certificate of a version.
+
+        Statistics do not tell it of a router that an older release has started.
+        """
+        answer = self._admin.get("/config_dump?resource=dynamic_active_secrets")
+        found = json.loads(answer.text).get("configs", ())
+        return any(one["name"] == SECRET and one["version_info"] == version for one in found)
 
     def _refused(self, prefix: str) -> int:
         if prefix == _STATS[RTDS]:  # Envoy never refuses numbers, and weights must change quickly

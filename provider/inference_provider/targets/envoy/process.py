@@ -72,6 +72,8 @@ def _envoy() -> str:
 def _words(output: str, table: RouterTable) -> str:
     """Return Envoy's message, cut short, with every key removed."""
     keys = tuple(key for endpoint in table.endpoints for key in endpoint.keys)
+    if table.tls:
+        keys = (*keys, table.tls.private_key)
     output = without_secrets(output, keys)
     output = re.sub(r"\[\d{4}-\S+ \S+\[\d+\]\[\w+\]\[\w+\] \[\S+\] ?", "", output)
     output = re.sub(r"'?/\S*/all\.json'?", "the configuration", output)

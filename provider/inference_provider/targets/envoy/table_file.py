@@ -11,7 +11,7 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Frozen
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.form import form
-from inference_provider.router.render import FILES, version_of
+from inference_provider.router.render import FILES, SDS, version_of
 from inference_provider.router.table import KEYS_IN_CLEAR, EndpointEntry, RouterTable
 from inference_provider.targets.private_file import write_private
 
@@ -51,7 +51,7 @@ class TableFile:
         found = self.last()
         if found is None:
             return None
-        stamps = self._stamps(TABLE, *FILES)
+        stamps = self._stamps(TABLE, *FILES, SDS)
         if self._trusted is None or self._trusted[0] != stamps:
             self._trusted = stamps, found.versions == self._versions()
         return found if self._trusted[1] else None
@@ -70,12 +70,12 @@ class TableFile:
                 path.unlink(missing_ok=True)
             return
         self._last = self._stamps(TABLE), found
-        self._trusted = self._stamps(TABLE, *FILES), True
+        self._trusted = self._stamps(TABLE, *FILES, SDS), True
 
     def _text(self, found: Remembered) -> str:
         endpoints = f'"endpoints":[{",".join(self._texts.of(found.table))}]'
         table = found.table.model_copy(update={"endpoints": ()})
-        rest = found.model_copy(update={"table": table}).model_dump_json()
+        rest = found.model_copy(update={"table": table}).model_dump_json(context=KEYS_IN_CLEAR)
         return rest.replace('"endpoints":[]', endpoints, 1)
 
     def hold(self, table: RouterTable) -> None:
@@ -91,7 +91,8 @@ class TableFile:
             return None
 
     def _versions(self) -> dict[str, str]:
-        return {name: version_of(_head(self._folder / name)) for name in FILES}
+        there = (*FILES, SDS) if (self._folder / SDS).exists() else FILES
+        return {name: version_of(_head(self._folder / name)) for name in there}
 
     def _stamps(self, *names: str) -> _Stamps:
         """Return what changes when somebody else writes a file; cheaper than reading it."""

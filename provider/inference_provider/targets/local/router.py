@@ -56,6 +56,7 @@ from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, Proc
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.workspace.endings import Endings
+from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 ROUTER = "router"
@@ -72,8 +73,9 @@ class LocalRouter:
 
     reads_records = False
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, state: State) -> None:
         self.folders = folders
+        self._state = state
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
         self.envoy = Delivery(folders.router_folder)
         self.serving = Serving(self.envoy, self._listens, self.runs)
@@ -87,7 +89,7 @@ class LocalRouter:
         return address
 
     def address(self) -> RouterAddress:
-        return self.listen_address.reached()
+        return self.listen_address.reached(secure=self._state.speaks_tls())
 
     # -- what it serves ------------------------------------------------------------------------
 
@@ -95,7 +97,10 @@ class LocalRouter:
         self.serving.publish(endpoints)
 
     def _listens(self) -> RouterTable:
-        return self.listen_address.table(str(self.folders.router_folder))
+        kept = self._state.tls()
+        return self.listen_address.table(
+            str(self.folders.router_folder), tls=kept.tls if kept else None
+        )
 
     def in_force(self) -> bool:
         return self.serving.in_force()

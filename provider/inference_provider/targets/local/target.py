@@ -30,6 +30,7 @@ from inference_provider.targets.local.unrecorded import (
 )
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Ports, Tell
+from inference_provider.workspace.state import State
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class LocalPlatform:
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
             folders = Folders(self._root, workspace)
-            records, router, assets = FileRecords(folders), LocalRouter(folders), Assets(folders)
+            records, assets = FileRecords(folders), Assets(folders)
+            router = LocalRouter(folders, State(records))
             instances = Instances(folders, records)
             compute = LocalCompute(
                 folders, instances, router.supervisor, assets, lambda: self._devices
