@@ -153,8 +153,9 @@ def test_packages_are_built_in_the_image_of_the_instance_with_its_amounts_and_no
 
 def test_a_deployment_tells_the_key_of_its_environment():
     template = {"spec": {"initContainers": list(fetched().init_containers)}}
-    assert key_of({"spec": {"template": template}}) == environment_key(PACKAGES, "python:3.11")
-    assert key_of({"spec": {"template": {"spec": {}}}}) == ""
+    made = {"kind": "Deployment", "spec": {"template": template}}
+    assert key_of(made) == environment_key(PACKAGES, "python:3.11")
+    assert key_of({**made, "spec": {"template": {"spec": {}}}}) == ""
 
 
 @pytest.mark.parametrize(
