@@ -37,6 +37,7 @@ Capability = Literal[
     "private_endpoints",
     "queue_wait",
     "resource_limits",
+    "several_nodes",
     "success_thresholds",
     "tls",
 ]
@@ -71,6 +72,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "private_endpoints": Answer("'disabled' is not supported yet", "leave it enabled"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
+    "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
     "success_thresholds": Answer("only 1 is supported yet", "leave it at 1"),
     "tls": Answer("not supported yet", "leave it out"),
 }
@@ -152,6 +154,8 @@ class TargetCapabilities(Frozen):
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False
     """Whether an instance that hangs is restarted; one that ends always is."""
+    several_nodes: bool = False
+    """Whether one instance may span several nodes."""
     success_thresholds: bool = False
     """Whether readiness can require several successful answers in a row."""
     queue_wait: bool = False

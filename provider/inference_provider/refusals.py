@@ -188,6 +188,7 @@ def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         ("data_collector", "data_collector"): any(
             c.enabled for c in spec.data_collector.collections.values()
         ),
+        ("nodes_per_instance", "several_nodes"): spec.nodes_per_instance != 1,
         ("scheduling", "cluster_settings"): spec.scheduling != Scheduling(),
     }
     for (path, capability), is_asked in asked.items():

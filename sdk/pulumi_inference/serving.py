@@ -121,6 +121,8 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             `${{azureml://connections/NAME/credentials/KEY}}` gets that of a connection.
         instance_type: A name of the target's catalogue.
         instance_count: 0 to 50; 1 when left out.
+        nodes_per_instance: On a cluster: nodes that one instance spans, 1 to 64; 1 when left out.
+            The first pod, the leader, gets the requests.
         surge: 0 ends old instances before new ones start, where there is no room for both.
         resources: What one instance asks for and may use.
         scheduling: On a cluster: where an instance runs, and as what.
@@ -159,6 +161,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
         environment_variables: Input[Mapping[str, Input[str]]] | None = None,
         instance_type: Input[str] | None = None,
         instance_count: Input[int] | None = None,
+        nodes_per_instance: Input[int] | None = None,
         surge: Input[int] | None = None,
         resources: Input[ResourcesArgs] | None = None,
         scheduling: Input[SchedulingArgs] | None = None,
@@ -185,6 +188,7 @@ class Deployment(InferenceResource, module="inference", name="Deployment"):
             "environment_variables": environment_variables,
             "instance_type": instance_type,
             "instance_count": instance_count,
+            "nodes_per_instance": nodes_per_instance,
             "surge": surge,
             "resources": resources,
             "scheduling": scheduling,

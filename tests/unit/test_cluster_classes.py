@@ -137,6 +137,16 @@ def test_another_target_schedules_nothing():
     )
 
 
+@pytest.mark.parametrize("target", ["local", "docker", "memory"])
+def test_only_a_cluster_spreads_an_instance_over_several_nodes(target):
+    asked = blue().model_copy(update={"nodes_per_instance": 2})
+    [refused] = refusals([desired(Kind.DEPLOYMENT, asked)], TargetCapabilities(name=target))
+    assert str(refused) == (
+        f"Deployment 'default/iris/blue' on target '{target}': nodes_per_instance: only a cluster"
+        " has several nodes; leave it out"
+    )
+
+
 QUOTA = "/api/v1/namespaces/lab/resourcequotas/inference-quota"
 LIMITS = "/api/v1/namespaces/lab/limitranges/inference-limits"
 BOUNDS = {

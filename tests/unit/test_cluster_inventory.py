@@ -112,6 +112,44 @@ def test_a_surge_without_room_is_told_with_the_ledger():
 
 
 @pytest.mark.parametrize(
+    ("each", "nodes", "reason"),
+    [
+        pytest.param(8, 2, None, id="two whole nodes"),
+        pytest.param(4, 4, None, id="two halves of each of two"),
+        pytest.param(
+            8,
+            3,
+            "an instance asks for 8 nvidia.com/gpu 3 times, and there is room for 2",
+            id="three",
+        ),
+        pytest.param(
+            16,
+            2,
+            "an instance asks for 16 nvidia.com/gpu on each of its nodes, and the largest node has"
+            " 8",
+            id="more than one has",
+        ),
+    ],
+)
+def test_an_instance_on_several_nodes_needs_each_of_them(each, nodes, reason):
+    there = gpus_on([gpus("a-1", A100, 8), gpus("a-2", A100, 8)], ())
+    said = never_fits(asked(each)._replace(nodes=nodes), there)
+    told = "(NVIDIA-A100-SXM4-80GB: 16 nvidia.com/gpu on 2 nodes, 16 free)"
+    assert (said and said[0]) == (reason and f"{reason} {told}")
+
+
+def test_new_instances_on_several_nodes_fit_beside_the_old_ones_node_by_node():
+    nodes, old = [gpus(f"a-{n}", A100, 8) for n in range(4)], [pod("a-0", 8), pod("a-1", 8)]
+    of_two = asked(8)._replace(nodes=2)
+    assert no_room_beside(of_two, 1, gpus_on(nodes, old), old) is None
+    reason, _ = no_room_beside(of_two, 2, gpus_on(nodes, old), old)
+    assert reason.startswith(
+        "new instances start beside the old ones: 2 of 8 nvidia.com/gpu each on 2 nodes, and there"
+        " is room for 1 "
+    )
+
+
+@pytest.mark.parametrize(
     ("product", "nodes"), [("A100", [A100]), ("T4", [T4]), ("a100 80gb", [A100]), ("H100", [])]
 )
 def test_a_product_is_found_by_words_of_its_name(product, nodes):

@@ -20,7 +20,7 @@ def request(**resources):
 
 def test_whole_gpus_chosen_ones_slices_and_shares_are_different_requests():
     assert request(limits={"gpu": 2}, gpu_product="A100") == (
-        "resources.limits.gpu", 2, "A100", (), "", "", "nvidia.com/gpu", "", (),
+        "resources.limits.gpu", 2, "A100", (), "", "", "nvidia.com/gpu", "", (), 1,
     )  # fmt: skip
     assert request(requests={"nvidia.com/gpu": 1})[:2] == ("resources.requests.gpu", 1)
     assert request(gpu_devices=[0, "GPU-5d5ba0d6"])[:6] == (

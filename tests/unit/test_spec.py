@@ -103,6 +103,8 @@ def test_auth_mode_is_folded_as_azure_folds_it(written, meant):
     [
         pytest.param({"instance_count": 51}, id="51 instances"),
         pytest.param({"instance_count": -1}, id="minus one instance"),
+        pytest.param({"nodes_per_instance": 0}, id="an instance on no node"),
+        pytest.param({"nodes_per_instance": 65}, id="an instance on 65 nodes"),
         pytest.param({"request_settings": {"request_timeout_ms": 180_001}}, id="181 s"),
         pytest.param({"request_settings": {"request_timeout_ms": 0}}, id="no time"),
         pytest.param({"readiness_probe": {"period": 0}}, id="probe without a pause"),

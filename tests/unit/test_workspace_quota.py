@@ -28,9 +28,9 @@ def desired(kind, spec):
     return DesiredResource(id=identify(kind, spec), spec=spec, owner="demo")
 
 
-def deployment(name, count, gpus=0):
+def deployment(name, count, gpus=0, **more):
     limits = {"limits": {"gpu": gpus}} if gpus else {}
-    fields = {"instance_count": count, "resources": limits, "environment": "plain:1"}
+    fields = {"instance_count": count, "resources": limits, "environment": "plain:1", **more}
     return desired(
         Kind.DEPLOYMENT,
         DeploymentSpec.model_validate({"endpoint": "iris", "name": name, **fields}),
@@ -162,4 +162,14 @@ def test_gpus_are_counted_by_instance():
         pass
     assert "would bring the workspace to 5 gpus; its quota is 4; raise quota.max_gpus" in (
         ledger.refusal(deployment("blue", 3, gpus=1))
+    )
+
+
+def test_the_gpus_of_every_node_of_an_instance_count_and_it_counts_as_one_instance():
+    spread = {"gpus": 2, "nodes_per_instance": 3}
+    ledger = Ledger(max_gpus=12, max_instances=2, deployed=[deployment("green", 1, **spread)])
+    with ledger.reserve(deployment("blue", 1, **spread)):
+        assert ledger.state.reservations()["iris/blue"].size == Size(instances=1, gpus=6)
+    assert "would bring the workspace to 14 gpus; its quota is 12" in (
+        ledger.refusal(deployment("blue", 1, gpus=2, nodes_per_instance=4))
     )

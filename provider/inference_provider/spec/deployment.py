@@ -173,6 +173,11 @@ class DeploymentSpec(SpecModel):
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""
     instance_count: Annotated[int, Field(ge=0, le=50), CAPACITY] = 1
+    nodes_per_instance: Annotated[int, Field(ge=1, le=64), ROLLS] = 1
+    """On a cluster: how many nodes one instance spans, for a model that fits on none. It is then as
+    many pods, each with all that `resources` or the instance type say: a leader, which alone gets
+    requests, and workers. All of them start the same, and are told their place by
+    `LWS_WORKER_INDEX` (0 is the leader), `LWS_GROUP_SIZE` and `LWS_LEADER_ADDRESS`."""
     surge: Annotated[Annotated[Literal[0], BeforeValidator(_no_surge)] | None, CAPACITY] = None
     """`0` ends the old instances before a new generation starts, where there is no room for both,
     such as a full GPU; requests fail meanwhile unless another deployment gets them. New instances

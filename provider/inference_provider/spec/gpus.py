@@ -41,12 +41,12 @@ OTHER_VENDORS = tuple(name for name in get_args(GpuResource) if name != NVIDIA)
 
 
 class GpuRequest(NamedTuple):
-    """What GPUs one instance asks for."""
+    """What GPUs one instance asks for, of each node that it is on."""
 
     field: str
     """Where it is written, `resources.limits.gpu`."""
     each: int
-    """Whole GPUs or slices that an instance has alone; 1 of a share."""
+    """Whole GPUs or slices that it has alone; 1 of a share."""
     product: str = ""
     devices: tuple[str, ...] = ()
     mig: str = ""
@@ -57,6 +57,8 @@ class GpuRequest(NamedTuple):
     """DeviceClass of a cluster that its devices are claimed of; empty where nodes count GPUs."""
     selectors: tuple[str, ...] = ()
     """What those devices have to be beside, as CEL."""
+    nodes: int = 1
+    """Over how many nodes an instance is spread; each of them has what `each` says."""
 
 
 def gpu_fault(

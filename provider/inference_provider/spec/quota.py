@@ -38,11 +38,13 @@ def recorded_size(properties: Mapping[str, Any], most: int = 0) -> Size:
     """Return what a recorded deployment takes."""
     if properties.get("kind", "online") != "online":
         return Size()
-    return _size(max(properties["instance_count"], most), gpu_request(properties["resources"]))
+    asked = gpu_request(properties["resources"])
+    nodes = int(properties.get("nodes_per_instance", 1))  # an older release wrote none
+    return _size(max(properties["instance_count"], most), asked and asked._replace(nodes=nodes))
 
 
 def _size(count: int, asked: GpuRequest | None) -> Size:
-    return Size(count, count * (asked.each if asked else 0))
+    return Size(count, count * asked.nodes * asked.each if asked else 0)
 
 
 def most_of(rule: Mapping[str, Any]) -> int:
@@ -52,7 +54,9 @@ def most_of(rule: Mapping[str, Any]) -> int:
 
 def gpus_of(deployment: AnyDeployment) -> GpuRequest | None:
     """Return what GPUs one instance asks for; None for none."""
-    return gpu_request(deployment.resources.model_dump())
+    asked = gpu_request(deployment.resources.model_dump())
+    spans = deployment.nodes_per_instance if deployment.kind == "online" else 1
+    return asked and asked._replace(nodes=spans)
 
 
 def total(sizes: Iterable[Size]) -> Size:

@@ -78,15 +78,20 @@ def products_of(asked: GpuRequest, gpus: Iterable[NodeGpus]) -> list[str]:
 
 
 def never_fits(asked: GpuRequest, gpus: list[NodeGpus]) -> tuple[str, str] | None:
-    """Return why no node could ever run an instance, and what to do; None if one could."""
+    """Return why no nodes could ever run an instance, and what to do; None if some could."""
     there = fitting(asked, gpus)
     most = _most(there)
-    if most >= asked.each:
-        return None
     what = f"{asked.each} {resource_of(asked)}" + (f" of {asked.product}" if asked.product else "")
-    has = f"the largest node has {most}" if most else "no node has any"
-    reason = f"an instance asks for {what}, and {has} ({summary(gpus)})"
-    return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
+    if most < asked.each:
+        where = " on each of its nodes" if asked.nodes > 1 else ""
+        has = f"the largest node has {most}" if most else "no node has any"
+        reason = f"an instance asks for {what}{where}, and {has} ({summary(gpus)})"
+        return reason, f"ask for at most {most}" if most else "ask for what there is, or add a node"
+    room = _room(asked, _totals(there))
+    if room >= asked.nodes:
+        return None
+    reason = f"an instance asks for {what} {asked.nodes} times, and there is room for {room}"
+    return f"{reason} ({summary(gpus)})", "spread it over fewer nodes, or add one"
 
 
 def _totals(gpus: Iterable[NodeGpus]) -> Counter[str]:
@@ -100,6 +105,11 @@ def _most(gpus: Iterable[NodeGpus]) -> int:
     """Return how many one instance could have at most: of one node, and of what is no node's."""
     totals = _totals(gpus)
     return totals.pop("", 0) + max(totals.values(), default=0)
+
+
+def _room(asked: GpuRequest, left: Counter[str]) -> int:
+    """Return how many pods have room, each on one node; what is no node's may go with any."""
+    return left.total() // asked.each if left[""] else sum(n // asked.each for n in left.values())
 
 
 def no_room_beside(
@@ -125,13 +135,13 @@ def no_room(
     left = _totals(fitting(asked, gpus))
     for node, names in held.items():
         left[node] = max(0, left[node] - names[resource_of(asked)])
-    # what is no node's own may go with that of each
-    room = left.total() // asked.each if left[""] else sum(n // asked.each for n in left.values())
+    room = _room(asked, left) // asked.nodes
     if room >= count:
         return None
-    each = f"{asked.each} {resource_of(asked)}"
+    each = f"{asked.each} {resource_of(asked)} each"
+    each += f" on {asked.nodes} nodes" if asked.nodes > 1 else ""
     reason = (
-        f"new instances start beside the old ones: {count} of {each} each, and there is room for"
+        f"new instances start beside the old ones: {count} of {each}, and there is room for"
         f" {room} ({summary(gpus)})"
     )
     return reason, "write `surge: 0`, which ends the old ones first, or add a node"

@@ -106,7 +106,7 @@ class Published:
             return None
         if claims:
             return counted(asked, of_class, self._devices, claims)
-        any_number = asked._replace(field="", each=0)
+        any_number = asked._replace(field="", each=0, nodes=1)
         if any_number not in self._free:
             self._free[any_number] = counted(asked, of_class, self._devices, ())
         return self._free[any_number]
