@@ -18,6 +18,7 @@ from inference_provider.plan import (
     over_quota,
     replaced_under_others,
 )
+from inference_provider.plan_roles import lacking_roles
 from inference_provider.refusals import refusals
 from inference_provider.schedule import Calls, default_parallel, run
 from inference_provider.secret_text import Secrets, hidden
@@ -35,13 +36,16 @@ def nobody(_action: Action, _observed: ObservedResource | None) -> None:
     """A Finished that does nothing."""
 
 
-def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | None = None) -> None:
-    """Raise one CapabilityMissing that names everything the target cannot do.
+def refuse_unsupported(
+    plan: Plan, target: Engine, observed: ObservedState | None = None, user: str = ""
+) -> None:
+    """Raise one CapabilityMissing that names everything that cannot be done.
 
     Args:
         plan: What to do.
         target: Where to do it.
-        observed: The state before; without it, quotas are not checked.
+        observed: The state before; without it, quotas and roles are not checked.
+        user: Who asks.
     """
     wanted = [action.desired for action in plan.actions if action.desired]
     refused = refusals(wanted, target.capabilities)
@@ -51,6 +55,7 @@ def refuse_unsupported(plan: Plan, target: Engine, observed: ObservedState | Non
         records = ((one, observed.get(one.id).record) for one in _taking_gpus(plan))
         found += map(str, surge_refusals(records, target.capabilities))
         found += over_quota(plan, observed)
+        found += lacking_roles(plan, observed, user)
     if found:
         raise CapabilityMissing(
             "plan", "the stack", "".join(f"\n  {line}" for line in at_most(found))

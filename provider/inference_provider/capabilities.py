@@ -84,7 +84,9 @@ EVERYWHERE = frozenset(
         Kind.WORKSPACE,
         Kind.CONNECTION,
         *_ASSETS,
+        Kind.IDENTITY,
         Kind.ENDPOINT,
+        Kind.ROLE_ASSIGNMENT,
         Kind.DEPLOYMENT,
         Kind.TRAFFIC,
     }

@@ -5,7 +5,7 @@ InferenceError                       every error this package raises
 ├─ PermanentError / TemporaryError   mixed in below: retrying is useless / may help
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
-│   │  HeldByAnother, OutOfCapacity, SecretsInjectionError                             (Permanent)
+│   │  HeldByAnother, OutOfCapacity, PermissionMissing, SecretsInjectionError          (Permanent)
 │   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
 ├─ SeveralFailed(failures)           what ran side by side and failed
 └─ RouterRejected(reason)            Envoy refused the generated configuration
@@ -123,6 +123,10 @@ class OutOfCapacity(TargetError, PermanentError):
 
 class SecretsInjectionError(TargetError, PermanentError):
     """What a deployment asks of a connection cannot be given to its instances."""
+
+
+class PermissionMissing(TargetError, PermanentError):
+    """An identity lacks a role that it needs."""
 
 
 class TargetUnreachable(TargetError, TemporaryError):

@@ -164,7 +164,7 @@ class Pipeline:
         observed = self._target.observe(names)
         whole = make_plan(stack.resolve(observed), observed, stack.name)
         found = without_shared(whole, observed)
-        refuse_unsupported(found, self._target, observed)
+        refuse_unsupported(found, self._target, observed, self._actor.user)
         refuse_what_is_owned(found, observed)
         if not prune:
             found = _without_deletions(found)

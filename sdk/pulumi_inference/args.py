@@ -74,6 +74,23 @@ class QuotaArgs(TypedDict, total=False):
     """Most GPUs handed out over all deployments."""
 
 
+class EndpointPropertiesArgs(TypedDict, total=False):
+    """What else Azure ML knows of an online endpoint."""
+
+    enforce_access_to_default_secret_stores: Input[str]
+    """`enabled` gives the system-assigned identity the connections' secrets, if who deploys has
+    that right too; `disabled` when left out."""
+
+
+class CustomRoleArgs(TypedDict, total=False):
+    """A role of the workspace's own: a named set of actions."""
+
+    actions: Required[Input[Sequence[Input[str]]]]
+    """What it allows; `*` stands for any text."""
+    not_actions: Input[Sequence[Input[str]]]
+    """What is taken out of `actions` again; another role may still allow it."""
+
+
 class ClusterStorageArgs(TypedDict, total=False):
     """Where a cluster keeps a workspace's models, code and environments: a claim, or a bucket."""
 

@@ -63,10 +63,13 @@ class RoleAssignment(InferenceResource, module="inference", name="RoleAssignment
             `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another role assignment.
-        principal: An identity of the workspace or its name, or a `sub` of a token.
+        principal: An identity of the workspace or its name, `endpoints/<name>` for the
+            system-assigned identity of an endpoint, or a `sub` or a group of a token.
         principal_type: `identity` when left out; `user`, `group`.
-        role: A role's name, `AzureML Data Scientist`.
-        scope: Empty for the workspace, `endpoints/<name>`, or `connections/<name>`.
+        role: A built-in role, `AzureML Data Scientist`, or one of the workspace's `roles`.
+        scope: Where it holds, with all that is inside: left out for the workspace,
+            `endpoints/<name>`, `endpoints/<name>/deployments/<name>`, `connections/<name>`,
+            `registries/<registry>` or `stores/<bucket>`.
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """

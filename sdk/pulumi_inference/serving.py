@@ -16,6 +16,7 @@ from pulumi_inference.args import (
     CodeConfigurationArgs,
     CorsArgs,
     DataCollectorArgs,
+    EndpointPropertiesArgs,
     MetricRuleArgs,
     ProbeArgs,
     RequestSettingsArgs,
@@ -48,6 +49,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         key_rotations: Another number for `primary`, `secondary` or `signing` generates another key.
         identity: A user-assigned identity; a system-assigned one when left out.
         public_network_access: `enabled` or `disabled`.
+        properties: What else Azure ML knows of it, `enforce_access_to_default_secret_stores`.
         cors: Which pages of other sites may call it from a browser; none when left out.
         description: What it is for.
         tags: Words of your own, by name.
@@ -80,6 +82,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         key_rotations: Input[Mapping[str, Input[int]]] | None = None,
         identity: Input[str] | Identity | None = None,
         public_network_access: Input[str] | None = None,
+        properties: Input[EndpointPropertiesArgs] | None = None,
         cors: Input[CorsArgs] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
@@ -95,6 +98,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "key_rotations": key_rotations,
             "identity": identity,
             "public_network_access": public_network_access,
+            "properties": properties,
             "cors": cors,
             "description": description,
             "tags": tags,

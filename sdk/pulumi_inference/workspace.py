@@ -12,6 +12,7 @@ from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
+    CustomRoleArgs,
     InstanceTypeArgs,
     QuotaArgs,
     TargetInput,
@@ -45,6 +46,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
         quota: What all deployments may use together.
+        roles: Roles of its own, by name, beside the built-in ones of Azure.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -79,6 +81,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
+        roles: Input[Mapping[str, Input[CustomRoleArgs]]] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
@@ -99,6 +102,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,
+            "roles": roles,
             "description": description,
             "tags": tags,
         }

@@ -63,9 +63,9 @@ def test_a_role_assignment_comes_after_its_identity_and_its_scope(before):
     inference.Connection("hub")
     inference.Identity("robot")
     inference.Endpoint("iris")
-    inference.RoleAssignment("may", principal="robot", role="r", scope="endpoints/iris")
-    inference.RoleAssignment("reads", principal="robot", role="r", scope="connections/hub")
-    inference.RoleAssignment("ana", principal="robot", principal_type="user", role="r")
+    inference.RoleAssignment("may", principal="robot", role="Reader", scope="endpoints/iris")
+    inference.RoleAssignment("reads", principal="robot", role="Reader", scope="connections/hub")
+    inference.RoleAssignment("ana", principal="robot", principal_type="user", role="Reader")
     found = before()
     assert found["RoleAssignment may"] == {"Identity robot", "Endpoint iris"}
     assert found["RoleAssignment reads"] == {"Identity robot", "Connection hub"}
@@ -73,8 +73,8 @@ def test_a_role_assignment_comes_after_its_identity_and_its_scope(before):
 
 
 def test_a_deployment_comes_after_all_role_assignments_of_its_workspace(before):
-    inference.RoleAssignment("may", workspace="demo", principal="ana", role="r")
-    inference.RoleAssignment("far", workspace="other", principal="ana", role="r")
+    inference.RoleAssignment("may", workspace="demo", principal="ana", role="Reader")
+    inference.RoleAssignment("far", workspace="other", principal="ana", role="Reader")
     inference.Deployment("blue", **ASKED)
     assert before()["Deployment blue"] == {"RoleAssignment may"}
 
@@ -98,7 +98,7 @@ environments: [{name: plain, command: [python], inference_config: {
   liveness_route: &root {path: /, port: 80}, readiness_route: *root, scoring_route: *root}}]
 identities: [{name: robot}]
 endpoints: [{name: iris, identity: robot, traffic: {blue: 100}}, {name: rose}]
-role_assignments: [{name: may, principal: robot, role: r, scope: endpoints/rose}]
+role_assignments: [{name: may, principal: robot, role: Reader, scope: endpoints/rose}]
 deployments:
   - &blue {endpoint: iris, name: blue, model: iris@latest, environment: plain@latest}
   - {<<: *blue, endpoint: rose, name: red}

@@ -25,7 +25,14 @@ SERVED: dict[str, dict[str, Any]] = {
     "workspace": {"name": "spare", "target": "memory", "router_port": 0.0},
     "model": {"name": "m", "path": "m.bin"},
     "environment": {"name": "sklearn", "dependencies": ["numpy==2.3.4"]},
+    "identity": {"name": "reader"},
     "endpoint": {"name": "echo"},
+    "role_assignment": {
+        "name": "reads",
+        "principal": "ana",
+        "principal_type": "user",
+        "role": "Reader",
+    },
     "deployment": {
         "endpoint": "front",
         "name": "blue",
@@ -44,10 +51,9 @@ SERVED: dict[str, dict[str, Any]] = {
 }
 REFUSED: dict[str, dict[str, Any]] = {
     "connection": {"name": "openai", "credentials": {"key": "hush"}},
-    "identity": {"name": "reader"},
-    "role_assignment": {"name": "reads", "principal": "ana", "role": "Reader"},
 }
 CHANGED: dict[str, dict[str, Any]] = {
+    "role_assignment": {},  # any change of one replaces it
     "traffic": {"traffic": {"red": 0.0}},
     "autoscale_rule": {"enabled": False},
 }

@@ -60,22 +60,6 @@ def test_a_plain_stack_is_refused_nowhere():
             id="batch deployment",
         ),
         pytest.param(
-            stack(identities=[{"name": "robot"}]),
-            "Identity 'default/robot' on target 'local':"
-            " Identity is not supported yet; leave it out",
-            id="identity",
-        ),
-        pytest.param(
-            stack(
-                role_assignments=[
-                    {"name": "may", "principal": "ann", "principal_type": "user", "role": "Reader"}
-                ]
-            ),
-            "RoleAssignment 'default/may' on target 'local':"
-            " RoleAssignment is not supported yet; leave it out",
-            id="role assignment",
-        ),
-        pytest.param(
             stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
             "AutoscaleRule 'default/iris/blue' on target 'local':"
             " AutoscaleRule is not supported yet; leave it out",
@@ -301,7 +285,8 @@ def test_variables_that_together_are_more_than_a_process_takes_are_refused():
 
 
 def test_all_refusals_come_at_once():
-    asked = stack(identities=[{"name": "robot"}], endpoints=[{"name": "iris", "kind": "batch"}])
+    endpoints = [{"name": "iris", "kind": "batch"}]
+    asked = stack(workspaces=[{"registry": "example.org/team"}], endpoints=endpoints)
     assert len(refusals(resolve(asked), LOCAL)) == 2
 
 

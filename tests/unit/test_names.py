@@ -152,7 +152,7 @@ def test_what_only_an_engine_knows_is_passed_on_where_it_is_a_whole_name(kind, f
 def test_a_spec_names_what_its_fields_name():
     traffic = TrafficSpec(endpoint="iris", traffic={"blue": 100})
     assert [n.name for n in ROWS[Kind.TRAFFIC].references(traffic)] == ["iris", "iris/blue"]
-    may = RoleAssignmentSpec(name="may", principal="ana", principal_type="user", role="r")
+    may = RoleAssignmentSpec(name="may", principal="ana", principal_type="user", role="Reader")
     assert ROWS[Kind.ROLE_ASSIGNMENT].references(may) == ()
 
 

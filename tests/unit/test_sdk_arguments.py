@@ -23,8 +23,10 @@ from inference_provider.spec.cluster import (
     ClusterStorage,
 )
 from inference_provider.spec.cors import CorsSettings
+from inference_provider.spec.endpoint import EndpointProperties
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
@@ -38,6 +40,8 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.QuotaArgs: Quota,
+    args.CustomRoleArgs: CustomRole,
+    args.EndpointPropertiesArgs: EndpointProperties,
     args.ClusterStorageArgs: ClusterStorage,
     args.ClusterRouterArgs: ClusterRouter,
     args.ClusterIngressArgs: ClusterIngress,

@@ -11,6 +11,7 @@ from inference_provider.spec import (
     AutoscaleRuleSpec,
     EndpointSpec,
     EnvironmentSpec,
+    RoleAssignmentSpec,
     TrafficSpec,
     WorkspaceSpec,
 )
@@ -79,6 +80,7 @@ def test_defaults_of_an_endpoint_are_azures():
         "key_rotations": {},
         "identity": None,
         "public_network_access": "enabled",
+        "properties": {"enforce_access_to_default_secret_stores": "disabled"},
         "cors": None,
         "description": "",
         "tags": {},
@@ -402,3 +404,45 @@ def test_tls_has_one_certificate_and_names_of_hosts(fields, said):
 def test_a_version_of_tls_may_be_a_number_of_yaml():
     assert TlsSettings(generate=True, minimum_version=1.3).minimum_version == "1.3"
     assert TlsSettings(generate=True, names=("::1", "*.a.b", "10.0.0.7")).names[0] == "::1"
+
+
+# -- role assignments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", ""),
+        ("workspace", ""),
+        ("/endpoints/iris/", "endpoints/iris"),
+        ("endpoints/iris/deployments/blue", "endpoints/iris/deployments/blue"),
+        ("connections/openai", "connections/openai"),
+        ("registries/hub.example.org:5000/team", "registries/hub.example.org:5000/team"),
+        ("stores/models/demo", "stores/models/demo"),
+    ],
+)
+def test_scopes_are_taken(written, meant):
+    given = RoleAssignmentSpec(name="may", principal="robot", role="acrpull", scope=written)
+    assert (given.role, given.scope) == ("AcrPull", meant)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["iris", "endpoints", "endpoints/", "endpoints/iris/blue", "models/iris", "connections/a/b",
+     "endpoints/a b", "stores/"],
+)  # fmt: skip
+def test_what_is_no_scope_is_refused_with_those_that_there_are(written):
+    with pytest.raises(ValidationError, match="not a scope; leave it out for the workspace, or"):
+        RoleAssignmentSpec(name="may", principal="robot", role="AcrPull", scope=written)
+
+
+@pytest.mark.parametrize("name", ["Reader", "acr pull", "Metrics Writer"])
+def test_a_role_of_the_workspace_has_no_name_of_a_built_in_one(name):
+    with pytest.raises(ValidationError, match="a built-in role has this name; use another one"):
+        WorkspaceSpec(roles={name: {"actions": ["*"]}})
+
+
+def test_a_role_of_the_workspace_has_actions():
+    for actions in ([], ["a b"], [""]):
+        with pytest.raises(ValidationError):
+            WorkspaceSpec(roles={"Scorer": {"actions": actions}})

@@ -19,6 +19,11 @@ def test_a_sound_stack_has_no_faults():
     assert stack_faults(stack(traffic=traffic)) == ()
 
 
+def _given(**fields):
+    one = {"name": "may", "principal": "endpoints/iris", "role": "Reader", **fields}
+    return RoleAssignmentSpec.model_validate(one)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -77,7 +82,11 @@ def test_a_sound_stack_has_no_faults():
             id="unknown identity",
         ),
         pytest.param(
-            {"role_assignments": (RoleAssignmentSpec(name="may", principal="robot", role="r"),)},
+            {
+                "role_assignments": (
+                    RoleAssignmentSpec(name="may", principal="robot", role="Reader"),
+                )
+            },
             "role_assignments.0.principal: no identity 'robot' in workspace 'default';"
             " declare it under identities, or set principal_type: user",
             id="unknown principal",
@@ -89,7 +98,7 @@ def test_a_sound_stack_has_no_faults():
                         name="may",
                         principal="ana",
                         principal_type="user",
-                        role="r",
+                        role="Reader",
                         scope="endpoints/gone",
                     ),
                 )
@@ -97,6 +106,28 @@ def test_a_sound_stack_has_no_faults():
             "role_assignments.0.scope: no endpoint 'gone' in workspace 'default';"
             " declare it under endpoints",
             id="unknown scope",
+        ),
+        pytest.param(
+            {"role_assignments": (_given(principal="endpoints/gone"),)},
+            "role_assignments.0.principal: no endpoint 'gone' in workspace 'default';"
+            " declare it under endpoints",
+            id="system-assigned identity of a missing endpoint",
+        ),
+        pytest.param(
+            {"role_assignments": (_given(scope="endpoints/iris/deployments/gren"),)},
+            "role_assignments.0.scope: no deployment 'endpoints/iris/deployments/gren'"
+            " in workspace 'default'; declare it under deployments",
+            id="scope of a missing deployment",
+        ),
+        pytest.param(
+            {"role_assignments": (_given(role="Data Scientists"),)},
+            "role_assignments.0.role: no role 'Data Scientists';"
+            " did you mean 'AzureML Data Scientist'?"
+            " declare it under `roles` of the workspace, or use one of: Owner, Contributor, Reader,"
+            " User Access Administrator, AzureML Data Scientist, Azure Machine Learning Workspace"
+            " Connection Secrets Reader, AzureML Metrics Writer, AcrPull, AcrPush,"
+            " Storage Blob Data Reader, Storage Blob Data Contributor",
+            id="unknown role",
         ),
         pytest.param(
             {
@@ -118,6 +149,15 @@ def test_an_identity_of_the_workspace_may_be_named():
     identities = (IdentitySpec(name="robot"),)
     endpoints = (EndpointSpec(name="iris", identity="robot"),)
     assert stack_faults(stack(identities=identities, endpoints=endpoints)) == ()
+
+
+def test_what_the_stack_declares_may_be_a_scope_and_a_role():
+    given = (
+        _given(scope="endpoints/iris/deployments/blue"),
+        _given(name="own", role="Scorer"),
+    )
+    workspaces = (WorkspaceSpec(roles={"Scorer": {"actions": ["*/score/action"]}}),)
+    assert stack_faults(stack(workspaces=workspaces, role_assignments=given)) == ()
 
 
 def test_a_rule_counts_in_a_quota_with_as_many_instances_as_it_allows():

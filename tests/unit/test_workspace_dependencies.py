@@ -31,8 +31,8 @@ HASH = "a" * 64
 IRIS = EndpointSpec(name="iris")
 BLUE = DeploymentSpec(endpoint="iris", name="blue", environment=f"plain:1@sha256:{HASH}")
 ROBOT = IdentitySpec(name="robot")
-MAY = RoleAssignmentSpec(name="may", principal="robot", role="r", scope="endpoints/iris")
-READS = RoleAssignmentSpec(name="reads", principal="ana", principal_type="user", role="r",
+MAY = RoleAssignmentSpec(name="may", principal="robot", role="Reader", scope="endpoints/iris")
+READS = RoleAssignmentSpec(name="reads", principal="ana", principal_type="user", role="Reader",
                            scope="connections/hub")  # fmt: skip
 RULE = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=5)
 

@@ -104,14 +104,12 @@ def test_a_split_of_a_missing_endpoint_leaves_no_record(target):
 
 
 class Open(MemoryTarget):
-    """A memory target that holds identities and takes tokens, which the engine leaves to it."""
+    """A memory target that takes tokens of others, which the engine leaves to it."""
 
     @property
     def capabilities(self):
-        kinds = super().capabilities.kinds | {Kind.IDENTITY}
         modes = frozenset({"key", "aad_token"})
-        given = {"kinds": kinds, "auth_modes": modes}
-        return super().capabilities.model_copy(update=given)
+        return super().capabilities.model_copy(update={"auth_modes": modes})
 
 
 def test_what_needs_no_more_than_its_record_is_made_and_deleted_without_a_publication():

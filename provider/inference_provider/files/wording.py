@@ -39,6 +39,16 @@ _PATTERN_RULES = (
         "not a valid name",
         "use 3 to 33 letters, digits, `-` and `_`, starting with a letter or digit",
     ),
+    (
+        r"^[A-Za-z0-9*][A-Za-z0-9*._/-]*$",
+        "not an action",
+        "write it like 'Microsoft.MachineLearningServices/workspaces/onlineEndpoints/score/action'",
+    ),
+    (
+        r"^[A-Za-z0-9]([- A-Za-z0-9._()]",
+        "not a name of a role",
+        "use letters, digits, blanks, `-`, `_`, `.` and parentheses; begin with a letter or digit",
+    ),
     (r"^[A-Za-z0-9-]+$", "not the name of a header", "use letters, digits and dashes"),
     (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
     (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),

@@ -34,6 +34,7 @@ from inference_provider.handlers.held import (
 from inference_provider.handlers.needs import Needs
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
+from inference_provider.handlers.rights import Rights
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.refusals import Refusal, refusals
 from inference_provider.secret_text import hidden, holds_secret
@@ -183,6 +184,8 @@ class Check:
         if self._site is not None:
             needs = Needs(self.program, self._site)
             found = tuple(needs.missing(self.kind, inputs.fields))
+            rights = Rights(self.program, self._site)
+            found = found or tuple(rights.faults(self.kind, inputs.fields))
         address = address_of(self.kind, inputs.fields)
         if address:
             checked = Located(self.place, ResourceId.parse(address))

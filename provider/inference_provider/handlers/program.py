@@ -9,7 +9,7 @@ import threading
 from inference_provider.errors import Fault
 from inference_provider.handlers.held import Entry, Fields, Unknown
 from inference_provider.handlers.places import Located
-from inference_provider.observed import Kind
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.target import Place
 
 
@@ -56,6 +56,17 @@ class Program:
         """Whether it passed its check."""
         with self._lock:
             return resource in self._checked
+
+    def all_checked(
+        self, kind: Kind, place: Place | Unknown, workspace: str
+    ) -> dict[ResourceId, Fields]:
+        """Return the fields of all resources of a kind in a workspace that passed their check."""
+        with self._lock:
+            return {
+                found.id: fields
+                for found, fields in self._checked.items()
+                if (found.place, found.id.kind, found.id.workspace) == (place, kind, workspace)
+            }
 
     def workspaces(self, place: Place | Unknown) -> list[str]:
         """Return the names of the workspaces of a place that passed their check, sorted."""

@@ -49,6 +49,14 @@ CallerKey = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 WhichKey = Literal["primary", "secondary"]
 
 
+class EndpointProperties(SpecModel):
+    """What else Azure ML knows of an online endpoint."""
+
+    enforce_access_to_default_secret_stores: Enabled = "disabled"
+    """`enabled` gives the system-assigned identity the role Azure Machine Learning Workspace
+    Connection Secrets Reader with the endpoint, if who deploys has that right too."""
+
+
 class EndpointSpec(SpecModel):
     """An online endpoint: a stable URL that splits its requests over deployments."""
 
@@ -75,6 +83,8 @@ class EndpointSpec(SpecModel):
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    properties: Annotated[EndpointProperties, SECURITY] = EndpointProperties()
+    """What else Azure ML knows of it."""
     cors: Annotated[CorsSettings | None, SECURITY] = None
     """Which pages of other sites may call it from a browser; none when left out."""
     description: Annotated[str, COSMETIC] = ""

@@ -1,16 +1,36 @@
 """Identity and RoleAssignment: who acts, and what they may do where."""
 
+import re
 from typing import Annotated, Literal
 
-from inference_provider.spec.base import COSMETIC, REPLACES, Kind, ResourceName, SpecModel, Tags
-from inference_provider.spec.names import names, names_path
+from pydantic import AfterValidator
 
-_USER_ASSIGNED = names(
+from inference_provider.spec.base import COSMETIC, REPLACES, Kind, ResourceName, SpecModel, Tags
+from inference_provider.spec.names import names_path, names_principal
+from inference_provider.spec.roles import role_name
+
+_USER_ASSIGNED = names_principal(
     Kind.IDENTITY,
     only_if=("principal_type", "identity"),
     remedy="declare it under identities, or set principal_type: user",
 )
 _SCOPE = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
+_SCOPES = re.compile(
+    r"endpoints/[^/\s]+(/deployments/[^/\s]+)?|connections/[^/\s]+|(registries|stores)/\S+"
+)
+
+
+def _a_scope(written: str) -> str:
+    scope = written.strip("/ ")
+    if scope in ("", "workspace"):
+        return ""
+    if not _SCOPES.fullmatch(scope):
+        raise ValueError(
+            "not a scope; leave it out for the workspace, or write endpoints/<name>,"
+            " endpoints/<name>/deployments/<name>, connections/<name>, registries/<registry> or"
+            " stores/<bucket>"
+        )
+    return scope
 
 
 class IdentitySpec(SpecModel):
@@ -28,9 +48,13 @@ class RoleAssignmentSpec(SpecModel):
     workspace: Annotated[ResourceName, REPLACES] = "default"
     name: Annotated[ResourceName, REPLACES]
     principal: Annotated[str, REPLACES, _USER_ASSIGNED]
-    """An identity of the workspace, or a `sub` of a token."""
+    """An identity of the workspace, `endpoints/<name>` for the system-assigned identity of an
+    endpoint, or a `sub` or a group of a token."""
     principal_type: Annotated[Literal["identity", "user", "group"], REPLACES] = "identity"
-    role: Annotated[str, REPLACES]
-    """A role's name, `AzureML Data Scientist`."""
-    scope: Annotated[str, REPLACES, _SCOPE] = ""
-    """Empty for the workspace, `endpoints/<name>`, or `connections/<name>`."""
+    """What `principal` is: an identity, or with `user` and `group` what tokens say."""
+    role: Annotated[str, REPLACES, AfterValidator(role_name)]
+    """A built-in role, `AzureML Data Scientist`, or one of the workspace's `roles`."""
+    scope: Annotated[str, REPLACES, _SCOPE, AfterValidator(_a_scope)] = ""
+    """Where it holds, with all that is inside: left out for the workspace, `endpoints/<name>`,
+    `endpoints/<name>/deployments/<name>`, `connections/<name>`, `registries/<registry>` or
+    `stores/<bucket>`."""

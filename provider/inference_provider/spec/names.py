@@ -45,7 +45,7 @@ class Names:
     read: Callable[[str, Any, _Fields], Iterator[Named]]
     """From the field, its value and all fields."""
     is_name: bool = False
-    """Whether its whole value stands for one resource of its only kind."""
+    """Whether its whole value stands for one resource, of the first of its kinds in a program."""
     remedy: str = ""
     """What to do when it names what is not there; empty to declare that."""
 
@@ -120,15 +120,36 @@ def names_shares(kind: Kind, *, behind: str, remedy: str) -> Names:
     return Names((kind,), read, remedy=remedy)
 
 
+def names_principal(kind: Kind, *, only_if: tuple[str, str], remedy: str) -> Names:
+    """Mark a field that names an identity, or an endpoint whose own identity is meant.
+
+    Args:
+        kind: Of an identity; `endpoints/iris` means that of the endpoint.
+        only_if: Another field, and its default: with any other value this field names nothing.
+        remedy: What to do when the identity is not there.
+    """
+    by_name = names(kind, only_if=only_if)
+    of_endpoint = names_path({"endpoints": Kind.ENDPOINT})
+
+    def read(field: str, value: Any, fields: _Fields) -> Iterator[Named]:
+        for named in by_name.read(field, value, fields):
+            its = isinstance(value, str) and "/" in value
+            yield from of_endpoint.read(field, value, fields) if its else (named,)
+
+    return Names((kind, Kind.ENDPOINT), read, is_name=True, remedy=remedy)
+
+
 def names_path(kinds: Mapping[str, Kind]) -> Names:
     """Mark a field with a text such as `endpoints/iris`.
 
     Args:
-        kinds: By the word before the slash; a text with another word names nothing.
+        kinds: By the word before the slash; a text with another word names nothing. What follows
+            the name, as in `endpoints/iris/deployments/blue`, is part of what it names.
     """
 
     def read(field: str, value: Any, _fields: _Fields) -> Iterator[Named]:
-        word, _, name = value.partition("/") if isinstance(value, str) else ("", "", "")
+        word, _, rest = value.partition("/") if isinstance(value, str) else ("", "", "")
+        name = rest.partition("/")[0]
         if name and word in kinds:
             yield Named(field, kinds[word], (name,))
 

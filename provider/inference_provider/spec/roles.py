@@ -7,10 +7,16 @@ Sources: Azure's built-in roles and how their `*` matches (role-definitions); th
 ML's documentation, in several languages and versions (features.md 0.6 and 1.8).
 """
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from inference_provider.spec.base import SpecModel
 
 _ML = "Microsoft.MachineLearningServices/workspaces"
 
@@ -142,6 +148,55 @@ _ACTION_ALIASES: Mapping[str, str] = {
     "machinelearningservice/workspace/workspace/datastore/reader": f"{_ML}/datastores/read",
 }
 _WITHOUT_S = "microsoft.machinelearningservice/"
+
+
+Action = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*][A-Za-z0-9*._/-]*$")]
+"""An action, or a pattern of actions."""
+
+
+class CustomRole(SpecModel):
+    """A role of the workspace's own: a named set of actions."""
+
+    actions: Annotated[tuple[Action, ...], Field(min_length=1)]
+    """What it allows: `Microsoft.MachineLearningServices/workspaces/onlineEndpoints/score/action`;
+    `*` stands for any text, `Microsoft.MachineLearningServices/workspaces/*/read`."""
+    not_actions: tuple[Action, ...] = ()
+    """What is taken out of `actions` again; another role may still allow it."""
+
+
+def _of_its_own(name: str) -> str:
+    if role_name(name) in BUILT_IN_ROLES:
+        raise ValueError("a built-in role has this name; use another one")
+    return name
+
+
+RoleTitle = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]([- A-Za-z0-9._()]{0,126}[A-Za-z0-9)])?$"),
+    AfterValidator(_of_its_own),
+]
+"""Name of a custom role: letters, digits, blanks, `-`, `_`, `.` and parentheses."""
+
+
+def unknown_role(written: str, custom: Iterable[str]) -> tuple[str, str] | None:
+    """Return what is wrong with the name of a role, and what to do; None for one that is there.
+
+    Args:
+        written: The name.
+        custom: Names of the workspace's own roles.
+    """
+    known = [*BUILT_IN_ROLES, *sorted(custom)]
+    if role_name(written) in known:
+        return None
+    spelled = {name.lower(): name for name in (*_ALIASES.values(), *known)}
+    spelled |= _ALIASES
+    near = difflib.get_close_matches(role_name(written).lower(), spelled, n=1, cutoff=0.75)
+    meant = f"did you mean '{spelled[near[0]]}'? " if near else ""
+    there = ", ".join(known)
+    return (
+        f"no role '{written}'",
+        f"{meant}declare it under `roles` of the workspace, or use one of: {there}",
+    )
 
 
 def role_name(written: str) -> str:

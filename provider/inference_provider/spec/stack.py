@@ -27,6 +27,7 @@ from inference_provider.spec.model import ModelSpec
 from inference_provider.spec.names import Named
 from inference_provider.spec.quota import most_of, quota_fault, size_of, total
 from inference_provider.spec.reference import Reference
+from inference_provider.spec.roles import unknown_role
 from inference_provider.spec.target import Place
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import Quota, WorkspaceSpec
@@ -80,6 +81,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_target_faults(stack),
             *_named_faults(stack),
             *_injection_faults(stack),
+            *_role_faults(stack),
             *_kind_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
@@ -143,7 +145,8 @@ def _named_faults(stack: StackSpec) -> Iterator[Fault]:
     for row, place, spec in items:
         for named in row.references(spec):
             if (named.kind, spec.workspace, named.name) not in declared:
-                remedy = row.names[named.field.partition(".")[0]].remedy
+                mark = row.names[named.field.partition(".")[0]]
+                remedy = mark.remedy if named.kind == mark.kinds[0] else ""
                 remedy = remedy or f"declare it under {ROWS[named.kind].listing}"
                 yield Fault(f"{place}.{named.field}", _missing(named, spec), remedy)
 
@@ -171,6 +174,20 @@ def _injection_faults(stack: StackSpec) -> Iterator[Fault]:
             if contents is not None and value_of(contents, asked) is None:
                 place = f"deployments.{i}.environment_variables.{variable}"
                 yield Fault(place, missing(contents, asked), "correct one of the two")
+
+
+def _role_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield roles that are not there, and scopes of deployments that are not declared."""
+    own = {workspace.name: workspace.roles for workspace in stack.workspaces}
+    behind = {
+        (d.workspace, f"endpoints/{d.endpoint}/deployments/{d.name}") for d in stack.deployments
+    }
+    for i, one in enumerate(stack.role_assignments):
+        if unknown := unknown_role(one.role, own.get(one.workspace, ())):
+            yield Fault(f"role_assignments.{i}.role", *unknown)
+        if "/deployments/" in one.scope and (one.workspace, one.scope) not in behind:
+            reason = f"no deployment '{one.scope}' in workspace '{one.workspace}'"
+            yield Fault(f"role_assignments.{i}.scope", reason, "declare it under deployments")
 
 
 def _kind_faults(stack: StackSpec) -> Iterator[Fault]:

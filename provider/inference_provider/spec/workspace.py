@@ -20,6 +20,7 @@ from inference_provider.spec.base import (
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.reference import ImageName
+from inference_provider.spec.roles import CustomRole, RoleTitle
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
 
@@ -83,6 +84,8 @@ class WorkspaceSpec(SpecModel):
     already, and may be given other amounts here."""
     quota: Annotated[Quota, CAPACITY] = Quota()
     """What all deployments may use together."""
+    roles: Annotated[dict[RoleTitle, CustomRole], SECURITY] = {}
+    """Roles of its own, by name, beside the built-in ones of Azure."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 

@@ -26,6 +26,7 @@ from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
+from inference_provider.workspace.rights import refuse_lacking_roles, refuse_unknown_role
 from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
 from inference_provider.workspace.state import ROUTER, TLS
 
@@ -95,6 +96,7 @@ class Creation:
         def edit() -> None:
             self._workspace.refuse_absent()  # it may have been deleted meanwhile
             refuse_unmet(self._state, desired)
+            refuse_unknown_role(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._workspace.clock.now())
             self._replaced = before
@@ -180,6 +182,7 @@ class Creation:
 
     def _make_deployment(self, desired: DesiredResource) -> None:
         refuse_unmet(self._state, desired)  # before anything is copied or started
+        refuse_lacking_roles(self._state, self._ports.content, desired, self._actor)
         if rule := self._state.rule_of(desired.id):
             self._refuse_unfollowed(desired.id, rule, desired.spec)
         self._keep(desired)

@@ -174,6 +174,11 @@ class Engine:
         opened = self._workspace(resource.workspace)
         return opened.state.record(resource) if opened.ports.records.exists() else None
 
+    def of_kind(self, kind: Kind, workspace: str) -> list[Record]:
+        """Return the records of one kind in a workspace, sorted by name."""
+        opened = self._workspace(workspace)
+        return opened.state.of_kind(kind) if opened.ports.records.exists() else []
+
     # -- apply ---------------------------------------------------------------------------------
 
     def apply(

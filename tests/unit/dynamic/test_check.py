@@ -7,7 +7,6 @@ from tests.providers import checked, failures
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.environment import EnvironmentProvider
-from inference_provider.dynamic.role_assignment import RoleAssignmentProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
 
@@ -46,14 +45,12 @@ def test_check_lets_unknown_values_pass_and_checks_the_others(target):
 
 
 def test_check_refuses_by_capability_in_a_sentence(target):
-    [(path, reason)] = failures(
-        RoleAssignmentProvider(), name="reader", principal="ana", role="Reader"
-    )
+    [(path, reason)] = failures(EndpointProvider(), name="iris", kind="batch")
 
     assert path == ""
     assert reason == (
-        "RoleAssignment 'default/reader' on target 'memory':"
-        " RoleAssignment is not supported yet; leave it out"
+        "kind: Endpoint 'default/iris' on target 'memory':"
+        " batch endpoints are not supported yet; use online"
     )
 
 

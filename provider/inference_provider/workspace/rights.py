@@ -1,0 +1,55 @@
+"""What role assignments of a workspace allow, read from its records.
+
+A change asks inside its edit; one that first starts something asks before that too.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from inference_provider.access import Principal
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import PermissionMissing, TargetError
+from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.role_needs import Grants, lacking, reach_of
+from inference_provider.spec.roles import unknown_role
+from inference_provider.workspace.ports import Content
+from inference_provider.workspace.state import State
+
+
+def refuse_unknown_role(state: State, desired: DesiredResource) -> None:
+    """Raise TargetError when a role assignment names a role that its workspace does not have."""
+    if desired.id.kind != Kind.ROLE_ASSIGNMENT:
+        return
+    unknown = unknown_role(desired.spec.role, own_roles(state, desired.id.workspace))
+    if unknown:
+        raise TargetError("create", str(desired.id), *unknown)
+
+
+def refuse_lacking_roles(
+    state: State, content: Content, desired: DesiredResource, actor: Actor
+) -> None:
+    """Refuse a deployment whose endpoint's identity lacks a role that it needs.
+
+    Raises:
+        PermissionMissing: It lacks some; names each, its scope, and the line to add.
+    """
+    place, spec = desired.id.workspace, desired.spec
+    found = state.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=spec.endpoint))
+    space = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
+    if found is None or space is None:
+        return  # refused elsewhere
+    pinned = spec.environment if content.holds(Kind.ENVIRONMENT, spec.environment) else ""
+    environment = content.environment(pinned) if pinned else None
+    reach = reach_of(vars(spec), space.properties, environment)
+    given = (record.properties for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
+    grants = Grants.of(given, space.properties)
+    missing = [*lacking(found.properties, reach, grants, Principal("user", actor.user))]
+    if missing:
+        raise PermissionMissing("create", str(desired.id), "; ".join(missing))
+
+
+def own_roles(state: State, workspace: str) -> Mapping[str, Any]:
+    """Return the workspace's own roles, as its record has them."""
+    record = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace))
+    roles = record.properties.get("roles") if record else None  # an older release recorded none
+    return roles or {}
