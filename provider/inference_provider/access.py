@@ -22,6 +22,7 @@ __all__ = [
     "Role",
     "Scope",
     "allowed_callers",
+    "allowing",
     "decide",
     "roles_with",
 ]
@@ -158,12 +159,13 @@ def allowed_callers(
         assignments: All of the workspace.
         roles: By name (`roles_with`).
     """
-    return frozenset(one.principal for one in _allowing(SCORE, scope, assignments, roles))
+    return frozenset(one.principal for one in allowing(SCORE, scope, assignments, roles))
 
 
-def _allowing(
+def allowing(
     action: str, scope: Scope, assignments: Iterable[Assignment], roles: Mapping[str, Role]
 ) -> Iterator[Assignment]:
+    """Yield the assignments that allow an action in a scope, in their order."""
     for one in assignments:
         role = roles.get(one.role)
         if role and one.scope.covers(scope) and role.allows(action):

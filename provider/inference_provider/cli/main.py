@@ -47,6 +47,7 @@ COMMANDS = {
     "doctor": Entry("doctor", "Check whether this machine, or a cluster, can serve."),
     "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
+    "access": Entry("access", "Say who may score an endpoint, and why somebody may do something."),
     "token": Entry("token", "Print a token with which an endpoint may be called until it expires."),
 }
 """In the order in which `--help` lists them."""

@@ -20,7 +20,8 @@ _SCOPES = re.compile(
 )
 
 
-def _a_scope(written: str) -> str:
+def scope_text(written: str) -> str:
+    """Return a scope as it is recorded; empty for the workspace. Raises ValueError for another."""
     scope = written.strip("/ ")
     if scope in ("", "workspace"):
         return ""
@@ -54,7 +55,7 @@ class RoleAssignmentSpec(SpecModel):
     """What `principal` is: an identity, or with `user` and `group` what tokens say."""
     role: Annotated[str, REPLACES, AfterValidator(role_name)]
     """A built-in role, `AzureML Data Scientist`, or one of the workspace's `roles`."""
-    scope: Annotated[str, REPLACES, _SCOPE, AfterValidator(_a_scope)] = ""
+    scope: Annotated[str, REPLACES, _SCOPE, AfterValidator(scope_text)] = ""
     """Where it holds, with all that is inside: left out for the workspace, `endpoints/<name>`,
     `endpoints/<name>/deployments/<name>`, `connections/<name>`, `registries/<registry>` or
     `stores/<bucket>`."""

@@ -1,0 +1,193 @@
+"""`access`: what role assignments allow, answered from the records of a workspace."""
+
+from typing import Annotated, Any, get_args
+
+import typer
+
+from inference_provider.access import (
+    SCORE,
+    Principal,
+    PrincipalKind,
+    Scope,
+    allowing,
+    decide,
+)
+from inference_provider.cli.lookup import find
+from inference_provider.cli.options import Endpoint, Json, Workspace
+from inference_provider.cli.session import Session, choose_workspaces, session_of
+from inference_provider.errors import Fault, SpecError
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.role_needs import Grants, automatic_assignments
+from inference_provider.spec.identity import scope_text
+from inference_provider.spec.names import names_path
+from inference_provider.spec.roles import LIST_SECRETS, PULL, READ_BLOBS, action_name
+
+DENIED = 2
+"""Exit code of `explain` for what is not allowed."""
+_SHORT = {"score": SCORE, "secrets": LIST_SECRETS, "pull": PULL, "blobs": READ_BLOBS}
+_NAMED = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
+_OTHERS = {
+    "key": "whoever has one of its keys scores too: its auth_mode is key",
+    "aml_token": "whoever has a token of `inferctl token` scores too: its auth_mode is aml_token",
+}
+
+access = typer.Typer(
+    help="Say who may score an endpoint, and why somebody may do something.",
+    invoke_without_command=True,
+)
+
+
+@access.callback()
+def _access(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+@access.command("who-can")
+def who_can(
+    ctx: typer.Context,
+    endpoint: Endpoint,
+    deployment: Annotated[
+        str | None, typer.Option("--deployment", "-d", help="One of its deployments.")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """List who may score an endpoint or one of its deployments by role assignments."""
+    session = session_of(ctx)
+    there = find(session, Kind.ENDPOINT, endpoint, workspace)
+    place, fields = there.id.workspace, there.properties
+    if deployment:
+        find(session, Kind.DEPLOYMENT, f"{endpoint}/{deployment}", place)
+    grants, scope = _grants(session, place), Scope.endpoint(endpoint, deployment or "")
+    found = [*allowing(SCORE, scope, grants.assignments, grants.roles)]
+    if as_json:
+        session.print_json(
+            {
+                "workspace": place,
+                "scope": str(scope),
+                "action": SCORE,
+                "auth_mode": fields["auth_mode"],
+                "allowed": [
+                    {
+                        "principal_type": one.principal.kind,
+                        "principal": one.principal.name,
+                        "role_assignment": one.name,
+                        "role": one.role,
+                        "scope": str(one.scope),
+                    }
+                    for one in found
+                ],
+            }
+        )
+        return
+    for one in found:
+        session.say(f"{one.principal}: {one}")
+    if not found:
+        session.say(f"no role assignment allows anybody to score {scope}")
+    if fields["auth_mode"] in _OTHERS:
+        session.say(_OTHERS[fields["auth_mode"]])
+
+
+@access.command("explain")
+def explain(  # noqa: PLR0917 - a command line
+    ctx: typer.Context,
+    principal: Annotated[
+        str,
+        typer.Argument(
+            help="`user:ann`, `group:ops`, `identity:robot`, or the name of an identity or a user."
+        ),
+    ],
+    action: Annotated[
+        str, typer.Argument(help="An action of Azure, or `score`, `secrets`, `pull`, `blobs`.")
+    ],
+    scope: Annotated[
+        str, typer.Argument(help="`workspace`, `endpoints/iris`, `connections/openai`, …")
+    ],
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="A group that it is a member of.")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a principal may do an action in a scope, by which role assignment, or why not.
+
+    Exit code 0: it may; 2: it may not.
+    """
+    session = session_of(ctx)
+    place = _one_workspace(session, workspace)
+    where = _scope(session, place, scope)
+    who = _principal(session, place, principal)
+    asked = _SHORT.get(action, action_name(action))
+    grants = _grants(session, place, who)
+    found = decide(
+        who, group or (), asked, where, assignments=grants.assignments, roles=grants.roles
+    )
+    if as_json:
+        session.print_json(
+            {
+                "workspace": place,
+                "principal_type": who.kind,
+                "principal": who.name,
+                "groups": group or [],
+                "action": asked,
+                "scope": str(where),
+                "allowed": found.allowed,
+                "role_assignment": found.by.name if found.by else None,
+                "reason": found.reason,
+            }
+        )
+    else:
+        session.say(f"{'allowed' if found.allowed else 'denied'}: {found.reason}")
+    if not found.allowed:
+        raise typer.Exit(DENIED)
+
+
+def _one_workspace(session: Session, workspace: str | None) -> str:
+    names = choose_workspaces(session, None, workspace)
+    if len(names) > 1:
+        raise _wrong("--workspace", f"which of {', '.join(names)}?", "pass --workspace NAME")
+    return find(session, Kind.WORKSPACE, names[0], names[0]).id.workspace
+
+
+def _scope(session: Session, place: str, written: str) -> Scope:
+    """Return the scope that is meant; what it names must be there."""
+    try:
+        text = scope_text(written)
+    except ValueError as exc:
+        reason, _, remedy = str(exc).partition("; ")
+        raise _wrong(written, reason, remedy) from None
+    for named in _NAMED.read("scope", text, {}):
+        find(session, named.kind, named.name, place)
+    return Scope.parse(text)
+
+
+def _principal(session: Session, place: str, written: str) -> Principal:
+    kind, _, name = written.partition(":")
+    if name and kind in get_args(PrincipalKind):
+        found: Any = kind
+        return Principal(found, name)
+    own = written.startswith("endpoints/")
+    known = own or session.target.is_recorded(_id(Kind.IDENTITY, place, written))
+    return Principal("identity" if known else "user", written)
+
+
+def _grants(session: Session, place: str, who: Principal | None = None) -> Grants:
+    """Return what is granted in a workspace, and what an endpoint's own identity has with it."""
+    space = session.target.record(_id(Kind.WORKSPACE, place, place))
+    given = session.target.of_kind(Kind.ROLE_ASSIGNMENT, place)
+    grants = Grants.of((one.properties for one in given), space.properties if space else {})
+    if who is None or not who.name.startswith("endpoints/"):
+        return grants
+    endpoint = find(session, Kind.ENDPOINT, who.name.partition("/")[2], place)
+    deployer = Principal("user", endpoint.record.actor.user) if endpoint.record else None
+    more = automatic_assignments(endpoint.properties, grants, deployer)
+    return Grants((*grants.assignments, *more), grants.roles)
+
+
+def _id(kind: Kind, place: str, name: str) -> ResourceId:
+    return ResourceId(kind=kind, workspace=place, name=name)
+
+
+def _wrong(what: str, reason: str, remedy: str) -> SpecError:
+    return SpecError((Fault(what, reason, remedy),), "the command line")
