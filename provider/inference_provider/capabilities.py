@@ -124,7 +124,7 @@ class TargetCapabilities(Frozen):
 
     name: str
     endpoint_kinds: frozenset[str] = frozenset({"online"})
-    auth_modes: frozenset[str] = frozenset({"key", "aml_token"})
+    auth_modes: frozenset[str] = frozenset({"key", "aml_token", "aad_token"})
     kinds: frozenset[Kind] = EVERYWHERE
     images: bool = False
     base_images: bool = False

@@ -65,6 +65,30 @@ class CorsArgs(_Cors, total=False):
     """Seconds for which a browser need not ask again; 600 when left out."""
 
 
+class _IdentityProvider(TypedDict):
+    issuer: Input[str]
+    """The `iss` of its tokens, letter for letter."""
+    audience: Input[str] | Input[Sequence[Input[str]]]
+    """The `aud` that tokens are for: one, or a list of which a token names one."""
+
+
+class IdentityProviderArgs(_IdentityProvider, total=False):
+    """Whose tokens endpoints of auth_mode `aad_token` take."""
+
+    jwks_file: Input[str] | PathLike[str]
+    """File with the public keys that sign its tokens, a JSON Web Key Set."""
+    jwks_uri: Input[str]
+    """URL of the public keys instead: the router fetches them."""
+    jwks_refresh_s: Input[int]
+    """Seconds after which the router fetches them again; 60 when left out."""
+    allow_http: Input[bool]
+    """Whether `jwks_uri` may be http:// on another machine."""
+    principal_claim: Input[str]
+    """The claim that is the `principal` of role assignments; `sub` when left out."""
+    groups_claim: Input[str]
+    """The claim that lists a caller's groups; `groups` when left out."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

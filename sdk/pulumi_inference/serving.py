@@ -43,7 +43,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             name makes another endpoint.
         kind: `online` when left out; `batch`, `serverless` where a target serves them.
         auth_mode: `key` when left out; `aml_token`, whose tokens `inferctl token` prints;
-            `aad_token` where a target checks it.
+            `aad_token`, tokens of the workspace's identity provider.
         keys: `primary` and `secondary` key of yours, 16 to 256 visible ASCII characters; encrypted
             in the state. One that is left out is generated.
         key_rotations: Another number for `primary`, `secondary` or `signing` generates another key.

@@ -13,6 +13,7 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
     CustomRoleArgs,
+    IdentityProviderArgs,
     InstanceTypeArgs,
     QuotaArgs,
     TargetInput,
@@ -42,6 +43,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         runtime_image: Image of the router's container; built on the host when left out.
         registry: Registry and folder to which images that are built are pushed, and from which
             they are pulled instead of built again.
+        identity_provider: Whose tokens endpoints of auth_mode `aad_token` take.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -78,6 +80,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
         registry: Input[str] | None = None,
+        identity_provider: Input[IdentityProviderArgs] | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -99,6 +102,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "base_image": base_image,
             "runtime_image": runtime_image,
             "registry": registry,
+            "identity_provider": identity_provider,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,

@@ -29,12 +29,6 @@ def test_a_plain_stack_is_refused_nowhere():
     ("asked", "sentence"),
     [
         pytest.param(
-            stack(endpoints=[{"name": "iris", "auth_mode": "aad_token"}]),
-            "Endpoint 'default/iris' on target 'local':"
-            " auth_mode: 'aad_token' is not supported yet; use aml_token or key",
-            id="aad_token",
-        ),
-        pytest.param(
             stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),
             "Endpoint 'default/iris' on target 'local':"
             " public_network_access: one endpoint cannot be closed alone;"

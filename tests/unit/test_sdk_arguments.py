@@ -24,6 +24,7 @@ from inference_provider.spec.cluster import (
 )
 from inference_provider.spec.cors import CorsSettings
 from inference_provider.spec.endpoint import EndpointProperties
+from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.roles import CustomRole
@@ -34,7 +35,7 @@ from inference_provider.spec.workspace import Quota
 from pulumi_inference import args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
-COMPUTED = {"content_hash"}
+COMPUTED = {"content_hash", "jwks"}
 NESTED: dict[type, type[BaseModel]] = {
     args.LocalPlaceArgs: LocalPlace,
     args.DockerPlaceArgs: DockerPlace,
@@ -49,6 +50,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ClusterLimitsArgs: ClusterLimits,
     args.ClusterServiceAccountArgs: ClusterServiceAccount,
     args.ClusterSettingsArgs: ClusterSettings,
+    args.IdentityProviderArgs: IdentityProvider,
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.CorsArgs: CorsSettings,

@@ -39,6 +39,12 @@ def _given(**fields):
             id="21 deployments",
         ),
         pytest.param(
+            {"endpoints": (EndpointSpec(name="iris", auth_mode="aad_token"),)},
+            "endpoints.0.auth_mode: aad_token, and workspace 'default' names no identity_provider;"
+            " name one there, or use aml_token or key",
+            id="tokens of no provider",
+        ),
+        pytest.param(
             {"deployments": (deployment(endpoint="other"),)},
             "deployments.0.endpoint: no endpoint 'other' in workspace 'default';"
             " declare it under endpoints",

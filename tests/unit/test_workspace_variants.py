@@ -22,7 +22,9 @@ from inference_provider.spec import (
     EndpointSpec,
     IdentitySpec,
     TrafficSpec,
+    WorkspaceSpec,
 )
+from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.targets.memory import MemoryTarget
 
 HASH = "a" * 64
@@ -103,17 +105,8 @@ def test_a_split_of_a_missing_endpoint_leaves_no_record(target):
     assert state_of(target).record(traffic.id) is None
 
 
-class Open(MemoryTarget):
-    """A memory target that takes tokens of others, which the engine leaves to it."""
-
-    @property
-    def capabilities(self):
-        modes = frozenset({"key", "aad_token"})
-        return super().capabilities.model_copy(update={"auth_modes": modes})
-
-
 def test_what_needs_no_more_than_its_record_is_made_and_deleted_without_a_publication():
-    target = with_workspace(Open())
+    target = with_workspace(MemoryTarget())
     publications = router_of(target).publications
     reader = desired(Kind.IDENTITY, IdentitySpec(name="reader"))
     made = target.apply(reader, ANN)
@@ -123,13 +116,22 @@ def test_what_needs_no_more_than_its_record_is_made_and_deleted_without_a_public
     assert router_of(target).publications == publications
 
 
-def test_an_endpoint_that_takes_tokens_has_no_keys_left():
-    target = with_workspace(Open())
+def test_an_endpoint_that_takes_tokens_of_a_provider_has_no_keys_left():
+    target = with_workspace(MemoryTarget())
     before = target.apply(desired(Kind.ENDPOINT, IRIS), ANN)
     assert set(before.secret_outputs) == {"primary_key", "secondary_key"}
-    after = target.apply(
-        desired(Kind.ENDPOINT, IRIS.model_copy(update={"auth_mode": "aad_token"})), ANN
-    )
+    asked = desired(Kind.ENDPOINT, IRIS.model_copy(update={"auth_mode": "aad_token"}))
+    with pytest.raises(
+        TargetError,
+        match=r"create Endpoint 'default/iris': auth_mode is aad_token, and Workspace 'default'"
+        " names no identity_provider; name one there, or use aml_token or key$",
+    ):
+        target.apply(asked, ANN)
+    provider = IdentityProvider(issuer="https://a.test", audience="b", jwks_uri="https://a.test/k")
+    space = WorkspaceSpec(target="memory", identity_provider=provider)
+    given = desired(Kind.WORKSPACE, space).model_copy(update={"owner": "base"})
+    target.apply(given, ANN)
+    after = target.apply(asked, ANN)
     assert (after.secret_outputs, after.degraded) == ({}, "")
     assert [entry.keys for entry in router_of(target).endpoints] == [()]
     assert state_of(target).keys("iris") is None

@@ -14,13 +14,15 @@ from typing import TypeVar
 
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files.conda import read_conda
+from inference_provider.files.jwks import with_keys
 from inference_provider.files.left_out import BadContent
 from inference_provider.files.reading import RELATIVE, Unreadable
 from inference_provider.files.requirements import requirement_lines
 from inference_provider.files.source_folder import SourceFolder
 from inference_provider.files.tree import Content
-from inference_provider.spec import EnvironmentSpec, ModelSpec, SpecModel
+from inference_provider.spec import EnvironmentSpec, ModelSpec, SpecModel, WorkspaceSpec
 from inference_provider.spec.deployment import CodeConfiguration
+from inference_provider.spec.identity_provider import IdentityProvider
 
 S = TypeVar("S", bound=SpecModel)
 
@@ -53,8 +55,8 @@ def _name_inside(folder: Path, file: Path) -> str | None:
 def with_content_hash(spec: S, folder: SourceFolder) -> S:
     """Return a copy with its content hash filled in; other kinds unchanged.
 
-    What an environment's requirements_file and conda_file ask for is merged into it; doing that
-    twice changes nothing.
+    Of a workspace it is the keys of its identity provider. What an environment's requirements_file
+    and conda_file ask for is merged into it; doing that twice changes nothing.
 
     Raises:
         SpecError: The content cannot be read.
@@ -69,7 +71,17 @@ def with_content_hash(spec: S, folder: SourceFolder) -> S:
         return spec.model_copy(update={"code_configuration": hashed})
     if isinstance(spec, EnvironmentSpec):
         return spec.model_copy(update=_decided(spec, folder))
+    if isinstance(spec, WorkspaceSpec) and spec.identity_provider is not None:
+        provider = _with_keys(spec.identity_provider, folder.path)
+        return spec.model_copy(update={"identity_provider": provider})
     return spec
+
+
+def _with_keys(provider: IdentityProvider, base_dir: Path) -> IdentityProvider:
+    try:
+        return with_keys(provider, base_dir)
+    except Unreadable as exc:
+        raise SpecError((exc.fault("identity_provider.jwks_file", RELATIVE),)) from exc
 
 
 def _decided(spec: EnvironmentSpec, folder: SourceFolder) -> dict[str, object]:

@@ -12,6 +12,7 @@ from inference_provider.errors import Fault
 from inference_provider.files.conda import read_conda
 from inference_provider.files.digest import unreadable
 from inference_provider.files.dockerfile import builds_nothing, unfit_mounts
+from inference_provider.files.jwks import jwks_faults
 from inference_provider.files.left_out import CODE_IGNORES, BadContent, ignore_file
 from inference_provider.files.program import Served, absolute_program_fault, program_fault
 from inference_provider.files.reading import (
@@ -32,6 +33,7 @@ from inference_provider.spec import (
     EnvironmentSpec,
     ModelSpec,
     SpecModel,
+    WorkspaceSpec,
 )
 from inference_provider.spec.deployment import CodeConfiguration
 from inference_provider.spec.environment import BuildContext
@@ -62,6 +64,8 @@ def file_faults(
         build = _faults(_build_faults(spec.build, folder), "build") if spec.build else ()
         conda = read_conda(spec, folder.path).faults
         return (*program, *requirement_faults(spec, folder.path), *conda, *build)
+    if isinstance(spec, WorkspaceSpec) and spec.identity_provider is not None:
+        return tuple(jwks_faults(spec.identity_provider, folder.path))
     if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):
         return _faults(_deployment_faults(spec, folder, served), "code_configuration")
     return ()

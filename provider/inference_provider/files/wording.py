@@ -50,6 +50,13 @@ _PATTERN_RULES = (
         "use letters, digits, blanks, `-`, `_`, `.` and parentheses; begin with a letter or digit",
     ),
     (r"^[A-Za-z0-9-]+$", "not the name of a header", "use letters, digits and dashes"),
+    (r"^[!-~]{1,512}$", "not an audience", "use visible ASCII characters, without blanks"),
+    (
+        r"^[A-Za-z0-9_-]{1,128}$",
+        "not the name of a claim",
+        "use letters, digits, `_` and `-`: sub, oid or preferred_username",
+    ),
+    (r"^[!-~]{1,256}$", "not the name of a claim", "use visible ASCII characters, without blanks"),
     (r"^3\.", "not a Python version", "write it in quotes, like '3.12'"),
     (r"^\d+(\.\d+)?m?$", "not an amount of cores", "write '2', '0.5' or '500m'"),
     (r"^\d+(\.\d+)?([KMGT]i?", "not an amount of memory", "write '512Mi' or '4Gi'"),

@@ -4,19 +4,23 @@ Entries are always built from all records and never patched, so two callers that
 deployments cannot lose each other's change. The target provides records, keys and backends.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
 from inference_provider.observed import Kind, Record
+from inference_provider.router.scorers import Access
 from inference_provider.router.table import (
     Backend,
     Cors,
     DeploymentEntry,
     EndpointEntry,
     EndpointKeys,
+    ProviderCheck,
     RouterTable,
+    Scorers,
     TokenCheck,
 )
 from inference_provider.serving.server import server_of
@@ -31,11 +35,30 @@ Backends = Callable[[Record], tuple[Backend, ...]]
 Environment = Callable[[str], EnvironmentSpec]
 """Pinned reference, `<name>:<version>@sha256:<hash>` -> the environment that it names."""
 _DeploymentInputs = tuple[Record, tuple[Backend, ...]]
-_EndpointInputs = tuple[
-    Record, EndpointKeys, str | None, tuple[DeploymentEntry, ...], Mapping[str, Any]
-]
 
-READ = frozenset({(Kind.ENDPOINT, "online"), (Kind.DEPLOYMENT, "online"), (Kind.TRAFFIC, "")})
+
+class _EndpointInputs(NamedTuple):
+    """What an endpoint's entry depends on."""
+
+    record: Record
+    keys: EndpointKeys
+    jwks: str | None
+    provider: ProviderCheck | None
+    scorers: Scorers
+    deployment_scorers: Mapping[str, Scorers]
+    deployments: tuple[DeploymentEntry, ...]
+    traffic: Mapping[str, Any]
+
+
+READ = frozenset(
+    {
+        (Kind.WORKSPACE, ""),
+        (Kind.ENDPOINT, "online"),
+        (Kind.ROLE_ASSIGNMENT, ""),
+        (Kind.DEPLOYMENT, "online"),
+        (Kind.TRAFFIC, ""),
+    }
+)
 """Kinds and variants whose records the entries are built from: a change of one is published."""
 
 
@@ -49,6 +72,7 @@ class Builder:
     def __init__(self) -> None:
         self._deployments: dict[str, tuple[_DeploymentInputs, DeploymentEntry]] = {}
         self._endpoints: dict[str, tuple[_EndpointInputs, EndpointEntry]] = {}
+        self._access: tuple[list[Record], Access] = [], Access(None, ())
 
     def endpoints(
         self,
@@ -75,17 +99,39 @@ class Builder:
         online = by_kind.get((Kind.DEPLOYMENT, "online"), [])
         deployments = self._by_endpoint(online, backends, environment)
         traffic = {r.id.name: r.properties for r in by_kind.get((Kind.TRAFFIC, ""), [])}
+        workspaces, assignments = (
+            by_kind.get((kind, ""), []) for kind in (Kind.WORKSPACE, Kind.ROLE_ASSIGNMENT)
+        )
+        access = self._allowed(workspaces, assignments)
         found = {}
         for record in by_kind.get((Kind.ENDPOINT, "online"), []):
-            name = record.id.name
-            asked = (keys(name) if has_keys(record.properties) else None) or ()
-            public = jwks(name) if has_tokens(record.properties) else None
-            inputs = record, asked, public, deployments.get(name, ()), traffic.get(name, {})
+            name, behind = record.id.name, deployments.get(record.id.name, ())
+            provided = access.provider if has_provider(record.properties) else None
+            whole = access.endpoint(name) if provided else Scorers()
+            names = (one.name for one in behind)
+            inputs = _EndpointInputs(
+                record=record,
+                keys=(keys(name) if has_keys(record.properties) else None) or (),
+                jwks=jwks(name) if has_tokens(record.properties) else None,
+                provider=provided,
+                scorers=whole,
+                deployment_scorers=access.deployments(name, names) if provided else {},
+                deployments=behind,
+                traffic=traffic.get(name, {}),
+            )
             known = self._endpoints.get(name)
             same = known is not None and known[0] == inputs
-            found[name] = known if known and same else (inputs, _endpoint_entry(*inputs))
+            found[name] = known if known and same else (inputs, _endpoint_entry(inputs))
         self._endpoints = found
         return tuple(entry for _, entry in found.values())
+
+    def _allowed(self, workspaces: list[Record], assignments: list[Record]) -> Access:
+        inputs = [*workspaces[:1], *assignments]
+        known, access = self._access
+        if len(known) != len(inputs) or any(map(operator.is_not, known, inputs)):
+            access = Access(workspaces[0] if workspaces else None, assignments)
+            self._access = inputs, access
+        return access
 
     def _by_endpoint(
         self, records: list[Record], backends: Backends, environment: Environment
@@ -131,6 +177,11 @@ def has_tokens(endpoint: Mapping[str, Any]) -> bool:
     return bool(endpoint["auth_mode"] == "aml_token")
 
 
+def has_provider(endpoint: Mapping[str, Any]) -> bool:
+    """Whether an endpoint with these properties is asked with tokens of an identity provider."""
+    return bool(endpoint["auth_mode"] == "aad_token")
+
+
 def _lacks_keys(endpoint: EndpointEntry) -> bool:
     return not {"key": endpoint.keys, "aml_token": endpoint.tokens}.get(endpoint.auth_mode, True)
 
@@ -141,26 +192,24 @@ def _with_keys(endpoint: EndpointEntry, before: EndpointEntry | None) -> Endpoin
     return endpoint.model_copy(update={"keys": before.keys, "tokens": before.tokens})
 
 
-def _endpoint_entry(
-    record: Record,
-    keys: EndpointKeys,
-    jwks: str | None,
-    deployments: tuple[DeploymentEntry, ...],
-    traffic: Mapping[str, Any],
-) -> EndpointEntry:
-    there = {entry.name for entry in deployments}
+def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
+    record, jwks = inputs.record, inputs.jwks
+    there = {entry.name for entry in inputs.deployments}
     cors = record.properties.get("cors")  # an older release recorded none
     weights, mirror = (
-        {n: share for n, share in traffic.get(field, {}).items() if n in there and share > 0}
+        {n: share for n, share in inputs.traffic.get(field, {}).items() if n in there and share > 0}
         for field in ("traffic", "mirror_traffic")
     )
     return EndpointEntry(
         name=record.id.name,
         auth_mode=record.properties["auth_mode"],
-        keys=keys,
+        keys=inputs.keys,
         tokens=TokenCheck.of(record.id, jwks) if jwks else None,
+        provider=inputs.provider,
+        scorers=inputs.scorers,
+        deployment_scorers=dict(inputs.deployment_scorers),
         cors=Cors.model_validate(cors) if cors else None,
-        deployments=deployments,
+        deployments=inputs.deployments,
         weights=weights,
         mirror=mirror,
     )

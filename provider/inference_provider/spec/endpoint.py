@@ -71,7 +71,8 @@ class EndpointSpec(SpecModel):
         Literal["key", "aml_token", "aad_token"], BeforeValidator(_fold_case), SECURITY
     ] = "key"
     """What callers prove themselves with: `key`, two keys that never expire; `aml_token`, tokens of
-    `inferctl token` that do; `aad_token`, tokens of an identity provider."""
+    `inferctl token` that do; `aad_token`, tokens of the workspace's
+    `identity_provider`, of callers with a role that lets them score."""
     keys: Annotated[dict[WhichKey, CallerKey], SECURITY] = {}
     """Keys of yours, 16 to 256 visible ASCII characters: `{primary: "${env:IRIS_KEY}"}`. A key that
     is left out is generated."""

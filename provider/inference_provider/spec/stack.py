@@ -35,6 +35,8 @@ from inference_provider.spec.workspace import Quota, WorkspaceSpec
 MAX_DEPLOYMENTS_PER_ENDPOINT = 20
 """Azure ML's endpoint limits."""
 
+NAME_A_PROVIDER = "name one there, or use aml_token or key"
+
 StackName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,99}$")]
 
 
@@ -83,6 +85,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_injection_faults(stack),
             *_role_faults(stack),
             *_kind_faults(stack),
+            *_token_faults(stack),
             *_deployment_faults(stack),
             *_place_faults(stack),
             *_type_faults(stack),
@@ -202,6 +205,16 @@ def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
         elif kind != deployment.kind:
             reason = f"'{deployment.kind}', and endpoint '{deployment.endpoint}' is {kind}"
             yield Fault(f"{place}.kind", reason, f"write kind: {kind}, or use another endpoint")
+
+
+def _token_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield endpoints that take tokens of a provider that their workspace does not name."""
+    provided = {one.name: one.identity_provider is not None for one in stack.workspaces}
+    for i, endpoint in enumerate(stack.endpoints):
+        asks = endpoint.kind == "online" and endpoint.auth_mode == "aad_token"
+        if asks and not provided.get(endpoint.workspace, True):
+            reason = f"aad_token, and workspace '{endpoint.workspace}' names no identity_provider"
+            yield Fault(f"endpoints.{i}.auth_mode", reason, NAME_A_PROVIDER)
 
 
 def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:

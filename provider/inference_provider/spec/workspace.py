@@ -18,6 +18,7 @@ from inference_provider.spec.base import (
     Tags,
 )
 from inference_provider.spec.cluster import ClusterSettings
+from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
@@ -77,6 +78,8 @@ class WorkspaceSpec(SpecModel):
     pulled from there instead of built again, with the credentials of Docker's configuration. For a
     cluster, a Docker Engine of the client builds those that it lacks, of environments made from
     then on too; without it, packages are installed in pods."""
+    identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
+    """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import StillHolds, StillServing, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.router.build import has_provider
 from inference_provider.spec.kinds import NAMED_BY, RANK, ROWS
 from inference_provider.spec.names import Named
+from inference_provider.spec.stack import NAME_A_PROVIDER
 from inference_provider.workspace.state import State
 
 _SHOWN = 5
@@ -28,6 +30,18 @@ def refuse_unmet(state: State, desired: DesiredResource) -> None:
             operation = "split" if desired.id.kind == Kind.TRAFFIC else "create"
             reason = f"{resource} is not there"
             raise TargetError(operation, str(desired.id), reason, _remedy(named))
+    _refuse_without_provider(state, desired)
+
+
+def _refuse_without_provider(state: State, desired: DesiredResource) -> None:
+    if desired.id.kind != Kind.ENDPOINT or desired.variant != "online":
+        return
+    workspace = state.record(_beside(desired.id, Kind.WORKSPACE, desired.id.workspace))
+    known = workspace and workspace.properties.get("identity_provider")
+    if has_provider(desired.properties) and not known:
+        reason = f"auth_mode is aad_token, and {workspace.id if workspace else 'its workspace'}"
+        said = f"{reason} names no identity_provider"
+        raise TargetError("create", str(desired.id), said, NAME_A_PROVIDER)
 
 
 def _remedy(named: Named) -> str:
