@@ -1,0 +1,114 @@
+"""Who may score an endpoint of an identity provider's tokens: role assignments decide."""
+
+import threading
+import time
+
+import jwt
+import pytest
+
+from inference_provider.desired import DesiredResource, identify
+from inference_provider.observed import Kind
+from inference_provider.spec import RoleAssignmentSpec
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.tokens import new_signing_key
+from tests.conformance.labs import ANN
+
+OURS, THEIRS = new_signing_key(), new_signing_key()
+JWKS = SigningKeys(newer=OURS).jwks
+ISSUER = "https://login.example.org"
+PROVIDER = {"issuer": ISSUER, "audience": "chat", "jwks": JWKS}
+SCIENTIST = "AzureML Data Scientist"
+
+
+@pytest.fixture
+def provided(served):
+    """A lab whose endpoint iris takes tokens of a provider; nobody has a role."""
+    served.apply(served.space(identity_provider=PROVIDER))
+    served.apply(served.endpoint("iris", auth_mode="aad_token"))
+    return served
+
+
+def token(caller="ann", key=OURS, **claims):
+    told = {"iss": ISSUER, "aud": "chat", "sub": caller, "exp": int(time.time()) + 600, **claims}
+    held = {name: value for name, value in told.items() if value is not None}
+    pem = key.private.get_secret_value()
+    return jwt.encode(held, pem, "ES256", headers={"kid": key.id})
+
+
+def may(lab, principal="ann", scope="", kind="user", role=SCIENTIST):
+    spec = RoleAssignmentSpec(
+        workspace=lab.workspace,
+        name=f"may-{principal}",
+        principal=principal,
+        principal_type=kind,
+        role=role,
+        scope=scope,
+    )
+    return DesiredResource(id=identify(Kind.ROLE_ASSIGNMENT, spec), spec=spec, owner="demo")
+
+
+def test_a_token_lets_in_whom_a_role_lets_score_and_nobody_else(provided):
+    assert [provided.ask(key=token(who)) for who in ("ann", "bob")] == [403, 403]
+    provided.apply(may(provided), may(provided, "team", "endpoints/iris", "group"))
+    provided.apply(may(provided, "eve", role="Reader"))
+    callers = {
+        "ann": token(),
+        "of the team": token("bob", groups=["others", "team"]),
+        "of no team": token("bob"),
+        "a reader": token("eve"),
+        "another provider's": token(iss="https://evil.example.org"),
+        "another's key": token(key=THEIRS),
+        "no expiry": token(exp=None),
+        "no name": token(sub=None),
+        "a number": token(7),
+        "a key": "of-nobody-at-all-1234",
+    }
+    assert {who: provided.ask(key=key) for who, key in callers.items()} == {
+        **{"ann": 200, "of the team": 200, "of no team": 403, "a reader": 403, "no name": 403},
+        **dict.fromkeys(
+            ("another provider's", "another's key", "no expiry", "a key", "a number"), 401
+        ),
+    }
+    assert provided.ask(key=token(aud="rose")) == 403
+
+
+def test_a_role_that_is_taken_away_is_refused_at_once_and_after_a_restart(provided):
+    given = may(provided)
+    for _ in range(3):
+        provided.apply(given)
+        assert provided.ask(key=token()) == 200
+        provided.delete(given.id)
+        assert provided.ask(key=token()) == 403
+    provided.target.stop(provided.workspace, ANN)
+    provided.target.start(provided.workspace, ANN)
+    assert provided.ask(key=token()) == 403
+
+
+def test_an_endpoint_goes_from_keys_to_roles_and_back_and_is_never_open(served):
+    served.apply(served.space(identity_provider=PROVIDER))
+    over, answers = threading.Event(), set()
+
+    def knock():
+        while not over.is_set():
+            answers.add(served.ask(key=token("eve")))
+
+    caller = threading.Thread(target=knock)
+    caller.start()
+    for _ in range(3):
+        served.apply(served.endpoint("iris", auth_mode="aad_token"))
+        served.apply(served.endpoint("iris", auth_mode="key"))
+    over.set()
+    caller.join()
+    assert answers <= {401, 403}
+    assert served.ask() == 200
+
+
+def test_another_set_of_keys_of_the_provider_ends_tokens_of_the_one_before(provided):
+    provided.apply(may(provided))
+    both = [token(), token(key=THEIRS)]
+    assert [provided.ask(key=one) for one in both] == [200, 401]
+    theirs = {**PROVIDER, "jwks": SigningKeys(newer=THEIRS).jwks}
+    provided.apply(provided.space(identity_provider=theirs))
+    assert [provided.ask(key=one) for one in both] == [401, 200]
+    provided.apply(provided.space(identity_provider=None))
+    assert [provided.ask(key=one) for one in both] == [401, 401]
