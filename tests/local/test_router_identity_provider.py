@@ -114,7 +114,13 @@ def test_keys_stay_in_force_while_they_cannot_be_fetched(models: dict[str, Model
         rose = endpoint("rose", {}, deployment("blue", models["blue"]))
         served.router.publish(served.table(entry, rose))
         assert ask(served, token) == 200
+        kept = f"keys cannot be fetched from {login.jwks_uri}: those fetched last stay in force"
+        until(lambda: served.router.fetch_fault() == kept)
         served.restart()  # nothing of what was fetched is kept: nobody is let in
         assert ask(served, token) == 401
+        assert served.router.fetch_fault() == (
+            f"{login.jwks_uri} does not answer, and none were fetched yet: its tokens are refused"
+        )
         login.start()
         until(lambda: ask(served, login.token("ann")) == 200)
+        until(lambda: served.router.fetch_fault() == "")

@@ -7,7 +7,9 @@ score is in `access_rule.py`.
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from inference_provider.router.access_rule import CLAIMS
@@ -33,6 +35,10 @@ _KNOWN_TOKENS = 1000
 """Tokens per worker whose signature is not computed again."""
 _LONGEST_KNOWN_BYTES = 16384
 """A token that names many groups is longer than the 4 KiB that Envoy remembers of itself."""
+_FETCHES = "http.ingress.jwt_authn.jwks_fetch_"
+_CLUSTERS = "identity-provider-"
+FETCH_STATS = rf"^({re.escape(_FETCHES)}|cluster\.{_CLUSTERS}[0-9a-f]+\.membership_healthy$)"
+"""Names of the statistics that `fetch_fault` reads."""
 _TLS = f"{API}extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _RESOLVER = f"{API}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
@@ -98,7 +104,7 @@ def provider_clusters(table: RouterTable) -> list[Resource]:
 
 def _cluster_name(uri: str) -> str:
     """Return a name that no deployment's cluster has, which all have a slash."""
-    return f"identity-provider-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+    return f"{_CLUSTERS}{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
 
 
 def _cluster(check: ProviderCheck, ca_file: str) -> Resource:
@@ -158,3 +164,23 @@ def _tls(host: str, ca_file: str) -> Resource:
         "name": "tls",
         "typed_config": {"@type": _TLS, **sni, "common_tls_context": common},
     }
+
+
+def fetch_fault(checks: ProviderChecks, statistics: Mapping[str, Any]) -> str:
+    """Say which keys cannot be fetched now, and whom the router lets in meanwhile.
+
+    Args:
+        checks: Those in force.
+        statistics: Of the router, by name.
+    """
+    fetched = int(statistics.get(f"{_FETCHES}success", 0))
+    failed = int(statistics.get(f"{_FETCHES}failed", 0))
+    told = []
+    for uri in sorted({one.jwks_uri for one in checks.values() if one.jwks_uri}):
+        answers = int(statistics.get(f"cluster.{_cluster_name(uri)}.membership_healthy", 0))
+        if not answers and fetched:
+            told.append(f"keys cannot be fetched from {uri}: those fetched last stay in force")
+        elif not answers or (failed and not fetched):
+            wrong = "answers no keys" if answers else "does not answer"
+            told.append(f"{uri} {wrong}, and none were fetched yet: its tokens are refused")
+    return "; ".join(told)

@@ -103,7 +103,7 @@ class Observer:
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
         found = (router.fault, lost, self._unpublished(), self._leftovers(seen.compute))
         faults = "; ".join(filter(None, found))
-        status = faults or "router ready"
+        status = "; ".join(filter(None, (faults or "router ready", router.note)))
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
 
     def _certificate(self) -> tuple[KeptTls | None, str]:

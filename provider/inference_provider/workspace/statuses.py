@@ -79,6 +79,8 @@ class RouterStatus(Frozen):
 
     fault: str = ""
     """What is wrong with it, in the target's words; empty when it serves."""
+    note: str = ""
+    """What a person should know though it serves as recorded, as no apply can change it."""
     runs: bool = True
     """False when it is known not to run."""
     weights: dict[str, dict[str, int]] | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
+from inference_provider.router.provider import FETCH_STATS, fetch_fault, provider_checks
 from inference_provider.router.render import (
     CDS,
     ECDS,
@@ -197,6 +198,17 @@ class Delivery:
             return router_status(self._counts(), self._runtime())
         except TargetUnreachable:
             return None
+
+    def fetch_fault(self) -> str:
+        """Say which keys of identity providers cannot be fetched; empty when all can be."""
+        known = self._table_file.last()
+        checks = provider_checks(known.table) if known else {}
+        if not any(one.jwks_uri for one in checks.values()):
+            return ""
+        try:
+            return fetch_fault(checks, self.admin.stats(FETCH_STATS))
+        except TargetUnreachable:
+            return ""
 
     def in_flight(self) -> Mapping[str, int]:
         """Return the requests in flight by cluster. Raises TargetUnreachable."""

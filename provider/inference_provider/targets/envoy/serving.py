@@ -87,6 +87,7 @@ class Serving:
             fault = "" if live else "the router does not answer"
         return RouterStatus(
             fault=fault,
+            note="" if fault else self.delivery.fetch_fault(),
             weights=live.weights if live else None,
             mirrors=live.mirrors if live else None,
             healthy=live.healthy if live else None,

@@ -32,8 +32,10 @@ def combined(answers: Mapping[str, RouterStatus], faults: Sequence[str] = ()) ->
     if differ:
         told.append(f"its pods serve different weights of {', '.join(differ)}")
     first = know[0] if know and not differ else RouterStatus()
+    notes = [f"router pod {pod}: {one.note}" for pod, one in answers.items() if one.note]
     return RouterStatus(
         fault="; ".join(told),
+        note="; ".join(notes),
         weights=first.weights,
         mirrors=first.mirrors,
         healthy=_least([one.healthy or {} for one in know]) if know else None,

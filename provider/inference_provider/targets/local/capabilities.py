@@ -7,6 +7,7 @@ from inference_provider.capabilities import Answer, Capability, TargetCapabiliti
 from inference_provider.gpus import Ledger
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.listening import address_fault
+from inference_provider.targets.local.authorities import provider_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _REASONS: Mapping[Capability, Answer] = {
@@ -38,7 +39,7 @@ def local_capabilities(gpus: Callable[[], Ledger]) -> TargetCapabilities:
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         tls=True,
-        workspace_faults=tls_faults,
+        workspace_faults=lambda space: (*tls_faults(space), *provider_faults(space)),
         notes=tls_notes,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,

@@ -39,6 +39,7 @@ from inference_provider.targets.local.addresses import (
     metrics_port,
     refuses,
 )
+from inference_provider.targets.local.authorities import ca_file
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
@@ -97,10 +98,10 @@ class LocalRouter:
         self.serving.publish(endpoints)
 
     def _listens(self) -> RouterTable:
-        kept = self._state.tls()
-        return self.listen_address.table(
-            str(self.folders.router_folder), tls=kept.tls if kept else None
-        )
+        kept, found = self._state.tls(), ca_file()
+        folder, tls = str(self.folders.router_folder), kept.tls if kept else None
+        table = self.listen_address.table(folder, tls=tls)
+        return table.model_copy(update={"ca_file": found}) if found else table
 
     def in_force(self) -> bool:
         return self.serving.in_force()
