@@ -9,11 +9,12 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import jwt
 import pytest
 from pydantic import SecretStr
 
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.router.table import TokenCheck
+from inference_provider.router.table import ProviderCheck, Scorers, TokenCheck
 from inference_provider.workspace.signing import SigningKey, SigningKeys
 from inference_provider.workspace.tokens import issue, new_signing_key
 from tests.local.server.model import Model, until
@@ -67,11 +68,10 @@ def decoded(part: str) -> dict[str, object]:
     return found
 
 
-def tokens_like(good: str, own: SigningKeys) -> tuple[Make, ...]:
+def tokens_like(good: str, own: SigningKeys, check: TokenCheck) -> tuple[Make, ...]:
     """Return makers of tokens that differ from a good one in what its signature covers, or in it"""
     head, body, signature = good.split(".")
     header, claims = decoded(head), decoded(body)
-    check = TokenCheck.of(CHAT, own.jwks)
 
     def of(key: SigningKey, keys: TokenCheck, ago: timedelta = timedelta()) -> str:
         now, half_an_hour = datetime.now(UTC) - ago, timedelta(minutes=30)
@@ -170,5 +170,48 @@ def test_no_wrong_token_is_let_in(models: dict[str, Model], seed: int):
     with serving(asked) as served:
         good = {"authorization": f"Bearer {text}"}
         until(lambda: served.ask("chat/score", headers=good).status_code == 200)
-        assert odd_answers(served, tokens_like(text, keys), seed) == {}
+        assert odd_answers(served, tokens_like(text, keys, check), seed) == {}
+        assert served.ask("chat/score", headers=good).status_code == 200
+
+
+def of_others(own: SigningKeys, check: TokenCheck) -> tuple[Make, ...]:
+    """Return makers of tokens that are good, of callers who have no role."""
+    names = ("eve", "Ann", "ANN", "ann ", " ann", "ann\0", "a\u0301nn", "an", "annn", "", "*", ".*")
+    names = (*names, "scorers", "group:scorers", '["ann"]', "ann,eve", "ann\n", "\uff41nn")
+    groups: tuple[object, ...] = ("scorer", "Scorers", "scorers ", "scorers,readers", "*", "ann")
+    groups = (*groups, [["scorers"]], {"scorers": True}, {"name": "scorers"}, ["scorers2"], [], "")
+    groups = (*groups, [{"scorers": 1}], ["ann"], 7, None, True, [None, 7, "scorers\0"])
+    key = own.newer
+
+    def signed(chance: random.Random) -> str:
+        now = int(datetime.now(UTC).timestamp())
+        told = {"iss": check.issuer, "aud": check.audience, "exp": now + 600}
+        told |= {"sub": chance.choice(names), "groups": chance.choice(groups)}
+        told |= chance.choice([{}, {"roles": ["scorers"]}, {"principal": "ann"}, {"oid": "ann"}])
+        head = {"kid": key.id}
+        return jwt.encode(told, key.private.get_secret_value(), "ES256", headers=head)
+
+    return (signed,)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_wrong_token_of_an_identity_provider_is_let_in(models: dict[str, Model], seed: int):
+    keys = SigningKeys(newer=new_signing_key(), older=new_signing_key())
+    issuer, now = "https://login.example.org", datetime.now(UTC)
+    check = TokenCheck(issuer=issuer, audience="chat", jwks=keys.jwks)
+    text = issue(check, keys, "ann", now, timedelta(minutes=30)).value.get_secret_value()
+    asked = endpoint(
+        "chat",
+        {"blue": 100},
+        deployment("blue", models["blue"]),
+        keys=(),
+        auth_mode="aad_token",
+        provider=ProviderCheck(issuer=issuer, audiences=("chat",), jwks=keys.jwks),
+        scorers=Scorers(principals=("ann",), groups=("scorers",)),
+    )
+    with serving(asked) as served:
+        good = {"authorization": f"Bearer {text}"}
+        until(lambda: served.ask("chat/score", headers=good).status_code == 200)
+        wrong = tokens_like(text, keys, check) + of_others(keys, check) * 8
+        assert odd_answers(served, wrong, seed) == {}
         assert served.ask("chat/score", headers=good).status_code == 200
