@@ -235,6 +235,7 @@ _PLURALS = {
     "pods": "Pod",
     "events": "Event",
     "deployments": "Deployment",
+    "leaderworkersets": "LeaderWorkerSet",
     "services": "Service",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "horizontalpodautoscalers": "HorizontalPodAutoscaler",

@@ -9,11 +9,17 @@ from tests.cluster_api import ClusterApi
 
 NAMESPACE = "/api/v1/namespaces/lab"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/lab/deployments"
+GROUPS = "/apis/leaderworkerset.x-k8s.io/v1/namespaces/lab/leaderworkersets"
+_SET, _GROUP, _WORKER = (
+    f"leaderworkerset.sigs.k8s.io/{name}" for name in ("name", "group-index", "worker-index")
+)
 READY = {"type": "Ready", "status": "True"}
 
 
 class Controllers:
     """Makes pods of each Deployment, as Kubernetes does; a test says what becomes of them.
+
+    Of a LeaderWorkerSet it makes leaders in the same way, and workers with each.
 
     Another template replaces pods one by one, and the next only when the one before is ready.
     """
@@ -38,12 +44,14 @@ class Controllers:
     def _run(self) -> None:
         while not self._ended.wait(0.01):
             for path, one in list(self.api.objects.items()):
-                if one["kind"] == "Deployment":
+                if one["kind"] in ("Deployment", "LeaderWorkerSet"):
                     self._follow(path, one)
             self._let_claims_go()
             for path, one in list(self.api.objects.items()):
                 owner = one["metadata"]["name"].rpartition("-")[0]
-                gone = f"{DEPLOYMENTS}/{owner}" not in self.api.objects
+                owner = one["metadata"].get("labels", {}).get(_SET, owner)
+                owners = {f"{at}/{owner}" for at in (DEPLOYMENTS, GROUPS)}
+                gone = not owners & self.api.objects.keys()
                 if one["kind"] == "Pod" and gone and not _ends(one):
                     self.api.drop(path)
 
@@ -66,9 +74,9 @@ class Controllers:
         if len(newest) < count and not (old and late):
             self._make(name, one, there)
         elif old and not late:
-            self.api.drop(old[0])
+            self._drop(old[0])
         elif len(newest) > count:
-            self.api.drop(newest[-1])
+            self._drop(newest[-1])
         there = self._pods(name)
         told = self._tell(path, one, there, template)
         if told and [found["metadata"]["hash"] for found in there.values()] == [template] * count:
@@ -82,11 +90,32 @@ class Controllers:
             if path.startswith(start) and "hash" in one["metadata"] and not _ends(one)
         }
 
+    def _is_whole(self, leader: str) -> bool:
+        """Whether a pod is ready, and so are those that are made with it."""
+        there = (one for path, one in list(self.api.objects.items()) if path.startswith(leader))
+        return all(map(_is_ready, there))
+
+    def _drop(self, leader: str) -> None:
+        for path in [path for path in self.api.objects if path.startswith(f"{leader}-")]:
+            self.api.drop(path)
+        self.api.drop(leader)
+
     def _make(self, name: str, one: dict, there: dict[str, dict]) -> None:
         free = (n for n in itertools.count() if f"{NAMESPACE}/pods/{name}-{n}" not in there)
         called = f"{name}-{next(free)}"
-        template = one["spec"]["template"]
-        about = {"name": called, "namespace": "lab", "hash": _hash(one), **template["metadata"]}
+        about = {"hash": _hash(one)}
+        if one["kind"] == "Deployment":
+            self._put(called, one["spec"]["template"], about)
+            return
+        made = one["spec"]["leaderWorkerTemplate"]
+        group = {_SET: name, _GROUP: called.rpartition("-")[2]}
+        self._put(called, made["leaderTemplate"], about, {**group, _WORKER: "0"})
+        for n in range(1, made["size"]):
+            self._put(f"{called}-{n}", made["workerTemplate"], {}, {**group, _WORKER: str(n)})
+
+    def _put(self, called: str, template: dict, about: dict, labels: dict | None = None) -> None:
+        about = {"name": called, "namespace": "lab", **about, **template["metadata"]}
+        about["labels"] = {**about["labels"], **(labels or {})}
         pod = {"kind": "Pod", "metadata": about, "spec": template["spec"]}
         status = self.status_of(pod) or self.status
         self.api.put(f"{NAMESPACE}/pods/{called}", {**pod, "status": status})
@@ -98,12 +127,13 @@ class Controllers:
             "replicas": len(pods),
             "updatedReplicas": sum(p["metadata"]["hash"] == template for p in pods.values()),
             "availableReplicas": sum(map(_is_ready, pods.values())),
+            "readyReplicas": sum(map(self._is_whole, pods)),
         }
         return one.get("status") == status or self.api.update(path, one, {**one, "status": status})
 
 
 def _hash(one: dict) -> str:
-    return str(one["spec"]["template"])
+    return str(one["spec"].get("template") or one["spec"]["leaderWorkerTemplate"])
 
 
 def _is_ready(pod: dict) -> bool:

@@ -1,5 +1,8 @@
 """What a deployment is scheduled with must be in the cluster; what there is, is named."""
 
+import json
+
+import httpx
 import pytest
 from pydantic import ValidationError
 from tests.cluster_api import ClusterApi, client_of, failure
@@ -11,7 +14,11 @@ from inference_provider.refusals import refusals
 from inference_provider.spec import DeploymentSpec, WorkspaceSpec
 from inference_provider.spec.resources import Resources
 from inference_provider.targets.kubernetes.beside import Beside
-from inference_provider.targets.kubernetes.capabilities import Asked, kubernetes_capabilities
+from inference_provider.targets.kubernetes.capabilities import (
+    Asked,
+    closed_fault,
+    kubernetes_capabilities,
+)
 from inference_provider.targets.kubernetes.classes import KnownNames, missing
 from inference_provider.targets.kubernetes.records import ClusterRecords
 
@@ -145,6 +152,58 @@ def test_only_a_cluster_spreads_an_instance_over_several_nodes(target):
         f"Deployment 'default/iris/blue' on target '{target}': nodes_per_instance: only a cluster"
         " has several nodes; leave it out"
     )
+
+
+GROUPS = "/apis/leaderworkerset.x-k8s.io/v1"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def on_two_nodes(**fields) -> DeploymentSpec:
+    return blue().model_copy(update={"nodes_per_instance": 2, **fields})
+
+
+def with_groups(api, *allowed):
+    """Have the cluster serve LeaderWorkerSets, on which this user may do what is allowed."""
+    resources = [{"name": "leaderworkersets"}, {"name": "leaderworkersets/scale"}]
+    api.put(GROUPS, {"kind": "APIResourceList", "metadata": {}, "resources": resources})
+
+    def review(asked):
+        if asked.url.path != REVIEWS:
+            return None
+        about = json.loads(asked.content)["spec"]["resourceAttributes"]
+        assert (about["resource"], about["namespace"]) == ("leaderworkersets", "lab")
+        return httpx.Response(201, json={"status": {"allowed": about["verb"] in allowed}})
+
+    api.refuse = review
+
+
+def test_an_instance_on_several_nodes_is_refused_where_nothing_makes_it(api):
+    assert faults(api, on_two_nodes()) == [
+        "nodes_per_instance: the cluster does not serve leaderworkerset.x-k8s.io/v1, which makes"
+        " instances on several nodes; install LeaderWorkerSet (https://lws.sigs.k8s.io), 0.9 or"
+        " newer"
+    ]
+    assert faults(api, blue()) == []
+
+
+def test_an_instance_on_several_nodes_is_refused_to_who_may_not_make_it(api):
+    with_groups(api, "get", "list", "watch")
+    assert faults(api, on_two_nodes()) == [
+        "nodes_per_instance: you may not create, update, patch, delete"
+        " leaderworkersets.leaderworkerset.x-k8s.io in namespace 'lab'; ask for a Role that allows"
+        " it: docs/deployer-role.yaml"
+    ]
+    with_groups(api, "get", "list", "watch", "create", "update", "patch", "delete")
+    assert faults(api, on_two_nodes()) == []
+
+
+def test_workers_without_a_way_out_would_not_find_their_leader():
+    closed = on_two_nodes(egress_public_network_access="disabled")
+    assert str(closed_fault(closed, space(network_policies="enforced"), None)) == (
+        "nodes_per_instance: workers ask a name server for their leader, and without a way out"
+        " there is none; leave egress enabled"
+    )
+    assert closed_fault(on_two_nodes(), space(network_policies="enforced"), None) is None
 
 
 QUOTA = "/api/v1/namespaces/lab/resourcequotas/inference-quota"

@@ -21,13 +21,14 @@ from inference_provider.targets.kubernetes.objects import (
     Kind,
     Object,
     annotations_of,
-    kind_of,
+    labels_of,
 )
 from inference_provider.targets.kubernetes.observed_objects import There, altered
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.rivals import told
 from inference_provider.targets.kubernetes.scaled_objects import KEDA, scaled_object_spec
-from inference_provider.targets.kubernetes.workloads import KINDS, replicas, workload_in
+from inference_provider.targets.kubernetes.workloads import kind_for as workload_kind
+from inference_provider.targets.kubernetes.workloads import nodes_of, replicas, workload_in
 
 RULE = f"{names.PREFIX}/rule"
 """Annotation: a hash of what was applied."""
@@ -146,8 +147,8 @@ class Autoscalers:
     ) -> Iterator[str]:
         """Say what keeps an autoscaler of ours from following its rule."""
         found, of = there.get((kind, name)), workload_in(there, name)
-        of_kind = kind_of(of) if of else KINDS[0]
-        spec = _spec(kind, name, self._namespace, rule, of_kind)
+        scaled = workload_kind(nodes_of(labels_of(found or {"metadata": {}})))
+        spec = _spec(kind, name, self._namespace, rule, scaled)
         if found and annotations_of(found).get(RULE) != _hash(spec):
             yield f"{kind.name} {name} follows another rule than is recorded"
         for pause in _pauses(found) if found else ():

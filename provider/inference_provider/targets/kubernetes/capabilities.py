@@ -156,6 +156,7 @@ def kubernetes_capabilities(
         egress_control=True,
         deployment_faults=deployment_faults,
         resource_limits=True,
+        several_nodes=True,
         amount_faults=_amount_faults,
         workspace_faults=workspace_faults,
         instance_types=True,
@@ -248,6 +249,9 @@ def closed_fault(
         return None
     if alone and workspace is not None and workspace.cluster.network_policies != "enforced":
         return Fault("egress_public_network_access", *_NOT_ENFORCED)
+    if deployment.nodes_per_instance > 1:
+        reason = "workers ask a name server for their leader, and without a way out there is none"
+        return Fault("nodes_per_instance", reason, "leave egress enabled")
     has_registry = workspace is not None and workspace.registry is not None
     if installs is None:
         installs = environment is not None and not is_brought(environment) and not has_registry

@@ -15,6 +15,7 @@ from inference_provider.targets.kubernetes.objects import (
     DEVICE_CLASS,
     HTTP_ROUTE,
     INGRESS_CLASS,
+    LEADER_WORKER_SET,
     PRIORITY_CLASS,
     RUNTIME_CLASS,
     SECRET,
@@ -25,6 +26,7 @@ from inference_provider.targets.kubernetes.objects import (
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
+from inference_provider.targets.kubernetes.rights import OF_GROUPS, may
 from inference_provider.targets.kubernetes.scaled_objects import KEDA
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 
@@ -51,6 +53,7 @@ class KnownNames:
         self._client = client
         self._known: dict[tuple[Kind, str], Fresh[tuple[Object, ...] | None]] = {}
         self._served: dict[Kind, Fresh[bool]] = {}
+        self._lacked: dict[tuple[Kind, str], Fresh[tuple[str, ...]]] = {}
         self._groups = Fresh(self._groups_now)
 
     def __call__(self, kind: Kind, namespace: str = "") -> frozenset[str] | None:
@@ -73,6 +76,17 @@ class KnownNames:
         except NotThere:
             return False
         return any(one["name"] == kind.plural for one in served.get("resources") or ())
+
+    def lacked(self, kind: Kind, namespace: str) -> tuple[str, ...]:
+        """Return the verbs of `OF_GROUPS` that this user lacks on a kind in a namespace."""
+        ask = Fresh(partial(self._lacked_now, kind, namespace))
+        return self._lacked.setdefault((kind, namespace), ask).within(FRESH_S)
+
+    def _lacked_now(self, kind: Kind, namespace: str) -> tuple[str, ...]:
+        group = kind.api.partition("/")[0]
+        client = self._client()
+        allowed = (may(client, verb, group, kind.plural, namespace) for verb in OF_GROUPS)
+        return tuple(verb for verb, is_so in zip(OF_GROUPS, allowed, strict=True) if not is_so)
 
     def groups(self) -> frozenset[str]:
         """Return the groups that the API server, and what extends it, serve now.
@@ -103,6 +117,8 @@ class KnownNames:
             return tuple(self._client().items(kind, namespace))
         except Forbidden:
             return None
+        except NotThere:  # not every cluster has each
+            return ()
 
 
 def _goes(one: Object) -> bool:
@@ -131,6 +147,8 @@ def missing(
         )
     if named := deployment.resources.device_class:
         yield from _no_class(named, known)
+    if deployment.nodes_per_instance > 1:
+        yield from _no_groups(known, namespace)
     account = asked.service_account
     if account and workspace is not None and account not in workspace.cluster.service_accounts:
         there = known(SERVICE_ACCOUNT, namespace)
@@ -144,6 +162,18 @@ def _no_class(named: str, known: KnownNames) -> Iterator[Fault]:
         return
     reason = f"the cluster does not serve {DEVICE_CLASS.api}, which Kubernetes 1.34 and newer have"
     yield Fault(field, reason, "leave it out, and its nodes' device plugin counts GPUs")
+
+
+def _no_groups(known: KnownNames, namespace: str) -> Iterator[Fault]:
+    field, kind = "nodes_per_instance", LEADER_WORKER_SET
+    if not known.serves(kind):
+        reason = f"the cluster does not serve {kind.api}, which makes instances on several nodes"
+        yield Fault(
+            field, reason, "install LeaderWorkerSet (https://lws.sigs.k8s.io), 0.9 or newer"
+        )
+    elif lacked := known.lacked(kind, namespace):
+        reason = f"you may not {', '.join(lacked)} {kind.resource} in namespace '{namespace}'"
+        yield Fault(field, reason, "ask for a Role that allows it: docs/deployer-role.yaml")
 
 
 def unserved(known: KnownNames, workspace: WorkspaceSpec) -> Iterator[Fault]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain, filterfalse
+from itertools import chain
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
@@ -21,28 +21,37 @@ from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import key_of, secret_name
 from inference_provider.targets.kubernetes.counts import Counts
-from inference_provider.targets.kubernetes.drafts import Drafts, Gives, restarted
+from inference_provider.targets.kubernetes.drafts import (
+    Drafts,
+    Gives,
+    generation_name,
+    restarted,
+)
 from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.generations import (
     generations,
     instances_in,
     pods_of,
-    status_of,
+    statuses_of,
 )
 from inference_provider.targets.kubernetes.instance_manifests import (
+    EVERY_OBJECT,
     OBJECTS,
     SERVER,
     Generation,
+    objects_of,
 )
 from inference_provider.targets.kubernetes.inventory import NodeGpus
 from inference_provider.targets.kubernetes.objects import (
     CLAIM_TEMPLATE,
+    DEPLOYMENT,
     POD,
     SECRET,
     SERVICE,
     Kind,
     Object,
     kind_of,
+    labels_of,
     name_of,
     selector,
     version_of,
@@ -51,18 +60,19 @@ from inference_provider.targets.kubernetes.observed_objects import (
     Named,
     There,
     altered,
+    groups_of,
     listed,
-    workloads_in,
 )
 from inference_provider.targets.kubernetes.pod_wait import Wait
-from inference_provider.targets.kubernetes.pods import is_ending
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.targets.kubernetes.workloads import (
     COUNT,
     KINDS,
+    kind_for,
+    nodes_of,
     replicas,
     workload_in,
 )
@@ -72,7 +82,7 @@ from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
 
 _POLL_S = 0.25
-_INSTANCES = (POD, *KINDS, SERVICE)
+_INSTANCES = (POD, DEPLOYMENT, SERVICE)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -98,11 +108,16 @@ class KubernetesCompute:
         self._namespace = records.namespace
         self._drafts = Drafts(client, records, content, gpus)
         self._whole = whole or Whole(client, self._namespace, records.workspace)
-        self._followed = Followed(client, self._namespace, self._selecting(), _INSTANCES)
+        self._followed = {kind: self._follower(kind) for kind in KINDS}
         self._autoscalers = Autoscalers(client, self._namespace, served)
         self._counts = Counts(client, self._namespace, self._autoscalers)
         self._applied: dict[str, Mapping[Kind, int]] = {}
         """Version of each kind that was applied last, by deployment."""
+
+    def _follower(self, workload: Kind) -> Followed:
+        """Return what tells of the instances that one kind makes: not every cluster has each."""
+        kinds = (POD, workload, SERVICE)
+        return Followed(self._client, self._namespace, self._selecting(), kinds)
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -113,11 +128,13 @@ class KubernetesCompute:
         return selector(names.selecting(self._records.workspace, names.INSTANCE, **more))
 
     def instances(self, deployment: str = "") -> Mapping[str, tuple[Instance, ...]]:
-        applied = self._applied.get(deployment)
-        told = self._followed.there(deployment, applied) if applied else None
+        applied = self._applied.get(deployment, {})
+        followed = next((self._followed[kind] for kind in KINDS if kind in applied), None)
+        told = followed.there(deployment, applied) if followed else None
         if not told:
-            chosen = self._selecting(deployment)
-            told = listed(self._client, self._namespace, _INSTANCES, chosen)
+            place = self._client, self._namespace
+            found = listed(*place, _INSTANCES, self._selecting(deployment))
+            told = found | groups_of(*place, self._selecting(deployment), found.values())
         return instances_in(told)
 
     def status(self, deployment: str = "") -> ComputeStatus:
@@ -129,12 +146,12 @@ class KubernetesCompute:
         known = there | self._whole.of(whole, names.CONTENT)
         pods, rivals = pods_of(there), rivals_in(whole)
         lost = self._whole.nodes.of(chain(*pods.values()))
-        wanted = {name: [*_wanted(name, there)] for name in generations(there)}
+        every = generations(there)
+        wanted = {name: [*_wanted(name, nodes_of(has), there)] for name, has in every.items()}
         known |= self._whole.unlabelled([*chain(*wanted.values())], known)
-        for name, labels in generations(there).items():
+        for name, labels in every.items():
             deployment, one = names.deployment_of(labels), workload_in(there, name)
-            live = filterfalse(is_ending, pods.get(name, ()))
-            statuses = tuple(status_of(pod, lost) for pod in live)
+            statuses = statuses_of(pods.get(name, ()), nodes_of(labels), lost)
             if not statuses and (one is None or replicas(one)):
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)
@@ -149,8 +166,9 @@ class KubernetesCompute:
             altered={name: s for name, s in faults.items() if s},
         )
 
-    def _workload(self, name: str) -> Object | None:
-        return self._client.get(KINDS[0], self._namespace, name)
+    def _workload(self, unit: Unit) -> Object | None:
+        kind = kind_for(unit.spec.nodes_per_instance)
+        return self._client.get(kind, self._namespace, generation_name(unit))
 
     # -- start ---------------------------------------------------------------------------------
 
@@ -162,8 +180,7 @@ class KubernetesCompute:
         make_room: MakeRoom = side_by_side,
     ) -> None:
         del make_room  # without surge, the cluster ends a pod before it starts the next
-        name = names.generation(unit.id.name, unit.generation)
-        before = self._workload(name)
+        name, before = generation_name(unit), self._workload(unit)
         if not count and before is None:
             return
         generation = self._drafts.generation(unit, name, count, before)
@@ -173,7 +190,8 @@ class KubernetesCompute:
             # a rule may end some of those that there are at any time, down to its least
             sure = unit.rule.min_instances if unit.rule and exists else count
             waited = replace(generation, count=min(count, sure))
-            wait, applied = Wait(self._client, self._followed, waited, progress, exists=exists), {}
+            followed, applied = self._followed[generation.kind], dict[Kind, int]()
+            wait = Wait(self._client, followed, waited, progress, exists=exists)
             there = self._beside(generation, before)
             ruled = [self._autoscalers.alone(there, unit.rule)] if unit.rule and exists else []
             for one in (*there.objects(), *ruled):
@@ -220,8 +238,7 @@ class KubernetesCompute:
             self._delete(name)
 
     def scale_in(self, unit: Unit, count: int, stop_wait_s: float) -> int:
-        name = names.generation(unit.id.name, unit.generation)
-        before = self._workload(name)
+        name, before = generation_name(unit), self._workload(unit)
         if unit.rule is not None and before is not None:
             self._follow(unit, unit.rule, name, before)
             return 0
@@ -232,7 +249,7 @@ class KubernetesCompute:
         fewer = replace(
             self._drafts.generation(unit, name, count, before), restarted=restarted(before)
         )
-        wait = Wait(self._client, self._followed, fewer, silent)
+        wait = Wait(self._client, self._followed[fewer.kind], fewer, silent)
         made = apply_ours(self._client, fewer.workload(), _untold)
         known = self._applied.get(unit.id.name, {})
         self._applied[unit.id.name] = {**known, kind_of(made): int(version_of(made))}
@@ -258,8 +275,8 @@ class KubernetesCompute:
 
     def end_all(self, limit_s: float) -> None:
         """End the instances of all deployments, and wait until they are gone."""
-        there = workloads_in(self._client, self._namespace, self._selecting())
-        self.retire("", [name_of(one) for one in there], 0)
+        there = chain.from_iterable(self.instances().values())
+        self.retire("", [instance.name for instance in there], 0)
         self.wait_gone(limit_s)
 
     def _pods(self, deployment: str = "") -> list[Object]:
@@ -269,8 +286,11 @@ class KubernetesCompute:
         with suppress(Forbidden):  # who may not has made none
             self._client.delete(CLAIM_TEMPLATE, self._namespace, name)
         self._autoscalers.delete(name)
-        for kind in OBJECTS:
-            self._client.delete(kind, self._namespace, name)
+        service = self._client.get(SERVICE, self._namespace, name)
+        for kind in objects_of(nodes_of(labels_of(service))) if service else EVERY_OBJECT:
+            # of what is not everywhere there is none where nothing says that there is
+            with suppress(*() if service or kind in OBJECTS else (Forbidden, NotThere)):
+                self._client.delete(kind, self._namespace, name)
 
     def forget(self, deployment: str) -> None:
         """Nothing is left of objects that are gone."""
@@ -292,13 +312,13 @@ class KubernetesCompute:
                 yield f"{pod}: {line}"
 
 
-def _wanted(name: str, there: There) -> Iterator[Named]:
+def _wanted(name: str, nodes: int, there: There) -> Iterator[Named]:
     """Yield what a generation consists of; of one that somebody deletes, that alone."""
     one = workload_in(there, name)
     if one is not None and one["metadata"].get("deletionTimestamp"):
         yield kind_of(one), name
         return
-    yield from ((kind, name) for kind in OBJECTS)
+    yield from ((kind, name) for kind in objects_of(nodes))
     if one is not None and claims_devices(one):
         yield CLAIM_TEMPLATE, name
     if one is not None and (key := key_of(one)):

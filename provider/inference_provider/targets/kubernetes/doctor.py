@@ -13,10 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 from inference_provider.errors import Fault, TargetError
-from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
-    ACCESS_REVIEW,
+    LEADER_WORKER_SET,
     NAMESPACE,
     POD,
     POLICY,
@@ -32,19 +31,21 @@ from inference_provider.targets.kubernetes.pods import (
     is_ready,
     trouble_of,
 )
+from inference_provider.targets.kubernetes.rights import OF_GROUPS, may
 
 LEAST = (1, 30)
 """Oldest Kubernetes that has what pods here use: `preStop.sleep`."""
 TRY_S = 30.0
 """Longest time that the trial of NetworkPolicies takes."""
 _POLL_S = 0.3
-_ALL = ("get", "list", "create", "update", "patch", "delete")
+_ALL = OF_GROUPS[:-1]
 NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "secrets"): (*_ALL, "watch", "deletecollection"),
     ("", "configmaps"): ("list", "create", "patch", "delete", "deletecollection"),
     ("", "namespaces"): ("get",),
     ("coordination.k8s.io", "leases"): _ALL,
     ("apps", "deployments"): (*_ALL, "watch"),
+    ("leaderworkerset.x-k8s.io", "leaderworkersets"): OF_GROUPS,
     ("", "services"): (*_ALL, "watch"),
     ("", "serviceaccounts"): _ALL,
     ("", "persistentvolumeclaims"): (*_ALL, "deletecollection"),
@@ -65,7 +66,6 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """What `up` does in the namespace of a workspace, by API group and resource: the rules of
 docs/deployer-role.yaml."""
-_NAMES = {"services/proxy": f"http:{names.CONTENT_NAME}:{names.CONTENT_PORT}"}
 _OPEN, _SHUT = 8081, 8080
 _SERVER = f"""
 import http.server, threading
@@ -131,6 +131,7 @@ def answers(
     yield _rights(client, namespace, may_make=may_make)
     yield _score(client, namespace)
     yield _metrics(client)
+    yield _several_nodes(client)
     yield _storage(client)
     place = "" if may_make and not pulls.names else namespace
     yield _policies(client, place, image, pulls)
@@ -160,7 +161,7 @@ def _rights(client: Client, namespace: str, *, may_make: bool) -> Answer:
         missing = [
             f"{verb} {resource}{f'.{group}' if group else ''}"
             for verb, group, resource, place in asked
-            if not _may(client, verb, group, resource, place)
+            if not may(client, verb, group, resource, place)
         ]
     except TargetError as fault:
         return Answer("rights", False, f"not known: {fault.reason}", fault.remedy)
@@ -170,24 +171,16 @@ def _rights(client: Client, namespace: str, *, may_make: bool) -> Answer:
     return Answer("rights", True, f"you may do all that `up` does in namespace '{namespace}'")
 
 
-def _may(client: Client, verb: str, group: str, resource: str, namespace: str) -> bool:
-    plural, _, part = resource.partition("/")
-    about = {"verb": verb, "group": group, "resource": plural, "namespace": namespace}
-    about |= {"subresource": part} if part else {}
-    about |= {"name": _NAMES[resource]} if resource in _NAMES else {}
-    review: Object = {"apiVersion": ACCESS_REVIEW.api, "kind": ACCESS_REVIEW.name}
-    answer = client.review({**review, "spec": {"resourceAttributes": about}})
-    return bool(answer["status"].get("allowed"))
-
-
 def _score(client: Client, namespace: str) -> Answer:
     """Look whether routers are reached from outside; inside the cluster that needs no right."""
     try:
-        may = _may(client, "create", "", "pods/portforward", namespace)
+        reached = may(client, "create", "", "pods/portforward", namespace)
     except TargetError:
-        may = False
-    found = "`inferctl score` reaches routers" if may else "`inferctl score` works in pods alone"
-    return Answer("score", True, found + ("" if may else ": you may not create pods/portforward"))
+        reached = False
+    if reached:
+        return Answer("score", True, "`inferctl score` reaches routers")
+    found = "`inferctl score` works in pods alone: you may not create pods/portforward"
+    return Answer("score", True, found)
 
 
 def _metrics(client: Client) -> Answer:
@@ -197,6 +190,16 @@ def _metrics(client: Client) -> Answer:
     except TargetError:
         return Answer("metrics", True, "the metrics API is not served: `kubectl top` has nothing")
     return Answer("metrics", True, "the metrics API is served")
+
+
+def _several_nodes(client: Client) -> Answer:
+    """Look for what spreads an instance over nodes; it may be missing."""
+    try:
+        client.raw(f"/apis/{LEADER_WORKER_SET.api}")
+    except TargetError:
+        found = "LeaderWorkerSet is not served: an instance is on one node"
+        return Answer("several nodes", True, found)
+    return Answer("several nodes", True, "LeaderWorkerSet is served: `nodes_per_instance` works")
 
 
 def _storage(client: Client) -> Answer:

@@ -76,6 +76,7 @@ class Drafts:
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
         closed = self._is_closed(unit, given)
         more |= {"egress": names.CLOSED} if closed else {}
+        more |= {"nodes": str(nodes)} if (nodes := unit.spec.nodes_per_instance) > 1 else {}
         return Generation(
             unit=unit,
             name=name,
@@ -129,6 +130,12 @@ class Drafts:
             return ()
         there = self._gpus()
         return tuple(products_of(asked, there)) if there else (asked.product.replace(" ", "-"),)
+
+
+def generation_name(unit: Unit) -> str:
+    """Return the name of the objects of a unit."""
+    grouped = unit.spec.nodes_per_instance > 1
+    return names.generation(unit.id.name, unit.generation, grouped=grouped)
 
 
 def restarted(before: Object | None) -> str:

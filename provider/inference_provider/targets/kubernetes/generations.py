@@ -1,9 +1,10 @@
 """What is listed of a workspace -> its generations, their instances and how those are. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from inference_provider.router.table import Backend
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.groups import is_leader, workers_of
 from inference_provider.targets.kubernetes.instance_manifests import SERVER
 from inference_provider.targets.kubernetes.lost_nodes import node_of
 from inference_provider.targets.kubernetes.objects import (
@@ -44,7 +45,8 @@ def instances_in(there: There) -> dict[str, tuple[Instance, ...]]:
     found: dict[str, tuple[Instance, ...]] = {}
     pods = pods_of(there)
     for name, labels in generations(there).items():
-        addresses = [address_of(p) for p in pods.get(name, ()) if not is_ending(p)]
+        live = (pod for pod in pods.get(name, ()) if is_leader(pod) and not is_ending(pod))
+        addresses = map(address_of, live)
         workload = workload_in(there, name)
         port = _port_of(workload)
         backends = tuple(Backend(host=a, port=port) for a in sorted(filter(None, addresses)))
@@ -64,8 +66,38 @@ def pods_of(there: There) -> dict[str, list[Object]]:
     return pods
 
 
+def statuses_of(
+    pods: Collection[Object], nodes: int, lost: Mapping[str, str]
+) -> tuple[InstanceStatus, ...]:
+    """Return how the instances of a generation are.
+
+    Args:
+        pods: All pods of it.
+        nodes: How many an instance is.
+        lost: What is wrong with nodes of the cluster, by their name.
+    """
+    live = [pod for pod in pods if not is_ending(pod)]
+    return tuple(
+        _with_workers(
+            status_of(pod, lost), [status_of(w, lost) for w in workers_of(pod, live)], nodes
+        )
+        for pod in live
+        if is_leader(pod)
+    )
+
+
+def _with_workers(
+    leader: InstanceStatus, workers: Sequence[InstanceStatus], nodes: int
+) -> InstanceStatus:
+    """Return how a group is, of which nothing answers without one of its pods."""
+    ready = sum(one.answers for one in workers)
+    short = f"{nodes - 1 - ready} of its {nodes - 1} workers not ready" if ready < nodes - 1 else ""
+    fault = leader.fault or next((one.fault for one in workers if one.fault), short)
+    return leader.model_copy(update={"fault": fault})
+
+
 def status_of(pod: Object, lost: Mapping[str, str]) -> InstanceStatus:
-    """Return how an instance is; `lost` says what is wrong with nodes."""
+    """Return how a pod is; `lost` says what is wrong with nodes."""
     return InstanceStatus(
         name=name_of(pod),
         generation=labels_of(pod)[names.GENERATION],

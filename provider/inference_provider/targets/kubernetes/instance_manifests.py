@@ -12,13 +12,15 @@ from inference_provider.spec.deployment import DeploymentSpec, Probe
 from inference_provider.spec.gpus import gpu_request
 from inference_provider.spec.quota import gpus_of
 from inference_provider.spec.resources import Resources
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import groups, names
 from inference_provider.targets.kubernetes.claims import CLAIMED, template_spec
 from inference_provider.targets.kubernetes.inventory import PRODUCT_LABELS, WHOLE, resource_of
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     CLAIM_TEMPLATE,
     DEPLOYMENT,
+    LEADER_WORKER_SET,
+    POLICY,
     SECRET,
     SERVICE,
     Kind,
@@ -32,20 +34,27 @@ from inference_provider.targets.kubernetes.pods import (
     node_selector,
     pull_secrets,
 )
-from inference_provider.targets.kubernetes.workloads import COUNT
-from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
+from inference_provider.targets.kubernetes.workloads import COUNT, kind_for
 from inference_provider.workspace.ports import Unit
 
 SERVER = "server"
 """Name of the container that answers requests."""
-OBJECTS = (BUDGET, SECRET, *WORKLOADS, SERVICE)
+OBJECTS = (BUDGET, SECRET, DEPLOYMENT, SERVICE)
 """Kinds of a generation's objects, all of one name, in the order in which they are deleted: the
 Service, which is made first, tells a generation that somebody died over."""
+_OF_GROUPS = (BUDGET, SECRET, POLICY, LEADER_WORKER_SET, SERVICE)
+EVERY_OBJECT = tuple(dict.fromkeys((*_OF_GROUPS[:-1], *OBJECTS)))
+"""Both, where it is not known which of the two a generation has."""
 RESTARTED = f"{names.PREFIX}/restarted"
 _SHARED_MEMORY = "2Gi"
 """Azure ML's own default; it counts as memory of the container, as far as it is used."""
 _STOP_SLACK_S = 10
 _TOPOLOGY = {"nodes": "kubernetes.io/hostname", "zones": "topology.kubernetes.io/zone"}
+
+
+def objects_of(nodes: int) -> tuple[Kind, ...]:
+    """Return the kinds of a generation's objects, as `OBJECTS`, by the nodes of an instance."""
+    return OBJECTS if nodes == 1 else _OF_GROUPS
 
 
 @dataclass(frozen=True)
@@ -97,12 +106,17 @@ class Generation:
     @property
     def kind(self) -> Kind:
         """Of what makes its pods."""
-        return DEPLOYMENT
+        return kind_for(self.nodes)
+
+    @property
+    def nodes(self) -> int:
+        """How many pods an instance is."""
+        return self.unit.spec.nodes_per_instance
 
     def objects(self) -> tuple[Object, ...]:
         """Return them in the order in which they are applied."""
         before = (self._service(), self._secret(), self._budget(), *self._template())
-        return (*before, self.workload())
+        return (*before, *self._policy(), self.workload())
 
     def _object(self, kind: Kind, **content: Any) -> Object:
         about = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
@@ -136,6 +150,15 @@ class Generation:
             for name in (names.ROLE, names.ENDPOINT, names.DEPLOYMENT, names.GENERATION)
         } | {names.OBJECT: self.name}
 
+    @property
+    def _answering(self) -> dict[str, str]:
+        return self._chosen | (groups.LEADER if self.nodes > 1 else {})
+
+    def _policy(self) -> list[Object]:
+        if self.nodes == 1:
+            return []
+        return [self._object(POLICY, spec=groups.group_policy_spec(self._chosen))]
+
     def _secret(self) -> Object:
         found = {n: v.get_secret_value() for n, v in self.command.environment.items()}
         # the API server notes who has set a key of `data`, not of `stringData`
@@ -144,7 +167,7 @@ class Generation:
     def _service(self) -> Object:
         port = {"name": "http", "port": self.port, "targetPort": self.port, "protocol": "TCP"}
         return self._object(
-            SERVICE, spec={"clusterIP": "None", "selector": self._chosen, "ports": [port]}
+            SERVICE, spec={"clusterIP": "None", "selector": self._answering, "ports": [port]}
         )
 
     def _budget(self) -> Object:
@@ -174,17 +197,21 @@ class Generation:
             },
             "spec": self._pod(),
         }
-        return self._object(
-            self.kind,
-            spec={
-                **({} if self.count is None else {COUNT: self.count}),
-                "revisionHistoryLimit": 0,
-                "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": self._strategy},
-                "selector": {"matchLabels": self._chosen},
-                "template": template,
-            },
-        )
+        count = {} if self.count is None else {COUNT: self.count}
+        if self.nodes > 1:
+            spec = groups.group_spec(self.nodes, template, self._strategy)
+        else:
+            spec = self._of_pods(template)
+        return self._object(self.kind, spec={**count, **spec})
+
+    def _of_pods(self, template: Object) -> Object:
+        return {
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": max(600, 2 * self.unit.start_limit_s),
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": self._strategy},
+            "selector": {"matchLabels": self._chosen},
+            "template": template,
+        }
 
     def _pod(self) -> Object:
         spec, given = self.unit.spec, self.given

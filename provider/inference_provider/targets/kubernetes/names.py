@@ -12,6 +12,8 @@ PREFIX = "pulumi-inference"
 WORKSPACE, ROLE, OWNER = (f"{PREFIX}/{name}" for name in ("workspace", "role", "owner"))
 ENDPOINT, DEPLOYMENT = f"{PREFIX}/endpoint", f"{PREFIX}/deployment"
 GENERATION, OBJECT = f"{PREFIX}/generation", f"{PREFIX}/object"
+NODES = f"{PREFIX}/nodes"
+"""Label of all that is of a generation whose instances are on several nodes: how many."""
 INSTANCE, ROUTER, CONTENT, RECORD, LOCK, JOURNAL = (
     "instance",
     "router",
@@ -33,6 +35,9 @@ INSTANCE_PORT = 5001
 """Where instances of our own servers listen."""
 _LONGEST = 52
 """Characters of a name; pods get up to eleven more, and 63 is the limit."""
+_OF_GROUP = 4
+"""Characters that the name of a group has more, whose pods get eleven more again: `-50`, and one
+to spare."""
 
 
 def labels(workspace: str, role: str, **more: str) -> dict[str, str]:
@@ -63,16 +68,18 @@ def deployment_of(found: Mapping[str, str]) -> str:
     return f"{found.get(ENDPOINT, '')}/{found.get(DEPLOYMENT, '')}"
 
 
-def generation(deployment: str, generation_: str, number: int = 0) -> str:
+def generation(deployment: str, generation_: str, number: int = 0, *, grouped: bool = False) -> str:
     """Return the name of the objects of one generation: `iris-blue-5efdeb203621`.
 
     Args:
         deployment: `<endpoint>/<deployment>`.
         generation_: Its generation.
         number: 0, or which one it is of several of the same generation.
+        grouped: Whether its instances are groups of pods.
     """
+    longest = _LONGEST - (_OF_GROUP if grouped else 0)
     end = f"-{generation_}" + (f"-{number}" if number else "")
-    return short(deployment.replace("/", "-"), _LONGEST - len(end)) + end
+    return short(deployment.replace("/", "-"), longest - len(end)) + end
 
 
 def autoscaler_of_keda(generation_: str) -> str:

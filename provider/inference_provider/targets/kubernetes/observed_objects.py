@@ -5,28 +5,37 @@ Each kind is listed once, whatever the number of objects.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import groups, names
 from inference_provider.targets.kubernetes.applied import by_hand
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
+    DEPLOYMENT,
+    LEADER_WORKER_SET,
     POLICY,
+    SERVICE,
     Kind,
     Object,
     kind_of,
+    labels_of,
     name_of,
 )
 from inference_provider.targets.kubernetes.pods import condition
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
-from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
 
 Named = tuple[Kind, str]
 There = Mapping[Named, Object]
 _AT_ONCE = 8
 _REMAINING = ("Finalizers", "Content")
-_VARYING = (names.ENDPOINT, names.DEPLOYMENT, names.GENERATION, names.OBJECT, "pod-template-hash")
-"""Labels that all instances have, each its own."""
+_VARYING = (
+    *(names.ENDPOINT, names.DEPLOYMENT, names.GENERATION, names.OBJECT, "pod-template-hash"),
+    *(names.NODES, groups.SET, groups.GROUP, groups.WORKER, groups.KEY, groups.REVISION),
+    *("apps.kubernetes.io/pod-index", "controller-revision-hash"),
+    "statefulset.kubernetes.io/pod-name",
+)
+"""Labels that instances have, each its own; some only those that are groups of pods."""
 
 
 def listed(
@@ -50,9 +59,29 @@ def listed_if_allowed(
         return None
 
 
+def groups_of(
+    client: Client, namespace: str, chosen: str, there: Iterable[Object]
+) -> dict[Named, Object]:
+    """Return what makes groups of pods; not every cluster has that, so labels of others say if any.
+
+    Args:
+        client: The cluster's API.
+        namespace: Where.
+        chosen: Selects what is of instances.
+        there: What else is there of them.
+    """
+    if not any(names.NODES in labels_of(one) for one in there):
+        return {}
+    with suppress(NotThere):  # the API was removed, and what it had with it
+        return listed(client, namespace, [LEADER_WORKER_SET], chosen)
+    return {}
+
+
 def workloads_in(client: Client, namespace: str, chosen: str) -> list[Object]:
     """Return what makes the pods of generations, as far as a selector chooses it."""
-    return [one for kind in WORKLOADS for one in client.items(kind, namespace, chosen)]
+    found = listed(client, namespace, [DEPLOYMENT, SERVICE], chosen)
+    found |= groups_of(client, namespace, chosen, found.values())
+    return [one for (kind, _), one in found.items() if kind != SERVICE]
 
 
 def named(objects: Iterable[Object]) -> list[Named]:

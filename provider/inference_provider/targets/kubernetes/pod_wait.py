@@ -11,6 +11,7 @@ from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.claims import CLAIMED
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.followed import Followed
+from inference_provider.targets.kubernetes.groups import is_leader
 from inference_provider.targets.kubernetes.instance_manifests import SERVER, Generation
 from inference_provider.targets.kubernetes.objects import (
     EVENT,
@@ -24,6 +25,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.pods import (
     REFUSED_S,
     Trouble,
+    endings_of,
     has_ended,
     initializing,
     is_ending,
@@ -51,6 +53,7 @@ _STUCK = ("ImageBuildFailure", "ResourceNotReady")
 _DOES = {"storage-initializer": "fetches its model and code", "environment": "gets its packages"}
 """What an init container does, by its name."""
 _LINE_CHARS = 300
+_UNMADE = " failed error: "
 _CLAIMING = f"PodResourceClaim {CLAIMED}: create ResourceClaim : "
 
 
@@ -82,7 +85,7 @@ class Wait:
         self._workload: Object | None = None
         """As it was told last with the pods; None where it has to be asked for."""
         self._ask_s, self._told_s, self._pause_s = 0.0, 0.0, _ASK_S[0]
-        self._before = sum(map(is_ready, self._asked_pods())) if exists else 0
+        self._before = _answering(self._asked_pods()) if exists else 0
         self._ready = self._before
         self._told = ""
 
@@ -111,10 +114,10 @@ class Wait:
             if pods is None:
                 news.wait(_TELLS_S)
                 continue
-            self._tell(sum(map(is_ready, pods)))
+            self._tell(_answering(pods))
             if self._ready >= self._generation.wanted and self._is_rolled():
                 return
-            if len(pods) < self._generation.wanted:
+            if len(pods) < self._generation.wanted * self._generation.nodes:
                 self._refuse_unmade(time.monotonic() - began_s)
             late = [pod for pod in pods if not is_ready(pod)]  # others may have ended once long ago
             troubles = [(name_of(pod), trouble) for pod in late if (trouble := trouble_of(pod))]
@@ -141,7 +144,8 @@ class Wait:
         Kubernetes ends each by force in the end; a node that is lost says nothing of its pods.
         """
         until_s = time.monotonic() + limit_s
-        while self._left() > self._generation.wanted and time.monotonic() < until_s:
+        wanted = self._generation.wanted * self._generation.nodes
+        while self._left() > wanted and time.monotonic() < until_s:
             refuse_when_stopped("stop instances of", str(self._unit.id))
             time.sleep(POLL_S)
 
@@ -160,10 +164,17 @@ class Wait:
         place = self._generation
         self._workload = workload_in(there, place.name)
         own = (one for (kind, _), one in there.items() if kind == POD and _is_of(one, place.name))
-        return [pod for pod in own if not is_ending(pod)], True
+        return [pod for pod in own if self._tells(pod)], True
 
     def _asked_pods(self) -> list[Object]:
-        return [pod for pod in self._all_pods() if not is_ending(pod)]
+        return [pod for pod in self._all_pods() if self._tells(pod)]
+
+    def _tells(self, pod: Object) -> bool:
+        """Whether a pod says how far its generation is.
+
+        One of a group that ended by itself is removed with the group, and may not be seen before.
+        """
+        return not is_ending(pod) or (self._generation.nodes > 1 and endings_of(pod).total > 0)
 
     def _left(self) -> int:
         return sum(not has_ended(pod) for pod in self._all_pods())
@@ -185,8 +196,20 @@ class Wait:
         """Raise if Kubernetes may make no pod: what is over a quota may fit in a moment."""
         if waited_s < REFUSED_S:
             return
-        if said := refused(self._workload_now()):
+        if said := refused(self._workload_now()) or self._refused_of_group():
             raise refusal("start", str(self._unit.id), 403, said, str(self._client))
+
+    def _refused_of_group(self) -> str:
+        """Return why Kubernetes makes no pod of a group; only events of its StatefulSets say."""
+        place, stems = self._generation, [self._generation.name]
+        stems += [f"{place.name}-{n}" for n in range(place.wanted)]
+        for stem in stems if place.nodes > 1 else ():
+            fields = f"involvedObject.kind=StatefulSet,involvedObject.name={stem}"
+            with suppress(TargetError):  # who may not list events is told where they are
+                for event in self._client.items(EVENT, place.namespace, fields=fields):
+                    if event.get("reason") == "FailedCreate":
+                        return str(event.get("message") or "").rpartition(_UNMADE)[2]
+        return ""
 
     def _unclaimed(self, pods: Sequence[Object]) -> list[tuple[str, Trouble]]:
         """Return a pod that waits for a claim which Kubernetes does not make, and why not."""
@@ -223,7 +246,8 @@ class Wait:
         reason = f"GET {self._unit.readiness_path} {waited}"
         waiting = next((name_of(pod) for pod in pods if not is_ready(pod)), "")
         if not waiting:
-            remedy = "look at the events of its ReplicaSet, then run this again"
+            made_by = "ReplicaSet" if self._generation.nodes == 1 else "StatefulSets"
+            remedy = f"look at the events of its {made_by}, then run this again"
             reason = "Kubernetes made no pod for it"
             return NotReady("start", str(self._unit.id), reason, remedy)
         return self._not_ready(waiting, Trouble("", reason, SERVER))
@@ -248,6 +272,10 @@ class Wait:
                 if said.strip():
                     return said
         return ""
+
+
+def _answering(pods: Sequence[Object]) -> int:
+    return sum(is_ready(pod) for pod in pods if is_leader(pod))
 
 
 def _is_of(pod: Object, generation: str) -> bool:

@@ -18,6 +18,7 @@ from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     CLAIM,
     CLAIM_TEMPLATE,
+    LEADER_WORKER_SET,
     POD,
     POLICY,
     ROLE,
@@ -33,6 +34,7 @@ from inference_provider.targets.kubernetes.objects import (
 from inference_provider.targets.kubernetes.observed_objects import (
     Named,
     There,
+    groups_of,
     listed_if_allowed,
 )
 from inference_provider.targets.kubernetes.refusals import NotThere
@@ -42,6 +44,7 @@ from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 _AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
 ROLES = (names.INSTANCE, *_AROUND)
+_NOT_EVERYWHERE = (CLAIM_TEMPLATE, LEADER_WORKER_SET)
 _OF_OTHERS = f"!{names.WORKSPACE}"
 _FRESH_S = 5.0
 _AT_ONCE = 8
@@ -82,6 +85,7 @@ class Whole:
             asked[-1] = AUTOSCALER, _OF_OTHERS
             asked += [(kind, own) for kind in (*OBJECTS, POD, AUTOSCALER)]
         found = self._listed(asked)
+        found |= groups_of(self._client, self._namespace, own, found.values())
         if any(kind in WORKLOADS and claims_devices(one) for (kind, _), one in found.items()):
             found |= self._listed([(CLAIM_TEMPLATE, own)])
         for kind in more:
@@ -103,7 +107,7 @@ class Whole:
     def _listed(self, asked: Sequence[tuple[Kind, str]]) -> dict[Named, Object]:
         def items(one: tuple[Kind, str]) -> list[Object]:
             # an API that not every cluster has may be removed, and what it had with it
-            with suppress(*(NotThere,) if one[0] == CLAIM_TEMPLATE else ()):
+            with suppress(*(NotThere,) if one[0] in _NOT_EVERYWHERE else ()):
                 return self._client.items(one[0], self._namespace, one[1])
             return []
 
@@ -112,7 +116,9 @@ class Whole:
 
     def unlabelled(self, wanted: Collection[Named], there: There) -> dict[Named, Object]:
         """Return what of ours is there, and was not found: somebody has changed its labels."""
-        missing = {one for one in wanted if one not in there and one[0] in (*KINDS, CLAIM_TEMPLATE)}
+        missing = {
+            one for one in wanted if one not in there and one[0] in (*KINDS, *_NOT_EVERYWHERE)
+        }
         found = self._listed([(kind, "") for kind in sorted({kind for kind, _ in missing})])
         return {named: one for named, one in found.items() if named in missing and is_ours(one)}
 

@@ -7,7 +7,14 @@ it or looks at it asks here.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from inference_provider.targets.kubernetes.objects import DEPLOYMENT, Kind, Object, kind_of
+from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.objects import (
+    DEPLOYMENT,
+    LEADER_WORKER_SET,
+    Kind,
+    Object,
+    kind_of,
+)
 
 COUNT = "replicas"
 """Field of the spec with the count, which an autoscaler decides where we do not apply it."""
@@ -23,9 +30,25 @@ class Workload(NamedTuple):
     """Field of the status with the count of those that are ready."""
 
 
-WORKLOADS = (Workload(DEPLOYMENT, ("spec", "template"), "availableReplicas"),)
+WORKLOADS = (
+    Workload(DEPLOYMENT, ("spec", "template"), "availableReplicas"),
+    Workload(
+        LEADER_WORKER_SET, ("spec", "leaderWorkerTemplate", "leaderTemplate"), "readyReplicas"
+    ),
+)
 KINDS = tuple(one.kind for one in WORKLOADS)
 _BY_NAME = {one.kind.name: one for one in WORKLOADS}
+
+
+def kind_for(nodes: int) -> Kind:
+    """Return the kind that makes instances on so many nodes each."""
+    return LEADER_WORKER_SET if nodes > 1 else DEPLOYMENT
+
+
+def nodes_of(labels: Mapping[str, str]) -> int:
+    """Return on how many nodes each instance of a generation is, by the labels of its objects."""
+    found = labels.get(names.NODES, "")
+    return int(found) if found.isdecimal() else 1
 
 
 def is_workload(kind_name: str) -> bool:
@@ -68,10 +91,13 @@ def is_rolled(workload: Object, wanted: int) -> bool:
     There may be more than are wanted: what is too many may never be made, and need not.
     """
     status = workload.get("status") or {}
-    seen = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 1)
+    kind, version = _BY_NAME[kind_of(workload).name], workload["metadata"].get("generation", 1)
+    # a LeaderWorkerSet older than 0.9 does not say what it has seen
+    unsaid = version if kind.kind == LEADER_WORKER_SET else 0
+    seen = status.get("observedGeneration", unsaid) >= version
     counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas")]
     # of pods that are told by another watch an old one may still look ready
-    ready = status.get(_BY_NAME[kind_of(workload).name].ready, 0) >= wanted
+    ready = status.get(kind.ready, 0) >= wanted
     return bool(seen and ready and counts[0] == counts[1] >= wanted)
 
 
