@@ -4,14 +4,16 @@ The program's resources are known once they are checked; the target is asked abo
 this, a weight on an undeclared deployment would be found only half way through an `up`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from inference_provider.errors import Fault, TargetError
 from inference_provider.handlers.fields import is_unknown
 from inference_provider.handlers.held import Fields
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
+from inference_provider.injection import Injected, injected, missing, value_of
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.kinds import ROWS
 
@@ -46,6 +48,31 @@ class Needs:
                 yield Fault(named.field, reason, _EARLIER)
                 if named.kind == Kind.ENDPOINT:
                     return  # nor is anything behind it
+        yield from self._not_held(fields)
+
+    def _not_held(self, fields: Fields) -> Iterator[Fault]:
+        """Yield what variables ask of a connection that it does not have."""
+        variables = fields.get("environment_variables")
+        for variable, text in variables.items() if isinstance(variables, Mapping) else ():
+            asked = injected(text) if isinstance(text, str) else None
+            held = self._held(str(fields["workspace"]), asked) if asked else None
+            if asked and held is not None and value_of(held, asked) is None:
+                place = f"environment_variables.{variable}"
+                yield Fault(place, missing(held, asked), "correct one of the two")
+
+    def _held(self, workspace: str, asked: Injected) -> Mapping[str, Any] | None:
+        """Return the part of a connection that is asked for; None while that is not known."""
+        if not asked.part:
+            return None  # all of it: there is always something
+        named = ResourceId(kind=Kind.CONNECTION, workspace=workspace, name=asked.connection)
+        fields = self.program.checked_fields(Located(self.site.place, named))
+        try:
+            record = self.site.target.record(named) if fields is None else None
+        except (OSError, TargetError):  # what cannot be asked is not absent
+            return None
+        fields = record.properties if record else fields
+        part = None if fields is None else fields.get(asked.part, {})
+        return None if part is None or is_unknown(part) else {asked.part: part}
 
     def _other_workspaces(self, missing_name: str) -> Iterator[Fault]:
         declared = self.program.workspaces(self.site.place)

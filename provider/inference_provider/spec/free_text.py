@@ -63,7 +63,10 @@ def _is_free(annotation: Any, metadata: Iterable[Any] = ()) -> bool:
         return annotation is str or issubclass(annotation, SpecModel)
     if typing.get_origin(annotation) is Annotated:
         return _is_free(annotation.__origin__, annotation.__metadata__)
-    return any(_is_free(argument) for argument in typing.get_args(annotation))
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is dict:  # no placeholder stands in a key
+        parts = parts[1:]
+    return any(_is_free(part) for part in parts)
 
 
 def _has_pattern(metadata: Iterable[Any]) -> bool:
