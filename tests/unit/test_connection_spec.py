@@ -161,6 +161,11 @@ def test_a_variable_that_the_target_sets_comes_from_no_connection():
     base = {"endpoint": "iris", "name": "blue", "environment": "env:1"}
     said = fault_of(DeploymentSpec, **base, environment_variables={"PATH": KEY})
     assert said == "environment_variables: PATH: the target sets it; no connection can"
+    said = fault_of(DeploymentSpec, **base, environment_variables={"a.b": KEY})
+    assert said == (
+        "environment_variables: a.b: only a name of letters, digits and `_` gets its value of a"
+        " connection"
+    )
 
 
 def test_a_reference_is_recorded_as_it_is_and_a_value_as_a_digest():

@@ -51,10 +51,16 @@ def _refers_to_a_connection(value: SecretStr) -> SecretStr:
     return value
 
 
-def _own_path(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    for name in _TARGETS_OWN & variables.keys():
-        if injected(variables[name].get_secret_value()):
+def _can_be_injected(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in variables.items():
+        if not injected(value.get_secret_value()):
+            continue
+        if name in _TARGETS_OWN:
             raise ValueError(f"{name}: the target sets it; no connection can")
+        if not name.isascii() or not name.isidentifier():
+            raise ValueError(
+                f"{name}: only a name of letters, digits and `_` gets its value of a connection"
+            )
     return variables
 
 
@@ -161,7 +167,7 @@ class DeploymentSpec(SpecModel):
     environment_variables: Annotated[
         dict[VariableName, VariableValue],
         AfterValidator(_fits_a_process),
-        AfterValidator(_own_path),
+        AfterValidator(_can_be_injected),
         ROLLS,
         names_connections(),
     ] = {}
@@ -225,7 +231,7 @@ class BatchDeploymentSpec(SpecModel):
     environment_variables: Annotated[
         dict[VariableName, VariableValue],
         AfterValidator(_fits_a_process),
-        AfterValidator(_own_path),
+        AfterValidator(_can_be_injected),
         ROLLS,
         names_connections(),
     ] = {}

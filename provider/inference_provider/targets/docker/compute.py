@@ -39,6 +39,7 @@ from inference_provider.targets.docker.gpus import (
     visible,
 )
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.injected import FOLDER, file_of, shown, with_file
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
@@ -242,12 +243,14 @@ class DockerCompute:
             names.ADDRESS: place.address,
         }
         brings_image = server_of(unit.spec, unit.environment).kind == ServerKind.IMAGE
-        variables = {n: v.get_secret_value() for n, v in command.environment.items()}
+        argv = None if brings_image else list(command.argv)
+        file = with_file(self._host.image(image), argv) if unit.injected else {"command": argv}
+        variables = shown(command.environment, unit.injected)
         with self._host.asked("start", str(unit.id)) as api:
             endpoint = {place.network: api.create_endpoint_config(ipv4_address=place.address)}
             api.create_container(
                 image,
-                None if brings_image else list(command.argv),
+                **file,
                 name=place.name,
                 labels=names.labels(self._records.workspace, names.INSTANCE, **labels),
                 environment={**variables, VISIBLE: visible(place.gpus)},
@@ -263,6 +266,8 @@ class DockerCompute:
                     **{**hardened(), **held_to},
                 ),
             )
+        if unit.injected:
+            self._host.put_files(place.name, FOLDER, file_of(unit.injected))
 
     def awaited(self, unit: Unit, name: str) -> "_Awaited":
         return _Awaited(unit, name, self._host, self._router)
@@ -361,7 +366,6 @@ def _command(unit: Unit) -> InstanceCommand:
         code_dir=PurePosixPath(MOUNTED, CODE, INSIDE) if spec.code_configuration else None,
         model_dir=PurePosixPath(MOUNTED, MODEL, INSIDE) if spec.model else None,
         port=_port_of(unit),
-        injected=unit.injected,
     )
 
 
