@@ -176,7 +176,20 @@ def test_no_wrong_token_is_let_in(models: dict[str, Model], seed: int):
 
 def of_others(own: SigningKeys, check: TokenCheck) -> tuple[Make, ...]:
     """Return makers of tokens that are good, of callers who have no role."""
-    names = ("eve", "Ann", "ANN", "ann ", " ann", "ann\0", "a\u0301nn", "an", "annn", "", "*", ".*")
+    names: tuple[str, ...] = (
+        "eve",
+        "Ann",
+        "ANN",
+        "ann ",
+        " ann",
+        "ann\0",
+        "a\u0301nn",
+        "an",
+        "annn",
+        "",
+        "*",
+        ".*",
+    )
     names = (*names, "scorers", "group:scorers", '["ann"]', "ann,eve", "ann\n", "\uff41nn")
     groups: tuple[object, ...] = ("scorer", "Scorers", "scorers ", "scorers,readers", "*", "ann")
     groups = (*groups, [["scorers"]], {"scorers": True}, {"name": "scorers"}, ["scorers2"], [], "")
