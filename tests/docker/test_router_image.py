@@ -179,7 +179,7 @@ def test_another_bind_address_fails_no_request_of_this_host(lab):
     before = router(lab)["Id"]
     with Load(lab, REQUESTS) as load:
         for address in ("0.0.0.0", "127.0.0.1"):
-            lab.apply(lab.space(bind_address=address))
+            lab.apply(lab.space(bind_address=address, allow_plain_http=True))
             assert is_reached(lab, "127.0.0.2") is (address == "0.0.0.0")
     assert load.failed == {}
     assert router(lab)["Id"] == before

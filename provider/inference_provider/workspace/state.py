@@ -14,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
+from inference_provider.router.table import Tls
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
@@ -232,6 +233,11 @@ class State:
             remedy = "restore it, or apply the stack again, which writes it again"
             raise TargetError("read", self._records.place(TLS, ROUTER), "it is gone", remedy)
         return found
+
+    def shown(self) -> Tls | None:
+        """Return what the router shows to callers; raises as `tls` does."""
+        kept = self.tls()
+        return kept.tls if kept else None
 
     def speaks_tls(self) -> bool:
         """Whether the router speaks TLS, even where its certificate is gone."""

@@ -8,6 +8,7 @@ from inference_provider.gpus import Ledger
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.docker.amounts import refused
+from inference_provider.targets.transport import tls_faults, tls_notes
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -37,6 +38,9 @@ def docker_capabilities(
         amount_faults=refused,
         instance_types=True,
         gpus=gpus,
+        tls=True,
+        workspace_faults=tls_faults,
+        notes=tls_notes,
         image_fault=image_fault,
         has_image_of=has_image_of,
         reasons=_REASONS,

@@ -30,6 +30,7 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.succession import behind, running
 from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
+from inference_provider.targets.envoy.edge import edged
 from inference_provider.targets.listening import (
     METRICS_PORTS,
     ROUTER_PORTS,
@@ -38,7 +39,7 @@ from inference_provider.targets.listening import (
     in_order,
     port_taken,
 )
-from inference_provider.workspace.state import PUBLICATION
+from inference_provider.workspace.state import PUBLICATION, State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 ADDRESS = "address"
@@ -78,6 +79,7 @@ class DockerRouter:
     ) -> None:
         self._host = host
         self._records = records
+        self._state = State(records)
         self._newest = newest
         self._name = names.router(records.workspace)
         self._selecting = dict(names.selecting(records.workspace, names.ROUTER))
@@ -128,7 +130,7 @@ class DockerRouter:
                 return
 
     def address(self) -> RouterAddress:
-        return self.listens().reached(self._host.hostname)
+        return self.listens().reached(self._host.hostname, secure=self._state.speaks_tls())
 
     # -- the container -------------------------------------------------------------------------
 
@@ -314,7 +316,7 @@ class DockerRouter:
         self._ask("publish", table=self._table(endpoints))
 
     def _table(self, endpoints: Endpoints) -> Any:
-        table = self.listens().table(ROUTER_FOLDER, endpoints)
+        table = self.listens().table(ROUTER_FOLDER, endpoints, self._state.shown())
         # so that a router of an older release is asked only for what it must know
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 
@@ -370,7 +372,8 @@ class DockerRouter:
             within_s: Longest wait for its answer, seconds.
             given: What belongs to the question.
         """
-        text = json.dumps({"ask": question, **given}).encode() + b"\n"
+        asked = {"ask": edged(question, given.get("table")), **given}
+        text = json.dumps(asked).encode() + b"\n"
         found = (one for one in self._listed() if container in ("", one["Id"]))
         there = next(found, {"Id": container or self._name, "State": ""})
         command = _program(there["Id"], relay, "agent.sock")

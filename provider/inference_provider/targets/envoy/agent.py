@@ -21,6 +21,7 @@ from inference_provider.router.table import RouterTable
 from inference_provider.targets.envoy import questions
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.edge import SUFFIX
 from inference_provider.targets.envoy.questions import Answers, Request
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import address_fault, first_free
@@ -45,6 +46,8 @@ class Agent:
             **questions.about(self._serving),
             "start": self._start,
             "publish": self._publish,
+            f"start{SUFFIX}": self._start,
+            f"publish{SUFFIX}": self._publish,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
             "free_port": self._free_port,

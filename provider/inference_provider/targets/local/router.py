@@ -98,9 +98,8 @@ class LocalRouter:
         self.serving.publish(endpoints)
 
     def _listens(self) -> RouterTable:
-        kept, found = self._state.tls(), ca_file()
-        folder, tls = str(self.folders.router_folder), kept.tls if kept else None
-        table = self.listen_address.table(folder, tls=tls)
+        folder, found = str(self.folders.router_folder), ca_file()
+        table = self.listen_address.table(folder, tls=self._state.shown())
         return table.model_copy(update={"ca_file": found}) if found else table
 
     def in_force(self) -> bool:

@@ -1,0 +1,19 @@
+"""How a client asks a router for what an older release would ignore, and so not do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SUFFIX = "_edge"
+"""Of a question with a table whose TLS, limits or source ranges count: an agent that does not know
+those does not know the question either, and refuses it in place of serving without them."""
+_OF_TABLES = ("tls",)
+_OF_ENDPOINTS = ("limits",)
+
+
+def edged(question: str, table: Mapping[str, Any] | None) -> str:
+    """Return the question to ask with a table; None for one without."""
+    if table is None:
+        return question
+    of_endpoints = (one.get(f) for one in table.get("endpoints", ()) for f in _OF_ENDPOINTS)
+    needs = any(table.get(field) for field in _OF_TABLES) or any(of_endpoints)
+    return question + SUFFIX if needs else question
