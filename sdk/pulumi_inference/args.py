@@ -230,6 +230,15 @@ class TlsArgs(TypedDict, total=False):
     """PEM: authorities one of which must have signed a caller's own certificate."""
 
 
+class RequestLimitsArgs(TypedDict, total=False):
+    """How many requests an endpoint takes; what is more is answered 429."""
+
+    requests_per_minute: Input[int]
+    """Of all callers together."""
+    requests_per_minute_per_caller: Input[int]
+    """Of each of the two keys, or of each name in a token."""
+
+
 class RouteArgs(TypedDict):
     """One HTTP route of a server."""
 

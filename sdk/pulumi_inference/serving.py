@@ -19,6 +19,7 @@ from pulumi_inference.args import (
     EndpointPropertiesArgs,
     MetricRuleArgs,
     ProbeArgs,
+    RequestLimitsArgs,
     RequestSettingsArgs,
     ResourcesArgs,
     ScalingPaceArgs,
@@ -51,6 +52,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         public_network_access: `enabled` or `disabled`.
         properties: What else Azure ML knows of it, `enforce_access_to_default_secret_stores`.
         cors: Which pages of other sites may call it from a browser; none when left out.
+        request_limits: How many requests it takes in a minute; no limit when left out.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -84,6 +86,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         public_network_access: Input[str] | None = None,
         properties: Input[EndpointPropertiesArgs] | None = None,
         cors: Input[CorsArgs] | None = None,
+        request_limits: Input[RequestLimitsArgs] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
@@ -100,6 +103,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "public_network_access": public_network_access,
             "properties": properties,
             "cors": cors,
+            "request_limits": request_limits,
             "description": description,
             "tags": tags,
         }

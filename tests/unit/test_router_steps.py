@@ -18,6 +18,7 @@ from inference_provider.router.render import (
     CDS,
     ECDS,
     LDS,
+    LIMITS,
     PROVIDER,
     RDS,
     RTDS,
@@ -35,7 +36,7 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import Cors, ProviderCheck, Scorers, Tls, TokenCheck
+from inference_provider.router.table import Cors, Limits, ProviderCheck, Scorers, Tls, TokenCheck
 
 CORS = Cors(
     origins=("https://a.test",),
@@ -51,6 +52,7 @@ B, G = "w.a/b", "w.a/g"
 FILES = {
     "certificate": SDS,
     "clusters": CDS,
+    "limits": LIMITS,
     "listener": LDS,
     "provider": PROVIDER,
     "routes": RDS,
@@ -89,6 +91,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "auth_mode": "aad_token",
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
         "cors": CORS,
+        "limits": Limits(per_minute=9),
         "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
         "provider": FETCHED,
         "scorers": Scorers(principals=("ann",)),
@@ -168,6 +171,13 @@ def test_another_certificate_writes_nothing_else():
 def test_what_else_tls_says_is_the_listener_s(field: str, value: str):
     other = TLS.model_copy(update={field: value})
     assert LDS in written(table(CHAT, tls=TLS), table(CHAT, tls=other))
+
+
+def test_another_limit_writes_nothing_else():
+    few, many = (CHAT.model_copy(update={"limits": Limits(per_minute=n)}) for n in (5, 50))
+    assert written(table(few), table(many)) == {LIMITS}
+    assert written(table(CHAT), table(few)) == {LIMITS, LDS}
+    assert written(table(few), table(CHAT)) == {LIMITS, LDS}
 
 
 @pytest.mark.parametrize("field", sorted(ONLY_IN_CLUSTERS))

@@ -27,6 +27,7 @@ from inference_provider.spec.endpoint import EndpointProperties
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.request_limits import RequestLimits
 from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
@@ -55,6 +56,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     args.CorsArgs: CorsSettings,
     args.TlsArgs: TlsSettings,
+    args.RequestLimitsArgs: RequestLimits,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
     args.ResourceAmountsArgs: resources.ResourceAmounts,

@@ -82,6 +82,10 @@ def test_defaults_of_an_endpoint_are_azures():
         "public_network_access": "enabled",
         "properties": {"enforce_access_to_default_secret_stores": "disabled"},
         "cors": None,
+        "request_limits": {
+            "requests_per_minute": None,
+            "requests_per_minute_per_caller": None,
+        },
         "description": "",
         "tags": {},
     }

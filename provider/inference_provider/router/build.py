@@ -18,6 +18,7 @@ from inference_provider.router.table import (
     DeploymentEntry,
     EndpointEntry,
     EndpointKeys,
+    Limits,
     ProviderCheck,
     RouterTable,
     Scorers,
@@ -196,6 +197,7 @@ def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
     record, jwks = inputs.record, inputs.jwks
     there = {entry.name for entry in inputs.deployments}
     cors = record.properties.get("cors")  # an older release recorded none
+    limits = _limits(record.properties.get("request_limits") or {})
     weights, mirror = (
         {n: share for n, share in inputs.traffic.get(field, {}).items() if n in there and share > 0}
         for field in ("traffic", "mirror_traffic")
@@ -209,9 +211,17 @@ def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
         scorers=inputs.scorers,
         deployment_scorers=dict(inputs.deployment_scorers),
         cors=Cors.model_validate(cors) if cors else None,
+        limits=limits if limits != Limits() else None,
         deployments=inputs.deployments,
         weights=weights,
         mirror=mirror,
+    )
+
+
+def _limits(fields: Mapping[str, Any]) -> Limits:
+    return Limits(
+        per_minute=fields.get("requests_per_minute") or 0,
+        per_minute_per_caller=fields.get("requests_per_minute_per_caller") or 0,
     )
 
 

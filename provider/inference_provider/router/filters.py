@@ -5,7 +5,6 @@ Each route (`envoy.py`) names the keys it accepts, or whose tokens (`tokens.py`,
 
 from collections.abc import Sequence
 
-from inference_provider.router.access_rule import access_filter
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.router.resource import (
     API,
@@ -46,6 +45,10 @@ function envoy_on_response(handle)
   if headers:get("ROUTER-ERROR") ~= nil then
     -- the split had chosen already; a caller who is refused is not told of whom
     if status == "401" or status == "403" then headers:remove("DEPLOYMENT") end
+    local reset = headers:get("x-ratelimit-reset")
+    if status == "429" and reset ~= nil and headers:get("retry-after") == nil then
+      headers:add("retry-after", reset == "0" and "1" or reset)
+    end
     return
   end
   headers:replace("ms-azureml-model-error-statuscode", status)
@@ -55,27 +58,26 @@ end
 """.replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 
 
-def request_filters(tokens: Sequence[Resource]) -> list[Resource]:
+def request_filters(after_keys: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a request, in order.
 
     Args:
-        tokens: The filters of tokens, whose configuration comes from elsewhere.
+        after_keys: Those of tokens, roles and rates.
     """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
     # before keys and tokens: a browser asks without any
-    return [size, _filter("cors", "cors.v3.Cors"), *websocket_filters(tokens)]
+    return [size, _filter("cors", "cors.v3.Cors"), *websocket_filters(after_keys)]
 
 
-def websocket_filters(tokens: Sequence[Resource]) -> list[Resource]:
+def websocket_filters(after_keys: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a websocket, whose size is not limited."""
     # no credentials here: a route without any answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
         _corrections(),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
-        *tokens,
-        access_filter(),
+        *after_keys,
         # the statistics log counts by status code, so the router need not
         routing_filter(dynamic_stats=False),
     ]

@@ -17,6 +17,7 @@ from inference_provider.router.table import (
     DeploymentEntry,
     Draining,
     EndpointEntry,
+    Limits,
     ProviderCheck,
     RouterTable,
     Scorers,
@@ -70,6 +71,7 @@ _SAMPLE = RouterTable(
             ),
             weights={"a": 1},
             mirror={"b": 1},
+            limits=Limits(per_minute=1, per_minute_per_caller=1),
         ),
         EndpointEntry(
             name="closed",

@@ -1,8 +1,8 @@
 """RouterTable -> Envoy's listener and bootstrap: local replies, statistics, admin. Pure.
 
 Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `filters.py`, its log in
-`access_log.py`. Nothing here depends on an endpoint, so changing endpoints never drains the
-listener.
+`access_log.py`. Nothing here depends on an endpoint but whether any has limits, so changing
+endpoints does not drain the listener.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from inference_provider.router.access_log import access_logs, status_filter
+from inference_provider.router.access_rule import access_filter
 from inference_provider.router.envoy import error_body
 from inference_provider.router.filters import (
     request_filters,
@@ -31,6 +32,8 @@ RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 IDLE_TIMEOUT_S = 300
 """Idle time after which a request, a websocket or a connection is ended; longer than any
 deployment's timeout."""
+LONGEST_UPLOAD_S = 300
+"""Time in which a whole request must have come."""
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
@@ -57,6 +60,7 @@ def listener(
     route_source: Resource,
     tokens: Sequence[Resource],
     certificate: Resource | None = None,
+    limiter: Resource | None = None,
 ) -> Resource:
     """Return the one public listener.
 
@@ -65,8 +69,11 @@ def listener(
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
+        limiter: The filter of rates, as that of tokens; None where no endpoint has a limit.
     """
-    chain: Resource = {"filters": [_manager(table.folder, route_source, tokens)]}
+    # who may not call uses up nobody's share
+    after = [*tokens, access_filter(), *([limiter] if limiter else [])]
+    chain: Resource = {"filters": [_manager(table.folder, route_source, after)]}
     if table.tls:
         chain["transport_socket"] = transport_socket(table.tls, certificate)
     return {
@@ -162,7 +169,7 @@ def _metrics_listener(host: str, port: int) -> Resource:
     }
 
 
-def _manager(folder: str, route_source: Resource, tokens: Sequence[Resource]) -> Resource:
+def _manager(folder: str, route_source: Resource, after_keys: Sequence[Resource]) -> Resource:
     return {
         "name": "hcm",
         "typed_config": {
@@ -183,6 +190,8 @@ def _manager(folder: str, route_source: Resource, tokens: Sequence[Resource]) ->
             "always_set_request_id_in_response": True,
             "preserve_external_request_id": True,
             "request_headers_timeout": "10s",
+            # from the first byte to the last of a request, so that nobody sends one for ever
+            "request_timeout": f"{LONGEST_UPLOAD_S}s",
             "stream_idle_timeout": f"{IDLE_TIMEOUT_S}s",
             "delayed_close_timeout": "0.2s",
             "common_http_protocol_options": {
@@ -191,11 +200,11 @@ def _manager(folder: str, route_source: Resource, tokens: Sequence[Resource]) ->
                 "headers_with_underscores_action": "DROP_HEADER",
             },
             "upgrade_configs": [
-                {"upgrade_type": "websocket", "filters": websocket_filters(tokens)}
+                {"upgrade_type": "websocket", "filters": websocket_filters(after_keys)}
             ],
             "local_reply_config": _local_replies(),
             **route_source,
-            "http_filters": request_filters(tokens),
+            "http_filters": request_filters(after_keys),
             "access_log": access_logs(folder),
         },
     }
@@ -226,6 +235,7 @@ def _local_replies() -> Resource:
                 " to no websocket",
             ),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
+            _coded(429, "TooManyRequests", "more requests than the endpoint allows"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
             _mapper(status_filter(404)),  # a direct response of a route; keep its body
@@ -244,7 +254,7 @@ def _flagged(flag: str, code: str, message: str, status: int) -> Resource:
         status_code=status,
         body={"inline_string": error_body(code, message)},
     )
-    if status == 429:
+    if flag == "UO":  # else the filter of rates says when
         found["headers_to_add"].append(_RETRY_AFTER)
     return found
 

@@ -10,16 +10,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
-from inference_provider.router import clusters, envoy, listener, provider, resource, tls, tokens
+from inference_provider.router import (
+    clusters,
+    envoy,
+    limits,
+    listener,
+    provider,
+    resource,
+    tls,
+    tokens,
+)
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.table import EndpointEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
-ECDS, SDS = "ecds/ecds.json", "sds/sds.json"
+ECDS, SDS, LIMITS = "ecds/ecds.json", "sds/sds.json", "limits/limits.json"
 PROVIDER = "provider/provider.json"
 """In a folder of its own: Envoy reads all files of a folder again when one is replaced."""
 FILES = (CDS, ECDS, PROVIDER, LDS, RDS, RTDS)
-"""What every router reads; one that speaks TLS reads SDS too."""
+"""What every router reads."""
+WHERE_NEEDED = (SDS, LIMITS)
+"""What is there, and read, only where TLS is spoken, or an endpoint has limits."""
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
@@ -47,7 +58,7 @@ class Renderer:
         """Return one file's text.
 
         Args:
-            name: One of FILES, or SDS.
+            name: One of FILES, or of WHERE_NEEDED.
             table: What the router must serve.
             beside: JSON of clusters to keep besides the table's; see `clusters_in`.
 
@@ -60,6 +71,7 @@ class Renderer:
             ECDS: _ecds,
             PROVIDER: _provider,
             LDS: _lds,
+            LIMITS: _limits,
             RDS: self._rds,
             RTDS: _rtds,
             SDS: _sds,
@@ -89,9 +101,14 @@ def render(table: RouterTable) -> RenderedRouter:
         RouterRejected: A weight or mirror names a deployment that the endpoint does not have.
     """
     renderer = Renderer()
-    names = (*FILES, SDS) if table.tls else FILES
-    files = {name: renderer.file(name, table) for name in names}
+    files = {name: renderer.file(name, table) for name in (*FILES, *needed(table))}
     return RenderedRouter(bootstrap=json.dumps(listener.bootstrap(table)), files=files)
+
+
+def needed(table: RouterTable) -> tuple[str, ...]:
+    """Return those of WHERE_NEEDED that a table needs."""
+    has = {SDS: table.tls, LIMITS: limits.rates_of(table)}
+    return tuple(name for name in WHERE_NEEDED if has[name])
 
 
 def render_static(table: RouterTable) -> str:
@@ -107,7 +124,10 @@ def render_static(table: RouterTable) -> str:
         {"name": resource.IDENTITY_PROVIDER, "typed_config": others},
     ]
     routes = {"route_config": envoy.routes(table)}
-    resources["listeners"].append(listener.listener(table, routes, checks))
+    rates = limits.rates_of(table)
+    limiter = {"name": limits.LIMITER, "typed_config": limits.limiter_config(rates)}
+    found = listener.listener(table, routes, checks, limiter=limiter if rates else None)
+    resources["listeners"].append(found)
     for one in (*resources["clusters"], *resources["listeners"]):
         one.pop("@type", None)
     return json.dumps(_without_type(whole))
@@ -127,6 +147,11 @@ def token_checks(checks: tokens.Checks) -> str:
 def provider_file(checks: provider.ProviderChecks) -> str:
     """Return the text of the file of checks of identity providers' tokens."""
     return _versioned(json.dumps([provider.provider_filter(checks)]))
+
+
+def rates(found: limits.Rates) -> str:
+    """Return the text of the file of limits."""
+    return _versioned(json.dumps([limits.limiter(found)]))
 
 
 def version_of(text: str) -> str:
@@ -156,7 +181,10 @@ def _lds(table: RouterTable) -> str:
     named = ((resource.JWT_AUTHN, "ecds"), (resource.IDENTITY_PROVIDER, "provider"))
     checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
     certificate = listener.watched(table.folder, "sds")
-    return _versioned(json.dumps([listener.listener(table, routes, checks, certificate)]))
+    limiter = limits.discovered(listener.watched(table.folder, "limits"))
+    limiter_or_none = limiter if limits.rates_of(table) else None
+    found = listener.listener(table, routes, checks, certificate, limiter_or_none)
+    return _versioned(json.dumps([found]))
 
 
 def _ecds(table: RouterTable) -> str:
@@ -165,6 +193,10 @@ def _ecds(table: RouterTable) -> str:
 
 def _provider(table: RouterTable) -> str:
     return provider_file(provider.provider_checks(table))
+
+
+def _limits(table: RouterTable) -> str:
+    return rates(limits.rates_of(table))
 
 
 def _sds(table: RouterTable) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 from inference_provider.observed import Frozen
 from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
+from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
@@ -92,6 +93,12 @@ class WriteCertificate(Frozen):
     write: Literal["certificate"] = "certificate"
 
 
+class WriteLimits(Frozen):
+    """Write the limits of the new table's endpoints, or nothing where none has any."""
+
+    write: Literal["limits"] = "limits"
+
+
 class WriteListener(Frozen):
     """Write the listener of the new table."""
 
@@ -104,15 +111,9 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-Step = (
-    WriteClusters
-    | WriteTokens
-    | WriteProvider
-    | WriteCertificate
-    | WriteWeights
-    | WriteListener
-    | WriteRoutes
-)
+_OfListener = WriteListener | WriteCertificate | WriteLimits
+_Checks = WriteTokens | WriteProvider
+Step = WriteClusters | _Checks | WriteWeights | WriteRoutes | _OfListener
 """One file to write. The next is written once Envoy reports that this one is in force."""
 
 
@@ -325,7 +326,7 @@ def _without(table: RouterTable, names: Collection[str]) -> RouterTable:
 def _write_routes(
     before: Mapping[str, int],
     after: Mapping[str, int],
-    listener: Sequence[WriteListener | WriteCertificate],
+    listener: Sequence[_OfListener],
     every: bool,
 ) -> list[Step]:
     """Return the routes, with weights before and after: first those that are valid under both."""
@@ -365,17 +366,22 @@ def _draining(table: RouterTable) -> dict[str, DeploymentEntry]:
     return {one.cluster: one.deployment for one in table.draining}
 
 
-def _write_listener(
-    known: RouterTable, new: RouterTable, every: bool
-) -> list[WriteListener | WriteCertificate]:
-    """Return the listener and its certificate, which is there as long as the listener names it."""
+def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[_OfListener]:
+    """Return the listener and what it names, which is there as long as it names it."""
+    before: list[_OfListener] = []
+    after: list[_OfListener] = []
+    rates = rates_of(new)
+    if every or known.tls != new.tls:
+        (before if new.tls else after).append(WriteCertificate())
+    if every or rates_of(known) != rates:
+        (before if rates else after).append(WriteLimits())
     listener = [WriteListener()] if every or _of_listener(known) != _of_listener(new) else []
-    certificate = [WriteCertificate()] if every or known.tls != new.tls else []
-    return [*certificate, *listener] if new.tls else [*listener, *certificate]
+    return [*before, *listener, *after]
 
 
-def _of_listener(table: RouterTable) -> RouterTable:
-    return table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls)})
+def _of_listener(table: RouterTable) -> tuple[RouterTable, bool]:
+    shown = table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls)})
+    return shown, bool(rates_of(table))
 
 
 def _alike(
@@ -401,8 +407,8 @@ def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
     routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
     tokens = _SOME_CHECK if endpoint.tokens else None
     provider = endpoint.provider.as_routed if endpoint.provider else None
-    checks = {"tokens": tokens, "provider": provider}
-    return _without_sizes(endpoint).model_copy(update={"deployments": routed, **checks})
+    update = {"deployments": routed, "tokens": tokens, "provider": provider, "limits": None}
+    return _without_sizes(endpoint).model_copy(update=update)
 
 
 def _longest_s(endpoint: EndpointEntry) -> float:

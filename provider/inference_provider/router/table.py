@@ -112,6 +112,14 @@ class Tls(Frozen):
         return key.get_secret_value() if info.context == KEYS_IN_CLEAR else str(key)
 
 
+class Limits(Frozen):
+    """How many requests an endpoint takes; see `RequestLimits`."""
+
+    per_minute: int = 0
+    """Of all callers together; 0 for no limit."""
+    per_minute_per_caller: int = 0
+
+
 class DeploymentEntry(Frozen):
     """One deployment as the router knows it."""
 
@@ -151,6 +159,7 @@ class EndpointEntry(Frozen):
     deployment_scorers: dict[str, Scorers] = {}
     """Who else may score one deployment, which the request must name; by deployment."""
     cors: Cors | None = None
+    limits: Limits | None = None
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
     """Percent per deployment; the sum is 100 or 0."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
 from inference_provider.spec.base import (
+    CAPACITY,
     COSMETIC,
     REPLACES,
     SECURITY,
@@ -21,6 +22,7 @@ from inference_provider.spec.base import (
 )
 from inference_provider.spec.cors import CorsSettings
 from inference_provider.spec.names import names
+from inference_provider.spec.request_limits import RequestLimits
 
 
 def _fold_case(value: object) -> object:
@@ -88,6 +90,8 @@ class EndpointSpec(SpecModel):
     """What else Azure ML knows of it."""
     cors: Annotated[CorsSettings | None, SECURITY] = None
     """Which pages of other sites may call it from a browser; none when left out."""
+    request_limits: Annotated[RequestLimits, CAPACITY] = RequestLimits()
+    """How many requests it takes in a minute."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 

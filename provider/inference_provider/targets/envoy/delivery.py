@@ -19,12 +19,14 @@ from inference_provider.router.render import (
     CDS,
     ECDS,
     LDS,
+    LIMITS,
     PROVIDER,
     RDS,
     RTDS,
     SDS,
     Renderer,
     clusters_in,
+    needed,
     provider_file,
     render,
     runtime,
@@ -41,6 +43,7 @@ from inference_provider.router.steps import (
     Step,
     WriteCertificate,
     WriteClusters,
+    WriteLimits,
     WriteListener,
     WriteProvider,
     WriteTokens,
@@ -327,6 +330,8 @@ class Delivery:
             self._files.put_named(PROVIDER, provider_file(step.checks), written, deadline_s)
         elif isinstance(step, WriteCertificate):
             self._put_certificate(table, written, deadline_s)
+        elif isinstance(step, WriteLimits):
+            self._put_where_needed(LIMITS, table, written, deadline_s)
         else:
             name = LDS if isinstance(step, WriteListener) else RDS
             self._files.put(name, self._renderer.file(name, table), written, deadline_s)
@@ -334,11 +339,18 @@ class Delivery:
     def _put_certificate(
         self, table: RouterTable, written: dict[str, str], deadline_s: float
     ) -> None:
-        if table.tls is None:
-            self._files.forget(SDS, written)
-            return
-        self.validate(table.model_copy(update={"endpoints": (), "draining": ()}))
-        self._files.put_named(SDS, self._renderer.file(SDS, table), written, deadline_s)
+        if table.tls:
+            self.validate(table.model_copy(update={"endpoints": (), "draining": ()}))
+        self._put_where_needed(SDS, table, written, deadline_s)
+
+    def _put_where_needed(
+        self, name: str, table: RouterTable, written: dict[str, str], deadline_s: float
+    ) -> None:
+        if name in needed(table):
+            text = self._renderer.file(name, table)
+            self._files.put_named(name, text, written, deadline_s)
+        else:  # the listener names it no more
+            self._files.forget(name, written)
 
     def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
         def warm() -> bool:

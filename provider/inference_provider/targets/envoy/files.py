@@ -12,15 +12,18 @@ from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, NotReady, RouterRejected
+from inference_provider.router.limits import LIMITER
 from inference_provider.router.render import (
     CDS,
     ECDS,
     FILES,
     LDS,
+    LIMITS,
     PROVIDER,
     RDS,
     RTDS,
     SDS,
+    WHERE_NEEDED,
     version_of,
 )
 from inference_provider.router.resource import IDENTITY_PROVIDER, JWT_AUTHN
@@ -34,10 +37,11 @@ _STATS = {
     ECDS: f"extension_config_discovery.http_filter.{JWT_AUTHN}",
     PROVIDER: f"extension_config_discovery.http_filter.{IDENTITY_PROVIDER}",
     LDS: "listener_manager.lds",
+    LIMITS: f"extension_config_discovery.http_filter.{LIMITER}",
     RDS: "http.ingress.rds.routes",
     RTDS: "runtime",
 }
-_NAMED_BY_THE_LISTENER = (SDS, PROVIDER, ECDS)
+_NAMED_BY_THE_LISTENER = (*WHERE_NEEDED, PROVIDER, ECDS)
 """Files that are read only where the listener names them."""
 _PUT_BACK_S = 2.0
 
@@ -51,8 +55,8 @@ class RouterFiles:
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that a restart of the router needs and that are not there."""
-        secret = (SDS,) if SDS in self.read(LDS) else ()
-        names = (BOOTSTRAP, *FILES, *secret)
+        listener = self.read(LDS)
+        names = (BOOTSTRAP, *FILES, *(name for name in WHERE_NEEDED if name in listener))
         return tuple(name for name in names if not (self._folder / name).exists())
 
     def are_watched(self) -> bool:
@@ -61,7 +65,8 @@ class RouterFiles:
         A folder that was removed and made again is not watched.
         """
         listener = self.read(LDS)
-        read = (n for n in (*FILES, SDS) if n not in _NAMED_BY_THE_LISTENER or n in listener)
+        every = (*FILES, *WHERE_NEEDED)
+        read = (n for n in every if n not in _NAMED_BY_THE_LISTENER or n in listener)
         return all((self._folder / name).parent.is_dir() for name in read)
 
     def read(self, name: str) -> str:
@@ -79,8 +84,8 @@ class RouterFiles:
 
     def write_all(self, texts: Mapping[str, str]) -> None:
         """Write every file, for a router that does not run yet."""
-        if SDS not in texts:
-            self._remove(SDS)
+        for name in set(WHERE_NEEDED) - texts.keys():
+            self._remove(name)
         for name, text in texts.items():
             for folder in (self._folder, (self._folder / name).parent):
                 make_folder(folder)
@@ -152,7 +157,7 @@ class RouterFiles:
         """
         for name in (RDS, RTDS, LDS, *_NAMED_BY_THE_LISTENER, CDS):
             text = written.get(name)
-            if name == SDS and text == "":
+            if name in WHERE_NEEDED and text == "":
                 self._remove(name)  # there was none
             if text:
                 put = self.put_named if name in _NAMED_BY_THE_LISTENER else self.put

@@ -11,7 +11,7 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Frozen
 from inference_provider.router.endpoint_texts import EndpointTexts
 from inference_provider.router.form import form
-from inference_provider.router.render import FILES, SDS, version_of
+from inference_provider.router.render import FILES, WHERE_NEEDED, version_of
 from inference_provider.router.table import KEYS_IN_CLEAR, EndpointEntry, RouterTable
 from inference_provider.targets.private_file import write_private
 
@@ -51,7 +51,7 @@ class TableFile:
         found = self.last()
         if found is None:
             return None
-        stamps = self._stamps(TABLE, *FILES, SDS)
+        stamps = self._stamps(TABLE, *FILES, *WHERE_NEEDED)
         if self._trusted is None or self._trusted[0] != stamps:
             self._trusted = stamps, found.versions == self._versions()
         return found if self._trusted[1] else None
@@ -70,7 +70,7 @@ class TableFile:
                 path.unlink(missing_ok=True)
             return
         self._last = self._stamps(TABLE), found
-        self._trusted = self._stamps(TABLE, *FILES, SDS), True
+        self._trusted = self._stamps(TABLE, *FILES, *WHERE_NEEDED), True
 
     def _text(self, found: Remembered) -> str:
         endpoints = f'"endpoints":[{",".join(self._texts.of(found.table))}]'
@@ -91,8 +91,8 @@ class TableFile:
             return None
 
     def _versions(self) -> dict[str, str]:
-        there = (*FILES, SDS) if (self._folder / SDS).exists() else FILES
-        return {name: version_of(_head(self._folder / name)) for name in there}
+        there = [name for name in WHERE_NEEDED if (self._folder / name).exists()]
+        return {name: version_of(_head(self._folder / name)) for name in (*FILES, *there)}
 
     def _stamps(self, *names: str) -> _Stamps:
         """Return what changes when somebody else writes a file; cheaper than reading it."""
