@@ -34,10 +34,10 @@ Capability = Literal[
     "kinds",
     "liveness_probes",
     "model_types",
-    "private_endpoints",
     "queue_wait",
     "resource_limits",
     "several_nodes",
+    "source_ranges",
     "success_thresholds",
     "tls",
 ]
@@ -69,10 +69,10 @@ _PLAIN: Mapping[Capability, Answer] = {
     "kinds": Answer("{asked} is not supported yet", "leave it out"),
     "liveness_probes": Answer("not supported yet", "leave it out"),
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
-    "private_endpoints": Answer("'disabled' is not supported yet", "leave it enabled"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
     "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
+    "source_ranges": Answer("not supported yet", "leave it out"),
     "success_thresholds": Answer("only 1 is supported yet", "leave it at 1"),
     "tls": Answer("not supported yet", "leave it out"),
 }
@@ -162,8 +162,8 @@ class TargetCapabilities(Frozen):
     """Whether readiness can require several successful answers in a row."""
     queue_wait: bool = False
     """Whether the wait in a server's queue has its own limit."""
-    private_endpoints: bool = False
-    """Whether one endpoint can be closed while the workspace is open."""
+    source_ranges: bool = False
+    """Whether a router sees the address of who calls it, and so can refuse some."""
     tls: bool = False
     """Whether the router itself speaks TLS."""
     data_collector: bool = False

@@ -91,6 +91,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("cluster", "cluster_settings")
     if spec.tls and not can.tls:
         yield can.fault("tls", "tls")
+    if spec.allowed_source_ranges and not can.source_ranges:
+        yield can.fault("allowed_source_ranges", "source_ranges")
     yield from _plain_http_faults(spec, can)
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
@@ -167,8 +169,8 @@ def _made_of(resource: DesiredResource, workspace: WorkspaceSpec | None) -> tupl
 def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if spec.auth_mode not in can.auth_modes:
         yield can.fault("auth_mode", "auth_modes", spec.auth_mode)
-    if spec.public_network_access == "disabled" and not can.private_endpoints:
-        yield can.fault("public_network_access", "private_endpoints")
+    if spec.allowed_source_ranges and not can.source_ranges:  # `disabled` needs some
+        yield can.fault("allowed_source_ranges", "source_ranges")
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         yield can.fault("identity", "kinds", Kind.IDENTITY.value)
 

@@ -49,8 +49,9 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             in the state. One that is left out is generated.
         key_rotations: Another number for `primary`, `secondary` or `signing` generates another key.
         identity: A user-assigned identity; a system-assigned one when left out.
-        public_network_access: `enabled` or `disabled`.
         properties: What else Azure ML knows of it, `enforce_access_to_default_secret_stores`.
+        public_network_access: `enabled`, or `disabled` to answer `allowed_source_ranges` alone.
+        allowed_source_ranges: Addresses that may call it, in CIDR notation; all when left out.
         cors: Which pages of other sites may call it from a browser; none when left out.
         request_limits: How many requests it takes in a minute; no limit when left out.
         description: What it is for.
@@ -85,6 +86,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         identity: Input[str] | Identity | None = None,
         public_network_access: Input[str] | None = None,
         properties: Input[EndpointPropertiesArgs] | None = None,
+        allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
         cors: Input[CorsArgs] | None = None,
         request_limits: Input[RequestLimitsArgs] | None = None,
         description: Input[str] | None = None,
@@ -102,6 +104,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
             "identity": identity,
             "public_network_access": public_network_access,
             "properties": properties,
+            "allowed_source_ranges": allowed_source_ranges,
             "cors": cors,
             "request_limits": request_limits,
             "description": description,

@@ -4,7 +4,7 @@ Goes in: typed arguments, each of which may be an output of another resource. Th
 reports all faults in them at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pulumi import Input, Output, ResourceOptions
 
@@ -37,6 +37,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         allow_plain_http: Whether a router without `tls` may be reached by others than its own
             machine, so that keys and tokens cross a network unencrypted.
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
+        allowed_source_ranges: Addresses that may call any endpoint, in CIDR notation; all when
+            left out.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         base_image: Container image with Python and CA certificates that the router's image and
             those of environments are built on from then on; Python's own slim image when left out.
@@ -76,6 +78,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         tls: Input[TlsArgs] | None = None,
         allow_plain_http: Input[bool] | None = None,
         public_network_access: Input[str] | None = None,
+        allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
         egress: Input[str] | None = None,
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
@@ -98,6 +101,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "tls": tls,
             "allow_plain_http": allow_plain_http,
             "public_network_access": public_network_access,
+            "allowed_source_ranges": allowed_source_ranges,
             "egress": egress,
             "base_image": base_image,
             "runtime_image": runtime_image,

@@ -28,13 +28,7 @@ def test_a_plain_stack_is_refused_nowhere():
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        pytest.param(
-            stack(endpoints=[{"name": "iris", "public_network_access": "disabled"}]),
-            "Endpoint 'default/iris' on target 'local':"
-            " public_network_access: one endpoint cannot be closed alone;"
-            " leave it enabled; to close all of them, bind the workspace to 127.0.0.1",
-            id="private endpoint",
-        ),
+        pytest.param(),
         pytest.param(
             stack(endpoints=[{"name": "iris", "kind": "batch"}]),
             "Endpoint 'default/iris' on target 'local':"
@@ -312,6 +306,17 @@ def test_keys_cross_a_network_unencrypted_only_where_that_is_said(fields, said):
     able = TargetCapabilities(name="local", tls=True)
     found = refusals(resolve(stack(workspaces=[fields])), able)
     assert [str(one) for one in found] == said
+
+
+def test_source_ranges_are_refused_where_no_router_sees_who_calls():
+    ranges = {"allowed_source_ranges": ["10.0.0.0/8"]}
+    wanted = resolve(stack(workspaces=[ranges], endpoints=[{"name": "iris", **ranges}]))
+    assert [str(one) for one in refusals(wanted, TargetCapabilities(name="local"))] == [
+        "Workspace 'default' on target 'local': allowed_source_ranges: not supported yet; leave it"
+        " out",
+        "Endpoint 'default/iris' on target 'local': allowed_source_ranges: not supported yet;"
+        " leave it out",
+    ]
 
 
 def test_tls_is_refused_where_no_router_speaks_it():

@@ -92,6 +92,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
         "cors": CORS,
         "limits": Limits(per_minute=9),
+        "sources": ("10.0.0.0/8",),
         "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
         "provider": FETCHED,
         "scorers": Scorers(principals=("ann",)),
@@ -108,6 +109,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "metrics_host": "0.0.0.0",
         "ca_file": "/srv/ca.pem",
         "tls": TLS,
+        "sources": ("10.0.0.0/8",),
         "endpoints": (),
     },
 }

@@ -81,6 +81,7 @@ def test_defaults_of_an_endpoint_are_azures():
         "identity": None,
         "public_network_access": "enabled",
         "properties": {"enforce_access_to_default_secret_stores": "disabled"},
+        "allowed_source_ranges": (),
         "cors": None,
         "request_limits": {
             "requests_per_minute": None,
@@ -450,3 +451,29 @@ def test_a_role_of_the_workspace_has_actions():
     for actions in ([], ["a b"], [""]):
         with pytest.raises(ValidationError):
             WorkspaceSpec(roles={"Scorer": {"actions": actions}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"public_network_access": "disabled"}, "answers allowed_source_ranges alone, and there"),
+        ({"allowed_source_ranges": ["10.0.0.1/8"]}, "bits beyond its length; write 10.0.0.0/8"),
+        ({"allowed_source_ranges": ["lan"]}, "expected a range of addresses"),
+    ],
+)
+def test_who_may_call_an_endpoint_is_a_range_of_addresses(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        EndpointSpec(name="iris", **fields)
+
+
+def test_an_endpoint_may_be_closed_to_all_but_some():
+    closed = {"public_network_access": "disabled", "allowed_source_ranges": ["10.0.0.7", "::1"]}
+    assert EndpointSpec.model_validate({"name": "iris", **closed}).allowed_source_ranges == (
+        "10.0.0.7",
+        "::1",
+    )
+
+
+def test_a_limit_of_requests_is_at_least_one():
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        EndpointSpec(name="iris", request_limits={"requests_per_minute": 0})

@@ -212,6 +212,7 @@ def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
         deployment_scorers=dict(inputs.deployment_scorers),
         cors=Cors.model_validate(cors) if cors else None,
         limits=limits if limits != Limits() else None,
+        sources=tuple(record.properties.get("allowed_source_ranges") or ()),
         deployments=inputs.deployments,
         weights=weights,
         mirror=mirror,

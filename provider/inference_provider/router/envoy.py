@@ -22,6 +22,7 @@ from inference_provider.router.resource import (
     Resource,
     seconds,
 )
+from inference_provider.router.sources import SOURCES, allowing
 from inference_provider.router.table import (
     Cors,
     DeploymentEntry,
@@ -184,6 +185,7 @@ def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
 def _common(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
     """Return what routes of an endpoint have in common that the same callers may use."""
     filters = _auth(endpoint, scorers) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
+    filters |= {SOURCES: allowing(endpoint.sources)} if endpoint.sources else {}
     return {"metadata": _metadata(endpoint.name), "typed_per_filter_config": filters}
 
 

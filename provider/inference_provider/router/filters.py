@@ -58,23 +58,26 @@ end
 """.replace("ROUTER-ERROR", ROUTER_ERROR_HEADER).replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 
 
-def request_filters(after_keys: Sequence[Resource]) -> list[Resource]:
+def request_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a request, in order.
 
     Args:
+        first: That of sources, if there is one.
         after_keys: Those of tokens, roles and rates.
     """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
     # before keys and tokens: a browser asks without any
-    return [size, _filter("cors", "cors.v3.Cors"), *websocket_filters(after_keys)]
+    cors = _filter("cors", "cors.v3.Cors")
+    return [*first, size, cors, *websocket_filters([], after_keys)]
 
 
-def websocket_filters(after_keys: Sequence[Resource]) -> list[Resource]:
+def websocket_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -> list[Resource]:
     """Return the filters of a websocket, whose size is not limited."""
     # no credentials here: a route without any answers 401
     keys = {"key_sources": [{"header": "authorization"}]}
     return [
+        *first,
         _corrections(),
         _filter(API_KEY_AUTH.rpartition(".")[2], "api_key_auth.v3.ApiKeyAuth", keys),
         *after_keys,

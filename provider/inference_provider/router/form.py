@@ -33,7 +33,7 @@ def form() -> str:
     The bootstrap is left out: a running router never reads it again.
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
-    secure = _SAMPLE.model_copy(update={"tls": _TLS})
+    secure = _SAMPLE.model_copy(update={"tls": _TLS, "sources": ("10.0.0.0/8", "::1")})
     files = [sorted(render(sample).files.items()) for sample in (*samples, secure)]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
@@ -72,6 +72,7 @@ _SAMPLE = RouterTable(
             weights={"a": 1},
             mirror={"b": 1},
             limits=Limits(per_minute=1, per_minute_per_caller=1),
+            sources=("10.0.0.0/8",),
         ),
         EndpointEntry(
             name="closed",

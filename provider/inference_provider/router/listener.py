@@ -1,8 +1,8 @@
 """RouterTable -> Envoy's listener and bootstrap: local replies, statistics, admin. Pure.
 
 Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `filters.py`, its log in
-`access_log.py`. Nothing here depends on an endpoint but whether any has limits, so changing
-endpoints does not drain the listener.
+`access_log.py`. Of endpoints only whether any has limits or sources counts here, so changing them
+does not drain the listener.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from inference_provider.router.resource import (
     Resource,
     address,
 )
+from inference_provider.router.sources import source_filters
 from inference_provider.router.table import RouterTable
 from inference_provider.router.tls import transport_socket
 
@@ -65,15 +66,17 @@ def listener(
     """Return the one public listener.
 
     Args:
-        table: Only its folder, host, port and TLS are used.
+        table: Only its folder, host, port, TLS and sources are used, and of its endpoints whether
+            any has sources.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
         limiter: The filter of rates, as that of tokens; None where no endpoint has a limit.
     """
+    first = source_filters(table)
     # who may not call uses up nobody's share
     after = [*tokens, access_filter(), *([limiter] if limiter else [])]
-    chain: Resource = {"filters": [_manager(table.folder, route_source, after)]}
+    chain: Resource = {"filters": [_manager(table.folder, route_source, first, after)]}
     if table.tls:
         chain["transport_socket"] = transport_socket(table.tls, certificate)
     return {
@@ -169,7 +172,12 @@ def _metrics_listener(host: str, port: int) -> Resource:
     }
 
 
-def _manager(folder: str, route_source: Resource, after_keys: Sequence[Resource]) -> Resource:
+def _manager(
+    folder: str,
+    route_source: Resource,
+    first: Sequence[Resource],
+    after_keys: Sequence[Resource],
+) -> Resource:
     return {
         "name": "hcm",
         "typed_config": {
@@ -200,11 +208,11 @@ def _manager(folder: str, route_source: Resource, after_keys: Sequence[Resource]
                 "headers_with_underscores_action": "DROP_HEADER",
             },
             "upgrade_configs": [
-                {"upgrade_type": "websocket", "filters": websocket_filters(after_keys)}
+                {"upgrade_type": "websocket", "filters": websocket_filters(first, after_keys)}
             ],
             "local_reply_config": _local_replies(),
             **route_source,
-            "http_filters": request_filters(after_keys),
+            "http_filters": request_filters(first, after_keys),
             "access_log": access_logs(folder),
         },
     }
@@ -231,8 +239,7 @@ def _local_replies() -> Resource:
             _coded(
                 403,
                 "Forbidden",
-                "the token is for another audience, its owner may not score here, or the upgrade is"
-                " to no websocket",
+                "not for this caller or its address, or the upgrade is to no websocket",
             ),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(429, "TooManyRequests", "more requests than the endpoint allows"),

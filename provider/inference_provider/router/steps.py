@@ -13,6 +13,7 @@ from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
+from inference_provider.router.sources import restricted
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
     DeploymentEntry,
@@ -379,9 +380,9 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[_
     return [*before, *listener, *after]
 
 
-def _of_listener(table: RouterTable) -> tuple[RouterTable, bool]:
+def _of_listener(table: RouterTable) -> tuple[object, ...]:
     shown = table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls)})
-    return shown, bool(rates_of(table))
+    return shown, bool(rates_of(table)), restricted(table)
 
 
 def _alike(

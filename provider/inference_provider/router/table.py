@@ -160,6 +160,8 @@ class EndpointEntry(Frozen):
     """Who else may score one deployment, which the request must name; by deployment."""
     cors: Cors | None = None
     limits: Limits | None = None
+    sources: tuple[str, ...] = ()
+    """Ranges of addresses that may call it, CIDR; empty for all."""
     deployments: tuple[DeploymentEntry, ...] = ()
     weights: dict[str, int] = {}
     """Percent per deployment; the sum is 100 or 0."""
@@ -208,6 +210,8 @@ class RouterTable(Frozen):
     """Certificates of authorities that the router trusts when it fetches keys, PEM."""
     tls: Tls | None = None
     """None where it speaks plain HTTP."""
+    sources: tuple[str, ...] = ()
+    """Ranges of addresses that may call any endpoint, CIDR; empty for all."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

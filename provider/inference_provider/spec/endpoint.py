@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, mod
 from inference_provider.spec.base import (
     CAPACITY,
     COSMETIC,
+    NO_SECRET,
     REPLACES,
     SECURITY,
     Enabled,
@@ -23,6 +24,7 @@ from inference_provider.spec.base import (
 from inference_provider.spec.cors import CorsSettings
 from inference_provider.spec.names import names
 from inference_provider.spec.request_limits import RequestLimits
+from inference_provider.spec.sources import SourceRange
 
 
 def _fold_case(value: object) -> object:
@@ -86,14 +88,27 @@ class EndpointSpec(SpecModel):
     identity: Annotated[ResourceName | None, REPLACES, names(Kind.IDENTITY)] = None
     """A user-assigned identity; a system-assigned one when left out."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
+    """`disabled` answers `allowed_source_ranges` alone, and needs one."""
     properties: Annotated[EndpointProperties, SECURITY] = EndpointProperties()
     """What else Azure ML knows of it."""
+    allowed_source_ranges: Annotated[tuple[SourceRange, ...], SECURITY, NO_SECRET] = ()
+    """Addresses that may call it, of those that may call the workspace: `[10.1.0.0/16]`; all of
+    these when left out. Others are answered 403 whatever they ask."""
     cors: Annotated[CorsSettings | None, SECURITY] = None
     """Which pages of other sites may call it from a browser; none when left out."""
     request_limits: Annotated[RequestLimits, CAPACITY] = RequestLimits()
     """How many requests it takes in a minute."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @model_validator(mode="after")
+    def _disabled_names_who_may_call(self) -> "EndpointSpec":
+        if self.public_network_access == "disabled" and not self.allowed_source_ranges:
+            raise ValueError(
+                "public_network_access disabled answers allowed_source_ranges alone, and there is"
+                " none; name one: [10.0.0.0/8], or [127.0.0.0/8, ::1] for the router's own machine"
+            )
+        return self
 
     @model_validator(mode="after")
     def _keys_are_of_its_mode(self) -> "EndpointSpec":

@@ -22,6 +22,7 @@ from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
+from inference_provider.spec.sources import SourceRange
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
 
@@ -63,6 +64,9 @@ class WorkspaceSpec(SpecModel):
     where others than its own machine reach it."""
     public_network_access: Annotated[Enabled, SECURITY] = "enabled"
     """`disabled` refuses a bind address other than loopback."""
+    allowed_source_ranges: Annotated[tuple[SourceRange, ...], SECURITY, NO_SECRET] = ()
+    """Addresses that may call any endpoint: `[10.0.0.0/8, 2001:db8::/32]`; all when left out. It is
+    the address of the connection that counts, never a header. Others are answered 403."""
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""

@@ -12,10 +12,6 @@ ALIKE: Mapping[Capability, Answer] = {
     "model_types": Answer(
         "there is no server for '{asked}' yet", "use custom_model with a scoring script"
     ),
-    "private_endpoints": Answer(
-        "one endpoint cannot be closed alone",
-        "leave it enabled; to close all of them, bind the workspace to 127.0.0.1",
-    ),
     "queue_wait": Answer("the wait in the queue is part of request_timeout_ms", "set that alone"),
     "success_thresholds": Answer("one answer makes an instance ready", "leave it at 1"),
 }

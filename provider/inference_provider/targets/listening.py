@@ -42,7 +42,11 @@ class ListenAddress(Frozen):
         )
 
     def table(
-        self, folder: str, endpoints: tuple[EndpointEntry, ...] = (), tls: Tls | None = None
+        self,
+        folder: str,
+        endpoints: tuple[EndpointEntry, ...] = (),
+        tls: Tls | None = None,
+        sources: tuple[str, ...] = (),
     ) -> RouterTable:
         """Return what the router serves there.
 
@@ -50,6 +54,7 @@ class ListenAddress(Frozen):
             folder: Where it has its files.
             endpoints: What it serves.
             tls: How it speaks TLS; None where it does not.
+            sources: Ranges of addresses that may call; empty for all.
         """
         return RouterTable(
             folder=folder,
@@ -57,6 +62,7 @@ class ListenAddress(Frozen):
             port=self.port,
             metrics_port=self.metrics_port,
             tls=tls,
+            sources=sources,
             endpoints=endpoints,
         )
 

@@ -14,7 +14,6 @@ from pydantic import SecretStr, TypeAdapter
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
-from inference_provider.router.table import Tls
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
@@ -229,26 +228,27 @@ class State:
             TargetError: It is to speak TLS, and its certificate is gone or cannot be read.
         """
         found = self.document(TLS, ROUTER, KeptTls.model_validate_json)
-        if found is None and self._is_to_speak_tls():
+        if found is None and self._of_workspace("tls"):
             remedy = "restore it, or apply the stack again, which writes it again"
             raise TargetError("read", self._records.place(TLS, ROUTER), "it is gone", remedy)
         return found
 
-    def shown(self) -> Tls | None:
-        """Return what the router shows to callers; raises as `tls` does."""
-        kept = self.tls()
-        return kept.tls if kept else None
+    def edge(self) -> dict[str, Any]:
+        """Return what a router's table says of all endpoints; raises as `tls` does."""
+        kept, ranges = self.tls(), self._of_workspace("allowed_source_ranges")
+        return {"tls": kept.tls if kept else None, "sources": tuple(ranges or ())}
 
     def speaks_tls(self) -> bool:
         """Whether the router speaks TLS, even where its certificate is gone."""
-        return self._records.read(TLS, ROUTER) is not None or self._is_to_speak_tls()
+        return self._records.read(TLS, ROUTER) is not None or bool(self._of_workspace("tls"))
 
-    def _is_to_speak_tls(self) -> bool:
+    def _of_workspace(self, field: str) -> Any:
+        """Return what is recorded of the workspace itself; None where that cannot be read."""
         name = self._records.workspace
         with suppress(TargetError):
             record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-            return bool(record and record.properties.get("tls"))
-        return False
+            return record.properties.get(field) if record else None
+        return None
 
     def put_tls(self, kept: KeptTls) -> None:
         """Save what the router shows, with keys in clear text."""

@@ -39,6 +39,7 @@ def docker_capabilities(
         instance_types=True,
         gpus=gpus,
         tls=True,
+        source_ranges=True,
         workspace_faults=tls_faults,
         notes=tls_notes,
         image_fault=image_fault,

@@ -316,7 +316,7 @@ class DockerRouter:
         self._ask("publish", table=self._table(endpoints))
 
     def _table(self, endpoints: Endpoints) -> Any:
-        table = self.listens().table(ROUTER_FOLDER, endpoints, self._state.shown())
+        table = self.listens().table(ROUTER_FOLDER, endpoints, **self._state.edge())
         # so that a router of an older release is asked only for what it must know
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 

@@ -6,8 +6,8 @@ from typing import Any
 SUFFIX = "_edge"
 """Of a question with a table whose TLS, limits or source ranges count: an agent that does not know
 those does not know the question either, and refuses it in place of serving without them."""
-_OF_TABLES = ("tls",)
-_OF_ENDPOINTS = ("limits",)
+_OF_TABLES = ("tls", "sources")
+_OF_ENDPOINTS = ("limits", "sources")
 
 
 def edged(question: str, table: Mapping[str, Any] | None) -> str:

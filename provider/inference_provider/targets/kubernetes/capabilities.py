@@ -32,7 +32,10 @@ from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
-    "private_endpoints": Answer("one endpoint cannot be closed alone", "leave it enabled"),
+    "source_ranges": Answer(
+        "a router's pods see the address of what stands before them, not that of who calls",
+        "leave it out, and let the Ingress, Gateway or load balancer refuse callers",
+    ),
 }
 PARALLEL = 32
 """Deployments that start at once: this machine only waits. As many connections may be open."""

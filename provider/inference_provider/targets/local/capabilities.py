@@ -39,6 +39,7 @@ def local_capabilities(gpus: Callable[[], Ledger]) -> TargetCapabilities:
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         tls=True,
+        source_ranges=True,
         workspace_faults=lambda space: (*tls_faults(space), *provider_faults(space)),
         notes=tls_notes,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),

@@ -99,7 +99,7 @@ class LocalRouter:
 
     def _listens(self) -> RouterTable:
         folder, found = str(self.folders.router_folder), ca_file()
-        table = self.listen_address.table(folder, tls=self._state.shown())
+        table = self.listen_address.table(folder, **self._state.edge())
         return table.model_copy(update={"ca_file": found}) if found else table
 
     def in_force(self) -> bool:

@@ -1,0 +1,131 @@
+"""Who may call a running router, by the address of the connection."""
+
+import http.client
+import json
+from collections.abc import Sequence
+
+import httpx
+import pytest
+
+from inference_provider.router.table import EndpointEntry
+from tests.local.server.load import constant_load
+from tests.local.server.model import Model, until
+from tests.local.server.routing import KEY, Served, deployment, endpoint, serving
+
+pytestmark = pytest.mark.envoy
+OURS, OTHERS = ("127.0.0.1/32",), ("127.0.0.2/32", "10.0.0.0/8", "::1/128")
+
+
+def chat(models: dict[str, Model], *sources: str, name: str = "chat") -> EndpointEntry:
+    return endpoint(name, {"blue": 100}, deployment("blue", models["blue"]), sources=sources)
+
+
+def asked(
+    served: Served, source: str, path: str = "/endpoints/chat/score", **headers: str
+) -> tuple[int, str]:
+    """Return status and code that a caller of an address gets."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", served.ports[0], timeout=10, source_address=(source, 0)
+    )
+    connection.request("GET", path, headers=KEY | headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    code = json.loads(body)["error"]["code"] if answer.status >= 400 else ""
+    return answer.status, code
+
+
+def ready(served: Served, source: str = "127.0.0.1") -> None:
+    until(lambda: asked(served, source)[0] == 200)
+
+
+@pytest.mark.parametrize(
+    ("of_workspace", "of_endpoint", "answered"),
+    [
+        pytest.param((), (), {"127.0.0.1", "127.0.0.2", "127.0.0.3"}, id="all"),
+        pytest.param(("127.0.0.1",), (), {"127.0.0.1"}, id="the workspace's"),
+        pytest.param((), ("127.0.0.2/31",), {"127.0.0.2", "127.0.0.3"}, id="the endpoint's"),
+        pytest.param(("127.0.0.0/30",), ("127.0.0.2",), {"127.0.0.2"}, id="both"),
+        pytest.param(("127.0.0.1",), ("127.0.0.0/8",), {"127.0.0.1"}, id="never more than both"),
+        pytest.param(("::/0", "127.0.0.3"), (), {"127.0.0.3"}, id="of two families"),
+    ],
+)
+def test_an_endpoint_answers_those_that_it_and_its_workspace_allow(
+    models: dict[str, Model],
+    of_workspace: Sequence[str],
+    of_endpoint: Sequence[str],
+    answered: set[str],
+):
+    with serving(chat(models, *of_endpoint), sources=tuple(of_workspace)) as served:
+        ready(served, min(answered))
+        sources = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+        assert {one for one in sources if asked(served, one)[0] == 200} == answered
+        for one in set(sources) - answered:
+            assert asked(served, one) == (403, "Forbidden")
+
+
+def test_who_may_not_call_learns_nothing(models: dict[str, Model]):
+    with serving(chat(models), sources=OURS) as served:
+        ready(served)
+        nobody = "127.0.0.2"
+        for path in ("/endpoints/chat/score", "/endpoints/no-such/score", "/", "/config_dump"):
+            assert asked(served, nobody, path) == (403, "Forbidden")
+        assert asked(served, nobody, authorization="Bearer wrong") == (403, "Forbidden")
+        unknown = {"azureml-model-deployment": "no-such"}
+        assert asked(served, nobody, **unknown) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-forwarded-for",
+        "x-real-ip",
+        "forwarded",
+        "x-envoy-external-address",
+        "x-client-ip",
+        "true-client-ip",
+    ],
+)
+def test_no_header_makes_a_caller_another(models: dict[str, Model], header: str):
+    with serving(chat(models, *OURS), sources=OURS) as served:
+        ready(served)
+        claimed = "for=127.0.0.1" if header == "forwarded" else "127.0.0.1"
+        assert asked(served, "127.0.0.2", **{header: claimed})[0] == 403
+        assert asked(served, "127.0.0.1", **{header: "10.9.9.9"})[0] == 200
+
+
+def test_another_endpoint_is_open_still_and_a_websocket_is_no_way_round(
+    models: dict[str, Model],
+):
+    with serving(chat(models, *OTHERS), chat(models, name="free")) as served:
+        until(lambda: served.ask("free/score").status_code == 200)
+        assert served.ask("chat/score").status_code == 403
+        upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+        upgrade |= {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version": "13"}
+        assert asked(served, "127.0.0.1", **upgrade) == (403, "Forbidden")
+        assert served.ask("free/../chat/score").status_code == 403
+
+
+def test_ranges_come_change_and_go_without_a_failed_request(models: dict[str, Model]):
+    with serving(chat(models)) as served:
+        ready(served)
+        with constant_load(served) as found:
+            for of_endpoint, of_workspace in (
+                (OURS, ()),
+                (("127.0.0.0/8",), OURS),
+                ((), ("127.0.0.0/8",)),
+                ((), ()),
+            ):
+                table = served.table(chat(models, *of_endpoint))
+                served.router.publish(table.model_copy(update={"sources": of_workspace}))
+        print(dict(found))
+        assert set(found) == {200}
+
+
+def test_a_range_holds_for_connections_that_are_open_already(models: dict[str, Model]):
+    with serving(chat(models)) as served:
+        ready(served)
+        with httpx.Client(base_url=f"http://127.0.0.1:{served.ports[0]}") as client:
+            assert client.get("/endpoints/chat/score", headers=KEY).status_code == 200
+            served.router.publish(served.table(chat(models, *OTHERS)))
+            until(lambda: client.get("/endpoints/chat/score", headers=KEY).status_code == 403)
