@@ -28,7 +28,6 @@ def test_a_plain_stack_is_refused_nowhere():
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        pytest.param(),
         pytest.param(
             stack(endpoints=[{"name": "iris", "kind": "batch"}]),
             "Endpoint 'default/iris' on target 'local':"
