@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import psutil
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 from measure import BIN, Table, answers, free_port, median, running, skipped, until
 from pydantic import SecretStr
 
@@ -27,7 +30,7 @@ from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, R
 from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import render_static
 from inference_provider.router.resource import API, address
-from inference_provider.router.table import TokenCheck
+from inference_provider.router.table import ProviderCheck, Scorers, TokenCheck
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.tokens import issue, new_signing_key
@@ -41,6 +44,8 @@ SCORE = "/endpoints/iris/score"
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 Document = dict[str, Any]
 Change = Callable[[Document], None]
+Asked = Callable[[RouterTable], tuple[RouterTable, str]]
+"""Has a table's endpoints asked with something else than keys; returns a good credential too."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,7 @@ def _cpu_s(subject: Subject) -> float:
 
 def _features(folder: Path, backend: int) -> Table:
     without: dict[str, Change] = {
-        "everything on": lambda _manager: None,
+        "everything on": _as_it_is,
         "without the 424 filter (Lua)": lambda manager: _drop(
             manager, "http_filters", "corrections"
         ),
@@ -177,8 +182,17 @@ def _features(folder: Path, backend: int) -> Table:
         "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
         "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
         "without the filter of tokens": lambda manager: _drop(manager, "http_filters", "jwt_authn"),
+        "without the filter of a provider's tokens": lambda manager: _drop(
+            manager, "http_filters", "identity_provider"
+        ),
+        "without the rule of roles": lambda manager: _drop(manager, "http_filters", "rbac"),
         "without the filter of CORS": lambda manager: _drop(manager, "http_filters", "cors"),
         "without any of these": _drop_all,
+    }
+    instead: dict[str, tuple[Asked, Change]] = {
+        "tokens instead of keys": (_of_tokens, _as_it_is),
+        "a provider's tokens, keys given": (_of_provider, _as_it_is),
+        "a provider's tokens, keys fetched": (_of_provider, _forget_tokens),
     }
     with contextlib.ExitStack() as stack:
         subjects = (
@@ -186,7 +200,10 @@ def _features(folder: Path, backend: int) -> Table:
                 stack.enter_context(_static(name, folder, backend, change))
                 for name, change in without.items()
             ),
-            stack.enter_context(_static("tokens instead of keys", folder, backend, tokens=True)),
+            *(
+                stack.enter_context(_static(name, folder, backend, change, asked=asked))
+                for name, (asked, change) in instead.items()
+            ),
         )
         found = _rounds(subjects, 16)
     full = found["everything on"]
@@ -208,23 +225,34 @@ def _drop(manager: Document, kind: str, name: str) -> None:
 
 def _drop_all(manager: Document) -> None:
     manager["access_log"] = []
-    for name in ("corrections", "api_key_auth", "jwt_authn", "cors"):
+    for name in ("corrections", "api_key_auth", "jwt_authn", "identity_provider", "rbac", "cors"):
         _drop(manager, "http_filters", name)
+
+
+def _as_it_is(_manager: Document) -> None:
+    pass
+
+
+def _forget_tokens(manager: Document) -> None:
+    """Check each token's signature again, as the router does where it fetches the keys."""
+    (found,) = (one for one in manager["http_filters"] if one["name"].endswith("identity_provider"))
+    for provider in found["typed_config"]["providers"].values():
+        del provider["jwt_cache_config"]
 
 
 def _static(
     name: str,
     folder: Path,
     backend: int,
-    change: Change = lambda _manager: None,
+    change: Change,
     *,
-    tokens: bool = False,
+    asked: Asked | None = None,
 ) -> Any:
-    own = folder / f"static-{name.replace(' ', '-')}"
+    own = folder / "".join(word[0] for word in f"static {name}".split())
     own.mkdir()
     table, credential = _table(own, backend), KEY
-    if tokens:
-        table, credential = _of_tokens(table)
+    if asked:
+        table, credential = asked(table)
     document = json.loads(render_static(table))
     weights = {"name": "weights", "static_layer": runtime_layer(table)}
     document["layered_runtime"] = {"layers": [weights]}
@@ -242,6 +270,25 @@ def _of_tokens(table: RouterTable) -> tuple[RouterTable, str]:
     endpoints = tuple(one.model_copy(update=update) for one in table.endpoints)
     issued = issue(check, keys, "ann", datetime.now(UTC), timedelta(hours=1))
     return table.model_copy(update={"endpoints": endpoints}), issued.value.get_secret_value()
+
+
+def _of_provider(table: RouterTable) -> tuple[RouterTable, str]:
+    """Return the table with a provider's tokens instead of keys, and one of somebody with a role.
+
+    Signed by RS256, as those of most providers; ten users and ten groups have the role.
+    """
+    private = rsa.generate_private_key(65537, 2048)
+    public = {**json.loads(RSAAlgorithm.to_jwk(private.public_key())), "kid": "one", "use": "sig"}
+    jwks = json.dumps({"keys": [public]})
+    names = tuple(f"{i:08}-0000-4000-8000-000000000000" for i in range(10))
+    check = ProviderCheck(issuer="https://login.example.org", audiences=("bench",), jwks=jwks)
+    scorers = Scorers(principals=names, groups=names)
+    update = {"keys": (), "auth_mode": "aad_token", "provider": check, "scorers": scorers}
+    endpoints = tuple(one.model_copy(update=update) for one in table.endpoints)
+    claims = {"iss": check.issuer, "aud": "bench", "sub": "ann", "groups": names[-1:]}
+    until = datetime.now(UTC) + timedelta(hours=1)
+    token = jwt.encode({**claims, "exp": until}, private, "RS256", headers={"kid": "one"})
+    return table.model_copy(update={"endpoints": endpoints}), token
 
 
 # -- subjects --------------------------------------------------------------------------------------
