@@ -175,6 +175,11 @@ def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("identity", "kinds", Kind.IDENTITY.value)
 
 
+def _identity_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
+    if spec.annotations and not can.cluster_settings:
+        yield can.fault("annotations", "cluster_settings")
+
+
 def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     own, settings = spec.readiness_probe.success_threshold, spec.request_settings
     asked: Mapping[tuple[str, Capability], bool] = {
@@ -248,6 +253,7 @@ _FAULTS_OF: Mapping[tuple[Kind, str], Callable[[Any, TargetCapabilities], Iterat
     (Kind.WORKSPACE, ""): _workspace_faults,
     (Kind.MODEL, ""): _model_faults,
     (Kind.ENVIRONMENT, ""): _environment_faults,
+    (Kind.IDENTITY, ""): _identity_faults,
     (Kind.ENDPOINT, "online"): _endpoint_faults,
     (Kind.DEPLOYMENT, "online"): _deployment_faults,
 }

@@ -23,6 +23,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
             `default` when left out.
         name: 3 to 32 letters, digits and single dashes; the resource's name when left out. Another
             name makes another identity.
+        annotations: What a cloud takes it for, on a cluster, where it is a service account.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.
@@ -40,6 +41,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
         *,
         workspace: Input[str] | Workspace | None = None,
         name: Input[str] | None = None,
+        annotations: Input[Mapping[str, Input[str]]] | None = None,
         description: Input[str] | None = None,
         tags: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
@@ -48,6 +50,7 @@ class Identity(InferenceResource, module="inference", name="Identity"):
         fields = {
             "workspace": workspace,
             "name": name,
+            "annotations": annotations,
             "description": description,
             "tags": tags,
         }

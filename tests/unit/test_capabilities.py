@@ -47,6 +47,12 @@ def test_a_plain_stack_is_refused_nowhere():
             id="batch deployment",
         ),
         pytest.param(
+            stack(identities=[{"name": "robot", "annotations": {"example.org/role": "x"}}]),
+            "Identity 'default/robot' on target 'local': annotations: has no meaning here: only a"
+            " cluster has it; leave it out",
+            id="identity of a cloud",
+        ),
+        pytest.param(
             stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
             "AutoscaleRule 'default/iris/blue' on target 'local':"
             " AutoscaleRule is not supported yet; leave it out",

@@ -5,9 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from inference_provider.spec.base import COSMETIC, REPLACES, Kind, ResourceName, SpecModel, Tags
+from inference_provider.spec.base import (
+    COSMETIC,
+    REPLACES,
+    SECURITY,
+    Kind,
+    ResourceName,
+    SpecModel,
+    Tags,
+)
 from inference_provider.spec.names import names_path, names_principal
 from inference_provider.spec.roles import role_name
+from inference_provider.spec.scheduling import LabelKey
 
 _USER_ASSIGNED = names_principal(
     Kind.IDENTITY,
@@ -39,6 +48,10 @@ class IdentitySpec(SpecModel):
 
     workspace: Annotated[ResourceName, REPLACES] = "default"
     name: Annotated[ResourceName, REPLACES]
+    annotations: Annotated[dict[LabelKey, str], SECURITY] = {}
+    """What a cloud takes it for, on a cluster, where it is a service account:
+    `{eks.amazonaws.com/role-arn: …}`, `{iam.gke.io/gcp-service-account: …}` or
+    `{azure.workload.identity/client-id: …}`."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 

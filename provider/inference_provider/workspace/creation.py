@@ -75,6 +75,7 @@ class Creation:
             (Kind.CONNECTION, ""): self._make_connection,
             (Kind.MODEL, ""): self._make_asset,
             (Kind.ENVIRONMENT, ""): self._make_asset,
+            (Kind.IDENTITY, ""): self._make_identity,
             (Kind.ENDPOINT, "online"): self._make_endpoint,
             (Kind.DEPLOYMENT, "online"): self._make_deployment,
             (Kind.TRAFFIC, ""): self._make_traffic,
@@ -172,6 +173,14 @@ class Creation:
         self._keep(desired)
         self._save(desired)
         self._progress(desired.id, "kept" if desired.id.kind == Kind.MODEL else "built")
+
+    def _make_identity(self, desired: DesiredResource) -> None:
+        def keep() -> None:
+            if self._ports.identities is not None:
+                self._ports.identities.keep(desired.id.name, desired.spec.annotations)
+
+        self._save(desired, also=keep)
+        self._progress(desired.id, "recorded")
 
     def _make_endpoint(self, desired: DesiredResource) -> None:
         def keys() -> None:

@@ -25,6 +25,7 @@ from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
+from inference_provider.workspace.identities import Identities
 from inference_provider.workspace.statuses import (
     ComputeStatus,
     Instance,
@@ -352,6 +353,8 @@ class Ports:
     compute: Compute
     router: Router
     content: Content
+    identities: Identities | None = None
+    """None where an identity is no more than its record."""
 
 
 class Platform(Protocol):

@@ -52,6 +52,7 @@ class Removal:
             (Kind.WORKSPACE, ""): self._workspace,
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
+            (Kind.IDENTITY, ""): self._identity,
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.AUTOSCALE_RULE, ""): self._rule,
         }.get((record.id.kind, record.variant), self._recorded)(record)
@@ -69,6 +70,11 @@ class Removal:
             self._state.named_content()
         ):  # another stack's deployment may run on
             self._ports.content.drop(record)
+
+    def _identity(self, record: Record) -> None:
+        self._recorded(record)
+        if self._ports.identities is not None:
+            self._ports.identities.drop(record.id.name)
 
     def _recorded(self, record: Record) -> None:
         """Delete a record, and publish that if the router is built from it; undone when refused."""

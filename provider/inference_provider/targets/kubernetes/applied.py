@@ -75,7 +75,7 @@ def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Obje
     except Conflict:
         there = client.get_like(one) or one
         if not is_ours(there):
-            raise _of_another(client, one) from None
+            raise of_another(client, one) from None
         said = foreign(there, left)
         made = client.apply(marked, force=True)
     if added := foreign(made, left):
@@ -112,7 +112,8 @@ def is_ours(one: Object) -> bool:
     return marked or any(entry["manager"] == MANAGER for entry in entries)
 
 
-def _of_another(client: Client, one: Object) -> OwnedByAnother:
+def of_another(client: Client, one: Object) -> OwnedByAnother:
+    """Return the error for an object of one of our names that somebody else has made."""
     what = f"{one['kind']} '{name_of(one)}' in namespace '{one['metadata'].get('namespace', '')}'"
     remedy = "name another namespace, or delete it"
     return OwnedByAnother("apply", what, "it was made by somebody else", remedy, str(client))

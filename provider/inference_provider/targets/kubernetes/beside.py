@@ -170,6 +170,8 @@ class Beside:
             delete_ours(self._client, one)
         self._drop_accounts(())
         self._drop_bounds(ClusterSettings())
+        of_identities = selector(names.selecting(self._workspace, workspace_manifests.IDENTITY))
+        self._client.delete_all(SERVICE_ACCOUNT, self._namespace, of_identities)
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(self._workspace, names.CONTENT))
             self._client.delete_all(kind, self._namespace, chosen)

@@ -14,6 +14,7 @@ from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes.accounts import Accounts
 from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import RESTARTED, Generation, Given
@@ -21,7 +22,6 @@ from inference_provider.targets.kubernetes.inventory import NodeGpus, products_o
 from inference_provider.targets.kubernetes.objects import SERVICE, Object
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.workloads import template_of
-from inference_provider.targets.kubernetes.workspace_manifests import identity
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
 
@@ -58,6 +58,7 @@ class Drafts:
         self._state = State(records)
         self._content = content
         self._gpus = gpus
+        self._accounts = Accounts(client, records)
 
     def generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
         given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
@@ -74,7 +75,8 @@ class Drafts:
         )
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
-        closed = self._is_closed(unit, given)
+        closed, asked = self._is_closed(unit, given), self._workspace_spec().cluster
+        account = self._accounts.of(unit, asked.service_accounts)
         more |= {"egress": names.CLOSED} if closed else {}
         more |= {"nodes": str(nodes)} if (nodes := unit.spec.nodes_per_instance) > 1 else {}
         return Generation(
@@ -89,8 +91,9 @@ class Drafts:
             restarted=_now() if unit.afresh and before else restarted(before),
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
             products=self._products(unit),
-            pod_labels=self._cloud_labels(unit),
-            pull_secrets=self._workspace_spec().cluster.image_pull_secrets,
+            account=account.name,
+            pod_labels=account.labels,
+            pull_secrets=asked.image_pull_secrets,
             content_host=self._content_host() if closed and given.init_containers else "",
         )
 
@@ -103,11 +106,6 @@ class Drafts:
         fields = record.properties if record else {}
         known = fields.keys() & {"egress", "registry", "cluster"}
         return WorkspaceSpec(**{part: fields[part] for part in known})
-
-    def _cloud_labels(self, unit: Unit) -> dict[str, str]:
-        """Return what a cloud asks of the pods of a service account beside its annotations."""
-        named = unit.spec.scheduling.service_account or ""
-        return identity(self._workspace_spec().cluster.service_accounts.get(named))
 
     def _is_closed(self, unit: Unit, given: Given) -> bool:
         """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""

@@ -96,6 +96,8 @@ class Generation:
     products: tuple[str, ...] = ()
     """GPU products that may be used, as nodes name them; any when empty."""
 
+    account: str = ""
+    """Service account as which its pods run; the namespace's own when empty."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """What others ask of pods: the cloud, of those that call it."""
     pull_secrets: Sequence[str] = ()
@@ -242,7 +244,7 @@ class Generation:
         found = {
             "priorityClassName": asked.priority_class,
             "runtimeClassName": asked.runtime_class,
-            "serviceAccountName": asked.service_account,
+            "serviceAccountName": asked.service_account or self.account,
             **node_selector(*self._images(), **asked.node_selector),
             "tolerations": self._tolerations(),
             "topologySpreadConstraints": self._spread(),

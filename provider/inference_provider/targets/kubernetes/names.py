@@ -82,6 +82,11 @@ def generation(deployment: str, generation_: str, number: int = 0, *, grouped: b
     return short(deployment.replace("/", "-"), longest - len(end)) + end
 
 
+def identity(name: str) -> str:
+    """Return the name of the service account of an identity."""
+    return short(f"identity-{name}")
+
+
 def autoscaler_of_keda(generation_: str) -> str:
     """Return the name of what KEDA makes of the ScaledObject of a generation."""
     return f"keda-hpa-{generation_}"

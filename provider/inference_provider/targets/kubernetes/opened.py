@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from inference_provider.errors import TargetError
+from inference_provider.targets.kubernetes.accounts import Accounts
 from inference_provider.targets.kubernetes.beside import Beside
 from inference_provider.targets.kubernetes.built_images import BuiltImages
 from inference_provider.targets.kubernetes.client import Client
@@ -26,10 +27,11 @@ class Opened:
     router: KubernetesRouter
     content: KubernetesContent
     compute: KubernetesCompute
+    accounts: Accounts
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.records, self.compute, self.router, self.content)
+        return Ports(self.records, self.compute, self.router, self.content, self.accounts)
 
 
 def wire(
@@ -64,8 +66,9 @@ def wire(
         built=built,
         router_image=lambda: router.settings().image,
     )
+    accounts = Accounts(client, records)
     compute = KubernetesCompute(client, records, content, gpus, whole, served=served)
-    return Opened(records, beside, router, content, compute)
+    return Opened(records, beside, router, content, compute, accounts)
 
 
 def _is_outdated(built: BuiltImages, content: KubernetesContent, image: str) -> bool:

@@ -16,8 +16,8 @@ from inference_provider.targets.kubernetes.objects import (
 )
 
 _AZURE = "azure.workload.identity/"
-ACCOUNT = "account"
-"""Role of service accounts of deployments."""
+ACCOUNT, IDENTITY = "account", "identity"
+"""Roles of service accounts: of those that a workspace declares, and of identities."""
 _POD_SECURITY = "pod-security.kubernetes.io"
 
 
@@ -79,20 +79,34 @@ def service_accounts(
     workspace: str, place: str, accounts: Mapping[str, ClusterServiceAccount]
 ) -> tuple[Object, ...]:
     """Return those that deployments name; pods get no token of the cluster's own API of theirs."""
+    labels = names.labels(workspace, ACCOUNT)
     return tuple(
-        {
-            "apiVersion": SERVICE_ACCOUNT.api,
-            "kind": SERVICE_ACCOUNT.name,
-            "metadata": {
-                "name": name,
-                "namespace": place,
-                "labels": names.labels(workspace, ACCOUNT),
-                **({"annotations": dict(account.annotations)} if account.annotations else {}),
-            },
-            "automountServiceAccountToken": False,
-        }
-        for name, account in accounts.items()
+        _account(name, place, labels, account.annotations) for name, account in accounts.items()
     )
+
+
+def identity_account(
+    workspace: str, place: str, identity: str, annotations: Mapping[str, str]
+) -> Object:
+    """Return the service account that an identity is."""
+    labels = names.labels(workspace, IDENTITY)
+    return _account(names.identity(identity), place, labels, annotations)
+
+
+def _account(
+    name: str, place: str, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> Object:
+    return {
+        "apiVersion": SERVICE_ACCOUNT.api,
+        "kind": SERVICE_ACCOUNT.name,
+        "metadata": {
+            "name": name,
+            "namespace": place,
+            "labels": dict(labels),
+            **({"annotations": dict(annotations)} if annotations else {}),
+        },
+        "automountServiceAccountToken": False,
+    }
 
 
 def identity(account: ClusterServiceAccount | None) -> dict[str, str]:
