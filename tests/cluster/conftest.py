@@ -8,11 +8,12 @@ import pytest
 
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 from tests import cluster_host
+from tests.cluster import keda as of_keda
+from tests.cluster import lws as of_lws
 from tests.cluster.api import Api
 from tests.cluster.bare_instances import bare_compute
 from tests.cluster.devices import Devices
 from tests.cluster.fake_nodes import fake_nodes
-from tests.cluster.keda import installed
 from tests.cluster.metrics import provide
 from tests.cluster.places import ours
 
@@ -58,7 +59,14 @@ def metrics(api):
 @pytest.fixture(scope="session")
 def keda(api):
     """Have the API serve KEDA until the tests end."""
-    with installed(api):
+    with of_keda.installed(api):
+        yield
+
+
+@pytest.fixture(scope="session")
+def lws(api):
+    """Have the API serve LeaderWorkerSets until the tests end."""
+    with of_lws.installed(api):
         yield
 
 

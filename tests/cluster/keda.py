@@ -5,20 +5,16 @@ certificates, for which pods would start twice.
 """
 
 import base64
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from tests.cluster import images, supplies
+from tests.cluster import installs, supplies
 from tests.cluster.api import Api, condition, path_of
 from tests.cluster.places import Places, ours
-from tests.cluster_host import KUBECONFIG
 
 _VERSION = supplies.version("keda")
 _IMAGES = {
@@ -35,23 +31,17 @@ _FILES = ("general", "crd/bases", "service_account", "rbac", "manager", "metrics
 @contextmanager
 def installed(api: Api) -> Iterator[None]:
     """Have the cluster serve KEDA, and not any more; skip the test where it cannot."""
-    if Path(KUBECONFIG) != ours().kubeconfig:
-        if not api.answers("/apis/keda.sh/v1alpha1"):
-            pytest.skip("the cluster has no KEDA")
+    if not installs.is_to_be_installed(api, "keda", "/apis/keda.sh/v1alpha1"):
         yield
         return
-    if not supplies.has_keda(ours()):
-        pytest.skip("KEDA is not built: start the cluster with INFERENCE_TEST_KEDA=1, 7 minutes")
     with _in_ours(ours(), api):
         yield
 
 
 @contextmanager
 def _in_ours(at: Places, api: Api) -> Iterator[None]:
-    there = images.names(at)
     for program, image in _IMAGES.values():
-        if image not in there:
-            images.load_program(at, image, at.programs / program, _ZONES)
+        installs.load_missing(at, program, image, _ZONES)
     objects = list(_objects(at))
     try:
         api.apply(*objects)
@@ -73,9 +63,14 @@ def _in_ours(at: Places, api: Api) -> Iterator[None]:
 
 
 def _objects(at: Places) -> Iterator[dict[str, Any]]:
-    certificate, key = _certificate()
+    hosts = [
+        f"{name}.{_NAMESPACE}.svc{end}"
+        for name in ("keda-operator", "keda-metrics-apiserver")
+        for end in ("", ".cluster.local")
+    ]
+    certificate, key = installs.certificate("keda", *hosts)
     for folder in _FILES:
-        for file in sorted((at.keda / "config" / folder).glob("*.yaml")):
+        for file in sorted((at.source("keda") / "config" / folder).glob("*.yaml")):
             for one in yaml.safe_load_all(file.read_text()):
                 if one and "metadata" in one:  # no Kustomization
                     yield _changed(one, certificate)
@@ -106,19 +101,3 @@ def _changed(one: dict[str, Any], certificate: str) -> dict[str, Any]:
             "failureThreshold": 120,
         }
     return one
-
-
-def _certificate() -> tuple[str, str]:
-    """Return a certificate by which the two trust each other, and its key."""
-    known = ",".join(
-        f"DNS:{name}.{_NAMESPACE}.svc{end}"
-        for name in ("keda-operator", "keda-metrics-apiserver")
-        for end in ("", ".cluster.local")
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        made, key = Path(folder, "crt"), Path(folder, "key")
-        asked = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"]
-        asked += ["-subj", "/CN=keda", "-addext", f"subjectAltName={known}"]
-        asked += ["-out", str(made), "-keyout", str(key)]
-        subprocess.run(asked, check=True, capture_output=True)
-        return made.read_text(), key.read_text()

@@ -31,10 +31,9 @@ class Places:
     def programs(self) -> Path:
         return self.folder / "bin"
 
-    @property
-    def keda(self) -> Path:
-        """Source of KEDA, with what is applied to install it; not there unless it was built."""
-        return self.folder / "keda"
+    def source(self, name: str) -> Path:
+        """Return the source of what tests install, not there unless it was built."""
+        return self.folder / name
 
     @property
     def debian(self) -> Path:

@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.cluster import places
 from tests.cluster.places import Places, say
@@ -43,14 +45,32 @@ _MODULES = {
     "metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server@v0.9.0",
 }
 """Built each by the go.mod of its own."""
-_KEDA = "github.com/kedacore/keda/v2@v2.18.1"
-_OF_KEDA = {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"}
-"""Built only where INFERENCE_TEST_KEDA asks for it: seven minutes of one core."""
+
+
+class Source(NamedTuple):
+    """A module that is built in a copy of it, which has what is applied to install it too."""
+
+    module: str
+    programs: Mapping[str, str]
+    """Where the source of each is."""
+    minutes: int
+    """How long that takes one core; so it is built only where INFERENCE_TEST_<NAME> asks for it."""
+
+
+SOURCES = {
+    "keda": Source(
+        "github.com/kedacore/keda/v2@v2.18.1",
+        {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"},
+        7,
+    ),
+    "lws": Source("sigs.k8s.io/lws@v0.9.0", {"lws": "./cmd"}, 4),
+}
 
 
 def version(program: str) -> str:
     """Return the version of one of the modules."""
-    return {**_MODULES, "keda": _KEDA}[program].rpartition("@")[2]
+    found = SOURCES[program].module if program in SOURCES else _MODULES[program]
+    return found.rpartition("@")[2]
 
 
 _BEGAN_S = time.monotonic()
@@ -85,40 +105,54 @@ def supply(at: Places) -> None:
     _unpack(at)
     for build in _builds(at):
         _build(at, build)
-    if os.environ.get("INFERENCE_TEST_KEDA"):
-        try:
-            _supply_keda(at)
-        except Missing as reason:
-            say(f"without KEDA: {reason}")
+    for name in SOURCES:
+        if os.environ.get(asks_for(name)):
+            try:
+                supply_source(at, name)
+            except Missing as reason:
+                say(f"without {name}: {reason}")
 
 
-def has_keda(at: Places) -> bool:
-    """Whether KEDA was built, of the version that is named here."""
-    return all(_stamp(at, one).exists() for one in _of_keda(at)) and all(
-        _stamp(at, one).read_text() == _wanted(one) for one in _of_keda(at)
+def asks_for(name: str) -> str:
+    """Return the variable by which somebody has one of the sources built."""
+    return f"INFERENCE_TEST_{name.upper()}"
+
+
+def has_source(at: Places, name: str) -> bool:
+    """Whether one of the sources was built, of the version that is named here."""
+    builds = _of_source(at, name)
+    return all(
+        _stamp(at, one).exists() and _stamp(at, one).read_text() == _wanted(one) for one in builds
     )
 
 
-def _supply_keda(at: Places) -> None:
-    """Build KEDA in a copy of its module: Go installs none that replaces others."""
-    if has_keda(at):
+def supply_source(at: Places, name: str) -> None:
+    """Build one in a copy of its module: Go installs none that replaces others."""
+    if has_source(at, name):
         return
-    _need(shutil.which("go"), "Go is not installed, which builds KEDA")
-    asked = ["go", "mod", "download", "-json", _KEDA]
+    _need(shutil.which("go"), f"Go is not installed, which builds {name}")
+    asked = ["go", "mod", "download", "-json", SOURCES[name].module]
     done = subprocess.run(asked, cwd="/", capture_output=True, text=True, check=False)
     _need(done.returncode == 0, f"{' '.join(asked)} failed: {_last_line(done.stderr)}")
-    shutil.rmtree(at.keda, ignore_errors=True)
-    shutil.copytree(json.loads(done.stdout)["Dir"], at.keda, copy_function=shutil.copyfile)
-    subprocess.run(["chmod", "-R", "u+w", str(at.keda)], check=True)
-    for build in _of_keda(at):
+    copy = at.source(name)
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(json.loads(done.stdout)["Dir"], copy, copy_function=shutil.copyfile)
+    subprocess.run(["chmod", "-R", "u+w", str(copy)], check=True)
+    for build in _of_source(at, name):
         _build(at, build)
 
 
-def _of_keda(at: Places) -> list[Build]:
+def _of_source(at: Places, name: str) -> list[Build]:
     command = ("go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w")
+    of = SOURCES[name]
     return [
-        Build((name,), (*command, "-o", str(at.programs / name), source), _KEDA, at.keda)
-        for name, source in _OF_KEDA.items()
+        Build(
+            (program,),
+            (*command, "-o", str(at.programs / program), source),
+            of.module,
+            at.source(name),
+        )
+        for program, source in of.programs.items()
     ]
 
 
