@@ -47,6 +47,8 @@ class Lab(ABC):
     connections = 1
     """How often a request tries to reach the router."""
     base_image: str | None = None
+    server = SERVER
+    """What its deployments run."""
 
     @property
     def runtime_image(self) -> str | None:
@@ -83,7 +85,7 @@ class Lab(ABC):
         """Return one endpoint with one deployment of a server that needs no packages."""
         code = self.folder / "code"
         code.mkdir(exist_ok=True)
-        (code / "serve.py").write_bytes(SERVER.read_bytes())
+        (code / "serve.py").write_bytes(self.server.read_bytes())
         (self.folder / "model.bin").write_bytes(b"weights")
         place, route = {"workspace": self.workspace}, {"path": "/", "port": 8080}
         routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}

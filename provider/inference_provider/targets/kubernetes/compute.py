@@ -1,8 +1,8 @@
 """Instances as pods: the Compute of a workspace in a cluster.
 
-Each generation of a deployment is one Deployment of Kubernetes, with a headless Service, a budget
-and a Secret of the same name. Kubernetes replaces pods by itself, so what a record admits is a
-generation, and `Instance` is all of its pods together.
+Each generation of a deployment is one Deployment of Kubernetes, or one LeaderWorkerSet, with a
+headless Service, a budget and a Secret of the same name. Kubernetes replaces pods by itself, so
+what a record admits is a generation, and `Instance` is all of its pods together.
 """
 
 import time
