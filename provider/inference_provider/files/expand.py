@@ -1,4 +1,4 @@
-"""`${env:NAME}` and `${file:PATH}` in string values -> what they stand for.
+"""`${env:NAME}`, `${file:PATH}` and `${vault:MOUNT/PATH#KEY}` in values -> what they stand for.
 
 What refers to a connection, `${{azureml://connections/…}}`, stays as it is.
 
@@ -16,6 +16,7 @@ from typing import Any
 from inference_provider.errors import Fault
 from inference_provider.files.lines import join
 from inference_provider.files.reading import VALUE_MIB, Unreadable, is_text, read_text
+from inference_provider.files.vault import NotRead, Vault
 from inference_provider.injection import ANY
 from inference_provider.secret_text import LONG_ENOUGH, hidden
 
@@ -32,6 +33,7 @@ class Expansion:
     stood_for: list[tuple[str, str]] = field(default_factory=list)
     """Path and value of each placeholder."""
     _values: dict[str, str] = field(default_factory=dict)
+    _vault: Vault | None = None
 
     def expand(self, value: Any, path: str = "") -> Any:
         """Return `value` with every placeholder in its strings replaced."""
@@ -54,8 +56,12 @@ class Expansion:
             found = self._variable(name, path)
         elif source == "file" and name:
             found = self._file(name, path)
+        elif source == "vault" and name:
+            found = self._secret(name, path)
         else:
-            remedy = "write ${env:NAME} or ${file:PATH}, or $${ for a plain ${"
+            remedy = (
+                "write ${env:NAME}, ${file:PATH} or ${vault:MOUNT/PATH#KEY}, or $${ for a plain ${"
+            )
             self.faults.append(Fault(path, f"'{text}' is not a placeholder", remedy))
             found = None
         if found:
@@ -79,6 +85,14 @@ class Expansion:
         except Unreadable as exc:
             remedy = "name a text file, relative to the stack file"
             self.faults.append(exc.fault(path, remedy))
+            return None
+
+    def _secret(self, name: str, path: str) -> str | None:
+        self._vault = self._vault or Vault(self.environment)
+        try:
+            return self._vault.value(name)
+        except NotRead as fault:
+            self.faults.append(Fault(path, fault.reason, fault.remedy))
             return None
 
     def hide(self, fault: Fault) -> Fault:

@@ -135,7 +135,7 @@ def test_rules_between_resources_are_checked_beside_other_faults(folder):
         pytest.param(
             "endpoints: [{name: iris, description: '${HOME}'}]",
             "endpoints.0.description: '${HOME}' is not a placeholder;"
-            " write ${env:NAME} or ${file:PATH}, or $${ for a plain ${",
+            " write ${env:NAME}, ${file:PATH} or ${vault:MOUNT/PATH#KEY}, or $${ for a plain ${",
             id="placeholder",
         ),
     ],

@@ -1,0 +1,155 @@
+"""`${vault:MOUNT/PATH#KEY}`, against a server that answers as Vault's API of KV version 2 does."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from tests.stack_files import faults, load
+
+SECRET, TOKEN = "a-hidden-value-4711", "hvs.a-token-of-vault"
+ASKED = "${vault:secret/team/openai#key}"
+
+
+class Server(ThreadingHTTPServer):
+    """A Vault that remembers what it was asked, and may have another status."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.asked, self.status = [], 200
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers["X-Vault-Namespace"]))
+        status, body = self._answer()
+        payload = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def _answer(self):
+        if self.server.status != 200:
+            return self.server.status, {"errors": [f"a message with {SECRET}"]}
+        if self.headers["X-Vault-Token"] != TOKEN:
+            return 403, {"errors": ["permission denied"]}
+        if self.path == "/v1/old/data/openai":  # version 1 has no `data` in `data`
+            return 200, {"data": {"key": SECRET}}
+        if self.path != "/v1/secret/data/team/openai":
+            return 404, {"errors": []}
+        metadata = {"created_time": "2026-11-26T22:00:00Z", "destroyed": False, "version": 3}
+        data = {"data": {"key": SECRET, "port": 1}, "metadata": metadata}
+        return 200, {"request_id": "a", "lease_id": "", "renewable": False, "data": data}
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def vault(monkeypatch):
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "VAULT_CACERT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{server.server_port}/")
+    monkeypatch.setenv("VAULT_TOKEN", TOKEN)
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def hub(asked=ASKED):
+    return f"name: demo\nconnections: [{{name: hub, credentials: {{a: {json.dumps(asked)}}}}}]\n"
+
+
+def fault(folder, asked=ASKED):
+    [found] = faults(folder, hub(asked))
+    assert SECRET not in found
+    assert TOKEN not in found
+    return found.partition("credentials.a: ")[2]
+
+
+def test_a_secret_is_read_once_and_hidden(tmp_path, vault, monkeypatch):
+    monkeypatch.setenv("VAULT_NAMESPACE", "team")
+    more = f', b: "{ASKED}", c: "${{vault:secret/team/openai#port}}"}}}}]'
+    found = load(tmp_path, hub().replace("}}]", more))
+    credentials = found.connections[0].credentials
+    clear = {name: value.get_secret_value() for name, value in credentials.items()}
+    assert clear == {"a": SECRET, "b": SECRET, "c": "1"}
+    assert vault.asked == [("/v1/secret/data/team/openai", "team")]
+    assert SECRET not in repr(found)
+
+
+def test_a_token_may_lie_in_the_file_that_vault_login_writes(tmp_path, vault, monkeypatch):
+    monkeypatch.delenv("VAULT_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".vault-token").write_text(f"{TOKEN}\n")
+    found = load(tmp_path, hub())
+    assert found.connections[0].credentials["a"].get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            "${vault:secret/team/openai#pat}",
+            "no key 'pat' at secret/team/openai in Vault; it has 'key', 'port'; write one",
+        ),
+        (
+            "${vault:secret/other#key}",
+            "not in Vault; correct the mount and the path, or write the secret there",
+        ),
+        (
+            "${vault:old/openai#key}",
+            "Vault's answer is none of a key-value engine of version 2; name a mount of version 2",
+        ),
+        ("${vault:secret#key}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
+        ("${vault:secret/openai}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, vault, asked, said):
+    assert fault(tmp_path, asked) == said
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (503, "Vault is sealed; unseal it"),
+        (403, "Vault refused the token; use one whose policy may read this path"),
+        (500, "Vault answered 500; look at its audit log"),
+    ],
+)
+def test_an_answer_without_a_secret_is_told_and_never_quoted(tmp_path, vault, status, said):
+    vault.status = status
+    assert fault(tmp_path) == said
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        (("VAULT_ADDR", ""), "VAULT_ADDR is not set; set it to the URL of Vault"),
+        (
+            ("VAULT_ADDR", "http://127.0.0.1:1"),
+            "Vault at VAULT_ADDR does not answer: ConnectError; check VAULT_ADDR and VAULT_CACERT",
+        ),
+        (
+            ("VAULT_CACERT", "/nowhere.pem"),
+            "Vault at VAULT_ADDR does not answer: FileNotFoundError;"
+            " check VAULT_ADDR and VAULT_CACERT",
+        ),
+    ],
+)
+def test_a_vault_that_cannot_be_asked_is_a_fault(tmp_path, vault, monkeypatch, variable, said):
+    monkeypatch.setenv(*variable)
+    assert fault(tmp_path) == said
+
+
+def test_no_token_is_a_fault(tmp_path, vault, monkeypatch):
+    monkeypatch.delenv("VAULT_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert fault(tmp_path) == ("there is no token for Vault; set VAULT_TOKEN, or run `vault login`")
