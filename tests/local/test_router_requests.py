@@ -42,10 +42,8 @@ def test_a_caller_cannot_let_the_router_ask_again(served: Served, models: dict[s
     assert models["blue"].hits == before + 1
 
 
-@pytest.mark.parametrize(
-    "method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"]
-)
-def test_every_method_and_sub_path_passes(served: Served, method: str):
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"])
+def test_every_method_but_trace_and_sub_path_passes(served: Served, method: str):
     found = served.ask("chat/a/b/swagger.json?version=3", method=method).json()
     assert (found["method"], found["path"]) == (method, "/a/b/swagger.json")
     assert found["query"] == "version=3"

@@ -19,9 +19,19 @@ _FILTERS = f"{API}extensions.filters"
 # Envoy's API key filter strips `Bearer ` only in exactly this case, and also accepts a bare key. So
 # any other form is normalized, or removed. Envoy joins two headers of this name with a comma.
 _USUAL_AUTHORIZATION = "Bearer [^ ,]+"
-_AUTHORIZATION_SCRIPT = """
+# Of a header that is there twice a route would follow the first, and the model might the last.
+_ONCE = (":authority", DEPLOYMENT_HEADER)
+_NEVER_FORWARDED = "TRACE|TRACK"
+_REQUEST_SCRIPT = """
 function envoy_on_request(handle)
   local headers = handle:headers()
+  if headers:getNumValues("DEPLOYMENT") > 1 or headers:get(":authority"):find(",", 1, true) then
+    return handle:respond({[":status"] = "400"}, "")
+  end
+  local method = headers:get(":method")
+  if method == "TRACE" or method == "TRACK" then
+    return handle:respond({[":status"] = "405"}, "")
+  end
   local scheme, key = (headers:get("authorization") or ""):match("^(%a+) +([^ ,]+)$")
   if scheme ~= nil and scheme:lower() == "bearer" then
     headers:replace("authorization", "Bearer " .. key)
@@ -29,7 +39,7 @@ function envoy_on_request(handle)
     headers:remove("authorization")
   end
 end
-"""
+""".replace("DEPLOYMENT", DEPLOYMENT_HEADER)
 # The router marks every error of its own, which tells a model's 404 from the router's. The route
 # table removes the mark from a model's answers.
 _MODEL_ERRORS_SCRIPT = """
@@ -38,13 +48,14 @@ local reasons = {["400"]="Bad Request", ["401"]="Unauthorized", ["403"]="Forbidd
   ["415"]="Unsupported Media Type", ["422"]="Unprocessable Entity", ["429"]="Too Many Requests",
   ["500"]="Internal Server Error", ["501"]="Not Implemented", ["502"]="Bad Gateway",
   ["503"]="Service Unavailable", ["504"]="Gateway Timeout"}
+local BEFORE_KEYS = {["400"]=true, ["401"]=true, ["403"]=true, ["405"]=true, ["413"]=true}
 function envoy_on_response(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
   if status < "400" then return end
   if headers:get("ROUTER-ERROR") ~= nil then
-    -- the split had chosen already; a caller who is refused is not told of whom
-    if status == "401" or status == "403" then headers:remove("DEPLOYMENT") end
+    -- the split had chosen already; who may have shown no key is not told of whom
+    if BEFORE_KEYS[status] then headers:remove("DEPLOYMENT") end
     local reset = headers:get("x-ratelimit-reset")
     if status == "429" and reset ~= nil and headers:get("retry-after") == nil then
       headers:add("retry-after", reset == "0" and "1" or reset)
@@ -98,15 +109,21 @@ def _corrections() -> Resource:
     1xx, 2xx or 3xx does not need it. The matchers run on the request and again on the answer: by
     then the key has been removed, and its owner stands in its place.
     """
-    script = _AUTHORIZATION_SCRIPT + _MODEL_ERRORS_SCRIPT
+    script = _REQUEST_SCRIPT + _MODEL_ERRORS_SCRIPT
     lua = _filter("lua", "lua.v3.Lua", {"default_source_code": {"inline_string": script}})
     kind = f"{_FILTERS}.http.composite.v3.ExecuteFilterAction"
     run = {"action": {"name": "run", "typed_config": {"@type": kind, "typed_config": lua}}}
     kind = f"{_FILTERS}.common.matcher.action.v3.SkipFilter"
     skip = {"action": {"name": "skip", "typed_config": {"@type": kind}}}
     usual = [_header("authorization", _USUAL_AUTHORIZATION), _header(CLIENT_HEADER, ".+")]
+    unusual = {"not_matcher": {"or_matcher": {"predicate": usual}}}
+    odd = [
+        unusual,
+        *(_header(name, ".*,.*") for name in _ONCE),
+        _header(":method", _NEVER_FORWARDED),
+    ]
     matchers = [
-        {"predicate": {"not_matcher": {"or_matcher": {"predicate": usual}}}, "on_match": run},
+        {"predicate": {"or_matcher": {"predicate": odd}}, "on_match": run},
         # "not 1xx to 3xx" instead of "4xx or 5xx": a model may answer 600, which has no class
         {
             "predicate": _matches("HttpResponseStatusCodeClassMatchInput", "[123]xx"),

@@ -234,13 +234,19 @@ def _local_replies() -> Resource:
         "mappers": [
             _flagged("UO", "TooManyRequests", "all instances are at their limit", 429),
             _flagged("UT", "RequestTimeout", "the deployment did not answer in time", 408),
-            _coded(400, "BadRequest", "no host, no known method, or a path with %2f, %5c or %00"),
+            _coded(
+                400,
+                "BadRequest",
+                "no host, a host or deployment twice, no known method, or a path with %2f, %5c or"
+                " %00",
+            ),
             _coded(401, "Unauthorized", "the key or token is missing, wrong or expired"),
             _coded(
                 403,
                 "Forbidden",
                 "not for this caller or its address, or the upgrade is to no websocket",
             ),
+            _coded(405, "MethodNotAllowed", "no request of this method is forwarded"),
             _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
             _coded(429, "TooManyRequests", "more requests than the endpoint allows"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
