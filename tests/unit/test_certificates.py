@@ -152,6 +152,20 @@ def test_the_host_that_a_certificate_is_not_for_is_named(host, missing):
     assert missing_name(own(made(names=["*.example.org"])), [host]) == missing
 
 
+@pytest.mark.parametrize(
+    ("days", "generated", "owned"),
+    [
+        (789, "", ""),
+        (791, "its certificate ends on 2029-02-23", ""),
+        (821, "its certificate ended on 2029-02-23", "its certificate ended on 2029-02-23"),
+    ],
+)
+def test_a_certificate_tells_its_end_as_soon_as_somebody_can_do_something(days, generated, owned):
+    kept, now = made(), NOW + timedelta(days=days)
+    assert kept.fault(now) == generated
+    assert kept_for(own(kept), None, "lab", "h", NOW).fault(now) == owned
+
+
 def test_a_document_round_trips_with_its_keys():
     kept = made(client_ca="x")
     assert KeptTls.model_validate_json(kept.document) == kept

@@ -283,6 +283,8 @@ class MemoryPlatform:
             name="memory",
             kinds=WITH_RULES,
             instance_types=True,
+            tls=True,
+            source_ranges=True,
             gpus=lambda _base_image: Ledger(self._devices),
         )
         self._opened: dict[str, Ports] = {}

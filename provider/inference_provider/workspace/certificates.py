@@ -20,12 +20,10 @@ from pydantic import SecretStr
 from inference_provider.errors import Fault
 from inference_provider.router.table import Tls
 from inference_provider.spec.tls import TlsSettings
-from inference_provider.workspace.kept_tls import Authority, KeptTls
+from inference_provider.workspace.kept_tls import RENEW_DAYS, Authority, KeptTls
 
 AUTHORITY_DAYS, CERTIFICATE_DAYS = 3650, 820
 """Validity; Apple's systems take no certificate of a server that is valid for longer than 825."""
-RENEW_DAYS = 30
-"""Days before its end from which a generated certificate is made again."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _EARLIER = timedelta(hours=1)
 """A caller's clock may be behind."""
@@ -49,7 +47,7 @@ def kept_for(
     rest = {"minimum_version": wanted.minimum_version, "client_ca": wanted.client_ca or ""}
     if wanted.certificate is not None and wanted.private_key is not None:
         own = Tls(certificate=wanted.certificate, private_key=wanted.private_key, **rest)
-        return KeptTls(tls=own)
+        return KeptTls(tls=own, ends=ends(wanted.certificate))
     names = tuple(dict.fromkeys((host, *LOOPBACK, *wanted.names)))
     known = before.authority if before else None
     if before and known and known.names == names and not _ends_soon(before.tls, now):
@@ -58,9 +56,10 @@ def kept_for(
     return _signed(authority or _new_authority(workspace, now), names, rest, now)
 
 
-def ends(certificate: str) -> datetime:
-    """Return when the first certificate of a chain ends, UTC. Raises ValueError."""
-    return x509.load_pem_x509_certificates(certificate.encode())[0].not_valid_after_utc
+def ends(certificate: str) -> datetime | None:
+    """Return when the first certificate of a chain ends, UTC; None if it cannot be read."""
+    chain = _chain(certificate)
+    return chain[0].not_valid_after_utc if chain else None
 
 
 def _ends_soon(tls: Tls, now: datetime) -> bool:
@@ -68,10 +67,8 @@ def _ends_soon(tls: Tls, now: datetime) -> bool:
 
 
 def _is_over(certificate: str, now: datetime) -> bool:
-    try:
-        return ends(certificate) <= now
-    except ValueError:  # a document that was edited
-        return True
+    end = ends(certificate)
+    return end is None or end <= now  # None: a document that was edited
 
 
 def _new_authority(workspace: str, now: datetime) -> Authority:
@@ -110,7 +107,8 @@ def _signed(
     )
     certificate = _pem(built.sign(signer, hashes.SHA256()))
     shown = Tls(certificate=certificate, private_key=_key_pem(key), **rest)
-    return KeptTls(tls=shown, authority=authority.model_copy(update={"names": names}))
+    known = authority.model_copy(update={"names": names})
+    return KeptTls(tls=shown, authority=known, ends=ends(certificate))
 
 
 def _begun(

@@ -6,6 +6,7 @@ When one of them does not answer, what it would have reported is UNKNOWN, never 
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from inference_provider.errors import TargetError, TargetUnreachable
@@ -92,7 +93,7 @@ class Observer:
     def _workspace(self, record: Record) -> _Fields:
         address, seen = self._address(), self._snapshot
         outputs = {"router_url": address.url, "metrics_url": address.metrics_url}
-        kept, lost = self._certificate()
+        kept, fault = self._certificate(seen.minute if seen else 0)
         if kept and kept.trusted:
             outputs["ca_certificate"] = kept.trusted
         if seen is None:
@@ -101,17 +102,19 @@ class Observer:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        found = (router.fault, lost, self._unpublished(), self._leftovers(seen.compute))
+        found = (router.fault, fault, self._unpublished(), self._leftovers(seen.compute))
         faults = "; ".join(filter(None, found))
         status = "; ".join(filter(None, (faults or "router ready", router.note)))
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
 
-    def _certificate(self) -> tuple[KeptTls | None, str]:
-        """Return what the router shows, and what is wrong with that."""
+    def _certificate(self, minute: int) -> tuple[KeptTls | None, str]:
+        """Return what the router shows, and what is wrong with that in some minute since 1970."""
         try:
-            return self._state.tls(), ""
+            kept = self._state.tls()
         except TargetError:
             return None, "its certificate is gone"
+        now = datetime.fromtimestamp(60 * minute, UTC)
+        return kept, kept.fault(now) if kept else ""
 
     def _unpublished(self) -> str:
         """Say that the router may serve something else than what is recorded."""

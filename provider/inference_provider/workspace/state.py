@@ -238,6 +238,11 @@ class State:
         kept, ranges = self.tls(), self._of_workspace("allowed_source_ranges")
         return {"tls": kept.tls if kept else None, "sources": tuple(ranges or ())}
 
+    @property
+    def scheme(self) -> str:
+        """How URLs of the router begin."""
+        return "https" if self.speaks_tls() else "http"
+
     def speaks_tls(self) -> bool:
         """Whether the router speaks TLS, even where its certificate is gone."""
         return self._records.read(TLS, ROUTER) is not None or bool(self._of_workspace("tls"))
