@@ -247,7 +247,8 @@ def test_content_lies_on_a_claim_and_the_router_is_as_the_workspace_says(tmp_pat
         assert lab.ask() == 200
 
         router = {"service": "NodePort", "replicas": 3}
-        lab.apply(lab.space(cluster={"storage": storage, "router": router}))
+        cluster = {"storage": storage, "router": router}
+        lab.apply(lab.space(cluster=cluster, allow_plain_http=True))
         assert client.get(DEPLOYMENT, place, ROUTER_NAME)["spec"]["replicas"] == 3
         assert client.get(SERVICE, place, ROUTER_NAME)["spec"]["type"] == "NodePort"
         assert lab.ask() == 200

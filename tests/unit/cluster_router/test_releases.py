@@ -36,7 +36,7 @@ def test_a_pod_of_a_release_that_says_nothing_of_itself_is_an_older_one(lab):
 
 def test_a_pod_of_another_release_with_the_same_format_is_understood(lab):
     lab.add("router-a")
-    lab.release = "1 0.0.9"
+    lab.release = "2 0.0.9"
     lab.router.publish(())
 
 

@@ -51,6 +51,54 @@ def test_what_a_cluster_cannot_do_is_refused_in_its_own_words():
     ]
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        pytest.param({}, [], id="inside the cluster"),
+        pytest.param({"router": {"service": "LoadBalancer"}, "tls": True}, [], id="with TLS"),
+        pytest.param({"router": {"service": "NodePort"}, "allow_plain_http": True}, [], id="told"),
+        pytest.param(
+            {"router": {"service": "LoadBalancer"}},
+            [
+                "cluster.router.service: keys and tokens would leave the cluster unencrypted by a"
+                " LoadBalancer; add tls: {generate: true, names: [...]}, or set allow_plain_http:"
+                " true"
+            ],
+            id="open",
+        ),
+        pytest.param(
+            {"router": {"ingress": {"host": "a.example.org"}}, "tls": True},
+            [
+                "tls: the ingress in front of the router ends TLS, and speaks HTTP to its pods;"
+                " leave it out, and give the certificate to that"
+            ],
+            id="TLS twice",
+        ),
+    ],
+)
+def test_keys_leave_a_cluster_unencrypted_only_where_that_is_said(fields, told):
+    spec = WorkspaceSpec(
+        name="demo",
+        target="kubernetes",
+        runtime_image="router:1",
+        cluster={"router": fields.get("router", {})},
+        tls={"generate": True} if fields.get("tls") else None,
+        allow_plain_http=fields.get("allow_plain_http", False),
+    )
+    can = kubernetes_capabilities(lambda: None, lambda: None)
+    assert [str(one) for one in can.workspace_faults(spec)] == told
+
+
+def test_ranges_of_callers_are_refused_in_a_cluster_by_name():
+    faults = desired(allowed_source_ranges=("10.0.0.0/8",))
+    can = kubernetes_capabilities(lambda: None, lambda: None)
+    assert [str(one.fault) for one in refusals(faults.values(), can)] == [
+        "allowed_source_ranges: a router's pods see the address of what stands before them, not"
+        " that of who calls; leave it out, and let the Ingress, Gateway or load balancer refuse"
+        " callers"
+    ]
+
+
 def test_who_may_not_see_nodes_is_refused_no_gpus():
     blue = desired()[Kind.DEPLOYMENT]
     asks = blue.spec.model_copy(

@@ -29,6 +29,7 @@ from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
+from inference_provider.targets.transport import tls_faults
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
@@ -167,6 +168,7 @@ def kubernetes_capabilities(
         surge_faults=more.surge_faults,
         liveness_probes=True,
         success_thresholds=True,
+        tls=True,
         reasons=_REASONS,
     )
 
@@ -177,9 +179,25 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
         yield Fault("egress", *_NOT_ENFORCED)
     yield from _storage_faults(spec)
+    yield from _transport_faults(spec)
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def _transport_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    """Refuse TLS that ends twice, and keys that leave the cluster unencrypted."""
+    router = spec.cluster.router
+    exposure = "ingress" if router.ingress else "gateway" if router.gateway else ""
+    if spec.tls:
+        yield from tls_faults(spec)
+        if exposure:
+            reason = f"the {exposure} in front of the router ends TLS, and speaks HTTP to its pods"
+            yield Fault("tls", reason, "leave it out, and give the certificate to that")
+    elif router.service != "ClusterIP" and not spec.allow_plain_http:
+        reason = f"keys and tokens would leave the cluster unencrypted by a {router.service}"
+        remedy = "add tls: {generate: true, names: [...]}, or set allow_plain_http: true"
+        yield Fault("cluster.router.service", reason, remedy)
 
 
 def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -102,6 +102,10 @@ class Publication:
         self.begun = False
         """Whether any revision is in force."""
 
+    def edge(self) -> dict[str, Any]:
+        """Return what the table says of all endpoints. Raises TargetError, rather than no TLS."""
+        return self._state.edge()
+
     def run(self) -> None:
         """Follow the namespace for ever."""
         while True:

@@ -8,8 +8,9 @@ from inference_provider import __version__
 
 HEADER = "X-Inference-Release"
 """Of each answer of a pod."""
-FORMAT = 1
-"""Of records, and of what is asked of pods: another number when either means something else."""
+FORMAT = 2
+"""Of records, and of what is asked of pods: another number when either means something else, or has
+what pods must not overlook. 2: TLS and limits of the router."""
 
 
 def this_release() -> str:

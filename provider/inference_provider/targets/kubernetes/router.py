@@ -68,7 +68,7 @@ from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.ports import Tell
-from inference_provider.workspace.state import corrupt
+from inference_provider.workspace.state import State, corrupt
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
 PUBLISH_S = 60.0
@@ -142,9 +142,9 @@ class KubernetesRouter:
         settings = self.settings()
         inside = f"{names.ROUTER_NAME}.{self.namespace}.svc"
         host = self._balancer() or inside if settings.service == "LoadBalancer" else inside
-        inner = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+        inner = f"{f'[{host}]' if ':' in host else host}:{settings.port}"
         return RouterAddress(
-            url=settings.exposure.url or inner,
+            url=settings.exposure.url or f"{State(self._records).scheme}://{inner}",
             metrics_url=f"http://{METRICS_NAME}.{self.namespace}.svc:{names.METRICS_PORT}",
         )
 

@@ -66,7 +66,9 @@ class Sync:
     ) -> None:
         delivery = Delivery(Path(table.folder), workers)
         self.envoy = EnvoyChild(delivery)
-        self.serving = Serving(delivery, lambda: table, self.envoy.runs)
+        self.serving = Serving(
+            delivery, lambda: table.model_copy(update=self.publication.edge()), self.envoy.runs
+        )
         self._in_flight = InFlight(
             client, namespace, self.serving.in_flight, os.environ.get(POD_IP, "")
         )
