@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +30,10 @@ from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, R
 from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import render_static
 from inference_provider.router.resource import API, address
-from inference_provider.router.table import ProviderCheck, Scorers, TokenCheck
+from inference_provider.router.table import Limits, ProviderCheck, Scorers, TokenCheck
+from inference_provider.spec.tls import TlsSettings
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.workspace.certificates import kept_for
 from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.tokens import issue, new_signing_key
 
@@ -44,8 +46,8 @@ SCORE = "/endpoints/iris/score"
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 Document = dict[str, Any]
 Change = Callable[[Document], None]
-Asked = Callable[[RouterTable], tuple[RouterTable, str]]
-"""Has a table's endpoints asked with something else than keys; returns a good credential too."""
+Given = Callable[[RouterTable], tuple[RouterTable, str]]
+"""Returns a table with one thing more, and what a caller shows."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +191,6 @@ def _features(folder: Path, backend: int) -> Table:
         "without the filter of CORS": lambda manager: _drop(manager, "http_filters", "cors"),
         "without any of these": _drop_all,
     }
-    instead: dict[str, tuple[Asked, Change]] = {
-        "tokens instead of keys": (_of_tokens, _as_it_is),
-        "a provider's tokens, keys given": (_of_provider, _as_it_is),
-        "a provider's tokens, keys fetched": (_of_provider, _forget_tokens),
-    }
     with contextlib.ExitStack() as stack:
         subjects = (
             *(
@@ -201,8 +198,8 @@ def _features(folder: Path, backend: int) -> Table:
                 for name, change in without.items()
             ),
             *(
-                stack.enter_context(_static(name, folder, backend, change, asked=asked))
-                for name, (asked, change) in instead.items()
+                stack.enter_context(_static(name, folder, backend, change, given=given))
+                for name, (given, change) in _MORE.items()
             ),
         )
         found = _rounds(subjects, 16)
@@ -246,19 +243,33 @@ def _static(
     backend: int,
     change: Change,
     *,
-    asked: Asked | None = None,
+    given: Given = lambda table: (table, KEY),
 ) -> Any:
     own = folder / "".join(word[0] for word in f"static {name}".split())
     own.mkdir()
-    table, credential = _table(own, backend), KEY
-    if asked:
-        table, credential = asked(table)
+    table, credential = given(_table(own, backend))
     document = json.loads(render_static(table))
     weights = {"name": "weights", "static_layer": runtime_layer(table)}
     document["layered_runtime"] = {"layers": [weights]}
     public = document["static_resources"]["listeners"][-1]
     change(public["filter_chains"][0]["filters"][0]["typed_config"])
-    return _envoy(name, own, table.port, document, SCORE, credential=credential)
+    scheme = "https" if table.tls else "http"
+    return _envoy(name, own, table.port, document, SCORE, credential=credential, scheme=scheme)
+
+
+def _with_tls(table: RouterTable) -> tuple[RouterTable, str]:
+    made = kept_for(TlsSettings(generate=True), None, "bench", "127.0.0.1", datetime.now(UTC))
+    return table.model_copy(update={"tls": made.tls}), KEY
+
+
+def _with(**values: Any) -> Given:
+    """Return what gives all endpoints these values."""
+
+    def given(table: RouterTable) -> tuple[RouterTable, str]:
+        endpoints = tuple(one.model_copy(update=values) for one in table.endpoints)
+        return table.model_copy(update={"endpoints": endpoints}), KEY
+
+    return given
 
 
 def _of_tokens(table: RouterTable) -> tuple[RouterTable, str]:
@@ -291,6 +302,19 @@ def _of_provider(table: RouterTable) -> tuple[RouterTable, str]:
     return table.model_copy(update={"endpoints": endpoints}), token
 
 
+_MORE: Mapping[str, tuple[Given, Change]] = {
+    "tokens instead of keys": (_of_tokens, _as_it_is),
+    "a provider's tokens, keys given": (_of_provider, _as_it_is),
+    "a provider's tokens, keys fetched": (_of_provider, _forget_tokens),
+    "with limits of all and of each caller": (
+        _with(limits=Limits(per_minute=100_000_000, per_minute_per_caller=100_000_000)),
+        _as_it_is,
+    ),
+    "with source ranges": (_with(sources=("127.0.0.0/8", "::1/128")), _as_it_is),
+    "with TLS": (_with_tls, _as_it_is),
+}
+
+
 # -- subjects --------------------------------------------------------------------------------------
 
 
@@ -303,12 +327,14 @@ def _subject(
     path: str = "/endpoints/iris/score",
     *,
     credential: str = KEY,
+    scheme: str = "http",
 ) -> Iterator[Subject]:
-    url = f"http://127.0.0.1:{port}{path}"
+    url = f"{scheme}://127.0.0.1:{port}{path}"
     headers = {"authorization": f"Bearer {credential}"}
     with running(command, folder / f"{name.replace(' ', '-')}.log") as process:
         until(lambda: answers(port), f"start of {name}")
-        until(lambda: httpx.post(url, headers=headers).status_code == 200, f"200 from {name}")
+        with httpx.Client(verify=False) as client:
+            until(lambda: client.post(url, headers=headers).status_code == 200, f"200 from {name}")
         yield Subject(name, url, psutil.Process(process.pid), credential)
 
 
@@ -320,12 +346,13 @@ def _envoy(
     path: str = "/score",
     *,
     credential: str = KEY,
+    scheme: str = "http",
 ) -> Any:
     file = folder / f"{name.replace(' ', '-')}.json"
     file.write_text(json.dumps(document))
     command = (str(BIN / "envoy"), "--config-path", str(file), "--disable-hot-restart")
     command = (*command, "--concurrency", "1", "--log-level", "error")
-    return _subject(name, folder, port, command, path, credential=credential)
+    return _subject(name, folder, port, command, path, credential=credential, scheme=scheme)
 
 
 def _full(folder: Path, backend: int) -> Any:

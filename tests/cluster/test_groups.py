@@ -55,7 +55,7 @@ class GroupLab(KubernetesLab):
         found = self.platform.client.items(POD, self.workspace, chosen)
         return sorted(name_of(one) for one in found if not is_ending(one))
 
-    def sets(self) -> list[str]:
+    def group_sets(self) -> list[str]:
         return [name_of(o) for o in self.platform.client.items(LEADER_WORKER_SET, self.workspace)]
 
     def reasons(self) -> dict[str, str]:
@@ -82,7 +82,7 @@ def lab(lws, tmp_path_factory):
 
 
 def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     assert lab.pods() == [f"{name}-0", f"{name}-0-1"]
     assert lab.ask() == 200
     [instance] = lab.ports.compute.instances("iris/blue")["iris/blue"]
@@ -102,14 +102,14 @@ def test_a_new_generation_and_another_deployment_fail_no_request(lab):
         lab.delete(lab.id(Kind.DEPLOYMENT, "iris/green"))
     assert load.failed == {}
     assert load.answers.total() >= 2_000
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     wait_until(lambda: lab.pods() == [f"{name}-0", f"{name}-0-1"], 60)
     assert lab.reasons() == {}
 
 
 def changed(lab, api, change: dict, part: str = "") -> None:
     """Change the set as a person does."""
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     answer = api.http.patch(
         LEADER_WORKER_SET.path(lab.workspace, name) + part,
         params={"fieldManager": "kubectl" if part else "kubectl-edit"},
@@ -120,7 +120,7 @@ def changed(lab, api, change: dict, part: str = "") -> None:
 
 
 def test_what_people_change_is_told_with_who_did_it_and_mended(lab, api):
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     changed(lab, api, {"spec": {"replicas": 2}}, "/scale")
     assert re.search(
         f"LeaderWorkerSet {name}: spec.replicas set by kubectl", lab.reasons()["Deployment"]
@@ -133,7 +133,7 @@ def test_what_people_change_is_told_with_who_did_it_and_mended(lab, api):
 
 
 def test_a_set_that_is_deleted_is_told_and_made_again(lab):
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     lab.platform.client.delete(LEADER_WORKER_SET, lab.workspace, name)
     assert f"LeaderWorkerSet {name} is gone" in lab.reasons()["Deployment"]
     wait_until(lambda: not lab.pods(), 60)
@@ -143,7 +143,7 @@ def test_a_set_that_is_deleted_is_told_and_made_again(lab):
 
 
 def test_a_worker_that_fails_is_named_with_its_log_and_the_old_generation_serves(lab):
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     with Load(lab, 100, limit_s=100) as load, pytest.raises(NotReady) as failed:
         lab.apply(lab.deployment(environment_variables={"FAIL_WORKER": "1"}))
     assert re.fullmatch(
@@ -153,11 +153,11 @@ def test_a_worker_that_fails_is_named_with_its_log_and_the_old_generation_serves
     )
     assert "    told to fail" in failed.value.remedy
     assert load.failed == {}
-    assert lab.sets() == [name]
+    assert lab.group_sets() == [name]
 
 
 def test_a_worker_does_not_reach_the_leader_of_another_deployment(lab):
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     reach = {"REACH": f"{name}-0.{name}-0.{lab.workspace}"}
     with pytest.raises(NotReady) as failed:
         lab.apply(lab.deployment("green", environment_variables=reach, start_timeout_s=10))
@@ -191,7 +191,7 @@ def test_nothing_is_left_of_a_deployment_that_is_deleted(lab, api):
     lab.delete(lab.id(Kind.DEPLOYMENT, "iris/blue"))
 
     def left() -> list[str]:
-        found = [*lab.pods(), *lab.sets()]
+        found = [*lab.pods(), *lab.group_sets()]
         for group, plural in MADE:
             at = f"{group}/namespaces/{lab.workspace}/{plural}"
             found += [name_of(one) for one in api.items(at)]
