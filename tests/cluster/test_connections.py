@@ -47,7 +47,8 @@ def test_a_secret_is_in_the_pod_and_in_the_secret_of_its_generation_alone(served
     def hub(secret):
         return served.connection("my_hub", category="ApiKey", credentials={"key": secret})
 
-    served.apply(hub(FIRST), served.deployment(environment_variables={"OPENAI_KEY": REFERENCE}))
+    asking = served.deployment(environment_variables={"OPENAI_KEY": REFERENCE})
+    served.apply(hub(FIRST), served.secrets_reader(), asking)
     assert served.sets("OPENAI_KEY", FIRST)
     [first] = set(served.instances().values())
     found = holding(served, FIRST)

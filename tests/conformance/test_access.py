@@ -14,6 +14,10 @@ SECRETS = "Azure Machine Learning Workspace Connection Secrets Reader"
 NAMES_A_CONNECTION = {"KEY": "${{azureml://connections/openai/credentials/key}}"}
 
 
+def openai(lab):
+    return lab.connection("openai", category="ApiKey", credentials={"key": "a-secret-of-4711"})
+
+
 def identity(lab, name="robot"):
     spec = IdentitySpec(workspace=lab.workspace, name=name)
     return DesiredResource(id=lab.id(Kind.IDENTITY, name), spec=spec, owner="demo")
@@ -78,7 +82,7 @@ def test_what_an_assignment_names_is_there(kept):
 
 def test_a_deployment_waits_for_its_identitys_role_and_nothing_starts(lab):
     blue = lab.deployment(environment_variables=NAMES_A_CONNECTION)
-    lab.apply(*(one for one in lab.desired[:3]), identity(lab))
+    lab.apply(*lab.desired[:3], openai(lab), identity(lab))
     lab.apply(lab.endpoint(identity="robot"))
     with pytest.raises(PermissionMissing) as caught:
         lab.apply(blue)
@@ -92,7 +96,7 @@ def test_a_deployment_waits_for_its_identitys_role_and_nothing_starts(lab):
 
 def test_a_system_assigned_identity_has_secrets_if_its_deployer_has_them(lab):
     blue = lab.deployment(environment_variables=NAMES_A_CONNECTION)
-    lab.apply(*lab.desired[:3])
+    lab.apply(*lab.desired[:3], openai(lab))
     enforced = {"enforce_access_to_default_secret_stores": "enabled"}
     lab.apply(lab.endpoint(properties=enforced))
     with pytest.raises(PermissionMissing, match="nor has its deployer, user 'ann'; add to"):

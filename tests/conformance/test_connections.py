@@ -24,14 +24,13 @@ def hub(lab, secret=SECRET, **fields):
 @pytest.fixture
 def injected(lab):
     """A lab whose instance gets a key of a connection."""
-    lab.apply(lab.of(Kind.WORKSPACE), hub(lab))
-    lab.apply(*(asking(lab) if one.id.kind == Kind.DEPLOYMENT else one for one in lab.desired[1:]))
+    lab.apply(lab.of(Kind.WORKSPACE), hub(lab), *lab.with_secrets(asking(lab)))
     return lab
 
 
 def planned(lab, *desired):
     state = lab.target.observe([lab.workspace])
-    found = {one.id: one for one in (*lab.desired, *desired)}
+    found = {one.id: one for one in (*lab.desired, lab.secrets_reader(), *desired)}
     actions = plan(found.values(), state, "demo").pending
     return [f"{one.kind.value} {one.id.kind}" for one in actions]
 
@@ -204,8 +203,7 @@ def test_a_rotation_that_was_killed_is_told_and_finished_by_the_next_apply(injec
 
 def test_a_stack_takes_nothing_away_that_another_ones_deployment_asks_for(lab):
     theirs = lab.connection(owner="platform", credentials={"key": SECRET, "pat": OTHER})
-    lab.apply(lab.of(Kind.WORKSPACE), theirs)
-    lab.apply(*(asking(lab) if one.id.kind == Kind.DEPLOYMENT else one for one in lab.desired[1:]))
+    lab.apply(lab.of(Kind.WORKSPACE), theirs, *lab.with_secrets(asking(lab)))
     before = lab.state.secrets.read("hub")
     less = lab.connection(owner="platform", credentials={"pat": OTHER})
     with pytest.raises(SecretsInjectionError, match=r"has no credentials 'key'.* of stack 'demo'"):

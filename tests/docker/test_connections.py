@@ -31,8 +31,7 @@ def docker(*words):
 def test_the_secret_is_in_the_instance_after_each_start_and_in_nothing_the_engine_tells(lab):
     hub = lab.connection(category="ApiKey", credentials={"key": SECRET})
     asking = lab.deployment(environment_variables={"OPENAI_KEY": REFERENCE, "PLAIN": "1"})
-    lab.apply(lab.of(Kind.WORKSPACE), hub)
-    lab.apply(*(asking if one.id.kind == Kind.DEPLOYMENT else one for one in lab.desired[1:]))
+    lab.apply(lab.of(Kind.WORKSPACE), hub, *lab.with_secrets(asking))
     assert lab.sets("OPENAI_KEY", SECRET)
     assert lab.sets("PLAIN", "1")
     [name] = lab.instances()

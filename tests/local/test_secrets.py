@@ -32,6 +32,9 @@ def connect(lab, monkeypatch, secret):
     lab.document["connections"] = [
         {"name": "hub", "category": "api_key", "credentials": {"key": "${env:HUB_KEY}"}}
     ]
+    lab.document["role_assignments"] = [
+        {"name": "reads", "principal": "endpoints/iris", "role": "Connection Secrets Reader"}
+    ]
     reference = "${{azureml://connections/hub/credentials/key}}"
     lab.document["deployments"][0]["environment_variables"] = {"GREETING": reference}
 

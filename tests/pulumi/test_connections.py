@@ -16,6 +16,11 @@ pytestmark = [
 FIRST, SECOND = "first-hidden-word-4711", "second-hidden-word-4712"
 ENDPOINT = 'echo = inference.Endpoint("echo", workspace=space.name)\n'
 PROBE = '    readiness_probe={"initial_delay": 0, "period": 1},\n'
+READS = """\
+inference.RoleAssignment(
+    "reads", workspace=space.name, principal="endpoints/echo", role="Connection Secrets Reader",
+)
+"""
 REFERENCE = "${{azureml://connections/hub/credentials/key}}"
 HUB = """\
 hub = inference.Connection(
@@ -29,7 +34,7 @@ def typed(program, hub=HUB, reference=REFERENCE):
     """Write the typed program with a connection, of which its deployment gets the key."""
     assert ENDPOINT in TYPED
     assert PROBE in TYPED
-    text = TYPED.replace(ENDPOINT, hub + ENDPOINT).replace(
+    text = TYPED.replace(ENDPOINT, hub + ENDPOINT + READS).replace(
         PROBE, f'{PROBE}    environment_variables={{"OPENAI_KEY": "{reference}"}},\n'
     )
     program.write(text.replace("ROUTER_PORT", str(program.router_port)))

@@ -18,7 +18,13 @@ from inference_provider.files import SourceFolder, with_content_hash
 from inference_provider.gpus import Gpu
 from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.router.table import Backend
-from inference_provider.spec import AutoscaleRuleSpec, EndpointSpec, StackSpec, TrafficSpec
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    EndpointSpec,
+    RoleAssignmentSpec,
+    StackSpec,
+    TrafficSpec,
+)
 from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.state import State
@@ -172,6 +178,21 @@ class Lab(ABC):
     def connection(self, name: str = "hub", owner: str = "demo", **fields) -> DesiredResource:
         spec = ConnectionSpec.model_validate({"workspace": self.workspace, "name": name, **fields})
         return DesiredResource(id=self.id(Kind.CONNECTION, name), spec=spec, owner=owner)
+
+    def secrets_reader(self, endpoint: str = "iris") -> DesiredResource:
+        """Return what lets an endpoint's own identity read the secrets of all connections."""
+        spec = RoleAssignmentSpec(
+            workspace=self.workspace,
+            name="reads",
+            principal=f"endpoints/{endpoint}",
+            role="Connection Secrets Reader",
+        )
+        return DesiredResource(id=self.id(Kind.ROLE_ASSIGNMENT, "reads"), spec=spec, owner="demo")
+
+    def with_secrets(self, deployment: DesiredResource) -> tuple[DesiredResource, ...]:
+        """Return all but the workspace, with a deployment that may read secrets as its own."""
+        more = {Kind.DEPLOYMENT: (self.secrets_reader(), deployment)}
+        return tuple(one for old in self.desired[1:] for one in more.get(old.id.kind, (old,)))
 
     def traffic(self, endpoint: str = "iris", **shares: int) -> DesiredResource:
         spec = TrafficSpec(workspace=self.workspace, endpoint=endpoint, traffic=shares)

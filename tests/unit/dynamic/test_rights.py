@@ -5,6 +5,7 @@ from pulumi.output import UNKNOWN
 from tests.memory import ANN, desired, with_workspace
 from tests.providers import PLAIN, THERE, checked, failures
 
+from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.identity import IdentityProvider
@@ -22,6 +23,7 @@ def program(empty):
     """A program with an endpoint that has a user-assigned identity."""
     own = {"Scorer": {"actions": ["*/score/action"]}}
     checked(WorkspaceProvider(), name="default", target="memory", roles=own)
+    checked(ConnectionProvider(), **THERE, name="openai", credentials={"key": "a-secret-of-4711"})
     checked(IdentityProvider(), **THERE, name="robot")
     checked(EndpointProvider(), **THERE, name="iris", identity="robot")
     return empty
