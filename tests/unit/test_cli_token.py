@@ -6,6 +6,7 @@ import time
 import httpx
 import jwt
 import pytest
+import yaml
 
 
 @pytest.fixture
@@ -95,3 +96,52 @@ def test_no_token_and_no_signing_key_is_in_what_a_person_reads(tokens):
     for command in (["status", "--json"], ["outputs", "--show-secrets"], ["drift"], ["plan"]):
         said = tokens(*command).output
         assert (text in said, secret in said) == (False, False)
+
+
+@pytest.fixture
+def provided(served):
+    """The command line beside a stack whose endpoint iris takes tokens of a provider."""
+    text = served.file.read_text()
+    provider = "{issuer: https://a.test, audience: chat, jwks_uri: https://a.test/keys}"
+    assert "endpoints: [{name: iris}]" in text
+    text = text.replace("{name: iris}", "{name: iris, auth_mode: aad_token}")
+    served.file.write_text(with_provider(text, provider))
+    result = served("up", "-y")
+    assert result.exit_code == 0, result.stderr
+    return served
+
+
+def with_provider(text, provider):
+    """Return a stack file whose workspace names a provider."""
+    stack = yaml.safe_load(text)
+    stack["workspaces"][0]["identity_provider"] = yaml.safe_load(provider)
+    return yaml.safe_dump(stack)
+
+
+def test_an_endpoint_of_a_providers_tokens_is_scored_with_one_of_the_caller(provided, monkeypatch):
+    result = provided("score", "iris", said="[1]")
+    assert result.stderr.endswith(
+        "score Endpoint 'default/iris': it takes tokens of the workspace's identity_provider;"
+        " get one there, and put it into $INFERENCE_TOKEN\n"
+    )
+    asked = []
+
+    def answer(request):
+        asked.append(request.headers["authorization"])
+        return httpx.Response(403, text="no")
+
+    monkeypatch.setenv("INFERENCE_TOKEN", " a.b.c\n")
+    result = provided("score", "iris", said="[1]", transport=httpx.MockTransport(answer))
+    assert asked == ["Bearer a.b.c"]
+    assert "answered 403 no" in result.stderr
+    assert "in a role assignment that allows to score" in result.stderr
+    monkeypatch.setenv("INFERENCE_TOKEN", "a b")
+    assert "$INFERENCE_TOKEN is no token" in provided("score", "iris", said="[1]").stderr
+
+
+def test_an_endpoint_of_a_providers_tokens_has_no_keys_to_show_or_rotate(provided):
+    assert "it has none: its auth_mode is aad_token" in provided("keys", "show", "iris").stderr
+    assert (
+        "it takes tokens of the workspace's identity_provider, not keys; rotate keys there"
+        in provided("keys", "rotate", "iris").stderr
+    )

@@ -4,6 +4,7 @@ Goes in: an endpoint's name and a body. Comes out: the answer's bytes, or an err
 helps against the status the router answered.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,13 @@ BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
 _TOKEN_LIFETIME = timedelta(minutes=5)
+TOKEN_VARIABLE = "INFERENCE_TOKEN"
+"""Holds the caller's token, of an endpoint that takes those of an identity provider."""
+_TOKEN_HELP = {
+    401: f"the token in ${TOKEN_VARIABLE} is expired, or of another issuer; the router's log says",
+    403: "name its owner, or a group, in a role assignment that allows to score; or get one for"
+    " the audience of the workspace's identity_provider",
+}
 PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
@@ -132,10 +140,25 @@ def _credential(session: Session, there: ObservedResource) -> str:
     if mode == "aml_token":
         issued = session.target.token(there.id, _TOKEN_LIFETIME, session.actor("score"))
         return issued.value.get_secret_value()
+    if mode == "aad_token":
+        return _callers_token(there)
     key = there.secret_outputs.get("primary_key")
     if key is None:
         raise TargetError("score", str(there.id), "its keys are gone", "run `inferctl up`")
     return key.get_secret_value()
+
+
+def _callers_token(there: ObservedResource) -> str:
+    # not an option: it would stay in the shell's history, and show in the list of processes
+    text = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not text:
+        reason = "it takes tokens of the workspace's identity_provider"
+        remedy = f"get one there, and put it into ${TOKEN_VARIABLE}"
+        raise TargetError("score", str(there.id), reason, remedy)
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        remedy = "put the token alone into it"
+        raise TargetError("score", str(there.id), f"${TOKEN_VARIABLE} is no token", remedy)
+    return text
 
 
 def _headers(key: str, deployment: str | None) -> dict[str, str]:
@@ -225,7 +248,9 @@ def _failure(
             return TargetError("score", str(there.id), reason, remedy)
     by = answer.headers.get(PIN_HEADER) or pinned
     logs = f"{there.id.name}/{by}" if by else _any(there)
-    remedy = _HELP.get(status, "see `inferctl logs {logs}`").format(logs=logs)
+    mode = there.record.properties.get("auth_mode") if there.record else "key"
+    helps = _HELP | (_TOKEN_HELP if mode == "aad_token" else {})
+    remedy = helps.get(status, "see `inferctl logs {logs}`").format(logs=logs)
     said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)

@@ -15,7 +15,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.observed import Actor, Record, ResourceId
 from inference_provider.printable import one_line
-from inference_provider.router.build import has_keys, has_tokens
+from inference_provider.router.build import has_keys, has_provider, has_tokens
 from inference_provider.router.table import TokenCheck
 from inference_provider.spec.endpoint import WhichKey
 from inference_provider.workspace.opened import Workspace
@@ -156,6 +156,9 @@ def _keys(state: State, endpoint: ResourceId, which: str) -> Keys:
     if has_tokens(properties):
         remedy = f"rotate its signing key: `inferctl keys rotate {endpoint.name} --key signing`"
         raise TargetError("rotate the key of", str(endpoint), "it takes tokens, not keys", remedy)
+    if has_provider(properties):
+        reason = "it takes tokens of the workspace's identity_provider, not keys"
+        raise TargetError("rotate the key of", str(endpoint), reason, "rotate keys there")
     raise TargetError("rotate the key of", str(endpoint), "its keys are gone", _GONE)
 
 
