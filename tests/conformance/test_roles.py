@@ -1,5 +1,6 @@
 """Who may score an endpoint of an identity provider's tokens: role assignments decide."""
 
+import json
 import threading
 import time
 
@@ -9,14 +10,12 @@ import pytest
 from inference_provider.desired import DesiredResource, identify
 from inference_provider.observed import Kind
 from inference_provider.spec import RoleAssignmentSpec
-from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.tokens import new_signing_key
 from tests.conformance.labs import ANN
 
 OURS, THEIRS = new_signing_key(), new_signing_key()
-JWKS = SigningKeys(newer=OURS).jwks
 ISSUER = "https://login.example.org"
-PROVIDER = {"issuer": ISSUER, "audience": "chat", "jwks": JWKS}
+PROVIDER = {"issuer": ISSUER, "audience": "chat", "jwks": {OURS.id: json.dumps(OURS.public)}}
 SCIENTIST = "AzureML Data Scientist"
 
 
@@ -107,7 +106,7 @@ def test_another_set_of_keys_of_the_provider_ends_tokens_of_the_one_before(provi
     provided.apply(may(provided))
     both = [token(), token(key=THEIRS)]
     assert [provided.ask(key=one) for one in both] == [200, 401]
-    theirs = {**PROVIDER, "jwks": SigningKeys(newer=THEIRS).jwks}
+    theirs = {**PROVIDER, "jwks": {THEIRS.id: json.dumps(THEIRS.public)}}
     provided.apply(provided.space(identity_provider=theirs))
     assert [provided.ask(key=one) for one in both] == [401, 200]
     provided.apply(provided.space(identity_provider=None))

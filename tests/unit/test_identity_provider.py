@@ -34,7 +34,7 @@ def test_one_audience_is_a_list_of_one_and_the_rest_has_defaults():
         "issuer": "https://a.test",
         "audience": ("chat",),
         "jwks_file": None,
-        "jwks": "",
+        "jwks": {},
         "jwks_uri": "https://a.test/keys",
         "jwks_refresh_s": 60,
         "allow_http": False,
@@ -101,7 +101,16 @@ def test_keys_that_check_tokens_are_read_from_the_file_and_what_else_is_there_is
     assert faults(tmp_path, json.dumps({"keys": keys, "about": "us"})) == []
     read = with_content_hash(workspace(), SourceFolder(tmp_path)).identity_provider
     assert read is not None
-    assert json.loads(read.jwks) == {"keys": [PUBLIC]}
+    assert {name: json.loads(text) for name, text in read.jwks.items()} == {"first": PUBLIC}
+
+
+def test_keys_of_the_same_name_or_of_none_are_all_kept(tmp_path: Path):
+    other = jwk(RSA.public_key())
+    text = json.dumps({"keys": [PUBLIC, other, {**other, "kid": "first"}, other]})
+    assert faults(tmp_path, text) == []
+    read = with_content_hash(workspace(), SourceFolder(tmp_path)).identity_provider
+    assert read is not None
+    assert list(read.jwks) == ["first", "#2", "first#3", "#4"]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +137,15 @@ NOBODY = f"{KEYS_FILE} no key in it signs tokens: nobody would be let in; {GET_O
     [
         pytest.param([], [NOBODY], id="none"),
         pytest.param([{**PUBLIC, "use": "enc"}], [NOBODY], id="none that signs"),
+        pytest.param([jwk(RSA.public_key(), alg="RSA-OAEP")], [NOBODY], id="none but to encrypt"),
+        pytest.param(
+            [{**PUBLIC, "kid": 7}, {**PUBLIC, "alg": [None]}],
+            [
+                f"{KEYS_FILE} key 1 has a kid or an alg that is no text; {GET_ONE}",
+                f"{KEYS_FILE} key 'first' has a kid or an alg that is no text; {GET_ONE}",
+            ],
+            id="names that are no text",
+        ),
         pytest.param(
             [{"kty": "oct", "k": "c2VjcmV0", "kid": "shared"}],
             [
@@ -164,12 +182,12 @@ NOBODY = f"{KEYS_FILE} no key in it signs tokens: nobody would be let in; {GET_O
             id="a curve that no router knows",
         ),
         pytest.param(
-            [{**PUBLIC, "x": "AAAA"}, {"kty": "EC", "crv": "P-256"}, 7, {"kty": 7}],
+            [{**PUBLIC, "x": "AAAA"}, {"kty": "EC", "crv": "P-256"}, 7, {"kty": [7]}],
             [
                 f"{KEYS_FILE} key 'first' is no valid key; {GET_ONE}",
                 f"{KEYS_FILE} key 2 is no valid key; {GET_ONE}",
                 f"{KEYS_FILE} key 3 is no mapping; {GET_ONE}",
-                f"{KEYS_FILE} key 4 is of type 7; expected RSA, EC, OKP; {GET_ONE}",
+                f"{KEYS_FILE} key 4 is of type [7]; expected RSA, EC, OKP; {GET_ONE}",
             ],
             id="no keys at all",
         ),

@@ -100,7 +100,7 @@ def test_an_endpoint_of_tokens_has_its_check_and_no_keys_and_one_of_keys_has_no_
 PROVIDER = {
     "issuer": "https://a.test",
     "audience": ["chat"],
-    "jwks": "",
+    "jwks": {},
     "jwks_uri": "https://a.test/keys",
     "jwks_refresh_s": 30,
     "allow_http": False,
@@ -143,6 +143,14 @@ def test_an_endpoint_of_a_providers_tokens_has_its_check_and_lets_in_nobody_with
         principal_claim="oid",
     )
     assert (built.keys, built.tokens, built.scorers) == ((), None, Scorers())
+
+
+def test_given_keys_of_a_provider_are_one_set():
+    given = {**PROVIDER, "jwks_uri": None, "jwks": {"a": '{"kid": "a"}', "b": '{"kid": "b"}'}}
+    (built,) = Workspace(lab(identity_provider=given), endpoint("iris", "aad_token")).built()
+    assert built.provider is not None
+    assert built.provider.jwks == '{"keys": [{"kid": "a"}, {"kid": "b"}]}'
+    assert built.provider.jwks_uri == ""
 
 
 def test_who_has_the_role_in_a_scope_may_score_what_is_in_it():

@@ -1,4 +1,4 @@
-"""A file of public keys, a JSON Web Key Set -> the keys that can check tokens, as one short text.
+"""A file of public keys, a JSON Web Key Set -> the keys that can check tokens.
 
 Private keys and shared secrets are refused: what is read is recorded, and shown to whoever asks.
 """
@@ -22,6 +22,10 @@ _PUBLIC: Mapping[str, tuple[str, ...]] = {
 }
 """Members of a public key that are kept, by its type; RFC 7518 and RFC 8037."""
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
+_ALGORITHMS = {
+    *(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)),
+    "EdDSA",
+}
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _FIELD = "identity_provider.jwks_file"
 _SHAPE = 'expected a JSON Web Key Set: {"keys": […]}'
@@ -53,8 +57,13 @@ def with_keys(provider: IdentityProvider, folder: Path) -> IdentityProvider:
     if provider.jwks_file is None:
         return provider
     keys = _keys(folder / provider.jwks_file, provider.jwks_file)
-    public = [_public(key) for key in keys if _signs(key)]
-    return provider.model_copy(update={"jwks": json.dumps({"keys": public}, sort_keys=True)})
+    public: dict[str, str] = {}
+    for i, key in enumerate(keys):
+        if _signs(key):
+            name = str(key.get("kid", ""))
+            named = name if name and name not in public else f"{name}#{i + 1}"
+            public[named] = json.dumps(_public(key), sort_keys=True)
+    return provider.model_copy(update={"jwks": public})
 
 
 def _keys(path: Path, name: str) -> list[Any]:
@@ -73,7 +82,10 @@ def _keys(path: Path, name: str) -> list[Any]:
 
 def _signs(key: Any) -> bool:
     """Whether a key is there to check signatures; some providers list one to encrypt too."""
-    return isinstance(key, dict) and key.get("use", "sig") == "sig"
+    if not isinstance(key, dict) or key.get("use", "sig") != "sig":
+        return False
+    algorithm = key.get("alg", "RS256")
+    return not isinstance(algorithm, str) or algorithm in _ALGORITHMS
 
 
 def _public(key: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +111,9 @@ def _fault(key: Any) -> tuple[str, str] | None:
 
 def _type_fault(key: Mapping[str, Any]) -> tuple[str, str] | None:
     kind = key.get("kty")
-    if kind not in _PUBLIC:
+    if not all(isinstance(key.get(name, ""), str) for name in ("kid", "alg")):
+        return "has a kid or an alg that is no text", _GET_ONE
+    if not isinstance(kind, str) or kind not in _PUBLIC:
         return f"is of type {kind!r}; expected {', '.join(_PUBLIC)}", _GET_ONE
     if kind in _CURVES and key.get("crv") not in _CURVES[kind]:
         expected = " or ".join(_CURVES[kind])

@@ -3,7 +3,7 @@
 Who may is decided in `access.py`; this only asks once for everything that is decided alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.access import (
@@ -67,12 +67,17 @@ def provider_check(fields: Any) -> ProviderCheck | None:
     return ProviderCheck(
         issuer=fields["issuer"],
         audiences=tuple(fields["audience"]),
-        jwks=fields["jwks"],
+        jwks=_key_set(fields["jwks"]),
         jwks_uri=fields["jwks_uri"] or "",
         refresh_s=fields["jwks_refresh_s"],
         principal_claim=fields["principal_claim"],
         groups_claim=fields["groups_claim"],
     )
+
+
+def _key_set(keys: Mapping[str, str]) -> str:
+    """Return keys as one JSON Web Key Set; empty where there are none."""
+    return f'{{"keys": [{", ".join(keys.values())}]}}' if keys else ""
 
 
 def _scorers(callers: Iterable[Principal]) -> Scorers:

@@ -57,8 +57,8 @@ class IdentityProvider(SpecModel):
     jwks_file: Annotated[str | None, LOCAL_PATH] = None
     """File with the public keys that sign its tokens, a JSON Web Key Set; read again by each
     apply."""
-    jwks: Annotated[str, COMPUTED] = ""
-    """The public keys in that file; never written by hand."""
+    jwks: Annotated[dict[str, str], COMPUTED] = {}
+    """The public keys in that file, each as JSON, by its `kid`; never written by hand."""
     jwks_uri: Annotated[Url | None, NO_SECRET] = None
     """URL of the public keys instead, as its `/.well-known/openid-configuration` says: the router
     fetches them from there."""
