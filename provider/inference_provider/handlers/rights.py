@@ -18,6 +18,7 @@ from inference_provider.role_needs import Grants, lacking, reach_of
 from inference_provider.spec import EnvironmentSpec, Reference
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.roles import unknown_role
+from inference_provider.spec.stack import NAME_A_PROVIDER
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Rights:
     site: Site
 
     def faults(self, kind: Kind, fields: Fields) -> Iterator[Fault]:
-        """Yield the faults of a role assignment's role, or of a deployment's identity."""
+        """Yield faults of an assignment's role, an endpoint's mode, or a deployment's identity."""
         place = fields.get("workspace")
         if is_unknown(place):
             return
@@ -36,6 +37,8 @@ class Rights:
             space = self._known(Kind.WORKSPACE, str(place), str(place))
             if kind == Kind.ROLE_ASSIGNMENT:
                 yield from _unknown(fields.get("role"), space)
+            elif kind == Kind.ENDPOINT and fields.get("kind", "online") == "online":
+                yield from _unprovided(fields.get("auth_mode"), str(place), space)
             elif kind == Kind.DEPLOYMENT and fields.get("kind", "online") == "online":
                 yield from self._lacking(fields, str(place), space)
         except (OSError, TargetError):  # what cannot be asked is not absent
@@ -86,3 +89,10 @@ def _unknown(role: object, space: Fields | None) -> Iterator[Fault]:
         unknown = unknown_role(role, own)
         if unknown:
             yield Fault("role", *unknown)
+
+
+def _unprovided(mode: object, place: str, space: Fields | None) -> Iterator[Fault]:
+    """Refuse tokens of an identity provider that the workspace does not name."""
+    if mode == "aad_token" and space is not None and not space.get("identity_provider"):
+        reason = f"aad_token, and workspace '{place}' names no identity_provider"
+        yield Fault("auth_mode", reason, NAME_A_PROVIDER)

@@ -71,3 +71,19 @@ def test_a_role_that_another_stack_gave_counts(program):
     program.apply(desired(Kind.IDENTITY, IdentitySpec(name="robot")), ANN)
     program.apply(desired(Kind.ROLE_ASSIGNMENT, owns), ANN)
     checked(DeploymentProvider(), **BLUE)
+
+
+def test_tokens_of_a_provider_that_the_workspace_does_not_name_are_refused(program):
+    asked = {**THERE, "name": "rose", "auth_mode": "aad_token"}
+    assert failures(EndpointProvider(), **asked) == [
+        (
+            "",
+            "auth_mode: aad_token, and workspace 'default' names no identity_provider;"
+            " name one there, or use aml_token or key",
+        )
+    ]
+    provider = {"issuer": "https://a.test", "audience": "chat", "jwks_uri": "https://a.test/keys"}
+    for given in (UNKNOWN, provider):
+        space = {"name": "default", "target": "memory", "identity_provider": given}
+        checked(WorkspaceProvider(), **space)
+        checked(EndpointProvider(), **asked)
