@@ -1,6 +1,8 @@
 """Keys of an identity provider that are fetched by https: from whom they are taken."""
 
+import base64
 import http.server
+import json
 import shutil
 import ssl
 import subprocess
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jwt
 import pytest
 
 from inference_provider.router.table import EndpointEntry, ProviderCheck, Scorers, TokenCheck
@@ -22,11 +25,17 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl"),
 ]
 KEYS = SigningKeys(newer=new_signing_key())
+SECRET = b"shared-secret-of-32-bytes-or-more"
+
+
+def encoded(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
 class Keys(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        text = KEYS.jwks.encode()
+        shared = {"kty": "oct", "kid": "shared", "alg": "HS256", "k": encoded(SECRET)}
+        text = json.dumps({"keys": [*json.loads(KEYS.jwks)["keys"], shared]}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -73,10 +82,10 @@ def provided(models: dict[str, Model], uri: str) -> EndpointEntry:
     )
 
 
-def ask(served: Served) -> int:
+def ask(served: Served, text: str = "") -> int:
     check = TokenCheck(issuer="https://a.test", audience="chat", jwks="")
     life = timedelta(minutes=30)
-    text = issue(check, KEYS, "ann", datetime.now(UTC), life).value.get_secret_value()
+    text = text or issue(check, KEYS, "ann", datetime.now(UTC), life).value.get_secret_value()
     headers = {"authorization": f"Bearer {text}"}
     return served.ask("chat/score", headers=headers).status_code
 
@@ -89,6 +98,10 @@ def test_keys_are_taken_from_a_server_whose_certificate_an_authority_vouches_for
         trusting = served.table(one).model_copy(update={"ca_file": str(certificate)})
         served.router.publish(trusting)
         until(lambda: ask(served) == 200)
+        told = {"iss": "https://a.test", "aud": "chat", "sub": "ann"}
+        until_then = datetime.now(UTC) + timedelta(minutes=30)
+        shared = jwt.encode({**told, "exp": until_then}, SECRET, headers={"kid": "shared"})
+        assert ask(served, shared) == 403  # everybody can read the secret that signed it
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

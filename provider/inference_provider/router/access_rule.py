@@ -8,6 +8,8 @@ from inference_provider.router.table import ProviderCheck, Scorers
 
 CLAIMS = "provider"
 """Where the filter of tokens leaves the claims of a good one, in the request's metadata."""
+HEADER = "provider_header"
+"""Where it leaves the header of that token."""
 _KIND = f"{API}extensions.filters.http.rbac.v3"
 _EVERYTHING = [{"any": True}]
 
@@ -17,7 +19,7 @@ def access_filter() -> Resource:
 
     A request without one passes: its route asks for a key, or for a token of its own.
     """
-    nobody = {"not_id": _claim((), {"present_match": True})}
+    nobody = {"not_id": _found((CLAIMS,), {"present_match": True})}
     rules = {"other": {"permissions": _EVERYTHING, "principals": [nobody]}}
     typed = {"@type": f"{_KIND}.RBAC", "rules": {"action": "ALLOW", "policies": rules}}
     return {"name": RBAC, "typed_config": typed}
@@ -25,26 +27,35 @@ def access_filter() -> Resource:
 
 def access_rule(check: ProviderCheck, scorers: Scorers) -> Resource:
     """Return what a route asks of a caller beyond a good token; without scorers all are refused."""
-    principals = [_claim((check.principal_claim,), _exactly(one)) for one in scorers.principals]
+    principals = [_claim(check.principal_claim, _exactly(one)) for one in scorers.principals]
     for group in scorers.groups:
-        # one group may be told as a list of one, or as itself
-        principals.append(
-            _claim((check.groups_claim,), {"list_match": {"one_of": _exactly(group)}})
-        )
-        principals.append(_claim((check.groups_claim,), _exactly(group)))
+        in_a_list = {"list_match": {"one_of": _exactly(group)}}
+        # a single group may be told as itself
+        forms = (in_a_list, _exactly(group))
+        principals += [_claim(check.groups_claim, form) for form in forms]
+    if principals and check.jwks_uri:
+        principals = [_all_of({"not_id": _SHARED}, {"or_ids": {"ids": principals}})]
     policy = {"score": {"permissions": _EVERYTHING, "principals": principals}}
     rules = {"action": "ALLOW", "policies": policy if principals else {}}
     return {"@type": f"{_KIND}.RBACPerRoute", "rbac": {"rules": rules}}
 
 
-def _claim(path: tuple[str, ...], value: Resource) -> Resource:
-    found = {
-        "filter": JWT_AUTHN,
-        "path": [{"key": name} for name in (CLAIMS, *path)],
-        "value": value,
-    }
+def _all_of(*principals: Resource) -> Resource:
+    return {"and_ids": {"ids": list(principals)}}
+
+
+def _claim(name: str, value: Resource) -> Resource:
+    return _found((CLAIMS, name), value)
+
+
+def _found(path: tuple[str, ...], value: Resource) -> Resource:
+    found = {"filter": JWT_AUTHN, "path": [{"key": name} for name in path], "value": value}
     return {"sourced_metadata": {"metadata_matcher": found}}
 
 
 def _exactly(text: str) -> Resource:
     return {"string_match": {"exact": text}}
+
+
+# fetched keys may hold a shared secret by mistake, which everybody can read then
+_SHARED = _found((HEADER, "alg"), {"string_match": {"prefix": "HS"}})

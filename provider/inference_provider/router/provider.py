@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from inference_provider.router.access_rule import CLAIMS
+from inference_provider.router.access_rule import CLAIMS, HEADER
 from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
@@ -77,6 +77,7 @@ def _provider(check: ProviderCheck) -> Resource:
         "from_headers": FROM_HEADERS,
         "claim_to_headers": [{"header_name": CLIENT_HEADER, "claim_name": check.principal_claim}],
         "payload_in_metadata": CLAIMS,
+        "header_in_metadata": HEADER,
     }
 
 
