@@ -59,11 +59,17 @@ def test_no_document_has_the_secret_nor_a_digest_that_can_be_guessed(injected):
         }
     )
     assert SECRET not in kept
-    [record] = (r for r in injected.state.records() if r.id.kind == Kind.CONNECTION)
+    record = injected.state.record(injected.id(Kind.CONNECTION, "hub"))
     plain = record.properties["credentials"]["key"]
     assert plain.startswith("secret:sha256:")  # in memory, to compare with what is declared
     assert plain not in kept
     assert "secret:hmac:" in kept
+
+
+def test_who_reads_all_records_decrypts_nothing(injected):
+    """A router pod does, and has no more packages than it needs."""
+    [record] = (r for r in injected.state.records() if r.id.kind == Kind.CONNECTION)
+    assert record.properties["credentials"]["key"].startswith("secret:hmac:")
 
 
 def test_an_unchanged_secret_is_no_change_and_another_one_is(injected):

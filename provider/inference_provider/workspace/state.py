@@ -76,9 +76,11 @@ class State:
         return found and self.secrets.shown(found)
 
     def records(self) -> list[Record]:
-        """Return all records, sorted by kind and name."""
-        found = self._section(RECORDS, Record.model_validate_json).values()
-        return [self.secrets.shown(record) for record in found]
+        """Return all records as they are kept, sorted by kind and name.
+
+        A router pod reads them so, which has nothing to decrypt with.
+        """
+        return list(self._section(RECORDS, Record.model_validate_json).values())
 
     def sorted_out(self) -> tuple[list[Record], dict[ResourceId, str]]:
         """Return the records that can be read, and why the others cannot, by resource."""
