@@ -8,6 +8,7 @@ from inference_provider.drift import drift
 from inference_provider.errors import SecretsInjectionError, StillHolds
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import plan
+from tests.conformance.labs import ANN
 
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
 REFERENCE = "${{azureml://connections/hub/credentials/key}}"
@@ -116,6 +117,17 @@ def test_a_connection_whose_secrets_are_gone_is_degraded_and_applied_again(injec
     injected.apply(hub(injected))
     assert planned(injected, hub(injected), asking(injected)) == []
     assert injected.sets("OPENAI_KEY", SECRET)
+
+
+def test_a_record_that_is_set_aside_leaves_no_secrets(injected):
+    id_, before = injected.id(Kind.CONNECTION, "hub"), injected.instances()
+    with injected.ports.records.edit():
+        injected.ports.records.put("records", "Connection.hub", "{")
+    injected.target.set_aside(id_, ANN)
+    assert injected.ports.records.section("credentials") == {}
+    injected.apply(hub(injected))
+    assert planned(injected, hub(injected), asking(injected)) == []
+    assert injected.instances() == before
 
 
 def test_documents_that_somebody_exchanged_cannot_be_read(lab):

@@ -107,6 +107,8 @@ class State:
         name = _name(resource)
         document = self._records.read(RECORDS, name)
         if document is not None:
+            if resource.kind == Kind.CONNECTION:  # one that is applied again writes its secrets
+                self.secrets.drop(resource.name)
             self._records.put(CORRUPT, name, document.decode(errors="replace"))
             self._records.drop(RECORDS, name)
 
