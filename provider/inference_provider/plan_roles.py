@@ -25,6 +25,7 @@ def lacking_roles(plan: Plan, observed: ObservedState, user: str) -> Iterator[st
         user: Who deploys.
     """
     after = _after(plan, observed)
+    grants: dict[str, Grants] = {}
     for action in plan.pending:
         if action.desired is None or action.id.kind != Kind.DEPLOYMENT:
             continue
@@ -34,12 +35,10 @@ def lacking_roles(plan: Plan, observed: ObservedState, user: str) -> Iterator[st
         if endpoint is None or space is None or action.desired.variant != "online":
             continue  # refused elsewhere
         reach = reach_of(vars(spec), space, _environment(spec, place, after))
-        for sentence in lacking(endpoint, reach, _grants(place, space, after), _user(user)):
+        if place not in grants:  # once a workspace, and not once a deployment
+            grants[place] = _grants(place, space, after)
+        for sentence in lacking(endpoint, reach, grants[place], Principal("user", user)):
             yield f"{action.id}: {sentence}"
-
-
-def _user(name: str) -> Principal:
-    return Principal("user", name)
 
 
 def _after(plan: Plan, observed: ObservedState) -> _Known:

@@ -14,7 +14,7 @@ from inference_provider.handlers.held import Fields
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.role_needs import Grants, lacking, reach_of
+from inference_provider.role_needs import Grants, Reach, lacking, reach_of
 from inference_provider.spec import EnvironmentSpec, Reference
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.roles import unknown_role
@@ -48,11 +48,13 @@ class Rights:
         name, asked = fields.get("endpoint"), fields.get("environment")
         if space is None or not isinstance(name, str):
             return
-        endpoint, given = self._known(Kind.ENDPOINT, place, name), self._assignments(place)
-        environment = self._environment(place, asked)
-        if endpoint is None or is_unknown([endpoint.get("identity"), space, given]):
+        environment = self._environment(place, asked) if space.get("registry") else None
+        reach = Reach() if is_unknown(space) else reach_of(fields, space, environment)
+        if reach == Reach():
             return
-        reach = reach_of(fields, space, environment)
+        endpoint, given = self._known(Kind.ENDPOINT, place, name), self._assignments(place)
+        if endpoint is None or is_unknown([endpoint.get("identity"), given]):
+            return
         for sentence in lacking(endpoint, reach, Grants.of(given, space)):
             yield Fault("", sentence)
 

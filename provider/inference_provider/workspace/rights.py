@@ -10,7 +10,7 @@ from inference_provider.access import Principal
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import PermissionMissing, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
-from inference_provider.role_needs import Grants, lacking, reach_of
+from inference_provider.role_needs import Grants, Reach, lacking, reach_of
 from inference_provider.spec.roles import unknown_role
 from inference_provider.workspace.ports import Content
 from inference_provider.workspace.state import State
@@ -38,9 +38,12 @@ def refuse_lacking_roles(
     space = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
     if found is None or space is None:
         return  # refused elsewhere
-    pinned = spec.environment if content.holds(Kind.ENVIRONMENT, spec.environment) else ""
-    environment = content.environment(pinned) if pinned else None
+    has_registry = bool(space.properties.get("registry"))  # else its environment does not matter
+    known = has_registry and content.holds(Kind.ENVIRONMENT, spec.environment)
+    environment = content.environment(spec.environment) if known else None
     reach = reach_of(vars(spec), space.properties, environment)
+    if reach == Reach():
+        return
     given = (record.properties for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
     grants = Grants.of(given, space.properties)
     missing = [*lacking(found.properties, reach, grants, Principal("user", actor.user))]
