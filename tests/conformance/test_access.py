@@ -7,15 +7,11 @@ from inference_provider.drift import Verdict, drift
 from inference_provider.errors import PermissionMissing, StillHolds, TargetError
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import ActionKind, plan
-from inference_provider.spec import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec import ConnectionSpec, IdentitySpec, RoleAssignmentSpec
 from tests.conformance.labs import ANN
 
 SECRETS = "Azure Machine Learning Workspace Connection Secrets Reader"
 NAMES_A_CONNECTION = {"KEY": "${{azureml://connections/openai/credentials/key}}"}
-
-
-def openai(lab):
-    return lab.connection("openai", category="ApiKey", credentials={"key": "a-secret-of-4711"})
 
 
 def identity(lab, name="robot"):
@@ -27,6 +23,15 @@ def assignment(lab, name="may", **fields):
     given = {"principal": "robot", "role": "Connection Secrets Reader", **fields}
     spec = RoleAssignmentSpec(workspace=lab.workspace, name=name, **given)
     return DesiredResource(id=lab.id(Kind.ROLE_ASSIGNMENT, name), spec=spec, owner="demo")
+
+
+def begin(lab):
+    """Make what a deployment stands on, and the connection that it names, where there are some."""
+    lab.apply(*lab.desired[:3])
+    if Kind.CONNECTION in lab.target.capabilities.kinds:
+        spec = ConnectionSpec(workspace=lab.workspace, name="openai", credentials={"key": "hush"})
+        id_ = lab.id(Kind.CONNECTION, "openai")
+        lab.apply(DesiredResource(id=id_, spec=spec, owner="demo"))
 
 
 @pytest.fixture
@@ -82,7 +87,8 @@ def test_what_an_assignment_names_is_there(kept):
 
 def test_a_deployment_waits_for_its_identitys_role_and_nothing_starts(lab):
     blue = lab.deployment(environment_variables=NAMES_A_CONNECTION)
-    lab.apply(*lab.desired[:3], openai(lab), identity(lab))
+    begin(lab)
+    lab.apply(identity(lab))
     lab.apply(lab.endpoint(identity="robot"))
     with pytest.raises(PermissionMissing) as caught:
         lab.apply(blue)
@@ -96,7 +102,7 @@ def test_a_deployment_waits_for_its_identitys_role_and_nothing_starts(lab):
 
 def test_a_system_assigned_identity_has_secrets_if_its_deployer_has_them(lab):
     blue = lab.deployment(environment_variables=NAMES_A_CONNECTION)
-    lab.apply(*lab.desired[:3], openai(lab))
+    begin(lab)
     enforced = {"enforce_access_to_default_secret_stores": "enabled"}
     lab.apply(lab.endpoint(properties=enforced))
     with pytest.raises(PermissionMissing, match="nor has its deployer, user 'ann'; add to"):
