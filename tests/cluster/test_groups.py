@@ -16,6 +16,7 @@ from inference_provider.plan import plan
 from inference_provider.spec.deployment import RequestSettings
 from inference_provider.targets.kubernetes.names import INSTANCE, selecting
 from inference_provider.targets.kubernetes.objects import (
+    AUTOSCALER,
     LEADER_WORKER_SET,
     POD,
     SERVICE,
@@ -23,13 +24,14 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.pods import is_ending
+from tests.cluster.api import condition
 from tests.cluster.edited import EDITOR
 from tests.cluster.loaded import MANY
 from tests.cluster.test_rights import Deployer
 from tests.conformance.labs import KubernetesLab, wait_until
 from tests.docker.load import Load
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
 
 MADE = ("/apis/apps/v1", "statefulsets"), ("/apis/apps/v1", "controllerrevisions")
 """What the controller makes of them, beside pods and Services."""
@@ -154,6 +156,21 @@ def test_a_worker_that_fails_is_named_with_its_log_and_the_old_generation_serves
     assert "    told to fail" in failed.value.remedy
     assert load.failed == {}
     assert lab.group_sets() == [name]
+
+
+def test_a_rule_scales_groups_by_what_their_leaders_use(lab, api, metrics):
+    del metrics
+    asked = {"resources": {"requests": {"cpu": "50m"}}}
+    lab.apply(lab.deployment(**asked), lab.rule(min_instances=2, max_instances=3))
+    [name] = lab.sets()
+    pods = [f"{name}-{n}{worker}" for n in (0, 1) for worker in ("", "-1")]
+    wait_until(lambda: lab.pods() == pods, 90)
+    api.until(
+        AUTOSCALER.path(lab.workspace, name), lambda seen: condition(seen, "ScalingActive"), 120
+    )
+    lab.delete(lab.id(Kind.AUTOSCALE_RULE, "iris/blue"))
+    lab.mend()
+    assert lab.reasons() == {}
 
 
 def test_a_worker_does_not_reach_the_leader_of_another_deployment(lab):
