@@ -63,6 +63,17 @@ def cluster():
     return Cluster()
 
 
+def test_whether_an_instance_may_be_on_several_nodes_is_told_and_no_fault(cluster):
+    told = cluster.told()["several nodes"]
+    assert told == Answer(
+        "several nodes", True, "LeaderWorkerSet is not served: an instance is on one node"
+    )
+    served = {"kind": "APIResourceList", "metadata": {}, "resources": []}
+    cluster.api.put("/apis/leaderworkerset.x-k8s.io/v1", served)
+    told = cluster.told()["several nodes"]
+    assert told.found == "LeaderWorkerSet is served: `nodes_per_instance` works"
+
+
 def test_a_fit_cluster_is_told_so_and_nothing_of_the_trial_stays(cluster):
     found = cluster.told()
     assert [one for one in found.values() if not one.ok] == []
