@@ -10,6 +10,7 @@ from tests.local.server.routing import KEY, PRIMARY, Served
 
 pytestmark = pytest.mark.envoy
 SETTINGS = struct.pack(">HBBBI", 0, 0, 4, 0, 0)
+MAX_CONCURRENT_STREAMS = 3
 STATUS_200 = 0x88  # of HPACK's static table
 
 
@@ -33,6 +34,17 @@ def first_status_byte(served: Served, *keys: str) -> int:
             if kind == 1:
                 return body[0]
     raise AssertionError("no headers in ten frames")
+
+
+def test_a_connection_takes_so_many_requests_at_once_and_no_more(served: Served):
+    with socket.create_connection(("127.0.0.1", served.ports[0]), 5) as opened:
+        opened.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS)
+        frames = opened.makefile("rb")
+        high, low, kind, _, _ = struct.unpack(">HBBBI", frames.read(9))
+        body = frames.read(high * 256 + low)
+    assert kind == 4
+    settings = dict(struct.iter_unpack(">HI", body))
+    assert settings[MAX_CONCURRENT_STREAMS] == 100
 
 
 def test_http2_without_an_upgrade_is_understood(served: Served):

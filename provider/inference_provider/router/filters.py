@@ -25,7 +25,8 @@ _NEVER_FORWARDED = "TRACE|TRACK"
 _REQUEST_SCRIPT = """
 function envoy_on_request(handle)
   local headers = handle:headers()
-  if headers:getNumValues("DEPLOYMENT") > 1 or headers:get(":authority"):find(",", 1, true) then
+  local host = headers:get(":authority") or ""
+  if headers:getNumValues("DEPLOYMENT") > 1 or host:find(",", 1, true) then
     return handle:respond({[":status"] = "400"}, "")
   end
   local method = headers:get(":method")

@@ -33,6 +33,8 @@ RETRY_BUFFER_BYTES = 16 * 1024 * 1024
 IDLE_TIMEOUT_S = 300
 """Idle time after which a request, a websocket or a connection is ended; longer than any
 deployment's timeout."""
+STREAMS = 100
+"""Requests at once on one connection of HTTP/2."""
 LONGEST_UPLOAD_S = 300
 """Time in which a whole request must have come."""
 _MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -202,6 +204,7 @@ def _manager(
             "request_timeout": f"{LONGEST_UPLOAD_S}s",
             "stream_idle_timeout": f"{IDLE_TIMEOUT_S}s",
             "delayed_close_timeout": "0.2s",
+            "http2_protocol_options": {"max_concurrent_streams": STREAMS},
             "common_http_protocol_options": {
                 "idle_timeout": f"{IDLE_TIMEOUT_S}s",
                 # WSGI reads x_azml_client as x-azml-client, and gunicorn takes script_name for true
