@@ -51,6 +51,8 @@ def show(value: Any) -> str:
     value = masked(value)
     if value is None:
         return "(none)"
+    if isinstance(value, str) and value.startswith("-----BEGIN "):  # a certificate
+        return f"PEM {short_hash(value)}"
     if isinstance(value, str):
         return value[:12] if _is_digest(value) else one_line(with_short_digest(value))
     return str(value)

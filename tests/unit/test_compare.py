@@ -112,3 +112,10 @@ def test_the_heaviest_change_decides():
 
 def test_fields_of_a_newer_release_are_read_over():
     assert compare(Kind.TRAFFIC, {"unheard_of": 1}, {}) == ()
+
+
+def test_a_certificate_is_shown_by_its_hash():
+    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    old, new = ({"tls": {"certificate": text, "private_key": "k"}} for text in (pem, pem + "x"))
+    [change] = compare(Kind.WORKSPACE, {"name": "lab", **old}, {"name": "lab", **new})
+    assert str(change) == "tls.certificate: PEM 8010bfcee184 -> PEM a57f18e30023 (live)"
