@@ -5,6 +5,7 @@ import json
 import pytest
 
 from inference_provider.targets.envoy.agent import Agent
+from inference_provider.targets.envoy.edge import edged
 
 TABLE = {"folder": "", "host": "127.0.0.1", "port": 0, "metrics_port": 0}
 IRIS = {"name": "iris", "keys": []}
@@ -30,3 +31,19 @@ def test_a_question_of_another_release_is_answered_with_what_to_do(tmp_path, ask
         "reason": "its image is of another release, which does not know what is asked",
         "remedy": "apply the workspace; where it names a runtime_image, name one of this release",
     }
+
+
+@pytest.mark.parametrize(
+    ("table", "asked"),
+    [
+        (None, "publish"),
+        ({"tls": None, "sources": [], "endpoints": [{"limits": None, "sources": []}]}, "publish"),
+        ({"tls": {"certificate": "a"}}, "publish_edge"),
+        ({"sources": ["10.0.0.0/8"]}, "publish_edge"),
+        ({"endpoints": [{}, {"limits": {"per_minute": 1}}]}, "publish_edge"),
+        ({"endpoints": [{"sources": ["10.0.0.0/8"]}]}, "publish_edge"),
+    ],
+)
+def test_what_an_older_agent_would_overlook_is_asked_so_that_it_refuses(tmp_path, table, asked):
+    assert edged("publish", table) == asked
+    assert asked in Agent(tmp_path, workers=1)._answers
