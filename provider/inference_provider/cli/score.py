@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import httpx
 import typer
@@ -21,11 +21,10 @@ from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import Session, session_of
 from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files.reading import Unreadable, read_stream
-from inference_provider.observed import Kind, ObservedResource
+from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.targets.loopback import loopback_client
-from inference_provider.workspace.ports import Way
 
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
@@ -115,10 +114,10 @@ def _asked(
     answered = False
     with (
         session.target.way_to(there.id.workspace, address) as way,
-        _client(session, way, address, trusted := _trusted(session, there)) as client,
+        _client(session, tls := _tls(session, there), way.socket) as client,
     ):
-        # where a router has no certificate of its own it is that of what stands before it
-        plain = way.socket and not trusted
+        # a router without a certificate of its own has one before it, which a socket passes by
+        plain = way.socket and not tls.of_router
         url = address.replace("https://", "http://", 1) if plain else address
         try:
             with client.stream("POST", url, content=body, headers=headers) as answer:
@@ -171,21 +170,33 @@ def _headers(key: str, deployment: str | None) -> dict[str, str]:
     }
 
 
-def _client(session: Session, way: Way, address: str, trusted: str) -> httpx.Client:
+class _Tls(NamedTuple):
+    """What a scoring address that begins with https stands for."""
+
+    asked: bool = False
+    of_router: bool = False
+    """Whether the router itself speaks it."""
+    trusted: str = ""
+    """Authority that signed the certificate, in PEM, where it is the workspace's own."""
+
+
+def _client(session: Session, tls: _Tls, socket: str) -> httpx.Client:
     return loopback_client(
         timeout_s=SCORE_TIMEOUT_S,
         transport=session.transport,
-        socket_path=way.socket,
-        tls=address.startswith("https://") and bool(trusted or not way.socket),
-        trusted=trusted,
+        socket_path=socket,
+        tls=tls.of_router or (tls.asked and not socket),
+        trusted=tls.trusted,
     )
 
 
-def _trusted(session: Session, there: ObservedResource) -> str:
-    """Return the authority that signed the router's certificate, where it is the workspace's."""
-    observed = session.target.observe((there.id.workspace,)).resources.values()
-    spaces = (one for one in observed if one.id.kind == Kind.WORKSPACE)
-    return next((str(one.outputs.get("ca_certificate", "")) for one in spaces), "")
+def _tls(session: Session, there: ObservedResource) -> _Tls:
+    if not there.outputs["scoring_uri"].startswith("https://"):
+        return _Tls()
+    name = there.id.workspace
+    space = session.target.observe_one(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+    own = space.record is not None and bool(space.record.properties.get("tls"))
+    return _Tls(True, own, space.outputs.get("ca_certificate", ""))
 
 
 def _silence(fault: httpx.HTTPError, cause: str, address: str) -> tuple[str, str]:
