@@ -8,68 +8,38 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
-import psutil
+import subjects
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from measure import BIN, Table, answers, free_port, median, running, skipped, until
-from pydantic import SecretStr
+from measure import Table, free_port, skipped
+from subjects import KEY, ROUNDS, SECONDS, Document, Figures, Subject
 
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.router import Backend, DeploymentEntry, EndpointEntry, RouterTable
+from inference_provider.router import RouterTable
 from inference_provider.router.envoy import runtime_layer
 from inference_provider.router.render import render_static
-from inference_provider.router.resource import API, address
 from inference_provider.router.table import Limits, ProviderCheck, Scorers, TokenCheck
 from inference_provider.spec.tls import TlsSettings
-from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.workspace.certificates import kept_for
 from inference_provider.workspace.signing import SigningKeys
 from inference_provider.workspace.tokens import issue, new_signing_key
 
 HERE = Path(__file__).parent
 TITLE = "Router"
-KEY = "benchmark-key-0123456789abcdef"
-ROUNDS, SECONDS, CONNECTIONS = 7, 2, (1, 16)
+CONNECTIONS = (1, 16)
 GOAL = 0.75
 SCORE = "/endpoints/iris/score"
-_MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-Document = dict[str, Any]
 Change = Callable[[Document], None]
 Given = Callable[[RouterTable], tuple[RouterTable, str]]
 """Returns a table with one thing more, and what a caller shows."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Something that answers a scoring request."""
-
-    name: str
-    url: str
-    process: psutil.Process
-    credential: str = KEY
-    """Key or token of each request."""
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What one round showed."""
-
-    per_s: float
-    p50_ms: float
-    p99_ms: float
-    cpu_us: float
-    """Processor time of the subject for one request."""
 
 
 def measure() -> list[Table]:
@@ -79,7 +49,9 @@ def measure() -> list[Table]:
         os.environ["BENCH_KEY"] = KEY  # of the plain proxy
         folder = Path(text)
         backend = free_port()
-        direct = stack.enter_context(_envoy("direct", folder, backend, _backend(backend)))
+        direct = stack.enter_context(
+            subjects.envoy("direct", folder, backend, subjects.backend(backend))
+        )
         return [_sides(folder, backend, direct), _features(folder, backend)]
 
 
@@ -90,16 +62,16 @@ def _sides(folder: Path, backend: int, direct: Subject) -> Table:
     bare, plain = free_port(), free_port()
     proxy = (sys.executable, str(HERE / "plain_proxy.py"), str(plain), str(backend), "BENCH_KEY")
     with (
-        _envoy("bare Envoy", folder, bare, _bare(bare, backend)) as envoy,
-        _full(folder, backend) as full,
-        _subject("Starlette + httpx", folder, plain, proxy) as python,
+        subjects.envoy("bare Envoy", folder, bare, subjects.bare(bare, backend)) as envoy,
+        subjects.full(folder, backend) as full,
+        subjects.subject("Starlette + httpx", folder, plain, proxy) as python,
     ):
-        subjects = (direct, envoy, full, python)
-        found = {at: _rounds(subjects, at) for at in CONNECTIONS}
+        asked = (direct, envoy, full, python)
+        found = {at: subjects.rounds(asked, at) for at in CONNECTIONS}
     rows = [
         _row(subject, at, found[at][subject.name], found[at]["bare Envoy"])
         for at in CONNECTIONS
-        for subject in subjects
+        for subject in asked
     ]
     ratio = found[16]["full router"].per_s / found[16]["bare Envoy"].per_s
     verdict = "reached" if ratio >= GOAL else "missed"
@@ -124,53 +96,6 @@ def _row(subject: Subject, at: int, one: Figures, bare: Figures) -> tuple[str, .
     )
 
 
-def _rounds(subjects: tuple[Subject, ...], connections: int) -> dict[str, Figures]:
-    seen: dict[str, list[Figures]] = {subject.name: [] for subject in subjects}
-    for subject in subjects:  # connections and caches, before anything counts
-        _load(subject, connections, 1)
-    for _ in range(ROUNDS):
-        for subject in subjects:
-            seen[subject.name].append(_load(subject, connections, SECONDS))
-    return {name: _median(found) for name, found in seen.items()}
-
-
-def _median(found: list[Figures]) -> Figures:
-    return Figures(
-        median([one.per_s for one in found]),
-        median([one.p50_ms for one in found]),
-        median([one.p99_ms for one in found]),
-        median([one.cpu_us for one in found]),
-    )
-
-
-def _load(subject: Subject, connections: int, seconds: int) -> Figures:
-    command = ("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "score.lua"))
-    before_s = _cpu_s(subject)
-    done = subprocess.run(
-        (*command, subject.url),
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        check=True,
-        env={**os.environ, "BENCH_KEY": subject.credential},
-    )
-    spent_s = _cpu_s(subject) - before_s
-    found = json.loads(done.stderr.splitlines()[-1])
-    if found["failed"]:
-        raise RuntimeError(f"{subject.name}: {found['failed']} of {found['requests']} failed")
-    return Figures(
-        found["requests"] / found["us"] * 1e6,
-        found["p50_us"] / 1000,
-        found["p99_us"] / 1000,
-        spent_s / found["requests"] * 1e6,
-    )
-
-
-def _cpu_s(subject: Subject) -> float:
-    times = subject.process.cpu_times()
-    return float(times.user + times.system)
-
-
 # -- what a feature costs --------------------------------------------------------------------------
 
 
@@ -192,7 +117,7 @@ def _features(folder: Path, backend: int) -> Table:
         "without any of these": _drop_all,
     }
     with contextlib.ExitStack() as stack:
-        subjects = (
+        asked = (
             *(
                 stack.enter_context(_static(name, folder, backend, change))
                 for name, change in without.items()
@@ -202,7 +127,7 @@ def _features(folder: Path, backend: int) -> Table:
                 for name, (given, change) in _MORE.items()
             ),
         )
-        found = _rounds(subjects, 16)
+        found = subjects.rounds(asked, 16)
     full = found["everything on"]
     rows = [
         (name, f"{one.per_s:,.0f}", f"{one.cpu_us:.1f}", f"{full.cpu_us - one.cpu_us:+.1f}")
@@ -247,14 +172,16 @@ def _static(
 ) -> Any:
     own = folder / "".join(word[0] for word in f"static {name}".split())
     own.mkdir()
-    table, credential = given(_table(own, backend))
+    table, credential = given(subjects.table_of(own, backend))
     document = json.loads(render_static(table))
     weights = {"name": "weights", "static_layer": runtime_layer(table)}
     document["layered_runtime"] = {"layers": [weights]}
     public = document["static_resources"]["listeners"][-1]
     change(public["filter_chains"][0]["filters"][0]["typed_config"])
     scheme = "https" if table.tls else "http"
-    return _envoy(name, own, table.port, document, SCORE, credential=credential, scheme=scheme)
+    return subjects.envoy(
+        name, own, table.port, document, SCORE, credential=credential, scheme=scheme
+    )
 
 
 def _with_tls(table: RouterTable) -> tuple[RouterTable, str]:
@@ -313,121 +240,3 @@ _MORE: Mapping[str, tuple[Given, Change]] = {
     "with source ranges": (_with(sources=("127.0.0.0/8", "::1/128")), _as_it_is),
     "with TLS": (_with_tls, _as_it_is),
 }
-
-
-# -- subjects --------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _subject(
-    name: str,
-    folder: Path,
-    port: int,
-    command: tuple[str, ...],
-    path: str = "/endpoints/iris/score",
-    *,
-    credential: str = KEY,
-    scheme: str = "http",
-) -> Iterator[Subject]:
-    url = f"{scheme}://127.0.0.1:{port}{path}"
-    headers = {"authorization": f"Bearer {credential}"}
-    with running(command, folder / f"{name.replace(' ', '-')}.log") as process:
-        until(lambda: answers(port), f"start of {name}")
-        with httpx.Client(verify=False) as client:
-            until(lambda: client.post(url, headers=headers).status_code == 200, f"200 from {name}")
-        yield Subject(name, url, psutil.Process(process.pid), credential)
-
-
-def _envoy(
-    name: str,
-    folder: Path,
-    port: int,
-    document: Document,
-    path: str = "/score",
-    *,
-    credential: str = KEY,
-    scheme: str = "http",
-) -> Any:
-    file = folder / f"{name.replace(' ', '-')}.json"
-    file.write_text(json.dumps(document))
-    command = (str(BIN / "envoy"), "--config-path", str(file), "--disable-hot-restart")
-    command = (*command, "--concurrency", "1", "--log-level", "error")
-    return _subject(name, folder, port, command, path, credential=credential, scheme=scheme)
-
-
-def _full(folder: Path, backend: int) -> Any:
-    own = folder / "full"
-    own.mkdir()  # Envoy's check opens the access log in it
-    router = Delivery(own, workers=1)
-    table = _table(own, backend)
-    router.validate(table)
-    router.write_all(table)
-    return _subject("full router", folder, table.port, router.command())
-
-
-def _table(folder: Path, backend: int) -> RouterTable:
-    deployments = tuple(
-        DeploymentEntry(
-            name=name,
-            backends=(Backend(host="127.0.0.1", port=backend),),
-            timeout_ms=5000,
-            max_concurrent=64,
-        )
-        for name in ("blue", "green")
-    )
-    endpoint = EndpointEntry(
-        name="iris",
-        keys=(SecretStr(KEY), SecretStr("another-key")),
-        deployments=deployments,
-        weights={"blue": 90, "green": 10},
-    )
-    return RouterTable(
-        folder=str(folder),
-        host="127.0.0.1",
-        port=free_port(),
-        metrics_port=free_port(),
-        endpoints=(endpoint,),
-    )
-
-
-def _backend(port: int) -> Document:
-    """Return an Envoy that answers 1 KiB of JSON by itself."""
-    body = json.dumps({"result": "x" * (1024 - 14)})
-    answer = {"status": 200, "body": {"inline_string": body}}
-    # an answer before the body has come would close the connection
-    kind = f"{API}extensions.filters.http.buffer.v3.Buffer"
-    whole = {
-        "name": "envoy.filters.http.buffer",
-        "typed_config": {"@type": kind, "max_request_bytes": 65536},
-    }
-    return _server(port, {"match": {"prefix": "/"}, "direct_response": answer}, [], [whole])
-
-
-def _bare(port: int, backend: int) -> Document:
-    """Return an Envoy with one route, one cluster and nothing else."""
-    host = {"endpoint": {"address": address("127.0.0.1", backend)}}
-    cluster = {
-        "name": "backend",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "backend", "endpoints": [{"lb_endpoints": [host]}]},
-    }
-    return _server(port, {"match": {"prefix": "/"}, "route": {"cluster": "backend"}}, [cluster], [])
-
-
-def _server(
-    port: int, route: Document, clusters: list[Document], filters: list[Document]
-) -> Document:
-    kind = f"{API}extensions.filters.http.router.v3.Router"
-    last = {"name": "envoy.filters.http.router", "typed_config": {"@type": kind}}
-    manager = {
-        "@type": _MANAGER,
-        "stat_prefix": "bare",
-        "http_filters": [*filters, last],
-        "route_config": {"virtual_hosts": [{"name": "a", "domains": ["*"], "routes": [route]}]},
-    }
-    listener = {
-        "name": "http",
-        "address": address("127.0.0.1", port),
-        "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
-    }
-    return {"static_resources": {"listeners": [listener], "clusters": clusters}}

@@ -14,12 +14,9 @@ from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
 from pulumi_inference.args import (
     CodeConfigurationArgs,
-    CorsArgs,
     DataCollectorArgs,
-    EndpointPropertiesArgs,
     MetricRuleArgs,
     ProbeArgs,
-    RequestLimitsArgs,
     RequestSettingsArgs,
     ResourcesArgs,
     ScalingPaceArgs,
@@ -30,6 +27,7 @@ from pulumi_inference.args import (
 from pulumi_inference.assets import Environment, Model
 from pulumi_inference.base import InferenceResource
 from pulumi_inference.identity import Identity
+from pulumi_inference.security_args import CorsArgs, EndpointPropertiesArgs, RequestLimitsArgs
 from pulumi_inference.workspace import Workspace
 
 

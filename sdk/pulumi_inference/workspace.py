@@ -12,14 +12,12 @@ from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
-    CustomRoleArgs,
-    IdentityProviderArgs,
     InstanceTypeArgs,
     QuotaArgs,
     TargetInput,
-    TlsArgs,
 )
 from pulumi_inference.base import InferenceResource
+from pulumi_inference.security_args import CustomRoleArgs, IdentityProviderArgs, TlsArgs
 
 
 class Workspace(InferenceResource, module="inference", name="Workspace"):

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from inference_provider.targets.envoy.refused import READ_BYTES, counted, refused_calls
-from inference_provider.workspace.refused_calls import as_entries
+from inference_provider.workspace.journal import refusals
 from inference_provider.workspace.statuses import RefusedCalls, RouterStatus
 
 
@@ -74,7 +74,7 @@ def test_at_most_fifty_are_told_and_the_newest():
 
 
 def test_the_journal_names_the_client_the_endpoint_and_why():
-    entry, one = as_entries(
+    entry, one = refusals(
         "demo", RouterStatus(refused=(call("10.0.0.7", 3, 9), call("10.0.0.8", 1, 9)))
     )
     assert f"{entry.action} {entry.id} by {entry.actor}" == (

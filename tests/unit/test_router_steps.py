@@ -27,7 +27,6 @@ from inference_provider.router.render import (
 )
 from inference_provider.router.steps import (
     ONLY_IN_CLUSTERS,
-    WriteClusters,
     assumed,
     delayed,
     differ_only_in_shares,
@@ -37,6 +36,9 @@ from inference_provider.router.steps import (
     without_health,
 )
 from inference_provider.router.table import Cors, Limits, ProviderCheck, Scorers, Tls, TokenCheck
+from inference_provider.router.writes import (
+    WriteClusters,
+)
 
 CORS = Cors(
     origins=("https://a.test",),

@@ -33,7 +33,7 @@ from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.spec.workspace import Quota
-from pulumi_inference import args
+from pulumi_inference import args, security_args
 
 NOT_OF_A_SPEC = {"self", "resource_name", "stack", "opts"}
 COMPUTED = {"content_hash", "jwks"}
@@ -42,8 +42,8 @@ NESTED: dict[type, type[BaseModel]] = {
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
     args.QuotaArgs: Quota,
-    args.CustomRoleArgs: CustomRole,
-    args.EndpointPropertiesArgs: EndpointProperties,
+    security_args.CustomRoleArgs: CustomRole,
+    security_args.EndpointPropertiesArgs: EndpointProperties,
     args.ClusterStorageArgs: ClusterStorage,
     args.ClusterRouterArgs: ClusterRouter,
     args.ClusterIngressArgs: ClusterIngress,
@@ -51,12 +51,12 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ClusterLimitsArgs: ClusterLimits,
     args.ClusterServiceAccountArgs: ClusterServiceAccount,
     args.ClusterSettingsArgs: ClusterSettings,
-    args.IdentityProviderArgs: IdentityProvider,
+    security_args.IdentityProviderArgs: IdentityProvider,
     args.InstanceTypeArgs: InstanceType,
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
-    args.CorsArgs: CorsSettings,
-    args.TlsArgs: TlsSettings,
-    args.RequestLimitsArgs: RequestLimits,
+    security_args.CorsArgs: CorsSettings,
+    security_args.TlsArgs: TlsSettings,
+    security_args.RequestLimitsArgs: RequestLimits,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,
     args.ResourceAmountsArgs: resources.ResourceAmounts,
@@ -95,5 +95,6 @@ def test_typed_arguments_have_every_field_of_their_model_and_no_other(typed):
 
 
 def test_every_typed_argument_is_compared_with_a_model():
-    declared = {item for name, item in vars(args).items() if name.endswith("Args")}
+    every = vars(args) | vars(security_args)
+    declared = {item for name, item in every.items() if name.endswith("Args")}
     assert declared == set(NESTED)

@@ -6,9 +6,7 @@ target writes them and waits.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
 
-from inference_provider.observed import Frozen
 from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.limits import rates_of
@@ -19,12 +17,23 @@ from inference_provider.router.table import (
     DeploymentEntry,
     Draining,
     EndpointEntry,
-    ProviderCheck,
     RouterTable,
     TokenCheck,
 )
 from inference_provider.router.tls import of_listener
 from inference_provider.router.tokens import checks_of
+from inference_provider.router.writes import (
+    ListenerStep,
+    Step,
+    WriteCertificate,
+    WriteClusters,
+    WriteLimits,
+    WriteListener,
+    WriteProvider,
+    WriteRoutes,
+    WriteTokens,
+    WriteWeights,
+)
 
 ONLY_IN_CLUSTERS = frozenset(
     {
@@ -42,80 +51,6 @@ ONLY_IN_CLUSTERS = frozenset(
 _SOME_CHECK = TokenCheck(issuer="", audience="", jwks="")
 """A route names the check of its endpoint, whatever that is."""
 _NOTHING: dict[str, tuple[()]] = {"endpoints": (), "draining": ()}
-
-
-class WriteClusters(Frozen):
-    """Write the clusters of the new table, draining ones included; wait until all are warm."""
-
-    write: Literal["clusters"] = "clusters"
-    healthy: dict[str, int] = {}
-    """Required healthy backends, by cluster, of clusters that are new or have other backends."""
-    healthy_as_before: tuple[str, ...] = ()
-    """Clusters that must have as many healthy backends as before: one that is broken already must
-    not stop a change of another deployment."""
-    dropped: tuple[str, ...] = ()
-    """Clusters to remove: no route names them, and they have no request."""
-    warm: bool = True
-    """Whether to wait until Envoy has asked each new backend once; till then it uses the old."""
-
-    @property
-    def changes_something(self) -> bool:
-        """Whether any cluster is added, changed or removed."""
-        return bool(self.healthy or self.healthy_as_before or self.dropped)
-
-
-class WriteWeights(Frozen):
-    """Write weights and mirrors."""
-
-    write: Literal["weights"] = "weights"
-    layer: dict[str, int]
-    """By Envoy's runtime key: `w.<endpoint>/<deployment>`, `mirror.<endpoint>/<deployment>`."""
-
-
-class WriteTokens(Frozen):
-    """Write which tokens endpoints take."""
-
-    write: Literal["tokens"] = "tokens"
-    checks: dict[str, TokenCheck]
-    """By endpoint."""
-
-
-class WriteProvider(Frozen):
-    """Write which tokens of identity providers endpoints take."""
-
-    write: Literal["provider"] = "provider"
-    checks: dict[str, ProviderCheck]
-    """By the check's name."""
-
-
-class WriteCertificate(Frozen):
-    """Write the certificate that the router shows, or nothing where it speaks no TLS."""
-
-    write: Literal["certificate"] = "certificate"
-
-
-class WriteLimits(Frozen):
-    """Write the limits of the new table's endpoints, or nothing where none has any."""
-
-    write: Literal["limits"] = "limits"
-
-
-class WriteListener(Frozen):
-    """Write the listener of the new table."""
-
-    write: Literal["listener"] = "listener"
-
-
-class WriteRoutes(Frozen):
-    """Write the routes of the new table."""
-
-    write: Literal["routes"] = "routes"
-
-
-_OfListener = WriteListener | WriteCertificate | WriteLimits
-_Checks = WriteTokens | WriteProvider
-Step = WriteClusters | _Checks | WriteWeights | WriteRoutes | _OfListener
-"""One file to write. The next is written once Envoy reports that this one is in force."""
 
 
 def steps(
@@ -327,7 +262,7 @@ def _without(table: RouterTable, names: Collection[str]) -> RouterTable:
 def _write_routes(
     before: Mapping[str, int],
     after: Mapping[str, int],
-    listener: Sequence[_OfListener],
+    listener: Sequence[ListenerStep],
     every: bool,
 ) -> list[Step]:
     """Return the routes, with weights before and after: first those that are valid under both."""
@@ -367,10 +302,10 @@ def _draining(table: RouterTable) -> dict[str, DeploymentEntry]:
     return {one.cluster: one.deployment for one in table.draining}
 
 
-def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[_OfListener]:
+def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[ListenerStep]:
     """Return the listener and what it names, which is there as long as it names it."""
-    before: list[_OfListener] = []
-    after: list[_OfListener] = []
+    before: list[ListenerStep] = []
+    after: list[ListenerStep] = []
     rates = rates_of(new)
     if every or known.tls != new.tls:
         (before if new.tls else after).append(WriteCertificate())

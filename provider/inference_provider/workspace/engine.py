@@ -10,14 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 
 from inference_provider.capabilities import TargetCapabilities
-from inference_provider.compare import compare
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import (
-    CapabilityMissing,
-    OutOfCapacity,
-    TargetError,
-    TargetUnreachable,
-)
+from inference_provider.errors import CapabilityMissing, OutOfCapacity, TargetError
 from inference_provider.gpu_wishes import gpu_refusals, surge_refusals
 from inference_provider.observed import (
     Actor,
@@ -39,7 +33,7 @@ from inference_provider.ownership import (
 )
 from inference_provider.refusals import refusals
 from inference_provider.spec.target import Home
-from inference_provider.workspace import credentials, observe, refused_calls
+from inference_provider.workspace import credentials, journal, observe
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation
 from inference_provider.workspace.image_store import ImageStore
@@ -365,10 +359,7 @@ class Engine:
         """Return what was done in a workspace, and by whom, and a sample of what was refused."""
         opened = self._workspace(workspace)
         opened.refuse_absent()
-        refused: tuple[JournalEntry, ...] = ()
-        with suppress(TargetUnreachable):  # what was written down is known all the same
-            refused = refused_calls.as_entries(workspace, opened.ports.router.status())
-        return (*opened.ports.records.journal(), *refused)
+        return journal.entries(workspace, opened.ports)
 
     def note_reading(self, resource: ResourceId, actor: Actor) -> None:
         """Write down that somebody is about to see an endpoint's keys, or all of a workspace."""
@@ -377,9 +368,7 @@ class Engine:
     def _note_change(
         self, opened: Workspace, desired: DesiredResource, before: Record | None, actor: Actor
     ) -> None:
-        old, new = before.properties if before else {}, desired.properties
-        changes = compare(desired.id.kind, old, new, desired.placeholders) if before else ()
-        fields = tuple(change.path for change in changes)
+        fields = journal.changed_fields(desired, before) if before else ()
         self._note(opened, desired.id, actor, "update" if before else "create", fields)
 
     def _note(

@@ -8,23 +8,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from pydantic import SecretStr
-
 from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import InferenceError, Interrupted, SeveralFailed, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
-from inference_provider.ownership import is_made_again, record_of, refuse_others
-from inference_provider.secret_text import Secrets, userinfo_in
-from inference_provider.spec import EnvironmentSpec
+from inference_provider.ownership import record_of, refuse_others
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
 from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
-from inference_provider.workspace.injection import injected_values
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
 from inference_provider.workspace.state import State, deployment_lock
+from inference_provider.workspace.units import Units, recorded_deployment
 
 Roll = Callable[[DesiredResource], object]
 ForEach = Callable[[Sequence[DesiredResource], Roll], None]
@@ -47,6 +43,7 @@ class Rollout:
         self._state = workspace.state
         self._convergence = workspace.convergence
         self._clock = workspace.clock
+        self._units = Units(workspace)
         self._actor = actor
         self._progress = progress
 
@@ -73,8 +70,8 @@ class Rollout:
             refuse_others("update", desired, before)
             if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
-            desired = with_generation(self._with_injected(desired), before)
-            drain_s, unit = self._drain_s(desired, before), self._unit(desired)
+            desired = with_generation(self._units.with_injected(desired), before)
+            drain_s, unit = self._drain_s(desired, before), self._units.of(desired)
             count = self._count(unit, before)
             with reserved(self._workspace, desired, self._actor):
                 if count:
@@ -139,7 +136,7 @@ class Rollout:
                 self._say_if_none_is_left(unit.id)
                 raise
             return
-        old = self._recorded_unit(before)
+        old = self._units.recorded(before)
         count = self._count(old, before) if old else 0
         self._admit_alone(before, ())  # when this fails, nothing has changed
         try:
@@ -178,13 +175,6 @@ class Rollout:
         left_so = before.admitted == ()  # by somebody who was killed or interrupted
         there = left_so or unit.id.name in self._compute.instances()
         return rolls and there
-
-    def _recorded_unit(self, record: Record) -> Unit | None:
-        """Return the unit of what a record says; None if it cannot be started again."""
-        with suppress(TargetError):  # its environment may be gone
-            desired = recorded_deployment(self._state, record)
-            return self._unit(desired) if desired else None
-        return None
 
     def _bring_back(self, before: Record, old: Unit | None, count: int) -> None:
         """Let the old instances serve again. The first error is the one to raise."""
@@ -241,49 +231,6 @@ class Rollout:
 
         self._convergence.change(edit, Publish.NEVER)
 
-    def _injected(self, desired: DesiredResource) -> Mapping[str, SecretStr]:
-        variables = desired.spec.environment_variables
-        return injected_values(self._state, desired.id, variables)
-
-    def _with_injected(self, desired: DesiredResource) -> DesiredResource:
-        digest = self._state.secrets.digest_of(self._injected(desired))
-        return desired.model_copy(update={"injected": digest})
-
-    def _unit(self, desired: DesiredResource) -> Unit:
-        before = self._state.record(desired.id)
-        environment = self._content.environment(desired.spec.environment)
-        injected = self._injected(desired)
-        return Unit(
-            id=desired.id,
-            generation=desired.generation,
-            spec=desired.spec,
-            environment=environment,
-            base_dir=desired.base_dir,
-            secrets=(*self._secrets(desired, environment), *injected.values()),
-            injected=injected,
-            admitted=(before.admitted or ()) if before else (),
-            gpus=desired.gpus,
-            afresh=is_made_again(desired, before),
-            rule=self._state.rule_of(desired.id),
-        )
-
-    def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:
-        """Return secrets that an instance may log: variables now and before, keys, passwords."""
-        before = self._state.blueprint(desired.id.name)
-        specs = [desired.spec, *([before] if before else [])]
-        resource = ResourceId(
-            kind=Kind.ENVIRONMENT,
-            workspace=desired.id.workspace,
-            name=f"{environment.name}:{environment.version}",
-        )
-        return (
-            *(value for spec in specs for value in spec.environment_variables.values()),
-            *(self._state.keys(desired.spec.endpoint) or ()),
-            *desired.placeholders,
-            *self._state.placeholders(resource),
-            *userinfo_in((*environment.dependencies, *environment.command)),
-        )
-
     def _admit(self, desired: DesiredResource, serving: tuple[str, ...] | None, count: int) -> None:
         """Let the router send requests only to `serving`, or to all of the generation if None.
 
@@ -316,7 +263,7 @@ class Rollout:
         """Have no more instances than are recorded. The first error is the one to raise."""
         with suppress(InferenceError):
             record = self._state.record(resource)
-            recorded = self._recorded_unit(record) if record else None
+            recorded = self._units.recorded(record) if record else None
             if recorded is not None:
                 self._compute.scale_in(recorded, self._count(recorded, record), stop_wait_s)
 
@@ -378,19 +325,6 @@ def in_turn(deployments: Sequence[DesiredResource], roll: Roll) -> None:
             failures.append(fault)
     if failures:
         raise failures[0] if len(failures) == 1 else SeveralFailed(failures)
-
-
-def recorded_deployment(state: State, record: Record) -> DesiredResource | None:
-    """Return what a record says as it was desired; None if its blueprint is gone."""
-    spec = state.blueprint(record.id.name)
-    return spec and DesiredResource(
-        id=record.id,
-        spec=spec,
-        owner=record.owner,
-        placeholders=state.placeholders(record.id),
-        base_dir=None,
-        settled_generation=record.generation,
-    )
 
 
 def longest_request_s(state: State, deployment: ResourceId) -> float:

@@ -15,12 +15,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from inference_provider.errors import NotReady, TargetError, TargetUnreachable
-from inference_provider.router.table import (
-    KEYS_IN_CLEAR,
-    Backend,
-    EndpointEntry,
-    longest_request_s,
-)
+from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry, longest_request_s
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
@@ -317,7 +312,7 @@ class DockerRouter:
 
     def _table(self, endpoints: Endpoints) -> Any:
         table = self.listens().table(ROUTER_FOLDER, endpoints, **self._state.edge())
-        # so that a router of an older release is asked only for what it must know
+        # defaults are left out: an older release refuses what it does not know
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 
     def in_force(self) -> bool:
@@ -344,8 +339,8 @@ class DockerRouter:
         container = self._host.container(found_ids[0]) if found_ids else None
         if not _runs(container):
             paused = container is not None and container["State"]["Paused"]
-            fault = "the router is paused" if paused else "the router does not run"
-            return RouterStatus(fault=fault, runs=False)
+            state = "is paused" if paused else "does not run"
+            return RouterStatus(fault=f"the router {state}", runs=False)
         try:
             found = RouterStatus.model_validate(self._ask("status"))
         except TargetUnreachable:

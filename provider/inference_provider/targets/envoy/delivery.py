@@ -40,14 +40,6 @@ from inference_provider.router.status import (
     router_status,
 )
 from inference_provider.router.steps import (
-    Step,
-    WriteCertificate,
-    WriteClusters,
-    WriteLimits,
-    WriteListener,
-    WriteProvider,
-    WriteTokens,
-    WriteWeights,
     assumed,
     clusters_of,
     delayed,
@@ -58,6 +50,16 @@ from inference_provider.router.steps import (
     without_health,
 )
 from inference_provider.router.table import RouterTable
+from inference_provider.router.writes import (
+    Step,
+    WriteCertificate,
+    WriteClusters,
+    WriteLimits,
+    WriteListener,
+    WriteProvider,
+    WriteTokens,
+    WriteWeights,
+)
 from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait

@@ -1,0 +1,44 @@
+"""What was done in a workspace, and by whom, and a sample of what its router refused."""
+
+from contextlib import suppress
+
+from inference_provider.compare import compare
+from inference_provider.desired import DesiredResource
+from inference_provider.errors import TargetUnreachable
+from inference_provider.observed import Actor, JournalEntry, Kind, Record, ResourceId
+from inference_provider.workspace.ports import Ports
+from inference_provider.workspace.statuses import RouterStatus
+
+_WHY = {
+    401: "no valid key or token",
+    403: "not allowed",
+    429: "above a limit",
+}
+
+
+def entries(workspace: str, ports: Ports) -> tuple[JournalEntry, ...]:
+    """Return the journal, oldest first, and then what the router refused lately, if it answers."""
+    refused: tuple[JournalEntry, ...] = ()
+    with suppress(TargetUnreachable):  # what was written down is known all the same
+        refused = refusals(workspace, ports.router.status())
+    return (*ports.records.journal(), *refused)
+
+
+def changed_fields(desired: DesiredResource, before: Record) -> tuple[str, ...]:
+    """Return the dotted fields in which a resource is to differ from its record."""
+    changes = compare(desired.id.kind, before.properties, desired.properties, desired.placeholders)
+    return tuple(change.path for change in changes)
+
+
+def refusals(workspace: str, status: RouterStatus) -> tuple[JournalEntry, ...]:
+    """Return an entry for each client and status of the sample; its time is the last call's."""
+    return tuple(
+        JournalEntry(
+            time=one.last,
+            actor=Actor(user=one.client),
+            action=f"refuse {one.calls} {'calls' if one.calls > 1 else 'call'}"
+            f" ({one.status}, {_WHY.get(one.status, 'refused')}) of",
+            id=ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=one.endpoint),
+        )
+        for one in status.refused
+    )
