@@ -5,7 +5,7 @@ import json
 import pytest
 
 from inference_provider.drift import drift
-from inference_provider.errors import SecretsInjectionError, StillHolds
+from inference_provider.errors import PermissionMissing, SecretsInjectionError, StillHolds
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import plan
 from tests.conformance.labs import ANN
@@ -233,3 +233,29 @@ def test_one_stack_may_change_both_a_connection_and_what_asks_for_it(injected):
     both = injected.connection(category="ApiKey", credentials={"key": OTHER}, target="http://new")
     injected.apply(both, asking(injected, "${{azureml://connections/hub/target}}"))
     assert injected.sets("OPENAI_KEY", "http://new")
+
+
+# -- who may read ----------------------------------------------------------------------------------
+
+
+def test_an_identity_without_the_role_gets_no_secret_and_nothing_starts(lab):
+    lab.apply(*lab.desired[:3], hub(lab), lab.endpoint("iris"))
+    with pytest.raises(PermissionMissing, match=r"Secrets Reader' on connections/hub, to read"):
+        lab.apply(asking(lab))
+    assert lab.instances() == {}
+
+
+def test_a_role_that_was_taken_away_is_told_and_no_new_secret_is_given(injected):
+    before = injected.instances()
+    injected.delete(injected.secrets_reader().id)
+    there = injected.target.observe_one(injected.of(Kind.DEPLOYMENT).id)
+    said = "connection 'hub': the system-assigned identity of endpoint 'iris' has no role"
+    assert there.degraded.startswith(said)
+    injected.apply(hub(injected, OTHER))
+    assert injected.instances() == before
+    with pytest.raises(
+        SecretsInjectionError, match=r"inject secrets into .* connection 'hub': the"
+    ):
+        injected.target.start(injected.workspace, ANN)
+    injected.apply(injected.secrets_reader(), asking(injected))
+    assert injected.sets("OPENAI_KEY", OTHER)

@@ -1,7 +1,7 @@
 """What the instances of a deployment get of connections.
 
 Goes in: the variables of a deployment, and the store. Comes out: values of those that refer to a
-connection. Whether the deployment's identity may read them is decided elsewhere.
+connection that the deployment's identity may read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +14,7 @@ from inference_provider.injection import Injected, missing, value_of
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import SpecModel
 from inference_provider.spec.connection import asked_in, contents_of
+from inference_provider.workspace.rights import refuse_secret_connections
 from inference_provider.workspace.state import State
 
 
@@ -23,8 +24,10 @@ def injected_values(
     """Return the values of those variables that refer to a connection.
 
     Raises:
-        SecretsInjectionError: A connection is not there, cannot be read, or lacks what is asked.
+        SecretsInjectionError: A connection is not there, cannot be read, or lacks what is asked; or
+            the identity of the deployment's endpoint may not read it.
     """
+    refuse_secret_connections(state, deployment, variables)
     return {
         name: SecretStr(_value(state, deployment, name, asked))
         for name, asked in asked_in(variables)

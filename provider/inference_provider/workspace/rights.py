@@ -8,9 +8,9 @@ from typing import Any
 
 from inference_provider.access import Principal
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import PermissionMissing, TargetError
+from inference_provider.errors import PermissionMissing, SecretsInjectionError, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
-from inference_provider.role_needs import Grants, Reach, lacking, reach_of
+from inference_provider.role_needs import Grants, Reach, connections_in, lacking, reach_of
 from inference_provider.spec.roles import unknown_role
 from inference_provider.workspace.ports import Content
 from inference_provider.workspace.state import State
@@ -49,6 +49,31 @@ def refuse_lacking_roles(
     missing = [*lacking(found.properties, reach, grants, Principal("user", actor.user))]
     if missing:
         raise PermissionMissing("create", str(desired.id), "; ".join(missing))
+
+
+def refuse_secret_connections(
+    state: State, deployment: ResourceId, variables: Mapping[str, Any]
+) -> None:
+    """Refuse to give a deployment what its endpoint's identity may not read, at any start.
+
+    Whoever deployed it had the right that an enforced access needs, or it would not be there.
+
+    Raises:
+        SecretsInjectionError: Names the connection and the role.
+    """
+    named, place = connections_in(variables), deployment.workspace
+    if not named:
+        return
+    endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=deployment.endpoint)
+    found = state.record(endpoint)
+    if found is None:
+        return  # refused elsewhere
+    given = (record.properties for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
+    grants = Grants.of(given, {"roles": own_roles(state, place)})
+    for name in named:
+        for reason in lacking(found.properties, Reach(connections=(name,)), grants):
+            said = f"connection '{name}': {reason}"
+            raise SecretsInjectionError("inject secrets into", str(deployment), said)
 
 
 def own_roles(state: State, workspace: str) -> Mapping[str, Any]:
