@@ -16,6 +16,9 @@ CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / 
 """Asks a cluster; it takes the proxy of the environment, as kubectl does, and nothing else."""
 REGISTRIES = ROOT / "provider" / "inference_provider" / "targets" / "manifests.py"
 """Asks registries, which may be anywhere; takes a proxy as that does."""
+VAULT = ROOT / "provider" / "inference_provider" / "files" / "vault.py"
+"""Asks a Vault, which may be anywhere."""
+OPENERS = FACTORY, CLUSTER, REGISTRIES, VAULT
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
@@ -41,14 +44,16 @@ def test_no_module_of_the_packages_opens_a_client_but_through_the_factory():
     found = [
         f"{path.relative_to(ROOT)}:{call.lineno} {name}"
         for path in modules(PACKAGES)
-        if path not in (FACTORY, CLUSTER, REGISTRIES)
+        if path not in OPENERS
         for name, call in opened_in(path)
     ]
     assert found == []
 
 
 @pytest.mark.parametrize(
-    "path", [FACTORY, CLUSTER, REGISTRIES, *modules([ROOT / "examples"])], ids=lambda p: p.name
+    "path",
+    [*OPENERS, *modules([ROOT / "examples"])],
+    ids=lambda p: p.name,
 )
 def test_every_client_says_that_it_trusts_no_environment(path):
     said = [

@@ -67,7 +67,8 @@ class Vault:
         if not address:
             raise NotRead("VAULT_ADDR is not set", "set it to the URL of Vault")
         try:
-            with httpx.Client(verify=self._verify(), timeout=TIMEOUT_S) as client:
+            # neither a proxy nor a password of .netrc: the token is for Vault alone
+            with httpx.Client(verify=self._verify(), timeout=TIMEOUT_S, trust_env=False) as client:
                 answer = client.get(f"{address}/v1/{mount}/data/{path}", headers=self._headers())
         except (httpx.TransportError, httpx.InvalidURL, OSError) as fault:
             reason = f"Vault at VAULT_ADDR does not answer: {type(fault).__name__}"
