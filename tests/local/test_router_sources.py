@@ -4,7 +4,6 @@ import http.client
 import json
 from collections.abc import Sequence
 
-import httpx
 import pytest
 
 from inference_provider.router.table import EndpointEntry
@@ -122,10 +121,24 @@ def test_ranges_come_change_and_go_without_a_failed_request(models: dict[str, Mo
         assert set(found) == {200}
 
 
-def test_a_range_holds_for_connections_that_are_open_already(models: dict[str, Model]):
+@pytest.mark.parametrize("of", ["the workspace", "the endpoint"])
+def test_a_range_holds_for_the_next_request_of_a_connection_that_is_open(
+    models: dict[str, Model], of: str
+):
     with serving(chat(models)) as served:
         ready(served)
-        with httpx.Client(base_url=f"http://127.0.0.1:{served.ports[0]}") as client:
-            assert client.get("/endpoints/chat/score", headers=KEY).status_code == 200
-            served.router.publish(served.table(chat(models, *OTHERS)))
-            until(lambda: client.get("/endpoints/chat/score", headers=KEY).status_code == 403)
+        open_one = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=10)
+
+        def status() -> int:
+            open_one.request("GET", "/endpoints/chat/score", headers=KEY)
+            with open_one.getresponse() as answer:
+                answer.read()
+                return answer.status
+
+        assert status() == 200
+        kept = open_one.sock
+        endpoint, workspace = (OTHERS, ()) if of == "the endpoint" else ((), OTHERS)
+        table = served.table(chat(models, *endpoint))
+        served.router.publish(table.model_copy(update={"sources": workspace}))
+        assert (status(), open_one.sock is kept) == (403, True)
+        open_one.close()

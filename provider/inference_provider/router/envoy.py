@@ -22,7 +22,7 @@ from inference_provider.router.resource import (
     Resource,
     seconds,
 )
-from inference_provider.router.sources import SOURCES, allowing
+from inference_provider.router.sources import SOURCES, allowing, of_workspace
 from inference_provider.router.table import (
     Cors,
     DeploymentEntry,
@@ -52,16 +52,17 @@ def error_body(code: str, message: str) -> str:
 def routes(table: RouterTable) -> Resource:
     """Return the whole route table; its weights are defaults that the runtime layer overrides."""
     by_path = {path(one): endpoint_action(one) for one in table.endpoints}
-    return route_table(by_path)
+    return route_table(by_path, table.sources)
 
 
-def route_table(by_path: Mapping[str, Resource]) -> Resource:
+def route_table(by_path: Mapping[str, Resource], sources: tuple[str, ...]) -> Resource:
     """Return the route table with its endpoints' actions.
 
     Args:
         by_path: What `endpoint_action` returns, by `path`.
+        sources: Ranges of addresses that may call any of them; all when empty.
     """
-    host: Resource = {"name": "paths", "domains": ["*"]}
+    host: Resource = {"name": "paths", "domains": ["*"], **of_workspace(sources)}
     if by_path:
         host["matcher"] = _path_trie(by_path)
     else:  # Envoy refuses an empty trie

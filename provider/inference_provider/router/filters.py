@@ -74,7 +74,7 @@ def request_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -
     """Return the filters of a request, in order.
 
     Args:
-        first: That of sources, if there is one.
+        first: Those of sources.
         after_keys: Those of tokens, roles and rates.
     """
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}

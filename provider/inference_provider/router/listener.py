@@ -1,8 +1,8 @@
 """RouterTable -> Envoy's listener and bootstrap: local replies, statistics, admin. Pure.
 
 Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `filters.py`, its log in
-`access_log.py`. Of endpoints only whether any has limits or sources counts here, so changing them
-does not drain the listener.
+`access_log.py`. Nothing here depends on an endpoint but whether any has limits, so changing
+endpoints does not drain the listener.
 """
 
 from collections.abc import Sequence
@@ -68,14 +68,13 @@ def listener(
     """Return the one public listener.
 
     Args:
-        table: Only its folder, host, port, TLS and sources are used, and of its endpoints whether
-            any has sources.
+        table: Only its folder, host, port and TLS are used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
         limiter: The filter of rates, as that of tokens; None where no endpoint has a limit.
     """
-    first = source_filters(table)
+    first = source_filters()
     # who may not call uses up nobody's share
     after = [*tokens, access_filter(), *([limiter] if limiter else [])]
     chain: Resource = {"filters": [_manager(table.folder, route_source, first, after)]}

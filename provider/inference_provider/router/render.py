@@ -89,7 +89,7 @@ class Renderer:
         if not table.endpoints:
             return _versioned(json.dumps([envoy.routes(table)]))
         # split at a name that no endpoint can have
-        around = json.dumps([envoy.route_table({"@": {}})])
+        around = json.dumps([envoy.route_table({"@": {}}, table.sources)])
         before, after = around.split('"@": {}')
         return _versioned(f"{before}{', '.join(self._actions.of(table))}{after}")
 

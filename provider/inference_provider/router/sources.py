@@ -1,13 +1,13 @@
 """Ranges of addresses that may call -> Envoy's filters, and what a route says to them. Pure.
 
-It comes before keys and tokens, so that who may not call learns nothing of them. Only the address
-of the connection counts: what a caller claims in `x-forwarded-for` is nobody's word.
+They come before keys and tokens, so that who may not call learns nothing of them. Only the address
+of the connection counts: what a caller claims in `x-forwarded-for` is nobody's word. The filters
+are always there and the routes say what they ask for, because new routes count for the next request
+of a connection that is open; a new listener would leave that as it was, for seconds.
 """
 
 import ipaddress
 from typing import Any
-
-from inference_provider.router.table import RouterTable
 
 Resource = dict[str, Any]
 SOURCES = "envoy.filters.http.sources"
@@ -15,26 +15,19 @@ _OF_WORKSPACE = "envoy.filters.http.workspace_sources"
 _RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3"
 
 
-def restricted(table: RouterTable) -> tuple[bool, bool]:
-    """Whether the workspace, and whether any endpoint of it, names who may call."""
-    return bool(table.sources), any(one.sources for one in table.endpoints)
+def source_filters() -> list[Resource]:
+    """Return the filters, which let everybody pass where no route says who may call."""
+    names = (_OF_WORKSPACE, SOURCES)
+    return [{"name": name, "typed_config": {"@type": f"{_RBAC}.RBAC"}} for name in names]
 
 
-def source_filters(table: RouterTable) -> list[Resource]:
-    """Return the filters that ask for a source which is allowed; none where all are.
-
-    Those of the workspace count for every path. A route names those of its endpoint.
-    """
-    workspace, endpoints = restricted(table)
-    of_workspace = {"@type": f"{_RBAC}.RBAC", **_rules(table.sources)}
-    # without rules everything passes: an endpoint that names none
-    of_endpoints = {"name": SOURCES, "typed_config": {"@type": f"{_RBAC}.RBAC"}}
-    found = [{"name": _OF_WORKSPACE, "typed_config": of_workspace}] if workspace else []
-    return [*found, of_endpoints] if endpoints else found
+def of_workspace(ranges: tuple[str, ...]) -> Resource:
+    """Return what all paths say of who may call, beside what those of an endpoint say."""
+    return {"typed_per_filter_config": {_OF_WORKSPACE: allowing(ranges)}} if ranges else {}
 
 
 def allowing(ranges: tuple[str, ...]) -> Resource:
-    """Return what the routes of an endpoint say of who may call it."""
+    """Return what routes say of who may call."""
     return {"@type": f"{_RBAC}.RBACPerRoute", "rbac": _rules(ranges)}
 
 

@@ -11,7 +11,6 @@ from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
-from inference_provider.router.sources import restricted
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
     DeploymentEntry,
@@ -85,7 +84,8 @@ def steps(
     both_providers = {**providers_before, **providers}
     if every or both_providers != providers_before:
         found.append(WriteProvider(checks=both_providers))
-    if every or not _alike(before, after, _as_routed):
+    routed = not _alike(before, after, _as_routed) or known.sources != new.sources
+    if every or routed:
         found += _write_routes(runtime_layer(known), runtime_layer(new), listener, every)
         if checks != both:
             found.append(WriteTokens(checks=checks))
@@ -316,8 +316,8 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
 
 
 def _of_listener(table: RouterTable) -> tuple[object, ...]:
-    shown = table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls)})
-    return shown, bool(rates_of(table)), restricted(table)
+    shown = table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls), "sources": ()})
+    return shown, bool(rates_of(table))
 
 
 def _alike(
