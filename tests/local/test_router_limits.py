@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from inference_provider.errors import RouterRejected
 from inference_provider.router.table import EndpointEntry, Limits
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
@@ -106,6 +107,17 @@ def test_limits_come_change_and_go_without_a_failed_request(models: dict[str, Mo
         print(dict(found))
         assert set(found) == {200}
         assert not (served.folder / "limits" / "limits.json").exists()
+
+
+def test_a_limit_whose_removal_fails_half_way_still_holds(models: dict[str, Model]):
+    limited, free = chat(models, per_minute=5), chat(models, "free")
+    bad = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], timeout_ms=-5))
+    with serving(limited, free) as served:
+        ready(served)
+        with pytest.raises(RouterRejected):
+            served.router.publish(served.table(bad, free), timeout_s=5)
+        assert statuses(served, 8) == {200: 5, 429: 3}
+        assert served.router.in_force() is not None
 
 
 def test_a_large_limit_is_spread_evenly_and_not_cut_short(models: dict[str, Model]):

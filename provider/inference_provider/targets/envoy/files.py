@@ -155,6 +155,9 @@ class RouterFiles:
 
         A router that does not answer reads them at its next start.
         """
+        for name in WHERE_NEEDED:  # a listener that names a file is refused where there is none
+            if (text := written.get(name)) and not (self._folder / name).exists():
+                self.write(name, text)
         for name in (RDS, RTDS, LDS, *_NAMED_BY_THE_LISTENER, CDS):
             text = written.get(name)
             if name in WHERE_NEEDED and text == "":
