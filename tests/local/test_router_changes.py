@@ -1,8 +1,10 @@
 """A change of the table on a running router."""
 
 import concurrent.futures
+import contextlib
 import json
 import pathlib
+import socket
 import time
 
 import httpx
@@ -11,8 +13,11 @@ import pytest
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router import Backend, DeploymentEntry, RouterTable
 from inference_provider.router.render import CDS, LDS, RDS, RTDS
+from inference_provider.router.table import ProviderCheck
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.tokens import new_signing_key
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
@@ -105,6 +110,28 @@ def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_r
         # a connection that was open follows the old rules until it ends, at most 10 s
         address = f"{served.client.base_url}/endpoints/chat/score"
         assert httpx.get(address, headers=bare).status_code == 401
+
+
+def test_a_connection_under_an_earlier_versions_listener_is_let_in_by_no_providers_route(
+    models: dict[str, Model],
+):
+    blue = deployment("blue", models["blue"])
+    with serving(endpoint("chat", {"blue": 100}, blue)) as served:
+        for path, text in _earlier_files(served, models["blue"].port, free_port()).items():
+            (served.folder / path).write_text(text)
+        served.restart()
+        until(lambda: served.ask("chat/score").status_code == 200)
+        with socket.create_connection(("127.0.0.1", served.ports[0]), timeout=15) as was_open:
+            plain = "GET /endpoints/chat/score HTTP/1.1\r\nhost: a\r\n"
+            was_open.sendall(f"{plain}authorization: {PRIMARY}\r\n\r\n".encode())
+            assert was_open.recv(5000).startswith(b"HTTP/1.1 200")
+            keys = SigningKeys(newer=new_signing_key())
+            check = ProviderCheck(issuer="https://a.test", audiences=("b",), jwks=keys.jwks)
+            asked = {"auth_mode": "aad_token", "keys": (), "provider": check}
+            served.router.publish(served.table(endpoint("chat", {"blue": 100}, blue, **asked)))
+            with contextlib.suppress(ConnectionError):  # closed, or refused
+                was_open.sendall(f"{plain}\r\n".encode())
+                assert not was_open.recv(5000).startswith(b"HTTP/1.1 200")
 
 
 def _earlier_files(served: Served, port: int, dead_port: int) -> dict[str, str]:

@@ -66,6 +66,8 @@ from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.table_file import TableFile
 
+DRAIN_S = 15.0
+"""Longest wait for connections under a listener of before; Envoy cuts them after ten seconds."""
 LONGEST_REQUEST_S = 180.0
 """Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
 that a deployment may have."""
@@ -336,7 +338,24 @@ class Delivery:
             self._put_where_needed(LIMITS, table, written, deadline_s)
         else:
             name = LDS if isinstance(step, WriteListener) else RDS
+            is_new = name == LDS and PROVIDER not in self._files.read(LDS)
             self._files.put(name, self._renderer.file(name, table), written, deadline_s)
+            if is_new and provider_checks(table):
+                self._wait_drained()
+
+    def _wait_drained(self) -> None:
+        """Wait until no connection goes on under a listener of before.
+
+        One of a release that knew no identity provider would let everybody in on routes that ask
+        for a provider's token.
+        """
+        names = ("total_filter_chains_draining", "total_listeners_draining")
+        pattern = f"^listener_manager.({'|'.join(names)})$"
+
+        def drained() -> bool:
+            return not any(self.admin.stats(pattern, "Gauges").values())
+
+        wait(drained, time.monotonic() + DRAIN_S, lambda: "connections of before are open still")
 
     def _put_certificate(
         self, table: RouterTable, written: dict[str, str], deadline_s: float
