@@ -47,7 +47,7 @@ NEEDED: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "deployments"): (*_ALL, "watch"),
     ("leaderworkerset.x-k8s.io", "leaderworkersets"): OF_GROUPS,
     ("", "services"): (*_ALL, "watch"),
-    ("", "serviceaccounts"): _ALL,
+    ("", "serviceaccounts"): (*_ALL, "deletecollection"),
     ("", "persistentvolumeclaims"): (*_ALL, "deletecollection"),
     ("policy", "poddisruptionbudgets"): _ALL,
     ("autoscaling", "horizontalpodautoscalers"): _ALL,
