@@ -107,3 +107,14 @@ def test_a_system_assigned_identity_has_secrets_if_its_deployer_has_them(lab):
     lab.apply(lab.endpoint(properties=enforced))
     with pytest.raises(PermissionMissing, match="nor has its deployer, user 'ann'; add to"):
         lab.target.apply(blue, ANN)
+
+
+def test_a_workspace_keeps_what_another_stack_stands_on(kept):
+    own = {"roles": {"Scorer": {"actions": ["*/score/action"]}}}
+    kept.apply(kept.space(**own))
+    theirs = assignment(kept, "theirs", role="Scorer").model_copy(update={"owner": "platform"})
+    kept.apply(theirs)
+    with pytest.raises(StillHolds, match=r"/theirs' of stack 'platform' names its role 'Scorer'"):
+        kept.apply(kept.space())
+    kept.target.delete(theirs.id, "platform", ANN)
+    kept.apply(kept.space())

@@ -19,8 +19,8 @@ from inference_provider.spec.connection import contents_of
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
-from inference_provider.workspace.dependencies import refuse_unmet
-from inference_provider.workspace.injection import naming, outdated, refuse_taken_away, unmet
+from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
+from inference_provider.workspace.injection import outdated, refuse_taken_away
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
@@ -97,6 +97,7 @@ class Creation:
         def edit() -> None:
             self._workspace.refuse_absent()  # it may have been deleted meanwhile
             refuse_unmet(self._state, desired)
+            refuse_taken_from_others(self._state, desired)
             refuse_unknown_role(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._workspace.clock.now())
@@ -134,15 +135,15 @@ class Creation:
 
         self._save(desired, also=keep)
         self._progress(desired.id, "kept")
-        for record, _ in naming(self._state, desired.id):
-            if fault := unmet(self._state, record):
-                self._progress(record.id, f"left as it runs: {fault}")
+        stale, left = outdated(self._state, desired.id)
+        for deployment, fault in left.items():
+            self._progress(deployment, f"left as it runs: {fault}")
         roll_recorded(
             self._workspace,
             self._actor,
             self._progress,
             self._for_each,
-            lambda record: outdated(self._state, record, desired.id),
+            lambda record: record.id in stale,
         )
 
     def _settle_certificate(self, desired: DesiredResource) -> None:

@@ -11,9 +11,9 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import StillHolds, StillServing, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.build import has_provider
+from inference_provider.spec.identity_provider import NAME_A_PROVIDER
 from inference_provider.spec.kinds import NAMED_BY, RANK, ROWS
 from inference_provider.spec.names import Named
-from inference_provider.spec.stack import NAME_A_PROVIDER
 from inference_provider.workspace.state import State
 
 _SHOWN = 5
@@ -42,6 +42,25 @@ def _refuse_without_provider(state: State, desired: DesiredResource) -> None:
         reason = f"auth_mode is aad_token, and {workspace.id if workspace else 'its workspace'}"
         said = f"{reason} names no identity_provider"
         raise TargetError("create", str(desired.id), said, NAME_A_PROVIDER)
+
+
+def refuse_taken_from_others(state: State, desired: DesiredResource) -> None:
+    """Raise StillHolds when a workspace would lose what resources of other stacks stand on."""
+    if desired.id.kind != Kind.WORKSPACE:
+        return
+    own = desired.properties.get("roles") or {}
+    before = state.record(desired.id)
+    gone = {*((before.properties.get("roles") if before else None) or {})} - {*own}
+    provided = bool(desired.properties.get("identity_provider"))
+    for record in state.of_kinds((Kind.ENDPOINT, Kind.ROLE_ASSIGNMENT)):
+        fields, what = record.properties, ""
+        if record.id.kind == Kind.ROLE_ASSIGNMENT and fields["role"] in gone:
+            what = f"names its role '{fields['role']}'"
+        if record.id.kind == Kind.ENDPOINT and has_provider(fields) and not provided:
+            what = "takes tokens of its identity_provider"
+        if what and record.owner != desired.owner:
+            reason = f"{record.id} of stack '{record.owner}' {what}"
+            raise StillHolds("update", str(desired.id), reason, "keep it until that is changed")
 
 
 def _remedy(named: Named) -> str:

@@ -64,10 +64,18 @@ def unmet(state: State, record: Record) -> str:
     return ""
 
 
-def outdated(state: State, record: Record, connection: ResourceId) -> bool:
-    """Whether a deployment can have other values of a connection than it runs with."""
-    named = {one.id for one, _ in naming(state, connection)}
-    return record.id in named and not unmet(state, record) and not _is_current(state, record)
+def outdated(state: State, connection: ResourceId) -> tuple[set[ResourceId], dict[ResourceId, str]]:
+    """Return the deployments that run with other values of a connection than it has now.
+
+    Those that can have these, and why the others cannot.
+    """
+    stale, left = set[ResourceId](), dict[ResourceId, str]()
+    for record, _ in naming(state, connection):
+        if fault := unmet(state, record):
+            left[record.id] = fault
+        elif not _is_current(state, record):
+            stale.add(record.id)
+    return stale, left
 
 
 def _values(state: State, record: Record) -> dict[str, SecretStr]:
