@@ -13,6 +13,7 @@ role_assignments:
      scope: endpoints/iris/deployments/blue}
   - {name: robot-reads, principal: robot, role: Reader}
 """
+PROVIDER = "identity_provider: {issuer: https://a.test, audience: b, jwks_uri: https://a.test/k}"
 ROLES = "roles: {Scorer: {actions: ['*/onlineEndpoints/score/action']}}"
 SCORE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/score/action"
 
@@ -20,7 +21,8 @@ SCORE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/score/acti
 @pytest.fixture
 def granted(cli):
     """The command line beside a stack with role assignments."""
-    text = cli.file.read_text().replace("target: memory}", f"target: memory, {ROLES}}}")
+    text = cli.file.read_text().replace("target: memory}", f"target: memory, {ROLES}, {PROVIDER}}}")
+    text = text.replace("{name: iris}", "{name: iris, auth_mode: aad_token}")
     cli.file.write_text(text + GRANTED)
     assert cli("up", "-y").exit_code == 0
     return cli
@@ -32,7 +34,6 @@ def test_who_can_score_an_endpoint_and_by_what(granted):
     assert result.stdout.splitlines() == [
         "user 'ann': role assignment 'ann-scores': Scorer on endpoints/iris",
         "group 'ops': role assignment 'ops-own': Owner on the workspace",
-        "whoever has one of its keys scores too: its auth_mode is key",
     ]
 
 
@@ -45,19 +46,28 @@ def test_who_can_score_one_deployment(granted):
         "workspace": "default",
         "scope": "endpoints/iris/deployments/blue",
         "action": SCORE,
-        "auth_mode": "key",
+        "auth_mode": "aad_token",
     }
     result = granted("access", "who-can", "iris", "-d", "gone")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "Deployment 'default/iris/gone': not found" in result.stderr
 
 
-def test_nobody_is_said(cli):
-    assert cli("up", "-y").exit_code == 0
-    result = cli("access", "who-can", "iris")
-    assert (
-        result.stdout.splitlines()[0] == "no role assignment allows anybody to score endpoints/iris"
+def test_nobody_is_said(granted):
+    granted.file.write_text(granted.file.read_text().replace(GRANTED, ""))
+    assert granted("up", "-y").exit_code == 0
+    result = granted("access", "who-can", "iris")
+    assert result.stdout == "no role assignment allows anybody to score endpoints/iris\n"
+
+
+def test_roles_do_not_count_where_keys_do(granted):
+    text = granted.file.read_text().replace("{name: iris, auth_mode: aad_token}", "{name: iris}")
+    granted.file.write_text(text)
+    assert granted("up", "-y").exit_code == 0
+    assert granted("access", "who-can", "iris").stdout == (
+        "whoever has one of its keys scores; its auth_mode is key, and roles do not count\n"
     )
+    assert json.loads(granted("access", "who-can", "iris", "--json").stdout)["allowed"] == []
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,16 @@ from inference_provider.cli.session import Session, choose_workspaces, session_o
 from inference_provider.errors import Fault, SpecError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.role_needs import Grants, automatic_assignments
-from inference_provider.spec.identity import scope_text
-from inference_provider.spec.names import names_path
+from inference_provider.spec.identity import SCOPE_NAMES, scope_text
 from inference_provider.spec.roles import LIST_SECRETS, PULL, READ_BLOBS, action_name
 
 DENIED = 2
 """Exit code of `explain` for what is not allowed."""
 _SHORT = {"score": SCORE, "secrets": LIST_SECRETS, "pull": PULL, "blobs": READ_BLOBS}
-_NAMED = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
 _OTHERS = {
-    "key": "whoever has one of its keys scores too: its auth_mode is key",
-    "aml_token": "whoever has a token of `inferctl token` scores too: its auth_mode is aml_token",
+    "key": "whoever has one of its keys scores; its auth_mode is key, and roles do not count",
+    "aml_token": "whoever has a token of `inferctl token` scores; its auth_mode is aml_token, and"
+    " roles do not count",
 }
 
 access = typer.Typer(
@@ -60,7 +59,10 @@ def who_can(
     if deployment:
         find(session, Kind.DEPLOYMENT, f"{endpoint}/{deployment}", place)
     grants, scope = _grants(session, place), Scope.endpoint(endpoint, deployment or "")
-    found = [*allowing(SCORE, scope, grants.assignments, grants.roles)]
+    other = _OTHERS.get(fields["auth_mode"], "")
+    held = [] if other else allowing(SCORE, scope, grants.assignments, grants.roles)
+    # a token names a user and groups; an identity has none
+    found = [one for one in held if one.principal.kind != "identity"]
     if as_json:
         session.print_json(
             {
@@ -84,9 +86,7 @@ def who_can(
     for one in found:
         session.say(f"{one.principal}: {one}")
     if not found:
-        session.say(f"no role assignment allows anybody to score {scope}")
-    if fields["auth_mode"] in _OTHERS:
-        session.say(_OTHERS[fields["auth_mode"]])
+        session.say(other or f"no role assignment allows anybody to score {scope}")
 
 
 @access.command("explain")
@@ -157,7 +157,7 @@ def _scope(session: Session, place: str, written: str) -> Scope:
     except ValueError as exc:
         reason, _, remedy = str(exc).partition("; ")
         raise _wrong(written, reason, remedy) from None
-    for named in _NAMED.read("scope", text, {}):
+    for named in SCOPE_NAMES.read("scope", text, {}):
         find(session, named.kind, named.name, place)
     return Scope.parse(text)
 

@@ -23,7 +23,7 @@ _USER_ASSIGNED = names_principal(
     only_if=("principal_type", "identity"),
     remedy="declare it under identities, or set principal_type: user",
 )
-_SCOPE = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
+SCOPE_NAMES = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
 _SCOPES = re.compile(
     r"endpoints/[^/\s]+(/deployments/[^/\s]+)?|connections/[^/\s]+|(registries|stores)/\S+"
 )
@@ -68,7 +68,7 @@ class RoleAssignmentSpec(SpecModel):
     """What `principal` is: an identity, or with `user` and `group` what tokens say."""
     role: Annotated[str, REPLACES, AfterValidator(role_name)]
     """A built-in role, `AzureML Data Scientist`, or one of the workspace's `roles`."""
-    scope: Annotated[str, REPLACES, _SCOPE, AfterValidator(scope_text)] = ""
+    scope: Annotated[str, REPLACES, SCOPE_NAMES, AfterValidator(scope_text)] = ""
     """Where it holds, with all that is inside: left out for the workspace, `endpoints/<name>`,
     `endpoints/<name>/deployments/<name>`, `connections/<name>`, `registries/<registry>` or
     `stores/<bucket>`."""
