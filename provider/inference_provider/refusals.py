@@ -105,7 +105,7 @@ def _plain_http_faults(spec: WorkspaceSpec, can: TargetCapabilities) -> Iterator
     if spec.tls or spec.allow_plain_http or can.cluster_settings:  # a cluster binds a Service
         return
     if not ipaddress.ip_address(spec.bind_address).is_loopback:
-        reason = f"keys and tokens would reach {spec.bind_address} unencrypted"
+        reason = f"keys and tokens would cross the network unencrypted, on {spec.bind_address}"
         remedy = "add tls: {generate: true}, or set allow_plain_http: true"
         yield Fault("bind_address", reason, remedy)
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from inference_provider.access import Assignment, Principal, Role, Scope, decide, roles_with
+from inference_provider.injection import injected
 from inference_provider.serving.image import is_brought
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.roles import (
@@ -28,9 +29,8 @@ from inference_provider.spec.roles import (
     SECRETS_READER,
 )
 
-_CONNECTION = re.compile(r"\$\{\{\s*azureml://connections/([^/}\s]+)")
 _LONGEST_NAME = 32
-_ENFORCED = "properties.enforce_access_to_default_secret_stores: enabled"
+_ENFORCED = "properties: {enforce_access_to_default_secret_stores: enabled}"
 
 Fields = Mapping[str, Any]
 """JSON values by field, of a spec, a record or a program."""
@@ -100,8 +100,8 @@ def _is_from(environment: EnvironmentSpec, registry: str) -> bool:
 def connections_in(variables: Fields) -> tuple[str, ...]:
     """Return the connections that environment variables name, sorted."""
     texts = (v.get_secret_value() if isinstance(v, SecretStr) else v for v in variables.values())
-    found = (_CONNECTION.findall(text) for text in texts if isinstance(text, str))
-    return tuple(sorted({name for names in found for name in names}))
+    found = (injected(text) for text in texts if isinstance(text, str))
+    return tuple(sorted({one.connection for one in found if one}))
 
 
 def needs_of(reach: Reach) -> Iterator[RoleNeed]:
@@ -180,7 +180,8 @@ def _sentence(endpoint: Fields, who: Principal, need: RoleNeed, deployer: Princi
         return f"{missing}; add to role_assignments: {line}"
     if deployer and is_enforced(endpoint):
         return f"{missing}, nor has its deployer, {deployer}; add to role_assignments: {line}"
-    return f"{missing}; write {_ENFORCED} on the endpoint, or add to role_assignments: {line}"
+    told = f"{missing}; add to role_assignments: {line}"
+    return f"{told}, or give it to yourself and write {_ENFORCED} on the endpoint"
 
 
 def _line(endpoint: Fields, principal: str, need: RoleNeed) -> str:

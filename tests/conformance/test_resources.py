@@ -158,7 +158,7 @@ def test_a_call_that_was_refused_is_in_the_journal_and_the_key_that_it_had_is_no
 
     wait_until(refused)  # Envoy writes its log every 10 s
     assert [(one.action, one.id.name, one.actor.user != "") for one in refused()] == [
-        ("refuse 1 call (401, no valid key or token) of", "iris", True)
+        ("1 call refused (401, no valid key or token) of", "iris", True)
     ]
     assert "a-wrong-key" not in str(refused())
 

@@ -298,8 +298,9 @@ def test_an_address_the_target_cannot_listen_on_is_refused():
         pytest.param(
             {"bind_address": "0.0.0.0"},
             [
-                "Workspace 'default' on target 'local': bind_address: keys and tokens would reach"
-                " 0.0.0.0 unencrypted; add tls: {generate: true}, or set allow_plain_http: true"
+                "Workspace 'default' on target 'local': bind_address: keys and tokens would cross"
+                " the network unencrypted, on 0.0.0.0; add tls: {generate: true}, or set"
+                " allow_plain_http: true"
             ],
             id="all addresses",
         ),

@@ -78,6 +78,6 @@ def test_the_journal_names_the_client_the_endpoint_and_why():
         "demo", RouterStatus(refused=(call("10.0.0.7", 3, 9), call("10.0.0.8", 1, 9)))
     )
     assert f"{entry.action} {entry.id} by {entry.actor}" == (
-        "refuse 3 calls (429, above a limit) of Endpoint 'demo/iris' by 10.0.0.7"
+        "3 calls refused (429, above a limit) of Endpoint 'demo/iris' by 10.0.0.7"
     )
-    assert one.action == "refuse 1 call (429, above a limit) of"
+    assert one.action == "1 call refused (429, above a limit) of"

@@ -59,7 +59,7 @@ def test_a_bucket_is_reached_for_a_model_or_for_code():
 def test_connections_are_reached_that_variables_name():
     variables = {
         "KEY": SecretStr("${{azureml://connections/openai/credentials/key}}"),
-        "URL": "at ${{ azureml://connections/hub/target }} and ${{azureml://connections/hub}}",
+        "URL": "${{ azureml://connections/hub/target }}",
         "PLAIN": "connections/none",
         "LATER": object(),
     }
@@ -118,9 +118,9 @@ def test_a_system_assigned_identity_has_what_it_needs_but_secrets():
     assert said == (
         f"the system-assigned identity of endpoint 'iris' has no role '{SECRETS}' on"
         " connections/openai, to read its credentials;"
-        " write properties.enforce_access_to_default_secret_stores: enabled on the endpoint, or"
         " add to role_assignments: - {name: iris-secrets-openai, principal: endpoints/iris,"
-        f" role: {SECRETS}, scope: connections/openai}}"
+        f" role: {SECRETS}, scope: connections/openai}}, or give it to yourself and write"
+        " properties: {enforce_access_to_default_secret_stores: enabled} on the endpoint"
     )
     given = {"principal": "endpoints/iris", "role": SECRETS, "scope": "connections/openai"}
     assert [*lacking(OWN, Reach(connections=("openai",)), grants(given))] == []

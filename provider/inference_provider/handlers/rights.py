@@ -16,9 +16,9 @@ from inference_provider.handlers.program import Program
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.role_needs import Grants, Reach, lacking, reach_of
 from inference_provider.spec import EnvironmentSpec, Reference
+from inference_provider.spec.identity_provider import NAME_A_PROVIDER
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.roles import unknown_role
-from inference_provider.spec.stack import NAME_A_PROVIDER
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rights:
         if endpoint is None or is_unknown([endpoint.get("identity"), given]):
             return
         for sentence in lacking(endpoint, reach, Grants.of(given, space)):
-            yield Fault("", sentence)
+            yield Fault("", sentence, "in a program, declare it above this")
 
     def _known(self, kind: Kind, place: str, name: str) -> Fields | None:
         """Return the fields of a resource, of the program first; None where it is not there."""

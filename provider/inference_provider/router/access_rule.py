@@ -33,7 +33,7 @@ def access_rule(check: ProviderCheck, scorers: Scorers) -> Resource:
         # a single group may be told as itself
         forms = (in_a_list, _exactly(group))
         principals += [_claim(check.groups_claim, form) for form in forms]
-    if principals and check.jwks_uri:
+    if principals:
         principals = [_all_of({"not_id": _SHARED}, {"or_ids": {"ids": principals}})]
     policy = {"score": {"permissions": _EVERYTHING, "principals": principals}}
     rules = {"action": "ALLOW", "policies": policy if principals else {}}
@@ -57,5 +57,6 @@ def _exactly(text: str) -> Resource:
     return {"string_match": {"exact": text}}
 
 
-# fetched keys may hold a shared secret by mistake, which everybody can read then
+# fetched keys may hold a shared secret by mistake, which everybody can read then; asked of given
+# ones too, which may be fetched ones a moment later
 _SHARED = _found((HEADER, "alg"), {"string_match": {"prefix": "HS"}})

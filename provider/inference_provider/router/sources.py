@@ -7,12 +7,12 @@ of a connection that is open; a new listener would leave that as it was, for sec
 """
 
 import ipaddress
-from typing import Any
 
-Resource = dict[str, Any]
+from inference_provider.router.resource import API, Resource
+
 SOURCES = "envoy.filters.http.sources"
 _OF_WORKSPACE = "envoy.filters.http.workspace_sources"
-_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3"
+_RBAC = f"{API}extensions.filters.http.rbac.v3"
 
 
 def source_filters() -> list[Resource]:

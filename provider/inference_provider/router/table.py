@@ -66,7 +66,7 @@ class ProviderCheck(Frozen):
     @property
     def as_routed(self) -> "ProviderCheck":
         """The check without what no route depends on."""
-        nothing = {"jwks": "", "jwks_uri": "any" if self.jwks_uri else "", "refresh_s": 0}
+        nothing = {"jwks": "", "jwks_uri": "", "refresh_s": 0}
         return self.model_copy(update=nothing)
 
 

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from inference_provider.spec.base import COMPUTED, LOCAL_PATH, NO_SECRET, SpecModel
 
+NAME_A_PROVIDER = "name one there, or use aml_token or key"
+"""What to do where an endpoint takes tokens of a provider and its workspace names none."""
 _NOT_A_URL = "expected a URL like 'https://login.example.org/keys', without user and fragment"
 
 

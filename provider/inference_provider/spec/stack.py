@@ -21,6 +21,7 @@ from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.endpoint import AnyEndpoint
 from inference_provider.spec.environment import FIELD_OF_PLACEHOLDER, EnvironmentSpec
 from inference_provider.spec.identity import IdentitySpec, RoleAssignmentSpec
+from inference_provider.spec.identity_provider import NAME_A_PROVIDER
 from inference_provider.spec.instance_type import sized, type_fault
 from inference_provider.spec.kinds import LISTED, ROWS, Kind, Row
 from inference_provider.spec.model import ModelSpec
@@ -35,7 +36,6 @@ from inference_provider.spec.workspace import Quota, WorkspaceSpec
 MAX_DEPLOYMENTS_PER_ENDPOINT = 20
 """Azure ML's endpoint limits."""
 
-NAME_A_PROVIDER = "name one there, or use aml_token or key"
 
 StackName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][-_.a-zA-Z0-9]{0,99}$")]
 

@@ -36,9 +36,16 @@ def refusals(workspace: str, status: RouterStatus) -> tuple[JournalEntry, ...]:
         JournalEntry(
             time=one.last,
             actor=Actor(user=one.client),
-            action=f"refuse {one.calls} {'calls' if one.calls > 1 else 'call'}"
+            action=f"{one.calls} {'calls' if one.calls > 1 else 'call'} refused"
             f" ({one.status}, {_WHY.get(one.status, 'refused')}) of",
-            id=ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=one.endpoint),
+            id=_called(workspace, one.endpoint),
         )
         for one in status.refused
     )
+
+
+def _called(workspace: str, endpoint: str) -> ResourceId:
+    """Return what was called: an endpoint, or a path of the workspace that has none."""
+    if endpoint == "-":
+        return ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace)
+    return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)

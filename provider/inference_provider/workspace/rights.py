@@ -1,6 +1,7 @@
 """What role assignments of a workspace allow, read from its records.
 
-A change asks inside its edit; one that first starts something asks before that too.
+A role assignment asks inside its edit, a deployment before anything of it starts, and each start of
+instances asks for the connections that they get secrets of.
 """
 
 from collections.abc import Mapping

@@ -51,7 +51,8 @@ def test_a_deployment_is_refused_until_the_program_gives_its_identity_the_role(p
         "identity 'robot' has no role 'Azure Machine Learning Workspace Connection Secrets Reader'"
         " on connections/openai, to read its credentials; add to role_assignments:"
         " - {name: robot-secrets-openai, principal: robot, role: Azure Machine Learning Workspace"
-        " Connection Secrets Reader, scope: connections/openai}",
+        " Connection Secrets Reader, scope: connections/openai};"
+        " in a program, declare it above this",
     )
     given = {**THERE, "name": "may", "principal": "robot", "role": "Connection Secrets Reader"}
     checked(RoleAssignmentProvider(), **given)

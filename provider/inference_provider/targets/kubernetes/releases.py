@@ -10,7 +10,7 @@ HEADER = "X-Inference-Release"
 """Of each answer of a pod."""
 FORMAT = 2
 """Of records, and of what is asked of pods: another number when either means something else, or has
-what pods must not overlook. 2: TLS and limits of the router."""
+what pods must not overlook. 2: TLS, limits and identity providers of the router."""
 
 
 def this_release() -> str:

@@ -112,7 +112,7 @@ class KubernetesRouter:
         self._is_outdated = is_outdated
         self._beside = beside
         self._client = client
-        self._records = records
+        self._records, self._state = records, State(records)
         self.namespace = records.namespace
         self._external: str | None = None
         self._whole = whole or Whole(client, self.namespace, records.workspace)
@@ -144,7 +144,7 @@ class KubernetesRouter:
         host = self._balancer() or inside if settings.service == "LoadBalancer" else inside
         inner = f"{f'[{host}]' if ':' in host else host}:{settings.port}"
         return RouterAddress(
-            url=settings.exposure.url or f"{State(self._records).scheme}://{inner}",
+            url=settings.exposure.url or f"{self._state.scheme}://{inner}",
             metrics_url=f"http://{METRICS_NAME}.{self.namespace}.svc:{names.METRICS_PORT}",
         )
 

@@ -5,6 +5,7 @@
 workspace.json                   router's address, chosen once
 records/  journal.jsonl          what was applied last, by whom
 keys/  blueprints/  placeholders/  instances/  reservations/   0600
+credentials/  store_key/  tls/  signing/                       0600
 assets/  running/  logs/  router/  supervisor/  sockets/
 """
 
