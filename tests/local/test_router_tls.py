@@ -206,3 +206,14 @@ def test_a_router_that_starts_again_shows_what_it_showed(models: dict[str, Model
         served.restart()
         until(lambda: answers(served, trusting(kept)).status_code == 200)
         assert shown(address, trusting(kept)) == before
+
+
+def test_tls_whose_removal_fails_half_way_is_still_spoken(models: dict[str, Model]):
+    kept = generated()
+    with serving(chat(models), tls=kept.tls) as served:
+        assert answers(served, trusting(kept)).status_code == 200
+        bad = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"], timeout_ms=-5))
+        plain = served.table(bad).model_copy(update={"tls": None})
+        with pytest.raises(RouterRejected):
+            served.router.publish(plain, timeout_s=5)
+        assert answers(served, trusting(kept)).status_code == 200
