@@ -71,7 +71,10 @@ def test_what_a_killed_first_up_left_is_cleared_away_and_another_port_is_chosen(
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"bind_address": "192.0.2.1"}, "bind_address '192.0.2.1' is not an address of the host;"),
+        (
+            {"bind_address": "192.0.2.1", "allow_plain_http": True},
+            "bind_address '192.0.2.1' is not an address of the host;",
+        ),
         ({"router_port": 1}, "router_port 1 needs a privileged user; choose 1024 or higher"),
     ],
 )
