@@ -24,12 +24,17 @@ class Content:
         return Given(docker_host.BASE_IMAGE, PurePosixPath("/usr/bin"))
 
 
+def compute_of(platform: KubernetesPlatform, namespace: str) -> KubernetesCompute:
+    """Return one that has asked nothing yet."""
+    records = ClusterRecords(platform.client, namespace, namespace)
+    inventory = KeptInventory(lambda: platform.client)
+    return KubernetesCompute(platform.client, records, Content(), inventory.all)
+
+
 @contextlib.contextmanager
 def bare_compute(platform: KubernetesPlatform, namespace: str) -> Iterator[KubernetesCompute]:
     """Give the compute of a namespace, and end what runs there."""
-    records = ClusterRecords(platform.client, namespace, namespace)
-    inventory = KeptInventory(lambda: platform.client)
-    made = KubernetesCompute(platform.client, records, Content(), inventory.all)
+    made = compute_of(platform, namespace)
     yield made
     for found in made.instances().values():  # sooner than with their namespace
         made.retire("", [one.name for one in found], 0)

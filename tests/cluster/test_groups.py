@@ -162,7 +162,7 @@ def test_a_rule_scales_groups_by_what_their_leaders_use(lab, api, metrics):
     del metrics
     asked = {"resources": {"requests": {"cpu": "50m"}}}
     lab.apply(lab.deployment(**asked), lab.rule(min_instances=2, max_instances=3))
-    [name] = lab.sets()
+    [name] = lab.group_sets()
     pods = [f"{name}-{n}{worker}" for n in (0, 1) for worker in ("", "-1")]
     wait_until(lambda: lab.pods() == pods, 90)
     api.until(

@@ -6,7 +6,7 @@ import pytest
 
 from inference_provider.targets.kubernetes.objects import SLICE
 from inference_provider.targets.kubernetes.slices import instances_in
-from tests.cluster.bare_instances import nodes_of, unit
+from tests.cluster.bare_instances import compute_of, nodes_of, unit
 from tests.cluster.fake_nodes import gpu_node
 from tests.cluster.test_gpus import BIG
 from tests.conformance.labs import wait_until
@@ -41,7 +41,7 @@ def test_a_node_that_is_deleted_is_told_until_its_instance_runs_elsewhere(
 ):
     assert faults(compute) == [""]
     api.delete(f"/api/v1/nodes/{node}")
-    compute = type(compute)(platform.client, compute._records, compute._content)
+    compute = compute_of(platform, namespace)
     assert faults(compute) == [f"its node {node} is gone"]
     [other] = {"loss-a", "loss-b"} - {node}
     wait_until(lambda: nodes_of(api, namespace) == [other], LONG_S)
