@@ -6,7 +6,6 @@ import pytest
 
 from inference_provider.targets.kubernetes.objects import SERVICE
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
-from tests.conformance.labs import lab as labs
 
 pytestmark = pytest.mark.cluster
 
@@ -46,7 +45,7 @@ def test_an_instance_without_a_way_out_fetches_its_content_and_reaches_nothing_e
     look = look.replace("PORT", str(outside["ports"][0]["port"]))
     server = tmp_path / "looks.py"
     server.write_text(look + SERVER.read_text())
-    monkeypatch.setattr(labs, "SERVER", server)
+    monkeypatch.setattr(KubernetesLab, "server", server)
     lab = KubernetesLab(platform, tmp_path, f"out{os.getpid()}")
     policies = {"network_policies": "enforced"}
     try:
