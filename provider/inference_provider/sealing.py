@@ -1,4 +1,4 @@
-"""Text encrypted with a workspace's key, and digests that nobody can guess without it.
+"""Text encrypted with a workspace's key, and digests that only the key can produce.
 
 AES-256-GCM, with the document's name as associated data: of two documents that somebody exchanged
 neither can be read. The local target imports this at each start of an instance, so it imports

@@ -16,7 +16,7 @@ SECRET_PREFIX = "secret:sha256:"
 """Prefix of the digest that stands for a secret in properties."""
 
 KEYED_PREFIX = "secret:hmac:"
-"""Prefix of a digest that nobody can guess the secret from who does not have the key of it."""
+"""Prefix of a keyed digest: without the key, a guessed secret cannot be checked against it."""
 
 HIDDEN = "[secret]"
 """Shown in place of a secret."""

@@ -127,7 +127,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         category: Kind of service, with Azure ML's names, which says what credentials there must be;
             `CustomKeys`, which takes any, when left out. Another one makes another connection.
         target: URL of the service, if it has one.
-        metadata: What else is to be known of it, and is no secret.
+        metadata: Further facts about it, in plain text; no secrets.
         credentials: Named secrets; encrypted in the state. A change starts new instances of every
             deployment whose variables refer to the connection.
         stack: Owner's label; the Pulumi project's name when left out.

@@ -136,7 +136,7 @@ def test_an_endpoint_of_a_providers_tokens_is_scored_with_one_of_the_caller(prov
     assert "answered 403 no" in result.stderr
     assert "in a role assignment that allows to score" in result.stderr
     monkeypatch.setenv("INFERENCE_TOKEN", "a b")
-    assert "$INFERENCE_TOKEN is no token" in provided("score", "iris", said="[1]").stderr
+    assert "$INFERENCE_TOKEN does not hold a token" in provided("score", "iris", said="[1]").stderr
 
 
 def test_an_endpoint_of_a_providers_tokens_has_no_keys_to_show_or_rotate(provided):

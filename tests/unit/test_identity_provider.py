@@ -141,8 +141,8 @@ NOBODY = f"{KEYS_FILE} no key in it signs tokens: nobody would be let in; {GET_O
         pytest.param(
             [{**PUBLIC, "kid": 7}, {**PUBLIC, "alg": [None]}],
             [
-                f"{KEYS_FILE} key 1 has a kid or an alg that is no text; {GET_ONE}",
-                f"{KEYS_FILE} key 'first' has a kid or an alg that is no text; {GET_ONE}",
+                f"{KEYS_FILE} key 1 has a kid or alg that is not a string; {GET_ONE}",
+                f"{KEYS_FILE} key 'first' has a kid or alg that is not a string; {GET_ONE}",
             ],
             id="names that are no text",
         ),
@@ -186,7 +186,7 @@ NOBODY = f"{KEYS_FILE} no key in it signs tokens: nobody would be let in; {GET_O
             [
                 f"{KEYS_FILE} key 'first' is no valid key; {GET_ONE}",
                 f"{KEYS_FILE} key 2 is no valid key; {GET_ONE}",
-                f"{KEYS_FILE} key 3 is no mapping; {GET_ONE}",
+                f"{KEYS_FILE} key 3 is not a JSON object; {GET_ONE}",
                 f"{KEYS_FILE} key 4 is of type [7]; expected RSA, EC, OKP; {GET_ONE}",
             ],
             id="no keys at all",

@@ -155,8 +155,8 @@ def _callers_token(there: ObservedResource) -> str:
         remedy = f"get one there, and put it into ${TOKEN_VARIABLE}"
         raise TargetError("score", str(there.id), reason, remedy)
     if not (text.isascii() and text.isprintable()) or " " in text:
-        remedy = "put the token alone into it"
-        raise TargetError("score", str(there.id), f"${TOKEN_VARIABLE} is no token", remedy)
+        reason = f"${TOKEN_VARIABLE} does not hold a token"
+        raise TargetError("score", str(there.id), reason, "put the token alone into it")
     return text
 
 

@@ -101,7 +101,7 @@ def _named(key: Any, i: int) -> str:
 def _fault(key: Any) -> tuple[str, str] | None:
     """Return what is wrong with one key, and what to do."""
     if not isinstance(key, dict):
-        return "is no mapping", _GET_ONE
+        return "is not a JSON object", _GET_ONE
     if key.get("kty") == "oct":
         return "is a shared secret: who checks tokens with it can make them", "use a public key"
     if private := sorted(_PRIVATE & key.keys()):
@@ -112,7 +112,7 @@ def _fault(key: Any) -> tuple[str, str] | None:
 def _type_fault(key: Mapping[str, Any]) -> tuple[str, str] | None:
     kind = key.get("kty")
     if not all(isinstance(key.get(name, ""), str) for name in ("kid", "alg")):
-        return "has a kid or an alg that is no text", _GET_ONE
+        return "has a kid or alg that is not a string", _GET_ONE
     if not isinstance(kind, str) or kind not in _PUBLIC:
         return f"is of type {kind!r}; expected {', '.join(_PUBLIC)}", _GET_ONE
     if kind in _CURVES and key.get("crv") not in _CURVES[kind]:

@@ -18,7 +18,7 @@ _KIND = f"{API}extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _SHORTEST_FILL_S = 0.05
 """The least that Envoy takes between two fills of a bucket."""
 _KNOWN_CALLERS = 10_000
-"""Callers of all endpoints whose use is remembered; one that is forgotten begins anew."""
+"""Callers whose use is counted, of all endpoints; beyond that, the oldest count is dropped."""
 _ALL = {"numerator": 100, "denominator": "HUNDRED"}
 _UNLIMITED = {"max_tokens": 4294967295, "tokens_per_fill": 4294967295, "fill_interval": "60s"}
 

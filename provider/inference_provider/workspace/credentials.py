@@ -90,7 +90,7 @@ def _is_own(properties: Mapping[str, Any], which: str) -> bool:
 
 
 def are_lost(state: State, endpoint: str, properties: Mapping[str, Any]) -> bool:
-    """Whether an endpoint has lost its keys, so that nobody can call it."""
+    """Whether the keys of an endpoint are missing; then every call is refused."""
     if has_tokens(properties):
         return _usable(state, endpoint) is None
     return has_keys(properties) and state.keys(endpoint) is None
