@@ -21,7 +21,7 @@ from tests.local.server.model import Model, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
 
 pytestmark = pytest.mark.local
-HOW_MANY = 400
+HOW_MANY = 10_000
 KEYS = ("kD9_primary-4d1f-QZx", "sE2~secondary.9b7c+/=")
 CHAT, ROSE = (ResourceId(kind=Kind.ENDPOINT, workspace="lab", name=n) for n in ("chat", "rose"))
 Make = Callable[[random.Random], str]
