@@ -10,7 +10,7 @@ import pytest
 from inference_provider.drift import drift
 from inference_provider.observed import Kind, ResourceId
 from tests.local.conftest import ACTOR
-from tests.local.server.certificates import generated
+from tests.local.server.certificates import caller_of, generated
 
 pytestmark = pytest.mark.local
 WORKSPACE = ResourceId(kind=Kind.WORKSPACE, workspace="lab", name="lab")
@@ -107,3 +107,32 @@ def test_a_lost_certificate_is_told_and_written_again_and_never_means_plain_http
     assert lab.uri.startswith("https://")
     assert lab.up() == ["update Workspace 'lab'"]
     assert answers(lab, ca(lab)) == 200
+
+
+def test_a_caller_shows_a_certificate_where_an_authority_of_callers_is_named(lab):
+    known, other = generated(), generated()
+    with_tls(lab, generate=True, client_ca=known.trusted)
+    lab.up()
+    for name, kept in (("known", known), ("other", other)):
+        whole = caller_of(kept, lab.folder / f"{name}.pem").read_text()
+        certificate, _, key = whole.partition("-----BEGIN PRIVATE")
+        (lab.folder / f"{name}.crt").write_text(certificate)
+        (lab.folder / f"{name}.key").write_text(f"-----BEGIN PRIVATE{key}")
+    (lab.folder / "body.json").write_text("{}")
+    asked = ("score", "iris", "--data", "body.json")
+
+    status, said = lab.said(*asked, "--client-certificate", "known.pem")
+    assert (status, '"answer"' in said) == (0, True), said
+    both = ("--client-certificate", "known.crt", "--client-key", "known.key")
+    assert lab.said(*asked, *both)[0] == 0
+    status, said = lab.said(*asked, "--client-certificate", "other.pem")
+    assert status == 1
+    assert "as it does with a certificate that no authority of tls.client_ca signed" in said
+    refused = {
+        (): "missing; the workspace asks callers for one",
+        ("--client-certificate", "known.crt"): "'known.crt' holds no certificate with its private",
+        ("--client-certificate", "gone.pem"): "cannot read 'gone.pem': No such file or directory",
+    }
+    for arguments, expected in refused.items():
+        status, said = lab.said(*asked, *arguments)
+        assert (status, expected in said) == (1, True), said

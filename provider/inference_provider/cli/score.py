@@ -5,6 +5,7 @@ helps against the status the router answered.
 """
 
 import os
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from inference_provider.files.reading import Unreadable, read_stream
 from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.router.envoy import BODY_LIMIT_BYTES
-from inference_provider.targets.loopback import loopback_client
+from inference_provider.targets.loopback import Identity, loopback_client
 
 BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
@@ -62,16 +63,23 @@ def score(
     deployment: Annotated[
         str | None, typer.Option(help="Deployment to ask, whatever the split says.")
     ] = None,
+    client_certificate: Annotated[
+        Path | None, typer.Option(help="Certificate in PEM, for a workspace with tls.client_ca.")
+    ] = None,
+    client_key: Annotated[
+        Path | None, typer.Option(help="Its private key, where that is in another file.")
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Send one request to an endpoint; print the answer as it comes."""
     session = session_of(ctx)
+    identity = _identity(client_certificate, client_key)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
     body = _body(session, data)
     if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
         raise _has_no(session, there, deployment)
-    with _asked(session, there, body, deployment) as answer:
+    with _asked(session, there, body, deployment, identity) as answer:
         if not answer.is_success:
             answer.read()
             raise _failure(session, there, answer, deployment)
@@ -99,9 +107,22 @@ def _body(session: Session, data: str | None) -> bytes:
     raise SpecError((fault,), "the command line")
 
 
+def _identity(certificate: Path | None, key: Path | None) -> Identity | None:
+    if certificate:
+        return Identity(certificate, key)
+    if key:
+        fault = Fault("--client-key", "without a certificate", "name it by --client-certificate")
+        raise SpecError((fault,), "the command line")
+    return None
+
+
 @contextmanager
 def _asked(
-    session: Session, there: ObservedResource, body: bytes, deployment: str | None
+    session: Session,
+    there: ObservedResource,
+    body: bytes,
+    deployment: str | None,
+    identity: Identity | None,
 ) -> Iterator[httpx.Response]:
     """Yield the answer, its body not read yet."""
     address = there.outputs.get("scoring_uri")
@@ -110,11 +131,12 @@ def _asked(
         raise TargetError(
             "score", str(there.id), reason, "run `inferctl up`, then `inferctl status`"
         )
+    tls = _tls(session, there)
     headers = _headers(_credential(session, there), deployment)
     answered = False
     with (
         session.target.way_to(there.id.workspace, address) as way,
-        _client(session, tls := _tls(session, there), way.socket) as client,
+        _client(session, tls, way.socket, identity) as client,
     ):
         # a router without a certificate of its own has one before it, which a socket passes by
         plain = way.socket and not tls.of_router
@@ -129,7 +151,7 @@ def _asked(
                 reason = f"the response ended early ({name})"
                 remedy = f"see `inferctl logs {_any(there)}`"
             else:
-                reason, remedy = _silence(exc, way.cause() or name, address)
+                reason, remedy = _silence(exc, way.cause() or name, address, tls)
             raise TargetError("score", str(there.id), reason, remedy) from exc
 
 
@@ -178,16 +200,44 @@ class _Tls(NamedTuple):
     """Whether the router itself speaks it."""
     trusted: str = ""
     """Authority that signed the certificate, in PEM, where it is the workspace's own."""
+    asks: bool = False
+    """Whether callers must show a certificate too."""
 
 
-def _client(session: Session, tls: _Tls, socket: str) -> httpx.Client:
-    return loopback_client(
-        timeout_s=SCORE_TIMEOUT_S,
-        transport=session.transport,
-        socket_path=socket,
-        tls=tls.of_router or (tls.asked and not socket),
-        trusted=tls.trusted,
-    )
+def _client(session: Session, tls: _Tls, socket: str, identity: Identity | None) -> httpx.Client:
+    encrypted = tls.of_router or (tls.asked and not socket)
+    if tls.asks and not identity:
+        remedy = "name the file of yours, which an authority of tls.client_ca signed"
+        fault = Fault("--client-certificate", "missing; the workspace asks callers for one", remedy)
+        raise SpecError((fault,), "the command line")
+    if identity and not encrypted:
+        remedy = "leave it out; the router is reached without TLS here"
+        fault = Fault("--client-certificate", "nobody asks for one", remedy)
+        raise SpecError((fault,), "the command line")
+    try:
+        return loopback_client(
+            timeout_s=SCORE_TIMEOUT_S,
+            transport=session.transport,
+            socket_path=socket,
+            tls=encrypted,
+            trusted=tls.trusted,
+            identity=identity,
+        )
+    except OSError as exc:
+        if not identity:
+            raise
+        raise SpecError((_unusable(identity, exc),), "the command line") from exc
+
+
+def _unusable(identity: Identity, exc: OSError) -> Fault:
+    files = " and ".join(f"'{one}'" for one in identity if one)
+    if isinstance(exc, ssl.SSLError):
+        hold = "hold" if identity.key else "holds"
+        cause = f"{files} {hold} no certificate with its private key, or one with a passphrase"
+        remedy = "write both in PEM, the key without a passphrase; --client-key names its file"
+    else:
+        cause, remedy = f"cannot read {files}: {exc.strerror}", "name files that can be read"
+    return Fault("--client-certificate", cause, remedy)
 
 
 def _tls(session: Session, there: ObservedResource) -> _Tls:
@@ -195,15 +245,19 @@ def _tls(session: Session, there: ObservedResource) -> _Tls:
         return _Tls()
     name = there.id.workspace
     space = session.target.observe_one(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-    own = space.record is not None and bool(space.record.properties.get("tls"))
-    return _Tls(True, own, space.outputs.get("ca_certificate", ""))
+    settings = (space.record.properties.get("tls") if space.record else None) or {}
+    trusted = space.outputs.get("ca_certificate", "")
+    return _Tls(True, bool(settings), trusted, bool(settings.get("client_ca")))
 
 
-def _silence(fault: httpx.HTTPError, cause: str, address: str) -> tuple[str, str]:
+def _silence(fault: httpx.HTTPError, cause: str, address: str, tls: _Tls) -> tuple[str, str]:
     """Say why a request was not answered, and what helps."""
     if mistrust := str(fault).partition("certificate verify failed: ")[2]:
         reason = f"the certificate at {address} is not trusted: {mistrust.partition(' (_ssl')[0]}"
         return reason, "correct it, or name the file of who signed it in $SSL_CERT_FILE"
+    if tls.asks and not isinstance(fault, httpx.ConnectError):
+        reason = f"the router ended the connection ({cause}), as it does with a certificate"
+        return f"{reason} that no authority of tls.client_ca signed", "show another certificate"
     return f"the router did not answer ({cause})", "run `inferctl start`"
 
 

@@ -9,10 +9,19 @@ import http.client
 import socket
 import ssl
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import httpx
+
+
+class Identity(NamedTuple):
+    """Files in PEM that say who this side of a connection is."""
+
+    certificate: Path
+    """The certificate, then those of who signed it; without `key`, its private key too."""
+    key: Path | None = None
 
 
 def loopback_client(
@@ -22,6 +31,7 @@ def loopback_client(
     socket_path: str = "",
     tls: bool = False,
     trusted: str = "",
+    identity: "Identity | None" = None,
 ) -> "httpx.Client":
     """Return a client that can stream, for requests that a user sends; close it after use.
 
@@ -31,20 +41,27 @@ def loopback_client(
         socket_path: The Unix socket that leads there instead; empty for none.
         tls: Whether the server must show a certificate that this machine trusts.
         trusted: PEM of an authority that is trusted besides; empty for none.
+        identity: What this side shows a server that asks who it is; only with `tls`.
+
+    Raises:
+        OSError: A file of `identity` cannot be read, or does not hold what it should.
     """
     import httpx  # noqa: PLC0415 - takes 40 ms
 
     # Without TLS, reading the CA bundle would cost 20 ms a client.
-    verify = _checks(trusted) if tls else False
+    verify = _checks(trusted, identity) if tls else False
     if socket_path:
         transport = httpx.HTTPTransport(uds=socket_path, trust_env=False, verify=verify)
     return httpx.Client(timeout=timeout_s, transport=transport, trust_env=False, verify=verify)
 
 
-def _checks(trusted: str) -> ssl.SSLContext:
+def _checks(trusted: str, identity: Identity | None) -> ssl.SSLContext:
     found = ssl.create_default_context()
     if trusted:
         found.load_verify_locations(cadata=trusted)
+    if identity:
+        # a key with a passphrase fails, where OpenSSL would ask the terminal for it
+        found.load_cert_chain(identity.certificate, identity.key, password=lambda: "")
     return found
 
 
