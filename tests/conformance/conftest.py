@@ -22,16 +22,15 @@ LABS: dict[str, type[Lab]] = {
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "memory",
-        "toy",
-        pytest.param("local", marks=pytest.mark.local),
-        pytest.param("docker", marks=pytest.mark.docker),
-        pytest.param("kubernetes", marks=pytest.mark.cluster),
-    ],
-)
+REAL = [
+    pytest.param("local", marks=pytest.mark.local),
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("kubernetes", marks=pytest.mark.cluster),
+]
+"""Targets with a router that callers connect to."""
+
+
+@pytest.fixture(scope="module", params=["memory", "toy", *REAL])
 def opened(request):
     # Not tmp_path: a Unix socket's path has a limit of 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="inf-"))
