@@ -18,8 +18,11 @@ demo: setup
 down: setup
 	@.venv/bin/python examples/01-quickstart/demo.py --down
 
+# Most tests wait for servers, so more run at once than there are cores.
+WORKERS ?= 4
+
 test: setup
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # With a Docker Engine of its own where none answers; needs root for that.
 test-docker: setup
