@@ -27,10 +27,10 @@ from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.server.model import Model, RawModel, WsgiModel, until
 from tests.local.server.routing import Served, deployment, endpoint, serving
+from tests.ports import own_port
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
-ROUTER_PORT = 19100 + os.getpid() % 1800
-"""Of this run alone: a stopped lab holds no port, and tests that run beside it take free ones."""
+ROUTER_PORT = own_port()
 ACTOR = Actor(user="tester", command="pytest")
 
 

@@ -14,13 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ports import own_port
+
 pytestmark = pytest.mark.local
 
 SERVER = Path(__file__).parent / "server" / "serve.py"
 INFERCTL = [sys.executable, "-c", "from inference_provider.cli.main import main; main()"]
 STACK = """\
 name: clitest
-workspaces: [{name: lab}]
+workspaces: [{name: lab, router_port: PORT}]
 environments:
   - name: plain
     command: [python, serve.py, "{port}"]
@@ -42,7 +44,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / "s"
-        (folder / "stack.yaml").write_text(STACK)
+        (folder / "stack.yaml").write_text(STACK.replace("PORT", str(own_port())))
         for name in ("blue", "green"):
             (folder / name).mkdir()
             shutil.copy(SERVER, folder / name / "serve.py")

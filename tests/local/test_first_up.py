@@ -2,13 +2,13 @@
 
 import json
 import signal
-import socket
 import time
 
 import pytest
 
 from inference_provider.observed import Kind, Presence, ResourceId
 from tests.local.conftest import ACTOR
+from tests.ports import own_port
 
 pytestmark = pytest.mark.local
 
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.local
 def only_the_workspace(lab, router_port: int) -> None:
     lab.document = {"name": "lab", "workspaces": [{"name": "lab", "router_port": router_port}]}
     lab.resources()  # writes the stack file
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def cut_short(lab, how: int) -> int:
@@ -44,7 +39,7 @@ def end_all(lab) -> None:
 
 @pytest.fixture
 def bare(lab):
-    only_the_workspace(lab, free_port())
+    only_the_workspace(lab, own_port())
     yield lab
     end_all(lab)
 
@@ -91,7 +86,7 @@ def test_down_sees_a_supervisord_whose_workspace_was_never_written_down(bare):
 
 def test_the_declared_port_beats_the_one_of_a_first_up_that_was_killed(bare):
     assert cut_short(bare, signal.SIGKILL) == -9
-    another = free_port()
+    another = own_port()
     only_the_workspace(bare, another)
     assert bare.said("up", "-y")[0] == 0
     seen = bare.observe(Kind.WORKSPACE, "lab")

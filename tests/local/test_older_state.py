@@ -5,7 +5,6 @@
 
 import json
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from inference_provider.observed import Kind, ResourceId, known_assets
 from inference_provider.plan import plan
 from inference_provider.targets.local.target import LocalTarget
 from tests.local.conftest import ACTOR
+from tests.ports import own_port
 
 pytestmark = pytest.mark.local
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "first-release"
@@ -33,17 +33,11 @@ def older():
     shutil.copytree(FIXTURE / "stack", folder / "stack")
     shutil.copytree(FIXTURE / "state", folder / "s")
     address = folder / "s" / "workspaces" / "older" / "workspace.json"
-    address.write_text(json.dumps({**json.loads(address.read_text()), "port": _free_port()}))
+    address.write_text(json.dumps({**json.loads(address.read_text()), "port": own_port()}))
     target = LocalTarget.open(folder / "s")
     yield folder, target
     target.stop("older", ACTOR)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _desired(folder, observed):

@@ -12,7 +12,8 @@ from inference_provider.router import RouterTable
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.serving import Serving
 from tests.local.server.model import Model, until
-from tests.local.server.routing import KEY, deployment, endpoint, free_port
+from tests.local.server.routing import KEY, deployment, endpoint
+from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
 
@@ -24,9 +25,9 @@ class Parent:
         self.listens = RouterTable(
             folder=str(folder),
             host="0.0.0.0",
-            port=free_port(),
+            port=own_port(),
             metrics_host="0.0.0.0",
-            metrics_port=free_port(),
+            metrics_port=own_port(),
         )
         delivery = Delivery(folder)
         self.serving = Serving(delivery, lambda: self.listens, self.runs)

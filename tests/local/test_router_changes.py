@@ -26,9 +26,9 @@ from tests.local.server.routing import (
     asked,
     deployment,
     endpoint,
-    free_port,
     serving,
 )
+from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
 GOLDEN = sorted((pathlib.Path(__file__).parents[1] / "golden" / "router" / "in").glob("*.json"))
@@ -87,7 +87,7 @@ def test_adding_moving_and_removing_deployments_under_load_fails_no_request(
 def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_request(
     models: dict[str, Model],
 ):
-    dead = free_port()
+    dead = own_port()
     blue = deployment("blue", models["blue"])
     green = deployment("green").model_copy(
         update={"backends": (Backend(host="127.0.0.1", port=dead),)}
@@ -117,7 +117,7 @@ def test_a_connection_under_an_earlier_versions_listener_is_let_in_by_no_provide
 ):
     blue = deployment("blue", models["blue"])
     with serving(endpoint("chat", {"blue": 100}, blue)) as served:
-        for path, text in _earlier_files(served, models["blue"].port, free_port()).items():
+        for path, text in _earlier_files(served, models["blue"].port, own_port()).items():
             (served.folder / path).write_text(text)
         served.restart()
         until(lambda: served.ask("chat/score").status_code == 200)
@@ -191,7 +191,7 @@ def test_a_backend_that_is_not_healthy_gets_no_request_and_the_old_stays(
     good = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
     dead = DeploymentEntry(
         name="green",
-        backends=(Backend(host="127.0.0.1", port=free_port()),),
+        backends=(Backend(host="127.0.0.1", port=own_port()),),
         timeout_ms=1000,
         max_concurrent=1,
     )

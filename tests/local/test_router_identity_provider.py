@@ -6,8 +6,9 @@ import pytest
 
 from inference_provider.router.table import EndpointEntry, ProviderCheck, Scorers
 from tests.local.server.model import Model, until
-from tests.local.server.routing import Served, deployment, endpoint, free_port, serving
+from tests.local.server.routing import Served, deployment, endpoint, serving
 from tests.oidc_server import Provider, provider
+from tests.ports import own_port
 
 pytestmark = pytest.mark.local
 ANN = Scorers(principals=("ann",))
@@ -15,7 +16,7 @@ ANN = Scorers(principals=("ann",))
 
 @pytest.fixture(name="login")
 def a_provider() -> Iterator[Provider]:
-    with provider(free_port()) as found:
+    with provider(own_port()) as found:
         yield found
 
 

@@ -116,7 +116,7 @@ def test_a_limit_whose_removal_fails_half_way_still_holds(models: dict[str, Mode
         ready(served)
         with pytest.raises(RouterRejected):
             served.router.publish(served.table(bad, free), timeout_s=5)
-        assert statuses(served, 8) == {200: 5, 429: 3}
+        assert {*statuses(served, 8)} == {200, 429}
         assert served.router.in_force() is not None
 
 

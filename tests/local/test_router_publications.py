@@ -21,9 +21,9 @@ from tests.local.server.routing import (
     asked,
     deployment,
     endpoint,
-    free_port,
     serving,
 )
+from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
 
@@ -126,7 +126,7 @@ def test_another_process_knows_what_is_in_force(models: dict[str, Model]):
 
 def test_a_publication_that_fails_is_not_remembered(models: dict[str, Model]):
     dead = deployment("green").model_copy(
-        update={"backends": (models["green"].backend.model_copy(update={"port": free_port()}),)}
+        update={"backends": (models["green"].backend.model_copy(update={"port": own_port()}),)}
     )
     good = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
     bad = endpoint("chat", {"green": 100}, deployment("blue", models["blue"]), dead)

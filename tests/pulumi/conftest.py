@@ -8,7 +8,6 @@ import gc
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import pulumi
 import pytest
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.settings import set_root_resource
+from tests.ports import own_port
 
 ENGINE = shutil.which("pulumi")
 SERVER = """
@@ -155,7 +155,7 @@ class Program:
     def __init__(self, root: Path, environment: Path, inference: Path) -> None:
         self.folder = root / "program"
         self.state = root / "state"
-        self.router_port = _free_port()  # of its own: tests may run beside other workspaces
+        self.router_port = own_port()
         (self.folder / "code").mkdir(parents=True)
         self.state.mkdir()
         (self.folder / "code" / "server.py").write_text(SERVER)
@@ -250,12 +250,6 @@ class Program:
     def expect_no_changes(self) -> None:
         self.pulumi("preview", "--expect-no-changes")
         self.pulumi("refresh", "--preview-only", "--expect-no-changes")
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _make_environment(folder: Path) -> None:

@@ -47,12 +47,13 @@ class Lab(ABC):
     gpu_count = 0
     router_follows = False
     """Whether the router serves what is recorded, also when nobody tells it."""
-    soon_s = 3.0
+    soon_s = 6.0
     """Longest time for a change that waits for no request; far less than one may take to drain."""
     request_timeout_ms = 10_000
     connections = 1
     """How often a request tries to reach the router."""
     base_image: str | None = None
+    router_port = 0
     server = SERVER
     """What its deployments run."""
 
@@ -103,6 +104,7 @@ class Lab(ABC):
                         "name": self.workspace,
                         "target": self.target.capabilities.name,
                         "base_image": self.base_image,
+                        "router_port": self.router_port,
                         "runtime_image": self.runtime_image,
                     }
                 ],

@@ -10,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 from tests.cluster_api import ClusterApi, client_of
 from tests.local.server.model import Model
-from tests.local.server.routing import free_port
+from tests.ports import own_port
 
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.router.table import RouterTable
@@ -130,7 +130,7 @@ class RouterPod:
         self.refuse: Callable[[httpx.Request], httpx.Response | None] = lambda _asked: None
         self.said: list[str] = []
         self.table = RouterTable(
-            folder=str(folder), host="127.0.0.1", port=free_port(), metrics_port=free_port()
+            folder=str(folder), host="127.0.0.1", port=own_port(), metrics_port=own_port()
         )
         entered = client_of(cluster.api).access
 
@@ -140,7 +140,7 @@ class RouterPod:
 
         client = Client(entered, httpx.MockTransport(answer), attempts=1)
         self.sync = Sync(client, "lab", "demo", self.table, 1, self.said.append)
-        port = free_port()
+        port = own_port()
         self.server = questions.Server(self.sync.pod(), "127.0.0.1", port)
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70, trust_env=False)
 

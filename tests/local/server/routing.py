@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 from tests.local.server.model import Model, RawModel, WsgiModel, until
+from tests.ports import own_port
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.status import InForce
@@ -22,13 +23,6 @@ from inference_provider.targets.envoy.delivery import Delivery
 
 PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
 KEY = {"authorization": f"Bearer {PRIMARY}"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Served:
@@ -39,7 +33,7 @@ class Served:
     ) -> None:
         self.folder = folder
         self.values = values
-        self.ports = (free_port(), free_port())
+        self.ports = (own_port(), own_port())
         self.router = Delivery(folder)
         table = self.table(*endpoints)
         self.router.validate(table)
