@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
-from inference_provider.router import Backend, DeploymentEntry, RouterTable
-from inference_provider.router.render import CDS, LDS, RDS, RTDS
+from inference_provider.router import Backend, DeploymentEntry, RouterTable, render
+from inference_provider.router.render import CDS, ECDS, LDS, PROVIDER, RDS, RTDS, version_of
 from inference_provider.router.table import ProviderCheck
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
@@ -112,8 +112,9 @@ def test_a_router_with_an_earlier_versions_files_takes_todays_without_a_failed_r
         assert httpx.get(address, headers=bare).status_code == 401
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["", "after a publication that was killed"])
 def test_a_connection_under_an_earlier_versions_listener_is_let_in_by_no_providers_route(
-    models: dict[str, Model],
+    models: dict[str, Model], killed: bool
 ):
     blue = deployment("blue", models["blue"])
     with serving(endpoint("chat", {"blue": 100}, blue)) as served:
@@ -128,10 +129,24 @@ def test_a_connection_under_an_earlier_versions_listener_is_let_in_by_no_provide
             keys = SigningKeys(newer=new_signing_key())
             check = ProviderCheck(issuer="https://a.test", audiences=("b",), jwks=keys.jwks)
             asked = {"auth_mode": "aad_token", "keys": (), "provider": check}
-            served.router.publish(served.table(endpoint("chat", {"blue": 100}, blue, **asked)))
+            table = served.table(endpoint("chat", {"blue": 100}, blue, **asked))
+            if killed:
+                _write_listener(served, table)
+            served.router.publish(table)
             with contextlib.suppress(ConnectionError):  # closed, or refused
                 was_open.sendall(f"{plain}\r\n".encode())
                 assert not was_open.recv(5000).startswith(b"HTTP/1.1 200")
+
+
+def _write_listener(served: Served, table: RouterTable) -> None:
+    """Put the listener of a table in force, as a publication that is killed right after does."""
+    files = render(table).files
+    for name in (ECDS, PROVIDER, LDS):
+        (served.folder / name).parent.mkdir(exist_ok=True)
+        replaced = served.folder / "fresh"
+        replaced.write_text(files[name])
+        replaced.rename(served.folder / name)
+    until(lambda: served.versions()["listener_manager.lds.version_text"] == version_of(files[LDS]))
 
 
 def _earlier_files(served: Served, port: int, dead_port: int) -> dict[str, str]:

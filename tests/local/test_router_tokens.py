@@ -185,9 +185,6 @@ def without_tokens(served: Served) -> None:
     manager = lds["resources"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     for filters in (manager["http_filters"], manager["upgrade_configs"][0]["filters"]):
         filters[:] = [one for one in filters if "config_discovery" not in one]
-    rds = (served.folder / "rds/rds.json").read_text()
-    off = '"envoy.filters.http.jwt_authn": {"@type": "type.googleapis.com/envoy.config.route.v3'
-    assert off in rds
     (served.folder / LDS).write_text(json.dumps(lds))
     (served.folder / "table.json").unlink()
     shutil.rmtree((served.folder / ECDS).parent)

@@ -3,7 +3,7 @@
 They read the claims of a token that the identity provider's filter (`provider.py`) has checked.
 """
 
-from inference_provider.router.resource import API, JWT_AUTHN, RBAC, Resource
+from inference_provider.router.resource import API, JWT_AUTHN, RBAC, Resource, where_asked
 from inference_provider.router.table import ProviderCheck, Scorers
 
 CLAIMS = "provider"
@@ -15,14 +15,9 @@ _EVERYTHING = [{"any": True}]
 
 
 def access_filter() -> Resource:
-    """Return the filter, which refuses each good token of a provider where no route has a rule.
-
-    A request without one passes: its route asks for a key, or for a token of its own.
-    """
-    nobody = {"not_id": _found((CLAIMS,), {"present_match": True})}
-    rules = {"other": {"permissions": _EVERYTHING, "principals": [nobody]}}
-    typed = {"@type": f"{_KIND}.RBAC", "rules": {"action": "ALLOW", "policies": rules}}
-    return {"name": RBAC, "typed_config": typed}
+    """Return the filter, which lets nobody pass but by the rule of the route."""
+    typed = {"@type": f"{_KIND}.RBAC", "rules": {"action": "ALLOW", "policies": {}}}
+    return where_asked({"name": RBAC, "typed_config": typed})
 
 
 def access_rule(check: ProviderCheck, scorers: Scorers) -> Resource:

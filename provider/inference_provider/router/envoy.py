@@ -148,7 +148,7 @@ def _unknown_endpoint(typed: bool = False) -> Resource:
         "match": {"prefix": "/"},
         "metadata": _metadata("-"),
         "direct_response": _not_found("EndpointNotFound", "no endpoint has this path"),
-        "typed_per_filter_config": {API_KEY_AUTH: _OFF, JWT_AUTHN: _OFF},
+        "typed_per_filter_config": {API_KEY_AUTH: _OFF},
     }
     return {"@type": f"{API}config.route.v3.Route", **route} if typed else route
 
@@ -194,7 +194,6 @@ def _auth(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
     if endpoint.provider:
         return {
             API_KEY_AUTH: _OFF,
-            JWT_AUTHN: _OFF,
             IDENTITY_PROVIDER: _required(endpoint.provider.name),
             RBAC: access_rule(endpoint.provider, scorers),
         }
@@ -210,7 +209,6 @@ def _auth(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
             # not inherited from the listener; without it the key would reach the model
             "forwarding": {"header": CLIENT_HEADER, "hide_credentials": True},
         },
-        JWT_AUTHN: _OFF,
     }
 
 

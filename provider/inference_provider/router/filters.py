@@ -13,6 +13,7 @@ from inference_provider.router.resource import (
     DEPLOYMENT_HEADER,
     ROUTER_ERROR_HEADER,
     Resource,
+    where_asked,
 )
 
 _FILTERS = f"{API}extensions.filters"
@@ -80,7 +81,7 @@ def request_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -
     limit = {"max_request_bytes": BODY_LIMIT_BYTES}
     size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
     # before keys and tokens: a browser asks without any
-    cors = _filter("cors", "cors.v3.Cors")
+    cors = where_asked(_filter("cors", "cors.v3.Cors"))
     return [*first, size, cors, *websocket_filters([], after_keys)]
 
 

@@ -120,8 +120,8 @@ def render_static(table: RouterTable) -> str:
     own = tokens.filter_config(tokens.checks_of(table))
     others = provider.provider_config(provider.provider_checks(table))
     checks = [
-        {"name": resource.JWT_AUTHN, "typed_config": own},
-        {"name": resource.IDENTITY_PROVIDER, "typed_config": others},
+        resource.where_asked({"name": resource.JWT_AUTHN, "typed_config": own}),
+        resource.where_asked({"name": resource.IDENTITY_PROVIDER, "typed_config": others}),
     ]
     routes = {"route_config": envoy.routes(table)}
     rates = limits.rates_of(table)
@@ -173,6 +173,16 @@ def clusters_in(text: str) -> dict[str, str]:
         return {one["name"]: json.dumps(one) for one in json.loads(text)["resources"]}
     except (ValueError, LookupError, TypeError):
         return {}
+
+
+def filters_in(text: str) -> frozenset[str]:
+    """Return the names of the filters of requests in a file of listeners; none in a damaged one."""
+    try:
+        chains = [one for found in json.loads(text)["resources"] for one in found["filter_chains"]]
+        managers = [one["typed_config"] for chain in chains for one in chain["filters"]]
+        return frozenset(one["name"] for found in managers for one in found["http_filters"])
+    except (ValueError, LookupError, TypeError):
+        return frozenset()
 
 
 def _lds(table: RouterTable) -> str:

@@ -17,6 +17,16 @@ CLIENT_HEADER = "x-azml-client"
 ROUTER_ERROR_HEADER = "x-azml-error"
 
 
+def where_asked(one: Resource) -> Resource:
+    """Return a filter of the listener as one that only requests meet whose route configures it.
+
+    Others pay nothing that could be measured for it. It stays in the listener though no route may
+    ask for it: so one that does is never served without it, on no connection that was open before,
+    and none is closed for a filter that comes or goes.
+    """
+    return {**one, "disabled": True}
+
+
 def address(host: str, port: int) -> Resource:
     """Return a TCP address."""
     return {"socket_address": {"address": host, "port_value": port}}

@@ -1,14 +1,14 @@
 """Ranges of addresses that may call -> Envoy's filters, and what a route says to them. Pure.
 
 They come before keys and tokens, so that who may not call learns nothing of them. Only the address
-of the connection counts: what a caller claims in `x-forwarded-for` is nobody's word. The filters
-are always there and the routes say what they ask for, because new routes count for the next request
-of a connection that is open; a new listener would leave that as it was, for seconds.
+of the connection counts: what a caller claims in `x-forwarded-for` is nobody's word. New routes
+count for the next request of a connection that is open; a new listener would leave that as it was,
+for seconds.
 """
 
 import ipaddress
 
-from inference_provider.router.resource import API, Resource
+from inference_provider.router.resource import API, Resource, where_asked
 
 SOURCES = "envoy.filters.http.sources"
 _OF_WORKSPACE = "envoy.filters.http.workspace_sources"
@@ -18,7 +18,8 @@ _RBAC = f"{API}extensions.filters.http.rbac.v3"
 def source_filters() -> list[Resource]:
     """Return the filters, which let everybody pass where no route says who may call."""
     names = (_OF_WORKSPACE, SOURCES)
-    return [{"name": name, "typed_config": {"@type": f"{_RBAC}.RBAC"}} for name in names]
+    found = ({"name": name, "typed_config": {"@type": f"{_RBAC}.RBAC"}} for name in names)
+    return [where_asked(one) for one in found]
 
 
 def of_workspace(ranges: tuple[str, ...]) -> Resource:

@@ -6,7 +6,7 @@ A route names the requirement of its endpoint.
 
 from collections.abc import Mapping
 
-from inference_provider.router.resource import API, CLIENT_HEADER, JWT_AUTHN, Resource
+from inference_provider.router.resource import API, CLIENT_HEADER, JWT_AUTHN, Resource, where_asked
 from inference_provider.router.table import RouterTable, TokenCheck
 
 Checks = Mapping[str, TokenCheck]
@@ -47,10 +47,8 @@ def filter_config(checks: Checks) -> Resource:
 
 def discovered(name: str, source: Resource) -> Resource:
     """Return a filter of tokens of a listener, whose configuration comes from a source."""
-    return {
-        "name": name,
-        "config_discovery": {"config_source": source, "type_urls": [KIND]},
-    }
+    discovery = {"config_source": source, "type_urls": [KIND]}
+    return where_asked({"name": name, "config_discovery": discovery})
 
 
 def _provider(check: TokenCheck) -> Resource:

@@ -26,6 +26,7 @@ from inference_provider.router.render import (
     SDS,
     Renderer,
     clusters_in,
+    filters_in,
     needed,
     provider_file,
     render,
@@ -336,19 +337,27 @@ class Delivery:
             self._put_certificate(table, written, deadline_s)
         elif isinstance(step, WriteLimits):
             self._put_where_needed(LIMITS, table, written, deadline_s)
+        elif isinstance(step, WriteListener):
+            self._put_listener(table, written, deadline_s)
         else:
-            name = LDS if isinstance(step, WriteListener) else RDS
-            is_new = name == LDS and PROVIDER not in self._files.read(LDS)
-            self._files.put(name, self._renderer.file(name, table), written, deadline_s)
-            if is_new and provider_checks(table):
-                self._wait_drained()
+            self._files.put(RDS, self._renderer.file(RDS, table), written, deadline_s)
+
+    def _put_listener(self, table: RouterTable, written: dict[str, str], deadline_s: float) -> None:
+        """Write the listener; where the routes that follow rely on a filter that is new, wait.
+
+        One of a release that knew no identity provider, for example, would let everybody in on
+        routes that ask for a provider's token.
+        """
+        before, text = self._files.read(LDS), self._renderer.file(LDS, table)
+        self._files.put(LDS, text, written, deadline_s)
+        # one that is there already may have come a moment ago, by a publication that was killed
+        come = filters_in(text) - (filters_in(before) if before != text else set())
+        routes = self._renderer.file(RDS, table)
+        if any(f'"{name}":' in routes for name in come):
+            self._wait_drained()
 
     def _wait_drained(self) -> None:
-        """Wait until no connection goes on under a listener of before.
-
-        One of a release that knew no identity provider would let everybody in on routes that ask
-        for a provider's token.
-        """
+        """Wait until no connection goes on under a listener of before."""
         names = ("total_filter_chains_draining", "total_listeners_draining")
         pattern = f"^listener_manager.({'|'.join(names)})$"
 
