@@ -6,7 +6,8 @@ InferenceError                       every error this package raises
 ├─ TargetError(operation, resource, place, reason, remedy)
 │   ├─ CapabilityMissing, OwnedByAnother, StillServing, StillHolds,
 │   │  HeldByAnother, OutOfCapacity, PermissionMissing, SecretsInjectionError          (Permanent)
-│   └─ TargetUnreachable, NotReady, Busy, Interrupted                   (Temporary)
+│   └─ TargetUnreachable, NotReady, Busy, Interrupted, SecretStoreUnreachable   (Temporary)
+├─ SecretNotRead(reason, remedy)     what a secret store answers; told as one of the two above
 ├─ SeveralFailed(failures)           what ran side by side and failed
 └─ RouterRejected(reason)            Envoy refused the generated configuration
 
@@ -123,6 +124,26 @@ class OutOfCapacity(TargetError, PermanentError):
 
 class SecretsInjectionError(TargetError, PermanentError):
     """What a deployment asks of a connection cannot be given to its instances."""
+
+
+class SecretStoreUnreachable(TargetError, TemporaryError):
+    """The secret store did not answer; what it has stays unknown."""
+
+
+class SecretNotRead(InferenceError):
+    """A secret store has not given a secret.
+
+    Args:
+        reason: Why, without anything that the store said.
+        remedy: What to do.
+        silent: Whether it did not answer at all, so that nothing is known of what it has.
+    """
+
+    def __init__(self, reason: str, remedy: str, *, silent: bool = False) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        self.silent = silent
+        super().__init__(f"{reason}; {remedy}")
 
 
 class PermissionMissing(TargetError, PermanentError):

@@ -86,6 +86,52 @@ class TlsArgs(TypedDict, total=False):
     """PEM: authorities one of which must have signed a caller's own certificate."""
 
 
+class EncryptedFileStoreArgs(TypedDict):
+    """The workspace keeps credentials itself, encrypted."""
+
+    kind: Input[str]
+    """`encrypted_file`."""
+
+
+class EnvironmentStoreArgs(TypedDict):
+    """Credentials are environment variables of whoever runs Pulumi."""
+
+    kind: Input[str]
+    """`environment`."""
+
+
+class VaultStoreArgs(TypedDict, total=False):
+    """Credentials are in the key-value engine, version 2, of a HashiCorp Vault."""
+
+    kind: Required[Input[str]]
+    """`vault`."""
+    address: Required[Input[str]]
+    """`https://vault.example.org:8200`."""
+    mount: Input[str]
+    """Where the engine is mounted; `secret` when left out."""
+    path: Input[str]
+    """Folder of it in which all of them lie."""
+    namespace: Input[str]
+    """Namespace of Vault Enterprise."""
+
+
+class AzureKeyVaultStoreArgs(TypedDict):
+    """Credentials are secrets of an Azure Key Vault."""
+
+    kind: Input[str]
+    """`azure_key_vault`."""
+    url: Input[str]
+    """`https://lab.vault.azure.net`."""
+
+
+SecretStoreInput = (
+    Input[EncryptedFileStoreArgs]
+    | Input[EnvironmentStoreArgs]
+    | Input[VaultStoreArgs]
+    | Input[AzureKeyVaultStoreArgs]
+)
+
+
 class RequestLimitsArgs(TypedDict, total=False):
     """How many requests an endpoint takes; what is more is answered 429."""
 

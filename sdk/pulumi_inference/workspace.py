@@ -17,7 +17,12 @@ from pulumi_inference.args import (
     TargetInput,
 )
 from pulumi_inference.base import InferenceResource
-from pulumi_inference.security_args import CustomRoleArgs, IdentityProviderArgs, TlsArgs
+from pulumi_inference.security_args import (
+    CustomRoleArgs,
+    IdentityProviderArgs,
+    SecretStoreInput,
+    TlsArgs,
+)
 
 
 class Workspace(InferenceResource, module="inference", name="Workspace"):
@@ -44,6 +49,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         registry: Registry and folder to which images that are built are pushed, and from which
             they are pulled instead of built again.
         identity_provider: Whose tokens endpoints of auth_mode `aad_token` take.
+        secret_store: Where credentials of connections lie; with the workspace, encrypted, when left
+            out.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -82,6 +89,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         runtime_image: Input[str] | None = None,
         registry: Input[str] | None = None,
         identity_provider: Input[IdentityProviderArgs] | None = None,
+        secret_store: SecretStoreInput | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -105,6 +113,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "runtime_image": runtime_image,
             "registry": registry,
             "identity_provider": identity_provider,
+            "secret_store": secret_store,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,
@@ -130,6 +139,8 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         metadata: Further facts about it, in plain text; no secrets.
         credentials: Named secrets; encrypted in the state. A change starts new instances of every
             deployment whose variables refer to the connection.
+        stored_credentials: Where each credential lies instead, in a `secret_store` of the workspace
+            that is read: `{"key": "openai#key"}`.
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """
@@ -149,6 +160,7 @@ class Connection(InferenceResource, module="inference", name="Connection"):
         target: Input[str] | None = None,
         metadata: Input[Mapping[str, Input[str]]] | None = None,
         credentials: Input[Mapping[str, Input[str]]] | None = None,
+        stored_credentials: Input[Mapping[str, Input[str]]] | None = None,
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -159,5 +171,6 @@ class Connection(InferenceResource, module="inference", name="Connection"):
             "target": target,
             "metadata": metadata,
             "credentials": credentials,
+            "stored_credentials": stored_credentials,
         }
         super().__init__(resource_name, fields, stack, opts)

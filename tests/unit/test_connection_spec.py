@@ -74,6 +74,10 @@ def test_credentials_have_azures_names(category, written, names, auth_type):
             {"category": "ApiKey", "credentials": {"token": "hidden"}},
             "credentials: ApiKey takes key, and here: token",
         ),
+        (
+            {"category": "ApiKey", "stored_credentials": {"token": "HUB"}},
+            "credentials: ApiKey takes key, and here: token",
+        ),
         ({"category": "ApiKey"}, "credentials: ApiKey takes key, and here: none"),
         (
             {"category": "git", "credentials": {"pat": "a", "username": "b"}},

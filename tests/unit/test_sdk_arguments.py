@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 import pulumi_inference
-from inference_provider.spec import deployment, environment, resources
+from inference_provider.spec import deployment, environment, resources, secret_store
 from inference_provider.spec.autoscale_rule import (
     MetricRule,
     ScalingPace,
@@ -56,6 +56,10 @@ NESTED: dict[type, type[BaseModel]] = {
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     security_args.CorsArgs: CorsSettings,
     security_args.TlsArgs: TlsSettings,
+    security_args.EncryptedFileStoreArgs: secret_store.EncryptedFileStore,
+    security_args.EnvironmentStoreArgs: secret_store.EnvironmentStore,
+    security_args.VaultStoreArgs: secret_store.VaultStore,
+    security_args.AzureKeyVaultStoreArgs: secret_store.AzureKeyVaultStore,
     security_args.RequestLimitsArgs: RequestLimits,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,

@@ -5,6 +5,7 @@ from tests.specs import deployment, stack
 
 from inference_provider.spec import (
     AutoscaleRuleSpec,
+    ConnectionSpec,
     EndpointSpec,
     IdentitySpec,
     RoleAssignmentSpec,
@@ -12,6 +13,8 @@ from inference_provider.spec import (
     WorkspaceSpec,
     stack_faults,
 )
+
+VAULT = WorkspaceSpec(secret_store={"kind": "vault", "address": "https://vault.example.org"})
 
 
 def test_a_sound_stack_has_no_faults():
@@ -43,6 +46,30 @@ def _given(**fields):
             "endpoints.0.auth_mode: aad_token, and workspace 'default' names no identity_provider;"
             " name one there, or use aml_token or key",
             id="tokens of no provider",
+        ),
+        pytest.param(
+            {"connections": (ConnectionSpec(name="hub", stored_credentials={"key": "HUB_KEY"}),)},
+            "connections.0.stored_credentials: the workspace's secret_store is encrypted_file,"
+            " which has what connections say; write credentials, or name another secret_store",
+            id="a place in no other store",
+        ),
+        pytest.param(
+            {
+                "workspaces": (VAULT,),
+                "connections": (ConnectionSpec(name="hub", credentials={"key": "hidden"}),),
+            },
+            "connections.0.credentials: the workspace's secret_store is vault; it is only read;"
+            " leave key out, and say in stored_credentials where each is",
+            id="a secret for a store that is read",
+        ),
+        pytest.param(
+            {
+                "workspaces": (VAULT,),
+                "connections": (ConnectionSpec(name="hub", stored_credentials={"key": "openai"}),),
+            },
+            "connections.0.stored_credentials.key: 'openai' is no place in a secret_store of kind"
+            " vault; write PATH#KEY: openai#key",
+            id="a place of another kind of store",
         ),
         pytest.param(
             {"deployments": (deployment(endpoint="other"),)},

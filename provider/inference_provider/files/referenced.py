@@ -26,6 +26,7 @@ from inference_provider.files.requirements import requirement_faults
 from inference_provider.files.script import Python, python_of, script_faults
 from inference_provider.files.source_folder import SourceFolder
 from inference_provider.files.tree import Content
+from inference_provider.secret_stores.opened import store_fault
 from inference_provider.spec import (
     AnyDeployment,
     BatchDeploymentSpec,
@@ -49,7 +50,7 @@ _WITHOUT = {
 def file_faults(
     spec: SpecModel, folder: SourceFolder, served: Served = _UNKNOWN
 ) -> tuple[Fault, ...]:
-    """Return what is wrong with the files a spec names; paths relative to the spec.
+    """Return what is wrong with the files and packages a spec needs; paths relative to the spec.
 
     Args:
         spec: Names files.
@@ -64,8 +65,11 @@ def file_faults(
         build = _faults(_build_faults(spec.build, folder), "build") if spec.build else ()
         conda = read_conda(spec, folder.path).faults
         return (*program, *requirement_faults(spec, folder.path), *conda, *build)
-    if isinstance(spec, WorkspaceSpec) and spec.identity_provider is not None:
-        return tuple(jwks_faults(spec.identity_provider, folder.path))
+    if isinstance(spec, WorkspaceSpec):
+        store = store_fault(spec.secret_store.kind)
+        missing = (Fault("secret_store.kind", *store),) if store else ()
+        provider = spec.identity_provider
+        return (*missing, *(jwks_faults(provider, folder.path) if provider else ()))
     if isinstance(spec, DeploymentSpec | BatchDeploymentSpec):
         return _faults(_deployment_faults(spec, folder, served), "code_configuration")
     return ()

@@ -114,6 +114,11 @@ _PATTERN_RULES = (
         "not a name of Kubernetes",
         "use small letters, digits, `-` and `.`, starting and ending with a letter or digit",
     ),
+    (
+        r"^[A-Za-z0-9_.-]+(/",
+        "not a path in a Vault",
+        "write it like 'team/openai', without / at its ends",
+    ),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )
 _FIXED: Mapping[str, tuple[str, str]] = {

@@ -72,6 +72,8 @@ class Needs:
             return None
         fields = record.properties if record else fields
         part = None if fields is None else fields.get(asked.part, {})
+        if asked.part == "credentials" and fields and not part:
+            part = fields.get("stored_credentials", {})
         return None if part is None or is_unknown(part) else {asked.part: part}
 
     def _other_workspaces(self, missing_name: str) -> Iterator[Fault]:

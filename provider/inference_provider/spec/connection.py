@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Field,
     SecretStr,
     StringConstraints,
     ValidationInfo,
@@ -19,6 +20,7 @@ from pydantic import (
 
 from inference_provider.injection import Injected, injected
 from inference_provider.spec.base import (
+    NO_SECRET,
     REPLACES,
     ROLLS_SECURITY,
     ResourceName,
@@ -140,16 +142,26 @@ class ConnectionSpec(SpecModel):
     ] = {}
     """Secrets by name: `{key: "${env:OPENAI_KEY}"}`. A change starts new instances of every
     deployment that names the connection."""
+    stored_credentials: Annotated[
+        dict[KeyName, Annotated[str, Field(pattern=r"^[!-~]{1,512}$")]], ROLLS_SECURITY, NO_SECRET
+    ] = {}
+    """Where each credential lies instead, in a `secret_store` of the workspace that is read:
+    `{key: "openai#key"}` for a path and key of a Vault, the name of a variable or of a secret."""
+
+    @property
+    def credential_names(self) -> frozenset[str]:
+        """Names of its credentials, wherever their values are."""
+        return frozenset({*self.credentials, *self.stored_credentials})
 
     @property
     def auth_type(self) -> str:
         """Azure ML's name for how it proves who asks."""
         if self.category == _CUSTOM:
             return _CUSTOM
-        given = self.credentials.keys()
+        given = self.credential_names
         return next(way.auth_type for way in _ways(self.category) if way.names == given)
 
-    @field_validator("credentials", mode="before")
+    @field_validator("credentials", "stored_credentials", mode="before")
     @classmethod
     def _names_by_azures_spelling(cls, value: Any, info: ValidationInfo) -> Any:
         """Azure ML's YAML writes `access_key_id`, and its REST `accessKeyId`."""
@@ -160,7 +172,7 @@ class ConnectionSpec(SpecModel):
 
     @model_validator(mode="after")
     def _credentials_fit_the_category(self) -> "ConnectionSpec":
-        given = self.credentials.keys()
+        given = self.credential_names
         if self.category == _CUSTOM:
             return self
         ways = _ways(self.category)
@@ -180,14 +192,20 @@ def _listed(names: Any) -> str:
 
 
 def contents_of(connection: ConnectionSpec) -> dict[str, Any]:
-    """Return what a connection holds, with secrets in clear text: `injection.Contents`."""
+    """Return what a connection holds, with secrets in clear text: `injection.Contents`.
+
+    What another secret store has is blank, and `stored` says where it is.
+    """
+    stored = dict(connection.stored_credentials)
+    given = {name: one.get_secret_value() for name, one in connection.credentials.items()}
     return {
         "name": connection.name,
         "category": connection.category,
         "auth_type": connection.auth_type,
         "target": connection.target,
         "metadata": dict(connection.metadata),
-        "credentials": {n: one.get_secret_value() for n, one in connection.credentials.items()},
+        "credentials": {**dict.fromkeys(stored, ""), **given},
+        **({"stored": stored} if stored else {}),
     }
 
 

@@ -43,6 +43,12 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
+def is_safe(url: str) -> bool:
+    """Whether nobody on the way can read or change what a URL leads to."""
+    parts = _split(url)
+    return parts.scheme == "https" or _is_this_machine(parts.hostname or "")
+
+
 Url = Annotated[str, Field(max_length=2048), AfterValidator(_a_url)]
 Audience = Annotated[str, Field(pattern=r"^[!-~]{1,512}$")]
 
@@ -85,10 +91,7 @@ class IdentityProvider(SpecModel):
 
     @model_validator(mode="after")
     def _keys_are_fetched_safely(self) -> "IdentityProvider":
-        parts = _split(self.jwks_uri) if self.jwks_uri else None
-        if not parts or parts.scheme == "https" or self.allow_http:
-            return self
-        if not _is_this_machine(parts.hostname or ""):
+        if self.jwks_uri and not self.allow_http and not is_safe(self.jwks_uri):
             raise ValueError(
                 "jwks_uri is http://, so anybody on the way could replace the keys; use https://,"
                 " or set allow_http: true"

@@ -29,6 +29,7 @@ from inference_provider.spec.names import Named
 from inference_provider.spec.quota import most_of, quota_fault, size_of, total
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.roles import unknown_role
+from inference_provider.spec.secret_store import misfit
 from inference_provider.spec.target import Place
 from inference_provider.spec.traffic import TrafficSpec
 from inference_provider.spec.workspace import Quota, WorkspaceSpec
@@ -83,6 +84,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_target_faults(stack),
             *_named_faults(stack),
             *_injection_faults(stack),
+            *_store_faults(stack),
             *_role_faults(stack),
             *_kind_faults(stack),
             *_token_faults(stack),
@@ -177,6 +179,16 @@ def _injection_faults(stack: StackSpec) -> Iterator[Fault]:
             if contents is not None and value_of(contents, asked) is None:
                 place = f"deployments.{i}.environment_variables.{variable}"
                 yield Fault(place, missing(contents, asked), "correct one of the two")
+
+
+def _store_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield connections whose credentials are not where their workspace's secret store has them."""
+    stores = {one.name: one.secret_store.kind for one in stack.workspaces}
+    for i, connection in enumerate(stack.connections):
+        kind = stores.get(connection.workspace)
+        if kind and (found := misfit(kind, connection)):
+            field, reason, remedy = found
+            yield Fault(f"connections.{i}.{field}", reason, remedy)
 
 
 def _role_faults(stack: StackSpec) -> Iterator[Fault]:

@@ -22,6 +22,7 @@ from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
+from inference_provider.spec.secret_store import AnySecretStore, EncryptedFileStore
 from inference_provider.spec.sources import SourceRange
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
@@ -84,6 +85,9 @@ class WorkspaceSpec(SpecModel):
     then on too; without it, packages are installed in pods."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
+    secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()
+    """Where credentials of connections lie: with the workspace, encrypted, when left out. Any other
+    is read, and never written: `{kind: vault, address: https://vault.example.org:8200}`."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

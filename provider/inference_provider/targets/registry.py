@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING
 
 from inference_provider.errors import CapabilityMissing
+from inference_provider.secret_stores.opened import open_store
 from inference_provider.spec.target import Place, kind_of
 from inference_provider.workspace.engine import Engine
 
@@ -34,6 +35,7 @@ def open_target(place: Place = "local") -> Engine:
         where, make = opener(place)
         if (kind, where) not in _opened:
             _opened[kind, where] = make()
+            _opened[kind, where].open_store = open_store
         return _opened[kind, where]
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import CapabilityMissing
+from inference_provider.errors import CapabilityMissing, SecretNotRead
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.refusals import Refusal, at_target
@@ -20,7 +20,7 @@ from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
-from inference_provider.workspace.injection import outdated, refuse_taken_away
+from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
@@ -28,6 +28,7 @@ from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
 from inference_provider.workspace.rights import refuse_lacking_roles, refuse_unknown_role
 from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
+from inference_provider.workspace.secret_store import not_read
 from inference_provider.workspace.state import ROUTER, TLS
 
 _ROLLING = ChangeClass.ROLLING
@@ -128,14 +129,21 @@ class Creation:
 
     def _make_connection(self, desired: DesiredResource) -> None:
         """Keep a connection, and have what runs with other values of it start again."""
+        secrets = self._state.secrets
+        refuse_misfit(self._state, desired)
+        try:
+            contents = secrets.fetched(contents_of(desired.spec))
+        except SecretNotRead as said:
+            raise not_read(said, "read the credentials of", desired.id) from None
 
         def keep() -> None:
             refuse_taken_away(self._state, desired)
-            self._state.secrets.put(contents_of(desired.spec))
+            secrets.put(contents)
 
         self._save(desired, also=keep)
-        self._progress(desired.id, "kept")
-        stale, left = outdated(self._state, desired.id)
+        self._progress(desired.id, "read" if "stored" in contents else "kept")
+        with secrets.still():
+            stale, left = outdated(self._state, desired.id)
         for deployment, fault in left.items():
             self._progress(deployment, f"left as it runs: {fault}")
         roll_recorded(

@@ -42,6 +42,7 @@ from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
+from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
 from inference_provider.workspace.tokens import IssuedToken
 
@@ -59,6 +60,8 @@ class Engine:
         self.platform = platform
         self._clock = clock or SystemClock()
         self._opened: dict[str, Workspace] = {}
+        self.open_store: OpenStore = no_store
+        """Opens secret stores beside a workspace; set before any workspace is opened."""
 
     @property
     def capabilities(self) -> TargetCapabilities:
@@ -102,7 +105,7 @@ class Engine:
 
     def _workspace(self, name: str) -> Workspace:
         if name not in self._opened:
-            opened = open_workspace(self.platform.ports(name), self._clock)
+            opened = open_workspace(self.platform.ports(name), self._clock, self.open_store)
             self._opened.setdefault(name, opened)
         return self._opened[name]
 
@@ -119,7 +122,7 @@ class Engine:
             opened = self._workspace(name)
             if not opened.ports.records.exists():
                 continue
-            with opened.ports.records.still():
+            with opened.ports.records.still(), opened.state.secrets.still():
                 resources |= self._observed(opened)
             journal.extend(opened.ports.records.journal())
         return ObservedState(resources=resources, journal=tuple(journal))

@@ -9,12 +9,18 @@ from collections.abc import Iterator, Mapping
 from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import SecretsInjectionError
+from inference_provider.errors import (
+    SecretNotRead,
+    SecretsInjectionError,
+    SecretStoreUnreachable,
+)
 from inference_provider.injection import Injected, missing, value_of
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import SpecModel
 from inference_provider.spec.connection import asked_in, contents_of
+from inference_provider.spec.secret_store import misfit
 from inference_provider.workspace.rights import refuse_secret_connections
+from inference_provider.workspace.secret_store import not_read
 from inference_provider.workspace.state import State
 
 
@@ -26,6 +32,7 @@ def injected_values(
     Raises:
         SecretsInjectionError: A connection is not there, cannot be read, or lacks what is asked; or
             the identity of the deployment's endpoint may not read it.
+        SecretStoreUnreachable: The workspace's secret store does not answer.
     """
     refuse_secret_connections(state, deployment, variables)
     return {
@@ -34,8 +41,18 @@ def injected_values(
     }
 
 
+def outside_values(state: State, variables: Mapping[str, SecretStr]) -> frozenset[str]:
+    """Return the variables of those that get what another secret store has."""
+    asked = asked_in(variables)
+    return frozenset(name for name, one in asked if state.secrets.is_outside(one.connection))
+
+
 def _value(state: State, deployment: ResourceId, variable: str, asked: Injected) -> str:
-    contents = state.secrets.read(asked.connection)
+    try:
+        contents = state.secrets.read(asked.connection)
+    except SecretNotRead as fault:
+        doing = f"read connection '{asked.connection}', to set {variable} of"
+        raise not_read(fault, doing, deployment) from None
     resource = ResourceId(
         kind=Kind.CONNECTION, workspace=deployment.workspace, name=asked.connection
     )
@@ -55,15 +72,6 @@ def _value(state: State, deployment: ResourceId, variable: str, asked: Injected)
     return value
 
 
-def unmet(state: State, record: Record) -> str:
-    """Say what a recorded deployment asks of connections and cannot be given; empty for nothing."""
-    try:
-        _values(state, record)
-    except SecretsInjectionError as fault:
-        return fault.reason
-    return ""
-
-
 def outdated(state: State, connection: ResourceId) -> tuple[set[ResourceId], dict[ResourceId, str]]:
     """Return the deployments that run with other values of a connection than it has now.
 
@@ -71,11 +79,27 @@ def outdated(state: State, connection: ResourceId) -> tuple[set[ResourceId], dic
     """
     stale, left = set[ResourceId](), dict[ResourceId, str]()
     for record, _ in naming(state, connection):
-        if fault := unmet(state, record):
+        try:
+            fault, is_current = _standing(state, record)
+        except SecretStoreUnreachable as silent:
+            fault, is_current = silent.reason, True
+        if fault:
             left[record.id] = fault
-        elif not _is_current(state, record):
+        elif not is_current:
             stale.add(record.id)
     return stale, left
+
+
+def _standing(state: State, record: Record) -> tuple[str, bool]:
+    """Say what a recorded deployment cannot be given; and whether it runs with what it can be.
+
+    Raises:
+        SecretStoreUnreachable: Nobody can tell.
+    """
+    try:
+        return "", state.secrets.digest_of(_values(state, record)) == record.injected
+    except SecretsInjectionError as fault:
+        return fault.reason, False
 
 
 def _values(state: State, record: Record) -> dict[str, SecretStr]:
@@ -84,17 +108,17 @@ def _values(state: State, record: Record) -> dict[str, SecretStr]:
     return injected_values(state, record.id, variables)
 
 
-def _is_current(state: State, record: Record) -> bool:
-    return state.secrets.digest_of(_values(state, record)) == record.injected
-
-
 def stale_fault(state: State, record: Record) -> str:
-    """Say why a recorded deployment does not run with what its connections hold; empty if so."""
+    """Say why a recorded deployment does not run with what its connections hold; empty if so.
+
+    Raises:
+        SecretStoreUnreachable: Nobody can tell.
+    """
     blueprint = state.blueprint(record.id.name) if record.injected else None
     if blueprint is None:
         return ""
-    fault = unmet(state, record)
-    if fault or _is_current(state, record):
+    fault, is_current = _standing(state, record)
+    if fault or is_current:
         return fault
     named = sorted({f"'{a.connection}'" for _, a in asked_in(blueprint.environment_variables)})
     plural = "s" if len(named) > 1 else ""
@@ -110,6 +134,16 @@ def naming(state: State, connection: ResourceId) -> Iterator[tuple[Record, SpecM
         asked = asked_in(blueprint.environment_variables)
         if any(one.connection == connection.name for _, one in asked):
             yield record, blueprint
+
+
+def refuse_misfit(state: State, desired: DesiredResource) -> None:
+    """Raise where a connection's credentials are not where its workspace's secret store has them.
+
+    One of another stack may have changed that store.
+    """
+    if found := misfit(state.store_kind(), desired.spec):
+        field, reason, remedy = found
+        raise SecretsInjectionError("apply", str(desired.id), f"{field}: {reason}", remedy)
 
 
 def refuse_taken_away(state: State, desired: DesiredResource) -> None:

@@ -9,7 +9,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from inference_provider.errors import TargetError, TargetUnreachable
+from inference_provider.errors import (
+    SecretNotRead,
+    SecretStoreUnreachable,
+    TargetError,
+    TargetUnreachable,
+)
 from inference_provider.observed import (
     Frozen,
     Kind,
@@ -134,13 +139,14 @@ class Observer:
         return f"{left} leftover {noun} of a deleted deployment" if left else ""
 
     def _connection(self, record: Record) -> _Fields:
-        there = self._state.secrets.marks(record)
-        lost = self._state.secrets.read(record.id.name) is None
-        return {
-            "live": {} if lost else {"credentials": there},
-            "status": "kept",
-            "degraded": "its credentials are gone" if lost else "",
-        }
+        secrets = self._state.secrets
+        try:
+            fault = secrets.fault(record.id.name)
+        except SecretNotRead as silent:
+            return _unknown(silent.reason)
+        is_there = not fault and not secrets.is_outside(record.id.name)
+        live = {"credentials": secrets.marks(record)} if is_there else {}
+        return {"live": live, "status": "kept", "degraded": fault}
 
     def _asset(self, record: Record) -> _Fields:
         fault = self._ports.content.fault(record) if self._snapshot else ""
@@ -166,7 +172,10 @@ class Observer:
         found = {"outputs": {"generation": record.generation}, **self._instances(record)}
         if self._snapshot is None or found.get("degraded"):
             return found
-        fault = stale_fault(self._state, record) or self._ports.content.fault(record)
+        fault = ""
+        with suppress(SecretStoreUnreachable):  # which its connection tells
+            fault = stale_fault(self._state, record)
+        fault = fault or self._ports.content.fault(record)
         return {**found, "degraded": fault} if fault else found
 
     def _instances(self, record: Record) -> _Fields:

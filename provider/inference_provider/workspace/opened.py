@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from inference_provider.workspace.convergence import Convergence
 from inference_provider.workspace.entries import endpoint_entries
 from inference_provider.workspace.ports import Clock, Ports
+from inference_provider.workspace.secret_store import OpenStore
 from inference_provider.workspace.state import State
 
 
@@ -26,9 +27,9 @@ class Workspace:
         self.ports.router.address()
 
 
-def open_workspace(ports: Ports, clock: Clock) -> Workspace:
+def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspace:
     """Open a workspace, which need not exist yet."""
-    state = State(ports.records)
+    state = State(ports.records, open_store)
     build = endpoint_entries(state, ports.compute.instances, ports.content.environment)
     convergence = Convergence(ports.records, ports.router, build)
     return Workspace(ports, state, convergence, clock)

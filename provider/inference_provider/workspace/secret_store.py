@@ -2,15 +2,25 @@
 
 Each is encrypted with the workspace's key, which is a document of its own. A record says of each
 secret a digest that needs the key too: whoever has records alone can neither read nor guess it.
+
+Where the workspace's secret store is another one, a document says only where credentials lie, and
+digests of what they were when the connection was applied. They are read there each time.
 """
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
-from inference_provider.errors import TargetError
+from inference_provider.errors import (
+    SecretNotRead,
+    SecretsInjectionError,
+    SecretStoreUnreachable,
+    TargetError,
+)
 from inference_provider.injection import Contents
 from inference_provider.observed import Kind, Record
 from inference_provider.sealing import (
@@ -24,22 +34,69 @@ from inference_provider.sealing import (
     unsealed,
 )
 from inference_provider.secret_text import KEYED_PREFIX, SECRET_PREFIX, mark
+from inference_provider.spec.secret_store import store_kind
 from inference_provider.workspace.ports import Records
 
 CREDENTIALS, STORE_KEY, KEY = "credentials", "store_key", "key"
 
 
-class SecretStore:
-    """What connections of one workspace hold. Writes belong inside `Records.edit()`."""
+class OutsideStore(Protocol):
+    """A secret store beside the workspace. It is only read."""
 
-    def __init__(self, records: Records) -> None:
+    def values(self, places: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the value of each credential, by the place where it lies.
+
+        Raises:
+            SecretNotRead: One of them cannot be read.
+        """
+
+
+OpenStore = Callable[[Mapping[str, Any]], OutsideStore]
+"""Opens a store by the workspace's recorded settings. Raises SecretNotRead."""
+
+
+def no_store(_settings: Mapping[str, Any]) -> OutsideStore:
+    """Refuse to open a store: for who reads records alone, as a router does."""
+    raise SecretNotRead("no secret store is read here", "run `inferctl up`", silent=True)
+
+
+class SecretStore:
+    """What connections of one workspace hold. Writes belong inside `Records.edit()`.
+
+    Args:
+        records: The workspace's.
+        settings: Returns what the workspace's record says of its secret store.
+        open_store: Opens that, where it is not the workspace's own.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        settings: Callable[[], Mapping[str, Any] | None] = dict,
+        open_store: OpenStore = no_store,
+    ) -> None:
         self._records = records
+        self._settings = settings
+        self._open_store = open_store
         self._read: dict[str, tuple[bytes, bytes, Contents]] = {}
+        self._store: tuple[Mapping[str, Any], OutsideStore] | None = None
+        self._seen: dict[str, Mapping[str, str]] | None = None
 
     def put(self, contents: Contents) -> None:
-        """Keep what a connection holds; nothing is written when it is kept already."""
+        """Keep what a connection holds; nothing is written when it is kept already.
+
+        What another store has is not kept, but digests of it.
+        """
         name = contents["name"]
-        if self.read(name) == contents:
+        if "stored" in contents:
+            about = {field: value for field, value in contents.items() if field != "credentials"}
+            digests = _digests(contents["credentials"], self._made_key())
+            document = json.dumps({"about": about, "digests": digests})
+            there = self._records.read(CREDENTIALS, name)
+            if there is None or there.decode(errors="replace") != document:
+                self._records.put(CREDENTIALS, name, document)
+            return
+        if not self.is_outside(name) and self.read(name) == contents:
             return
         document = sealed(
             json.dumps(contents), name, self._made_key(), secrets.token_bytes(NONCE_BYTES)
@@ -47,7 +104,13 @@ class SecretStore:
         self._records.put(CREDENTIALS, name, document)
 
     def read(self, name: str) -> Contents | None:
-        """Return what a connection holds; None when that is gone or cannot be read."""
+        """Return what a connection holds; None when that is gone or cannot be read.
+
+        Raises:
+            SecretNotRead: Another store has it, and does not give it.
+        """
+        if outside := self._outside(name):
+            return {**outside["about"], "credentials": self._values(name, outside)}
         try:
             key = self._records.read(STORE_KEY, KEY)
             document = self._records.read(CREDENTIALS, name)
@@ -60,6 +123,81 @@ class SecretStore:
             return known[2]
         except (Unreadable, TargetError, OSError):
             return None
+
+    def fault(self, name: str) -> str:
+        """Say what is wrong with what a connection holds; empty for nothing.
+
+        Raises:
+            SecretNotRead: Nobody can tell, because another store does not answer.
+        """
+        outside = self._outside(name)
+        if outside is None:
+            return "its credentials are gone" if self.read(name) is None else ""
+        try:
+            values = self._values(name, outside)
+        except SecretNotRead as fault:
+            if fault.silent:
+                raise
+            return fault.reason
+        key = self._key()
+        if key is None:
+            return "its credentials are gone"
+        there = _digests(values, key)
+        changed = [f"'{one}'" for one in there if there[one] != outside["digests"].get(one)]
+        others = "another value" if len(changed) == 1 else "other values"
+        return f"the secret store has {others} of {', '.join(changed)} now" if changed else ""
+
+    # -- another store -------------------------------------------------------------------------
+
+    def fetched(self, contents: Contents) -> Contents:
+        """Return what a connection is to hold, with what another store has of it.
+
+        Raises:
+            SecretNotRead: It does not give it.
+        """
+        if "stored" not in contents:
+            return contents
+        return {**contents, "credentials": dict(self._opened().values(contents["stored"]))}
+
+    def is_outside(self, name: str) -> bool:
+        """Whether the workspace does not have the credentials of a connection itself."""
+        return self._outside(name) is not None
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """For the time of a block, ask another store once for each connection."""
+        self._seen = {} if self._seen is None else self._seen
+        try:
+            yield
+        finally:
+            self._seen = None
+
+    def _outside(self, name: str) -> Mapping[str, Any] | None:
+        """Return a document that says where credentials lie; None where it is no such."""
+        document = self._records.read(CREDENTIALS, name)
+        try:
+            found = json.loads(document) if document else {}
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) and "about" in found else None
+
+    def _values(self, name: str, outside: Mapping[str, Any]) -> Mapping[str, str]:
+        seen = self._seen
+        if seen is not None and name in seen:
+            return seen[name]
+        values = self._opened().values(outside["about"]["stored"])
+        if seen is not None:
+            seen[name] = values
+        return values
+
+    def _opened(self) -> OutsideStore:
+        settings = self._settings() or {}
+        if store_kind(settings) == store_kind(None):
+            reason = "its credentials lie in a secret store that the workspace has no more"
+            raise SecretNotRead(reason, "apply the connection again, with credentials")
+        if self._store is None or self._store[0] != settings:
+            self._store = settings, self._open_store(settings)
+        return self._store[1]
 
     def drop(self, name: str) -> None:
         """Remove what a connection held, if there is any."""
@@ -84,7 +222,7 @@ class SecretStore:
 
         Another one than the store's keeps its keyed digest, which no plain one is equal to.
         """
-        if record.id.kind != Kind.CONNECTION:
+        if record.id.kind != Kind.CONNECTION or not record.properties.get("credentials"):
             return record
         key, there = self._key(), self.marks(record)
         plain = {_keyed(text, key): text for text in there.values()}
@@ -92,7 +230,7 @@ class SecretStore:
 
     def marks(self, record: Record) -> dict[str, str]:
         """Return the plain digests of the secrets that are in the store, by name."""
-        contents = self.read(record.id.name)
+        contents = None if self.is_outside(record.id.name) else self.read(record.id.name)
         return {n: mark(text) for n, text in contents["credentials"].items()} if contents else {}
 
     @staticmethod
@@ -121,6 +259,16 @@ class SecretStore:
             key = secrets.token_bytes(KEY_BYTES)
             self._records.put(STORE_KEY, KEY, key_document(key))
         return key
+
+
+def not_read(fault: SecretNotRead, operation: str, resource: object) -> TargetError:
+    """Return the error of an operation that needs what a secret store has not given."""
+    kind = SecretStoreUnreachable if fault.silent else SecretsInjectionError
+    return kind(operation, str(resource), fault.reason, fault.remedy)
+
+
+def _digests(values: Mapping[str, str], key: bytes) -> dict[str, str]:
+    return {name: keyed_digest(value, key) for name, value in values.items()}
 
 
 def _keyed(text: str, key: bytes | None) -> str:

@@ -20,9 +20,10 @@ from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.quota import Size
 from inference_provider.spec.reference import Reference
+from inference_provider.spec.secret_store import store_kind
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
-from inference_provider.workspace.secret_store import SecretStore
+from inference_provider.workspace.secret_store import OpenStore, SecretStore, no_store
 from inference_provider.workspace.signing import SigningKeys
 
 T = TypeVar("T")
@@ -62,10 +63,10 @@ _SECRETS = TypeAdapter(Secrets)
 class State:
     """What one workspace remembers. Writes belong inside `Records.edit()`."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, open_store: OpenStore = no_store) -> None:
         self._records = records
         self._parsed: dict[tuple[str, str], tuple[bytes, Any]] = {}
-        self.secrets = SecretStore(records)
+        self.secrets = SecretStore(records, lambda: self._of_workspace("secret_store"), open_store)
         """What connections hold."""
 
     # -- records -------------------------------------------------------------------------------
@@ -258,6 +259,10 @@ class State:
             record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
             return record.properties.get(field) if record else None
         return None
+
+    def store_kind(self) -> str:
+        """Return what kind of secret store the workspace has."""
+        return store_kind(self._of_workspace("secret_store"))
 
     def put_tls(self, kept: KeptTls) -> None:
         """Save what the router shows, with keys in clear text."""

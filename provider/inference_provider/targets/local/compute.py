@@ -284,7 +284,9 @@ class LocalCompute:
         command: InstanceCommand,
         kept: Mapping[str, Path],
     ) -> Program:
-        environment = {k: v.get_secret_value() for k, v in command.environment.items()}
+        carried = {name: unit.injected[name] for name in unit.outside}  # no store here has them
+        variables = {**command.environment, **carried}
+        environment = {name: value.get_secret_value() for name, value in variables.items()}
         # An instance without GPUs must see none, or it would use those of others.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
         timeout_ms = unit.spec.request_settings.request_timeout_ms
@@ -294,7 +296,7 @@ class LocalCompute:
             environment=environment,
             directory=command.directory,
             content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
-            connections=str(self._folders.folder) if unit.injected else "",
+            connections=str(self._folders.folder) if unit.injected.keys() - unit.outside else "",
             log=str(self._folders.log_path(unit.id.name, instance.name)),
             stop_wait_s=timeout_ms // 1000 + 5,
         )

@@ -1,0 +1,152 @@
+"""Credentials that a secret store beside the workspace has, and the workspace has not."""
+
+import json
+
+import pytest
+
+from inference_provider.drift import drift
+from inference_provider.errors import SecretsInjectionError, SecretStoreUnreachable
+from inference_provider.observed import Kind, Presence
+from inference_provider.plan import plan
+from inference_provider.secret_stores.environment import EnvironmentSecrets
+
+SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
+STORE = {"kind": "environment"}
+
+
+def asking(lab):
+    text = "${{azureml://connections/hub/credentials/key}}"
+    return lab.deployment(environment_variables={"OPENAI_KEY": text})
+
+
+def hub(lab, place="HUB_KEY", **fields):
+    return lab.connection(category="ApiKey", stored_credentials={"key": place}, **fields)
+
+
+def inside(lab, secret=SECRET):
+    return lab.connection(category="ApiKey", credentials={"key": secret})
+
+
+class Variables(dict):
+    """Variables of whoever runs a command, and how often somebody asked for any."""
+
+    asked = 0
+
+    def get(self, name, default=None):
+        self.asked += 1
+        return super().get(name, default)
+
+
+@pytest.fixture
+def store(lab):
+    found = Variables(HUB_KEY=SECRET)
+    lab.target.open_store = lambda _settings: EnvironmentSecrets(found)
+    return found
+
+
+@pytest.fixture
+def stored(lab, store):
+    """A lab whose instance gets a key that its workspace does not have."""
+    space = lab.space(secret_store=STORE)
+    lab.apply(space, hub(lab), *lab.with_secrets(asking(lab)))
+    return lab
+
+
+def planned(lab, *desired):
+    state = lab.target.observe([lab.workspace])
+    there = (lab.space(secret_store=STORE), *lab.desired[1:], lab.secrets_reader(), *desired)
+    found = {one.id: one for one in there}
+    actions = plan(found.values(), state, "demo").pending
+    return [f"{one.kind.value} {one.id.kind}" for one in actions]
+
+
+def found_wrong(lab):
+    return lab.target.observe_one(lab.id(Kind.CONNECTION, "hub"))
+
+
+def test_an_instance_gets_what_the_store_has_and_no_document_has_it(stored):
+    assert stored.sets("OPENAI_KEY", SECRET)
+    kept = json.dumps(
+        {
+            section: {name: document.decode() for name, document in documents.items()}
+            for section, documents in stored.documents().items()
+        }
+    )
+    assert SECRET not in kept
+    assert json.loads(stored.documents()["credentials"]["hub"])["about"]["stored"] == {
+        "key": "HUB_KEY"
+    }
+    assert planned(stored, hub(stored), asking(stored)) == []
+
+
+def test_another_value_in_the_store_is_drift_and_the_next_apply_rolls(stored, store):
+    before = stored.instances()
+    store["HUB_KEY"] = OTHER
+    assert found_wrong(stored).degraded == "the secret store has another value of 'key' now"
+    blue = stored.target.observe_one(stored.of(Kind.DEPLOYMENT).id)
+    assert blue.degraded == "its instances run with earlier values of connection 'hub'"
+    wanted = (stored.space(secret_store=STORE), hub(stored))
+    report = drift(wanted, stored.target.observe([stored.workspace]), "demo")
+    [found] = (one for one in report.resources if one.id.kind == Kind.CONNECTION)
+    assert (found.verdict, found.reason) == ("drifted", found_wrong(stored).degraded)
+    pending = planned(stored, hub(stored), asking(stored))
+    assert pending == ["update Connection", "update Deployment"]
+    stored.apply(hub(stored))
+    assert not set(stored.instances()) & set(before)
+    assert stored.sets("OPENAI_KEY", OTHER)
+    assert planned(stored, hub(stored), asking(stored)) == []
+
+
+def test_a_store_that_does_not_answer_is_unknown_and_no_drift_of_what_runs(stored, store):
+    before = stored.instances()
+    del store["HUB_KEY"]
+    there = found_wrong(stored)
+    said = "environment variable HUB_KEY is not set"
+    assert (there.presence, there.reason) == (Presence.UNKNOWN, said)
+    assert stored.target.observe_one(stored.of(Kind.DEPLOYMENT).id).degraded == ""
+    with pytest.raises(SecretStoreUnreachable, match=f"read the credentials of .*/hub': {said};"):
+        stored.apply(hub(stored))
+    with pytest.raises(SecretStoreUnreachable, match=f"to set OPENAI_KEY of .*blue': {said}; set"):
+        stored.apply(asking(stored))
+    assert stored.instances() == before
+
+
+def test_what_is_asked_for_often_is_read_once_for_a_plan(stored, store):
+    more = asking(stored)
+    store.asked = 0
+    planned(stored, hub(stored), more)
+    assert store.asked == 1
+
+
+def test_a_workspace_that_moves_to_another_store_restarts_nothing(lab, store):
+    lab.apply(lab.of(Kind.WORKSPACE), inside(lab), *lab.with_secrets(asking(lab)))
+    before = lab.instances()
+    lab.apply(lab.space(secret_store=STORE), hub(lab))
+    assert b"sealed" not in lab.documents()["credentials"]["hub"]
+    assert lab.instances() == before
+    lab.apply(lab.of(Kind.WORKSPACE))
+    gone = "its credentials lie in a secret store that the workspace has no more"
+    assert found_wrong(lab).degraded == gone
+    lab.apply(inside(lab))
+    assert found_wrong(lab).degraded == ""
+    assert lab.instances() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "connection", "said"),
+    [
+        (STORE, inside, "credentials: the workspace's secret_store is environment; it is only"),
+        ({}, hub, "stored_credentials: the workspace's secret_store is encrypted_file, which has"),
+    ],
+)
+def test_a_connection_that_does_not_fit_is_refused(lab, store, settings, connection, said):
+    lab.apply(lab.space(secret_store=settings))
+    with pytest.raises(SecretsInjectionError, match=said):
+        lab.apply(connection(lab))
+    assert lab.ports.records.section("credentials") == {}
+
+
+def test_a_deleted_connection_leaves_nothing(lab, store):
+    lab.apply(lab.space(secret_store=STORE), hub(lab))
+    lab.delete(lab.id(Kind.CONNECTION, "hub"))
+    assert lab.ports.records.section("credentials") == {}

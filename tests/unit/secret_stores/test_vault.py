@@ -1,0 +1,194 @@
+"""A workspace's Vault, against a server that answers as Vault's API of KV version 2 does."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from inference_provider.errors import SecretNotRead
+from inference_provider.secret_stores.hashicorp import VaultSecrets
+
+SECRET, TOKEN = "a-hidden-value-4711", "hvs.a-token-of-vault"
+LOGINS = {
+    "/v1/auth/approle/login": {"role_id": "ci", "secret_id": "of-ci"},
+    "/v1/auth/kubernetes/login": {"role": "lab", "jwt": "a-token-of-a-pod"},
+}
+
+
+class Server(ThreadingHTTPServer):
+    """A Vault that remembers what it was asked, and may have another status."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.asked, self.status, self.valid = [], 200, {TOKEN}
+        self.secrets = {"/v1/secret/data/openai": {"key": SECRET, "port": 1, "none": ""}}
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self):
+        self._send(*self._answer())
+
+    def do_POST(self):
+        proof = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append(self.path)
+        if LOGINS.get(self.path) != proof:
+            self._send(400, {"errors": [f"invalid role or secret {SECRET}"]})
+            return
+        token = f"hvs.issued-{len(self.server.asked)}"
+        self.server.valid.add(token)
+        self._send(200, {"auth": {"client_token": token, "lease_duration": 3600}})
+
+    def _answer(self):
+        self.server.asked.append(self.path)
+        if self.server.status != 200:
+            return self.server.status, {"errors": [f"a message with {SECRET}"]}
+        if self.headers["X-Vault-Token"] not in self.server.valid:
+            return 403, {"errors": ["permission denied"]}
+        if self.path == "/v1/old/data/openai":  # version 1 has no `data` in `data`
+            return 200, {"data": {"key": SECRET}}
+        found = self.server.secrets.get(self.path)
+        if found is None:
+            return 404, {"errors": []}
+        metadata = {"created_time": "2026-11-26T22:00:00Z", "destroyed": False, "version": 3}
+        return 200, {"lease_id": "", "data": {"data": found, "metadata": metadata}}
+
+    def _send(self, status, body):
+        payload = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def vault():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def opened(vault, home, environment=None, **settings):
+    address = {"kind": "vault", "address": f"http://127.0.0.1:{vault.server_port}/"}
+    given = {"VAULT_TOKEN": TOKEN} if environment is None else environment
+    return VaultSecrets({**address, **settings}, given, home, home / "pod-token")
+
+
+def refused(store, place="openai#key"):
+    with pytest.raises(SecretNotRead) as found:
+        store.values({"key": place})
+    assert SECRET not in str(found.value)
+    assert TOKEN not in str(found.value)
+    return str(found.value), found.value.silent
+
+
+def test_each_path_is_read_once_for_all_credentials_in_it(vault, tmp_path):
+    wanted = {"key": "openai#key", "port": "openai#port"}
+    assert opened(vault, tmp_path).values(wanted) == {"key": SECRET, "port": "1"}
+    assert vault.asked == ["/v1/secret/data/openai"]
+
+
+def test_a_new_version_is_read_by_the_next_who_asks(vault, tmp_path):
+    store = opened(vault, tmp_path)
+    store.values({"key": "openai#key"})
+    vault.secrets["/v1/secret/data/openai"] = {"key": "another"}
+    assert store.values({"key": "openai#key"}) == {"key": "another"}
+
+
+def test_mount_and_folder_are_part_of_the_path(vault, tmp_path):
+    vault.secrets = {"/v1/team/kv/data/lab/models/openai": {"key": SECRET}}
+    store = opened(vault, tmp_path, mount="team/kv", path="lab/models")
+    assert store.values({"key": "openai#key"}) == {"key": SECRET}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"VAULT_ROLE_ID": "ci", "VAULT_SECRET_ID": "of-ci"}, id="approle"),
+        pytest.param({"VAULT_KUBERNETES_ROLE": "lab"}, id="a pod's service account"),
+    ],
+)
+def test_who_has_no_token_logs_in_once_and_again_when_it_has_ended(vault, tmp_path, environment):
+    (tmp_path / "pod-token").write_text("a-token-of-a-pod\n")
+    store = opened(vault, tmp_path, environment)
+    for _ in range(2):
+        assert store.values({"key": "openai#key"}) == {"key": SECRET}
+    assert sum(path.endswith("/login") for path in vault.asked) == 1
+    vault.valid.clear()
+    assert store.values({"key": "openai#key"}) == {"key": SECRET}
+    assert sum(path.endswith("/login") for path in vault.asked) == 2
+
+
+def test_a_token_of_vault_login_is_used(vault, tmp_path):
+    (tmp_path / ".vault-token").write_text(TOKEN)
+    assert opened(vault, tmp_path, {}).values({"key": "openai#key"}) == {"key": SECRET}
+
+
+def test_a_process_s_own_variables_are_not_read_past_those_given(vault, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAULT_TOKEN", TOKEN)
+    said, silent = refused(opened(vault, tmp_path, {}))
+    assert (said.partition(";")[0], silent) == ("there is no token for Vault", True)
+    assert vault.asked == []
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("openai#pat", "Vault's secret/openai has no key 'pat'; it has 'key', 'none', 'port'"),
+        ("openai#none", "Vault's secret/openai has no key 'none'; it has 'key', 'none', 'port'"),
+        ("other#key", "Vault's secret/other is not there"),
+    ],
+)
+def test_what_vault_has_not_is_named_and_no_outage(vault, tmp_path, place, said):
+    told, silent = refused(opened(vault, tmp_path), place)
+    assert told.startswith(f"{said}; write")
+    assert not silent
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (403, "Vault's secret/openai: Vault denies the token; use one whose policy may read it"),
+        (503, "Vault is sealed; unseal it"),
+        (500, "Vault's secret/openai: Vault answered with InternalServerError; look at its audit"),
+    ],
+)
+def test_a_vault_that_does_not_answer_that_leaves_it_unknown(vault, tmp_path, status, said):
+    vault.status = status
+    told, silent = refused(opened(vault, tmp_path))
+    assert told.startswith(said)
+    assert silent
+
+
+def test_a_redirect_is_not_followed_with_the_token(vault, tmp_path):
+    vault.status = 307
+    refused(opened(vault, tmp_path))
+    assert vault.asked == ["/v1/secret/data/openai"]
+
+
+def test_a_vault_that_is_not_there_is_named(vault, tmp_path):
+    store = opened(vault, tmp_path, address="http://127.0.0.1:1")
+    told, silent = refused(store)
+    assert "Vault at http://127.0.0.1:1 does not answer: ConnectionError; check the addr" in told
+    assert silent
+
+
+def test_a_login_that_is_refused_does_not_quote_vault(vault, tmp_path):
+    store = opened(vault, tmp_path, {"VAULT_ROLE_ID": "ci", "VAULT_SECRET_ID": "wrong"})
+    told = "Vault refuses the login by approle; check the role and what proves it"
+    assert refused(store) == (told, True)
+
+
+def test_an_engine_of_version_1_is_named(vault, tmp_path):
+    told, silent = refused(opened(vault, tmp_path, mount="old"))
+    assert told.startswith("Vault's old/openai is in no key-value engine of version 2")
+    assert not silent
