@@ -1,9 +1,10 @@
-"""References to connections in environment variables, in Azure ML's words. Pure.
+"""References to secrets in environment variables, in Azure ML's words. Pure.
 
     ${{azureml://connections/<name>}}                       all of it, as JSON
     ${{azureml://connections/<name>/target}}
     ${{azureml://connections/<name>/metadata/<key>}}
     ${{azureml://connections/<name>/credentials/<key>}}
+    ${{keyvault:https://<vault>/secrets/<name>/<version>}}     the newest without a version
 
 Goes in: the text of a variable, and what a connection holds. Comes out: what the variable is set
 to. The local target imports this at each start of an instance, so it imports little.
@@ -24,6 +25,10 @@ _CONNECTION = re.compile(
     r"\$\{\{\s*azureml://connections/(?P<name>[^/{}\s]+)"
     r"(?:/(?P<part>credentials|metadata)/(?P<key>[^/{}\s]+)|/(?P<target>target))?\s*\}\}"
 )
+_SECRET = re.compile(
+    r"\$\{\{\s*keyvault:(?P<url>https://[A-Za-z0-9.-]+(:\d{1,5})?)/secrets/(?P<name>[A-Za-z0-9-]{1,127})"
+    r"(?:/(?P<version>[0-9a-f]{32}))?/?\s*\}\}"
+)
 _TYPE = "Microsoft.MachineLearningServices/workspaces/connections"
 
 
@@ -39,6 +44,40 @@ class Injected(NamedTuple):
         return "/".join(filter(None, (self.part, self.key))) or "all of it"
 
 
+class VaultSecret(NamedTuple):
+    """A secret of an Azure Key Vault, which a variable gets."""
+
+    url: str
+    """Of the vault."""
+    name: str
+    version: str
+    """Empty for the newest."""
+
+    @property
+    def place(self) -> str:
+        """Where it is in its vault."""
+        return f"{self.name}/{self.version}" if self.version else self.name
+
+    @property
+    def scope(self) -> str:
+        """What a role assignment calls it: `vaults/<host>/secrets/<name>`."""
+        return f"vaults/{self.url.removeprefix('https://').lower()}/secrets/{self.name}"
+
+    def __str__(self) -> str:
+        return f"secret '{self.name}' of Key Vault {self.url}"
+
+
+def vault_secret(text: str) -> VaultSecret | None:
+    """Return the secret of a Key Vault that a variable of this text gets; None for none."""
+    found = _SECRET.fullmatch(text.strip())
+    return VaultSecret(found["url"], found["name"], found["version"] or "") if found else None
+
+
+def is_reference(text: str) -> bool:
+    """Whether a variable of this text gets its value from elsewhere."""
+    return injected(text) is not None or vault_secret(text) is not None
+
+
 def injected(text: str) -> Injected | None:
     """Return what a variable of this text gets of a connection; None where it names none."""
     found = _CONNECTION.fullmatch(text.strip())
@@ -49,12 +88,12 @@ def injected(text: str) -> Injected | None:
 
 def reference_fault(text: str) -> str:
     """Return why a text that holds a reference cannot be used; empty where it holds none."""
-    if not ANY.search(text) or injected(text):
+    if not ANY.search(text) or is_reference(text):
         return ""
     if _KEY_VAULT.search(text):
         return (
-            "references to an Azure Key Vault are not supported yet; declare a connection, and"
-            " write ${{azureml://connections/NAME/credentials/KEY}}"
+            "not a reference to a secret of an Azure Key Vault; write it alone, as"
+            " ${{keyvault:https://VAULT.vault.azure.net/secrets/NAME}}, with /VERSION or without"
         )
     return (
         "not a reference to a connection; write it alone, as"

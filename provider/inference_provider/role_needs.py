@@ -16,17 +16,19 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr
 
 from inference_provider.access import Assignment, Principal, Role, Scope, decide, roles_with
-from inference_provider.injection import injected
+from inference_provider.injection import injected, vault_secret
 from inference_provider.serving.image import is_brought
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.roles import (
     ACR_PULL,
     BLOB_READER,
+    GET_SECRET,
     LIST_SECRETS,
     METRICS_WRITER,
     PULL,
     READ_BLOBS,
     SECRETS_READER,
+    VAULT_READER,
 )
 
 _LONGEST_NAME = 32
@@ -58,6 +60,8 @@ class Reach:
     """Bucket and prefix that its model and code come from."""
     connections: tuple[str, ...] = ()
     """Connections whose credentials it gets, by name."""
+    vault_secrets: tuple[str, ...] = ()
+    """Secrets of Key Vaults that it gets, by their scopes."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def reach_of(deployment: Fields, workspace: Fields, environment: EnvironmentSpec
         registry=registry if pulled else "",
         store=url.partition("://")[2].strip("/") if stored else "",
         connections=connections_in(deployment.get("environment_variables") or {}),
+        vault_secrets=vault_secrets_in(deployment.get("environment_variables") or {}),
     )
 
 
@@ -99,9 +104,21 @@ def _is_from(environment: EnvironmentSpec, registry: str) -> bool:
 
 def connections_in(variables: Fields) -> tuple[str, ...]:
     """Return the connections that environment variables name, sorted."""
-    texts = (v.get_secret_value() if isinstance(v, SecretStr) else v for v in variables.values())
-    found = (injected(text) for text in texts if isinstance(text, str))
+    found = map(injected, _texts(variables))
     return tuple(sorted({one.connection for one in found if one}))
+
+
+def vault_secrets_in(variables: Fields) -> tuple[str, ...]:
+    """Return the scopes of the Key Vaults' secrets that environment variables name, sorted."""
+    found = map(vault_secret, _texts(variables))
+    return tuple(sorted({one.scope for one in found if one}))
+
+
+def _texts(variables: Fields) -> Iterator[str]:
+    for value in variables.values():
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str):
+            yield text
 
 
 def needs_of(reach: Reach) -> Iterator[RoleNeed]:
@@ -115,6 +132,8 @@ def needs_of(reach: Reach) -> Iterator[RoleNeed]:
     for name in reach.connections:
         scope = Scope(("connections", name))
         yield RoleNeed(SECRETS_READER, LIST_SECRETS, scope, "to read its credentials")
+    for text in reach.vault_secrets:
+        yield RoleNeed(VAULT_READER, GET_SECRET, Scope.parse(text), "to read it")
 
 
 def lacking(

@@ -4,11 +4,17 @@ import json
 
 import pytest
 
+from inference_provider.desired import DesiredResource
 from inference_provider.drift import drift
-from inference_provider.errors import SecretsInjectionError, SecretStoreUnreachable
+from inference_provider.errors import (
+    PermissionMissing,
+    SecretsInjectionError,
+    SecretStoreUnreachable,
+)
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import plan
 from inference_provider.secret_stores.environment import EnvironmentSecrets
+from inference_provider.spec import RoleAssignmentSpec
 
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
 STORE = {"kind": "environment"}
@@ -144,6 +150,84 @@ def test_a_connection_that_does_not_fit_is_refused(lab, store, settings, connect
     with pytest.raises(SecretsInjectionError, match=said):
         lab.apply(connection(lab))
     assert lab.ports.records.section("credentials") == {}
+
+
+# -- secrets of an Azure Key Vault -----------------------------------------------------------------
+
+URL = "https://lab.vault.azure.net"
+VAULT_SECRET = f"${{{{keyvault:{URL}/secrets/openai-key}}}}"
+
+
+class KeyVault:
+    """Has secrets by name, as Azure's has."""
+
+    def __init__(self, secrets):
+        self.secrets = secrets
+
+    def values(self, places):
+        return {name: self.secrets[place] for name, place in places.items()}
+
+
+@pytest.fixture
+def key_vault(lab):
+    found = {"openai-key": SECRET}
+    opened = {URL: KeyVault(found)}
+    lab.target.open_store = lambda settings: opened[settings["url"]]
+    return found
+
+
+def reads_vault(lab, scope="vaults/lab.vault.azure.net"):
+    spec = RoleAssignmentSpec(
+        workspace=lab.workspace,
+        name="reads",
+        principal="endpoints/iris",
+        role="Key Vault Secrets User",
+        scope=scope,
+    )
+    id_ = lab.id(Kind.ROLE_ASSIGNMENT, "reads")
+    return DesiredResource(id=id_, spec=spec, owner="demo")
+
+
+def of_vault(lab):
+    return lab.deployment(environment_variables={"OPENAI_KEY": VAULT_SECRET})
+
+
+def test_an_instance_gets_a_secret_of_a_key_vault_if_its_identity_may_read_it(lab, key_vault):
+    lab.apply(*lab.desired[:3], lab.endpoint("iris"))
+    missing = (
+        "has no role 'Key Vault Secrets User' on vaults/lab.vault.azure.net/secrets/openai-key,"
+        " to read it"
+    )
+    with pytest.raises(PermissionMissing, match=missing):
+        lab.apply(of_vault(lab))
+    assert lab.instances() == {}
+    lab.apply(reads_vault(lab), of_vault(lab), lab.of(Kind.TRAFFIC))
+    assert lab.sets("OPENAI_KEY", SECRET)
+    record = lab.state.record(lab.of(Kind.DEPLOYMENT).id)
+    assert record.properties["environment_variables"] == {"OPENAI_KEY": VAULT_SECRET}
+    assert lab.state.secrets.has_key()  # its digest is no digest that can be guessed
+
+
+def test_another_secret_in_a_key_vault_is_drift_and_the_next_apply_rolls(lab, key_vault):
+    lab.apply(*lab.desired[:3], lab.endpoint("iris"), reads_vault(lab), of_vault(lab))
+    lab.apply(lab.of(Kind.TRAFFIC))
+    before = lab.instances()
+    lab.apply(of_vault(lab))
+    assert lab.instances() == before
+    key_vault["openai-key"] = OTHER
+    blue = lab.target.observe_one(lab.of(Kind.DEPLOYMENT).id)
+    said = f"its instances run with earlier values of secret 'openai-key' of Key Vault {URL}"
+    assert blue.degraded == said
+    lab.apply(of_vault(lab))
+    assert not set(lab.instances()) & set(before)
+    assert lab.sets("OPENAI_KEY", OTHER)
+
+
+def test_a_role_on_another_secret_does_not_help(lab, key_vault):
+    other = reads_vault(lab, "vaults/lab.vault.azure.net/secrets/other")
+    lab.apply(*lab.desired[:3], lab.endpoint("iris"), other)
+    with pytest.raises(PermissionMissing):
+        lab.apply(of_vault(lab))
 
 
 def test_a_deleted_connection_leaves_nothing(lab, store):

@@ -151,7 +151,7 @@ def test_all_of_a_connection_has_the_form_of_azures_list_secrets():
         ("${{azureml://datastores/hub}}", "not a reference to a connection"),
         (
             "${{keyvault:https://a.vault.azure.net/secrets/b/c}}",
-            "references to an Azure Key Vault are not supported yet",
+            "not a reference to a secret of an Azure Key Vault; write it alone, as",
         ),
     ],
 )
@@ -164,11 +164,11 @@ def test_what_looks_like_a_reference_and_is_none_is_a_fault(text, said):
 def test_a_variable_that_the_target_sets_comes_from_no_connection():
     base = {"endpoint": "iris", "name": "blue", "environment": "env:1"}
     said = fault_of(DeploymentSpec, **base, environment_variables={"PATH": KEY})
-    assert said == "environment_variables: PATH: the target sets it; no connection can"
+    assert said == "environment_variables: PATH: the target sets it; no reference can"
     said = fault_of(DeploymentSpec, **base, environment_variables={"a.b": KEY})
     assert said == (
-        "environment_variables: a.b: only a name of letters, digits and `_` gets its value of a"
-        " connection"
+        "environment_variables: a.b: only a name of letters, digits and `_` gets its value by a"
+        " reference"
     )
 
 

@@ -36,6 +36,7 @@ from inference_provider.spec import (
     SpecModel,
     WorkspaceSpec,
 )
+from inference_provider.spec.connection import vault_secrets_in
 from inference_provider.spec.deployment import CodeConfiguration
 from inference_provider.spec.environment import BuildContext
 
@@ -80,6 +81,9 @@ def _deployment_faults(
 ) -> Iterator[Fault]:
     if spec.code_configuration is not None:
         yield from _code_faults(spec.code_configuration, folder, python_of(served.environments))
+    if spec.kind == "online" and any(vault_secrets_in(spec.environment_variables)):
+        store = store_fault("azure_key_vault")
+        yield from (Fault("environment_variables", *store),) if store else ()
     found = program_fault(spec, served, folder) if spec.kind == "online" else None
     if found:
         yield Fault("environment", *found)

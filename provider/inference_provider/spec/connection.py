@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from inference_provider.injection import Injected, injected
+from inference_provider.injection import Injected, VaultSecret, injected, vault_secret
 from inference_provider.spec.base import (
     NO_SECRET,
     REPLACES,
@@ -213,5 +213,13 @@ def asked_in(variables: Mapping[str, SecretStr]) -> Iterator[tuple[str, Injected
     """Yield the variables that get their value of a connection, and what of it."""
     for name, value in variables.items():
         asked = injected(value.get_secret_value())
+        if asked is not None:
+            yield name, asked
+
+
+def vault_secrets_in(variables: Mapping[str, SecretStr]) -> Iterator[tuple[str, VaultSecret]]:
+    """Yield the variables that get a secret of a Key Vault, and which."""
+    for name, value in variables.items():
+        asked = vault_secret(value.get_secret_value())
         if asked is not None:
             yield name, asked

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Tag, model_validator
 
-from inference_provider.injection import injected, reference_fault
+from inference_provider.injection import is_reference, reference_fault
 from inference_provider.spec.base import (
     CAPACITY,
     COMPUTED,
@@ -53,13 +53,13 @@ def _refers_to_a_connection(value: SecretStr) -> SecretStr:
 
 def _can_be_injected(variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in variables.items():
-        if not injected(value.get_secret_value()):
+        if not is_reference(value.get_secret_value()):
             continue
         if name in _TARGETS_OWN:
-            raise ValueError(f"{name}: the target sets it; no connection can")
+            raise ValueError(f"{name}: the target sets it; no reference can")
         if not name.isascii() or not name.isidentifier():
             raise ValueError(
-                f"{name}: only a name of letters, digits and `_` gets its value of a connection"
+                f"{name}: only a name of letters, digits and `_` gets its value by a reference"
             )
     return variables
 
@@ -174,7 +174,8 @@ class DeploymentSpec(SpecModel):
     """Set in every instance, at most 128 KiB each, except `HOST` and `PORT`, which the target sets.
     Values are treated as secrets: never printed, compared by digest. Of a connection:
     `${{azureml://connections/NAME/credentials/KEY}}`, and so with `/metadata/KEY`, `/target`, or
-    neither for all of it."""
+    neither for all of it. Of an Azure Key Vault:
+    `${{keyvault:https://VAULT.vault.azure.net/secrets/NAME}}`, with `/VERSION` or without."""
     instance_type: Annotated[str | None, ROLLS] = None
     """What an instance gets, by name: one of the workspace's `instance_types`, or a common size of
     Azure. Amounts in `resources` override it."""

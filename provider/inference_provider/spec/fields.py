@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import BaseModel, SecretStr
 
-from inference_provider.injection import injected
+from inference_provider.injection import is_reference
 from inference_provider.secret_text import mark
 from inference_provider.spec.base import LOCAL_PATH, FieldMark, FieldRole, SpecModel
 
@@ -108,7 +108,7 @@ def _json(value: Any) -> Any:
         return recorded(value)
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
-        return text if injected(text) else mark(text)  # a reference is none
+        return text if is_reference(text) else mark(text)  # a reference is none
     if isinstance(value, Mapping):
         return {key: _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -25,7 +25,7 @@ _USER_ASSIGNED = names_principal(
 )
 SCOPE_NAMES = names_path({"endpoints": Kind.ENDPOINT, "connections": Kind.CONNECTION})
 _SCOPES = re.compile(
-    r"endpoints/[^/\s]+(/deployments/[^/\s]+)?|connections/[^/\s]+|(registries|stores)/\S+"
+    r"endpoints/[^/\s]+(/deployments/[^/\s]+)?|connections/[^/\s]+|(registries|stores|vaults)/\S+"
 )
 
 
@@ -37,8 +37,8 @@ def scope_text(written: str) -> str:
     if not _SCOPES.fullmatch(scope):
         raise ValueError(
             "not a scope; leave it out for the workspace, or write endpoints/<name>,"
-            " endpoints/<name>/deployments/<name>, connections/<name>, registries/<registry> or"
-            " stores/<bucket>"
+            " endpoints/<name>/deployments/<name>, connections/<name>, registries/<registry>,"
+            " stores/<bucket> or vaults/<host>"
         )
     return scope
 
@@ -70,5 +70,5 @@ class RoleAssignmentSpec(SpecModel):
     """A built-in role, `AzureML Data Scientist`, or one of the workspace's `roles`."""
     scope: Annotated[str, REPLACES, SCOPE_NAMES, AfterValidator(scope_text)] = ""
     """Where it holds, with all that is inside: left out for the workspace, `endpoints/<name>`,
-    `endpoints/<name>/deployments/<name>`, `connections/<name>`, `registries/<registry>` or
-    `stores/<bucket>`."""
+    `endpoints/<name>/deployments/<name>`, `connections/<name>`, `registries/<registry>`,
+    `stores/<bucket>` or `vaults/<host of a Key Vault>`."""

@@ -28,6 +28,8 @@ PULL = "Microsoft.ContainerRegistry/registries/pull/read"
 """Pull an image."""
 READ_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 """Read what a store holds."""
+GET_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+"""Read the value of a secret of a Key Vault."""
 ASSIGN_ROLES = "Microsoft.Authorization/roleAssignments/write"
 """Give somebody a role."""
 
@@ -35,6 +37,7 @@ OWNER = "Owner"
 ACR_PULL = "AcrPull"
 BLOB_READER = "Storage Blob Data Reader"
 SECRETS_READER = "Azure Machine Learning Workspace Connection Secrets Reader"
+VAULT_READER = "Key Vault Secrets User"
 METRICS_WRITER = "AzureML Metrics Writer"
 DATA_SCIENTIST = "AzureML Data Scientist"
 
@@ -100,6 +103,7 @@ BUILT_IN_ROLES: Mapping[str, Role] = {
             ),
         ),
         Role(SECRETS_READER, (LIST_SECRETS, f"{_ML}/metadata/secrets/read")),
+        Role(VAULT_READER, (GET_SECRET, "Microsoft.KeyVault/vaults/secrets/readMetadata/action")),
         Role(METRICS_WRITER, (f"{_ML}/metrics/*/write",)),
         Role(ACR_PULL, (PULL,)),
         Role("AcrPush", (PULL, "Microsoft.ContainerRegistry/registries/push/write")),

@@ -14,10 +14,10 @@ from inference_provider.errors import (
     SecretsInjectionError,
     SecretStoreUnreachable,
 )
-from inference_provider.injection import Injected, missing, value_of
+from inference_provider.injection import Injected, VaultSecret, missing, value_of
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import SpecModel
-from inference_provider.spec.connection import asked_in, contents_of
+from inference_provider.spec.connection import asked_in, contents_of, vault_secrets_in
 from inference_provider.spec.secret_store import misfit
 from inference_provider.workspace.rights import refuse_secret_connections
 from inference_provider.workspace.secret_store import not_read
@@ -27,24 +27,36 @@ from inference_provider.workspace.state import State
 def injected_values(
     state: State, deployment: ResourceId, variables: Mapping[str, SecretStr]
 ) -> dict[str, SecretStr]:
-    """Return the values of those variables that refer to a connection.
+    """Return the values of those variables that refer to a connection, or to a Key Vault.
 
     Raises:
         SecretsInjectionError: A connection is not there, cannot be read, or lacks what is asked; or
             the identity of the deployment's endpoint may not read it.
-        SecretStoreUnreachable: The workspace's secret store does not answer.
+        SecretStoreUnreachable: A secret store does not answer.
     """
     refuse_secret_connections(state, deployment, variables)
-    return {
+    of_connections = {
         name: SecretStr(_value(state, deployment, name, asked))
         for name, asked in asked_in(variables)
+    }
+    return of_connections | {
+        name: SecretStr(_vault_value(state, deployment, name, asked))
+        for name, asked in vault_secrets_in(variables)
     }
 
 
 def outside_values(state: State, variables: Mapping[str, SecretStr]) -> frozenset[str]:
     """Return the variables of those that get what another secret store has."""
     asked = asked_in(variables)
-    return frozenset(name for name, one in asked if state.secrets.is_outside(one.connection))
+    outside = frozenset(name for name, one in asked if state.secrets.is_outside(one.connection))
+    return outside | {name for name, _ in vault_secrets_in(variables)}
+
+
+def _vault_value(state: State, deployment: ResourceId, variable: str, asked: VaultSecret) -> str:
+    try:
+        return state.secrets.of_vault(asked)
+    except SecretNotRead as fault:
+        raise not_read(fault, f"read {asked}, to set {variable} of", deployment) from None
 
 
 def _value(state: State, deployment: ResourceId, variable: str, asked: Injected) -> str:
@@ -120,9 +132,12 @@ def stale_fault(state: State, record: Record) -> str:
     fault, is_current = _standing(state, record)
     if fault or is_current:
         return fault
-    named = sorted({f"'{a.connection}'" for _, a in asked_in(blueprint.environment_variables)})
+    variables = blueprint.environment_variables
+    named = sorted({f"'{a.connection}'" for _, a in asked_in(variables)})
     plural = "s" if len(named) > 1 else ""
-    return f"its instances run with earlier values of connection{plural} {', '.join(named)}"
+    said = [f"connection{plural} {', '.join(named)}"] if named else []
+    said += sorted({str(asked) for _, asked in vault_secrets_in(variables)})
+    return f"its instances run with earlier values of {', '.join(said)}"
 
 
 def naming(state: State, connection: ResourceId) -> Iterator[tuple[Record, SpecModel]]:

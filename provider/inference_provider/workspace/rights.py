@@ -11,7 +11,14 @@ from inference_provider.access import Principal
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import PermissionMissing, SecretsInjectionError, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
-from inference_provider.role_needs import Grants, Reach, connections_in, lacking, reach_of
+from inference_provider.role_needs import (
+    Grants,
+    Reach,
+    connections_in,
+    lacking,
+    reach_of,
+    vault_secrets_in,
+)
 from inference_provider.spec.roles import unknown_role
 from inference_provider.workspace.ports import Content
 from inference_provider.workspace.state import State
@@ -60,10 +67,12 @@ def refuse_secret_connections(
     Whoever deployed it had the right that an enforced access needs, or it would not be there.
 
     Raises:
-        SecretsInjectionError: Names the connection and the role.
+        SecretsInjectionError: Names the connection, or the secret, and the role.
     """
-    named, place = connections_in(variables), deployment.workspace
-    if not named:
+    place = deployment.workspace
+    needed = {f"connection '{one}'": Reach(connections=(one,)) for one in connections_in(variables)}
+    needed |= {one: Reach(vault_secrets=(one,)) for one in vault_secrets_in(variables)}
+    if not needed:
         return
     endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=deployment.endpoint)
     found = state.record(endpoint)
@@ -71,9 +80,9 @@ def refuse_secret_connections(
         return  # refused elsewhere
     given = (record.properties for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
     grants = Grants.of(given, {"roles": own_roles(state, place)})
-    for name in named:
-        for reason in lacking(found.properties, Reach(connections=(name,)), grants):
-            said = f"connection '{name}': {reason}"
+    for what, reach in needed.items():
+        for reason in lacking(found.properties, reach, grants):
+            said = f"{what}: {reason}"
             raise SecretsInjectionError("inject secrets into", str(deployment), said)
 
 

@@ -21,7 +21,7 @@ from inference_provider.errors import (
     SecretStoreUnreachable,
     TargetError,
 )
-from inference_provider.injection import Contents
+from inference_provider.injection import Contents, VaultSecret
 from inference_provider.observed import Kind, Record
 from inference_provider.sealing import (
     KEY_BYTES,
@@ -80,6 +80,7 @@ class SecretStore:
         self._open_store = open_store
         self._read: dict[str, tuple[bytes, bytes, Contents]] = {}
         self._store: tuple[Mapping[str, Any], OutsideStore] | None = None
+        self._vaults: dict[str, OutsideStore] = {}
         self._seen: dict[str, Mapping[str, str]] | None = None
 
     def put(self, contents: Contents) -> None:
@@ -172,6 +173,23 @@ class SecretStore:
         finally:
             self._seen = None
 
+    def of_vault(self, asked: VaultSecret) -> str:
+        """Return a secret of an Azure Key Vault, whatever the workspace's own store is.
+
+        Raises:
+            SecretNotRead: It does not give it.
+        """
+        seen, known = self._seen, f"{asked.url}/{asked.place}"
+        if seen is not None and known in seen:
+            return seen[known]["value"]
+        if asked.url not in self._vaults:
+            settings = {"kind": "azure_key_vault", "url": asked.url}
+            self._vaults[asked.url] = self._open_store(settings)
+        values = self._vaults[asked.url].values({"value": asked.place})
+        if seen is not None:
+            seen[known] = values
+        return values["value"]
+
     def _outside(self, name: str) -> Mapping[str, Any] | None:
         """Return a document that says where credentials lie; None where it is no such."""
         document = self._records.read(CREDENTIALS, name)
@@ -202,6 +220,14 @@ class SecretStore:
     def drop(self, name: str) -> None:
         """Remove what a connection held, if there is any."""
         self._records.drop(CREDENTIALS, name)
+
+    def ensure_key(self) -> None:
+        """Make the key that digests need; nothing where there is one."""
+        self._made_key()
+
+    def has_key(self) -> bool:
+        """Whether there is a key that digests need."""
+        return self._key() is not None
 
     def digest_of(self, injected: Mapping[str, SecretStr]) -> str:
         """Return a digest of what variables get; empty for nothing."""

@@ -27,6 +27,7 @@ class Units:
     def __init__(self, workspace: Workspace) -> None:
         self._state = workspace.state
         self._content = workspace.ports.content
+        self._edit = workspace.ports.records.edit
 
     def of(self, desired: DesiredResource) -> Unit:
         before = self._state.record(desired.id)
@@ -59,7 +60,11 @@ class Units:
         return injected_values(self._state, desired.id, variables)
 
     def with_injected(self, desired: DesiredResource) -> DesiredResource:
-        digest = self._state.secrets.digest_of(self._injected(desired))
+        injected = self._injected(desired)
+        if injected and not self._state.secrets.has_key():  # a workspace without connections
+            with self._edit():
+                self._state.secrets.ensure_key()
+        digest = self._state.secrets.digest_of(injected)
         return desired.model_copy(update={"injected": digest})
 
     def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:
