@@ -15,6 +15,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import SECRET, SLICE, selector
 from inference_provider.targets.kubernetes.publication import Outcome, Publication
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.snapshot import Reading
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.workspace.state import State
 
@@ -162,3 +163,26 @@ def test_a_revision_that_cannot_be_read_leaves_what_is_served(lab):
     lab.follow()
     assert lab.said == ["the records cannot be read: ValueError"]
     assert lab.publication.outcome(0, 0) == Outcome(0, None)
+
+
+def test_an_edit_that_changes_nothing_served_is_in_force_without_a_publication(lab):
+    lab.settle()
+    lab.records.put("reservations", "iris/blue", "{}")
+    lab.follow()
+    assert lab.router.published == []
+    assert lab.publication.outcome(1, 0) == Outcome(1, None)
+
+
+def test_a_document_that_has_not_changed_is_not_decoded_again(lab):
+    lab.records.put("keys", "iris", "first")
+    lab.records.put("keys", "rose", "first")
+    lab.records.put("blueprints", "iris/blue", "secret")
+    lab.secrets.refresh()
+    reading = Reading({"blueprints"})
+    before = reading.read(lab.secrets.objects())
+    again = reading.read(lab.secrets.objects())
+    assert before.documents == {"keys": {"iris": b"first", "rose": b"first"}}
+    assert again.documents["keys"]["iris"] is before.documents["keys"]["iris"]
+    lab.records.put("keys", "iris", "second")
+    lab.secrets.refresh()
+    assert reading.read(lab.secrets.objects()).documents["keys"]["iris"] == b"second"

@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 import pytest
-from tests.house import House, in_threads
+from tests.house import Held, House, in_threads
 
 from inference_provider.workspace.convergence import Publish
 
@@ -56,3 +56,19 @@ def test_an_interrupt_while_more_changes_are_awaited_takes_the_change_back():
         house.put("b")
     house.put("c", Publish.NEVER)
     assert (house.names(), house.router.tables) == (("a", "c"), [("a",)])
+
+
+def test_where_routers_read_all_records_a_burst_waits_as_long_as_its_changes_come():
+    house = House(gather_s=0.01)
+    house.router.reads_records = True
+    with Held(house) as held:
+        time.sleep(1.0)  # a publication that takes long
+        second = threading.Thread(target=house.put, args=("second",))
+        second.start()
+        house.waiting(1)
+        held.go.set()
+        while house.convergence._leader != second.ident and second.is_alive():
+            time.sleep(0.002)
+        house.put("third")
+        second.join()
+    assert len(house.router.tables) == 2

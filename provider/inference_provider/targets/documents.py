@@ -75,7 +75,13 @@ def changes(before: Sections, after: Sections) -> Sections:
     found: dict[str, dict[str, bytes | None]] = {}
     for section in {*before, *after}:
         old, new = before.get(section, {}), after.get(section, {})
-        differ = {n: new.get(n) for n in {*old, *new} if old.get(n) != new.get(n)}
+        # most are the same objects: this runs for each edit
+        differ: dict[str, bytes | None] = {
+            n: document
+            for n, document in new.items()
+            if (there := old.get(n)) is not document and there != document
+        }
+        differ.update(dict.fromkeys(old.keys() - new.keys()))
         if differ:
             found[section] = differ
     return found

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from inference_provider.errors import Busy, InferenceError, OutOfCapacity, TargetUnreachable
 from inference_provider.router.table import EndpointEntry
@@ -24,6 +25,9 @@ GATHER_S = 0.02
 has four threads, and without it publishes 76 times for 100 endpoints."""
 ENOUGH = 4
 """Changes that need not wait for more."""
+LONGEST_GATHER_S = 1.0
+"""Longest wait for more of a burst where routers read all records for each publication: as long as
+the last one took, so that their work grows with the number of changes and not with its square."""
 
 
 class Publish(Enum):
@@ -71,6 +75,8 @@ class Convergence:
         self._arrivals = threading.Condition()
         self._last: tuple[int | None, float] = None, 0.0
         """Thread that had the turn before, and when its publication ended."""
+        self._took_s = 0.0
+        """How long that publication took."""
 
     def change(self, edit: Callable[[], None], publish: Publish = Publish.ALWAYS) -> None:
         """Edit the records and publish the result; when this raises, neither has happened.
@@ -121,13 +127,16 @@ class Convergence:
 
     def _lead(self, own: _Change) -> None:
         self._leader = threading.get_ident()
+        began_s = time.monotonic()
         try:
             if own.published:
                 self._gather()
+            began_s = time.monotonic()
             self._settle(self._taken(own))
         finally:
             if own.published:
                 self._last = self._leader, time.monotonic()
+                self._took_s = self._last[1] - began_s
             self._leader = None
 
     def _gather(self) -> None:
@@ -138,8 +147,23 @@ class Convergence:
         thread, ended_s = self._last
         if thread in (None, self._leader) or time.monotonic() > ended_s + 2 * self._gather_s:
             return
+        if self._router.reads_records and self._took_s > self._gather_s:
+            self._gather_while_they_come(min(self._took_s, LONGEST_GATHER_S))
+            return
         with self._arrivals:
             self._arrivals.wait_for(lambda: len(self._waiting) >= ENOUGH, self._gather_s)
+
+    def _gather_while_they_come(self, limit_s: float) -> None:
+        until_s, seen, left_s = time.monotonic() + limit_s, 0, limit_s
+        with self._arrivals:
+            while len(self._waiting) > seen and left_s > 0:
+                seen = len(self._waiting)
+                more = partial(self._are_more, seen)
+                self._arrivals.wait_for(more, min(limit_s / 4, left_s))
+                left_s = until_s - time.monotonic()
+
+    def _are_more(self, seen: int) -> bool:
+        return len(self._waiting) > seen
 
     def _taken(self, own: _Change) -> list[_Change]:
         """Return every waiting change and the caller's own, even if an interrupt dequeued that.

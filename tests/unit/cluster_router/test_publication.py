@@ -1,6 +1,7 @@
 """A publication reaches every pod of a router in a cluster, or is refused."""
 
 import threading
+import time
 
 import pytest
 from tests.cluster_api import client_of, failure
@@ -54,6 +55,38 @@ def test_a_pod_that_comes_meanwhile_is_asked_too(lab):
     lab.answers["router-a", "revision"] = replaced
     lab.router.publish(())
     assert [name for name, *_ in lab.asked] == ["router-a", "router-b"]
+
+
+def test_many_publications_list_the_pods_a_few_times_and_then_follow_them(lab):
+    lab.api.watch_s = 30.0
+    lab.add("router-a")
+    for _ in range(40):
+        lab.router.publish(())
+    lists_and_one_watch = lab.api.requests.count(f"GET {PODS}")
+    assert 9 <= lists_and_one_watch <= 12
+    assert len(lab.asked) == 40
+
+
+def test_a_pod_that_comes_while_they_are_followed_is_asked_too(lab):
+    lab.add("router-a")
+    for _ in range(20):
+        lab.router.publish(())
+    lab.add("router-b")
+    until_s = time.monotonic() + 20
+    while "router-b" not in {name for name, *_ in lab.asked} and time.monotonic() < until_s:
+        lab.router.publish(())
+    assert "router-b" in {name for name, *_ in lab.asked}
+
+
+def test_pods_that_all_go_while_they_are_followed_are_listed(lab):
+    lab.add("router-a")
+    for _ in range(20):
+        lab.router.publish(())
+    lab.api.drop(f"{PODS}/router-a")
+    del lab.answers["router-a", "revision"]
+    lab.add("router-b")
+    lab.router.publish(())
+    assert lab.asked[-1][0] == "router-b"
 
 
 def test_pods_are_asked_side_by_side(lab):

@@ -23,11 +23,20 @@ from inference_provider.targets.kubernetes.slices import instances_in
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.entries import endpoint_entries
-from inference_provider.workspace.state import State
+from inference_provider.workspace.state import (
+    BLUEPRINTS,
+    CORRUPT,
+    PLACEHOLDERS,
+    RESERVATIONS,
+    UNPUBLISHED,
+    State,
+)
 from inference_provider.workspace.statuses import Instance
 
 GATHER_S = 0.02
 """Wait for more changes after the first: many are one publication."""
+LONGEST_GATHER_S = 0.5
+"""Longest such wait: as long as the last step kept a processor busy."""
 AGAIN_S = 10.0
 """Time after which what was refused is tried again, unless something changes before."""
 HEALTHY_S = 15.0
@@ -37,6 +46,8 @@ ATTEMPT_S = 5.0
 SEEN_S = 5.0
 """Longest wait for the pods of a new generation to be listed."""
 _SEEN_POLL_S = 0.1
+_UNREAD = frozenset({BLUEPRINTS, CORRUPT, PLACEHOLDERS, RESERVATIONS, UNPUBLISHED})
+"""Sections that nothing served is built from: an edit of these alone changes nothing."""
 _UNSEEN_S, _ASKED_S = 1.0, 5.0
 """Time after which a revision that somebody waits for is asked for, because a watch may be cut, and
 after which it is asked for again."""
@@ -91,7 +102,8 @@ class Publication:
         environments = KeptEnvironments(self._records, self._state)
         self._build = endpoint_entries(self._state, self._instances, environments.spec)
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
-        self._seen = -1, snapshot.read(())
+        self._reading = snapshot.Reading(_UNREAD)
+        self._seen = -1, self._reading.read(())
         self._tried = -1
         self._followed = -1
         """Changes of the Secrets that were tried last, and of the slices that are served."""
@@ -108,11 +120,14 @@ class Publication:
 
     def run(self) -> None:
         """Follow the namespace for ever."""
+        took_s = 0.0
         while True:
             self._news.wait(AGAIN_S)
-            time.sleep(GATHER_S)
+            time.sleep(max(GATHER_S, min(took_s, LONGEST_GATHER_S)))
             self._news.clear()
+            began_s = time.thread_time()
             self.step()
+            took_s = time.thread_time() - began_s
 
     def step(self) -> None:
         """Serve what is known now, unless it is served already."""
@@ -152,7 +167,8 @@ class Publication:
             self._say(f"the records cannot be read: {type(wrong).__name__}")
             return
         before, known = self._records.everything(), self._admitted()
-        if self._is_served(found, before):
+        if self._is_served(found.documents, before):
+            self._end(Outcome(found.revision))
             return
         fault: InferenceError | None = None
         try:
@@ -170,20 +186,25 @@ class Publication:
             self._records.become(before)
             self._again_s = time.monotonic() + AGAIN_S
             self._say(f"revision {found.revision}: {fault}")
+        self._end(Outcome(found.revision, fault))
+
+    def _end(self, outcome: Outcome) -> None:
         with self._ended:
-            self._last = Outcome(found.revision, fault)
+            self._last = outcome
             self._ended.notify_all()
 
     def _snapshot(self) -> snapshot.Snapshot:
         changes = self._secrets.changes
         if self._seen[0] != changes:
-            self._seen = changes, snapshot.read(self._secrets.objects())
+            self._seen = changes, self._reading.read(self._secrets.objects())
         return self._seen[1]
 
-    def _is_served(self, found: snapshot.Snapshot, served: Sections) -> bool:
-        there = {section: documents for section, documents in served.items() if documents}
-        wanted = {section: documents for section, documents in found.documents.items() if documents}
-        return self.begun and self._last == (found.revision, None) and there == wanted
+    def _is_served(self, wanted: Sections, served: Sections) -> bool:
+        there, asked = (
+            {section: documents for section, documents in found.items() if documents}
+            for found in (served, wanted)
+        )
+        return self.begun and self._last.fault is None and there == asked
 
     def _begin(self) -> None:
         """Serve the first revision that this process knows, whatever is not healthy.

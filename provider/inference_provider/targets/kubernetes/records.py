@@ -110,7 +110,8 @@ class ClusterRecords(SharedDocuments):
         return self._store.revision
 
     def _commit(self) -> None:
-        self._store.owners = snapshot.owners_of(self._documents.section(RECORDS).values())
+        records = self._documents.everything().get(RECORDS, {}).values()  # in any order
+        self._store.owners = snapshot.owners_of(filter(None, records))
         super()._commit()
 
     def edited(self) -> Iterator[str]:

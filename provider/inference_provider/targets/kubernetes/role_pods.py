@@ -10,6 +10,7 @@ from contextlib import suppress
 from inference_provider.errors import NotReady, TargetError
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.followed import Followed
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
     NAMESPACE,
@@ -36,6 +37,9 @@ START_S = 120.0
 STUCK_S = 20.0
 """Time that a pod may wait for what it will not get by itself: a registry is busy at times."""
 POLL_S = 0.25
+_FEW = 8
+"""Questions that are answered by a list each; a command that asks more follows a watch."""
+_NO_DEPLOYMENT = names.deployment_of({})
 _SHOWN = 300
 _WORDS = {names.ROUTER: "the router", names.CONTENT: "what keeps content"}
 
@@ -71,11 +75,26 @@ class RolePods:
         self._now = Together[None, list[Object]](
             lambda _asked: client.items(POD, namespace, self._chosen)
         )
+        self._followed = Followed(client, namespace, self._chosen, (POD,))
+        self._questions = 0
         self.what = _WORDS[role]
         self.remedy = f"look at `kubectl -n {namespace} describe pods -l {names.ROLE}={role}`"
 
     def all(self) -> list[Object]:
         return self._now(None)
+
+    def known(self) -> list[Object]:
+        """Return them as a watch tells, perhaps a moment late; as a list does if none is ready.
+
+        To find a few pods by their labels, an API server reads all pods of a namespace.
+        """
+        self._questions += 1
+        if self._questions > _FEW:
+            with self._followed.news(_NO_DEPLOYMENT):
+                told = self._followed.there(_NO_DEPLOYMENT, {}) or {}
+            if any(map(is_ready, told.values())):
+                return list(told.values())
+        return self.all()
 
     def deployment(self) -> Object | None:
         name = {names.ROUTER: names.ROUTER_NAME, names.CONTENT: names.CONTENT_NAME}[self._role]

@@ -223,7 +223,7 @@ class KubernetesRouter:
         self.settings()  # refuses a workspace that is not there
         deployment = self.pods.deployment()
         if deployment is not None and not foreign(deployment):
-            if any(map(is_ready, self.pods.all())):
+            if any(map(is_ready, self.pods.known())):
                 return
         else:
             self.apply()
@@ -254,7 +254,7 @@ class KubernetesRouter:
         served: set[str] = set()
         silent: TargetUnreachable | None = None
         while time.monotonic() < until_s:
-            pods = self.pods.all()
+            pods = self.pods.all() if silent else self.pods.known()
             ready = {name_of(pod) for pod in pods if is_ready(pod)}
             if not ready:
                 break
@@ -327,7 +327,7 @@ class KubernetesRouter:
             self._wait_all_healthy([(deployment, count)])
 
     def _wait_all_healthy(self, wanted: Sequence[tuple[str, int]]) -> None:
-        ready = [name_of(pod) for pod in self.pods.all() if is_ready(pod)]
+        ready = [name_of(pod) for pod in self.pods.known() if is_ready(pod)]
         given: dict[str, Any] = {"deployments": dict(wanted)}
         found = self._questions.side_by_side(
             ready, lambda pod: self._questions.ask(pod, "wait_healthy", **given)

@@ -9,7 +9,7 @@ intent is deleted last. Whoever reads a revision whose intent is still there rea
 import base64
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -57,14 +57,57 @@ class Snapshot(NamedTuple):
     """What somebody has changed past every client, who and when, by the name of the Secret."""
 
 
-def read(secrets: Iterable[Object]) -> Snapshot:
-    """Return the documents that some Secrets are."""
+class Reading:
+    """Reads the same Secrets again and again, and decodes only those that have changed.
+
+    Args:
+        left_out: Sections whose documents are not read.
+    """
+
+    def __init__(self, left_out: Collection[str]) -> None:
+        self._left_out = frozenset(left_out)
+        self._known: dict[str, tuple[Object, bytes]] = {}
+
+    def read(self, secrets: Iterable[Object]) -> Snapshot:
+        """As the function; what has changed past every client is not looked for."""
+        before, self._known = self._known, {}
+
+        def document(secret: Object) -> bytes:
+            known = before.get(name_of(secret))
+            if known is None or known[0] is not secret:
+                known = secret, _document(secret)
+            self._known[name_of(secret)] = known
+            return known[1]
+
+        found = read(secrets, document, lambda _secret: "", self._left_out)
+        sections = found.documents.items()  # an intent may have others
+        return found._replace(documents={s: d for s, d in sections if s not in self._left_out})
+
+
+def _document(secret: Object) -> bytes:
+    return _data(secret, "document")
+
+
+def read(
+    secrets: Iterable[Object],
+    document: Callable[[Object], bytes] = _document,
+    changed: Callable[[Object], str] = foreign,
+    left_out: Collection[str] = (),
+) -> Snapshot:
+    """Return the documents that some Secrets are.
+
+    Args:
+        secrets: All of a workspace.
+        document: Returns what one says.
+        changed: Says what others have changed of one.
+        left_out: Sections whose documents are not read.
+    """
     revision, done, intents = 0, "", []
     documents: dict[str, dict[str, bytes | None]] = {}
     versions, edited = {}, {}
     for secret in secrets:
         about, versions[name_of(secret)] = annotations_of(secret), version_of(secret)
-        if said := foreign(secret):
+        if said := changed(secret):
             edited[name_of(secret)] = said
         if name_of(secret) == REVISION:
             revision, done = number_of(secret), _text(secret, "intent")
@@ -72,7 +115,8 @@ def read(secrets: Iterable[Object]) -> Snapshot:
             intents.append(secret)
         elif _DOCUMENT in about:
             section, _, name = about[_DOCUMENT].partition("/")
-            documents.setdefault(section, {})[name] = _data(secret, "document")
+            if section not in left_out:
+                documents.setdefault(section, {})[name] = document(secret)
     pending: dict[str, dict[str, bytes | None]] = {}
     for secret in intents:
         if annotations_of(secret)[_INTENT] == done:
