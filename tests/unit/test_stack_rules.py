@@ -158,8 +158,8 @@ def _given(**fields):
             " did you mean 'AzureML Data Scientist'?"
             " declare it under `roles` of the workspace, or use one of: Owner, Contributor, Reader,"
             " User Access Administrator, AzureML Data Scientist, Azure Machine Learning Workspace"
-            " Connection Secrets Reader, AzureML Metrics Writer, AcrPull, AcrPush,"
-            " Storage Blob Data Reader, Storage Blob Data Contributor",
+            " Connection Secrets Reader, Key Vault Secrets User, AzureML Metrics Writer, AcrPull,"
+            " AcrPush, Storage Blob Data Reader, Storage Blob Data Contributor",
             id="unknown role",
         ),
         pytest.param(

@@ -81,7 +81,8 @@ def _deployment_faults(
 ) -> Iterator[Fault]:
     if spec.code_configuration is not None:
         yield from _code_faults(spec.code_configuration, folder, python_of(served.environments))
-    if spec.kind == "online" and any(vault_secrets_in(spec.environment_variables)):
+    # a preview may not know the variables yet
+    if spec.kind == "online" and any(vault_secrets_in(spec.environment_variables or {})):
         store = store_fault("azure_key_vault")
         yield from (Fault("environment_variables", *store),) if store else ()
     found = program_fault(spec, served, folder) if spec.kind == "online" else None
