@@ -22,7 +22,7 @@ _FILTERS = f"{API}extensions.filters"
 _USUAL_AUTHORIZATION = "Bearer [^ ,]+"
 # Of a header that is there twice a route would follow the first, and the model might the last.
 _ONCE = (":authority", DEPLOYMENT_HEADER)
-_NEVER_FORWARDED = "TRACE|TRACK"
+_NEVER_FORWARDED = ("TRACE", "TRACK")
 _REQUEST_SCRIPT = """
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -117,18 +117,22 @@ def _corrections() -> Resource:
     run = {"action": {"name": "run", "typed_config": {"@type": kind, "typed_config": lua}}}
     kind = f"{_FILTERS}.common.matcher.action.v3.SkipFilter"
     skip = {"action": {"name": "skip", "typed_config": {"@type": kind}}}
-    usual = [_header("authorization", _USUAL_AUTHORIZATION), _header(CLIENT_HEADER, ".+")]
+    usual = [
+        _header("authorization", _regex(_USUAL_AUTHORIZATION)),
+        _header(CLIENT_HEADER, _regex(".+")),
+    ]
     unusual = {"not_matcher": {"or_matcher": {"predicate": usual}}}
     odd = [
         unusual,
-        *(_header(name, ".*,.*") for name in _ONCE),
-        _header(":method", _NEVER_FORWARDED),
+        # no regular expressions: each request would run them twice
+        *(_header(name, {"contains": ","}) for name in _ONCE),
+        *(_header(":method", {"exact": one}) for one in _NEVER_FORWARDED),
     ]
     matchers = [
         {"predicate": {"or_matcher": {"predicate": odd}}, "on_match": run},
         # "not 1xx to 3xx" instead of "4xx or 5xx": a model may answer 600, which has no class
         {
-            "predicate": _matches("HttpResponseStatusCodeClassMatchInput", "[123]xx"),
+            "predicate": {"or_matcher": {"predicate": [_answered(one) for one in "231"]}},
             "on_match": skip,
         },
     ]
@@ -142,19 +146,23 @@ def _corrections() -> Resource:
     }
 
 
-def _header(name: str, regex: str) -> Resource:
-    return _matches("HttpRequestHeaderMatchInput", regex, header_name=name)
+def _header(name: str, wanted: Resource) -> Resource:
+    return _matches("HttpRequestHeaderMatchInput", wanted, header_name=name)
 
 
-def _matches(kind: str, regex: str, **settings: str) -> Resource:
-    """Return the predicate that one value, as a whole, matches a regular expression."""
+def _answered(hundreds: str) -> Resource:
+    return _matches("HttpResponseStatusCodeClassMatchInput", {"exact": f"{hundreds}xx"})
+
+
+def _regex(text: str) -> Resource:
+    """Return what a value must match as a whole."""
+    return {"safe_regex": {"regex": text, "google_re2": {}}}
+
+
+def _matches(kind: str, wanted: Resource, **settings: str) -> Resource:
     typed = {"@type": f"{API}type.matcher.v3.{kind}", **settings}
-    return {
-        "single_predicate": {
-            "input": {"name": "value", "typed_config": typed},
-            "value_match": {"safe_regex": {"regex": regex, "google_re2": {}}},
-        }
-    }
+    value = {"name": "value", "typed_config": typed}
+    return {"single_predicate": {"input": value, "value_match": wanted}}
 
 
 def _filter(name: str, kind: str, config: Resource | None = None) -> Resource:
