@@ -108,12 +108,7 @@ def _features(folder: Path, backend: int) -> Table:
         "without the access log": lambda manager: _drop(manager, "access_log", "json"),
         "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
         "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
-        "without the filter of tokens": lambda manager: _drop(manager, "http_filters", "jwt_authn"),
-        "without the filter of a provider's tokens": lambda manager: _drop(
-            manager, "http_filters", "identity_provider"
-        ),
-        "without the rule of roles": lambda manager: _drop(manager, "http_filters", "rbac"),
-        "without the filter of CORS": lambda manager: _drop(manager, "http_filters", "cors"),
+        "without the filters that are off": _drop_off,
         "without any of these": _drop_all,
     }
     with contextlib.ExitStack() as stack:
@@ -145,9 +140,14 @@ def _drop(manager: Document, kind: str, name: str) -> None:
     manager[kind] = kept
 
 
+def _drop_off(manager: Document) -> None:
+    manager["http_filters"] = [one for one in manager["http_filters"] if not one.get("disabled")]
+
+
 def _drop_all(manager: Document) -> None:
     manager["access_log"] = []
-    for name in ("corrections", "api_key_auth", "jwt_authn", "identity_provider", "rbac", "cors"):
+    _drop_off(manager)
+    for name in ("corrections", "api_key_auth"):
         _drop(manager, "http_filters", name)
 
 
