@@ -19,6 +19,7 @@ from inference_provider.router.render import (
     ECDS,
     LDS,
     LIMITS,
+    OUTBOUND,
     PROVIDER,
     RDS,
     RTDS,
@@ -35,7 +36,16 @@ from inference_provider.router.steps import (
     with_draining,
     without_health,
 )
-from inference_provider.router.table import Cors, Limits, ProviderCheck, Scorers, Tls, TokenCheck
+from inference_provider.router.table import (
+    Cors,
+    Limits,
+    OutboundEntry,
+    ProviderCheck,
+    Proxy,
+    Scorers,
+    Tls,
+    TokenCheck,
+)
 from inference_provider.router.writes import (
     WriteClusters,
 )
@@ -57,6 +67,8 @@ FILES = {
     "limits": LIMITS,
     "listener": LDS,
     "provider": PROVIDER,
+    "outbound": OUTBOUND,
+    "no outbound": OUTBOUND,
     "routes": RDS,
     "tokens": ECDS,
     "weights": RTDS,
@@ -71,8 +83,16 @@ CHAT = EndpointEntry(
     weights={"green": 100},
     mirror={"green": 5},
 )
+RULE = OutboundEntry(destination="pypi.org", ports=(80, 443))
+PROXY = Proxy(host="172.18.0.1", port=20080)
 TABLE = RouterTable(
-    folder="/srv/router", host="127.0.0.1", port=8080, metrics_port=8081, endpoints=(CHAT,)
+    folder="/srv/router",
+    host="127.0.0.1",
+    port=8080,
+    metrics_port=8081,
+    endpoints=(CHAT,),
+    outbound=(RULE,),
+    proxy=PROXY,
 )
 OTHER: dict[type[BaseModel], dict[str, Any]] = {
     Backend: {"host": "127.0.0.2", "port": 9009, "socket": "/srv/sockets/1"},
@@ -112,6 +132,9 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "ca_file": "/srv/ca.pem",
         "tls": TLS,
         "sources": ("10.0.0.0/8",),
+        "name_server": "127.0.0.1:53",
+        "outbound": (RULE.model_copy(update={"ports": (443,)}),),
+        "proxy": None,
         "endpoints": (),
     },
 }
@@ -162,6 +185,22 @@ def test_every_file_that_a_field_changes_is_written(model: type[BaseModel], fiel
     if clusters_in(files[CDS]) == clusters_in(others[CDS]):
         different -= {CDS}  # draining clusters stand last
     assert different <= written(TABLE, new)
+
+
+def test_another_list_of_where_instances_may_go_writes_nothing_else():
+    other = RULE.model_copy(update={"destination": "*.pythonhosted.org"})
+    assert written(TABLE, table(CHAT, outbound=(RULE, other))) == {OUTBOUND}
+
+
+def test_the_last_rule_is_refused_by_the_listener_of_before_until_that_is_gone():
+    found = [one.write for one in steps(TABLE, table(CHAT, outbound=()))]
+    assert found == ["outbound", "listener", "no outbound"]
+    assert [one.write for one in steps(table(CHAT, outbound=()), TABLE)] == ["outbound", "listener"]
+
+
+def test_without_a_proxy_rules_are_no_news():
+    nobody = table(CHAT, outbound=(), proxy=None)
+    assert steps(nobody, table(CHAT, proxy=None)) == ()
 
 
 def test_another_certificate_writes_nothing_else():

@@ -18,7 +18,9 @@ from inference_provider.router.table import (
     Draining,
     EndpointEntry,
     Limits,
+    OutboundEntry,
     ProviderCheck,
+    Proxy,
     RouterTable,
     Scorers,
     Tls,
@@ -33,7 +35,8 @@ def form() -> str:
     The bootstrap is left out: a running router never reads it again.
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
-    secure = _SAMPLE.model_copy(update={"tls": _TLS, "sources": ("10.0.0.0/8", "::1")})
+    more = {"tls": _TLS, "sources": ("10.0.0.0/8", "::1"), "outbound": _OUTBOUND, "proxy": _PROXY}
+    secure = _SAMPLE.model_copy(update=more)
     files = [sorted(render(sample).files.items()) for sample in (*samples, secure)]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
@@ -56,6 +59,11 @@ def _provided(name: str, check: ProviderCheck) -> EndpointEntry:
 _PORT = (Backend(host="127.0.0.1", port=3),)
 _SOCKET = (Backend(host="127.0.0.1", port=4, socket="/4"),)
 _TLS = Tls(certificate="a", private_key=SecretStr("b"), minimum_version="1.3", client_ca="c")
+_OUTBOUND = (
+    OutboundEntry(destination="a.example", ports=(80, 443)),
+    OutboundEntry(destination="*.b.example", ports=(8443,), private=True),
+)
+_PROXY = Proxy(host="127.0.0.1", port=5, clients=("10.0.0.0/8",))
 _SAMPLE = RouterTable(
     folder="/",
     host="127.0.0.1",

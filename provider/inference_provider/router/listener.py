@@ -11,6 +11,7 @@ from typing import Any
 
 from inference_provider.router.access_log import access_logs, status_filter
 from inference_provider.router.access_rule import access_filter
+from inference_provider.router.egress import egress_cluster
 from inference_provider.router.envoy import error_body
 from inference_provider.router.filters import (
     request_filters,
@@ -113,7 +114,7 @@ def bootstrap(table: RouterTable) -> Resource:
         **_statistics(),
         "overload_manager": {"resource_monitors": [_connection_limit()]},
         "static_resources": {
-            "clusters": [_admin_cluster(socket)],
+            "clusters": [_admin_cluster(socket), egress_cluster(table.name_server)],
             "listeners": [_metrics_listener(table.metrics_host, table.metrics_port)],
         },
     }

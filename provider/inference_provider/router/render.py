@@ -6,12 +6,13 @@ which files take effect; a target writes them.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inference_provider.observed import Frozen
 from inference_provider.router import (
     clusters,
+    egress,
     envoy,
     limits,
     listener,
@@ -21,16 +22,17 @@ from inference_provider.router import (
     tokens,
 )
 from inference_provider.router.endpoint_texts import EndpointTexts
-from inference_provider.router.table import EndpointEntry, RouterTable
+from inference_provider.router.table import EndpointEntry, OutboundEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
 ECDS, SDS, LIMITS = "ecds/ecds.json", "sds/sds.json", "limits/limits.json"
-PROVIDER = "provider/provider.json"
-"""In a folder of its own: Envoy reads all files of a folder again when one is replaced."""
+PROVIDER, OUTBOUND = "provider/provider.json", "outbound/outbound.json"
+"""Each in a folder of its own: Envoy reads all files of a folder again when one is replaced."""
 FILES = (CDS, ECDS, PROVIDER, LDS, RDS, RTDS)
 """What every router reads."""
-WHERE_NEEDED = (SDS, LIMITS)
-"""What is there, and read, only where TLS is spoken, or an endpoint has limits."""
+WHERE_NEEDED = (SDS, LIMITS, OUTBOUND)
+"""What is there, and read, only where TLS is spoken, an endpoint has limits, or instances have a
+forward proxy."""
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
@@ -72,6 +74,7 @@ class Renderer:
             PROVIDER: _provider,
             LDS: _lds,
             LIMITS: _limits,
+            OUTBOUND: _outbound,
             RDS: self._rds,
             RTDS: _rtds,
             SDS: _sds,
@@ -81,8 +84,7 @@ class Renderer:
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
         draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
-        fetched = provider.provider_clusters(table)
-        others = map(json.dumps, [*draining, *fetched])
+        others = map(json.dumps, [*draining, *provider.provider_clusters(table)])
         return _versioned(f"[{', '.join([*found, *others, *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
@@ -107,7 +109,11 @@ def render(table: RouterTable) -> RenderedRouter:
 
 def needed(table: RouterTable) -> tuple[str, ...]:
     """Return those of WHERE_NEEDED that a table needs."""
-    has = {SDS: table.tls, LIMITS: limits.rates_of(table)}
+    has = {
+        SDS: table.tls,
+        LIMITS: limits.rates_of(table),
+        OUTBOUND: egress.is_proxy(table),
+    }
     return tuple(name for name in WHERE_NEEDED if has[name])
 
 
@@ -127,7 +133,8 @@ def render_static(table: RouterTable) -> str:
     rates = limits.rates_of(table)
     limiter = {"name": limits.LIMITER, "typed_config": limits.limiter_config(rates)}
     found = listener.listener(table, routes, checks, limiter=limiter if rates else None)
-    resources["listeners"].append(found)
+    outward = {"route_config": egress.egress_routes(table.outbound)}
+    resources["listeners"] += [found, *egress.egress_listeners(table, outward)]
     for one in (*resources["clusters"], *resources["listeners"]):
         one.pop("@type", None)
     return json.dumps(_without_type(whole))
@@ -152,6 +159,11 @@ def provider_file(checks: provider.ProviderChecks) -> str:
 def rates(found: limits.Rates) -> str:
     """Return the text of the file of limits."""
     return _versioned(json.dumps([limits.limiter(found)]))
+
+
+def outbound(rules: Sequence[OutboundEntry]) -> str:
+    """Return the text of the file of where instances may go."""
+    return _versioned(json.dumps([egress.egress_routes(rules)]))
 
 
 def version_of(text: str) -> str:
@@ -194,7 +206,9 @@ def _lds(table: RouterTable) -> str:
     limiter = limits.discovered(listener.watched(table.folder, "limits"))
     limiter_or_none = limiter if limits.rates_of(table) else None
     found = listener.listener(table, routes, checks, certificate, limiter_or_none)
-    return _versioned(json.dumps([found]))
+    where = {"config_source": listener.watched(table.folder, egress.ROUTES)}
+    outward = {"rds": {"route_config_name": egress.ROUTES, **where}}
+    return _versioned(json.dumps([found, *egress.egress_listeners(table, outward)]))
 
 
 def _ecds(table: RouterTable) -> str:
@@ -203,6 +217,10 @@ def _ecds(table: RouterTable) -> str:
 
 def _provider(table: RouterTable) -> str:
     return provider_file(provider.provider_checks(table))
+
+
+def _outbound(table: RouterTable) -> str:
+    return outbound(table.outbound)
 
 
 def _limits(table: RouterTable) -> str:

@@ -33,11 +33,12 @@ def allowing(ranges: tuple[str, ...]) -> Resource:
 
 
 def _rules(ranges: tuple[str, ...]) -> Resource:
-    ids = [{"direct_remote_ip": _range(one)} for one in ranges]
+    ids = [{"direct_remote_ip": address_range(one)} for one in ranges]
     policy = {"permissions": [{"any": True}], "principals": ids}
     return {"rules": {"action": "ALLOW", "policies": {"sources": policy}}}
 
 
-def _range(text: str) -> Resource:
+def address_range(text: str) -> Resource:
+    """Return addresses in CIDR notation, or one, in Envoy's form."""
     found = ipaddress.ip_network(text, strict=False)
     return {"address_prefix": str(found.network_address), "prefix_len": found.prefixlen}

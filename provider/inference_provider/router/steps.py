@@ -8,6 +8,7 @@ target writes them and waits.
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from inference_provider.router.clusters import cluster_entries
+from inference_provider.router.egress import is_proxy
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
@@ -22,12 +23,14 @@ from inference_provider.router.table import (
 from inference_provider.router.tls import of_listener
 from inference_provider.router.tokens import checks_of
 from inference_provider.router.writes import (
+    ForgetOutbound,
     ListenerStep,
     Step,
     WriteCertificate,
     WriteClusters,
     WriteLimits,
     WriteListener,
+    WriteOutbound,
     WriteProvider,
     WriteRoutes,
     WriteTokens,
@@ -311,13 +314,21 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
         (before if new.tls else after).append(WriteCertificate())
     if every or rates_of(known) != rates:
         (before if rates else after).append(WriteLimits())
+    if is_proxy(new) and (every or not is_proxy(known) or known.outbound != new.outbound):
+        before.append(WriteOutbound(rules=new.outbound))
+    if is_proxy(known) and not is_proxy(new):
+        # connections that are open go on under the listener of before, and are refused there
+        before.append(WriteOutbound(rules=()))
+    if not is_proxy(new) and (every or is_proxy(known)):
+        after.append(ForgetOutbound())
     listener = [WriteListener()] if every or _of_listener(known) != _of_listener(new) else []
     return [*before, *listener, *after]
 
 
 def _of_listener(table: RouterTable) -> tuple[object, ...]:
-    shown = table.model_copy(update={**_NOTHING, "tls": of_listener(table.tls), "sources": ()})
-    return shown, bool(rates_of(table))
+    elsewhere = {"tls": of_listener(table.tls), "sources": (), "outbound": (), "proxy": None}
+    shown = table.model_copy(update={**_NOTHING, **elsewhere})
+    return shown, bool(rates_of(table)), table.proxy if is_proxy(table) else None
 
 
 def _alike(

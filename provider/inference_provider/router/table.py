@@ -120,6 +120,25 @@ class Limits(Frozen):
     per_minute_per_caller: int = 0
 
 
+class OutboundEntry(Frozen):
+    """Where instances may go that have no other way out; see `OutboundRule`."""
+
+    destination: str
+    """`pypi.org`, or `*.example.org`."""
+    ports: tuple[int, ...]
+    private: bool = False
+    """Whether its addresses may be of private networks."""
+
+
+class Proxy(Frozen):
+    """Where a router is the forward proxy of instances that have no other way out."""
+
+    host: str
+    port: int
+    clients: tuple[str, ...] = ()
+    """Ranges of addresses that instances have, CIDR; all when empty."""
+
+
 class DeploymentEntry(Frozen):
     """One deployment as the router knows it."""
 
@@ -208,10 +227,17 @@ class RouterTable(Frozen):
     """Address that it is on; read once, at the router's start, as the port is."""
     ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
     """Certificates of authorities that the router trusts when it fetches keys, PEM."""
+    name_server: str = ""
+    """Address and port of who is asked for names that instances ask for; the machine's own when
+    empty. Read once, at the router's start."""
     tls: Tls | None = None
     """None where it speaks plain HTTP."""
     sources: tuple[str, ...] = ()
     """Ranges of addresses that may call any endpoint, CIDR; empty for all."""
+    outbound: tuple[OutboundEntry, ...] = ()
+    """Where instances may go that have no other way out."""
+    proxy: Proxy | None = None
+    """Where they ask for that; without it, or without a rule, there is no way."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from inference_provider.observed import Frozen
-from inference_provider.router.table import ProviderCheck, TokenCheck
+from inference_provider.router.table import OutboundEntry, ProviderCheck, TokenCheck
 
 
 class WriteClusters(Frozen):
@@ -62,6 +62,19 @@ class WriteLimits(Frozen):
     write: Literal["limits"] = "limits"
 
 
+class WriteOutbound(Frozen):
+    """Write where instances may go; with no rule everything is refused."""
+
+    write: Literal["outbound"] = "outbound"
+    rules: tuple[OutboundEntry, ...]
+
+
+class ForgetOutbound(Frozen):
+    """Remove the file of where instances may go, which the listener names no more."""
+
+    write: Literal["no outbound"] = "no outbound"
+
+
 class WriteListener(Frozen):
     """Write the listener of the new table."""
 
@@ -74,7 +87,7 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-ListenerStep = WriteListener | WriteCertificate | WriteLimits
+ListenerStep = WriteListener | WriteCertificate | WriteLimits | WriteOutbound | ForgetOutbound
 _Checks = WriteTokens | WriteProvider
 Step = WriteClusters | _Checks | WriteWeights | WriteRoutes | ListenerStep
 """One file to write. The next is written once Envoy reports that this one is in force."""

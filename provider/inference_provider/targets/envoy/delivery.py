@@ -20,6 +20,7 @@ from inference_provider.router.render import (
     ECDS,
     LDS,
     LIMITS,
+    OUTBOUND,
     PROVIDER,
     RDS,
     RTDS,
@@ -28,6 +29,7 @@ from inference_provider.router.render import (
     clusters_in,
     filters_in,
     needed,
+    outbound,
     provider_file,
     render,
     runtime,
@@ -52,11 +54,13 @@ from inference_provider.router.steps import (
 )
 from inference_provider.router.table import RouterTable
 from inference_provider.router.writes import (
+    ForgetOutbound,
     Step,
     WriteCertificate,
     WriteClusters,
     WriteLimits,
     WriteListener,
+    WriteOutbound,
     WriteProvider,
     WriteTokens,
     WriteWeights,
@@ -339,6 +343,10 @@ class Delivery:
             self._put_where_needed(LIMITS, table, written, deadline_s)
         elif isinstance(step, WriteListener):
             self._put_listener(table, written, deadline_s)
+        elif isinstance(step, WriteOutbound):
+            self._files.put_named(OUTBOUND, outbound(step.rules), written, deadline_s)
+        elif isinstance(step, ForgetOutbound):
+            self._files.forget(OUTBOUND, written)
         else:
             self._files.put(RDS, self._renderer.file(RDS, table), written, deadline_s)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 SUFFIX = "_edge"
-"""Of a question with a table whose TLS, limits, source ranges or identity provider count: an agent
+"""Of a question with a table whose TLS, limits, ranges, rules or identity provider count: an agent
 that does not know those does not know the question either, and refuses it in place of serving
 without them."""
-_OF_TABLES = ("tls", "sources")
+_OF_TABLES = ("tls", "sources", "outbound")
 _OF_ENDPOINTS = ("limits", "sources", "provider")
 
 

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, NotReady, RouterRejected
+from inference_provider.router.egress import ROUTES
+from inference_provider.router.egress import STATS as EGRESS_STATS
 from inference_provider.router.limits import LIMITER
 from inference_provider.router.render import (
     CDS,
@@ -19,6 +21,7 @@ from inference_provider.router.render import (
     FILES,
     LDS,
     LIMITS,
+    OUTBOUND,
     PROVIDER,
     RDS,
     RTDS,
@@ -38,6 +41,7 @@ _STATS = {
     PROVIDER: f"extension_config_discovery.http_filter.{IDENTITY_PROVIDER}",
     LDS: "listener_manager.lds",
     LIMITS: f"extension_config_discovery.http_filter.{LIMITER}",
+    OUTBOUND: f"http.{EGRESS_STATS}.rds.{ROUTES}",
     RDS: "http.ingress.rds.routes",
     RTDS: "runtime",
 }
