@@ -34,6 +34,7 @@ Capability = Literal[
     "kinds",
     "liveness_probes",
     "model_types",
+    "outbound_rules",
     "queue_wait",
     "resource_limits",
     "several_nodes",
@@ -72,6 +73,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
     "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
+    "outbound_rules": Answer("not supported yet", "leave it out"),
     "source_ranges": Answer("not supported yet", "leave it out"),
     "success_thresholds": Answer("only 1 is supported yet", "leave it at 1"),
     "tls": Answer("not supported yet", "leave it out"),
@@ -134,6 +136,8 @@ class TargetCapabilities(Frozen):
     cluster_settings: bool = False
     """Whether it is a cluster, with storage classes and services of its own."""
     egress_control: bool = False
+    outbound_rules: bool = False
+    """Whether instances without a way out reach what a workspace lists."""
     deployment_faults: Callable[
         [DeploymentSpec, WorkspaceSpec | None, EnvironmentSpec | None], Iterable[Fault]
     ] = _nothing

@@ -84,6 +84,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield Fault("target", f"'{wanted}' is not supported yet", f"use '{can.name}'")
     if spec.egress == "disabled" and not can.egress_control:
         yield can.fault("egress", "egress_control")
+    if spec.outbound_rules and not can.outbound_rules:
+        yield can.fault("outbound_rules", "outbound_rules")
     for field in ("base_image", "runtime_image", "registry"):
         if getattr(spec, field) and not can.base_images:
             yield can.fault(field, "base_images", getattr(spec, field))

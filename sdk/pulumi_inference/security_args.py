@@ -139,3 +139,21 @@ class RequestLimitsArgs(TypedDict, total=False):
     """Of all callers together."""
     requests_per_minute_per_caller: Input[int]
     """Of each of the two keys, or of each name in a token."""
+
+
+class _OutboundRule(TypedDict):
+    name: Input[str]
+    """Unique in its workspace."""
+    destination: Input[str]
+    """`pypi.org`, or `*.pythonhosted.org` for all names under it."""
+
+
+class OutboundRuleArgs(_OutboundRule, total=False):
+    """A name that instances without a way out may reach, by HTTPS or HTTP."""
+
+    type: Input[str]
+    """`fqdn`: the destination is a name."""
+    ports: Input[Sequence[Input[int]]]
+    """TCP ports of it; 80 and 443 when left out."""
+    allow_private_addresses: Input[bool]
+    """Whether the name may stand for an address of a private network."""

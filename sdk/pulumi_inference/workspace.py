@@ -20,7 +20,11 @@ from pulumi_inference.base import InferenceResource
 from pulumi_inference.security_args import (
     CustomRoleArgs,
     IdentityProviderArgs,
+<<<<<<< HEAD
     SecretStoreInput,
+=======
+    OutboundRuleArgs,
+>>>>>>> 12c685e4 (Let instances of a closed workspace out to names that it lists, on Docker)
     TlsArgs,
 )
 
@@ -43,6 +47,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         allowed_source_ranges: Addresses that may call any endpoint, in CIDR notation; all when
             left out.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
+        outbound_rules: Where instances may go all the same, with `egress` disabled.
         base_image: Container image with Python and CA certificates that the router's image and
             those of environments are built on from then on; Python's own slim image when left out.
         runtime_image: Image of the router's container; built on the host when left out.
@@ -85,6 +90,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         public_network_access: Input[str] | None = None,
         allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
         egress: Input[str] | None = None,
+        outbound_rules: Input[Sequence[Input[OutboundRuleArgs]]] | None = None,
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
         registry: Input[str] | None = None,
@@ -109,6 +115,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "public_network_access": public_network_access,
             "allowed_source_ranges": allowed_source_ranges,
             "egress": egress,
+            "outbound_rules": outbound_rules,
             "base_image": base_image,
             "runtime_image": runtime_image,
             "registry": registry,

@@ -11,7 +11,8 @@ from inference_provider.errors import NotReady, TargetError
 from inference_provider.observed import Kind
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.targets.docker.router import ADDRESS, Listens
+from inference_provider.targets.docker.listens import Listens
+from inference_provider.targets.docker.router import ADDRESS
 from tests.conformance.labs import ANN, DockerLab, wait_until
 from tests.docker.load import Load
 from tests.docker_host import run_in

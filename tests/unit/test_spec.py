@@ -384,3 +384,129 @@ def test_a_word_of_a_command_that_no_process_can_be_given_is_refused(word, said)
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     with pytest.raises(ValidationError, match=said):
         EnvironmentSpec(name="own", command=("sh", word), inference_config=routes)
+<<<<<<< HEAD
+=======
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, r"no certificate; write certificate: \"\$\{file:server.pem\}\" and private_key"),
+        ({"certificate": "a"}, "no certificate; write"),
+        ({"private_key": "a"}, "no certificate; write"),
+        ({"generate": True, "certificate": "a"}, "generate makes certificate and private_key"),
+        ({"certificate": "a", "private_key": "b", "names": ["a"]}, "names are of a generated"),
+        ({"generate": True, "names": ["https://a"]}, "expected the name of a host"),
+        ({"generate": True, "names": ["a.*.b"]}, "expected the name of a host"),
+        ({"generate": True, "minimum_version": 1.1}, "'1.2' or '1.3'"),
+    ],
+)
+def test_tls_has_one_certificate_and_names_of_hosts(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        TlsSettings.model_validate(fields)
+
+
+def test_a_version_of_tls_may_be_a_number_of_yaml():
+    assert TlsSettings(generate=True, minimum_version=1.3).minimum_version == "1.3"
+    assert TlsSettings(generate=True, names=("::1", "*.a.b", "10.0.0.7")).names[0] == "::1"
+
+
+# -- role assignments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", ""),
+        ("workspace", ""),
+        ("/endpoints/iris/", "endpoints/iris"),
+        ("endpoints/iris/deployments/blue", "endpoints/iris/deployments/blue"),
+        ("connections/openai", "connections/openai"),
+        ("registries/hub.example.org:5000/team", "registries/hub.example.org:5000/team"),
+        ("stores/models/demo", "stores/models/demo"),
+    ],
+)
+def test_scopes_are_taken(written, meant):
+    given = RoleAssignmentSpec(name="may", principal="robot", role="acrpull", scope=written)
+    assert (given.role, given.scope) == ("AcrPull", meant)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["iris", "endpoints", "endpoints/", "endpoints/iris/blue", "models/iris", "connections/a/b",
+     "endpoints/a b", "stores/"],
+)  # fmt: skip
+def test_what_is_no_scope_is_refused_with_those_that_there_are(written):
+    with pytest.raises(ValidationError, match="not a scope; leave it out for the workspace, or"):
+        RoleAssignmentSpec(name="may", principal="robot", role="AcrPull", scope=written)
+
+
+@pytest.mark.parametrize("name", ["Reader", "acr pull", "Metrics Writer"])
+def test_a_role_of_the_workspace_has_no_name_of_a_built_in_one(name):
+    with pytest.raises(ValidationError, match="a built-in role has this name; use another one"):
+        WorkspaceSpec(roles={name: {"actions": ["*"]}})
+
+
+def test_a_role_of_the_workspace_has_actions():
+    for actions in ([], ["a b"], [""]):
+        with pytest.raises(ValidationError):
+            WorkspaceSpec(roles={"Scorer": {"actions": actions}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"public_network_access": "disabled"}, "answers allowed_source_ranges alone, and there"),
+        ({"allowed_source_ranges": ["10.0.0.1/8"]}, "bits beyond its length; write 10.0.0.0/8"),
+        ({"allowed_source_ranges": ["lan"]}, "expected a range of addresses"),
+    ],
+)
+def test_who_may_call_an_endpoint_is_a_range_of_addresses(fields, said):
+    with pytest.raises(ValidationError, match=said):
+        EndpointSpec(name="iris", **fields)
+
+
+def test_an_endpoint_may_be_closed_to_all_but_some():
+    closed = {"public_network_access": "disabled", "allowed_source_ranges": ["10.0.0.7", "::1"]}
+    assert EndpointSpec.model_validate({"name": "iris", **closed}).allowed_source_ranges == (
+        "10.0.0.7",
+        "::1",
+    )
+
+
+def test_a_limit_of_requests_is_at_least_one():
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        EndpointSpec(name="iris", request_limits={"requests_per_minute": 0})
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([{"name": "rule", "destination": "10.0.0.1"}], "destination"),
+        ([{"name": "rule", "destination": "PyPI.org"}], "destination"),
+        ([{"name": "rule", "destination": "*"}], "destination"),
+        ([{"name": "rule", "destination": "*.org"}], "destination"),
+        ([{"name": "rule", "destination": "localhost"}], "destination"),
+        ([{"name": "rule", "destination": "https://pypi.org"}], "destination"),
+        ([{"name": "rule", "destination": "pypi.org:443"}], "destination"),
+        ([{"name": "rule", "destination": "pypi.org", "ports": []}], "ports"),
+        ([{"name": "rule", "destination": "pypi.org", "type": "service_tag"}], "fqdn"),
+        ([{"name": "rule", "destination": one} for one in ("a.b", "c.d")], "name 'rule' is there"),
+        (
+            [{"name": one, "destination": "pypi.org"} for one in ("one", "two")],
+            "destination 'pypi.org' is there twice; leave one rule out",
+        ),
+    ],
+)
+def test_an_outbound_rule_names_one_place_of_its_own(rules, said):
+    with pytest.raises(ValidationError, match=said):
+        WorkspaceSpec.model_validate({"egress": "disabled", "outbound_rules": rules})
+
+
+def test_outbound_rules_are_of_a_workspace_that_is_closed():
+    rules = [{"name": "index", "destination": "*.pythonhosted.org"}]
+    with pytest.raises(ValidationError, match="egress is enabled, so every way out is open"):
+        WorkspaceSpec.model_validate({"outbound_rules": rules})
+    closed = WorkspaceSpec.model_validate({"egress": "disabled", "outbound_rules": rules})
+    assert closed.outbound_rules[0].ports == (80, 443)
+>>>>>>> 12c685e4 (Let instances of a closed workspace out to names that it lists, on Docker)

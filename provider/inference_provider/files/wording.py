@@ -84,6 +84,11 @@ _PATTERN_RULES = (
         "write it like 's3://models/demo', without credentials, port and query",
     ),
     (
+        r"^(\*\.)?([a-z0-9]",
+        "not a full name",
+        "write it like 'pypi.org' or '*.pythonhosted.org', with small letters; no address",
+    ),
+    (
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.",
         "not a full host name",
         "write it like 'score.example.org'",

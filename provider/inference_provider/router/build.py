@@ -19,6 +19,7 @@ from inference_provider.router.table import (
     EndpointEntry,
     EndpointKeys,
     Limits,
+    OutboundEntry,
     ProviderCheck,
     RouterTable,
     Scorers,
@@ -166,6 +167,18 @@ def with_keys_in_force(new: RouterTable, old: RouterTable | None) -> RouterTable
         for endpoint in new.endpoints
     )
     return new.model_copy(update={"endpoints": endpoints})
+
+
+def outbound_of(rules: Iterable[Mapping[str, Any]]) -> tuple[OutboundEntry, ...]:
+    """Return where instances may go, of what is recorded of their workspace."""
+    return tuple(
+        OutboundEntry(
+            destination=rule["destination"],
+            ports=tuple(rule["ports"]),
+            private=rule["allow_private_addresses"],
+        )
+        for rule in rules
+    )
 
 
 def has_keys(endpoint: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Workspace: where things live."""
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -20,6 +21,7 @@ from inference_provider.spec.base import (
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
+from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
 from inference_provider.spec.secret_store import AnySecretStore, EncryptedFileStore
@@ -34,6 +36,10 @@ def _an_ip_address(text: str) -> str:
     except ValueError:
         raise ValueError("expected an IP address; 0.0.0.0 and :: listen on all") from None
     return text
+
+
+def _first_twice(values: Sequence[str]) -> str:
+    return next((one for at, one in enumerate(values) if one in values[:at]), "")
 
 
 class Quota(SpecModel):
@@ -71,6 +77,9 @@ class WorkspaceSpec(SpecModel):
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""
+    outbound_rules: Annotated[tuple[OutboundRule, ...], SECURITY, NO_SECRET] = ()
+    """Where instances may go all the same, with `egress: disabled`, by the forward proxy that
+    `HTTPS_PROXY` and `HTTP_PROXY` name to them: the router. Another list starts no new instance."""
     base_image: ImageName | None = None
     """Container image with Python and CA certificates that images are built on, from then on: the
     router's, and those of environments that name none. Python's own slim image when left out."""
@@ -99,6 +108,21 @@ class WorkspaceSpec(SpecModel):
     """Roles of its own, by name, beside the built-in ones of Azure."""
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
+
+    @field_validator("outbound_rules")
+    @classmethod
+    def _rules_of_what_is_closed(
+        cls, rules: tuple[OutboundRule, ...], info: ValidationInfo
+    ) -> tuple[OutboundRule, ...]:
+        if rules and info.data.get("egress") == "enabled":
+            raise ValueError(
+                "egress is enabled, so every way out is open; disable it, or leave out"
+            )
+        for field in ("name", "destination"):
+            twice = _first_twice([getattr(rule, field) for rule in rules])
+            if twice:
+                raise ValueError(f"{field} '{twice}' is there twice; leave one rule out")
+        return rules
 
     @field_validator("public_network_access")
     @classmethod

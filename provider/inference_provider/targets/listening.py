@@ -8,11 +8,13 @@ from pathlib import Path
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.observed import Frozen
-from inference_provider.router.table import EndpointEntry, RouterTable, Tls
+from inference_provider.router.table import EndpointEntry, OutboundEntry, Proxy, RouterTable, Tls
 from inference_provider.workspace.statuses import RouterAddress
 
 ROUTER_PORTS = range(18080, 19080)
 METRICS_PORTS = range(19080, 20080)
+EGRESS_PORTS = range(20080, 21080)
+"""Of forward proxies, on the addresses of networks that have no other way out."""
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that stand for all of a host, and the one by which it reaches itself."""
 
@@ -45,8 +47,11 @@ class ListenAddress(Frozen):
         self,
         folder: str,
         endpoints: tuple[EndpointEntry, ...] = (),
+        *,
         tls: Tls | None = None,
         sources: tuple[str, ...] = (),
+        outbound: tuple[OutboundEntry, ...] = (),
+        proxy: Proxy | None = None,
     ) -> RouterTable:
         """Return what the router serves there.
 
@@ -55,6 +60,8 @@ class ListenAddress(Frozen):
             endpoints: What it serves.
             tls: How it speaks TLS; None where it does not.
             sources: Ranges of addresses that may call; empty for all.
+            outbound: Where instances may go that have no way out.
+            proxy: Where they ask for that; None where nothing lets them out.
         """
         return RouterTable(
             folder=folder,
@@ -63,6 +70,8 @@ class ListenAddress(Frozen):
             metrics_port=self.metrics_port,
             tls=tls,
             sources=sources,
+            outbound=outbound,
+            proxy=proxy,
             endpoints=endpoints,
         )
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
+from inference_provider.router.build import outbound_of
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
@@ -241,7 +242,11 @@ class State:
     def edge(self) -> dict[str, Any]:
         """Return what a router's table says of all endpoints; raises as `tls` does."""
         kept, ranges = self.tls(), self._of_workspace("allowed_source_ranges")
-        return {"tls": kept.tls if kept else None, "sources": tuple(ranges or ())}
+        return {
+            "tls": kept.tls if kept else None,
+            "sources": tuple(ranges or ()),
+            "outbound": outbound_of(self._of_workspace("outbound_rules") or ()),
+        }
 
     @property
     def scheme(self) -> str:

@@ -34,6 +34,7 @@ def docker_capabilities(
         base_images=True,
         builds=True,
         egress_control=True,
+        outbound_rules=True,
         resource_limits=True,
         amount_faults=refused,
         instance_types=True,

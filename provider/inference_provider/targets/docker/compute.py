@@ -15,9 +15,8 @@ from typing import Any, NamedTuple, cast
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
-from inference_provider.router.table import Backend
-from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
-from inference_provider.serving.image import ENVIRONMENT, SCRIPT, is_brought
+from inference_provider.router.table import Proxy
+from inference_provider.serving.image import ENVIRONMENT
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
 from inference_provider.targets.asked_once import AskedOnce
@@ -28,23 +27,27 @@ from inference_provider.targets.docker.containers import (
     altered,
     endings_of,
     hardened,
-    healthcheck,
 )
 from inference_provider.targets.docker.content import DockerContent
 from inference_provider.targets.docker.gpus import (
     VISIBLE,
     HostGpus,
     device_requests,
-    gpu_labels,
     visible,
 )
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.injected import FOLDER, file_of, shown, with_file
+from inference_provider.targets.docker.instance import (
+    backend_of,
+    command_of,
+    health_of,
+    labels_of,
+)
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.volumes import volumes_of
-from inference_provider.targets.kept_content import CODE, INSIDE, MODEL, MOUNTED
+from inference_provider.targets.docker.way_out import proxy_in
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
@@ -106,7 +109,7 @@ class DockerCompute:
         found: dict[str, tuple[Instance, ...]] = {}
         for container in self._containers():
             labels = container["Labels"]
-            one = Instance(names.of(container), labels[names.GENERATION], (_backend(labels),))
+            one = Instance(names.of(container), labels[names.GENERATION], (backend_of(labels),))
             deployment = labels[names.DEPLOYMENT]
             found[deployment] = (*found.get(deployment, ()), one)
         return found
@@ -138,6 +141,8 @@ class DockerCompute:
             fault = "reads an older copy of its code or model"
         if not fault and wanted.image and container["ImageID"] != wanted.image:
             fault = "runs an older image"
+        if not fault and wanted.proxy and names.PROXY not in labels:
+            fault = "does not know the way out by outbound_rules"
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
@@ -175,8 +180,19 @@ class DockerCompute:
                 self._network(record.properties.get(EGRESS, "enabled")),
                 self._content.volumes_of(record),
             )
-            found = found._replace(image=image_of(record))
+            found = found._replace(image=image_of(record), proxy=self._has_rules())
         return found
+
+    def _way_out(self, network: Mapping[str, Any]) -> Proxy | None:
+        """Return the way out of a network that has no other, whether any rule is there yet or not.
+
+        An instance that is closed by itself, in a workspace that is open, has none.
+        """
+        closed = self._state.is_closed("enabled")
+        return proxy_in(network, self._router.listens().egress_port) if closed else None
+
+    def _has_rules(self) -> bool:
+        return bool(self._state.edge()["outbound"])
 
     def _network(self, access: str) -> str:
         return names.network(self._records.workspace, closed=self._state.is_closed(access))
@@ -206,9 +222,10 @@ class DockerCompute:
             with self._gpus.handing_out(unit, count, leaving) as gpus:
                 # again: a bind makes a volume that was removed meanwhile, empty
                 mounts = self._content.mounts(unit)
+                proxy = self._way_out(network)
                 for place in self._places(unit, network, there, gpus):
                     begun.append(place.name)
-                    self._create(unit, place, image, mounts)
+                    self._create(unit, place, image, mounts, proxy)
         with self._host.asked("start", str(unit.id)) as api, ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(api.start, begun))
 
@@ -233,10 +250,12 @@ class DockerCompute:
             for address, uuids in zip(addresses, gpus, strict=True)
         ]
 
-    def _create(self, unit: Unit, place: "_Place", image: str, mounts: list[str]) -> None:
-        command, held_to = _command(unit), limits(unit.spec.resources, self._host.cores)
+    def _create(
+        self, unit: Unit, place: "_Place", image: str, mounts: list[str], proxy: Proxy | None
+    ) -> None:
+        command, held_to = command_of(unit, proxy), limits(unit.spec.resources, self._host.cores)
         labels = {
-            **_labels_of(unit, place.gpus),
+            **labels_of(unit, place.gpus, proxy),
             names.NAME: place.name,
             names.MADE_OF: image,
             names.LIMITS: json.dumps(held_to),
@@ -257,7 +276,7 @@ class DockerCompute:
                 working_dir=None if brings_image else command.directory,
                 networking_config=api.create_networking_config(cast("Any", endpoint)),
                 stop_signal="SIGTERM",
-                healthcheck=_health_of(unit),
+                healthcheck=health_of(unit),
                 host_config=api.create_host_config(
                     network_mode=place.network,
                     binds=mounts,
@@ -318,6 +337,8 @@ class _Expected(NamedTuple):
     network: str | None = None
     volumes: set[str] | None = None
     image: str = ""
+    proxy: bool = False
+    """Whether it must know a forward proxy."""
 
 
 class _Awaited:
@@ -335,7 +356,7 @@ class _Awaited:
         if now is None or self.ended():
             return False
         path, timeout_s = self._unit.readiness_path, self._unit.spec.readiness_probe.timeout
-        backend = _backend(now["Config"]["Labels"])
+        backend = backend_of(now["Config"]["Labels"])
         return self._router.answers(backend, path, timeout_s, min(_ASK_S, limit_s))
 
     def ended(self) -> str:
@@ -344,52 +365,3 @@ class _Awaited:
             return _ENDED
         # not State.Running, which is true of one that waits to be started again
         return "" if now["State"]["Status"] == "running" else _ENDED
-
-
-_SURROUNDINGS = Surroundings(
-    host="0.0.0.0",
-    bin_dir=_ENVIRONMENT / "bin",
-    script=PurePosixPath(SCRIPT),
-    home=PurePosixPath("/"),
-    inherited={"PATH": _PATH, "HOME": "/tmp"},
-    fixed={"VIRTUAL_ENV": str(_ENVIRONMENT), "PYTHONDONTWRITEBYTECODE": "1"},
-    has_program=lambda _name: False,  # found on its PATH
-)
-
-
-def _command(unit: Unit) -> InstanceCommand:
-    spec = unit.spec
-    return instance_command(
-        spec,
-        unit.environment,
-        _SURROUNDINGS,
-        code_dir=PurePosixPath(MOUNTED, CODE, INSIDE) if spec.code_configuration else None,
-        model_dir=PurePosixPath(MOUNTED, MODEL, INSIDE) if spec.model else None,
-        port=_port_of(unit),
-    )
-
-
-def _labels_of(unit: Unit, gpus: tuple[str, ...]) -> dict[str, str]:
-    return {
-        **gpu_labels(unit.spec.resources, gpus),
-        names.DEPLOYMENT: unit.id.name,
-        names.GENERATION: unit.generation,
-        names.PORT: str(_port_of(unit)),
-    }
-
-
-def _health_of(unit: Unit) -> dict[str, Any] | None:
-    """Return what Docker asks an instance; None for an image that may have nothing to ask with."""
-    if is_brought(unit.environment):
-        return None
-    python, probe = str(_ENVIRONMENT / "bin" / "python"), unit.spec.readiness_probe
-    return healthcheck(python, _port_of(unit), unit.readiness_path, probe, unit.start_limit_s)
-
-
-def _port_of(unit: Unit) -> int:
-    server = server_of(unit.spec, unit.environment)
-    return server.routes.scoring_route.port if server.kind == ServerKind.IMAGE else _PORT
-
-
-def _backend(labels: Mapping[str, str]) -> Backend:
-    return Backend(host=labels[names.ADDRESS], port=int(labels[names.PORT]))

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -21,15 +22,16 @@ from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
 from inference_provider.targets.docker.conversation import Command
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
+from inference_provider.targets.docker.listens import Listens, with_egress_port
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.succession import behind, running
+from inference_provider.targets.docker.way_out import proxy_of
 from inference_provider.targets.envoy import drain, relay
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.envoy.edge import edged
 from inference_provider.targets.listening import (
     METRICS_PORTS,
     ROUTER_PORTS,
-    ListenAddress,
     absent,
     in_order,
     port_taken,
@@ -48,13 +50,6 @@ _OLDER = "the router runs an older image; it is replaced without a failed reques
 _LEFT = "another router runs, left by a client that was killed; it ends after its last request"
 
 Endpoints = tuple[EndpointEntry, ...]
-
-
-class Listens(ListenAddress):
-    """Where the router of a workspace listens, and what it is made of."""
-
-    image: str
-    """Id of the image with the agent in it."""
 
 
 class DockerRouter:
@@ -109,13 +104,18 @@ class DockerRouter:
             raise port_taken(self._records.workspace, reason, remedy, str(self._host))
         return Listens(host=host, port=port, metrics_port=metrics, image=image)
 
+    def with_egress_port(self, listens: Listens) -> Listens:
+        """Return where it listens, as the forward proxy too."""
+        everywhere = partial(self._ask, "free_port", host="0.0.0.0")
+        return with_egress_port(listens, self._records.workspace, everywhere)
+
     def start_first(self, host: str, wanted: int, image: str) -> None:
         """Choose where a new router listens, and start it there.
 
         Another process may take a port between both: then it is chosen again.
         """
         for attempt in range(_ATTEMPTS):
-            self.save(self.choose(host, wanted, image))
+            self.save(self.with_egress_port(self.choose(host, wanted, image)))
             try:
                 self.ensure_up(lambda: ())
             except NotReady as fault:
@@ -311,7 +311,9 @@ class DockerRouter:
         self._ask("publish", table=self._table(endpoints))
 
     def _table(self, endpoints: Endpoints) -> Any:
-        table = self.listens().table(ROUTER_FOLDER, endpoints, **self._state.edge())
+        listens, edge = self.listens(), self._state.edge()
+        proxy = proxy_of(self._host, self._records, listens.egress_port, edge["outbound"])
+        table = listens.table(ROUTER_FOLDER, endpoints, **edge, proxy=proxy)
         # defaults are left out: an older release refuses what it does not know
         return table.model_dump(mode="json", context=KEYS_IN_CLEAR, exclude_defaults=True)
 

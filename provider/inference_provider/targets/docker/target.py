@@ -128,7 +128,10 @@ class DockerPlatform:
         router, spec = self._open(desired.id.workspace).router, desired.spec
         before = router.listens()
         wanted = {"host": spec.bind_address, "image": self._images.runtime(spec, tell)}
-        with saved(before, before.model_copy(update=wanted), router.save):
+        after = before.model_copy(update=wanted)
+        if spec.outbound_rules:
+            after = router.with_egress_port(after)
+        with saved(before, after, router.save):
             yield
 
     def shut_down(self, workspace: str) -> None:
