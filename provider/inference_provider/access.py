@@ -7,11 +7,18 @@ plan `decide`, and a person is answered from the same code.
 Roles are sets of actions (`spec/roles.py`). A role in a scope holds in everything inside it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from inference_provider.spec.roles import BUILT_IN_ROLES, SCORE, Role, action_name, role_name
+from inference_provider.spec.roles import (
+    BUILT_IN_ROLES,
+    MANAGE,
+    SCORE,
+    Role,
+    action_name,
+    role_name,
+)
 
 __all__ = [
     "BUILT_IN_ROLES",
@@ -24,6 +31,8 @@ __all__ = [
     "allowed_callers",
     "allowing",
     "decide",
+    "manager_note",
+    "no_manager",
     "roles_with",
 ]
 
@@ -170,6 +179,40 @@ def allowing(
         role = roles.get(one.role)
         if role and one.scope.covers(scope) and role.allows(action):
             yield one
+
+
+def no_manager(one: Assignment, roles: Mapping[str, Role]) -> str:
+    """Say why an assignment does not let an identity deploy by itself; empty where it does.
+
+    A workspace's records are read and written as a whole, and its keys are among them.
+    """
+    role = roles.get(one.role)
+    if one.principal.kind != "identity" or "/" in one.principal.name:
+        return f"{one.principal} is no identity of the workspace's own"
+    if one.scope != Scope():
+        return f"it holds on {one.scope}, and not on the whole workspace"
+    if role is None:
+        return "its role is not there"
+    lacks = [action for action in MANAGE if not role.allows(action)]
+    return f"its role does not allow {lacks[0]}" if lacks else ""
+
+
+def manager_note(
+    one: Assignment, roles: Mapping[str, Role], deploys_as: Callable[[str], str] | None
+) -> str:
+    """Say whether an assignment lets an identity deploy by itself; empty where none ever does.
+
+    Args:
+        one: The assignment.
+        roles: By name (`roles_with`).
+        deploys_as: Says as what of the target's own an identity does; None where none does.
+    """
+    if deploys_as is None or one.principal.kind != "identity":
+        return ""
+    if reason := no_manager(one, roles):
+        return f"it does not let {one.principal} deploy by itself: {reason}"
+    name = one.principal.name
+    return f"it lets {one.principal} deploy by itself, as {deploys_as(name)}, and read all keys"
 
 
 def _is_of(one: Assignment, principal: Principal, groups: Collection[str]) -> bool:

@@ -156,6 +156,9 @@ class TargetCapabilities(Frozen):
     """Says what else of an environment it cannot do, or lacks."""
     notes: Callable[[DesiredResource, WorkspaceSpec | None], Iterable[str]] = _nothing
     """Says what a person should know before a workspace or an environment is made or changed."""
+    deploys_as: Callable[[str], str] | None = None
+    """Says as what of the target's own an identity deploys to a workspace by itself, if a role
+    assignment lets it; None where none does."""
     amount_faults: Callable[[Resources], Iterable[Fault]] = _nothing
     """Says which amounts cannot be enforced, with the fields that ask for them."""
     liveness_probes: bool = False

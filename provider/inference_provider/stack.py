@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inference_provider.access import Assignment, manager_note, no_manager, roles_with
 from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import DriftReport, drift
@@ -41,10 +42,14 @@ from inference_provider.sharing import (
     without_shared,
 )
 from inference_provider.spec import TrafficSpec
+from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.stack import StackSpec
 from inference_provider.spec.target import Place, place_from
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
+
+_TOLD = frozenset({Kind.WORKSPACE, Kind.ENVIRONMENT, Kind.ROLE_ASSIGNMENT})
+"""Kinds of which a target has something to say before they are made or changed."""
 
 
 @dataclass(frozen=True)
@@ -177,11 +182,13 @@ class Pipeline:
         wanted = [action.desired for action in found.actions if action.desired]
         spaces = {one.id.name: one.spec for one in wanted if one.id.kind == Kind.WORKSPACE}
         for action in found.pending:
-            if action.desired is None or action.id.kind not in {Kind.WORKSPACE, Kind.ENVIRONMENT}:
+            space = spaces.get(action.id.workspace)
+            if action.desired is None or action.id.kind not in _TOLD:
                 continue
-            told = [
-                *self._target.capabilities.notes(action.desired, spaces.get(action.id.workspace))
-            ]
+            if action.id.kind == Kind.ROLE_ASSIGNMENT:
+                told = [self._about_assignment(action.desired, space.roles if space else {})]
+            else:
+                told = [*self._target.capabilities.notes(action.desired, space)]
             if action.id.kind == Kind.WORKSPACE:
                 told = [*self._about_workspace(action), *told]
             yield from (f"{action.id}: {note}" for note in told if note)
@@ -191,6 +198,14 @@ class Pipeline:
             yield f"{place} has no workspace of this name yet"
         if self._target.images and action.desired:
             yield self._target.images.note(action.desired.spec)
+
+    def _about_assignment(self, wanted: DesiredResource, own: Mapping[str, CustomRole]) -> str:
+        """Say that an assignment lets an identity deploy by itself; most do not."""
+        one = Assignment.of(wanted.properties)
+        roles = roles_with({name: vars(role) for name, role in own.items()})
+        if no_manager(one, roles):
+            return ""
+        return manager_note(one, roles, self._target.capabilities.deploys_as)
 
     def removal(self, stack: StackName, workspaces: Iterable[str] | None = None) -> Planned:
         """Plan the deletion of everything that carries the stack's label.

@@ -13,6 +13,7 @@ from inference_provider.access import (
     Scope,
     allowed_callers,
     decide,
+    manager_note,
     roles_with,
 )
 from inference_provider.spec.roles import action_name, role_name
@@ -318,3 +319,51 @@ def test_decisions_are_those_of_a_plainer_way(caller, action, where, held, sets)
     )
     assert found.allowed is _naively(caller, action, where, held, sets)
     assert (found.by is not None) is found.allowed
+
+
+# -- deploying by oneself -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param(
+            assignment("Data Scientist", principal="robot", kind="identity"),
+            "it lets identity 'robot' deploy by itself, as account-robot, and read all keys",
+            id="deploys",
+        ),
+        pytest.param(
+            assignment("Owner", "endpoints/iris", "robot", "identity"),
+            "it does not let identity 'robot' deploy by itself: it holds on endpoints/iris, and not"
+            " on the whole workspace",
+            id="less than the workspace",
+        ),
+        pytest.param(
+            assignment("Reader", principal="robot", kind="identity"),
+            "it does not let identity 'robot' deploy by itself: its role does not allow"
+            f" {ML}/onlineEndpoints/write",
+            id="reads",
+        ),
+        pytest.param(
+            assignment("Owner", principal="endpoints/iris", kind="identity"),
+            "it does not let identity 'endpoints/iris' deploy by itself: identity 'endpoints/iris'"
+            " is no identity of the workspace's own",
+            id="an endpoint's own",
+        ),
+        pytest.param(
+            assignment("Gone", principal="robot", kind="identity"),
+            "it does not let identity 'robot' deploy by itself: its role is not there",
+            id="no role",
+        ),
+        pytest.param(assignment("Owner"), "", id="a user"),
+    ],
+)
+def test_whether_an_assignment_lets_an_identity_deploy_by_itself_is_said(given, said):
+    assert manager_note(given, ROLES, "account-{}".format) == said
+    assert manager_note(given, ROLES, None) == ""
+
+
+def test_a_role_of_ones_own_without_the_right_to_read_keys_does_not_deploy():
+    roles = roles_with({"Ops": {"actions": ["*"], "not_actions": ["*/listKeys/action"]}})
+    given = assignment("Ops", principal="robot", kind="identity")
+    assert "does not allow" in manager_note(given, roles, str)

@@ -258,6 +258,7 @@ def test_a_snapshot_is_one_question_to_each_port_that_matters(one, asked):
             status=lambda name: told.append(f"compute of {name or 'all'}") or ComputeStatus()
         ),
         router=SimpleNamespace(status=lambda: told.append("router") or RouterStatus()),
+        identities=None,
     )
     resource = one and ResourceId(kind=one[0], workspace="demo", name=one[1])
     found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW), resource)

@@ -1,5 +1,6 @@
 """`access`: what role assignments allow, answered from the records of a workspace."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 import typer
@@ -11,6 +12,7 @@ from inference_provider.access import (
     Scope,
     allowing,
     decide,
+    manager_note,
 )
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Endpoint, Json, Workspace
@@ -139,8 +141,18 @@ def explain(  # noqa: PLR0917 - a command line
         )
     else:
         session.say(f"{'allowed' if found.allowed else 'denied'}: {found.reason}")
+        for note in _managing(session, grants, who):
+            session.say(note)
     if not found.allowed:
         raise typer.Exit(DENIED)
+
+
+def _managing(session: Session, grants: Grants, who: Principal) -> Iterator[str]:
+    """Say of each role assignment of an identity whether that may deploy by itself."""
+    deploys_as = session.target.capabilities.deploys_as
+    for one in grants.assignments:
+        if one.principal == who and (note := manager_note(one, grants.roles, deploys_as)):
+            yield f"{one}: {note}"
 
 
 def _one_workspace(session: Session, workspace: str | None) -> str:

@@ -33,6 +33,20 @@ GET_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
 ASSIGN_ROLES = "Microsoft.Authorization/roleAssignments/write"
 """Give somebody a role."""
 
+_ONLINE = f"{_ML}/onlineEndpoints"
+MANAGE = (
+    f"{_ONLINE}/write",
+    f"{_ONLINE}/delete",
+    f"{_ONLINE}/listKeys/action",
+    f"{_ONLINE}/deployments/write",
+    f"{_ONLINE}/deployments/delete",
+    f"{_ML}/models/versions/write",
+    f"{_ML}/environments/versions/write",
+    f"{_ML}/connections/write",
+    LIST_SECRETS,
+)
+"""What somebody may do who deploys to a workspace and reads its records, in which its keys are."""
+
 OWNER = "Owner"
 ACR_PULL = "AcrPull"
 BLOB_READER = "Storage Blob Data Reader"

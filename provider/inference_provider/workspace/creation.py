@@ -4,12 +4,14 @@
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
+from inference_provider.access import Assignment, no_manager, roles_with
 from inference_provider.compare import changes_to, heaviest
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import CapabilityMissing, SecretNotRead
+from inference_provider.errors import CapabilityMissing, SecretNotRead, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of
 from inference_provider.refusals import Refusal, at_target
@@ -26,7 +28,13 @@ from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
 from inference_provider.workspace.removal import sweep
-from inference_provider.workspace.rights import refuse_lacking_roles, refuse_unknown_role
+from inference_provider.workspace.rights import (
+    own_roles,
+    refuse_lacking_roles,
+    refuse_unknown_role,
+    settle_manager,
+    settle_managers,
+)
 from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
 from inference_provider.workspace.secret_store import not_read
 from inference_provider.workspace.state import ROUTER, TLS
@@ -77,6 +85,7 @@ class Creation:
             (Kind.MODEL, ""): self._make_asset,
             (Kind.ENVIRONMENT, ""): self._make_asset,
             (Kind.IDENTITY, ""): self._make_identity,
+            (Kind.ROLE_ASSIGNMENT, ""): self._make_assignment,
             (Kind.ENDPOINT, "online"): self._make_endpoint,
             (Kind.DEPLOYMENT, "online"): self._make_deployment,
             (Kind.TRAFFIC, ""): self._make_traffic,
@@ -122,6 +131,8 @@ class Creation:
             self._mend_certificate(desired)
             with self._platform.change(desired, tell):
                 self._save(desired, Publish.ALWAYS, certificate)
+        if self._ports.identities is not None:  # what its own roles allow may have changed
+            settle_managers(self._state, self._ports.identities, desired.id.workspace)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
             roll_recorded(self._workspace, self._actor, self._progress, self._for_each)
@@ -190,6 +201,26 @@ class Creation:
 
         self._save(desired, also=keep)
         self._progress(desired.id, "recorded")
+
+    def _make_assignment(self, desired: DesiredResource) -> None:
+        """Record an assignment, and let its identity deploy by itself where its role says so."""
+        identities, given = self._ports.identities, Assignment.of(desired.properties)
+        if identities is None:
+            return self._make_record(desired)
+
+        def entitle() -> None:
+            roles = roles_with(own_roles(self._state, desired.id.workspace))
+            manages = not no_manager(given, roles)
+            settle_manager(identities, given.name, given.principal.name if manages else None)
+
+        try:
+            self._save(desired, also=entitle)
+        except BaseException:
+            if self._state.record(desired.id) is None:
+                with suppress(TargetError):  # the first error is the one to report
+                    identities.withdraw(given.name)
+            raise
+        return self._progress(desired.id, "recorded")
 
     def _make_endpoint(self, desired: DesiredResource) -> None:
         def keys() -> None:

@@ -143,7 +143,8 @@ class Engine:
             return unreadable(resource, getattr(fault, "strerror", None) or str(fault))
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
-        running = resource.kind in observe.RUNNING
+        held = resource.kind in observe.HELD and opened.ports.identities is not None
+        running = resource.kind in observe.RUNNING or held
         snapshot = observe.Snapshot()
         if running:
             snapshot = take_snapshot(opened.ports, self._clock, resource)

@@ -1,7 +1,9 @@
-"""The port of a target where an identity is more than its record."""
+"""The port of a target where an identity, and what it may do, is more than its record."""
 
 from collections.abc import Mapping
 from typing import Protocol
+
+from inference_provider.observed import ResourceId
 
 
 class Identities(Protocol):
@@ -12,3 +14,17 @@ class Identities(Protocol):
 
     def drop(self, identity: str) -> None:
         """Remove an identity, if it is there."""
+
+    def entitle(self, assignment: str, identity: str) -> None:
+        """Let an identity deploy to the workspace by itself; nothing happens when it may already.
+
+        Args:
+            assignment: Name of the role assignment that says so.
+            identity: Who may.
+        """
+
+    def withdraw(self, assignment: str) -> None:
+        """Take away what a role assignment has given, if it has."""
+
+    def faults(self) -> Mapping[ResourceId, str]:
+        """Say of identities and role assignments what is gone, or was changed by hand."""

@@ -42,6 +42,9 @@ from inference_provider.workspace.statuses import (
 RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
 """Kinds whose state must be read from what runs; the other kinds are fully recorded."""
 
+HELD = frozenset({Kind.IDENTITY, Kind.ROLE_ASSIGNMENT})
+"""Kinds of which the same holds where an identity is more than its record."""
+
 _Fields = dict[str, object]
 
 
@@ -52,6 +55,8 @@ class Snapshot(Frozen):
     router: RouterStatus = RouterStatus()
     minute: int = 0
     """When it was taken, in minutes since 1970."""
+    held: dict[ResourceId, str] = {}
+    """What of identities and role assignments is gone or was changed by hand."""
     unreachable: str = ""
     """Why compute could not be asked; empty when it answered, or is known not to run."""
 
@@ -63,9 +68,11 @@ def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> 
     try:
         compute = ports.compute.status(name) if runs else ComputeStatus()
         router = ports.router.status()
+        held = dict(ports.identities.faults()) if ports.identities else {}
     except TargetUnreachable as silent:
         return Snapshot(unreachable=str(silent))
-    return Snapshot(compute=compute, router=router, minute=int(clock.now().timestamp() // 60))
+    minute = int(clock.now().timestamp() // 60)
+    return Snapshot(compute=compute, router=router, held=held, minute=minute)
 
 
 class Observer:
@@ -89,6 +96,8 @@ class Observer:
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.TRAFFIC, ""): self._traffic,
             (Kind.AUTOSCALE_RULE, ""): _as_ruled,
+            (Kind.IDENTITY, ""): self._held,
+            (Kind.ROLE_ASSIGNMENT, ""): self._held,
         }.get((record.id.kind, record.variant), _as_recorded)
         return base.model_copy(update=read(record))
 
@@ -175,8 +184,27 @@ class Observer:
         fault = ""
         with suppress(SecretStoreUnreachable):  # which its connection tells
             fault = stale_fault(self._state, record)
-        fault = fault or self._ports.content.fault(record)
+        fault = fault or self._ports.content.fault(record) or self._unheld(record)
         return {**found, "degraded": fault} if fault else found
+
+    def _held(self, record: Record) -> _Fields:
+        seen = self._snapshot
+        if seen and seen.unreachable:
+            return _unknown(seen.unreachable)
+        fault = seen.held.get(record.id, "") if seen else ""
+        return {"status": fault or "recorded", "degraded": fault}
+
+    def _unheld(self, record: Record) -> str:
+        """Say what is wrong with the identity as which a deployment runs."""
+        if self._snapshot is None or not self._snapshot.held:
+            return ""
+        place, name = record.id.workspace, record.id.endpoint or ""
+        with suppress(TargetError):  # an unreadable one is told as such
+            found = self._state.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=name))
+            if identity := found and found.properties.get("identity"):
+                held = ResourceId(kind=Kind.IDENTITY, workspace=place, name=identity)
+                return self._snapshot.held.get(held, "")
+        return ""
 
     def _instances(self, record: Record) -> _Fields:
         seen = self._snapshot

@@ -3,7 +3,9 @@
 `engine.py` checks who may delete it, and writes the journal.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from inference_provider.errors import Busy, InferenceError
 from inference_provider.observed import Kind, Record, ResourceId
@@ -53,6 +55,7 @@ class Removal:
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
             (Kind.IDENTITY, ""): self._identity,
+            (Kind.ROLE_ASSIGNMENT, ""): self._assignment,
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.AUTOSCALE_RULE, ""): self._rule,
         }.get((record.id.kind, record.variant), self._recorded)(record)
@@ -76,13 +79,20 @@ class Removal:
         if self._ports.identities is not None:
             self._ports.identities.drop(record.id.name)
 
-    def _recorded(self, record: Record) -> None:
+    def _assignment(self, record: Record) -> None:
+        identities = self._ports.identities
+        # first what it has given: nobody would see that without its record
+        withdraw = partial(identities.withdraw, record.id.name) if identities else _nothing
+        self._recorded(record, withdraw)
+
+    def _recorded(self, record: Record, also: Callable[[], None] = _nothing) -> None:
         """Delete a record, and publish that if the router is built from it; undone when refused."""
         routed = (record.id.kind, record.variant) in READ
 
         def edit() -> None:
             refuse_changed("delete", record, self._state.record(record.id))
             refuse_while_needed(self._state, record.id)
+            also()
             self._state.drop_record(record.id)
 
         self._convergence.change(edit, Publish.WHILE_IT_RUNS if routed else Publish.NEVER)

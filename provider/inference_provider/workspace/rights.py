@@ -7,7 +7,7 @@ instances asks for the connections that they get secrets of.
 from collections.abc import Mapping
 from typing import Any
 
-from inference_provider.access import Principal
+from inference_provider.access import Assignment, Principal, no_manager, roles_with
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import PermissionMissing, SecretsInjectionError, TargetError
 from inference_provider.observed import Actor, Kind, ResourceId
@@ -20,6 +20,7 @@ from inference_provider.role_needs import (
     vault_secrets_in,
 )
 from inference_provider.spec.roles import unknown_role
+from inference_provider.workspace.identities import Identities
 from inference_provider.workspace.ports import Content
 from inference_provider.workspace.state import State
 
@@ -84,6 +85,28 @@ def refuse_secret_connections(
         for reason in lacking(found.properties, reach, grants):
             said = f"{what}: {reason}"
             raise SecretsInjectionError("inject secrets into", str(deployment), said)
+
+
+def managing(state: State, workspace: str) -> dict[str, str]:
+    """Return the identities that may deploy by themselves, by the role assignment that says so."""
+    roles = roles_with(own_roles(state, workspace))
+    held = (Assignment.of(record.properties) for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
+    return {one.name: one.principal.name for one in held if not no_manager(one, roles)}
+
+
+def settle_managers(state: State, identities: Identities, workspace: str) -> None:
+    """Let identities deploy by themselves as far as role assignments say so, and no others."""
+    wanted = managing(state, workspace)
+    for record in state.of_kind(Kind.ROLE_ASSIGNMENT):
+        settle_manager(identities, record.id.name, wanted.get(record.id.name))
+
+
+def settle_manager(identities: Identities, assignment: str, identity: str | None) -> None:
+    """Do so for one role assignment."""
+    if identity is None:
+        identities.withdraw(assignment)
+    else:
+        identities.entitle(assignment, identity)
 
 
 def own_roles(state: State, workspace: str) -> Mapping[str, Any]:

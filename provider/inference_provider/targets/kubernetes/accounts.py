@@ -1,10 +1,13 @@
 """Service accounts: an Identity is one, and a deployment's pods run as that of its endpoint.
 
+A role assignment that lets an identity deploy by itself is a RoleBinding of its account.
+
 A cloud gives pods its own identity by annotations of their account; pods get no token of the
 cluster's own API.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
@@ -17,10 +20,23 @@ from inference_provider.targets.kubernetes.applied import (
     of_another,
 )
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.objects import Object
+from inference_provider.targets.kubernetes.manager_manifests import ASSIGNMENT, manager_objects
+from inference_provider.targets.kubernetes.manager_manifests import KINDS as MANAGERS
+from inference_provider.targets.kubernetes.objects import SERVICE_ACCOUNT, Object, selector
+from inference_provider.targets.kubernetes.observed_objects import (
+    Named,
+    altered,
+    listed,
+    named,
+)
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.workspace.ports import Unit
+from inference_provider.workspace.rights import managing
 from inference_provider.workspace.state import State
+
+_GONE = " is gone"
+_NO_POD = ": what runs as it goes on, and no new pod of it starts"
 
 
 class Account(NamedTuple):
@@ -50,6 +66,54 @@ class Accounts:
     def drop(self, identity: str) -> None:
         delete_ours(self._client, self._account(identity, {}))
 
+    def entitle(self, assignment: str, identity: str) -> None:
+        """Bind it to a Role. Raises OwnedByAnother, and Forbidden with the rights that lack."""
+        for one in self._managers(assignment, identity):
+            there = self._client.get_like(one)
+            if there is not None and not is_ours(there):
+                raise of_another(self._client, one)
+            if there is not None and there.get("roleRef") != one.get("roleRef"):
+                delete_ours(self._client, one)  # nobody may change that
+            apply_ours(self._client, one, _untold)
+
+    def withdraw(self, assignment: str) -> None:
+        for one in reversed(self._managers(assignment, "")):
+            with suppress(Forbidden):  # who may not has made none
+                delete_ours(self._client, one)
+
+    def faults(self) -> Mapping[ResourceId, str]:
+        """Say of which accounts and bindings something is gone or was changed by hand."""
+        wanted = {**self._wanted_accounts(), **self._wanted_managers()}
+        if not wanted:
+            return {}
+        roles = (workspace_manifests.IDENTITY, ASSIGNMENT)
+        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: roles})
+        there = listed(self._client, self._namespace, (SERVICE_ACCOUNT, *MANAGERS), chosen)
+        found = {id_: "; ".join(altered(objects, there)) for id_, objects in wanted.items()}
+        return {
+            id_: f"{said}{_NO_POD if id_.kind == Kind.IDENTITY and said.endswith(_GONE) else ''}"
+            for id_, said in found.items()
+            if said
+        }
+
+    def _wanted_accounts(self) -> dict[ResourceId, list[Named]]:
+        return {
+            self._id(Kind.IDENTITY, name): [(SERVICE_ACCOUNT, names.identity(name))]
+            for name in self._state.recorded(Kind.IDENTITY)
+        }
+
+    def _wanted_managers(self) -> dict[ResourceId, list[Named]]:
+        return {
+            self._id(Kind.ROLE_ASSIGNMENT, name): named(self._managers(name, identity))
+            for name, identity in managing(self._state, self._workspace).items()
+        }
+
+    def _managers(self, assignment: str, identity: str) -> tuple[Object, ...]:
+        return manager_objects(self._workspace, self._namespace, assignment, identity)
+
+    def _id(self, kind: Kind, name: str) -> ResourceId:
+        return ResourceId(kind=kind, workspace=self._workspace, name=name)
+
     def of(self, unit: Unit, declared: Mapping[str, ClusterServiceAccount]) -> Account:
         """Return the account of a deployment; make that of its endpoint's identity if it is gone.
 
@@ -74,7 +138,7 @@ class Accounts:
         )
 
     def _fields(self, kind: Kind, name: str) -> Mapping[str, Any]:
-        record = self._state.record(ResourceId(kind=kind, workspace=self._workspace, name=name))
+        record = self._state.record(self._id(kind, name))
         return record.properties if record else {}
 
 

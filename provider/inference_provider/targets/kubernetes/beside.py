@@ -19,6 +19,8 @@ from inference_provider.targets.kubernetes.content_manifests import (
     has_bucket,
 )
 from inference_provider.targets.kubernetes.content_store import ContentStore
+from inference_provider.targets.kubernetes.manager_manifests import ASSIGNMENT
+from inference_provider.targets.kubernetes.manager_manifests import KINDS as MANAGERS
 from inference_provider.targets.kubernetes.objects import (
     CLAIM,
     DEPLOYMENT,
@@ -172,6 +174,10 @@ class Beside:
         self._drop_bounds(ClusterSettings())
         of_identities = selector(names.selecting(self._workspace, workspace_manifests.IDENTITY))
         self._client.delete_all(SERVICE_ACCOUNT, self._namespace, of_identities)
+        of_assignments = selector(names.selecting(self._workspace, ASSIGNMENT))
+        for kind in reversed(MANAGERS):
+            for one in self._client.items(kind, self._namespace, of_assignments):
+                delete_ours(self._client, one)
         for kind in (SECRET, CLAIM):
             chosen = selector(names.selecting(self._workspace, names.CONTENT))
             self._client.delete_all(kind, self._namespace, chosen)

@@ -28,6 +28,7 @@ from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 from inference_provider.targets.transport import tls_faults
 
@@ -158,6 +159,7 @@ def kubernetes_capabilities(
         cluster_settings=True,
         parallel=PARALLEL,
         egress_control=True,
+        deploys_as=lambda identity: f"ServiceAccount {names.identity(identity)}",
         deployment_faults=deployment_faults,
         resource_limits=True,
         several_nodes=True,

@@ -87,6 +87,11 @@ def identity(name: str) -> str:
     return short(f"identity-{name}")
 
 
+def assignment(name: str) -> str:
+    """Return the name of the Role, and of the RoleBinding, of a role assignment."""
+    return short(f"assignment-{name}")
+
+
 def autoscaler_of_keda(generation_: str) -> str:
     """Return the name of what KEDA makes of the ScaledObject of a generation."""
     return f"keda-hpa-{generation_}"

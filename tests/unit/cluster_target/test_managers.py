@@ -1,0 +1,181 @@
+"""Identities that role assignments let deploy by themselves, on a cluster."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.cluster_api import failure
+from tests.unit.cluster_target.stack import ANN, desired
+
+from inference_provider.desired import resolve
+from inference_provider.errors import OwnedByAnother
+from inference_provider.observed import Kind, Presence, ResourceId
+from inference_provider.spec import StackSpec
+from inference_provider.stack import Pipeline, Stack
+from inference_provider.targets.kubernetes.refusals import Forbidden
+
+DEPLOYER = Path(__file__).parents[3] / "docs" / "deployer-role.yaml"
+RIGHTS = "/apis/rbac.authorization.k8s.io/v1/namespaces/lab"
+ROLE, BINDING = f"{RIGHTS}/roles/assignment-deploys", f"{RIGHTS}/rolebindings/assignment-deploys"
+ACCOUNT = "/api/v1/namespaces/lab/serviceaccounts/identity-robot"
+OPERATOR = {"Operator": {"actions": ["*"], "not_actions": ["Microsoft.Authorization/*"]}}
+SCORER = {"Operator": {"actions": ["*/score/action"]}}
+MADE = ResourceId(kind=Kind.ROLE_ASSIGNMENT, workspace="demo", name="deploys")
+
+
+def stack(role="AzureML Data Scientist", roles=None, **given) -> StackSpec:
+    return StackSpec.model_validate(
+        {
+            "name": "shop",
+            "workspaces": [
+                {
+                    "name": "demo",
+                    "target": {"kind": "kubernetes", "namespace": "lab"},
+                    "runtime_image": "router:1",
+                    "roles": roles or {},
+                }
+            ],
+            "identities": [{"workspace": "demo", "name": "robot"}],
+            "role_assignments": [
+                {
+                    "workspace": "demo",
+                    "name": "deploys",
+                    "principal": "robot",
+                    "role": role,
+                    **given,
+                }
+            ],
+        }
+    )
+
+
+def apply(engine, *role, **given) -> None:
+    for one in resolve(stack(*role, **given)):
+        engine.apply(one, ANN)
+
+
+def test_a_plan_says_which_role_assignment_lets_an_identity_deploy(engine):
+    def told(*role):
+        planned = Pipeline(engine, ANN).plan(Stack.of(stack(*role)))
+        return [note for note in planned.notes if note.startswith("RoleAssignment")]
+
+    assert told() == [
+        "RoleAssignment 'demo/deploys': it lets identity 'robot' deploy by itself, as"
+        " ServiceAccount identity-robot, and read all keys"
+    ]
+    assert told("Reader") == []
+    assert len(told("Operator", OPERATOR)) == 1
+
+
+def test_a_role_with_which_one_deploys_is_bound_to_the_identitys_account(api, engine):
+    apply(engine)
+    assert api.objects[BINDING]["subjects"] == [
+        {"kind": "ServiceAccount", "name": "identity-robot", "namespace": "lab"}
+    ]
+    assert api.objects[BINDING]["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "Role",
+        "name": "assignment-deploys",
+    }
+    engine.delete(MADE, "shop", ANN)
+    assert not {ROLE, BINDING} & api.objects.keys()
+
+
+def test_its_rights_are_those_of_the_documented_role(api, engine):
+    apply(engine)
+
+    def rights(rules):
+        return {
+            (group, resource, verb, *rule.get("resourceNames", ()))
+            for rule in rules
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+            for verb in rule["verbs"]
+        }
+
+    documented = yaml.safe_load(DEPLOYER.read_text())["rules"]
+    assert rights(api.objects[ROLE]["rules"]) == rights(documented)
+
+
+@pytest.mark.parametrize(
+    ("role", "given"),
+    [
+        pytest.param("Reader", {}, id="reader"),
+        pytest.param("AcrPull", {}, id="pull"),
+        pytest.param("Owner", {"scope": "stores/bucket"}, id="less than the workspace"),
+        pytest.param("Owner", {"principal_type": "user", "principal": "ann"}, id="user"),
+        pytest.param("Operator", {"roles": SCORER}, id="own role that only scores"),
+    ],
+)
+def test_what_does_not_let_an_identity_deploy_makes_nothing(api, engine, role, given):
+    apply(engine, role, **given)
+    assert not {ROLE, BINDING} & api.objects.keys()
+    assert engine.observe_one(MADE).degraded == ""
+
+
+def test_a_role_of_the_workspaces_own_counts_by_what_it_allows_now(api, engine):
+    apply(engine, "Operator", OPERATOR)
+    assert BINDING in api.objects
+    apply(engine, "Operator", SCORER)
+    assert not {ROLE, BINDING} & api.objects.keys()
+
+
+def test_a_binding_that_somebody_deletes_is_drift_that_an_up_mends(api, engine):
+    apply(engine)
+    assert engine.observe(["demo"]).resources[MADE.address].degraded == ""
+    api.drop(BINDING)
+    assert engine.observe_one(MADE).degraded == "RoleBinding assignment-deploys is gone"
+    assert engine.observe(["demo"]).resources[MADE.address].degraded == (
+        "RoleBinding assignment-deploys is gone"
+    )
+    apply(engine)
+    assert engine.observe_one(MADE).degraded == ""
+
+
+def test_a_binding_of_somebody_else_is_left_as_it_is(api, engine):
+    about = {"name": "assignment-deploys", "namespace": "lab"}
+    there = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding"}
+    api.put(BINDING, {**there, "metadata": about, "roleRef": {}})
+    api.objects[BINDING]["metadata"]["managedFields"] = [{"manager": "kubectl"}]
+    with pytest.raises(OwnedByAnother, match="RoleBinding 'assignment-deploys' in namespace"):
+        apply(engine)
+    assert engine.observe_one(MADE).presence == Presence.ABSENT
+
+
+def test_rights_that_the_deployer_lacks_are_named_and_nothing_is_recorded(api, engine):
+    said = (
+        'roles "assignment-deploys" is forbidden: user "ann" (groups=["a"]) is attempting to grant'
+        ' RBAC permissions not currently held: {APIGroups:["keda.sh"],'
+        ' Resources:["scaledobjects"], Verbs:["get" "list"]}'
+    )
+    answer = api.refuse
+    api.refuse = lambda asked: (
+        failure(403, said) if asked.method == "PATCH" and asked.url.path == ROLE else answer(asked)
+    )
+    with pytest.raises(Forbidden) as refused:
+        apply(engine)
+    assert "may give no right that it lacks: get, list on scaledobjects" in str(refused.value)
+    assert engine.observe_one(MADE).presence == Presence.ABSENT
+
+
+def test_an_account_that_is_gone_is_told_of_its_identity_and_of_what_runs_as_it(api, engine):
+    apply(engine)
+    for one in (*desired().values(),):
+        if one.id.kind == Kind.ENDPOINT:
+            spec = one.spec.model_copy(update={"identity": "robot"})
+            one = one.model_copy(  # noqa: PLW2901
+                update={"spec": spec, "properties": {**one.properties, "identity": "robot"}}
+            )
+        if one.id.kind in (Kind.ENVIRONMENT, Kind.ENDPOINT, Kind.DEPLOYMENT):
+            engine.apply(one, ANN)
+    api.drop(ACCOUNT)
+    found = engine.observe(["demo"]).resources
+    gone = "ServiceAccount identity-robot is gone"
+    said = f"{gone}: what runs as it goes on, and no new pod of it starts"
+    degraded = {one.id.kind: one.degraded for one in found.values() if one.degraded}
+    assert degraded == {Kind.IDENTITY: said, Kind.DEPLOYMENT: said}
+    for one in desired().values():
+        if one.id.kind == Kind.DEPLOYMENT:
+            engine.apply(one, ANN)
+    assert ACCOUNT in api.objects
+    assert {one.degraded for one in engine.observe(["demo"]).resources.values()} == {""}
