@@ -20,11 +20,8 @@ from pulumi_inference.base import InferenceResource
 from pulumi_inference.security_args import (
     CustomRoleArgs,
     IdentityProviderArgs,
-<<<<<<< HEAD
-    SecretStoreInput,
-=======
     OutboundRuleArgs,
->>>>>>> 12c685e4 (Let instances of a closed workspace out to names that it lists, on Docker)
+    SecretStoreInput,
     TlsArgs,
 )
 

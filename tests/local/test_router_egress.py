@@ -13,7 +13,8 @@ import pytest
 from inference_provider.router.table import OutboundEntry, Proxy
 from tests.local.server.model import Model, until
 from tests.local.server.names import name_server
-from tests.local.server.routing import Served, deployment, endpoint, free_port, serving
+from tests.local.server.routing import Served, deployment, endpoint, serving
+from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
 
@@ -73,7 +74,7 @@ def rule(destination: str, *ports: int, private: bool = True) -> OutboundEntry:
 
 
 def proxy_at(name_server: str, *clients: str) -> dict[str, Any]:
-    proxy = Proxy(host="127.0.0.1", port=free_port(), clients=clients)
+    proxy = Proxy(host="127.0.0.1", port=own_port(), clients=clients)
     return {"proxy": proxy, "name_server": name_server}
 
 

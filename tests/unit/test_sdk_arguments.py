@@ -57,14 +57,11 @@ NESTED: dict[type, type[BaseModel]] = {
     args.CodeConfigurationArgs: deployment.CodeConfiguration,
     security_args.CorsArgs: CorsSettings,
     security_args.TlsArgs: TlsSettings,
-<<<<<<< HEAD
     security_args.EncryptedFileStoreArgs: secret_store.EncryptedFileStore,
     security_args.EnvironmentStoreArgs: secret_store.EnvironmentStore,
     security_args.VaultStoreArgs: secret_store.VaultStore,
     security_args.AzureKeyVaultStoreArgs: secret_store.AzureKeyVaultStore,
-=======
     security_args.OutboundRuleArgs: OutboundRule,
->>>>>>> 12c685e4 (Let instances of a closed workspace out to names that it lists, on Docker)
     security_args.RequestLimitsArgs: RequestLimits,
     args.RequestSettingsArgs: deployment.RequestSettings,
     args.ProbeArgs: deployment.Probe,

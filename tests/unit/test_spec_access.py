@@ -93,3 +93,35 @@ def test_an_endpoint_may_be_closed_to_all_but_some():
 def test_a_limit_of_requests_is_at_least_one():
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         EndpointSpec(name="iris", request_limits={"requests_per_minute": 0})
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ([{"name": "rule", "destination": "10.0.0.1"}], "destination"),
+        ([{"name": "rule", "destination": "PyPI.org"}], "destination"),
+        ([{"name": "rule", "destination": "*"}], "destination"),
+        ([{"name": "rule", "destination": "*.org"}], "destination"),
+        ([{"name": "rule", "destination": "localhost"}], "destination"),
+        ([{"name": "rule", "destination": "https://pypi.org"}], "destination"),
+        ([{"name": "rule", "destination": "pypi.org:443"}], "destination"),
+        ([{"name": "rule", "destination": "pypi.org", "ports": []}], "ports"),
+        ([{"name": "rule", "destination": "pypi.org", "type": "service_tag"}], "fqdn"),
+        ([{"name": "rule", "destination": one} for one in ("a.b", "c.d")], "name 'rule' is there"),
+        (
+            [{"name": one, "destination": "pypi.org"} for one in ("one", "two")],
+            "destination 'pypi.org' is there twice; leave one rule out",
+        ),
+    ],
+)
+def test_an_outbound_rule_names_one_place_of_its_own(rules, said):
+    with pytest.raises(ValidationError, match=said):
+        WorkspaceSpec.model_validate({"egress": "disabled", "outbound_rules": rules})
+
+
+def test_outbound_rules_are_of_a_workspace_that_is_closed():
+    rules = [{"name": "index", "destination": "*.pythonhosted.org"}]
+    with pytest.raises(ValidationError, match="egress is enabled, so every way out is open"):
+        WorkspaceSpec.model_validate({"outbound_rules": rules})
+    closed = WorkspaceSpec.model_validate({"egress": "disabled", "outbound_rules": rules})
+    assert closed.outbound_rules[0].ports == (80, 443)
