@@ -48,20 +48,35 @@ def access_logs(folder: str) -> list[Resource]:
     checked. A request refused for its path, host or form still carries the identity that its caller
     claimed, and has no id of ours. A model's error never has such a status: it becomes 424.
     """
-    early = [status_filter(status) for status in _REFUSED_EARLY]
-    late = [status_filter(status, "NE") for status in _REFUSED_EARLY]
+    early = _any_of([status_filter(status) for status in _REFUSED_EARLY])
+    late = _all_of([status_filter(status, "NE") for status in _REFUSED_EARLY])
+    # most answers are no error: one question each
+    good, bad = status_filter(399, "LE"), status_filter(400, "GE")
     checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_ID_LENGTH}%"}
     return [
-        _json_log(folder, _FIELDS | checked, {"and_filter": {"filters": late}}),
-        _json_log(folder, _FIELDS | _ANSWERS_ID, {"or_filter": {"filters": early}}),
+        _json_log(folder, _FIELDS | checked, _any_of([good, late])),
+        _json_log(folder, _FIELDS | _ANSWERS_ID, _all_of([bad, early])),
         _statistics_log(),
     ]
 
 
 def status_filter(status: int, comparison: str = "EQ") -> Resource:
-    """Return a filter, for logs and local replies: one status, or with `NE` all others."""
+    """Return a filter, for logs and local replies.
+
+    Args:
+        status: Compared with that of the answer; 0 where the caller got none.
+        comparison: `EQ`, `NE`, `LE` or `GE`.
+    """
     value = {"default_value": status, "runtime_key": f"none.{status}"}
     return {"status_code_filter": {"comparison": {"op": comparison, "value": value}}}
+
+
+def _any_of(filters: list[Resource]) -> Resource:
+    return {"or_filter": {"filters": filters}}
+
+
+def _all_of(filters: list[Resource]) -> Resource:
+    return {"and_filter": {"filters": filters}}
 
 
 def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource:
