@@ -6,7 +6,9 @@ from collections import Counter
 import pytest
 
 from inference_provider.errors import RouterRejected
+from inference_provider.router.render import LDS, LIMITS, RDS
 from inference_provider.router.table import EndpointEntry, Limits
+from inference_provider.targets.envoy.files import RouterFiles
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
@@ -118,6 +120,19 @@ def test_a_limit_whose_removal_fails_half_way_still_holds(models: dict[str, Mode
             served.router.publish(served.table(bad, free), timeout_s=5)
         assert {*statuses(served, 8)} == {200, 429}
         assert served.router.in_force() is not None
+
+
+def test_a_limit_that_is_put_back_after_its_listener_has_ended_holds(models: dict[str, Model]):
+    limited, free = chat(models, per_minute=5), chat(models, "free")
+    with serving(limited, free) as served:
+        ready(served)
+        files = RouterFiles(served.folder, served.router.admin)
+        before = {name: files.read(name) for name in (LDS, LIMITS, RDS)}
+        served.router.publish(served.table(chat(models), free))
+        ending = "listener_manager.total_(filter_chains|listeners)_draining"
+        until(lambda: not any(served.router.admin.stats(ending, "Gauges").values()), 30)
+        files.put_back(before)
+        assert statuses(served, 8) == {200: 5, 429: 3}
 
 
 def test_a_large_limit_is_spread_evenly_and_not_cut_short(models: dict[str, Model]):
