@@ -8,6 +8,7 @@ from inference_provider.drift import drift
 from inference_provider.errors import PermissionMissing, SecretsInjectionError, StillHolds
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import plan
+from inference_provider.workspace.logins import logins_of
 from tests.conformance.labs import ANN
 
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
@@ -142,6 +143,21 @@ def test_a_connection_that_a_deployment_refers_to_stays(injected):
     with pytest.raises(StillHolds, match=r"Deployment '.*/iris/blue' names it; delete that first"):
         injected.delete(injected.id(Kind.CONNECTION, "hub"))
     assert injected.state.secrets.read("hub")["credentials"] == {"key": SECRET}
+
+
+def test_connections_to_registries_say_who_pulls_from_them(lab):
+    user = {"username": "ci", "password": SECRET}
+    hub_of = {"category": "ContainerRegistry", "credentials": user}
+    lab.apply(
+        lab.of(Kind.WORKSPACE),
+        lab.connection("hub", target="https://hub.example.org/v2/", **hub_of),
+        lab.connection("nowhere", **hub_of),
+        lab.connection("other", target="hub.example.org", credentials=user),
+    )
+    [login] = logins_of(lab.state)
+    assert (login.registry, login.username) == ("hub.example.org", "ci")
+    assert login.password.get_secret_value() == SECRET
+    assert SECRET not in repr(login)
 
 
 # -- injection -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from inference_provider.workspace.convergence import Convergence
 from inference_provider.workspace.entries import endpoint_entries
+from inference_provider.workspace.logins import logins_of
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.secret_store import OpenStore
 from inference_provider.workspace.state import State
@@ -32,4 +33,6 @@ def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspa
     state = State(ports.records, open_store)
     build = endpoint_entries(state, ports.compute.instances, ports.content.environment)
     convergence = Convergence(ports.records, ports.router, build)
+    if ports.sign_in:
+        ports.sign_in(lambda: logins_of(state))
     return Workspace(ports, state, convergence, clock)

@@ -26,6 +26,7 @@ from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.identities import Identities
+from inference_provider.workspace.registry_login import ReadLogins
 from inference_provider.workspace.statuses import (
     ComputeStatus,
     Instance,
@@ -50,8 +51,6 @@ def side_by_side(_kept: Collection[str]) -> None:
 
 
 class Clock(Protocol):
-    """The time, and waiting."""
-
     def now(self) -> datetime:
         """Return the time of day, UTC."""
 
@@ -66,7 +65,7 @@ class Records(Protocol):
     """What a workspace remembers: documents by section and name, and its journal.
 
     Reading an unchanged document twice returns the same object, so what was derived from it can be
-    cached. Some documents hold secrets: a target keeps all of them readable by this user alone.
+    cached. Some hold secrets: a target keeps all readable by this user alone.
     """
 
     @property
@@ -268,8 +267,6 @@ class Way(NamedTuple):
 
 
 class Router(Protocol):
-    """Receives the requests of a workspace."""
-
     @property
     def reads_records(self) -> bool:
         """Whether it builds what it serves from the records; then it is given no endpoints."""
@@ -357,6 +354,8 @@ class Ports:
     content: Content
     identities: Identities | None = None
     """None where an identity is no more than its record."""
+    sign_in: Callable[[ReadLogins], None] | None = None
+    """Told where to read the workspace's users of registries; None where nothing is pulled so."""
 
 
 class Platform(Protocol):

@@ -5,19 +5,23 @@ and the id of its image.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import SecretsInjectionError, SecretStoreUnreachable
 from inference_provider.observed import Record
 from inference_provider.secret_text import Secrets
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.docker.registries import signed_in
 from inference_provider.targets.docker.volumes import Volumes
 from inference_provider.targets.images import Images, Tell, silent
 from inference_provider.targets.kept_content import CODE, MODEL, MOUNTED, pinned_of, source_of_code
 from inference_provider.targets.kept_environments import Environment
 from inference_provider.targets.shared_content import SharedContent
 from inference_provider.workspace.ports import Unit
+from inference_provider.workspace.registry_login import ReadLogins
 
 
 class DockerContent(SharedContent):
@@ -27,7 +31,16 @@ class DockerContent(SharedContent):
         self._host = host
         self._images = images
         self.volumes = Volumes(host, records)
+        self._logins: ReadLogins = tuple
         super().__init__(records, self.volumes)
+
+    def sign_in(self, logins: ReadLogins) -> None:
+        """Pull and push as these users from then on."""
+        self._logins = logins
+
+    def signed_in(self) -> AbstractContextManager[None]:
+        """For the time of a block, whoever pulls does so as the workspace's users."""
+        return signed_in(self._logins)
 
     def _image_for(self, environment: DesiredResource, tell: Tell) -> str:
         given = environment.placeholders, environment.base_dir
@@ -42,14 +55,20 @@ class DockerContent(SharedContent):
     ) -> str:
         """Return the id of an environment's image, made as the workspace says."""
         workspace = self.workspace()
-        return self._images.environment(
-            spec,
-            workspace.base_image,
-            tell,
-            secrets=secrets,
-            base_dir=base_dir,
-            registry=workspace.registry,
-        )
+        with self.signed_in():
+            return self._images.environment(
+                spec,
+                workspace.base_image,
+                tell,
+                secrets=secrets,
+                base_dir=base_dir,
+                registry=workspace.registry,
+            )
+
+    def _moved(self, kept: Environment) -> str:
+        with self.signed_in(), suppress(SecretsInjectionError, SecretStoreUnreachable):
+            return self._images.moved(kept.spec, kept.image)
+        return ""  # which its connection tells
 
     # -- what is kept --------------------------------------------------------------------------
 
@@ -68,12 +87,12 @@ class DockerContent(SharedContent):
         In a registry that is a digest, which no instance runs yet.
         """
         kept = self.environments.kept_of(record)
-        return (self._images.moved(kept.spec, kept.image) or kept.image) if kept else ""
+        return (self._moved(kept) or kept.image) if kept else ""
 
     def _image_fault(self, kept: Environment) -> str:
         if kept.image not in self.volumes.there().images:
             return f"its image {kept.image[:19]} was removed"
-        now = self._images.moved(kept.spec, kept.image)
+        now = self._moved(kept)
         tag = f"the tag '{kept.spec.image}' was moved"
         return f"{tag}: to {now[:19]} from {kept.image[:19]}" if now else ""
 

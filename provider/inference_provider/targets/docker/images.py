@@ -31,7 +31,7 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import make_empty_image
-from inference_provider.targets.docker.registries import Registries, digests_of, parts_of
+from inference_provider.targets.docker.registries import Registries, auth_for, digests_of, parts_of
 from inference_provider.targets.images import (
     NO_BASE,
     Tell,
@@ -137,9 +137,11 @@ class HostImages:
         return str(found["Id"]) if found else None
 
     def _pulled(self, image: str, remedy: str) -> dict[str, Any]:
+        user = auth_for(image)
         with self._host.asked("pull", f"image '{image}'") as api:
             try:
-                said = [part.get("error", "") for part in api.pull(image, stream=True, decode=True)]
+                parts = api.pull(image, stream=True, decode=True, auth_config=user)
+                said = [part.get("error", "") for part in parts]
             except errors().APIError as refused:
                 said = [str(refused.explanation or refused)]
         found, why = self._host.image(image), " ".join(without_secrets(" ".join(said)).split())
@@ -316,10 +318,11 @@ class HostImages:
         tell(f"pushing image {to}")
         self._tag(image, to)
         with self._host.asked("push", f"image '{to}'") as api:
-            said = list(api.push(*parts_of(to), stream=True, decode=True))
+            user = auth_for(to)
+            said = list(api.push(*parts_of(to), stream=True, decode=True, auth_config=user))
         why = " ".join(without_secrets(" ".join(one.get("error", "") for one in said)).split())
         if why:
-            remedy = "run `docker login` for its registry, or name one that the host reaches"
+            remedy = "declare a connection of category ContainerRegistry, or run `docker login`"
             raise TargetError("push", f"image '{to}'", why[:400], remedy, str(self._host))
         return next((one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", ())), "")
 

@@ -1,17 +1,61 @@
-"""What registries have, asked through the Engine of a host, which may reach more than a client."""
+"""What registries have, asked through the Engine of a host, which may reach more than a client.
+
+Who asks is whom a connection of the workspace names, in the block in which it does something; else
+it is whom Docker's configuration names.
+"""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 from urllib.parse import quote
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.workspace.registry_login import Login, ReadLogins
 
 _ASK_S = 5.0
 """Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
 _FRESH_S = 60.0
 """How long an answer counts as new: one command asks once for each name."""
+
+
+def _nobody() -> tuple[Login, ...]:
+    return ()
+
+
+_logins: ContextVar[ReadLogins] = ContextVar("logins", default=_nobody)
+
+
+@contextmanager
+def signed_in(logins: ReadLogins) -> Iterator[None]:
+    """For the time of a block, pull and push as users of a workspace's own."""
+    before = _logins.set(logins)
+    try:
+        yield
+    finally:
+        _logins.reset(before)
+
+
+def auth_for(image: str) -> dict[str, str] | None:
+    """Return as whom an image is pulled or pushed; None for whom Docker's configuration names."""
+    return _auth_of(_login_for(image))
+
+
+def _login_for(image: str) -> Login | None:
+    from docker.auth import resolve_repository_name  # noqa: PLC0415 - only this target needs it
+
+    host = resolve_repository_name(image)[0]
+    hub = ("docker.io", "index.docker.io", "registry-1.docker.io")
+    known = hub if host in hub else (host,)
+    return next((one for one in _logins.get()() if one.registry in known), None)
+
+
+def _auth_of(login: Login | None) -> dict[str, str] | None:
+    if login is None:
+        return None
+    return {"username": login.username, "password": login.password.get_secret_value()}
 
 
 class Published(NamedTuple):
@@ -28,29 +72,34 @@ class Registries:
 
     def __init__(self, host: DockerHost) -> None:
         self._host = host
-        self._asked: dict[str, tuple[float, Published | None]] = {}
+        self._asked: dict[tuple[str, Login | None], tuple[float, Published | None]] = {}
 
     def ask(self, image: str) -> Published | None:
         """Return what the registry of an image has; None where it does not say."""
-        asked_s, answer = self._asked.get(image, (-_FRESH_S, None))
+        asked = image, _login_for(image)
+        asked_s, answer = self._asked.get(asked, (-_FRESH_S, None))
         if time.monotonic() - asked_s > _FRESH_S:
-            answer = self._answer(image)
-            self._asked[image] = time.monotonic(), answer
+            answer = self._answer(*asked)
+            self._asked[asked] = time.monotonic(), answer
         return answer
 
     def forget(self, image: str) -> None:
         """Ask for an image again that was pushed in the meantime."""
-        self._asked.pop(image, None)
+        for asked in [one for one in self._asked if one[0] == image]:
+            self._asked.pop(asked, None)
 
-    def _answer(self, image: str) -> Published | None:
+    def _answer(self, image: str, login: Login | None) -> Published | None:
         from docker.auth import (  # noqa: PLC0415 - only this target needs it
+            encode_header,
             get_config_header,
             resolve_repository_name,
         )
 
         try:
             with self._host.asked("ask", f"the registry of image '{image}'") as api:
-                header = get_config_header(api, resolve_repository_name(image)[0])
+                own = _auth_of(login)
+                host = resolve_repository_name(image)[0]
+                header = encode_header(own) if own else get_config_header(api, host)
                 url = f"{api.base_url}/v{api.api_version}/distribution/{quote(image, safe='')}/json"
                 given = {"X-Registry-Auth": header} if header else {}
                 said = api.get(url, headers=given, timeout=_ASK_S)

@@ -94,7 +94,7 @@ class DockerPlatform:
             newest = partial(self._newest_runtime, content)
             router = DockerRouter(self.host, records, newest)
             compute = DockerCompute(self.host, records, content, router, self.gpus)
-            ports = Ports(records, compute, router, content)
+            ports = Ports(records, compute, router, content, sign_in=content.sign_in)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
         return self._opened[workspace]
 
@@ -125,10 +125,11 @@ class DockerPlatform:
 
     @contextmanager
     def change(self, desired: DesiredResource, tell: Tell) -> Iterator[None]:
-        router, spec = self._open(desired.id.workspace).router, desired.spec
-        before = router.listens()
-        wanted = {"host": spec.bind_address, "image": self._images.runtime(spec, tell)}
-        after = before.model_copy(update=wanted)
+        opened, spec = self._open(desired.id.workspace), desired.spec
+        router, before = opened.router, opened.router.listens()
+        with opened.content.signed_in():
+            image = self._images.runtime(spec, tell)
+        after = before.model_copy(update={"host": spec.bind_address, "image": image})
         if spec.outbound_rules:
             after = router.with_egress_port(after)
         with saved(before, after, router.save):
