@@ -173,6 +173,20 @@ def test_what_another_process_wrote_is_read(folders, records):
     assert records.read("records", "a") is None
 
 
+def test_a_record_that_is_set_aside_holds_neither_keys_nor_digests(either):
+    state = State(either)
+    digest = "secret:sha256:0123456789abcdef"
+    state.put_keys("iris", (SecretStr("a-primary-key"), SecretStr("a-secondary-key")))
+    torn = '{"keys": {"primary": "a-primary-key"}, "environment_variables": "DIGEST", "na'
+    torn = torn.replace("DIGEST", digest)
+    either.put("records", "Endpoint.iris", torn)
+    with either.edit():
+        state.set_aside(IRIS)
+    assert either.read("corrupt", "Endpoint.iris") == (
+        b'{"keys": {"primary": "[secret]"}, "environment_variables": "[secret]", "na'
+    )
+
+
 @pytest.mark.parametrize("fault", [Refused, KeyboardInterrupt])
 def test_whatever_is_raised_in_an_edit_undoes_all_of_it(either, fault):
     state = State(either)

@@ -15,7 +15,7 @@ from pydantic import SecretStr, TypeAdapter
 from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
 from inference_provider.router.build import outbound_of
-from inference_provider.secret_text import Secrets
+from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
@@ -111,7 +111,9 @@ class State:
         if document is not None:
             if resource.kind == Kind.CONNECTION:  # one that is applied again writes its secrets
                 self.secrets.drop(resource.name)
-            self._records.put(CORRUPT, name, document.decode(errors="replace"))
+            keys = self.keys(resource.name) if resource.kind == Kind.ENDPOINT else None
+            text = hidden(document.decode(errors="replace"), keys or ())
+            self._records.put(CORRUPT, name, text)  # nothing of it is compared any more
             self._records.drop(RECORDS, name)
 
     def recorded(self, kind: Kind) -> set[str]:
