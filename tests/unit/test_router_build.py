@@ -268,6 +268,28 @@ def test_an_endpoint_has_its_deployments_and_its_split():
     )
 
 
+@pytest.mark.parametrize(
+    ("rule", "start", "patience_s"),
+    [
+        ({"enabled": True, "min_instances": 0}, {"start_timeout_s": 20}, 60),
+        ({"enabled": True, "min_instances": 0}, {"start_timeout_s": 3600}, 240),
+        ({"enabled": True, "min_instances": 0}, {}, 160),
+        ({"enabled": True, "min_instances": 1}, {"start_timeout_s": 20}, 0),
+        ({"enabled": False, "min_instances": 0}, {"start_timeout_s": 20}, 0),
+    ],
+)
+def test_requests_wait_as_long_as_a_start_may_take_where_a_rule_lets_there_be_none(
+    rule: dict[str, Any], start: dict[str, int], patience_s: int
+):
+    blue = deployment("chat/blue")
+    probe = {**blue.properties["readiness_probe"], "initial_delay": 10}
+    properties = {**blue.properties, "readiness_probe": probe, **start}
+    ruled = record(Kind.AUTOSCALE_RULE, "chat/blue", **rule)
+    blue = blue.model_copy(update={"properties": properties})
+    [found] = Workspace(endpoint("chat"), blue, ruled).built()
+    assert found.deployments[0].patience_s == patience_s
+
+
 def test_a_share_of_zero_and_one_of_a_deployment_that_is_gone_are_left_out():
     (built,) = Workspace(
         endpoint("iris"),

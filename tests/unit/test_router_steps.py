@@ -14,6 +14,7 @@ from inference_provider.router import (
     RouterTable,
     render,
 )
+from inference_provider.router.holding import holding_first
 from inference_provider.router.render import (
     CDS,
     ECDS,
@@ -107,6 +108,8 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "health_timeout_ms": 9000,
         "health_failures": 9,
         "scoring_path": "/v1",
+        "patience_s": 60,
+        "held": True,
     },
     EndpointEntry: {
         "name": "iris",
@@ -145,6 +148,18 @@ FIELDS = [
     for field in model.model_fields
     if (model, field) != (RouterTable, "draining")
 ]
+
+
+def test_requests_wait_before_the_last_instance_goes():
+    gone = BLUE.model_copy(update={"backends": (), "patience_s": 60, "held": True})
+    new = table(CHAT.model_copy(update={"deployments": (gone, GREEN)}))
+    between = holding_first(TABLE, new)
+    blue, green = between.endpoints[0].deployments
+    assert (blue.held, blue.backends) == (True, (BACKEND,))
+    assert green is GREEN
+    assert [one.write for one in steps(between, new)] == ["clusters"]
+    assert holding_first(new, new) == new
+    assert holding_first(TABLE, TABLE) is TABLE
 
 
 def table(*endpoints: EndpointEntry, **values: Any) -> RouterTable:

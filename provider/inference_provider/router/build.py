@@ -5,12 +5,13 @@ deployments cannot lose each other's change. The target provides records, keys a
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
 
 from inference_provider.observed import Kind, Record
+from inference_provider.router.holding import LONGEST_PATIENCE_S
 from inference_provider.router.scorers import Access
 from inference_provider.router.table import (
     Backend,
@@ -36,7 +37,11 @@ Backends = Callable[[Record], tuple[Backend, ...]]
 """Deployment -> its instances that take requests."""
 Environment = Callable[[str], EnvironmentSpec]
 """Pinned reference, `<name>:<version>@sha256:<hash>` -> the environment that it names."""
-_DeploymentInputs = tuple[Record, tuple[Backend, ...]]
+_NOTICED_S = 30
+"""Time that what counts requests, and finds a place for an instance, may take before it starts."""
+_START_S = 120
+"""Longest start of a deployment whose record does not say it."""
+_DeploymentInputs = tuple[Record, tuple[Backend, ...], bool]
 
 
 class _EndpointInputs(NamedTuple):
@@ -59,6 +64,7 @@ READ = frozenset(
         (Kind.ROLE_ASSIGNMENT, ""),
         (Kind.DEPLOYMENT, "online"),
         (Kind.TRAFFIC, ""),
+        (Kind.AUTOSCALE_RULE, ""),
     }
 )
 """Kinds and variants whose records the entries are built from: a change of one is published."""
@@ -99,7 +105,8 @@ class Builder:
         for record in records:
             by_kind.setdefault((record.id.kind, record.variant), []).append(record)
         online = by_kind.get((Kind.DEPLOYMENT, "online"), [])
-        deployments = self._by_endpoint(online, backends, environment)
+        rules = by_kind.get((Kind.AUTOSCALE_RULE, ""), [])
+        deployments = self._by_endpoint(online, _to_zero(rules), backends, environment)
         traffic = {r.id.name: r.properties for r in by_kind.get((Kind.TRAFFIC, ""), [])}
         workspaces, assignments = (
             by_kind.get((kind, ""), []) for kind in (Kind.WORKSPACE, Kind.ROLE_ASSIGNMENT)
@@ -136,17 +143,21 @@ class Builder:
         return access
 
     def _by_endpoint(
-        self, records: list[Record], backends: Backends, environment: Environment
+        self,
+        records: list[Record],
+        to_zero: Collection[str],
+        backends: Backends,
+        environment: Environment,
     ) -> dict[str, tuple[DeploymentEntry, ...]]:
         """Return the deployments of each endpoint, by the endpoint's name."""
         found: dict[str, tuple[DeploymentEntry, ...]] = {}
         entries = {}
         for record in records:
-            inputs = record, backends(record)
+            inputs = record, backends(record), record.id.name in to_zero
             known = self._deployments.get(record.id.name)
             if known is None or known[0] != inputs:
                 pinned = environment(record.properties["environment"])
-                known = inputs, _deployment_entry(record.properties, inputs[1], pinned)
+                known = inputs, _deployment_entry(record.properties, *inputs[1:], pinned)
             entries[record.id.name] = known
             endpoint = record.properties["endpoint"]
             found[endpoint] = (*found.get(endpoint, ()), known[1])
@@ -239,8 +250,17 @@ def _limits(fields: Mapping[str, Any]) -> Limits:
     )
 
 
+def _to_zero(rules: Iterable[Record]) -> set[str]:
+    """Return the deployments whose rule may leave them no instance."""
+    found = ((rule.id.name, rule.properties) for rule in rules)
+    return {name for name, said in found if said["enabled"] and said["min_instances"] == 0}
+
+
 def _deployment_entry(
-    fields: Mapping[str, Any], backends: tuple[Backend, ...], environment: EnvironmentSpec
+    fields: Mapping[str, Any],
+    backends: tuple[Backend, ...],
+    to_zero: bool,
+    environment: EnvironmentSpec,
 ) -> DeploymentEntry:
     settings, probe = fields["request_settings"], fields["readiness_probe"]
     server = server_of(None, environment)
@@ -255,4 +275,11 @@ def _deployment_entry(
         health_timeout_ms=probe["timeout"] * 1000,
         health_failures=probe["failure_threshold"],
         scoring_path=server.scoring_path,
+        patience_s=_patience_s(fields) if to_zero else 0,
     )
+
+
+def _patience_s(deployment: Mapping[str, Any]) -> int:
+    """Return how long a request waits for the first instance: as long as that may take."""
+    probe, start = deployment["readiness_probe"], deployment.get("start_timeout_s", _START_S)
+    return int(min(probe.get("initial_delay", 0) + start + _NOTICED_S, LONGEST_PATIENCE_S))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from inference_provider.errors import RouterRejected
 from inference_provider.router.access_rule import access_rule
+from inference_provider.router.holding import hold
 from inference_provider.router.resource import (
     API,
     API_KEY_AUTH,
@@ -245,6 +246,9 @@ def _pin_routes(
     pin = {"name": DEPLOYMENT_HEADER, "string_match": {"exact": deployment.name}}
     cluster = {"cluster": f"{endpoint.name}/{deployment.name}"}
     rest = {**common, "response_headers_to_add": _deployment_header(deployment.name)}
+    if held := hold(endpoint.name, deployment):
+        filters = {**common["typed_per_filter_config"], **held}
+        rest = {**rest, "typed_per_filter_config": filters}
     return _matched(
         f"{endpoint.name}/{deployment.name}",
         {**cluster, **_limits((deployment,))},
@@ -305,14 +309,17 @@ def _deployment_header(name: str) -> list[Resource]:
 def _weighted(endpoint: EndpointEntry) -> Resource:
     return {
         "runtime_key_prefix": WEIGHT_PREFIX.removesuffix("."),
-        "clusters": [
-            {
-                "name": f"{endpoint.name}/{deployment.name}",
-                "weight": 1,
-                "response_headers_to_add": _deployment_header(deployment.name),
-            }
-            for deployment in endpoint.deployments
-        ],
+        "clusters": [_part(endpoint.name, one) for one in endpoint.deployments],
+    }
+
+
+def _part(endpoint: str, deployment: DeploymentEntry) -> Resource:
+    held = hold(endpoint, deployment)
+    return {
+        "name": f"{endpoint}/{deployment.name}",
+        "weight": 1,
+        "response_headers_to_add": _deployment_header(deployment.name),
+        **({"typed_per_filter_config": held} if held else {}),
     }
 
 

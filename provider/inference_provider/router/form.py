@@ -35,9 +35,11 @@ def form() -> str:
     The bootstrap is left out: a running router never reads it again.
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
+    patient = _SAMPLE.endpoints[0].model_copy(update={"deployments": (_WAITING,), "mirror": {}})
+    waiting = _SAMPLE.model_copy(update={"endpoints": (patient,)})
     more = {"tls": _TLS, "sources": ("10.0.0.0/8", "::1"), "outbound": _OUTBOUND, "proxy": _PROXY}
     secure = _SAMPLE.model_copy(update=more)
-    files = [sorted(render(sample).files.items()) for sample in (*samples, secure)]
+    files = [sorted(render(sample).files.items()) for sample in (*samples, secure, waiting)]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
@@ -56,6 +58,7 @@ def _provided(name: str, check: ProviderCheck) -> EndpointEntry:
     )
 
 
+_WAITING = _deployment("a", backends=(), patience_s=1, held=True)
 _PORT = (Backend(host="127.0.0.1", port=3),)
 _SOCKET = (Backend(host="127.0.0.1", port=4, socket="/4"),)
 _TLS = Tls(certificate="a", private_key=SecretStr("b"), minimum_version="1.3", client_ca="c")

@@ -18,6 +18,7 @@ from inference_provider.router.filters import (
     routing_filter,
     websocket_filters,
 )
+from inference_provider.router.holding import HOLDING
 from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
@@ -64,7 +65,7 @@ def listener(
     route_source: Resource,
     tokens: Sequence[Resource],
     certificate: Resource | None = None,
-    limiter: Resource | None = None,
+    later: Sequence[Resource] = (),
 ) -> Resource:
     """Return the one public listener.
 
@@ -73,12 +74,16 @@ def listener(
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
-        limiter: The filter of rates, as that of tokens; None where no endpoint has a limit.
+        later: Filters for who may call: that of rates where any endpoint has a limit, and that by
+            which requests wait for an instance where any may.
     """
     first = source_filters()
     # who may not call uses up nobody's share
-    after = [*tokens, access_filter(), *([limiter] if limiter else [])]
-    chain: Resource = {"filters": [_manager(table.folder, route_source, first, after)]}
+    after = [*tokens, access_filter(), *later]
+    manager = _manager(table.folder, route_source, first, after)
+    if any(one["name"] == HOLDING for one in later):
+        manager["typed_config"]["local_reply_config"]["mappers"].insert(0, _unanswered_wait())
+    chain: Resource = {"filters": [manager]}
     if table.tls:
         chain["transport_socket"] = transport_socket(table.tls, certificate)
     return {
@@ -273,6 +278,14 @@ def _flagged(flag: str, code: str, message: str, status: int) -> Resource:
     if flag == "UO":  # else the filter of rates says when
         found["headers_to_add"].append(_RETRY_AFTER)
     return found
+
+
+def _unanswered_wait() -> Resource:
+    """Return the answer to who has waited too long, or would be one too many."""
+    message = "no instance has started in time, or too many requests wait for one"
+    found = _flagged("UAEX", "ServiceUnavailable", message, 503)
+    again = {**_RETRY_AFTER, "append_action": "ADD_IF_ABSENT"}
+    return {**found, "headers_to_add": [*found["headers_to_add"], again]}
 
 
 def _coded(status: int, code: str, message: str) -> Resource:

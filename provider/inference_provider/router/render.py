@@ -14,6 +14,7 @@ from inference_provider.router import (
     clusters,
     egress,
     envoy,
+    holding,
     limits,
     listener,
     provider,
@@ -84,7 +85,9 @@ class Renderer:
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
         draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
-        others = map(json.dumps, [*draining, *provider.provider_clusters(table)])
+        fetched = provider.provider_clusters(table)
+        asked = holding.holding_clusters(table)
+        others = map(json.dumps, [*draining, *fetched, *asked])
         return _versioned(f"[{', '.join([*found, *others, *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
@@ -123,6 +126,7 @@ def render_static(table: RouterTable) -> str:
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
     resources["clusters"] += clusters.clusters(table) + provider.provider_clusters(table)
+    resources["clusters"] += holding.holding_clusters(table)
     own = tokens.filter_config(tokens.checks_of(table))
     others = provider.provider_config(provider.provider_checks(table))
     checks = [
@@ -132,7 +136,7 @@ def render_static(table: RouterTable) -> str:
     routes = {"route_config": envoy.routes(table)}
     rates = limits.rates_of(table)
     limiter = {"name": limits.LIMITER, "typed_config": limits.limiter_config(rates)}
-    found = listener.listener(table, routes, checks, limiter=limiter if rates else None)
+    found = listener.listener(table, routes, checks, later=_later(table, limiter))
     outward = {"route_config": egress.egress_routes(table.outbound)}
     resources["listeners"] += [found, *egress.egress_listeners(table, outward)]
     for one in (*resources["clusters"], *resources["listeners"]):
@@ -204,11 +208,18 @@ def _lds(table: RouterTable) -> str:
     checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
     certificate = listener.watched(table.folder, "sds")
     limiter = limits.discovered(listener.watched(table.folder, "limits"))
-    limiter_or_none = limiter if limits.rates_of(table) else None
-    found = listener.listener(table, routes, checks, certificate, limiter_or_none)
+    found = listener.listener(table, routes, checks, certificate, _later(table, limiter))
     where = {"config_source": listener.watched(table.folder, egress.ROUTES)}
     outward = {"rds": {"route_config_name": egress.ROUTES, **where}}
     return _versioned(json.dumps([found, *egress.egress_listeners(table, outward)]))
+
+
+def _later(table: RouterTable, limiter: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the filters that are only where an endpoint needs them."""
+    return [
+        *([limiter] if limits.rates_of(table) else []),
+        *([holding.holding_filter()] if holding.holds(table) else []),
+    ]
 
 
 def _ecds(table: RouterTable) -> str:

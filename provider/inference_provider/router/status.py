@@ -1,7 +1,7 @@
 """A running router's statistics and runtime values -> InForce. Pure; a target queries them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from inference_provider.observed import Frozen
@@ -10,6 +10,7 @@ from inference_provider.router.envoy import MIRROR_PREFIX, MIRROR_SUFFIX, WEIGHT
 Shares = Mapping[str, Mapping[str, int]]
 """Percent by endpoint and deployment."""
 _HEALTHY, _IN_FLIGHT = "membership_healthy", "upstream_rq_active"
+_BEGUN = "upstream_rq_total"
 CLUSTER_STATS = rf"^cluster\..*/.*\.({_HEALTHY}|{_IN_FLIGHT})$"
 """Names of the statistics, all gauges, that `cluster_counts` reads."""
 
@@ -21,6 +22,30 @@ class ClusterCounts(Frozen):
     """Backends that get requests. Includes every cluster of the router."""
     in_flight: dict[str, int]
     """Requests in flight; a cluster that never had one may be missing."""
+
+
+class Traffic(Frozen):
+    """What goes to one deployment now."""
+
+    healthy: int = 0
+    in_flight: int = 0
+    begun: int = 0
+    """Requests that were ever sent there."""
+
+
+def traffic_stats(deployments: Iterable[str]) -> str:
+    """Return the names of the statistics that `traffic_of` reads, as a regular expression."""
+    names = "|".join(map(re.escape, deployments))
+    return rf"^cluster\.({names})\.({_HEALTHY}|{_IN_FLIGHT}|{_BEGUN})$"
+
+
+def traffic_of(deployment: str, statistics: Mapping[str, Any]) -> Traffic:
+    """Return what goes to a deployment, `<endpoint>/<deployment>`."""
+    healthy, in_flight, begun = (
+        int(statistics.get(f"cluster.{deployment}.{one}", 0))
+        for one in (_HEALTHY, _IN_FLIGHT, _BEGUN)
+    )
+    return Traffic(healthy=healthy, in_flight=in_flight, begun=begun)
 
 
 class InForce(Frozen):

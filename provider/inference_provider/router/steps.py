@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.egress import is_proxy
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
+from inference_provider.router.holding import holding_clusters, holds
 from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
+from inference_provider.router.resource import Resource
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
     DeploymentEntry,
@@ -74,8 +76,7 @@ def steps(
     before, after = (known, new) if every else _changes(known, new)
     found: list[Step] = []
     clusters = _write_clusters(before, after, every)
-    fetched = provider_clusters(known) != provider_clusters(new)
-    if every or clusters.changes_something or fetched:
+    if every or clusters.changes_something or _beside(known) != _beside(new):
         found.append(clusters)
     listener = _write_listener(known, new, every)
     checks, checks_before = checks_of(new), checks_of(known)
@@ -195,9 +196,14 @@ def _assumed(
 
 
 def clusters_of(table: RouterTable) -> frozenset[str]:
-    """Return the names of all clusters of a table, draining ones and those of keys included."""
-    fetched = (one["name"] for one in provider_clusters(table))
-    return frozenset({**_serving(table), **_draining(table)}).union(fetched)
+    """Return the names of all clusters of a table, draining ones and no deployment's included."""
+    beside = (one["name"] for one in _beside(table))
+    return frozenset({**_serving(table), **_draining(table)}).union(beside)
+
+
+def _beside(table: RouterTable) -> list[Resource]:
+    """Return the clusters that are no deployment's."""
+    return [*provider_clusters(table), *holding_clusters(table)]
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:
@@ -328,7 +334,7 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
 def _of_listener(table: RouterTable) -> tuple[object, ...]:
     elsewhere = {"tls": of_listener(table.tls), "sources": (), "outbound": (), "proxy": None}
     shown = table.model_copy(update={**_NOTHING, **elsewhere})
-    return shown, bool(rates_of(table)), table.proxy if is_proxy(table) else None
+    return shown, bool(rates_of(table)), holds(table), table.proxy if is_proxy(table) else None
 
 
 def _alike(

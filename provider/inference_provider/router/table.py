@@ -159,6 +159,10 @@ class DeploymentEntry(Frozen):
     answers its health route only between requests, so a small number would exclude busy ones."""
     scoring_path: str = "/score"
     """Path to which `/endpoints/<endpoint>/score` is rewritten; other paths pass unchanged."""
+    patience_s: int = 0
+    """Longest wait of a request for an instance, where there may be none; 0 for no wait."""
+    held: bool = False
+    """Whether requests wait now."""
 
 
 class EndpointEntry(Frozen):

@@ -14,6 +14,7 @@ from pathlib import Path
 from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
+from inference_provider.router.holding import holding_first
 from inference_provider.router.provider import FETCH_STATS, fetch_fault, provider_checks
 from inference_provider.router.render import (
     CDS,
@@ -157,6 +158,9 @@ class Delivery:
         began_s = time.time()
         old = sharing_entries(known.table, table)
         new = self._with_draining(table, old, began_s)
+        if (between := holding_first(old, new)) is not old:
+            self._perform(between, wanted(steps(old, between)), deadline_s)
+            old = between
         todo = wanted(steps(old, new, other_form=known.form != form()))
         if todo or new != old:
             self._perform(new, todo, deadline_s)

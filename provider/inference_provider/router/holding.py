@@ -1,0 +1,158 @@
+"""Requests that wait for an instance -> Envoy's configuration of that. Pure.
+
+A deployment that may have no instance has patience. While it has none its requests are held: by a
+filter that asks a process beside Envoy, over a socket in the router's folder, and lets a request go
+on when that says so. Bodies stay with the caller by flow control; neither they nor keys reach that
+process. The filter comes after keys, roles and rates, so whoever may not call wakes nothing.
+"""
+
+import operator
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePosixPath
+
+from inference_provider.router.resource import API, Resource
+from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
+
+HOLDING = "envoy.filters.http.ext_authz.holding"
+CLUSTER = "holding"
+"""Without a slash, so it is no deployment's."""
+SOCKET = "holding.sock"
+PREFIX = "/hold"
+MOST, MOST_OF_ONE = 1000, 500
+"""Requests that are held at a time: of all deployments, and of one."""
+LONGEST_PATIENCE_S = 240
+"""Below the time in which a whole request must have come, and after which a silent one is ended."""
+_LATE_S = 5
+"""Time that an answer may be late before the filter ends the wait by itself."""
+_KIND = f"{API}extensions.filters.http.ext_authz.v3.ExtAuthz"
+
+
+def holds(table: RouterTable) -> bool:
+    """Whether any deployment of a table may have requests that wait."""
+    return any(one.patience_s for endpoint in table.endpoints for one in endpoint.deployments)
+
+
+def holding_filter() -> Resource:
+    """Return the filter of a listener; it does nothing but on the routes that name it."""
+    typed = {
+        "@type": _KIND,
+        "transport_api_version": "V3",
+        "stat_prefix": CLUSTER,
+        "http_service": _service("/", LONGEST_PATIENCE_S),
+        # a token that the model is to see is nothing that decides on waiting
+        "disallowed_headers": {"patterns": [{"exact": "authorization", "ignore_case": True}]},
+        "status_on_error": {"code": "ServiceUnavailable"},
+    }
+    return {"name": HOLDING, "disabled": True, "typed_config": typed}
+
+
+def holding_clusters(table: RouterTable) -> list[Resource]:
+    """Return where the filter asks, if there is one."""
+    return [_cluster(table.folder)] if holds(table) else []
+
+
+def _cluster(folder: str) -> Resource:
+    path = str(PurePosixPath(folder) / SOCKET)
+    bound = 2 * MOST  # the process that is asked says who is one too many
+    names = ("max_requests", "max_connections", "max_pending_requests")
+    return {
+        "@type": f"{API}config.cluster.v3.Cluster",
+        "name": CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        "circuit_breakers": {"thresholds": [dict.fromkeys(names, bound)]},
+        "load_assignment": {
+            "cluster_name": CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": path}}}}]}],
+        },
+    }
+
+
+def hold(endpoint: str, deployment: DeploymentEntry) -> Resource:
+    """Return what a route, or a part of a split, says of filters where its requests wait."""
+    if not deployment.held:
+        return {}
+    prefix = f"{PREFIX}/{endpoint}/{deployment.name}"
+    asked = {"http_service": _service(prefix, deployment.patience_s)}
+    return {HOLDING: {"@type": f"{_KIND}PerRoute", "check_settings": asked}}
+
+
+def asked_of(path: str) -> str:
+    """Return which deployment, `<endpoint>/<deployment>`, a path of the filter asks about."""
+    return "/".join(path.split("/")[2:4])
+
+
+def with_held(
+    endpoints: Iterable[EndpointEntry], awake: Collection[str], kept: Mapping[str, int]
+) -> tuple[EndpointEntry, ...]:
+    """Return endpoints whose deployments hold requests, but those that are awake.
+
+    Args:
+        endpoints: As the records say.
+        awake: Deployments, `<endpoint>/<deployment>`, that have an instance which gets requests.
+        kept: Patience of some that the records give none, seconds.
+    """
+    return tuple(_with_held(one, awake, kept) for one in endpoints)
+
+
+def _with_held(
+    endpoint: EndpointEntry, awake: Collection[str], kept: Mapping[str, int]
+) -> EndpointEntry:
+    def settled(one: DeploymentEntry) -> DeploymentEntry:
+        name = f"{endpoint.name}/{one.name}"
+        patience_s = one.patience_s or kept.get(name, 0)
+        held = bool(patience_s) and not (one.backends and name in awake)
+        if (patience_s, held) == (one.patience_s, one.held):
+            return one
+        return one.model_copy(update={"patience_s": patience_s, "held": held})
+
+    changed = tuple(map(settled, endpoint.deployments))
+    if all(map(operator.is_, changed, endpoint.deployments)):
+        return endpoint
+    return endpoint.model_copy(update={"deployments": changed})
+
+
+def holding_first(old: RouterTable, new: RouterTable) -> RouterTable:
+    """Return the old table, where requests wait that the new one lets wait.
+
+    A deployment that loses its last instance must hold requests before that is gone.
+    """
+    wanted = {
+        (endpoint.name, one.name): one.patience_s
+        for endpoint in new.endpoints
+        for one in endpoint.deployments
+        if one.held
+    }
+    if not wanted:
+        return old
+    endpoints = tuple(_holding(one, wanted) for one in old.endpoints)
+    return old.model_copy(update={"endpoints": endpoints})
+
+
+def _holding(endpoint: EndpointEntry, wanted: dict[tuple[str, str], int]) -> EndpointEntry:
+    def starts(one: DeploymentEntry) -> bool:
+        return not one.held and (endpoint.name, one.name) in wanted
+
+    if not any(map(starts, endpoint.deployments)):
+        return endpoint
+    changed = tuple(
+        one.model_copy(update={"held": True, "patience_s": wanted[endpoint.name, one.name]})
+        if starts(one)
+        else one
+        for one in endpoint.deployments
+    )
+    return endpoint.model_copy(update={"deployments": changed})
+
+
+def _service(prefix: str, patience_s: int) -> Resource:
+    return {
+        "server_uri": {
+            "uri": f"http://{CLUSTER}",
+            "cluster": CLUSTER,
+            "timeout": f"{patience_s + _LATE_S}s",
+        },
+        "path_prefix": prefix,
+        "authorization_response": {
+            "allowed_client_headers": {"patterns": [{"exact": "retry-after"}]}
+        },
+    }

@@ -1,0 +1,87 @@
+"""Requests that wait for an instance of one deployment: who goes on, and when.
+
+They go on in the order in which they came, and no more at a time than the router sends to the
+deployment at once: what is more would be refused, after it has waited. The caller gives the times.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from inference_provider.router.status import Traffic
+from inference_provider.router.table import DeploymentEntry
+
+ARRIVES_S = 1.0
+"""Time in which a request that may go on reaches the deployment, or never will."""
+GoOn = Callable[[bool], None]
+"""Tells a request whether it may go on."""
+
+
+class WaitingLine:
+    """The line of one deployment."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[GoOn, float] = {}
+        """Until when each waits, in the order in which they came."""
+        self._sent: deque[float] = deque()
+        """When those went on that the deployment has not got yet."""
+        self._begun: int | None = None
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def join(self, go_on: GoOn, until_s: float) -> None:
+        """Have a request wait until some time."""
+        self._waiting[go_on] = until_s
+
+    def leave(self, go_on: GoOn) -> None:
+        """Forget one that has given up, or went on."""
+        self._waiting.pop(go_on, None)
+
+    def refuse_late(self, now_s: float) -> None:
+        """Refuse those whose time is over."""
+        for go_on in [one for one, until_s in self._waiting.items() if until_s <= now_s]:
+            self._tell(go_on, False)
+
+    def end(self, let_go_on: bool) -> None:
+        """Tell all of them the same."""
+        for go_on in [*self._waiting]:
+            self._tell(go_on, let_go_on)
+
+    def move(self, deployment: DeploymentEntry, traffic: Traffic, now_s: float) -> None:
+        """Let as many go on as the deployment takes.
+
+        Args:
+            deployment: Whose requests they are.
+            traffic: What goes there now.
+            now_s: Time.
+        """
+        for _ in range(self._arrived(traffic)):
+            if self._sent:
+                self._sent.popleft()
+        while self._sent and self._sent[0] <= now_s - ARRIVES_S:
+            self._sent.popleft()
+        room = room_for(deployment) - traffic.in_flight - len(self._sent)
+        if traffic.healthy <= 0 or room <= 0:
+            return
+        for go_on in [*self._waiting][:room]:
+            self._sent.append(now_s)
+            self._tell(go_on, True)
+
+    def _arrived(self, traffic: Traffic) -> int:
+        before, self._begun = self._begun, traffic.begun
+        return 0 if before is None else max(traffic.begun - before, 0)
+
+    def _tell(self, go_on: GoOn, let_go_on: bool) -> None:
+        self.leave(go_on)
+        go_on(let_go_on)
+
+
+def room_for(deployment: DeploymentEntry) -> int:
+    """Return how many requests a router sends to a deployment at once."""
+    return 2 * deployment.max_concurrent * max(len(deployment.backends), 1)
+
+
+def retry_after_s(patience_s: int) -> int:
+    """Return after how many seconds one that was refused should come again."""
+    return max(1, math.ceil(patience_s / 20))

@@ -1,0 +1,242 @@
+"""Requests to a deployment without an instance: who waits, how long, and what an instance finds."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from inference_provider.router.holding import SOCKET
+from tests.local.server.load import constant_load
+from tests.local.server.model import Model, until
+from tests.local.server.routing import KEY, PRIMARY, Served, code_of, deployment, endpoint, serving
+from tests.local.server.waiting import Waiting, waiting
+
+pytestmark = pytest.mark.envoy
+PATIENT = {"patience_s": 60, "timeout_ms": 2000}
+
+
+def blue(*models: Model, **values):
+    return deployment("blue", *models, **{**PATIENT, **values})
+
+
+def chat(*models: Model, **values):
+    return endpoint("chat", {"blue": 100}, blue(*models, **values))
+
+
+Answers = list[Future[httpx.Response]]
+
+
+class Callers:
+    """Callers that do not wait for each other."""
+
+    def __init__(self, served: Served, pool: ThreadPoolExecutor) -> None:
+        self._served = served
+        self._pool = pool
+
+    def ask(self, count: int, path: str = "chat/score", **more) -> Answers:
+        return [self._pool.submit(self._served.ask, path, timeout=60, **more) for _ in range(count)]
+
+
+@contextmanager
+def calling(*endpoints, most: int = 500) -> Iterator[tuple[Waiting, Callers]]:
+    with ThreadPoolExecutor(128) as pool, waiting(*endpoints, most=most) as space:
+        limits = httpx.Limits(max_connections=None)
+        base = f"http://127.0.0.1:{space.served.ports[0]}"
+        space.served.client.close()
+        space.served.client = httpx.Client(base_url=base, limits=limits, trust_env=False)
+        yield space, Callers(space.served, pool)
+
+
+def statuses(answers: Answers) -> Counter[int]:
+    return Counter(answer.result(60).status_code for answer in answers)
+
+
+def test_held_requests_are_answered_once_there_is_an_instance(models: dict[str, Model]):
+    with calling(chat()) as (space, callers):
+        answers = callers.ask(100, content=b"x" * 100_000)
+        until(lambda: space.held == 100)
+        space.publish(chat(models["blue"]))
+        assert statuses(answers) == {200: 100}
+        assert {answer.result().json()["bytes"] for answer in answers} == {100_000}
+        until(lambda: not space.holds())
+        assert space.served.ask("chat/score").status_code == 200
+        assert space.room.waiting() == {}
+
+
+def test_a_crowd_goes_on_as_the_instance_takes_it(models: dict[str, Model]):
+    with calling(chat(max_concurrent=1)) as (space, callers):
+        answers = callers.ask(60, "chat/sleep/0.05")
+        until(lambda: space.held == 60)
+        space.publish(chat(models["blue"], max_concurrent=1))
+        assert statuses(answers) == {200: 60}
+
+
+def test_an_instance_that_is_not_healthy_gets_no_request(models: dict[str, Model]):
+    models["blue"].ready = 503
+    with calling(chat()) as (space, callers):
+        try:
+            answers = callers.ask(3)
+            until(lambda: space.held == 3)
+            checks = models["blue"].checks
+            space.publish(chat(models["blue"]))
+            until(lambda: models["blue"].checks >= checks + 2)
+            assert space.held == 3
+            assert space.holds()
+        finally:
+            models["blue"].ready = 200
+        assert statuses(answers) == {200: 3}
+
+
+def test_the_timeout_of_a_request_begins_when_it_goes_on(models: dict[str, Model]):
+    with calling(chat(timeout_ms=1000)) as (space, callers):
+        answers = callers.ask(1)
+        until(lambda: space.held == 1)
+        time.sleep(1.5)
+        space.publish(chat(models["blue"], timeout_ms=1000))
+        assert statuses(answers) == {200: 1}
+        late = callers.ask(1, "chat/sleep/1.5")
+        assert statuses(late) == {408: 1}
+
+
+def test_one_too_many_is_refused_at_once_and_told_when_to_come_again():
+    with calling(chat(), most=5) as (space, callers):
+        callers.ask(5)
+        until(lambda: space.held == 5)
+        [refused] = [one.result(10) for one in callers.ask(1)]
+        assert code_of(refused) == (503, "ServiceUnavailable")
+        assert refused.headers["retry-after"] == "3"
+        assert refused.headers["x-azml-error"] == "router"
+        assert space.held == 5
+        space.publish()
+
+
+def test_patience_ends():
+    with calling(chat(patience_s=1)) as (space, callers):
+        began_s = time.monotonic()
+        [refused] = [one.result(20) for one in callers.ask(1)]
+        assert code_of(refused) == (503, "ServiceUnavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert time.monotonic() - began_s >= 1
+        assert space.held == 0
+
+
+def test_who_gives_up_frees_the_place():
+    with calling(chat(), most=1) as (space, callers):
+        with pytest.raises(httpx.ReadTimeout):
+            space.served.client.post("/endpoints/chat/score", headers=KEY, timeout=0.5)
+        until(lambda: space.held == 0)
+        callers.ask(1)
+        until(lambda: space.held == 1)
+        space.publish()
+
+
+def test_who_may_not_call_is_refused_at_once_and_wakes_nothing(models: dict[str, Model]):
+    with calling(chat()) as (space, callers):
+        nobody = {"authorization": "Bearer wrong"}
+        assert statuses(callers.ask(5, headers=nobody)) == {401: 5}
+        assert statuses(callers.ask(1, pin="red")) == {404: 1}
+        assert space.room.waiting() == {}
+
+
+def test_only_the_part_of_a_split_without_an_instance_waits(models: dict[str, Model]):
+    def split(*of_blue: Model):
+        green = deployment("green", models["green"])
+        return endpoint("chat", {"blue": 50, "green": 50}, blue(*of_blue), green)
+
+    with calling(split()) as (space, callers):
+        until(lambda: space.served.ask("chat/score", pin="green").status_code == 200)
+        answers = callers.ask(100)
+        until(lambda: sum(one.done() for one in answers) + space.held == 100)
+        assert 25 <= space.held <= 75
+        at_once = [one.result() for one in answers if one.done()]
+        assert {one.headers["azureml-model-deployment"] for one in at_once} == {"green"}
+        space.publish(split(models["blue"]))
+        assert statuses(answers) == {200: 100}
+
+
+def test_a_pinned_request_waits_and_a_mirrored_one_does_not(models: dict[str, Model]):
+    green = deployment("green", models["green"])
+    space_of = endpoint("chat", {"green": 100}, blue(), green, mirror={"blue": 50})
+    with calling(space_of) as (space, callers):
+        until(lambda: space.served.ask("chat/score", pin="green").status_code == 200)
+        assert statuses(callers.ask(50)) == {200: 50}
+        assert space.held == 0
+        answers = callers.ask(1, pin="blue")
+        until(lambda: space.held == 1)
+        space.publish(endpoint("chat", {"green": 100}, blue(models["blue"]), green))
+        assert statuses(answers) == {200: 1}
+
+
+def test_a_websocket_waits_too(models: dict[str, Model]):
+    with calling(chat()) as (space, _):
+        url = f"ws://127.0.0.1:{space.served.ports[0]}/endpoints/chat/talk"
+        found = []
+
+        def talk() -> None:
+            with connect(url, additional_headers=KEY, open_timeout=30, proxy=None) as opened:
+                opened.send("hello")
+                found.append(opened.recv())
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        until(lambda: space.held == 1)
+        space.publish(chat(models["blue"]))
+        thread.join(20)
+        assert found == ["hello"]
+
+
+def test_no_request_fails_while_the_last_instance_goes_and_the_first_comes(
+    models: dict[str, Model],
+):
+    with calling(chat(models["blue"])) as (space, _):
+        until(lambda: not space.holds())
+        with constant_load(space.served) as found:
+            for _ in range(5):
+                space.publish(chat())
+                assert space.holds()
+                until(lambda: space.held == 3)
+                before = models["blue"].hits
+                time.sleep(0.2)
+                assert models["blue"].hits == before
+                space.publish(chat(models["blue"]))
+                until(lambda: not space.holds())
+        assert {*found} == {200}
+        assert found[200] >= 15
+
+
+def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():
+    seen = b""
+    with serving(chat()) as served, socket.socket(socket.AF_UNIX) as asked:
+        asked.bind(str(served.folder / SOCKET))
+        asked.listen()
+        held = endpoint("chat", {"blue": 100}, blue(held=True))
+        served.router.publish(served.table(held), must_be_healthy=False)
+        with pytest.raises(httpx.ReadTimeout):
+            headers = {"cookie": "a=b", "x-mine": "c", "x-api-key": "d"}
+            served.ask("chat/score", method="POST", headers=headers, content=b"body", timeout=0.5)
+        opened, _ = asked.accept()
+        with opened:
+            seen = opened.recv(65536)
+    lines = seen.decode().split("\r\n")
+    assert lines[0] == "POST /hold/chat/blue/endpoints/chat/score HTTP/1.1"
+    names = {line.partition(":")[0] for line in lines[1:] if line}
+    assert names == {
+        *("host", "content-length", "x-envoy-expected-rq-timeout-ms", "x-envoy-internal")
+    }
+    assert PRIMARY not in seen.decode()
+
+
+def test_without_what_is_asked_a_request_is_told_to_come_again():
+    with serving(chat()) as served:
+        held = endpoint("chat", {"blue": 100}, blue(held=True))
+        served.router.publish(served.table(held), must_be_healthy=False)
+        refused = served.ask("chat/score")
+        assert code_of(refused) == (503, "ServiceUnavailable")
+        assert refused.headers["retry-after"] == "1"
