@@ -78,15 +78,17 @@ def seen(*instances, router=HEALTHY, unsupervised=""):
     return Snapshot(compute=compute, router=router, minute=MINUTE)
 
 
-def under_a_rule(snapshot):
-    """Return deployment blue, beside a rule of 1 to 5 instances."""
+def under_a_rule(snapshot, least=1):
+    """Return deployment blue, beside a rule of that many to 5 instances."""
     records = MemoryRecords("default")
     address = RouterAddress(url="http://h:1", metrics_url="http://h:2")
     ports: Any = SimpleNamespace(
         content=SimpleNamespace(fault=lambda _record: ""),
         router=SimpleNamespace(address=lambda: address),
     )
-    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=5)
+    rule = AutoscaleRuleSpec(
+        endpoint="iris", deployment="blue", min_instances=least, max_instances=5
+    )
     blue = RECORDS[Kind.DEPLOYMENT]
     id_ = blue.id.model_copy(update={"kind": Kind.AUTOSCALE_RULE})
     recorded = Record(id=id_, owner="demo", properties=properties_of(rule), actor=ANN, time=NOW)
@@ -115,6 +117,14 @@ def test_the_count_under_a_rule_is_told_and_is_no_field(snapshot, expected):
     )
     live = found.live.get("instance_count")
     assert (live, found.status, found.degraded, found.unready) == expected
+
+
+def test_no_instance_is_healthy_where_a_rule_lets_there_be_none():
+    found = under_a_rule(seen(router=RouterStatus(healthy={"iris/blue": 0})), least=0)
+    assert (found.status, found.degraded, found.unready) == (
+        *("no instance, until a request comes", "", ""),
+    )
+    assert found.live == {}
 
 
 def told(found):

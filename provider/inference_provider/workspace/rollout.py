@@ -111,7 +111,11 @@ class Rollout:
             return declared
         there = self._compute.instances(unit.id.name).get(unit.id.name, ())
         serving = [i for i in there if before and before.admits(i.name, i.generation)]
-        return unit.rule.within(sum(i.stands_for for i in serving) or declared)
+        count = sum(i.stands_for for i in serving)
+        if serving and before and before.generation == unit.generation:
+            return unit.rule.within(count or (declared if unit.rule.min_instances else 0))
+        # of one that has no instance now, too, one must have started before it is admitted
+        return max(unit.rule.within(count or declared), 1)
 
     def _kept(self, unit: Unit, before: Record | None, count: int) -> int:
         """Return how many of those surely stay: a rule may end some of them at any time."""

@@ -22,7 +22,9 @@ from tests.unit.cluster_compute.units import compute_over, of_kind, unit
 from inference_provider.errors import TargetError
 from inference_provider.targets.kubernetes import autoscalers
 from inference_provider.targets.kubernetes.autoscalers import kind_for
+from inference_provider.targets.kubernetes.objects import DEPLOYMENT
 from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.scaled_objects import scaled_object_spec
 
 SCALED = "/apis/keda.sh/v1alpha1/namespaces/lab/scaledobjects"
 OF_KEDA = f"{AUTOSCALERS}/keda-hpa-{NAME}"
@@ -109,6 +111,15 @@ def test_a_rule_with_schedules_is_a_scaled_object_of_the_generation(api, with_ke
     }
 
 
+@pytest.mark.parametrize(("asked", "idle_s"), [({}, 300), ({"stabilization_s": 60}, 60)])
+def test_a_rule_to_zero_says_how_soon_the_first_starts_and_the_last_ends(asked, idle_s):
+    to_zero = rule(min_instances=0, scale_in=asked, targets=REQUESTS.targets)
+    spec = scaled_object_spec(NAME, "lab", to_zero, DEPLOYMENT)
+    assert spec["minReplicaCount"] == 0
+    assert spec["pollingInterval"] == 2
+    assert spec["cooldownPeriod"] == spec["initialCooldownPeriod"] == idle_s
+
+
 REQUESTS = rule(targets=[{"metric": "RequestsInFlight", "target": 8}])
 
 
@@ -119,6 +130,7 @@ REQUESTS = rule(targets=[{"metric": "RequestsInFlight", "target": 8}])
         (rule(schedules=[DAY]), KEDA, "ScaledObject"),
         (REQUESTS, ("keda.sh",), "ScaledObject"),
         (REQUESTS, KEDA, "HorizontalPodAutoscaler"),
+        (rule(min_instances=0, targets=REQUESTS.targets), KEDA, "ScaledObject"),
         (REQUESTS, ("custom.metrics.k8s.io",), "HorizontalPodAutoscaler"),
     ],
 )

@@ -102,10 +102,18 @@ STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "ch
             rule(min_instances=0),
             ALL,
             [
-                "min_instances: the router keeps no request waiting for an instance that is still"
-                " to start; write 1"
+                "min_instances: 0 needs KEDA (keda.sh), which the cluster does not serve; install"
+                " it, or write 1",
+                "min_instances: with 0 instances only RequestsInFlight tells that one is needed;"
+                " add {metric: RequestsInFlight, target: 4} to targets, or write 1",
             ],
             id="to zero",
+        ),
+        pytest.param(
+            rule(min_instances=0, targets=[{"metric": "RequestsInFlight", "target": 4}]),
+            ("keda.sh",),
+            [],
+            id="to zero by KEDA",
         ),
         pytest.param(
             rule(targets=[]),

@@ -162,7 +162,7 @@ class Autoscalers:
 
 def kind_for(rule: AutoscaleRuleSpec, served: Served) -> Kind:
     """Return which kind keeps a rule: KEDA's only where no HorizontalPodAutoscaler can."""
-    if rule.schedules:
+    if rule.schedules or not rule.min_instances:
         return SCALED_OBJECT
     there = served() if _may_need_keda(rule) else ()
     return SCALED_OBJECT if KEDA in there and OF_OTHERS not in there else AUTOSCALER
@@ -175,7 +175,8 @@ def kinds_of(rules: Iterable[AutoscaleRuleSpec]) -> tuple[Kind, ...]:
 
 def _may_need_keda(rule: AutoscaleRuleSpec) -> bool:
     """Whether a HorizontalPodAutoscaler alone may not be able to keep a rule."""
-    return bool(rule.schedules) or any(one.metric not in AMOUNTS for one in rule.targets)
+    by_keda_alone = rule.schedules or not rule.min_instances
+    return bool(by_keda_alone) or any(one.metric not in AMOUNTS for one in rule.targets)
 
 
 def autoscaler(generation: Generation, rule: AutoscaleRuleSpec, kind: Kind = AUTOSCALER) -> Object:

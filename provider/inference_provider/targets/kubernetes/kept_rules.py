@@ -62,8 +62,7 @@ def rule_faults(
         yield Fault("metrics", "a cluster keeps a target, and knows no steps", remedy)
     yield from _schedule_faults(rule, known)
     if rule.min_instances == 0:
-        reason = "the router keeps no request waiting for an instance that is still to start"
-        yield Fault("min_instances", reason, "write 1")
+        yield from _unwoken(rule, known)
     if not rule.targets and not rule.metrics and not rule.schedules:
         remedy = "write targets: [{metric: CpuUtilizationPercentage, target: 70}]"
         yield Fault("targets", "missing: a cluster scales by nothing else", remedy)
@@ -75,6 +74,17 @@ def rule_faults(
         if deployment and says_none and amount not in _defaults(workspace, known, place):
             yield _share_of_nothing(f"targets.{i}", target, deployment)
     yield from _rival_faults(rule, known, place)
+
+
+def _unwoken(rule: AutoscaleRuleSpec, known: Known) -> Iterator[Fault]:
+    """Yield why nothing would start an instance for a request that waits for one."""
+    if KEDA not in known.groups():
+        reason = f"0 needs KEDA ({KEDA}), which the cluster does not serve"
+        yield Fault("min_instances", reason, "install it, or write 1")
+    if "RequestsInFlight" not in {one.metric for one in rule.targets}:
+        reason = "with 0 instances only RequestsInFlight tells that one is needed"
+        remedy = "add {metric: RequestsInFlight, target: 4} to targets, or write 1"
+        yield Fault("min_instances", reason, remedy)
 
 
 def _unserved(path: str, target: TargetRule, served: Collection[str]) -> Iterator[Fault]:

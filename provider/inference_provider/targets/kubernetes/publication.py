@@ -16,7 +16,8 @@ from inference_provider.observed import Kind, Record
 from inference_provider.targets.documents import Sections
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.child import EnvoyChild
-from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.envoy.serving import Endpoints, Serving
+from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.targets.kubernetes import snapshot
 from inference_provider.targets.kubernetes.slices import instances_in
@@ -74,6 +75,7 @@ class Publication:
         serving: The router.
         envoy: Its process, which this starts.
         workspace: Name of the workspace.
+        room: Where its requests wait for an instance.
         secrets: Its records.
         slices: The pods of its instances.
         news: Set when one of both has changed.
@@ -86,6 +88,7 @@ class Publication:
         envoy: EnvoyChild,
         workspace: str,
         *,
+        room: WaitingRoom,
         secrets: Watched,
         slices: Watched,
         news: threading.Event,
@@ -100,13 +103,14 @@ class Publication:
         self._records = MemoryRecords(workspace)
         self._state = State(self._records)
         environments = KeptEnvironments(self._records, self._state)
-        self._build = endpoint_entries(self._state, self._instances, environments.spec)
+        self._entries = endpoint_entries(self._state, self._instances, environments.spec)
+        self._room = room
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
         self._reading = snapshot.Reading(_UNREAD)
         self._seen = -1, self._reading.read(())
         self._tried = -1
-        self._followed = -1
-        """Changes of the Secrets that were tried last, and of the slices that are served."""
+        self._followed = -1, -1
+        """Changes of the Secrets that were tried last, and of what else is served."""
         self._ended = threading.Condition()
         self._last = Outcome()
         self._again_s = 0.0
@@ -133,7 +137,7 @@ class Publication:
         """Serve what is known now, unless it is served already."""
         if not (self._secrets.known and self._slices.known):
             return
-        if self.begun and self._slices.changes != self._followed:
+        if self.begun and self._told() != self._followed:
             self._follow()
         failed = self._last.fault is not None and time.monotonic() >= self._again_s
         if self._secrets.changes != self._tried or failed or not self.begun:
@@ -143,12 +147,19 @@ class Publication:
 
     def _follow(self) -> None:
         """Serve the pods that there are now, for the revision in force."""
-        changes = self._slices.changes
+        told = self._told()
         try:
             self._serving.publish(self._build(), must_be_healthy=False)
-            self._followed = changes
+            self._followed = told
         except InferenceError as fault:
             self._say(str(fault))
+
+    def _told(self) -> tuple[int, int]:
+        """Return what changes when pods have come or gone, or one gets its first request."""
+        return self._slices.changes, self._room.changes
+
+    def _build(self) -> Endpoints:
+        return self._room.with_held(self._entries())
 
     def _instances(self) -> Mapping[str, tuple[Instance, ...]]:
         changes = self._slices.changes
@@ -251,7 +262,7 @@ class Publication:
 
     def _follow_as(self, served: Sections) -> None:
         """Serve the pods that there are now for documents that are in force, if any has changed."""
-        if self._slices.changes == self._followed:
+        if self._told() == self._followed:
             return
         wanted = self._records.everything()
         self._records.become(served)
@@ -291,8 +302,8 @@ class Publication:
 
     def _count(self, record: Record) -> int:
         """Return how many addresses are waited for; how many a rule wants now, nobody tells."""
-        ruled = self._state.rule_of(record.id)
-        return 1 if ruled else int(record.properties["instance_count"])
+        rule = self._state.rule_of(record.id)
+        return min(rule.min_instances, 1) if rule else int(record.properties["instance_count"])
 
     def _reached(self, record: Record) -> int:
         """Return how many addresses the admitted instances of a deployment have."""

@@ -18,6 +18,12 @@ KEDA = SCALED_OBJECT.api.partition("/")[0]
 """Its group."""
 
 
+POLL_S = 2
+"""Pause between two of KEDA's questions how many requests wait."""
+IDLE_S = 300
+"""Time without a request after which the last instance ends, where a rule says nothing of it."""
+
+
 def scaled_object_spec(name: str, namespace: str, rule: AutoscaleRuleSpec, of: Kind) -> Object:
     """Return what keeps a rule for the workload of a name and a kind."""
     found = behavior(rule)
@@ -26,11 +32,23 @@ def scaled_object_spec(name: str, namespace: str, rule: AutoscaleRuleSpec, of: K
         "scaleTargetRef": scale_target(of, name),
         "minReplicaCount": rule.min_instances,
         "maxReplicaCount": rule.max_instances,
+        **(_to_zero(rule) if not rule.min_instances else {}),
         **({"advanced": advanced} if found else {}),
         "triggers": [
             *(_target(target, rule, namespace) for target in rule.targets),
             *map(_schedule, rule.schedules),
         ],
+    }
+
+
+def _to_zero(rule: AutoscaleRuleSpec) -> Object:
+    """Return how soon the first instance starts, and the last one ends."""
+    asked_s = rule.scale_in.stabilization_s
+    idle_s = IDLE_S if asked_s is None else asked_s
+    return {
+        "pollingInterval": POLL_S,
+        "cooldownPeriod": idle_s,
+        "initialCooldownPeriod": idle_s,
     }
 
 

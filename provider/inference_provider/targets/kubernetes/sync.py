@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, TargetError
@@ -22,6 +23,7 @@ from inference_provider.targets.envoy import questions as of_envoy
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kubernetes import names, questions
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.in_flight import InFlight
@@ -69,14 +71,13 @@ class Sync:
         self.serving = Serving(
             delivery, lambda: table.model_copy(update=self.publication.edge()), self.envoy.runs
         )
-        self._in_flight = InFlight(
-            client, namespace, self.serving.in_flight, os.environ.get(POD_IP, "")
-        )
+        self._in_flight = InFlight(client, namespace, self._own, os.environ.get(POD_IP, ""))
         self._say = say
         self._said = ""
         self._resumed = False
         self._started_s = 0.0
         news = threading.Event()
+        self._room = WaitingRoom(delivery.folder, delivery.admin, news.set)
 
         def watched(kind: Kind, role: str) -> Watched:
             chosen = selector(names.selecting(workspace, role))
@@ -88,6 +89,7 @@ class Sync:
             self.serving,
             self.envoy,
             workspace,
+            room=self._room,
             secrets=secrets,
             slices=slices,
             news=news,
@@ -105,6 +107,9 @@ class Sync:
     def start(self) -> None:
         """Serve what was served before, if anything was, and follow the namespace from now on."""
         self._started_s = time.monotonic()
+        self._room.start()
+        if table := self.serving.delivery.in_force():  # nobody else may tell for a while
+            self._room.with_held(table.endpoints)
         self._resumed = self.envoy.start_again()
         for thread in self._threads:
             thread.start()
@@ -127,7 +132,11 @@ class Sync:
 
     def lives(self) -> bool:
         """Whether it follows the namespace."""
-        return all(thread.is_alive() for thread in self._threads)
+        return all(thread.is_alive() for thread in self._threads) and self._room.lives()
+
+    def _own(self) -> Mapping[str, int]:
+        """Return the requests of this pod by cluster, those too that wait for an instance."""
+        return Counter(self.serving.in_flight()) + Counter(self._room.waiting())
 
     def pod(self) -> questions.Pod:
         """Return what may be asked of it."""
@@ -136,8 +145,9 @@ class Sync:
             found = self.publication.outcome(revision, timeout_s).report
             return {**found, "fault": self.fault() or self._unheard()}
 
-        answers, own = of_envoy.about(self.serving), self.serving.in_flight
-        return questions.Pod(self.fault, self.lives, outcome, answers, own, self._in_flight.on)
+        answers = of_envoy.about(self.serving)
+        asked = self._own, self._in_flight.on
+        return questions.Pod(self.fault, self.lives, outcome, answers, *asked)
 
 
 def main() -> None:
