@@ -191,7 +191,13 @@ _LAST: Resource = {
 
 
 def _resolver(name_server: str) -> Resource:
-    typed: Resource = {"@type": _RESOLVER, "query_timeout_seconds": 2, "query_tries": 2}
+    typed: Resource = {
+        "@type": _RESOLVER,
+        "query_timeout_seconds": 2,
+        "query_tries": 2,
+        # a rule has a full name, and a cluster would look for it under its own first
+        "dns_resolver_options": {"no_default_search_domain": True},
+    }
     if name_server:
         host, _, port = name_server.rpartition(":")
         typed["resolvers"] = [address(host, int(port))]

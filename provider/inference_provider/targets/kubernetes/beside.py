@@ -41,7 +41,7 @@ _CLAIM_S, _POLL_S = 60.0, 0.3
 """Longest wait for a claim to go whose pod ends."""
 _BOUNDED = ClusterSettings(quota={"pods": "1"}, limits=ClusterLimits(max={"cpu": "1"}))
 """Settings with a quota and limits, whichever."""
-_PARTS = ("runtime_image", "router_port", "cluster")
+_PARTS = ("runtime_image", "router_port", "cluster", "egress", "outbound_rules")
 
 
 class Beside:
@@ -78,7 +78,9 @@ class Beside:
             token=token,
             pull_secrets=spec.cluster.image_pull_secrets,
         )
-        policies = workspace_manifests.policies(self._workspace, self._namespace)
+        policies = workspace_manifests.policies(
+            self._workspace, self._namespace, lists=bool(spec.outbound_rules)
+        )
         accounts = workspace_manifests.service_accounts(
             self._workspace, self._namespace, spec.cluster.service_accounts
         )

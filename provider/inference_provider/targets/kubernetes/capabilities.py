@@ -160,6 +160,7 @@ def kubernetes_capabilities(
         parallel=PARALLEL,
         egress_control=True,
         deploys_as=lambda identity: f"ServiceAccount {names.identity(identity)}",
+        outbound_rules=True,
         deployment_faults=deployment_faults,
         resource_limits=True,
         several_nodes=True,

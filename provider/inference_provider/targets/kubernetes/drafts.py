@@ -1,6 +1,6 @@
 """A unit -> the generation that it is in a cluster: with what is recorded, kept and there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -11,6 +11,7 @@ from inference_provider.observed import ResourceId
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
+from inference_provider.serving.way_out import proxy_variables
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
@@ -67,7 +68,7 @@ class Drafts:
         command = instance_command(
             unit.spec,
             unit.environment,
-            _surroundings(given),
+            _surroundings(given, self._way_out()),
             code_dir=given.code_dir,
             model_dir=given.model_dir,
             port=port,
@@ -118,8 +119,17 @@ class Drafts:
         return self._state.is_closed(unit.spec.egress_public_network_access)
 
     def _content_host(self) -> str:
-        service = self._client.get(SERVICE, self._namespace, names.CONTENT_NAME) or {}
-        return str((service.get("spec") or {}).get("clusterIP") or "")
+        return self._address_of(names.CONTENT_NAME)
+
+    def _way_out(self) -> dict[str, str]:
+        """Return what tells pods of the forward proxy, whether any rule is there yet or not."""
+        closed = self._workspace_spec().egress == "disabled"
+        host = self._address_of(names.EGRESS_NAME) if closed else ""
+        return proxy_variables(host, names.EGRESS_PORT, [names.CONTENT_NAME]) if host else {}
+
+    def _address_of(self, service: str) -> str:
+        found = self._client.get(SERVICE, self._namespace, service) or {}
+        return str((found.get("spec") or {}).get("clusterIP") or "")
 
     def _products(self, unit: Unit) -> tuple[str, ...]:
         """Return the products of GPUs that an instance may have; those that it names if unknown."""
@@ -148,13 +158,13 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _surroundings(given: Given) -> Surroundings:
+def _surroundings(given: Given, way_out: Mapping[str, str]) -> Surroundings:
     return Surroundings(
         host="0.0.0.0",
         bin_dir=given.bin_dir,
         script=PurePosixPath(SCRIPT),
         home=PurePosixPath("/"),
-        inherited={"PATH": _PATH, "HOME": "/tmp"},
+        inherited={"PATH": _PATH, "HOME": "/tmp", **way_out},
         fixed={"VIRTUAL_ENV": str(given.bin_dir.parent), "PYTHONDONTWRITEBYTECODE": "1"},
         has_program=lambda _name: False,  # found on its PATH
     )

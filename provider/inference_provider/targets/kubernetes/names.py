@@ -31,6 +31,8 @@ ROUTER_NAME, CONTENT_NAME = "inference-router", "inference-content"
 """Names of Deployment, Service and ServiceAccount of the router, and of what keeps content."""
 ROUTER_PORT, METRICS_PORT, SYNC_PORT, CONTENT_PORT = 8080, 9090, 8081, 8080
 """Ports of the router's pods: scoring, metrics, questions to the sync process; of the content's."""
+EGRESS_NAME, EGRESS_PORT = "inference-egress", 3128
+"""Service, and port of the router's pods, of the forward proxy of instances without a way out."""
 INSTANCE_PORT = 5001
 """Where instances of our own servers listen."""
 _LONGEST = 52

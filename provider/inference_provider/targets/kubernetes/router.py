@@ -53,6 +53,7 @@ from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.targets.kubernetes.router_manifests import (
     METRICS_NAME,
     RouterSettings,
+    egress_service,
     router_objects,
 )
 from inference_provider.targets.kubernetes.router_questions import (
@@ -177,6 +178,8 @@ class KubernetesRouter:
                 make_way_for_default(self._client, one, tell)
             apply_ours(self._client, one, tell)
         self._expose_no_more({kind_of(one) for one in self._objects()})
+        if not self.settings().forward_proxy:
+            delete_ours(self._client, egress_service(self.namespace))
 
     def _expose_no_more(self, kept: Collection[Kind] = ()) -> None:
         """Remove what led to the router from outside and is declared no more."""
@@ -198,14 +201,12 @@ class KubernetesRouter:
             time.sleep(_POLL_S)
 
     def remove(self) -> None:
-        """Remove its objects."""
         self._expose_no_more()
         self._delete()
 
     def _delete(self, kinds: Collection[Kind] = ()) -> None:
-        any_settings = RouterSettings(image="none")
-        made = router_objects(self._records.workspace, self.namespace, any_settings)
-        for one in reversed(made):
+        every = RouterSettings(image="none", forward_proxy=True)
+        for one in reversed(router_objects(self._records.workspace, self.namespace, every)):
             if not kinds or kind_of(one) in kinds:
                 delete_ours(self._client, one)
 
@@ -239,9 +240,8 @@ class KubernetesRouter:
         fault = str(found.get("fault") or "it just became ready")
         silent = "does not answer" in fault  # the API server, to the pod
         there = self._client.items(POLICY, self.namespace) if silent else ()
-        return fault.split("; check that", maxsplit=1)[0] + confining(
-            there, self._records.workspace
-        )
+        limits = confining(there, self._records.workspace)
+        return fault.split("; check that", maxsplit=1)[0] + limits
 
     # -- what it serves ------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class KubernetesRouter:
         return all(self._answers_of_all("is_drained", deployment=deployment))
 
     def is_connected(self, backends: Collection[Backend]) -> bool:
-        asked = [backend.model_dump() for backend in backends]
+        asked = [one.model_dump() for one in backends]
         return any(self._answers_of_all("is_connected", backends=asked))
 
     def _answers_of_all(self, question: str, **given: Any) -> list[Any]:

@@ -47,6 +47,8 @@ class RouterSettings(Frozen):
     """The runtime image, which every node can pull."""
     service: ServiceType = "ClusterIP"
     exposure: Exposure = Exposure()
+    forward_proxy: bool = False
+    """Whether instances have no other way out than by it."""
     pull_secrets: tuple[str, ...] = ()
     """Secrets with the credentials of registries."""
     port: int = names.ROUTER_PORT
@@ -74,10 +76,17 @@ def router_objects(workspace: str, namespace: str, settings: RouterSettings) -> 
         made.policy(),
         made.service(),
         made.metrics(),
+        *made.egress(),
         made.budget(),
         made.deployment(),
         *settings.exposure.objects(workspace, namespace, settings.port),
     )
+
+
+def egress_service(namespace: str) -> Object:
+    """Return the Service of the forward proxy, as far as it takes to find it."""
+    about = {"name": names.EGRESS_NAME, "namespace": namespace}
+    return {"apiVersion": SERVICE.api, "kind": SERVICE.name, "metadata": about}
 
 
 class _Router:
@@ -116,12 +125,18 @@ class _Router:
         """Return who may reach it: everybody, but on its own ports alone."""
         numbers = (names.ROUTER_PORT, names.METRICS_PORT, names.SYNC_PORT)
         ports = [{"port": number, "protocol": "TCP"} for number in numbers]
+        closed = {**names.selecting(self._workspace, names.INSTANCE), names.EGRESS: names.CLOSED}
+        instances = {
+            "from": [{"podSelector": {"matchLabels": closed}}],
+            "ports": [{"port": names.EGRESS_PORT, "protocol": "TCP"}],
+        }
+        more = [instances] if self._settings.forward_proxy else []
         return self._object(
             POLICY,
             spec={
                 "podSelector": {"matchLabels": self._chosen},
                 "policyTypes": ["Ingress"],
-                "ingress": [{"ports": ports}],
+                "ingress": [{"ports": ports}, *more],
             },
         )
 
@@ -135,6 +150,17 @@ class _Router:
         port = _port("metrics", names.METRICS_PORT)
         spec = {"clusterIP": "None", "selector": self._chosen, "ports": [port]}
         return self._object(SERVICE, METRICS_NAME, spec=spec)
+
+    def egress(self) -> tuple[Object, ...]:
+        """Return the Service whose address instances without a name server know."""
+        if not self._settings.forward_proxy:
+            return ()
+        spec = {
+            "type": "ClusterIP",
+            "selector": self._chosen,
+            "ports": [_port("egress", names.EGRESS_PORT)],
+        }
+        return (self._object(SERVICE, names.EGRESS_NAME, spec=spec),)
 
     def budget(self) -> Object:
         """At most one at a time is evicted; where it is the only one, a node is emptied too."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from inference_provider.errors import InferenceError, TargetError
-from inference_provider.router.table import RouterTable
+from inference_provider.router.table import Proxy, RouterTable
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.envoy import questions as of_envoy
 from inference_provider.targets.envoy.child import EnvoyChild
@@ -161,6 +161,8 @@ def main() -> None:
         port=names.ROUTER_PORT,
         metrics_host=everywhere,
         metrics_port=names.METRICS_PORT,
+        # policies say which pods reach it
+        proxy=Proxy(host=everywhere, port=names.EGRESS_PORT),
     )
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     workspace, workers = os.environ[WORKSPACE], int(os.environ.get(WORKERS, "2"))

@@ -386,6 +386,7 @@ def _is_ending(namespace: Object) -> bool:
 
 def _settings(spec: WorkspaceSpec) -> RouterSettings:
     return RouterSettings(
+        forward_proxy=spec.egress == "disabled",
         image=spec.runtime_image or "",
         port=spec.router_port or names.ROUTER_PORT,
         service=spec.cluster.router.service,

@@ -31,11 +31,16 @@ def namespace(workspace: str, name: str) -> Object:
     return {"apiVersion": NAMESPACE.api, "kind": NAMESPACE.name, "metadata": about}
 
 
-def policies(workspace: str, place: str) -> tuple[Object, ...]:
+def policies(workspace: str, place: str, *, lists: bool = False) -> tuple[Object, ...]:
     """Return who may reach the instances, and whom those may reach that have no way out.
 
     The routers alone reach them, so that nobody goes round the keys. The others reach what keeps
     content, and no name server: a name that is asked for can carry data out.
+
+    Args:
+        workspace: Its name.
+        place: Its namespace.
+        lists: Whether it lists where they may go, by the routers as their forward proxy.
     """
     instances = names.selecting(workspace, names.INSTANCE)
     routers = names.selecting(workspace, names.ROUTER)
@@ -46,10 +51,17 @@ def policies(workspace: str, place: str) -> tuple[Object, ...]:
     }
     content = names.selecting(workspace, names.CONTENT)
     ports = [{"port": names.CONTENT_PORT, "protocol": "TCP"}]
+    proxy = {
+        "to": [{"podSelector": {"matchLabels": routers}}],
+        "ports": [{"port": names.EGRESS_PORT, "protocol": "TCP"}],
+    }
     closed = {
         "podSelector": {"matchLabels": {**instances, names.EGRESS: names.CLOSED}},
         "policyTypes": ["Egress"],
-        "egress": [{"to": [{"podSelector": {"matchLabels": content}}], "ports": ports}],
+        "egress": [
+            {"to": [{"podSelector": {"matchLabels": content}}], "ports": ports},
+            *([proxy] if lists else []),
+        ],
     }
     return (
         _object(POLICY, "inference-instances", place, workspace, spec),
