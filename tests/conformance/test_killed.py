@@ -9,7 +9,8 @@ from inference_provider.errors import RouterRejected
 from inference_provider.observed import Kind
 from inference_provider.plan import plan
 from inference_provider.spec.quota import Size
-from inference_provider.workspace.state import UNPUBLISHED, Reservation, deployment_lock
+from inference_provider.workspace.reservation import Reservation
+from inference_provider.workspace.state import UNPUBLISHED, deployment_lock
 from tests.conformance.labs import ANN
 
 FRESH = SecretStr("f" * 43)

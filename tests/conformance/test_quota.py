@@ -7,7 +7,7 @@ import pytest
 
 from inference_provider.errors import OutOfCapacity
 from inference_provider.spec.quota import Size
-from inference_provider.workspace.state import Reservation
+from inference_provider.workspace.reservation import Reservation
 from tests.conformance.labs import ANN, BOB, together
 
 

@@ -18,7 +18,8 @@ from inference_provider.workspace.convergence import Convergence
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Ports
 from inference_provider.workspace.quota import reserved
-from inference_provider.workspace.state import Reservation, State, deployment_lock
+from inference_provider.workspace.reservation import Reservation
+from inference_provider.workspace.state import State, deployment_lock
 
 ANN, BOB = Actor(user="ann"), Actor(user="bob", command="inferctl up")
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

@@ -14,7 +14,8 @@ from inference_provider.spec.quota import Size, quota_fault, recorded_size, size
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Records
-from inference_provider.workspace.state import Reservation, State, deployment_lock
+from inference_provider.workspace.reservation import Reservation
+from inference_provider.workspace.state import State, deployment_lock
 
 CHANGE_WAIT_S = 400.0
 """Longest wait for another change of the same deployment: its requests may take 180 s to drain, and

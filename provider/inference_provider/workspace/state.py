@@ -7,23 +7,22 @@ never quotes it: it may hold a key.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import SecretStr, TypeAdapter
 
 from inference_provider.errors import Busy, TargetError
-from inference_provider.observed import Actor, Frozen, Kind, Record, ResourceId
+from inference_provider.observed import Frozen, Kind, Record, ResourceId
 from inference_provider.router.build import outbound_of
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
-from inference_provider.spec.quota import Size
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
+from inference_provider.workspace.reservation import Reservation
 from inference_provider.workspace.secret_store import OpenStore, SecretStore, no_store
 from inference_provider.workspace.signing import SigningKeys
 
@@ -41,14 +40,6 @@ PUBLICATION = "publication"
 """Lock that is held as long as that document is there on purpose."""
 
 Keys = tuple[SecretStr, SecretStr]
-
-
-class Reservation(Frozen):
-    """The quota that a deployment being started will use."""
-
-    size: Size
-    actor: Actor
-    time: datetime
 
 
 class _Keys(Frozen):

@@ -11,30 +11,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from inference_provider.errors import NotReady, RouterRejected, TargetUnreachable
+from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
 from inference_provider.router.holding import holding_first
 from inference_provider.router.provider import FETCH_STATS, fetch_fault, provider_checks
 from inference_provider.router.render import (
     CDS,
-    ECDS,
-    LDS,
-    LIMITS,
-    OUTBOUND,
-    PROVIDER,
-    RDS,
-    RTDS,
-    SDS,
     Renderer,
     clusters_in,
-    filters_in,
-    needed,
-    outbound,
-    provider_file,
     render,
-    runtime,
-    token_checks,
 )
 from inference_provider.router.status import (
     CLUSTER_STATS,
@@ -55,25 +41,16 @@ from inference_provider.router.steps import (
 )
 from inference_provider.router.table import RouterTable
 from inference_provider.router.writes import (
-    ForgetOutbound,
     Step,
-    WriteCertificate,
     WriteClusters,
-    WriteLimits,
-    WriteListener,
-    WriteOutbound,
-    WriteProvider,
-    WriteTokens,
-    WriteWeights,
 )
 from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.table_file import TableFile
+from inference_provider.targets.envoy.taken_steps import Steps
 
-DRAIN_S = 15.0
-"""Longest wait for connections under a listener of before; Envoy cuts them after ten seconds."""
 LONGEST_REQUEST_S = 180.0
 """Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
 that a deployment may have."""
@@ -98,6 +75,7 @@ class Delivery:
         self._table_file = TableFile(folder)
         self._counts = AskedOnce(lambda: cluster_counts(self.admin.stats(CLUSTER_STATS, "Gauges")))
         self._runtime = AskedOnce(self.admin.runtime)
+        self._steps = Steps(folder, self._files, self._renderer, self.admin, self._counts)
 
     # -- the process ---------------------------------------------------------------------------
 
@@ -159,11 +137,11 @@ class Delivery:
         old = sharing_entries(known.table, table)
         new = self._with_draining(table, old, began_s)
         if (between := holding_first(old, new)) is not old:
-            self._perform(between, wanted(steps(old, between)), deadline_s)
+            self._steps.perform(between, wanted(steps(old, between)), deadline_s)
             old = between
         todo = wanted(steps(old, new, other_form=known.form != form()))
         if todo or new != old:
-            self._perform(new, todo, deadline_s)
+            self._steps.perform(new, todo, deadline_s)
             self._table_file.remember(delayed(new, old, time.time() - began_s))
         else:
             self._table_file.hold(new)
@@ -231,30 +209,8 @@ class Delivery:
         return self._counts().in_flight
 
     def wait_healthy(self, wanted: Mapping[str, int], timeout_s: float = 30) -> None:
-        """Wait until clusters have enough healthy backends.
-
-        Envoy checks a backend that was down in an unchanged cluster again within a second.
-
-        Args:
-            wanted: Healthy backends by `<endpoint>/<deployment>`.
-            timeout_s: Longest wait.
-
-        Raises:
-            NotReady: They do not have enough in time.
-            TargetUnreachable: The router does not answer.
-        """
-        missing = list(wanted)
-
-        def healthy() -> bool:
-            counts = self._counts().healthy
-            missing[:] = [name for name in wanted if counts.get(name, 0) < wanted[name]]
-            return not missing
-
-        wait(
-            healthy,
-            time.monotonic() + timeout_s,
-            lambda: f"not all backends of {_named(missing)} are healthy",
-        )
+        """Wait until clusters have enough healthy backends; see `Steps.wait_healthy`."""
+        self._steps.wait_healthy(wanted, timeout_s)
 
     # -- the table in force --------------------------------------------------------------------
 
@@ -288,10 +244,12 @@ class Delivery:
         began_s = time.time()
         new = with_draining(table, old, live.in_flight, began_s)
         left = {name: text for name, text in there.items() if name not in clusters_of(new)}
-        self._perform(new, wanted(steps(old, new, other_form=True)), deadline_s, left.values())
+        self._steps.perform(
+            new, wanted(steps(old, new, other_form=True)), deadline_s, left.values()
+        )
         if left:
             self._wait_unused(left)
-            self._perform(new, (WriteClusters(),), deadline_s + LONGEST_REQUEST_S)
+            self._steps.perform(new, (WriteClusters(),), deadline_s + LONGEST_REQUEST_S)
         self._table_file.remember(delayed(new, old, time.time() - began_s))
 
     def _wait_unused(self, clusters: Iterable[str]) -> None:
@@ -300,109 +258,3 @@ class Delivery:
 
         with contextlib.suppress(NotReady):  # an upgraded connection may last hours: cut it
             wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
-
-    # -- steps ---------------------------------------------------------------------------------
-
-    def _perform(
-        self,
-        table: RouterTable,
-        todo: Iterable[Step],
-        deadline_s: float,
-        beside: Iterable[str] = (),
-    ) -> None:
-        """Take the steps; when one fails, restore all files."""
-        written: dict[str, str] = {}
-        try:
-            for step in todo:
-                self._take(step, table, written, deadline_s, beside)
-        except BaseException as error:
-            self._files.put_back(written)
-            if isinstance(error, RouterRejected):
-                self.validate(table)  # raises with Envoy's own words where it has any
-            raise
-
-    def _take(
-        self,
-        step: Step,
-        table: RouterTable,
-        written: dict[str, str],
-        deadline_s: float,
-        beside: Iterable[str],
-    ) -> None:
-        if isinstance(step, WriteClusters):
-            counts = self._counts().healthy if step.healthy_as_before else {}
-            wanted = {n: counts.get(n, 0) for n in step.healthy_as_before} | step.healthy
-            self._files.put(CDS, self._renderer.file(CDS, table, beside), written, deadline_s)
-            if step.warm:
-                self._wait_warm(wanted, deadline_s)
-        elif isinstance(step, WriteWeights):
-            self._files.put(RTDS, runtime(step.layer), written, deadline_s)
-        elif isinstance(step, WriteTokens):
-            self._files.put_named(ECDS, token_checks(step.checks), written, deadline_s)
-        elif isinstance(step, WriteProvider):
-            self._files.put_named(PROVIDER, provider_file(step.checks), written, deadline_s)
-        elif isinstance(step, WriteCertificate):
-            self._put_certificate(table, written, deadline_s)
-        elif isinstance(step, WriteLimits):
-            self._put_where_needed(LIMITS, table, written, deadline_s)
-        elif isinstance(step, WriteListener):
-            self._put_listener(table, written, deadline_s)
-        elif isinstance(step, WriteOutbound):
-            self._files.put_named(OUTBOUND, outbound(step.rules), written, deadline_s)
-        elif isinstance(step, ForgetOutbound):
-            self._files.forget(OUTBOUND, written)
-        else:
-            self._files.put(RDS, self._renderer.file(RDS, table), written, deadline_s)
-
-    def _put_listener(self, table: RouterTable, written: dict[str, str], deadline_s: float) -> None:
-        """Write the listener; where the routes that follow rely on a filter that is new, wait.
-
-        One of a release that knew no identity provider, for example, would let everybody in on
-        routes that ask for a provider's token.
-        """
-        before, text = self._files.read(LDS), self._renderer.file(LDS, table)
-        self._files.put(LDS, text, written, deadline_s)
-        # one that is there already may have come a moment ago, by a publication that was killed
-        come = filters_in(text) - (filters_in(before) if before != text else set())
-        routes = self._renderer.file(RDS, table)
-        if any(f'"{name}":' in routes for name in come):
-            self._wait_drained()
-
-    def _wait_drained(self) -> None:
-        """Wait until no connection goes on under a listener of before."""
-        names = ("total_filter_chains_draining", "total_listeners_draining")
-        pattern = f"^listener_manager.({'|'.join(names)})$"
-
-        def drained() -> bool:
-            return not any(self.admin.stats(pattern, "Gauges").values())
-
-        wait(drained, time.monotonic() + DRAIN_S, lambda: "connections of before are open still")
-
-    def _put_certificate(
-        self, table: RouterTable, written: dict[str, str], deadline_s: float
-    ) -> None:
-        if table.tls:
-            self.validate(table.model_copy(update={"endpoints": (), "draining": ()}))
-        self._put_where_needed(SDS, table, written, deadline_s)
-
-    def _put_where_needed(
-        self, name: str, table: RouterTable, written: dict[str, str], deadline_s: float
-    ) -> None:
-        if name in needed(table):
-            text = self._renderer.file(name, table)
-            self._files.put_named(name, text, written, deadline_s)
-        else:  # the listener names it no more
-            self._files.forget(name, written)
-
-    def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
-        def warm() -> bool:
-            warming = "cluster_manager.warming_clusters"
-            return int(self.admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
-
-        wait(warm, deadline_s, lambda: f"Envoy is still warming up some of {_named(wanted)}")
-        if wanted:
-            self.wait_healthy(wanted, deadline_s - time.monotonic())
-
-
-def _named(names: Iterable[str]) -> str:
-    return ", ".join(names)[:300]
