@@ -15,6 +15,7 @@ import httpx
 import pytest
 from tests.unit.conftest import ServedTarget
 
+from inference_provider.cli import score
 from inference_provider.spec.target import DockerPlace
 from inference_provider.targets.docker.target import DockerTarget
 from inference_provider.workspace.ports import Way
@@ -300,3 +301,18 @@ def test_score_of_a_device_without_an_end_is_refused_at_the_routers_limit(served
     result = served("score", "iris", "--data", "/dev/zero")
     assert result.exit_code == 1
     assert "--data: '/dev/zero' is larger than 100 MiB; send a smaller body" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (httpx.ReadError(""), "that no authority of tls.client_ca signed"),
+        (httpx.RemoteProtocolError("closed"), "that no authority of tls.client_ca signed"),
+        (httpx.ConnectError("[SSL: TLSV1_ALERT_UNKNOWN_CA]"), "tls.client_ca signed"),
+        (httpx.ReadTimeout(""), "the router did not answer"),
+        (httpx.ConnectError("refused"), "the router did not answer"),
+    ],
+)
+def test_only_what_a_refused_certificate_looks_like_is_told_as_one(fault, said):
+    reason, _ = score._silence(fault, "x", "https://a", score._Tls(asked=True, asks=True))
+    assert said in reason

@@ -211,8 +211,8 @@ def _client(session: Session, tls: _Tls, socket: str, identity: Identity | None)
         fault = Fault("--client-certificate", "missing; the workspace asks callers for one", remedy)
         raise SpecError((fault,), "the command line")
     if identity and not encrypted:
-        remedy = "leave it out; the router is reached without TLS here"
-        fault = Fault("--client-certificate", "nobody asks for one", remedy)
+        cause = "not used, because the router is reached without TLS"
+        fault = Fault("--client-certificate", cause, "leave it out")
         raise SpecError((fault,), "the command line")
     try:
         return loopback_client(
@@ -255,7 +255,9 @@ def _silence(fault: httpx.HTTPError, cause: str, address: str, tls: _Tls) -> tup
     if mistrust := str(fault).partition("certificate verify failed: ")[2]:
         reason = f"the certificate at {address} is not trusted: {mistrust.partition(' (_ssl')[0]}"
         return reason, "correct it, or name the file of who signed it in $SSL_CERT_FILE"
-    if tls.asks and not isinstance(fault, httpx.ConnectError):
+    # the router answers nothing else to a certificate that it does not take, and has begun no more
+    ended = isinstance(fault, httpx.ReadError | httpx.RemoteProtocolError | httpx.WriteError)
+    if tls.asks and (ended or "ALERT" in str(fault)):
         reason = f"the router ended the connection ({cause}), as it does with a certificate"
         return f"{reason} that no authority of tls.client_ca signed", "show another certificate"
     return f"the router did not answer ({cause})", "run `inferctl start`"
