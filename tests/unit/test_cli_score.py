@@ -278,6 +278,46 @@ def test_score_answered_by_an_error_points_to_what_helps(served, status, help_):
     assert help_ in result.stderr
 
 
+class Refuses(Answers):
+    def do_POST(self):
+        self.send_error(403)
+
+
+def ranged(cli, of_workspace: str, of_endpoint: str) -> None:
+    named = {"target: memory": of_workspace, "name: iris": of_endpoint}
+    stack = cli.STACK
+    for name, ranges in named.items():
+        stack = stack.replace(f"{name}}}", f"{name}, allowed_source_ranges: [{ranges}]}}")
+    cli.file.write_text(stack)
+    assert cli("up").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("ranges", "told"),
+    [
+        (("10.0.0.0/8", ""), "in the allowed_source_ranges of the workspace"),
+        (("", "10.0.0.0/8"), "in the allowed_source_ranges of the endpoint"),
+        (("10.0.0.0/8", "10.1.0.0/16"), "the allowed_source_ranges of the endpoint and of its"),
+        (("", ""), "see `inferctl logs iris/green`"),
+    ],
+)
+def test_score_that_is_refused_says_which_ranges_count(cli, ranges, told):
+    cli.target = ServedTarget()
+    ranged(cli, *ranges)
+    result = cli("score", "iris", said="[1]", transport=router([], status=403))
+    assert told in result.stderr
+
+
+def test_score_by_a_socket_says_from_which_address_it_comes(by_socket, cli):
+    ranged(cli, "10.0.0.0/8, 127.0.0.0/8", "10.0.0.0/8")
+    assert by_socket(Refuses).stderr.endswith(
+        "inferctl comes to this router from 127.0.0.1: add that to the allowed_source_ranges of"
+        " the endpoint, or call it from an address in them\n"
+    )
+    ranged(cli, "127.0.0.1", "127.0.0.1")
+    assert by_socket(Refuses).stderr.endswith("see `inferctl logs iris/DEPLOYMENT`\n")
+
+
 def test_score_of_a_folder_says_that_it_is_a_directory(served, tmp_path):
     result = served("score", "iris", "--data", tmp_path)
     assert result.exit_code == 1

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -38,6 +39,7 @@ _TOKEN_HELP = {
     403: "name its owner, or a group, in a role assignment that allows to score; or get one for"
     " the audience of the workspace's identity_provider",
 }
+_LOOPBACK = ip_address("127.0.0.1")
 PIN_HEADER = "azureml-model-deployment"
 TEXTUAL = ("text/", "application/json", "application/problem+json")
 """Content types whose answers end in a newline here, so that a prompt stands on its own line."""
@@ -79,10 +81,10 @@ def score(
     body = _body(session, data)
     if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
         raise _has_no(session, there, deployment)
-    with _asked(session, there, body, deployment, identity) as answer:
+    with _asked(session, there, body, deployment, identity) as (answer, by_socket):
         if not answer.is_success:
             answer.read()
-            raise _failure(session, there, answer, deployment)
+            raise _failure(session, there, answer, deployment, by_socket=by_socket)
         if as_json:
             answer.read()
             session.print_json(_collected(answer))
@@ -123,8 +125,8 @@ def _asked(
     body: bytes,
     deployment: str | None,
     identity: Identity | None,
-) -> Iterator[httpx.Response]:
-    """Yield the answer, its body not read yet."""
+) -> Iterator[tuple[httpx.Response, bool]]:
+    """Yield the answer, its body not read yet, and whether a socket of this machine led there."""
     address = there.outputs.get("scoring_uri")
     if not address:
         reason = "it has no scoring address"
@@ -144,7 +146,7 @@ def _asked(
         try:
             with client.stream("POST", url, content=body, headers=headers) as answer:
                 answered = True
-                yield answer
+                yield answer, bool(way.socket)
         except httpx.HTTPError as exc:
             name = type(exc).__name__
             if answered:
@@ -243,8 +245,7 @@ def _unusable(identity: Identity, exc: OSError) -> Fault:
 def _tls(session: Session, there: ObservedResource) -> _Tls:
     if not there.outputs["scoring_uri"].startswith("https://"):
         return _Tls()
-    name = there.id.workspace
-    space = session.target.observe_one(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+    space = _space(session, there)
     settings = (space.record.properties.get("tls") if space.record else None) or {}
     trusted = space.outputs.get("ca_certificate", "")
     return _Tls(True, bool(settings), trusted, bool(settings.get("client_ca")))
@@ -302,7 +303,12 @@ def _text(answer: httpx.Response) -> str:
 
 
 def _failure(
-    session: Session, there: ObservedResource, answer: httpx.Response, pinned: str | None
+    session: Session,
+    there: ObservedResource,
+    answer: httpx.Response,
+    pinned: str | None,
+    *,
+    by_socket: bool,
 ) -> TargetError:
     status, request_id = answer.status_code, answer.headers.get("x-request-id", "unknown")
     if status == httpx.codes.NOT_FOUND:
@@ -318,9 +324,40 @@ def _failure(
     mode = there.record.properties.get("auth_mode") if there.record else "key"
     helps = _HELP | (_TOKEN_HELP if mode == "aad_token" else {})
     remedy = helps.get(status, "see `inferctl logs {logs}`").format(logs=logs)
+    if status == httpx.codes.FORBIDDEN and (help_ := _address_help(session, there, by_socket)):
+        # whether this machine's own address is in the ranges is not known here
+        remedy = f"{remedy}; or {help_}" if mode == "aad_token" and not by_socket else help_
     said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
+
+
+def _address_help(session: Session, there: ObservedResource, by_socket: bool) -> str:
+    """Say what helps a caller whose address is in none of the ranges; empty where that is not it.
+
+    Where a socket leads to the router, that is asked from the loopback of its own machine or pod.
+    """
+    space = _space(session, there)
+    ranged = [
+        one.id.kind.value.lower()
+        for one in (there, space)
+        if (ranges := one.record and one.record.properties.get("allowed_source_ranges"))
+        and not (by_socket and any(_LOOPBACK in ip_network(each) for each in ranges))
+    ]
+    if not ranged:
+        return ""
+    of = " and of its ".join(ranged)
+    if by_socket:
+        return (
+            f"inferctl comes to this router from {_LOOPBACK}: add that to the allowed_source_ranges"
+            f" of the {of}, or call it from an address in them"
+        )
+    return f"call it from an address in the allowed_source_ranges of the {of}"
+
+
+def _space(session: Session, there: ObservedResource) -> ObservedResource:
+    name = there.id.workspace
+    return session.target.observe_one(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
 
 
 def _has_no(session: Session, there: ObservedResource, pinned: str, asked: str = "") -> TargetError:
