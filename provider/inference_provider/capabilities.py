@@ -11,7 +11,7 @@ from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger, SurgeFaults
 from inference_provider.observed import Frozen, Kind
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec import DeploymentSpec, EndpointSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
@@ -143,6 +143,9 @@ class TargetCapabilities(Frozen):
     ] = _nothing
     """Says what else of a deployment it cannot do; of its workspace and its environment it is told
     what is known."""
+    endpoint_faults: Callable[[EndpointSpec, WorkspaceSpec | None], Iterable[Fault]] = _nothing
+    """Says what else of an online endpoint it cannot do; of its workspace it is told what is
+    known."""
     rule_faults: RuleFaults = _nothing
     """Says why it cannot keep a rule of a deployment; of that and of the workspace it is told what
     is known."""

@@ -13,7 +13,13 @@ from inference_provider.errors import Fault
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.serving.image import image_as_it_is
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference, WorkspaceSpec
+from inference_provider.spec import (
+    DeploymentSpec,
+    EndpointSpec,
+    EnvironmentSpec,
+    Reference,
+    WorkspaceSpec,
+)
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Probe, RequestSettings
@@ -151,6 +157,8 @@ def _other_faults(
     elif isinstance(spec, AutoscaleRuleSpec) and resource.id.kind in can.kinds:
         of = resource.id.model_copy(update={"kind": Kind.DEPLOYMENT})
         yield from can.rule_faults(spec, known.get(of), workspace)
+    elif isinstance(spec, EndpointSpec):
+        yield from can.endpoint_faults(spec, workspace)
     elif isinstance(spec, EnvironmentSpec):
         yield from can.environment_faults(resource, workspace)
 

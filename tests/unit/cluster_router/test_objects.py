@@ -8,11 +8,13 @@ from tests.cluster_api import client_of, failure
 from tests.unit.cluster_router.lab import DEPLOYMENT, PODS, SERVICE, SETTINGS, waiting
 
 from inference_provider.errors import NotReady, TargetError
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.cluster import ClusterGateway, ClusterIngress
 from inference_provider.targets.kubernetes import ingress_class
 from inference_provider.targets.kubernetes import router as module
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.router import KubernetesRouter
+from inference_provider.targets.kubernetes.router_manifests import router_objects, settings_of
 from inference_provider.workspace.statuses import RouterAddress
 
 
@@ -296,3 +298,26 @@ def test_behind_a_load_balancer_a_router_is_reached_by_that_once_it_is_there(lab
     lab.router.apply()
     lab.api.objects[SERVICE]["status"] = {"loadBalancer": {"ingress": given}}
     assert lab.router.address().url == url
+
+
+def test_a_service_shows_who_calls_from_outside_and_a_balancer_lets_in_the_ranges_alone():
+    def service(kind: str, *ranges: str) -> dict:
+        router = {"service": kind}
+        spec = WorkspaceSpec(cluster={"router": router}, allowed_source_ranges=ranges)
+        objects = router_objects("demo", "lab", settings_of(spec))
+        [found] = [o["spec"] for o in objects if o["metadata"]["name"] == "inference-router"
+                   and o["kind"] == "Service"]  # fmt: skip
+        return {name: found[name] for name in found if name not in ("selector", "ports")}
+
+    assert service("ClusterIP", "10.0.0.0/8") == {"type": "ClusterIP"}
+    assert service("NodePort") == {"type": "NodePort"}
+    assert service("NodePort", "10.0.0.0/8") == {
+        "type": "NodePort",
+        "externalTrafficPolicy": "Local",
+    }
+    assert service("LoadBalancer") == {"type": "LoadBalancer"}
+    assert service("LoadBalancer", "10.0.0.7", "2001:db8::/32") == {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "loadBalancerSourceRanges": ["10.0.0.7/32", "2001:db8::/32"],
+    }

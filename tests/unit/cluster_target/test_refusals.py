@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 from tests.cluster_api import client_of
-from tests.unit.cluster_target.stack import desired, up
+from tests.unit.cluster_target.stack import ANN, desired, up
 
+from inference_provider.errors import CapabilityMissing
 from inference_provider.gpu_wishes import gpu_refusals
 from inference_provider.observed import Kind
 from inference_provider.refusals import refusals
@@ -89,14 +90,79 @@ def test_keys_leave_a_cluster_unencrypted_only_where_that_is_said(fields, told):
     assert [str(one) for one in can.workspace_faults(spec)] == told
 
 
-def test_ranges_of_callers_are_refused_in_a_cluster_by_name():
-    faults = desired(allowed_source_ranges=("10.0.0.0/8",))
+RANGES = {"allowed_source_ranges": ["10.0.0.0/8"]}
+INSTEAD = (
+    "use cluster: {router: {service: LoadBalancer}} in place of the ingress, and"
+    " allowed_source_ranges of the workspace"
+)
+HIDDEN = "the router sees the address of the ingress in front of it, not that of who calls"
+BY_INGRESS = f"{HIDDEN}; leave them out, and have the ingress refuse callers; or {INSTEAD}"
+BY_NODE_PORT = (
+    "a NodePort shows the router who calls only if the workspace has allowed_source_ranges; give"
+    " the workspace some; [0.0.0.0/0] is all of IPv4"
+)
+
+
+@pytest.mark.parametrize(
+    ("router", "of_workspace", "told"),
+    [
+        pytest.param({}, {}, [], id="inside the cluster"),
+        pytest.param({"service": "NodePort"}, RANGES, [], id="by nodes that say who calls"),
+        pytest.param({"service": "LoadBalancer"}, RANGES, [], id="by a load balancer"),
+        pytest.param(
+            {"service": "NodePort"}, {}, [f"Endpoint {BY_NODE_PORT}"], id="by nodes that do not"
+        ),
+        pytest.param(
+            {"ingress": {"host": "a.example.org"}}, {}, [f"Endpoint {BY_INGRESS}"], id="an Ingress"
+        ),
+        pytest.param(
+            {"gateway": {"name": "edge", "hostnames": ["a.example.org"]}},
+            RANGES,
+            [
+                f"{kind} {BY_INGRESS.replace('ingress', 'gateway')}"
+                for kind in ("Workspace", "Endpoint")
+            ],
+            id="a Gateway",
+        ),
+    ],
+)
+def test_ranges_of_callers_are_refused_where_a_router_does_not_see_who_calls(
+    router, of_workspace, told
+):
+    space = {"cluster": {"router": router}, "allow_plain_http": True, **of_workspace}
+    wanted = desired(**space)
+    iris = wanted[Kind.ENDPOINT]
+    ranged = iris.spec.model_copy(update={"allowed_source_ranges": ("10.1.0.0/16",)})
+    wanted[Kind.ENDPOINT] = iris.model_copy(update={"spec": ranged})
     can = kubernetes_capabilities(lambda: None, lambda: None)
-    assert [str(one.fault) for one in refusals(faults.values(), can)] == [
-        "allowed_source_ranges: a router's pods see the address of what stands before them, not"
-        " that of who calls; leave it out, and let the Ingress, Gateway or load balancer refuse"
-        " callers"
+    said = [
+        f"{one.place.partition(' ')[0]} {one.fault.reason}; {one.fault.remedy}"
+        for one in refusals(wanted.values(), can)
+        if one.fault.path == "allowed_source_ranges"
     ]
+    assert said == told
+    alone = [str(one.fault) for one in refusals([wanted[Kind.ENDPOINT]], can)]
+    assert alone == []  # of its workspace nothing is known
+
+
+def test_what_is_recorded_keeps_ranges_from_being_made_void(platform, engine):
+    up(engine)
+    wanted = desired()
+    space, iris = wanted[Kind.WORKSPACE], wanted[Kind.ENDPOINT]
+    ranged = iris.spec.model_copy(update={"allowed_source_ranges": ("10.1.0.0/16",)})
+    ranged = iris.model_copy(update={"spec": ranged})
+    engine.apply(ranged, ANN)
+    behind = desired(cluster={"router": {"ingress": {"host": "a.example.org"}}})[Kind.WORKSPACE]
+    assert [str(one.fault) for one in refusals([behind], platform.capabilities)] == [
+        f"cluster.router.ingress: endpoint 'iris' has allowed_source_ranges, and {HIDDEN}; take"
+        f" those away first, or {INSTEAD}"
+    ]
+    engine.apply(iris, ANN)
+    engine.apply(behind, ANN)
+    with pytest.raises(CapabilityMissing, match="allowed_source_ranges: the router sees the addr"):
+        engine.apply(ranged, ANN)
+    engine.apply(space, ANN)
+    engine.apply(ranged, ANN)
 
 
 def test_who_may_not_see_nodes_is_refused_no_gpus():

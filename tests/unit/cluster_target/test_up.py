@@ -1,5 +1,7 @@
 """An up on a cluster, and what others change of what it has made."""
 
+from itertools import groupby
+
 import pytest
 from tests.cluster_api import ClusterApi, client_of
 from tests.unit.cluster_target.stack import (
@@ -144,3 +146,26 @@ def test_a_claim_of_somebody_else_that_goes_takes_no_deployment_along(monkeypatc
     client = client_of(api)
     beside.Beside(client, ClusterRecords(client, "lab", "demo"))._let_claim_go()
     assert not [asked for asked in api.requests if asked.startswith("DELETE")]
+
+
+def test_pods_see_who_calls_as_long_as_ranges_count(api, engine):
+    service = "/api/v1/namespaces/lab/services/inference-router"
+    outside = {"cluster": {"router": {"service": "NodePort"}}, "allow_plain_http": True}
+    up(engine, **outside)
+    pods, seen = api.refuse, []
+
+    def watched(asked):
+        if (asked.method, asked.url.path) == ("PATCH", service):
+            shown = b"externalTrafficPolicy" in asked.content
+            seen.append("shown" if shown else "hidden")
+        elif asked.url.path.endswith("/proxy/revision"):
+            seen.append("in force")
+        return pods(asked)
+
+    api.refuse = watched
+    engine.apply(desired(**outside, allowed_source_ranges=["10.0.0.0/8"])[Kind.WORKSPACE], ANN)
+    assert [name for name, _ in groupby(seen)] == ["shown", "in force"]
+    seen.clear()
+    engine.apply(desired(**outside)[Kind.WORKSPACE], ANN)
+    assert [name for name, _ in groupby(seen)] == ["shown", "in force", "hidden"]
+    assert router_settings(api)["shows_callers"] is False

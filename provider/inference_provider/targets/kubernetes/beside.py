@@ -41,7 +41,10 @@ _CLAIM_S, _POLL_S = 60.0, 0.3
 """Longest wait for a claim to go whose pod ends."""
 _BOUNDED = ClusterSettings(quota={"pods": "1"}, limits=ClusterLimits(max={"cpu": "1"}))
 """Settings with a quota and limits, whichever."""
-_PARTS = ("runtime_image", "router_port", "cluster", "egress", "outbound_rules")
+_PARTS = (
+    *("runtime_image", "router_port", "cluster", "egress", "outbound_rules"),
+    "allowed_source_ranges",
+)
 
 
 class Beside:
@@ -67,6 +70,13 @@ class Beside:
             record = State(self._records).record(asked)
             fields = dict(record.properties) if record else {}
         return WorkspaceSpec(**{part: fields[part] for part in _PARTS if part in fields})
+
+    def ranged(self) -> tuple[str, ...]:
+        """Return the endpoints that have ranges of callers."""
+        if not self._records.exists():
+            return ()
+        records = State(self._records).of_kind(Kind.ENDPOINT)
+        return tuple(r.id.name for r in records if r.properties.get("allowed_source_ranges"))
 
     def objects(self, spec: WorkspaceSpec, token: str = "") -> tuple[Object, ...]:
         """Return the objects that a spec asks for, in the order in which they are applied."""

@@ -1,14 +1,12 @@
 """What a cluster can do, and why it cannot do the rest."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from inference_provider.capabilities import (
     WITH_RULES,
-    Answer,
-    Capability,
     RuleFaults,
     TargetCapabilities,
 )
@@ -20,6 +18,7 @@ from inference_provider.serving.image import is_brought
 from inference_provider.serving.server import requirements
 from inference_provider.spec import (
     DeploymentSpec,
+    EndpointSpec,
     EnvironmentSpec,
     WorkspaceSpec,
 )
@@ -28,17 +27,10 @@ from inference_provider.spec.gpus import GpuRequest
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import NAMESPACE
 from inference_provider.targets.answers import ALIKE
-from inference_provider.targets.kubernetes import names
+from inference_provider.targets.kubernetes import callers, names
 from inference_provider.targets.kubernetes.inventory import NodeGpus, never_fits
 from inference_provider.targets.transport import tls_faults
 
-_REASONS: Mapping[Capability, Answer] = {
-    **ALIKE,
-    "source_ranges": Answer(
-        "a router's pods see the address of what stands before them, not that of who calls",
-        "leave it out, and let the Ingress, Gateway or load balancer refuse callers",
-    ),
-}
 PARALLEL = 32
 """Deployments that start at once: this machine only waits. As many connections may be open."""
 _NOT_ENFORCED = (
@@ -93,6 +85,10 @@ class Asked:
     """Says what a request for devices of a class could have, and, if told to, how much is held."""
     rule_faults: RuleFaults = _nothing
     """Says why an autoscale rule cannot be kept."""
+    recorded: Callable[[str], WorkspaceSpec] = lambda workspace: WorkspaceSpec(name=workspace)
+    """Says what is recorded of a workspace."""
+    ranged: Callable[[str], Iterable[str]] = _nothing
+    """Says which endpoints that are recorded of a workspace have ranges of callers."""
 
 
 _UNASKED = Asked()
@@ -116,6 +112,7 @@ def kubernetes_capabilities(
         yield from _namespace_faults(spec, more.namespace(spec.name))
         yield from more.unserved(spec)
         yield from more.named_faults(spec)
+        yield from callers.workspace_faults(spec, more.ranged)
         if more.images:
             yield from more.images.workspace_faults(spec)
         if contexts := more.strays(spec.name):
@@ -141,6 +138,10 @@ def kubernetes_capabilities(
             yield closed
         yield from more.missing(spec, workspace)
 
+    def endpoint_faults(spec: EndpointSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
+        if spec.allowed_source_ranges:
+            yield from callers.endpoint_faults(spec, workspace or more.recorded(spec.workspace))
+
     def notes(resource: DesiredResource, workspace: WorkspaceSpec | None) -> Iterator[str]:
         if isinstance(resource.spec, WorkspaceSpec):
             yield from _about_storage(resource.spec)
@@ -162,6 +163,7 @@ def kubernetes_capabilities(
         deploys_as=lambda identity: f"ServiceAccount {names.identity(identity)}",
         outbound_rules=True,
         deployment_faults=deployment_faults,
+        endpoint_faults=endpoint_faults,
         resource_limits=True,
         several_nodes=True,
         amount_faults=_amount_faults,
@@ -172,7 +174,8 @@ def kubernetes_capabilities(
         liveness_probes=True,
         success_thresholds=True,
         tls=True,
-        reasons=_REASONS,
+        source_ranges=True,
+        reasons=ALIKE,
     )
 
 

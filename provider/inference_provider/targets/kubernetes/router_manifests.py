@@ -4,10 +4,12 @@ It reads Secrets and EndpointSlices of its namespace and may do nothing else. An
 good as another: requests are split over them by a Service.
 """
 
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from inference_provider.observed import Frozen
 from inference_provider.serving.image import ROUTER_FOLDER
+from inference_provider.spec import WorkspaceSpec
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.objects import (
@@ -47,6 +49,11 @@ class RouterSettings(Frozen):
     """The runtime image, which every node can pull."""
     service: ServiceType = "ClusterIP"
     exposure: Exposure = Exposure()
+    shows_callers: bool = False
+    """Whether pods see the addresses of those who call from outside the cluster. A node without one
+    of them answers nobody then."""
+    source_ranges: tuple[str, ...] = ()
+    """Of the workspace: a load balancer lets in nobody else."""
     forward_proxy: bool = False
     """Whether instances have no other way out than by it."""
     pull_secrets: tuple[str, ...] = ()
@@ -60,6 +67,22 @@ class RouterSettings(Frozen):
     memory: str = "256Mi"
     memory_limit: str = "2Gi"
     """Of Envoy and the process beside it; with 5,000 endpoints they use 1 GiB."""
+
+
+def settings_of(spec: WorkspaceSpec) -> RouterSettings:
+    """Return what a workspace, whose image is known, chooses."""
+    router = spec.cluster.router
+    return RouterSettings(
+        forward_proxy=spec.egress == "disabled",
+        image=spec.runtime_image or "",
+        port=spec.router_port or names.ROUTER_PORT,
+        service=router.service,
+        replicas=router.replicas,
+        exposure=Exposure(ingress=router.ingress, gateway=router.gateway),
+        shows_callers=bool(spec.allowed_source_ranges),
+        source_ranges=spec.allowed_source_ranges,
+        pull_secrets=spec.cluster.image_pull_secrets,
+    )
 
 
 def router_objects(workspace: str, namespace: str, settings: RouterSettings) -> tuple[Object, ...]:
@@ -143,7 +166,18 @@ class _Router:
     def service(self) -> Object:
         port = {**_port("http", names.ROUTER_PORT), "port": self._settings.port}
         spec = {"type": self._settings.service, "selector": self._chosen, "ports": [port]}
-        return self._object(SERVICE, spec=spec)
+        return self._object(SERVICE, spec={**spec, **self._callers()})
+
+    def _callers(self) -> Object:
+        """Return what a Service does with the addresses of those outside; inside it keeps them."""
+        settings = self._settings
+        if settings.service == "ClusterIP":
+            return {}
+        found: Object = {"externalTrafficPolicy": "Local"} if settings.shows_callers else {}
+        if settings.service == "LoadBalancer" and settings.source_ranges:
+            ranges = [str(ip_network(one)) for one in settings.source_ranges]
+            found["loadBalancerSourceRanges"] = ranges
+        return found
 
     def metrics(self) -> Object:
         """Return the Service by whose name every pod is found, each with its own numbers."""

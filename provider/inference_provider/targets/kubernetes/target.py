@@ -27,7 +27,6 @@ from inference_provider.targets.kubernetes.classes import (
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.doctor import Answer, Pulls, answers
-from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.home import home_of
 from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, surge_faults
 from inference_provider.targets.kubernetes.kept_rules import rule_faults
@@ -48,7 +47,7 @@ from inference_provider.targets.kubernetes.planned_images import PlannedImages
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.router import KubernetesRouter
-from inference_provider.targets.kubernetes.router_manifests import RouterSettings
+from inference_provider.targets.kubernetes.router_manifests import RouterSettings, settings_of
 from inference_provider.targets.kubernetes.snapshot import REVISION
 from inference_provider.targets.kubernetes.way import way_to
 from inference_provider.workspace.engine import Engine
@@ -108,6 +107,8 @@ class KubernetesPlatform:
             devices=self._gpus.devices,
             surge_faults=partial(surge_faults, self._gpus, self.namespace),
             rule_faults=partial(rule_faults, known=self._known, namespace=self.namespace),
+            recorded=lambda name: self._open(name).beside.recorded(),
+            ranged=lambda name: self._open(name).beside.ranged(),
         )
         return kubernetes_capabilities(self._gpus.all, self._gpus.in_use, more)
 
@@ -200,7 +201,7 @@ class KubernetesPlatform:
         opened.beside.refuse_other_claim(spec)
         spec = self._with_image(spec, "", tell)
         opened.beside.make(spec)
-        opened.router.save(_settings(spec))
+        opened.router.save(settings_of(spec))
         opened.router.ensure_up(lambda: ())
         opened.beside.wait(None, tell)
 
@@ -272,10 +273,13 @@ class KubernetesPlatform:
             recorded = recorded.model_copy(update={"runtime_image": saved_.image})
             before = _Chosen(saved_, recorded)
         else:
-            before = _Chosen(_settings(recorded), recorded)
+            before = _Chosen(settings_of(recorded), recorded)
         opened.beside.refuse_other_claim(spec)
         spec = self._with_image(spec, saved_.image, tell)
-        after = _Chosen(_settings(spec), spec)
+        last = settings_of(spec)
+        # while the old ranges count, pods must see who calls
+        shows = last.shows_callers or before.settings.shows_callers
+        after = _Chosen(last.model_copy(update={"shows_callers": shows}), spec)
         self._close_instances(desired.id.workspace, tell)
 
         def put(chosen: _Chosen) -> None:
@@ -284,6 +288,9 @@ class KubernetesPlatform:
 
         with saved(before, after, put):
             yield
+        if after.settings != last:
+            opened.router.save(last)
+            opened.router.apply()
 
     @staticmethod
     def _put(opened: Opened, chosen: _Chosen, tell: Tell | None) -> None:
@@ -382,15 +389,3 @@ def _no_engine() -> ImageBuilder:
 
 def _is_ending(namespace: Object) -> bool:
     return (namespace.get("status") or {}).get("phase") == "Terminating"
-
-
-def _settings(spec: WorkspaceSpec) -> RouterSettings:
-    return RouterSettings(
-        forward_proxy=spec.egress == "disabled",
-        image=spec.runtime_image or "",
-        port=spec.router_port or names.ROUTER_PORT,
-        service=spec.cluster.router.service,
-        replicas=spec.cluster.router.replicas,
-        exposure=Exposure(ingress=spec.cluster.router.ingress, gateway=spec.cluster.router.gateway),
-        pull_secrets=spec.cluster.image_pull_secrets,
-    )
