@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Presence
 from tests.local.conftest import ACTOR, Load
 
@@ -131,3 +132,18 @@ def test_a_start_brings_back_a_deployment_whose_instances_document_is_corrupt(la
     assert httpx.post(uri, json={}, headers=headers).json()["answer"] == "blue"
     lab.down()
     assert lab.processes() == []
+
+
+def test_a_corrupt_record_of_the_workspace_opens_its_router_to_nobody_else(lab):
+    allowed = {"public_network_access": "disabled", "allowed_source_ranges": ["192.0.2.7"]}
+    lab.document["workspaces"][0].update(allowed)
+    lab.up()
+    assert lab.score().status_code == 403
+    path = spoil(lab, "Workspace.lab")
+    lab.document["endpoints"].append({"name": "another"})
+    lab.resources()
+    another = next(one for one in lab.plan().pending if one.id.name == "another").desired
+    with pytest.raises(TargetError, match="file is corrupt"):
+        lab.target.apply(another, ACTOR)
+    assert lab.score().status_code == 403
+    assert path.exists()

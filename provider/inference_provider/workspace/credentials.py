@@ -18,9 +18,10 @@ from inference_provider.printable import one_line
 from inference_provider.router.build import has_keys, has_provider, has_tokens
 from inference_provider.router.table import TokenCheck
 from inference_provider.spec.endpoint import WhichKey
+from inference_provider.workspace.kept_keys import Keys
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.signing import SigningKeys
-from inference_provider.workspace.state import Keys, State
+from inference_provider.workspace.state import State
 from inference_provider.workspace.tokens import (
     DEFAULT_LIFETIME,
     LONGEST_LIFETIME,

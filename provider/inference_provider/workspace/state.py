@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import TypeAdapter
 
 from inference_provider.errors import Busy, TargetError
-from inference_provider.observed import Frozen, Kind, Record, ResourceId
+from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.build import outbound_of
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel
@@ -20,6 +20,7 @@ from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
+from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
 from inference_provider.workspace.reservation import Reservation
@@ -38,15 +39,6 @@ UNPUBLISHED = "unpublished"
 """Has a document while records are ahead of the router; who is killed meanwhile leaves it."""
 PUBLICATION = "publication"
 """Lock that is held as long as that document is there on purpose."""
-
-Keys = tuple[SecretStr, SecretStr]
-
-
-class _Keys(Frozen):
-    """An endpoint's keys as they are kept."""
-
-    primary: SecretStr
-    secondary: SecretStr
 
 
 _SECRETS = TypeAdapter(Secrets)
@@ -189,15 +181,13 @@ class State:
     def keys(self, endpoint: str) -> Keys | None:
         """Return primary and secondary key; None when they are gone or cannot be read."""
         try:
-            return self.document(KEYS, endpoint, _keys)
+            return self.document(KEYS, endpoint, keys_in)
         except (TargetError, OSError):
             return None
 
     def put_keys(self, endpoint: str, keys: Keys) -> None:
         """Save both keys."""
-        primary, secondary = (key.get_secret_value() for key in keys)
-        text = json.dumps({"primary": primary, "secondary": secondary})
-        self._records.put(KEYS, endpoint, text)
+        self._records.put(KEYS, endpoint, keys_document(keys))
 
     def drop_keys(self, endpoint: str) -> None:
         """Remove both keys, if it has any."""
@@ -233,12 +223,18 @@ class State:
         return found
 
     def edge(self) -> dict[str, Any]:
-        """Return what a router's table says of all endpoints; raises as `tls` does."""
-        kept, ranges = self.tls(), self._of_workspace("allowed_source_ranges")
+        """Return what a router's table says of all endpoints.
+
+        Raises:
+            TargetError: As `tls` does; or the workspace's record cannot be read. Without what it
+                may say of source ranges, anybody could call.
+        """
+        kept, record = self.tls(), self._own_record()
+        said = record.properties if record else {}
         return {
             "tls": kept.tls if kept else None,
-            "sources": tuple(ranges or ()),
-            "outbound": outbound_of(self._of_workspace("outbound_rules") or ()),
+            "sources": tuple(said.get("allowed_source_ranges") or ()),
+            "outbound": outbound_of(said.get("outbound_rules") or ()),
         }
 
     @property
@@ -252,11 +248,18 @@ class State:
 
     def _of_workspace(self, field: str) -> Any:
         """Return what is recorded of the workspace itself; None where that cannot be read."""
-        name = self._records.workspace
         with suppress(TargetError):
-            record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+            record = self._own_record()
             return record.properties.get(field) if record else None
         return None
+
+    def _own_record(self) -> Record | None:
+        name = self._records.workspace
+        return self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+
+    def outbound_rules(self) -> Any:
+        """Return the rules by which closed instances are let out."""
+        return self._of_workspace("outbound_rules") or ()
 
     def store_kind(self) -> str:
         """Return what kind of secret store the workspace has."""
@@ -388,8 +391,3 @@ def _rule(record: Record) -> AutoscaleRuleSpec | None:
 def _blueprint(document: bytes) -> SpecModel:
     fields = json.loads(document)
     return ROWS[Kind.DEPLOYMENT].model_of(fields).model_validate(fields)
-
-
-def _keys(document: bytes) -> Keys:
-    found = _Keys.model_validate_json(document)
-    return found.primary, found.secondary

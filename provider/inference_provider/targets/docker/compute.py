@@ -192,7 +192,7 @@ class DockerCompute:
         return proxy_in(network, self._router.listens().egress_port) if closed else None
 
     def _has_rules(self) -> bool:
-        return bool(self._state.edge()["outbound"])
+        return bool(self._state.outbound_rules())
 
     def _network(self, access: str) -> str:
         return names.network(self._records.workspace, closed=self._state.is_closed(access))
