@@ -4,7 +4,7 @@ The values below, and those of `observed.py`, `desired.py` and `router/table.py`
 A port reports the state of its target in the target's own words; the engine decides what to change.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,17 +14,12 @@ from pydantic import SecretStr
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
-from inference_provider.observed import (
-    Actor,
-    JournalEntry,
-    Kind,
-    Record,
-    ResourceId,
-)
+from inference_provider.observed import Actor, JournalEntry, ResourceId
 from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
+from inference_provider.workspace.content import Content
 from inference_provider.workspace.identities import Identities
 from inference_provider.workspace.registry_login import ReadLogins
 from inference_provider.workspace.statuses import (
@@ -316,32 +311,6 @@ class Router(Protocol):
 
     def status(self) -> RouterStatus:
         """Return what it serves, using a constant number of calls. Raises TargetUnreachable."""
-
-
-class Content(Protocol):
-    """Models, code and environments, by the hash of their content."""
-
-    def keep(self, desired: DesiredResource, tell: Callable[[str], None]) -> None:
-        """Copy or build the content of a model, environment or deployment, unless it is kept."""
-
-    def holds(self, kind: Kind, pinned: str) -> bool:
-        """Whether the content of a model or environment is kept: `name:version@sha256:…`."""
-
-    def environment(self, pinned: str) -> EnvironmentSpec:
-        """Return a kept environment. Raises TargetError when it is missing."""
-
-    def fault(self, record: Record) -> str:
-        """Say briefly how a resource's kept content was changed; empty when it was not."""
-
-    def drop(self, record: Record) -> None:
-        """Remove the content that only a deleted resource used."""
-
-    def prune(self, named: Iterable[str]) -> None:
-        """Remove content that nothing references any more, unless it was kept recently.
-
-        Args:
-            named: What is still referenced: pinned models, and hashes of code.
-        """
 
 
 @dataclass(frozen=True)

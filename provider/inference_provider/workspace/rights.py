@@ -20,8 +20,8 @@ from inference_provider.role_needs import (
     vault_secrets_in,
 )
 from inference_provider.spec.roles import unknown_role
+from inference_provider.workspace.content import Content
 from inference_provider.workspace.identities import Identities
-from inference_provider.workspace.ports import Content
 from inference_provider.workspace.state import State
 
 
