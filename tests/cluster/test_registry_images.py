@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from inference_provider.desired import DesiredResource
+from inference_provider.errors import NotReady
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.source_folder import SourceFolder
 from inference_provider.observed import Kind
@@ -40,7 +41,7 @@ ROUTES = {
 class RegistryLab(KubernetesLab):
     """A lab whose workspace names a registry and no image."""
 
-    runtime_image = None
+    runtime_image: str | None = None
     base_image = docker_host.BASE_IMAGE
 
     def __init__(self, platform, folder: Path, workspace: str, asked: dict) -> None:
@@ -116,6 +117,23 @@ def lab(registry, docker, namespace, secret, tmp_path):
     platform.close()
 
 
+class PublicRouterLab(RegistryLab):
+    """One whose router's image is on the node, so that its connections come in time."""
+
+    runtime_image = KubernetesLab.runtime_image
+
+
+@pytest.fixture
+def own_lab(registry, docker, namespace, tmp_path):
+    """A lab of which nothing but a connection says who pulls."""
+    platform = KubernetesPlatform("kubernetes", lambda: docker)
+    asked = {"registry": f"127.0.0.1:{registry.server_address[1]}/team"}
+    lab = PublicRouterLab(platform, tmp_path, namespace, asked)
+    yield lab
+    lab.close()
+    platform.close()
+
+
 def of_packages(lab) -> DesiredResource:
     server = {"command": ["python", "{code_dir}/serve.py", "{port}"], "inference_config": ROUTES}
     return lab.environment("six", dependencies=["six==1.17.0"], **server)
@@ -177,3 +195,41 @@ def test_pods_run_what_docker_has_pushed_and_another_client_needs_no_docker(lab,
 def of_the_folder(lab) -> str:
     [image] = [one for one in lab.images().values() if "/inference-folder:" in one]
     return image.rpartition("/")[2].partition("-amd64@")[0]
+
+
+def test_instances_pull_as_the_user_that_a_connection_names(own_lab, registry, api):
+    lab, (space, model, _, endpoint, *_) = own_lab, own_lab.desired
+    target = f"127.0.0.1:{registry.server_address[1]}"
+    path = f"/api/v1/namespaces/{lab.workspace}/secrets/registry-hub"
+
+    def hub(password: str) -> DesiredResource:
+        user = {"username": "ann", "password": password}
+        return lab.connection(category="ContainerRegistry", target=target, credentials=user)
+
+    def password() -> str:
+        config = base64.b64decode(api.get(path)["data"][".dockerconfigjson"])
+        return json.loads(config)["auths"][target]["password"]
+
+    folder = of_a_folder(lab)
+    blue = lab.deployment(environment=pinned(folder), code_configuration=None)
+    lab.apply(space, hub("wrong"), model, folder, endpoint)
+    with pytest.raises(NotReady, match="401 Unauthorized"):
+        lab.apply(blue)
+    lab.apply(hub("hunter2"))
+    lab.apply(blue, lab.traffic(blue=100))
+    assert lab.ask() == 200
+    named = [pod["spec"].get("imagePullSecrets") for pod in api.get(pods_of(lab))["items"]]
+    assert [one for one in named if one] == [[{"name": "registry-hub"}]]
+
+    api.delete(path)
+    api.until_gone(path)
+    hub_id = hub("hunter2").id
+    assert lab.target.observe_one(hub_id).degraded == "Secret registry-hub is gone"
+    lab.apply(hub("hunter2"))
+    assert (password(), lab.target.observe_one(hub_id).degraded) == ("hunter2", "")
+    lab.delete(hub_id)
+    api.until_gone(path)
+
+
+def pods_of(lab) -> str:
+    return f"/api/v1/namespaces/{lab.workspace}/pods"

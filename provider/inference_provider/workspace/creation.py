@@ -24,6 +24,7 @@ from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
 from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
 from inference_provider.workspace.kept_tls import KeptTls
+from inference_provider.workspace.logins import settle_login
 from inference_provider.workspace.observe import limits_text, split_text
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Platform, Progress
@@ -147,11 +148,19 @@ class Creation:
         except SecretNotRead as said:
             raise not_read(said, "read the credentials of", desired.id) from None
 
+        users, name = self._ports.registry_users, desired.id.name
+
         def keep() -> None:
             refuse_taken_away(self._state, desired)
             secrets.put(contents)
+            settle_login(users, name, contents)
 
-        self._save(desired, also=keep)
+        try:
+            self._save(desired, also=keep)
+        except BaseException:
+            with suppress(SecretNotRead, TargetError):  # the first error is the one to report
+                settle_login(users, name, secrets.read(name))
+            raise
         self._progress(desired.id, "read" if "stored" in contents else "kept")
         with secrets.still():
             stale, left = outdated(self._state, desired.id)

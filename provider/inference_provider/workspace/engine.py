@@ -303,6 +303,8 @@ class Engine:
         opened = self._workspace(resource.workspace)
         with opened.ports.records.edit():
             opened.state.set_aside(resource)
+            if resource.kind == Kind.CONNECTION and (users := opened.ports.registry_users):
+                users.drop(resource.name)
         self._note(opened, resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:

@@ -42,7 +42,7 @@ from inference_provider.workspace.statuses import (
 RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
 """Kinds whose state must be read from what runs; the other kinds are fully recorded."""
 
-HELD = frozenset({Kind.IDENTITY, Kind.ROLE_ASSIGNMENT})
+HELD = frozenset({Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT})
 """Kinds of which the same holds where an identity is more than its record."""
 
 _Fields = dict[str, object]
@@ -56,7 +56,7 @@ class Snapshot(Frozen):
     minute: int = 0
     """When it was taken, in minutes since 1970."""
     held: dict[ResourceId, str] = {}
-    """What of identities and role assignments is gone or was changed by hand."""
+    """What of identities, role assignments and connections is gone or was changed by hand."""
     unreachable: str = ""
     """Why compute could not be asked; empty when it answered, or is known not to run."""
 
@@ -69,6 +69,7 @@ def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> 
         compute = ports.compute.status(name) if runs else ComputeStatus()
         router = ports.router.status()
         held = dict(ports.identities.faults()) if ports.identities else {}
+        held |= ports.registry_users.faults() if ports.registry_users else {}
     except TargetUnreachable as silent:
         return Snapshot(unreachable=str(silent))
     minute = int(clock.now().timestamp() // 60)
@@ -155,7 +156,9 @@ class Observer:
             return _unknown(silent.reason)
         is_there = not fault and not secrets.is_outside(record.id.name)
         live = {"credentials": secrets.marks(record)} if is_there else {}
-        return {"live": live, "status": "kept", "degraded": fault}
+        held = self._snapshot.held.get(record.id, "") if self._snapshot else ""
+        faults = "; ".join(filter(None, (fault, held)))
+        return {"live": live, "status": "kept", "degraded": faults}
 
     def _asset(self, record: Record) -> _Fields:
         fault = self._ports.content.fault(record) if self._snapshot else ""

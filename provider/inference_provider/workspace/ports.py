@@ -21,7 +21,7 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
 from inference_provider.workspace.content import Content
 from inference_provider.workspace.identities import Identities
-from inference_provider.workspace.registry_login import ReadLogins
+from inference_provider.workspace.registry_login import ReadLogins, RegistryUsers
 from inference_provider.workspace.statuses import (
     ComputeStatus,
     Instance,
@@ -325,6 +325,8 @@ class Ports:
     """None where an identity is no more than its record."""
     sign_in: Callable[[ReadLogins], None] | None = None
     """Told where to read the workspace's users of registries; None where nothing is pulled so."""
+    registry_users: RegistryUsers | None = None
+    """Given those users as they change; None where they are read when something is pulled."""
 
 
 class Platform(Protocol):

@@ -52,6 +52,7 @@ class Removal:
         """
         {
             (Kind.WORKSPACE, ""): self._workspace,
+            (Kind.CONNECTION, ""): self._connection,
             (Kind.MODEL, ""): self._asset,
             (Kind.ENVIRONMENT, ""): self._asset,
             (Kind.IDENTITY, ""): self._identity,
@@ -66,6 +67,11 @@ class Removal:
             refuse_while_needed(self._state, record.id)
             self._platform.shut_down(record.id.workspace)
             self._platform.remove(record.id.workspace)
+
+    def _connection(self, record: Record) -> None:
+        users = self._ports.registry_users
+        # first what is held of it: nobody would see that without its record
+        self._recorded(record, partial(users.drop, record.id.name) if users else _nothing)
 
     def _asset(self, record: Record) -> None:
         self._recorded(record)

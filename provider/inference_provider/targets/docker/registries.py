@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.workspace.registry_login import Login, ReadLogins
+from inference_provider.workspace.registry_login import Login, ReadLogins, registries_of
 
 _ASK_S = 5.0
 """Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
@@ -44,11 +44,7 @@ def auth_for(image: str) -> dict[str, str] | None:
 
 
 def _login_for(image: str) -> Login | None:
-    from docker.auth import resolve_repository_name  # noqa: PLC0415 - only this target needs it
-
-    host = resolve_repository_name(image)[0]
-    hub = ("docker.io", "index.docker.io", "registry-1.docker.io")
-    known = hub if host in hub else (host,)
+    known = registries_of(image)
     return next((one for one in _logins.get()() if one.registry in known), None)
 
 

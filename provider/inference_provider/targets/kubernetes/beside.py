@@ -33,6 +33,7 @@ from inference_provider.targets.kubernetes.objects import (
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.registry_secrets import REGISTRY
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.state import State
@@ -190,8 +191,8 @@ class Beside:
         for kind in reversed(MANAGERS):
             for one in self._client.items(kind, self._namespace, of_assignments):
                 delete_ours(self._client, one)
-        for kind in (SECRET, CLAIM):
-            chosen = selector(names.selecting(self._workspace, names.CONTENT))
+        for kind, role in ((SECRET, names.CONTENT), (CLAIM, names.CONTENT), (SECRET, REGISTRY)):
+            chosen = selector(names.selecting(self._workspace, role))
             self._client.delete_all(kind, self._namespace, chosen)
 
     def _token(self) -> str:

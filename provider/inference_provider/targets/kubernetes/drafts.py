@@ -22,6 +22,7 @@ from inference_provider.targets.kubernetes.instance_manifests import RESTARTED, 
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
 from inference_provider.targets.kubernetes.objects import SERVICE, Object
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.registry_secrets import RegistrySecrets
 from inference_provider.targets.kubernetes.workloads import template_of
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
@@ -60,6 +61,7 @@ class Drafts:
         self._content = content
         self._gpus = gpus
         self._accounts = Accounts(client, records)
+        self._registries = RegistrySecrets(client, records)
 
     def generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
         given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
@@ -94,7 +96,7 @@ class Drafts:
             products=self._products(unit),
             account=account.name,
             pod_labels=account.labels,
-            pull_secrets=asked.image_pull_secrets,
+            pull_secrets=(*asked.image_pull_secrets, *self._registries.naming(*given.images)),
             content_host=self._content_host() if closed and given.init_containers else "",
         )
 

@@ -75,6 +75,11 @@ class Given:
     installs: bool = False
     """Whether packages are installed in the pod, which needs a way out."""
 
+    @property
+    def images(self) -> tuple[str, ...]:
+        """All that the pods of an instance pull."""
+        return (self.image, *(str(one["image"]) for one in self.init_containers))
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -245,14 +250,11 @@ class Generation:
             "priorityClassName": asked.priority_class,
             "runtimeClassName": asked.runtime_class,
             "serviceAccountName": asked.service_account or self.account,
-            **node_selector(*self._images(), **asked.node_selector),
+            **node_selector(*self.given.images, **asked.node_selector),
             "tolerations": self._tolerations(),
             "topologySpreadConstraints": self._spread(),
         }
         return {name: value for name, value in found.items() if value}
-
-    def _images(self) -> list[str]:
-        return [self.given.image, *(str(one["image"]) for one in self.given.init_containers)]
 
     def _tolerations(self) -> list[Object]:
         asked, gpus = self.unit.spec.scheduling.tolerations, gpus_of(self.unit.spec)

@@ -94,6 +94,11 @@ def assignment(name: str) -> str:
     return short(f"assignment-{name}")
 
 
+def registry(connection: str) -> str:
+    """Return the name of the Secret with the user that a connection to a registry names."""
+    return short(f"registry-{connection}")
+
+
 def autoscaler_of_keda(generation_: str) -> str:
     """Return the name of what KEDA makes of the ScaledObject of a generation."""
     return f"keda-hpa-{generation_}"

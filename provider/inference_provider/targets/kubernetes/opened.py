@@ -13,6 +13,7 @@ from inference_provider.targets.kubernetes.compute import KubernetesCompute
 from inference_provider.targets.kubernetes.content import KubernetesContent
 from inference_provider.targets.kubernetes.inventory import NodeGpus
 from inference_provider.targets.kubernetes.records import ClusterRecords
+from inference_provider.targets.kubernetes.registry_secrets import RegistrySecrets
 from inference_provider.targets.kubernetes.router import KubernetesRouter
 from inference_provider.targets.kubernetes.whole import Whole
 from inference_provider.workspace.ports import Ports
@@ -28,10 +29,18 @@ class Opened:
     content: KubernetesContent
     compute: KubernetesCompute
     accounts: Accounts
+    registries: RegistrySecrets
 
     @property
     def ports(self) -> Ports:
-        return Ports(self.records, self.compute, self.router, self.content, self.accounts)
+        return Ports(
+            self.records,
+            self.compute,
+            self.router,
+            self.content,
+            self.accounts,
+            registry_users=self.registries,
+        )
 
 
 def wire(
@@ -66,9 +75,9 @@ def wire(
         built=built,
         router_image=lambda: router.settings().image,
     )
-    accounts = Accounts(client, records)
+    accounts, registries = Accounts(client, records), RegistrySecrets(client, records)
     compute = KubernetesCompute(client, records, content, gpus, whole, served=served)
-    return Opened(records, beside, router, content, compute, accounts)
+    return Opened(records, beside, router, content, compute, accounts, registries)
 
 
 def _is_outdated(built: BuiltImages, content: KubernetesContent, image: str) -> bool:
