@@ -10,12 +10,14 @@ from typing import Any
 
 from inference_provider.errors import Fault, TargetError
 from inference_provider.handlers.fields import is_unknown
-from inference_provider.handlers.held import Fields
+from inference_provider.handlers.held import UNKNOWN, Fields
 from inference_provider.handlers.places import Located, Site
 from inference_provider.handlers.program import Program
 from inference_provider.injection import Injected, injected, missing, value_of
 from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec.connection import ConnectionSpec
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.secret_store import misfit, store_kind
 
 _EARLIER = "declare it in the program, above this, or correct the name"
 
@@ -49,6 +51,30 @@ class Needs:
                 if named.kind == Kind.ENDPOINT:
                     return  # nor is anything behind it
         yield from self._not_held(fields)
+        if kind == Kind.CONNECTION:
+            yield from self._misfit(fields)
+
+    def _misfit(self, fields: Fields) -> Iterator[Fault]:
+        """Yield where credentials are not where the workspace's secret store has them."""
+        place = str(fields["workspace"])
+        space = ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place)
+        there = self._fields(space)
+        given, stored = (fields.get(n) or {} for n in ("credentials", "stored_credentials"))
+        if there is None or is_unknown(there.get("secret_store")) or UNKNOWN in (given, stored):
+            return
+        known = {name: where for name, where in stored.items() if not is_unknown(where)}
+        asked = ConnectionSpec.model_construct(name="", credentials=given, stored_credentials=known)
+        if found := misfit(store_kind(there.get("secret_store")), asked):
+            yield Fault(*found)
+
+    def _fields(self, resource: ResourceId) -> Fields | None:
+        """Return those of a resource, of the program first; None while they are not known."""
+        fields = self.program.checked_fields(Located(self.site.place, resource))
+        try:
+            record = self.site.target.record(resource) if fields is None else None
+        except (OSError, TargetError):  # what cannot be asked is not absent
+            return None
+        return record.properties if record else fields
 
     def _not_held(self, fields: Fields) -> Iterator[Fault]:
         """Yield what variables ask of a connection that it does not have."""
@@ -65,12 +91,7 @@ class Needs:
         if not asked.part:
             return None  # all of it: there is always something
         named = ResourceId(kind=Kind.CONNECTION, workspace=workspace, name=asked.connection)
-        fields = self.program.checked_fields(Located(self.site.place, named))
-        try:
-            record = self.site.target.record(named) if fields is None else None
-        except (OSError, TargetError):  # what cannot be asked is not absent
-            return None
-        fields = record.properties if record else fields
+        fields = self._fields(named)
         part = None if fields is None else fields.get(asked.part, {})
         if asked.part == "credentials" and fields and not part:
             part = fields.get("stored_credentials", {})

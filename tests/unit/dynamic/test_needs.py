@@ -6,6 +6,7 @@ from tests.providers import PLAIN, THERE, checked, failures
 
 from inference_provider.desired import DesiredResource, identify
 from inference_provider.dynamic import base
+from inference_provider.dynamic.connection import ConnectionProvider
 from inference_provider.dynamic.deployment import DeploymentProvider
 from inference_provider.dynamic.endpoint import EndpointProvider
 from inference_provider.dynamic.traffic import TrafficProvider
@@ -94,11 +95,46 @@ def test_what_a_target_that_does_not_answer_has_is_not_missing(target, monkeypat
         raise TargetUnreachable("read", "the records", "it does not answer")
 
     monkeypatch.setattr(target, "is_recorded", silent)
+    monkeypatch.setattr(target, "record", silent)
     needs = Needs(Program(), Site("memory", target))
     rule = {"workspace": "default", "endpoint": "iris", "deployment": "blue"}
     assert [*needs.missing(Kind.AUTOSCALE_RULE, rule)] == []
+    hub = {"workspace": "default", "name": "hub", "stored_credentials": {"key": "HUB_KEY"}}
+    assert [*needs.missing(Kind.CONNECTION, hub)] == []
 
 
 def desired_endpoint(name):
     spec = EndpointSpec(name=name)
     return DesiredResource(id=identify(Kind.ENDPOINT, spec), spec=spec, owner="s")
+
+
+def test_credentials_that_do_not_fit_the_workspaces_secret_store_are_refused(empty):
+    store = {"secret_store": {"kind": "environment"}}
+    checked(WorkspaceProvider(), name="default", target="memory", **store)
+
+    def faults(**fields):
+        return failures(ConnectionProvider(), **THERE, name="hub", **fields)
+
+    only_read = (
+        "credentials: the workspace's secret_store is environment; it is only read;"
+        " leave key out, and say in stored_credentials where each is"
+    )
+    assert faults(credentials={"key": "k"}) == [("", only_read)]
+    assert faults(credentials={"key": UNKNOWN}) == [("", only_read)]
+    [(_, said)] = faults(stored_credentials={"key": "no variable", "other": UNKNOWN})
+    assert said.startswith("stored_credentials.key: 'no variable' is no place in a secret_store")
+    checked(ConnectionProvider(), **THERE, name="hub", stored_credentials={"key": "HUB_KEY"})
+    checked(ConnectionProvider(), **THERE, name="hub", stored_credentials={"key": UNKNOWN})
+    checked(ConnectionProvider(), **THERE, name="hub", credentials=UNKNOWN)
+
+
+def test_a_workspace_of_another_program_says_which_secret_store_there_is(target):
+    stored = {"stored_credentials": {"key": "HUB_KEY"}}
+    [(_, said)] = failures(ConnectionProvider(), **THERE, name="hub", **stored)
+    assert said.startswith("stored_credentials: the workspace's secret_store is encrypted_file")
+
+
+def test_credentials_of_a_workspace_whose_secret_store_is_not_known_yet_are_not_refused(empty):
+    store = {"secret_store": {"kind": UNKNOWN}}
+    checked(WorkspaceProvider(), name="default", target="memory", **store)
+    checked(ConnectionProvider(), **THERE, name="hub", stored_credentials={"key": "HUB_KEY"})
