@@ -122,18 +122,19 @@ class Creation:
         def tell(said: str) -> None:
             self._progress(desired.id, said)
 
-        def certificate() -> None:
+        def settle_rest() -> None:
             self._settle_certificate(desired)
+            if self._ports.identities is not None:  # what its own roles allow may change
+                own = desired.properties.get("roles") or {}
+                settle_managers(self._state, self._ports.identities, own)
 
         with self._platform.first_up(desired, tell) as is_first:
             if is_first:
-                self._save(desired, Publish.STARTED, certificate)
+                self._save(desired, Publish.STARTED, settle_rest)
         if not is_first:
             self._mend_certificate(desired)
             with self._platform.change(desired, tell):
-                self._save(desired, Publish.ALWAYS, certificate)
-        if self._ports.identities is not None:  # what its own roles allow may have changed
-            settle_managers(self._state, self._ports.identities, desired.id.workspace)
+                self._save(desired, Publish.ALWAYS, settle_rest)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
             roll_recorded(self._workspace, self._actor, self._progress, self._for_each)

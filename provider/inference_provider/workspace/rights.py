@@ -87,16 +87,24 @@ def refuse_secret_connections(
             raise SecretsInjectionError("inject secrets into", str(deployment), said)
 
 
-def managing(state: State, workspace: str) -> dict[str, str]:
-    """Return the identities that may deploy by themselves, by the role assignment that says so."""
-    roles = roles_with(own_roles(state, workspace))
+def managing(state: State, own: Mapping[str, Any]) -> dict[str, str]:
+    """Return the identities that may deploy by themselves, by the role assignment that says so.
+
+    Args:
+        state: With all role assignments.
+        own: The workspace's own roles.
+    """
+    roles = roles_with(own)
     held = (Assignment.of(record.properties) for record in state.of_kind(Kind.ROLE_ASSIGNMENT))
     return {one.name: one.principal.name for one in held if not no_manager(one, roles)}
 
 
-def settle_managers(state: State, identities: Identities, workspace: str) -> None:
-    """Let identities deploy by themselves as far as role assignments say so, and no others."""
-    wanted = managing(state, workspace)
+def settle_managers(state: State, identities: Identities, own: Mapping[str, Any]) -> None:
+    """Let identities deploy by themselves as far as role assignments say so, and no others.
+
+    Inside the edit that records the workspace's own roles: what is refused leaves them as they are.
+    """
+    wanted = managing(state, own)
     for record in state.of_kind(Kind.ROLE_ASSIGNMENT):
         settle_manager(identities, record.id.name, wanted.get(record.id.name))
 

@@ -158,6 +158,63 @@ def test_rights_that_the_deployer_lacks_are_named_and_nothing_is_recorded(api, e
     assert engine.observe_one(MADE).presence == Presence.ABSENT
 
 
+@pytest.fixture
+def refused(api):
+    """Have the API server refuse some of what is asked of Roles and RoleBindings."""
+    answer, verbs = api.refuse, set()
+
+    def refuse(asked):
+        if "/rbac.authorization" not in asked.url.path or asked.method not in verbs:
+            return answer(asked)
+        resource = "rolebindings" if "/rolebindings" in asked.url.path else "roles"
+        verb = {"GET": "get", "DELETE": "delete"}[asked.method]
+        said = f'{resource}.rbac.authorization.k8s.io "assignment-deploys" is forbidden: User "bob"'
+        where = 'in API group "rbac.authorization.k8s.io" in the namespace "lab"'
+        return failure(403, f'{said} cannot {verb} resource "{resource}" {where}')
+
+    api.refuse = refuse
+    return verbs
+
+
+@pytest.mark.parametrize("verb", ["GET", "DELETE"])
+def test_an_assignment_whose_binding_may_not_be_removed_stays(api, engine, refused, verb):
+    apply(engine)
+    refused.add(verb)
+    with pytest.raises(Forbidden, match=f"'bob' may not {verb.lower()} rolebindings"):
+        engine.delete(MADE, "shop", ANN)
+    with pytest.raises(Forbidden, match=f"'bob' may not {verb.lower()} rolebindings"):
+        engine.apply(resolve(stack("Reader"))[-1], ANN)
+    refused.clear()
+    assert {ROLE, BINDING} <= api.objects.keys()
+    found = engine.observe_one(MADE)
+    assert (found.presence, found.degraded) == (Presence.PRESENT, "")
+    assert found.record.properties["role"] == "AzureML Data Scientist"
+
+
+@pytest.mark.parametrize("verb", ["GET", "DELETE"])
+def test_roles_of_a_workspace_stay_when_a_binding_may_not_be_removed(api, engine, refused, verb):
+    apply(engine, "Operator", OPERATOR)
+    refused.add(verb)
+    space, *_ = resolve(stack("Operator", SCORER))
+    with pytest.raises(Forbidden, match=f"'bob' may not {verb.lower()} rolebindings"):
+        engine.apply(space, ANN)
+    refused.clear()
+    assert {ROLE, BINDING} <= api.objects.keys()
+    own = engine.observe_one(space.id).record.properties["roles"]["Operator"]
+    assert own["actions"] == OPERATOR["Operator"]["actions"]
+
+
+def test_who_may_not_look_at_bindings_still_gives_roles_that_need_none(engine, refused):
+    space, *others = resolve(stack("Reader"))
+    engine.apply(space, ANN)
+    refused.update(("GET", "DELETE"))
+    for one in others:
+        engine.apply(one, ANN)
+    engine.delete(MADE, "shop", ANN)
+    refused.clear()
+    assert engine.observe_one(MADE).presence == Presence.ABSENT
+
+
 def test_an_account_that_is_gone_is_told_of_its_identity_and_of_what_runs_as_it(api, engine):
     apply(engine)
     for one in (*desired().values(),):

@@ -7,7 +7,6 @@ cluster's own API.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
@@ -32,7 +31,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.workspace.ports import Unit
-from inference_provider.workspace.rights import managing
+from inference_provider.workspace.rights import managing, own_roles
 from inference_provider.workspace.state import State
 
 _GONE = " is gone"
@@ -77,8 +76,15 @@ class Accounts:
             apply_ours(self._client, one, _untold)
 
     def withdraw(self, assignment: str) -> None:
+        """Take back what it was bound to. Raises Forbidden where that is, or may be, left."""
         for one in reversed(self._managers(assignment, "")):
-            with suppress(Forbidden):  # who may not has made none
+            try:
+                there = self._client.get_like(one)
+            except Forbidden:
+                if assignment in self._managing():
+                    raise
+                continue  # who may not even look has made none
+            if there is not None:
                 delete_ours(self._client, one)
 
     def faults(self) -> Mapping[ResourceId, str]:
@@ -105,8 +111,11 @@ class Accounts:
     def _wanted_managers(self) -> dict[ResourceId, list[Named]]:
         return {
             self._id(Kind.ROLE_ASSIGNMENT, name): named(self._managers(name, identity))
-            for name, identity in managing(self._state, self._workspace).items()
+            for name, identity in self._managing().items()
         }
+
+    def _managing(self) -> Mapping[str, str]:
+        return managing(self._state, own_roles(self._state, self._workspace))
 
     def _managers(self, assignment: str, identity: str) -> tuple[Object, ...]:
         return manager_objects(self._workspace, self._namespace, assignment, identity)
