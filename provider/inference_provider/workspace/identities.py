@@ -26,5 +26,19 @@ class Identities(Protocol):
     def withdraw(self, assignment: str) -> None:
         """Take away what a role assignment has given, if it has."""
 
-    def faults(self) -> Mapping[ResourceId, str]:
-        """Say of identities and role assignments what is gone, or was changed by hand."""
+    def sweep(self, managing: Mapping[str, str]) -> None:
+        """Remove what nothing recorded stands for: a caller who was killed may leave some.
+
+        Inside an edit: there is nothing then that another caller has made and not yet recorded.
+
+        Args:
+            managing: The identities that may deploy by themselves, by role assignment.
+        """
+
+    def faults(self, *, leftovers: bool) -> Mapping[ResourceId, str]:
+        """Say of identities and role assignments what is gone, or was changed by hand.
+
+        Args:
+            leftovers: Whether to look for what `sweep` removes, and say it of the role assignment
+                or of the workspace.
+        """

@@ -56,7 +56,8 @@ class Snapshot(Frozen):
     minute: int = 0
     """When it was taken, in minutes since 1970."""
     held: dict[ResourceId, str] = {}
-    """What of identities, role assignments and connections is gone or was changed by hand."""
+    """What of identities, role assignments and connections is gone, was changed by hand, or is
+    left over."""
     unreachable: str = ""
     """Why compute could not be asked; empty when it answered, or is known not to run."""
 
@@ -68,7 +69,8 @@ def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> 
     try:
         compute = ports.compute.status(name) if runs else ComputeStatus()
         router = ports.router.status()
-        held = dict(ports.identities.faults()) if ports.identities else {}
+        leftovers = one is None or one.kind in {Kind.WORKSPACE, *HELD}
+        held = dict(ports.identities.faults(leftovers=leftovers)) if ports.identities else {}
         held |= ports.registry_users.faults() if ports.registry_users else {}
     except TargetUnreachable as silent:
         return Snapshot(unreachable=str(silent))
@@ -117,7 +119,8 @@ class Observer:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        found = (router.fault, fault, self._unpublished(), self._leftovers(seen.compute))
+        left = (self._leftovers(seen.compute), seen.held.get(record.id, ""))
+        found = (router.fault, fault, self._unpublished(), *left)
         faults = "; ".join(filter(None, found))
         status = "; ".join(filter(None, (faults or "router ready", router.note)))
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}

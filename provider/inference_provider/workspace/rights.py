@@ -107,6 +107,7 @@ def settle_managers(state: State, identities: Identities, own: Mapping[str, Any]
     wanted = managing(state, own)
     for record in state.of_kind(Kind.ROLE_ASSIGNMENT):
         settle_manager(identities, record.id.name, wanted.get(record.id.name))
+    identities.sweep(wanted)
 
 
 def settle_manager(identities: Identities, assignment: str, identity: str | None) -> None:

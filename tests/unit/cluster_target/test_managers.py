@@ -20,6 +20,7 @@ ROLE, BINDING = f"{RIGHTS}/roles/assignment-deploys", f"{RIGHTS}/rolebindings/as
 ACCOUNT = "/api/v1/namespaces/lab/serviceaccounts/identity-robot"
 OPERATOR = {"Operator": {"actions": ["*"], "not_actions": ["Microsoft.Authorization/*"]}}
 SCORER = {"Operator": {"actions": ["*/score/action"]}}
+ROBOT = ResourceId(kind=Kind.IDENTITY, workspace="demo", name="robot")
 MADE = ResourceId(kind=Kind.ROLE_ASSIGNMENT, workspace="demo", name="deploys")
 
 
@@ -204,12 +205,61 @@ def test_roles_of_a_workspace_stay_when_a_binding_may_not_be_removed(api, engine
     assert own["actions"] == OPERATOR["Operator"]["actions"]
 
 
+def left_by_a_kill(api, engine):
+    """Leave in the cluster what somebody has made who was killed before it was recorded."""
+    apply(engine)
+    left = {path: api.objects[path] for path in (ROLE, BINDING, ACCOUNT)}
+    engine.delete(MADE, "shop", ANN)
+    engine.delete(ROBOT, "shop", ANN)
+    assert not left.keys() & api.objects.keys()
+    for path, one in left.items():
+        api.put(path, one)
+
+
+def test_what_a_kill_leaves_is_drift_of_the_workspace_that_an_up_mends(api, engine):
+    left_by_a_kill(api, engine)
+    space = resolve(stack())[0]
+    said = (
+        "leftover Role assignment-deploys; leftover RoleBinding assignment-deploys;"
+        " leftover ServiceAccount identity-robot"
+    )
+    assert engine.observe(["demo"]).resources[space.id.address].degraded == said
+    assert engine.observe_one(space.id).degraded == said
+    engine.apply(space, ANN)
+    assert not {ROLE, BINDING, ACCOUNT} & api.objects.keys()
+    assert engine.observe_one(space.id).degraded == ""
+
+
+def test_a_binding_that_its_role_no_longer_gives_is_drift_of_the_assignment(api, engine):
+    apply(engine)
+    left = {path: api.objects[path] for path in (ROLE, BINDING)}
+    apply(engine, "Reader")
+    for path, one in left.items():
+        api.put(path, one)
+    said = "leftover Role assignment-deploys; leftover RoleBinding assignment-deploys"
+    assert engine.observe_one(MADE).degraded == said
+    engine.apply(resolve(stack("Reader"))[-1], ANN)
+    assert not {ROLE, BINDING} & api.objects.keys()
+    assert engine.observe_one(MADE).degraded == ""
+
+
+def test_leftovers_of_other_workspaces_and_of_other_people_are_left(api, engine):
+    left_by_a_kill(api, engine)
+    for path in (ROLE, BINDING, ACCOUNT):
+        api.objects[path]["metadata"]["labels"]["pulumi-inference/workspace"] = "another"
+    space = resolve(stack())[0]
+    assert engine.observe_one(space.id).degraded == ""
+    engine.apply(space, ANN)
+    assert {ROLE, BINDING, ACCOUNT} <= api.objects.keys()
+
+
 def test_who_may_not_look_at_bindings_still_gives_roles_that_need_none(engine, refused):
     space, *others = resolve(stack("Reader"))
     engine.apply(space, ANN)
     refused.update(("GET", "DELETE"))
     for one in others:
         engine.apply(one, ANN)
+    engine.apply(space, ANN)
     engine.delete(MADE, "shop", ANN)
     refused.clear()
     assert engine.observe_one(MADE).presence == Presence.ABSENT

@@ -6,7 +6,8 @@ A cloud gives pods its own identity by annotations of their account; pods get no
 cluster's own API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from inference_provider.observed import Kind, ResourceId
@@ -87,20 +88,55 @@ class Accounts:
             if there is not None:
                 delete_ours(self._client, one)
 
-    def faults(self) -> Mapping[ResourceId, str]:
-        """Say of which accounts and bindings something is gone or was changed by hand."""
-        wanted = {**self._wanted_accounts(), **self._wanted_managers()}
-        if not wanted:
+    def sweep(self, managing: Mapping[str, str]) -> None:
+        wanted = {*chain(*self._wanted_accounts().values(), *self._bound(managing).values())}
+        for (kind, name), one in reversed(self._listed(needed=bool(managing)).items()):
+            if (kind, name) not in wanted:
+                delete_ours(self._client, one)
+
+    def faults(self, *, leftovers: bool) -> Mapping[ResourceId, str]:
+        """Say of which accounts and bindings something is gone, changed by hand or left over."""
+        bound = self._bound(self._managing())
+        wanted = {**self._wanted_accounts(), **bound}
+        if not wanted and not leftovers:
             return {}
-        roles = (workspace_manifests.IDENTITY, ASSIGNMENT)
-        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: roles})
-        there = listed(self._client, self._namespace, (SERVICE_ACCOUNT, *MANAGERS), chosen)
+        there = self._listed(needed=bool(bound))
         found = {id_: "; ".join(altered(objects, there)) for id_, objects in wanted.items()}
-        return {
+        told = {
             id_: f"{said}{_NO_POD if id_.kind == Kind.IDENTITY and said.endswith(_GONE) else ''}"
             for id_, said in found.items()
             if said
         }
+        left = there.keys() - {*chain(*wanted.values())} if leftovers else set()
+        return {**told, **self._left(left)}
+
+    def _listed(self, *, needed: bool) -> dict[Named, Object]:
+        """Return what is there of all identities and role assignments.
+
+        Args:
+            needed: Whether there are bindings; else who may not list them has made none.
+        """
+        roles = (workspace_manifests.IDENTITY, ASSIGNMENT)
+        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: roles})
+        try:
+            return listed(self._client, self._namespace, (SERVICE_ACCOUNT, *MANAGERS), chosen)
+        except Forbidden:
+            if needed:
+                raise
+            return listed(self._client, self._namespace, (SERVICE_ACCOUNT,), chosen)
+
+    def _left(self, left: Iterable[Named]) -> Mapping[ResourceId, str]:
+        """Say what is left over, of the role assignment that it was made for, or the workspace."""
+        space = self._id(Kind.WORKSPACE, self._workspace)
+        lowered = {
+            names.assignment(name): self._id(Kind.ROLE_ASSIGNMENT, name)
+            for name in self._state.recorded(Kind.ROLE_ASSIGNMENT)
+        }
+        found: dict[ResourceId, list[str]] = {}
+        for kind, name in sorted(left, key=lambda one: (one[0].name, one[1])):
+            whose = space if kind == SERVICE_ACCOUNT else lowered.get(name, space)
+            found.setdefault(whose, []).append(f"leftover {kind.name} {name}")
+        return {id_: "; ".join(said) for id_, said in found.items()}
 
     def _wanted_accounts(self) -> dict[ResourceId, list[Named]]:
         return {
@@ -108,10 +144,10 @@ class Accounts:
             for name in self._state.recorded(Kind.IDENTITY)
         }
 
-    def _wanted_managers(self) -> dict[ResourceId, list[Named]]:
+    def _bound(self, managing: Mapping[str, str]) -> dict[ResourceId, list[Named]]:
         return {
             self._id(Kind.ROLE_ASSIGNMENT, name): named(self._managers(name, identity))
-            for name, identity in self._managing().items()
+            for name, identity in managing.items()
         }
 
     def _managing(self) -> Mapping[str, str]:
