@@ -153,13 +153,19 @@ def test_identities_assignments_and_rules_wait_for_what_they_name():
     }  # fmt: skip
 
 
+def test_an_environment_waits_for_connections_to_the_registry_that_has_its_image():
+    found = waits(stages(planned(stack(**GRANTED)))[0])
+    assert found["Environment env:1"] == {"Workspace lab", "Connection hub"}
+    assert found["Model iris:1"] == {"Workspace lab"}
+
+
 def test_a_deletion_waits_for_all_that_may_name_it():
     found = waits(stages(plan((), holding(stack(**GRANTED)), "demo"))[1])
     assert found["Deployment iris/blue"] == {"Traffic iris", "AutoscaleRule iris/blue"}
     assert found["RoleAssignment may"] == {"Deployment iris/blue"}
     assert found["Endpoint rose"] == {"RoleAssignment may", "RoleAssignment ana"}
     assert found["Connection hub"] == {
-        "RoleAssignment may", "RoleAssignment ana", "Deployment iris/blue",
+        "RoleAssignment may", "RoleAssignment ana", "Deployment iris/blue", "Environment env:1",
     }  # fmt: skip
     assert found["Identity other"] == {
         "Endpoint iris", "Endpoint rose", "RoleAssignment may", "RoleAssignment ana",

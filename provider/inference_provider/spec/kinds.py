@@ -174,6 +174,7 @@ ROWS: Mapping[Kind, Row] = {
             "environments",
             identity=_ASSET,
             separator=":",
+            after=(Kind.WORKSPACE, Kind.CONNECTION),
             outputs=AssetOutputs,
         ),
         Row(Kind.IDENTITY, (IdentitySpec,), "identities"),
