@@ -56,9 +56,14 @@ class AzureSecrets:
             from azure.identity import DefaultAzureCredential  # noqa: PLC0415 - of an extra
             from azure.keyvault.secrets import SecretClient  # noqa: PLC0415
 
-            waits = {"connection_timeout": TIMEOUT_S, "read_timeout": TIMEOUT_S, "retry_total": 1}
+            settings: dict[str, Any] = {
+                "connection_timeout": TIMEOUT_S,
+                "read_timeout": TIMEOUT_S,
+                "retry_total": 1,
+                "permit_redirects": False,  # or another vault would say what the secret is
+            }
             identity = DefaultAzureCredential(exclude_interactive_browser_credential=True)
-            self._client = SecretClient(self._url, identity, **waits, **self._transport)
+            self._client = SecretClient(self._url, identity, **settings, **self._transport)
         return self._client
 
 
@@ -76,5 +81,8 @@ def _refusal(status: int, place: str) -> SecretNotRead:
         reason = f"the Key Vault denies secret '{place}'"
         remedy = "give whoever runs this the role 'Key Vault Secrets User' there, or enable it"
         return SecretNotRead(reason, remedy, silent=True)
+    if 300 <= status < 400:
+        reason = f"secret '{place}': the Key Vault redirects elsewhere ({status})"
+        return SecretNotRead(reason, "name the vault's own URL", silent=True)
     reason = f"secret '{place}': the Key Vault answered {status}"
     return SecretNotRead(reason, "look at its log", silent=True)

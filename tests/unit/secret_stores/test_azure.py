@@ -35,6 +35,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked, self.status, self.challenges = [], 0, True
+        self.moves = False
         self.secrets = {"openai-key": SECRET, f"openai-key/{VERSION}": "an-earlier-value"}
 
 
@@ -49,6 +50,8 @@ class Answers(BaseHTTPRequestHandler):
         elif self.server.challenges and self.headers["authorization"] != f"Bearer {TOKEN}":
             fault = {"error": {"code": "Unauthorized", "message": "AKV10000"}}
             self._send(401, fault, {"www-authenticate": CHALLENGE})
+        elif self.server.moves and "/openai-key" not in parts.path:
+            self._send(302, {}, {"location": "/secrets/openai-key?api-version=7.4"})
         elif self.server.status:
             fault = {"error": {"code": "Forbidden", "message": f"about {SECRET}"}}
             self._send(self.server.status, fault)
@@ -199,6 +202,16 @@ def test_an_identity_that_may_not_read_it_is_told_which_role(store, vault):
 def test_another_answer_is_told_by_its_number(store, vault):
     vault.status = 409
     assert refused(store)[0].startswith("secret 'openai-key': the Key Vault answered 409")
+
+
+def test_a_redirect_is_not_followed(store, vault):
+    vault.moves = True
+    told, silent = refused(store, "other")
+    assert told == (
+        "secret 'other': the Key Vault redirects elsewhere (302); name the vault's own URL"
+    )
+    assert silent
+    assert set(vault.asked) == {"/secrets/other/"}
 
 
 def test_a_vault_that_is_not_there_is_named(identity, certificate):
