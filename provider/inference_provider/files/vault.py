@@ -50,7 +50,8 @@ class Vault:
         """
         place, _, key = asked.partition("#")
         mount, _, path = place.strip("/").partition("/")
-        if not (mount and path and key):
+        # what `..` leads to would be of another mount than the one that is written
+        if not (mount and path and key) or {".", ".."} & {*place.split("/")} or "?" in place:
             raise NotRead("not a place in Vault", _FORM)
         if place not in self._read:
             self._read[place] = self._secret(mount, path)

@@ -120,9 +120,9 @@ _PATTERN_RULES = (
         "use small letters, digits, `-` and `.`, starting and ending with a letter or digit",
     ),
     (
-        r"^[A-Za-z0-9_.-]+(/",
+        r"^(\.{0,2}[A-Za-z0-9_-]|",
         "not a path in a Vault",
-        "write it like 'team/openai', without / at its ends",
+        "write it like 'team/openai', without `.`, `..`, and / at its ends",
     ),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )

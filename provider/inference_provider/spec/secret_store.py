@@ -7,6 +7,7 @@ time that somebody plans or starts instances.
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Tag
 
@@ -17,19 +18,25 @@ if TYPE_CHECKING:
     from inference_provider.spec.connection import ConnectionSpec
 
 _KINDS = ("encrypted_file", "environment", "vault", "azure_key_vault")
-_PATH = r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$"
+_SEGMENT = r"(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9_.-]*"
+"""Neither `.` nor `..`: Vault takes what such a path leads to, be it of another mount."""
+_PATH = rf"^{_SEGMENT}(/{_SEGMENT})*$"
 
 
 def _unread_on_the_way(url: str) -> str:
     if not is_safe(url):
-        raise ValueError(
-            "http://, so anybody on the way could read what is in it; use https:// for another"
-            " machine"
-        )
+        raise ValueError("the address uses http://, which others can read; use https://")
     return url
 
 
-StoreUrl = Annotated[Url, AfterValidator(_unread_on_the_way), NO_SECRET]
+def _plain(url: str) -> str:
+    path = urlsplit(url).path
+    if "?" in url or "%" in path or "\\" in url or {".", ".."} & {*path.split("/")}:
+        raise ValueError("expected the URL of a server, without query, `%`, `\\`, `/./` and `/../`")
+    return url
+
+
+StoreUrl = Annotated[Url, AfterValidator(_unread_on_the_way), AfterValidator(_plain), NO_SECRET]
 
 
 class EncryptedFileStore(SpecModel):

@@ -110,6 +110,7 @@ def test_a_token_may_lie_in_the_file_that_vault_login_writes(tmp_path, vault, mo
         ),
         ("${vault:secret#key}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
         ("${vault:secret/openai}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
+        ("${vault:secret/../x/y#key}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, vault, asked, said):
