@@ -49,6 +49,8 @@ class Action(Frozen):
     """Why its record cannot be read; such a record is set aside first, which needs consent."""
     repairs: str = ""
     """What does not run as recorded, or is not ready yet; no field need differ then."""
+    unknown: str = ""
+    """Why nobody can tell whether what is kept is as declared."""
     heir: str = ""
     """Stack that owns it after the handover."""
 
@@ -84,6 +86,11 @@ def plan(desired: Iterable[DesiredResource], observed: ObservedState, owner: str
     ]
     gone.sort(key=lambda action: RANK[action.id.kind], reverse=True)
     return Plan(actions=(*steps, *gone))
+
+
+def left_unknown(plan: Plan) -> tuple[str, ...]:
+    """Return a sentence for each resource that is kept without knowing how it is."""
+    return tuple(f"{a.id}: left as it is: {a.unknown}" for a in plan.actions if a.unknown)
 
 
 def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
@@ -170,6 +177,9 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
     }.get(heaviest(changes), ActionKind.UPDATE)
     mine = there.record is None or there.record.owner == resource.owner
     unknown = there.presence == Presence.UNKNOWN and (there.reason or "it did not answer")
+    if kind == ActionKind.KEEP and unknown and resource.id.kind == Kind.CONNECTION:
+        # its secret store is silent, and applying it would ask that again; what runs has its values
+        return Action(kind=kind, id=resource.id, desired=resource, unknown=unknown)
     repairs = unknown or there.degraded or there.unready if mine else ""
     if kind == ActionKind.KEEP and repairs:
         kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it or waits for it

@@ -33,7 +33,7 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.outputs import outputs
-from inference_provider.plan import Action, ActionKind, Plan
+from inference_provider.plan import Action, ActionKind, Plan, left_unknown
 from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import (
     notes,
@@ -174,7 +174,7 @@ class Pipeline:
         if not prune:
             found = _without_deletions(found)
         refuse_unreadable(found, observed, stack.name)
-        told = (*notes(found, observed), *self._about(found))
+        told = (*notes(found, observed), *left_unknown(found), *self._about(found))
         return Planned(stack, names, observed, found, told)
 
     def _about(self, found: Plan) -> Iterator[str]:

@@ -110,6 +110,8 @@ def test_a_store_that_does_not_answer_is_unknown_and_no_drift_of_what_runs(store
     said = "environment variable HUB_KEY is not set"
     assert (there.presence, there.reason) == (Presence.UNKNOWN, said)
     assert stored.target.observe_one(stored.of(Kind.DEPLOYMENT).id).degraded == ""
+    assert planned(stored, hub(stored), asking(stored)) == []
+    assert planned(stored, hub(stored, "OTHER_KEY"), asking(stored)) == ["update Connection"]
     with pytest.raises(SecretStoreUnreachable, match=f"read the credentials of .*/hub': {said};"):
         stored.apply(hub(stored))
     with pytest.raises(SecretStoreUnreachable, match=f"to set OPENAI_KEY of .*blue': {said}; set"):
