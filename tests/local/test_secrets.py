@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from inference_provider.observed import Kind
+from inference_provider.secret_stores.opened import open_store
 from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
@@ -102,6 +103,22 @@ def test_a_server_that_prints_its_secret_and_ends_is_quoted_without_it(lab, monk
     assert code == 1
     assert "no [secret] taken" in said
     assert holding({"said": said}, FIRST) == []
+
+
+def test_an_instance_starts_again_after_its_workspace_moved_to_another_store(lab, monkeypatch):
+    lab.target.open_store = open_store
+    connect(lab, monkeypatch, FIRST)
+    lab.up()
+    before = lab.score().json()["pid"]
+    lab.document["workspaces"][0]["secret_store"] = {"kind": "environment"}
+    moved = {"name": "hub", "category": "api_key", "stored_credentials": {"key": "HUB_KEY"}}
+    lab.document["connections"] = [moved]
+    lab.up()
+    assert lab.score().json()["pid"] == before
+    psutil.Process(before).kill()
+    until(lambda: lab.score().status_code == 200 and lab.score().json()["pid"] != before)
+    assert lab.score().json()["greeting"] == FIRST
+    assert holding(shown(lab), FIRST) == []
 
 
 def test_an_instance_whose_connection_is_lost_does_not_start_and_its_log_names_it(lab, monkeypatch):

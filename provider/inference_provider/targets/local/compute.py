@@ -22,6 +22,7 @@ from inference_provider.targets.envoy.table_file import TableFile
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.content import clear
+from inference_provider.targets.local.credentials import first_values
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances, held
@@ -290,13 +291,20 @@ class LocalCompute:
         # An instance without GPUs must see none, or it would use those of others.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
         timeout_ms = unit.spec.request_settings.request_timeout_ms
+        kept_here = unit.injected.keys() - unit.outside
+        folder = self._folders.folder
         return Program(
             name=instance.name,
             argv=command.argv,
             environment=environment,
             directory=command.directory,
             content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
-            connections=str(self._folders.folder) if unit.injected.keys() - unit.outside else "",
+            connections=str(folder) if kept_here else "",
+            first_values=first_values(
+                folder,
+                instance.name,
+                {name: unit.injected[name].get_secret_value() for name in kept_here},
+            ),
             log=str(self._folders.log_path(unit.id.name, instance.name)),
             stop_wait_s=timeout_ms // 1000 + 5,
         )

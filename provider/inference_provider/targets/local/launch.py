@@ -24,14 +24,15 @@ def lay_out(content: dict[str, str]) -> None:
             sys.exit(f"the kept {what} was changed: {fault}; run `inferctl up` to restore it")
 
 
-def with_values(environment: dict[str, str], folder: str) -> dict[str, str]:
+def with_values(environment: dict[str, str], order: dict[str, str]) -> dict[str, str]:
     """Return variables with what connections hold; exit with a message when one cannot be read."""
     from inference_provider.injection import injected  # noqa: PLC0415 - most programs have none
     from inference_provider.targets.local import credentials  # noqa: PLC0415
 
     asked = {name: text for name, text in environment.items() if injected(text)}
     try:
-        return environment | credentials.values(Path(folder), asked)
+        first = credentials.First(order.get("name", ""), order.get("first_values", ""))
+        return environment | credentials.values(Path(order["connections"]), asked, first)
     except credentials.SecretsInjectionError as fault:
         sys.exit(f"SecretsInjectionError: {fault}")
 
@@ -53,7 +54,7 @@ def main(order_file: str) -> None:
         lay_out(order["content"])
     environment = order["environment"]
     if order.get("connections"):
-        environment = with_values(environment, order["connections"])
+        environment = with_values(environment, order)
     os.chdir(order["directory"])
     os.execvpe(order["argv"][0], order["argv"], environment)
 

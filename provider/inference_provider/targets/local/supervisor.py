@@ -223,6 +223,8 @@ class Supervisor:
             "directory": program.directory,
             "content": program.content,
             "connections": program.connections,
+            "name": program.name,
+            "first_values": program.first_values,
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))

@@ -29,6 +29,8 @@ class Program(Frozen):
     """Kept content, keyed by the tree that each start makes of it."""
     connections: str = ""
     """Folder of the workspace whose connections its variables refer to; empty if none do."""
+    first_values: str = ""
+    """What those variables get now, encrypted; for the day when the workspace has it no more."""
     log: str
     stop_wait_s: int = 10
     """Seconds between SIGTERM and SIGKILL."""
