@@ -6,6 +6,7 @@ file `~/.vault-token`.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from inference_provider.errors import SecretNotRead
 
 if TYPE_CHECKING:
     import hvac
+    import requests
 
 TIMEOUT_S = 10
 _POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_HOST = re.compile(r"https?://([A-Za-z0-9.:-]{1,260}|\[[0-9a-f:]{2,45}\](?::\d{1,5})?)(?:/|$)")
 _WAYS = (
     "set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_KUBERNETES_ROLE in a pod, or"
     " run `vault login`"
@@ -107,6 +110,7 @@ class VaultSecrets:
         session = requests.Session()
         session.trust_env = False  # neither a proxy nor .netrc: the token is for Vault alone
         session.verify = self._environment.get("VAULT_CACERT") or True
+        session.hooks["response"] = [self._refuse_what_is_no_answer]
         return hvac.Client(
             url=self._address,
             token="",  # or it reads the process's own variables
@@ -117,9 +121,22 @@ class VaultSecrets:
             namespace=self._namespace or self._environment.get("VAULT_NAMESPACE"),
         )
 
+    def _refuse_what_is_no_answer(self, answer: "requests.Response", **_how: object) -> None:
+        """Raise where a standby or a proxy answers in place of Vault: nothing is known then."""
+        if 300 <= answer.status_code < 400:
+            answer.close()
+            found = _HOST.match(answer.headers.get("location", ""))
+            reason = f"Vault at {self._address} redirects to {found[1] if found else 'elsewhere'}"
+            remedy = "set the address of secret_store to the one that is active"
+            raise SecretNotRead(reason, remedy, silent=True)
+        if answer.status_code == 200 and not _is_object(answer):
+            answer.close()
+            reason = f"what is at {self._address} does not answer as Vault does"
+            raise SecretNotRead(reason, "check the address of secret_store", silent=True)
+
     def _given(self) -> str:
         """Return a token that somebody has; empty where one must be asked for."""
-        if token := self._environment.get("VAULT_TOKEN"):
+        if token := self._environment.get("VAULT_TOKEN", "").strip():
             return token
         if self._environment.get("VAULT_ROLE_ID") or self._environment.get("VAULT_KUBERNETES_ROLE"):
             return ""
@@ -127,7 +144,12 @@ class VaultSecrets:
 
     def _log_in(self, client: "hvac.Client") -> None:
         """Ask for a token. Raises SecretNotRead where nothing says as whom."""
-        from hvac.exceptions import Forbidden, InvalidRequest, Unauthorized  # noqa: PLC0415
+        from hvac.exceptions import (  # noqa: PLC0415 - of an extra
+            Forbidden,
+            InvalidPath,
+            InvalidRequest,
+            Unauthorized,
+        )
 
         environment, method = self._environment, "approle"
         try:
@@ -141,6 +163,10 @@ class VaultSecrets:
         except (Forbidden, InvalidRequest, Unauthorized):
             reason = f"Vault refuses the login by {method}"
             raise SecretNotRead(reason, "check the role and what proves it", silent=True) from None
+        except InvalidPath:
+            reason = f"Vault at {self._address} takes no login by {method}"
+            remedy = f"enable {method} there, or set VAULT_TOKEN"
+            raise SecretNotRead(reason, remedy, silent=True) from None
 
     @contextmanager
     def _asked(self, place: str) -> Iterator[None]:
@@ -169,6 +195,13 @@ class VaultSecrets:
             reason = f"Vault at {self._address} does not answer: {type(fault).__name__}"
             remedy = "check the address of secret_store, VAULT_CACERT and the network"
             raise SecretNotRead(reason, remedy, silent=True) from None
+
+
+def _is_object(answer: "requests.Response") -> bool:
+    try:
+        return isinstance(answer.json(), dict)
+    except ValueError:
+        return False
 
 
 def _text(file: Path) -> str:

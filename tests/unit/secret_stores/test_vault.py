@@ -22,6 +22,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked, self.status, self.valid = [], 200, {TOKEN}
+        self.other = None
         self.secrets = {"/v1/secret/data/openai": {"key": SECRET, "port": 1, "none": ""}}
 
 
@@ -29,11 +30,18 @@ class Answers(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self):
+        if self.server.other:
+            self.server.asked.append(self.path)
+            self._send_other(*self.server.other)
+            return
         self._send(*self._answer())
 
     def do_POST(self):
         proof = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(self.path)
+        if self.server.other:
+            self._send_other(*self.server.other)
+            return
         if LOGINS.get(self.path) != proof:
             self._send(400, {"errors": [f"invalid role or secret {SECRET}"]})
             return
@@ -55,12 +63,16 @@ class Answers(BaseHTTPRequestHandler):
         metadata = {"created_time": "2026-11-26T22:00:00Z", "destroyed": False, "version": 3}
         return 200, {"lease_id": "", "data": {"data": found, "metadata": metadata}}
 
-    def _send(self, status, body):
-        payload = json.dumps(body).encode()
+    def _send_other(self, status, headers, payload):
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("content-length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+    def _send(self, status, body):
+        self._send_other(status, {}, json.dumps(body).encode())
 
     def log_message(self, *args):
         pass
@@ -169,10 +181,59 @@ def test_a_vault_that_does_not_answer_that_leaves_it_unknown(vault, tmp_path, st
     assert silent
 
 
-def test_a_redirect_is_not_followed_with_the_token(vault, tmp_path):
-    vault.status = 307
-    refused(opened(vault, tmp_path))
-    assert vault.asked == ["/v1/secret/data/openai"]
+TOKENS = [
+    pytest.param(({"VAULT_TOKEN": TOKEN}, "/v1/secret/data/openai"), id="read"),
+    pytest.param(
+        ({"VAULT_ROLE_ID": "ci", "VAULT_SECRET_ID": "of-ci"}, "/v1/auth/approle/login"), id="login"
+    ),
+]
+
+
+@pytest.mark.parametrize("asks", TOKENS)
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://active.example.org:8200/v1/x?y", "active.example.org:8200"),
+        ("https://[::1]:8200/v1/x", "[::1]:8200"),
+        ("/ui/", "elsewhere"),
+        (f"https://user:{SECRET}@active/", "elsewhere"),
+    ],
+)
+def test_a_redirect_of_a_standby_is_an_outage_and_not_followed(
+    vault, tmp_path, asks, location, named
+):
+    environment, path = asks
+    vault.other = 307, {"location": location}, b""
+    told, silent = refused(opened(vault, tmp_path, environment))
+    address = f"http://127.0.0.1:{vault.server_port}"
+    remedy = "set the address of secret_store to the one that is active"
+    assert (told, silent) == (f"Vault at {address} redirects to {named}; {remedy}", True)
+    assert vault.asked == [path]
+
+
+@pytest.mark.parametrize("asks", TOKENS)
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"[]", b""])
+def test_a_page_in_place_of_an_answer_is_an_outage(vault, tmp_path, asks, body):
+    environment, path = asks
+    vault.other = 200, {}, body
+    told, silent = refused(opened(vault, tmp_path, environment))
+    address = f"http://127.0.0.1:{vault.server_port}"
+    said = f"what is at {address} does not answer as Vault does; check the address of secret_store"
+    assert (told, silent) == (said, True)
+    assert vault.asked == [path]
+
+
+def test_a_method_that_is_not_enabled_is_named_and_no_missing_secret(vault, tmp_path):
+    vault.other = 404, {}, b'{"errors":["no handler for route"]}'
+    store = opened(vault, tmp_path, {"VAULT_ROLE_ID": "ci", "VAULT_SECRET_ID": "of-ci"})
+    address = f"http://127.0.0.1:{vault.server_port}"
+    said = f"Vault at {address} takes no login by approle; enable approle there, or set VAULT_TOKEN"
+    assert refused(store) == (said, True)
+
+
+def test_a_token_with_a_line_end_is_used(vault, tmp_path):
+    store = opened(vault, tmp_path, {"VAULT_TOKEN": f"{TOKEN}\n"})
+    assert store.values({"key": "openai#key"}) == {"key": SECRET}
 
 
 def test_a_vault_that_is_not_there_is_named(vault, tmp_path):
