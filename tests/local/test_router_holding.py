@@ -1,5 +1,6 @@
 """Requests to a deployment without an instance: who waits, how long, and what an instance finds."""
 
+import json
 import socket
 import threading
 import time
@@ -7,12 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
-from inference_provider.router.holding import SOCKET
+from inference_provider.router.holding import CLUSTER, HOLDING, SOCKET
+from inference_provider.router.render import CDS, LDS
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import KEY, PRIMARY, Served, code_of, deployment, endpoint, serving
@@ -209,6 +213,53 @@ def test_no_request_fails_while_the_last_instance_goes_and_the_first_comes(
                 until(lambda: not space.holds())
         assert {*found} == {200}
         assert found[200] >= 15
+
+
+def test_a_long_request_elsewhere_goes_on_when_the_first_deployment_may_have_no_instance(
+    models: dict[str, Model],
+):
+    other = endpoint("other", {"green": 100}, deployment("green", models["green"]))
+    with calling(chat(models["blue"], patience_s=0), other) as (space, callers):
+        until(lambda: space.served.ask("other/score").status_code == 200)
+        before = space.served.versions()["listener_manager.lds.version_text"]
+        answers = callers.ask(1, "other/sleep/2")
+        space.publish(chat(), other)
+        assert space.holds()
+        assert space.served.versions()["listener_manager.lds.version_text"] == before
+        assert statuses(answers) == {200: 1}
+
+
+def _without_holding(folder: Path) -> None:
+    """Make a folder what a release leaves that knows nothing of waiting."""
+    versions = {}
+    for name in (CDS, LDS):
+        found = json.loads((folder / name).read_text())
+        kept = _without(found, {HOLDING, CLUSTER}) | {"version_info": "before"}
+        (folder / name).write_text(json.dumps(kept))
+        versions[name] = "before"
+    known = json.loads((folder / "table.json").read_text())
+    known |= {"form": "before", "versions": known["versions"] | versions}
+    (folder / "table.json").write_text(json.dumps(known))
+
+
+def _without(found: Any, names: set[str]) -> Any:
+    if isinstance(found, list):
+        named = [one for one in found if isinstance(one, dict) and one.get("name") in names]
+        return [_without(one, names) for one in found if one not in named]
+    if isinstance(found, dict):
+        return {key: _without(value, names) for key, value in found.items()}
+    return found
+
+
+def test_requests_wait_in_a_router_whose_files_an_older_release_wrote(models: dict[str, Model]):
+    with serving(chat(models["blue"])) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        _without_holding(served.folder)
+        served.restart()
+        held = endpoint("chat", {"blue": 100}, blue(held=True))
+        served.router.publish(served.table(held), must_be_healthy=False)
+        assert HOLDING in (served.folder / LDS).read_text()
+        assert served.ask("chat/score").headers["retry-after"] == "1"
 
 
 def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():

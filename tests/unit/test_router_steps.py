@@ -162,6 +162,13 @@ def test_requests_wait_before_the_last_instance_goes():
     assert holding_first(TABLE, TABLE) is TABLE
 
 
+def test_the_first_deployment_whose_requests_wait_closes_no_connection():
+    waiting = BLUE.model_copy(update={"patience_s": 60, "held": True})
+    new = table(CHAT.model_copy(update={"deployments": (waiting, GREEN)}))
+    assert written(TABLE, new) == written(new, TABLE) == {CDS, RDS}
+    assert render(TABLE).files[CDS] == render(new).files[CDS]
+
+
 def table(*endpoints: EndpointEntry, **values: Any) -> RouterTable:
     return TABLE.model_copy(update={"endpoints": endpoints, **values})
 

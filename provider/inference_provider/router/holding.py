@@ -10,7 +10,7 @@ import operator
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 
-from inference_provider.router.resource import API, Resource
+from inference_provider.router.resource import API, Resource, where_asked
 from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
 
 HOLDING = "envoy.filters.http.ext_authz.holding"
@@ -27,13 +27,8 @@ _LATE_S = 5
 _KIND = f"{API}extensions.filters.http.ext_authz.v3.ExtAuthz"
 
 
-def holds(table: RouterTable) -> bool:
-    """Whether any deployment of a table may have requests that wait."""
-    return any(one.patience_s for endpoint in table.endpoints for one in endpoint.deployments)
-
-
 def holding_filter() -> Resource:
-    """Return the filter of a listener; it does nothing but on the routes that name it."""
+    """Return the filter of a listener."""
     typed = {
         "@type": _KIND,
         "transport_api_version": "V3",
@@ -43,15 +38,11 @@ def holding_filter() -> Resource:
         "disallowed_headers": {"patterns": [{"exact": "authorization", "ignore_case": True}]},
         "status_on_error": {"code": "ServiceUnavailable"},
     }
-    return {"name": HOLDING, "disabled": True, "typed_config": typed}
+    return where_asked({"name": HOLDING, "typed_config": typed})
 
 
-def holding_clusters(table: RouterTable) -> list[Resource]:
-    """Return where the filter asks, if there is one."""
-    return [_cluster(table.folder)] if holds(table) else []
-
-
-def _cluster(folder: str) -> Resource:
+def holding_cluster(folder: str) -> Resource:
+    """Return where the filter asks; it is there though nobody may listen, as the filter is."""
     path = str(PurePosixPath(folder) / SOCKET)
     bound = 2 * MOST  # the process that is asked says who is one too many
     names = ("max_requests", "max_connections", "max_pending_requests")

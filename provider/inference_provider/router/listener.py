@@ -18,7 +18,7 @@ from inference_provider.router.filters import (
     routing_filter,
     websocket_filters,
 )
-from inference_provider.router.holding import HOLDING
+from inference_provider.router.holding import holding_filter
 from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
@@ -65,7 +65,7 @@ def listener(
     route_source: Resource,
     tokens: Sequence[Resource],
     certificate: Resource | None = None,
-    later: Sequence[Resource] = (),
+    limiter: Sequence[Resource] = (),
 ) -> Resource:
     """Return the one public listener.
 
@@ -74,15 +74,12 @@ def listener(
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
-        later: Filters for who may call: that of rates where any endpoint has a limit, and that by
-            which requests wait for an instance where any may.
+        limiter: The filter of rates, where any endpoint has a limit.
     """
     first = source_filters()
-    # who may not call uses up nobody's share
-    after = [*tokens, access_filter(), *later]
+    # who may not call uses up nobody's share, and who may call no more waits for no instance
+    after = [*tokens, access_filter(), *limiter, holding_filter()]
     manager = _manager(table.folder, route_source, first, after)
-    if any(one["name"] == HOLDING for one in later):
-        manager["typed_config"]["local_reply_config"]["mappers"].insert(0, _unanswered_wait())
     chain: Resource = {"filters": [manager]}
     if table.tls:
         chain["transport_socket"] = transport_socket(table.tls, certificate)
@@ -240,6 +237,7 @@ def _local_replies() -> Resource:
     own_body = {"json_format": {"error": {"code": "RouterError", "message": "%LOCAL_REPLY_BODY%"}}}
     return {
         "mappers": [
+            _unanswered_wait(),
             _flagged("UO", "TooManyRequests", "all instances are at their limit", 429),
             _flagged("UT", "RequestTimeout", "the deployment did not answer in time", 408),
             _coded(

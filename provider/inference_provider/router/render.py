@@ -86,8 +86,8 @@ class Renderer:
         found = [text for text in self._clusters.of(table) if text]
         draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
         fetched = provider.provider_clusters(table)
-        asked = holding.holding_clusters(table)
-        others = map(json.dumps, [*draining, *fetched, *asked])
+        asked = holding.holding_cluster(table.folder)
+        others = map(json.dumps, [*draining, *fetched, asked])
         return _versioned(f"[{', '.join([*found, *others, *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
@@ -126,7 +126,7 @@ def render_static(table: RouterTable) -> str:
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
     resources["clusters"] += clusters.clusters(table) + provider.provider_clusters(table)
-    resources["clusters"] += holding.holding_clusters(table)
+    resources["clusters"].append(holding.holding_cluster(table.folder))
     own = tokens.filter_config(tokens.checks_of(table))
     others = provider.provider_config(provider.provider_checks(table))
     checks = [
@@ -136,7 +136,8 @@ def render_static(table: RouterTable) -> str:
     routes = {"route_config": envoy.routes(table)}
     rates = limits.rates_of(table)
     limiter = {"name": limits.LIMITER, "typed_config": limits.limiter_config(rates)}
-    found = listener.listener(table, routes, checks, later=_later(table, limiter))
+    limited = [limiter] if rates else []
+    found = listener.listener(table, routes, checks, limiter=limited)
     outward = {"route_config": egress.egress_routes(table.outbound)}
     resources["listeners"] += [found, *egress.egress_listeners(table, outward)]
     for one in (*resources["clusters"], *resources["listeners"]):
@@ -208,18 +209,11 @@ def _lds(table: RouterTable) -> str:
     checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
     certificate = listener.watched(table.folder, "sds")
     limiter = limits.discovered(listener.watched(table.folder, "limits"))
-    found = listener.listener(table, routes, checks, certificate, _later(table, limiter))
+    limited = [limiter] if limits.rates_of(table) else []
+    found = listener.listener(table, routes, checks, certificate, limited)
     where = {"config_source": listener.watched(table.folder, egress.ROUTES)}
     outward = {"rds": {"route_config_name": egress.ROUTES, **where}}
     return _versioned(json.dumps([found, *egress.egress_listeners(table, outward)]))
-
-
-def _later(table: RouterTable, limiter: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the filters that are only where an endpoint needs them."""
-    return [
-        *([limiter] if limits.rates_of(table) else []),
-        *([holding.holding_filter()] if holding.holds(table) else []),
-    ]
 
 
 def _ecds(table: RouterTable) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from inference_provider.router.clusters import cluster_entries
 from inference_provider.router.egress import is_proxy
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
-from inference_provider.router.holding import holding_clusters, holds
+from inference_provider.router.holding import holding_cluster
 from inference_provider.router.limits import rates_of
 from inference_provider.router.provider import provider_checks, provider_clusters
 from inference_provider.router.resource import Resource
@@ -203,7 +203,7 @@ def clusters_of(table: RouterTable) -> frozenset[str]:
 
 def _beside(table: RouterTable) -> list[Resource]:
     """Return the clusters that are no deployment's."""
-    return [*provider_clusters(table), *holding_clusters(table)]
+    return [*provider_clusters(table), holding_cluster(table.folder)]
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:
@@ -334,7 +334,7 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
 def _of_listener(table: RouterTable) -> tuple[object, ...]:
     elsewhere = {"tls": of_listener(table.tls), "sources": (), "outbound": (), "proxy": None}
     shown = table.model_copy(update={**_NOTHING, **elsewhere})
-    return shown, bool(rates_of(table)), holds(table), table.proxy if is_proxy(table) else None
+    return shown, bool(rates_of(table)), table.proxy if is_proxy(table) else None
 
 
 def _alike(

