@@ -15,8 +15,10 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from inference_provider.errors import TargetUnreachable
 from inference_provider.router.holding import CLUSTER, HOLDING, SOCKET
 from inference_provider.router.render import CDS, LDS
+from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import KEY, PRIMARY, Served, code_of, deployment, endpoint, serving
@@ -260,6 +262,24 @@ def test_requests_wait_in_a_router_whose_files_an_older_release_wrote(models: di
         served.router.publish(served.table(held), must_be_healthy=False)
         assert HOLDING in (served.folder / LDS).read_text()
         assert served.ask("chat/score").headers["retry-after"] == "1"
+
+
+def test_thousands_of_deployments_may_wait_for_their_first_instance(models: dict[str, Model]):
+    weights = {"blue": 100}
+    more = (endpoint(f"team-{n:020}", weights, blue(models["blue"])) for n in range(2000))
+    with serving(chat()) as served:
+        room = WaitingRoom(served.folder, served.router.admin, lambda: None)
+        room.start()
+        one, *_ = room.with_held((chat(models["blue"]), *more))
+        served.router.publish(served.table(one), must_be_healthy=False)
+        assert served.ask("chat/score").status_code == 200
+        assert room.lives()
+
+
+def test_what_the_router_refuses_to_tell_is_a_sentence():
+    with serving(chat()) as served, pytest.raises(TargetUnreachable) as fault:
+        served.router.admin.stats("x" * 70_000)
+    assert "its admin socket answers 431, and no JSON" in str(fault.value)
 
 
 def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():

@@ -6,6 +6,7 @@ should not have to load an HTTP client.
 
 import http.client
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -51,15 +52,29 @@ class RouterAdmin:
             pattern: Searched for in the name; add `^` and `$` to match all of it.
             kind: All, Counters, Gauges or TextReadouts; with many endpoints, one kind is some ten
                 times faster than All.
+
+        Raises:
+            TargetUnreachable: The router does not answer, or what it answers are no statistics: a
+                query of more than 60 KiB, for example, is refused.
         """
         page = self.get(f"/stats?format=json&type={kind}&filter={quote(pattern)}")
-        found = json.loads(page.text)["stats"]
+        found = self._json_of(page)["stats"]
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
     def runtime(self) -> dict[str, str]:
-        """Return the runtime layer in force."""
-        entries = json.loads(self.get("/runtime").text)["entries"]
+        """Return the runtime layer in force; raises the same errors as `stats`."""
+        entries = self._json_of(self.get("/runtime"))["entries"]
         return {name: entry["final_value"] for name, entry in entries.items()}
+
+    def _json_of(self, page: Answer) -> dict[str, Any]:
+        with suppress(ValueError):
+            if page.status == 200 and isinstance(found := json.loads(page.text), dict):
+                return found
+        raise self._unreachable(f"its admin socket answers {page.status}, and no JSON")
+
+    def _unreachable(self, cause: str) -> TargetUnreachable:
+        remedy = "run this again: a router that ended is started again"
+        return TargetUnreachable("ask", "the router", cause, remedy, str(self.path))
 
     def _ask(self, method: str, path: str) -> Answer:
         connection = connection_to(str(self.path), _TIMEOUT_S)
@@ -68,12 +83,7 @@ class RouterAdmin:
             answer = connection.getresponse()
             return Answer(answer.status, answer.read().decode(errors="replace"))
         except (OSError, http.client.HTTPException) as error:
-            raise TargetUnreachable(
-                "ask",
-                "the router",
-                f"its admin socket does not answer: {type(error).__name__}",
-                "run this again: a router that ended is started again",
-                str(self.path),
-            ) from error
+            cause = f"its admin socket does not answer: {type(error).__name__}"
+            raise self._unreachable(cause) from error
         finally:
             connection.close()

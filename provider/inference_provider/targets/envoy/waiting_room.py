@@ -38,6 +38,8 @@ _LOOK_S = (0.02, 0.25)
 _CROWD_S = 10.0
 """Time after which new requests wait no more, though some that came before still do: who sends more
 than the instances take is told so, as ever."""
+_AT_ONCE = 100
+"""Deployments that one query asks about: Envoy refuses one of more than 60 KiB."""
 _LONGEST_HEAD = 256 * 1024
 _BACKLOG = 2048
 _GOES_ON = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -156,10 +158,13 @@ class WaitingRoom:
         return bool(one.patience_s) and name not in self._awake
 
     def _look(self, deployments: tuple[str, ...]) -> dict[str, Traffic]:
+        found: dict[str, Traffic] = {}
         with suppress(TargetError):  # it starts, or ends
-            found = self._admin.stats(traffic_stats(deployments))
-            return {name: traffic_of(name, found) for name in deployments}
-        return {}
+            for first in range(0, len(deployments), _AT_ONCE):
+                some = deployments[first : first + _AT_ONCE]
+                seen = self._admin.stats(traffic_stats(some))
+                found |= {name: traffic_of(name, seen) for name in some}
+        return found
 
     def _move(self, name: str, deployment: DeploymentEntry, traffic: Traffic) -> None:
         line, now_s = self._lines.get(name), time.monotonic()
