@@ -15,14 +15,16 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from inference_provider.errors import TargetUnreachable
+from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.holding import CLUSTER, HOLDING, SOCKET
-from inference_provider.router.render import CDS, LDS
+from inference_provider.router.render import CDS, FILES, LDS
+from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import KEY, PRIMARY, Served, code_of, deployment, endpoint, serving
 from tests.local.server.waiting import Waiting, waiting
+from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
 PATIENT = {"patience_s": 60, "timeout_ms": 2000}
@@ -280,6 +282,21 @@ def test_what_the_router_refuses_to_tell_is_a_sentence():
     with serving(chat()) as served, pytest.raises(TargetUnreachable) as fault:
         served.router.admin.stats("x" * 70_000)
     assert "its admin socket answers 431, and no JSON" in str(fault.value)
+
+
+def test_a_refused_publication_leaves_no_request_waiting(models: dict[str, Model]):
+    dead = deployment("blue").model_copy(
+        update={"backends": (Backend(host="127.0.0.1", port=own_port()),)}
+    )
+    with serving(chat(models["blue"])) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        files = {name: (served.folder / name).read_text() for name in FILES}
+        waits = chat(held=True)
+        with pytest.raises(NotReady):
+            served.router.publish(served.table(waits, endpoint("bad", {"blue": 100}, dead)), 2)
+        assert {name: (served.folder / name).read_text() for name in FILES} == files
+        assert served.router.in_force() == served.table(chat(models["blue"]))
+        until(lambda: served.ask("chat/score").status_code == 200)
 
 
 def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():

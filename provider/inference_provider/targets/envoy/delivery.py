@@ -49,7 +49,7 @@ from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.table_file import TableFile
-from inference_provider.targets.envoy.taken_steps import Steps
+from inference_provider.targets.envoy.taken_steps import Phase, Steps
 
 LONGEST_REQUEST_S = 180.0
 """Longest wait for the requests of clusters whose own timeout is not known: the longest timeout
@@ -136,14 +136,14 @@ class Delivery:
         began_s = time.time()
         old = sharing_entries(known.table, table)
         new = self._with_draining(table, old, began_s)
+        phases: list[Phase] = []
         other_form = known.form != form()
         if (between := holding_first(old, new)) is not old:
-            todo = wanted(steps(old, between, other_form=other_form))
-            self._steps.perform(between, todo, deadline_s)
+            phases.append((between, wanted(steps(old, between, other_form=other_form))))
             old, other_form = between, False
         todo = wanted(steps(old, new, other_form=other_form))
-        if todo or new != old:
-            self._steps.perform(new, todo, deadline_s)
+        if phases or todo or new != old:
+            self._steps.perform([*phases, (new, todo)], deadline_s)
             self._table_file.remember(delayed(new, old, time.time() - began_s))
         else:
             self._table_file.hold(new)
@@ -246,12 +246,11 @@ class Delivery:
         began_s = time.time()
         new = with_draining(table, old, live.in_flight, began_s)
         left = {name: text for name, text in there.items() if name not in clusters_of(new)}
-        self._steps.perform(
-            new, wanted(steps(old, new, other_form=True)), deadline_s, left.values()
-        )
+        todo = wanted(steps(old, new, other_form=True))
+        self._steps.perform([(new, todo)], deadline_s, left.values())
         if left:
             self._wait_unused(left)
-            self._steps.perform(new, (WriteClusters(),), deadline_s + LONGEST_REQUEST_S)
+            self._steps.perform([(new, (WriteClusters(),))], deadline_s + LONGEST_REQUEST_S)
         self._table_file.remember(delayed(new, old, time.time() - began_s))
 
     def _wait_unused(self, clusters: Iterable[str]) -> None:

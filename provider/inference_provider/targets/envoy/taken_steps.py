@@ -46,6 +46,8 @@ from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.files import RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 
+Phase = tuple[RouterTable, Iterable[Step]]
+"""A table, and the steps that take a router there."""
 DRAIN_S = 15.0
 """Longest wait for connections under a listener of before; Envoy cuts them after ten seconds."""
 
@@ -69,16 +71,16 @@ class Steps:
 
     def perform(
         self,
-        table: RouterTable,
-        todo: Iterable[Step],
+        phases: Iterable[Phase],
         deadline_s: float,
         beside: Iterable[str] = (),
     ) -> None:
-        """Take the steps; when one fails, restore all files."""
+        """Take the steps to one table after another; when one fails, restore all files."""
         written: dict[str, str] = {}
         try:
-            for step in todo:
-                self._take(step, table, written, deadline_s, beside)
+            for table, todo in phases:
+                for step in todo:
+                    self._take(step, table, written, deadline_s, beside)
         except BaseException as error:
             self._files.put_back(written)
             if isinstance(error, RouterRejected):
