@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from websockets.sync.client import connect
 
@@ -123,6 +124,22 @@ def test_one_too_many_is_refused_at_once_and_told_when_to_come_again():
         assert refused.headers["x-azml-error"] == "router"
         assert space.held == 5
         space.publish()
+
+
+def test_a_crowd_that_is_refused_or_leaves_keeps_no_connection_open():
+    with calling(chat(), most=10) as (space, callers):
+        path = str(space.served.folder / SOCKET)
+
+        def opened() -> int:
+            here = psutil.Process().net_connections("unix")
+            return sum(str(one.laddr) == path for one in here) - 1  # one listens
+
+        callers.ask(10)
+        until(lambda: space.held == 10)
+        assert statuses(callers.ask(40)) == {503: 40}
+        until(lambda: opened() == 10)
+        space.publish()
+        until(lambda: opened() == 0)
 
 
 def test_patience_ends():

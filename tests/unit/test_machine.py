@@ -135,3 +135,20 @@ def test_a_limit_of_open_files_that_cannot_be_raised_is_a_sentence(soft, hard, f
     command = [sys.executable, "-c", FEW_FILES, str(soft), str(hard)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.stdout, done.stderr) == (f"{fault}\n", "")
+
+
+MORE_FILES = """
+import resource, sys
+from inference_provider.targets.envoy.process import raise_open_files
+soft, hard = int(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+raise_open_files()
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(256, 1024), (1024, 1024)])
+def test_a_router_and_what_it_starts_may_open_as_many_files_as_it_may(soft, hard):
+    command = [sys.executable, "-c", MORE_FILES, str(soft), str(hard)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("(1024, 1024)\n", "")

@@ -51,6 +51,14 @@ def holding_cluster(folder: str) -> Resource:
         "name": CLUSTER,
         "type": "STATIC",
         "connect_timeout": "5s",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": f"{API}extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                # each keeps a file open at both ends, and after a crowd there are many
+                "common_http_protocol_options": {"idle_timeout": "5s"},
+            }
+        },
         "circuit_breakers": {"thresholds": [dict.fromkeys(names, bound)]},
         "load_assignment": {
             "cluster_name": CLUSTER,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from inference_provider.errors import NotReady
 from inference_provider.router.table import RouterTable
-from inference_provider.targets.envoy import questions
+from inference_provider.targets.envoy import process, questions
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.edge import SUFFIX
@@ -134,6 +134,7 @@ def main() -> None:
     """Run one router in the folder that the first argument names, until Envoy ends."""
     folder = Path(sys.argv[1])
     os.umask(0o077)
+    process.raise_open_files()
     agent = Agent(folder, workers=int(os.environ.get("INFERENCE_ROUTER_WORKERS", "2")))
 
     def stop(*_given: object) -> None:

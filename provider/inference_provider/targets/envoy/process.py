@@ -1,6 +1,7 @@
 """Envoy as a process: the command that starts it, and its own check of a configuration."""
 
 import re
+import resource
 import subprocess
 import tempfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from inference_provider.targets.private_file import write_private
 _SOCKET_PATH_LIMIT = 107
 _WORDS_LIMIT = 600
 _CHECK_TIMEOUT_S = 60
+_OPEN_FILES = 262_144
+"""More than enough for 50,000 connections of callers, each with one to an instance."""
 _QUIET = ("--component-log-level", "misc:error")
 
 
@@ -33,6 +36,17 @@ def command(folder: Path, workers: int) -> tuple[str, ...]:
         *("--log-level", "warn", *_QUIET),
         *("--drain-time-s", "10"),
     )
+
+
+def raise_open_files() -> None:
+    """Let this process, and those that it starts, open as many files as it may.
+
+    Many systems allow 1024 unless it is asked for, and each request needs two or more.
+    """
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(most, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def validate(folder: Path, table: RouterTable) -> None:

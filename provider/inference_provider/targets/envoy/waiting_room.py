@@ -11,6 +11,7 @@ when that is another answer.
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,7 +42,9 @@ than the instances take is told so, as ever."""
 _AT_ONCE = 100
 """Deployments that one query asks about: Envoy refuses one of more than 60 KiB."""
 _LONGEST_HEAD = 256 * 1024
-_BACKLOG = 2048
+_BACKLOG, _ACCEPTED = 2048, 128
+"""Connections that come at once, and that asyncio takes at once: where no file can be opened it
+tries, and logs, as often as that."""
 _GOES_ON = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -113,10 +116,13 @@ class WaitingRoom:
     async def _serve(self) -> None:
         self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
         self._path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(
-            self._converse, self._path, limit=_LONGEST_HEAD, backlog=_BACKLOG
-        )
+        listens = socket.socket(socket.AF_UNIX)
+        listens.bind(str(self._path))
         os.chmod(self._path, 0o600)
+        server = await asyncio.start_unix_server(
+            self._converse, sock=listens, limit=_LONGEST_HEAD, backlog=_ACCEPTED
+        )
+        listens.listen(_BACKLOG)
         self._open.set()
         async with server:
             await self._move_on()
@@ -199,6 +205,8 @@ class WaitingRoom:
                     break
                 writer.write(answer)
                 await writer.drain()
+                if answer is not _GOES_ON:  # a crowd that is refused keeps no files open
+                    break
         writer.close()
 
     async def _answer(self, name: str, reader: asyncio.StreamReader) -> bytes | None:
@@ -241,5 +249,6 @@ def _by_name(endpoints: tuple[EndpointEntry, ...]) -> dict[str, DeploymentEntry]
 def _refusal(retry_after_s: int) -> bytes:
     """Return a refusal, of which Envoy makes its own; of a 503 it would drop the header."""
     return (
-        f"HTTP/1.1 403 Forbidden\r\nretry-after: {retry_after_s}\r\ncontent-length: 0\r\n\r\n"
+        f"HTTP/1.1 403 Forbidden\r\nretry-after: {retry_after_s}\r\n"
+        "connection: close\r\ncontent-length: 0\r\n\r\n"
     ).encode()

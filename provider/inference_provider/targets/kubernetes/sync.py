@@ -19,6 +19,7 @@ from pathlib import Path
 from inference_provider.errors import InferenceError, TargetError
 from inference_provider.router.table import Proxy, RouterTable
 from inference_provider.serving.image import ROUTER_FOLDER
+from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy import questions as of_envoy
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
@@ -153,6 +154,7 @@ class Sync:
 def main() -> None:
     """Run one router pod until Envoy ends, or Kubernetes ends the pod."""
     os.umask(0o077)
+    process.raise_open_files()
     entered = access(None)
     everywhere = "::" if ":" in os.environ.get(POD_IP, "") else "0.0.0.0"
     table = RouterTable(
