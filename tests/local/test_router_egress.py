@@ -1,7 +1,9 @@
 """Where a router lets instances out that have no other way: every way past the rules is tried."""
 
+import contextlib
 import http.client
 import http.server
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from inference_provider.router.status import WARMING
 from inference_provider.router.table import OutboundEntry, Proxy
 from tests.local.server.model import Model, until
-from tests.local.server.names import name_server
+from tests.local.server.names import name_server, silent_name_server
 from tests.local.server.routing import Served, deployment, endpoint, serving
 from tests.ports import own_port
 
@@ -253,6 +256,42 @@ def test_names_that_were_asked_for_survive_a_change_of_endpoints(
             assert tunnel(served, f"a.example:{outside}") == 200
         served.restart()
         assert tunnel(served, f"a.example:{outside}") == 200
+
+
+@contextlib.contextmanager
+def asking_for_names(served: Served) -> Iterator[None]:
+    """Ask for another name each quarter of a second, and wait for no answer."""
+    over = threading.Event()
+
+    def ask() -> None:
+        with contextlib.ExitStack() as opened:
+            for n in itertools.count():
+                one = socket.create_connection(("127.0.0.1", port_of(served)), 10)
+                opened.enter_context(one)
+                one.sendall(f"CONNECT n{n}.wild.example:80 HTTP/1.1\r\nhost: any\r\n\r\n".encode())
+                if over.wait(0.25):
+                    return
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        until(lambda: served.router.admin.stats(f"^{WARMING}$")[WARMING] > 0)
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def test_a_name_server_that_does_not_answer_holds_no_publication_up(models: dict[str, Model]):
+    rules = (rule("*.wild.example", 80),)
+    with (
+        silent_name_server() as silent,
+        serving(outbound=rules, **proxy_at(silent)) as served,
+        asking_for_names(served),
+    ):
+        found = endpoint("chat", {"blue": 100}, deployment("blue", models["blue"]))
+        served.router.publish(served.table(found))
+        assert served.ask("chat/score").status_code == 200
 
 
 def publish(served: Served, *rules: OutboundEntry) -> None:

@@ -13,6 +13,10 @@ _HEALTHY, _IN_FLIGHT = "membership_healthy", "upstream_rq_active"
 _BEGUN = "upstream_rq_total"
 CLUSTER_STATS = rf"^cluster\..*/.*\.({_HEALTHY}|{_IN_FLIGHT})$"
 """Names of the statistics, all gauges, that `cluster_counts` reads."""
+WARMING = "cluster_manager.warming_clusters"
+"""Gauge of the clusters that are not in use yet, those of the forward proxy's names included."""
+PUBLISHED_CLUSTERS = "[^:]*"
+"""Names of clusters in the file of clusters: those that Envoy makes for names have colons."""
 
 
 class ClusterCounts(Frozen):

@@ -33,6 +33,14 @@ def name_server(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
         thread.join(10)
 
 
+@contextlib.contextmanager
+def silent_name_server() -> Iterator[str]:
+    """Answer nothing; yields address and port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
 def _answer(question: bytes, names: Mapping[str, tuple[str, ...]]) -> bytes:
     labels, at = [], 12
     while length := question[at]:

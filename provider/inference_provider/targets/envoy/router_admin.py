@@ -61,6 +61,12 @@ class RouterAdmin:
         found = self._json_of(page)["stats"]
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
+    def warming(self, pattern: str) -> list[str]:
+        """Return the clusters that are not in use yet, of those whose name matches all of it."""
+        chosen = f"resource=dynamic_warming_clusters&name_regex={quote(pattern)}"
+        found = json.loads(self.get(f"/config_dump?{chosen}").text).get("configs", [])
+        return [one["cluster"]["name"] for one in found]
+
     def runtime(self) -> dict[str, str]:
         """Return the runtime layer in force; raises the same errors as `stats`."""
         entries = self._json_of(self.get("/runtime"))["entries"]

@@ -27,7 +27,7 @@ from inference_provider.router.render import (
     runtime,
     token_checks,
 )
-from inference_provider.router.status import ClusterCounts
+from inference_provider.router.status import PUBLISHED_CLUSTERS, WARMING, ClusterCounts
 from inference_provider.router.table import RouterTable
 from inference_provider.router.writes import (
     ForgetOutbound,
@@ -165,11 +165,15 @@ class Steps:
             self._files.forget(name, written)
 
     def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:
-        def warm() -> bool:
-            warming = "cluster_manager.warming_clusters"
-            return int(self._admin.stats(f"^{warming}$", "Gauges").get(warming, 0)) == 0
+        late: list[str] = []
 
-        wait(warm, deadline_s, lambda: f"Envoy is still warming up some of {_named(wanted)}")
+        def warm() -> bool:
+            any_at_all = int(self._admin.stats(f"^{WARMING}$", "Gauges").get(WARMING, 0))
+            # an instance can ask for names without end, and none of those is waited for
+            late[:] = self._admin.warming(PUBLISHED_CLUSTERS) if any_at_all else []
+            return not late
+
+        wait(warm, deadline_s, lambda: f"Envoy is still warming up {_named(late)}")
         if wanted:
             self.wait_healthy(wanted, deadline_s - time.monotonic())
 
