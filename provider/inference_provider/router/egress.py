@@ -30,8 +30,11 @@ _MATCHER = f"{API}extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMat
 _RESOLVER = f"{API}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 NEVER = (
     "0.0.0.0/8",
+    "100.100.100.200/32",
     "127.0.0.0/8",
+    "168.63.129.16/32",
     "169.254.0.0/16",
+    "192.0.0.192/32",
     "224.0.0.0/4",
     "240.0.0.0/4",
     "::/127",
@@ -39,11 +42,13 @@ NEVER = (
     "64:ff9b::/96",
     "64:ff9b:1::/48",
     "2002::/16",
+    "fd00:ec2::254/128",
+    "fd20:ce::254/128",
     "fe80::/10",
     "ff00::/8",
 )
-"""This machine itself, what is on its own wire (where clouds tell credentials), many at once, and
-IPv4 addresses in another form."""
+"""This machine itself, what is on its own wire, many at once, IPv4 addresses in another form, and
+where clouds tell credentials beside 169.254.169.254: Alibaba, Azure, Oracle, Amazon, Google."""
 PRIVATE = (
     "10.0.0.0/8",
     "100.64.0.0/10",

@@ -6,12 +6,13 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 
-_ADDRESS_V4 = 1
+_FAMILIES = {1: socket.AF_INET, 28: socket.AF_INET6}
+"""By the kind of question."""
 
 
 @contextlib.contextmanager
 def name_server(names: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """Answer with the IPv4 addresses of each name; yields address and port.
+    """Answer with the addresses of each name; yields address and port.
 
     Args:
         names: Read for each question, so a test may change it. Others are not there.
@@ -48,10 +49,16 @@ def _answer(question: bytes, names: Mapping[str, tuple[str, ...]]) -> bytes:
         at += length + 1
     asked = struct.unpack(">H", question[at + 1 : at + 3])[0]
     found = names.get(".".join(labels))
-    addresses = found if found and asked == _ADDRESS_V4 else ()
+    addresses = [one for one in map(_packed, found or ()) if one[0] == _FAMILIES.get(asked)]
     flags = 0x8183 if found is None else 0x8180
     head = question[:2] + struct.pack(">HHHHH", flags, 1, len(addresses), 0, 0)
     records = (
-        b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(one) for one in addresses
+        b"\xc0\x0c" + struct.pack(">HHIH", asked, 1, 1, len(packed)) + packed
+        for _, packed in addresses
     )
     return head + question[12 : at + 5] + b"".join(records)
+
+
+def _packed(address: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
