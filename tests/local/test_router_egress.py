@@ -263,6 +263,14 @@ def test_names_that_were_asked_for_survive_a_change_of_endpoints(
         assert tunnel(served, f"a.example:{outside}") == 200
 
 
+@needs_a_network
+def test_a_thousand_invented_names_leave_room_for_a_listed_one(asked: str, outside: int):
+    rules = (rule("*.wild.example", 80), rule("a.example", outside))
+    with serving(outbound=rules, **proxy_at(asked)) as served:
+        assert {tunnel(served, f"n{n}.wild.example:80") for n in range(1050)} == {503}
+        assert tunnel(served, f"a.example:{outside}") == 200
+
+
 @contextlib.contextmanager
 def asking_for_names(served: Served) -> Iterator[None]:
     """Ask for another name each quarter of a second, and wait for no answer."""

@@ -20,6 +20,10 @@ _REFUSED = "this name and port are in no outbound rule of the workspace"
 _IDLE_S = 600
 """Time without a byte after which a request or tunnel is ended."""
 _CONNECT_S = 5
+NAMES_AT_ONCE = 4096
+"""Names with a port that a router knows at once; 4000 take 190 MB."""
+_FORGOTTEN_S = 60
+"""Time after which a name that nobody asked for is forgotten; tunnels to it go on."""
 _LISTENER = f"{API}config.listener.v3.Listener"
 _FILTERS = f"{API}extensions.filters"
 _MANAGER = f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"
@@ -174,7 +178,11 @@ def egress_cluster(name_server: str) -> Resource:
             "typed_config": {
                 "@type": _PROXY_CLUSTER,
                 # each address of a name is a host of its own there, which the guard sees
-                "sub_clusters_config": {"lb_policy": "ROUND_ROBIN"},
+                "sub_clusters_config": {
+                    "lb_policy": "ROUND_ROBIN",
+                    "max_sub_clusters": NAMES_AT_ONCE,
+                    "sub_cluster_ttl": f"{_FORGOTTEN_S}s",
+                },
                 # it speaks no TLS itself
                 "allow_insecure_cluster_options": True,
             },
