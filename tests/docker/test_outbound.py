@@ -87,7 +87,10 @@ def test_an_instance_of_before_is_told_of_the_way_out_by_the_next_up(lab):
     [before] = lab.instances()
     lab.apply(lab.space(egress="disabled", outbound_rules=rules(LISTED)))
     found = lab.target.observe_one(lab.of("Deployment").id).degraded
-    assert found == f"{before}: does not know the way out by outbound_rules"
+    assert (
+        found
+        == f"{before}: was started before outbound_rules were supported; the next `up` replaces it"
+    )
     lab.apply(lab.deployment())
     assert said(lab, ASK, f"https://{LISTED}/simple/") == "answered 200"
     container = lab.platform.host.container(next(iter(lab.instances())))

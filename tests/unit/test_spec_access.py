@@ -107,10 +107,13 @@ def test_a_limit_of_requests_is_at_least_one():
         ([{"name": "rule", "destination": "pypi.org:443"}], "destination"),
         ([{"name": "rule", "destination": "pypi.org", "ports": []}], "ports"),
         ([{"name": "rule", "destination": "pypi.org", "type": "service_tag"}], "fqdn"),
-        ([{"name": "rule", "destination": one} for one in ("a.b", "c.d")], "name 'rule' is there"),
+        (
+            [{"name": "rule", "destination": one} for one in ("a.b", "c.d")],
+            "name 'rule' is there twice; give each rule a name of its own",
+        ),
         (
             [{"name": one, "destination": "pypi.org"} for one in ("one", "two")],
-            "destination 'pypi.org' is there twice; leave one rule out",
+            "destination 'pypi.org' is there twice; merge them into one rule: `ports: ",
         ),
     ],
 )
@@ -121,7 +124,7 @@ def test_an_outbound_rule_names_one_place_of_its_own(rules, said):
 
 def test_outbound_rules_are_of_a_workspace_that_is_closed():
     rules = [{"name": "index", "destination": "*.pythonhosted.org"}]
-    with pytest.raises(ValidationError, match="egress is enabled, so every way out is open"):
+    with pytest.raises(ValidationError, match="outbound_rules need `egress: disabled`; set it, or"):
         WorkspaceSpec.model_validate({"outbound_rules": rules})
     closed = WorkspaceSpec.model_validate({"egress": "disabled", "outbound_rules": rules})
     assert closed.outbound_rules[0].ports == (80, 443)

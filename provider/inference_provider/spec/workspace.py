@@ -42,6 +42,13 @@ def _first_twice(values: Sequence[str]) -> str:
     return next((one for at, one in enumerate(values) if one in values[:at]), "")
 
 
+_ONCE = {
+    "name": "give each rule a name of its own",
+    "destination": "merge them into one rule: `ports: [80, 8443]`",
+}
+"""What is there once among outbound rules, and what to do when it is not."""
+
+
 class Quota(SpecModel):
     """What all deployments of a workspace may use together."""
 
@@ -116,12 +123,12 @@ class WorkspaceSpec(SpecModel):
     ) -> tuple[OutboundRule, ...]:
         if rules and info.data.get("egress") == "enabled":
             raise ValueError(
-                "egress is enabled, so every way out is open; disable it, or leave out"
+                "outbound_rules need `egress: disabled`; set it, or remove outbound_rules"
             )
-        for field in ("name", "destination"):
+        for field, remedy in _ONCE.items():
             twice = _first_twice([getattr(rule, field) for rule in rules])
             if twice:
-                raise ValueError(f"{field} '{twice}' is there twice; leave one rule out")
+                raise ValueError(f"{field} '{twice}' is there twice; {remedy}")
         return rules
 
     @field_validator("public_network_access")

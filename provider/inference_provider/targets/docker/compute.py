@@ -142,7 +142,7 @@ class DockerCompute:
         if not fault and wanted.image and container["ImageID"] != wanted.image:
             fault = "runs an older image"
         if not fault and wanted.proxy and names.PROXY not in labels:
-            fault = "does not know the way out by outbound_rules"
+            fault = "was started before outbound_rules were supported; the next `up` replaces it"
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
