@@ -16,10 +16,11 @@ from inference_provider.router import (
     render,
 )
 from inference_provider.router.clusters import clusters
+from inference_provider.router.egress import egress_routes
 from inference_provider.router.envoy import routes, runtime_layer
 from inference_provider.router.form import form
 from inference_provider.router.render import CDS, RDS, Renderer, clusters_in, version_of
-from inference_provider.router.table import Draining
+from inference_provider.router.table import Draining, OutboundEntry
 
 
 def deployment(name: str, **values: Any) -> DeploymentEntry:
@@ -235,3 +236,10 @@ def test_metrics_and_readiness_are_on_the_address_that_the_table_says(host: str)
 
 def test_metrics_and_readiness_are_on_loopback_where_no_address_is_said():
     assert table({}).metrics_host == "127.0.0.1"
+
+
+def test_every_tunnel_of_the_forward_proxy_ends_within_an_hour():
+    found = egress_routes([OutboundEntry(destination="pypi.org", ports=(443,))])
+    tunnel, request = found["virtual_hosts"][0]["routes"]
+    assert tunnel["route"]["max_stream_duration"] == {"max_stream_duration": "3600s"}
+    assert "max_stream_duration" not in request["route"]

@@ -19,6 +19,8 @@ STATS = "egress"
 _REFUSED = "this name and port are in no outbound rule of the workspace"
 _IDLE_S = 600
 """Time without a byte after which a request or tunnel is ended."""
+_TUNNEL_S = 3600
+"""Time after which a tunnel is ended: one that sends a byte now and then outlives its rule."""
 _CONNECT_S = 5
 NAMES_AT_ONCE = 4096
 """Names with a port that a router knows at once; 4000 take 190 MB."""
@@ -146,7 +148,10 @@ def _host(rule: OutboundEntry) -> Resource:
     plain = [rule.destination] if 80 in rule.ports else []
     tunnel, request = _MATCHES
     action: Resource = {"cluster": CLUSTER, "timeout": "0s"}
-    upgrade = {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+    upgrade = {
+        "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+        "max_stream_duration": {"max_stream_duration": f"{_TUNNEL_S}s"},
+    }
     private = {"metadata": {"filter_metadata": {"azml": {"private": rule.private}}}}
     return {
         "name": rule.destination,
