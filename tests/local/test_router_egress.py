@@ -14,6 +14,7 @@ import pytest
 
 from inference_provider.router.status import WARMING
 from inference_provider.router.table import OutboundEntry, Proxy
+from inference_provider.targets.envoy.refused import ACCESS_LOG, refused_calls
 from tests.local.server.model import Model, until
 from tests.local.server.names import name_server, silent_name_server
 from tests.local.server.routing import Served, deployment, endpoint, serving
@@ -261,6 +262,69 @@ def test_names_that_were_asked_for_survive_a_change_of_endpoints(
             assert tunnel(served, f"a.example:{outside}") == 200
         served.restart()
         assert tunnel(served, f"a.example:{outside}") == 200
+
+
+@needs_a_network
+@pytest.mark.parametrize(
+    ("name", "addresses", "status", "said", "details"),
+    [
+        (
+            "a.example",
+            ("10.0.0.1",),
+            403,
+            "the name stands for a private address; `allow_private_addresses: true` of its rule"
+            " lets that through\n",
+            "rbac_access_denied_matched_policy[private]",
+        ),
+        (
+            "a.example",
+            ("169.254.169.254",),
+            403,
+            "the name stands for an address that no rule lets through: of the router's own"
+            " machine, of a cloud's metadata, or of many at once\n",
+            "rbac_access_denied_matched_policy[never]",
+        ),
+        (
+            "a.example",
+            (),
+            503,
+            "no address is known for the name: the router's name server has none, or does not"
+            " answer\n",
+            "no_healthy_upstream",
+        ),
+        (
+            "evil.example",
+            (OWN,),
+            403,
+            "this name and port are in no outbound rule of the workspace",
+            "direct_response",
+        ),
+    ],
+)
+def test_a_request_that_gets_nowhere_is_told_why_and_logged(  # noqa: PLR0917
+    asked: str,
+    names: dict[str, tuple[str, ...]],
+    name: str,
+    addresses: tuple[str, ...],
+    status: int,
+    said: str,
+    details: str,
+):
+    names[name] = addresses
+    with serving(outbound=(rule("a.example", 80, private=False),), **proxy_at(asked)) as served:
+        assert request(served, f"{name}:80") == (status, said)
+        [line] = [one for one in served.logged() if one.get("outbound")]
+        kept = ("instance", "method", "outbound", "status", "details")
+        assert [line[one] for one in kept] == ["127.0.0.1", "GET", f"{name}:80", status, details]
+        assert refused_calls(served.folder / ACCESS_LOG) == ()
+
+
+@needs_a_network
+def test_an_address_that_nobody_listens_on_is_told(asked: str):
+    free = own_port()
+    with serving(outbound=(rule("a.example", free),), **proxy_at(asked)) as served:
+        status, said = request(served, f"a.example:{free}")
+        assert (status, said.partition(",")[0]) == (503, "an address of the name was found")
 
 
 @needs_a_network

@@ -8,6 +8,7 @@ no answer of a name server, the second of two or a later one, leads past it.
 
 from collections.abc import Sequence
 
+from inference_provider.router.egress_answers import NOT_LISTED, egress_answers, egress_log
 from inference_provider.router.resource import API, Resource, address
 from inference_provider.router.sources import address_range
 from inference_provider.router.table import OutboundEntry, Proxy, RouterTable
@@ -16,7 +17,6 @@ ROUTES = "outbound"
 CLUSTER = "outbound"
 """A name that no deployment's cluster has, which all have a slash."""
 STATS = "egress"
-_REFUSED = "this name and port are in no outbound rule of the workspace"
 _IDLE_S = 600
 """Time without a byte after which a request or tunnel is ended."""
 _TUNNEL_S = 3600
@@ -77,16 +77,16 @@ def egress_listeners(table: RouterTable, route_source: Resource) -> list[Resourc
     """Return the listener of the forward proxy; none where there is no rule.
 
     Args:
-        table: Only its proxy, and whether it has rules.
+        table: Only its folder, its proxy, and whether it has rules.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
     """
     if table.proxy is None or not table.outbound:
         return []
-    return [_listener(table.proxy, route_source)]
+    return [_listener(table.proxy, _manager(table.folder, route_source))]
 
 
-def _listener(proxy: Proxy, route_source: Resource) -> Resource:
-    chain: Resource = {"filters": [{"name": "hcm", "typed_config": _manager(route_source)}]}
+def _listener(proxy: Proxy, manager: Resource) -> Resource:
+    chain: Resource = {"filters": [{"name": "hcm", "typed_config": manager}]}
     if proxy.clients:  # others are cut off without a word
         ranges = [address_range(one) for one in proxy.clients]
         chain["filter_chain_match"] = {"source_prefix_ranges": ranges}
@@ -100,7 +100,7 @@ def _listener(proxy: Proxy, route_source: Resource) -> Resource:
     }
 
 
-def _manager(route_source: Resource) -> Resource:
+def _manager(folder: str, route_source: Resource) -> Resource:
     names = {"@type": _PROXY, "sub_cluster_config": {"cluster_init_timeout": f"{_CONNECT_S}s"}}
     router = {"@type": f"{_FILTERS}.http.router.v3.Router", "suppress_envoy_headers": True}
     return {
@@ -118,6 +118,8 @@ def _manager(route_source: Resource) -> Resource:
         "stream_idle_timeout": f"{_IDLE_S}s",
         "common_http_protocol_options": {"idle_timeout": f"{_IDLE_S}s"},
         "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+        "local_reply_config": egress_answers(),
+        "access_log": [egress_log(folder)],
         **route_source,
         "http_filters": [
             {"name": "names", "typed_config": names},
@@ -128,7 +130,7 @@ def _manager(route_source: Resource) -> Resource:
 
 def egress_routes(rules: Sequence[OutboundEntry]) -> Resource:
     """Return the routes of the forward proxy: one host for each rule, and one for all others."""
-    answer = {"direct_response": {"status": 403, "body": {"inline_string": _REFUSED}}}
+    answer = {"direct_response": {"status": 403, "body": {"inline_string": NOT_LISTED}}}
     return {
         "@type": f"{API}config.route.v3.RouteConfiguration",
         "name": ROUTES,
