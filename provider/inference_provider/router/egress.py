@@ -9,7 +9,7 @@ no answer of a name server, the second of two or a later one, leads past it.
 from collections.abc import Sequence
 
 from inference_provider.router.egress_answers import NOT_LISTED, egress_answers, egress_log
-from inference_provider.router.resource import API, Resource, address
+from inference_provider.router.resource import API, MANAGER, Resource, address, name_resolver
 from inference_provider.router.sources import address_range
 from inference_provider.router.table import OutboundEntry, Proxy, RouterTable
 
@@ -28,12 +28,10 @@ _FORGOTTEN_S = 60
 """Time after which a name that nobody asked for is forgotten; tunnels to it go on."""
 _LISTENER = f"{API}config.listener.v3.Listener"
 _FILTERS = f"{API}extensions.filters"
-_MANAGER = f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"
 _PROXY = f"{_FILTERS}.http.dynamic_forward_proxy.v3.FilterConfig"
 _PROXY_CLUSTER = f"{API}extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
 _PROTOCOL = "extensions.upstreams.http.v3.HttpProtocolOptions"
 _MATCHER = f"{API}extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher"
-_RESOLVER = f"{API}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 NEVER = (
     "0.0.0.0/8",
     "100.100.100.200/32",
@@ -104,7 +102,7 @@ def _manager(folder: str, route_source: Resource) -> Resource:
     names = {"@type": _PROXY, "sub_cluster_config": {"cluster_init_timeout": f"{_CONNECT_S}s"}}
     router = {"@type": f"{_FILTERS}.http.router.v3.Router", "suppress_envoy_headers": True}
     return {
-        "@type": _MANAGER,
+        "@type": MANAGER,
         "stat_prefix": STATS,
         "codec_type": "HTTP1",
         # Python before 3.12 asks for a tunnel in that version, and so does pip
@@ -211,17 +209,12 @@ _LAST: Resource = {
 
 
 def _resolver(name_server: str) -> Resource:
-    typed: Resource = {
-        "@type": _RESOLVER,
-        "query_timeout_seconds": 2,
-        "query_tries": 2,
-        # a rule has a full name, and a cluster would look for it under its own first
-        "dns_resolver_options": {"no_default_search_domain": True},
-    }
-    if name_server:
-        host, _, port = name_server.rpartition(":")
-        typed["resolvers"] = [address(host, int(port))]
-    return {"name": "envoy.network.dns_resolver.cares", "typed_config": typed}
+    # a rule has a full name, and a cluster would look for it under its own first
+    full: Resource = {"dns_resolver_options": {"no_default_search_domain": True}}
+    if not name_server:
+        return name_resolver(**full)
+    host, _, port = name_server.rpartition(":")
+    return name_resolver(**full, resolvers=[address(host, int(port))])
 
 
 def _guard() -> Resource:

@@ -22,6 +22,7 @@ from inference_provider.router.holding import holding_filter
 from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
+    MANAGER,
     ROUTER_ERROR_HEADER,
     Resource,
     address,
@@ -39,7 +40,6 @@ STREAMS = 100
 """Requests at once on one connection of HTTP/2."""
 LONGEST_UPLOAD_S = 300
 """Time in which a whole request must have come."""
-_MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _KEPT_STATS = (
     r"azml\..*|http\..*|listener_manager\..*|cluster_manager\..*|server\..*|runtime\..*"
     r"|extension_config_discovery\..*"
@@ -164,7 +164,7 @@ def _metrics_listener(host: str, port: int) -> Resource:
         {"match": {"path": "/ready"}, "route": {"cluster": "admin"}},
     ]
     manager = {
-        "@type": _MANAGER,
+        "@type": MANAGER,
         "stat_prefix": "metrics",
         "http_filters": [routing_filter()],
         "route_config": {"virtual_hosts": [{"name": "m", "domains": ["*"], "routes": routes}]},
@@ -185,7 +185,7 @@ def _manager(
     return {
         "name": "hcm",
         "typed_config": {
-            "@type": _MANAGER,
+            "@type": MANAGER,
             "stat_prefix": "ingress",
             "use_remote_address": True,
             # no caller is internal: else one on loopback could change limits by x-envoy-… headers

@@ -19,6 +19,7 @@ from inference_provider.router.resource import (
     IDENTITY_PROVIDER,
     Resource,
     address,
+    name_resolver,
     seconds,
 )
 from inference_provider.router.table import ProviderCheck, RouterTable
@@ -40,7 +41,6 @@ _CLUSTERS = "identity-provider-"
 FETCH_STATS = rf"^({re.escape(_FETCHES)}|cluster\.{_CLUSTERS}[0-9a-f]+\.membership_healthy$)"
 """Names of the statistics that `fetch_fault` reads."""
 _TLS = f"{API}extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-_RESOLVER = f"{API}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 
 
 def provider_checks(table: RouterTable) -> dict[str, ProviderCheck]:
@@ -129,10 +129,7 @@ def _found_by(host: str) -> Resource:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        # a name server that does not answer must not hold a publication up
-        limits = {"@type": _RESOLVER, "query_timeout_seconds": 2, "query_tries": 2}
-        resolver = {"name": "envoy.network.dns_resolver.cares", "typed_config": limits}
-        family = {"dns_lookup_family": "V4_PREFERRED", "typed_dns_resolver_config": resolver}
+        family = {"dns_lookup_family": "V4_PREFERRED", "typed_dns_resolver_config": name_resolver()}
         return {"type": "STRICT_DNS", **family}
     return {"type": "STATIC"}
 

@@ -6,6 +6,7 @@ Resource = dict[str, Any]
 
 TYPE_URL = "type.googleapis.com/"
 API = f"{TYPE_URL}envoy."
+MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 JWT_AUTHN = "envoy.filters.http.jwt_authn"
 IDENTITY_PROVIDER = f"{JWT_AUTHN}.identity_provider"
@@ -30,6 +31,18 @@ def where_asked(one: Resource) -> Resource:
 def address(host: str, port: int) -> Resource:
     """Return a TCP address."""
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+def name_resolver(**more: Any) -> Resource:
+    """Return how names of servers are found, in at most four seconds.
+
+    Args:
+        more: Further fields of the resolver.
+    """
+    kind = f"{API}extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+    # a name server that does not answer must not hold anything up
+    typed = {"@type": kind, "query_timeout_seconds": 2, "query_tries": 2, **more}
+    return {"name": "envoy.network.dns_resolver.cares", "typed_config": typed}
 
 
 def seconds(milliseconds: int | float) -> str:
