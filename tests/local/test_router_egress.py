@@ -280,8 +280,8 @@ def test_names_that_were_asked_for_survive_a_change_of_endpoints(
             "a.example",
             ("169.254.169.254",),
             403,
-            "the name stands for an address that no rule lets through: of the router's own"
-            " machine, of a cloud's metadata, or of many at once\n",
+            "the name stands for an address that no rule lets through: of loopback, of a cloud's"
+            " metadata, or of many at once\n",
             "rbac_access_denied_matched_policy[never]",
         ),
         (

@@ -51,7 +51,7 @@ NEVER = (
     "fe80::/10",
     "ff00::/8",
 )
-"""This machine itself, what is on its own wire, many at once, IPv4 addresses in another form, and
+"""Loopback, what is on the machine's own wire, many at once, IPv4 addresses in another form, and
 where clouds tell credentials beside 169.254.169.254: Alibaba, Azure, Oracle, Amazon, Google."""
 PRIVATE = (
     "10.0.0.0/8",

@@ -12,8 +12,8 @@ _REASONS = {
         " that through"
     ),
     "response.code_details == 'rbac_access_denied_matched_policy[never]'": (
-        "the name stands for an address that no rule lets through: of the router's own machine, of"
-        " a cloud's metadata, or of many at once"
+        "the name stands for an address that no rule lets through: of loopback, of a cloud's"
+        " metadata, or of many at once"
     ),
     "response.code_details == 'no_healthy_upstream'": (
         "no address is known for the name: the router's name server has none, or does not answer"

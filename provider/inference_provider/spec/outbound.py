@@ -27,4 +27,4 @@ class OutboundRule(SpecModel):
     """TCP ports of it."""
     allow_private_addresses: bool = False
     """Whether the name may stand for an address of a private network, such as 10.0.0.0/8: a service
-    of the cluster or of the company. Never one of the machine itself, or of a cloud's metadata."""
+    of the cluster or of the company. Never one of loopback, or of a cloud's metadata."""
