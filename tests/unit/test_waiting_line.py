@@ -3,9 +3,11 @@
 import pytest
 
 from inference_provider.router.status import Traffic, traffic_of, traffic_stats
-from inference_provider.router.table import Backend, DeploymentEntry
+from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry
 from inference_provider.targets.envoy.former_patience import FormerPatience
+from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.waiting_line import WaitingLine, retry_after_s
+from inference_provider.targets.envoy.waiting_room import WaitingRoom
 
 BACKEND = Backend(host="127.0.0.1", port=1)
 ONE = DeploymentEntry(name="blue", backends=(BACKEND,), timeout_ms=1000, max_concurrent=1)
@@ -83,6 +85,15 @@ def test_requests_wait_on_until_an_instance_is_there_or_the_patience_is_over():
     assert not former.ends(69)
     assert former.ends(70)
     assert former.kept({"a/b": without, "a/c": without}, (), 70) == {}
+
+
+def test_an_instance_that_went_leaves_the_next_one_its_whole_time(tmp_path):
+    room = WaitingRoom(tmp_path, RouterAdmin(tmp_path / "admin.sock"), lambda: None)
+    gone = ONE.model_copy(update={"backends": (), "patience_s": 60})
+    room.with_held((EndpointEntry(name="chat", keys=(), deployments=(gone,)),))
+    room._since_s["chat/blue"] = 1.0
+    assert room._looked_at() == {}
+    assert room._since_s == {}
 
 
 def test_what_is_awake_when_its_rule_ends_waits_no_more():

@@ -154,11 +154,14 @@ class WaitingRoom:
             return {}
         for name in self._lines.keys() - known.keys():
             self._lines.pop(name).end(False)
-        return {
+        found = {
             name: one
             for name, one in known.items()
             if one.backends and (self._lines.get(name) or self._sleeps(name, one))
         }
+        for name in self._since_s.keys() - found.keys():
+            del self._since_s[name]  # the next instance gets its own time
+        return found
 
     def _sleeps(self, name: str, one: DeploymentEntry) -> bool:
         return bool(one.patience_s) and name not in self._awake
