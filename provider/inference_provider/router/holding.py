@@ -2,8 +2,10 @@
 
 A deployment that may have no instance has patience. While it has none its requests are held: by a
 filter that asks a process beside Envoy, over a socket in the router's folder, and lets a request go
-on when that says so. Bodies stay with the caller by flow control; neither they nor keys reach that
-process. The filter comes after keys, roles and rates, so whoever may not call wakes nothing.
+on when that says so. Neither bodies nor keys reach that process. Envoy keeps some 16 MiB of a body,
+up to 31 measured, and then reads no more of its connection: so it does not see that such a caller
+gives up. The route's `request_body_buffer_limit` changes nothing of that. The filter comes after
+keys, roles and rates, so whoever may not call wakes nothing.
 """
 
 import operator
