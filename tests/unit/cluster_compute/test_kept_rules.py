@@ -104,8 +104,8 @@ STEP = {"metric": "RequestLatency", "operator": "less_than", "threshold": 9, "ch
             [
                 "min_instances: 0 needs KEDA (keda.sh), which the cluster does not serve; install"
                 " it, or write 1",
-                "min_instances: with 0 instances only RequestsInFlight tells that one is needed;"
-                " add {metric: RequestsInFlight, target: 4} to targets, or write 1",
+                "min_instances: 0 needs RequestsInFlight: no other metric can start the first"
+                " instance; add {metric: RequestsInFlight, target: 4} to targets, or write 1",
             ],
             id="to zero",
         ),

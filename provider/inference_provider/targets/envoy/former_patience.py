@@ -1,4 +1,4 @@
-"""Deployments whose requests wait on, although none would wait for them any more.
+"""Keeps a deployment holding requests for a while after its rule stops allowing zero instances.
 
 A rule that goes, or that asks for an instance again, leaves a deployment for a while without any.
 What comes meanwhile waits as before. The caller gives the times.

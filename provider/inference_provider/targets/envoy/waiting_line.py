@@ -43,10 +43,10 @@ class WaitingLine:
         for go_on in [one for one, until_s in self._waiting.items() if until_s <= now_s]:
             self._tell(go_on, False)
 
-    def end(self, let_go_on: bool) -> None:
-        """Tell all of them the same."""
+    def refuse_all(self) -> None:
+        """Refuse all of them."""
         for go_on in [*self._waiting]:
-            self._tell(go_on, let_go_on)
+            self._tell(go_on, False)
 
     def move(self, deployment: DeploymentEntry, traffic: Traffic, now_s: float) -> None:
         """Let as many go on as the deployment takes.

@@ -153,7 +153,7 @@ class WaitingRoom:
         if (known := self._deployments) is None:
             return {}
         for name in self._lines.keys() - known.keys():
-            self._lines.pop(name).end(False)
+            self._lines.pop(name).refuse_all()
         found = {
             name: one
             for name, one in known.items()

@@ -82,7 +82,7 @@ def _unwoken(rule: AutoscaleRuleSpec, known: Known) -> Iterator[Fault]:
         reason = f"0 needs KEDA ({KEDA}), which the cluster does not serve"
         yield Fault("min_instances", reason, "install it, or write 1")
     if "RequestsInFlight" not in {one.metric for one in rule.targets}:
-        reason = "with 0 instances only RequestsInFlight tells that one is needed"
+        reason = "0 needs RequestsInFlight: no other metric can start the first instance"
         remedy = "add {metric: RequestsInFlight, target: 4} to targets, or write 1"
         yield Fault("min_instances", reason, remedy)
 
