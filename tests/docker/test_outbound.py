@@ -95,3 +95,16 @@ def test_an_instance_of_before_is_told_of_the_way_out_by_the_next_up(lab):
     assert said(lab, ASK, f"https://{LISTED}/simple/") == "answered 200"
     container = lab.platform.host.container(next(iter(lab.instances())))
     assert names.PROXY in container["Config"]["Labels"]
+
+
+def test_a_port_that_another_process_took_before_the_first_rule_is_chosen_again(lab):
+    lab.apply(lab.space(egress="disabled"))
+    [before], kept = lab.instances(), lab.router.listens().egress_port
+    with socket.create_server(("0.0.0.0", kept)):
+        lab.apply(lab.space(egress="disabled", outbound_rules=rules(LISTED)))
+        assert lab.router.listens().egress_port != kept
+        found = lab.target.observe_one(lab.of("Deployment").id).degraded
+        said_why = "was started before the forward proxy's port changed; the next `up` replaces it"
+        assert found == f"{before}: {said_why}"
+        lab.apply(lab.deployment())
+        assert said(lab, ASK, f"https://{LISTED}/simple/") == "answered 200"

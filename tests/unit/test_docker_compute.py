@@ -1,7 +1,8 @@
 """What is expected of containers, and when one is made, by fakes of the Engine's answers."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -28,6 +29,7 @@ class Host:
 
     cores = 4
     health: dict[str, Any] | None = None
+    labels: Mapping[str, str] = MappingProxyType({})
 
     @contextmanager
     def asked(self, _operation, _resource):
@@ -46,6 +48,7 @@ class Host:
             names.GENERATION: "5efd",
             names.ADDRESS: "172.18.0.2",
             names.PORT: "5001",
+            **self.labels,
         }
         seen: dict[str, Any] = {
             "Labels": labels,
@@ -84,10 +87,12 @@ def records():
     return records
 
 
-def faults(records):
+def faults(records, **labels):
     host, nothing = cast("Any", Host()), cast("Any", None)
+    host.labels = labels
     content = DockerContent(host, records, nothing)
-    compute = DockerCompute(host, records, content, nothing, nothing)
+    listening = SimpleNamespace(listens=lambda: SimpleNamespace(egress_port=20080))
+    compute = DockerCompute(host, records, content, cast("Any", listening), nothing)
     return {one: found[0].fault for one, found in compute.status().instances.items()}
 
 
@@ -218,3 +223,21 @@ def test_a_container_that_keeps_dying_is_not_waited_for_between_two_starts(said,
         one["Config"] = {"Labels": {names.ADDRESS: "172.18.0.2", names.PORT: "5001"}}
     assert not awaited.answers(0)
     assert awaited.ended() == ("its container ended before it was ready" if ends else "")
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ({}, "was started before outbound_rules were supported; the next `up` replaces it"),
+        (
+            {names.PROXY: "172.18.0.1:20081"},
+            "was started before the forward proxy's port changed; the next `up` replaces it",
+        ),
+        ({names.PROXY: "172.18.0.1:20080"}, ""),
+    ],
+)
+def test_an_instance_that_does_not_know_the_forward_proxy_is_named(records, told, fault):
+    rules = [{"name": "index", "destination": "pypi.org"}]
+    fields = {"name": "lab", "target": "docker", "egress": "disabled", "outbound_rules": rules}
+    State(records).put_record(record(Kind.WORKSPACE, WorkspaceSpec.model_validate(fields)))
+    assert faults(records, **told)["iris/green"] == fault

@@ -141,8 +141,7 @@ class DockerCompute:
             fault = "reads an older copy of its code or model"
         if not fault and wanted.image and container["ImageID"] != wanted.image:
             fault = "runs an older image"
-        if not fault and wanted.proxy and names.PROXY not in labels:
-            fault = "was started before outbound_rules were supported; the next `up` replaces it"
+        fault = fault or _proxy_fault(labels, wanted.proxy)
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
@@ -180,7 +179,7 @@ class DockerCompute:
                 self._network(record.properties.get(EGRESS, "enabled")),
                 self._content.volumes_of(record),
             )
-            found = found._replace(image=image_of(record), proxy=self._has_rules())
+            found = found._replace(image=image_of(record), proxy=self._proxy_port())
         return found
 
     def _way_out(self, network: Mapping[str, Any]) -> Proxy | None:
@@ -191,8 +190,8 @@ class DockerCompute:
         closed = self._state.is_closed("enabled")
         return proxy_in(network, self._router.listens().egress_port) if closed else None
 
-    def _has_rules(self) -> bool:
-        return bool(self._state.outbound_rules())
+    def _proxy_port(self) -> int:
+        return self._router.listens().egress_port if self._state.outbound_rules() else 0
 
     def _network(self, access: str) -> str:
         return names.network(self._records.workspace, closed=self._state.is_closed(access))
@@ -337,8 +336,16 @@ class _Expected(NamedTuple):
     network: str | None = None
     volumes: set[str] | None = None
     image: str = ""
-    proxy: bool = False
-    """Whether it must know a forward proxy."""
+    proxy: int = 0
+    """Port of the forward proxy that it must know; 0 where there is none."""
+
+
+def _proxy_fault(labels: Mapping[str, str], port: int) -> str:
+    known = labels.get(names.PROXY, "")
+    if not port or known.endswith(f":{port}"):
+        return ""
+    why = "the forward proxy's port changed" if known else "outbound_rules were supported"
+    return f"was started before {why}; the next `up` replaces it"
 
 
 class _Awaited:

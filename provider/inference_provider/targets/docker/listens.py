@@ -1,11 +1,10 @@
 """Where the router of a workspace on a Docker host listens, and what it is made of."""
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.targets.docker import names
-from inference_provider.targets.listening import EGRESS_PORTS, ListenAddress, in_order
+from inference_provider.targets.listening import EGRESS_PORTS, ListenAddress, in_order, port_taken
 
 
 class Listens(ListenAddress):
@@ -18,17 +17,37 @@ class Listens(ListenAddress):
 
 
 def with_egress_port(
-    listens: Listens, workspace: str, first_free: Callable[..., int | None]
+    listens: Listens,
+    workspace: str,
+    place: str,
+    first_free: Callable[..., int | None],
+    *,
+    in_use: bool,
 ) -> Listens:
     """Return where it listens, as the forward proxy too; instances' variables say where.
 
     Args:
         listens: Where it listens.
         workspace: Its workspace.
+        place: Its host.
         first_free: Says which of some `ports` is free on all addresses of the host.
+        in_use: Whether it is the forward proxy already, which keeps its port. Before its first
+            rule another process may have taken the port that was chosen.
+
+    Raises:
+        OutOfCapacity: No port is free.
     """
-    ports = in_order(EGRESS_PORTS, names.router(workspace))
-    chosen = listens.egress_port
-    with suppress(TargetUnreachable):  # the router does not run, and is started for this change
-        chosen = chosen or first_free(ports=ports) or 0
-    return listens.model_copy(update={"egress_port": chosen or ports[0]})
+    kept = [listens.egress_port] if listens.egress_port else []
+    if kept and in_use:
+        return listens
+    ports = [*kept, *in_order(EGRESS_PORTS, names.router(workspace))]
+    try:
+        chosen = first_free(ports=ports)
+    except TargetUnreachable:  # the router does not run, and is started for this change
+        # where this one is taken the change fails, and the next one finds the router running
+        chosen = ports[0]
+    if chosen is None:
+        first, last = EGRESS_PORTS[0], EGRESS_PORTS[-1]
+        reason = f"no port from {first} to {last} is free for its forward proxy"
+        raise port_taken(workspace, reason, "end a process that listens on one of them", place)
+    return listens.model_copy(update={"egress_port": chosen})

@@ -106,8 +106,10 @@ class DockerRouter:
 
     def with_egress_port(self, listens: Listens) -> Listens:
         """Return where it listens, as the forward proxy too."""
+        about = (self._records.workspace, str(self._host))
         everywhere = partial(self._ask, "free_port", host="0.0.0.0")
-        return with_egress_port(listens, self._records.workspace, everywhere)
+        in_use = bool(self._state.edge()["outbound"])
+        return with_egress_port(listens, *about, everywhere, in_use=in_use)
 
     def start_first(self, host: str, wanted: int, image: str) -> None:
         """Choose where a new router listens, and start it there.
