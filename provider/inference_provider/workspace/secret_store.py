@@ -9,6 +9,7 @@ digests of what they were when the connection was applied. They are read there e
 
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -60,6 +61,12 @@ def no_store(_settings: Mapping[str, Any]) -> OutsideStore:
     raise SecretNotRead("no secret store is read here", "run `inferctl up`", silent=True)
 
 
+class _Now(threading.local):
+    """What another store has said to this thread; None outside of `SecretStore.still`."""
+
+    seen: dict[str, Mapping[str, str]] | None = None
+
+
 class SecretStore:
     """What connections of one workspace hold. Writes belong inside `Records.edit()`.
 
@@ -81,7 +88,7 @@ class SecretStore:
         self._read: dict[str, tuple[bytes, bytes, Contents]] = {}
         self._store: tuple[Mapping[str, Any], OutsideStore] | None = None
         self._vaults: dict[str, OutsideStore] = {}
-        self._seen: dict[str, Mapping[str, str]] | None = None
+        self._now = _Now()
 
     def put(self, contents: Contents) -> None:
         """Keep what a connection holds; nothing is written when it is kept already.
@@ -89,6 +96,8 @@ class SecretStore:
         What another store has is not kept, but digests of it.
         """
         name = contents["name"]
+        if self._now.seen is not None:
+            self._now.seen.pop(name, None)
         if "stored" in contents:
             about = {field: value for field, value in contents.items() if field != "credentials"}
             digests = _digests(contents["credentials"], self._made_key())
@@ -166,12 +175,17 @@ class SecretStore:
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """For the time of a block, ask another store once for each connection."""
-        self._seen = {} if self._seen is None else self._seen
+        """For the time of a block, ask another store once for each connection.
+
+        For this thread alone: another one may apply a connection meanwhile, and what it then
+        compares instances with has to be new.
+        """
+        before = self._now.seen
+        self._now.seen = {} if before is None else before
         try:
             yield
         finally:
-            self._seen = None
+            self._now.seen = before
 
     def of_vault(self, asked: VaultSecret) -> str:
         """Return a secret of an Azure Key Vault, whatever the workspace's own store is.
@@ -179,7 +193,7 @@ class SecretStore:
         Raises:
             SecretNotRead: It does not give it.
         """
-        seen, known = self._seen, f"{asked.url}/{asked.place}"
+        seen, known = self._now.seen, f"{asked.url}/{asked.place}"
         if seen is not None and known in seen:
             return seen[known]["value"]
         if asked.url not in self._vaults:
@@ -200,7 +214,7 @@ class SecretStore:
         return found if isinstance(found, dict) and "about" in found else None
 
     def _values(self, name: str, outside: Mapping[str, Any]) -> Mapping[str, str]:
-        seen = self._seen
+        seen = self._now.seen
         if seen is not None and name in seen:
             return seen[name]
         values = self._opened().values(outside["about"]["stored"])
