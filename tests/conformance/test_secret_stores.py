@@ -11,12 +11,13 @@ from inference_provider.errors import (
     SecretsInjectionError,
     SecretStoreUnreachable,
 )
-from inference_provider.observed import Kind, Presence
+from inference_provider.observed import Actor, Kind, Presence
 from inference_provider.plan import plan
 from inference_provider.secret_stores.environment import EnvironmentSecrets
 from inference_provider.spec import RoleAssignmentSpec
 
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
+ANN = Actor(user="ann", command="test")
 STORE = {"kind": "environment"}
 
 
@@ -117,6 +118,63 @@ def test_a_store_that_does_not_answer_is_unknown_and_no_drift_of_what_runs(store
     with pytest.raises(SecretStoreUnreachable, match=f"to set OPENAI_KEY of .*blue': {said}; set"):
         stored.apply(asking(stored))
     assert stored.instances() == before
+
+
+@pytest.fixture
+def ruled(stored):
+    """A lab of which an autoscale rule may say how many instances there are."""
+    if Kind.AUTOSCALE_RULE not in stored.target.capabilities.kinds:
+        pytest.skip("this target has no autoscale rules yet")
+    stored.measure()
+    return stored
+
+
+def test_what_ran_before_starts_again_while_the_store_is_silent(stored, store):
+    stored.target.stop(stored.workspace, ANN)
+    del store["HUB_KEY"]
+    if stored.instances():
+        stored.target.start(stored.workspace, ANN)
+    else:  # this target's go with what they were given when they are stopped
+        with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
+            stored.target.start(stored.workspace, ANN)
+        store["HUB_KEY"] = SECRET
+        stored.target.start(stored.workspace, ANN)
+    assert stored.sets("OPENAI_KEY", SECRET)
+    store["HUB_KEY"] = SECRET
+    assert planned(stored, hub(stored), asking(stored)) == []
+
+
+def test_new_instances_wait_for_a_silent_store_and_the_rule_of_the_others_stays(ruled, store):
+    rule = ruled.rule(min_instances=1, max_instances=3)
+    ruled.apply(asking(ruled), rule)
+    more = ruled.deployment(
+        instance_count=2, environment_variables=asking(ruled).spec.environment_variables
+    )
+    ruled.apply(more)
+    before = ruled.instances()
+    del store["HUB_KEY"]
+    with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
+        ruled.delete(rule.id)
+    assert ruled.target.observe_one(rule.id).presence == Presence.PRESENT
+    assert ruled.instances() == before
+    store["HUB_KEY"] = SECRET
+    ruled.delete(rule.id)
+    assert len(ruled.instances()) == 2
+
+
+def test_a_rule_goes_while_the_store_is_silent_if_nothing_has_to_start(ruled, store):
+    rule = ruled.rule(min_instances=2, max_instances=3)
+    ruled.apply(rule)
+    assert len(ruled.instances()) == 2
+    del store["HUB_KEY"]
+    if ruled.ports.compute.replaces_instances:  # what it hands over anew has every value in it
+        with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
+            ruled.delete(rule.id)
+        assert ruled.target.observe_one(rule.id).presence == Presence.PRESENT
+        return
+    ruled.delete(rule.id)
+    assert len(ruled.instances()) == 1
+    assert ruled.sets("OPENAI_KEY", SECRET)
 
 
 def test_what_is_asked_for_often_is_read_once_for_a_plan(stored, store):

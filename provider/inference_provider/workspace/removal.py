@@ -119,9 +119,18 @@ class Removal:
         self._rollout.remove(record.id, drain_s, forget)
 
     def _rule(self, record: Record) -> None:
-        """Delete a rule; its deployment has as many instances again as it declares."""
+        """Delete a rule; its deployment has as many instances again as it declares.
+
+        The rule stays when that fails: nothing else would tell how many there are.
+        """
+        placeholders = self._state.placeholders(record.id)
         self._recorded(record)
-        self._rollout.run_recorded(record.id.model_copy(update={"kind": Kind.DEPLOYMENT}))
+        try:
+            self._rollout.run_recorded(record.id.model_copy(update={"kind": Kind.DEPLOYMENT}))
+        except BaseException:
+            put_back = partial(self._state.put_record, record, placeholders)
+            self._convergence.change(put_back, Publish.NEVER)
+            raise
 
 
 def sweep(workspace: Workspace) -> None:
