@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 Contents = Mapping[str, Any]
 """What a connection holds: `name`, `category`, `auth_type`, `target`, `metadata`, `credentials`."""
 
-ANY = re.compile(r"\$\{\{\s*(?:azureml://|keyvault:)")
-"""How each reference begins, that of an Azure Key Vault too."""
-_KEY_VAULT = re.compile(r"\$\{\{\s*keyvault:")
+ANY = re.compile(r"\$\{\{\s*(?i:azureml\s*:|keyvault\s*:)")
+"""How each reference begins, that of an Azure Key Vault too, and what is meant to be one."""
+_KEY_VAULT = re.compile(r"\$\{\{\s*keyvault", re.IGNORECASE)
 _CONNECTION = re.compile(
     r"\$\{\{\s*azureml://connections/(?P<name>[^/{}\s]+)"
     r"(?:/(?P<part>credentials|metadata)/(?P<key>[^/{}\s]+)|/(?P<target>target))?\s*\}\}"

@@ -153,6 +153,16 @@ def test_all_of_a_connection_has_the_form_of_azures_list_secrets():
             "${{keyvault:https://a.vault.azure.net/secrets/b/c}}",
             "not a reference to a secret of an Azure Key Vault; write it alone, as",
         ),
+        (
+            "${{KeyVault:https://a.vault.azure.net/secrets/b}}",
+            "not a reference to a secret of an Azure Key Vault; write it alone, as",
+        ),
+        (
+            "x ${{ keyvault : https://a.vault.azure.net/secrets/b }}",
+            "not a reference to a secret of an Azure Key Vault; write it alone, as",
+        ),
+        ("${{AzureML://connections/hub/credentials/key}}", "not a reference to a connection"),
+        ("${{azureml:connections/hub/credentials/key}}", "not a reference to a connection"),
     ],
 )
 def test_what_looks_like_a_reference_and_is_none_is_a_fault(text, said):
@@ -237,6 +247,12 @@ def test_a_stack_file_takes_the_secret_from_a_variable_and_keeps_the_reference(
             {"A": "${{azureml://connections/hub/target}}"},
             "deployments.0.environment_variables.A: connection 'hub' has no target; correct one of"
             " the two",
+        ),
+        (
+            {"A": "${{KeyVault:https://lab.vault.azure.net/secrets/b}}"},
+            "deployments.0.environment_variables.A: not a reference to a secret of an Azure Key"
+            " Vault; write it alone, as ${{keyvault:https://VAULT.vault.azure.net/secrets/NAME}},"
+            " with /VERSION or without",
         ),
     ],
 )
