@@ -127,7 +127,7 @@ class SecretsInjectionError(TargetError, PermanentError):
 
 
 class SecretStoreUnreachable(TargetError, TemporaryError):
-    """The secret store did not answer; what it has stays unknown."""
+    """A secret store could not be read from here; what it has stays unknown."""
 
 
 class SecretNotRead(InferenceError):
@@ -136,7 +136,8 @@ class SecretNotRead(InferenceError):
     Args:
         reason: Why, without anything that the store said.
         remedy: What to do.
-        silent: Whether it did not answer at all, so that nothing is known of what it has.
+        silent: Whether nothing is known of what it has: it does not answer, denies who asks, or
+            cannot be asked here, for want of a variable or a package.
     """
 
     def __init__(self, reason: str, remedy: str, *, silent: bool = False) -> None:

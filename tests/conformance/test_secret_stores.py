@@ -191,7 +191,7 @@ def test_a_workspace_that_moves_to_another_store_restarts_nothing(lab, store):
     assert b"sealed" not in lab.documents()["credentials"]["hub"]
     assert lab.instances() == before
     lab.apply(lab.of(Kind.WORKSPACE))
-    gone = "its credentials lie in a secret store that the workspace has no more"
+    gone = "its credentials are in the workspace's previous secret store"
     assert found_wrong(lab).degraded == gone
     lab.apply(inside(lab))
     assert found_wrong(lab).degraded == ""
@@ -201,7 +201,7 @@ def test_a_workspace_that_moves_to_another_store_restarts_nothing(lab, store):
 @pytest.mark.parametrize(
     ("settings", "connection", "said"),
     [
-        (STORE, inside, "credentials: the workspace's secret_store is environment; it is only"),
+        (STORE, inside, "credentials: secret_store environment is read-only; leave key out"),
         ({}, hub, "stored_credentials: the workspace's secret_store is encrypted_file, which has"),
     ],
 )

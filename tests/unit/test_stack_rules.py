@@ -58,7 +58,7 @@ def _given(**fields):
                 "workspaces": (VAULT,),
                 "connections": (ConnectionSpec(name="hub", credentials={"key": "hidden"}),),
             },
-            "connections.0.credentials: the workspace's secret_store is vault; it is only read;"
+            "connections.0.credentials: secret_store vault is read-only;"
             " leave key out, and say in stored_credentials where each is",
             id="a secret for a store that is read",
         ),
@@ -67,8 +67,8 @@ def _given(**fields):
                 "workspaces": (VAULT,),
                 "connections": (ConnectionSpec(name="hub", stored_credentials={"key": "openai"}),),
             },
-            "connections.0.stored_credentials.key: 'openai' is no place in a secret_store of kind"
-            " vault; write PATH#KEY: openai#key",
+            "connections.0.stored_credentials.key: 'openai' does not name a secret in a Vault;"
+            " write PATH#KEY: openai#key",
             id="a place of another kind of store",
         ),
         pytest.param(

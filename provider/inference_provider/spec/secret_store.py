@@ -83,15 +83,24 @@ AnySecretStore = Annotated[
     on_kind(*_KINDS),
 ]
 
-_PLACES: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "environment": (re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "the name of a variable: OPENAI_KEY"),
-    "vault": (re.compile(rf"{_PATH[1:-1]}#\S+"), "PATH#KEY: openai#key"),
+_PLACES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
+    "environment": (
+        re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
+        "an environment variable",
+        "the name of a variable: OPENAI_KEY",
+    ),
+    "vault": (
+        re.compile(rf"{_PATH[1:-1]}#\S+"),
+        "a secret in a Vault",
+        "PATH#KEY: openai#key",
+    ),
     "azure_key_vault": (
         re.compile(r"[A-Za-z0-9-]{1,127}(/[0-9a-f]{32})?"),
+        "a secret in an Azure Key Vault",
         "the name of a secret, with a version or without: openai-key",
     ),
 }
-"""How a store names a place, and what to write."""
+"""How a store names a place, what that is, and what to write."""
 
 
 def store_kind(settings: Mapping[str, Any] | None) -> str:
@@ -109,10 +118,10 @@ def misfit(kind: str, connection: "ConnectionSpec") -> tuple[str, str, str] | No
     if connection.credentials:
         names = ", ".join(sorted(connection.credentials))
         remedy = f"leave {names} out, and say in stored_credentials where each is"
-        return "credentials", f"the workspace's secret_store is {kind}; it is only read", remedy
-    pattern, form = _PLACES[kind]
+        return "credentials", f"secret_store {kind} is read-only", remedy
+    pattern, noun, form = _PLACES[kind]
     for name, place in connection.stored_credentials.items():
         if not pattern.fullmatch(place):
-            reason = f"'{place}' is no place in a secret_store of kind {kind}"
+            reason = f"'{place}' does not name {noun}"
             return f"stored_credentials.{name}", reason, f"write {form}"
     return None

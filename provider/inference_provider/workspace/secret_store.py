@@ -225,7 +225,7 @@ class SecretStore:
     def _opened(self) -> OutsideStore:
         settings = self._settings() or {}
         if store_kind(settings) == store_kind(None):
-            reason = "its credentials lie in a secret store that the workspace has no more"
+            reason = "its credentials are in the workspace's previous secret store"
             raise SecretNotRead(reason, "apply the connection again, with credentials")
         if self._store is None or self._store[0] != settings:
             self._store = settings, self._open_store(settings)
