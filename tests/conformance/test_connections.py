@@ -5,10 +5,17 @@ import json
 import pytest
 
 from inference_provider.drift import drift
-from inference_provider.errors import PermissionMissing, SecretsInjectionError, StillHolds
+from inference_provider.errors import (
+    PermissionMissing,
+    SecretsInjectionError,
+    SecretStoreUnreachable,
+    StillHolds,
+)
 from inference_provider.observed import Kind, Presence
 from inference_provider.plan import plan
-from inference_provider.workspace.logins import logins_of
+from inference_provider.secret_stores.environment import EnvironmentSecrets
+from inference_provider.workspace.logins import login_for
+from inference_provider.workspace.state import State
 from tests.conformance.labs import ANN
 
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
@@ -145,19 +152,46 @@ def test_a_connection_that_a_deployment_refers_to_stays(injected):
     assert injected.state.secrets.read("hub")["credentials"] == {"key": SECRET}
 
 
-def test_connections_to_registries_say_who_pulls_from_them(lab):
-    user = {"username": "ci", "password": SECRET}
-    hub_of = {"category": "ContainerRegistry", "credentials": user}
+def test_the_nearest_connection_to_a_registry_says_who_pulls_an_image(lab):
+    def hub(name, user, target):
+        given = {"username": user, "password": SECRET}
+        of = {"category": "ContainerRegistry", "credentials": given}
+        return lab.connection(name, target=target, **of)
+
     lab.apply(
         lab.of(Kind.WORKSPACE),
-        lab.connection("hub", target="https://hub.example.org/v2/", **hub_of),
-        lab.connection("nowhere", **hub_of),
-        lab.connection("other", target="hub.example.org", credentials=user),
+        hub("hub", "ci", "https://Hub.example.org/v2/"),
+        hub("team", "ann", "hub.example.org/team"),
+        hub("nowhere", "eve", ""),
+        lab.connection("other", target="custom.example.org", credentials={"username": "eve"}),
     )
-    [login] = logins_of(lab.state)
-    assert (login.registry, login.username) == ("hub.example.org", "ci")
-    assert login.password.get_secret_value() == SECRET
-    assert SECRET not in repr(login)
+    images = ("hub.example.org/x:1", "hub.example.org/team/x:1", "custom.example.org/x", "python")
+    found = [login_for(lab.state, image) for image in images]
+    assert [login and (login.registry, login.username) for login in found] == [
+        ("hub.example.org", "ci"),
+        ("hub.example.org/team", "ann"),
+        None,
+        None,
+    ]
+    assert found[0].password.get_secret_value() == SECRET
+    assert SECRET not in repr(found[0])
+
+
+def test_a_registry_whose_secret_is_not_there_keeps_no_other_image_from_being_pulled(lab):
+    there = {"HUB_USER": "ci", "HUB_PASSWORD": SECRET}
+    lab.target.open_store = lambda _settings: EnvironmentSecrets(there)
+    stored = {"username": "HUB_USER", "password": "HUB_PASSWORD"}
+    hub = {"category": "ContainerRegistry", "stored_credentials": stored}
+    lab.apply(
+        lab.space(secret_store={"kind": "environment"}),
+        lab.connection("hub", target="hub.example.org", **hub),
+    )
+    state = State(lab.ports.records, lab.target.open_store)
+    assert login_for(state, "hub.example.org/x:1").username == "ci"
+    del there["HUB_PASSWORD"]
+    with pytest.raises(SecretStoreUnreachable, match="variable HUB_PASSWORD is not set"):
+        login_for(state, "hub.example.org/x:1")
+    assert login_for(state, "python:3.11") is None
 
 
 # -- injection -------------------------------------------------------------------------------------

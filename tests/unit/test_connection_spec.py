@@ -105,6 +105,18 @@ def test_what_a_connection_cannot_be_is_said_without_its_secrets(fields, said):
     assert "hidden" not in found
 
 
+def test_a_registry_with_a_user_in_its_target_is_refused_without_saying_the_user():
+    said = fault_of(
+        ConnectionSpec,
+        category="ContainerRegistry",
+        target="https://ann:4711@hub.example.org",
+        credentials={"username": "ann", "password": "4711"},
+    )
+    assert said == (
+        "target: it names a user before the `@`; name the registry alone, the user in credentials"
+    )
+
+
 def test_an_unknown_category_names_those_there_are():
     said = fault_of(ConnectionSpec, category="AzureOpenAi2", credentials={"key": "x"})
     assert said.startswith("category: ")

@@ -161,6 +161,14 @@ class ConnectionSpec(SpecModel):
         given = self.credential_names
         return next(way.auth_type for way in _ways(self.category) if way.names == given)
 
+    @field_validator("target")
+    @classmethod
+    def _names_no_user_of_a_registry(cls, target: str, info: ValidationInfo) -> str:
+        if info.data.get("category") == "ContainerRegistry" and "@" in target:
+            reason = "it names a user before the `@`; name the registry alone, the user"
+            raise ValueError(f"{reason} in credentials")
+        return target
+
     @field_validator("credentials", "stored_credentials", mode="before")
     @classmethod
     def _names_by_azures_spelling(cls, value: Any, info: ValidationInfo) -> Any:

@@ -1,10 +1,11 @@
 """One workspace, opened: its ports, its state, and how its edits are published."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from inference_provider.workspace.convergence import Convergence
 from inference_provider.workspace.entries import endpoint_entries
-from inference_provider.workspace.logins import logins_of
+from inference_provider.workspace.logins import login_for
 from inference_provider.workspace.ports import Clock, Ports
 from inference_provider.workspace.secret_store import OpenStore
 from inference_provider.workspace.state import State
@@ -34,5 +35,5 @@ def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspa
     build = endpoint_entries(state, ports.compute.instances, ports.content.environment)
     convergence = Convergence(ports.records, ports.router, build)
     if ports.sign_in:
-        ports.sign_in(lambda: logins_of(state))
+        ports.sign_in(partial(login_for, state))
     return Workspace(ports, state, convergence, clock)

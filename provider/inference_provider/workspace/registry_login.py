@@ -7,20 +7,22 @@ from pydantic import SecretStr
 
 from inference_provider.observed import ResourceId
 
-HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
-"""Names of the registry of images whose names have none."""
-
 
 class Login(NamedTuple):
     """Who pulls from a registry, and pushes to it."""
 
     registry: str
-    """Its host, with a port where it has one: `hub.example.org:5000`."""
+    """It, with a port and a folder where it has them: `hub.example.org:5000/team`."""
     username: str
     password: SecretStr
 
 
-ReadLogins = Callable[[], tuple[Login, ...]]
+ReadLogins = Callable[[str], Login | None]
+"""Says as whom an image is pulled and pushed; None where no connection does.
+
+Raises:
+    SecretsInjectionError, SecretStoreUnreachable: The secret store does not give it.
+"""
 
 
 class RegistryUsers(Protocol):
@@ -34,11 +36,3 @@ class RegistryUsers(Protocol):
 
     def faults(self) -> Mapping[ResourceId, str]:
         """Say of connections whether what is held is gone, or was changed by hand."""
-
-
-def registries_of(image: str) -> tuple[str, ...]:
-    """Return the names of the registry that an image is pulled from, as a connection has one."""
-    host, slash, _ = image.partition("/")
-    if not slash or (not set(host) & set(".:") and host != "localhost"):
-        return HUB
-    return HUB if host in HUB else (host,)

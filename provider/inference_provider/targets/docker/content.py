@@ -14,7 +14,7 @@ from inference_provider.secret_text import Secrets
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
-from inference_provider.targets.docker.registries import signed_in
+from inference_provider.targets.docker.registries import nobody, signed_in
 from inference_provider.targets.docker.volumes import Volumes
 from inference_provider.targets.images import Images, Tell, silent
 from inference_provider.targets.kept_content import CODE, MODEL, MOUNTED, pinned_of, source_of_code
@@ -31,7 +31,7 @@ class DockerContent(SharedContent):
         self._host = host
         self._images = images
         self.volumes = Volumes(host, records)
-        self._logins: ReadLogins = tuple
+        self._logins: ReadLogins = nobody
         super().__init__(records, self.volumes)
 
     def sign_in(self, logins: ReadLogins) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.workspace.registry_login import Login, ReadLogins, registries_of
+from inference_provider.workspace.registry_login import Login, ReadLogins
 
 _ASK_S = 5.0
 """Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
@@ -21,11 +21,11 @@ _FRESH_S = 60.0
 """How long an answer counts as new: one command asks once for each name."""
 
 
-def _nobody() -> tuple[Login, ...]:
-    return ()
+def nobody(_image: str) -> None:
+    """Docker's configuration says as whom an image is pulled."""
 
 
-_logins: ContextVar[ReadLogins] = ContextVar("logins", default=_nobody)
+_logins: ContextVar[ReadLogins] = ContextVar("logins", default=nobody)
 
 
 @contextmanager
@@ -40,12 +40,7 @@ def signed_in(logins: ReadLogins) -> Iterator[None]:
 
 def auth_for(image: str) -> dict[str, str] | None:
     """Return as whom an image is pulled or pushed; None for whom Docker's configuration names."""
-    return _auth_of(_login_for(image))
-
-
-def _login_for(image: str) -> Login | None:
-    known = registries_of(image)
-    return next((one for one in _logins.get()() if one.registry in known), None)
+    return _auth_of(_logins.get()(image))
 
 
 def _auth_of(login: Login | None) -> dict[str, str] | None:
@@ -72,7 +67,7 @@ class Registries:
 
     def ask(self, image: str) -> Published | None:
         """Return what the registry of an image has; None where it does not say."""
-        asked = image, _login_for(image)
+        asked = image, _logins.get()(image)
         asked_s, answer = self._asked.get(asked, (-_FRESH_S, None))
         if time.monotonic() - asked_s > _FRESH_S:
             answer = self._answer(*asked)

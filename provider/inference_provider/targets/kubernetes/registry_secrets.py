@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 
 from inference_provider.observed import ResourceId
+from inference_provider.spec.registry import HUB, nearest
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import (
     apply_ours,
@@ -20,7 +21,7 @@ from inference_provider.targets.kubernetes.objects import SECRET, Object, encode
 from inference_provider.targets.kubernetes.observed_objects import altered, listed
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.workspace.logins import registry_connections
-from inference_provider.workspace.registry_login import HUB, Login, registries_of
+from inference_provider.workspace.registry_login import Login
 from inference_provider.workspace.state import State
 
 REGISTRY = "registry"
@@ -60,9 +61,9 @@ class RegistrySecrets:
 
     def naming(self, *images: str) -> tuple[str, ...]:
         """Return the names of those by which some images are pulled."""
-        asked = {registry for image in images for registry in registries_of(image)}
         connections = registry_connections(self._state)
-        return tuple(names.registry(one.name) for one, of in connections.items() if of in asked)
+        asked = {nearest(image, connections) for image in images}
+        return tuple(names.registry(one.name) for one in connections if one in asked)
 
     def _object(self, connection: str) -> Object:
         return {
@@ -83,7 +84,8 @@ def _content(login: Login) -> Object:
         "password": password,
         "auth": b64encode(f"{login.username}:{password}".encode()).decode(),
     }
-    registry = _HUB_URL if login.registry in HUB else login.registry
+    # a kubelet knows folders of a registry, but none of Docker's own
+    registry = _HUB_URL if login.registry.partition("/")[0] == HUB else login.registry
     config = json.dumps({"auths": {registry: user}})
     return {
         "type": "kubernetes.io/dockerconfigjson",
