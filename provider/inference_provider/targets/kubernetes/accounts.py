@@ -78,15 +78,9 @@ class Accounts:
 
     def withdraw(self, assignment: str) -> None:
         """Take back what it was bound to. Raises Forbidden where that is, or may be, left."""
+        may_be_left = assignment in self._managing()
         for one in reversed(self._managers(assignment, "")):
-            try:
-                there = self._client.get_like(one)
-            except Forbidden:
-                if assignment in self._managing():
-                    raise
-                continue  # who may not even look has made none
-            if there is not None:
-                delete_ours(self._client, one)
+            delete_ours(self._client, one, if_seen=not may_be_left)
 
     def sweep(self, managing: Mapping[str, str]) -> None:
         wanted = {*chain(*self._wanted_accounts().values(), *self._bound(managing).values())}

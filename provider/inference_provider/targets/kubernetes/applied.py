@@ -26,7 +26,7 @@ from inference_provider.targets.kubernetes.objects import (
     labels_of,
     name_of,
 )
-from inference_provider.targets.kubernetes.refusals import Conflict
+from inference_provider.targets.kubernetes.refusals import Conflict, Forbidden
 from inference_provider.targets.kubernetes.workloads import COUNT, is_workload
 
 COUNTER = f"{MANAGER}-count"
@@ -97,9 +97,20 @@ def _make_way(client: Client, one: Object) -> str:
     return foreign(there)
 
 
-def delete_ours(client: Client, one: Object) -> None:
-    """Delete the object of the same kind, place and name, unless it is somebody else's."""
-    there = client.get_like(one)
+def delete_ours(client: Client, one: Object, *, if_seen: bool = False) -> None:
+    """Delete the object of the same kind, place and name, unless it is somebody else's.
+
+    Args:
+        client: The cluster's API.
+        one: It.
+        if_seen: Whether who may not even read it has made none. A refused deletion raises.
+    """
+    try:
+        there = client.get_like(one)
+    except Forbidden:
+        if if_seen:
+            return
+        raise
     if there is not None and is_ours(there):
         about = there["metadata"]
         client.delete(kind_of(one), about.get("namespace", ""), name_of(one), uid=about["uid"])

@@ -32,7 +32,6 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.registry_secrets import REGISTRY
 from inference_provider.targets.kubernetes.role_pods import RolePods
 from inference_provider.workspace.ports import Tell
@@ -119,8 +118,7 @@ class Beside:
         kept = workspace_manifests.bounds(self._workspace, self._namespace, asked)
         for one in workspace_manifests.bounds(self._workspace, self._namespace, _BOUNDED):
             if kind_of(one) not in map(kind_of, kept):
-                with suppress(Forbidden):  # who may not read one has made none
-                    delete_ours(self._client, one)
+                delete_ours(self._client, one, if_seen=True)
 
     def _drop_accounts(self, kept: Container[str]) -> None:
         """Remove service accounts that are declared no more."""

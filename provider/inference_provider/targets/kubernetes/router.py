@@ -7,7 +7,6 @@ else. This module makes the objects of the router too.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -46,7 +45,6 @@ from inference_provider.targets.kubernetes.observed_objects import (
 )
 from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.records import ClusterRecords
-from inference_provider.targets.kubernetes.refusals import Forbidden
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.rivals import told as told_rivals
 from inference_provider.targets.kubernetes.role_pods import RolePods
@@ -185,9 +183,8 @@ class KubernetesRouter:
         """Remove what led to the router from outside and is declared no more."""
         for kind in EVERY_KIND:
             if kind not in kept:
-                with suppress(Forbidden):  # who may not read one has made none
-                    exposed = found_by(kind, self._records.workspace, self.namespace)
-                    delete_ours(self._client, exposed)
+                exposed = found_by(kind, self._records.workspace, self.namespace)
+                delete_ours(self._client, exposed, if_seen=True)
 
     def stop(self) -> None:
         """End its pods; its Service stays, and so its address.
