@@ -105,9 +105,9 @@ def settle_managers(state: State, identities: Identities, own: Mapping[str, Any]
     Inside the edit that records the workspace's own roles: what is refused leaves them as they are.
     """
     wanted = managing(state, own)
-    for record in state.of_kind(Kind.ROLE_ASSIGNMENT):
-        settle_manager(identities, record.id.name, wanted.get(record.id.name))
     identities.sweep(wanted)
+    for assignment, identity in wanted.items():
+        identities.entitle(assignment, identity)
 
 
 def settle_manager(identities: Identities, assignment: str, identity: str | None) -> None:

@@ -197,7 +197,7 @@ def test_roles_of_a_workspace_stay_when_a_binding_may_not_be_removed(api, engine
     apply(engine, "Operator", OPERATOR)
     refused.add(verb)
     space, *_ = resolve(stack("Operator", SCORER))
-    with pytest.raises(Forbidden, match=f"'bob' may not {verb.lower()} rolebindings"):
+    with pytest.raises(Forbidden, match=f"'bob' may not {verb.lower()} role"):
         engine.apply(space, ANN)
     refused.clear()
     assert {ROLE, BINDING} <= api.objects.keys()

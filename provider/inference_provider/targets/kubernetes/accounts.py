@@ -84,7 +84,8 @@ class Accounts:
 
     def sweep(self, managing: Mapping[str, str]) -> None:
         wanted = {*chain(*self._wanted_accounts().values(), *self._bound(managing).values())}
-        for (kind, name), one in reversed(self._listed(needed=bool(managing)).items()):
+        needed = bool(managing or self._managing())
+        for (kind, name), one in reversed(self._listed(needed=needed).items()):
             if (kind, name) not in wanted:
                 delete_ours(self._client, one)
 
