@@ -116,13 +116,13 @@ def test_credentials_that_do_not_fit_the_workspaces_secret_store_are_refused(emp
         return failures(ConnectionProvider(), **THERE, name="hub", **fields)
 
     only_read = (
-        "credentials: the workspace's secret_store is environment; it is only read;"
+        "credentials: secret_store environment is read-only;"
         " leave key out, and say in stored_credentials where each is"
     )
     assert faults(credentials={"key": "k"}) == [("", only_read)]
     assert faults(credentials={"key": UNKNOWN}) == [("", only_read)]
     [(_, said)] = faults(stored_credentials={"key": "no variable", "other": UNKNOWN})
-    assert said.startswith("stored_credentials.key: 'no variable' is no place in a secret_store")
+    assert said.startswith("stored_credentials.key: 'no variable' does not name an environment")
     checked(ConnectionProvider(), **THERE, name="hub", stored_credentials={"key": "HUB_KEY"})
     checked(ConnectionProvider(), **THERE, name="hub", stored_credentials={"key": UNKNOWN})
     checked(ConnectionProvider(), **THERE, name="hub", credentials=UNKNOWN)
