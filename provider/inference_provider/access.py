@@ -188,7 +188,7 @@ def no_manager(one: Assignment, roles: Mapping[str, Role]) -> str:
     """
     role = roles.get(one.role)
     if one.principal.kind != "identity" or "/" in one.principal.name:
-        return f"{one.principal} is no identity of the workspace's own"
+        return f"{one.principal} is not an identity of the workspace"
     if one.scope != Scope():
         return f"it holds on {one.scope}, and not on the whole workspace"
     if role is None:

@@ -347,7 +347,7 @@ def test_decisions_are_those_of_a_plainer_way(caller, action, where, held, sets)
         pytest.param(
             assignment("Owner", principal="endpoints/iris", kind="identity"),
             "it does not let identity 'endpoints/iris' deploy by itself: identity 'endpoints/iris'"
-            " is no identity of the workspace's own",
+            " is not an identity of the workspace",
             id="an endpoint's own",
         ),
         pytest.param(

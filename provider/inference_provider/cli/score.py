@@ -256,7 +256,7 @@ def _silence(fault: httpx.HTTPError, cause: str, address: str, tls: _Tls) -> tup
     if mistrust := str(fault).partition("certificate verify failed: ")[2]:
         reason = f"the certificate at {address} is not trusted: {mistrust.partition(' (_ssl')[0]}"
         return reason, "correct it, or name the file of who signed it in $SSL_CERT_FILE"
-    # the router answers nothing else to a certificate that it does not take, and has begun no more
+    # this is how the router refuses a certificate; a timeout means something else
     ended = isinstance(fault, httpx.ReadError | httpx.RemoteProtocolError | httpx.WriteError)
     if tls.asks and (ended or "ALERT" in str(fault)):
         reason = f"the router ended the connection ({cause}), as it does with a certificate"

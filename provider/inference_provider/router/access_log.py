@@ -50,7 +50,7 @@ def access_logs(folder: str) -> list[Resource]:
     """
     early = _any_of([status_filter(status) for status in _REFUSED_EARLY])
     late = _all_of([status_filter(status, "NE") for status in _REFUSED_EARLY])
-    # most answers are no error: one question each
+    # most answers are not errors: one question each
     good, bad = status_filter(399, "LE"), status_filter(400, "GE")
     checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_ID_LENGTH}%"}
     return [

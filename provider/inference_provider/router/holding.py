@@ -17,7 +17,7 @@ from inference_provider.router.table import DeploymentEntry, EndpointEntry, Rout
 
 HOLDING = "envoy.filters.http.ext_authz.holding"
 CLUSTER = "holding"
-"""Without a slash, so it is no deployment's."""
+"""It has no slash, which the name of each deployment's cluster has."""
 SOCKET = "holding.sock"
 PREFIX = "/hold"
 MOST, MOST_OF_ONE = 1000, 500

@@ -77,7 +77,7 @@ def listener(
         limiter: The filter of rates, where any endpoint has a limit.
     """
     first = source_filters()
-    # who may not call uses up nobody's share, and who may call no more waits for no instance
+    # callers that are refused must neither use up a limit nor wait for an instance
     after = [*tokens, access_filter(), *limiter, holding_filter()]
     manager = _manager(table.folder, route_source, first, after)
     chain: Resource = {"filters": [manager]}

@@ -202,7 +202,7 @@ def clusters_of(table: RouterTable) -> frozenset[str]:
 
 
 def _beside(table: RouterTable) -> list[Resource]:
-    """Return the clusters that are no deployment's."""
+    """Return the clusters that do not belong to a deployment."""
     return [*provider_clusters(table), holding_cluster(table.folder)]
 
 

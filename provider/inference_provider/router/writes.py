@@ -70,7 +70,7 @@ class WriteOutbound(Frozen):
 
 
 class ForgetOutbound(Frozen):
-    """Remove the file of where instances may go, which the listener names no more."""
+    """Remove the file of where instances may go; the listener no longer names it."""
 
     write: Literal["no outbound"] = "no outbound"
 

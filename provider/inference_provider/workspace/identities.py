@@ -27,7 +27,7 @@ class Identities(Protocol):
         """Take away what a role assignment has given, if it has."""
 
     def sweep(self, managing: Mapping[str, str]) -> None:
-        """Remove what role assignments give no more, or a caller who was killed has left.
+        """Remove what role assignments no longer give, or a caller who was killed has left.
 
         Inside an edit: there is nothing then that another caller has made and not yet recorded.
 

@@ -32,7 +32,7 @@ class RegistryUsers(Protocol):
         """Hold the user that a connection names; nothing happens when it is held already."""
 
     def drop(self, connection: str) -> None:
-        """Hold that of a connection no more, if it is held."""
+        """Stop holding that of a connection, if it is held."""
 
     def faults(self) -> Mapping[ResourceId, str]:
         """Say of connections whether what is held is gone, or was changed by hand."""

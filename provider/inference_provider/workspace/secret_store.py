@@ -205,7 +205,7 @@ class SecretStore:
         return values["value"]
 
     def _outside(self, name: str) -> Mapping[str, Any] | None:
-        """Return a document that says where credentials lie; None where it is no such."""
+        """Return a document that says where credentials lie; None where it is not one."""
         document = self._records.read(CREDENTIALS, name)
         try:
             found = json.loads(document) if document else {}

@@ -161,7 +161,7 @@ class Steps:
         if name in needed(table):
             text = self._renderer.file(name, table)
             self._files.put_named(name, text, written, deadline_s)
-        else:  # the listener names it no more
+        else:  # the listener no longer names it
             self._files.forget(name, written)
 
     def _wait_warm(self, wanted: Mapping[str, int], deadline_s: float) -> None:

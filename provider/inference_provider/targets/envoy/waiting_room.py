@@ -37,7 +37,7 @@ from inference_provider.targets.envoy.waiting_line import WaitingLine, retry_aft
 _LOOK_S = (0.02, 0.25)
 """Pause between two looks at instances that requests wait for: while they come, and otherwise."""
 _CROWD_S = 10.0
-"""Time after which new requests wait no more, though some that came before still do: who sends more
+"""Time after which new requests do not wait, though some that came before still do: who sends more
 than the instances take is told so, as ever."""
 _AT_ONCE = 100
 """Deployments that one query asks about: Envoy refuses one of more than 60 KiB."""

@@ -46,7 +46,7 @@ def values(folder: Path, variables: Mapping[str, str], first: First = _NO_VALUES
         folder: The workspace's.
         variables: References by variable.
         first: Used where the workspace has moved to a secret store that is not its own, and has a
-            connection's credentials no more.
+            connection's credentials no longer.
 
     Raises:
         SecretsInjectionError: One of them cannot be.

@@ -30,7 +30,7 @@ class Program(Frozen):
     connections: str = ""
     """Folder of the workspace whose connections its variables refer to; empty if none do."""
     first_values: str = ""
-    """What those variables get now, encrypted; for the day when the workspace has it no more."""
+    """What those variables get now, encrypted; for when the workspace no longer has it."""
     log: str
     stop_wait_s: int = 10
     """Seconds between SIGTERM and SIGKILL."""
