@@ -75,7 +75,7 @@ def test_who_may_not_list_events_is_told_where_they_are(api, controllers, comput
 
 def test_who_has_no_right_to_claims_of_devices_ends_instances_without_any(api, compute):
     compute.ensure(unit(), 1)
-    may_not = 'User "ann" cannot delete resource "resourceclaimtemplates" in API group "x"'
+    may_not = 'User "ann" cannot get resource "resourceclaimtemplates" in API group "x"'
     api.refuse = lambda one: failure(403, may_not) if TEMPLATES in one.url.path else None
     compute.retire("iris/blue", ["iris-blue-5efdeb203621"], 0)
     assert of_kind(api, "Deployment") == of_kind(api, "Service") == []

@@ -191,6 +191,19 @@ def test_who_may_do_nothing_with_keda_needs_no_right_on_it(api, with_keda):
         with_keda.retire("iris/blue", [NAME], 5)
 
 
+def test_a_scaled_object_that_may_not_be_deleted_is_not_passed_over(api, with_keda):
+    with_keda.ensure(ruled(SCHEDULED), 2)
+    with_keda.scale_in(ruled(SCHEDULED), 2, 5)
+    said = 'User "ann" cannot delete resource "scaledobjects" in API group "keda.sh"'
+    api.refuse = lambda asked: (
+        failure(403, said)
+        if asked.method == "DELETE" and "/scaledobjects/" in asked.url.path
+        else None
+    )
+    with pytest.raises(Forbidden, match="'ann' may not delete scaledobjects"):
+        with_keda.retire("iris/blue", [NAME], 5)
+
+
 def test_a_scaled_object_of_others_is_not_ended(api, with_keda):
     with_keda.ensure(unit(), 2)
     about = {"name": NAME, "namespace": "lab", "labels": {}}

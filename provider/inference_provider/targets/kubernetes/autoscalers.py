@@ -88,7 +88,7 @@ class Autoscalers:
 
     def _end_autoscaler(self, name: str) -> bool:
         """End the one of a generation; return whether it had one that is not of others."""
-        return self._deleted(AUTOSCALER, name)
+        return self._deleted(AUTOSCALER, name, self._client.get(AUTOSCALER, self._namespace, name))
 
     def _end_scaled_object(self, name: str) -> bool:
         """Delete it, and wait until KEDA decides nothing any more; return whether it was there."""
@@ -106,15 +106,15 @@ class Autoscalers:
         if KEDA not in self.served():
             return False
         try:
-            return self._deleted(SCALED_OBJECT, name)
+            one = self._client.get(SCALED_OBJECT, self._namespace, name)
         except Forbidden:
             if self._is_there(AUTOSCALER, names.autoscaler_of_keda(name)):
                 raise
-            return False  # who may not delete one has made none
+            return False  # who may not read one has made none
+        return self._deleted(SCALED_OBJECT, name, one)
 
-    def _deleted(self, kind: Kind, name: str) -> bool:
+    def _deleted(self, kind: Kind, name: str, one: Object | None) -> bool:
         """Delete one of ours: people too call theirs by what it scales, as `kubectl` does."""
-        one = self._client.get(kind, self._namespace, name)
         if one is None or not is_ours(one):
             return False
         return self._client.delete(kind, self._namespace, name, uid=one["metadata"]["uid"])

@@ -15,7 +15,7 @@ from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.applied import apply_ours, is_applied
+from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, is_applied
 from inference_provider.targets.kubernetes.autoscalers import Autoscalers, kinds_of
 from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
@@ -283,8 +283,9 @@ class KubernetesCompute:
         return self._client.items(POD, self._namespace, self._selecting(deployment))
 
     def _delete(self, name: str) -> None:
-        with suppress(Forbidden):  # who may not has made none
-            self._client.delete(CLAIM_TEMPLATE, self._namespace, name)
+        about = {"name": name, "namespace": self._namespace}
+        template = {"apiVersion": CLAIM_TEMPLATE.api, "kind": CLAIM_TEMPLATE.name}
+        delete_ours(self._client, {**template, "metadata": about}, if_seen=True)
         self._autoscalers.delete(name)
         service = self._client.get(SERVICE, self._namespace, name)
         for kind in objects_of(nodes_of(labels_of(service))) if service else EVERY_OBJECT:
