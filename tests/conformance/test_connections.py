@@ -162,7 +162,6 @@ def test_the_nearest_connection_to_a_registry_says_who_pulls_an_image(lab):
         lab.of(Kind.WORKSPACE),
         hub("hub", "ci", "https://Hub.example.org/v2/"),
         hub("team", "ann", "hub.example.org/team"),
-        hub("nowhere", "eve", ""),
         lab.connection("other", target="custom.example.org", credentials={"username": "eve"}),
     )
     images = ("hub.example.org/x:1", "hub.example.org/team/x:1", "custom.example.org/x", "python")

@@ -63,7 +63,7 @@ def test_a_category_is_read_as_azures_yaml_and_rest_write_it(written, meant):
     ],
 )  # fmt: skip
 def test_credentials_have_azures_names(category, written, names, auth_type):
-    found = connection(category=category, credentials=written)
+    found = connection(category=category, target="hub.example.org", credentials=written)
     assert (sorted(found.credentials), found.auth_type) == (names, auth_type)
 
 
@@ -114,6 +114,13 @@ def test_a_registry_with_a_user_in_its_target_is_refused_without_saying_the_user
     )
     assert said == (
         "target: it names a user before the `@`; name the registry alone, the user in credentials"
+    )
+
+
+def test_a_connection_to_a_registry_says_which():
+    user = {"username": "ann", "password": "4711"}
+    assert fault_of(ConnectionSpec, category="ContainerRegistry", credentials=user) == (
+        "target: missing; write the registry, such as registry.example.org"
     )
 
 

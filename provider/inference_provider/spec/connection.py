@@ -179,6 +179,12 @@ class ConnectionSpec(SpecModel):
         return spelled if len(spelled) == len(value) else value
 
     @model_validator(mode="after")
+    def _a_registry_is_named(self) -> "ConnectionSpec":
+        if self.category == "ContainerRegistry" and not self.target:
+            raise ValueError("target: missing; write the registry, such as registry.example.org")
+        return self
+
+    @model_validator(mode="after")
     def _credentials_fit_the_category(self) -> "ConnectionSpec":
         given = self.credential_names
         if self.category == _CUSTOM:

@@ -84,13 +84,6 @@ def test_another_password_or_registry_changes_the_secret_and_a_removal_removes_i
     assert SECRET not in api.objects
 
 
-def test_a_connection_that_names_no_registry_any_more_has_no_secret(api, engine):
-    apply(engine, desired()[Kind.WORKSPACE], hub())
-    apply(engine, hub(target=""))
-    assert SECRET not in api.objects
-    assert seen(engine, hub()).degraded == ""
-
-
 def test_pods_of_instances_name_the_secrets_of_the_registries_of_their_images(api, engine):
     other = hub(name="other", target="other.example.org")
     up(engine, "hub.example.org/team/server:1", hub(), other)
