@@ -50,7 +50,7 @@ class Action(Frozen):
     repairs: str = ""
     """What does not run as recorded, or is not ready yet; no field need differ then."""
     unknown: str = ""
-    """Why nobody can tell whether what is kept is as declared."""
+    """Why it cannot be compared with what is declared."""
     heir: str = ""
     """Stack that owns it after the handover."""
 

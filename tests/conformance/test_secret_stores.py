@@ -167,7 +167,8 @@ def test_a_rule_goes_while_the_store_is_silent_if_nothing_has_to_start(ruled, st
     ruled.apply(rule)
     assert len(ruled.instances()) == 2
     del store["HUB_KEY"]
-    if ruled.ports.compute.replaces_instances:  # what it hands over anew has every value in it
+    if ruled.ports.compute.replaces_instances:
+        # its instances are replaced, and a new one needs every value
         with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
             ruled.delete(rule.id)
         assert ruled.target.observe_one(rule.id).presence == Presence.PRESENT

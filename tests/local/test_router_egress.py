@@ -396,6 +396,6 @@ def test_who_is_no_instance_is_cut_off(asked: str, outside: int):
 
 
 def test_callers_of_endpoints_get_nowhere_by_the_router(outside: int):
+    asked = f"CONNECT a.example:{outside} HTTP/1.1\r\nhost: a.example\r\n\r\n"
     with serving() as served:
-        answer = served.raw(f"CONNECT a.example:{outside} HTTP/1.1\r\nhost: a.example\r\n\r\n")
-        assert answer.split()[1] == "401"
+        assert served.raw(asked).split()[1] == "401"

@@ -72,7 +72,7 @@ def is_proxy(table: RouterTable) -> bool:
 
 
 def egress_listeners(table: RouterTable, route_source: Resource) -> list[Resource]:
-    """Return the listener of the forward proxy; none where there is no rule.
+    """Return the listener of the forward proxy, or nothing where there are no rules.
 
     Args:
         table: Only its folder, its proxy, and whether it has rules.

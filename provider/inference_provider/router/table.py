@@ -241,7 +241,7 @@ class RouterTable(Frozen):
     outbound: tuple[OutboundEntry, ...] = ()
     """Where instances may go that have no other way out."""
     proxy: Proxy | None = None
-    """Where they ask for that; without it, or without a rule, there is no way."""
+    """The forward proxy that leads there; without it, or without rules, nothing does."""
     endpoints: tuple[EndpointEntry, ...] = ()
     draining: tuple[Draining, ...] = ()
     """Clusters of earlier tables that are not in this one; they get no new request."""
