@@ -20,8 +20,8 @@ from inference_provider.targets.kubernetes.applied import (
     of_another,
 )
 from inference_provider.targets.kubernetes.client import Client
-from inference_provider.targets.kubernetes.manager_manifests import ASSIGNMENT, manager_objects
 from inference_provider.targets.kubernetes.manager_manifests import KINDS as MANAGERS
+from inference_provider.targets.kubernetes.manager_manifests import manager_objects
 from inference_provider.targets.kubernetes.objects import SERVICE_ACCOUNT, Object, selector
 from inference_provider.targets.kubernetes.observed_objects import (
     Named,
@@ -31,6 +31,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
 )
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden
+from inference_provider.targets.kubernetes.whole import IDENTITIES, Whole
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.rights import managing, own_roles
 from inference_provider.workspace.state import State
@@ -49,10 +50,16 @@ class Account(NamedTuple):
 
 
 class Accounts:
-    """The service accounts of one workspace's identities."""
+    """The service accounts of one workspace's identities.
 
-    def __init__(self, client: Client, records: ClusterRecords) -> None:
-        self._client, self._state = client, State(records)
+    Args:
+        client: The cluster's API.
+        records: The workspace's.
+        whole: Has looked at all of the workspace a moment ago; None where nothing has.
+    """
+
+    def __init__(self, client: Client, records: ClusterRecords, whole: Whole | None = None) -> None:
+        self._client, self._state, self._whole = client, State(records), whole
         self._workspace, self._namespace = records.workspace, records.namespace
 
     def keep(self, identity: str, annotations: Mapping[str, str]) -> None:
@@ -95,7 +102,8 @@ class Accounts:
         wanted = {**self._wanted_accounts(), **bound}
         if not wanted and not leftovers:
             return {}
-        there = self._listed(needed=bool(bound))
+        seen = self._whole.last_identities() if self._whole else None
+        there = seen if seen is not None else self._listed(needed=bool(bound))
         found = {id_: "; ".join(altered(objects, there)) for id_, objects in wanted.items()}
         told = {
             id_: f"{said}{_NO_POD if id_.kind == Kind.IDENTITY and said.endswith(_GONE) else ''}"
@@ -111,8 +119,7 @@ class Accounts:
         Args:
             needed: Whether there are bindings; else who may not list them has made none.
         """
-        roles = (workspace_manifests.IDENTITY, ASSIGNMENT)
-        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: roles})
+        chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: IDENTITIES})
         try:
             return listed(self._client, self._namespace, (SERVICE_ACCOUNT, *MANAGERS), chosen)
         except Forbidden:

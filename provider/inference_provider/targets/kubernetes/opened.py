@@ -75,7 +75,7 @@ def wire(
         built=built,
         router_image=lambda: router.settings().image,
     )
-    accounts, registries = Accounts(client, records), RegistrySecrets(client, records)
+    accounts, registries = Accounts(client, records, whole), RegistrySecrets(client, records)
     compute = KubernetesCompute(client, records, content, gpus, whole, served=served)
     return Opened(records, beside, router, content, compute, accounts, registries)
 

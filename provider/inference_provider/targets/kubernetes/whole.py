@@ -14,6 +14,7 @@ from inference_provider.targets.kubernetes.claims import claims_devices
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.instance_manifests import OBJECTS
 from inference_provider.targets.kubernetes.lost_nodes import LostNodes
+from inference_provider.targets.kubernetes.manager_manifests import ASSIGNMENT
 from inference_provider.targets.kubernetes.objects import (
     AUTOSCALER,
     CLAIM,
@@ -39,10 +40,12 @@ from inference_provider.targets.kubernetes.observed_objects import (
 )
 from inference_provider.targets.kubernetes.refusals import NotThere
 from inference_provider.targets.kubernetes.workloads import KINDS as WORKLOADS
-from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
+from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT, IDENTITY
 
 KINDS = (*OBJECTS, POD, CLAIM, POLICY, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
-_AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT)
+IDENTITIES = (IDENTITY, ASSIGNMENT)
+"""What identities and role assignments are made of."""
+_AROUND = (names.ROUTER, names.CONTENT, "workspace", ACCOUNT, *IDENTITIES)
 ROLES = (names.INSTANCE, *_AROUND)
 _NOT_EVERYWHERE = (CLAIM_TEMPLATE, LEADER_WORKER_SET)
 _OF_OTHERS = f"!{names.WORKSPACE}"
@@ -64,6 +67,7 @@ class Whole:
         self._namespace = namespace
         self._workspace = workspace
         self._kept: tuple[float, There] | None = None
+        self._identities: tuple[float, There] | None = None
         self.nodes = LostNodes(client)
         """What is known of the nodes that its pods are on."""
 
@@ -91,6 +95,7 @@ class Whole:
         for kind in more:
             found |= listed_if_allowed(self._client, self._namespace, kind, own) or {}
         self._kept = time.monotonic(), found
+        self._identities = time.monotonic(), self.of(found, *IDENTITIES)
         return found
 
     def last_look(self) -> There:
@@ -99,6 +104,11 @@ class Whole:
         if kept is None or time.monotonic() > kept[0] + _FRESH_S:
             return self._listed([*self._asked(_AROUND), (AUTOSCALER, _OF_OTHERS)])
         return kept[1]
+
+    def last_identities(self) -> There | None:
+        """Return what identities and role assignments were of in the last look, once; else None."""
+        kept, self._identities = self._identities, None
+        return kept[1] if kept and time.monotonic() <= kept[0] + _FRESH_S else None
 
     def _asked(self, roles: Sequence[str]) -> list[tuple[Kind, str]]:
         chosen = selector({names.WORKSPACE: self._workspace, names.ROLE: (*roles,)})
