@@ -59,6 +59,14 @@ def stored(lab, store):
     return lab
 
 
+def test_a_rollout_reads_a_secret_store_once_and_starts_with_what_it_recorded(lab, store):
+    lab.apply(lab.space(secret_store=STORE), hub(lab), *lab.with_secrets(lab.deployment()))
+    store.asked = 0
+    lab.apply(asking(lab))
+    assert store.asked == 1
+    assert lab.sets("OPENAI_KEY", SECRET)
+
+
 def planned(lab, *desired):
     state = lab.target.observe([lab.workspace])
     there = (lab.space(secret_store=STORE), *lab.desired[1:], lab.secrets_reader(), *desired)

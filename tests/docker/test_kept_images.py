@@ -104,7 +104,7 @@ def test_a_push_without_credentials_says_what_to_do_and_with_them_it_is_done(
             store.push(BASE_IMAGE, to, silent)
         assert str(refused.value).startswith(f"push image '{to}' on Docker host")
         assert str(refused.value).endswith(
-            "declare a connection of category ContainerRegistry, or run `docker login`"
+            "run `docker login` for its registry, or name one that the host reaches"
         )
         credentials(registry)
         digest = store.push(BASE_IMAGE, to, silent)

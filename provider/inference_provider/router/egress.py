@@ -78,7 +78,7 @@ def egress_listeners(table: RouterTable, route_source: Resource) -> list[Resourc
         table: Only its folder, its proxy, and whether it has rules.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
     """
-    if table.proxy is None or not table.outbound:
+    if table.proxy is None or not is_proxy(table):
         return []
     return [_listener(table.proxy, _manager(table.folder, route_source))]
 

@@ -233,7 +233,7 @@ class RouterTable(Frozen):
     """Certificates of authorities that the router trusts when it fetches keys, PEM."""
     name_server: str = ""
     """Address and port of who is asked for names that instances ask for; the machine's own when
-    empty. Read once, at the router's start."""
+    empty, which only tests change. Read once, at the router's start."""
     tls: Tls | None = None
     """None where it speaks plain HTTP."""
     sources: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ class AzureSecrets:
             raise _refusal(fault.status_code or 0, place) from None
         except (AzureError, ValueError, OSError) as fault:
             reason = f"the Key Vault at {self._url} does not answer: {type(fault).__name__}"
-            remedy = "check the url of secret_store and the network"
+            remedy = "check the vault's URL and the network"
             raise SecretNotRead(reason, remedy, silent=True) from None
         if not value:
             raise SecretNotRead(f"secret '{place}' of the Key Vault is empty", "set it there")
@@ -75,7 +75,7 @@ def _denied(fault: Any, place: str) -> SecretNotRead:
 
 def _refusal(status: int, place: str) -> SecretNotRead:
     if status == 404:
-        remedy = "set it there, or correct stored_credentials"
+        remedy = "set it there, or correct its name"
         return SecretNotRead(f"the Key Vault has no secret '{place}'", remedy)
     if status in (401, 403):
         reason = f"the Key Vault denies secret '{place}'"

@@ -54,5 +54,5 @@ def store_fault(kind: str, is_there: Callable[[str], bool] = _is_there) -> tuple
     package, extra = _NEEDS.get(kind, ("", ""))
     if not package or is_there(package):
         return None
-    reason = f"a secret_store of kind {kind} needs a package that is not installed"
+    reason = f"reading from {kind} needs a package that is not installed"
     return reason, f"run: pip install 'pulumi-inference[{extra}]'"

@@ -40,7 +40,7 @@ from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
-from inference_provider.workspace.removal import Removal, sweep
+from inference_provider.workspace.removal import Removal, let_go, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
 from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
@@ -143,8 +143,7 @@ class Engine:
             return unreadable(resource, getattr(fault, "strerror", None) or str(fault))
         if record is None:
             return ObservedResource(id=resource, presence=Presence.ABSENT)
-        held = resource.kind in observe.HELD and opened.ports.identities is not None
-        running = resource.kind in observe.RUNNING or held
+        running = resource.kind in observe.RUNNING or observe.holds(opened.ports, resource.kind)
         snapshot = observe.Snapshot()
         if running:
             snapshot = take_snapshot(opened.ports, self._clock, resource)
@@ -303,8 +302,7 @@ class Engine:
         opened = self._workspace(resource.workspace)
         with opened.ports.records.edit():
             opened.state.set_aside(resource)
-            if resource.kind == Kind.CONNECTION and (users := opened.ports.registry_users):
-                users.drop(resource.name)
+            let_go(opened.ports, resource)
         self._note(opened, resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:

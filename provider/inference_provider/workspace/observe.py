@@ -43,7 +43,7 @@ RUNNING = frozenset({Kind.WORKSPACE, Kind.DEPLOYMENT, Kind.TRAFFIC})
 """Kinds whose state must be read from what runs; the other kinds are fully recorded."""
 
 HELD = frozenset({Kind.CONNECTION, Kind.IDENTITY, Kind.ROLE_ASSIGNMENT})
-"""Kinds of which the same holds where an identity is more than its record."""
+"""Kinds of which some targets hold more than their records."""
 
 _Fields = dict[str, object]
 
@@ -60,6 +60,13 @@ class Snapshot(Frozen):
     left over."""
     unreachable: str = ""
     """Why compute could not be asked; empty when it answered, or is known not to run."""
+
+
+def holds(ports: Ports, kind: Kind) -> bool:
+    """Whether a target holds more of a kind than its records."""
+    if kind == Kind.CONNECTION:
+        return ports.registry_users is not None
+    return kind in HELD and ports.identities is not None
 
 
 def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> Snapshot:
@@ -161,7 +168,8 @@ class Observer:
         live = {"credentials": secrets.marks(record)} if is_there else {}
         held = self._snapshot.held.get(record.id, "") if self._snapshot else ""
         faults = "; ".join(filter(None, (fault, held)))
-        return {"live": live, "status": "kept", "degraded": faults}
+        status = "read" if secrets.is_outside(record.id.name) else "kept"
+        return {"live": live, "status": status, "degraded": faults}
 
     def _asset(self, record: Record) -> _Fields:
         fault = self._ports.content.fault(record) if self._snapshot else ""

@@ -46,6 +46,8 @@ def side_by_side(_kept: Collection[str]) -> None:
 
 
 class Clock(Protocol):
+    """The time, and waiting."""
+
     def now(self) -> datetime:
         """Return the time of day, UTC."""
 
@@ -262,6 +264,8 @@ class Way(NamedTuple):
 
 
 class Router(Protocol):
+    """Receives the requests of a workspace."""
+
     @property
     def reads_records(self) -> bool:
         """Whether it builds what it serves from the records; then it is given no endpoints."""
@@ -315,7 +319,7 @@ class Router(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """The four ports of one workspace."""
+    """The four ports of one workspace, and what some targets have besides."""
 
     records: Records
     compute: Compute

@@ -15,7 +15,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
 from inference_provider.workspace.drain import end_unadmitted, wait_until
 from inference_provider.workspace.opened import Workspace
-from inference_provider.workspace.ports import Platform
+from inference_provider.workspace.ports import Platform, Ports
 from inference_provider.workspace.rollout import (
     DRAIN_SLACK_S,
     SLOW_STOP_WAIT_S,
@@ -152,3 +152,13 @@ def sweep(workspace: Workspace) -> None:
     for name in records.section(RESERVATIONS):  # of who was killed after the record was written
         with suppress(Busy), records.lock(deployment_lock(name), wait_s=0):
             state.drop_reservation(name)
+
+
+def let_go(ports: Ports, resource: ResourceId) -> None:
+    """Remove what a target holds of a resource whose record is set aside."""
+    if resource.kind == Kind.CONNECTION and ports.registry_users:
+        ports.registry_users.drop(resource.name)
+    elif resource.kind == Kind.ROLE_ASSIGNMENT and ports.identities:
+        ports.identities.withdraw(resource.name)
+    elif resource.kind == Kind.IDENTITY and ports.identities:
+        ports.identities.drop(resource.name)

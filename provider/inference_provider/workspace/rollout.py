@@ -70,9 +70,10 @@ class Rollout:
             refuse_others("update", desired, before)
             if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
-            injected = self._units.with_injected(desired, before if recorded else None)
-            desired = with_generation(injected, before)
-            unit = self._units.of(desired, recorded=recorded)
+            with self._state.secrets.still():  # or its digest may be of another value
+                injected = self._units.with_injected(desired, before if recorded else None)
+                desired = with_generation(injected, before)
+                unit = self._units.of(desired, recorded=recorded)
             drain_s = self._drain_s(desired, before)
             count = self._count(unit, before)
             with reserved(self._workspace, desired, self._actor):

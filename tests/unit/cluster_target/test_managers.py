@@ -286,3 +286,15 @@ def test_an_account_that_is_gone_is_told_of_its_identity_and_of_what_runs_as_it(
             engine.apply(one, ANN)
     assert ACCOUNT in api.objects
     assert {one.degraded for one in engine.observe(["demo"]).resources.values()} == {""}
+
+
+def test_what_is_set_aside_leaves_neither_binding_nor_account(api, engine):
+    apply(engine)
+    records = engine.platform.ports("demo").records
+    with records.edit():
+        records.put("records", "RoleAssignment.deploys", "{")
+        records.put("records", "Identity.robot", "{")
+    assert {ROLE, BINDING, ACCOUNT} <= api.objects.keys()
+    engine.set_aside(MADE, ANN)
+    engine.set_aside(ROBOT, ANN)
+    assert {ROLE, BINDING, ACCOUNT} & api.objects.keys() == set()

@@ -10,13 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple, cast
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.table import Proxy
-from inference_provider.serving.image import ENVIRONMENT
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets import starting
 from inference_provider.targets.asked_once import AskedOnce
@@ -56,9 +54,6 @@ EGRESS = "egress_public_network_access"
 
 _ASK_S = 2.0
 _AT_ONCE = 8
-_PORT = 5001
-_ENVIRONMENT = PurePosixPath(ENVIRONMENT)
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _RUNNING = ("running", "restarting")
 _ENDED = "its container ended before it was ready"
 

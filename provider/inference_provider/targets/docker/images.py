@@ -31,7 +31,13 @@ from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.records import make_empty_image
-from inference_provider.targets.docker.registries import Registries, auth_for, digests_of, parts_of
+from inference_provider.targets.docker.registries import (
+    Registries,
+    auth_for,
+    digests_of,
+    parts_of,
+    sign_in_remedy,
+)
 from inference_provider.targets.images import (
     NO_BASE,
     Tell,
@@ -322,8 +328,8 @@ class HostImages:
             said = list(api.push(*parts_of(to), stream=True, decode=True, auth_config=user))
         why = " ".join(without_secrets(" ".join(one.get("error", "") for one in said)).split())
         if why:
-            remedy = "declare a connection of category ContainerRegistry, or run `docker login`"
-            raise TargetError("push", f"image '{to}'", why[:400], remedy, str(self._host))
+            what, told = f"image '{to}'", why[:400]
+            raise TargetError("push", what, told, sign_in_remedy(), str(self._host))
         return next((one["aux"]["Digest"] for one in said if "Digest" in one.get("aux", ())), "")
 
     def digest(self, image: str) -> str | None:

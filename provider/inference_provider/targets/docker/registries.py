@@ -38,6 +38,13 @@ def signed_in(logins: ReadLogins) -> Iterator[None]:
         _logins.reset(before)
 
 
+def sign_in_remedy() -> str:
+    """Say what helps where a registry refuses this user."""
+    if _logins.get() is nobody:
+        return "run `docker login` for its registry, or name one that the host reaches"
+    return "declare a connection of category ContainerRegistry, or run `docker login`"
+
+
 def auth_for(image: str) -> dict[str, str] | None:
     """Return as whom an image is pulled or pushed; None for whom Docker's configuration names."""
     return _auth_of(_logins.get()(image))

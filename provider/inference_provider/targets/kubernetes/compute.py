@@ -83,7 +83,6 @@ from inference_provider.workspace.statuses import ComputeStatus, Instance, Insta
 
 _POLL_S = 0.25
 _INSTANCES = (POD, DEPLOYMENT, SERVICE)
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class KubernetesCompute:
