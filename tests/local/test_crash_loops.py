@@ -150,15 +150,19 @@ def test_a_supervisord_of_an_older_release_gets_what_counts_and_restarts_nothing
     alone.supervisor._rpc.call(lambda rpc: rpc.removeProcessGroup("watch"))
     configuration = alone.state / "workspaces/lab/supervisor/supervisord.conf"
     configuration.write_text(configuration.read_text().partition("[eventlistener:")[0])
-    before = alone.supervisor.processes()
+    before = _pids(alone)
     assert alone.up() == []
     assert _listener(alone) is None
     alone.document["deployments"][0]["tags"] = {"a": "b"}
     alone.up()
     assert _listener(alone) is not None
-    assert alone.supervisor.processes() == before
+    assert _pids(alone) == before
     name = kill(alone)
     until(lambda: name in blue(alone).restarts)
+
+
+def _pids(lab: Lab) -> dict[str, int]:
+    return {name: one.pid for name, one in lab.supervisor.processes().items()}
 
 
 def _listener(lab: Lab) -> psutil.Process | None:
