@@ -24,7 +24,7 @@ def test_settings_open_the_store_that_they_name(opened, settings):
     ],
 )
 def test_a_store_whose_package_is_missing_is_refused_by_name(kind, remedy):
-    reason = f"a secret_store of kind {kind} needs a package that is not installed"
+    reason = f"reading from {kind} needs a package that is not installed"
     assert store_fault(kind, lambda _package: False) == (reason, remedy)
     assert store_fault(kind) is None
 
