@@ -7,6 +7,7 @@ addresses of all of them, because the routers check their health.
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ PRODUCTS = ("NVIDIA-A10G", "NVIDIA-H100-80GB-HBM3", "NVIDIA-L4")
 NODES = int(os.environ.get("BENCH_CLUSTER_NODES", "200"))
 GPUS = int(os.environ.get("BENCH_CLUSTER_GPUS", "8"))
 WEIGHTS = 5
+GONE_S = 900
 ADDRESSES, PORT = "10.220.0.0/16", 18080
 IMAGE = os.environ.get("INFERENCE_TEST_BASE_IMAGE", "debian-python:12")
 ANSWERING = f"""
@@ -78,12 +80,13 @@ def measure() -> list[Table]:
         run = int(time.time())
         products = {f"bench{run}-{n}": PRODUCTS[n % 3] for n in range(NODES)}
         fakes.add(*(gpu_node(name, product, GPUS) for name, product in products.items()))
-        found = [_Measured(size).rows() for size in SIZES]
+        found = [_Measured(size, api).rows() for size in SIZES]
     rows = [(what, *(by[what] for by in found)) for what in found[0]]
     header = ("what", *(f"{size} endpoints" for size in SIZES))
     note = (
         f"Once each; every endpoint has 2 deployments of one instance with one GPU of a product,"
         f" on {NODES} nodes with {GPUS} GPUs each, which kwok plays."
+        " The API server also answers kwok and the cluster's controllers in its time."
     )
     return [Table("Many endpoints in a cluster", header, rows, (note,))]
 
@@ -106,8 +109,9 @@ def _answering() -> Iterator[None]:
 class _Measured:
     """One workspace of one size."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, api: Api) -> None:
         self.size = size
+        self.api = api
         self.workspace = f"bench{size}x{int(time.time())}"
         self.target = KubernetesTarget("kubernetes")
         self.client = self.target.kubernetes.client
@@ -119,16 +123,37 @@ class _Measured:
             self.file = Path(folder) / "stack.yaml"
             try:
                 self._up("first `up`", {**document, "endpoints": [], "deployments": []}, quiet=True)
+                before_s = self._spent_s()
                 self._up("first `up`", document)
+                for who, spent_s in self._spent_s().items():
+                    self.found[f"its processor time, {who}"] = f"{spent_s - before_s[who]:.1f} s"
                 self._placed()
                 self._up("`up` without a change", document)
                 self._timed("`drift`", lambda: self._pipeline("drift").drift(self._read()))
                 self._weights()
                 self.found["memory of a router pod"] = f"{self._memory_mib():.0f} MiB"
             finally:
-                with suppress(InferenceError):
-                    self.target.kubernetes.remove(self.workspace)
+                self._removed()
         return self.found
+
+    def _removed(self) -> None:
+        """Remove the workspace, and wait until nothing of it is left to disturb the next one."""
+        with suppress(InferenceError):
+            self.target.kubernetes.remove(self.workspace)
+        until_s = time.monotonic() + GONE_S
+        while self.api.answers(f"/api/v1/namespaces/{self.workspace}"):
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"the namespace {self.workspace} is there after {GONE_S} s")
+            time.sleep(1)
+
+    def _spent_s(self) -> dict[str, float]:
+        """Return the processor time that was spent so far, seconds by who spent it."""
+        server = re.search(r"^process_cpu_seconds_total (\S+)$", self.api.text("/metrics"), re.M)
+        return {
+            "client": time.process_time(),
+            "a router pod": max(self._of_routers("cpuacct", "cpuacct.usage"), default=0) / 1e9,
+            "API server": float(server[1]) if server else 0.0,
+        }
 
     def _pipeline(self, command: str) -> Pipeline:
         """Return one that knows nothing yet, as a command that begins."""
@@ -181,17 +206,19 @@ class _Measured:
 
     def _memory_mib(self) -> float:
         """Return how much memory the processes of one router pod hold that no other shares."""
+        return max(self._of_routers("memory", "memory.usage_in_bytes"), default=0) / 2**20
+
+    def _of_routers(self, controller: str, file: str) -> list[int]:
+        """Return what the cgroups of the router's pods say in a file."""
         chosen = selector(names.selecting(self.workspace, names.ROUTER))
-        uid = self.client.items(POD, self.workspace, chosen)[0]["metadata"]["uid"].replace("-", "_")
-        groups = Path("/sys/fs/cgroup/memory").glob(
-            "inference-cluster/kubepods/**/memory.usage_in_bytes"
-        )
-        uses = [
-            int(g.read_text())
-            for g in groups
-            if g.parent.name in {f"pod{uid}", f"pod{uid.replace('_', '-')}"}
-        ]
-        return max(uses, default=0) / 2**20
+        found = []
+        for pod in self.client.items(POD, self.workspace, chosen):
+            uid = pod["metadata"]["uid"]
+            root = Path("/sys/fs/cgroup") / controller
+            groups = root.glob(f"inference-cluster/kubepods/**/{file}")
+            ours = {f"pod{uid}", f"pod{uid.replace('-', '_')}"}
+            found += [int(one.read_text()) for one in groups if one.parent.name in ours]
+        return found
 
 
 def _stack(workspace: str, size: int) -> dict[str, Any]:
