@@ -186,9 +186,7 @@ def test_a_version_stays_what_it_is_and_the_newest_does_not(store, vault):
 
 def test_a_secret_that_is_not_there_is_named_and_no_outage(store):
     told, silent = refused(store, "other")
-    assert told == (
-        "the Key Vault has no secret 'other'; set it there, or correct its name"
-    )
+    assert told == ("the Key Vault has no secret 'other'; set it there, or correct its name")
     assert not silent
 
 
