@@ -17,7 +17,7 @@ import pytest
 from websockets.sync.client import connect
 
 from inference_provider.errors import NotReady, TargetUnreachable
-from inference_provider.router.holding import CLUSTER, HOLDING, SOCKET
+from inference_provider.router.holding import CLUSTER, HOLDING, MOST, SOCKET, Held
 from inference_provider.router.render import CDS, FILES, LDS
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
@@ -28,6 +28,7 @@ from tests.local.server.waiting import Waiting, waiting
 from tests.ports import own_port
 
 pytestmark = pytest.mark.envoy
+FIVE = Held(requests=5, body_bytes=2**30)
 PATIENT = {"patience_s": 60, "timeout_ms": 2000}
 
 
@@ -54,7 +55,7 @@ class Callers:
 
 
 @contextmanager
-def calling(*endpoints, most: int = 500) -> Iterator[tuple[Waiting, Callers]]:
+def calling(*endpoints, most: Held = MOST) -> Iterator[tuple[Waiting, Callers]]:
     with ThreadPoolExecutor(128) as pool, waiting(*endpoints, most=most) as space:
         limits = httpx.Limits(max_connections=None)
         base = f"http://127.0.0.1:{space.served.ports[0]}"
@@ -115,7 +116,7 @@ def test_the_timeout_of_a_request_begins_when_it_goes_on(models: dict[str, Model
 
 
 def test_one_too_many_is_refused_at_once_and_told_when_to_come_again():
-    with calling(chat(), most=5) as (space, callers):
+    with calling(chat(), most=FIVE) as (space, callers):
         callers.ask(5)
         until(lambda: space.held == 5)
         [refused] = [one.result(10) for one in callers.ask(1)]
@@ -127,7 +128,7 @@ def test_one_too_many_is_refused_at_once_and_told_when_to_come_again():
 
 
 def test_a_crowd_that_is_refused_or_leaves_keeps_no_connection_open():
-    with calling(chat(), most=10) as (space, callers):
+    with calling(chat(), most=FIVE._replace(requests=10)) as (space, callers):
         path = str(space.served.folder / SOCKET)
 
         def opened() -> int:
@@ -153,7 +154,7 @@ def test_patience_ends():
 
 
 def test_who_gives_up_frees_the_place():
-    with calling(chat(), most=1) as (space, callers):
+    with calling(chat(), most=FIVE._replace(requests=1)) as (space, callers):
         with pytest.raises(httpx.ReadTimeout):
             space.served.client.post("/endpoints/chat/score", headers=KEY, timeout=0.5)
         until(lambda: space.held == 0)
@@ -316,7 +317,7 @@ def test_a_refused_publication_leaves_no_request_waiting(models: dict[str, Model
         until(lambda: served.ask("chat/score").status_code == 200)
 
 
-def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():
+def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent_but_how_long_it_is():
     seen = b""
     with serving(chat()) as served, socket.socket(socket.AF_UNIX) as asked:
         asked.bind(str(served.folder / SOCKET))
@@ -331,10 +332,12 @@ def test_what_is_asked_about_a_request_has_nothing_that_its_caller_sent():
             seen = opened.recv(65536)
     lines = seen.decode().split("\r\n")
     assert lines[0] == "POST /hold/chat/blue/endpoints/chat/score HTTP/1.1"
-    names = {line.partition(":")[0] for line in lines[1:] if line}
-    assert names == {
-        *("host", "content-length", "x-envoy-expected-rq-timeout-ms", "x-envoy-internal")
+    found = dict(line.split(": ", 1) for line in lines[1:] if line)
+    assert found.keys() == {
+        *("host", "content-length", "x-envoy-expected-rq-timeout-ms", "x-envoy-internal"),
+        "x-body-length",
     }
+    assert found["x-body-length"] == "4"
     assert PRIMARY not in seen.decode()
 
 

@@ -6,27 +6,18 @@ import struct
 import grpc
 import pytest
 
+from tests.local.server.http2 import PREFACE, request_frames
 from tests.local.server.routing import KEY, PRIMARY, Served
 
 pytestmark = pytest.mark.envoy
-SETTINGS = struct.pack(">HBBBI", 0, 0, 4, 0, 0)
 MAX_CONCURRENT_STREAMS = 3
 STATUS_200 = 0x88  # of HPACK's static table
 
 
-def literal(name: str, value: str) -> bytes:
-    """Return one header in HPACK, without a table and without Huffman's code."""
-    return b"\0" + b"".join(bytes([len(text)]) + text.encode() for text in (name, value))
-
-
 def first_status_byte(served: Served, *keys: str) -> int:
     """Ask in HTTP/2 without an upgrade; return the first byte of the answer's headers."""
-    asked = {":method": "GET", ":scheme": "http", ":path": "/endpoints/chat/score"}
-    headers = [*asked.items(), (":authority", "router"), *(("authorization", key) for key in keys)]
-    block = b"".join(literal(*one) for one in headers)
-    head = struct.pack(">HBBBI", 0, len(block), 1, 5, 1)  # the stream's first and last frame
     with socket.create_connection(("127.0.0.1", served.ports[0]), 5) as opened:
-        opened.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS + head + block)
+        opened.sendall(request_frames("GET", *keys))
         frames = opened.makefile("rb")
         for _ in range(10):
             high, low, kind, _, _ = struct.unpack(">HBBBI", frames.read(9))
@@ -38,7 +29,7 @@ def first_status_byte(served: Served, *keys: str) -> int:
 
 def test_a_connection_takes_so_many_requests_at_once_and_no_more(served: Served):
     with socket.create_connection(("127.0.0.1", served.ports[0]), 5) as opened:
-        opened.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS)
+        opened.sendall(PREFACE)
         frames = opened.makefile("rb")
         high, low, kind, _, _ = struct.unpack(">HBBBI", frames.read(9))
         body = frames.read(high * 256 + low)

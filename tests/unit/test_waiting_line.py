@@ -2,11 +2,12 @@
 
 import pytest
 
+from inference_provider.router.holding import Held, kept_bytes
 from inference_provider.router.status import Traffic, traffic_of, traffic_stats
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry
 from inference_provider.targets.envoy.former_patience import FormerPatience
 from inference_provider.targets.envoy.router_admin import RouterAdmin
-from inference_provider.targets.envoy.waiting_line import WaitingLine, retry_after_s
+from inference_provider.targets.envoy.waiting_line import WaitingLine, retry_after_s, takes
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 
 BACKEND = Backend(host="127.0.0.1", port=1)
@@ -61,6 +62,55 @@ def test_who_has_waited_too_long_is_refused_and_keeps_no_other():
     waits.line.refuse_late(5.0)
     assert waits.told == {0: False}
     assert len(waits.line) == 1
+
+
+def test_bodies_that_wait_have_a_bound_in_all_and_in_one_line():
+    one, other = WaitingLine(), WaitingLine()
+    most = (Held(10, 100), Held(5, 60))
+    one.join(lambda _: None, 60.0, 50)
+    assert takes([one, other], one, 10, most)
+    assert not takes([one, other], one, 11, most)
+    assert takes([one, other], other, 50, most)
+    assert not takes([one, other], other, 51, most)
+
+
+def test_a_line_that_is_full_takes_not_even_a_request_without_a_body():
+    line = WaitingLine()
+    line.join(lambda _: None, 60.0)
+    assert not takes([line], line, 0, (Held(10, 100), Held(1, 100)))
+    assert not takes([line], line, 0, (Held(1, 100), Held(10, 100)))
+
+
+def test_the_bytes_of_one_that_leaves_or_is_told_are_free():
+    def gives_up(_: bool) -> None:
+        """Nobody is there."""
+
+    line = WaitingLine()
+    line.join(gives_up, 60.0, 7)
+    line.join(lambda _: None, 5.0, 20)
+    line.join(lambda _: None, 60.0, 30)
+    line.leave(gives_up)
+    line.leave(gives_up)
+    assert line.held == Held(2, 50)
+    line.refuse_late(5.0)
+    assert line.held == Held(1, 30)
+    line.move(ONE, Traffic(healthy=1), 6.0)
+    assert line.held == Held(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("x-body-length: 7", 7),
+        ("X-Body-Length: 99000000", 33554432),
+        ("x-no-body: 0", 0),
+        ("x-body-length: 0\r\nx-no-body: 0", 0),
+        ("x-body-length: many", 33554432),
+        ("host: router", 33554432),
+    ],
+)
+def test_a_body_whose_length_nobody_says_counts_as_the_longest(told, kept):
+    assert kept_bytes(f"POST /hold/chat/blue/score HTTP/1.1\r\n{told}\r\n\r\n") == kept
 
 
 @pytest.mark.parametrize(("patience_s", "seconds"), [(0, 1), (1, 1), (60, 3), (240, 12)])

@@ -4,13 +4,15 @@ A deployment that may have no instance has patience. While it has none its reque
 filter that asks a process beside Envoy, over a socket in the router's folder, and lets a request go
 on when that says so. Neither bodies nor keys reach that process. Envoy keeps some 16 MiB of a body,
 up to 31 measured, and then reads no more of its connection: so it does not see that such a caller
-gives up. The route's `request_body_buffer_limit` changes nothing of that. The filter comes after
-keys, roles and rates, so whoever may not call wakes nothing.
+gives up. The route's `request_body_buffer_limit` changes nothing of that. So the process is told
+how long a body is, and refuses what would be too much. The filter comes after keys, roles and
+rates, so whoever may not call wakes nothing.
 """
 
 import operator
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from inference_provider.router.resource import API, Resource, where_asked
 from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
@@ -20,8 +22,28 @@ CLUSTER = "holding"
 """It has no slash, which the name of each deployment's cluster has."""
 SOCKET = "holding.sock"
 PREFIX = "/hold"
-MOST, MOST_OF_ONE = 1000, 500
-"""Requests that are held at a time: of all deployments, and of one."""
+LENGTH, NO_BODY = "x-body-length", "x-no-body"
+"""What the process is told of a body: its length, if the caller says it, or that there is none."""
+_MIB = 1024 * 1024
+MOST_OF_BODY_BYTES = 32 * _MIB
+"""What Envoy keeps of a body at the most. One whose length nobody says counts as that: a chunked
+one, and a websocket, whose caller may send before it is answered."""
+
+
+class Held(NamedTuple):
+    """Requests that are held at a time, and what Envoy keeps of their bodies."""
+
+    requests: int = 0
+    body_bytes: int = 0
+
+    def takes(self, body_bytes: int, most: "Held") -> bool:
+        """Return whether there is room for one more request below a bound."""
+        return self.requests < most.requests and self.body_bytes + body_bytes <= most.body_bytes
+
+
+MOST, MOST_OF_ONE = Held(1000, 512 * _MIB), Held(500, 256 * _MIB)
+"""Of all deployments, and of one. A router's pod may use 2 GiB, of which 5,000 endpoints take one:
+half of the rest is for bodies that wait, the other half for requests that go on."""
 LONGEST_PATIENCE_S = 240
 """Below the time in which a whole request must have come, and after which a silent one is ended."""
 _LATE_S = 5
@@ -46,7 +68,7 @@ def holding_filter() -> Resource:
 def holding_cluster(folder: str) -> Resource:
     """Return where the filter asks; it is there though nobody may listen, as the filter is."""
     path = str(PurePosixPath(folder) / SOCKET)
-    bound = 2 * MOST  # the process that is asked says who is one too many
+    bound = 2 * MOST.requests  # the process that is asked says who is one too many
     names = ("max_requests", "max_connections", "max_pending_requests")
     return {
         "@type": f"{API}config.cluster.v3.Cluster",
@@ -74,13 +96,23 @@ def hold(endpoint: str, deployment: DeploymentEntry) -> Resource:
     if not deployment.held:
         return {}
     prefix = f"{PREFIX}/{endpoint}/{deployment.name}"
-    asked = {"http_service": _service(prefix, deployment.patience_s)}
+    asked = {"http_service": _service(prefix, deployment.patience_s) | _told_of_body()}
     return {HOLDING: {"@type": f"{_KIND}PerRoute", "check_settings": asked}}
 
 
 def asked_of(path: str) -> str:
     """Return which deployment, `<endpoint>/<deployment>`, a path of the filter asks about."""
     return "/".join(path.split("/")[2:4])
+
+
+def kept_bytes(head: str) -> int:
+    """Return how much of a request's body Envoy keeps at the most, by what it asks about it."""
+    lines = [line.partition(":") for line in head.split("\r\n")]
+    found = {name.lower(): value.strip() for name, _, value in lines}
+    if NO_BODY in found:
+        return 0
+    length = found.get(LENGTH, "")
+    return min(int(length), MOST_OF_BODY_BYTES) if length.isdecimal() else MOST_OF_BODY_BYTES
 
 
 def with_held(
@@ -143,6 +175,17 @@ def _holding(endpoint: EndpointEntry, wanted: dict[tuple[str, str], int]) -> End
         for one in endpoint.deployments
     )
     return endpoint.model_copy(update={"deployments": changed})
+
+
+def _told_of_body() -> Resource:
+    """Return what is told besides, as a header each that is left out where there is no value.
+
+    Only a request that has come whole with its headers has a duration then. How it is sent does not
+    tell it from a chunked one: Envoy takes `transfer-encoding` away, and HTTP/2 knows none.
+    """
+    values = {LENGTH: "%REQ(content-length)%", NO_BODY: "%REQUEST_DURATION%"}
+    told = [{"key": key, "value": value} for key, value in values.items()]
+    return {"authorization_request": {"headers_to_add": told}}
 
 
 def _service(prefix: str, patience_s: int) -> Resource:

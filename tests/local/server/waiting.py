@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from tests.local.server.routing import Served, serving
 
 from inference_provider.router import EndpointEntry
+from inference_provider.router.holding import MOST, Held
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 
 
 class Waiting:
     """A router in which endpoints are published as whoever runs it would."""
 
-    def __init__(self, served: Served, endpoints: tuple[EndpointEntry, ...], most: int) -> None:
+    def __init__(self, served: Served, endpoints: tuple[EndpointEntry, ...], most: Held) -> None:
         self.served = served
         self._endpoints = endpoints
         self._publishing = threading.Lock()
@@ -54,7 +55,7 @@ class Waiting:
 
 
 @contextlib.contextmanager
-def waiting(*endpoints: EndpointEntry, most: int = 500) -> Iterator[Waiting]:
+def waiting(*endpoints: EndpointEntry, most: Held = MOST) -> Iterator[Waiting]:
     with serving(*endpoints) as served:
         found = Waiting(served, endpoints, most)
         try:

@@ -6,8 +6,9 @@ deployment at once: what is more would be refused, after it has waited. The call
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from inference_provider.router.holding import Held
 from inference_provider.router.status import Traffic
 from inference_provider.router.table import DeploymentEntry
 
@@ -16,13 +17,17 @@ ARRIVES_S = 1.0
 GoOn = Callable[[bool], None]
 """Tells a request whether it may go on."""
 
+Most = tuple[Held, Held]
+"""What waits at a time: of all deployments, and of one."""
+
 
 class WaitingLine:
     """The line of one deployment."""
 
     def __init__(self) -> None:
-        self._waiting: dict[GoOn, float] = {}
-        """Until when each waits, in the order in which they came."""
+        self._waiting: dict[GoOn, tuple[float, int]] = {}
+        """Until when each waits, and the bytes of its body; in the order in which they came."""
+        self._body_bytes = 0
         self._sent: deque[float] = deque()
         """When those went on that the deployment has not got yet."""
         self._begun: int | None = None
@@ -30,17 +35,24 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, go_on: GoOn, until_s: float) -> None:
-        """Have a request wait until some time."""
-        self._waiting[go_on] = until_s
+    @property
+    def held(self) -> Held:
+        """What waits here."""
+        return Held(len(self._waiting), self._body_bytes)
+
+    def join(self, go_on: GoOn, until_s: float, body_bytes: int = 0) -> None:
+        """Have a request wait until some time, of whose body the router keeps some bytes."""
+        self._waiting[go_on] = until_s, body_bytes
+        self._body_bytes += body_bytes
 
     def leave(self, go_on: GoOn) -> None:
         """Forget one that has given up, or went on."""
-        self._waiting.pop(go_on, None)
+        _, body_bytes = self._waiting.pop(go_on, (0.0, 0))
+        self._body_bytes -= body_bytes
 
     def refuse_late(self, now_s: float) -> None:
         """Refuse those whose time is over."""
-        for go_on in [one for one, until_s in self._waiting.items() if until_s <= now_s]:
+        for go_on in [one for one, (until_s, _) in self._waiting.items() if until_s <= now_s]:
             self._tell(go_on, False)
 
     def refuse_all(self) -> None:
@@ -75,6 +87,20 @@ class WaitingLine:
     def _tell(self, go_on: GoOn, let_go_on: bool) -> None:
         self.leave(go_on)
         go_on(let_go_on)
+
+
+def takes(lines: Iterable[WaitingLine], one: WaitingLine, body_bytes: int, most: Most) -> bool:
+    """Return whether one more request may wait.
+
+    Args:
+        lines: All of them.
+        one: Where it would wait.
+        body_bytes: What the router would keep of its body.
+        most: What waits at a time: of all deployments, and of one.
+    """
+    of_all = [line.held for line in lines]
+    together = Held(sum(held.requests for held in of_all), sum(held.body_bytes for held in of_all))
+    return together.takes(body_bytes, most[0]) and one.held.takes(body_bytes, most[1])
 
 
 def room_for(deployment: DeploymentEntry) -> int:

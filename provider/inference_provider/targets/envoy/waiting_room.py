@@ -26,13 +26,14 @@ from inference_provider.router.holding import (
     MOST_OF_ONE,
     SOCKET,
     asked_of,
+    kept_bytes,
     with_held,
 )
 from inference_provider.router.status import Traffic, traffic_of, traffic_stats
 from inference_provider.router.table import DeploymentEntry, EndpointEntry
 from inference_provider.targets.envoy.former_patience import FormerPatience
 from inference_provider.targets.envoy.router_admin import RouterAdmin
-from inference_provider.targets.envoy.waiting_line import WaitingLine, retry_after_s
+from inference_provider.targets.envoy.waiting_line import Most, WaitingLine, retry_after_s, takes
 
 _LOOK_S = (0.02, 0.25)
 """Pause between two looks at instances that requests wait for: while they come, and otherwise."""
@@ -55,7 +56,7 @@ class WaitingRoom:
         folder: The router's, which only its owner enters.
         admin: Says what goes to deployments.
         changed: Called when `with_held` would return something else.
-        most: Requests that wait at a time: of all deployments, and of one.
+        most: What waits at a time: of all deployments, and of one.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class WaitingRoom:
         folder: Path,
         admin: RouterAdmin,
         changed: Callable[[], None],
-        most: tuple[int, int] = (MOST, MOST_OF_ONE),
+        most: Most = (MOST, MOST_OF_ONE),
     ) -> None:
-        self._most, self._most_of_one = most
+        self._most = most
         self._path = folder / SOCKET
         self._admin = admin
         self._changed = changed
@@ -202,8 +203,7 @@ class WaitingRoom:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                path = head.split(b" ", 2)[1].decode(errors="replace")
-                answer = await self._answer(asked_of(path), reader)
+                answer = await self._answer(head.decode(errors="replace"), reader)
                 if answer is None:
                     break
                 writer.write(answer)
@@ -212,8 +212,9 @@ class WaitingRoom:
                     break
         writer.close()
 
-    async def _answer(self, name: str, reader: asyncio.StreamReader) -> bytes | None:
+    async def _answer(self, head: str, reader: asyncio.StreamReader) -> bytes | None:
         """Return the answer about a request; None where its caller has given up."""
+        name, body_bytes = asked_of(head.split(" ", 2)[1]), kept_bytes(head)
         known = self._deployments
         deployment = (known or {}).get(name)
         if known is not None and deployment is None:
@@ -222,7 +223,7 @@ class WaitingRoom:
         if name in self._awake:
             return _GOES_ON
         line = self._lines.setdefault(name, WaitingLine())
-        if len(line) >= self._most_of_one or sum(map(len, self._lines.values())) >= self._most:
+        if not takes(self._lines.values(), line, body_bytes, self._most):
             return _refusal(retry_after_s(patience_s))
         told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -230,7 +231,7 @@ class WaitingRoom:
             if not told.done():
                 told.set_result(may)
 
-        line.join(go_on, time.monotonic() + (patience_s or LONGEST_PATIENCE_S))
+        line.join(go_on, time.monotonic() + (patience_s or LONGEST_PATIENCE_S), body_bytes)
         gone = asyncio.ensure_future(reader.read(1))
         try:
             both: set[asyncio.Future[Any]] = {told, gone}
