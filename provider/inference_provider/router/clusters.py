@@ -4,17 +4,18 @@ Which requests go there is in `envoy.py`.
 """
 
 from inference_provider.router.envoy import BODY_LIMIT_BYTES, MIRROR_SUFFIX
-from inference_provider.router.resource import API, TYPE_URL, Resource, address, seconds
+from inference_provider.router.resource import (
+    API,
+    Resource,
+    address,
+    seconds,
+    upstream_http,
+)
 from inference_provider.router.table import Backend, DeploymentEntry, EndpointEntry, RouterTable
 
-_HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_CONNECTIONS = {
-    "@type": TYPE_URL + _HTTP,
-    "explicit_http_config": {"http_protocol_options": {}},
-    # Servers close idle connections (gunicorn after 2 s, uvicorn after 5). A request sent at that
-    # moment would fail, so the router closes them first.
-    "common_http_protocol_options": {"idle_timeout": "1s"},
-}
+# Servers close idle connections (gunicorn after 2 s, uvicorn after 5). A request sent at that
+# moment would fail, so the router closes them first.
+_CONNECTIONS = upstream_http(common_http_protocol_options={"idle_timeout": "1s"})
 _NO_OTHER_LIMIT = {"max_connections": 100000, "max_pending_requests": 100000, "max_retries": 64}
 # An instance that cannot be reached is ejected; one is never ejected for what it answers.
 _WITHOUT_CONNECTION = {
@@ -78,7 +79,7 @@ def _cluster(name: str, deployment: DeploymentEntry) -> Resource:
             }
         },
         "connect_timeout": "1s",
-        "typed_extension_protocol_options": {_HTTP: _CONNECTIONS},
+        **_CONNECTIONS,
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
         "common_lb_config": {

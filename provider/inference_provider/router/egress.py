@@ -9,7 +9,14 @@ no answer of a name server, the second of two or a later one, leads past it.
 from collections.abc import Sequence
 
 from inference_provider.router.egress_answers import NOT_LISTED, egress_answers, egress_log
-from inference_provider.router.resource import API, MANAGER, Resource, address, name_resolver
+from inference_provider.router.resource import (
+    API,
+    MANAGER,
+    Resource,
+    address,
+    name_resolver,
+    upstream_http,
+)
 from inference_provider.router.sources import address_range
 from inference_provider.router.table import OutboundEntry, Proxy, RouterTable
 
@@ -30,7 +37,6 @@ _LISTENER = f"{API}config.listener.v3.Listener"
 _FILTERS = f"{API}extensions.filters"
 _PROXY = f"{_FILTERS}.http.dynamic_forward_proxy.v3.FilterConfig"
 _PROXY_CLUSTER = f"{API}extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
-_PROTOCOL = "extensions.upstreams.http.v3.HttpProtocolOptions"
 _MATCHER = f"{API}extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher"
 NEVER = (
     "0.0.0.0/8",
@@ -192,13 +198,7 @@ def egress_cluster(name_server: str) -> Resource:
                 "allow_insecure_cluster_options": True,
             },
         },
-        "typed_extension_protocol_options": {
-            f"envoy.{_PROTOCOL}": {
-                "@type": f"{API}{_PROTOCOL}",
-                "explicit_http_config": {"http_protocol_options": {}},
-                "http_filters": [_guard(), _LAST],
-            }
-        },
+        **upstream_http(http_filters=[_guard(), _LAST]),
     }
 
 

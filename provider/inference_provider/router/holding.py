@@ -11,15 +11,13 @@ rates, so whoever may not call wakes nothing.
 
 import operator
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from inference_provider.router.resource import API, Resource, where_asked
+from inference_provider.router.resource import API, Resource, asked_beside, where_asked
 from inference_provider.router.table import DeploymentEntry, EndpointEntry, RouterTable
 
 HOLDING = "envoy.filters.http.ext_authz.holding"
 CLUSTER = "holding"
-"""It has no slash, which the name of each deployment's cluster has."""
 SOCKET = "holding.sock"
 PREFIX = "/hold"
 LENGTH, NO_BODY = "x-body-length", "x-no-body"
@@ -67,28 +65,10 @@ def holding_filter() -> Resource:
 
 def holding_cluster(folder: str) -> Resource:
     """Return where the filter asks; it is there though nobody may listen, as the filter is."""
-    path = str(PurePosixPath(folder) / SOCKET)
     bound = 2 * MOST.requests  # the process that is asked says who is one too many
     names = ("max_requests", "max_connections", "max_pending_requests")
-    return {
-        "@type": f"{API}config.cluster.v3.Cluster",
-        "name": CLUSTER,
-        "type": "STATIC",
-        "connect_timeout": "5s",
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": f"{API}extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {}},
-                # each keeps a file open at both ends, and after a crowd there are many
-                "common_http_protocol_options": {"idle_timeout": "5s"},
-            }
-        },
-        "circuit_breakers": {"thresholds": [dict.fromkeys(names, bound)]},
-        "load_assignment": {
-            "cluster_name": CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": path}}}}]}],
-        },
-    }
+    breakers = {"thresholds": [dict.fromkeys(names, bound)]}
+    return asked_beside(CLUSTER, folder, SOCKET, circuit_breakers=breakers)
 
 
 def hold(endpoint: str, deployment: DeploymentEntry) -> Resource:

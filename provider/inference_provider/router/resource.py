@@ -1,11 +1,11 @@
 """What modules that write Envoy's resources share: their type, and names of types and filters."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 Resource = dict[str, Any]
 
-TYPE_URL = "type.googleapis.com/"
-API = f"{TYPE_URL}envoy."
+API = "type.googleapis.com/envoy."
 MANAGER = f"{API}extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 JWT_AUTHN = "envoy.filters.http.jwt_authn"
@@ -31,6 +31,42 @@ def where_asked(one: Resource) -> Resource:
 def address(host: str, port: int) -> Resource:
     """Return a TCP address."""
     return {"socket_address": {"address": host, "port_value": port}}
+
+
+def upstream_http(**settings: Any) -> Resource:
+    """Return what a cluster says of HTTP to its servers.
+
+    Args:
+        settings: Fields of Envoy's `HttpProtocolOptions`.
+    """
+    name = "extensions.upstreams.http.v3.HttpProtocolOptions"
+    typed = {"@type": f"{API}{name}", "explicit_http_config": {"http_protocol_options": {}}}
+    return {"typed_extension_protocol_options": {f"envoy.{name}": {**typed, **settings}}}
+
+
+def asked_beside(name: str, folder: str, socket: str, **settings: Any) -> Resource:
+    """Return the cluster of a process beside Envoy, which answers over a Unix socket.
+
+    Args:
+        name: Without a slash, which the name of each deployment's cluster has.
+        folder: The router's.
+        socket: Name of the socket in it.
+        settings: Further fields of the cluster.
+    """
+    pipe = {"address": {"pipe": {"path": str(PurePosixPath(folder) / socket)}}}
+    return {
+        "@type": f"{API}config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "5s",
+        # each connection keeps a file open at both ends, and after a crowd there are many
+        **upstream_http(common_http_protocol_options={"idle_timeout": "5s"}),
+        **settings,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": pipe}]}],
+        },
+    }
 
 
 def name_resolver(**more: Any) -> Resource:
