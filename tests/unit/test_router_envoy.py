@@ -16,11 +16,11 @@ from inference_provider.router import (
     render,
 )
 from inference_provider.router.clusters import clusters
-from inference_provider.router.egress import egress_routes
+from inference_provider.router.egress import egress_listeners, egress_routes
 from inference_provider.router.envoy import routes, runtime_layer
 from inference_provider.router.form import form
 from inference_provider.router.render import CDS, RDS, Renderer, clusters_in, version_of
-from inference_provider.router.table import Draining, OutboundEntry
+from inference_provider.router.table import Draining, OutboundEntry, Proxy
 
 
 def deployment(name: str, **values: Any) -> DeploymentEntry:
@@ -236,6 +236,16 @@ def test_metrics_and_readiness_are_on_the_address_that_the_table_says(host: str)
 
 def test_metrics_and_readiness_are_on_loopback_where_no_address_is_said():
     assert table({}).metrics_host == "127.0.0.1"
+
+
+def test_the_forward_proxy_listens_on_a_socket_that_its_user_alone_can_enter():
+    told = {
+        "outbound": (OutboundEntry(destination="pypi.org", ports=(443,)),),
+        "proxy": Proxy(host="127.0.0.1", port=3128, socket="/r/egress.sock"),
+    }
+    [found] = egress_listeners(table({}).model_copy(update=told), {"rds": {}})
+    assert found["address"] == {"pipe": {"path": "/r/egress.sock", "mode": 0o600}}
+    assert "freebind" not in found
 
 
 def test_every_tunnel_of_the_forward_proxy_ends_within_an_hour():

@@ -29,6 +29,7 @@ _IDLE_S = 600
 _TUNNEL_S = 3600
 """Time after which a tunnel is ended: one that sends a byte now and then outlives its rule."""
 _CONNECT_S = 5
+_OWNER_ALONE = 0o600
 NAMES_AT_ONCE = 4096
 """Names with a port that a router knows at once; 4000 take 190 MB."""
 _FORGOTTEN_S = 60
@@ -97,11 +98,16 @@ def _listener(proxy: Proxy, manager: Resource) -> Resource:
     return {
         "@type": _LISTENER,
         "name": STATS,
-        "address": address(proxy.host, proxy.port),
-        # after a restart of the machine a network's address may come later than the router
-        "freebind": True,
+        **_place(proxy),
         "filter_chains": [chain],
     }
+
+
+def _place(proxy: Proxy) -> Resource:
+    if proxy.socket:
+        return {"address": {"pipe": {"path": proxy.socket, "mode": _OWNER_ALONE}}}
+    # after a restart of the machine a network's address may come later than the router
+    return {"address": address(proxy.host, proxy.port), "freebind": True}
 
 
 def _manager(folder: str, route_source: Resource) -> Resource:

@@ -36,7 +36,8 @@ def form() -> str:
     """
     samples = (_SAMPLE, _SAMPLE.model_copy(update={"endpoints": ()}))
     patient = _SAMPLE.endpoints[0].model_copy(update={"deployments": (_WAITING,), "mirror": {}})
-    waiting = _SAMPLE.model_copy(update={"endpoints": (patient,)})
+    by_socket = {"outbound": _OUTBOUND, "proxy": _PROXY.model_copy(update={"socket": "/5"})}
+    waiting = _SAMPLE.model_copy(update={"endpoints": (patient,), **by_socket})
     more = {"tls": _TLS, "sources": ("10.0.0.0/8", "::1"), "outbound": _OUTBOUND, "proxy": _PROXY}
     secure = _SAMPLE.model_copy(update=more)
     files = [sorted(render(sample).files.items()) for sample in (*samples, secure, waiting)]

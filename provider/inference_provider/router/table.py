@@ -137,6 +137,8 @@ class Proxy(Frozen):
     port: int
     clients: tuple[str, ...] = ()
     """Ranges of addresses that instances have, CIDR; all when empty."""
+    socket: str = ""
+    """Path of a Unix socket that it listens on, used instead of host and port."""
 
 
 class DeploymentEntry(Frozen):
