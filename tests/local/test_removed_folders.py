@@ -14,6 +14,7 @@ import pytest
 
 from inference_provider.observed import Kind
 from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import LocalCompute
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances
@@ -21,6 +22,7 @@ from inference_provider.targets.local.orphans import daemons
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import ROUTER
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
+from inference_provider.workspace.state import State
 from tests.local.conftest import ACTOR, ROUTER_PORT, Load
 from tests.local.server.model import until
 
@@ -193,7 +195,12 @@ def test_an_instance_whose_socket_was_removed_does_not_run():
         instances.save("iris/blue", (one,))
         folders.sockets_folder.mkdir()
         compute = LocalCompute(
-            folders, instances, OneProgram(folders.supervisor_folder), Assets(folders), lambda: ()
+            folders,
+            instances,
+            OneProgram(folders.supervisor_folder),
+            Assets(folders),
+            closed=Closed(folders, State(FileRecords(folders))),
+            devices=lambda: (),
         )
         place = Path(instances.backend(one).socket)
         with socket.socket(socket.AF_UNIX) as server:

@@ -9,8 +9,9 @@ from inference_provider.gpus import Gpu, Ledger
 from inference_provider.refusals import refusals
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
+from inference_provider.targets.local.machine import Fit
 
-LOCAL = local_capabilities(Ledger)
+LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", "ask root"))
 T4, A100 = Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")
 
 
@@ -144,14 +145,15 @@ def test_a_plain_stack_is_refused_nowhere():
         ),
         pytest.param(
             stack(workspaces=[{"egress": "disabled"}]),
-            "Workspace 'default' on target 'local': egress: outgoing traffic cannot be"
-            " blocked; leave it enabled",
+            "Workspace 'default' on target 'local': egress: 'disabled' needs a network"
+            " of its own for each instance, and user 'ann' may not have one here; ask root",
             id="egress",
         ),
         pytest.param(
             deployment(egress_public_network_access="disabled"),
             "Deployment 'default/iris/blue' on target 'local': egress_public_network_access:"
-            " outgoing traffic cannot be blocked; leave it enabled",
+            " 'disabled' needs a network of its own for each instance, and user 'ann' may not have"
+            " one here; ask root",
             id="egress of a deployment",
         ),
         pytest.param(
@@ -212,6 +214,13 @@ def test_a_target_refuses_in_plain_words_unless_it_has_its_own(asked, sentence):
         reasons={"instance_types": Answer("a host knows no '{asked}'", "name amounts")},
     )
     assert [str(refusal) for refusal in refusals(resolve(asked), docker)] == [sentence]
+
+
+def test_closed_egress_is_refused_once_where_all_of_a_workspace_is_closed():
+    closed = {"workspaces": stack(workspaces=[{"egress": "disabled"}]).workspaces}
+    asked = deployment(egress_public_network_access="disabled").model_copy(update=closed)
+    assert len(refusals(resolve(asked), LOCAL)) == 1
+    assert refusals(resolve(asked), local_capabilities(Ledger, lambda: Fit(""))) == ()
 
 
 def test_what_a_target_can_do_is_not_refused():

@@ -8,7 +8,6 @@ import psutil
 
 from inference_provider.router.table import Backend
 
-_UNIX_SOCKETS = Path("/proc/net/unix")
 _CONNECTING_OR_CONNECTED = ("02", "03")
 
 
@@ -35,8 +34,12 @@ def connected(backends: Collection[Backend]) -> bool:
     )
 
 
-def unix_sockets() -> list[UnixSocket]:
-    """Return every Unix socket; psutil gives no state, and no path with a blank."""
-    text = _UNIX_SOCKETS.read_bytes().decode(errors="surrogateescape")
+def unix_sockets(pid: int = 0) -> list[UnixSocket]:
+    """Return every Unix socket in the network of a process, of this one for 0.
+
+    psutil gives no state, and no path with a blank. Raises OSError when the process is gone.
+    """
+    listed = Path(f"/proc/{pid or 'self'}/net/unix").read_bytes()
+    text = listed.decode(errors="surrogateescape")
     lines = (line.split(maxsplit=7) for line in text.split("\n")[1:])
     return [UnixSocket(line[5], line[6], line[7]) for line in lines if len(line) == 8]

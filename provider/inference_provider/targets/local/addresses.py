@@ -34,7 +34,8 @@ def listens(pid: int, backend: Backend) -> bool:
         process = psutil.Process(pid)
         family = (process, *process.children(recursive=True))
         if backend.socket:
-            return any(_holds(one.pid, _listening(backend.socket)) for one in family)
+            there = _listening(backend.socket, pid)
+            return any(_holds(one.pid, there) for one in family)
         return any(
             c.status == psutil.CONN_LISTEN and c.laddr.port == backend.port
             for one in family
@@ -56,9 +57,14 @@ def refuses(socket_path: str) -> bool:
     return False
 
 
-def _listening(socket_path: str) -> set[str]:
-    """Return the names, as in /proc, of the open files that listen on a Unix socket."""
-    return {f"socket:[{one.inode}]" for one in unix_sockets() if one.path == socket_path}
+def _listening(socket_path: str, pid: int) -> set[str]:
+    """Return the names, as in /proc, of the open files that listen on a Unix socket.
+
+    Each is listed in the network of who listens: the process's own.
+    """
+    with suppress(OSError):  # gone, or another user's by now
+        return {f"socket:[{one.inode}]" for one in unix_sockets(pid) if one.path == socket_path}
+    return set()
 
 
 def _holds(pid: int, files: set[str]) -> bool:

@@ -1,13 +1,16 @@
 """What this machine can do, and why it cannot do the rest."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.listening import address_fault
 from inference_provider.targets.local.authorities import provider_faults
+from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _REASONS: Mapping[Capability, Answer] = {
@@ -16,7 +19,6 @@ _REASONS: Mapping[Capability, Answer] = {
     "builds": Answer(
         "there are no containers to run it in", "name dependencies or a command instead"
     ),
-    "egress_control": Answer("outgoing traffic cannot be blocked", "leave it enabled"),
     "gpu_count": Answer("{asked}, and the machine has {supported}", "ask for fewer"),
     "images": Answer(
         "there are no containers to run it in", "name dependencies or a command instead"
@@ -28,20 +30,46 @@ _REASONS: Mapping[Capability, Answer] = {
 }
 
 
-def local_capabilities(gpus: Callable[[], Ledger]) -> TargetCapabilities:
+def local_capabilities(
+    gpus: Callable[[], Ledger], own_network: Callable[[], Fit] = own_network_fit
+) -> TargetCapabilities:
     """Return what this machine can do.
 
     Args:
         gpus: Says which GPUs the machine has and who holds them.
+        own_network: Says whether an instance can have a network of its own.
     """
+
+    def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+        yield from tls_faults(spec)
+        yield from provider_faults(spec)
+        if spec.egress == "disabled":
+            yield from _not_enforced("egress", own_network())
+
+    def deployment_faults(
+        spec: DeploymentSpec, workspace: WorkspaceSpec | None, _environment: EnvironmentSpec | None
+    ) -> Iterator[Fault]:
+        is_told = workspace is not None and workspace.egress == "disabled"
+        if spec.egress_public_network_access == "disabled" and not is_told:
+            yield from _not_enforced("egress_public_network_access", own_network())
+
     return TargetCapabilities(
         name="local",
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
+        egress_control=True,
+        outbound_rules=True,
         tls=True,
         source_ranges=True,
-        workspace_faults=lambda space: (*tls_faults(space), *provider_faults(space)),
+        workspace_faults=workspace_faults,
+        deployment_faults=deployment_faults,
         notes=tls_notes,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,
     )
+
+
+def _not_enforced(field: str, found: Fit) -> Iterator[Fault]:
+    if found.fault:
+        reason = f"'disabled' needs a network of its own for each instance, and {found.fault}"
+        yield Fault(field, reason, found.remedy)

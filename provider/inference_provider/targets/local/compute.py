@@ -19,8 +19,10 @@ from inference_provider.serving.server import server_of
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets import starting
 from inference_provider.targets.envoy.table_file import TableFile
+from inference_provider.targets.local import closed
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.credentials import first_values
 from inference_provider.targets.local.ends import read_endings
@@ -55,6 +57,8 @@ class LocalCompute:
         instances: Instances,
         supervisor: Supervisor,
         assets: Assets,
+        *,
+        closed: Closed,
         devices: Callable[[], tuple[Gpu, ...]],
     ) -> None:
         """Run instances; `devices` returns this machine's GPUs."""
@@ -62,6 +66,7 @@ class LocalCompute:
         self._instances = instances
         self._supervisor = supervisor
         self._assets = assets
+        self._closed = closed
         self._devices = devices
         self._checking = threading.Lock()
         self._checked: set[tuple[Path, Path]] = set()
@@ -117,10 +122,10 @@ class LocalCompute:
     def status(self, deployment: str = "") -> ComputeStatus:
         del deployment  # all are known by one request
         processes = self._supervisor.processes()
-        endings = read_endings(self._supervisor.ends_file)
+        endings, wanted = read_endings(self._supervisor.ends_file), self._closed.wanted()
         found = {
-            deployment: tuple(self._status_of(i, processes, endings) for i in instances)
-            for deployment, instances in self._instances.by_deployment().items()
+            name: tuple(self._status_of(i, processes, endings, wanted.get(name)) for i in instances)
+            for name, instances in self._instances.by_deployment().items()
         }
         return ComputeStatus(
             instances=found,
@@ -133,6 +138,7 @@ class LocalCompute:
         instance: Instance,
         processes: Mapping[str, ProcessState],
         endings: Mapping[str, Endings],
+        wanted: closed.Wanted | None,
     ) -> InstanceStatus:
         process = processes.get(instance.name)
         ended = endings.get(instance.name, Endings())
@@ -146,6 +152,7 @@ class LocalCompute:
             runs=runs,
             answers=answers,
             endings=ended,
+            fault=closed.fault(instance, process.pid if process else 0, wanted),
         )
 
     def _is_lost(self, instance: Instance, process: ProcessState) -> bool:
@@ -168,8 +175,9 @@ class LocalCompute:
     def found(self, deployment: str) -> tuple[InstanceStatus, ...]:
         processes = self._supervisor.processes()
         endings = read_endings(self._supervisor.ends_file)
+        wanted = self._closed.wanted(deployment).get(deployment)
         there = self._instances.of(deployment)
-        return tuple(self._status_of(instance, processes, endings) for instance in there)
+        return tuple(self._status_of(one, processes, endings, wanted) for one in there)
 
     def begin(
         self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
@@ -217,6 +225,7 @@ class LocalCompute:
             there = self._instances.of(unit.id.name)
             leaving = {i.name for i in there} - {*kept}
             gpus = self._gpus(unit, count, everywhere, leaving)
+            is_closed = unit.spec in self._closed
             fresh = tuple(
                 Instance(
                     name=f"{unit.id.name.replace('/', '.')}.{unit.generation}.{number}",
@@ -224,7 +233,8 @@ class LocalCompute:
                     port=port,
                     gpus=gpus[i],
                     gpu_share=unit.spec.resources.gpu_share or "",
-                    socket=server_of(unit.spec, unit.environment).uses_socket,
+                    socket=is_closed or server_of(unit.spec, unit.environment).uses_socket,
+                    let_out=is_closed and self._closed.lets_out(),
                 )
                 for i, (number, port) in enumerate(
                     zip(self._free_numbers(unit, there, count), ports, strict=True)
@@ -267,7 +277,7 @@ class LocalCompute:
         return instance_command(
             unit.spec,
             unit.environment,
-            surroundings(venv, at.host),
+            surroundings(venv, at.host, self._closed.variables(unit.spec)),
             code_dir=trees.get("code"),
             model_dir=trees.get("model"),
             port=at.port,
@@ -305,6 +315,7 @@ class LocalCompute:
                 instance.name,
                 {name: unit.injected[name].get_secret_value() for name in kept_here},
             ),
+            network=self._closed.passages(unit, self._instances.backend(instance)),
             log=str(self._folders.log_path(unit.id.name, instance.name)),
             stop_wait_s=timeout_ms // 1000 + 5,
         )

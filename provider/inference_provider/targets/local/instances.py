@@ -29,7 +29,9 @@ class Instance(Frozen):
     gpu_share: str = ""
     """Name under which others may have them too."""
     socket: bool = False
-    """Whether it listens on a Unix socket named after `port`, instead of on the port."""
+    """Whether it is reached by a Unix socket named after `port`, instead of by the port."""
+    let_out: bool = False
+    """Whether it has no way out but the router's forward proxy, and knows that."""
 
 
 _INSTANCES = TypeAdapter(tuple[Instance, ...])

@@ -37,6 +37,17 @@ def with_values(environment: dict[str, str], order: dict[str, str]) -> dict[str,
         sys.exit(f"SecretsInjectionError: {fault}")
 
 
+def enclose(asked: tuple[int, str, str]) -> None:
+    """Close the program's way out; exit with a message, and start nothing, if that fails."""
+    from inference_provider.targets.local import own_network, passages  # noqa: PLC0415 - few need it
+
+    try:
+        own_network.enter()
+    except own_network.NotPossible as fault:
+        sys.exit(f"its egress cannot be closed: {fault}; `inferctl doctor` checks the machine")
+    passages.keep_open(own_network.Passages(*asked))
+
+
 def main(order_file: str) -> None:
     """Write this process's pid file and become the program."""
     order = json.loads(Path(order_file).read_text())
@@ -55,6 +66,8 @@ def main(order_file: str) -> None:
     environment = order["environment"]
     if order.get("connections"):
         environment = with_values(environment, order)
+    if order.get("network"):
+        enclose(order["network"])
     os.chdir(order["directory"])
     os.execvpe(order["argv"][0], order["argv"], environment)
 

@@ -4,13 +4,18 @@ import os
 import pwd
 import resource
 import stat
+import subprocess
+import sys
 import tempfile
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 
 from inference_provider.errors import TargetError
+from inference_provider.targets.local import own_network
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.locks import file_lock
 
@@ -22,6 +27,15 @@ MORE_FILES = (
     "run this where the limit is higher, or have it raised: `nofile` in /etc/security/limits.conf,"
     " LimitNOFILE= of a systemd service"
 )
+_SWITCHES = {
+    "kernel.apparmor_restrict_unprivileged_userns": "1",
+    "kernel.unprivileged_userns_clone": "0",
+    "user.max_user_namespaces": "0",
+    "user.max_net_namespaces": "0",
+}
+"""Settings of Linux, and the value with which they forbid a network of one's own."""
+_OTHERWISE = "use target docker or kubernetes, or leave egress enabled"
+_TRY_S = 20
 OTHER_FOLDER = "set INFERENCE_STATE_DIR to another folder"
 
 
@@ -99,6 +113,43 @@ def open_files_fault() -> str:
     except (OSError, ValueError):
         return f"a process may open {most} files here (`ulimit -Hn`), and {OPEN_FILES} are needed"
     return ""
+
+
+class Fit(NamedTuple):
+    """Whether this machine can do something."""
+
+    fault: str
+    """Why it cannot; empty when it can."""
+    remedy: str = ""
+
+
+@cache
+def own_network_fit() -> Fit:
+    """Say whether an instance can have a network of its own, by trying it."""
+    command = (sys.executable, "-I", "-S", own_network.__file__)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TRY_S)
+    except subprocess.TimeoutExpired:
+        return Fit(f"trying it took more than {_TRY_S} s", _OTHERWISE)
+    if not done.returncode:
+        return Fit("")
+    said = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
+    return Fit(f"{_user(os.getuid())} may not have one here ({said})", _network_remedy())
+
+
+def _network_remedy() -> str:
+    """Return what lets this user have a network of its own, as far as Linux tells."""
+    closed = [f"`{name}` is {value}" for name, value in _SWITCHES.items() if _is_set(name, value)]
+    if not closed:
+        return _OTHERWISE
+    return f"have it allowed ({', '.join(closed)}) or run this as root; or {_OTHERWISE}"
+
+
+def _is_set(name: str, value: str) -> bool:
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip() == value
+    except OSError:
+        return False
 
 
 def shown(path: Path) -> str:

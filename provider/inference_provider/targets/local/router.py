@@ -40,6 +40,7 @@ from inference_provider.targets.local.addresses import (
     refuses,
 )
 from inference_provider.targets.local.authorities import ca_file
+from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
@@ -74,9 +75,10 @@ class LocalRouter:
 
     reads_records = False
 
-    def __init__(self, folders: Folders, state: State) -> None:
+    def __init__(self, folders: Folders, state: State, closed: Closed) -> None:
         self.folders = folders
         self._state = state
+        self._closed = closed
         self.supervisor = Supervisor(folders.supervisor_folder, listener=_listener(folders))
         self.envoy = Delivery(folders.router_folder)
         self.serving = Serving(self.envoy, self._listens, self.runs)
@@ -99,7 +101,8 @@ class LocalRouter:
 
     def _listens(self) -> RouterTable:
         folder, found = str(self.folders.router_folder), ca_file()
-        table = self.listen_address.table(folder, **self._state.edge())
+        proxy = self._closed.proxy()
+        table = self.listen_address.table(folder, **self._state.edge(), proxy=proxy)
         return table.model_copy(update={"ca_file": found}) if found else table
 
     def in_force(self) -> bool:

@@ -225,6 +225,7 @@ class Supervisor:
             "connections": program.connections,
             "name": program.name,
             "first_values": program.first_values,
+            "network": program.network,
             "pid_file": str(self._pid_path(program.name)),
         }
         write_private(launch_file, json.dumps(order))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inference_provider.observed import Frozen
 from inference_provider.targets.local import launch, watch
+from inference_provider.targets.local.own_network import Passages
 
 LISTENER = "watch"
 """The event listener's name; a program's cannot be the same: all but the router contain dots."""
@@ -31,6 +32,8 @@ class Program(Frozen):
     """Folder of the workspace whose connections its variables refer to; empty if none do."""
     first_values: str = ""
     """What those variables get now, encrypted; for when the workspace no longer has it."""
+    network: Passages | None = None
+    """What leads into a network of its own and out of it; None for one in the machine's."""
     log: str
     stop_wait_s: int = 10
     """Seconds between SIGTERM and SIGKILL."""

@@ -16,6 +16,7 @@ from inference_provider.targets.first_up import first_up, saved
 from inference_provider.targets.local.addresses import choose_address
 from inference_provider.targets.local.assets import Assets
 from inference_provider.targets.local.capabilities import local_capabilities
+from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import LocalCompute
 from inference_provider.targets.local.folders import Folders, all_folders, state_folder
 from inference_provider.targets.local.gpus import discover_gpus
@@ -73,10 +74,17 @@ class LocalPlatform:
         if workspace not in self._opened:
             folders = Folders(self._root, workspace)
             records, assets = FileRecords(folders), Assets(folders)
-            router = LocalRouter(folders, State(records))
+            state = State(records)
+            closed = Closed(folders, state)
+            router = LocalRouter(folders, state, closed)
             instances = Instances(folders, records)
             compute = LocalCompute(
-                folders, instances, router.supervisor, assets, lambda: self._devices
+                folders,
+                instances,
+                router.supervisor,
+                assets,
+                closed=closed,
+                devices=lambda: self._devices,
             )
             opened = _Opened(Ports(records, compute, router, assets), router)
             self._opened.setdefault(workspace, opened)
