@@ -237,6 +237,21 @@ def test_no_request_fails_while_the_last_instance_goes_and_the_first_comes(
         assert found[200] >= 15
 
 
+def test_no_request_fails_while_the_last_instance_of_an_unknown_table_goes(
+    models: dict[str, Model],
+):
+    with calling(chat(models["blue"])) as (space, _):
+        until(lambda: not space.holds())
+        with constant_load(space.served) as found:
+            for _ in range(5):
+                (space.served.folder / "table.json").unlink()
+                space.publish(chat())
+                until(lambda: space.held == 3)
+                space.publish(chat(models["blue"]))
+                until(lambda: not space.holds())
+        assert {*found} == {200}
+
+
 def test_a_long_request_elsewhere_goes_on_when_the_first_deployment_may_have_no_instance(
     models: dict[str, Model],
 ):

@@ -142,6 +142,26 @@ def holding_first(old: RouterTable, new: RouterTable) -> RouterTable:
     return old.model_copy(update={"endpoints": endpoints})
 
 
+def without_held(table: RouterTable) -> RouterTable:
+    """Return a table without the deployments whose requests wait; the same where none do."""
+    endpoints = tuple(map(_without_held, table.endpoints))
+    if all(map(operator.is_, endpoints, table.endpoints)):
+        return table
+    return table.model_copy(update={"endpoints": endpoints})
+
+
+def _without_held(endpoint: EndpointEntry) -> EndpointEntry:
+    left = {one.name: one for one in endpoint.deployments if not one.held}
+    if len(left) == len(endpoint.deployments):
+        return endpoint
+    weights, mirror = (
+        {name: share for name, share in shares.items() if name in left}
+        for shares in (endpoint.weights, endpoint.mirror)
+    )
+    changed = {"deployments": tuple(left.values()), "weights": weights, "mirror": mirror}
+    return endpoint.model_copy(update=changed)
+
+
 def _holding(endpoint: EndpointEntry, wanted: dict[tuple[str, str], int]) -> EndpointEntry:
     def starts(one: DeploymentEntry) -> bool:
         return not one.held and (endpoint.name, one.name) in wanted

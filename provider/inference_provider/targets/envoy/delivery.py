@@ -14,7 +14,7 @@ from pathlib import Path
 from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
-from inference_provider.router.holding import holding_first
+from inference_provider.router.holding import holding_first, without_held
 from inference_provider.router.provider import FETCH_STATS, fetch_fault, provider_checks
 from inference_provider.router.render import (
     CDS,
@@ -139,11 +139,12 @@ class Delivery:
         phases: list[Phase] = []
         other_form = known.form != form()
         if (between := holding_first(old, new)) is not old:
-            phases.append((between, wanted(steps(old, between, other_form=other_form))))
+            todo = wanted(steps(old, between, other_form=other_form))
+            phases.append(Phase(between, todo))
             old, other_form = between, False
         todo = wanted(steps(old, new, other_form=other_form))
         if phases or todo or new != old:
-            self._steps.perform([*phases, (new, todo)], deadline_s)
+            self._steps.perform([*phases, Phase(new, todo)], deadline_s)
             self._table_file.remember(delayed(new, old, time.time() - began_s))
         else:
             self._table_file.hold(new)
@@ -238,19 +239,27 @@ class Delivery:
         """Publish to a router whose files an older release, or a killed publication, wrote.
 
         Unknown clusters stay as they are until the new routes are in force and the last request
-        on them has ended.
+        on them has ended. So do, until then, those of deployments whose requests are to wait: they
+        may have lost their last instance.
         """
         there = clusters_in(self._files.read(CDS))
         live = router_status(self._counts(), self._runtime())
         old = assumed(table, there, live.weights, live.mirrors)
         began_s = time.time()
         new = with_draining(table, old, live.in_flight, began_s)
-        left = {name: text for name, text in there.items() if name not in clusters_of(new)}
-        todo = wanted(steps(old, new, other_form=True))
-        self._steps.perform([(new, todo)], deadline_s, left.values())
+        left = _beside(new, there)
+        clusters, *rest = wanted(steps(old, new, other_form=True))
+        phases = [Phase(new, (clusters, *rest), left.values())]
+        if (first := without_held(new)) is not new:
+            others = assumed(first, there, live.weights, live.mirrors)
+            before = wanted(steps(others, first, other_form=True))[:1]
+            beside = _beside(first, there).values()
+            phases = [Phase(first, before, beside), Phase(new, (*rest, clusters), left.values())]
+        self._steps.perform(phases, deadline_s)
         if left:
             self._wait_unused(left)
-            self._steps.perform([(new, (WriteClusters(),))], deadline_s + LONGEST_REQUEST_S)
+            todo = [Phase(new, (WriteClusters(),))]
+            self._steps.perform(todo, deadline_s + LONGEST_REQUEST_S)
         self._table_file.remember(delayed(new, old, time.time() - began_s))
 
     def _wait_unused(self, clusters: Iterable[str]) -> None:
@@ -259,3 +268,9 @@ class Delivery:
 
         with contextlib.suppress(NotReady):  # an upgraded connection may last hours: cut it
             wait(unused, time.monotonic() + LONGEST_REQUEST_S, lambda: "requests are in flight")
+
+
+def _beside(table: RouterTable, there: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the clusters of a file that are not of a table."""
+    known = clusters_of(table)
+    return {name: text for name, text in there.items() if name not in known}

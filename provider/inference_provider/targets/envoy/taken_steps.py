@@ -7,6 +7,7 @@ before are put back.
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from inference_provider.errors import RouterRejected
 from inference_provider.router.render import (
@@ -46,8 +47,16 @@ from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy.files import RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 
-Phase = tuple[RouterTable, Iterable[Step]]
-"""A table, and the steps that take a router there."""
+
+class Phase(NamedTuple):
+    """A table, and the steps that take a router there."""
+
+    table: RouterTable
+    todo: Iterable[Step]
+    beside: Iterable[str] = ()
+    """Clusters that stay as they are, though they are not of the table."""
+
+
 DRAIN_S = 15.0
 """Longest wait for connections under a listener of before; Envoy cuts them after ten seconds."""
 
@@ -73,12 +82,11 @@ class Steps:
         self,
         phases: Iterable[Phase],
         deadline_s: float,
-        beside: Iterable[str] = (),
     ) -> None:
         """Take the steps to one table after another; when one fails, restore all files."""
         written: dict[str, str] = {}
         try:
-            for table, todo in phases:
+            for table, todo, beside in phases:
                 for step in todo:
                     self._take(step, table, written, deadline_s, beside)
         except BaseException as error:
