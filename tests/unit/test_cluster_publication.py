@@ -157,6 +157,17 @@ def test_a_list_that_fails_while_pods_are_waited_for_refuses_no_revision(lab):
     assert lab.publication.outcome(0, 0) == Outcome(1, None)
 
 
+def test_pods_that_a_watch_has_told_of_are_not_listed_once_more(lab):
+    serve(lab.api)
+    lab.slices.refresh()
+    State(lab.records).put_record(BLUE)
+    listed: list[str] = []
+    lab.api.refuse = lambda asked: listed.append(asked.url.path)
+    lab.follow()
+    assert lab.publication.outcome(0, 0) == Outcome(1, None)
+    assert SLICES not in listed
+
+
 def test_a_deployment_that_admits_nothing_is_not_waited_for(lab):
     State(lab.records).put_record(BLUE.model_copy(update={"admitted": ()}))
     lab.follow()

@@ -3,7 +3,7 @@
 import pytest
 
 from inference_provider.router.table import Backend
-from inference_provider.targets.kubernetes.slices import instances_in
+from inference_provider.targets.kubernetes.slices import Reached, instances_in
 from inference_provider.workspace.statuses import Instance
 
 BLUE = {
@@ -14,9 +14,9 @@ BLUE = {
 }
 
 
-def slice_of(*endpoints, labels=BLUE, family="IPv4", port=5001):
+def slice_of(*endpoints, labels=BLUE, family="IPv4", port=5001, version="1"):
     ports = [{"name": "http", "port": port}]
-    about = {"name": "x", "labels": labels}
+    about = {"name": "x", "labels": labels, "resourceVersion": version}
     return {"metadata": about, "addressType": family, "ports": ports, "endpoints": [*endpoints]}
 
 
@@ -70,3 +70,14 @@ def test_a_slice_that_no_service_owns_or_that_has_no_port_gives_no_backend():
     without_port = {**slice_of(endpoint("10.0.0.1")), "ports": None, "endpoints": None}
     assert instances_in([slice_of(endpoint("10.0.0.1"), labels={})]) == {}
     assert instances_in([without_port])["iris/blue"][0].backends == ()
+
+
+def test_of_slices_that_were_read_before_only_the_changed_ones_are_read_again():
+    reached = Reached()
+    first = slice_of(endpoint("10.0.0.1"))
+    [known] = reached.instances([first])["iris/blue"]
+    [same] = reached.instances([dict(first)])["iris/blue"]
+    assert same is known
+    [moved] = reached.instances([slice_of(endpoint("10.0.0.9"), version="2")])["iris/blue"]
+    assert [one.host for one in moved.backends] == ["10.0.0.9"]
+    assert reached.instances([]) == {}

@@ -72,6 +72,8 @@ class WaitingRoom:
         self._changed = changed
         self._deciding = threading.Lock()
         self._deployments: Mapping[str, DeploymentEntry] | None = None
+        self._patient: set[str] = set()
+        """Those of them that may have no instance."""
         self._awake: set[str] = set()
         self._lines: dict[str, WaitingLine] = {}
         self._former = FormerPatience()
@@ -105,6 +107,7 @@ class WaitingRoom:
             kept = self._former.kept(asked, self._awake, time.monotonic())
             found = with_held(endpoints, self._awake, kept)
             self._deployments = _by_name(found)
+            self._patient = {name for name, one in self._deployments.items() if one.patience_s}
         if self._loop and self._news:
             self._loop.call_soon_threadsafe(self._news.set)
         return found
@@ -156,9 +159,9 @@ class WaitingRoom:
         for name in self._lines.keys() - known.keys():
             self._lines.pop(name).refuse_all()
         found = {
-            name: one
-            for name, one in known.items()
-            if one.backends and (self._lines.get(name) or self._sleeps(name, one))
+            name: known[name]
+            for name in (self._patient | self._lines.keys()) & known.keys()
+            if known[name].backends and (self._lines.get(name) or self._sleeps(name, known[name]))
         }
         for name in self._since_s.keys() - found.keys():
             del self._since_s[name]  # the next instance gets its own time

@@ -7,7 +7,7 @@ come and go by themselves: that is served at once, whatever else is wrong.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from inference_provider.targets.envoy.serving import Endpoints, Serving
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kept_environments import KeptEnvironments
 from inference_provider.targets.kubernetes import snapshot
-from inference_provider.targets.kubernetes.slices import instances_in
+from inference_provider.targets.kubernetes.slices import Reached
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.entries import endpoint_entries
@@ -37,7 +37,8 @@ from inference_provider.workspace.statuses import Instance
 GATHER_S = 0.02
 """Wait for more changes after the first: many are one publication."""
 LONGEST_GATHER_S = 0.5
-"""Longest such wait: as long as the last step kept a processor busy."""
+"""Longest such wait: twice as long as the last step kept a processor busy, as Envoy takes about as
+long for what it is given."""
 AGAIN_S = 10.0
 """Time after which what was refused is tried again, unless something changes before."""
 HEALTHY_S = 15.0
@@ -106,6 +107,7 @@ class Publication:
         self._entries = endpoint_entries(self._state, self._instances, environments.spec)
         self._room = room
         self._there: tuple[int, Mapping[str, tuple[Instance, ...]]] = -1, {}
+        self._reach = Reached()
         self._reading = snapshot.Reading(_UNREAD)
         self._seen = -1, self._reading.read(())
         self._tried = -1
@@ -127,7 +129,7 @@ class Publication:
         took_s = 0.0
         while True:
             self._news.wait(AGAIN_S)
-            time.sleep(max(GATHER_S, min(took_s, LONGEST_GATHER_S)))
+            time.sleep(max(GATHER_S, min(2 * took_s, LONGEST_GATHER_S)))
             self._news.clear()
             began_s = time.thread_time()
             self.step()
@@ -164,7 +166,7 @@ class Publication:
     def _instances(self) -> Mapping[str, tuple[Instance, ...]]:
         changes = self._slices.changes
         if self._there[0] != changes:
-            self._there = changes, instances_in(self._slices.objects())
+            self._there = changes, self._reach.instances(self._slices.objects())
         return self._there[1]
 
     # -- what people edit ----------------------------------------------------------------------
@@ -287,18 +289,21 @@ class Publication:
         admitted = self._admitted()
         new = [one for one in records if before.get(one.id.name) != admitted[one.id.name]]
         until = time.monotonic() + SEEN_S
-        lacking = [one for one in new if self._count(one) and one.admitted != ()]
+        lacking = self._lacking(one for one in new if one.admitted != ())
         while lacking and time.monotonic() < until:
             with suppress(TargetError):  # a busy API server: the watch may tell, or the next list
                 self._slices.refresh()
-            lacking = [one for one in lacking if self._reached(one) < self._count(one)]
-            if lacking:
+            if lacking := self._lacking(lacking):
                 self._follow_as(served)
-            time.sleep(_SEEN_POLL_S if lacking else 0)
+                time.sleep(_SEEN_POLL_S)
         for record in lacking:
             if not self._reached(record):
                 reason = "none of its pods takes requests"
                 raise NotReady("publish", f"deployment '{record.id.name}'", reason, "read its log")
+
+    def _lacking(self, records: Iterable[Record]) -> list[Record]:
+        """Return deployments of which fewer addresses are known than are waited for."""
+        return [one for one in records if self._reached(one) < self._count(one)]
 
     def _count(self, record: Record) -> int:
         """Return how many addresses are waited for; how many a rule wants now, nobody tells."""
