@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 
 from inference_provider.errors import Fault
 from inference_provider.files.lines import read_document
-from inference_provider.files.reading import RELATIVE, REQUIREMENTS_MIB, Unreadable, read_text
+from inference_provider.files.reading import (
+    RELATIVE,
+    REQUIREMENTS_MIB,
+    Unreadable,
+    inside,
+    read_text,
+)
 from inference_provider.files.wording import unknown_field
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.requirement import requirement_fault
@@ -39,7 +45,7 @@ def read_conda(spec: EnvironmentSpec, base_dir: Path) -> Conda:
     if not isinstance(written, str):
         return _conda(written, spec.python_version, "conda_file.")
     try:
-        text = read_text(base_dir / written, Path(written).name, REQUIREMENTS_MIB)
+        text = read_text(inside(base_dir, written), Path(written).name, REQUIREMENTS_MIB)
     except Unreadable as exc:
         return Conda(faults=(exc.fault("conda_file", RELATIVE),))
     document = read_document(text)

@@ -120,7 +120,7 @@ def _with_requirements(spec: EnvironmentSpec, base_dir: Path) -> tuple[str, ...]
     if spec.requirements_file is None:
         return spec.dependencies
     try:
-        lines = requirement_lines(base_dir / spec.requirements_file)
+        lines = requirement_lines(base_dir, spec.requirements_file)
     except Unreadable as exc:
         raise SpecError((exc.fault("requirements_file", RELATIVE),)) from exc
     return tuple(dict.fromkeys((*spec.dependencies, *(text for _, text in lines))))

@@ -15,7 +15,7 @@ from typing import Any
 
 from inference_provider.errors import Fault
 from inference_provider.files.lines import join
-from inference_provider.files.reading import VALUE_MIB, Unreadable, is_text, read_text
+from inference_provider.files.reading import VALUE_MIB, Unreadable, inside, is_text, read_text
 from inference_provider.files.vault import NotRead, Vault
 from inference_provider.injection import ANY
 from inference_provider.secret_text import LONG_ENOUGH, hidden
@@ -81,7 +81,7 @@ class Expansion:
 
     def _file(self, name: str, path: str) -> str | None:
         try:
-            return read_text(self.base_dir / name, name, VALUE_MIB).rstrip("\n")
+            return read_text(inside(self.base_dir, name), name, VALUE_MIB).rstrip("\n")
         except Unreadable as exc:
             remedy = "name a text file, relative to the stack file"
             self.faults.append(exc.fault(path, remedy))

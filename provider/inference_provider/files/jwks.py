@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_provider.errors import Fault
-from inference_provider.files.reading import RELATIVE, Unreadable, read_text
+from inference_provider.files.reading import RELATIVE, Unreadable, inside, read_text
 from inference_provider.spec.identity_provider import IdentityProvider
 
 _LIMIT_MIB = 1
@@ -37,7 +37,7 @@ def jwks_faults(provider: IdentityProvider, folder: Path) -> Iterator[Fault]:
     if provider.jwks_file is None:
         return
     try:
-        keys = _keys(folder / provider.jwks_file, provider.jwks_file)
+        keys = _keys(folder, provider.jwks_file)
     except Unreadable as exc:
         yield exc.fault(_FIELD, RELATIVE)
         return
@@ -56,7 +56,7 @@ def with_keys(provider: IdentityProvider, folder: Path) -> IdentityProvider:
     """
     if provider.jwks_file is None:
         return provider
-    keys = _keys(folder / provider.jwks_file, provider.jwks_file)
+    keys = _keys(folder, provider.jwks_file)
     public: dict[str, str] = {}
     for i, key in enumerate(keys):
         if _signs(key):
@@ -66,8 +66,8 @@ def with_keys(provider: IdentityProvider, folder: Path) -> IdentityProvider:
     return provider.model_copy(update={"jwks": public})
 
 
-def _keys(path: Path, name: str) -> list[Any]:
-    text = read_text(path, name, _LIMIT_MIB)
+def _keys(folder: Path, name: str) -> list[Any]:
+    text = read_text(inside(folder, name), name, _LIMIT_MIB)
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

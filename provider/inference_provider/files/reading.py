@@ -6,6 +6,7 @@ and reading a device or a file of 20 GB could exhaust the memory.
 """
 
 import codecs
+import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -71,6 +72,25 @@ def read_bytes(path: Path, name: str, limit_mib: int) -> bytes:
         raise Unreadable(f"cannot read '{name}': {exc.strerror}") from exc
     except ValueError as exc:  # a null byte in its name
         raise Unreadable(f"cannot read '{name!r}': {exc}") from exc
+
+
+def inside(folder: Path, written: str) -> Path:
+    """Return the path of a file that a person named, relative to a folder.
+
+    Where a name says that it leads out of the folder, whoever reviews it sees that. A link says
+    nothing, and an error may quote what it leads to.
+
+    Raises:
+        Unreadable: Its name stays in the folder, and a link leads out of it.
+    """
+    path = folder / written
+    named = os.path.normpath(written)
+    if os.path.isabs(named) or named.split(os.sep)[0] == os.pardir or "\0" in named:
+        return path
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        return path
+    reason = f"'{written}' leads by a link out of the folder of the stack"
+    raise Unreadable(reason, "write the path that the link leads to, or put the file there")
 
 
 def is_text(name: str) -> bool:

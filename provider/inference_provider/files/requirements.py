@@ -4,18 +4,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from inference_provider.errors import Fault
-from inference_provider.files.reading import RELATIVE, REQUIREMENTS_MIB, Unreadable, read_text
+from inference_provider.files.reading import (
+    RELATIVE,
+    REQUIREMENTS_MIB,
+    Unreadable,
+    inside,
+    read_text,
+)
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.spec.requirement import requirement_fault
 
 
-def requirement_lines(path: Path) -> tuple[tuple[int, str], ...]:
+def requirement_lines(folder: Path, written: str) -> tuple[tuple[int, str], ...]:
     """Return the requirements of a requirements.txt, each with the line on which it starts.
 
     Raises:
         Unreadable: It is not text, or cannot be read.
     """
-    text = read_text(path, path.name, REQUIREMENTS_MIB)
+    text = read_text(inside(folder, written), Path(written).name, REQUIREMENTS_MIB)
     found, number = [], 1
     for line in text.replace("\\\n", " \0").splitlines():
         # pip's rule: a comment starts a line, or follows a space.
@@ -34,7 +40,7 @@ def requirement_faults(spec: EnvironmentSpec, base_dir: Path) -> Iterator[Fault]
     if spec.requirements_file is None:
         return
     try:
-        lines = requirement_lines(base_dir / spec.requirements_file)
+        lines = requirement_lines(base_dir, spec.requirements_file)
     except Unreadable as exc:
         yield exc.fault("requirements_file", RELATIVE)
         return

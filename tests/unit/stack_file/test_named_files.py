@@ -1,7 +1,7 @@
 """Faults in the files and folders that a stack file names."""
 
 import pytest
-from tests.stack_files import GOOD, faults
+from tests.stack_files import GOOD, faults, load
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "a\\0b"])
@@ -53,3 +53,48 @@ def test_a_link_that_leads_nowhere_is_a_fault_with_its_line_and_name(folder):
         "line 5: models.0.path: the link 'x.bin' leads to '../blobs/1', which is not there;"
         " restore that file or folder, or remove the link"
     ]
+
+
+OUTSIDE = "hunter2 = of-another-project"
+NAMED: dict[str, tuple[str, str]] = {
+    "a placeholder": ("endpoints: [{name: iris, description: '${file:NAME}'}]\n", "description"),
+    "requirements": ("environments: [{name: env, requirements_file: NAME}]\n", "requirements_file"),
+    "a conda file": ("environments: [{name: env, conda_file: NAME}]\n", "conda_file"),
+    "a provider's keys": (
+        "workspaces:\n  - name: lab\n    identity_provider:\n"
+        "      {issuer: 'https://login.example.org', audience: chat, jwks_file: NAME}\n",
+        "identity_provider.jwks_file",
+    ),
+}
+
+
+@pytest.mark.parametrize("named", NAMED)
+@pytest.mark.parametrize("way", ["a file", "a folder", "a file that is not there"])
+def test_a_link_that_leads_out_of_the_stacks_folder_is_refused_unread(
+    folder, tmp_path_factory, named, way
+):
+    text, field = NAMED[named]
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    if way != "a file that is not there":
+        (elsewhere / "f.txt").write_text(OUTSIDE)
+    (folder / "link").symlink_to(elsewhere if way == "a folder" else elsewhere / "f.txt")
+    written = "link/f.txt" if way == "a folder" else "link"
+    found = faults(folder, f"name: demo\n{text.replace('NAME', written)}")
+    told = (
+        f"{field}: '{written}' leads by a link out of the folder of the stack; write the path that"
+        " the link leads to, or put the file there"
+    )
+    assert [told in one for one in found] == [True]
+    assert "hunter2" not in found[0]
+
+
+def test_a_link_inside_and_a_path_that_says_where_it_leads_are_read(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "f.txt").write_text("one\n")
+    (folder / "data").mkdir()
+    (folder / "data" / "f.txt").write_text("two\n")
+    (folder / "link").symlink_to("data/f.txt")
+    up = f"../{elsewhere.name}/f.txt"
+    for written, text in ((elsewhere / "f.txt", "one"), (up, "one"), ("link", "two")):
+        named = f"name: demo\nendpoints: [{{name: iris, description: '${{file:{written}}}'}}]\n"
+        assert load(folder, named).endpoints[0].description == text
