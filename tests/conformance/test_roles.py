@@ -1,5 +1,7 @@
 """Who may score an endpoint of an identity provider's tokens: role assignments decide."""
 
+import base64
+import hmac
 import json
 import threading
 import time
@@ -34,6 +36,26 @@ def token(caller="ann", key=OURS, **claims):
     return jwt.encode(held, pem, "ES256", headers={"kid": key.id})
 
 
+def forged(**header):
+    """Return ann's token with another head; `none` and HMAC are signed as anybody could."""
+    _, body, _ = token().split(".")
+    told = {**jwt.get_unverified_header(token()), **header}
+    if told["alg"] == "ES256":
+        pem = OURS.private.get_secret_value()
+        return jwt.encode(
+            jwt.decode(token(), options={"verify_signature": False}), pem, "ES256", headers=told
+        )
+    signed = f"{_encoded(json.dumps(told).encode())}.{body}"
+    if told["alg"] == "none":
+        return f"{signed}."
+    secret = json.dumps(OURS.public).encode()
+    return f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
+
+
+def _encoded(content):
+    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
 def may(lab, principal="ann", scope="", kind="user", role=SCIENTIST):
     spec = RoleAssignmentSpec(
         workspace=lab.workspace,
@@ -58,16 +80,21 @@ def test_a_token_lets_in_whom_a_role_lets_score_and_nobody_else(provided):
         "another provider's": token(iss="https://evil.example.org"),
         "another's key": token(key=THEIRS),
         "no expiry": token(exp=None),
+        "expired": token(exp=int(time.time()) - 60),
+        "not yet valid": token(nbf=int(time.time()) + 600),
+        "no signature": forged(alg="none"),
+        "a public key as a secret": forged(alg="HS256"),
+        "an unknown key": forged(kid="of nobody"),
+        "over-long": token() + "A" * 4000,
         "no name": token(sub=None),
         "a number": token(7),
         "a key": "of-nobody-at-all-1234",
     }
     assert {who: provided.ask(key=key) for who, key in callers.items()} == {
+        **dict.fromkeys(callers, 401),
         **{"ann": 200, "of the team": 200, "of no team": 403, "a reader": 403, "no name": 403},
-        **dict.fromkeys(
-            ("another provider's", "another's key", "no expiry", "a key", "a number"), 401
-        ),
     }
+    assert provided.ask(key=forged()) == 200
     assert provided.ask(key=token(aud="rose")) == 403
 
 
