@@ -54,6 +54,17 @@ def test_a_storage_class_without_a_size_is_refused():
     ]
 
 
+def test_a_service_account_has_no_name_of_one_that_is_the_routers_or_an_identitys():
+    said = "Workspace 'demo' on target 'kubernetes': cluster.service_accounts."
+    remedy = "use another, or declare an Identity with its annotations"
+    accounts = {"inference-router": {}, "identity-robot": {}, "inference-reader": {}, "robot": {}}
+    spec = workspace(service_accounts=accounts)
+    assert refused(spec, kubernetes_capabilities(lambda: None, lambda: None)) == [
+        f"{said}inference-router: the name is the router's; {remedy}",
+        f"{said}identity-robot: the name is an Identity's; {remedy}",
+    ]
+
+
 def test_a_plan_says_where_content_lies_without_a_claim():
     notes = kubernetes_capabilities(lambda: None, lambda: None).notes
     assert [*notes(desired(Kind.WORKSPACE, workspace()), None)] == [

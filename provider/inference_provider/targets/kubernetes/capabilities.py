@@ -184,6 +184,10 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
     if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
         yield Fault("egress", *_NOT_ENFORCED)
+    for account in spec.cluster.service_accounts:
+        if owner := names.owner_of_account(account):
+            field, reason = f"cluster.service_accounts.{account}", f"the name is {owner}"
+            yield Fault(field, reason, "use another, or declare an Identity with its annotations")
     yield from _storage_faults(spec)
     yield from _transport_faults(spec)
     if spec.bind_address != WorkspaceSpec().bind_address:

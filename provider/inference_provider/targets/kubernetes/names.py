@@ -35,6 +35,7 @@ EGRESS_NAME, EGRESS_PORT = "inference-egress", 3128
 """Service, and port of the router's pods, of the forward proxy of instances without a way out."""
 INSTANCE_PORT = 5001
 """Where instances of our own servers listen."""
+_OF_IDENTITIES = "identity-"
 _LONGEST = 52
 """Characters of a name; pods get up to eleven more, and 63 is the limit."""
 _OF_GROUP = 4
@@ -86,7 +87,14 @@ def generation(deployment: str, generation_: str, number: int = 0, *, grouped: b
 
 def identity(name: str) -> str:
     """Return the name of the service account of an identity."""
-    return short(f"identity-{name}")
+    return short(f"{_OF_IDENTITIES}{name}")
+
+
+def owner_of_account(name: str) -> str:
+    """Return whose service account one of this name is; empty where nobody of ours has it."""
+    if name == ROUTER_NAME:
+        return "the router's"
+    return "an Identity's" if name.startswith(_OF_IDENTITIES) else ""
 
 
 def assignment(name: str) -> str:
