@@ -3,6 +3,8 @@
 import json
 import ssl
 import sys
+import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -150,3 +152,63 @@ def test_a_server_that_cannot_be_reached_is_given_up_soon():
 def test_closing_a_target_that_was_not_used_reads_no_kubeconfig(monkeypatch):
     monkeypatch.setenv("KUBECONFIG", "/nowhere")
     KubernetesPlatform(place_from("kubernetes")).close()
+
+
+def test_a_list_of_several_pages_is_one_list():
+    page = {"metadata": {"resourceVersion": "7", "continue": "more"}, "items": [{"n": 1}]}
+    pages, asked = [page, {"metadata": {"resourceVersion": "7"}, "items": [{"n": 2}]}], []
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(dict(request.url.params))
+        return httpx.Response(200, json=pages.pop(0))
+
+    client = Client(access_, httpx.MockTransport(answer))
+    assert [one["n"] for one in client.items(POD, "lab", "a=b")] == [1, 2]
+    first = {"limit": "5000", "labelSelector": "a=b"}
+    assert asked == [first, {**first, "continue": "more"}]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_server_that_is_busy_is_asked_again_and_a_list_is_never_empty_for_that(status):
+    answers = [failure(status, "busy"), failure(status, "busy")]
+    found = httpx.Response(200, json={"metadata": {}, "items": [{"n": 1}]})
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    client = Client(access_, httpx.MockTransport(lambda _: answers.pop(0) if answers else found))
+    assert [one["n"] for one in client.items(POD, "lab")] == [1]
+    always = Client(access_, httpx.MockTransport(lambda _: failure(status, "busy")), attempts=2)
+    with pytest.raises(TargetUnreachable):
+        always.items(POD, "lab")
+    with pytest.raises(TargetUnreachable):
+        always.get(POD, "lab", "x")
+
+
+def test_a_server_that_says_when_to_come_again_is_not_asked_before():
+    times: list[float] = []
+    busy = failure(429, "too many requests")
+    busy.headers["retry-after"] = "1"
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        times.append(time.monotonic())
+        return busy if len(times) == 1 else httpx.Response(200, json={"metadata": {}})
+
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    Client(access_, httpx.MockTransport(answer)).items(POD, "lab")
+    assert times[1] - times[0] >= 0.7  # a third less or more, so that not all come at once
+
+
+def test_what_may_have_been_made_is_not_made_again_unless_it_was_refused_for_now():
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "lab"}}
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    for status, times in ((503, 1), (429, 2)):
+        answers = [failure(status, "busy"), httpx.Response(201, json=pod)]
+        asked: list[httpx.Request] = []
+
+        def answer(request, answers=answers, asked=asked):
+            asked.append(request)
+            return answers.pop(0)
+
+        client = Client(access_, httpx.MockTransport(answer))
+        with suppress(TargetUnreachable):
+            client.create(pod)
+        assert len(asked) == times
