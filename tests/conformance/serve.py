@@ -3,8 +3,8 @@
 FAIL in its environment ends it before it listens; LATE delays that, in seconds. A request with an
 `x-until` header is answered once the file that it names exists; `<file>.got` says that the request
 has arrived. One with `x-takes` is answered after as many seconds. One with `x-touch` makes a file;
-one with `x-exists` is answered 200 if there is one, and one with `x-variable: NAME=value` if its
-environment says so.
+one with `x-exists` is answered 200 if there is one ($MODEL is the model's folder), and one with
+`x-variable: NAME=value` if its environment says so.
 """
 
 import os
@@ -29,7 +29,8 @@ class Handler(BaseHTTPRequestHandler):
             Path(touched).touch()
         asked = self.headers.get("x-exists")
         name, _, value = self.headers.get("x-variable", "PATH=").partition("=")
-        is_so = os.environ.get(name) == value if value else asked is None or Path(asked).exists()
+        found = (asked or ".").replace("$MODEL", os.environ.get("AZUREML_MODEL_DIR", ""))
+        is_so = os.environ.get(name) == value if value else Path(found).exists()
         self.send_response(200 if is_so else 404)
         self.send_header("content-length", "0")
         self.end_headers()

@@ -259,6 +259,10 @@ class Lab(ABC):
         asked = {"x-variable": f"{variable}={value}"}
         return self._send("iris", self.keys()[0], asked) == 200
 
+    def finds(self, path: str) -> bool:
+        """Whether the instance that answers finds a file; $MODEL is the folder of its model."""
+        return self._send("iris", self.keys()[0], {"x-exists": path}) == 200
+
     @property
     def router_url(self) -> str:
         """Where this process reaches the router."""
