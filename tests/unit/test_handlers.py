@@ -19,12 +19,13 @@ from inference_provider.handlers import (
     Inputs,
     Program,
 )
-from inference_provider.observed import Actor, Kind
+from inference_provider.observed import Actor, Kind, ResourceId
 from inference_provider.targets.memory import MemoryTarget
 
 ECHO = "Endpoint/default/echo"
 ENTRY = Entry(key="echo", name="echo", holder="stack 'dev'")
 NOTHING = Inputs({})
+ANN = Actor(user="ann", command="pulumi")
 
 
 class Engine:
@@ -32,7 +33,7 @@ class Engine:
 
     def __init__(self, target, kind=Kind.ENDPOINT):
         self.told: list[str] = []
-        self.call = Call(ENTRY, Actor(user="ann"), lambda _id, said: self.told.append(said))
+        self.call = Call(ENTRY, ANN, lambda _id, said: self.told.append(said))
         self.handlers = Handlers(kind, Program(), lambda _place: target)
 
     def check(self, **fields):
@@ -44,6 +45,24 @@ class Engine:
 @pytest.fixture
 def target():
     return with_workspace(MemoryTarget())
+
+
+def readings(target) -> list[str]:
+    entries = target.observe(["default"]).journal
+    return [f"{one.id} {one.actor.user}" for one in entries if one.action == "read keys"]
+
+
+def test_keys_that_a_state_gets_are_in_the_journal_and_those_that_it_has_are_not(target):
+    engine = Engine(target)
+    _, held = engine.handlers.create(engine.call, engine.check(name="echo"))
+    held = engine.handlers.read(ENTRY, ECHO, held, ANN)
+    assert readings(target) == []  # who made it got them, and is there as who made it
+    engine.handlers.read(Entry(), ECHO, Held(NOTHING), Actor(user="bob"))  # `Endpoint.get`
+    assert readings(target) == ["Endpoint 'default/echo' bob"]
+    target.rotate_key(ResourceId.parse(ECHO), "primary", ANN)
+    held = engine.handlers.read(ENTRY, ECHO, held, Actor(user="eve"))
+    engine.handlers.read(ENTRY, ECHO, held, Actor(user="eve"))
+    assert readings(target)[1:] == ["Endpoint 'default/echo' eve"]
 
 
 def test_handlers_know_no_pulumi():
@@ -69,9 +88,9 @@ def test_the_life_of_a_resource(target):
     ]
     updated = engine.handlers.update(engine.call, held, changed)
     assert updated.incarnation == held.incarnation
-    assert engine.handlers.read(ENTRY, id_, updated) == updated
+    assert engine.handlers.read(ENTRY, id_, updated, ANN) == updated
     engine.handlers.delete(engine.call, id_, updated)
-    assert engine.handlers.read(ENTRY, id_, updated) is None
+    assert engine.handlers.read(ENTRY, id_, updated, ANN) is None
     assert engine.told == ["served", "served", "deleted"]
 
 
@@ -121,11 +140,11 @@ def test_what_is_read_by_id_is_there_or_an_error(target):
     engine = Engine(target)
     engine.handlers.create(engine.call, engine.check(name="echo"))
 
-    held = engine.handlers.read(Entry(), ECHO, Held(NOTHING))
+    held = engine.handlers.read(Entry(), ECHO, Held(NOTHING), ANN)
     assert held is not None
     assert (held.incarnation, held.inputs.owner) == (ONLY_READ, "shop")
     with pytest.raises(TargetError, match="it is not there; check its id"):
-        engine.handlers.read(Entry(), "Endpoint/default/other", Held(NOTHING))
+        engine.handlers.read(Entry(), "Endpoint/default/other", Held(NOTHING), ANN)
 
 
 class Watched(MemoryTarget):
@@ -167,8 +186,8 @@ def test_a_rule_of_a_program_decides_the_count_that_no_refresh_shows():
     }
     rule_id, rule = rules.handlers.create(rules.call, rules.check(**asked))
     assert rules.told[-1] == "3 to 5 instances"
-    assert rules.handlers.read(ENTRY, rule_id, rule) == rule
-    assert deployments.handlers.read(ENTRY, id_, blue) == blue
+    assert rules.handlers.read(ENTRY, rule_id, rule, ANN) == rule
+    assert deployments.handlers.read(ENTRY, id_, blue, ANN) == blue
 
     def running() -> int:
         return len(target.memory.ports("default").compute.instances()["echo/blue"])

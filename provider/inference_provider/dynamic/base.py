@@ -111,7 +111,7 @@ class KindProvider(ResourceProvider):
 
     def _read(self, id_: str, held: Held) -> Held | None:
         try:
-            return self._handlers.read(_entry(), id_, held)
+            return self._handlers.read(_entry(), id_, held, current_actor("pulumi"))
         except TargetUnreachable as exc:
             remedy = "try again, or let `pulumi up --refresh=false` repair it without reading"
             raise TargetUnreachable("read", exc.resource, exc.reason, remedy) from exc

@@ -53,6 +53,7 @@ from inference_provider.handlers.places import (
 )
 from inference_provider.handlers.program import Program
 from inference_provider.observed import (
+    Actor,
     Kind,
     ObservedResource,
     Presence,
@@ -187,13 +188,14 @@ class Handlers:
         deletion = Deletion(resource, inputs.owner, held.incarnation, other, call)
         deletion.run(self._open(inputs))
 
-    def read(self, entry: Entry, id_: str, held: Held) -> Held | None:
+    def read(self, entry: Entry, id_: str, held: Held, actor: Actor) -> Held | None:
         """Return the live resource; None if it is gone, or another entry stands for it.
 
         Args:
             entry: What stands for it.
             id_: `Kind/workspace/name`.
             held: What the state holds; without fields when a program reads by id.
+            actor: Who gets its keys, if the state has none or others.
 
         Raises:
             TargetUnreachable: The target did not answer.
@@ -216,7 +218,11 @@ class Handlers:
         if known != ONLY_READ and _owner(there.record) == inputs.owner and not inputs.home:
             inputs = replace(inputs, home=target.home().ids)  # an older release kept none
         former = former_holder(there.record, entry, known)
-        return Held(replace(inputs, held_by=former), self._outputs_of(there), known)
+        outputs = self._outputs_of(there)
+        if any(outputs[name] != held.outputs.get(name) for name in there.secret_outputs):
+            with suppress(TargetError):  # who may only read is told of drift all the same
+                target.note_reading(there.id, actor)
+        return Held(replace(inputs, held_by=former), outputs, known)
 
     def _open(self, inputs: Inputs) -> Engine:
         place = place_of(self._kind, inputs)
