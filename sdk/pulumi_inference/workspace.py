@@ -44,6 +44,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         allowed_source_ranges: Addresses that may call any endpoint, in CIDR notation; all when
             left out.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
+        allow_unenforced_egress: Whether closed egress may be left to others, such as a firewall,
+            where the target can neither close it nor tell that it is closed.
         outbound_rules: Where instances may go all the same, with `egress` disabled.
         base_image: Container image with Python and CA certificates that the router's image and
             those of environments are built on from then on; Python's own slim image when left out.
@@ -87,6 +89,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         public_network_access: Input[str] | None = None,
         allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
         egress: Input[str] | None = None,
+        allow_unenforced_egress: Input[bool] | None = None,
         outbound_rules: Input[Sequence[Input[OutboundRuleArgs]]] | None = None,
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
@@ -112,6 +115,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "public_network_access": public_network_access,
             "allowed_source_ranges": allowed_source_ranges,
             "egress": egress,
+            "allow_unenforced_egress": allow_unenforced_egress,
             "outbound_rules": outbound_rules,
             "base_image": base_image,
             "runtime_image": runtime_image,

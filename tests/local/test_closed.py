@@ -5,18 +5,24 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
 from tests.local.conftest import ACTOR, SERVER, Lab, Load
 from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
 OBEYS = Path(__file__).parent / "server" / "obeys.py"
+INFERCTL = Path(sys.executable).with_name("inferctl")
+USER = "root"
+"""Of the namespace in which it is forbidden."""
 LISTED, OTHER = "pypi.org", "files.pythonhosted.org"
 
 REACH = """
@@ -93,6 +99,21 @@ def process(lab: Lab) -> psutil.Process:
     found = lab.supervisor.process(one.name)
     assert found is not None
     return psutil.Process(found.pid)
+
+
+def where_forbidden(lab: Lab, *args: str) -> tuple[int, str]:
+    """Return how a command ends, and what it says, where nobody may have a network of his own."""
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", forbid, "sh", str(INFERCTL), *args],
+        cwd=lab.folder,
+        env={**os.environ, "INFERENCE_STATE_DIR": str(lab.state)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def resolves(name: str) -> None:
@@ -225,3 +246,32 @@ def test_one_that_is_in_the_machines_network_all_the_same_is_drift(closed: Lab):
     closed.up()
     assert said(closed, NETWORK) == "['lo']"
     assert closed.observe(Kind.DEPLOYMENT, "iris/blue").degraded == ""
+
+
+def test_where_linux_forbids_it_a_plan_refuses_unless_it_is_left_to_others(closed: Lab):
+    closed.resources()  # writes the file
+    status, told = where_forbidden(closed, "up", "--yes")
+    assert status == 1
+    assert (
+        "egress_public_network_access: 'disabled' needs a network of its own for each instance,"
+        f" and user '{USER}' may not have one here (making namespaces: their limit is reached);"
+        " have it allowed (`user.max_user_namespaces` is 0); or use target"
+        " docker or kubernetes, or leave egress enabled; or set the workspace's"
+        " allow_unenforced_egress: true, where something else closes it"
+    ) in told
+    space(closed, allow_unenforced_egress=True)
+    closed.resources()
+    status, told = where_forbidden(closed, "up", "--yes")
+    assert status == 0, told
+    assert "nothing here closes the way out of instances whose egress is disabled: user" in told
+    assert said(closed, NETWORK) != "['lo']"
+    status, told = where_forbidden(closed, "drift")
+    assert status == 0, told
+    # from here it can be closed; its supervisord is still where it cannot
+    assert "is in the machine's network" in closed.observe(Kind.DEPLOYMENT, "iris/blue").degraded
+    with pytest.raises(NotReady, match="its egress cannot be closed: making namespaces: their"):
+        closed.up()
+    closed.target.stop("lab", ACTOR)
+    closed.target.start("lab", ACTOR)
+    closed.up()
+    assert said(closed, NETWORK) == "['lo']"

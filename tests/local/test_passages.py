@@ -142,7 +142,7 @@ def test_nobody_is_let_in_before_the_server_listens_or_after_it_has_ended(
     folder: Path, started: Started
 ):
     leader = started("import time\ntime.sleep(60)")
-    until(lambda: psutil.Process(leader.pid).children())
+    until(lambda: len(psutil.Process(leader.pid).children()) > 0)
     [beside] = psutil.Process(leader.pid).children()
     assert not (folder / "door").exists()
     leader.kill()

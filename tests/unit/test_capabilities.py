@@ -146,14 +146,16 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(workspaces=[{"egress": "disabled"}]),
             "Workspace 'default' on target 'local': egress: 'disabled' needs a network"
-            " of its own for each instance, and user 'ann' may not have one here; ask root",
+            " of its own for each instance, and user 'ann' may not have one here; ask root; or set"
+            " the workspace's allow_unenforced_egress: true, where something else closes it",
             id="egress",
         ),
         pytest.param(
             deployment(egress_public_network_access="disabled"),
             "Deployment 'default/iris/blue' on target 'local': egress_public_network_access:"
             " 'disabled' needs a network of its own for each instance, and user 'ann' may not have"
-            " one here; ask root",
+            " one here; ask root; or set the workspace's"
+            " allow_unenforced_egress: true, where something else closes it",
             id="egress of a deployment",
         ),
         pytest.param(
@@ -221,6 +223,23 @@ def test_closed_egress_is_refused_once_where_all_of_a_workspace_is_closed():
     asked = deployment(egress_public_network_access="disabled").model_copy(update=closed)
     assert len(refusals(resolve(asked), LOCAL)) == 1
     assert refusals(resolve(asked), local_capabilities(Ledger, lambda: Fit(""))) == ()
+
+
+def test_what_this_machine_cannot_close_is_left_to_others_where_that_is_allowed_and_told():
+    space = {"egress": "disabled", "allow_unenforced_egress": True}
+    asked = resolve(stack(workspaces=[space]))
+    assert refusals(asked, LOCAL) == ()
+    assert [*LOCAL.notes(asked[0], None)] == [
+        "nothing here closes the way out of instances whose egress is disabled: user 'ann'"
+        " may not have one here"
+    ]
+    assert [*local_capabilities(Ledger, lambda: Fit("")).notes(asked[0], None)] == []
+    rule = {"name": "index", "destination": "pypi.org"}
+    asked = resolve(stack(workspaces=[{**space, "outbound_rules": [rule]}]))
+    assert [str(one) for one in refusals(asked, LOCAL)] == [
+        "Workspace 'default' on target 'local': outbound_rules: they let out what has a network of"
+        " its own, and user 'ann' may not have one here; ask root"
+    ]
 
 
 def test_what_a_target_can_do_is_not_refused():

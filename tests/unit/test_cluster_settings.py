@@ -125,7 +125,8 @@ PACKAGES = {"name": "sklearn", "dependencies": ["scikit-learn==1.7.2"]}
 ENFORCED = {"cluster": {"network_policies": "enforced"}}
 NOT_ENFORCED = (
     "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell; run"
-    " `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`"
+    " `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`;"
+    " or `allow_unenforced_egress: true`, where something else closes it"
 )
 INSTALLED = (
     "environment: its packages are installed in the pod, which has no way out to an index; name an"
@@ -143,6 +144,7 @@ INSTALLED = (
         ({**ENFORCED, "registry": "r.example.org/team"}, PACKAGES, CLOSED, ""),
         (ENFORCED, IMAGE, CLOSED, ""),
         ({}, IMAGE, CLOSED, f"egress_public_network_access: {NOT_ENFORCED}"),
+        ({"allow_unenforced_egress": True}, IMAGE, CLOSED, ""),
         (None, IMAGE, CLOSED, ""),
     ],
 )

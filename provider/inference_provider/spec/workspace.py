@@ -84,6 +84,9 @@ class WorkspaceSpec(SpecModel):
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""
+    allow_unenforced_egress: Annotated[bool, SECURITY] = False
+    """Whether closed egress may be left to others, such as a firewall of the machine, where the
+    target can neither close it nor tell that it is closed; it is refused there otherwise."""
     outbound_rules: Annotated[tuple[OutboundRule, ...], SECURITY, NO_SECRET] = ()
     """Where instances may go all the same, with `egress: disabled`, by the forward proxy that
     `HTTPS_PROXY` and `HTTP_PROXY` name to them: the router. Another list starts no new instance."""

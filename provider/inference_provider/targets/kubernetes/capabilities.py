@@ -35,7 +35,8 @@ PARALLEL = 32
 """Deployments that start at once: this machine only waits. As many connections may be open."""
 _NOT_ENFORCED = (
     "'disabled' needs a network plugin that enforces NetworkPolicies; a cluster does not tell",
-    "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`",
+    "run `inferctl doctor`, and set the workspace's `cluster: {network_policies: enforced}`; or"
+    " `allow_unenforced_egress: true`, where something else closes it",
 )
 _MAKE_IMAGE = (
     "set registry, and it is built and pushed there; or make and push it with `inferctl image build"
@@ -182,7 +183,7 @@ def kubernetes_capabilities(
 def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.runtime_image is None and spec.registry is None:
         yield Fault("runtime_image", "a cluster needs the image of the router's pods", _MAKE_IMAGE)
-    if spec.egress == "disabled" and spec.cluster.network_policies != "enforced":
+    if spec.egress == "disabled" and not _may_be_closed(spec):
         yield Fault("egress", *_NOT_ENFORCED)
     for account in spec.cluster.service_accounts:
         if owner := names.owner_of_account(account):
@@ -193,6 +194,10 @@ def _workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
     if spec.bind_address != WorkspaceSpec().bind_address:
         reason = "has no meaning on a cluster: the router is a Service there"
         yield Fault("bind_address", reason, "leave it out")
+
+
+def _may_be_closed(spec: WorkspaceSpec) -> bool:
+    return spec.cluster.network_policies == "enforced" or spec.allow_unenforced_egress
 
 
 def _transport_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
@@ -278,7 +283,7 @@ def closed_fault(
     alone = deployment.egress_public_network_access == "disabled"
     if not alone and (workspace is None or workspace.egress == "enabled"):
         return None
-    if alone and workspace is not None and workspace.cluster.network_policies != "enforced":
+    if alone and workspace is not None and not _may_be_closed(workspace):
         return Fault("egress_public_network_access", *_NOT_ENFORCED)
     if deployment.nodes_per_instance > 1:
         reason = "workers ask a name server for their leader, and without a way out there is none"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 
 from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
@@ -13,6 +14,7 @@ from inference_provider.targets.local.authorities import provider_faults
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.transport import tls_faults, tls_notes
 
+_ELSEWHERE = "set the workspace's allow_unenforced_egress: true, where something else closes it"
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "base_images": Answer("no image is built here: instances are processes", "leave it out"),
@@ -44,14 +46,30 @@ def local_capabilities(
         yield from tls_faults(spec)
         yield from provider_faults(spec)
         if spec.egress == "disabled":
-            yield from _not_enforced("egress", own_network())
+            yield from not_enforced("egress", spec)
 
     def deployment_faults(
         spec: DeploymentSpec, workspace: WorkspaceSpec | None, _environment: EnvironmentSpec | None
     ) -> Iterator[Fault]:
-        is_told = workspace is not None and workspace.egress == "disabled"
-        if spec.egress_public_network_access == "disabled" and not is_told:
-            yield from _not_enforced("egress_public_network_access", own_network())
+        alone = spec.egress_public_network_access == "disabled"
+        if alone and workspace and workspace.egress == "enabled":
+            yield from not_enforced("egress_public_network_access", workspace)
+
+    def not_enforced(field: str, workspace: WorkspaceSpec) -> Iterator[Fault]:
+        found = own_network()
+        if found.fault and not workspace.allow_unenforced_egress:
+            reason = f"'disabled' needs a network of its own for each instance, and {found.fault}"
+            yield Fault(field, reason, f"{found.remedy}; or {_ELSEWHERE}")
+        elif found.fault and workspace.outbound_rules:
+            reason = f"they let out what has a network of its own, and {found.fault}"
+            yield Fault("outbound_rules", reason, found.remedy)
+
+    def notes(desired: DesiredResource, workspace: WorkspaceSpec | None) -> Iterator[str]:
+        yield from tls_notes(desired, workspace)
+        spec = desired.spec
+        left = isinstance(spec, WorkspaceSpec) and spec.allow_unenforced_egress
+        if left and (fault := own_network().fault):
+            yield f"nothing here closes the way out of instances whose egress is disabled: {fault}"
 
     return TargetCapabilities(
         name="local",
@@ -63,13 +81,7 @@ def local_capabilities(
         source_ranges=True,
         workspace_faults=workspace_faults,
         deployment_faults=deployment_faults,
-        notes=tls_notes,
+        notes=notes,
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,
     )
-
-
-def _not_enforced(field: str, found: Fit) -> Iterator[Fault]:
-    if found.fault:
-        reason = f"'disabled' needs a network of its own for each instance, and {found.fault}"
-        yield Fault(field, reason, found.remedy)

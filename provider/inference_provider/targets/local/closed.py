@@ -20,6 +20,7 @@ from inference_provider.spec import DeploymentSpec
 from inference_provider.targets.local import launch
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance
+from inference_provider.targets.local.machine import own_network_fit
 from inference_provider.targets.local.own_network import PROXY_PORT, Passages
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
@@ -54,15 +55,25 @@ class Closed:
         return str(self._folders.router_folder / "egress.sock")
 
     def __contains__(self, spec: DeploymentSpec) -> bool:
-        """Whether new instances of a deployment have no way out."""
-        return self._state.is_closed(spec.egress_public_network_access)
+        """Whether new instances of a deployment get no way out here."""
+        return self._closes(spec.egress_public_network_access)
+
+    def _closes(self, access: str) -> bool:
+        return self._state.is_closed(access) and not self._is_left_to_others()
+
+    def _is_left_to_others(self) -> bool:
+        """Whether this machine cannot close anything, and the workspace allows that."""
+        name = self._folders.workspace
+        own = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+        allowed = own is not None and own.properties.get("allow_unenforced_egress")
+        return bool(allowed and own_network_fit().fault)
 
     def lets_out(self) -> bool:
         """Whether rules may let instances out, whether any rule is there yet or not.
 
         One that is closed by itself, in a workspace that is open, is not let out.
         """
-        return self._state.is_closed("enabled")
+        return self._closes("enabled")
 
     def variables(self, spec: DeploymentSpec) -> Mapping[str, str] | None:
         """Return what tells programs of the way out; None for that of this machine."""
@@ -86,9 +97,11 @@ class Closed:
     def wanted(self, deployment: str = "") -> Mapping[str, Wanted]:
         """Return how instances are to be, by each deployment of which that is known."""
         with suppress(TargetError):
-            every = self.lets_out()
+            every, never = self.lets_out(), self._is_left_to_others()
             return {
-                one.id.name: Wanted(every or one.properties.get(_EGRESS) == "disabled", every)
+                one.id.name: Wanted(
+                    every or (one.properties.get(_EGRESS) == "disabled" and not never), every
+                )
                 for one in self._records(deployment)
                 if one.id.kind == Kind.DEPLOYMENT
             }

@@ -142,7 +142,8 @@ def _network_remedy() -> str:
     closed = [f"`{name}` is {value}" for name, value in _SWITCHES.items() if _is_set(name, value)]
     if not closed:
         return _OTHERWISE
-    return f"have it allowed ({', '.join(closed)}) or run this as root; or {_OTHERWISE}"
+    root = " or run this as root" if os.getuid() else ""
+    return f"have it allowed ({', '.join(closed)}){root}; or {_OTHERWISE}"
 
 
 def _is_set(name: str, value: str) -> bool:

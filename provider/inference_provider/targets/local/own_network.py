@@ -60,11 +60,15 @@ def enter() -> None:
     mapped = os.waitstatus_to_exitcode(os.waitpid(mapper, 0)[1])
     if failed or mapped:
         what = "making namespaces" if failed else "mapping users"
-        raise NotPossible(f"{what}: {os.strerror(code if failed else mapped)}")
+        raise NotPossible(f"{what}: {_told(code if failed else mapped)}")
     try:
         _raise_loopback()
     except OSError as fault:
         raise NotPossible(f"bringing loopback up: {fault.strerror}") from fault
+
+
+def _told(code: int) -> str:
+    return "their limit is reached" if code == errno.ENOSPC else os.strerror(code)
 
 
 def _map_users(pid: int) -> int:
