@@ -142,7 +142,7 @@ def test_nobody_is_let_in_before_the_server_listens_or_after_it_has_ended(
     folder: Path, started: Started
 ):
     leader = started("import time\ntime.sleep(60)")
-    until(lambda: len(psutil.Process(leader.pid).children()) > 0)
+    until(lambda: "serve.py" in psutil.Process(leader.pid).cmdline())
     [beside] = psutil.Process(leader.pid).children()
     assert not (folder / "door").exists()
     leader.kill()
@@ -153,6 +153,29 @@ def test_nobody_is_let_in_before_the_server_listens_or_after_it_has_ended(
     connected(folder).close()
     with socket.socket(socket.AF_UNIX) as later:
         until(lambda: later.connect_ex(str(folder / "door")) != 0)
+
+
+ASKS_FOR_A_NAME = """
+import os, socket, sys
+os.mkdir("/run/nscd")
+service = socket.socket(socket.AF_UNIX)
+service.bind("/run/nscd/socket")
+service.listen()
+def answer():
+    with socket.socket(socket.AF_UNIX) as asked:
+        return asked.connect_ex("/run/nscd/socket")
+from inference_provider.targets.local import own_network
+print(answer(), os.path.isdir("/run"))
+own_network.enter()
+print(answer(), os.listdir("/run/nscd"), sorted(os.listdir("/run")))
+"""
+
+
+def test_no_service_of_the_machine_asks_for_names_for_it():
+    script = 'mount -t tmpfs none /run && exec "$@"'
+    command = ["unshare", "-Urm", "sh", "-c", script, "sh", sys.executable, "-c", ASKS_FOR_A_NAME]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.splitlines() == ["0 True", "2 [] ['nscd']"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
