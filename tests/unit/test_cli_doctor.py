@@ -8,6 +8,7 @@ def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_pa
     found = {check["name"]: check for check in json.loads(cli("doctor", "--json").stdout)}
     assert set(found) == {
         "state folder", "disk", "envoy", "supervisord", "uv", "loopback", "open files", "gpus",
+        "closed egress",
     }  # fmt: skip
     assert found["envoy"]["ok"]
     blocked = tmp_path / "file"

@@ -26,6 +26,7 @@ from inference_provider.targets.local.machine import (
     OPEN_FILES,
     OTHER_FOLDER,
     open_files_fault,
+    own_network_fit,
     path_fault,
     shown,
 )
@@ -158,6 +159,13 @@ def check_open_files() -> Check:
     return Check("open files", not fault, fault or f"a process may open {OPEN_FILES}", MORE_FILES)
 
 
+def check_closed_egress() -> Check:
+    """Try to give a process a network of its own; a machine that does not let one is no failure."""
+    found = own_network_fit()
+    said = f"refused: {found.fault}; {found.remedy}" if found.fault else "can be enforced"
+    return Check("closed egress", True, said)
+
+
 def check_gpus() -> Check:
     """Count GPUs; none is no failure."""
     count = len(discover_gpus())
@@ -173,5 +181,6 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     check_uv,
     check_loopback,
     check_open_files,
+    check_closed_egress,
     check_gpus,
 )
