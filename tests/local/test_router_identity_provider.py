@@ -1,5 +1,6 @@
 """Tokens of a real identity provider in a real router: who may score, and fetched keys."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -104,24 +105,96 @@ def test_a_new_key_of_the_provider_is_fetched_and_an_old_one_forgotten(
         until(lambda: ask(served, before) == 401)
 
 
+def refused_by(login: Provider, served: Served) -> str:
+    """Return what a status says while the provider does not run; the time is cut out."""
+    gone = f"keys cannot be fetched from {login.jwks_uri}: Connection refused; "
+    until(lambda: served.router.fetch_fault().startswith(gone))
+    said = served.router.fetch_fault().removeprefix(gone)
+    return re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d UTC", "TIME", said)
+
+
 def test_keys_stay_in_force_while_they_cannot_be_fetched(models: dict[str, Model], login: Provider):
     entry = provided(models, check(login))
     with serving(entry) as served:
         token = login.token("ann")
         until(lambda: ask(served, token) == 200)
         login.stop()
-        failed = "http.ingress.jwt_authn.jwks_fetch_failed"
-        until(lambda: int(served.router.admin.stats(f"^{failed}$", "Counters")[failed]) > 1)
+        assert refused_by(login, served) == "those of TIME stay in force"
         rose = endpoint("rose", {}, deployment("blue", models["blue"]))
         served.router.publish(served.table(entry, rose))
         assert ask(served, token) == 200
-        kept = f"keys cannot be fetched from {login.jwks_uri}: those fetched last stay in force"
-        until(lambda: served.router.fetch_fault() == kept)
-        served.restart()  # nothing of what was fetched is kept: nobody is let in
-        assert ask(served, token) == 401
-        assert served.router.fetch_fault() == (
-            f"{login.jwks_uri} does not answer, and none were fetched yet: its tokens are refused"
-        )
+
+
+def test_keys_of_a_provider_that_comes_to_a_running_router_stay_in_force_too(
+    models: dict[str, Model], login: Provider
+):
+    with serving() as served:
+        served.router.publish(served.table(provided(models, check(login))))
+        token = login.token("ann")
+        until(lambda: ask(served, token) == 200)
+        login.stop()
+        served.end_keys()
+        failed = "http.ingress.jwt_authn.jwks_fetch_failed"
+        until(lambda: int(served.router.admin.stats(f"^{failed}$", "Counters").get(failed, 0)) > 2)
+        assert ask(served, token) == 200
+
+
+def test_keys_fetched_last_are_in_force_after_a_restart_until_there_are_new_ones(
+    models: dict[str, Model], login: Provider
+):
+    with serving(provided(models, check(login))) as served:
+        token = login.token("ann")
+        until(lambda: ask(served, token) == 200)
+        login.stop()
+        served.end_keys()  # with its container
+        served.restart()
+        served.key_server = served.serve_keys()
+        until(lambda: ask(served, token) == 200)
+        assert refused_by(login, served) == "those of TIME stay in force"
         login.start()
         until(lambda: ask(served, login.token("ann")) == 200)
+        until(lambda: ask(served, token) == 401)  # its key was withdrawn
         until(lambda: served.router.fetch_fault() == "")
+
+
+def test_a_router_that_never_had_keys_says_that_it_lets_in_nobody(
+    models: dict[str, Model], login: Provider
+):
+    token = login.token("ann")
+    login.stop()
+    with serving(provided(models, check(login))) as served:
+        assert ask(served, token) == 401
+        said = "none were fetched yet, so its tokens are refused"
+        assert refused_by(login, served) == said
+        login.start()
+        until(lambda: ask(served, login.token("ann")) == 200)
+
+
+def test_who_fetches_keys_may_end_and_the_router_goes_on_with_what_it_has(
+    models: dict[str, Model], login: Provider
+):
+    with serving(provided(models, check(login))) as served:
+        token = login.token("ann")
+        until(lambda: ask(served, token) == 200)
+        served.end_keys()
+        failed = "http.ingress.jwt_authn.jwks_fetch_failed"
+        until(lambda: int(served.router.admin.stats(f"^{failed}$", "Counters").get(failed, 0)) > 1)
+        assert ask(served, token) == 200
+        gone = f"nothing fetches the keys of {login.jwks_uri}: run `inferctl up`; those of 20"
+        assert served.router.fetch_fault().startswith(gone)
+
+
+def test_keys_of_a_url_that_is_named_no_more_are_forgotten(
+    models: dict[str, Model], login: Provider
+):
+    with serving(provided(models, check(login))) as served:
+        until(lambda: ask(served, login.token("ann")) == 200)
+        kept = served.folder / "provider-keys"
+        [before] = kept.glob("*.json")
+        assert before.stat().st_mode & 0o777 == 0o600
+        served.router.publish(
+            served.table(provided(models, check(login, jwks_uri=f"{login.jwks_uri}?now")))
+        )
+        until(lambda: ask(served, login.token("ann")) == 200)
+        [after] = kept.glob("*.json")
+        assert before.name != after.name

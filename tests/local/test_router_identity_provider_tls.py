@@ -95,8 +95,8 @@ def test_keys_are_taken_from_a_server_whose_certificate_an_authority_vouches_for
 ):
     one = provided(models, f"https://localhost:{port}/keys")
     with serving(endpoint("rose", {}, deployment("blue", models["blue"]))) as served:
-        trusting = served.table(one).model_copy(update={"ca_file": str(certificate)})
-        served.router.publish(trusting)
+        served.trusted = str(certificate)
+        served.router.publish(served.table(one))
         until(lambda: ask(served) == 200)
         told = {"iss": "https://a.test", "aud": "chat", "sub": "ann"}
         until_then = datetime.now(UTC) + timedelta(minutes=30)
@@ -110,10 +110,9 @@ def test_keys_are_taken_from_no_server_with_another_certificate_or_name(
 ):
     uri = f"https://{host}:{port}/keys"
     with serving(endpoint("rose", {}, deployment("blue", models["blue"]))) as served:
-        table = served.table(provided(models, uri))
         if host != "localhost":  # an authority vouches for it, by another name
-            table = table.model_copy(update={"ca_file": str(certificate)})
-        served.router.publish(table)
-        refused = f"{uri} does not answer, and none were fetched yet: its tokens are refused"
-        until(lambda: served.router.fetch_fault() == refused)
+            served.trusted = str(certificate)
+        served.router.publish(served.table(provided(models, uri)))
+        refused = f"keys cannot be fetched from {uri}: its certificate is not trusted: "
+        until(lambda: served.router.fetch_fault().startswith(refused))
         assert ask(served) == 401

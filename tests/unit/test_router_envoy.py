@@ -218,10 +218,10 @@ def test_the_form_of_the_files_is_the_same_in_every_process():
 def test_the_clusters_of_any_release_are_read_by_their_names():
     text = render(table({"blue": 100})).files[CDS]
     found = clusters_in(text)
-    assert list(found) == ["chat/blue", "chat/green", "holding"]
+    assert list(found) == ["chat/blue", "chat/green", "provider-keys", "holding"]
     beside = Renderer().file(CDS, table({"blue": 100}, count=2), found.values())
     names = [one["name"] for one in json.loads(beside)["resources"]]
-    assert names[-3:] == list(found)
+    assert names[-4:] == list(found)
     assert clusters_in("") == clusters_in('{"resources": 5}') == clusters_in("[]") == {}
 
 

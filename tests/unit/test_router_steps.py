@@ -132,7 +132,6 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "port": 8088,
         "metrics_port": 8089,
         "metrics_host": "0.0.0.0",
-        "ca_file": "/srv/ca.pem",
         "tls": TLS,
         "sources": ("10.0.0.0/8",),
         "name_server": "127.0.0.1:53",

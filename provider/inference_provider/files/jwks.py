@@ -3,6 +3,7 @@
 Private keys and shared secrets are refused: what is read is recorded, and shown to whoever asks.
 """
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ _PUBLIC: Mapping[str, tuple[str, ...]] = {
 }
 """Members of a public key that are kept, by its type; RFC 7518 and RFC 8037."""
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
+_COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}
 _ALGORITHMS = {
     *(f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)),
     "EdDSA",
@@ -64,6 +66,37 @@ def with_keys(provider: IdentityProvider, folder: Path) -> IdentityProvider:
             named = name if name and name not in public else f"{name}#{i + 1}"
             public[named] = json.dumps(_public(key), sort_keys=True)
     return provider.model_copy(update={"jwks": public})
+
+
+def has_key(text: str) -> bool:
+    """Whether a text is a JSON Web Key Set with a public key that checks tokens."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    keys = found.get("keys") if isinstance(found, dict) else None
+    return isinstance(keys, list) and any(_signs(key) and _is_whole(key) for key in keys)
+
+
+def _is_whole(key: Mapping[str, Any]) -> bool:
+    """Whether a public key has its members; without a library that a router's image lacks."""
+    kind, curve = key.get("kty"), key.get("crv")
+    if kind not in ("RSA", "EC", "OKP"):
+        return False
+    wanted = _COORDINATE_BYTES.get(curve) if isinstance(curve, str) else None
+    members = [_bytes_of(key.get(name)) for name in _PUBLIC[kind] if name != "crv"]
+    if kind == "RSA":
+        return all(members)
+    return curve in _CURVES[kind] and all(len(one) == wanted for one in members)
+
+
+def _bytes_of(member: Any) -> bytes:
+    if not isinstance(member, str):
+        return b""
+    try:
+        return base64.b64decode(member + "=" * (-len(member) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return b""
 
 
 def _keys(folder: Path, name: str) -> list[Any]:

@@ -1,25 +1,22 @@
-"""Checks of tokens of an identity provider -> Envoy's filter and clusters for them. Pure.
+"""Checks of tokens of an identity provider -> Envoy's filter for them, and who fetches keys. Pure.
 
 The filter is a resource of its own, apart from that of the workspace's own tokens: with each change
-of it Envoy fetches a provider's keys again, and forgets those of before. Which of the callers may
-score is in `access_rule.py`.
+of it Envoy asks for a provider's keys again, and forgets those of before. It asks a process beside
+it, which passes each question on to the provider and keeps the answer for the next start. Which of
+the callers may score is in `access_rule.py`.
 """
 
-import hashlib
-import ipaddress
-import re
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlencode
 
+from inference_provider.observed import Frozen
 from inference_provider.router.access_rule import CLAIMS, HEADER
 from inference_provider.router.resource import (
     API,
     CLIENT_HEADER,
     IDENTITY_PROVIDER,
     Resource,
-    address,
-    name_resolver,
+    asked_beside,
     seconds,
 )
 from inference_provider.router.table import ProviderCheck, RouterTable
@@ -30,17 +27,21 @@ ProviderChecks = Mapping[str, ProviderCheck]
 _FETCH_TIMEOUT_MS = 5000
 _FETCH_AGAIN_MS = 1000
 """After a fetch that failed."""
-_UNHEALTHY_MS = 5000
-"""Between two questions whether a server answers again that did not."""
 _KNOWN_TOKENS = 1000
 """Tokens per worker whose signature is not computed again."""
 _LONGEST_KNOWN_BYTES = 16384
 """A token that names many groups is longer than the 4 KiB that Envoy remembers of itself."""
-_FETCHES = "http.ingress.jwt_authn.jwks_fetch_"
-_CLUSTERS = "identity-provider-"
-FETCH_STATS = rf"^({re.escape(_FETCHES)}|cluster\.{_CLUSTERS}[0-9a-f]+\.membership_healthy$)"
-"""Names of the statistics that `fetch_fault` reads."""
-_TLS = f"{API}extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+KEYS_CLUSTER = "provider-keys"
+KEYS_SOCKET = "keys.sock"
+
+
+class Fetched(Frozen):
+    """What is known of the keys of one URL."""
+
+    at: str = ""
+    """When the URL answered those that are kept; empty if none are."""
+    fault: str = ""
+    """Why it answered none the last time; empty if it did."""
 
 
 def provider_checks(table: RouterTable) -> dict[str, ProviderCheck]:
@@ -87,98 +88,46 @@ def _keys(check: ProviderCheck) -> Resource:
         known = {"jwt_cache_size": _KNOWN_TOKENS, "jwt_max_token_size": _LONGEST_KNOWN_BYTES}
         return {"local_jwks": {"inline_string": check.jwks}, "jwt_cache_config": known}
     uri = {
-        "uri": check.jwks_uri,
-        "cluster": _cluster_name(check.jwks_uri),
+        "uri": f"http://{KEYS_CLUSTER}/?{urlencode({'uri': check.jwks_uri})}",
+        "cluster": KEYS_CLUSTER,
         "timeout": seconds(_FETCH_TIMEOUT_MS),
     }
-    # beside requests: those find the keys that were fetched last, also while a fetch fails
-    ahead = {"fast_listener": False, "failed_refetch_duration": seconds(_FETCH_AGAIN_MS)}
+    # beside requests: those find the keys that were fetched last, also while a fetch fails; what
+    # comes to a listener that runs would never be fetched, if it had to wait for that
+    ahead = {"fast_listener": True, "failed_refetch_duration": seconds(_FETCH_AGAIN_MS)}
     refresh = seconds(check.refresh_s * 1000)
     return {"remote_jwks": {"http_uri": uri, "cache_duration": refresh, "async_fetch": ahead}}
 
 
-def provider_clusters(table: RouterTable) -> list[Resource]:
-    """Return where the router fetches keys, a cluster for each address."""
-    fetched = {one.jwks_uri: one for one in provider_checks(table).values() if one.jwks_uri}
-    return [_cluster(one, table.ca_file) for one in fetched.values()]
+def keys_cluster(folder: str) -> Resource:
+    """Return where the router asks for keys; it is there though nobody may listen."""
+    return asked_beside(KEYS_CLUSTER, folder, KEYS_SOCKET)
 
 
-def _cluster_name(uri: str) -> str:
-    """Return a name that no deployment's cluster has, which all have a slash."""
-    return f"{_CLUSTERS}{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+def fetched_uris(checks: ProviderChecks) -> tuple[str, ...]:
+    """Return the URLs from which keys are fetched."""
+    return tuple(sorted({one.jwks_uri for one in checks.values() if one.jwks_uri}))
 
 
-def _cluster(check: ProviderCheck, ca_file: str) -> Resource:
-    name, uri = _cluster_name(check.jwks_uri), urlsplit(check.jwks_uri)
-    host, secure = uri.hostname or "", uri.scheme == "https"
-    to = {"endpoint": {"address": address(host, uri.port or (443 if secure else 80))}}
-    return {
-        "@type": f"{API}config.cluster.v3.Cluster",
-        "name": name,
-        **_found_by(host),
-        "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [to]}]},
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        # says whether the keys can be fetched now; counters of fetches do not
-        "health_checks": [_health_check(check, uri)],
-        **({"transport_socket": _tls(host, ca_file)} if secure else {}),
-    }
-
-
-def _found_by(host: str) -> Resource:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        family = {"dns_lookup_family": "V4_PREFERRED", "typed_dns_resolver_config": name_resolver()}
-        return {"type": "STRICT_DNS", **family}
-    return {"type": "STATIC"}
-
-
-def _health_check(check: ProviderCheck, uri: SplitResult) -> Resource:
-    interval = seconds(check.refresh_s * 1000)
-    path = (uri.path or "/") + (f"?{uri.query}" if uri.query else "")
-    return {
-        "timeout": seconds(_FETCH_TIMEOUT_MS),
-        "interval": interval,
-        "no_traffic_interval": interval,
-        "no_traffic_healthy_interval": interval,
-        "unhealthy_interval": seconds(min(_UNHEALTHY_MS, check.refresh_s * 1000)),
-        "unhealthy_threshold": 1,
-        "healthy_threshold": 1,
-        "http_health_check": {"path": path, "host": uri.netloc},
-    }
-
-
-def _tls(host: str, ca_file: str) -> Resource:
-    try:
-        ipaddress.ip_address(host)
-        named, sni = "IP_ADDRESS", {}
-    except ValueError:
-        named, sni = "DNS", {"sni": host}
-    names = [{"san_type": named, "matcher": {"exact": host}}]
-    trusted = {"trusted_ca": {"filename": ca_file}, "match_typed_subject_alt_names": names}
-    common = {"validation_context": trusted}
-    return {
-        "name": "tls",
-        "typed_config": {"@type": _TLS, **sni, "common_tls_context": common},
-    }
-
-
-def fetch_fault(checks: ProviderChecks, statistics: Mapping[str, Any]) -> str:
+def fetch_fault(fetched: Mapping[str, Fetched], *, asked: bool) -> str:
     """Say which keys cannot be fetched now, and whom the router lets in meanwhile.
 
     Args:
-        checks: Those in force.
-        statistics: Of the router, by name.
+        fetched: What is known of each URL of keys.
+        asked: Whether anybody answers who fetches keys.
     """
-    fetched = int(statistics.get(f"{_FETCHES}success", 0))
-    failed = int(statistics.get(f"{_FETCHES}failed", 0))
-    told = []
-    for uri in sorted({one.jwks_uri for one in checks.values() if one.jwks_uri}):
-        answers = int(statistics.get(f"cluster.{_cluster_name(uri)}.membership_healthy", 0))
-        if not answers and fetched:
-            told.append(f"keys cannot be fetched from {uri}: those fetched last stay in force")
-        elif not answers or (failed and not fetched):
-            wrong = "answers no keys" if answers else "does not answer"
-            told.append(f"{uri} {wrong}, and none were fetched yet: its tokens are refused")
-    return "; ".join(told)
+    return "; ".join(filter(None, (_fault(uri, one, asked) for uri, one in fetched.items())))
+
+
+def _fault(uri: str, known: Fetched, asked: bool) -> str:
+    if asked and known.at and not known.fault:
+        return ""
+    if not asked:
+        wrong = f"nothing fetches the keys of {uri}: run `inferctl up`"
+    elif known.fault:
+        wrong = f"keys cannot be fetched from {uri}: {known.fault}"
+    else:
+        wrong = f"keys of {uri} are being fetched"
+    if known.at:
+        return f"{wrong}; those of {known.at} stay in force"
+    return f"{wrong}; none were fetched yet, so its tokens are refused"

@@ -23,6 +23,7 @@ from inference_provider.router import (
     tokens,
 )
 from inference_provider.router.endpoint_texts import EndpointTexts
+from inference_provider.router.resource import Resource
 from inference_provider.router.table import EndpointEntry, OutboundEntry, RouterTable
 
 CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds.json"
@@ -85,9 +86,7 @@ class Renderer:
     def _cds(self, table: RouterTable, beside: Iterable[str]) -> str:
         found = [text for text in self._clusters.of(table) if text]
         draining = (clusters.cluster(one.cluster, one.deployment) for one in table.draining)
-        fetched = provider.provider_clusters(table)
-        asked = holding.holding_cluster(table.folder)
-        others = map(json.dumps, [*draining, *fetched, asked])
+        others = map(json.dumps, [*draining, *beside_envoy(table)])
         return _versioned(f"[{', '.join([*found, *others, *beside])}]")
 
     def _rds(self, table: RouterTable) -> str:
@@ -125,8 +124,7 @@ def render_static(table: RouterTable) -> str:
     whole = listener.bootstrap(table)
     del whole["dynamic_resources"], whole["layered_runtime"]
     resources = whole["static_resources"]
-    resources["clusters"] += clusters.clusters(table) + provider.provider_clusters(table)
-    resources["clusters"].append(holding.holding_cluster(table.folder))
+    resources["clusters"] += clusters.clusters(table) + beside_envoy(table)
     own = tokens.filter_config(tokens.checks_of(table))
     others = provider.provider_config(provider.provider_checks(table))
     checks = [
@@ -143,6 +141,11 @@ def render_static(table: RouterTable) -> str:
     for one in (*resources["clusters"], *resources["listeners"]):
         one.pop("@type", None)
     return json.dumps(_without_type(whole))
+
+
+def beside_envoy(table: RouterTable) -> list[Resource]:
+    """Return the clusters of processes beside Envoy, which belong to no deployment."""
+    return [provider.keys_cluster(table.folder), holding.holding_cluster(table.folder)]
 
 
 def runtime(layer: Mapping[str, int]) -> str:

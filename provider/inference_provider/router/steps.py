@@ -12,7 +12,7 @@ from inference_provider.router.egress import is_proxy
 from inference_provider.router.envoy import WEIGHT_PREFIX, runtime_layer
 from inference_provider.router.holding import holding_cluster
 from inference_provider.router.limits import rates_of
-from inference_provider.router.provider import provider_checks, provider_clusters
+from inference_provider.router.provider import keys_cluster, provider_checks
 from inference_provider.router.resource import Resource
 from inference_provider.router.status import Shares
 from inference_provider.router.table import (
@@ -203,7 +203,7 @@ def clusters_of(table: RouterTable) -> frozenset[str]:
 
 def _beside(table: RouterTable) -> list[Resource]:
     """Return the clusters that do not belong to a deployment."""
-    return [*provider_clusters(table), holding_cluster(table.folder)]
+    return [keys_cluster(table.folder), holding_cluster(table.folder)]
 
 
 def delayed(new: RouterTable, old: RouterTable | None, by_s: float) -> RouterTable:

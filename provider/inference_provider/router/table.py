@@ -231,8 +231,6 @@ class RouterTable(Frozen):
     """GET /metrics (Prometheus) and /ready; the only access to Envoy's admin by TCP."""
     metrics_host: str = "127.0.0.1"
     """Address that it is on; read once, at the router's start, as the port is."""
-    ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
-    """Certificates of authorities that the router trusts when it fetches keys, PEM."""
     name_server: str = ""
     """Address and port of who is asked for names that instances ask for; the machine's own when
     empty, which only tests change. Read once, at the router's start."""

@@ -19,7 +19,9 @@ from tests.ports import own_port
 
 from inference_provider.router import DeploymentEntry, EndpointEntry, RouterTable
 from inference_provider.router.status import InForce
+from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.key_server import KeyServer
 
 PRIMARY, SECONDARY = "primary-secret-4d1f", "secondary-secret-9b7c"
 KEY = {"authorization": f"Bearer {PRIMARY}"}
@@ -35,6 +37,9 @@ class Served:
         self.values = values
         self.ports = (own_port(), own_port())
         self.router = Delivery(folder)
+        self.trusted = ca_file()
+        """Authorities that are trusted when keys are fetched."""
+        self.key_server = self.serve_keys()
         table = self.table(*endpoints)
         self.router.validate(table)
         self.router.write_all(table)
@@ -64,6 +69,16 @@ class Served:
         )
         until(self.router.is_ready)
 
+    def serve_keys(self) -> KeyServer:
+        found = KeyServer(self.folder, lambda: self.trusted)
+        found.start()
+        return found
+
+    def end_keys(self) -> None:
+        """End the process that fetches keys, as it is a thread here."""
+        self.key_server.shutdown()
+        self.key_server.server_close()
+
     def status(self) -> InForce:
         found = self.router.status()
         assert found is not None
@@ -71,6 +86,7 @@ class Served:
 
     def close(self) -> None:
         self.client.close()
+        self.end_keys()
         self.process.terminate()
         self.process.wait(20)
         self.log.close()

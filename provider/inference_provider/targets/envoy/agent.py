@@ -22,6 +22,7 @@ from inference_provider.targets.envoy import process, questions
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.edge import SUFFIX
+from inference_provider.targets.envoy.key_server import KeyServer
 from inference_provider.targets.envoy.questions import Answers, Request
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.listening import address_fault, first_free
@@ -142,6 +143,7 @@ def main() -> None:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)
+    KeyServer(folder).start()
     with _Server(agent, folder / SOCKET) as server:
         agent.envoy.start_again()
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,5 +1,6 @@
-"""Connections to given backends, of the machine or container in which this and the router run."""
+"""Connections on the machine, or in the container, in which this and the router run."""
 
+import socket
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,18 @@ def connected(backends: Collection[Backend]) -> bool:
     ) or any(
         one.state in _CONNECTING_OR_CONNECTED and one.path in sockets for one in unix_sockets()
     )
+
+
+def refuses(socket_path: str) -> bool:
+    """Whether connections to a Unix socket are refused: it is missing, or nobody listens on it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(socket_path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return True
+        except OSError:  # it is there, and its process is busy
+            return False
+    return False
 
 
 def unix_sockets(pid: int = 0) -> list[UnixSocket]:

@@ -15,7 +15,12 @@ from inference_provider.errors import NotReady, TargetUnreachable
 from inference_provider.router.build import with_keys_in_force
 from inference_provider.router.form import form
 from inference_provider.router.holding import holding_first, without_held
-from inference_provider.router.provider import FETCH_STATS, fetch_fault, provider_checks
+from inference_provider.router.provider import (
+    KEYS_SOCKET,
+    fetch_fault,
+    fetched_uris,
+    provider_checks,
+)
 from inference_provider.router.render import (
     CDS,
     Renderer,
@@ -46,6 +51,8 @@ from inference_provider.router.writes import (
 )
 from inference_provider.targets.asked_once import AskedOnce
 from inference_provider.targets.envoy import process
+from inference_provider.targets.envoy.connections import refuses
+from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.envoy.files import BOOTSTRAP, RouterFiles, wait
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.envoy.table_file import TableFile
@@ -73,6 +80,7 @@ class Delivery:
         self._files = RouterFiles(folder, self.admin)
         self._renderer = Renderer()
         self._table_file = TableFile(folder)
+        self._keys = FetchedKeys(folder)
         self._counts = AskedOnce(lambda: cluster_counts(self.admin.stats(CLUSTER_STATS, "Gauges")))
         self._runtime = AskedOnce(self.admin.runtime)
         self._steps = Steps(folder, self._files, self._renderer, self.admin, self._counts)
@@ -96,7 +104,7 @@ class Delivery:
         table = self._with_known_keys(table)
         rendered = render(table)
         self._files.write_all({**rendered.files, BOOTSTRAP: rendered.bootstrap})
-        self._table_file.remember(table)
+        self._remember(table)
 
     # -- publish -------------------------------------------------------------------------------
 
@@ -145,7 +153,7 @@ class Delivery:
         todo = wanted(steps(old, new, other_form=other_form))
         if phases or todo or new != old:
             self._steps.perform([*phases, Phase(new, todo)], deadline_s)
-            self._table_file.remember(delayed(new, old, time.time() - began_s))
+            self._remember(delayed(new, old, time.time() - began_s))
         else:
             self._table_file.hold(new)
 
@@ -199,13 +207,11 @@ class Delivery:
     def fetch_fault(self) -> str:
         """Say which keys of identity providers cannot be fetched; empty when all can be."""
         known = self._table_file.last()
-        checks = provider_checks(known.table) if known else {}
-        if not any(one.jwks_uri for one in checks.values()):
+        uris = fetched_uris(provider_checks(known.table)) if known else ()
+        if not uris:
             return ""
-        try:
-            return fetch_fault(checks, self.admin.stats(FETCH_STATS))
-        except TargetUnreachable:
-            return ""
+        states = {uri: self._keys.state(uri) for uri in uris}
+        return fetch_fault(states, asked=not refuses(str(self.folder / KEYS_SOCKET)))
 
     def in_flight(self) -> Mapping[str, int]:
         """Return the requests in flight by cluster. Raises TargetUnreachable."""
@@ -216,6 +222,11 @@ class Delivery:
         self._steps.wait_healthy(wanted, timeout_s)
 
     # -- the table in force --------------------------------------------------------------------
+
+    def _remember(self, table: RouterTable) -> None:
+        self._table_file.remember(table)
+        if uris := fetched_uris(provider_checks(table)):
+            self._keys.forget_others(uris)
 
     def _with_known_keys(self, table: RouterTable) -> RouterTable:
         """Return the table, with the keys in force for endpoints whose keys are lost.
@@ -260,7 +271,7 @@ class Delivery:
             self._wait_unused(left)
             todo = [Phase(new, (WriteClusters(),))]
             self._steps.perform(todo, deadline_s + LONGEST_REQUEST_S)
-        self._table_file.remember(delayed(new, old, time.time() - began_s))
+        self._remember(delayed(new, old, time.time() - began_s))
 
     def _wait_unused(self, clusters: Iterable[str]) -> None:
         def unused() -> bool:

@@ -23,6 +23,7 @@ from inference_provider.targets.envoy import process
 from inference_provider.targets.envoy import questions as of_envoy
 from inference_provider.targets.envoy.child import EnvoyChild
 from inference_provider.targets.envoy.delivery import Delivery
+from inference_provider.targets.envoy.key_server import KeyServer
 from inference_provider.targets.envoy.serving import Serving
 from inference_provider.targets.envoy.waiting_room import WaitingRoom
 from inference_provider.targets.kubernetes import names, questions
@@ -109,6 +110,7 @@ class Sync:
         """Serve what was served before, if anything was, and follow the namespace from now on."""
         self._started_s = time.monotonic()
         self._room.start()
+        KeyServer(self.serving.delivery.folder).start()
         if table := self.serving.delivery.in_force():  # nobody else may tell for a while
             self._room.with_held(table.endpoints)
         self._resumed = self.envoy.start_again()

@@ -1,7 +1,6 @@
 """Ports and addresses of this machine: which are free, who listens, and which to choose."""
 
 import os
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,18 +42,6 @@ def listens(pid: int, backend: Backend) -> bool:
         )
     except psutil.Error:  # gone, or another user's by now
         return False
-
-
-def refuses(socket_path: str) -> bool:
-    """Whether connections to a Unix socket are refused: it is missing, or nobody listens on it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(socket_path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            return True
-        except OSError:  # it is there, and its process is busy
-            return False
-    return False
 
 
 def _listening(socket_path: str, pid: int) -> set[str]:

@@ -9,8 +9,8 @@ from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
 from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
 from inference_provider.targets.answers import ALIKE
+from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.listening import address_fault
-from inference_provider.targets.local.authorities import provider_faults
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.transport import tls_faults, tls_notes
 
@@ -85,3 +85,13 @@ def local_capabilities(
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,
     )
+
+
+def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
+    """Yield why a router of this machine could not fetch the keys of a workspace's provider."""
+    provider = spec.identity_provider
+    uri = provider.jwks_uri if provider else None
+    if uri and uri.startswith("https://") and not ca_file():
+        reason = "this machine has no certificates of authorities, so that none could be checked"
+        remedy = "install its package ca-certificates, or use jwks_file"
+        yield Fault("identity_provider.jwks_uri", reason, remedy)

@@ -21,6 +21,7 @@ from inference_provider.router.table import (
     RouterTable,
     longest_request_s,
 )
+from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
 from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BYTES
@@ -37,13 +38,12 @@ from inference_provider.targets.local.addresses import (
     listeners,
     listens,
     metrics_port,
-    refuses,
 )
-from inference_provider.targets.local.authorities import ca_file
 from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
+from inference_provider.targets.local.key_process import ensure_keys
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.locks import file_lock
 from inference_provider.targets.local.logs import last_lines
@@ -97,13 +97,12 @@ class LocalRouter:
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
+        ensure_keys(self.supervisor, self.folders, endpoints)
         self.serving.publish(endpoints)
 
     def _listens(self) -> RouterTable:
-        folder, found = str(self.folders.router_folder), ca_file()
-        proxy = self._closed.proxy()
-        table = self.listen_address.table(folder, **self._state.edge(), proxy=proxy)
-        return table.model_copy(update={"ca_file": found}) if found else table
+        folder, proxy = str(self.folders.router_folder), self._closed.proxy()
+        return self.listen_address.table(folder, **self._state.edge(), proxy=proxy)
 
     def in_force(self) -> bool:
         return self.serving.in_force()
@@ -181,6 +180,7 @@ class LocalRouter:
                 )  # a new supervisord starts counting at 0
                 self.supervisor.start()
             self.supervisor.ensure_listener()
+            ensure_keys(self.supervisor, self.folders, endpoints())
             self._ensure_router(endpoints)
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
