@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-_SETTING_UP = 4
-"""Requests that need no credentials: those that make the user and the bucket."""
+_SETTING_UP = 5
+"""Requests that need no credentials: those that make the user, its keys and the bucket."""
 ALLOWED = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 
 
@@ -31,7 +31,9 @@ class Store:
         iam.create_user(UserName="ann")
         policy = json.dumps({"Version": "2012-10-17", "Statement": [ALLOWED]})
         iam.put_user_policy(UserName="ann", PolicyName="all", PolicyDocument=policy)
-        key = iam.create_access_key(UserName="ann")["AccessKey"]
+        key, second = (iam.create_access_key(UserName="ann")["AccessKey"] for _ in range(2))
+        self.second = second["AccessKeyId"], second["SecretAccessKey"]
+        """Another key of hers, and its secret."""
         boto3.client("s3", **about, **nobody).create_bucket(Bucket="models")
         self.key, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
         given = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret}

@@ -67,6 +67,8 @@ class ClusterStorageArgs(TypedDict, total=False):
     """Secret of the workspace's namespace whose keys are variables for the bucket."""
     service_account: Input[str]
     """As whom the bucket is reached."""
+    connection: Input[str]
+    """A connection of the workspace with the bucket's credentials, instead of a `secret`."""
 
 
 class ClusterIngressArgs(TypedDict, total=False):

@@ -22,6 +22,7 @@ from tests.s3_server import s3_server
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(280)]
 
+URL = "s3://models/demo"
 BIG = 200_000_000
 _PART = bytes(range(250)) * 4_000
 MINE = {"report.csv": 4, f"demo-other/assets/{'a' * 64}": 4, "demo/readme.txt": 4}
@@ -35,9 +36,21 @@ class BucketLab(KubernetesLab):
     def runtime_image(self) -> str:
         return runtime_image_with_s3()
 
-    def in_bucket(self, url: str = "s3://models/demo", **storage: str) -> DesiredResource:
+    def in_bucket(self, url: str = URL, **storage: str) -> DesiredResource:
         asked = {"url": url, "secret": "bucket", **storage}
         return self.space(cluster={"storage": asked})
+
+    def by_connection(self) -> DesiredResource:
+        return self.space(cluster={"storage": {"url": URL, "connection": "store"}})
+
+    def store_connection(self, url: str, key: str, secret: str) -> DesiredResource:
+        return self.connection(
+            "store",
+            category="S3",
+            target=url,
+            metadata={"region": "us-east-1"},
+            credentials={"accessKeyId": key, "secretAccessKey": secret},
+        )
 
     def big_model(self) -> DesiredResource:
         with (self.folder / "big.bin").open("wb") as file:
@@ -150,3 +163,26 @@ def test_a_secret_that_is_not_there_is_refused_when_planning(lab):
     asked = lab.in_bucket(secret="no-such-secret")
     [fault] = refusals([asked], lab.target.capabilities)
     assert "there is no Secret 'no-such-secret' in namespace" in str(fault)
+
+
+def test_a_connection_lets_the_content_in_after_its_workspace_and_other_keys_are_tried(lab, store):
+    lab.apply(lab.by_connection())
+    lab.apply(lab.store_connection(store.url, store.key, store.secret), *lab.desired[1:])
+    assert lab.ask() == 200
+    ours = {key for key in store.objects() if key not in MINE}
+    assert "demo/workspace.json" in ours
+    assert len(ours) == 5  # marker, model, code, the environment and its name
+
+    [first] = lab.content_pods()
+    told = "its credentials do not let the content pod read from s3://models/demo"
+    with pytest.raises(TargetUnreachable, match=told):
+        lab.apply(lab.store_connection(store.url, store.key, "wrong"))
+    connection = lab.id(Kind.CONNECTION, "store")
+    assert lab.target.observe_one(connection).degraded == ""
+
+    lab.apply(lab.store_connection(store.url, *store.second))
+    wait_until(lambda: [*lab.content_pods().values()] == [True])
+    assert first not in lab.content_pods()
+    lab.apply(lab.deployment(environment_variables={"AGAIN": "1"}))
+    assert lab.ask() == 200
+    assert lab.target.observe_one(lab.of(Kind.MODEL).id).degraded == ""

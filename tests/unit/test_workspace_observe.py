@@ -270,6 +270,7 @@ def test_a_snapshot_is_one_question_to_each_port_that_matters(one, asked):
         router=SimpleNamespace(status=lambda: told.append("router") or RouterStatus()),
         identities=None,
         registry_users=None,
+        bucket_user=None,
     )
     resource = one and ResourceId(kind=one[0], workspace="demo", name=one[1])
     found = take_snapshot(ports, SimpleNamespace(now=lambda: NOW), resource)

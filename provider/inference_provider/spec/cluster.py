@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from inference_provider.spec.base import SpecModel
+from inference_provider.spec.connection import ConnectionName
 from inference_provider.spec.scheduling import ClusterName, LabelKey
 
 
@@ -29,6 +30,10 @@ class ClusterStorage(SpecModel):
     `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`."""
     service_account: ClusterName | None = None
     """Of `service_accounts`, or of the namespace: as whom the bucket is reached."""
+    connection: ConnectionName | None = None
+    """A connection of the workspace with the bucket's credentials, instead of a `secret`: one of
+    category `S3`, `AzureBlob` or `ADLSGen2` that fits the URL, or `CustomKeys` whose credentials
+    are named as those variables. Other values of it start the content pod anew."""
 
 
 HostName = Annotated[

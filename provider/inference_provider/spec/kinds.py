@@ -166,6 +166,7 @@ ROWS: Mapping[Kind, Row] = {
             "models",
             identity=_ASSET,
             separator=":",
+            after=(Kind.WORKSPACE, Kind.CONNECTION),  # one may have the credentials of its bucket
             outputs=AssetOutputs,
         ),
         Row(

@@ -16,6 +16,7 @@ from inference_provider.injection import missing, value_of
 from inference_provider.secret_text import Secrets
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.base import SpecModel
+from inference_provider.spec.bucket_credentials import bucket_fault
 from inference_provider.spec.connection import ConnectionSpec, asked_in, contents_of
 from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.endpoint import AnyEndpoint
@@ -85,6 +86,7 @@ def stack_faults(stack: StackSpec) -> tuple[Fault, ...]:
             *_named_faults(stack),
             *_injection_faults(stack),
             *_store_faults(stack),
+            *_bucket_faults(stack),
             *_role_faults(stack),
             *_kind_faults(stack),
             *_token_faults(stack),
@@ -189,6 +191,21 @@ def _store_faults(stack: StackSpec) -> Iterator[Fault]:
         if kind and (found := misfit(kind, connection)):
             field, reason, remedy = found
             yield Fault(f"connections.{i}.{field}", reason, remedy)
+
+
+def _bucket_faults(stack: StackSpec) -> Iterator[Fault]:
+    """Yield connections that are to have a bucket's credentials, and have not, or are not there."""
+    declared = {(one.workspace, one.name): contents_of(one) for one in stack.connections}
+    for i, workspace in enumerate(stack.workspaces):
+        storage, place = workspace.cluster.storage, f"workspaces.{i}.cluster.storage.connection"
+        if not storage.connection or not storage.url:
+            continue
+        contents = declared.get((workspace.name, storage.connection))
+        if contents is None:
+            reason = f"no connection '{storage.connection}' in workspace '{workspace.name}'"
+            yield Fault(place, reason, "declare it under connections")
+        elif found := bucket_fault(storage.url, contents):
+            yield Fault(place, *found)
 
 
 def _role_faults(stack: StackSpec) -> Iterator[Fault]:

@@ -19,6 +19,12 @@ from inference_provider.router.build import READ
 from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSpec, SpecModel
 from inference_provider.spec.connection import contents_of
 from inference_provider.spec.tls import TlsSettings
+from inference_provider.workspace.bucket_credentials import (
+    given_to_bucket,
+    refuse_without_credentials,
+    settle_bucket,
+    storage_in,
+)
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
@@ -133,8 +139,11 @@ class Creation:
                 self._save(desired, Publish.STARTED, settle_rest)
         if not is_first:
             self._mend_certificate(desired)
+            settle_bucket(self._state, self._ports.bucket_user, desired)
             with self._platform.change(desired, tell):
                 self._save(desired, Publish.ALWAYS, settle_rest)
+            if user := self._ports.bucket_user:
+                user.keep_only(storage_in(desired.properties).connection)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:
             roll_recorded(self._workspace, self._actor, self._progress, self._for_each)
@@ -156,14 +165,20 @@ class Creation:
             secrets.put(contents)
             settle_login(users, name, contents)
 
-        try:
-            self._save(desired, also=keep)
-        except BaseException:
-            with suppress(SecretNotRead, TargetError):  # the first error is the one to report
-                settle_login(users, name, secrets.read(name))
-            raise
-        self._progress(desired.id, "read" if "stored" in contents else "kept")
-        with secrets.still():
+        tell = partial(self._progress, desired.id)
+        with given_to_bucket(self._state, self._ports.bucket_user, desired, contents, tell):
+            try:
+                self._save(desired, also=keep)
+            except BaseException:
+                with suppress(SecretNotRead, TargetError):  # the first error is the one to report
+                    settle_login(users, name, secrets.read(name))
+                raise
+        tell("read" if "stored" in contents else "kept")
+        self._roll_outdated(desired)
+
+    def _roll_outdated(self, desired: DesiredResource) -> None:
+        """Start what runs with earlier values of a connection again."""
+        with self._state.secrets.still():
             stale, left = outdated(self._state, desired.id)
         for deployment, fault in left.items():
             self._progress(deployment, f"left as it runs: {fault}")
@@ -285,4 +300,5 @@ class Creation:
         self._progress(desired.id, "recorded")
 
     def _keep(self, desired: DesiredResource) -> None:
+        refuse_without_credentials(self._state, desired)
         self._ports.content.keep(desired, lambda text: self._progress(desired.id, text))

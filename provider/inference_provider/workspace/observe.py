@@ -26,6 +26,7 @@ from inference_provider.observed import (
 )
 from inference_provider.router.build import has_keys
 from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.workspace.bucket_credentials import lacking
 from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
@@ -79,6 +80,7 @@ def take_snapshot(ports: Ports, clock: Clock, one: ResourceId | None = None) -> 
         leftovers = one is None or one.kind in {Kind.WORKSPACE, *HELD}
         held = dict(ports.identities.faults(leftovers=leftovers)) if ports.identities else {}
         held |= ports.registry_users.faults() if ports.registry_users else {}
+        held |= ports.bucket_user.faults() if ports.bucket_user else {}
     except TargetUnreachable as silent:
         return Snapshot(unreachable=str(silent))
     minute = int(clock.now().timestamp() // 60)
@@ -126,7 +128,7 @@ class Observer:
             return {"outputs": outputs, **_unknown(seen.unreachable)}
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
-        left = (self._leftovers(seen.compute), seen.held.get(record.id, ""))
+        left = (self._leftovers(seen.compute), seen.held.get(record.id, ""), self._bucket())
         found = (router.fault, fault, self._unpublished(), *left)
         faults = "; ".join(filter(None, found))
         status = "; ".join(filter(None, (faults or "router ready", router.note)))
@@ -145,6 +147,11 @@ class Observer:
         """Say that the router may serve something else than what is recorded."""
         killed = self._state.is_unpublished()
         return "the last change was killed before the router served it" if killed else ""
+
+    def _bucket(self) -> str:
+        """Say that the connection is gone that has the credentials of its bucket."""
+        name = lacking(self._state)
+        return f"connection '{name}', which its storage names, is not there" if name else ""
 
     def _leftovers(self, compute: ComputeStatus) -> str:
         """Say how many instances, and be they ended, belong to deployments that have no record.

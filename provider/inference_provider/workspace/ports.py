@@ -19,6 +19,7 @@ from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.secret_text import Secrets
 from inference_provider.serving.server import server_of
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, EnvironmentSpec
+from inference_provider.workspace.bucket_login import BucketUser
 from inference_provider.workspace.content import Content
 from inference_provider.workspace.identities import Identities
 from inference_provider.workspace.registry_login import ReadLogins, RegistryUsers
@@ -331,6 +332,8 @@ class Ports:
     """Told where to read the workspace's users of registries; None where nothing is pulled so."""
     registry_users: RegistryUsers | None = None
     """Given those users as they change; None where they are read when something is pulled."""
+    bucket_user: BucketUser | None = None
+    """Given what a connection has for the bucket of content; None where there is no bucket."""
 
 
 class Platform(Protocol):

@@ -11,6 +11,7 @@ from inference_provider.errors import Busy, InferenceError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import refuse_changed
 from inference_provider.router.build import READ
+from inference_provider.workspace.bucket_credentials import storage_of
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
 from inference_provider.workspace.drain import end_unadmitted, wait_until
@@ -22,7 +23,7 @@ from inference_provider.workspace.rollout import (
     Rollout,
     longest_request_s,
 )
-from inference_provider.workspace.state import RESERVATIONS, deployment_lock
+from inference_provider.workspace.state import RESERVATIONS, State, deployment_lock
 
 LEFT_DRAIN_S = 30.0
 """Longest wait for a request to a leftover instance of a deployment deleted earlier, seconds."""
@@ -69,9 +70,8 @@ class Removal:
             self._platform.remove(record.id.workspace)
 
     def _connection(self, record: Record) -> None:
-        users = self._ports.registry_users
         # first what is held of it: nobody would see that without its record
-        self._recorded(record, partial(users.drop, record.id.name) if users else _nothing)
+        self._recorded(record, partial(_let_connection_go, self._ports, record.id))
 
     def _asset(self, record: Record) -> None:
         self._recorded(record)
@@ -156,9 +156,22 @@ def sweep(workspace: Workspace) -> None:
 
 def let_go(ports: Ports, resource: ResourceId) -> None:
     """Remove what a target holds of a resource whose record is set aside."""
-    if resource.kind == Kind.CONNECTION and ports.registry_users:
-        ports.registry_users.drop(resource.name)
+    if resource.kind == Kind.CONNECTION:
+        _let_connection_go(ports, resource)
     elif resource.kind == Kind.ROLE_ASSIGNMENT and ports.identities:
         ports.identities.withdraw(resource.name)
     elif resource.kind == Kind.IDENTITY and ports.identities:
         ports.identities.drop(resource.name)
+
+
+def _let_connection_go(ports: Ports, connection: ResourceId) -> None:
+    """Remove what a target holds of a connection.
+
+    A bucket's credentials stay as long as its workspace names them: without them it could delete
+    nothing of what it has there.
+    """
+    if ports.registry_users:
+        ports.registry_users.drop(connection.name)
+    storage = storage_of(State(ports.records))
+    if ports.bucket_user and storage.connection != connection.name:
+        ports.bucket_user.drop(connection.name)

@@ -5,7 +5,7 @@ never quotes it: it may hold a key.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -260,6 +260,10 @@ class State:
     def outbound_rules(self) -> Any:
         """Return the rules by which closed instances are let out."""
         return self._of_workspace("outbound_rules") or ()
+
+    def cluster(self) -> Mapping[str, Any]:
+        """Return what only a cluster has of the workspace."""
+        return self._of_workspace("cluster") or {}
 
     def store_kind(self) -> str:
         """Return what kind of secret store the workspace has."""

@@ -207,8 +207,8 @@ def test_what_is_at_hand_is_given_while_nothing_reaches_the_bucket(cache, bucket
         (
             PermissionError("Forbidden"),
             "its credentials do not let the content pod read from s3://models/demo: Forbidden; mend"
-            " the Secret, which the pod reads again within two minutes, or the rights of the"
-            " service account, then run this again",
+            " the connection or the Secret that has them (the pod reads the Secret again within two"
+            " minutes), or the rights of the service account, then run this again",
         ),
         (
             ModuleNotFoundError("No module named 'fsspec'"),

@@ -2,19 +2,21 @@
 
 import secrets
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from contextlib import suppress
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import WorkspaceSpec
-from inference_provider.spec.cluster import ClusterLimits, ClusterSettings
+from inference_provider.spec.cluster import ClusterLimits, ClusterSettings, ClusterStorage
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, is_ours
+from inference_provider.targets.kubernetes.bucket_secrets import BUCKET
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
     ContentService,
     Volume,
+    awaits_credentials,
     claim_fault,
     has_bucket,
 )
@@ -78,7 +80,9 @@ class Beside:
         records = State(self._records).of_kind(Kind.ENDPOINT)
         return tuple(r.id.name for r in records if r.properties.get("allowed_source_ranges"))
 
-    def objects(self, spec: WorkspaceSpec, token: str = "") -> tuple[Object, ...]:
+    def objects(
+        self, spec: WorkspaceSpec, token: str = "", variables: Mapping[str, str] | None = None
+    ) -> tuple[Object, ...]:
         """Return the objects that a spec asks for, in the order in which they are applied."""
         service = ContentService(
             self._workspace,
@@ -86,6 +90,7 @@ class Beside:
             spec.runtime_image or "",
             volume=_volume(spec),
             token=token,
+            variables=variables or {},
             pull_secrets=spec.cluster.image_pull_secrets,
         )
         policies = workspace_manifests.policies(
@@ -106,12 +111,22 @@ class Beside:
 
     def make(self, spec: WorkspaceSpec) -> None:
         """Apply them."""
-        token = self._token()
+        token, variables = self._token(), self._variables(spec.cluster.storage)
         self._let_claim_go()
-        for one in self.objects(spec, token):
+        for one in self.objects(spec, token, variables):
             apply_ours(self._client, one, _silently)
         self._drop_accounts(spec.cluster.service_accounts)
         self._drop_bounds(spec.cluster)
+
+    def _variables(self, storage: ClusterStorage) -> Mapping[str, str]:
+        """Return what the connection of the bucket gives, encoded; empty before it is there."""
+        if not storage.connection:
+            return {}
+        name = names.bucket(storage.connection)
+        found: Mapping[str, str] = (self._client.get(SECRET, self._namespace, name) or {}).get(
+            "data", {}
+        )
+        return found
 
     def _drop_bounds(self, asked: ClusterSettings) -> None:
         """Remove a quota and limits that are declared no more."""
@@ -150,12 +165,27 @@ class Beside:
             TargetUnreachable: Its bucket cannot be used; says why.
         """
         self._pods.wait_rolled(before, tell)
-        if self._has_bucket():
+        if self._reaches_bucket():
             self._store.check()
 
-    def _has_bucket(self) -> bool:
+    def renew(self, image: str, tell: Tell) -> None:
+        """Have what keeps content use what its bucket's connection gives now.
+
+        Args:
+            image: What its pods run.
+            tell: Told what is waited for.
+
+        Raises:
+            TargetError: As of `wait`.
+        """
+        before, spec = self.content(), self.recorded()
+        self.make(spec.model_copy(update={"runtime_image": spec.runtime_image or image}))
+        self.wait(before, tell)
+
+    def _reaches_bucket(self) -> bool:
+        """Whether it has a bucket, and has been given its credentials."""
         there = self.content()
-        return there is not None and has_bucket(there)
+        return there is not None and has_bucket(there) and not awaits_credentials(there)
 
     def clear_bucket(self) -> None:
         """Delete what the workspace keeps in a bucket.
@@ -163,7 +193,7 @@ class Beside:
         Raises:
             TargetError: It cannot be deleted.
         """
-        if not self._has_bucket():
+        if not self._reaches_bucket():
             return
         try:
             self._store.clear()
@@ -189,7 +219,8 @@ class Beside:
         for kind in reversed(MANAGERS):
             for one in self._client.items(kind, self._namespace, of_assignments):
                 delete_ours(self._client, one)
-        for kind, role in ((SECRET, names.CONTENT), (CLAIM, names.CONTENT), (SECRET, REGISTRY)):
+        secrets_of = ((SECRET, role) for role in (names.CONTENT, REGISTRY, BUCKET))
+        for kind, role in (*secrets_of, (CLAIM, names.CONTENT)):
             chosen = selector(names.selecting(self._workspace, role))
             self._client.delete_all(kind, self._namespace, chosen)
 
@@ -210,6 +241,7 @@ def _volume(spec: WorkspaceSpec) -> Volume:
         storage.storage_class,
         url=storage.url or "",
         secret=storage.secret or "",
+        connection=storage.connection or "",
         service_account=account,
         identity=workspace_manifests.identity(accounts.get(account)),
     )

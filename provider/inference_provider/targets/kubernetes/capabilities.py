@@ -221,10 +221,13 @@ def _storage_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         reason = "a class without a size makes no claim"
         yield Fault(f"{at}.storage_class", reason, "add size, for example 20Gi")
     if asked.url is None:
-        for name in ("secret", "service_account"):
+        for name in ("secret", "service_account", "connection"):
             if getattr(asked, name):
                 yield Fault(f"{at}.{name}", "only a bucket needs it", "add url, or leave it out")
         return
+    if asked.secret and asked.connection:
+        reason = "a secret and a connection both have the bucket's credentials"
+        yield Fault(f"{at}.connection", reason, "leave one of them out")
     if asked.size is not None:
         yield Fault(f"{at}.url", "content lies on a claim or in a bucket", "leave size out")
     protocol = protocol_of(asked.url)
@@ -303,7 +306,8 @@ def closed_fault(
 def _about_storage(spec: WorkspaceSpec) -> Iterator[str]:
     asked = spec.cluster.storage
     if asked.url is not None:
-        found = ("secret", asked.secret), ("service_account", asked.service_account)
+        names = ("secret", "connection", "service_account")
+        found = ((name, getattr(asked, name)) for name in names)
         by = " and ".join(f"{name} {value}" for name, value in found if value)
         yield f"models and code lie in {asked.url}" + (f", reached by {by}" if by else "")
     elif asked.size is None:

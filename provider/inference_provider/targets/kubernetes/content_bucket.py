@@ -46,8 +46,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {one: {"config_kwargs": _WAITS} for one in
 _WITH_FOLDERS = frozenset({"file", "local", "sftp", "ssh", "smb", "hdfs", "webhdfs"})
 """Protocols of what needs a folder for a file; in a store of objects that may make a bucket."""
 _MEND_CREDENTIALS = (
-    "mend the Secret, which the pod reads again within two minutes, or the rights of the service"
-    " account, then run this again"
+    "mend the connection or the Secret that has them (the pod reads the Secret again within two"
+    " minutes), or the rights of the service account, then run this again"
 )
 
 

@@ -37,10 +37,15 @@ FETCHER, BUILDER = "storage-initializer", "environment"
 """Names of the init containers of an instance."""
 _PROGRAMS = "inference_provider.targets.kubernetes"
 _FOLDER, _TOOLS, _VARIABLES = "/content", "/tools", "/variables"
+_VARIABLES_OF = "variables"
+"""Name of the volume there."""
 _INFERENCE = str(PurePosixPath(SCRIPT).parent)
 _LAST_REQUESTS = (f"{ENVIRONMENT}/bin/python", "-I", "-S", f"{_INFERENCE}/last_requests.py")
 _TOKEN = f"{names.PREFIX}/token"
 """Annotation: another token needs another pod, which reads it when it starts."""
+_KEY = f"{names.PREFIX}/bucket-credentials"
+"""Annotation of a pod whose bucket has a connection: other credentials need another pod. It is
+empty before the connection is there."""
 _BUCKET = "--bucket"
 _END_WAIT_S = 30
 
@@ -57,10 +62,21 @@ class Volume:
     """Of a prefix in a bucket; the disk of the node then has what is at hand."""
     secret: str = ""
     """Name of the Secret with variables for the bucket."""
+    connection: str = ""
+    """Name of the connection that has them; its Secret comes after the first pod."""
     service_account: str = ""
     """As whom the pod reaches the bucket."""
     identity: Mapping[str, str] = field(default_factory=dict)
     """Labels by which a cloud gives that account's pods its identity."""
+
+    @property
+    def variables(self) -> Object | None:
+        """The volume with the variables; None where it needs none."""
+        kept: Object = {"secretName": self.secret}
+        if self.connection:
+            kept = {"secretName": names.bucket(self.connection), "optional": True}
+        given = self.secret or self.connection
+        return {"name": _VARIABLES_OF, "secret": kept} if given else None
 
 
 def claim_fault(claim: Object, volume: Volume) -> tuple[str, str] | None:
@@ -94,6 +110,8 @@ class ContentService:
     token: str = ""
     """What its clients show."""
     volume: Volume = Volume()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the connection of its bucket gives, encoded; empty where it gives nothing yet."""
     pull_secrets: Sequence[str] = ()
     """Secrets with the credentials of registries."""
     clients: Sequence[str] = ()
@@ -150,6 +168,9 @@ class ContentService:
         """One pod at a time: a claim is of one node, and two pods would have two contents."""
         labels = names.labels(self.workspace, names.CONTENT)
         known = {_TOKEN: hashlib.sha256(self.token.encode()).hexdigest()[:16]}
+        if self.volume.connection:
+            told = json.dumps(self.variables, sort_keys=True) if self.variables else ""
+            known[_KEY] = told and content_passes.digest_of(self.token, told)
         spec = {
             "replicas": 1,
             "revisionHistoryLimit": 0,
@@ -165,8 +186,7 @@ class ContentService:
     def _pod(self) -> Object:
         claim = {"persistentVolumeClaim": {"claimName": names.CONTENT_NAME}}
         where: Object = claim if self.volume.size else {"emptyDir": {}}
-        account, secret = self.volume.service_account, self.volume.secret
-        variables = [{"name": "variables", "secret": {"secretName": secret}}] if secret else []
+        account, variables = self.volume.service_account, self.volume.variables
         return {
             **({"serviceAccountName": account} if account else {}),
             "automountServiceAccountToken": False,
@@ -176,11 +196,12 @@ class ContentService:
             **pull_secrets(self.pull_secrets),
             **node_selector(self.image),
             "containers": [self._container()],
-            "volumes": [{"name": "content", **where}, *variables],
+            "volumes": [{"name": "content", **where}, *([variables] if variables else [])],
         }
 
     def _container(self) -> Object:
         port = names.CONTENT_PORT
+        variables = [_mount(_VARIABLES_OF, _VARIABLES, read_only=True)]
         token = {"name": names.CONTENT_NAME, "key": content_passes.TOKEN}
         probe = {"httpGet": {"path": "/healthz", "port": port, "scheme": "HTTP"}}
         return {
@@ -193,7 +214,7 @@ class ContentService:
             "securityContext": hardened_container(),
             "volumeMounts": [
                 _mount("content", _FOLDER),
-                *([_mount("variables", _VARIABLES, read_only=True)] if self.volume.secret else []),
+                *(variables if self.volume.variables else ()),
             ],
             "readinessProbe": {**probe, "periodSeconds": 1, "timeoutSeconds": 5},
             "livenessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 10},
@@ -203,7 +224,7 @@ class ContentService:
         if not self.volume.url:
             return ()
         owner = ("--owner", f"{self.namespace}/{self.workspace}")
-        variables = ("--variables", _VARIABLES) if self.volume.secret else ()
+        variables = ("--variables", _VARIABLES) if self.volume.variables else ()
         return (_BUCKET, self.volume.url, *owner, *variables)
 
 
@@ -211,6 +232,11 @@ def has_bucket(content: Object) -> bool:
     """Whether the Deployment of a content pod keeps what it has in a bucket."""
     [container] = content["spec"]["template"]["spec"]["containers"]
     return _BUCKET in container.get("command", ())
+
+
+def awaits_credentials(content: Object) -> bool:
+    """Whether a content pod was started before the connection was there that has its bucket's."""
+    return (content["spec"]["template"]["metadata"].get("annotations") or {}).get(_KEY) == ""
 
 
 def _small(memory: str, limit: str) -> Object:

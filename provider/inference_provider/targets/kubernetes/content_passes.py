@@ -26,6 +26,11 @@ def environment_pass(token: str, key: str) -> str:
     return f"{key}.{signed}" if token else ""
 
 
+def digest_of(token: str, text: str) -> str:
+    """Return what tells a text from others, and by which nobody without the token can guess it."""
+    return hmac.new(token.encode(), f"digest {text}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def may_change(token: str, shown: str) -> bool:
     """Whether somebody may change everything."""
     return not token or hmac.compare_digest(shown.encode(), token.encode())

@@ -107,6 +107,11 @@ def registry(connection: str) -> str:
     return short(f"registry-{connection}")
 
 
+def bucket(connection: str) -> str:
+    """Return the name of the Secret with the credentials of a bucket that a connection has."""
+    return short(f"bucket-{connection}")
+
+
 def autoscaler_of_keda(generation_: str) -> str:
     """Return the name of what KEDA makes of the ScaledObject of a generation."""
     return f"keda-hpa-{generation_}"

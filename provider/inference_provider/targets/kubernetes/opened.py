@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from inference_provider.errors import TargetError
 from inference_provider.targets.kubernetes.accounts import Accounts
 from inference_provider.targets.kubernetes.beside import Beside
+from inference_provider.targets.kubernetes.bucket_secrets import BucketSecrets
 from inference_provider.targets.kubernetes.built_images import BuiltImages
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.compute import KubernetesCompute
@@ -30,6 +31,7 @@ class Opened:
     compute: KubernetesCompute
     accounts: Accounts
     registries: RegistrySecrets
+    bucket: BucketSecrets
 
     @property
     def ports(self) -> Ports:
@@ -40,6 +42,7 @@ class Opened:
             self.content,
             self.accounts,
             registry_users=self.registries,
+            bucket_user=self.bucket,
         )
 
 
@@ -77,7 +80,10 @@ def wire(
     )
     accounts, registries = Accounts(client, records, whole), RegistrySecrets(client, records)
     compute = KubernetesCompute(client, records, content, gpus, whole, served=served)
-    return Opened(records, beside, router, content, compute, accounts, registries)
+    bucket = BucketSecrets(
+        client, records, lambda tell: beside.renew(router.settings().image, tell)
+    )
+    return Opened(records, beside, router, content, compute, accounts, registries, bucket)
 
 
 def _is_outdated(built: BuiltImages, content: KubernetesContent, image: str) -> bool:

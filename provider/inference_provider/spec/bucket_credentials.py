@@ -1,0 +1,109 @@
+"""What a connection gives who reaches a bucket: variables of the store's own library. Pure.
+
+Source of their names: botocore, adlfs and google-auth, which read them.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from inference_provider.injection import Contents
+
+_CUSTOM = "CustomKeys"
+_S3, _AZURE = ("S3",), ("AzureBlob", "ADLSGen2")
+_FITTING: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("s3", "s3a"), _S3),
+    **dict.fromkeys(("abfs", "abfss", "az"), _AZURE),
+}
+"""Categories of connections by the protocol of a URL; `CustomKeys` fits each."""
+_S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("s3", "s3a"), _S3_KEYS),
+    **dict.fromkeys(("gs", "gcs"), ("GOOGLE_APPLICATION_CREDENTIALS",)),
+    **dict.fromkeys(("abfs", "abfss", "az"), ("AZURE_STORAGE_CONNECTION_STRING",)),
+}
+"""Variables that `CustomKeys` must have, unless it has options of fsspec."""
+_OPTIONS = "FSSPEC_"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMES: Mapping[str, str] = {
+    "accessKeyId": _S3_KEYS[0],
+    "secretAccessKey": _S3_KEYS[1],
+    "key": "AZURE_STORAGE_ACCOUNT_KEY",
+    "sas": "AZURE_STORAGE_SAS_TOKEN",
+    "clientId": "AZURE_STORAGE_CLIENT_ID",
+    "clientSecret": "AZURE_STORAGE_CLIENT_SECRET",
+    "tenantId": "AZURE_STORAGE_TENANT_ID",
+}
+"""Variable of each credential of those categories."""
+_ACCOUNT_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")
+
+
+def variables_of(contents: Contents) -> dict[str, str]:
+    """Return the variables that a connection gives; one that fits no bucket may give anything."""
+    category, credentials = contents["category"], contents["credentials"]
+    metadata: Mapping[str, str] = contents["metadata"]
+    if category == _CUSTOM:
+        told = {name: value for name, value in metadata.items() if _VARIABLE.fullmatch(name)}
+        return {**told, **credentials}
+    found = {_NAMES[name]: value for name, value in credentials.items() if name in _NAMES}
+    if category in _AZURE:
+        return {"AZURE_STORAGE_ACCOUNT_NAME": _account(contents), **found}
+    more = {"AWS_ENDPOINT_URL": contents["target"], "AWS_DEFAULT_REGION": _told(metadata, "region")}
+    return {**{name: value for name, value in more.items() if value}, **found}
+
+
+def bucket_fault(url: str, contents: Contents) -> tuple[str, str] | None:
+    """Say why what a connection holds does not let anybody into a bucket, and what to do.
+
+    Args:
+        url: Of the bucket.
+        contents: What the connection holds; values of credentials do not count.
+    """
+    protocol, category = url.partition("://")[0], contents["category"]
+    fitting = (*_FITTING.get(protocol, ()), _CUSTOM)
+    if category not in fitting:
+        reason = f"connection '{contents['name']}' is of category {category}"
+        return reason, f"{protocol}:// takes one of {' or '.join(fitting)}"
+    fault = _custom_fault(protocol, contents) if category == _CUSTOM else _target_fault(contents)
+    return (f"connection '{contents['name']}' {fault[0]}", fault[1]) if fault else None
+
+
+def _custom_fault(protocol: str, contents: Contents) -> tuple[str, str] | None:
+    names = [*contents["credentials"]]
+    for name in names:
+        if not _VARIABLE.fullmatch(name):
+            reason = f"has a credential '{name}', which no variable can be named"
+            return reason, "rename it"
+    there = variables_of(contents)
+    lacking = [one for one in _NEEDED.get(protocol, ()) if one not in there]
+    remedy = "add it; a credential of CustomKeys is named as the variable that it is"
+    if lacking and not any(name.startswith(_OPTIONS) for name in there):
+        return f"has no credential {' and '.join(lacking)}", remedy
+    return None if names else ("has no credentials", remedy)
+
+
+def _target_fault(contents: Contents) -> tuple[str, str] | None:
+    target = contents["target"]
+    if contents["category"] in _AZURE:
+        if not target and _account(contents):
+            return None
+        if _ACCOUNT_HOST.fullmatch(urlsplit(target).hostname or ""):
+            return None
+        reason = f"has target '{target}'" if target else "names no storage account"
+        return reason, "write target: https://ACCOUNT.blob.core.windows.net"
+    if target and not target.startswith(("https://", "http://")):
+        remedy = "write the URL of the service, https://…, and nothing for AWS"
+        return f"has target '{target}', which is not a URL", remedy
+    return None
+
+
+def _account(contents: Contents) -> str:
+    """Return the storage account, which the host of its URL begins with."""
+    host = urlsplit(contents["target"]).hostname or ""
+    return host.partition(".")[0] or _told(contents["metadata"], "accountname")
+
+
+def _told(metadata: Mapping[str, str], asked: str) -> str:
+    """Return what metadata say, by a name in small letters without `_`."""
+    found = {name.lower().replace("_", ""): value for name, value in metadata.items()}
+    return found.get(asked, "")
