@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import NotReady
+from inference_provider.errors import NotReady, TargetError
 from inference_provider.files.digest import with_content_hash
 from inference_provider.files.source_folder import SourceFolder
 from inference_provider.observed import Kind
@@ -197,7 +197,9 @@ def of_the_folder(lab) -> str:
     return image.rpartition("/")[2].partition("-amd64@")[0]
 
 
-def test_instances_pull_as_the_user_that_a_connection_names(own_lab, registry, api):
+def test_docker_pushes_and_instances_pull_as_the_user_that_a_connection_names(
+    own_lab, registry, api
+):
     lab, (space, model, _, endpoint, *_) = own_lab, own_lab.desired
     target = f"127.0.0.1:{registry.server_address[1]}"
     path = f"/api/v1/namespaces/{lab.workspace}/secrets/registry-hub"
@@ -212,7 +214,10 @@ def test_instances_pull_as_the_user_that_a_connection_names(own_lab, registry, a
 
     folder = of_a_folder(lab)
     blue = lab.deployment(environment=pinned(folder), code_configuration=None)
-    lab.apply(space, hub("wrong"), model, folder, endpoint)
+    lab.apply(space, hub("wrong"), model, endpoint)
+    with pytest.raises(TargetError, match="declare a connection of category ContainerRegistry"):
+        lab.apply(folder)  # what Docker's configuration knows does not count
+    lab.apply(hub("hunter2"), folder, hub("wrong"))
     with pytest.raises(NotReady, match="401 Unauthorized"):
         lab.apply(blue)
     lab.apply(hub("hunter2"))

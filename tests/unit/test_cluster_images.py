@@ -97,8 +97,9 @@ def test_a_registry_that_does_not_say_what_it_has_may_need_credentials():
     built = images(engine, ask=lambda _image: None)
     assert str(built.fault(built.runtime(SPACE), "")) == (
         f"registry: {REGISTRY} does not say whether it has image {runtime_name(SPACE)}, and"
-        f" {SOCKET} cannot build it: no such file or directory; log in to it with"
-        " `docker login`, or start Docker or set DOCKER_HOST, or name a runtime_image"
+        f" {SOCKET} cannot build it: no such file or directory; declare a connection of category"
+        " ContainerRegistry, run `docker login`, start Docker or set DOCKER_HOST, or name a"
+        " runtime_image"
     )
 
 

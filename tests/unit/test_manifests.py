@@ -5,9 +5,13 @@ import json
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from tests.docker.registry import Registry
 
+from inference_provider.errors import SecretStoreUnreachable
 from inference_provider.targets.manifests import digest_in
+from inference_provider.targets.sign_in import signed_in
+from inference_provider.workspace.registry_login import Login
 
 IMAGE = "r.example.org:5000/team/scorer:1-amd64"
 DIGEST = "sha256:7"
@@ -118,3 +122,22 @@ def test_a_registry_of_this_machine_is_asked_without_tls(login):
         found = digest_in(f"{registry.host}/team/scorer:1")
         assert found == "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
         assert digest_in(f"{registry.host}/team/scorer:2") == ""
+
+
+def test_a_user_whom_a_connection_names_comes_before_dockers_configuration(login):
+    login()
+    answers = Answers('Basic realm="x"')
+    with signed_in(lambda _image: Login("r.example.org:5000", "bob", SecretStr("s"))):
+        assert ask(answers) is None
+    bob = base64.b64encode(b"bob:s").decode()
+    assert answers.asked[-1] == (MANIFEST, f"Basic {bob}")
+    with signed_in(lambda _image: None):
+        assert ask(answers) == DIGEST
+
+
+def test_a_secret_store_that_does_not_say_as_whom_is_told(login):
+    def silent(_image):
+        raise SecretStoreUnreachable("read", "Connection 'lab/hub'", "it is silent")
+
+    with signed_in(silent), pytest.raises(SecretStoreUnreachable):
+        ask(Answers('Basic realm="x"'))

@@ -99,9 +99,9 @@ class WorkspaceSpec(SpecModel):
     both. A change of it replaces the router without a failed request."""
     registry: Annotated[str, Field(pattern=r"^[a-z0-9][-_.:/a-z0-9]*$")] | None = None
     """Registry and folder, `registry.example.org/team`: images that are built are pushed there, and
-    pulled from there instead of built again, with the credentials of Docker's configuration. For a
-    cluster, a Docker Engine of the client builds those that it lacks, of environments made from
-    then on too; without it, packages are installed in pods."""
+    pulled from there instead of built again, with the credentials of a connection to it, else of
+    Docker's configuration. For a cluster, a Docker Engine of the client builds those that it lacks,
+    of environments made from then on too; without it, packages are installed in pods."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()

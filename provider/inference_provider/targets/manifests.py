@@ -1,7 +1,7 @@
 """What a registry has under a name, asked over HTTP: no container engine is needed.
 
-Goes in: `registry.example.org/team/image:tag`. Comes out: its digest. Credentials are those of
-Docker's configuration, as for `docker pull`.
+Goes in: `registry.example.org/team/image:tag`. Comes out: its digest. Credentials are those of a
+connection (`sign_in.py`), else those of Docker's configuration, as for `docker pull`.
 """
 
 import re
@@ -9,6 +9,8 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from inference_provider.targets.sign_in import login_for
 
 if TYPE_CHECKING:
     import httpx
@@ -36,10 +38,15 @@ def digest_in(image: str, transport: "httpx.BaseTransport | None" = None) -> str
 
     Returns:
         None where the registry does not say.
+
+    Raises:
+        SecretsInjectionError, SecretStoreUnreachable: The workspace's secret store does not say
+            as whom to ask.
     """
     import httpx  # noqa: PLC0415 - only who has no engine asks so
     from docker.auth import resolve_repository_name  # noqa: PLC0415 - as above
 
+    login = login_for(image)
     host, rest = resolve_repository_name(image)
     name, _, tag = rest.rpartition(":")
     scheme = "http" if _LOOPBACK.fullmatch(host) else "https"  # as Docker itself
@@ -56,7 +63,8 @@ def digest_in(image: str, transport: "httpx.BaseTransport | None" = None) -> str
             said = client.head(url, headers={"accept": _KINDS})
             if said.status_code == 401:
                 asked = said.headers.get("www-authenticate", "")
-                entry = _entry(client, asked, _user(host), f"repository:{name}:pull", scheme)
+                user = (login.username, login.password.get_secret_value()) if login else _user(host)
+                entry = _entry(client, asked, user, f"repository:{name}:pull", scheme)
                 said = client.head(url, **{"headers": {"accept": _KINDS}, **entry})
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError):
         return None

@@ -15,9 +15,11 @@ from tests.unit.cluster_target.stack import (
     up,
 )
 
+from inference_provider.desired import DesiredResource
 from inference_provider.errors import NotReady
-from inference_provider.observed import Kind
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.refusals import refusals
+from inference_provider.spec import ConnectionSpec, EnvironmentSpec
 from inference_provider.targets.kubernetes import role_pods
 
 NO_REGISTRY = "127.0.0.1:1/team"
@@ -87,3 +89,44 @@ def test_a_plan_without_docker_is_refused_where_an_image_is_still_to_be_built(en
     told = "127.0.0.1:1/team does not say whether it has image inference-runtime:"
     assert refused.fault.path == "registry"
     assert refused.fault.reason.startswith(told)
+
+
+def hub(user: str, target: str) -> DesiredResource:
+    spec = ConnectionSpec(
+        workspace="demo",
+        name=user,
+        category="ContainerRegistry",
+        target=target,
+        credentials={"username": user, "password": "hidden-word-4711"},
+    )
+    id_ = ResourceId(kind=Kind.CONNECTION, workspace="demo", name=user)
+    return DesiredResource(id=id_, spec=spec, owner="shop")
+
+
+def with_packages() -> DesiredResource:
+    one = desired(**BUILT)[Kind.ENVIRONMENT]
+    spec = EnvironmentSpec(
+        workspace="demo", name="env", version="1", dependencies=("six",), content_hash="e" * 64
+    )
+    id_ = ResourceId(kind=Kind.ENVIRONMENT, workspace="demo", name="env:1")
+    return one.model_copy(update={"id": id_, "spec": spec})
+
+
+def test_images_are_asked_for_and_pushed_as_the_user_of_the_deepest_connection(engine, docker):
+    space = desired(**BUILT)[Kind.WORKSPACE]
+    engine.apply(space, ANN)
+    assert {*docker.users} == {""}  # its connections come after it
+    for one in (hub("all", "127.0.0.1:1"), hub("team", NO_REGISTRY), hub("other", "hub.io")):
+        engine.apply(one, ANN)
+    docker.users.clear()
+    engine.apply(with_packages(), ANN)
+    assert len(docker.users) > 1
+    assert {*docker.users} == {"team"}
+    docker.users.clear()
+    newer = desired(**{**BUILT, "base_image": "debian:13"})[Kind.WORKSPACE]
+    assert refusals([newer, with_packages()], engine.capabilities) == ()
+    assert [*engine.capabilities.notes(newer, None)] != []
+    assert {*docker.users} == {"team"}
+    docker.users.clear()
+    engine.apply(newer, ANN)
+    assert {*docker.users} == {"team"}

@@ -14,12 +14,12 @@ from inference_provider.secret_text import Secrets
 from inference_provider.spec import EnvironmentSpec
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.records import HostRecords
-from inference_provider.targets.docker.registries import nobody, signed_in
 from inference_provider.targets.docker.volumes import Volumes
 from inference_provider.targets.images import Images, Tell, silent
 from inference_provider.targets.kept_content import CODE, MODEL, MOUNTED, pinned_of, source_of_code
 from inference_provider.targets.kept_environments import Environment
 from inference_provider.targets.shared_content import SharedContent
+from inference_provider.targets.sign_in import nobody, signed_in
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.registry_login import ReadLogins
 

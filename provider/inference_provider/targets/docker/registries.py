@@ -1,19 +1,18 @@
 """What registries have, asked through the Engine of a host, which may reach more than a client.
 
-Who asks is whom a connection of the workspace names, in the block in which it does something; else
-it is whom Docker's configuration names.
+Who asks is whom a connection of the workspace names (`targets/sign_in.py`), else whom Docker's
+configuration names.
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote
 
 from inference_provider.errors import TargetError
 from inference_provider.targets.docker.host import DockerHost
-from inference_provider.workspace.registry_login import Login, ReadLogins
+from inference_provider.targets.sign_in import is_signed_in, login_for
+from inference_provider.workspace.registry_login import Login
 
 _ASK_S = 5.0
 """Longest wait for a registry, seconds: a host without a way out is not asked again and again."""
@@ -21,33 +20,16 @@ _FRESH_S = 60.0
 """How long an answer counts as new: one command asks once for each name."""
 
 
-def nobody(_image: str) -> None:
-    """Docker's configuration says as whom an image is pulled."""
-
-
-_logins: ContextVar[ReadLogins] = ContextVar("logins", default=nobody)
-
-
-@contextmanager
-def signed_in(logins: ReadLogins) -> Iterator[None]:
-    """For the time of a block, pull and push as users of a workspace's own."""
-    before = _logins.set(logins)
-    try:
-        yield
-    finally:
-        _logins.reset(before)
-
-
 def sign_in_remedy() -> str:
     """Say what helps where a registry refuses this user."""
-    if _logins.get() is nobody:
+    if not is_signed_in():
         return "run `docker login` for its registry, or name one that the host reaches"
     return "declare a connection of category ContainerRegistry, or run `docker login`"
 
 
 def auth_for(image: str) -> dict[str, str] | None:
     """Return as whom an image is pulled or pushed; None for whom Docker's configuration names."""
-    return _auth_of(_logins.get()(image))
+    return _auth_of(login_for(image))
 
 
 def _auth_of(login: Login | None) -> dict[str, str] | None:
@@ -74,7 +56,7 @@ class Registries:
 
     def ask(self, image: str) -> Published | None:
         """Return what the registry of an image has; None where it does not say."""
-        asked = image, _logins.get()(image)
+        asked = image, login_for(image)
         asked_s, answer = self._asked.get(asked, (-_FRESH_S, None))
         if time.monotonic() - asked_s > _FRESH_S:
             answer = self._answer(*asked)

@@ -31,6 +31,7 @@ _FRESH_S = 10.0
 _COMMON = ("amd64", "arm64")
 """Architectures that are asked for where neither nodes nor an Engine can be asked."""
 _START = "start Docker or set DOCKER_HOST, or "
+_SIGN_IN = "declare a connection of category ContainerRegistry, run `docker login`"
 _INSTALLED = "leave registry out: packages are then installed in the pod"
 
 
@@ -174,7 +175,7 @@ class BuiltImages:
             system, architecture = self._engine.platform()
         except TargetError as silent:
             reason = f"{lacks} {silent.resource} cannot build it: {silent.reason}"
-            login = "" if found.is_told else "log in to it with `docker login`, or "
+            login = "" if found.is_told else f"{_SIGN_IN}, "
             return Fault(wanted.path, reason, login + wanted.instead)
         nodes = self._nodes.within(_FRESH_S)
         if not nodes or (system == "linux" and architecture in nodes):
@@ -198,7 +199,9 @@ class BuiltImages:
         found = None
         with suppress(TargetError):  # there is no Engine, which only what has to be built needs
             found = self._engine.digest(image)
-        return self._ask(image) if found is None else found
+        with suppress(TargetError):  # no secret store says as whom; a push tells that
+            return self._ask(image) if found is None else found
+        return None
 
     def _possible(self, known: str) -> list[str]:
         """Return the architectures that an image may be for: what it is for now comes first."""

@@ -6,7 +6,7 @@ has a registry, an image that has it. Its document holds its spec and the name o
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetUnreachable
@@ -40,7 +40,9 @@ from inference_provider.targets.kubernetes.objects import SECRET, name_of, selec
 from inference_provider.targets.kubernetes.observed_objects import workloads_in
 from inference_provider.targets.kubernetes.pods import architecture_of
 from inference_provider.targets.shared_content import SharedContent, Tell
+from inference_provider.targets.sign_in import nobody, signed_in
 from inference_provider.workspace.ports import Records, Unit
+from inference_provider.workspace.registry_login import ReadLogins
 
 
 class KubernetesContent(SharedContent):
@@ -58,6 +60,7 @@ class KubernetesContent(SharedContent):
     ) -> None:
         """Open it; `router_image` returns what the router's pods run."""
         self._built = built
+        self._logins: ReadLogins = nobody
         self._router_image = router_image
         self._client = client
         self._namespace = namespace
@@ -66,6 +69,14 @@ class KubernetesContent(SharedContent):
         )
         self.archives = KeptArchives(self._store, records)
         super().__init__(records, self.archives)
+
+    def sign_in(self, logins: ReadLogins) -> None:
+        """Push images, and ask for them, as these users from then on."""
+        self._logins = logins
+
+    def signed_in(self) -> AbstractContextManager[None]:
+        """For the time of a block, whoever pushes does so as the workspace's users."""
+        return signed_in(self._logins)
 
     def _recorded_token(self) -> str:
         return (self._records.read(names.ADDRESS, names.CONTENT) or b"").decode()
@@ -83,7 +94,8 @@ class KubernetesContent(SharedContent):
         if not self._built or not wanted:  # pods install packages, and say so
             return self._image_now(environment.spec)
         kept = self.environments.kept(environment.spec.content_hash)
-        return self._built.made(wanted, kept.image if kept else "", tell)
+        with self.signed_in():
+            return self._built.made(wanted, kept.image if kept else "", tell)
 
     def _image_now(self, spec: EnvironmentSpec) -> str:
         return image_as_it_is(spec) or base_image(spec, self.workspace().base_image, own_python())

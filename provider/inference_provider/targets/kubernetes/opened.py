@@ -41,6 +41,7 @@ class Opened:
             self.router,
             self.content,
             self.accounts,
+            sign_in=self.content.sign_in,
             registry_users=self.registries,
             bucket_user=self.bucket,
         )

@@ -1,7 +1,7 @@
 """What a plan says of images in a cluster: which way each is taken, and which cannot be made."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, TargetError
@@ -33,7 +33,7 @@ class PlannedImages:
     def workspace_faults(self, spec: WorkspaceSpec) -> Iterator[Fault]:
         """Say why the image of its router cannot be made."""
         wanted = self._built.runtime(spec)
-        if wanted and (fault := self._built.fault(wanted, self.router_of(spec.name))):
+        if wanted and (fault := self._fault(wanted, self.router_of(spec.name), spec.name)):
             yield fault
 
     def environment_faults(
@@ -46,26 +46,40 @@ class PlannedImages:
         if space.registry is None and resource.spec.build is not None:
             yield Fault("build", *_NO_BUILDS)
         wanted = self._built.environment(resource, space)
-        if wanted and (fault := self._built.fault(wanted, self._image_of(resource))):
+        kept = self._image_of(resource)
+        if wanted and (fault := self._fault(wanted, kept, resource.id.workspace)):
             yield fault
+
+    def _fault(self, wanted: Wanted, kept: str, workspace: str) -> Fault | None:
+        with self._signed_in(workspace):
+            return self._built.fault(wanted, kept)
+
+    def _signed_in(self, workspace: str) -> AbstractContextManager[None]:
+        """Ask registries as users that a workspace's connections name, where it is there."""
+        with suppress(TargetError):  # what cannot be read is told by who reads it for more
+            if content := self._content(workspace):
+                return content.signed_in()
+        return nullcontext()
 
     def notes(self, resource: DesiredResource, space: WorkspaceSpec | None) -> Iterator[str]:
         """Say which image a workspace's router or an environment runs, and who makes it."""
         spec = resource.spec
         if isinstance(spec, WorkspaceSpec):
             if wanted := self._built.runtime(spec):
-                yield f"its router's {self._told(wanted, self.router_of(spec.name))}"
+                yield f"its router's {self._told(wanted, self.router_of(spec.name), spec.name)}"
             return
         space = space or self._recorded(resource.id.workspace) or WorkspaceSpec()
         if wanted := self._built.environment(resource, space):
-            yield f"its {self._told(wanted, self._image_of(resource))}"
+            told = self._told(wanted, self._image_of(resource), resource.id.workspace)
+            yield f"its {told}"
         elif brought := image_as_it_is(spec):
             yield f"its image {brought} runs as it is"
         else:
             yield "its packages are installed in the pods, and kept for the next ones"
 
-    def _told(self, wanted: Wanted, kept: str) -> str:
-        there = self._built.look(wanted, kept)
+    def _told(self, wanted: Wanted, kept: str, workspace: str) -> str:
+        with self._signed_in(workspace):
+            there = self._built.look(wanted, kept)
         how = "is in" if there.image else "is built by Docker, and pushed to"
         return f"image {wanted.name} {how} {wanted.registry}"
 

@@ -199,16 +199,19 @@ class KubernetesPlatform:
         opened = self._open(workspace)
         opened.records.make()
         opened.beside.refuse_other_claim(spec)
-        spec = self._with_image(spec, "", tell)
+        spec = self._with_image(workspace, spec, "", tell)
         opened.beside.make(spec)
         opened.router.save(settings_of(spec))
         opened.router.ensure_up(lambda: ())
         opened.beside.wait(None, tell)
 
-    def _with_image(self, spec: WorkspaceSpec, kept: str, tell: Tell) -> WorkspaceSpec:
+    def _with_image(
+        self, workspace: str, spec: WorkspaceSpec, kept: str, tell: Tell
+    ) -> WorkspaceSpec:
         """Return a workspace with the image of its own pods, which is built if it names none."""
         wanted = self._built.runtime(spec)
-        image = self._built.made(wanted, kept, tell) if wanted else spec.runtime_image
+        with self._open(workspace).content.signed_in():
+            image = self._built.made(wanted, kept, tell) if wanted else spec.runtime_image
         return spec.model_copy(update={"runtime_image": image})
 
     def _close_instances(self, workspace: str, tell: Tell) -> None:
@@ -275,7 +278,7 @@ class KubernetesPlatform:
         else:
             before = _Chosen(settings_of(recorded), recorded)
         opened.beside.refuse_other_claim(spec)
-        spec = self._with_image(spec, saved_.image, tell)
+        spec = self._with_image(desired.id.workspace, spec, saved_.image, tell)
         last = settings_of(spec)
         # while the old ranges count, pods must see who calls
         shows = last.shows_callers or before.settings.shows_callers
