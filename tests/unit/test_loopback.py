@@ -16,7 +16,7 @@ CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / 
 """Asks a cluster; it takes the proxy of the environment, as kubectl does, and nothing else."""
 REGISTRIES = ROOT / "provider" / "inference_provider" / "targets" / "manifests.py"
 """Asks registries, which may be anywhere; takes a proxy as that does."""
-VAULT = ROOT / "provider" / "inference_provider" / "files" / "vault.py"
+VAULT = ROOT / "provider" / "inference_provider" / "secret_stores" / "vault.py"
 """Asks a Vault, which may be anywhere."""
 OPENERS = FACTORY, CLUSTER, REGISTRIES, VAULT
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_provider.errors import Fault
+from inference_provider.errors import Fault, SecretNotRead
 from inference_provider.files.lines import join
 from inference_provider.files.reading import VALUE_MIB, Unreadable, inside, is_text, read_text
-from inference_provider.files.vault import NotRead, Vault
+from inference_provider.files.vault import VaultValues
 from inference_provider.injection import ANY
 from inference_provider.secret_text import LONG_ENOUGH, hidden
 
@@ -33,7 +33,7 @@ class Expansion:
     stood_for: list[tuple[str, str]] = field(default_factory=list)
     """Path and value of each placeholder."""
     _values: dict[str, str] = field(default_factory=dict)
-    _vault: Vault | None = None
+    _vault: VaultValues | None = None
 
     def expand(self, value: Any, path: str = "") -> Any:
         """Return `value` with every placeholder in its strings replaced."""
@@ -88,10 +88,10 @@ class Expansion:
             return None
 
     def _secret(self, name: str, path: str) -> str | None:
-        self._vault = self._vault or Vault(self.environment)
+        self._vault = self._vault or VaultValues(self.environment)
         try:
             return self._vault.value(name)
-        except NotRead as fault:
+        except SecretNotRead as fault:
             self.faults.append(Fault(path, fault.reason, fault.remedy))
             return None
 

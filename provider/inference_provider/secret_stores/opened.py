@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inference_provider.secret_stores.environment import EnvironmentSecrets
     from inference_provider.secret_stores.hashicorp import VaultSecrets
 
-_NEEDS = {"vault": ("hvac", "vault"), "azure_key_vault": ("azure.keyvault", "azure-key-vault")}
+_NEEDS = {"azure_key_vault": ("azure.keyvault", "azure-key-vault")}
 """Kind -> the package that it needs, and the extra that brings it."""
 
 

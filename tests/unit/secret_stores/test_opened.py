@@ -19,7 +19,6 @@ def test_settings_open_the_store_that_they_name(opened, settings):
 @pytest.mark.parametrize(
     ("kind", "remedy"),
     [
-        ("vault", "run: pip install 'pulumi-inference[vault]'"),
         ("azure_key_vault", "run: pip install 'pulumi-inference[azure-key-vault]'"),
     ],
 )
@@ -29,6 +28,6 @@ def test_a_store_whose_package_is_missing_is_refused_by_name(kind, remedy):
     assert store_fault(kind) is None
 
 
-@pytest.mark.parametrize("kind", ["encrypted_file", "environment"])
+@pytest.mark.parametrize("kind", ["encrypted_file", "environment", "vault"])
 def test_other_stores_need_no_package(kind):
     assert store_fault(kind, lambda _package: False) is None

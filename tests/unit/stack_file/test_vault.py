@@ -8,6 +8,7 @@ import pytest
 from tests.stack_files import faults, load
 
 SECRET, TOKEN = "a-hidden-value-4711", "hvs.a-token-of-vault"
+APPROLE = {"role_id": "ci", "secret_id": "of-ci"}
 ASKED = "${vault:secret/team/openai#key}"
 
 
@@ -24,12 +25,20 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.asked.append((self.path, self.headers["X-Vault-Namespace"]))
-        status, body = self._answer()
+        self._send(*self._answer())
+
+    def _send(self, status, body):
         payload = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(payload)))
         self.end_headers()
         self.wfile.write(payload)
+
+    def do_POST(self):
+        self.server.asked.append((self.path, self.headers["X-Vault-Namespace"]))
+        proof = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        known = (self.path, proof) == ("/v1/auth/approle/login", APPROLE)
+        self._send(*((200, {"auth": {"client_token": TOKEN}}) if known else (400, {})))
 
     def _answer(self):
         if self.server.status != 200:
@@ -98,15 +107,17 @@ def test_a_token_may_lie_in_the_file_that_vault_login_writes(tmp_path, vault, mo
     [
         (
             "${vault:secret/team/openai#pat}",
-            "no key 'pat' at secret/team/openai in Vault; it has 'key', 'port'; write one",
+            "Vault's secret/team/openai has no key 'pat'; it has 'key', 'port'; write it there, or"
+            " correct the key",
         ),
         (
             "${vault:secret/other#key}",
-            "not in Vault; correct the mount and the path, or write the secret there",
+            "Vault's secret/other is not there; write the secret there, or correct the mount and"
+            " the path",
         ),
         (
             "${vault:old/openai#key}",
-            "Vault's answer is none of a key-value engine of version 2; name a mount of version 2",
+            "Vault's old/openai is in no key-value engine of version 2; name the mount of one",
         ),
         ("${vault:secret#key}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
         ("${vault:secret/openai}", "not a place in Vault; write ${vault:MOUNT/PATH#KEY}"),
@@ -121,8 +132,11 @@ def test_what_is_not_there_is_named(tmp_path, vault, asked, said):
     ("status", "said"),
     [
         (503, "Vault is sealed; unseal it"),
-        (403, "Vault refused the token; use one whose policy may read this path"),
-        (500, "Vault answered 500; look at its audit log"),
+        (
+            403,
+            "Vault's secret/team/openai: Vault denies the token; use one whose policy may read it",
+        ),
+        (500, "Vault's secret/team/openai: Vault answered 500; look at its audit log"),
     ],
 )
 def test_an_answer_without_a_secret_is_told_and_never_quoted(tmp_path, vault, status, said):
@@ -136,12 +150,13 @@ def test_an_answer_without_a_secret_is_told_and_never_quoted(tmp_path, vault, st
         (("VAULT_ADDR", ""), "VAULT_ADDR is not set; set it to the URL of Vault"),
         (
             ("VAULT_ADDR", "http://127.0.0.1:1"),
-            "Vault at VAULT_ADDR does not answer: ConnectError; check VAULT_ADDR and VAULT_CACERT",
+            "Vault at VAULT_ADDR does not answer: ConnectError;"
+            " check VAULT_ADDR, VAULT_CACERT and the network",
         ),
         (
             ("VAULT_CACERT", "/nowhere.pem"),
             "Vault at VAULT_ADDR does not answer: FileNotFoundError;"
-            " check VAULT_ADDR and VAULT_CACERT",
+            " check VAULT_ADDR, VAULT_CACERT and the network",
         ),
     ],
 )
@@ -153,4 +168,17 @@ def test_a_vault_that_cannot_be_asked_is_a_fault(tmp_path, vault, monkeypatch, v
 def test_no_token_is_a_fault(tmp_path, vault, monkeypatch):
     monkeypatch.delenv("VAULT_TOKEN")
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
-    assert fault(tmp_path) == ("there is no token for Vault; set VAULT_TOKEN, or run `vault login`")
+    said = "there is no token for Vault; set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or"
+    assert fault(tmp_path).startswith(said)
+
+
+def test_who_has_no_token_logs_in_by_an_approle(tmp_path, vault, monkeypatch):
+    monkeypatch.delenv("VAULT_TOKEN")
+    monkeypatch.setenv("VAULT_ROLE_ID", "ci")
+    monkeypatch.setenv("VAULT_SECRET_ID", "of-ci")
+    found = load(tmp_path, hub())
+    assert found.connections[0].credentials["a"].get_secret_value() == SECRET
+    assert [path for path, _ in vault.asked] == [
+        "/v1/auth/approle/login",
+        "/v1/secret/data/team/openai",
+    ]
