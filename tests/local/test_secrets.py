@@ -121,6 +121,25 @@ def test_an_instance_starts_again_after_its_workspace_moved_to_another_store(lab
     assert holding(shown(lab), FIRST) == []
 
 
+def test_what_another_store_has_is_in_no_file_and_an_instance_starts_again_with_it(
+    lab, monkeypatch
+):
+    lab.target.open_store = open_store
+    connect(lab, monkeypatch, FIRST)
+    lab.document["workspaces"][0]["secret_store"] = {"kind": "environment"}
+    stored = {"name": "hub", "category": "api_key", "stored_credentials": {"key": "HUB_KEY"}}
+    lab.document["connections"] = [stored]
+    lab.up()
+    before = lab.score().json()
+    assert before["greeting"] == FIRST
+    monkeypatch.delenv("HUB_KEY")
+    psutil.Process(before["pid"]).kill()
+    until(lambda: lab.score().status_code == 200 and lab.score().json()["pid"] != before["pid"])
+    assert lab.score().json()["greeting"] == FIRST
+    monkeypatch.setenv("HUB_KEY", FIRST)
+    assert holding(shown(lab), FIRST) == []
+
+
 def test_an_instance_whose_connection_is_lost_does_not_start_and_its_log_names_it(lab, monkeypatch):
     connect(lab, monkeypatch, FIRST)
     lab.up()

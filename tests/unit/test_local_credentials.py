@@ -72,6 +72,18 @@ def test_what_cannot_be_read_is_named(moving, first):
         values(moving.folder, ASKED, first)
 
 
+def test_it_gets_what_it_had_of_a_key_vault(moving):
+    first = started(moving.folder)
+    asked = {"OPENAI_KEY": "${{keyvault:https://lab.vault.azure.net/secrets/openai-key}}"}
+    assert values(moving.folder, asked, first) == {"OPENAI_KEY": SECRET}
+    said = (
+        "set OPENAI_KEY: secret 'openai-key' of Key Vault https://lab.vault.azure.net cannot be"
+        " read; apply the deployment again"
+    )
+    with pytest.raises(SecretsInjectionError, match=said):
+        values(moving.folder, asked, First(PROGRAM, ""))
+
+
 def test_an_instance_without_values_has_none_to_keep(moving, tmp_path):
     assert first_values(moving.folder, PROGRAM, {}) == ""
     assert first_values(tmp_path / "elsewhere", PROGRAM, {"OPENAI_KEY": SECRET}) == ""

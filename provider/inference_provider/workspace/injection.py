@@ -45,13 +45,6 @@ def injected_values(
     }
 
 
-def outside_values(state: State, variables: Mapping[str, SecretStr]) -> frozenset[str]:
-    """Return the variables of those that get what another secret store has."""
-    asked = asked_in(variables)
-    outside = frozenset(name for name, one in asked if state.secrets.is_outside(one.connection))
-    return outside | {name for name, _ in vault_secrets_in(variables)}
-
-
 def _vault_value(state: State, deployment: ResourceId, variable: str, asked: VaultSecret) -> str:
     try:
         return state.secrets.of_vault(asked)

@@ -145,8 +145,6 @@ class Unit:
     """Secrets its instances know, which an error must hide when it quotes their logs."""
     injected: Mapping[str, SecretStr] = field(default_factory=dict)
     """What variables get of connections, by variable; the spec has the references."""
-    outside: frozenset[str] = frozenset()
-    """Those of them that the workspace does not have: an instance starts again with what it got."""
     admitted: tuple[str, ...] = ()
     """Names of instances that serve now; of two that would do, it is the one to keep."""
     gpus: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import is_made_again
 from inference_provider.secret_text import Secrets, userinfo_in
 from inference_provider.spec import EnvironmentSpec
-from inference_provider.workspace.injection import injected_values, outside_values
+from inference_provider.workspace.injection import injected_values
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
@@ -67,7 +67,6 @@ class Units:
             base_dir=desired.base_dir,
             secrets=(*self._secrets(desired, environment), *known),
             injected=injected,
-            outside=outside_values(self._state, desired.spec.environment_variables),
             admitted=(before.admitted or ()) if before else (),
             gpus=desired.gpus,
             afresh=is_made_again(desired, before),

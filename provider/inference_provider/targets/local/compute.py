@@ -295,13 +295,10 @@ class LocalCompute:
         command: InstanceCommand,
         kept: Mapping[str, Path],
     ) -> Program:
-        carried = {name: unit.injected[name] for name in unit.outside}  # no store here has them
-        variables = {**command.environment, **carried}
-        environment = {name: value.get_secret_value() for name, value in variables.items()}
+        environment = {name: one.get_secret_value() for name, one in command.environment.items()}
         # An instance without GPUs must see none, or it would use those of others.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(instance.gpus)
         timeout_ms = unit.spec.request_settings.request_timeout_ms
-        kept_here = unit.injected.keys() - unit.outside
         folder = self._folders.folder
         return Program(
             name=instance.name,
@@ -309,11 +306,11 @@ class LocalCompute:
             environment=environment,
             directory=command.directory,
             content={str(self._trees(instance, kept)[name]): str(kept[name]) for name in kept},
-            connections=str(folder) if kept_here else "",
+            connections=str(folder) if unit.injected else "",
             first_values=first_values(
                 folder,
                 instance.name,
-                {name: unit.injected[name].get_secret_value() for name in kept_here},
+                {name: value.get_secret_value() for name, value in unit.injected.items()},
             ),
             network=self._closed.passages(unit, self._instances.backend(instance)),
             log=str(self._folders.log_path(unit.id.name, instance.name)),

@@ -25,11 +25,11 @@ def lay_out(content: dict[str, str]) -> None:
 
 
 def with_values(environment: dict[str, str], order: dict[str, str]) -> dict[str, str]:
-    """Return variables with what connections hold; exit with a message when one cannot be read."""
-    from inference_provider.injection import injected  # noqa: PLC0415 - most programs have none
+    """Return variables with the secrets that they name; exit with a message without one."""
+    from inference_provider.injection import is_reference  # noqa: PLC0415 - most programs have none
     from inference_provider.targets.local import credentials  # noqa: PLC0415
 
-    asked = {name: text for name, text in environment.items() if injected(text)}
+    asked = {name: text for name, text in environment.items() if is_reference(text)}
     try:
         first = credentials.First(order.get("name", ""), order.get("first_values", ""))
         return environment | credentials.values(Path(order["connections"]), asked, first)

@@ -29,9 +29,10 @@ class Program(Frozen):
     content: dict[str, str] = {}
     """Kept content, keyed by the tree that each start makes of it."""
     connections: str = ""
-    """Folder of the workspace whose connections its variables refer to; empty if none do."""
+    """Folder of the workspace whose connections, or other secrets, its variables refer to; empty if
+    none do."""
     first_values: str = ""
-    """What those variables get now, encrypted; for when the workspace no longer has it."""
+    """What those variables get now, encrypted; for what the workspace itself does not have."""
     network: Passages | None = None
     """What leads into a network of its own and out of it; None for one in the machine's."""
     log: str
