@@ -68,7 +68,7 @@ class Accounts:
         there = self._client.get_like(account)
         if there is not None and not is_ours(there):  # nothing in it need differ from ours
             raise of_another(self._client, account)
-        apply_ours(self._client, account, _untold)
+        apply_ours(self._client, account)
 
     def drop(self, identity: str) -> None:
         delete_ours(self._client, self._account(identity, {}))
@@ -81,7 +81,7 @@ class Accounts:
                 raise of_another(self._client, one)
             if there is not None and there.get("roleRef") != one.get("roleRef"):
                 delete_ours(self._client, one)  # nobody may change that
-            apply_ours(self._client, one, _untold)
+            apply_ours(self._client, one)
 
     def withdraw(self, assignment: str) -> None:
         """Take back what it was bound to. Raises Forbidden where that is, or may be, left."""
@@ -187,7 +187,3 @@ class Accounts:
     def _fields(self, kind: Kind, name: str) -> Mapping[str, Any]:
         record = self._state.record(self._id(kind, name))
         return record.properties if record else {}
-
-
-def _untold(_said: str) -> None:
-    """Nobody waits for that sentence."""

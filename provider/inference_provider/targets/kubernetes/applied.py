@@ -61,7 +61,9 @@ _KEYS = (
 """Fields by which the API server tells items of a list apart."""
 
 
-def apply_ours(client: Client, one: Object, tell: Callable[[str], None]) -> Object:
+def apply_ours(
+    client: Client, one: Object, tell: Callable[[str], None] = lambda _said: None
+) -> Object:
     """Apply an object; take back the fields that others have changed or added, and say so.
 
     Raises:

@@ -226,7 +226,7 @@ class KubernetesCompute:
             return
         count = None if generation.unit.rule else replicas(before)
         for one in replace(generation, count=count, restarted=restarted(before)).objects():
-            apply_ours(self._client, one, _untold)
+            apply_ours(self._client, one)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class KubernetesCompute:
             self._drafts.generation(unit, name, count, before), restarted=restarted(before)
         )
         wait = Wait(self._client, self._followed[fewer.kind], fewer, silent)
-        made = apply_ours(self._client, fewer.workload(), _untold)
+        made = apply_ours(self._client, fewer.workload())
         known = self._applied.get(unit.id.name, {})
         self._applied[unit.id.name] = {**known, kind_of(made): int(version_of(made))}
         wait.until_ended(stop_wait_s)
@@ -261,10 +261,10 @@ class KubernetesCompute:
         generation = self._drafts.generation(unit, name, replicas(before), before)
         generation = replace(generation, restarted=restarted(before))
         if is_applied(before, f"spec.{COUNT}"):
-            apply_ours(self._client, self._beside(generation, before).workload(), _untold)
+            apply_ours(self._client, self._beside(generation, before).workload())
         if replicas(before) != rule.within(replicas(before)):
             self._counts.set(before, rule.within(replicas(before)))
-        apply_ours(self._client, self._autoscalers.alone(generation, rule), _untold)
+        apply_ours(self._client, self._autoscalers.alone(generation, rule))
 
     def wait_gone(self, limit_s: float) -> None:
         """Wait until no pod of an instance is left, or the time is over."""
@@ -323,7 +323,3 @@ def _wanted(name: str, nodes: int, there: There) -> Iterator[Named]:
         yield CLAIM_TEMPLATE, name
     if one is not None and (key := key_of(one)):
         yield SECRET, secret_name(key)
-
-
-def _untold(_said: str) -> None:
-    """Tell nobody: what people did was told when all of it was applied."""

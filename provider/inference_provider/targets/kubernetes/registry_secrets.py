@@ -43,7 +43,7 @@ class RegistrySecrets:
         there = self._client.get_like(secret)
         if there is not None and not is_ours(there):
             raise of_another(self._client, secret)
-        apply_ours(self._client, secret, _untold)
+        apply_ours(self._client, secret)
 
     def drop(self, connection: str) -> None:
         delete_ours(self._client, self._object(connection))
@@ -91,7 +91,3 @@ def _content(login: Login) -> Object:
         "type": "kubernetes.io/dockerconfigjson",
         "data": encoded({".dockerconfigjson": config}),
     }
-
-
-def _untold(_said: str) -> None:
-    """Nobody waits for that sentence."""

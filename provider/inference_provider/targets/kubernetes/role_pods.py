@@ -109,7 +109,7 @@ class RolePods:
             NotReady: None gets ready; says why.
             TargetError: The cluster refuses to make any.
         """
-        self._wait(lambda pods, _there: any(map(is_ready, pods)), _silently)
+        self._wait(lambda pods, _there: any(map(is_ready, pods)))
 
     def wait_rolled(self, before: Object | None, tell: Tell) -> None:
         """Wait until all are of the newest template and ready, where that is not so already.
@@ -128,7 +128,11 @@ class RolePods:
         if before is None or there is None or _changed(before, there) or not _is_newest(there):
             self._wait(lambda _pods, now: now is not None and _is_rolled(now), tell)
 
-    def _wait(self, done: Callable[[Sequence[Object], Object | None], bool], tell: Tell) -> None:
+    def _wait(
+        self,
+        done: Callable[[Sequence[Object], Object | None], bool],
+        tell: Tell = lambda _said: None,
+    ) -> None:
         began_s, told = time.monotonic(), 0
         while True:
             refuse_when_stopped("start", self.what)
@@ -196,10 +200,6 @@ class RolePods:
                 ):
                     return f": {said.strip()}"
         return ""
-
-
-def _silently(_said: str) -> None:
-    pass
 
 
 def _is_stuck(pod: Object) -> bool:
