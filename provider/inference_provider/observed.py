@@ -70,6 +70,11 @@ class ResourceId(Frozen):
         return ""
 
     @classmethod
+    def of_workspace(cls, name: str) -> "ResourceId":
+        """Return that of a workspace itself."""
+        return cls(kind=Kind.WORKSPACE, workspace=name, name=name)
+
+    @classmethod
     def parse(cls, address: str) -> "ResourceId":
         """Parse an `address`. Raises ValueError for any other text."""
         kind, workspace, name = address.split("/", 2)

@@ -31,7 +31,7 @@ def lacking_roles(plan: Plan, observed: ObservedState, user: str) -> Iterator[st
             continue
         spec, place = action.desired.spec, action.id.workspace
         endpoint = after.get(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=spec.endpoint))
-        space = after.get(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
+        space = after.get(ResourceId.of_workspace(place))
         if endpoint is None or space is None or action.desired.variant != "online":
             continue  # refused elsewhere
         reach = reach_of(vars(spec), space, _environment(spec, place, after))

@@ -352,7 +352,7 @@ class Pipeline:
         there = set(self._target.workspaces())
         for name in names:
             if name in there and name not in recorded:
-                resource = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
+                resource = ResourceId.of_workspace(name)
                 yield Action(kind=ActionKind.DELETE, id=resource, owner=owner)
 
 

@@ -357,7 +357,7 @@ def _address_help(session: Session, there: ObservedResource, by_socket: bool) ->
 
 def _space(session: Session, there: ObservedResource) -> ObservedResource:
     name = there.id.workspace
-    return session.target.observe_one(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+    return session.target.observe_one(ResourceId.of_workspace(name))
 
 
 def _has_no(session: Session, there: ObservedResource, pinned: str, asked: str = "") -> TargetError:

@@ -134,7 +134,7 @@ class Check:
         """
         if self.kind != Kind.DEPLOYMENT or self._site is None:
             return spec
-        space = ResourceId(kind=Kind.WORKSPACE, workspace=spec.workspace, name=spec.workspace)
+        space = ResourceId.of_workspace(spec.workspace)
         fields = self.program.checked_fields(Located(self.place, space))
         if fields is None and spec.instance_type:
             record = self._site.target.record(space)

@@ -57,7 +57,7 @@ class Needs:
     def _misfit(self, fields: Fields) -> Iterator[Fault]:
         """Yield where credentials are not where the workspace's secret store has them."""
         place = str(fields["workspace"])
-        space = ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place)
+        space = ResourceId.of_workspace(place)
         there = self._fields(space)
         given, stored = (fields.get(n) or {} for n in ("credentials", "stored_credentials"))
         if there is None or is_unknown(there.get("secret_store")) or UNKNOWN in (given, stored):

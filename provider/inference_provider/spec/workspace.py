@@ -1,8 +1,8 @@
 """Workspace: where things live."""
 
 import ipaddress
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
@@ -144,3 +144,14 @@ class WorkspaceSpec(SpecModel):
                 " enable public_network_access"
             )
         return access
+
+
+_MADE_BY = (
+    *("base_image", "runtime_image", "registry", "router_port", "cluster"),
+    *("egress", "outbound_rules", "allowed_source_ranges"),
+)
+
+
+def recorded_space(fields: Mapping[str, Any]) -> WorkspaceSpec:
+    """Return a workspace by its record, as far as what a target makes for it depends on it."""
+    return WorkspaceSpec(**{name: fields[name] for name in _MADE_BY if name in fields})

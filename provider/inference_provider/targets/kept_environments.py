@@ -7,8 +7,8 @@ because the spec in it may hold secrets.
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from inference_provider.observed import Frozen, Kind, Record, ResourceId
-from inference_provider.spec import EnvironmentSpec, Reference, WorkspaceSpec
+from inference_provider.observed import Frozen, Kind, Record
+from inference_provider.spec import EnvironmentSpec, Reference
 from inference_provider.targets.kept_content import PRUNE_AGE_S, SECTION, document_of, missing
 from inference_provider.workspace.ports import Records
 from inference_provider.workspace.state import State
@@ -90,14 +90,6 @@ class KeptEnvironments:
         found = self._state.readable(SECTION, name, _parse)
         kept = found.kept if found else None
         return (datetime.now(UTC) - kept).total_seconds() if kept else float("inf")
-
-
-def recorded_images(state: State, workspace: str) -> WorkspaceSpec:
-    """Return what is recorded of where a workspace's images come from."""
-    record = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace))
-    fields = record.properties if record else {}
-    known = ("base_image", "runtime_image", "registry")
-    return WorkspaceSpec(**{name: fields.get(name) for name in known})
 
 
 def environment_of(record: Record) -> str:

@@ -29,7 +29,6 @@ from inference_provider.targets.kept_content import (
 from inference_provider.targets.kept_environments import (
     Environment,
     KeptEnvironments,
-    recorded_images,
 )
 from inference_provider.workspace.ports import Records, Unit
 from inference_provider.workspace.state import State
@@ -73,7 +72,7 @@ class SharedContent(ABC):
 
     def workspace(self) -> WorkspaceSpec:
         """Return what is recorded of where images come from."""
-        return recorded_images(self._state, self._records.workspace)
+        return self._state.own_spec()
 
     def keep(self, desired: DesiredResource, tell: Tell) -> None:
         spec = desired.spec

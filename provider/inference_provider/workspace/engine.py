@@ -329,7 +329,7 @@ class Engine:
         for_each: ForEach = in_turn,
     ) -> None:
         """Start everything that is recorded, after a stop, a crash or a reboot."""
-        opened, id_ = self._workspace(workspace), _workspace_id(workspace)
+        opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
         opened.convergence.ensure_up()
         self._note(opened, id_, actor, "start")
         progress(id_, "router up")
@@ -338,7 +338,7 @@ class Engine:
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""
-        opened, id_ = self._workspace(workspace), _workspace_id(workspace)
+        opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
         opened.refuse_absent()
         self.platform.shut_down(workspace)
         self._note(opened, id_, actor, "stop")
@@ -387,10 +387,6 @@ class Engine:
         entry = JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
         with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
             opened.ports.records.note(entry)
-
-
-def _workspace_id(name: str) -> ResourceId:
-    return ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
 
 
 def _applied_at(record: Record | None) -> datetime | None:

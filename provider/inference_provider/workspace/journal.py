@@ -47,5 +47,5 @@ def refusals(workspace: str, status: RouterStatus) -> tuple[JournalEntry, ...]:
 def _called(workspace: str, endpoint: str) -> ResourceId:
     """Return what was called: an endpoint, or a path of the workspace that has none."""
     if endpoint == "-":
-        return ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace)
+        return ResourceId.of_workspace(workspace)
     return ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=endpoint)

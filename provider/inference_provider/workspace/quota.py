@@ -49,7 +49,7 @@ def reserved(workspace: Workspace, desired: DesiredResource, actor: Actor) -> It
 
 def _refuse_over_quota(records: Records, state: State, desired: DesiredResource) -> None:
     place = desired.id.workspace
-    workspace = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
+    workspace = state.record(ResourceId.of_workspace(place))
     quota = workspace.properties["quota"] if workspace else {}
     if not any(limit is not None for limit in quota.values()):
         return

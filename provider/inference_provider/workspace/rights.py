@@ -44,7 +44,7 @@ def refuse_lacking_roles(
     """
     place, spec = desired.id.workspace, desired.spec
     found = state.record(ResourceId(kind=Kind.ENDPOINT, workspace=place, name=spec.endpoint))
-    space = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=place, name=place))
+    space = state.record(ResourceId.of_workspace(place))
     if found is None or space is None:
         return  # refused elsewhere
     has_registry = bool(space.properties.get("registry"))  # else its environment does not matter
@@ -120,6 +120,6 @@ def settle_manager(identities: Identities, assignment: str, identity: str | None
 
 def own_roles(state: State, workspace: str) -> Mapping[str, Any]:
     """Return the workspace's own roles, as its record has them."""
-    record = state.record(ResourceId(kind=Kind.WORKSPACE, workspace=workspace, name=workspace))
+    record = state.record(ResourceId.of_workspace(workspace))
     roles = record.properties.get("roles") if record else None  # an older release recorded none
     return roles or {}

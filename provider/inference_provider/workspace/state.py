@@ -15,11 +15,12 @@ from inference_provider.errors import Busy, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.build import outbound_of
 from inference_provider.secret_text import Secrets, hidden
-from inference_provider.spec import AutoscaleRuleSpec, SpecModel
+from inference_provider.spec import AutoscaleRuleSpec, SpecModel, WorkspaceSpec
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
+from inference_provider.spec.workspace import recorded_space
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
@@ -83,8 +84,7 @@ class State:
 
     def is_closed(self, access: str) -> bool:
         """Whether instances have no way out, of a deployment with this access to the network."""
-        name = self._records.workspace
-        record = self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+        record = self.own_record()
         return "disabled" in (access, record.properties.get("egress") if record else "")
 
     def set_aside(self, resource: ResourceId) -> None:
@@ -229,7 +229,7 @@ class State:
             TargetError: As `tls` does; or the workspace's record cannot be read. Without what it
                 may say of source ranges, anybody could call.
         """
-        kept, record = self.tls(), self._own_record()
+        kept, record = self.tls(), self.own_record()
         said = record.properties if record else {}
         return {
             "tls": kept.tls if kept else None,
@@ -249,13 +249,18 @@ class State:
     def _of_workspace(self, field: str) -> Any:
         """Return what is recorded of the workspace itself; None where that cannot be read."""
         with suppress(TargetError):
-            record = self._own_record()
+            record = self.own_record()
             return record.properties.get(field) if record else None
         return None
 
-    def _own_record(self) -> Record | None:
-        name = self._records.workspace
-        return self.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
+    def own_record(self) -> Record | None:
+        """Return the record of the workspace itself. Raises what `record` does."""
+        return self.record(ResourceId.of_workspace(self._records.workspace))
+
+    def own_spec(self) -> WorkspaceSpec:
+        """Return the recorded workspace, as far as what a target makes for it depends on it."""
+        record = self.own_record()
+        return recorded_space(record.properties if record else {})
 
     def outbound_rules(self) -> Any:
         """Return the rules by which closed instances are let out."""

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 
 from inference_provider.errors import TargetError
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Kind
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.cluster import ClusterLimits, ClusterSettings, ClusterStorage
 from inference_provider.targets.kubernetes import names, workspace_manifests
@@ -43,10 +43,6 @@ _CLAIM_S, _POLL_S = 60.0, 0.3
 """Longest wait for a claim to go whose pod ends."""
 _BOUNDED = ClusterSettings(quota={"pods": "1"}, limits=ClusterLimits(max={"cpu": "1"}))
 """Settings with a quota and limits, whichever."""
-_PARTS = (
-    *("runtime_image", "router_port", "cluster", "egress", "outbound_rules"),
-    "allowed_source_ranges",
-)
 
 
 class Beside:
@@ -66,12 +62,9 @@ class Beside:
 
     def recorded(self) -> WorkspaceSpec:
         """Return what is recorded of the workspace, as far as its objects depend on it."""
-        name, fields = self._workspace, {}
-        asked = ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name)
         with suppress(TargetError):  # a record that cannot be read names nothing
-            record = State(self._records).record(asked)
-            fields = dict(record.properties) if record else {}
-        return WorkspaceSpec(**{part: fields[part] for part in _PARTS if part in fields})
+            return State(self._records).own_spec()
+        return WorkspaceSpec()
 
     def ranged(self) -> tuple[str, ...]:
         """Return the endpoints that have ranges of callers."""
@@ -114,7 +107,7 @@ class Beside:
         token, variables = self._token(), self._variables(spec.cluster.storage)
         self._let_claim_go()
         for one in self.objects(spec, token, variables):
-            apply_ours(self._client, one, _silently)
+            apply_ours(self._client, one)
         self._drop_accounts(spec.cluster.service_accounts)
         self._drop_bounds(spec.cluster)
 
@@ -245,7 +238,3 @@ def _volume(spec: WorkspaceSpec) -> Volume:
         service_account=account,
         identity=workspace_manifests.identity(accounts.get(account)),
     )
-
-
-def _silently(_said: str) -> None:
-    """Nobody waits for that sentence."""

@@ -6,13 +6,10 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from inference_provider.errors import CapabilityMissing
-from inference_provider.observed import Kind as ResourceKind
-from inference_provider.observed import ResourceId
 from inference_provider.serving.command import Surroundings, instance_command
 from inference_provider.serving.image import SCRIPT
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.serving.way_out import proxy_variables
-from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.accounts import Accounts
@@ -78,7 +75,7 @@ class Drafts:
         )
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
-        closed, asked = self._is_closed(unit, given), self._workspace_spec().cluster
+        closed, asked = self._is_closed(unit, given), self._state.own_spec().cluster
         account = self._accounts.of(unit, asked.service_accounts)
         more |= {"egress": names.CLOSED} if closed else {}
         more |= {"nodes": str(nodes)} if (nodes := unit.spec.nodes_per_instance) > 1 else {}
@@ -100,19 +97,9 @@ class Drafts:
             content_host=self._content_host() if closed and given.init_containers else "",
         )
 
-    def _workspace_spec(self) -> WorkspaceSpec:
-        """Return what is recorded of the workspace, as far as pods depend on it."""
-        name = self._records.workspace
-        record = self._state.record(
-            ResourceId(kind=ResourceKind.WORKSPACE, workspace=name, name=name)
-        )
-        fields = record.properties if record else {}
-        known = fields.keys() & {"egress", "registry", "cluster"}
-        return WorkspaceSpec(**{part: fields[part] for part in known})
-
     def _is_closed(self, unit: Unit, given: Given) -> bool:
         """Whether its pods have no way out. Raises CapabilityMissing when they cannot be so."""
-        space = self._workspace_spec()
+        space = self._state.own_spec()
         fault = closed_fault(unit.spec, space, unit.environment, installs=given.installs)
         if fault:
             raise CapabilityMissing(
@@ -125,7 +112,7 @@ class Drafts:
 
     def _way_out(self) -> dict[str, str]:
         """Return what tells pods of the forward proxy, whether any rule is there yet or not."""
-        closed = self._workspace_spec().egress == "disabled"
+        closed = self._state.own_spec().egress == "disabled"
         host = self._address_of(names.EGRESS_NAME) if closed else ""
         return proxy_variables(host, names.EGRESS_PORT, [names.CONTENT_NAME]) if host else {}
 
