@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from inference_provider.errors import Fault
-from inference_provider.spec.base import COMPUTED
-from inference_provider.spec.fields import marked, models_in
+from inference_provider.files.written import is_required, known_fields, written
 
 _Words = Callable[[Mapping[str, Any], object], tuple[str, str]]
 """From an error's context and the value: what is wrong, and what to do."""
@@ -173,7 +172,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> tuple[Fault, ..
 def _fault(details: Any, model: type[BaseModel]) -> Fault:
     loc = tuple(str(part) for part in details["loc"] if part != "[key]")
     reason, remedy = _words(details, loc, model)
-    return Fault(".".join(loc), reason, remedy)
+    return Fault(".".join(written(model, loc)), reason, remedy)
 
 
 def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
@@ -182,6 +181,10 @@ def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[
         return _FIXED[kind]
     if kind == "extra_forbidden":
         return unknown_field(loc[-1], known_fields(model, loc[:-1]))
+    if kind == "too_short":
+        remedy = "add one" if is_required(model, loc) else "add one, or leave it out"
+        least = context["min_length"]
+        return ("empty" if least == 1 else f"fewer than {least} items"), remedy
     special = _SPECIAL.get(kind)
     if special is not None:
         return special(context, value)
@@ -239,21 +242,4 @@ _SPECIAL: Mapping[str, _Words] = {
         _NAME_RULE if c["min_length"] > 1 else "write at least one character",
     ),
     "string_too_long": lambda c, _: (f"longer than {c['max_length']} characters", "shorten it"),
-    "too_short": lambda c, _: (f"fewer than {c['min_length']} items", "add one, or leave it out"),
 }
-
-
-def known_fields(model: type[BaseModel], loc: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the fields a person may write at a place inside a model."""
-    found: Any = model
-    for part in loc:
-        models = models_in(found)
-        if models:
-            fields = models[0].model_fields
-            aliased = next((f for f in fields.values() if f.alias == part), None)
-            info = fields.get(part, aliased)
-            found = info.annotation if info else None
-    models = models_in(found)
-    if not models:
-        return ()
-    return tuple(name for name in models[0].model_fields if name not in marked(models[0], COMPUTED))
