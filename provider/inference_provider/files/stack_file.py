@@ -65,7 +65,7 @@ def load_stack(path: Path) -> StackSpec:
     stack = None
     if not any(fault.path == "YAML" for fault in document.faults):
         stack = reading.read(expansion.expand(document.value))
-    faults = [*reading.faults, *expansion.faults]
+    faults = [*reading.faults_beside(expansion.faults), *expansion.faults]
     if faults or stack is None:
         raise SpecError(_finish(faults, reading, expansion, document.lines), source=str(path))
     stack._placeholders = _secrets_of_items(stack, expansion.stood_for)
@@ -125,6 +125,8 @@ class _Reading:
     """`endpoints.<i>` for each item that names no workspace and got the only one."""
     _valid: dict[str, SpecModel] = field(default_factory=dict)
     """By path; without items whose faulty fields stand at their defaults."""
+    _faulty: dict[str, set[str]] = field(default_factory=dict)
+    """Those fields, by path of the item."""
 
     def read(self, value: Any) -> StackSpec | None:
         """Return the stack, or None where too little of it can be read to check its rules."""
@@ -143,6 +145,7 @@ class _Reading:
         }
         whole.setdefault("workspaces", (WorkspaceSpec(),))
         stack = StackSpec.model_construct(name=self._name(value), **whole)
+        stack._faulty = self._faulty
         if all(s is not None for found in specs.values() for s in found):
             self._cross_rules(stack)
         return stack
@@ -193,6 +196,7 @@ class _Reading:
             faulty = {str(e["loc"][0]) for e in exc.errors() if e["loc"]}
             if "workspace" in faulty and path not in self._inheriting:
                 return None  # the rules of another workspace are not its own
+            self._faulty[path] = faulty
             return self._salvaged(model, item, faulty)
         spec = with_stack_file(spec, self.folder.path, self.file_name)
         self._valid[path] = spec
@@ -258,6 +262,11 @@ class _Reading:
             # A faulty field stands at its default here: faults that follow from that add nothing.
             if fault.path not in around and told.isdisjoint(_places(fault.path)):
                 self.faults.append(fault)
+
+    def faults_beside(self, unread: Iterable[Fault]) -> list[Fault]:
+        """Return the faults but those of a value that could not be read: they are of its name."""
+        untold = {fault.path for fault in unread}
+        return [one for one in self.faults if untold.isdisjoint(_places(self.written_at(one.path)))]
 
     def written_at(self, path: str) -> str:
         """Return where a person wrote what stands at `path`."""

@@ -5,7 +5,7 @@ Files are not checked here: `files/` does that.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -58,6 +58,21 @@ class StackSpec(SpecModel):
     autoscale_rules: tuple[AutoscaleRuleSpec, ...] = ()
     _placeholders: Mapping[str, Secrets] = PrivateAttr(default_factory=dict)
     _folders: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _faulty: Mapping[str, Set[str]] = PrivateAttr(default_factory=dict)
+    """By `<listing>.<i>`: fields that are written wrong, and stand at their defaults here. Any
+    may be what an unknown one was meant to be."""
+
+    def knows(self, listing: str, i: int, *fields: str) -> bool:
+        """Whether these fields of an item, or all of it, are as they were written."""
+        faulty = self._faulty.get(f"{listing}.{i}", frozenset())
+        model = type(getattr(self, listing)[i])
+        return not faulty or (bool(fields) and faulty <= model.model_fields.keys() - {*fields})
+
+    def knowing(self, listing: str, *fields: str) -> Iterator[Any]:
+        """Yield the items of a listing in which these fields, or all, are as they were written."""
+        for i, one in enumerate(getattr(self, listing)):
+            if self.knows(listing, i, *fields):
+                yield one
 
     @property
     def place(self) -> Place:
@@ -131,9 +146,10 @@ def _workspace_faults(stack: StackSpec) -> Iterator[Fault]:
 
 
 def _target_faults(stack: StackSpec) -> Iterator[Fault]:
-    first = stack.workspaces[0]
+    first = next(stack.knowing("workspaces", "target"), stack.workspaces[0])
     for i, workspace in enumerate(stack.workspaces):
-        if workspace.target != first.target:
+        known = stack.knows("workspaces", i, "target")
+        if known and workspace.target != first.target:
             reason = f"workspace '{first.name}' is on {first.target}, and this one is not"
             yield Fault(f"workspaces.{i}.target", reason, "declare a stack for each target")
 
@@ -174,7 +190,8 @@ def _missing(named: Named, spec: Any) -> str:
 
 def _injection_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield what variables ask of a declared connection that it does not have."""
-    declared = {(one.workspace, one.name): contents_of(one) for one in stack.connections}
+    known = stack.knowing("connections")
+    declared = {(one.workspace, one.name): contents_of(one) for one in known}
     for i, deployment in enumerate(stack.deployments):
         for variable, asked in asked_in(deployment.environment_variables):
             contents = declared.get((deployment.workspace, asked.connection))
@@ -185,7 +202,8 @@ def _injection_faults(stack: StackSpec) -> Iterator[Fault]:
 
 def _store_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield connections whose credentials are not where their workspace's secret store has them."""
-    stores = {one.name: one.secret_store.kind for one in stack.workspaces}
+    known = stack.knowing("workspaces", "secret_store")
+    stores = {one.name: one.secret_store.kind for one in known}
     for i, connection in enumerate(stack.connections):
         kind = stores.get(connection.workspace)
         if kind and (found := misfit(kind, connection)):
@@ -210,12 +228,14 @@ def _bucket_faults(stack: StackSpec) -> Iterator[Fault]:
 
 def _role_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield roles that are not there, and scopes of deployments that are not declared."""
-    own = {workspace.name: workspace.roles for workspace in stack.workspaces}
+    roles = {one.name: one.roles for one in stack.knowing("workspaces", "roles")}
+    declared = {workspace.name for workspace in stack.workspaces}
     behind = {
         (d.workspace, f"endpoints/{d.endpoint}/deployments/{d.name}") for d in stack.deployments
     }
     for i, one in enumerate(stack.role_assignments):
-        if unknown := unknown_role(one.role, own.get(one.workspace, ())):
+        unknown = unknown_role(one.role, roles.get(one.workspace, ()))
+        if unknown and (one.workspace in roles or one.workspace not in declared):
             yield Fault(f"role_assignments.{i}.role", *unknown)
         if "/deployments/" in one.scope and (one.workspace, one.scope) not in behind:
             reason = f"no deployment '{one.scope}' in workspace '{one.workspace}'"
@@ -224,7 +244,8 @@ def _role_faults(stack: StackSpec) -> Iterator[Fault]:
 
 def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield deployments of another kind than their endpoint."""
-    kinds = {(endpoint.workspace, endpoint.name): endpoint.kind for endpoint in stack.endpoints}
+    known = stack.knowing("endpoints", "kind")
+    kinds = {(endpoint.workspace, endpoint.name): endpoint.kind for endpoint in known}
     for i, deployment in enumerate(stack.deployments):
         place = f"deployments.{i}"
         kind = kinds.get((deployment.workspace, deployment.endpoint), deployment.kind)
@@ -238,7 +259,8 @@ def _kind_faults(stack: StackSpec) -> Iterator[Fault]:
 
 def _token_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield endpoints that take tokens of a provider that their workspace does not name."""
-    provided = {one.name: one.identity_provider is not None for one in stack.workspaces}
+    known = stack.knowing("workspaces", "identity_provider")
+    provided = {one.name: one.identity_provider is not None for one in known}
     for i, endpoint in enumerate(stack.endpoints):
         asks = endpoint.kind == "online" and endpoint.auth_mode == "aad_token"
         if asks and not provided.get(endpoint.workspace, True):
@@ -249,8 +271,8 @@ def _token_faults(stack: StackSpec) -> Iterator[Fault]:
 def _deployment_faults(stack: StackSpec) -> Iterator[Fault]:
     own_server = {
         (env.workspace, env.name, version)
-        for env in stack.environments
-        if env.brings_server
+        for i, env in enumerate(stack.environments)
+        if env.brings_server or not stack.knows("environments", i)
         for version in (env.version, None)
     }
     for i, deployment in enumerate(stack.deployments):
@@ -293,7 +315,8 @@ def _place_faults(stack: StackSpec) -> Iterator[Fault]:
 
 
 def _type_faults(stack: StackSpec) -> Iterator[Fault]:
-    types = {workspace.name: workspace.instance_types for workspace in stack.workspaces}
+    known = stack.knowing("workspaces", "instance_types")
+    types = {workspace.name: workspace.instance_types for workspace in known}
     for i, deployment in enumerate(stack.deployments):
         own = types.get(deployment.workspace)
         fault = type_fault(deployment, own) if own is not None else None

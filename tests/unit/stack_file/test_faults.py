@@ -254,3 +254,83 @@ def test_an_amount_that_yaml_reads_as_a_number_is_told_to_be_put_in_quotes(folde
         f"{at}.limits.memory: expected more than 0; leave it out for no limit",
         f"{at}.shm_size: not text: {reads}; put it in quotes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("keys: {primary: '${env:NOT_THERE_1}'}", "keys.primary"),
+        ("key_rotations: {primary: '${env:NOT_THERE_1}'}", "key_rotations.primary"),
+        ("auth_mode: '${env:NOT_THERE_1}'", "auth_mode"),
+    ],
+)
+def test_a_value_that_cannot_be_read_has_no_other_fault(folder, written, place):
+    text = GOOD.replace("  - name: iris-ep\n", f"  - name: iris-ep\n    {written}\n")
+    assert faults(folder, text) == [
+        f"line 10: endpoints.0.{place}: environment variable NOT_THERE_1 is not set;"
+        " set NOT_THERE_1, or write the value here"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workspace", "rest", "expected"),
+    [
+        pytest.param(
+            "identity_provider: {issuer: nowhere}",
+            "endpoints: [{name: iris, auth_mode: aad_token}]",
+            ["identity_provider"],
+            id="a provider",
+        ),
+        pytest.param(
+            "identity_providr: {}",
+            "endpoints: [{name: iris, auth_mode: aad_token}]",
+            ["identity_providr"],
+            id="a misspelled provider",
+        ),
+        pytest.param(
+            "secret_store: {kind: env}",
+            "connections: [{name: hub, stored_credentials: {key: OPENAI_KEY}}]",
+            ["secret_store.kind"],
+            id="a secret store",
+        ),
+        pytest.param(
+            "roles: {Scorer: {}}",
+            "role_assignments: [{name: ann, principal: ann, principal_type: user, role: Scorer}]",
+            ["roles.Scorer.actions"],
+            id="a role",
+        ),
+        pytest.param(
+            "instance_types: {small: {cpu: many}}",
+            "environments: [{name: one, image: one}]\n"
+            "endpoints: [{name: iris}]\n"
+            "deployments: [{endpoint: iris, name: blue, environment: one:1, instance_type: small}]",
+            ["instance_types.small.cpu"],
+            id="an instance type",
+        ),
+    ],
+)
+def test_what_follows_from_a_faulty_block_of_the_workspace_is_no_fault(
+    folder, workspace, rest, expected
+):
+    text = f"name: demo\nworkspaces:\n  - name: lab\n    {workspace}\n{rest}\n"
+    found = faults(folder, text)
+    assert found
+    assert all(one.startswith(f"line 4: workspaces.0.{expected[0]}") for one in found)
+
+
+def test_what_follows_from_a_faulty_environment_connection_or_kind_is_no_fault(folder):
+    text = """\
+name: demo
+connections: [{name: hub, category: ApiKey, targt: x, credentials: {key: '1234'}}]
+environments: [{name: one, commnd: [serve]}]
+endpoints: [{name: iris}, {name: rose, kind: btch}]
+deployments:
+  - {endpoint: iris, name: blue, environment: one:1,
+     environment_variables: {A: '${{azureml://connections/hub/target}}'}}
+  - {endpoint: rose, name: blue, environment: one:1, kind: batch}
+"""
+    assert [one.partition(": ")[2].partition(":")[0] for one in faults(folder, text)] == [
+        "connections.0.targt",
+        "environments.0.commnd",
+        "endpoints.1.kind",
+    ]
