@@ -16,7 +16,7 @@ from inference_provider.observed import (
     Record,
 )
 from inference_provider.printable import one_line
-from inference_provider.secret_text import Secrets, mark, masked
+from inference_provider.secret_text import HIDDEN, Secrets, mark, masked
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.base import SHARES, FieldRole, SpecModel
 from inference_provider.spec.fields import field_roles, marked, with_defaults
@@ -24,6 +24,8 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import with_short_digest
 
 _MISSING = object()
+_SIGNS = (", ", ": ", *"[]{}'\"")
+"""Of a list or a block."""
 
 
 class Change(Frozen):
@@ -46,7 +48,8 @@ class Change(Frozen):
 def show(value: Any) -> str:
     """Format a value for display, on one line.
 
-    A secret's digest is never shown, and a content hash only in short form.
+    A secret's digest is never shown, a content hash and a certificate only in short form, and of
+    a block only what is set.
     """
     value = masked(value)
     if value is None:
@@ -55,7 +58,24 @@ def show(value: Any) -> str:
         return f"PEM {short_hash(value)}"
     if isinstance(value, str):
         return value[:12] if _is_digest(value) else one_line(with_short_digest(value))
+    if isinstance(value, Mapping):
+        told = (f"{one_line(key)}: {_inner(item)}" for key, item in value.items() if _is_set(item))
+        return f"{{{', '.join(told)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_inner, value))}]"
     return str(value)
+
+
+def _inner(value: Any) -> str:
+    """Format what is inside a list or a block; in quotes where it could be taken for two."""
+    text = show(value)
+    if not isinstance(value, str) or text == HIDDEN:
+        return text
+    return repr(text) if not text or any(sign in text for sign in _SIGNS) else text
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and value not in ({}, [], ())
 
 
 def _is_digest(value: str) -> bool:

@@ -2,9 +2,10 @@
 
 import pytest
 
-from inference_provider.compare import compare, heaviest
+from inference_provider.compare import compare, heaviest, show
 from inference_provider.desired import properties_of
 from inference_provider.observed import Kind
+from inference_provider.secret_text import mark
 from inference_provider.spec import ChangeClass, DeploymentSpec, Severity, TrafficSpec
 
 
@@ -119,3 +120,23 @@ def test_a_certificate_is_shown_by_its_hash():
     old, new = ({"tls": {"certificate": text, "private_key": "k"}} for text in (pem, pem + "x"))
     [change] = compare(Kind.WORKSPACE, {"name": "lab", **old}, {"name": "lab", **new})
     assert str(change) == "tls.certificate: PEM 8010bfcee184 -> PEM a57f18e30023 (live)"
+
+
+def test_a_block_that_comes_or_goes_is_shown_in_short_without_what_is_not_set():
+    pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    old = {"name": "lab"}
+    new = {
+        "name": "lab",
+        "tls": {"certificate": pem, "private_key": mark("k" * 40), "generate": False, "names": []},
+    }
+    [change] = compare(Kind.WORKSPACE, old, new)
+    assert str(change) == (
+        "tls: (none) -> {certificate: PEM 8010bfcee184, private_key: [secret], generate: False,"
+        " minimum_version: 1.2} (live)"
+    )
+
+
+def test_texts_of_a_list_that_could_be_taken_for_others_are_in_quotes():
+    assert show(["a, b", "c", "", "it's", 1, {"x": "y: z", "n": None}]) == (
+        "['a, b', c, '', \"it's\", 1, {x: 'y: z'}]"
+    )
