@@ -29,7 +29,8 @@ _LOOK_S = 0.02
 _LAST_WORDS_S = 1.0
 """Longest time for what a server that has ended had sent, which is on its way."""
 _WAITING = 1024
-_PART = 1 << 16
+_PART = 1 << 18
+"""Bytes that are passed at once; of two a connection is held up."""
 
 
 def keep_open(asked: Passages) -> None:
@@ -41,7 +42,8 @@ def keep_open(asked: Passages) -> None:
     if not os.fork():
         try:
             _end_with(leader)
-            asyncio.run(_serve(asked, outside, leader))
+            # not asyncio.run, which would tell of each connection that it cuts off at the end
+            asyncio.new_event_loop().run_until_complete(_serve(asked, outside, leader))
         finally:
             os._exit(0)
     if outside:
@@ -71,8 +73,9 @@ async def _serve(asked: Passages, outside: socket.socket | None, leader: int) ->
     opened: list[asyncio.Server] = []
     flows: set[asyncio.Task[None]] = set()
     if outside:
-        out = partial(asyncio.open_unix_connection, asked.proxy)
-        opened.append(await asyncio.start_server(partial(_take, flows, out), sock=outside))
+        out = partial(asyncio.open_unix_connection, asked.proxy, limit=_PART)
+        take = partial(_take, flows, out)
+        opened.append(await asyncio.start_server(take, sock=outside, limit=_PART))
     waits = loop.create_task(_open_inward(asked, flows, opened)) if asked.socket else None
     await ended.wait()
     if waits:
@@ -94,8 +97,9 @@ async def _open_inward(
     door = socket.socket(socket.AF_UNIX)
     door.bind(asked.socket)
     door.listen(_WAITING)
-    inward = partial(asyncio.open_connection, _HOST, asked.port)
-    opened.append(await asyncio.start_unix_server(partial(_take, flows, inward), sock=door))
+    inward = partial(asyncio.open_connection, _HOST, asked.port, limit=_PART)
+    take = partial(_take, flows, inward)
+    opened.append(await asyncio.start_unix_server(take, sock=door, limit=_PART))
 
 
 def is_listened_on(port: int) -> bool:
