@@ -15,6 +15,7 @@ import pytest
 
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
+from inference_provider.targets.local.orphans import daemons
 from tests.local.conftest import ACTOR, SERVER, Lab, Load
 from tests.local.server.model import until
 
@@ -57,6 +58,14 @@ try:
     print(urllib.request.urlopen(urllib.request.Request(given, method="HEAD"), timeout=20).status)
 except OSError as fault:
     print(fault)
+"""
+SCORE = """
+import socket
+def init():
+    pass
+def run(raw):
+    with socket.socket() as out:
+        return [[name for _, name in socket.if_nameindex()], out.connect_ex(("1.1.1.1", 443))]
 """
 NETWORK = "import socket; print([name for _, name in socket.if_nameindex()])"
 UNREACHABLE = "OSError 101"
@@ -275,3 +284,42 @@ def test_where_linux_forbids_it_a_plan_refuses_unless_it_is_left_to_others(close
     closed.target.start("lab", ACTOR)
     closed.up()
     assert said(closed, NETWORK) == "['lo']"
+
+
+def test_a_router_whose_forward_proxy_nobody_finds_is_drift_and_replaced(closed: Lab):
+    resolves(LISTED)
+    space(closed, egress="disabled", outbound_rules=rules(LISTED))
+    closed.up()
+    (closed.state / "workspaces" / "lab" / "router" / "egress.sock").unlink()
+    assert said(closed, TUNNEL, f"{LISTED}:443") == "cut off"
+    told = closed.observe(Kind.WORKSPACE, "lab").degraded
+    assert told == "the socket of its forward proxy is gone"
+    closed.up()
+    assert said(closed, TUNNEL, f"{LISTED}:443") == "200"
+    assert closed.observe(Kind.WORKSPACE, "lab").degraded == ""
+
+
+def test_a_workspace_that_lost_its_supervisord_stays_closed(closed: Lab):
+    space(closed, egress="disabled")
+    closed.up()
+    before = process(closed)
+    [daemon] = daemons(closed.state / "workspaces" / "lab" / "supervisor")
+    daemon.kill()
+    daemon.wait(10)
+    assert said(closed, NETWORK) == "['lo']"
+    closed.up()
+    assert process(closed).pid != before.pid
+    assert said(closed, NETWORK) == "['lo']"
+    assert not before.is_running()
+
+
+def test_a_server_of_a_scoring_script_needs_nothing_beside_it(closed: Lab):
+    [deployment] = closed.document["deployments"]
+    closed.document["environments"] = [{"name": "plain"}]
+    deployment["code_configuration"]["scoring_script"] = "score.py"
+    deployment["start_timeout_s"] = 60
+    (closed.folder / "code" / "blue" / "score.py").write_text(SCORE)
+    closed.up()
+    assert closed.score().json() == [["lo"], 101]
+    names = {one.name() for one in process(closed).children()}
+    assert len(names) == 1

@@ -136,7 +136,14 @@ class LocalRouter:
         """Say what is wrong with the router's process; empty when it runs."""
         if answers and process is None:
             return f"the router serves on, {UNSUPERVISED}"
-        return "" if process and process.runs else "the router does not run"
+        if not process or not process.runs:
+            return "the router does not run"
+        return "the socket of its forward proxy is gone" if self._lets_nobody_out(process) else ""
+
+    def _lets_nobody_out(self, process: ProcessState) -> bool:
+        """Whether instances do not find it any more as their forward proxy, which it is."""
+        at = self._closed.proxy().socket
+        return not Path(at).exists() and listens(process.pid, Backend(host="", port=0, socket=at))
 
     def runs(self) -> bool:
         """Whether any router takes requests, even one that lost its supervisord."""
@@ -147,8 +154,9 @@ class LocalRouter:
     def is_up(self) -> bool:
         """Whether supervisord and the router run."""
         process = self._process()
-        there = process is not None and process.runs and self.envoy.is_ready()
-        return there and not self.envoy.missing()
+        if process is None or not process.runs or not self.envoy.is_ready():
+            return False
+        return not self.envoy.missing() and not self._lets_nobody_out(process)
 
     def ensure_up(self, endpoints: Endpoints) -> None:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
@@ -222,7 +230,7 @@ class LocalRouter:
 
         A file that was removed from a folder that it watches is written by the next publication.
         """
-        if not process.runs or not self.envoy.is_watching():
+        if not process.runs or not self.envoy.is_watching() or self._lets_nobody_out(process):
             return True
         admin = str(self.envoy.admin.path)
         return refuses(admin) and listens(process.pid, Backend(host="", port=0, socket=admin))
