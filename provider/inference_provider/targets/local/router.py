@@ -143,7 +143,9 @@ class LocalRouter:
     def _lets_nobody_out(self, process: ProcessState) -> bool:
         """Whether instances do not find it any more as their forward proxy, which it is."""
         at = self._closed.proxy().socket
-        return not Path(at).exists() and listens(process.pid, Backend(host="", port=0, socket=at))
+        if not self._state.outbound_rules() or Path(at).exists():
+            return False
+        return listens(process.pid, Backend(host="", port=0, socket=at))
 
     def runs(self) -> bool:
         """Whether any router takes requests, even one that lost its supervisord."""
