@@ -133,12 +133,14 @@ SecretStoreInput = (
 
 
 class RequestLimitsArgs(TypedDict, total=False):
-    """How many requests an endpoint takes; what is more is answered 429."""
+    """How many requests an endpoint takes, and how large; what is more is answered 429 or 413."""
 
     requests_per_minute: Input[int]
     """Of all callers together."""
     requests_per_minute_per_caller: Input[int]
     """Of each of the two keys, or of each name in a token."""
+    max_body_mib: Input[int]
+    """Largest body of a request, MiB; 100 when left out."""
 
 
 class _OutboundRule(TypedDict):

@@ -51,7 +51,7 @@ class Endpoint(InferenceResource, module="inference", name="Endpoint"):
         public_network_access: `enabled`, or `disabled` to answer `allowed_source_ranges` alone.
         allowed_source_ranges: Addresses that may call it, in CIDR notation; all when left out.
         cors: Which pages of other sites may call it from a browser; none when left out.
-        request_limits: How many requests it takes in a minute; no limit when left out.
+        request_limits: How many requests it takes in a minute, and how large they may be.
         description: What it is for.
         tags: Words of your own, by name.
         stack: Owner's label; the Pulumi project's name when left out.

@@ -36,8 +36,9 @@ def blue(*models: Model, **values):
     return deployment("blue", *models, **{**PATIENT, **values})
 
 
-def chat(*models: Model, **values):
-    return endpoint("chat", {"blue": 100}, blue(*models, **values))
+def chat(*models: Model, max_body_mib: int = 100, **values):
+    one = blue(*models, **values)
+    return endpoint("chat", {"blue": 100}, one, max_body_mib=max_body_mib)
 
 
 Answers = list[Future[httpx.Response]]
@@ -113,6 +114,20 @@ def test_the_timeout_of_a_request_begins_when_it_goes_on(models: dict[str, Model
         assert statuses(answers) == {200: 1}
         late = callers.ask(1, "chat/sleep/1.5")
         assert statuses(late) == {408: 1}
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_body_that_is_too_large_does_not_wait(models: dict[str, Model], chunked: bool):
+    with calling(chat(max_body_mib=1)) as (space, callers):
+        size = 2**20 + 1
+        body = (b"x" * part for part in (2**19, 2**19 + 1)) if chunked else b"x" * size
+        [answer] = callers.ask(1, method="POST", content=body)
+        assert code_of(answer.result(60)) == (413, "PayloadTooLarge")
+        until(lambda: not space.held)
+        fits = callers.ask(1, method="POST", content=b"x" * (size - 1))
+        until(lambda: space.held == 1)
+        space.publish(chat(models["blue"], max_body_mib=1))
+        assert [one.result(60).json()["bytes"] for one in fits] == [size - 1]
 
 
 def test_one_too_many_is_refused_at_once_and_told_when_to_come_again():

@@ -212,3 +212,8 @@ def test_no_path_leads_to_an_endpoint_whose_key_was_not_shown(served: Served):
 def test_no_header_stands_for_the_path_or_the_host(served: Served, header: str):
     assert sent(served, SCORE, f"{header}: /endpoints/vault/score").headers[PIN] == "blue"
     assert sent(served, "/nowhere", f"{header}: {SCORE}").status == 404
+
+
+def test_headers_that_do_not_come_to_an_end_are_refused(served: Served):
+    head = "GET /endpoints/chat/score HTTP/1.1\r\nhost: router\r\nx-slow: "
+    assert served.raw(head, wait_s=60).startswith("HTTP/1.1 408 ")

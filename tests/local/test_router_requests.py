@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from inference_provider.router import EndpointEntry
 from tests.local.server.model import Model
-from tests.local.server.routing import KEY, Served, raw_get
+from tests.local.server.routing import KEY, Served, deployment, endpoint, raw_get, serving
 
 pytestmark = pytest.mark.envoy
 MIB = 1024 * 1024
@@ -96,11 +97,15 @@ def test_a_body_of_20_mb_passes(served: Served):
     assert found.json()["bytes"] == 20_000_000
 
 
-def upload(served: Served, size: int, chunked: bool) -> tuple[int, bytes]:
+def upload(
+    served: Served, size: int, chunked: bool, of: str = "chat", pin: str = ""
+) -> tuple[int, bytes]:
     """Send a body in pieces of 1 MiB; return what was answered, were it before the end."""
     connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)
-    connection.putrequest("POST", "/endpoints/chat/score")
+    connection.putrequest("POST", f"/endpoints/{of}/score")
     connection.putheader("authorization", KEY["authorization"])
+    if pin:
+        connection.putheader("azureml-model-deployment", pin)
     name, value = ("transfer-encoding", "chunked") if chunked else ("content-length", str(size))
     connection.putheader(name, value)
     connection.endheaders()
@@ -126,6 +131,31 @@ def test_a_body_up_to_the_limit_passes(served: Served, size: int, chunked: bool)
 def test_a_body_over_the_limit_is_413(served: Served, chunked: bool):
     status, body = upload(served, 100 * MIB + 1, chunked)
     assert (status, json.loads(body)["error"]["code"]) == (413, "PayloadTooLarge")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_an_endpoint_has_its_own_largest_body(models: dict[str, Model], chunked: bool):
+    def sized(name: str, mib: int) -> EndpointEntry:
+        one = deployment("blue", models["blue"], timeout_ms=20000)
+        return endpoint(name, {"blue": 100}, one, max_body_mib=mib)
+
+    def answer(size: int, of: str, pin: str = "") -> int | str:
+        status, body = upload(served, size, chunked, of, pin)
+        found = json.loads(body)
+        return found["bytes"] if status == 200 else f"{status} {found['error']['message']}"
+
+    with serving(sized("small", 1), sized("large", 120), sized("chat", 100)) as served:
+        assert [answer(MIB, "small"), answer(MIB, "small", "blue")] == [MIB, MIB]
+        refused = "413 the body is over 1 MiB"
+        assert answer(MIB + 1, "small") == answer(MIB + 1, "small", "blue") == refused
+        assert answer(120 * MIB, "large") == 120 * MIB
+        assert answer(120 * MIB + 1, "large") == "413 the body is over 120 MiB"
+        assert answer(100 * MIB + 1, "chat") == "413 the body is over 100 MiB"
+        before = served.versions()
+        served.router.publish(served.table(sized("small", 2), sized("large", 120)))
+        assert answer(MIB + 1, "small") == MIB + 1
+        listener = "listener_manager.lds.version_text"
+        assert served.versions()[listener] == before[listener]  # no connection is closed
 
 
 def test_a_body_is_asked_for_before_it_is_sent_where_the_caller_wants_it(served: Served):

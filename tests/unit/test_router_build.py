@@ -387,3 +387,12 @@ def test_a_table_hides_its_keys_unless_they_are_asked_for():
     assert "first" not in repr(whole)
     text = whole.model_dump_json(context={"keys": "clear"})
     assert RouterTable.model_validate_json(text) == whole
+
+
+def test_a_largest_body_alone_is_no_limit_of_rates_and_an_older_record_has_the_usual_one():
+    def built(**limits: object) -> EndpointEntry:
+        (one,) = Workspace(lab(), endpoint("iris", request_limits=limits)).built()
+        return one
+
+    assert (built(max_body_mib=7).max_body_mib, built(max_body_mib=7).limits) == (7, None)
+    assert built(requests_per_minute=9).max_body_mib == 100

@@ -117,6 +117,7 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "keys": (SecretStr("fresh"), SecretStr("key-two")),
         "cors": CORS,
         "limits": Limits(per_minute=9),
+        "max_body_mib": 1,
         "sources": ("10.0.0.0/8",),
         "tokens": TokenCheck(issuer="urn:a", audience="urn:a:b", jwks='{"keys": []}'),
         "provider": FETCHED,

@@ -84,6 +84,7 @@ def test_defaults_of_an_endpoint_are_azures():
         "request_limits": {
             "requests_per_minute": None,
             "requests_per_minute_per_caller": None,
+            "max_body_mib": 100,
         },
         "description": "",
         "tags": {},

@@ -95,6 +95,12 @@ def test_a_limit_of_requests_is_at_least_one():
         EndpointSpec(name="iris", request_limits={"requests_per_minute": 0})
 
 
+@pytest.mark.parametrize("size", [0, 1025])
+def test_a_largest_body_is_from_1_to_1024_mib(size: int):
+    with pytest.raises(ValidationError, match="max_body_mib"):
+        EndpointSpec(name="iris", request_limits={"max_body_mib": size})
+
+
 @pytest.mark.parametrize(
     ("rules", "said"),
     [

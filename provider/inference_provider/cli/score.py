@@ -25,10 +25,9 @@ from inference_provider.errors import Fault, SpecError, TargetError
 from inference_provider.files.reading import Unreadable, read_stream
 from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.quoting import without_secrets
-from inference_provider.router.envoy import BODY_LIMIT_BYTES
+from inference_provider.spec.request_limits import BODY_MIB
 from inference_provider.targets.loopback import Identity, loopback_client
 
-BODY_MIB = BODY_LIMIT_BYTES // 2**20
 SCORE_TIMEOUT_S = 200.0
 """Between two pieces of an answer; a little over the longest request a deployment may allow."""
 _TOKEN_LIFETIME = timedelta(minutes=5)
@@ -47,7 +46,7 @@ _HELP = {
     401: "the router's keys differ from the recorded ones; run `inferctl up` to update them",
     404: "run `inferctl status` to see what there is, `inferctl up` to create what is missing",
     408: "raise request_settings.request_timeout_ms of the deployment, or send a smaller body",
-    413: "send a smaller body",
+    413: "send a smaller body, or raise request_limits.max_body_mib of the endpoint",
     424: "the deployment answered with an error; see `inferctl logs {logs}`",
     429: "retry in a moment, or raise instance_count or "
     "request_settings.max_concurrent_requests_per_instance",
@@ -78,7 +77,7 @@ def score(
     session = session_of(ctx)
     identity = _identity(client_certificate, client_key)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
-    body = _body(session, data)
+    body = _body(session, data, _largest_mib(there))
     if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
         raise _has_no(session, there, deployment)
     with _asked(session, there, body, deployment, identity) as (answer, by_socket):
@@ -92,15 +91,21 @@ def score(
             _stream(answer)
 
 
-def _body(session: Session, data: str | None) -> bytes:
+def _largest_mib(endpoint: ObservedResource) -> int:
+    """Return the size of the largest body that the endpoint's router takes."""
+    limits = endpoint.properties.get("request_limits") or {}
+    return int(limits.get("max_body_mib", BODY_MIB))
+
+
+def _body(session: Session, data: str | None, largest_mib: int) -> bytes:
     if data is None and session.interactive:
         fault = Fault("--data", "missing", "name a file, or - and type the body")
         raise SpecError((fault,), "the command line")
     try:
         if data in (None, "-"):
-            return read_stream(sys.stdin.buffer, "stdin", BODY_MIB)
+            return read_stream(sys.stdin.buffer, "stdin", largest_mib)
         with Path(str(data)).open("rb") as stream:  # a pipe will do
-            return read_stream(stream, str(data), BODY_MIB)
+            return read_stream(stream, str(data), largest_mib)
     except Unreadable as exc:
         fault = exc.fault("--data", "send a smaller body")
     except (OSError, ValueError) as exc:  # ValueError: a null byte

@@ -28,6 +28,7 @@ from inference_provider.router.table import (
 )
 from inference_provider.serving.server import server_of
 from inference_provider.spec import EnvironmentSpec
+from inference_provider.spec.request_limits import BODY_MIB
 
 Keys = Callable[[str], tuple[SecretStr, SecretStr] | None]
 """Endpoint's name -> its primary and secondary key; None when they are lost."""
@@ -221,7 +222,8 @@ def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
     record, jwks = inputs.record, inputs.jwks
     there = {entry.name for entry in inputs.deployments}
     cors = record.properties.get("cors")  # an older release recorded none
-    limits = _limits(record.properties.get("request_limits") or {})
+    limited = record.properties.get("request_limits") or {}
+    limits = _limits(limited)
     weights, mirror = (
         {n: share for n, share in inputs.traffic.get(field, {}).items() if n in there and share > 0}
         for field in ("traffic", "mirror_traffic")
@@ -236,6 +238,7 @@ def _endpoint_entry(inputs: _EndpointInputs) -> EndpointEntry:
         deployment_scorers=dict(inputs.deployment_scorers),
         cors=Cors.model_validate(cors) if cors else None,
         limits=limits if limits != Limits() else None,
+        max_body_mib=limited.get("max_body_mib", BODY_MIB),
         sources=tuple(record.properties.get("allowed_source_ranges") or ()),
         deployments=inputs.deployments,
         weights=weights,

@@ -3,7 +3,7 @@
 Which requests go there is in `envoy.py`.
 """
 
-from inference_provider.router.envoy import BODY_LIMIT_BYTES, MIRROR_SUFFIX
+from inference_provider.router.envoy import MIRROR_SUFFIX
 from inference_provider.router.resource import (
     API,
     Resource,
@@ -16,6 +16,8 @@ from inference_provider.router.table import Backend, DeploymentEntry, EndpointEn
 # Servers close idle connections (gunicorn after 2 s, uvicorn after 5). A request sent at that
 # moment would fail, so the router closes them first.
 _CONNECTIONS = upstream_http(common_http_protocol_options={"idle_timeout": "1s"})
+_MIRROR_BUFFER_BYTES = 200 * 2**20
+"""Twice a usual body: so much of one that a mirror reads slowly is kept, however long it may be."""
 _NO_OTHER_LIMIT = {"max_connections": 100000, "max_pending_requests": 100000, "max_retries": 64}
 # An instance that cannot be reached is ejected; one is never ejected for what it answers.
 _WITHOUT_CONNECTION = {
@@ -51,7 +53,7 @@ def cluster(name: str, deployment: DeploymentEntry) -> Resource:
     if name.count("/") == 1:
         return found
     # else a mirror that reads slowly would hold back the caller's body
-    return {**found, "per_connection_buffer_limit_bytes": 2 * BODY_LIMIT_BYTES}
+    return {**found, "per_connection_buffer_limit_bytes": _MIRROR_BUFFER_BYTES}
 
 
 def clusters(table: RouterTable) -> list[Resource]:

@@ -23,6 +23,7 @@ from inference_provider.router.resource import (
     Resource,
     seconds,
 )
+from inference_provider.router.sizes import USUAL_MIB, size_of
 from inference_provider.router.sources import SOURCES, allowing, of_workspace
 from inference_provider.router.table import (
     Cors,
@@ -32,7 +33,6 @@ from inference_provider.router.table import (
     Scorers,
 )
 
-BODY_LIMIT_BYTES = 100 * 1024 * 1024
 MIRROR_SUFFIX = "/mirror"
 WEIGHT_PREFIX = "w."
 MIRROR_PREFIX = "mirror."
@@ -158,8 +158,9 @@ def _not_found(code: str, message: str) -> Resource:
     return {"status": 404, "body": {"inline_string": error_body(code, message)}}
 
 
-def _metadata(endpoint: str) -> Resource:
-    return {"filter_metadata": {"azml": {"endpoint": endpoint}}}
+def _metadata(endpoint: str, max_body_mib: int = USUAL_MIB) -> Resource:
+    found = {"endpoint": endpoint, "max_body_mib": str(max_body_mib)}
+    return {"filter_metadata": {"azml": found}}
 
 
 def _endpoint_routes(endpoint: EndpointEntry) -> list[Resource]:
@@ -188,7 +189,9 @@ def _common(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
     """Return what routes of an endpoint have in common that the same callers may use."""
     filters = _auth(endpoint, scorers) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
     filters |= {SOURCES: allowing(endpoint.sources)} if endpoint.sources else {}
-    return {"metadata": _metadata(endpoint.name), "typed_per_filter_config": filters}
+    filters |= size_of(endpoint)
+    about = _metadata(endpoint.name, endpoint.max_body_mib)
+    return {"metadata": about, "typed_per_filter_config": filters}
 
 
 def _auth(endpoint: EndpointEntry, scorers: Scorers) -> Resource:

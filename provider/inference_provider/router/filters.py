@@ -5,7 +5,6 @@ Each route (`envoy.py`) names the keys it accepts, or whose tokens (`tokens.py`,
 
 from collections.abc import Sequence
 
-from inference_provider.router.envoy import BODY_LIMIT_BYTES
 from inference_provider.router.resource import (
     API,
     API_KEY_AUTH,
@@ -15,6 +14,7 @@ from inference_provider.router.resource import (
     Resource,
     where_asked,
 )
+from inference_provider.router.sizes import size_filters
 
 _FILTERS = f"{API}extensions.filters"
 # Envoy's API key filter strips `Bearer ` only in exactly this case, and also accepts a bare key. So
@@ -78,11 +78,9 @@ def request_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -
         first: Those of sources.
         after_keys: Those of tokens, roles and rates.
     """
-    limit = {"max_request_bytes": BODY_LIMIT_BYTES}
-    size = _filter("body_size_limit", "body_size_limit.v3.BodySizeLimit", limit)
     # before keys and tokens: a browser asks without any
     cors = where_asked(_filter("cors", "cors.v3.Cors"))
-    return [*first, size, cors, *websocket_filters([], after_keys)]
+    return [*first, *size_filters(), cors, *websocket_filters([], after_keys)]
 
 
 def websocket_filters(first: Sequence[Resource], after_keys: Sequence[Resource]) -> list[Resource]:

@@ -85,6 +85,7 @@ _SAMPLE = RouterTable(
             mirror={"b": 1},
             limits=Limits(per_minute=1, per_minute_per_caller=1),
             sources=("10.0.0.0/8",),
+            max_body_mib=1,
         ),
         EndpointEntry(
             name="closed",

@@ -253,7 +253,7 @@ def _local_replies() -> Resource:
                 "not for this caller or its address, or the upgrade is to no websocket",
             ),
             _coded(405, "MethodNotAllowed", "no request of this method is forwarded"),
-            _coded(413, "PayloadTooLarge", "the body is over 100 MiB"),
+            _too_large(),
             _coded(429, "TooManyRequests", "more requests than the endpoint allows"),
             _coded(502, "BadGateway", "what the model sent is no valid answer"),
             _coded(503, "ServiceUnavailable", "no instance of the deployment can answer"),
@@ -284,6 +284,12 @@ def _unanswered_wait() -> Resource:
     found = _flagged("UAEX", "ServiceUnavailable", message, 503)
     again = {**_RETRY_AFTER, "append_action": "ADD_IF_ABSENT"}
     return {**found, "headers_to_add": [*found["headers_to_add"], again]}
+
+
+def _too_large() -> Resource:
+    size = "the body is over %METADATA(ROUTE:azml:max_body_mib)% MiB"
+    body = {"json_format": {"error": {"code": "PayloadTooLarge", "message": size}}}
+    return _mapper(status_filter(413), body_format_override=body)
 
 
 def _coded(status: int, code: str, message: str) -> Resource:

@@ -185,6 +185,8 @@ class EndpointEntry(Frozen):
     """Who else may score one deployment, which the request must name; by deployment."""
     cors: Cors | None = None
     limits: Limits | None = None
+    max_body_mib: int = 100
+    """Largest body of a request."""
     sources: tuple[str, ...] = ()
     """Ranges of addresses that may call it, CIDR; empty for all."""
     deployments: tuple[DeploymentEntry, ...] = ()
