@@ -25,9 +25,11 @@ _CONNECTION = re.compile(
     r"\$\{\{\s*azureml://connections/(?P<name>[^/{}\s]+)"
     r"(?:/(?P<part>credentials|metadata)/(?P<key>[^/{}\s]+)|/(?P<target>target))?\s*\}\}"
 )
+SECRET_PLACE = r"(?P<name>[A-Za-z0-9-]{1,127})(?:/(?P<version>[0-9a-f]{32}))?"
+"""Of a secret in an Azure Key Vault: its name, or with a version."""
 _SECRET = re.compile(
-    r"\$\{\{\s*keyvault:(?P<url>https://[A-Za-z0-9.-]+(:\d{1,5})?)/secrets/(?P<name>[A-Za-z0-9-]{1,127})"
-    r"(?:/(?P<version>[0-9a-f]{32}))?/?\s*\}\}"
+    r"\$\{\{\s*keyvault:(?P<url>https://[A-Za-z0-9.-]+(:\d{1,5})?)/secrets/"
+    rf"{SECRET_PLACE}/?\s*\}}\}}"
 )
 _TYPE = "Microsoft.MachineLearningServices/workspaces/connections"
 

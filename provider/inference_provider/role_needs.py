@@ -93,7 +93,7 @@ def reach_of(deployment: Fields, workspace: Fields, environment: EnvironmentSpec
         registry=registry if pulled else "",
         store=url.partition("://")[2].strip("/") if stored else "",
         connections=connections_in(deployment.get("environment_variables") or {}),
-        vault_secrets=vault_secrets_in(deployment.get("environment_variables") or {}),
+        vault_secrets=vault_scopes_in(deployment.get("environment_variables") or {}),
     )
 
 
@@ -108,7 +108,7 @@ def connections_in(variables: Fields) -> tuple[str, ...]:
     return tuple(sorted({one.connection for one in found if one}))
 
 
-def vault_secrets_in(variables: Fields) -> tuple[str, ...]:
+def vault_scopes_in(variables: Fields) -> tuple[str, ...]:
     """Return the scopes of the Key Vaults' secrets that environment variables name, sorted."""
     found = map(vault_secret, _texts(variables))
     return tuple(sorted({one.scope for one in found if one}))

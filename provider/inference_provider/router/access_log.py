@@ -54,8 +54,8 @@ def access_logs(folder: str) -> list[Resource]:
     good, bad = status_filter(399, "LE"), status_filter(400, "GE")
     checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_ID_LENGTH}%"}
     return [
-        _json_log(folder, _FIELDS | checked, _any_of([good, late])),
-        _json_log(folder, _FIELDS | _ANSWERS_ID, _all_of([bad, early])),
+        json_log(folder, _FIELDS | checked, _any_of([good, late])),
+        json_log(folder, _FIELDS | _ANSWERS_ID, _all_of([bad, early])),
         _statistics_log(),
     ]
 
@@ -79,13 +79,21 @@ def _all_of(filters: list[Resource]) -> Resource:
     return {"and_filter": {"filters": filters}}
 
 
-def _json_log(folder: str, fields: dict[str, str], chosen: Resource) -> Resource:
+def json_log(folder: str, fields: dict[str, str], chosen: Resource | None = None) -> Resource:
+    """Return what writes lines of JSON to the router's access log.
+
+    Args:
+        folder: The router's.
+        fields: Format of each field, by name.
+        chosen: The filter of requests that it writes; None for all.
+    """
     typed: dict[str, Any] = {
         "@type": f"{API}extensions.access_loggers.file.v3.FileAccessLog",
         "path": str(PurePosixPath(folder) / "access.log"),
         "log_format": {"json_format": fields},
     }
-    return {"name": "json", "filter": chosen, "typed_config": typed}
+    filtered = {"filter": chosen} if chosen else {}
+    return {"name": "json", **filtered, "typed_config": typed}
 
 
 def _statistics_log() -> Resource:

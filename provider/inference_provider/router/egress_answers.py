@@ -1,11 +1,10 @@
 """What the forward proxy says when it lets a request nowhere, and what it logs of each. Pure."""
 
-from pathlib import PurePosixPath
-
+from inference_provider.router.access_log import json_log
 from inference_provider.router.resource import API, Resource
 
 NOT_LISTED = "this name and port are in no outbound rule of the workspace"
-_LOGGERS = f"{API}extensions.access_loggers"
+_CONDITION = f"{API}extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _REASONS = {
     "response.code_details == 'rbac_access_denied_matched_policy[private]'": (
         "the name stands for a private address; `allow_private_addresses: true` of its rule lets"
@@ -60,14 +59,9 @@ def egress_log(folder: str) -> Resource:
 
     No line has an endpoint: by that they are told apart.
     """
-    typed = {
-        "@type": f"{_LOGGERS}.file.v3.FileAccessLog",
-        "path": str(PurePosixPath(folder) / "access.log"),
-        "log_format": {"json_format": _FIELDS},
-    }
-    return {"name": "json", "typed_config": typed}
+    return json_log(folder, _FIELDS)
 
 
 def _where(condition: str) -> Resource:
-    typed = {"@type": f"{_LOGGERS}.filters.cel.v3.ExpressionFilter", "expression": condition}
+    typed = {"@type": _CONDITION, "expression": condition}
     return {"extension_filter": {"name": "cel", "typed_config": typed}}

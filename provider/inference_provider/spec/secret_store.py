@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, Tag
 
+from inference_provider.injection import SECRET_PLACE
 from inference_provider.spec.base import NO_SECRET, SpecModel, kind_among, on_kind
 from inference_provider.spec.identity_provider import Url, is_safe
 
@@ -95,7 +96,7 @@ _PLACES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
         "PATH#KEY: openai#key",
     ),
     "azure_key_vault": (
-        re.compile(r"[A-Za-z0-9-]{1,127}(/[0-9a-f]{32})?"),
+        re.compile(SECRET_PLACE),
         "a secret in an Azure Key Vault",
         "the name of a secret, with a version or without: openai-key",
     ),

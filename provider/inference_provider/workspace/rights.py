@@ -17,7 +17,7 @@ from inference_provider.role_needs import (
     connections_in,
     lacking,
     reach_of,
-    vault_secrets_in,
+    vault_scopes_in,
 )
 from inference_provider.spec.roles import unknown_role
 from inference_provider.workspace.content import Content
@@ -72,7 +72,7 @@ def refuse_secret_connections(
     """
     place = deployment.workspace
     needed = {f"connection '{one}'": Reach(connections=(one,)) for one in connections_in(variables)}
-    needed |= {one: Reach(vault_secrets=(one,)) for one in vault_secrets_in(variables)}
+    needed |= {one: Reach(vault_secrets=(one,)) for one in vault_scopes_in(variables)}
     if not needed:
         return
     endpoint = ResourceId(kind=Kind.ENDPOINT, workspace=place, name=deployment.endpoint)

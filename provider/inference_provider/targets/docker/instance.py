@@ -1,13 +1,13 @@
 """What the container of an instance is made with: command, labels, health. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from inference_provider.router.table import Backend, Proxy
-from inference_provider.serving.command import InstanceCommand, Surroundings, instance_command
-from inference_provider.serving.image import ENVIRONMENT, SCRIPT, is_brought
+from inference_provider.serving.command import InstanceCommand, instance_command
+from inference_provider.serving.container import in_container
+from inference_provider.serving.image import ENVIRONMENT, is_brought
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import healthcheck
@@ -18,26 +18,15 @@ from inference_provider.workspace.ports import Unit
 
 _PORT = 5001
 _ENVIRONMENT = PurePosixPath(ENVIRONMENT)
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-_SURROUNDINGS = Surroundings(
-    host="0.0.0.0",
-    bin_dir=_ENVIRONMENT / "bin",
-    script=PurePosixPath(SCRIPT),
-    home=PurePosixPath("/"),
-    inherited={"PATH": _PATH, "HOME": "/tmp"},
-    fixed={"VIRTUAL_ENV": str(_ENVIRONMENT), "PYTHONDONTWRITEBYTECODE": "1"},
-    has_program=lambda _name: False,  # found on its PATH
-)
 
 
 def command_of(unit: Unit, proxy: Proxy | None) -> InstanceCommand:
     """Return how it is started, and where it answers; it knows a forward proxy, if there is one."""
-    spec, inherited = unit.spec, _SURROUNDINGS.inherited
+    spec = unit.spec
     return instance_command(
         spec,
         unit.environment,
-        replace(_SURROUNDINGS, inherited={**inherited, **variables_of(proxy)}),
+        in_container(_ENVIRONMENT / "bin", variables_of(proxy)),
         code_dir=PurePosixPath(MOUNTED, CODE, INSIDE) if spec.code_configuration else None,
         model_dir=PurePosixPath(MOUNTED, MODEL, INSIDE) if spec.model else None,
         port=_port_of(unit),

@@ -1,13 +1,12 @@
 """A unit -> the generation that it is in a cluster: with what is recorded, kept and there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Protocol
 
 from inference_provider.errors import CapabilityMissing
-from inference_provider.serving.command import Surroundings, instance_command
-from inference_provider.serving.image import SCRIPT
+from inference_provider.serving.command import instance_command
+from inference_provider.serving.container import in_container
 from inference_provider.serving.server import ServerKind, server_of
 from inference_provider.serving.way_out import proxy_variables
 from inference_provider.spec.quota import gpus_of
@@ -23,8 +22,6 @@ from inference_provider.targets.kubernetes.registry_secrets import RegistrySecre
 from inference_provider.targets.kubernetes.workloads import template_of
 from inference_provider.workspace.ports import Unit
 from inference_provider.workspace.state import State
-
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Gives(Protocol):
@@ -67,7 +64,7 @@ class Drafts:
         command = instance_command(
             unit.spec,
             unit.environment,
-            _surroundings(given, self._way_out()),
+            in_container(given.bin_dir, self._way_out()),
             code_dir=given.code_dir,
             model_dir=given.model_dir,
             port=port,
@@ -145,15 +142,3 @@ def restarted(before: Object | None) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _surroundings(given: Given, way_out: Mapping[str, str]) -> Surroundings:
-    return Surroundings(
-        host="0.0.0.0",
-        bin_dir=given.bin_dir,
-        script=PurePosixPath(SCRIPT),
-        home=PurePosixPath("/"),
-        inherited={"PATH": _PATH, "HOME": "/tmp", **way_out},
-        fixed={"VIRTUAL_ENV": str(given.bin_dir.parent), "PYTHONDONTWRITEBYTECODE": "1"},
-        has_program=lambda _name: False,  # found on its PATH
-    )
