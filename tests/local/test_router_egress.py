@@ -17,6 +17,7 @@ from inference_provider.router.table import OutboundEntry, Proxy
 from inference_provider.targets.envoy.refused import ACCESS_LOG, refused_calls
 from tests.local.server.model import Model, until
 from tests.local.server.names import name_server, silent_name_server
+from tests.local.server.outside import Outside
 from tests.local.server.routing import Served, deployment, endpoint, serving
 from tests.ports import own_port
 
@@ -34,26 +35,10 @@ OWN = own_address()
 needs_a_network = pytest.mark.skipif(not OWN, reason="this machine has loopback alone")
 
 
-class _Outside(http.server.BaseHTTPRequestHandler):
-    """Says what it was asked, so that a test sees what a server outside learns."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        body = f"{self.path}\n{self.headers}".encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_given: object) -> None:
-        pass
-
-
 @pytest.fixture
 def outside() -> Iterator[int]:
     """The port of a server on all addresses of this machine."""
-    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), _Outside) as server:
+    with http.server.ThreadingHTTPServer(("0.0.0.0", 0), Outside) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

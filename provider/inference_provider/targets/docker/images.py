@@ -112,7 +112,7 @@ class HostImages:
         return (
             ""
             if made_for == mine
-            else f"it is for {_joined(made_for)}, the host is {_joined(mine)}"
+            else f"it is for {'/'.join(made_for)}, the host is {'/'.join(mine)}"
         )
 
     def named_now(self, image: str) -> str | None:
@@ -134,7 +134,7 @@ class HostImages:
             here = self._pulled(image, remedy)
         misfit = self._misfit((here["Os"], here["Architecture"]))
         if misfit:
-            remedy = f"name an image for {_joined(self._platform)}"
+            remedy = f"name an image for {'/'.join(self._platform)}"
             raise TargetError("use", f"image '{image}'", misfit, remedy, str(self._host))
         return str(here["Id"])
 
@@ -372,10 +372,6 @@ class HostImages:
             for image in api.images(filters=filters):
                 found.setdefault(image["Labels"][STAGE_LABEL], []).append(image["Id"])
         return found
-
-
-def _joined(platform: tuple[str, str]) -> str:
-    return "/".join(platform)
 
 
 def _labels(wanted: Wanted) -> dict[str, str]:
