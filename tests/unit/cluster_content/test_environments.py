@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 from tests.memory import record
-from tests.unit.cluster_content.kept import SECRETS, age, archives_in, keep, unit
+from tests.unit.cluster_content.kept import SECRETS, age, archives_in, desired, keep, unit
 
 from inference_provider.observed import Kind
 from inference_provider.spec import EnvironmentSpec, WorkspaceSpec
@@ -42,6 +42,23 @@ def test_the_image_of_an_environment_stays_when_the_base_image_of_its_workspace_
     State(records).put_record(record(Kind.WORKSPACE, spec))
     assert content.image(environment) == "debian-python:12"
     keep(content, environment, tmp_path)
+    assert content.image(environment) == "debian-python:13"
+
+
+def test_an_environment_that_nothing_runs_in_comes_on_the_base_image_that_there_is_now(
+    content, records, environment, tmp_path
+):
+    keep(content, environment, tmp_path)
+    spec = WorkspaceSpec(base_image="debian-python:13", runtime_image="runtime:1")
+    State(records).put_record(record(Kind.WORKSPACE, spec))
+    blue = unit(environment=environment).spec
+    green = blue.model_copy(update={"name": "green"})
+    content.keep(desired(Kind.DEPLOYMENT, blue, tmp_path), print)
+    assert content.image(environment) == "debian-python:13"
+    State(records).put_record(record(Kind.DEPLOYMENT, blue))
+    spec = WorkspaceSpec(base_image="debian-python:14", runtime_image="runtime:1")
+    State(records).put_record(record(Kind.WORKSPACE, spec))
+    content.keep(desired(Kind.DEPLOYMENT, green, tmp_path), print)
     assert content.image(environment) == "debian-python:13"
 
 

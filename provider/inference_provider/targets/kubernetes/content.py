@@ -10,17 +10,16 @@ from contextlib import AbstractContextManager, suppress
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import TargetUnreachable
-from inference_provider.observed import Record
+from inference_provider.observed import Kind, Record
 from inference_provider.serving.image import base_image, image_as_it_is, installs_from
-from inference_provider.spec import (
-    EnvironmentSpec,
-)
+from inference_provider.spec import DeploymentSpec, EnvironmentSpec, Reference
 from inference_provider.targets.images import own_python
 from inference_provider.targets.kept_content import (
     CODE,
     MODEL,
     source_of_code,
 )
+from inference_provider.targets.kept_environments import environment_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.built_images import BuiltImages
 from inference_provider.targets.kubernetes.client import Client
@@ -86,6 +85,27 @@ class KubernetesContent(SharedContent):
             return super().fault(record)
         except TargetUnreachable as silent:  # what serves goes on without it
             return f"its kept content is not known: {silent.reason}"
+
+    def keep(self, desired: DesiredResource, tell: Tell) -> None:
+        if isinstance(desired.spec, DeploymentSpec):
+            self._on_new_base(Reference.parse(desired.spec.environment).digest)
+        super().keep(desired, tell)
+
+    def _on_new_base(self, digest: str) -> None:
+        """Have an environment that no deployment runs in built on the base image of today.
+
+        The one that it was made for may be the reason why nothing runs in it.
+        """
+        kept, space = self.environments.kept(digest), self.workspace()
+        if kept is None or space.registry or not space.base_image:
+            return
+        now = self._image_now(kept.spec)
+        if now == kept.image:
+            return
+        records, unreadable = self._state.sorted_out()
+        used = {environment_of(one) for one in records if one.id.kind == Kind.DEPLOYMENT}
+        if not unreadable and digest not in used:
+            self.environments.note(kept.spec, now)
 
     # -- what an instance is given -------------------------------------------------------------
 
