@@ -28,6 +28,7 @@ from inference_provider.targets.kubernetes.drafts import (
     restarted,
 )
 from inference_provider.targets.kubernetes.followed import Followed
+from inference_provider.targets.kubernetes.forward_proxy import MOVED, address_of, has_moved
 from inference_provider.targets.kubernetes.generations import (
     generations,
     instances_in,
@@ -144,6 +145,7 @@ class KubernetesCompute:
         there = self._whole.of(whole, names.INSTANCE)
         known = there | self._whole.of(whole, names.CONTENT)
         pods, rivals = pods_of(there), rivals_in(whole)
+        proxy = address_of(whole.get((SERVICE, names.EGRESS_NAME)))
         lost = self._whole.nodes.of(chain(*pods.values()))
         every = generations(there)
         wanted = {name: [*_wanted(name, nodes_of(has), there)] for name, has in every.items()}
@@ -159,7 +161,8 @@ class KubernetesCompute:
             others = rivals.get(name, [])
             said = altered(wanted[name], known, (COUNT,) if rule or others else ())
             scaled = self._autoscalers.faults(name, rule, whole, others)
-            faults[deployment] = (*faults.get(deployment, ()), *scaled, *said)
+            moved = [MOVED] if has_moved(there.get((SECRET, name)), proxy) else []
+            faults[deployment] = (*faults.get(deployment, ()), *scaled, *said, *moved)
         return ComputeStatus(
             instances={name: s for name, s in found.items() if s},
             altered={name: s for name, s in faults.items() if s},

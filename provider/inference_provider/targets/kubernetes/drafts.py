@@ -8,15 +8,19 @@ from inference_provider.errors import CapabilityMissing
 from inference_provider.serving.command import instance_command
 from inference_provider.serving.container import in_container
 from inference_provider.serving.server import ServerKind, server_of
-from inference_provider.serving.way_out import proxy_variables
 from inference_provider.spec.quota import gpus_of
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.accounts import Accounts
 from inference_provider.targets.kubernetes.capabilities import closed_fault
 from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.forward_proxy import (
+    address_of,
+    has_moved,
+    variables_of,
+)
 from inference_provider.targets.kubernetes.instance_manifests import RESTARTED, Generation, Given
 from inference_provider.targets.kubernetes.inventory import NodeGpus, products_of
-from inference_provider.targets.kubernetes.objects import SERVICE, Object
+from inference_provider.targets.kubernetes.objects import SECRET, SERVICE, Kind, Object
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.registry_secrets import RegistrySecrets
 from inference_provider.targets.kubernetes.workloads import template_of
@@ -59,12 +63,13 @@ class Drafts:
 
     def generation(self, unit: Unit, name: str, count: int, before: Object | None) -> Generation:
         given, server = self._content.given(unit), server_of(unit.spec, unit.environment)
+        proxy = self._proxy()
         brought = server.kind == ServerKind.IMAGE
         port = server.routes.scoring_route.port if brought else names.INSTANCE_PORT
         command = instance_command(
             unit.spec,
             unit.environment,
-            in_container(given.bin_dir, self._way_out()),
+            in_container(given.bin_dir, variables_of(proxy)),
             code_dir=given.code_dir,
             model_dir=given.model_dir,
             port=port,
@@ -73,6 +78,8 @@ class Drafts:
         endpoint, _, deployment = unit.id.name.partition("/")
         more = {"endpoint": endpoint, "deployment": deployment, "generation": unit.generation}
         closed, asked = self._is_closed(unit, given), self._state.own_spec().cluster
+        # a Secret that is changed in place changes nothing in pods that run
+        again = unit.afresh or (proxy and before and has_moved(self._there(SECRET, name), proxy))
         account = self._accounts.of(unit, asked.service_accounts)
         more |= {"egress": names.CLOSED} if closed else {}
         more |= {"nodes": str(nodes)} if (nodes := unit.spec.nodes_per_instance) > 1 else {}
@@ -85,7 +92,7 @@ class Drafts:
             given=given,
             port=port,
             count=count,
-            restarted=_now() if unit.afresh and before else restarted(before),
+            restarted=_now() if before and again else restarted(before),
             labels=names.labels(self._records.workspace, names.INSTANCE, **more),
             products=self._products(unit),
             account=account.name,
@@ -105,17 +112,15 @@ class Drafts:
         return self._state.is_closed(unit.spec.egress_public_network_access)
 
     def _content_host(self) -> str:
-        return self._address_of(names.CONTENT_NAME)
+        return address_of(self._there(SERVICE, names.CONTENT_NAME))
 
-    def _way_out(self) -> dict[str, str]:
-        """Return what tells pods of the forward proxy, whether any rule is there yet or not."""
+    def _proxy(self) -> str:
+        """Return the address of the forward proxy, whether any rule is there yet or not."""
         closed = self._state.own_spec().egress == "disabled"
-        host = self._address_of(names.EGRESS_NAME) if closed else ""
-        return proxy_variables(host, names.EGRESS_PORT, [names.CONTENT_NAME]) if host else {}
+        return address_of(self._there(SERVICE, names.EGRESS_NAME)) if closed else ""
 
-    def _address_of(self, service: str) -> str:
-        found = self._client.get(SERVICE, self._namespace, service) or {}
-        return str((found.get("spec") or {}).get("clusterIP") or "")
+    def _there(self, kind: Kind, name: str) -> Object | None:
+        return self._client.get(kind, self._namespace, name)
 
     def _products(self, unit: Unit) -> tuple[str, ...]:
         """Return the products of GPUs that an instance may have; those that it names if unknown."""
