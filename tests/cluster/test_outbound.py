@@ -83,6 +83,16 @@ def test_a_list_lets_pods_out_to_its_names_alone_and_changes_in_place(tmp_path, 
         assert lab.ask() == 200
         lab.apply(lab.space(**closed))
         sees(lab, before, "shut shut shut shut shut")
+
+        lab.apply(lab.space(**closed, outbound_rules=private))
+        platform.client.delete(SERVICE, lab.ports.records.namespace, "inference-egress")
+        lab.apply(lab.space(**closed, outbound_rules=private))
+        told = "its pods know an earlier address of the forward proxy; the next `up` replaces them"
+        assert lab.ports.compute.status().altered == {"iris/blue": (told,)}
+        lab.apply(lab.of("Deployment"))
+        wait_until(lambda: last_look(lab)[1] == "200 403 403 403 shut")
+        assert last_look(lab)[0] != before
+        assert lab.ports.compute.status().altered == {}
     finally:
         lab.close()
         lab.platform.close()
