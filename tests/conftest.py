@@ -2,12 +2,16 @@
 
 import gc
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from inference_provider.targets.kubernetes.connection import Connection
 from tests import cluster_host, docker_host
+
+_UNTIL_S = float(os.environ.get("INFERENCE_TEST_UNTIL", "inf"))
+"""Seconds since 1970 after which no test begins: a run that has a limit ends before it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.time() > _UNTIL_S:
+        pytest.skip("the time that INFERENCE_TEST_UNTIL gives is over; run it without")
     if item.get_closest_marker("docker") and docker_host.missing():
         pytest.skip(docker_host.missing())
     if item.get_closest_marker("cluster"):
