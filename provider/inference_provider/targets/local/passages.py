@@ -29,6 +29,9 @@ _LOOK_S = 0.02
 _LAST_WORDS_S = 1.0
 """Longest time for what a server that has ended had sent, which is on its way."""
 _WAITING = 1024
+_SAID = b"the router lets nothing out: the workspace has no outbound rule, or it does not run\n"
+_NO_PROXY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n" % len(_SAID)
+_NO_PROXY += b"content-type: text/plain\r\nconnection: close\r\n\r\n" + _SAID
 _PART = 1 << 18
 """Bytes that are passed at once; of two a connection is held up."""
 
@@ -74,7 +77,7 @@ async def _serve(asked: Passages, outside: socket.socket | None, leader: int) ->
     flows: set[asyncio.Task[None]] = set()
     if outside:
         out = partial(asyncio.open_unix_connection, asked.proxy, limit=_PART)
-        take = partial(_take, flows, out)
+        take = partial(_take, flows, out, _NO_PROXY)
         opened.append(await asyncio.start_server(take, sock=outside, limit=_PART))
     waits = loop.create_task(_open_inward(asked, flows, opened)) if asked.socket else None
     await ended.wait()
@@ -98,7 +101,7 @@ async def _open_inward(
     door.bind(asked.socket)
     door.listen(_WAITING)
     inward = partial(asyncio.open_connection, _HOST, asked.port, limit=_PART)
-    take = partial(_take, flows, inward)
+    take = partial(_take, flows, inward, b"")
     opened.append(await asyncio.start_unix_server(take, sock=door, limit=_PART))
 
 
@@ -115,17 +118,21 @@ def is_listened_on(port: int) -> bool:
 async def _take(
     flows: set[asyncio.Task[None]],
     connect: Callable[[], Awaitable[Ends]],
+    otherwise: bytes,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Pass what one connection says to another, and its answer back."""
+    """Pass what one connection says to another, and its answer back.
+
+    `otherwise` is what it is told where there is no other; then it is ended.
+    """
     task = asyncio.current_task()
     assert task is not None
     flows.add(task)
     try:
         far_reader, far_writer = await connect()
-    except OSError:  # nobody is there: the forward proxy without a rule
-        writer.transport.abort()
+    except OSError:
+        await _end(reader, writer, otherwise)
     else:
         both = (writer.transport, far_writer.transport)
         await asyncio.gather(_pass(reader, far_writer, both), _pass(far_reader, writer, both))
@@ -133,6 +140,18 @@ async def _take(
             one.close()
     finally:
         flows.discard(task)
+
+
+async def _end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, saying: bytes) -> None:
+    """End a connection that leads nowhere, once what it says has come: else it hears nothing."""
+    with suppress(OSError, asyncio.TimeoutError):
+        if saying:
+            writer.write(saying)
+            writer.write_eof()
+            async with asyncio.timeout(_LAST_WORDS_S):
+                while await reader.read(_PART):
+                    pass
+    writer.transport.abort()
 
 
 async def _pass(
