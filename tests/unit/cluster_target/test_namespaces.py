@@ -5,7 +5,7 @@ from tests.cluster_api import client_of, failure
 from tests.unit.cluster_target.stack import ANN, _namespace, desired, kinds, up
 
 from inference_provider.desired import resolve
-from inference_provider.errors import Busy, OwnedByAnother
+from inference_provider.errors import Busy, CapabilityMissing, Fault, OwnedByAnother
 from inference_provider.observed import Kind
 from inference_provider.spec import StackSpec
 from inference_provider.spec.target import Home, place_from
@@ -92,7 +92,11 @@ def test_a_namespace_has_one_workspace(engine):
         }
     )
     [other] = resolve(stack)
-    with pytest.raises(OwnedByAnother, match="it has workspace 'demo'"):
+    told = [*engine.capabilities.workspace_faults(other.spec)]
+    assert Fault("target", "namespace 'lab' has workspace 'demo'", "name another namespace") in told
+    own = desired()[Kind.WORKSPACE].spec
+    assert [*engine.capabilities.workspace_faults(own)] == []
+    with pytest.raises(CapabilityMissing, match="namespace 'lab' has workspace 'demo'"):
         engine.apply(other, ANN)
 
 

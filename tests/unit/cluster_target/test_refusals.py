@@ -16,6 +16,7 @@ from inference_provider.spec.target import place_from
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 
+TAKEN = "target: namespace 'lab' has workspace 'demo'; name another namespace"
 UNNAMED = (
     "target: no context is named, and workspace 'other' is not where the current one leads, which"
     " any command may change; name it, {kind: kubernetes, context: …}; the kubeconfig has lab, prod"
@@ -28,7 +29,8 @@ def test_a_workspace_is_not_made_wherever_the_current_context_leads(api, platfor
     known = replace(client.access, contexts=("lab", "prod"))
     for place, workspace, told in (
         ({"namespace": "lab"}, "demo", []),  # it is there
-        ({"namespace": "lab", "context": "lab"}, "other", []),
+        ({"namespace": "lab", "context": "lab"}, "other", [TAKEN]),
+        ({"namespace": "new", "context": "lab"}, "other", []),
         ({"namespace": "else"}, "other", [UNNAMED]),
     ):
         again = KubernetesPlatform(place_from({"kind": "kubernetes", **place}))

@@ -68,6 +68,8 @@ class Asked:
     strays: Callable[[str], tuple[str, ...]] = _nothing
     """Says which contexts a workspace that is not there could be meant for, the one that is taken
     among them, where the place names none."""
+    taken_by: Callable[[str], str] = lambda _workspace: ""
+    """Says which other workspace has the namespace of one that is not there; empty for none."""
     namespace_of_others: Callable[[str], str] = lambda _workspace: ""
     """Says the namespace of a workspace where somebody else made that."""
     namespace: Callable[[str], str] = lambda workspace: workspace
@@ -119,6 +121,9 @@ def kubernetes_capabilities(
         if contexts := more.strays(spec.name):
             yield _unnamed(spec.name, contexts)
             return
+        if other := more.taken_by(spec.name):
+            reason = f"namespace '{more.namespace(spec.name)}' has workspace '{other}'"
+            yield Fault("target", reason, "name another namespace")
         bounds = [name for name in ("quota", "limits") if _bounds(spec, name)]
         if bounds and (namespace := more.namespace_of_others(spec.name)):
             reason = f"namespace '{namespace}' was there before, and is bounded by who made it"

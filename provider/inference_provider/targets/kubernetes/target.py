@@ -96,6 +96,7 @@ class KubernetesPlatform:
     def capabilities(self) -> TargetCapabilities:
         more = Asked(
             strays=self._strays,
+            taken_by=self._taken_by,
             namespace_of_others=self._of_others,
             namespace=self.namespace,
             missing=self._missing,
@@ -142,6 +143,13 @@ class KubernetesPlatform:
         found = () if self._place and self._place.context else self.client.access.contexts
         is_there = len(found) <= 1 or self._open(workspace).records.exists()
         return () if is_there else found
+
+    def _taken_by(self, workspace: str) -> str:
+        """Return the workspace that the namespace of one that is not there has; empty for none."""
+        records = self._open(workspace).records
+        with suppress(Forbidden):
+            return "" if records.exists() else records.another()
+        return ""
 
     # -- which workspaces there are ------------------------------------------------------------
 
