@@ -77,7 +77,9 @@ def test_an_image_that_cannot_be_pulled_leaves_all_as_it_was(
         else None
     )
     with pytest.raises(
-        NotReady, match=r"pods not ready: pod .*: ErrImagePull: router:2: not found"
+        NotReady,
+        match=r"pods not ready: pod .*: ErrImagePull: router:2: not found; name a runtime_image of"
+        " the workspace that nodes can pull, or load it there; look at",
     ):
         engine.apply(desired(runtime_image="router:2")[Kind.WORKSPACE], ANN)
     assert {image_of(api, path) for path in (ROUTER, CONTENT)} == {"router:1"}

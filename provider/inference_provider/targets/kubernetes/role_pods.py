@@ -41,6 +41,8 @@ _FEW = 8
 """Questions that are answered by a list each; a command that asks more follows a watch."""
 _NO_DEPLOYMENT = names.deployment_of({})
 _SHOWN = 300
+_NO_IMAGE = "ImageBuildFailure"
+_PULL = "name a runtime_image of the workspace that nodes can pull, or load it there"
 _WORDS = {names.ROUTER: "the router", names.CONTENT: "what keeps content"}
 
 
@@ -126,11 +128,13 @@ class RolePods:
         """
         there = self.deployment()
         if before is None or there is None or _changed(before, there) or not _is_newest(there):
-            self._wait(lambda _pods, now: now is not None and _is_rolled(now), tell)
+            word = "ready" if before is None else "replaced"
+            self._wait(lambda _pods, now: now is not None and _is_rolled(now), word, tell)
 
     def _wait(
         self,
         done: Callable[[Sequence[Object], Object | None], bool],
+        word: str = "",
         tell: Tell = lambda _said: None,
     ) -> None:
         began_s, told = time.monotonic(), 0
@@ -141,7 +145,7 @@ class RolePods:
             if ready > told:
                 began_s = time.monotonic()
                 wanted = replicas(there)
-                tell(f"{min(ready, wanted)} of {wanted} pods of {self.what} replaced")
+                tell(f"{min(ready, wanted)} of {wanted} pods of {self.what} {word}")
                 told = ready
             if done(pods, there):
                 return
@@ -153,7 +157,8 @@ class RolePods:
         if said and waited_s >= REFUSED_S:
             raise refusal("start", self.what, 403, said, str(self._client))
         if waited_s >= START_S or (waited_s >= STUCK_S and any(map(_is_stuck, pods))):
-            raise NotReady("start", self.what, self.why(pods), self.remedy)
+            remedy = f"{_PULL}; {self.remedy}" if any(map(_lacks_image, pods)) else self.remedy
+            raise NotReady("start", self.what, self.why(pods), remedy)
 
     # -- why -----------------------------------------------------------------------------------
 
@@ -170,14 +175,15 @@ class RolePods:
         else:
             pod = late[0]
             told = self._own_fault(pod)
-        shown = f"pod {name_of(pod)}: {told}"[:_SHOWN]
+        shown = _shortened(f"pod {name_of(pod)}: {told}")
         return f"{len(late)} of {len(there)} pods not ready: {shown}"
 
     def _without_pods(self) -> str:
         there = self.deployment()
         if there is None:
             return "it does not run"
-        return (self._end() or refused(there) or "Kubernetes has made no pod for it")[:_SHOWN]
+        said = self._end() or refused(there) or "Kubernetes has made no pod for it"
+        return _shortened(said)
 
     def _end(self) -> str:
         """Say that somebody has deleted the namespace; empty where that is not so, or not seen."""
@@ -202,11 +208,24 @@ class RolePods:
         return ""
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _trouble(pod: Object) -> Trouble | None:
+    return None if is_ready(pod) or is_ending(pod) else trouble_of(pod)
+
+
 def _is_stuck(pod: Object) -> bool:
-    trouble = None if is_ready(pod) or is_ending(pod) else trouble_of(pod)
+    trouble = _trouble(pod)
     if trouble is None:
         return False
-    return bool(trouble.container) or trouble.name in ("ImageBuildFailure", "ResourceNotReady")
+    return bool(trouble.container) or trouble.name in (_NO_IMAGE, "ResourceNotReady")
+
+
+def _lacks_image(pod: Object) -> bool:
+    trouble = _trouble(pod)
+    return trouble is not None and trouble.name == _NO_IMAGE
 
 
 def _changed(before: Object, there: Object) -> bool:
