@@ -131,9 +131,23 @@ def test_explain_as_json(granted):
     [
         ("iris", "iris: not a scope; leave it out for the workspace, or write endpoints/<name>,"),
         ("endpoints/gone", "Endpoint 'default/gone': not found"),
+        ("endpoints/iris/deployments/gone", "Deployment 'default/iris/gone': not found"),
     ],
 )
 def test_a_scope_that_is_not_there_is_no_answer(granted, scope, said):
     result = granted("access", "explain", "ann", "score", scope)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "said"),
+    [
+        ("ann", "scroe", "scroe: not an action; use score, secrets, pull, blobs, or write it as"),
+        ("identity:gone", "score", "Identity 'default/gone': not found"),
+    ],
+)
+def test_an_action_or_identity_that_is_not_there_is_no_answer(granted, principal, action, said):
+    result = granted("access", "explain", principal, action, "workspace")
     assert (result.exit_code, result.stdout) == (1, "")
     assert said in result.stderr

@@ -120,7 +120,7 @@ def explain(  # noqa: PLR0917 - a command line
     place = _one_workspace(session, workspace)
     where = _scope(session, place, scope)
     who = _principal(session, place, principal)
-    asked = _SHORT.get(action, action_name(action))
+    asked = _action(action)
     grants = _grants(session, place, who)
     found = decide(
         who, group or (), asked, where, assignments=grants.assignments, roles=grants.roles
@@ -171,12 +171,25 @@ def _scope(session: Session, place: str, written: str) -> Scope:
         raise _wrong(written, reason, remedy) from None
     for named in SCOPE_NAMES.read("scope", text, {}):
         find(session, named.kind, named.name, place)
+    endpoint, inside, deployment = text.removeprefix("endpoints/").partition("/deployments/")
+    if inside:
+        find(session, Kind.DEPLOYMENT, f"{endpoint}/{deployment}", place)
     return Scope.parse(text)
+
+
+def _action(written: str) -> str:
+    """Return the action that is meant; one of Azure's has a slash."""
+    if written not in _SHORT and "/" not in written:
+        remedy = f"use {', '.join(_SHORT)}, or write it as {SCORE}"
+        raise _wrong(written, "not an action", remedy)
+    return _SHORT.get(written, action_name(written))
 
 
 def _principal(session: Session, place: str, written: str) -> Principal:
     kind, _, name = written.partition(":")
     if name and kind in get_args(PrincipalKind):
+        if kind == "identity" and not name.startswith("endpoints/"):
+            find(session, Kind.IDENTITY, name, place)
         found: Any = kind
         return Principal(found, name)
     own = written.startswith("endpoints/")
