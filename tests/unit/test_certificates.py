@@ -94,12 +94,12 @@ def test_everything_that_is_wrong_is_told_at_once_and_no_key_with_it():
             own(kept, certificate="oops", private_key="no", client_ca="neither"),
             NOW,
             [
-                "tls.certificate: is not a certificate in PEM; write the certificate in PEM:"
-                " -----BEGIN CERTIFICATE-----",
-                "tls.private_key: is not a private key in PEM; write the key in PEM:"
-                " -----BEGIN PRIVATE KEY-----",
-                "tls.client_ca: is not a certificate in PEM; write the certificates of the"
-                " authorities in PEM",
+                "tls.certificate: is not a certificate in PEM; write what its file holds:"
+                ' "${file:server.pem}"',
+                "tls.private_key: is not a private key in PEM; write what its file holds:"
+                ' "${file:server.key}"',
+                "tls.client_ca: is not a certificate in PEM; write what their file holds:"
+                ' "${file:callers.pem}"',
             ],
         ),
         (

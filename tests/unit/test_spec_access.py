@@ -11,8 +11,8 @@ from inference_provider.spec.tls import TlsSettings
     ("fields", "said"),
     [
         ({}, r"no certificate; write certificate: \"\$\{file:server.pem\}\" and private_key"),
-        ({"certificate": "a"}, "no certificate; write"),
-        ({"private_key": "a"}, "no certificate; write"),
+        ({"certificate": "a"}, "no private_key; write certificate: "),
+        ({"private_key": "a"}, "no certificate; write certificate: "),
         ({"generate": True, "certificate": "a"}, "generate makes certificate and private_key"),
         ({"certificate": "a", "private_key": "b", "names": ["a"]}, "names are of a generated"),
         ({"generate": True, "names": ["https://a"]}, "expected the name of a host"),

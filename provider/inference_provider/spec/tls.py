@@ -59,6 +59,9 @@ class TlsSettings(SpecModel):
         own = (self.certificate is not None) + (self.private_key is not None)
         if self.generate and own:
             raise ValueError("generate makes certificate and private_key; leave either out")
+        if own == 1:
+            absent = "private_key" if self.private_key is None else "certificate"
+            raise ValueError(f"no {absent}; write {_BOTH}")
         if not self.generate and own < 2:
             raise ValueError(f"no certificate; write {_BOTH}, or generate: true")
         if self.names and not self.generate:

@@ -158,7 +158,7 @@ def certificate_faults(wanted: TlsSettings, now: datetime) -> Iterator[Fault]:
         chain = _chain(wanted.certificate)
         key = _load_key(wanted.private_key)
         if not chain:
-            remedy = "write the certificate in PEM: -----BEGIN CERTIFICATE-----"
+            remedy = 'write what its file holds: "${file:server.pem}"'
             yield Fault("tls.certificate", "is not a certificate in PEM", remedy)
         if key is None:
             reason, remedy = _key_fault(wanted.private_key)
@@ -167,7 +167,7 @@ def certificate_faults(wanted: TlsSettings, now: datetime) -> Iterator[Fault]:
             yield from _pair_faults(chain, key)
         yield from _chain_faults(chain, now)
     if wanted.client_ca is not None and not _chain(wanted.client_ca):
-        remedy = "write the certificates of the authorities in PEM"
+        remedy = 'write what their file holds: "${file:callers.pem}"'
         yield Fault("tls.client_ca", "is not a certificate in PEM", remedy)
 
 
@@ -194,7 +194,7 @@ def _load_key(pem: SecretStr) -> PrivateKeyTypes | None:
 def _key_fault(pem: SecretStr) -> tuple[str, str]:
     if "ENCRYPTED" in pem.get_secret_value():
         return "has a passphrase", "write it without one: `openssl pkey -in FILE`"
-    return "is not a private key in PEM", "write the key in PEM: -----BEGIN PRIVATE KEY-----"
+    return "is not a private key in PEM", 'write what its file holds: "${file:server.key}"'
 
 
 def _pair_faults(chain: Sequence[x509.Certificate], key: PrivateKeyTypes) -> Iterator[Fault]:
