@@ -1,12 +1,15 @@
 """Where keys and values of variables never are."""
 
 import hashlib
+import re
 
+import httpx
 import psutil
 import pytest
 
 from inference_provider.observed import Kind
 from inference_provider.secret_stores.opened import open_store
+from tests.local.conftest import ACTOR
 from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
@@ -151,3 +154,76 @@ def test_an_instance_whose_connection_is_lost_does_not_start_and_its_log_names_i
     assert "update Connection 'lab/hub'" in lab.up()
     until(lambda: lab.score().status_code == 200)
     assert lab.score().json()["greeting"] == FIRST
+
+
+OWN, GIVEN, WRONG = (f"{n}-hidden-word-4713" for n in ("own", "given", "wrong"))
+
+
+def with_every_secret(lab, monkeypatch):
+    """Declare one of each kind of secret: keys, a connection's, a variable, TLS, signing keys."""
+    connect(lab, monkeypatch, FIRST)
+    for name, value in (("OWN_KEY", OWN), ("GIVEN_VALUE", GIVEN)):
+        monkeypatch.setenv(name, value)
+    lab.document["workspaces"][0]["tls"] = {"generate": True}
+    keys = {"primary": "${env:OWN_KEY}"}
+    lab.document["endpoints"] = [
+        {"name": "iris", "keys": keys},
+        {"name": "talk", "auth_mode": "aml_token"},
+    ]
+    lab.document["deployments"][0]["environment_variables"]["GIVEN"] = "${env:GIVEN_VALUE}"
+
+
+def lines_of_private_keys(path):
+    """Return one line of each private key of a document, which stands in no certificate."""
+    return re.findall(r"PRIVATE KEY-----\\\\?n([\w+/=]{20,})", path.read_text())
+
+
+def call(lab, credential, endpoint="iris"):
+    uri = lab.uri.replace("/iris/", f"/{endpoint}/")
+    sent = {"authorization": f"Bearer {credential}"}
+    return httpx.post(uri, json={}, headers=sent, verify=False, timeout=10).status_code
+
+
+def test_no_secret_of_any_kind_is_anywhere_but_where_it_is_kept(lab, monkeypatch):
+    with_every_secret(lab, monkeypatch)
+    lab.up()
+    tokens = [lab.said("token", "talk")[1].strip() for _ in range(2)]
+    generated = lab.key("secondary")
+    sent = [(OWN, "iris"), (generated, "iris"), (WRONG, "iris"), (tokens[0], "talk")]
+    assert [call(lab, *one) for one in sent] == [200, 200, 401, 404]  # nothing is behind talk
+    lab.target.rotate_key(lab.observe(Kind.ENDPOINT, "iris").id, "secondary", ACTOR)
+    rotated = lab.key("secondary")
+    lab.target.local.router("lab").envoy.admin.post("/reopen_logs")
+    folder = lab.state / "workspaces" / "lab"
+    [signing] = lines_of_private_keys(folder / "signing" / "talk.json")
+    of_router, of_authority = lines_of_private_keys(folder / "tls" / "router.json")
+    texts = shown(lab)
+    for command in ("journal --json", "outputs"):
+        texts[f"inferctl {command}"] = lab.said(*command.split())[1]
+    for process in map(psutil.Process, lab.process_ids()):
+        if "serve.py" not in " ".join(process.cmdline()):  # an instance has its own variables
+            texts[f"environment of {process.name()}"] = str(process.environ())
+    keys = {"keys/iris.json", "router/rds/rds.json", "router/table.json"}
+    kept = {
+        OWN: keys,
+        rotated: keys,
+        generated: set(),
+        WRONG: set(),
+        FIRST: set(),
+        GIVEN: {"blueprints/iris%2Fblue.json", *started(folder)},
+        **{token: set() for token in tokens},
+        signing: {"signing/talk.json"},
+        of_router: {"tls/router.json", "router/sds/sds.json", "router/table.json"},
+        of_authority: {"tls/router.json"},
+    }
+    found = {
+        secret: {name.removeprefix("workspaces/lab/") for name in texts if secret in texts[name]}
+        for secret in kept
+    }
+    assert found == kept
+
+
+def started(folder):
+    """Return the orders of blue's instances, which hold its variables."""
+    found = (folder / "supervisor" / "launch").glob("iris.blue.*")
+    return {str(path.relative_to(folder)) for path in found}
