@@ -15,6 +15,7 @@ import pytest
 
 from inference_provider.errors import NotReady
 from inference_provider.observed import Kind
+from inference_provider.targets.local.leftovers import lives
 from inference_provider.targets.local.orphans import daemons
 from tests.local.conftest import ACTOR, SERVER, Lab, Load
 from tests.local.server.model import until
@@ -232,8 +233,7 @@ def test_one_that_is_killed_starts_closed_again_and_leaves_nothing(closed: Lab):
     family = [before, *before.children(recursive=True)]
     assert len(family) == 2
     before.kill()
-    psutil.wait_procs(family, 10)
-    assert not any(map(psutil.Process.is_running, family))
+    until(lambda: not any(lives(one.pid) for one in family))
     until(lambda: answers(closed))
     assert process(closed).pid != before.pid
     assert said(closed, NETWORK) == "['lo']"
@@ -310,7 +310,7 @@ def test_a_workspace_that_lost_its_supervisord_stays_closed(closed: Lab):
     closed.up()
     assert process(closed).pid != before.pid
     assert said(closed, NETWORK) == "['lo']"
-    assert not before.is_running()
+    assert not lives(before.pid)
 
 
 def test_a_server_of_a_scoring_script_needs_nothing_beside_it(closed: Lab):

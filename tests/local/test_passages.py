@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from inference_provider.targets.local import launch
+from inference_provider.targets.local.leftovers import lives
 from tests.local.server.model import until
 
 pytestmark = pytest.mark.local
@@ -147,7 +148,7 @@ def test_nobody_is_let_in_before_the_server_listens_or_after_it_has_ended(
     assert not (folder / "door").exists()
     leader.kill()
     leader.wait(10)
-    assert psutil.wait_procs([beside], 10)[1] == []
+    until(lambda: not lives(beside.pid))
 
     started(FINISHES)
     connected(folder).close()
