@@ -101,6 +101,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("tls", "tls")
     if spec.allowed_source_ranges and not can.source_ranges:
         yield can.fault("allowed_source_ranges", "source_ranges")
+    if spec.trusted_hops and not can.source_ranges:
+        yield can.fault("trusted_hops", "source_ranges")
     yield from _plain_http_faults(spec, can)
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:

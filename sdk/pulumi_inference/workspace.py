@@ -43,6 +43,10 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         public_network_access: `enabled`, or `disabled` to refuse any bind address but loopback.
         allowed_source_ranges: Addresses that may call any endpoint, in CIDR notation; all when
             left out.
+        trusted_proxies: Addresses of the proxies in front of the router, in CIDR notation; nobody
+            else may connect then.
+        trusted_hops: How many of them a request passes; the address of the caller is then what
+            the first of them wrote in `X-Forwarded-For`.
         egress: `enabled`, or `disabled` to block instances' outgoing traffic where a target can.
         allow_unenforced_egress: Whether closed egress may be left to others, such as a firewall,
             where the target can neither close it nor tell that it is closed.
@@ -88,6 +92,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         allow_plain_http: Input[bool] | None = None,
         public_network_access: Input[str] | None = None,
         allowed_source_ranges: Input[Sequence[Input[str]]] | None = None,
+        trusted_proxies: Input[Sequence[Input[str]]] | None = None,
+        trusted_hops: Input[int] | None = None,
         egress: Input[str] | None = None,
         allow_unenforced_egress: Input[bool] | None = None,
         outbound_rules: Input[Sequence[Input[OutboundRuleArgs]]] | None = None,
@@ -114,6 +120,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "allow_plain_http": allow_plain_http,
             "public_network_access": public_network_access,
             "allowed_source_ranges": allowed_source_ranges,
+            "trusted_proxies": trusted_proxies,
+            "trusted_hops": trusted_hops,
             "egress": egress,
             "allow_unenforced_egress": allow_unenforced_egress,
             "outbound_rules": outbound_rules,

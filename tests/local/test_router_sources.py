@@ -9,7 +9,7 @@ import pytest
 from inference_provider.router.table import EndpointEntry
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
-from tests.local.server.routing import KEY, Served, deployment, endpoint, serving
+from tests.local.server.routing import KEY, Served, deployment, endpoint, raw_get, serving
 
 pytestmark = pytest.mark.envoy
 OURS, OTHERS = ("127.0.0.1/32",), ("127.0.0.2/32", "10.0.0.0/8", "::1/128")
@@ -142,3 +142,80 @@ def test_a_range_holds_for_the_next_request_of_a_connection_that_is_open(
         served.router.publish(table.model_copy(update={"sources": workspace}))
         assert (status(), open_one.sock is kept) == (403, True)
         open_one.close()
+
+
+PROXIES = {"trusted_proxies": ("127.0.0.2/32", "127.0.0.3/32"), "trusted_hops": 1}
+HERE, THERE, FORGED = "198.51.100.7", "203.0.113.9", "198.51.100.8"
+
+
+@pytest.mark.parametrize(
+    ("hops", "claimed", "client"),
+    [
+        (0, HERE, "127.0.0.2"),
+        (1, THERE, THERE),
+        (1, f"{HERE}, {THERE}", THERE),  # what the caller sent comes before what the proxy wrote
+        (1, f"{HERE},{FORGED},{THERE}", THERE),
+        (1, "", "127.0.0.2"),
+        (1, "nonsense", "127.0.0.2"),
+        (2, f"{THERE}, 10.0.0.9", THERE),
+        (2, f"{HERE}, {THERE}, 10.0.0.9", THERE),
+        (2, HERE, "127.0.0.2"),  # past the first proxy: it is nobody's word
+    ],
+)
+def test_the_callers_address_is_what_the_first_trusted_proxy_wrote(
+    models: dict[str, Model], hops: int, claimed: str, client: str
+):
+    more = {**PROXIES, "trusted_hops": hops} if hops else {}
+    headers = {"x-forwarded-for": claimed} if claimed else {}
+    elsewhere = chat(models, "192.0.2.1/32", name="closed")
+    with serving(chat(models, f"{client}/32"), elsewhere, **more) as served:
+        until(lambda: asked(served, "127.0.0.2", **headers)[0] == 200)
+        assert asked(served, "127.0.0.2", "/endpoints/closed/score", **headers)[0] == 403
+        assert {one["client"] for one in served.logged()} == {client}
+
+
+@pytest.mark.parametrize("sources", [(), (f"{HERE}/32",)])
+def test_who_is_no_trusted_proxy_gets_nothing_whatever_is_claimed(
+    models: dict[str, Model], sources: tuple[str, ...]
+):
+    with serving(chat(models), sources=sources, **PROXIES) as served:
+        claim = {"x-forwarded-for": HERE}
+        until(lambda: asked(served, "127.0.0.2", **claim)[0] == 200)
+        for path in ("/endpoints/chat/score", "/endpoints/no-such/score", "/"):
+            assert asked(served, "127.0.0.1", path, **claim) == (403, "Forbidden")
+        forged = {"x-forwarded-for": f"{HERE}, 127.0.0.2"}
+        assert asked(served, "127.0.0.4", **forged) == (403, "Forbidden")
+        upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+        upgrade |= {"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version": "13"}
+        assert asked(served, "127.0.0.1", **claim, **upgrade) == (403, "Forbidden")
+
+
+def test_a_header_that_is_there_twice_is_read_as_one(models: dict[str, Model]):
+    more = {"trusted_proxies": OURS, "trusted_hops": 1}
+    with serving(chat(models, f"{THERE}/32"), **more) as served:
+        # a proxy may add a header of its own after that which a caller sent
+
+        def answered(*claimed: str) -> str:
+            found = (f"x-forwarded-for: {one}" for one in claimed)
+            return served.raw(raw_get("/endpoints/chat/score", *found)).split()[1]
+
+        until(lambda: answered(HERE, THERE) == "200")
+        assert answered(THERE, HERE) == "403"
+
+
+def test_hops_come_and_go_while_the_router_runs(models: dict[str, Model]):
+    claim = {"x-forwarded-for": HERE}
+    with serving(chat(models, f"{HERE}/32")) as served:
+        until(lambda: asked(served, "127.0.0.2", **claim) == (403, "Forbidden"))
+        table = served.table(chat(models, f"{HERE}/32"))
+        served.router.publish(table.model_copy(update=PROXIES))
+        until(lambda: asked(served, "127.0.0.2", **claim)[0] == 200)
+        assert asked(served, "127.0.0.1", **claim)[0] == 403
+        served.router.publish(table)
+        until(lambda: asked(served, "127.0.0.2", **claim)[0] == 403)
+        assert asked(served, "127.0.0.1", **claim)[0] == 403
+
+
+def test_without_a_named_proxy_nobody_is_trusted(models: dict[str, Model]):
+    with serving(chat(models), trusted_hops=1) as served:
+        assert asked(served, "127.0.0.1") == (403, "Forbidden")

@@ -135,6 +135,8 @@ OTHER: dict[type[BaseModel], dict[str, Any]] = {
         "metrics_host": "0.0.0.0",
         "tls": TLS,
         "sources": ("10.0.0.0/8",),
+        "trusted_proxies": ("10.0.0.0/8",),
+        "trusted_hops": 1,
         "name_server": "127.0.0.1:53",
         "outbound": (RULE.model_copy(update={"ports": (443,)}),),
         "proxy": None,

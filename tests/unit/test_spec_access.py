@@ -1,5 +1,7 @@
 """Who may call and what is encrypted, as a stack says it."""
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -88,6 +90,24 @@ def test_an_endpoint_may_be_closed_to_all_but_some():
         "10.0.0.7",
         "::1",
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"trusted_hops": 11}, "less than or equal to 10"),
+        ({"trusted_hops": -1}, "greater than or equal to 0"),
+        ({"trusted_hops": 1}, "name in trusted_proxies the addresses from which proxies connect"),
+        ({"trusted_proxies": ["10.0.0.7"]}, "trusted_proxies count only with trusted_hops"),
+        (
+            {"trusted_hops": 1, "trusted_proxies": ["10.0.0.7", "::/0"]},
+            "trusted_proxies names everybody, ::/0, who could then claim to be anybody",
+        ),
+    ],
+)
+def test_a_header_counts_only_as_the_word_of_named_proxies(fields: dict[str, Any], said: str):
+    with pytest.raises(ValidationError, match=said):
+        WorkspaceSpec.model_validate({"name": "lab", **fields})
 
 
 def test_a_limit_of_requests_is_at_least_one():

@@ -343,6 +343,10 @@ def _address_help(session: Session, there: ObservedResource, by_socket: bool) ->
     Where a socket leads to the router, that is asked from the loopback of its own machine or pod.
     """
     space = _space(session, there)
+    proxies = space.record.properties.get("trusted_proxies") if space.record else ()
+    if proxies and not (by_socket and any(_LOOPBACK in ip_network(one) for one in proxies)):
+        also = f", or add {_LOOPBACK} to them" if by_socket else ""
+        return f"only trusted_proxies of the workspace may connect; call it through one{also}"
     ranged = [
         one.id.kind.value.lower()
         for one in (there, space)

@@ -17,7 +17,7 @@ _FIELDS = {
     "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
     "request_id": f"%REQ(X-REQUEST-ID):{_ID_LENGTH}%",
     "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID):40%",
-    "client": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "endpoint": "%METADATA(ROUTE:azml:endpoint)%",
     "deployment": "%CLUSTER_METADATA(azml:deployment)%",
     "method": f"%REQ(:METHOD):{_WORD_LENGTH}%",

@@ -70,16 +70,16 @@ def listener(
     """Return the one public listener.
 
     Args:
-        table: Only its folder, host, port and TLS are used.
+        table: Its endpoints are not used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
         certificate: Where the certificate is read from; None to have it inline.
         limiter: The filter of rates, where any endpoint has a limit.
     """
-    first = source_filters()
+    first = source_filters(table)
     # callers that are refused must neither use up a limit nor wait for an instance
     after = [*tokens, access_filter(), *limiter, holding_filter()]
-    manager = _manager(table.folder, route_source, first, after)
+    manager = _manager(table, route_source, first, after)
     chain: Resource = {"filters": [manager]}
     if table.tls:
         chain["transport_socket"] = transport_socket(table.tls, certificate)
@@ -177,7 +177,7 @@ def _metrics_listener(host: str, port: int) -> Resource:
 
 
 def _manager(
-    folder: str,
+    table: RouterTable,
     route_source: Resource,
     first: Sequence[Resource],
     after_keys: Sequence[Resource],
@@ -188,6 +188,7 @@ def _manager(
             "@type": MANAGER,
             "stat_prefix": "ingress",
             "use_remote_address": True,
+            **({"xff_num_trusted_hops": table.trusted_hops} if table.trusted_hops else {}),
             # no caller is internal: else one on loopback could change limits by x-envoy-… headers
             "internal_address_config": {
                 "cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]
@@ -218,7 +219,7 @@ def _manager(
             "local_reply_config": _local_replies(),
             **route_source,
             "http_filters": request_filters(first, after_keys),
-            "access_log": access_logs(folder),
+            "access_log": access_logs(table.folder),
         },
     }
 

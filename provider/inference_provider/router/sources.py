@@ -1,25 +1,39 @@
 """Ranges of addresses that may call -> Envoy's filters, and what a route says to them. Pure.
 
-They come before keys and tokens, so that who may not call learns nothing of them. Only the address
-of the connection counts: what a caller claims in `x-forwarded-for` is nobody's word. New routes
-count for the next request of a connection that is open; a new listener would leave that as it was,
-for seconds.
+They come before keys and tokens, so that who may not call learns nothing of them. The address of
+the connection counts: what a caller claims in `x-forwarded-for` is nobody's word. Behind proxies it
+is the word of the first of them, and then nobody else may connect, which the listener itself says:
+so there is no moment at which it reads the header and takes it from anybody. New routes count for
+the next request of a connection that is open; a new listener would leave that as it was, for
+seconds.
 """
 
 import ipaddress
 
 from inference_provider.router.resource import API, Resource, where_asked
+from inference_provider.router.table import RouterTable
 
 SOURCES = "envoy.filters.http.sources"
 _OF_WORKSPACE = "envoy.filters.http.workspace_sources"
+_PROXIES = "envoy.filters.http.trusted_proxies"
 _RBAC = f"{API}extensions.filters.http.rbac.v3"
 
 
-def source_filters() -> list[Resource]:
-    """Return the filters, which let everybody pass where no route says who may call."""
+def source_filters(table: RouterTable) -> list[Resource]:
+    """Return the filters, which let everybody pass where no route says who may call.
+
+    Args:
+        table: Only its proxies are used, of which the first filter is.
+    """
     names = (_OF_WORKSPACE, SOURCES)
     found = ({"name": name, "typed_config": {"@type": f"{_RBAC}.RBAC"}} for name in names)
-    return [where_asked(one) for one in found]
+    asked = [where_asked(one) for one in found]
+    if not table.trusted_hops:
+        return asked
+    # with none at all nobody may connect, as nobody is trusted
+    ids = [{"direct_remote_ip": address_range(one)} for one in table.trusted_proxies]
+    rules = _rules(ids or [{"not_id": {"any": True}}])
+    return [{"name": _PROXIES, "typed_config": {"@type": f"{_RBAC}.RBAC", **rules}}, *asked]
 
 
 def of_workspace(ranges: tuple[str, ...]) -> Resource:
@@ -29,11 +43,11 @@ def of_workspace(ranges: tuple[str, ...]) -> Resource:
 
 def allowing(ranges: tuple[str, ...]) -> Resource:
     """Return what routes say of who may call."""
-    return {"@type": f"{_RBAC}.RBACPerRoute", "rbac": _rules(ranges)}
+    ids = [{"remote_ip": address_range(one)} for one in ranges]
+    return {"@type": f"{_RBAC}.RBACPerRoute", "rbac": _rules(ids)}
 
 
-def _rules(ranges: tuple[str, ...]) -> Resource:
-    ids = [{"direct_remote_ip": address_range(one)} for one in ranges]
+def _rules(ids: list[Resource]) -> Resource:
     policy = {"permissions": [{"any": True}], "principals": ids}
     return {"rules": {"action": "ALLOW", "policies": {"sources": policy}}}
 

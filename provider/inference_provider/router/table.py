@@ -240,6 +240,11 @@ class RouterTable(Frozen):
     """None where it speaks plain HTTP."""
     sources: tuple[str, ...] = ()
     """Ranges of addresses that may call any endpoint, CIDR; empty for all."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Ranges of addresses from which proxies connect, CIDR; nobody else may, where there are
+    hops."""
+    trusted_hops: int = 0
+    """Proxies that a request passes, the last of which connects; 0 for none."""
     outbound: tuple[OutboundEntry, ...] = ()
     """Where instances may go that have no other way out."""
     proxy: Proxy | None = None

@@ -80,7 +80,14 @@ class WorkspaceSpec(SpecModel):
     """`disabled` refuses a bind address other than loopback."""
     allowed_source_ranges: Annotated[tuple[SourceRange, ...], SECURITY, NO_SECRET] = ()
     """Addresses that may call any endpoint: `[10.0.0.0/8, 2001:db8::/32]`; all when left out. It is
-    the address of the connection that counts, never a header. Others are answered 403."""
+    the address of the connection that counts, and no header but with `trusted_hops`. Others are
+    answered 403."""
+    trusted_proxies: Annotated[tuple[SourceRange, ...], SECURITY, NO_SECRET] = ()
+    """Addresses of the proxies, or of the Ingress or Gateway, that connect to the router where
+    there are `trusted_hops`. Nobody else may connect: who is not one of them is answered 403."""
+    trusted_hops: Annotated[int, Field(ge=0, le=10, validate_default=True), SECURITY] = 0
+    """How many such proxies a request passes one after the other: the caller's address is then the
+    entry of `X-Forwarded-For` that the first of them wrote."""
     egress: Annotated[Enabled, ROLLS_SECURITY] = "enabled"
     """`disabled` closes the way out of all instances; not every target can. A change starts new
     instances of every deployment."""
@@ -133,6 +140,29 @@ class WorkspaceSpec(SpecModel):
             if twice:
                 raise ValueError(f"{field} '{twice}' is there twice; {remedy}")
         return rules
+
+    @field_validator("trusted_hops")
+    @classmethod
+    def _hops_are_of_known_proxies(cls, hops: int, info: ValidationInfo) -> int:
+        proxies = info.data.get("trusted_proxies")
+        if proxies is None:  # faulty
+            return hops
+        if hops and not proxies:
+            raise ValueError(
+                "whoever connects to the router could then claim to be anybody; name in"
+                " trusted_proxies the addresses from which proxies connect"
+            )
+        if proxies and not hops:
+            raise ValueError(
+                "trusted_proxies count only with trusted_hops; set it to how many proxies a request"
+                " passes, or remove trusted_proxies"
+            )
+        if everybody := next((one for one in proxies if one.endswith("/0")), ""):
+            raise ValueError(
+                f"trusted_proxies names everybody, {everybody}, who could then claim to be anybody;"
+                " name the addresses from which proxies connect"
+            )
+        return hops
 
     @field_validator("public_network_access")
     @classmethod

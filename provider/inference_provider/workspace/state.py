@@ -234,6 +234,8 @@ class State:
         return {
             "tls": kept.tls if kept else None,
             "sources": tuple(said.get("allowed_source_ranges") or ()),
+            "trusted_proxies": tuple(said.get("trusted_proxies") or ()),
+            "trusted_hops": said.get("trusted_hops") or 0,
             "outbound": outbound_of(said.get("outbound_rules") or ()),
         }
 

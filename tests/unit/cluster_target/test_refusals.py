@@ -94,8 +94,7 @@ def test_keys_leave_a_cluster_unencrypted_only_where_that_is_said(fields, told):
 
 RANGES = {"allowed_source_ranges": ["10.0.0.0/8"]}
 INSTEAD = (
-    "use cluster: {router: {service: LoadBalancer}} in place of the ingress, and"
-    " allowed_source_ranges of the workspace"
+    "set trusted_hops of the workspace, and trusted_proxies to the addresses of the ingress's pods"
 )
 HIDDEN = "the router sees the address of the ingress in front of it, not that of who calls"
 BY_INGRESS = f"{HIDDEN}; leave them out, and have the ingress refuse callers; or {INSTEAD}"
@@ -111,6 +110,12 @@ BY_NODE_PORT = (
         pytest.param({}, {}, [], id="inside the cluster"),
         pytest.param({"service": "NodePort"}, RANGES, [], id="by nodes that say who calls"),
         pytest.param({"service": "LoadBalancer"}, RANGES, [], id="by a load balancer"),
+        pytest.param(
+            {"ingress": {"host": "a.example.org"}},
+            RANGES | {"trusted_hops": 1, "trusted_proxies": ["10.244.0.0/16"]},
+            [],
+            id="an Ingress that says for whom it calls",
+        ),
         pytest.param(
             {"service": "NodePort"}, {}, [f"Endpoint {BY_NODE_PORT}"], id="by nodes that do not"
         ),

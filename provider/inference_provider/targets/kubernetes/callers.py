@@ -2,7 +2,7 @@
 
 Inside the cluster a Service keeps the address of who calls. Of those outside, nodes keep it where
 the Service says so, which it does if its workspace has ranges. An Ingress or a Gateway calls by
-itself.
+itself, and says for whom in a header, which counts where the workspace has `trusted_hops`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -54,14 +54,16 @@ def endpoint_faults(spec: EndpointSpec, workspace: WorkspaceSpec) -> Iterator[Fa
 
 
 def _veil(spec: WorkspaceSpec) -> _Veil | None:
+    if spec.trusted_hops:  # who is in front says who calls, and nobody else may connect
+        return None
     router = spec.cluster.router
     exposure = "ingress" if router.ingress else "gateway" if router.gateway else ""
     if exposure:
         return _Veil(
             f"cluster.router.{exposure}",
             f"the router sees the address of the {exposure} in front of it, not that of who calls",
-            f"use cluster: {{router: {{service: LoadBalancer}}}} in place of the {exposure}, and"
-            f" {_RANGES} of the workspace",
+            "set trusted_hops of the workspace, and trusted_proxies to the addresses of the"
+            f" {exposure}'s pods",
             without=f"leave them out, and have the {exposure} refuse callers; or ",
         )
     if router.service != "ClusterIP" and not spec.allowed_source_ranges:

@@ -53,7 +53,7 @@ class RouterSettings(Frozen):
     """Whether pods see the addresses of those who call from outside the cluster. A node without one
     of them answers nobody then."""
     source_ranges: tuple[str, ...] = ()
-    """Of the workspace: a load balancer lets in nobody else."""
+    """Who may connect: a load balancer lets in nobody else."""
     forward_proxy: bool = False
     """Whether instances have no other way out than by it."""
     pull_secrets: tuple[str, ...] = ()
@@ -72,6 +72,8 @@ class RouterSettings(Frozen):
 def settings_of(spec: WorkspaceSpec) -> RouterSettings:
     """Return what a workspace, whose image is known, chooses."""
     router = spec.cluster.router
+    # of those who connect: behind proxies the router alone knows who calls them
+    connecting = spec.trusted_proxies or spec.allowed_source_ranges
     return RouterSettings(
         forward_proxy=spec.egress == "disabled",
         image=spec.runtime_image or "",
@@ -79,8 +81,8 @@ def settings_of(spec: WorkspaceSpec) -> RouterSettings:
         service=router.service,
         replicas=router.replicas,
         exposure=Exposure(ingress=router.ingress, gateway=router.gateway),
-        shows_callers=bool(spec.allowed_source_ranges),
-        source_ranges=spec.allowed_source_ranges,
+        shows_callers=bool(connecting),
+        source_ranges=connecting,
         pull_secrets=spec.cluster.image_pull_secrets,
     )
 
