@@ -174,3 +174,36 @@ def test_a_router_sees_who_calls_from_outside_where_its_workspace_has_ranges(tmp
     finally:
         lab.close()
         lab.platform.close()
+
+
+def test_a_router_behind_an_ingress_takes_the_word_of_its_controller_and_of_no_pod(
+    tmp_path, monkeypatch
+):
+    workspace = f"hops{os.getpid()}"
+    server = tmp_path / "calls.py"
+    calls = CALLS.replace("ROUTER", f"{ROUTER_NAME}.{workspace}.svc")
+    calls = calls.replace('"GET", "/"', '"GET", "/", headers={"x-forwarded-for": "198.51.100.7"}')
+    server.write_text(calls + SERVER.read_text())
+    monkeypatch.setattr(KubernetesLab, "server", server)
+    lab = KubernetesLab(KubernetesLab.open(tmp_path), tmp_path, workspace)
+    try:
+        lab.up()
+        wait_until(lambda: called(lab)[1] == 404)
+        # this process is the Ingress's controller: what is outside comes from the node's address
+        behind = {"ingress": {"host": "score.example.org"}}
+        hops = {"trusted_hops": 1, "trusted_proxies": [f"{NODE_ADDRESS}/32"]}
+        ranges = {"allowed_source_ranges": ["198.51.100.0/24"]}
+        lab.apply(lab.space(cluster={"router": behind}, **hops, **ranges))
+        key = {"authorization": f"Bearer {lab.keys()[0]}"}
+
+        def score(claimed: str) -> int:
+            found = key | {"x-forwarded-for": claimed}
+            url = f"{lab.router_url}/endpoints/iris/score"
+            return httpx.post(url, headers=found, trust_env=False).status_code
+
+        wait_until(lambda: score("198.51.100.7") == 200)
+        assert score("198.51.100.7, 203.0.113.9") == 403
+        wait_until(lambda: called(lab)[1] == 403)
+    finally:
+        lab.close()
+        lab.platform.close()

@@ -301,9 +301,9 @@ def test_behind_a_load_balancer_a_router_is_reached_by_that_once_it_is_there(lab
 
 
 def test_a_service_shows_who_calls_from_outside_and_a_balancer_lets_in_the_ranges_alone():
-    def service(kind: str, *ranges: str) -> dict:
+    def service(kind: str, *ranges: str, **behind: object) -> dict:
         router = {"service": kind}
-        spec = WorkspaceSpec(cluster={"router": router}, allowed_source_ranges=ranges)
+        spec = WorkspaceSpec(cluster={"router": router}, allowed_source_ranges=ranges, **behind)
         objects = router_objects("demo", "lab", settings_of(spec))
         [found] = [o["spec"] for o in objects if o["metadata"]["name"] == "inference-router"
                    and o["kind"] == "Service"]  # fmt: skip
@@ -320,4 +320,10 @@ def test_a_service_shows_who_calls_from_outside_and_a_balancer_lets_in_the_range
         "type": "LoadBalancer",
         "externalTrafficPolicy": "Local",
         "loadBalancerSourceRanges": ["10.0.0.7/32", "2001:db8::/32"],
+    }
+    proxies = {"trusted_hops": 1, "trusted_proxies": ("192.0.2.0/28",)}
+    assert service("LoadBalancer", "10.0.0.7", **proxies) == {
+        "type": "LoadBalancer",
+        "externalTrafficPolicy": "Local",
+        "loadBalancerSourceRanges": ["192.0.2.0/28"],
     }
