@@ -18,7 +18,9 @@ REGISTRIES = ROOT / "provider" / "inference_provider" / "targets" / "manifests.p
 """Asks registries, which may be anywhere; takes a proxy as that does."""
 VAULT = ROOT / "provider" / "inference_provider" / "secret_stores" / "vault.py"
 """Asks a Vault, which may be anywhere."""
-OPENERS = FACTORY, CLUSTER, REGISTRIES, VAULT
+KEYS = ROOT / "provider" / "inference_provider" / "targets" / "envoy" / "key_fetch.py"
+"""Asks an identity provider, which may be anywhere; takes no proxy, and follows no redirect."""
+OPENERS = FACTORY, CLUSTER, REGISTRIES, VAULT, KEYS
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
