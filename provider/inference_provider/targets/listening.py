@@ -50,6 +50,8 @@ class ListenAddress(Frozen):
         *,
         tls: Tls | None = None,
         sources: tuple[str, ...] = (),
+        trusted_proxies: tuple[str, ...] = (),
+        trusted_hops: int = 0,
         outbound: tuple[OutboundEntry, ...] = (),
         proxy: Proxy | None = None,
     ) -> RouterTable:
@@ -60,6 +62,8 @@ class ListenAddress(Frozen):
             endpoints: What it serves.
             tls: How it speaks TLS; None where it does not.
             sources: Ranges of addresses that may call; empty for all.
+            trusted_proxies: Ranges of addresses from which proxies connect.
+            trusted_hops: How many of them a request passes.
             outbound: Where instances may go that have no way out.
             proxy: Where they ask for that; None where nothing lets them out.
         """
@@ -70,6 +74,8 @@ class ListenAddress(Frozen):
             metrics_port=self.metrics_port,
             tls=tls,
             sources=sources,
+            trusted_proxies=trusted_proxies,
+            trusted_hops=trusted_hops,
             outbound=outbound,
             proxy=proxy,
             endpoints=endpoints,

@@ -7,8 +7,8 @@ SUFFIX = "_edge"
 """Of a question with a table whose TLS, limits, ranges, rules or identity provider count: an agent
 that does not know those does not know the question either, and refuses it in place of serving
 without them."""
-_OF_TABLES = ("tls", "sources", "outbound")
-_OF_ENDPOINTS = ("limits", "sources", "provider")
+_OF_TABLES = ("tls", "sources", "trusted_hops", "outbound")
+_OF_ENDPOINTS = ("limits", "max_body_mib", "sources", "provider")
 
 
 def edged(question: str, table: Mapping[str, Any] | None) -> str:
