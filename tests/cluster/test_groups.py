@@ -95,6 +95,19 @@ def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
     assert lab.reasons() == {}
 
 
+def test_a_group_that_lost_a_pod_is_made_again_and_says_so_as_a_restart(lab):
+    [name] = lab.group_sets()
+    lab.platform.client.delete(POD, lab.workspace, f"{name}-0-1")
+    blue = lab.id(Kind.DEPLOYMENT, "iris/blue")
+
+    def restarts() -> list[int]:
+        return [one.since_start for one in lab.target.observe_one(blue).restarts.values()]
+
+    wait_until(lambda: restarts() == [1], 90)
+    wait_until(lambda: lab.ask() == 200, 90)
+    wait_until(lambda: lab.pods() == [f"{name}-0", f"{name}-0-1"] and lab.reasons() == {}, 90)
+
+
 def test_a_new_generation_and_another_deployment_fail_no_request(lab):
     with Load(lab, 2_000, limit_s=250) as load:
         lab.apply(lab.deployment(environment_variables={"ANSWER": "2"}, instance_count=2))

@@ -69,6 +69,54 @@ def test_an_instance_without_one_of_its_workers_says_so(api, compute):
     assert (status.answers, status.fault) == (True, "1 of its 1 workers not ready")
 
 
+def tell_made_again(api, number: int, leader: str, time: str) -> None:
+    """Put the event by which the controller says so."""
+    path = f"{NAMESPACE}/events/made-again-{number}"
+    regarding = {"kind": "LeaderWorkerSet", "name": NAME}
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"made-again-{number}", "namespace": "lab"},
+        "reason": "RecreateGroup",
+        "involvedObject": regarding,
+        "related": {"kind": "Pod", "name": leader},
+        "eventTime": time,
+    }
+    api.put(path, event)
+
+
+def test_how_often_a_group_was_made_again_are_its_restarts(api, compute):
+    compute.ensure(spread(), 2)
+    times = ("2026-11-26T08:00:00.5Z", "2026-11-26T08:00:40.5Z", "2026-11-26T08:05:00.5Z")
+    for number, time in enumerate(times):
+        tell_made_again(api, number, f"{NAME}-0", time)
+    first, second = compute.status().instances["iris/blue"]
+    assert (first.endings.total, [*first.endings.minutes.values()]) == (3, [2, 1])
+    assert first.endings.kept_minutes == 60
+    assert second.endings.total == 0
+
+
+def test_a_group_that_was_started_afresh_counts_what_came_after(api, compute):
+    compute.ensure(spread(), 1)
+    leader = f"{NAMESPACE}/pods/{NAME}-0"
+    noted = {"pulumi-inference/restarted": "2026-11-26T08:01:00+00:00"}
+    there = api.objects[leader]
+    api.put(leader, {**there, "metadata": {**there["metadata"], "annotations": noted}})
+    for number, minute in enumerate(("00", "02")):
+        tell_made_again(api, number, f"{NAME}-0", f"2026-11-26T08:{minute}:00.000001Z")
+    [status] = compute.status().instances["iris/blue"]
+    assert status.endings.total == 1
+
+
+def test_who_may_list_no_events_sees_groups_without_their_restarts(api, compute):
+    compute.ensure(spread(), 1)
+    tell_made_again(api, 0, f"{NAME}-0", "2026-11-26T08:00:00.5Z")
+    refused = failure(403, 'events is forbidden: User "ann" cannot list resource "events"')
+    api.refuse = lambda asked: refused if asked.url.path.endswith("/events") else None
+    [status] = compute.status().instances["iris/blue"]
+    assert (status.answers, status.endings.total) == (True, 0)
+
+
 @pytest.mark.parametrize("ending", [{}, {"deletionTimestamp": "2026-11-26T08:00:02Z"}])
 def test_a_worker_that_ends_by_itself_is_named_with_its_log_also_once_it_is_removed(
     api, controllers, compute, ending

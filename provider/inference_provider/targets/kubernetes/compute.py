@@ -63,6 +63,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
     altered,
     groups_of,
     listed,
+    recreations,
 )
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.records import ClusterRecords
@@ -148,11 +149,13 @@ class KubernetesCompute:
         proxy = address_of(whole.get((SERVICE, names.EGRESS_NAME)))
         lost = self._whole.nodes.of(chain(*pods.values()))
         every = generations(there)
+        groups = any(nodes_of(has) > 1 for has in every.values())
+        recreated = recreations(self._client, self._namespace) if groups else ()
         wanted = {name: [*_wanted(name, nodes_of(has), there)] for name, has in every.items()}
         known |= self._whole.unlabelled([*chain(*wanted.values())], known)
         for name, labels in every.items():
             deployment, one = names.deployment_of(labels), workload_in(there, name)
-            statuses = statuses_of(pods.get(name, ()), nodes_of(labels), lost)
+            statuses = statuses_of(pods.get(name, ()), nodes_of(labels), lost, recreated)
             if not statuses and (one is None or replicas(one)):
                 generation = labels[names.GENERATION]
                 statuses = (InstanceStatus(name=name, generation=generation, runs=False),)

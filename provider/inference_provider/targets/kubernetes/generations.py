@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from inference_provider.router.table import Backend
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.groups import is_leader, workers_of
-from inference_provider.targets.kubernetes.instance_manifests import SERVER
+from inference_provider.targets.kubernetes.groups import endings_in, is_leader, workers_of
+from inference_provider.targets.kubernetes.instance_manifests import RESTARTED, SERVER
 from inference_provider.targets.kubernetes.lost_nodes import node_of
 from inference_provider.targets.kubernetes.objects import (
     POD,
     SERVICE,
     Object,
+    annotations_of,
     labels_of,
     name_of,
 )
@@ -67,7 +68,10 @@ def pods_of(there: There) -> dict[str, list[Object]]:
 
 
 def statuses_of(
-    pods: Collection[Object], nodes: int, lost: Mapping[str, str]
+    pods: Collection[Object],
+    nodes: int,
+    lost: Mapping[str, str],
+    recreated: Sequence[Object] = (),
 ) -> tuple[InstanceStatus, ...]:
     """Return how the instances of a generation are.
 
@@ -75,15 +79,19 @@ def statuses_of(
         pods: All pods of it.
         nodes: How many an instance is.
         lost: What is wrong with nodes of the cluster, by their name.
+        recreated: Events that tell of groups that were made again.
     """
     live = [pod for pod in pods if not is_ending(pod)]
-    return tuple(
-        _with_workers(
-            status_of(pod, lost), [status_of(w, lost) for w in workers_of(pod, live)], nodes
-        )
-        for pod in live
-        if is_leader(pod)
-    )
+    alone = ((pod, status_of(pod, lost)) for pod in live if is_leader(pod))
+    if nodes == 1:
+        return tuple(status for _, status in alone)
+    found = []
+    for pod, status in alone:
+        workers = [status_of(one, lost) for one in workers_of(pod, live)]
+        since = annotations_of(pod).get(RESTARTED, "")
+        ended = {"endings": endings_in(recreated, pod, since)}
+        found.append(_with_workers(status, workers, nodes).model_copy(update=ended))
+    return tuple(found)
 
 
 def _with_workers(

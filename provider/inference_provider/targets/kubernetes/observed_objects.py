@@ -13,6 +13,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.connection import MANAGER
 from inference_provider.targets.kubernetes.objects import (
     DEPLOYMENT,
+    EVENT,
     LEADER_WORKER_SET,
     POLICY,
     SERVICE,
@@ -75,6 +76,14 @@ def groups_of(
     with suppress(NotThere):  # the API was removed, and what it had with it
         return listed(client, namespace, [LEADER_WORKER_SET], chosen)
     return {}
+
+
+def recreations(client: Client, namespace: str) -> list[Object]:
+    """Return the events that tell of groups made again; none where this user may list no events."""
+    fields = f"reason={groups.RECREATED},involvedObject.kind={LEADER_WORKER_SET.name}"
+    with suppress(Forbidden):
+        return client.items(EVENT, namespace, fields=fields)
+    return []
 
 
 def workloads_in(client: Client, namespace: str, chosen: str) -> list[Object]:
