@@ -6,6 +6,7 @@ import time
 import pytest
 
 from inference_provider.errors import TargetError
+from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes.objects import SERVICE
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
 
@@ -41,7 +42,7 @@ if "HTTPS_PROXY" in os.environ:
 def last_look(lab) -> tuple[str, str]:
     """Return the pod that looked last, and what it saw; nothing while one ends."""
     try:
-        lines = list(lab.ports.compute.logs(lab.of("Deployment").id, lines=1, follow=False))
+        lines = list(lab.ports.compute.logs(lab.of(Kind.DEPLOYMENT).id, lines=1, follow=False))
     except TargetError:
         return "", ""
     pod, _, looked = lines[-1].partition(": looked ")
@@ -89,7 +90,7 @@ def test_a_list_lets_pods_out_to_its_names_alone_and_changes_in_place(tmp_path, 
         lab.apply(lab.space(**closed, outbound_rules=private))
         told = "its pods know an earlier address of the forward proxy; the next `up` replaces them"
         assert lab.ports.compute.status().altered == {"iris/blue": (told,)}
-        lab.apply(lab.of("Deployment"))
+        lab.apply(lab.of(Kind.DEPLOYMENT))
         wait_until(lambda: last_look(lab)[1] == "200 403 403 403 shut")
         assert last_look(lab)[0] != before
         assert lab.ports.compute.status().altered == {}

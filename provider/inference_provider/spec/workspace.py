@@ -178,7 +178,8 @@ class WorkspaceSpec(SpecModel):
 
 _MADE_BY = (
     *("base_image", "runtime_image", "registry", "router_port", "cluster"),
-    *("egress", "outbound_rules", "allowed_source_ranges"),
+    *("egress", "outbound_rules"),
+    *("allowed_source_ranges", "trusted_proxies", "trusted_hops"),
 )
 
 

@@ -37,7 +37,7 @@ def storage_in(workspace: Mapping[str, Any] | None) -> Storage:
 
 def storage_of(state: State) -> Storage:
     """Return what is recorded of it; nothing where that cannot be read."""
-    return storage_in({"cluster": state.cluster()})
+    return storage_in({"cluster": state.of_workspace("cluster")})
 
 
 def lacking(state: State) -> str:

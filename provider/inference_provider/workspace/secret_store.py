@@ -1,5 +1,7 @@
 """The secrets of connections: encrypted documents of the Records, and digests by the same key.
 
+Other secrets of records have such digests too (`kept_digests.py`).
+
 Each is encrypted with the workspace's key, which is a document of its own. A record says of each
 secret a digest that needs the key too: whoever has records alone can neither read nor guess it.
 
@@ -12,6 +14,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from pydantic import SecretStr
@@ -23,7 +26,7 @@ from inference_provider.errors import (
     TargetError,
 )
 from inference_provider.injection import Contents, VaultSecret
-from inference_provider.observed import Kind, Record
+from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.sealing import (
     KEY_BYTES,
     NONCE_BYTES,
@@ -34,8 +37,16 @@ from inference_provider.sealing import (
     sealed,
     unsealed,
 )
-from inference_provider.secret_text import KEYED_PREFIX, SECRET_PREFIX, mark
+from inference_provider.secret_text import mark
 from inference_provider.spec.secret_store import store_kind
+from inference_provider.workspace.kept_digests import (
+    BLUEPRINTS,
+    PLACEHOLDERS,
+    by_key,
+    kept_secrets,
+    with_keyed,
+    with_plain,
+)
 from inference_provider.workspace.ports import Records
 
 CREDENTIALS, STORE_KEY, KEY = "credentials", "store_key", "key"
@@ -253,20 +264,38 @@ class SecretStore:
     # -- records of connections ----------------------------------------------------------------
 
     def written(self, record: Record) -> Record:
-        """Return a connection's record as it is kept: each secret as a keyed digest."""
+        """Return a record as it is kept: each secret as a keyed digest.
+
+        What it names as values of its own must be kept already.
+        """
+        if record.id.kind != Kind.CONNECTION:
+            values = partial(self._secrets_beside, record.id)
+            kept = with_keyed(record.properties, values, self._made_key)
+            return _with_properties(record, kept)
         key = self._key()
-        return self._with(record, lambda text: _keyed(text, key))
+        return self._with(record, lambda text: by_key(text, key) if key else text)
 
     def shown(self, record: Record) -> Record:
-        """Return a kept record with the plain digests of those secrets that are in the store.
+        """Return a kept record with the plain digests of those secrets that are kept.
 
-        Another one than the store's keeps its keyed digest, which no plain one is equal to.
+        Another one keeps its keyed digest, which no plain one is equal to.
         """
-        if record.id.kind != Kind.CONNECTION or not record.properties.get("credentials"):
+        if record.id.kind != Kind.CONNECTION:
+            values = partial(self._secrets_beside, record.id)
+            return _with_properties(record, with_plain(record.properties, values, self._key()))
+        if not record.properties.get("credentials"):
             return record
         key, there = self._key(), self.marks(record)
-        plain = {_keyed(text, key): text for text in there.values()}
+        plain = {by_key(text, key): text for text in there.values()} if key else {}
         return self._with(record, lambda text: plain.get(text, text))
+
+    def _secrets_beside(self, resource: ResourceId) -> list[str]:
+        """Return the secrets of a resource that are kept beside its record."""
+        texts = self._records.read(PLACEHOLDERS, f"{resource.kind.value}.{resource.name}")
+        is_one = resource.kind == Kind.DEPLOYMENT
+        return kept_secrets(
+            texts, self._records.read(BLUEPRINTS, resource.name) if is_one else None
+        )
 
     def marks(self, record: Record) -> dict[str, str]:
         """Return the plain digests of the secrets that are in the store, by name."""
@@ -311,8 +340,6 @@ def _digests(values: Mapping[str, str], key: bytes) -> dict[str, str]:
     return {name: keyed_digest(value, key) for name, value in values.items()}
 
 
-def _keyed(text: str, key: bytes | None) -> str:
-    """Return a plain digest as a keyed one; what is one already stays."""
-    if key is None or not text.startswith(SECRET_PREFIX):
-        return text
-    return KEYED_PREFIX + keyed_digest(text, key)
+def _with_properties(record: Record, properties: Mapping[str, Any]) -> Record:
+    same = properties is record.properties
+    return record if same else record.model_copy(update={"properties": dict(properties)})

@@ -5,7 +5,7 @@ never quotes it: it may hold a key.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
 from inference_provider.spec.secret_store import store_kind
 from inference_provider.spec.workspace import recorded_space
+from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS
 from inference_provider.workspace.kept_keys import Keys, keys_document, keys_in
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Records
@@ -30,8 +31,8 @@ from inference_provider.workspace.signing import SigningKeys
 
 T = TypeVar("T")
 
-RECORDS, PLACEHOLDERS = "records", "placeholders"
-KEYS, SIGNING, BLUEPRINTS = "keys", "signing", "blueprints"
+RECORDS = "records"
+KEYS, SIGNING = "keys", "signing"
 RESERVATIONS = "reservations"
 TLS, ROUTER = "tls", "router"
 CORRUPT = "corrupt"
@@ -51,7 +52,7 @@ class State:
     def __init__(self, records: Records, open_store: OpenStore = no_store) -> None:
         self._records = records
         self._parsed: dict[tuple[str, str], tuple[bytes, Any]] = {}
-        self.secrets = SecretStore(records, lambda: self._of_workspace("secret_store"), open_store)
+        self.secrets = SecretStore(records, lambda: self.of_workspace("secret_store"), open_store)
         """What connections hold."""
 
     # -- records -------------------------------------------------------------------------------
@@ -62,10 +63,7 @@ class State:
         return found and self.secrets.shown(found)
 
     def records(self) -> list[Record]:
-        """Return all records as they are kept, sorted by kind and name.
-
-        A router pod reads them so, which has nothing to decrypt with.
-        """
+        """Return all records as kept, by kind and name: a router pod can decrypt nothing."""
         return list(self._section(RECORDS, Record.model_validate_json).values())
 
     def sorted_out(self) -> tuple[list[Record], dict[ResourceId, str]]:
@@ -217,7 +215,7 @@ class State:
             TargetError: It is to speak TLS, and its certificate is gone or cannot be read.
         """
         found = self.document(TLS, ROUTER, KeptTls.model_validate_json)
-        if found is None and self._of_workspace("tls"):
+        if found is None and self.of_workspace("tls"):
             remedy = "restore it, or apply the stack again, which writes it again"
             raise TargetError("read", self._records.place(TLS, ROUTER), "it is gone", remedy)
         return found
@@ -246,9 +244,9 @@ class State:
 
     def speaks_tls(self) -> bool:
         """Whether the router speaks TLS, even where its certificate is gone."""
-        return self._records.read(TLS, ROUTER) is not None or bool(self._of_workspace("tls"))
+        return self._records.read(TLS, ROUTER) is not None or bool(self.of_workspace("tls"))
 
-    def _of_workspace(self, field: str) -> Any:
+    def of_workspace(self, field: str) -> Any:
         """Return what is recorded of the workspace itself; None where that cannot be read."""
         with suppress(TargetError):
             record = self.own_record()
@@ -266,15 +264,11 @@ class State:
 
     def outbound_rules(self) -> Any:
         """Return the rules by which closed instances are let out."""
-        return self._of_workspace("outbound_rules") or ()
-
-    def cluster(self) -> Mapping[str, Any]:
-        """Return what only a cluster has of the workspace."""
-        return self._of_workspace("cluster") or {}
+        return self.of_workspace("outbound_rules") or ()
 
     def store_kind(self) -> str:
         """Return what kind of secret store the workspace has."""
-        return store_kind(self._of_workspace("secret_store"))
+        return store_kind(self.of_workspace("secret_store"))
 
     def put_tls(self, kept: KeptTls) -> None:
         """Save what the router shows, with keys in clear text."""

@@ -99,12 +99,13 @@ class Units:
         That of its record, if it is started again as that says and a secret store is silent.
         """
         injected = self._injected(desired) if recorded is None else self._recorded(desired)
+        secrets = self._state.secrets
         if recorded is not None and isinstance(injected, _Unread):
             return desired.model_copy(update={"injected": recorded.injected})
-        if injected and not self._state.secrets.has_key():  # a workspace without connections
+        if injected and not secrets.has_key():  # a workspace without connections
             with self._edit():
-                self._state.secrets.ensure_key()
-        digest = self._state.secrets.digest_of(injected)
+                secrets.ensure_key()
+        digest = secrets.digest_of(injected)
         return desired.model_copy(update={"injected": digest})
 
     def _secrets(self, desired: DesiredResource, environment: EnvironmentSpec) -> Secrets:

@@ -24,10 +24,9 @@ from inference_provider.targets.kubernetes.slices import Reached
 from inference_provider.targets.kubernetes.watched import Watched
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.entries import endpoint_entries
+from inference_provider.workspace.kept_digests import BLUEPRINTS, PLACEHOLDERS
 from inference_provider.workspace.state import (
-    BLUEPRINTS,
     CORRUPT,
-    PLACEHOLDERS,
     RESERVATIONS,
     UNPUBLISHED,
     State,
