@@ -44,6 +44,9 @@ class Variables(dict):
         return super().get(name, default)
 
 
+_AGAIN = ".*, then run this again: new instances need the value"
+
+
 @pytest.fixture
 def store(lab):
     found = Variables(HUB_KEY=SECRET)
@@ -143,7 +146,7 @@ def test_what_ran_before_starts_again_while_the_store_is_silent(stored, store):
     if stored.instances():
         stored.target.start(stored.workspace, ANN)
     else:  # this target's go with what they were given when they are stopped
-        with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
+        with pytest.raises(SecretStoreUnreachable, match=f"HUB_KEY is not set; {_AGAIN}"):
             stored.target.start(stored.workspace, ANN)
         store["HUB_KEY"] = SECRET
         stored.target.start(stored.workspace, ANN)
@@ -161,7 +164,7 @@ def test_new_instances_wait_for_a_silent_store_and_the_rule_of_the_others_stays(
     ruled.apply(more)
     before = ruled.instances()
     del store["HUB_KEY"]
-    with pytest.raises(SecretStoreUnreachable, match="HUB_KEY is not set"):
+    with pytest.raises(SecretStoreUnreachable, match=f"HUB_KEY is not set; {_AGAIN}"):
         ruled.delete(rule.id)
     assert ruled.target.observe_one(rule.id).presence == Presence.PRESENT
     assert ruled.instances() == before

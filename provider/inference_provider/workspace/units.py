@@ -30,7 +30,9 @@ class _Unread(Mapping[str, SecretStr]):
         self._fault = fault
 
     def __getitem__(self, name: str) -> SecretStr:
-        raise self._fault
+        told = self._fault
+        remedy = f"{told.remedy}, then run this again: new instances need the value"
+        raise SecretStoreUnreachable(told.operation, told.resource, told.reason, remedy)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
