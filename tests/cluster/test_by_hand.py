@@ -140,6 +140,10 @@ TO_INSTANCE: dict[str, tuple[Callable[[Hand], object], str]] = {
         lambda h: h.edit(DEPLOYMENT, h.generation, container(resources={"limits": {"cpu": "1"}})),
         f"Deployment {{gen}}: {re.escape(PATH)}.resources.limits.cpu set by {EDITOR}",
     ),
+    "set an image": (  # kept from starting, as it is nowhere
+        lambda h: h.edit(DEPLOYMENT, h.generation, container(image="registry.invalid/other:1")),
+        f"Deployment {{gen}}: {re.escape(PATH)}.image set by {EDITOR}",
+    ),
     "set a variable": (
         lambda h: h.edit(
             DEPLOYMENT, h.generation, container(env=[{"name": "DEBUG", "value": "1"}])
