@@ -2,9 +2,9 @@
 
 FAIL in its environment ends it before it listens; LATE delays that, in seconds. A request with an
 `x-until` header is answered once the file that it names exists; `<file>.got` says that the request
-has arrived. One with `x-takes` is answered after as many seconds. One with `x-touch` makes a file;
-one with `x-exists` is answered 200 if there is one ($MODEL is the model's folder), and one with
-`x-variable: NAME=value` if its environment says so.
+has arrived. One with `x-takes` is answered after as many seconds. One with `x-touch` makes a file,
+in whose name $NAME is a variable of its own; one with `x-exists` is answered 200 if there is one
+($MODEL is the model's folder), and one with `x-variable: NAME=value` if its environment says so.
 """
 
 import os
@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.01)
         time.sleep(float(self.headers.get("x-takes", "0")))
         if touched := self.headers.get("x-touch"):
-            Path(touched).touch()
+            Path(touched.replace("$NAME", os.environ.get("NAME", ""))).touch()
         asked = self.headers.get("x-exists")
         name, _, value = self.headers.get("x-variable", "PATH=").partition("=")
         found = (asked or ".").replace("$MODEL", os.environ.get("AZUREML_MODEL_DIR", ""))

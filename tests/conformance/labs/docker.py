@@ -33,4 +33,5 @@ class DockerLab(Lab):
 
     def _is_there(self, path: Path) -> bool:
         host, command = self.platform.host, ("test", "-e", str(path))
-        return any(run_in(host, name, *command)[0] == 0 for name in self.instances())
+        both = (*self.instances(), *self.instances("iris/green"))
+        return any(run_in(host, name, *command)[0] == 0 for name in both)

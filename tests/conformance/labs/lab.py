@@ -263,6 +263,14 @@ class Lab(ABC):
         """Whether the instance that answers finds a file; $MODEL is the folder of its model."""
         return self._send("iris", self.keys()[0], {"x-exists": path}) == 200
 
+    def asks_to_touch(self, path: Path) -> int:
+        """Return the status of a request for which each that gets it makes a file."""
+        return self._send("iris", self.keys()[0], {"x-touch": str(path)})
+
+    def has_touched(self, path: Path) -> bool:
+        """Whether an instance has made a file."""
+        return self._is_there(path)
+
     @property
     def router_url(self) -> str:
         """Where this process reaches the router."""
