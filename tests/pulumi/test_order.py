@@ -72,14 +72,14 @@ def test_a_role_assignment_comes_after_its_identity_and_its_scope(before):
     assert found["RoleAssignment ana"] == set()
 
 
-def test_an_environment_comes_after_all_connections_of_its_workspace(before):
+def test_an_environment_and_a_model_come_after_all_connections_of_their_workspace(before):
     inference.Connection("hub", workspace="demo", category="Git", credentials={"pat": "x"})
     inference.Connection("far", workspace="other", category="Git", credentials={"pat": "x"})
     inference.Environment("sklearn", workspace="demo")
     inference.Model("linear", workspace="demo", path="m")
     found = before()
     assert found["Environment sklearn"] == {"Connection hub"}
-    assert found["Model linear"] == set()
+    assert found["Model linear"] == {"Connection hub"}
 
 
 def test_a_deployment_comes_after_all_role_assignments_of_its_workspace(before):
