@@ -213,16 +213,20 @@ def _store_faults(stack: StackSpec) -> Iterator[Fault]:
 
 def _bucket_faults(stack: StackSpec) -> Iterator[Fault]:
     """Yield connections that are to have a bucket's credentials, and have not, or are not there."""
-    declared = {(one.workspace, one.name): contents_of(one) for one in stack.connections}
+    declared = {(one.workspace, one.name): j for j, one in enumerate(stack.connections)}
     for i, workspace in enumerate(stack.workspaces):
+        if not stack.knows("workspaces", i, "cluster"):
+            continue
         storage, place = workspace.cluster.storage, f"workspaces.{i}.cluster.storage.connection"
         if not storage.connection or not storage.url:
             continue
-        contents = declared.get((workspace.name, storage.connection))
-        if contents is None:
+        j = declared.get((workspace.name, storage.connection))
+        if j is None:
             reason = f"no connection '{storage.connection}' in workspace '{workspace.name}'"
             yield Fault(place, reason, "declare it under connections")
-        elif found := bucket_fault(storage.url, contents):
+        elif stack.knows("connections", j) and (
+            found := bucket_fault(storage.url, contents_of(stack.connections[j]))
+        ):
             yield Fault(place, *found)
 
 

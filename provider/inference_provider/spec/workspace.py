@@ -178,7 +178,7 @@ class WorkspaceSpec(SpecModel):
 
 _MADE_BY = (
     *("base_image", "runtime_image", "registry", "router_port", "cluster"),
-    *("egress", "outbound_rules"),
+    *("egress", "outbound_rules", "allow_unenforced_egress"),
     *("allowed_source_ranges", "trusted_proxies", "trusted_hops"),
 )
 

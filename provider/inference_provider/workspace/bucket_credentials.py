@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import SecretNotRead, TargetError
 from inference_provider.injection import Contents
-from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.bucket_credentials import bucket_fault, variables_of
 from inference_provider.workspace.bucket_login import BucketUser
 from inference_provider.workspace.secret_store import not_read
@@ -43,8 +43,8 @@ def storage_of(state: State) -> Storage:
 def lacking(state: State) -> str:
     """Return the connection that has a bucket's credentials and is not there; empty for none."""
     storage = storage_of(state)
-    is_there = storage.connection in state.recorded(Kind.CONNECTION)
-    return "" if is_there or not storage.is_by_connection else storage.connection
+    wanted = storage.is_by_connection and not _is_there(state, storage)
+    return storage.connection if wanted else ""
 
 
 def refuse_without_credentials(state: State, desired: DesiredResource) -> None:
@@ -55,31 +55,40 @@ def refuse_without_credentials(state: State, desired: DesiredResource) -> None:
         raise TargetError("keep", str(desired.id), reason, remedy)
 
 
-def settle_bucket(state: State, user: BucketUser | None, desired: DesiredResource) -> None:
-    """Have what a workspace is to name held, before it is used; if it is there by now.
+@contextmanager
+def bucket_settled(
+    state: State, user: BucketUser | None, desired: DesiredResource
+) -> Iterator[None]:
+    """Have what a workspace is to name held while it changes, if it is there by now.
+
+    What was not held before is dropped again when the change fails.
 
     Raises:
         TargetError: The connection does not fit the bucket, or its secret store does not answer.
     """
     storage = storage_in(desired.properties)
-    if user is None or not storage.is_by_connection:
+    if user is None or not storage.is_by_connection or not _is_there(state, storage):
+        yield  # it is made after its workspace
         return
-    workspace = desired.id.workspace
-    id_ = ResourceId(kind=Kind.CONNECTION, workspace=workspace, name=storage.connection)
-    record = state.record(id_)
-    if record is None:
-        return  # it is made after its workspace
-    _refuse_unfit(desired.id, storage, _outline(record))
-    if not user.holds(storage.connection):
-        user.keep(storage.connection, variables_of(_contents(state, id_)))
+    was_held = user.holds(storage.connection)
+    if was_held and storage == storage_of(state):
+        yield
+        return
+    id_ = ResourceId(kind=Kind.CONNECTION, workspace=desired.id.workspace, name=storage.connection)
+    contents = _contents(state, id_)
+    _refuse_unfit(desired.id, storage, contents)
+    user.keep(storage.connection, variables_of(contents))
+    try:
+        yield
+    except BaseException:
+        if not was_held:
+            with suppress(TargetError):  # the first error is the one to report
+                user.drop(storage.connection)
+        raise
 
 
-def _outline(record: Record) -> Contents:
-    """Return what a connection holds, without values of credentials."""
-    said = record.properties
-    names = {*(said.get("credentials") or {}), *(said.get("stored_credentials") or {})}
-    told = {field: said.get(field) or "" for field in ("name", "category", "target")}
-    return {**told, "metadata": said.get("metadata") or {}, "credentials": dict.fromkeys(names, "")}
+def _is_there(state: State, storage: Storage) -> bool:
+    return storage.connection in state.recorded(Kind.CONNECTION)
 
 
 @contextmanager

@@ -20,9 +20,9 @@ from inference_provider.spec import AutoscaleRuleSpec, ChangeClass, DeploymentSp
 from inference_provider.spec.connection import contents_of
 from inference_provider.spec.tls import TlsSettings
 from inference_provider.workspace.bucket_credentials import (
+    bucket_settled,
     given_to_bucket,
     refuse_without_credentials,
-    settle_bucket,
     storage_in,
 )
 from inference_provider.workspace.convergence import Publish
@@ -139,10 +139,10 @@ class Creation:
                 self._save(desired, Publish.STARTED, settle_rest)
         if not is_first:
             self._mend_certificate(desired)
-            settle_bucket(self._state, self._ports.bucket_user, desired)
-            with self._platform.change(desired, tell):
+            user = self._ports.bucket_user
+            with bucket_settled(self._state, user, desired), self._platform.change(desired, tell):
                 self._save(desired, Publish.ALWAYS, settle_rest)
-            if user := self._ports.bucket_user:
+            if user:
                 user.keep_only(storage_in(desired.properties).connection)
         sweep(self._workspace)
         if self._replaced and heaviest(changes_to(desired, self._replaced.properties)) == _ROLLING:

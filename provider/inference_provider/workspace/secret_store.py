@@ -268,22 +268,19 @@ class SecretStore:
 
         What it names as values of its own must be kept already.
         """
-        if record.id.kind != Kind.CONNECTION:
-            values = partial(self._secrets_beside, record.id)
-            kept = with_keyed(record.properties, values, self._made_key)
-            return _with_properties(record, kept)
         key = self._key()
-        return self._with(record, lambda text: by_key(text, key) if key else text)
+        record = self._with(record, lambda text: by_key(text, key) if key else text)
+        values = partial(self._secrets_beside, record.id)
+        return _with_properties(record, with_keyed(record.properties, values, self._made_key))
 
     def shown(self, record: Record) -> Record:
         """Return a kept record with the plain digests of those secrets that are kept.
 
         Another one keeps its keyed digest, which no plain one is equal to.
         """
-        if record.id.kind != Kind.CONNECTION:
-            values = partial(self._secrets_beside, record.id)
-            return _with_properties(record, with_plain(record.properties, values, self._key()))
-        if not record.properties.get("credentials"):
+        values = partial(self._secrets_beside, record.id)
+        record = _with_properties(record, with_plain(record.properties, values, self._key()))
+        if record.id.kind != Kind.CONNECTION or not record.properties.get("credentials"):
             return record
         key, there = self._key(), self.marks(record)
         plain = {by_key(text, key): text for text in there.values()} if key else {}

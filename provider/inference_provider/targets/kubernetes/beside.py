@@ -10,7 +10,12 @@ from inference_provider.observed import Kind
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.cluster import ClusterLimits, ClusterSettings, ClusterStorage
 from inference_provider.targets.kubernetes import names, workspace_manifests
-from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, is_ours
+from inference_provider.targets.kubernetes.applied import (
+    apply_ours,
+    delete_ours,
+    is_ours,
+    of_another,
+)
 from inference_provider.targets.kubernetes.bucket_secrets import BUCKET
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.content_manifests import (
@@ -112,14 +117,17 @@ class Beside:
         self._drop_bounds(spec.cluster)
 
     def _variables(self, storage: ClusterStorage) -> Mapping[str, str]:
-        """Return what the connection of the bucket gives, encoded; empty before it is there."""
+        """Return what the connection of the bucket gives, encoded; empty before it is there.
+
+        Raises OwnedByAnother when somebody else's Secret has the name of that.
+        """
         if not storage.connection:
             return {}
-        name = names.bucket(storage.connection)
-        found: Mapping[str, str] = (self._client.get(SECRET, self._namespace, name) or {}).get(
-            "data", {}
-        )
-        return found
+        found = self._client.get(SECRET, self._namespace, names.bucket(storage.connection))
+        if found and not is_ours(found):
+            raise of_another(self._client, found)
+        variables: Mapping[str, str] = (found or {}).get("data", {})
+        return variables
 
     def _drop_bounds(self, asked: ClusterSettings) -> None:
         """Remove a quota and limits that are declared no more."""

@@ -47,7 +47,8 @@ class BucketSecrets:
         self._workspace, self._namespace = records.workspace, records.namespace
 
     def holds(self, connection: str) -> bool:
-        return self._client.get_like(self._object(connection)) is not None
+        there = self._client.get_like(self._object(connection))
+        return there is not None and is_ours(there)
 
     def keep(self, connection: str, variables: Mapping[str, str]) -> None:
         """Make it, or change it. Raises OwnedByAnother when somebody else's has its name."""

@@ -1,6 +1,8 @@
 """Where pods without a way out find the forward proxy: the Service of the router. Pure."""
 
 from base64 import b64decode
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from inference_provider.serving.way_out import proxy_variables
 from inference_provider.targets.kubernetes import names
@@ -24,10 +26,19 @@ def variables_of(address: str) -> dict[str, str]:
 def has_moved(secret: Object | None, address: str) -> bool:
     """Whether pods with the variables of a Secret know another address of the proxy than this.
 
-    Variables that their deployment sets itself are not of the proxy.
+    Variables that their deployment sets itself are not of the proxy, which has no name.
     """
     there = (secret or {}).get("data") or {}
     known = {b64decode(there[name]).decode() for name in _NAMING if name in there}
-    if not address or len(known) != 1 or not next(iter(known)).endswith(f":{names.EGRESS_PORT}"):
+    if not address or len(known) != 1 or not _is_of_ours(*known):
         return False
     return known != {variables_of(address)["HTTPS_PROXY"]}
+
+
+def _is_of_ours(url: str) -> bool:
+    found = urlsplit(url)
+    try:
+        ip_address(found.hostname or "")
+    except ValueError:
+        return False
+    return found.port == names.EGRESS_PORT
