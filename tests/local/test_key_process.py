@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from inference_provider.router.provider import KEYS_SOCKET
 from inference_provider.targets.local.key_process import KEYS
 from inference_provider.targets.local.router import ROUTER
 from tests.local.conftest import ACTOR, Lab
@@ -73,3 +74,20 @@ def test_who_fetches_keys_comes_back_by_itself_and_goes_when_nobody_needs_it(
     lab.up()
     assert KEYS not in lab.supervisor.processes()
     assert ROUTER in lab.supervisor.processes()
+
+
+def test_one_that_cannot_start_holds_up_no_change_and_status_says_so(lab: Lab, login: Provider):
+    token = provided(lab, login)
+    until(lambda: lets_in(lab, token))
+    lab.supervisor.remove(KEYS)
+    socket = lab.target.local.router("lab").folders.router_folder / KEYS_SOCKET
+    socket.unlink(missing_ok=True)
+    socket.mkdir()
+    lab.document["endpoints"][0]["tags"] = {"a": "b"}
+    lab.up()
+    assert lets_in(lab, token)
+    nobody = f"nothing fetches the keys of {login.jwks_uri}: run `inferctl up`; those of 20"
+    assert nobody in lab.said("status")[1].replace("\n", " ")
+    socket.rmdir()
+    lab.up()
+    until(lambda: nobody not in lab.said("status")[1].replace("\n", " "))

@@ -105,6 +105,7 @@ def test_the_bytes_of_one_that_leaves_or_is_told_are_free():
         ("X-Body-Length: 99000000", 33554432),
         ("x-no-body: 0", 0),
         ("x-body-length: 0\r\nx-no-body: 0", 0),
+        ("x-body-length: 9\r\nx-no-body: 0", 9),
         ("x-body-length: many", 33554432),
         ("host: router", 33554432),
     ],

@@ -89,10 +89,10 @@ def kept_bytes(head: str) -> int:
     """Return how much of a request's body Envoy keeps at the most, by what it asks about it."""
     lines = [line.partition(":") for line in head.split("\r\n")]
     found = {name.lower(): value.strip() for name, _, value in lines}
-    if NO_BODY in found:
-        return 0
     length = found.get(LENGTH, "")
-    return min(int(length), MOST_OF_BODY_BYTES) if length.isdecimal() else MOST_OF_BODY_BYTES
+    if length.isdecimal():  # also of a body that has come by now, while keys were fetched
+        return min(int(length), MOST_OF_BODY_BYTES)
+    return 0 if NO_BODY in found else MOST_OF_BODY_BYTES
 
 
 def with_held(

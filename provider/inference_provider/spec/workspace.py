@@ -157,7 +157,8 @@ class WorkspaceSpec(SpecModel):
                 "trusted_proxies count only with trusted_hops; set it to how many proxies a request"
                 " passes, or remove trusted_proxies"
             )
-        if everybody := next((one for one in proxies if one.endswith("/0")), ""):
+        ranges = {one: ipaddress.ip_network(one, strict=False) for one in proxies}
+        if everybody := next((one for one, known in ranges.items() if not known.prefixlen), ""):
             raise ValueError(
                 f"trusted_proxies names everybody, {everybody}, who could then claim to be anybody;"
                 " name the addresses from which proxies connect"

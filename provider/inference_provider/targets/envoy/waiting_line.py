@@ -98,7 +98,7 @@ def takes(lines: Iterable[WaitingLine], one: WaitingLine, body_bytes: int, most:
         body_bytes: What the router would keep of its body.
         most: What waits at a time: of all deployments, and of one.
     """
-    of_all = [line.held for line in lines]
+    of_all = [line.held for line in lines if line]
     together = Held(sum(held.requests for held in of_all), sum(held.body_bytes for held in of_all))
     return together.takes(body_bytes, most[0]) and one.held.takes(body_bytes, most[1])
 

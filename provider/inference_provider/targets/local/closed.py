@@ -63,10 +63,9 @@ class Closed:
 
     def _is_left_to_others(self) -> bool:
         """Whether this machine cannot close anything, and the workspace allows that."""
-        name = self._folders.workspace
-        own = self._state.record(ResourceId(kind=Kind.WORKSPACE, workspace=name, name=name))
-        allowed = own is not None and own.properties.get("allow_unenforced_egress")
-        return bool(allowed and own_network_fit().fault)
+        allowed = self._state.of_workspace("allow_unenforced_egress")
+        found = own_network_fit()
+        return bool(allowed and found.fault and not found.passes)
 
     def lets_out(self) -> bool:
         """Whether rules may let instances out, whether any rule is there yet or not.

@@ -7,7 +7,9 @@ are fetched (`targets/envoy/key_server.py`). When it ends, Envoy goes on with th
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
+import inference_provider
 from inference_provider.errors import NotReady
 from inference_provider.router.provider import KEYS_SOCKET
 from inference_provider.router.table import EndpointEntry
@@ -26,29 +28,45 @@ _START_S = 20.0
 def ensure_keys(
     supervisor: Supervisor, folders: Folders, endpoints: Iterable[EndpointEntry]
 ) -> None:
-    """Run it where any of the endpoints needs it, and only there.
+    """Run it where any of the endpoints needs it, and only there; wait until it answers.
 
     Raises:
         NotReady: It does not answer; its log says why.
     """
-    needed = any(one.provider and one.provider.jwks_uri for one in endpoints)
+    if begin_keys(supervisor, folders, endpoints):
+        _wait_until_it_answers(folders)
+
+
+def begin_keys(
+    supervisor: Supervisor, folders: Folders, endpoints: Iterable[EndpointEntry]
+) -> bool:
+    """Start it where any of the endpoints needs it, or end it; return whether it was started."""
+    needed = bool(uris_of(endpoints))
     try:
         process = supervisor.process(KEYS)
     except SupervisorGone:  # nothing can be started; what runs goes on
-        return
+        return False
     if needed and not (process and process.runs):
         supervisor.remove(KEYS)  # also one that outlived its supervisord
         supervisor.add(_program(folders))
-        _wait_until_it_answers(folders)
-    elif process and not needed:
+        return True
+    if process and not needed:
         supervisor.remove(KEYS)
+    return False
+
+
+def uris_of(endpoints: Iterable[EndpointEntry]) -> set[str]:
+    """Return the URLs from which keys are fetched for some endpoints."""
+    return {one.provider.jwks_uri for one in endpoints if one.provider and one.provider.jwks_uri}
 
 
 def _program(folders: Folders) -> Program:
     folder = str(folders.router_folder)
+    package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
     return Program(
         name=KEYS,
         argv=(sys.executable, "-P", "-m", key_server.__name__, folder),
+        environment={"PYTHONPATH": str(package)},
         directory=folder,
         log=str(folders.log_path(KEYS, KEYS)),
     )

@@ -121,16 +121,22 @@ class Fit(NamedTuple):
     fault: str
     """Why it cannot; empty when it can."""
     remedy: str = ""
+    passes: bool = False
+    """Whether the fault may be another one, or none, the next time."""
+
+
+def own_network_fit() -> Fit:
+    """Say whether an instance can have a network of its own, by trying it."""
+    try:
+        return _tried_network()
+    except subprocess.TimeoutExpired:  # a busy machine: it is tried again
+        return Fit(f"trying it took more than {_TRY_S} s", _OTHERWISE, passes=True)
 
 
 @cache
-def own_network_fit() -> Fit:
-    """Say whether an instance can have a network of its own, by trying it."""
+def _tried_network() -> Fit:
     command = (sys.executable, "-I", "-S", own_network.__file__)
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TRY_S)
-    except subprocess.TimeoutExpired:
-        return Fit(f"trying it took more than {_TRY_S} s", _OTHERWISE)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TRY_S)
     if not done.returncode:
         return Fit("")
     said = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -29,7 +30,9 @@ _LOOK_S = 0.02
 _LAST_WORDS_S = 1.0
 """Longest time for what a server that has ended had sent, which is on its way."""
 _WAITING = 1024
-_SAID = b"the router lets nothing out: the workspace has no outbound rule, or it does not run\n"
+_SAID = (
+    b"the router lets nothing out: the workspace has no outbound rule, or the router does not run\n"
+)
 _NO_PROXY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: %d\r\n" % len(_SAID)
 _NO_PROXY += b"content-type: text/plain\r\nconnection: close\r\n\r\n" + _SAID
 _PART = 1 << 18
@@ -47,6 +50,10 @@ def keep_open(asked: Passages) -> None:
             _end_with(leader)
             # not asyncio.run, which would tell of each connection that it cuts off at the end
             asyncio.new_event_loop().run_until_complete(_serve(asked, outside, leader))
+        except Exception:  # noqa: BLE001 - nobody would reach the server: both start again
+            traceback.print_exc()
+            sys.stderr.flush()
+            os.kill(leader, signal.SIGTERM)
         finally:
             os._exit(0)
     if outside:
@@ -80,8 +87,11 @@ async def _serve(asked: Passages, outside: socket.socket | None, leader: int) ->
         take = partial(_take, flows, out, _NO_PROXY)
         opened.append(await asyncio.start_server(take, sock=outside, limit=_PART))
     waits = loop.create_task(_open_inward(asked, flows, opened)) if asked.socket else None
-    await ended.wait()
-    if waits:
+    end = loop.create_task(ended.wait())
+    await asyncio.wait({end, *([waits] if waits else [])}, return_when=asyncio.FIRST_EXCEPTION)
+    if waits and waits.done():
+        waits.result()
+    elif waits:
         waits.cancel()
     for one in opened:
         one.close()

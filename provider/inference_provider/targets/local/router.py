@@ -43,7 +43,7 @@ from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.compute import UNSUPERVISED
 from inference_provider.targets.local.ends import read_endings
 from inference_provider.targets.local.folders import Folders
-from inference_provider.targets.local.key_process import ensure_keys
+from inference_provider.targets.local.key_process import begin_keys, ensure_keys, uris_of
 from inference_provider.targets.local.leftovers import end_processes
 from inference_provider.targets.local.locks import file_lock
 from inference_provider.targets.local.logs import last_lines
@@ -97,8 +97,14 @@ class LocalRouter:
     # -- what it serves ------------------------------------------------------------------------
 
     def publish(self, endpoints: tuple[EndpointEntry, ...]) -> None:
-        ensure_keys(self.supervisor, self.folders, endpoints)
+        before = uris_of(self._in_force())
+        if not uris_of(endpoints) or uris_of(endpoints) - before:
+            ensure_keys(self.supervisor, self.folders, endpoints)
         self.serving.publish(endpoints)
+
+    def _in_force(self) -> tuple[EndpointEntry, ...]:
+        known = self.envoy.in_force()
+        return known.endpoints if known else ()
 
     def _listens(self) -> RouterTable:
         folder, proxy = str(self.folders.router_folder), self._closed.proxy()
@@ -164,6 +170,7 @@ class LocalRouter:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
         if self.is_up():
             self.supervisor.ensure_listener()
+            self._mend_keys()
             return
         with machine_lock():  # nobody else may choose a port until the router listens on its own
             self.bring_up(endpoints)
@@ -190,8 +197,12 @@ class LocalRouter:
                 )  # a new supervisord starts counting at 0
                 self.supervisor.start()
             self.supervisor.ensure_listener()
-            ensure_keys(self.supervisor, self.folders, endpoints())
             self._ensure_router(endpoints)
+            self._mend_keys()
+
+    def _mend_keys(self) -> None:
+        """Have keys of identity providers fetched; the status says so where nobody does."""
+        begin_keys(self.supervisor, self.folders, self._in_force())
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
