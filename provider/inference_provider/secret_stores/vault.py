@@ -85,7 +85,7 @@ class Vault:
             # neither a proxy nor a password of .netrc: the token is for Vault alone
             with httpx.Client(verify=trusted, timeout=TIMEOUT_S, trust_env=False) as client:
                 yield client
-        except (httpx.TransportError, httpx.InvalidURL, OSError, ValueError) as fault:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
             reason = f"Vault at {self._address.name} does not answer: {type(fault).__name__}"
             remedy = f"check {self._address.setting}, VAULT_CACERT and the network"
             raise SecretNotRead(reason, remedy, silent=True) from None

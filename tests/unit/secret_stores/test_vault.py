@@ -223,6 +223,13 @@ def test_a_page_in_place_of_an_answer_is_an_outage(vault, tmp_path, asks, body):
     assert vault.asked == [path]
 
 
+def test_an_answer_whose_encoding_is_broken_is_an_outage(vault, tmp_path):
+    vault.other = 200, {"content-encoding": "gzip"}, b"not gzip"
+    told, silent = refused(opened(vault, tmp_path))
+    assert "does not answer: DecodingError; check the address of secret_store" in told
+    assert silent
+
+
 def test_a_method_that_is_not_enabled_is_named_and_no_missing_secret(vault, tmp_path):
     vault.other = 404, {}, b'{"errors":["no handler for route"]}'
     store = opened(vault, tmp_path, {"VAULT_ROLE_ID": "ci", "VAULT_SECRET_ID": "of-ci"})
