@@ -55,13 +55,17 @@ def kept_secrets(placeholders: bytes | None, blueprint: bytes | None) -> list[st
         placeholders: The document with values of its placeholders.
         blueprint: Of a deployment, the document with its variables.
     """
-    found: list[str] = []
-    with suppress(ValueError):
-        found += json.loads(placeholders) if placeholders else []
-    with suppress(ValueError, AttributeError):
-        variables = json.loads(blueprint).get("environment_variables", {}) if blueprint else {}
-        found += variables.values()
-    return found
+    texts, outline = _parsed(placeholders), _parsed(blueprint)
+    variables = outline.get("environment_variables") if isinstance(outline, dict) else None
+    found = texts if isinstance(texts, list) else []
+    found = [*found, *(variables.values() if isinstance(variables, dict) else ())]
+    return [one for one in found if isinstance(one, str)]
+
+
+def _parsed(document: bytes | None) -> Any:
+    with suppress(ValueError, RecursionError):
+        return json.loads(document) if document else None
+    return None
 
 
 def _holds(value: Any, prefix: str) -> bool:
