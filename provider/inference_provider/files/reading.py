@@ -84,13 +84,17 @@ def inside(folder: Path, written: str) -> Path:
         Unreadable: Its name stays in the folder, and a link leads out of it.
     """
     path = folder / written
-    named = os.path.normpath(written)
-    if os.path.isabs(named) or named.split(os.sep)[0] == os.pardir or "\0" in named:
+    if "\0" in written or not _stays(folder, path):
         return path
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         return path
     reason = f"'{written}' leads by a link out of the folder of the stack"
     raise Unreadable(reason, "write the path that the link leads to, or put the file there")
+
+
+def _stays(folder: Path, path: Path) -> bool:
+    """Whether a path stays in a folder by its name, links aside."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
 def is_text(name: str) -> bool:

@@ -88,6 +88,22 @@ def test_a_link_that_leads_out_of_the_stacks_folder_is_refused_unread(
     assert "hunter2" not in found[0]
 
 
+@pytest.mark.parametrize("way", ["a way back", "a full path"])
+def test_a_name_that_comes_back_into_the_stacks_folder_says_nothing_of_a_link(
+    folder, tmp_path_factory, way
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "f.txt").write_text(OUTSIDE)
+    (folder / "link").symlink_to(elsewhere / "f.txt")
+    (folder / "real.txt").write_text("one\n")
+    back = f"../{folder.name}" if way == "a way back" else str(folder)
+    text = "name: demo\nendpoints: [{name: iris, description: '${file:BACK/NAME}'}]\n"
+    named = text.replace("BACK", back)
+    [found] = faults(folder, named.replace("NAME", "link"))
+    assert f"'{back}/link' leads by a link out of the folder of the stack" in found
+    assert load(folder, named.replace("NAME", "real.txt")).endpoints[0].description == "one"
+
+
 def test_a_link_inside_and_a_path_that_says_where_it_leads_are_read(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "f.txt").write_text("one\n")
