@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from inference_provider.errors import Busy, InferenceError
+from inference_provider.errors import Busy, InferenceError, TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.ownership import refuse_changed
 from inference_provider.router.build import READ
-from inference_provider.workspace.bucket_credentials import storage_of
+from inference_provider.workspace.bucket_credentials import storage_in
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
 from inference_provider.workspace.drain import end_unadmitted, wait_until
@@ -168,10 +168,12 @@ def _let_connection_go(ports: Ports, connection: ResourceId) -> None:
     """Remove what a target holds of a connection.
 
     A bucket's credentials stay as long as its workspace names them: without them it could delete
-    nothing of what it has there.
+    nothing of what it has there. Where what the workspace names cannot be read, they stay too.
     """
     if ports.registry_users:
         ports.registry_users.drop(connection.name)
-    storage = storage_of(State(ports.records))
-    if ports.bucket_user and storage.connection != connection.name:
+    record = None
+    with suppress(TargetError):
+        record = State(ports.records).own_record()
+    if ports.bucket_user and record and storage_in(record.properties).connection != connection.name:
         ports.bucket_user.drop(connection.name)

@@ -174,3 +174,13 @@ def test_a_connection_that_no_bucket_needs_leaves_nothing(api, engine):
     apply(engine, desired()[Kind.WORKSPACE], connection())
     engine.delete(connection().id, "shop", ANN)
     assert SECRET not in api.objects
+
+
+def test_the_credentials_stay_where_the_record_of_the_workspace_cannot_be_read(api, engine):
+    apply(engine, space(), connection())
+    records = engine.platform.ports("demo").records
+    with records.edit():
+        records.put("records", "Workspace.demo", "{")
+    engine.delete(connection().id, "shop", ANN)
+    assert seen(engine, connection()).presence == Presence.ABSENT
+    assert variables(api)["AWS_SECRET_ACCESS_KEY"] == FIRST
