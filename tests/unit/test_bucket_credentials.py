@@ -98,6 +98,18 @@ def test_options_of_fsspec_stand_for_every_credential(url):
             "write the URL of the service, https://…, and nothing for AWS",
         ),
         (
+            "s3://models",
+            s3(target="https://[models"),
+            "connection 'store' has target 'https://[models', which is not a URL",
+            "write the URL of the service, https://…, and nothing for AWS",
+        ),
+        (
+            "abfs://models",
+            contents("AzureBlob", credentials={"key": "k"}, target="https://[models"),
+            "connection 'store' has target 'https://[models'",
+            "write target: https://ACCOUNT.blob.core.windows.net",
+        ),
+        (
             "abfs://models",
             contents("AzureBlob", credentials={"key": "k"}),
             "connection 'store' names no storage account",

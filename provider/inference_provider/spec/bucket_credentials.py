@@ -87,11 +87,11 @@ def _target_fault(contents: Contents) -> tuple[str, str] | None:
     if contents["category"] in _AZURE:
         if not target and _account(contents):
             return None
-        if _ACCOUNT_HOST.fullmatch(urlsplit(target).hostname or ""):
+        if _ACCOUNT_HOST.fullmatch(_host(target)):
             return None
         reason = f"has target '{target}'" if target else "names no storage account"
         return reason, "write target: https://ACCOUNT.blob.core.windows.net"
-    if target and not target.startswith(("https://", "http://")):
+    if target and not (target.startswith(("https://", "http://")) and _host(target)):
         remedy = "write the URL of the service, https://…, and nothing for AWS"
         return f"has target '{target}', which is not a URL", remedy
     return None
@@ -99,8 +99,15 @@ def _target_fault(contents: Contents) -> tuple[str, str] | None:
 
 def _account(contents: Contents) -> str:
     """Return the storage account, which the host of its URL begins with."""
-    host = urlsplit(contents["target"]).hostname or ""
-    return host.partition(".")[0] or _told(contents["metadata"], "accountname")
+    return _host(contents["target"]).partition(".")[0] or _told(contents["metadata"], "accountname")
+
+
+def _host(url: str) -> str:
+    """Return the host of a URL; empty where it has none, or is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # a bracket without its other
+        return ""
 
 
 def _told(metadata: Mapping[str, str], asked: str) -> str:
