@@ -6,6 +6,8 @@ from inference_provider.spec import ConnectionSpec, StackSpec, stack_faults
 from inference_provider.spec.bucket_credentials import bucket_fault, variables_of
 from inference_provider.spec.connection import contents_of
 
+CHINA = "https://acct.blob.core.chinacloudapi.cn"
+OTHER_HOST = "for another host use CustomKeys with AZURE_STORAGE_CONNECTION_STRING"
 PRINCIPAL = {"client_id": "c", "client_secret": "s", "tenant_id": "t"}
 
 
@@ -64,6 +66,27 @@ def test_custom_keys_are_named_as_the_variables_that_they_are():
     assert bucket_fault("gs://models/demo", one) is None
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["CONNECTION_STRING"],
+        ["ACCOUNT_NAME", "ACCOUNT_KEY"],
+        ["ACCOUNT_NAME", "SAS_TOKEN"],
+        ["ACCOUNT_NAME", "CLIENT_ID", "CLIENT_SECRET", "TENANT_ID"],
+    ],
+)
+def test_custom_keys_may_have_each_way_into_a_storage_account(names):
+    one = contents("CustomKeys", credentials={f"AZURE_STORAGE_{name}": "x" for name in names})
+    assert bucket_fault("abfs://models/demo", one) is None
+
+
+def test_the_name_of_an_account_among_metadata_counts_for_custom_keys():
+    told = {"AZURE_STORAGE_ACCOUNT_NAME": "models"}
+    keys = {"AZURE_STORAGE_ACCOUNT_KEY": "hidden"}
+    one = contents("CustomKeys", credentials=keys, metadata=told)
+    assert bucket_fault("abfs://models/demo", one) is None
+
+
 @pytest.mark.parametrize("url", ["s3://models", "oss://models", "abfs://models", "gs://models"])
 def test_options_of_fsspec_stand_for_every_credential(url):
     one = contents("CustomKeys", credentials={"FSSPEC_S3_KEY": "hidden"})
@@ -107,7 +130,7 @@ def test_options_of_fsspec_stand_for_every_credential(url):
             "abfs://models",
             contents("AzureBlob", credentials={"key": "k"}, target="https://[models"),
             "connection 'store' has target 'https://[models'",
-            "write target: https://ACCOUNT.blob.core.windows.net",
+            f"write target: https://ACCOUNT.blob.core.windows.net; {OTHER_HOST}",
         ),
         (
             "abfs://models",
@@ -119,7 +142,25 @@ def test_options_of_fsspec_stand_for_every_credential(url):
             "abfs://models",
             contents("AzureBlob", credentials={"key": "k"}, target="https://azurite:10000/models"),
             "connection 'store' has target 'https://azurite:10000/models'",
-            "write target: https://ACCOUNT.blob.core.windows.net",
+            f"write target: https://ACCOUNT.blob.core.windows.net; {OTHER_HOST}",
+        ),
+        (
+            "abfs://models",
+            contents("AzureBlob", credentials={"key": "k"}, target=CHINA),
+            f"connection 'store' has target '{CHINA}'",
+            f"write target: https://ACCOUNT.blob.core.windows.net; {OTHER_HOST}",
+        ),
+        (
+            "abfs://models",
+            contents("CustomKeys", credentials={"OTHER": "o"}),
+            "connection 'store' has no credential AZURE_STORAGE_CONNECTION_STRING",
+            "add it; a credential of CustomKeys is named as the variable that it is",
+        ),
+        (
+            "abfs://models",
+            contents("CustomKeys", credentials={"AZURE_STORAGE_SAS_TOKEN": "s"}),
+            "connection 'store' has no credential AZURE_STORAGE_ACCOUNT_NAME",
+            "add it; a credential of CustomKeys is named as the variable that it is",
         ),
         (
             "s3://models",

@@ -17,12 +17,20 @@ _FITTING: Mapping[str, tuple[str, ...]] = {
 }
 """Categories of connections by the protocol of a URL; `CustomKeys` fits each."""
 _S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("s3", "s3a"), _S3_KEYS),
-    **dict.fromkeys(("gs", "gcs"), ("GOOGLE_APPLICATION_CREDENTIALS",)),
-    **dict.fromkeys(("abfs", "abfss", "az"), ("AZURE_STORAGE_CONNECTION_STRING",)),
+_NAMED = "AZURE_STORAGE_ACCOUNT_NAME"
+_PRINCIPAL = tuple(f"AZURE_STORAGE_{one}" for one in ("CLIENT_ID", "CLIENT_SECRET", "TENANT_ID"))
+_AZURE_WAYS = (
+    ("AZURE_STORAGE_CONNECTION_STRING",),
+    (_NAMED, "AZURE_STORAGE_ACCOUNT_KEY"),
+    (_NAMED, "AZURE_STORAGE_SAS_TOKEN"),
+    (_NAMED, *_PRINCIPAL),
+)
+_WAYS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    **dict.fromkeys(("s3", "s3a"), (_S3_KEYS,)),
+    **dict.fromkeys(("gs", "gcs"), (("GOOGLE_APPLICATION_CREDENTIALS",),)),
+    **dict.fromkeys(("abfs", "abfss", "az"), _AZURE_WAYS),
 }
-"""Variables that `CustomKeys` must have, unless it has options of fsspec."""
+"""Variables of which `CustomKeys` must have one row, unless it has options of fsspec."""
 _OPTIONS = "FSSPEC_"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMES: Mapping[str, str] = {
@@ -30,9 +38,7 @@ _NAMES: Mapping[str, str] = {
     "secretAccessKey": _S3_KEYS[1],
     "key": "AZURE_STORAGE_ACCOUNT_KEY",
     "sas": "AZURE_STORAGE_SAS_TOKEN",
-    "clientId": "AZURE_STORAGE_CLIENT_ID",
-    "clientSecret": "AZURE_STORAGE_CLIENT_SECRET",
-    "tenantId": "AZURE_STORAGE_TENANT_ID",
+    **dict(zip(("clientId", "clientSecret", "tenantId"), _PRINCIPAL, strict=True)),
 }
 """Variable of each credential of those categories."""
 _ACCOUNT_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")
@@ -47,7 +53,7 @@ def variables_of(contents: Contents) -> dict[str, str]:
         return {**told, **credentials}
     found = {_NAMES[name]: value for name, value in credentials.items() if name in _NAMES}
     if category in _AZURE:
-        return {"AZURE_STORAGE_ACCOUNT_NAME": _account(contents), **found}
+        return {_NAMED: _account(contents), **found}
     more = {"AWS_ENDPOINT_URL": contents["target"], "AWS_DEFAULT_REGION": _told(metadata, "region")}
     return {**{name: value for name, value in more.items() if value}, **found}
 
@@ -75,7 +81,9 @@ def _custom_fault(protocol: str, contents: Contents) -> tuple[str, str] | None:
             reason = f"has a credential '{name}', which no variable can be named"
             return reason, "rename it"
     there = variables_of(contents)
-    lacking = [one for one in _NEEDED.get(protocol, ()) if one not in there]
+    ways = _WAYS.get(protocol, ((),))
+    nearest = max(ways, key=lambda way: (there.keys() >= {*way}, len(there.keys() & {*way})))
+    lacking = [one for one in nearest if one not in there]
     remedy = "add it; a credential of CustomKeys is named as the variable that it is"
     if lacking and not any(name.startswith(_OPTIONS) for name in there):
         return f"has no credential {' and '.join(lacking)}", remedy
@@ -89,8 +97,11 @@ def _target_fault(contents: Contents) -> tuple[str, str] | None:
             return None
         if _ACCOUNT_HOST.fullmatch(_host(target)):
             return None
-        reason = f"has target '{target}'" if target else "names no storage account"
-        return reason, "write target: https://ACCOUNT.blob.core.windows.net"
+        remedy = "write target: https://ACCOUNT.blob.core.windows.net"
+        if not target:
+            return "names no storage account", remedy
+        other = f"for another host use {_CUSTOM} with {_AZURE_WAYS[0][0]}"
+        return f"has target '{target}'", f"{remedy}; {other}"
     if target and not (target.startswith(("https://", "http://")) and _host(target)):
         remedy = "write the URL of the service, https://…, and nothing for AWS"
         return f"has target '{target}', which is not a URL", remedy
