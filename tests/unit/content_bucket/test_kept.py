@@ -349,3 +349,11 @@ def test_no_fault_quotes_a_value_of_the_secret_and_every_one_says_where_the_buck
         bucket.claim()
     assert "wJalr" not in str(fault.value)
     assert "no answer of https://minio.test:9000 to [secret] xxx" in fault.value.reason
+
+
+def test_every_variable_but_those_of_a_place_is_a_secret(tmp_path):
+    for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME"):
+        (tmp_path / name).write_text("a place\n")
+    (tmp_path / "FSSPEC_SFTP_PW").write_text("hidden-4711\n")
+    (tmp_path / "AWS_LOGIN").write_text("hidden-4712\n")
+    assert {*secret_values(tmp_path)} == {"hidden-4711", "hidden-4712"}

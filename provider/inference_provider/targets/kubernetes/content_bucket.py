@@ -36,7 +36,13 @@ _GOOGLE = "GOOGLE_APPLICATION_CREDENTIALS"
 _taken: set[str] = set()
 """Variables that are set from a Secret."""
 _SHOWN = 200
-_SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASS|CREDENTIAL|CONNECTION_STRING|SAS", re.IGNORECASE)
+_PLACES = frozenset(
+    {
+        *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"),
+        *("AWS_DEFAULT_REGION", "AWS_REGION", "AZURE_STORAGE_ACCOUNT_NAME"),
+    }
+)
+"""Variables that say where a bucket is. Any other may be a secret, whatever it is called."""
 _SECRET_LENGTH = 4
 """A shorter line is a brace, or a word."""
 _WAITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
@@ -336,11 +342,11 @@ def opened(url: str, variables: Path | None = None) -> tuple[Any, str]:
 
 
 def secret_values(folder: Path | None) -> list[str]:
-    """Return what of a mounted Secret nobody may read: not where the bucket is, and its region."""
+    """Return what of a mounted Secret nobody may read: all but where the bucket is."""
     found: list[str] = []
     with suppress(OSError):
         for file in folder.iterdir() if folder else ():
-            if _SECRET_NAME.search(file.name) and file.is_file():
+            if file.name not in _PLACES and file.is_file():
                 text = file.read_text().strip()
                 found += [text, *text.splitlines()]
     return found
