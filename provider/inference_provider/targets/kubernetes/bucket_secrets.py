@@ -56,7 +56,7 @@ class BucketSecrets:
         there = self._client.get_like(secret)
         if there is not None and not is_ours(there):
             raise of_another(self._client, secret)
-        apply_ours(self._client, secret, _untold)
+        apply_ours(self._client, secret)
 
     def drop(self, connection: str) -> None:
         delete_ours(self._client, self._object(connection))
@@ -93,7 +93,3 @@ class BucketSecrets:
             },
             "type": "Opaque",
         }
-
-
-def _untold(_said: str) -> None:
-    """Nobody waits for that sentence."""

@@ -311,9 +311,9 @@ def closed_fault(
 def _about_storage(spec: WorkspaceSpec) -> Iterator[str]:
     asked = spec.cluster.storage
     if asked.url is not None:
-        names = ("secret", "connection", "service_account")
-        found = ((name, getattr(asked, name)) for name in names)
-        by = " and ".join(f"{name} {value}" for name, value in found if value)
+        ways = ("secret", "connection", "service_account")
+        found = ((way, getattr(asked, way)) for way in ways)
+        by = " and ".join(f"{way} {value}" for way, value in found if value)
         yield f"models and code lie in {asked.url}" + (f", reached by {by}" if by else "")
     elif asked.size is None:
         yield (
