@@ -164,6 +164,12 @@ def test_options_of_fsspec_stand_for_every_credential(url):
         ),
         (
             "s3://models",
+            contents("CustomKeys", credentials={"OTHER": "o"}),
+            "connection 'store' has no credentials AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY",
+            "add them; a credential of CustomKeys is named as the variable that it is",
+        ),
+        (
+            "s3://models",
             contents("CustomKeys", credentials={"AWS_ACCESS_KEY_ID": "AKIA"}),
             "connection 'store' has no credential AWS_SECRET_ACCESS_KEY",
             "add it; a credential of CustomKeys is named as the variable that it is",
@@ -178,7 +184,7 @@ def test_options_of_fsspec_stand_for_every_credential(url):
             "oss://models",
             contents("CustomKeys"),
             "connection 'store' has no credentials",
-            "add it; a credential of CustomKeys is named as the variable that it is",
+            "add them; a credential of CustomKeys is named as the variable that it is",
         ),
     ],
 )

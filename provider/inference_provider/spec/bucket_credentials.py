@@ -82,12 +82,15 @@ def _custom_fault(protocol: str, contents: Contents) -> tuple[str, str] | None:
             return reason, "rename it"
     there = variables_of(contents)
     ways = _WAYS.get(protocol, ((),))
+    has_options = any(name.startswith(_OPTIONS) for name in there)
     nearest = max(ways, key=lambda way: (there.keys() >= {*way}, len(there.keys() & {*way})))
     lacking = [one for one in nearest if one not in there]
-    remedy = "add it; a credential of CustomKeys is named as the variable that it is"
-    if lacking and not any(name.startswith(_OPTIONS) for name in there):
-        return f"has no credential {' and '.join(lacking)}", remedy
-    return None if names else ("has no credentials", remedy)
+    remedy = "a credential of CustomKeys is named as the variable that it is"
+    if len(lacking) == 1 and not has_options:
+        return f"has no credential {lacking[0]}", f"add it; {remedy}"
+    if lacking and not has_options:
+        return f"has no credentials {', '.join(lacking)}", f"add them; {remedy}"
+    return None if names else ("has no credentials", f"add them; {remedy}")
 
 
 def _target_fault(contents: Contents) -> tuple[str, str] | None:
