@@ -80,12 +80,16 @@ class Vault:
         import httpx  # noqa: PLC0415 - only who names a Vault pays for it
 
         own = self._environment.get("VAULT_CACERT")
+        trusted = _trusted(own) if own else True
         try:
-            trusted = ssl.create_default_context(cafile=own) if own else True
             # neither a proxy nor a password of .netrc: the token is for Vault alone
             with httpx.Client(verify=trusted, timeout=TIMEOUT_S, trust_env=False) as client:
                 yield client
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+            reason = f"{self._address.setting} is not a URL"
+            remedy = "write it like https://vault.example.org:8200"
+            raise SecretNotRead(reason, remedy, silent=True) from None
+        except (httpx.HTTPError, OSError, ValueError) as fault:
             reason = f"Vault at {self._address.name} does not answer: {type(fault).__name__}"
             remedy = f"check {self._address.setting}, VAULT_CACERT and the network"
             raise SecretNotRead(reason, remedy, silent=True) from None
@@ -199,6 +203,18 @@ def _json_of(answer: "httpx.Response") -> Any:
         return answer.json()
     except ValueError:
         return None
+
+
+def _trusted(file: str) -> ssl.SSLContext:
+    """Trust the certificates in a file alone. Raises SecretNotRead where that is not possible."""
+    try:
+        return ssl.create_default_context(cafile=file)
+    except FileNotFoundError:
+        reason = "VAULT_CACERT: no such file"
+    except (OSError, ValueError):  # one that holds something else too
+        reason = "VAULT_CACERT: no certificate can be read from it"
+    remedy = "set it to the file of who signed Vault's certificate"
+    raise SecretNotRead(reason, remedy, silent=True)
 
 
 def _text(file: Path) -> str:

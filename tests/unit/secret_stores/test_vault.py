@@ -8,6 +8,7 @@ import pytest
 
 from inference_provider.errors import SecretNotRead
 from inference_provider.secret_stores.hashicorp import VaultSecrets
+from inference_provider.secret_stores.vault import Address, Vault
 
 SECRET, TOKEN = "a-hidden-value-4711", "hvs.a-token-of-vault"
 LOGINS = {
@@ -248,6 +249,31 @@ def test_a_vault_that_is_not_there_is_named(vault, tmp_path):
     told, silent = refused(store)
     assert "Vault at http://127.0.0.1:1 does not answer: ConnectError; check the addr" in told
     assert silent
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), ("", "no certificate can be read from it")],
+)
+def test_a_file_of_certificates_that_is_none_is_named(vault, tmp_path, content, said):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    store = opened(vault, tmp_path, {"VAULT_TOKEN": TOKEN, "VAULT_CACERT": str(file)})
+    remedy = "set it to the file of who signed Vault's certificate"
+    assert refused(store) == (f"VAULT_CACERT: {said}; {remedy}", True)
+    assert vault.asked == []
+
+
+@pytest.mark.parametrize("url", ["vault:8200", "vault", "http://", "https://vault:port"])
+def test_an_address_that_is_no_url_is_named_by_where_it_is_written(tmp_path, url):
+    one = Vault(Address(url, "VAULT_ADDR", "VAULT_ADDR"), {"VAULT_TOKEN": TOKEN}, home=tmp_path)
+    with pytest.raises(SecretNotRead) as found:
+        one.secrets("secret", ["openai"])
+    assert str(found.value) == (
+        "VAULT_ADDR is not a URL; write it like https://vault.example.org:8200"
+    )
+    assert found.value.silent
 
 
 def test_a_login_that_is_refused_does_not_quote_vault(vault, tmp_path):

@@ -155,8 +155,11 @@ def test_an_answer_without_a_secret_is_told_and_never_quoted(tmp_path, vault, st
         ),
         (
             ("VAULT_CACERT", "/nowhere.pem"),
-            "Vault at VAULT_ADDR does not answer: FileNotFoundError;"
-            " check VAULT_ADDR, VAULT_CACERT and the network",
+            "VAULT_CACERT: no such file; set it to the file of who signed Vault's certificate",
+        ),
+        (
+            ("VAULT_ADDR", "vault:8200"),
+            "VAULT_ADDR is not a URL; write it like https://vault.example.org:8200",
         ),
     ],
 )
