@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from inference_provider.files.wording import faults_of
-from inference_provider.spec import DeploymentSpec
+from inference_provider.spec import ConnectionSpec, DeploymentSpec
 from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.workspace import WorkspaceSpec
 
@@ -70,4 +70,17 @@ def test_an_empty_list_may_be_left_out_only_where_the_field_may():
     ]
     assert told(WorkspaceSpec, roles={"Scorer": {"actions": []}}) == [
         "roles.Scorer.actions: empty; add one"
+    ]
+
+
+def test_a_place_in_a_secret_store_is_called_so_and_an_audience_too():
+    stored = {"key": "open ai#key"}
+    assert told(ConnectionSpec, name="hub", stored_credentials=stored) == [
+        "stored_credentials.key: not a place in a secret store; use visible ASCII characters,"
+        " without blanks"
+    ]
+    provider = {"issuer": "https://a.example.org", "audience": ["a b"], "jwks_file": "keys.json"}
+    assert told(WorkspaceSpec, identity_provider=provider) == [
+        "identity_provider.audience.0: not an audience; use visible ASCII characters, without"
+        " blanks"
     ]

@@ -125,6 +125,7 @@ _PATTERN_RULES = (
     ),
     (r"^/", "a route starts with / and has no spaces", "write it like '/score'"),
 )
+_PLACE = ("not a place in a secret store", "use visible ASCII characters, without blanks")
 _FIXED: Mapping[str, tuple[str, str]] = {
     "missing": ("this field is missing", "add it"),
     "int_type": ("not a whole number", "write digits only"),
@@ -185,6 +186,9 @@ def _words(details: Any, loc: tuple[str, ...], model: type[BaseModel]) -> tuple[
         remedy = "add one" if is_required(model, loc) else "add one, or leave it out"
         least = context["min_length"]
         return ("empty" if least == 1 else f"fewer than {least} items"), remedy
+    # the pattern is that of an audience too
+    if loc[-2:-1] == ("stored_credentials",) and context.get("pattern") == r"^[!-~]{1,512}$":
+        return _PLACE
     special = _SPECIAL.get(kind)
     if special is not None:
         return special(context, value)
