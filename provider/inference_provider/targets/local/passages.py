@@ -88,11 +88,12 @@ async def _serve(asked: Passages, outside: socket.socket | None, leader: int) ->
         opened.append(await asyncio.start_server(take, sock=outside, limit=_PART))
     waits = loop.create_task(_open_inward(asked, flows, opened)) if asked.socket else None
     end = loop.create_task(ended.wait())
-    await asyncio.wait({end, *([waits] if waits else [])}, return_when=asyncio.FIRST_EXCEPTION)
-    if waits and waits.done():
-        waits.result()
-    elif waits:
+    if waits:
+        await asyncio.wait({end, waits}, return_when=asyncio.FIRST_COMPLETED)
+        if waits.done():
+            waits.result()  # raises what went wrong
         waits.cancel()
+    await end
     for one in opened:
         one.close()
     if flows:
