@@ -200,3 +200,22 @@ def test_who_is_not_root_is_closed_in_too(folder: Path):
     with connected(folder) as opened:
         assert json.loads(opened.recv(1000)) == [65534, 101, [[1, "lo"]]]
     os.waitpid(pid, 0)
+
+
+def test_a_relay_that_cannot_listen_ends_its_server_so_that_both_start_again(
+    folder: Path, started: Started
+):
+    (folder / "door" / "taken").mkdir(parents=True)
+    leader = started(DIGESTS)
+    assert leader.wait(20) == -signal.SIGTERM
+
+
+def test_a_relay_goes_with_a_server_that_ends_before_it_listens(folder: Path, started: Started):
+    leader = started("import time; time.sleep(0.5)")
+    assert leader.wait(20) == 0
+
+    def left() -> bool:
+        order = str(folder / "order.json")
+        return any(order in (one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"]))
+
+    until(lambda: not left())
