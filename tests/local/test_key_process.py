@@ -86,7 +86,7 @@ def test_one_that_cannot_start_holds_up_no_change_and_status_says_so(lab: Lab, l
     lab.document["endpoints"][0]["tags"] = {"a": "b"}
     lab.up()
     assert lets_in(lab, token)
-    nobody = f"nothing fetches the keys of {login.jwks_uri}: run `inferctl up`; those of 20"
+    nobody = f"nothing fetches the keys of {login.jwks_uri}: apply the stack again; those of 20"
     assert nobody in lab.said("status")[1].replace("\n", " ")
     socket.rmdir()
     lab.up()

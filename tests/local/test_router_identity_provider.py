@@ -180,7 +180,7 @@ def test_who_fetches_keys_may_end_and_the_router_goes_on_with_what_it_has(
         failed = "http.ingress.jwt_authn.jwks_fetch_failed"
         until(lambda: int(served.router.admin.stats(f"^{failed}$", "Counters").get(failed, 0)) > 1)
         assert ask(served, token) == 200
-        gone = f"nothing fetches the keys of {login.jwks_uri}: run `inferctl up`; those of 20"
+        gone = f"nothing fetches the keys of {login.jwks_uri}: apply the stack again; those of 20"
         assert served.router.fetch_fault().startswith(gone)
 
 

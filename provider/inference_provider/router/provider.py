@@ -123,7 +123,7 @@ def _fault(uri: str, known: Fetched, asked: bool) -> str:
     if asked and known.at and not known.fault:
         return ""
     if not asked:
-        wrong = f"nothing fetches the keys of {uri}: run `inferctl up`"
+        wrong = f"nothing fetches the keys of {uri}: apply the stack again"
     elif known.fault:
         wrong = f"keys cannot be fetched from {uri}: {known.fault}"
     else:
