@@ -90,8 +90,9 @@ def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
     [instance] = lab.ports.compute.instances("iris/blue")["iris/blue"]
     assert (len(instance.backends), instance.stands_for) == (1, 1)
     assert list(lab.instances()) == [f"{name}-0"]
-    said = list(lab.ports.compute.logs(lab.id(Kind.DEPLOYMENT, "iris/blue"), lines=1, follow=False))
-    assert any(f"{name}-0-1: reached {name}-0.{name}-0.{lab.workspace}" in line for line in said)
+    reached = f"{name}-0-1: reached {name}-0.{name}-0.{lab.workspace}"
+    blue = lab.id(Kind.DEPLOYMENT, "iris/blue")
+    wait_until(lambda: any(reached in one for one in lab.ports.compute.logs(blue, lines=20)), 30)
     assert lab.reasons() == {}
 
 
