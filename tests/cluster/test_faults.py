@@ -8,9 +8,9 @@ import yaml
 
 from inference_provider.drift import drift
 from inference_provider.errors import (
+    CapabilityMissing,
     InferenceError,
     OutOfCapacity,
-    OwnedByAnother,
     TargetError,
     TargetUnreachable,
 )
@@ -135,7 +135,9 @@ def test_a_rule_of_admission_that_refuses_is_told(served, api):
 def test_a_namespace_that_has_another_workspace_is_refused_and_harms_nothing(served, api, tmp_path):
     other = KubernetesLab(place(served.workspace), tmp_path, "other")
     before = deployments(api, served.workspace)
-    with pytest.raises(OwnedByAnother, match=f"has workspace '{served.workspace}'; name another"):
+    with pytest.raises(
+        CapabilityMissing, match=f"has workspace '{served.workspace}'; name another"
+    ):
         other.up()
     other.delete(other.id(Kind.WORKSPACE, "other"))
     other.platform.close()

@@ -92,7 +92,10 @@ def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
     assert list(lab.instances()) == [f"{name}-0"]
     reached = f"{name}-0-1: reached {name}-0.{name}-0.{lab.workspace}"
     blue = lab.id(Kind.DEPLOYMENT, "iris/blue")
-    wait_until(lambda: any(reached in one for one in lab.ports.compute.logs(blue, lines=20)), 30)
+    wait_until(
+        lambda: any(reached in one for one in lab.ports.compute.logs(blue, lines=20, follow=False)),
+        30,
+    )
     assert lab.reasons() == {}
 
 
