@@ -216,7 +216,8 @@ LOGIN = "https://login.test/keys"
         (
             Fetched(at="NOW"),
             False,
-            f"nothing fetches the keys of {LOGIN}: apply the stack again; those of NOW stay in force",
+            f"nothing fetches the keys of {LOGIN}: apply the stack again;"
+            " those of NOW stay in force",
         ),
     ],
 )
