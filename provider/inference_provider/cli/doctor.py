@@ -160,7 +160,7 @@ def check_open_files() -> Check:
 
 
 def check_closed_egress() -> Check:
-    """Try to give a process a network of its own; a machine that does not let one is no failure."""
+    """Try a network of its own for a process. A machine that forbids it passes all the same."""
     found = own_network_fit()
     said = f"refused: {found.fault}; {found.remedy}" if found.fault else "can be enforced"
     return Check("closed egress", True, said)

@@ -178,7 +178,7 @@ def _holding(endpoint: EndpointEntry, wanted: dict[tuple[str, str], int]) -> End
 
 
 def _told_of_body() -> Resource:
-    """Return what is told besides, as a header each that is left out where there is no value.
+    """Return headers that tell of the body. Envoy leaves one without a value out.
 
     Only a request that has come whole with its headers has a duration then. How it is sent does not
     tell it from a chunked one: Envoy takes `transfer-encoding` away, and HTTP/2 knows none.

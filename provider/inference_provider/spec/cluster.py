@@ -31,9 +31,9 @@ class ClusterStorage(SpecModel):
     service_account: ClusterName | None = None
     """Of `service_accounts`, or of the namespace: as whom the bucket is reached."""
     connection: ConnectionName | None = None
-    """A connection of the workspace with the bucket's credentials, instead of a `secret`: one of
-    category `S3`, `AzureBlob` or `ADLSGen2` that fits the URL, or `CustomKeys` whose credentials
-    are named as those variables. Other values of it start the content pod anew."""
+    """A connection of the workspace that has the bucket's credentials, instead of a `secret`. Its
+    category is `S3`, `AzureBlob` or `ADLSGen2`, as the URL asks for, or `CustomKeys` with one
+    credential for each variable. When its values change, the content pod restarts."""
 
 
 HostName = Annotated[

@@ -331,7 +331,7 @@ class Ports:
     registry_users: RegistryUsers | None = None
     """Given those users as they change; None where they are read when something is pulled."""
     bucket_user: BucketUser | None = None
-    """Given what a connection has for the bucket of content; None where there is no bucket."""
+    """Takes the credentials of the bucket of content; None on a target without buckets."""
 
 
 class Platform(Protocol):

@@ -76,7 +76,7 @@ def _secret(pod: dict) -> dict:
     return next((one["secret"] for one in pod["volumes"] if one["name"] == "variables"), {})
 
 
-def test_other_credentials_start_the_content_pod_anew_and_the_same_ones_do_not(api, engine):
+def test_changed_credentials_restart_the_content_pod_and_unchanged_ones_do_not(api, engine):
     apply(engine, space(), connection())
     first = known(api)
     apply(engine, connection(metadata={"note": "the same"}))

@@ -135,7 +135,7 @@ async def _take(
 ) -> None:
     """Pass what one connection says to another, and its answer back.
 
-    `otherwise` is what it is told where there is no other; then it is ended.
+    If the other cannot be reached, it is told `otherwise` and closed.
     """
     task = asyncio.current_task()
     assert task is not None
