@@ -32,6 +32,7 @@ from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, 
 from inference_provider.targets.kubernetes.kept_rules import rule_faults
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
+from inference_provider.targets.kubernetes.namespaces import is_ending, is_ours_alone
 from inference_provider.targets.kubernetes.objects import (
     LEASE,
     NAMESPACE,
@@ -121,7 +122,7 @@ class KubernetesPlatform:
     def _of_others(self, workspace: str) -> str:
         """Return the namespace of a workspace if it was there before; empty if it is ours."""
         there = self._there(name := self.namespace(workspace))
-        return "" if there is None or self._is_ours(there) else name
+        return "" if there is None or is_ours_alone(there) else name
 
     def _missing(self, spec: DeploymentSpec, workspace: WorkspaceSpec | None) -> Iterator[Fault]:
         return missing(spec, workspace, self._known, self.namespace(spec.workspace))
@@ -166,7 +167,7 @@ class KubernetesPlatform:
             there = self.client.get(SECRET, self._place.namespace, REVISION)
             return (labels_of(there)[names.WORKSPACE],) if there else ()
         chosen = selector({"app.kubernetes.io/managed-by": names.PREFIX})
-        found = filterfalse(_is_ending, self.client.items(NAMESPACE, selector=chosen))
+        found = filterfalse(is_ending, self.client.items(NAMESPACE, selector=chosen))
         return tuple(sorted(filter(None, (labels_of(one).get(names.WORKSPACE) for one in found))))
 
     def owners_noted(self) -> Mapping[str, frozenset[str]]:
@@ -228,7 +229,7 @@ class KubernetesPlatform:
         In one of other people's they may be meant for more than instances, and are only told.
         """
         namespace = self.namespace(workspace)
-        if self._is_ours(self._there(namespace)):
+        if is_ours_alone(self._there(namespace)):
             for one in opening(self.client.items(POLICY, namespace), workspace):
                 self.client.delete_like(one)
                 tell(f"removed: {told(one)}")
@@ -256,7 +257,7 @@ class KubernetesPlatform:
         """Make the namespace of a workspace; return whether it was not there."""
         name = self.namespace(workspace)
         until_s = time.monotonic() + _STOP_WAIT_S
-        while (there := self._there(name)) and _is_ending(there):
+        while (there := self._there(name)) and is_ending(there):
             if time.monotonic() > until_s:
                 reason = f"its namespace '{name}' is still being deleted{kept_by(there)}"
                 raise Busy("make", f"workspace '{workspace}'", reason, "run this again later")
@@ -324,7 +325,7 @@ class KubernetesPlatform:
     def remove(self, workspace: str) -> None:
         self.clear_away(workspace)
         namespace = self.namespace(workspace)
-        if self._is_ours(self._there(namespace)):
+        if is_ours_alone(self._there(namespace)):
             self.client.delete(NAMESPACE, "", namespace)
 
     def clear_away(self, workspace: str) -> None:
@@ -347,12 +348,6 @@ class KubernetesPlatform:
         except Forbidden:
             about = {"name": namespace, "labels": {}}
             return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": {}}
-
-    @staticmethod
-    def _is_ours(namespace: Object | None) -> bool:
-        """Whether a namespace was made for its workspace, and goes with it."""
-        labels: Mapping[str, str] = labels_of(namespace) if namespace else {}
-        return labels.get("app.kubernetes.io/managed-by") == names.PREFIX
 
     def remove_unrecorded(self, workspace: str) -> None:
         namespace = self._there(self.namespace(workspace))
@@ -396,7 +391,3 @@ class KubernetesTarget(Engine):
 
 def _no_engine() -> ImageBuilder:
     raise TargetError("build", "an image", "nothing builds images here", "name images")
-
-
-def _is_ending(namespace: Object) -> bool:
-    return (namespace.get("status") or {}).get("phase") == "Terminating"
