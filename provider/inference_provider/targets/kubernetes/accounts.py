@@ -14,6 +14,7 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec.cluster import ClusterServiceAccount
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import (
+    apply_if_free,
     apply_ours,
     delete_ours,
     is_ours,
@@ -64,11 +65,7 @@ class Accounts:
 
     def keep(self, identity: str, annotations: Mapping[str, str]) -> None:
         """Make it. Raises OwnedByAnother when somebody else's service account has its name."""
-        account = self._account(identity, annotations)
-        there = self._client.get_like(account)
-        if there is not None and not is_ours(there):  # nothing in it need differ from ours
-            raise of_another(self._client, account)
-        apply_ours(self._client, account)
+        apply_if_free(self._client, self._account(identity, annotations))
 
     def drop(self, identity: str) -> None:
         delete_ours(self._client, self._account(identity, {}))

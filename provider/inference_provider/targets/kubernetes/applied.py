@@ -125,6 +125,18 @@ def is_ours(one: Object) -> bool:
     return marked or any(entry["manager"] == MANAGER for entry in entries)
 
 
+def apply_if_free(client: Client, one: Object) -> Object:
+    """Apply an object whose name somebody else may have taken, whatever fields that one has.
+
+    Raises:
+        OwnedByAnother: Somebody else has.
+    """
+    there = client.get_like(one)
+    if there is not None and not is_ours(there):
+        raise of_another(client, one)
+    return apply_ours(client, one)
+
+
 def of_another(client: Client, one: Object) -> OwnedByAnother:
     """Return the error for an object of one of our names that somebody else has made."""
     what = f"{one['kind']} '{name_of(one)}' in namespace '{one['metadata'].get('namespace', '')}'"

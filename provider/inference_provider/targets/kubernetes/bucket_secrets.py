@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import (
-    apply_ours,
+    apply_if_free,
     delete_ours,
     is_ours,
-    of_another,
 )
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import (
@@ -53,10 +52,7 @@ class BucketSecrets:
     def keep(self, connection: str, variables: Mapping[str, str]) -> None:
         """Make it, or change it. Raises OwnedByAnother when somebody else's has its name."""
         secret = self._object(connection) | {"data": encoded(variables)}
-        there = self._client.get_like(secret)
-        if there is not None and not is_ours(there):
-            raise of_another(self._client, secret)
-        apply_ours(self._client, secret)
+        apply_if_free(self._client, secret)
 
     def drop(self, connection: str) -> None:
         delete_ours(self._client, self._object(connection))

@@ -11,10 +11,8 @@ from inference_provider.observed import ResourceId
 from inference_provider.spec.registry import HUB, nearest
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.applied import (
-    apply_ours,
+    apply_if_free,
     delete_ours,
-    is_ours,
-    of_another,
 )
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.objects import SECRET, Object, encoded, selector
@@ -40,10 +38,7 @@ class RegistrySecrets:
     def keep(self, connection: str, login: Login) -> None:
         """Make it, or change it. Raises OwnedByAnother when somebody else's has its name."""
         secret = self._object(connection) | _content(login)
-        there = self._client.get_like(secret)
-        if there is not None and not is_ours(there):
-            raise of_another(self._client, secret)
-        apply_ours(self._client, secret)
+        apply_if_free(self._client, secret)
 
     def drop(self, connection: str) -> None:
         delete_ours(self._client, self._object(connection))
