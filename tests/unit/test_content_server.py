@@ -282,15 +282,21 @@ def put(client, body, sent):
     client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:sent])
 
 
+def begun(tmp_path):
+    """Wait until some of a body is in the folder."""
+    for _ in range(500):
+        if files(tmp_path):
+            return
+        time.sleep(0.02)
+    raise AssertionError("nothing was written")
+
+
 @pytest.mark.local
 def test_what_a_killed_server_had_begun_is_gone_when_it_starts_again(start, tmp_path):
     process, client = start()
     with client:
         put(client, BYTES, 2_000_000)
-        for _ in range(200):
-            if files(tmp_path):
-                break
-            time.sleep(0.02)
+        begun(tmp_path)
         process.kill()
         process.wait()
     assert len(files(tmp_path)) == 1
@@ -306,7 +312,7 @@ def test_a_server_that_is_ended_finishes_what_it_has_begun(start, tmp_path):
     process, client = start()
     with client:
         put(client, BYTES, 1_500_000)
-        time.sleep(0.3)
+        begun(tmp_path)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         client.sendall(BYTES[1_500_000:])
