@@ -62,6 +62,20 @@ def test_a_lock_that_was_left_long_ago_is_taken_over_at_once(api, records, monke
             assert time.monotonic() - began_s < 15
 
 
+def test_who_holds_the_workspace_removes_locks_that_were_left_long_ago(api, records, monkeypatch):
+    monkeypatch.setattr(locks, "_RENEW_S", 1000.0)
+    with records.lock("first"), records.lock("edit"):
+        api.ahead_s = 50.0  # ended, but not for a minute
+        with another(api).hold(ANN):
+            pass
+        assert f"{LEASES}/inference.first" in api.objects
+        api.ahead_s = 100.0
+        with another(api).hold(ANN):
+            assert [path for path in api.objects if path.startswith(LEASES)] == [
+                f"{LEASES}/inference.up"
+            ]
+
+
 def test_a_lock_that_is_renewed_is_held_whatever_the_clocks_of_api_servers_say(
     api, records, monkeypatch
 ):

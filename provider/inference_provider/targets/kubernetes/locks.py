@@ -156,6 +156,14 @@ class LeaseLocks:
             version = about["resourceVersion"]
             self._client.delete(LEASE, self._namespace, about["name"], version=version)
 
+    def tidy(self) -> None:
+        """Remove locks that ended long ago, of killed clients: nobody may need those again."""
+        chosen = selector(names.selecting(self._workspace, names.LOCK))
+        with suppress(Forbidden):
+            for lease in self._client.items(LEASE, self._namespace, chosen):
+                if self._age_s(lease) > CERTAIN_S:
+                    self._remove(lease)
+
     def clear(self) -> None:
         """Remove what killed clients have left; the locks of this process go by themselves."""
         ours = {held.name for held in self._renewal.all()}

@@ -159,6 +159,7 @@ class ClusterRecords(SharedDocuments):
         if self._holding is not None:
             held, actor = self._holding
             held.enter_context(self._locks.lock(_HOLD, 0, str(actor)))
+            self._locks.tidy()
             self._expire()
             self._holding = None
 
