@@ -4,11 +4,10 @@ import json
 import ssl
 import sys
 import time
-from contextlib import suppress
 
 import httpx
 import pytest
-from tests.cluster_api import failure
+from tests.cluster_api import ClusterApi, failure
 
 from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.spec.target import place_from
@@ -16,6 +15,13 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.kubeconfig import Access, access
 from inference_provider.targets.kubernetes.objects import POD
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
+
+POD_P = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "p", "namespace": "lab"},
+    "spec": {"nodeName": "n"},
+}
 
 
 class Login:
@@ -197,18 +203,71 @@ def test_a_server_that_says_when_to_come_again_is_not_asked_before():
     assert times[1] - times[0] >= 0.7  # a third less or more, so that not all come at once
 
 
-def test_what_may_have_been_made_is_not_made_again_unless_it_was_refused_for_now():
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "lab"}}
+def test_what_was_refused_for_now_is_made_again():
+    answers = [failure(429, "busy"), httpx.Response(201, json=POD_P)]
     access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
-    for status, times in ((503, 1), (429, 2)):
-        answers = [failure(status, "busy"), httpx.Response(201, json=pod)]
-        asked: list[httpx.Request] = []
+    client = Client(access_, httpx.MockTransport(lambda _asked: answers.pop(0)))
+    assert client.create(POD_P) == POD_P
+    assert answers == []
 
-        def answer(request, answers=answers, asked=asked):
-            asked.append(request)
-            return answers.pop(0)
 
-        client = Client(access_, httpx.MockTransport(answer))
-        with suppress(TargetUnreachable):
-            client.create(pod)
-        assert len(asked) == times
+def losing(api, *arrived: bool):
+    """Return a client of which the answers to its first writes are lost.
+
+    Args:
+        arrived: Whether the API server got each of them.
+    """
+    left = list(arrived)
+
+    def answer(asked):
+        if asked.method in ("POST", "PUT") and left:
+            if left.pop(0):
+                api.answer(asked)
+            raise httpx.ReadError("Bad file descriptor")
+        return api.answer(asked)
+
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    return Client(access_, httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_write_whose_answer_was_lost_is_done_once(arrived):
+    api = ClusterApi()
+    made = losing(api, arrived).create(POD_P)
+    assert made["spec"] == {"nodeName": "n"}
+    other = {**made, "spec": {"nodeName": "m"}}
+    assert losing(api, arrived).replace(other)["spec"] == {"nodeName": "m"}
+    writes = [one for one in api.requests if not one.startswith("GET")]
+    pods = "/api/v1/namespaces/lab/pods"
+    assert writes == [f"POST {pods}", f"PUT {pods}/p"]
+
+
+def test_a_write_that_is_lost_twice_is_told():
+    with pytest.raises(TargetUnreachable, match="Bad file descriptor"):
+        losing(ClusterApi(), False, False).create(POD_P)
+
+
+def test_a_write_that_arrives_after_it_was_looked_for_is_ours():
+    api, late = ClusterApi(), []
+
+    def answer(asked):
+        if asked.method == "POST" and not late:
+            late.append(asked)
+            raise httpx.ReadError("lost")
+        if asked.method == "POST":
+            api.answer(late[0])
+        return api.answer(asked)
+
+    access_ = Access("lab", "https://lab", "", ssl.create_default_context(), lambda: "x")
+    assert Client(access_, httpx.MockTransport(answer)).create(POD_P)["spec"] == {"nodeName": "n"}
+
+
+def test_a_write_whose_answer_was_lost_is_not_taken_for_somebody_elses():
+    api = ClusterApi()
+    made = losing(api).create(POD_P)
+    losing(api).replace({**made, "spec": {"nodeName": "theirs"}})
+    with pytest.raises(TargetUnreachable):
+        losing(api, True).replace({**made, "spec": {"nodeName": "ours"}})
+    with pytest.raises(TargetUnreachable):
+        losing(api, True).create({**POD_P, "spec": {"nodeName": "ours"}})
+    assert losing(api).get_like(POD_P)["spec"] == {"nodeName": "theirs"}

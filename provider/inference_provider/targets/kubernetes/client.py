@@ -4,17 +4,25 @@ Every other module of this target talks to Kubernetes through here.
 """
 
 import json
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import httpx
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.targets.kubernetes.connection import MANAGER, Connection
-from inference_provider.targets.kubernetes.objects import Kind, Object, kind_of, name_of
+from inference_provider.targets.kubernetes.objects import (
+    Kind,
+    Object,
+    kind_of,
+    name_of,
+    version_of,
+)
+from inference_provider.targets.kubernetes.refusals import Conflict
 
 PAGE = 5000
 """Objects of one answer to a list: of 1,000 endpoints, all pods of two deployments each."""
+_BY_THE_SERVER = ("resourceVersion", "generation", "managedFields")
 _NAMES_ALONE = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 WATCH_S = 120
 """Time after which the API server ends a watch; it is begun again."""
@@ -106,7 +114,13 @@ class Client(Connection):
         what = _what(kind, name_of(one), namespace)
         asked = {"fieldManager": MANAGER}
         path = kind.path(namespace)
-        return _object(self.send("make", what, "POST", path, params=asked, json_=one, once=True))
+
+        def made() -> Object:
+            return _object(
+                self.send("make", what, "POST", path, params=asked, json_=one, once=True)
+            )
+
+        return self._certain(made, one)
 
     def review(self, one: Object) -> Object:
         """Return the answer to a question that is asked by an object, which nobody keeps."""
@@ -118,7 +132,39 @@ class Client(Connection):
         kind, namespace = kind_of(one), one["metadata"].get("namespace", "")
         what, path = _what(kind, name_of(one), namespace), kind.path(namespace, name_of(one))
         asked = {"fieldManager": MANAGER}
-        return _object(self.send("write", what, "PUT", path, params=asked, json_=one, once=True))
+
+        def written() -> Object:
+            return _object(
+                self.send("write", what, "PUT", path, params=asked, json_=one, once=True)
+            )
+
+        return self._certain(written, one)
+
+    def _certain(self, send: Callable[[], Object], one: Object) -> Object:
+        """Return what a write has made; one whose answer was lost is looked for, and sent again.
+
+        Raises:
+            TargetUnreachable: The answer was lost, and what is there is neither what was sent nor
+                what was there before.
+        """
+        try:
+            return send()
+        except TargetUnreachable as fault:
+            if isinstance(fault.__cause__, httpx.ConnectError):
+                raise  # it was sent nowhere, however often
+            there = self.get_like(one)
+            before = one["metadata"].get("resourceVersion")
+            if before != (version_of(there) if there else None):
+                if there is None or not _says(there, one):
+                    raise
+                return there
+        try:
+            return send()
+        except Conflict:  # the first one arrived after all
+            there = self.get_like(one)
+            if there is None or not _says(there, one):
+                raise
+            return there
 
     def merge(
         self,
@@ -231,6 +277,16 @@ class Client(Connection):
 def _what(kind: Kind, name: str, namespace: str) -> str:
     inside = f" in namespace '{namespace}'" if namespace and kind.namespaced else ""
     return f"{kind.name} '{name}'{inside}" if name else f"{kind.plural}{inside}"
+
+
+def _says(there: Any, sent: Any) -> bool:
+    """Whether an object has all that was sent; versions and what the API server adds aside."""
+    if isinstance(sent, dict) and isinstance(there, dict):
+        return all(
+            name in _BY_THE_SERVER or (name in there and _says(there[name], value))
+            for name, value in sent.items()
+        )
+    return bool(there == sent)
 
 
 def _object(answer: httpx.Response) -> Object:

@@ -25,6 +25,8 @@ MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
 TIMEOUT_S, CONNECT_S = 35.0, 10.0
 """Longest silence, and longest wait for a connection; a webhook of the cluster may take 30 s."""
+_CONNECTIONS = 32
+"""At once, and kept for the next requests."""
 QUICK_S = 5.0
 """Longest silence of what must be answered soon or not at all."""
 _ATTEMPTS, _QUICK_ATTEMPTS = 6, 2
@@ -79,7 +81,12 @@ class Connection:
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
             trust_env=False,
             headers={"user-agent": MANAGER},
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            # httpcore also closes one that a thread is about to use, when it closes idle ones
+            limits=httpx.Limits(
+                max_connections=_CONNECTIONS,
+                max_keepalive_connections=_CONNECTIONS,
+                keepalive_expiry=None,
+            ),
         )
 
     def close(self) -> None:
