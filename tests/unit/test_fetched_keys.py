@@ -3,18 +3,23 @@
 import http.server
 import json
 import os
+import pathlib
 import threading
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from inference_provider.errors import InferenceError
-from inference_provider.router.provider import Fetched, fetch_fault
+from inference_provider.router.provider import Asked, Fetched, asked_in, fetch_fault
+from inference_provider.router.render import provider_file
+from inference_provider.router.table import ProviderCheck
 from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.envoy.key_fetch import FetchFault, fetch
-from inference_provider.targets.envoy.key_server import Keeper
+from inference_provider.targets.envoy.key_server import Keeper, KeyServer
 
 
 def jwks(name: str) -> str:
@@ -188,6 +193,76 @@ def test_those_who_ask_at_once_share_one_question(provider: Provider, tmp_path):
         one.join()
     assert found == [jwks("one")] * 8
     assert provider.asked <= 8
+
+
+def test_an_answer_is_good_for_its_time_and_a_failure_for_none(provider: Provider, tmp_path):
+    keeper = Keeper(tmp_path, str)
+    assert [keeper.keys(provider.uri, 3600) for _ in range(3)] == [jwks("one")] * 3
+    assert provider.asked == 1
+    again = Keeper(tmp_path, str)  # after a start nobody knows how old they are
+    provider.status = 500
+    assert [again.keys(provider.uri, 3600) for _ in range(3)] == [jwks("one")] * 3
+    assert provider.asked == 4
+    provider.status, provider.body = 200, jwks("two").encode()
+    assert [again.keys(provider.uri, 3600) for _ in range(3)] == [jwks("two")] * 3
+    assert provider.asked == 5
+
+
+def test_keys_that_were_forgotten_are_fetched_though_their_time_is_not_over(
+    provider: Provider, tmp_path
+):
+    keeper = Keeper(tmp_path, str)
+    keeper.keys(provider.uri, 3600)
+    FetchedKeys(tmp_path).forget_others(())
+    assert keeper.keys(provider.uri, 3600) == jwks("one")
+    assert FetchedKeys(tmp_path).text(provider.uri) == jwks("one")
+    assert provider.asked == 2
+
+
+def test_what_the_router_reads_says_what_it_asks():
+    given = ProviderCheck(issuer="a", audiences=("b",), jwks="{}")
+    seldom = given.model_copy(update={"issuer": "c", "jwks": "", "jwks_uri": f"{LOGIN}?of=a b&c=%"})
+    often = seldom.model_copy(update={"issuer": "d", "refresh_s": 3})
+    text = provider_file({one.name: one for one in (given, seldom, often)})
+    asked = {
+        "/?uri=https%3A%2F%2Flogin.test%2Fkeys%3Fof%3Da+b%26c%3D%25&good_for_s=50": 50,
+        "/?uri=https%3A%2F%2Flogin.test%2Fkeys%3Fof%3Da+b%26c%3D%25&good_for_s=0": 0,
+    }
+    found = asked_in(text)
+    assert found == {
+        path: Asked(uri=f"{LOGIN}?of=a b&c=%", good_for_s=time_s) for path, time_s in asked.items()
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"resources": []}', '{"resources": [{"a": 1}]}'])
+def test_a_damaged_file_of_checks_names_nothing_to_ask(text: str):
+    assert asked_in(text) == {}
+
+
+def test_only_what_the_router_has_to_ask_is_passed_on(provider: Provider, tmp_path):
+    named = ProviderCheck(issuer="a", audiences=("b",), jwks_uri=provider.uri)
+    (tmp_path / "provider").mkdir()
+    server = KeyServer(tmp_path, str)
+    server.start()
+    paths = {name: f"/?{urlencode({'uri': provider.uri + name})}" for name in ("", "&secret=hush")}
+    try:
+        assert ask(tmp_path, paths[""]) == 503  # nothing is named yet
+        checks = tmp_path / "provider" / "provider.json"
+        checks.write_text(provider_file({named.name: named}))
+        asked = f"/?{urlencode({'uri': provider.uri, 'good_for_s': 50})}"
+        others = (*paths.values(), "/", "/?uri=", f"{asked}&", f"{asked}0", f"x{asked}")
+        assert [ask(tmp_path, one) for one in others] == [503] * len(others)
+        assert provider.asked == 0
+        assert [ask(tmp_path, asked), provider.asked] == [200, 1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(folder: pathlib.Path, path: str) -> int:
+    transport = httpx.HTTPTransport(uds=str(folder / "keys.sock"))
+    with httpx.Client(transport=transport, base_url="http://keys") as client:
+        return client.get(path).status_code
 
 
 LOGIN = "https://login.test/keys"

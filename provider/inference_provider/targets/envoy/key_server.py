@@ -1,24 +1,28 @@
 """Keys of identity providers for Envoy: fetched when it asks, or those fetched last.
 
 Envoy keeps what it has while nobody answers, and has nothing when it starts. So it asks here, over
-a Unix socket in the router's folder: each question is passed on to the provider, and where that
-answers no keys those of before are the answer. A router's first process has this as a thread; on a
-machine without one it is a process, `python -m … FOLDER`.
+a Unix socket in the router's folder: a question is passed on to the provider once its last answer
+is too old, and where that answers no keys those of before are the answer. Only what Envoy has to
+ask is answered: whoever else opens the socket could have this process send anything anywhere. A
+router's first process has this as a thread; on a machine without one it is a process, `python -m …
+FOLDER`.
 """
 
 import http.server
+import math
 import os
 import signal
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 from inference_provider.errors import InferenceError
-from inference_provider.router.provider import KEYS_SOCKET
+from inference_provider.router.provider import KEYS_SOCKET, Asked, asked_in
+from inference_provider.router.render import PROVIDER
 from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.envoy.fetched_keys import FetchedKeys
 from inference_provider.targets.envoy.key_fetch import FetchFault, fetch
@@ -49,9 +53,18 @@ class Keeper:
         self._trusted = trusted
         self._lock = threading.Lock()
         self._fetches: dict[str, _Fetch] = {}
+        self._kept_at: dict[str, float] = {}
 
-    def keys(self, uri: str) -> str:
-        """Return the keys that a URL answers now, or answered last; empty if it never did."""
+    def keys(self, uri: str, good_for_s: float = 0) -> str:
+        """Return the keys that a URL answers now, or answered last; empty if it never did.
+
+        Args:
+            uri: http:// or https://.
+            good_for_s: It is not asked if it has answered keys within so many seconds.
+        """
+        is_good = time.monotonic() - self._kept_at.get(uri, -math.inf) < good_for_s
+        if is_good and (known := self._kept.text(uri)):
+            return known
         with self._lock:
             asked = self._fetches.get(uri)
             if asked is None:
@@ -74,6 +87,7 @@ class Keeper:
                     self._kept.fail(uri, type(wrong).__name__)
                 else:
                     self._kept.keep(uri, asked.text)
+                    self._kept_at[uri] = time.monotonic()
         finally:
             with self._lock:
                 del self._fetches[uri]
@@ -81,13 +95,13 @@ class Keeper:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers `/?uri=<URL>` with the keys of that URL."""
+    """Answers each question of Envoy with the keys of a URL."""
 
     def do_GET(self) -> None:
         server = self.server
         assert isinstance(server, KeyServer)
-        asked = parse_qs(urlsplit(self.path).query).get("uri", [""])[0]
-        text = server.keeper.keys(asked).encode() if asked else b""
+        asked = server.questions().get(self.path)
+        text = server.keeper.keys(asked.uri, asked.good_for_s).encode() if asked else b""
         self.send_response(200 if text else 503)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -104,10 +118,18 @@ class KeyServer(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, folder: Path, trusted: Callable[[], str] = ca_file) -> None:
         self.keeper = Keeper(folder, trusted)
+        self._checks = folder / PROVIDER
         path = folder / KEYS_SOCKET
         path.unlink(missing_ok=True)  # of one that was killed
         super().__init__(str(path), _Handler)
         path.chmod(0o600)
+
+    def questions(self) -> dict[str, Asked]:
+        """Return what Envoy may ask, by path and query; it reads that file before it asks."""
+        try:
+            return asked_in(self._checks.read_text())
+        except (OSError, ValueError):
+            return {}
 
     def start(self) -> None:
         """Answer from now on, in a thread."""
