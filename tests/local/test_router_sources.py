@@ -171,7 +171,19 @@ def test_the_callers_address_is_what_the_first_trusted_proxy_wrote(
     with serving(chat(models, f"{client}/32"), elsewhere, **more) as served:
         until(lambda: asked(served, "127.0.0.2", **headers)[0] == 200)
         assert asked(served, "127.0.0.2", "/endpoints/closed/score", **headers)[0] == 403
-        assert {one["client"] for one in served.logged()} == {client}
+        logged = [(one["client"], one.get("peer")) for one in served.logged()]
+        assert {*logged} == {(client, "127.0.0.2" if hops else None)}
+
+
+def test_the_log_names_who_connected_and_was_refused_beside_the_address_that_it_claimed(
+    models: dict[str, Model],
+):
+    with serving(chat(models), **PROXIES) as served:
+        until(lambda: asked(served, "127.0.0.2", **{"x-forwarded-for": HERE})[0] == 200)
+        assert asked(served, "127.0.0.4", **{"x-forwarded-for": THERE})[0] == 403
+        assert asked(served, "127.0.0.4", host="a,b", **{"x-forwarded-for": THERE})[0] == 403
+        found = [(one["client"], one["peer"], one["status"]) for one in served.logged()]
+        assert [one for one in found if one[2] == 403] == [(THERE, "127.0.0.4", 403)] * 2
 
 
 @pytest.mark.parametrize("sources", [(), (f"{HERE}/32",)])

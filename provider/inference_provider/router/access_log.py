@@ -33,6 +33,8 @@ _FIELDS = {
     "upstream": "%UPSTREAM_HOST%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 }
+_PEER = {"peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
+"""Who has connected, where `client` is what a header says."""
 _REFUSED_EARLY = (400, 426, 431)
 """Statuses of requests refused before they get an id: for path, HTTP version or headers."""
 _ANSWERS_ID = {
@@ -41,21 +43,26 @@ _ANSWERS_ID = {
 }
 
 
-def access_logs(folder: str) -> list[Resource]:
+def access_logs(folder: str, *, behind_proxies: bool = False) -> list[Resource]:
     """Return all access logs.
 
     Two logs write the JSON lines of one file, because the identity may be logged only where it was
     checked. A request refused for its path, host or form still carries the identity that its caller
     claimed, and has no id of ours. A model's error never has such a status: it becomes 424.
+
+    Args:
+        folder: The router's.
+        behind_proxies: Whether a caller's address is what a header says.
     """
+    fields = _FIELDS | (_PEER if behind_proxies else {})
     early = _any_of([status_filter(status) for status in _REFUSED_EARLY])
     late = _all_of([status_filter(status, "NE") for status in _REFUSED_EARLY])
     # most answers are not errors: one question each
     good, bad = status_filter(399, "LE"), status_filter(400, "GE")
     checked = {"identity": f"%REQ({CLIENT_HEADER.upper()}):{_ID_LENGTH}%"}
     return [
-        json_log(folder, _FIELDS | checked, _any_of([good, late])),
-        json_log(folder, _FIELDS | _ANSWERS_ID, _all_of([bad, early])),
+        json_log(folder, fields | checked, _any_of([good, late])),
+        json_log(folder, fields | _ANSWERS_ID, _all_of([bad, early])),
         _statistics_log(),
     ]
 

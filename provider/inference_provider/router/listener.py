@@ -219,7 +219,7 @@ def _manager(
             "local_reply_config": _local_replies(),
             **route_source,
             "http_filters": request_filters(first, after_keys),
-            "access_log": access_logs(table.folder),
+            "access_log": access_logs(table.folder, behind_proxies=table.trusted_hops > 0),
         },
     }
 
