@@ -78,8 +78,13 @@ def _any_of(patterns: tuple[str, ...], action: str) -> bool:
 
 @cache
 def _pattern(text: str) -> re.Pattern[str]:
-    parts = (re.escape(part) for part in action_name(text).split("*"))
-    return re.compile(".*".join(parts), re.IGNORECASE | re.DOTALL)
+    first, *rest = (re.escape(part) for part in action_name(text).split("*"))
+    if not rest:
+        return re.compile(first, re.IGNORECASE)
+    *between, last = rest
+    # the first place of each part is as good as any other; trying them all would take for ever
+    found = "".join(f"(?>.*?{part})" for part in between)
+    return re.compile(f"{first}{found}.*{last}", re.IGNORECASE | re.DOTALL)
 
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices"
