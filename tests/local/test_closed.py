@@ -264,9 +264,9 @@ def test_where_linux_forbids_it_a_plan_refuses_unless_it_is_left_to_others(close
     assert (
         "egress_public_network_access: 'disabled' needs a network of its own for each instance,"
         f" and user '{USER}' may not have one here (making namespaces: their limit is reached);"
-        " have it allowed (`user.max_user_namespaces` is 0); or use target"
-        " docker or kubernetes, or leave egress enabled; or set the workspace's"
-        " allow_unenforced_egress: true, where something else closes it"
+        " do one of these: (1) have it allowed: `user.max_user_namespaces` is 0, (2) use target"
+        " docker or kubernetes, (3) leave egress enabled, (4) set the workspace's"
+        " allow_unenforced_egress: true, where something else closes egress"
     ) in told
     space(closed, allow_unenforced_egress=True)
     closed.resources()

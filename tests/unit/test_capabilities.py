@@ -11,7 +11,7 @@ from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.machine import Fit
 
-LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", "ask root"))
+LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", ("ask root",)))
 T4, A100 = Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")
 
 
@@ -146,16 +146,17 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(workspaces=[{"egress": "disabled"}]),
             "Workspace 'default' on target 'local': egress: 'disabled' needs a network"
-            " of its own for each instance, and user 'ann' may not have one here; ask root; or set"
-            " the workspace's allow_unenforced_egress: true, where something else closes it",
+            " of its own for each instance, and user 'ann' may not have one here; do one of these:"
+            " (1) ask root, (2) leave egress enabled, (3) set the workspace's"
+            " allow_unenforced_egress: true, where something else closes egress",
             id="egress",
         ),
         pytest.param(
             deployment(egress_public_network_access="disabled"),
             "Deployment 'default/iris/blue' on target 'local': egress_public_network_access:"
             " 'disabled' needs a network of its own for each instance, and user 'ann' may not have"
-            " one here; ask root; or set the workspace's"
-            " allow_unenforced_egress: true, where something else closes it",
+            " one here; do one of these: (1) ask root, (2) leave egress enabled, (3) set the"
+            " workspace's allow_unenforced_egress: true, where something else closes egress",
             id="egress of a deployment",
         ),
         pytest.param(
@@ -238,7 +239,8 @@ def test_what_this_machine_cannot_close_is_left_to_others_where_that_is_allowed_
     asked = resolve(stack(workspaces=[{**space, "outbound_rules": [rule]}]))
     assert [str(one) for one in refusals(asked, LOCAL)] == [
         "Workspace 'default' on target 'local': outbound_rules: they let out what has a network of"
-        " its own, and user 'ann' may not have one here; ask root"
+        " its own, and user 'ann' may not have one here; do one of these: (1) ask root, (2) leave"
+        " outbound_rules out"
     ]
 
 

@@ -14,7 +14,8 @@ from inference_provider.targets.listening import address_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.transport import tls_faults, tls_notes
 
-_ELSEWHERE = "set the workspace's allow_unenforced_egress: true, where something else closes it"
+_OPEN = "leave egress enabled"
+_LEFT = "set the workspace's allow_unenforced_egress: true, where something else closes egress"
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "base_images": Answer("no image is built here: instances are processes", "leave it out"),
@@ -59,10 +60,10 @@ def local_capabilities(
         found = own_network()
         if found.fault and not workspace.allow_unenforced_egress:
             reason = f"'disabled' needs a network of its own for each instance, and {found.fault}"
-            yield Fault(field, reason, f"{found.remedy}; or {_ELSEWHERE}")
+            yield Fault(field, reason, found.remedy(_OPEN, _LEFT))
         elif found.fault and workspace.outbound_rules:
             reason = f"they let out what has a network of its own, and {found.fault}"
-            yield Fault("outbound_rules", reason, found.remedy)
+            yield Fault("outbound_rules", reason, found.remedy("leave outbound_rules out"))
 
     def notes(desired: DesiredResource, workspace: WorkspaceSpec | None) -> Iterator[str]:
         yield from tls_notes(desired, workspace)

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,7 @@ _SWITCHES = {
     "user.max_net_namespaces": "0",
 }
 """Settings of Linux, and the value with which they forbid a network of one's own."""
-_OTHERWISE = "use target docker or kubernetes, or leave egress enabled"
+_ELSEWHERE = "use target docker or kubernetes"
 _TRY_S = 20
 OTHER_FOLDER = "set INFERENCE_STATE_DIR to another folder"
 
@@ -120,9 +121,17 @@ class Fit(NamedTuple):
 
     fault: str
     """Why it cannot; empty when it can."""
-    remedy: str = ""
+    ways: tuple[str, ...] = ()
+    """What a user can do so that it can, each by itself."""
     passes: bool = False
     """Whether the fault may be another one, or none, the next time."""
+
+    def remedy(self, *others: str) -> str:
+        """Say what to do; where it is one thing of several, each has a number."""
+        ways = (*self.ways, *others)
+        if len(ways) < 2:
+            return "".join(ways)
+        return "do one of these: " + ", ".join(f"({i}) {way}" for i, way in enumerate(ways, 1))
 
 
 def own_network_fit() -> Fit:
@@ -130,7 +139,7 @@ def own_network_fit() -> Fit:
     try:
         return _tried_network()
     except subprocess.TimeoutExpired:  # a busy machine: it is tried again
-        return Fit(f"trying it took more than {_TRY_S} s", _OTHERWISE, passes=True)
+        return Fit(f"trying it took more than {_TRY_S} s", (_ELSEWHERE,), passes=True)
 
 
 @cache
@@ -140,16 +149,17 @@ def _tried_network() -> Fit:
     if not done.returncode:
         return Fit("")
     said = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
-    return Fit(f"{_user(os.getuid())} may not have one here ({said})", _network_remedy())
+    return Fit(f"{_user(os.getuid())} may not have one here ({said})", tuple(_network_ways()))
 
 
-def _network_remedy() -> str:
-    """Return what lets this user have a network of its own, as far as Linux tells."""
+def _network_ways() -> Iterator[str]:
+    """Yield what lets this user have a network of its own, as far as Linux tells."""
     closed = [f"`{name}` is {value}" for name, value in _SWITCHES.items() if _is_set(name, value)]
-    if not closed:
-        return _OTHERWISE
-    root = " or run this as root" if os.getuid() else ""
-    return f"have it allowed ({', '.join(closed)}){root}; or {_OTHERWISE}"
+    if closed:
+        yield f"have it allowed: {' and '.join(closed)}"
+        if os.getuid():
+            yield "run this as root"
+    yield _ELSEWHERE
 
 
 def _is_set(name: str, value: str) -> bool:
