@@ -102,8 +102,9 @@ class Expansion:
     def _hide(self, text: str) -> str:
         for value in sorted(self._values, key=len, reverse=True):
             placeholder = self._values[value]
-            if len(value) >= LONG_ENOUGH:
-                text = text.replace(value, placeholder)
+            words = value.split()  # a fault may tell a line end as a blank
+            if len("".join(words)) >= LONG_ENOUGH:
+                text = placeholder.join(re.split(r"\s+".join(map(re.escape, words)), text))
             else:
                 text = text.replace(f"'{value}'", f"'{placeholder}'")
         return hidden(text)

@@ -20,6 +20,14 @@ def test_a_value_from_outside_is_never_shown_in_a_fault(folder, monkeypatch):
     assert "no environment '${env:STACK_TEST_VALUE}:1' in workspace 'lab'" in found[0]
 
 
+def test_a_value_of_several_lines_is_not_shown_as_one_line(folder, monkeypatch):
+    monkeypatch.setenv("STACK_TEST_VALUE", "-----BEGIN\nhunter2\r\n\thunter3\n")
+    role = "role_assignments: [{name: ann, principal: ann, role: '${env:STACK_TEST_VALUE}'}]"
+    found = faults(folder, f"{GOOD}{role}\n")
+    assert "hunter" not in "".join(found)
+    assert any("no role '${env:STACK_TEST_VALUE}'" in one for one in found)
+
+
 def test_an_option_in_requirements_is_refused_without_its_value(folder):
     (folder / "r.txt").write_text("--index-url=https://me:hunter2@example.org\nsix\n")
     text = "name: demo\nenvironments:\n  - {name: env, requirements_file: r.txt}\n"
