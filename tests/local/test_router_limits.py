@@ -1,14 +1,18 @@
 """How many requests a running router takes of an endpoint, and what a change of that touches."""
 
 import threading
+import time
 from collections import Counter
 
+import jwt
 import pytest
 
 from inference_provider.errors import RouterRejected
 from inference_provider.router.render import LDS, LIMITS, RDS
-from inference_provider.router.table import EndpointEntry, Limits
+from inference_provider.router.table import EndpointEntry, Limits, ProviderCheck, Scorers
 from inference_provider.targets.envoy.files import RouterFiles
+from inference_provider.workspace.signing import SigningKeys
+from inference_provider.workspace.tokens import new_signing_key
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
@@ -58,6 +62,26 @@ def test_each_caller_has_a_limit_of_its_own(models: dict[str, Model]):
         ready(served)
         assert statuses(served, 5) == {200: 3, 429: 2}
         assert statuses(served, 5, **OTHER_KEY) == {200: 3, 429: 2}
+
+
+def test_callers_whose_tokens_name_nobody_share_the_limit_of_one(models: dict[str, Model]):
+    key = new_signing_key()
+    private = key.private.get_secret_value()
+    jwks = SigningKeys(newer=key).jwks
+    given = ProviderCheck(issuer="login", audiences=("chat",), jwks=jwks)
+    fields = {"auth_mode": "aad_token", "provider": given, "scorers": Scorers(groups=("team",))}
+    limited = chat(models, per_minute_per_caller=3).model_copy(update=fields)
+
+    def of(**claims: str) -> dict[str, str]:
+        told = {"iss": "login", "aud": "chat", "groups": ["team"], "exp": time.time() + 600}
+        token = jwt.encode({**told, **claims}, private, "ES256", {"kid": key.id})
+        return {"authorization": f"Bearer {token}"}
+
+    with serving(limited, chat(models, "free")) as served:
+        ready(served)
+        assert statuses(served, 2, **of()) == {200: 2}
+        assert statuses(served, 3, **of(jti="another")) == {200: 1, 429: 2}
+        assert statuses(served, 4, **of(sub="ann")) == {200: 3, 429: 1}
 
 
 def test_the_limit_of_all_callers_holds_beside_that_of_each(models: dict[str, Model]):

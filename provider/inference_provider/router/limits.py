@@ -49,7 +49,7 @@ def limiter_config(rates: Rates) -> Resource:
         "token_bucket": _UNLIMITED,
         "always_consume_default_token_bucket": False,
         "max_dynamic_descriptors": _KNOWN_CALLERS,
-        "rate_limits": [{"actions": [_ENDPOINT]}, {"actions": [_ENDPOINT, _CALLER]}],
+        "rate_limits": [{"actions": [_ENDPOINT, *more]} for more in ([], [_CALLER], [_NAMELESS])],
         "descriptors": [one for name, limits in rates.items() for one in _buckets(name, limits)],
     }
 
@@ -70,6 +70,15 @@ _ENDPOINT: Resource = {
     }
 }
 _CALLER: Resource = {"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "caller"}}
+# a token may be good for its groups alone, and have no name: all such callers are one
+_NAMELESS: Resource = {
+    "header_value_match": {
+        "descriptor_key": "caller",
+        "descriptor_value": " ",  # which no header is
+        "expect_match": False,
+        "headers": [{"name": CLIENT_HEADER, "present_match": True}],
+    }
+}
 
 
 def _buckets(endpoint: str, limits: Limits) -> list[Resource]:
