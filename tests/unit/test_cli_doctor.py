@@ -1,6 +1,10 @@
 """What inferctl doctor checks, and when it fails."""
 
 import json
+import os
+import tempfile
+
+from inference_provider.cli.doctor import Check, check_state_folder
 
 
 def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_path, monkeypatch):
@@ -17,6 +21,20 @@ def test_doctor_tells_each_check_and_fails_on_a_folder_it_cannot_use(cli, tmp_pa
     result = cli("doctor")
     assert result.exit_code == 1
     assert "set INFERENCE_STATE_DIR to a folder of yours" in result.stdout
+
+
+def test_doctor_warns_of_a_folder_in_which_others_may_write(monkeypatch):
+    with tempfile.TemporaryDirectory() as folder:  # a short path
+        monkeypatch.setenv("INFERENCE_STATE_DIR", folder)
+        os.chmod(folder, 0o777)
+        assert check_state_folder() == Check(
+            "state folder",
+            True,
+            f"'{folder}' can be written; it can be written by others (mode 777), so who does can"
+            " run programs as this user",
+        )
+        os.chmod(folder, 0o755)
+        assert check_state_folder() == Check("state folder", True, f"'{folder}' can be written")
 
 
 def test_doctor_refuses_a_path_that_up_would_refuse(cli, monkeypatch):

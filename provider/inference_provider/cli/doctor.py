@@ -26,6 +26,7 @@ from inference_provider.targets.local.machine import (
     OPEN_FILES,
     OTHER_FOLDER,
     open_files_fault,
+    others_fault,
     own_network_fit,
     path_fault,
     shown,
@@ -88,7 +89,10 @@ def check_state_folder() -> Check:
     fault = path_fault(Folders(folder, WorkspaceSpec().name))
     if fault:
         return Check("state folder", False, fault, OTHER_FOLDER)
-    return Check("state folder", True, f"'{shown(folder)}' can be written")
+    others = others_fault(folder.stat()) if folder == there else ""
+    # so it is in a container, whose folder nobody else sees
+    warning = f"; it {others}, so who does can run programs as this user" if others else ""
+    return Check("state folder", True, f"'{shown(folder)}' can be written{warning}")
 
 
 def _nearest(folder: Path) -> Path:

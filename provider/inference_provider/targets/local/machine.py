@@ -87,6 +87,11 @@ def _ownership_fault(folder: Path) -> str:
         return f"cannot be made ({fault.strerror})"
     if not stat.S_ISDIR(found.st_mode):
         return "is a link"
+    return others_fault(found)
+
+
+def others_fault(found: os.stat_result) -> str:
+    """Say who else may exchange what is in a folder; empty when it is this user's alone."""
     if found.st_uid != os.getuid():
         return f"belongs to {_user(found.st_uid)}"
     if found.st_mode & 0o022:
