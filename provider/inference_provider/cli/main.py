@@ -93,10 +93,16 @@ class Edge(TyperGroup):
         raise typer.Exit(1)
 
 
+_PYDANTIC = "Value error, "
+"""What a word that is none of a list is refused with begins with: typer has pydantic look."""
+
+
 def _as_failure(exc: Exception) -> Exception:
     """Make a wrong command line exit 1: 2 says changes or drift."""
     if not isinstance(exc, typer.Exit) and hasattr(exc, "exit_code"):
         exc.exit_code = 1
+    if isinstance(said := getattr(exc, "message", None), str):
+        exc.message = said.removeprefix(_PYDANTIC)  # type: ignore[attr-defined]
     return exc
 
 

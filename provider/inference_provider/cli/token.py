@@ -16,7 +16,7 @@ def token(
     endpoint: Endpoint,
     *,
     minutes: Annotated[
-        int, typer.Option("--minutes", help="How long it is valid, 1 to 1440 minutes.")
+        int, typer.Option("--minutes", help="How long it is valid, minutes.", min=1, max=1440)
     ] = 30,
     workspace: Workspace = None,
     as_json: Json = False,

@@ -138,7 +138,8 @@ def token(
     """
     if not SHORTEST_LIFETIME <= lifetime <= LONGEST_LIFETIME:
         reason = f"{lifetime.total_seconds() / 60:g} minutes; expected 1 to 1440"
-        raise SpecError((Fault("lifetime", reason, "ask for another one later"),), str(endpoint))
+        later = "ask for another one later" if lifetime > LONGEST_LIFETIME else ""
+        raise SpecError((Fault("lifetime", reason, later),), str(endpoint))
     keys = _signing(opened.state, endpoint, "make a token of")
     check = TokenCheck.of(endpoint, keys.jwks)
     return issue(check, keys, one_line(actor.user), opened.clock.now(), lifetime)
