@@ -83,6 +83,12 @@ def test_a_record_with_the_word_equals_a_workspace_of_today_and_settings_replace
             id="no URL",
         ),
         pytest.param(
+            {"kind": "docker", "host": "ssh://[a"},
+            "target.host: not a Docker host; "
+            "write ssh://user@host, tcp://host:port or unix:///path",
+            id="a bracket without its other",
+        ),
+        pytest.param(
             {"kind": "docker", "host": "ssh://ana:pw@gpu-1"},
             "target.host: has a password in it; use a key, and write ssh://user@host",
             id="a password",

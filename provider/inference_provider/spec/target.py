@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ NAMESPACE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """How a namespace of Kubernetes may be called."""
 TargetKind = Literal["local", "docker", "kubernetes", "memory"]
 """What runs the instances: processes of this machine, a Docker host, a cluster; nothing at all."""
+_NO_HOST = "not a Docker host; write ssh://user@host, tcp://host:port or unix:///path"
 
 
 class _Settings(SpecModel):
@@ -46,20 +47,25 @@ class LocalPlace(_Settings):
 
 
 def _a_docker_host(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("ssh", "tcp", "unix") or not (parts.netloc or parts.path):
-        raise ValueError(
-            "not a Docker host; write ssh://user@host, tcp://host:port or unix:///path"
-        )
-    fault = docker_host_fault(url)
-    if fault:
+    parts = _parts(url)
+    is_one = parts and parts.scheme in ("ssh", "tcp", "unix") and (parts.netloc or parts.path)
+    if fault := docker_host_fault(url) if is_one else _NO_HOST:
         raise ValueError(fault)
     return url
 
 
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:  # a bracket without its other
+        return None
+
+
 def docker_host_fault(url: str) -> str:
     """Say why an address cannot be that of a Docker host, or must not be; empty when it may."""
-    parts = urlsplit(url)
+    parts = _parts(url)
+    if parts is None:
+        return _NO_HOST
     if parts.password is not None:
         return "has a password in it; use a key, and write ssh://user@host"
     try:
