@@ -168,8 +168,11 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
         reason = f"it belongs to stack '{owner}'; this stack cannot change it"
         return ResourceDrift(id=resource.id, verdict=Verdict.DRIFTED, fields=fields, reason=reason)
     changes = changes_to(resource, there.properties)
-    # A resource that is degraded but has no differing field is restarted in place.
-    fix = Fix((heaviest(changes) or ChangeClass.LIVE).value)
+    # what is degraded but has no differing field is restarted in place
+    heavy = heaviest(changes) or ChangeClass.LIVE
+    if there.is_outdated and heavy == ChangeClass.LIVE:
+        heavy = ChangeClass.ROLLING
+    fix = Fix(heavy.value)
     return ResourceDrift(
         id=resource.id,
         verdict=Verdict.DRIFTED,

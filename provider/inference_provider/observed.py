@@ -185,6 +185,8 @@ class ObservedResource(Frozen):
     """One sentence on its health: `3 of 3 instances ready`."""
     degraded: str = ""
     """What does not run as recorded, in a few words; the next apply fixes it."""
+    is_outdated: bool = False
+    """Whether that is what instances were started with, so that the fix starts new ones."""
     unready: str = ""
     """What runs as recorded and does not serve yet: `1 of 2 instances ready`. No drift; the next
     apply waits for it."""

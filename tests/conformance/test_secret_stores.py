@@ -107,6 +107,7 @@ def test_another_value_in_the_store_is_drift_and_the_next_apply_rolls(stored, st
     report = drift(wanted, stored.target.observe([stored.workspace]), "demo")
     [found] = (one for one in report.resources if one.id.kind == Kind.CONNECTION)
     assert (found.verdict, found.reason) == ("drifted", found_wrong(stored).degraded)
+    assert found.fix == "rolling"
     pending = planned(stored, hub(stored), asking(stored))
     assert pending == ["update Connection", "update Deployment"]
     stored.apply(hub(stored))

@@ -215,6 +215,14 @@ def test_what_limps_is_drifted_although_no_field_differs():
     assert (found.fields, found.fix) == ((), "live")
 
 
+@pytest.mark.parametrize("tags", [{}, {"team": "ml"}])
+def test_what_instances_were_started_with_is_fixed_by_new_ones_whatever_else_differs(tags):
+    was = {"degraded": "its instances run with earlier values", "is_outdated": True}
+    found = of(drift(declared(tags=tags), state(blue=was), "demo"), BLUE)
+    assert [field.path for field in found.fields] == [f"tags.{name}" for name in tags]
+    assert found.fix == "rolling"
+
+
 def test_tag_with_a_dot_in_its_name_is_found_in_every_column():
     report = drift(declared(tags={"a.b": "new"}), state(), "demo")
     (field,) = of(report, BLUE).fields

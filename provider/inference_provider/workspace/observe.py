@@ -175,8 +175,9 @@ class Observer:
         live = {"credentials": secrets.marks(record)} if is_there else {}
         held = self._snapshot.held.get(record.id, "") if self._snapshot else ""
         faults = "; ".join(filter(None, (fault, held)))
-        status = "read" if secrets.is_outside(record.id.name) else "kept"
-        return {"live": live, "status": status, "degraded": faults}
+        outside = secrets.is_outside(record.id.name)
+        found = {"live": live, "status": "read" if outside else "kept", "degraded": faults}
+        return {**found, "is_outdated": bool(fault) and outside}
 
     def _asset(self, record: Record) -> _Fields:
         fault = self._ports.content.fault(record) if self._snapshot else ""
@@ -205,7 +206,9 @@ class Observer:
         fault = ""
         with suppress(SecretStoreUnreachable):  # which its connection tells
             fault = stale_fault(self._state, record)
-        fault = fault or self._ports.content.fault(record) or self._unheld(record)
+        if fault:
+            return {**found, "degraded": fault, "is_outdated": True}
+        fault = self._ports.content.fault(record) or self._unheld(record)
         return {**found, "degraded": fault} if fault else found
 
     def _held(self, record: Record) -> _Fields:
