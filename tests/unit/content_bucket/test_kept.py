@@ -357,3 +357,29 @@ def test_every_variable_but_those_of_a_place_is_a_secret(tmp_path):
     (tmp_path / "FSSPEC_SFTP_PW").write_text("hidden-4711\n")
     (tmp_path / "AWS_LOGIN").write_text("hidden-4712\n")
     assert {*secret_values(tmp_path)} == {"hidden-4711", "hidden-4712"}
+
+
+def test_a_password_in_the_url_of_a_place_is_a_secret(tmp_path):
+    (tmp_path / "AWS_ENDPOINT_URL").write_text("https://ana:pw-4711@minio.test:9000\n")
+    (tmp_path / "FSSPEC_S3_ENDPOINT_URL").write_text("https://minio.test:9000\n")
+    said = "no answer of https://ana:pw-4711@minio.test:9000"
+
+    def away(_url):
+        raise OSError(said)
+
+    bucket = Bucket("s3://models/demo", OURS, away, lambda: secret_values(tmp_path))
+    with pytest.raises(BucketFault, match=r"no answer of https://\[secret\]@minio\.test:9000;"):
+        bucket.claim()
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe\x00\x01", b"nul\0inside"])
+def test_what_is_no_text_is_no_variable_and_hinders_no_other(place, tmp_path, value):
+    (tmp_path / "AWS_SESSION_TOKEN").write_text("hidden-4711\n")
+    opened("memory://models", tmp_path)
+    (tmp_path / "keystore.p12").write_bytes(value)
+    (tmp_path / "AWS_SESSION_TOKEN").write_bytes(value)
+    (tmp_path / "AWS_LOGIN").write_text("hidden-4712\n")
+    opened("memory://models", tmp_path)
+    assert os.environ["AWS_LOGIN"] == "hidden-4712"
+    assert not {"keystore.p12", "AWS_SESSION_TOKEN"} & os.environ.keys()
+    assert "hidden-4712" in secret_values(tmp_path)

@@ -43,6 +43,7 @@ _PLACES = frozenset(
     }
 )
 """Variables that say where a bucket is. Any other may be a secret, whatever it is called."""
+_USER = re.compile(r"//(\S+)@")
 _SECRET_LENGTH = 4
 """A shorter line is a brace, or a word."""
 _WAITS = {"connect_timeout": 5, "read_timeout": 60, "retries": {"max_attempts": 2}}
@@ -342,27 +343,38 @@ def opened(url: str, variables: Path | None = None) -> tuple[Any, str]:
 
 
 def secret_values(folder: Path | None) -> list[str]:
-    """Return what of a mounted Secret nobody may read: all but where the bucket is."""
+    """Return what of a mounted Secret nobody may read: of where the bucket is, who logs in."""
     found: list[str] = []
     with suppress(OSError):
         for file in folder.iterdir() if folder else ():
-            if file.name not in _PLACES and file.is_file():
-                text = file.read_text().strip()
+            text = _text(file) or ""
+            if file.name in _PLACES:
+                for user in _USER.findall(text):
+                    found += [user, user.partition(":")[2]]
+            else:
                 found += [text, *text.splitlines()]
     return found
+
+
+def _text(file: Path) -> str | None:
+    """Return what a file of a Secret has; None where it is no file, or no variable can have it."""
+    text = None
+    if file.is_file():
+        with suppress(UnicodeDecodeError):
+            text = file.read_bytes().decode().strip()
+    return None if text is None or "\0" in text else text
 
 
 def _take(folder: Path) -> None:
     """Set variables: of a Secret that is changed the kubelet changes the files."""
     with suppress(FileNotFoundError):
-        there = [*folder.iterdir()]
-        for name in _taken - {file.name for file in there}:
+        told = {file: _text(file) for file in folder.iterdir() if not file.name.startswith("..")}
+        given = {file: text for file, text in told.items() if text is not None}
+        for name in _taken - {file.name for file in given}:
             os.environ.pop(name, None)
             _taken.discard(name)
-        for file in there:
-            if not file.name.startswith("..") and file.is_file():
-                text = file.read_text().strip()
-                # Google's library wants the path of a key, where a Secret has the key itself
-                is_key = file.name == _GOOGLE and text.startswith("{")
-                os.environ[file.name] = str(file) if is_key else text
-                _taken.add(file.name)
+        for file, text in given.items():
+            # Google's library wants the path of a key, where a Secret has the key itself
+            is_key = file.name == _GOOGLE and text.startswith("{")
+            os.environ[file.name] = str(file) if is_key else text
+            _taken.add(file.name)
