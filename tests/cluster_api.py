@@ -235,6 +235,7 @@ _PLURALS = {
     "pods": "Pod",
     "events": "Event",
     "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
     "leaderworkersets": "LeaderWorkerSet",
     "services": "Service",
     "poddisruptionbudgets": "PodDisruptionBudget",

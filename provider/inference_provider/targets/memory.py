@@ -330,7 +330,7 @@ class MemoryPlatform:
     def shut_down(self, workspace: str) -> None:
         """Nothing runs."""
 
-    def remove(self, workspace: str) -> None:
+    def remove(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         self._opened.pop(workspace, None)
 
     def remove_unrecorded(self, workspace: str) -> None:

@@ -266,7 +266,7 @@ class Engine:
     def _remove_recorded(self, record: Record, actor: Actor, progress: Progress) -> None:
         opened, resource = self._workspace(record.id.workspace), record.id
         rollout = Rollout(opened, actor, progress)
-        Removal(opened, self.platform, rollout).run(record)
+        Removal(opened, self.platform, rollout, progress).run(record)
         if resource.kind == Kind.WORKSPACE:
             self._opened.pop(resource.workspace, None)
         else:  # a workspace's journal went with it

@@ -368,8 +368,11 @@ class Platform(Protocol):
     def shut_down(self, workspace: str) -> None:
         """End everything that runs; records stay."""
 
-    def remove(self, workspace: str) -> None:
-        """Remove the rest of a workspace that was shut down."""
+    def remove(self, workspace: str, tell: Tell) -> None:
+        """Remove the rest of a workspace that was shut down.
+
+        `tell` is told what stays.
+        """
 
     def remove_unrecorded(self, workspace: str) -> None:
         """End and remove a workspace that has no record, and so no owner."""

@@ -16,7 +16,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_while_needed
 from inference_provider.workspace.drain import end_unadmitted, wait_until
 from inference_provider.workspace.opened import Workspace
-from inference_provider.workspace.ports import Platform, Ports
+from inference_provider.workspace.ports import Platform, Ports, Progress
 from inference_provider.workspace.rollout import (
     DRAIN_SLACK_S,
     SLOW_STOP_WAIT_S,
@@ -36,8 +36,11 @@ def _nothing() -> None:
 class Removal:
     """Deletes resources of one workspace."""
 
-    def __init__(self, workspace: Workspace, platform: Platform, rollout: Rollout) -> None:
+    def __init__(
+        self, workspace: Workspace, platform: Platform, rollout: Rollout, progress: Progress
+    ) -> None:
         self._platform = platform
+        self._progress = progress
         self._ports = workspace.ports
         self._state = workspace.state
         self._convergence = workspace.convergence
@@ -67,7 +70,7 @@ class Removal:
             refuse_changed("delete", record, self._state.record(record.id))
             refuse_while_needed(self._state, record.id)
             self._platform.shut_down(record.id.workspace)
-            self._platform.remove(record.id.workspace)
+            self._platform.remove(record.id.workspace, lambda said: self._progress(record.id, said))
 
     def _connection(self, record: Record) -> None:
         # first what is held of it: nobody would see that without its record

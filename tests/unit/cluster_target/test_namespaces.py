@@ -59,6 +59,36 @@ def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
     assert "Namespace" not in kinds(api)
 
 
+@pytest.mark.parametrize(
+    ("group", "kind", "plural"),
+    [
+        ("/apis/apps/v1", "StatefulSet", "statefulsets"),
+        ("/api/v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ],
+)
+def test_a_namespace_in_which_others_have_something_stays_with_it(api, engine, group, kind, plural):
+    up(engine)
+    path = f"{group}/namespaces/lab/{plural}/web"
+    spec = {"replicas": 0, "template": {"metadata": {"labels": {}}}}
+    theirs = api.put(path, {"kind": kind, "metadata": {"name": "web"}, "spec": spec})
+    theirs["metadata"]["managedFields"] = [{"manager": "kubectl-create"}]
+    told = []
+    for section in reversed(desired()):
+        id_ = desired()[section].id
+        engine.delete(id_, "shop", ANN, lambda _id, said: told.append(said))
+    assert (
+        f"its namespace 'lab' stays: others have {kind} web in it;"
+        " `kubectl delete namespace lab` deletes them too" in told
+    )
+    assert path in api.objects
+    assert engine.workspaces() == ()
+    api.drop(path)
+    up(engine)
+    for section in reversed(desired()):
+        engine.delete(desired()[section].id, "shop", ANN)
+    assert "Namespace" not in kinds(api)
+
+
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
     monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
     api.put("/api/v1/namespaces/lab", _namespace({"phase": "Terminating"}))

@@ -141,7 +141,7 @@ class DockerPlatform:
         opened.ports.compute.retire("", [names.of(container) for container in found], 5)
         opened.router.remove()
 
-    def remove(self, workspace: str) -> None:
+    def remove(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         opened = self._open(workspace)
         self.shut_down(workspace)
         opened.content.volumes.delete()

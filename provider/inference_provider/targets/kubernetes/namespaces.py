@@ -1,9 +1,27 @@
-"""What a namespace says of itself. Pure."""
+"""What a namespace says of itself, and the end of one that was made for its workspace."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from inference_provider.targets.kubernetes import names
-from inference_provider.targets.kubernetes.objects import Object, labels_of
+from inference_provider.targets.kubernetes.applied import is_ours
+from inference_provider.targets.kubernetes.client import Client
+from inference_provider.targets.kubernetes.objects import (
+    CLAIM,
+    DEPLOYMENT,
+    NAMESPACE,
+    POD,
+    STATEFUL_SET,
+    Object,
+    labels_of,
+    name_of,
+)
+from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
+from inference_provider.workspace.ports import Tell
+
+_HOLDING = (DEPLOYMENT, STATEFUL_SET, POD, CLAIM)
+"""Kinds of what runs, and of what has data."""
+_SHOWN = 3
 
 
 def is_ours_alone(namespace: Object | None) -> bool:
@@ -15,3 +33,36 @@ def is_ours_alone(namespace: Object | None) -> bool:
 def is_ending(namespace: Object) -> bool:
     """Whether a namespace is being removed."""
     return (namespace.get("status") or {}).get("phase") == "Terminating"
+
+
+def remove_made(client: Client, namespace: str, tell: Tell) -> None:
+    """Delete the namespace of a workspace that is gone, unless somebody else has something in it.
+
+    Args:
+        client: The cluster's API.
+        namespace: One that was made for the workspace.
+        tell: Told what it stays for.
+    """
+    found = [*_of_others(client, namespace)]
+    if not found:
+        client.delete(NAMESPACE, "", namespace)
+        return
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    tell(
+        f"its namespace '{namespace}' stays: others have {', '.join(found[:_SHOWN])}{more} in it;"
+        f" `kubectl delete namespace {namespace}` deletes them too"
+    )
+
+
+def _of_others(client: Client, namespace: str) -> Iterator[str]:
+    """Yield what somebody else has there, but what is made of it; that which ends does not count.
+
+    Who may not list a kind is not told of it.
+    """
+    for kind in _HOLDING:
+        with suppress(Forbidden, NotThere):
+            for one in client.items(kind, namespace):
+                about = one["metadata"]
+                made = about.get("deletionTimestamp") or about.get("ownerReferences")
+                if not (made or is_ours(one) or names.WORKSPACE in labels_of(one)):
+                    yield f"{kind.name} {name_of(one)}"

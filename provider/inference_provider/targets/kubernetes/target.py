@@ -32,7 +32,7 @@ from inference_provider.targets.kubernetes.kept_inventory import KeptInventory, 
 from inference_provider.targets.kubernetes.kept_rules import rule_faults
 from inference_provider.targets.kubernetes.kubeconfig import access
 from inference_provider.targets.kubernetes.locks import lease_name
-from inference_provider.targets.kubernetes.namespaces import is_ending, is_ours_alone
+from inference_provider.targets.kubernetes.namespaces import is_ending, is_ours_alone, remove_made
 from inference_provider.targets.kubernetes.objects import (
     LEASE,
     NAMESPACE,
@@ -322,11 +322,11 @@ class KubernetesPlatform:
         opened.compute.end_all(_STOP_WAIT_S)
         opened.router.stop()
 
-    def remove(self, workspace: str) -> None:
+    def remove(self, workspace: str, tell: Tell = lambda _said: None) -> None:
         self.clear_away(workspace)
         namespace = self.namespace(workspace)
         if is_ours_alone(self._there(namespace)):
-            self.client.delete(NAMESPACE, "", namespace)
+            remove_made(self.client, namespace, tell)
 
     def clear_away(self, workspace: str) -> None:
         """Remove all of a workspace but its namespace."""

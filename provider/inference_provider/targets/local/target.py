@@ -118,7 +118,7 @@ class LocalPlatform:
     def shut_down(self, workspace: str) -> None:
         self.router(workspace).shut_down()
 
-    def remove(self, workspace: str) -> None:
+    def remove(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         self.router(workspace).folders.remove()
 
     def remove_unrecorded(self, workspace: str) -> None:
