@@ -64,6 +64,12 @@ def test_what_others_have_set_is_told_with_who_and_when(entry, told):
     assert by_hand(deployment(left, entry)) == told
 
 
+def test_what_went_with_another_field_is_nobodys_change():
+    both = by("kubectl-patch", {"f:spec": {"f:externalTrafficPolicy": {}, "f:type": {}}})
+    there = {**deployment(OURS, both), "spec": {"type": "NodePort"}}
+    assert by_hand(there) == "spec.type set by kubectl-patch"
+
+
 def test_what_others_have_set_to_what_we_apply_is_no_change():
     entry = by("kube-controller-manager", {"f:spec": {"f:replicas": {}}}, subresource="scale")
     assert by_hand(deployment(OURS, entry, mark=MARKED)) == ""

@@ -267,13 +267,24 @@ def _changes(one: Mapping[str, Any], ignored: Collection[str]) -> Iterator[str]:
     for entry in one["metadata"].get("managedFields") or ():
         if entry["manager"] in (MANAGER, COUNTER) or entry.get("subresource") == "status":
             continue
-        found = [path for path in _set_in(entry) if path not in ignored]
+        found = [path for path in _set_in(entry) if path not in ignored and _is_there(one, path)]
         # who has set what we apply too has set the same: of another value there is one owner
         same = set(_paths_applied(one)) if found else ()
         if paths := [path for path in found if path not in same]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             changed = ", ".join(paths[:_SHOWN]) + more
             yield f"{changed} set by {entry['manager']}{_when(entry)}"
+
+
+def _is_there(one: Mapping[str, Any], path: str) -> bool:
+    """Whether an object still has a field of its spec that somebody has set.
+
+    What the API server drops with another field stays its manager's: `externalTrafficPolicy` of a
+    Service that is of type ClusterIP again.
+    """
+    part, _, field = path.partition(".")
+    outer = part == "spec" and "." not in field and "[" not in field
+    return not outer or field in one.get("spec", {field: None})
 
 
 def _set_in(entry: Mapping[str, Any]) -> Iterator[str]:
