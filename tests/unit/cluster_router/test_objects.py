@@ -327,3 +327,26 @@ def test_a_service_shows_who_calls_from_outside_and_a_balancer_lets_in_the_range
         "externalTrafficPolicy": "Local",
         "loadBalancerSourceRanges": ["192.0.2.0/28"],
     }
+
+
+ACCOUNT = "/api/v1/namespaces/lab/serviceaccounts/inference-router"
+
+
+def accounts_noted(lab) -> dict:
+    return lab.api.objects[DEPLOYMENT]["spec"]["template"]["metadata"].get("annotations", {})
+
+
+def test_pods_are_replaced_when_their_account_was_made_again_whose_tokens_are_of_no_use(lab):
+    lab.router.apply()
+    for path in (ACCOUNT, DEPLOYMENT):
+        lab.api.objects[path]["metadata"]["creationTimestamp"] = "2026-11-27T11:00:00Z"
+    lab.router.apply()
+    assert accounts_noted(lab) == {}
+    lab.api.drop(ACCOUNT)
+    lab.router.apply()
+    lab.api.objects[ACCOUNT]["metadata"]["creationTimestamp"] = "2026-11-27T11:30:00Z"
+    lab.router.apply()
+    uid = lab.api.objects[ACCOUNT]["metadata"]["uid"]
+    assert accounts_noted(lab) == {"pulumi-inference/account": uid}
+    lab.router.apply()
+    assert accounts_noted(lab) == {"pulumi-inference/account": uid}

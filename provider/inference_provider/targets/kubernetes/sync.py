@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from inference_provider.errors import InferenceError, TargetError
+from inference_provider.errors import InferenceError, TargetError, TargetUnreachable
 from inference_provider.router.table import Proxy, RouterTable
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.envoy import process
@@ -148,9 +148,22 @@ class Sync:
             found = self.publication.outcome(revision, timeout_s).report
             return {**found, "fault": self.fault() or self._unheard()}
 
-        answers = of_envoy.about(self.serving)
+        def status(_asked: object) -> object:
+            """Say too that what the API server refuses to tell is not served."""
+            refused = [str(f) for f in (one.fault for one in self._watched) if _is_refused(f)]
+            fault = f"it learns of no change: {refused[0]}" if refused else ""
+            found = self.serving.status()
+            faults = "; ".join(filter(None, (fault, found.fault)))
+            return found.model_copy(update={"fault": faults}).model_dump(mode="json")
+
+        answers = {**of_envoy.about(self.serving), "status": status}
         asked = self._own, self._in_flight.on
         return questions.Pod(self.fault, self.lives, outcome, answers, *asked)
+
+
+def _is_refused(fault: TargetError | None) -> bool:
+    """Whether the API server answers, and does not tell."""
+    return fault is not None and not isinstance(fault, TargetUnreachable)
 
 
 def main() -> None:
