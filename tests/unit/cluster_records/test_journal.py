@@ -34,3 +34,13 @@ def test_the_journal_of_a_workspace_that_was_made_again_takes_entries(records, e
     records.make()
     records.note(entry("b"))
     assert [one.id.name for one in records.journal()] == ["b"]
+
+
+def test_a_config_map_of_somebody_else_gets_no_entries_and_keeps_none_from_being_noted(
+    api, records, entry
+):
+    path = "/api/v1/namespaces/lab/configmaps/inference.journal.000001"
+    there = api.put(path, {"kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}})
+    records.note(entry("a"))
+    assert [one.id.name for one in another(api).journal()] == ["a"]
+    assert api.objects[path] == there

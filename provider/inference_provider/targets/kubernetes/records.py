@@ -354,10 +354,12 @@ class _Journal:
         """Begin a ConfigMap of the ring, and remove the oldest."""
         name = f"{_JOURNAL}.{number:06d}"
         about = {"name": name, "namespace": self._namespace, "labels": self._labels}
-        with suppress(Conflict):
-            self._client.create(
-                {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
-            )
+        one = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
+        try:
+            self._client.create(one)
+        except Conflict:
+            if name not in self._names():  # it is somebody else's, or has lost its labels
+                return self._begin(number + 1)
         for old in self._names()[:-_JOURNALS]:
             self._client.delete(CONFIG_MAP, self._namespace, old)
         return name
