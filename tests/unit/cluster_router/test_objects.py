@@ -136,7 +136,7 @@ def test_an_ingress_whose_class_is_left_out_is_made_again_for_the_default(lab, m
     before, said = len(lab.api.requests), []
     lab.router.apply(said.append)
     sent = [line.split()[0] for line in lab.api.requests[before:] if line.endswith(INGRESS)]
-    assert sent[sent.index("DELETE") :][:3] == ["DELETE", "GET", "PATCH"]
+    assert sent[sent.index("DELETE") :][:4] == ["DELETE", "GET", "GET", "PATCH"]
     assert "ingressClassName" not in lab.api.objects[INGRESS]["spec"]
     assert said == ["Ingress inference-router: made again, for the cluster's default class"]
 

@@ -51,6 +51,24 @@ def test_an_object_of_somebody_else_with_a_name_of_ours_is_left_as_it_is(api, en
     assert api.objects[path] == before
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("serviceaccounts/inference-router", "ServiceAccount"),
+        ("secrets/inference-content", "Secret"),
+        ("services/inference-content", "Service"),
+    ],
+)
+def test_what_others_have_of_a_name_of_ours_is_neither_changed_nor_removed(api, engine, path, kind):
+    api.put("/api/v1/namespaces/lab", _namespace({}))
+    path = f"/api/v1/namespaces/lab/{path}"
+    there = api.put(path, {"apiVersion": "v1", "kind": kind, "metadata": {"name": "theirs"}})
+    there["metadata"]["managedFields"] = [{"manager": "kubectl-create"}]
+    with pytest.raises(OwnedByAnother, match=f"{kind} 'inference-.*made by somebody else"):
+        engine.apply(desired()[Kind.WORKSPACE], ANN)
+    assert api.objects[path] == there
+
+
 def test_a_namespace_that_was_made_for_a_workspace_goes_with_it(api, engine):
     up(engine)
     assert "Namespace" in kinds(api)

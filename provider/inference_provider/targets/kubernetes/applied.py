@@ -125,16 +125,22 @@ def is_ours(one: Object) -> bool:
     return marked or any(entry["manager"] == MANAGER for entry in entries)
 
 
-def apply_if_free(client: Client, one: Object) -> Object:
+def apply_if_free(
+    client: Client, one: Object, tell: Callable[[str], None] = lambda _said: None
+) -> Object:
     """Apply an object whose name somebody else may have taken, whatever fields that one has.
+
+    Without a look, what has none of our fields would be taken for ours, and later deleted.
 
     Raises:
         OwnedByAnother: Somebody else has.
     """
-    there = client.get_like(one)
+    there = None
+    with suppress(Forbidden):  # then the API server alone says whether something is in the way
+        there = client.get_like(one)
     if there is not None and not is_ours(there):
         raise of_another(client, one)
-    return apply_ours(client, one)
+    return apply_ours(client, one, tell)
 
 
 def of_another(client: Client, one: Object) -> OwnedByAnother:

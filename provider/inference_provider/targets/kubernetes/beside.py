@@ -11,7 +11,7 @@ from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.cluster import ClusterLimits, ClusterSettings, ClusterStorage
 from inference_provider.targets.kubernetes import names, workspace_manifests
 from inference_provider.targets.kubernetes.applied import (
-    apply_ours,
+    apply_if_free,
     delete_ours,
     is_ours,
     of_another,
@@ -112,7 +112,7 @@ class Beside:
         token, variables = self._token(), self._variables(spec.cluster.storage)
         self._let_claim_go()
         for one in self.objects(spec, token, variables):
-            apply_ours(self._client, one)
+            apply_if_free(self._client, one)
         self._drop_accounts(spec.cluster.service_accounts)
         self._drop_bounds(spec.cluster)
 

@@ -16,7 +16,7 @@ from inference_provider.router.table import Backend, EndpointEntry
 from inference_provider.targets.envoy.agent_errors import read
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.account_tokens import with_account
-from inference_provider.targets.kubernetes.applied import apply_ours, delete_ours, foreign
+from inference_provider.targets.kubernetes.applied import apply_if_free, delete_ours, foreign
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
@@ -175,7 +175,7 @@ class KubernetesRouter:
         for one in self._objects():
             if kind_of(one) == INGRESS:
                 make_way_for_default(self._client, one, tell)
-            apply_ours(self._client, with_account(self._client, one), tell)
+            apply_if_free(self._client, with_account(self._client, one), tell)
         self._expose_no_more({kind_of(one) for one in self._objects()})
         if not self.settings().forward_proxy:
             delete_ours(self._client, egress_service(self.namespace))
