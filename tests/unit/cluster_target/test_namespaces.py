@@ -107,6 +107,29 @@ def test_a_namespace_in_which_others_have_something_stays_with_it(api, engine, g
     assert "Namespace" not in kinds(api)
 
 
+def test_a_pod_of_what_may_not_be_listed_keeps_a_namespace(api, engine):
+    up(engine)
+    path = "/api/v1/namespaces/lab/pods/web-0"
+    owner = {"kind": "StatefulSet", "name": "web", "apiVersion": "apps/v1", "uid": "u"}
+    about = {"name": "web-0", "ownerReferences": [owner]}
+    theirs = api.put(path, {"apiVersion": "v1", "kind": "Pod", "metadata": about})
+    theirs["metadata"]["managedFields"] = [{"manager": "kube-controller-manager"}]
+    refused, answer = (
+        failure(403, 'statefulsets is forbidden: User "ann" cannot list resource "statefulsets"'),
+        api.refuse,
+    )
+    api.refuse = lambda one: refused if one.url.path.endswith("/statefulsets") else answer(one)
+    told = []
+    for section in reversed(desired()):
+        id_ = desired()[section].id
+        engine.delete(id_, "shop", ANN, lambda _id, said: told.append(said))
+    assert (
+        "its namespace 'lab' stays: others have Pod web-0 in it;"
+        " `kubectl delete namespace lab` deletes them too" in told
+    )
+    assert path in api.objects
+
+
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
     monkeypatch.setattr(under_test, "_STOP_WAIT_S", 0.1)
     api.put("/api/v1/namespaces/lab", _namespace({"phase": "Terminating"}))

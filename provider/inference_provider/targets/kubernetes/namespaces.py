@@ -12,15 +12,17 @@ from inference_provider.targets.kubernetes.objects import (
     NAMESPACE,
     POD,
     STATEFUL_SET,
+    Kind,
     Object,
+    kind_of,
     labels_of,
     name_of,
 )
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
 from inference_provider.workspace.ports import Tell
 
-_HOLDING = (DEPLOYMENT, STATEFUL_SET, POD, CLAIM)
-"""Kinds of what runs, and of what has data."""
+_HOLDING = (DEPLOYMENT, STATEFUL_SET, CLAIM)
+"""Kinds of what runs pods, and of what has data."""
 _SHOWN = 3
 
 
@@ -43,26 +45,31 @@ def remove_made(client: Client, namespace: str, tell: Tell) -> None:
         namespace: One that was made for the workspace.
         tell: Told what it stays for.
     """
-    found = [*_of_others(client, namespace)]
+    found = [
+        *(one for kind in _HOLDING for one in _of_others(client, kind, namespace) if _is_free(one))
+    ]
+    # a pod of what has another kind, or a kind that this user may not list
+    found = found or [*_of_others(client, POD, namespace)]
     if not found:
         client.delete(NAMESPACE, "", namespace)
         return
+    told = [f"{kind_of(one).name} {name_of(one)}" for one in found[:_SHOWN]]
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     tell(
-        f"its namespace '{namespace}' stays: others have {', '.join(found[:_SHOWN])}{more} in it;"
+        f"its namespace '{namespace}' stays: others have {', '.join(told)}{more} in it;"
         f" `kubectl delete namespace {namespace}` deletes them too"
     )
 
 
-def _of_others(client: Client, namespace: str) -> Iterator[str]:
-    """Yield what somebody else has there, but what is made of it; that which ends does not count.
+def _of_others(client: Client, kind: Kind, namespace: str) -> Iterator[Object]:
+    """Yield what somebody else has there of a kind; who may not list it is told nothing of it."""
+    with suppress(Forbidden, NotThere):
+        for one in client.items(kind, namespace):
+            ends = one["metadata"].get("deletionTimestamp")
+            if not (ends or is_ours(one) or names.WORKSPACE in labels_of(one)):
+                yield one
 
-    Who may not list a kind is not told of it.
-    """
-    for kind in _HOLDING:
-        with suppress(Forbidden, NotThere):
-            for one in client.items(kind, namespace):
-                about = one["metadata"]
-                made = about.get("deletionTimestamp") or about.get("ownerReferences")
-                if not (made or is_ours(one) or names.WORKSPACE in labels_of(one)):
-                    yield f"{kind.name} {name_of(one)}"
+
+def _is_free(one: Object) -> bool:
+    """Whether an object belongs to no other, with which it comes and goes."""
+    return not one["metadata"].get("ownerReferences")
