@@ -10,6 +10,7 @@ from inference_provider.observed import Kind
 from inference_provider.spec import StackSpec
 from inference_provider.spec.target import Home, place_from
 from inference_provider.targets.kubernetes import target as under_test
+from inference_provider.targets.kubernetes.namespaces import remove_made
 from inference_provider.targets.kubernetes.target import KubernetesPlatform
 
 FORBIDDEN = 'namespaces "kube-system" is forbidden: User "ann" cannot get resource "namespaces"'
@@ -107,27 +108,24 @@ def test_a_namespace_in_which_others_have_something_stays_with_it(api, engine, g
     assert "Namespace" not in kinds(api)
 
 
-def test_a_pod_of_what_may_not_be_listed_keeps_a_namespace(api, engine):
-    up(engine)
-    path = "/api/v1/namespaces/lab/pods/web-0"
+def test_a_pod_of_what_may_not_be_listed_keeps_a_namespace(api):
+    api.put("/api/v1/namespaces/lab", _namespace({}))
     owner = {"kind": "StatefulSet", "name": "web", "apiVersion": "apps/v1", "uid": "u"}
     about = {"name": "web-0", "ownerReferences": [owner]}
+    path = "/api/v1/namespaces/lab/pods/web-0"
     theirs = api.put(path, {"apiVersion": "v1", "kind": "Pod", "metadata": about})
     theirs["metadata"]["managedFields"] = [{"manager": "kube-controller-manager"}]
-    refused, answer = (
-        failure(403, 'statefulsets is forbidden: User "ann" cannot list resource "statefulsets"'),
-        api.refuse,
-    )
-    api.refuse = lambda one: refused if one.url.path.endswith("/statefulsets") else answer(one)
-    told = []
-    for section in reversed(desired()):
-        id_ = desired()[section].id
-        engine.delete(id_, "shop", ANN, lambda _id, said: told.append(said))
-    assert (
+    said = 'statefulsets is forbidden: User "ann" cannot list resource "statefulsets"'
+    refused, told = failure(403, said), []
+    api.refuse = lambda one: refused if one.url.path.endswith("/statefulsets") else None
+    remove_made(client_of(api), "lab", told.append)
+    assert told == [
         "its namespace 'lab' stays: others have Pod web-0 in it;"
-        " `kubectl delete namespace lab` deletes them too" in told
-    )
-    assert path in api.objects
+        " `kubectl delete namespace lab` deletes them too"
+    ]
+    api.drop(path)
+    remove_made(client_of(api), "lab", told.append)
+    assert "/api/v1/namespaces/lab" not in api.objects
 
 
 def test_a_namespace_that_is_being_deleted_is_waited_for(api, engine, monkeypatch):
