@@ -95,3 +95,31 @@ def test_a_deployment_goes_after_its_rule(ruled):
     ruled.delete(ruled.blue().id)
     assert ruled.instances() == {}
     assert ruled.ports.compute.instances() == {}
+
+
+def test_a_rule_s_metrics_move_the_count_and_nobody_has_applied_anything(ruled):
+    ruled.apply(ruled.rule(min_instances=1, max_instances=3))
+    before = ruled.target.record(ruled.blue().id)
+    ruled.scale(3)
+    assert len(ruled.instances()) == 3
+    ruled.scale(2)
+    wait_until(lambda: len(ruled.instances()) == 2)
+    after = ruled.target.record(ruled.blue().id)
+    assert (after.actor, after.time) == (before.actor, before.time)
+    assert changes(ruled, beside(ruled.blue()), ruled.rule(min_instances=1, max_instances=3)) == []
+
+
+def test_a_count_beyond_a_rule_is_moved_into_what_it_or_a_schedule_of_it_allows(ruled):
+    ruled.apply(ruled.rule(min_instances=1, max_instances=2))
+    ruled.scale(9)
+    assert len(ruled.instances()) == 2
+    ruled.scale(0)
+    wait_until(lambda: len(ruled.instances()) == 1)
+
+
+def test_without_a_rule_a_count_that_comes_late_is_the_declared_one(ruled):
+    rule = ruled.rule(min_instances=1, max_instances=5)
+    ruled.apply(rule)
+    ruled.delete(rule.id)
+    ruled.scale(4)
+    assert len(ruled.instances()) == 1

@@ -146,8 +146,18 @@ class AutoscaleRuleSpec(SpecModel):
         return self
 
     def within(self, count: int) -> int:
-        """Return a count, moved into the limits."""
+        """Return a count, moved into the limits that hold outside its schedules."""
         return min(max(count, self.min_instances), self.max_instances)
+
+    @property
+    def most_ever(self) -> int:
+        """The highest count that it may want: its own, or some schedule's."""
+        return max([self.max_instances, *(one.max_instances for one in self.schedules)])
+
+    def within_any(self, count: int) -> int:
+        """Return a count, moved into what the limits, or those of some schedule, allow."""
+        least = min([self.min_instances, *(one.min_instances for one in self.schedules)])
+        return min(max(count, least), self.most_ever)
 
 
 def _refuse_min_above_max(least: int, most: int) -> None:

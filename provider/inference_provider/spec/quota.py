@@ -49,7 +49,8 @@ def _size(count: int, asked: GpuRequest | None) -> Size:
 
 def most_of(rule: Mapping[str, Any]) -> int:
     """Return how many instances an autoscale rule with these fields allows; 0 when it is off."""
-    return int(rule["max_instances"]) if rule.get("enabled", True) else 0
+    limits = (rule, *rule.get("schedules", ()))
+    return max(int(one["max_instances"]) for one in limits) if rule.get("enabled", True) else 0
 
 
 def gpus_of(deployment: AnyDeployment) -> GpuRequest | None:

@@ -40,7 +40,7 @@ from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
-from inference_provider.workspace.removal import Removal, let_go, sweep
+from inference_provider.workspace.removal import Removal, let_go, remove_unrecorded, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
 from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
@@ -65,7 +65,7 @@ class Engine:
 
     @property
     def capabilities(self) -> TargetCapabilities:
-        """What it can do; asked when planning."""
+        """What it can do."""
         return self.platform.capabilities
 
     @property
@@ -244,7 +244,7 @@ class Engine:
         """
         record = self.record(resource)
         if record is None:
-            self._remove_unrecorded(resource)
+            remove_unrecorded(self._workspace(resource.workspace), self.platform, resource)
         elif incarnation is not None and is_superseded(record, incarnation):
             claim = without_older(record, incarnation)
             if claim:
@@ -254,14 +254,6 @@ class Engine:
             raise owned_by_another("delete", resource, record, owner)
         else:
             self._remove_recorded(record, actor, progress)
-
-    def _remove_unrecorded(self, resource: ResourceId) -> None:
-        """Remove what a creation left that was killed before it recorded anything."""
-        opened = self._workspace(resource.workspace)
-        if resource.kind == Kind.WORKSPACE:
-            self.platform.remove_unrecorded(resource.workspace)
-        elif resource.kind == Kind.DEPLOYMENT and opened.ports.records.exists():
-            sweep(opened)
 
     def _remove_recorded(self, record: Record, actor: Actor, progress: Progress) -> None:
         opened, resource = self._workspace(record.id.workspace), record.id
@@ -335,6 +327,16 @@ class Engine:
         progress(id_, "router up")
         sweep(opened)
         roll_recorded(opened, actor, progress, for_each)
+
+    def scale(
+        self, deployment: ResourceId, count: int, actor: Actor, progress: Progress = silent
+    ) -> None:
+        """Have as many instances as a deployment's autoscale rule asks for, within its limits.
+
+        Of a deployment that has no rule now the declared count; nothing when it is gone.
+        """
+        opened = self._workspace(deployment.workspace)
+        Rollout(opened, actor, progress).run_recorded(deployment, scaled_to=count)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""

@@ -54,7 +54,7 @@ def _refuse_over_quota(records: Records, state: State, desired: DesiredResource)
     if not any(limit is not None for limit in quota.values()):
         return
     starting = dict(_starting(records, state, desired.id.name))
-    most = {name: rule.max_instances for name, rule in state.rules().items()}
+    most = {name: rule.most_ever for name, rule in state.rules().items()}
     sizes = {
         r.id.name: recorded_size(r.properties, most.get(r.id.name, 0))
         for r in state.of_kind(Kind.DEPLOYMENT)

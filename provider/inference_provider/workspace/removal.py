@@ -157,6 +157,14 @@ def sweep(workspace: Workspace) -> None:
             state.drop_reservation(name)
 
 
+def remove_unrecorded(workspace: Workspace, platform: Platform, resource: ResourceId) -> None:
+    """Remove what a creation left that was killed before it recorded anything."""
+    if resource.kind == Kind.WORKSPACE:
+        platform.remove_unrecorded(resource.workspace)
+    elif resource.kind == Kind.DEPLOYMENT and workspace.ports.records.exists():
+        sweep(workspace)
+
+
 def let_go(ports: Ports, resource: ResourceId) -> None:
     """Remove what a target holds of a resource whose record is set aside."""
     if resource.kind == Kind.CONNECTION:

@@ -47,13 +47,16 @@ class Rollout:
         self._actor = actor
         self._progress = progress
 
-    def run(self, desired: DesiredResource, *, recorded: bool = False) -> Record | None:
+    def run(
+        self, desired: DesiredResource, *, recorded: bool = False, scaled_to: int | None = None
+    ) -> Record | None:
         """Serve exactly what `desired` says, with its number of instances.
 
         Args:
             desired: The deployment.
             recorded: Whether this restarts a recorded deployment; nothing happens if it was
                 deleted in the meantime.
+            scaled_to: The count that a rule's metrics ask for; of no account when the rule is gone.
 
         Returns:
             The record that this replaced.
@@ -75,13 +78,13 @@ class Rollout:
                 desired = with_generation(injected, before)
                 unit = self._units.of(desired, recorded=recorded)
             drain_s = self._drain_s(desired, before)
-            count = self._count(unit, before)
+            count = self._count(unit, before, scaled_to)
             with reserved(self._workspace, desired, self._actor):
                 if count:
                     self._convergence.ensure_up()
                 with self._room(unit, before, drain_s) as make_room:
                     serving = self._compute.ensure(unit, count, self._progress, make_room)
-                    self._admit(desired, serving, count)
+                    self._admit(desired, serving, count, scales=scaled_to is not None)
             if count:
                 self._router.wait_healthy(name, self._kept(unit, before, count))
             self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
@@ -89,8 +92,12 @@ class Rollout:
             self._retire(desired.id, drain_s, fewer)
             return before
 
-    def run_recorded(self, resource: ResourceId) -> None:
+    def run_recorded(self, resource: ResourceId, scaled_to: int | None = None) -> None:
         """Have a recorded deployment run as it is recorded, if it is there.
+
+        Args:
+            resource: The deployment.
+            scaled_to: See `run`.
 
         Raises:
             TargetError: Its blueprint is gone.
@@ -102,9 +109,9 @@ class Rollout:
         if desired is None:
             remedy = "apply the stack again"
             raise TargetError("scale", str(resource), "its blueprint is gone", remedy)
-        self.run(desired, recorded=True)
+        self.run(desired, recorded=True, scaled_to=scaled_to)
 
-    def _count(self, unit: Unit, before: Record | None) -> int:
+    def _count(self, unit: Unit, before: Record | None, scaled_to: int | None = None) -> int:
         """Return how many instances are wanted: under a rule as many as serve, within its limits.
 
         The record has the count that is declared, for the day on which the rule goes.
@@ -112,6 +119,8 @@ class Rollout:
         declared = unit.spec.instance_count
         if unit.rule is None:
             return declared
+        if scaled_to is not None:
+            return unit.rule.within_any(scaled_to)
         there = self._compute.instances(unit.id.name).get(unit.id.name, ())
         serving = [i for i in there if before and before.admits(i.name, i.generation)]
         count = sum(i.stands_for for i in serving)
@@ -238,7 +247,14 @@ class Rollout:
 
         self._convergence.change(edit, Publish.NEVER)
 
-    def _admit(self, desired: DesiredResource, serving: tuple[str, ...] | None, count: int) -> None:
+    def _admit(
+        self,
+        desired: DesiredResource,
+        serving: tuple[str, ...] | None,
+        count: int,
+        *,
+        scales: bool,
+    ) -> None:
         """Let the router send requests only to `serving`, or to all of the generation if None.
 
         Undone when it refuses.
@@ -250,6 +266,8 @@ class Rollout:
             refuse_unmet(self._state, desired)
             before = self._state.record(desired.id)
             record = record_of(desired, before, self._actor, self._clock.now())
+            if scales and before is not None:  # nobody has applied anything
+                record = record.model_copy(update={"actor": before.actor, "time": before.time})
             self._state.put_blueprint(name, desired.spec)
             admitted = record.model_copy(update={"admitted": serving})
             self._state.put_record(admitted, desired.placeholders)

@@ -119,7 +119,7 @@ class State:
     def most_of(self, deployment: ResourceId) -> int:
         """Return how many instances a deployment's rule allows; 0 without one."""
         rule = self.rule_of(deployment)
-        return rule.max_instances if rule else 0
+        return rule.most_ever if rule else 0
 
     def rule_of(self, deployment: ResourceId) -> AutoscaleRuleSpec | None:
         """Return the rule that decides a deployment's count; None where none does."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.files import SourceFolder, with_content_hash
@@ -212,6 +213,12 @@ class Lab(ABC):
 
     def delete(self, resource: ResourceId) -> None:
         self.target.delete(resource, "demo", ANN)
+
+    def scale(self, count: int) -> None:
+        """Have blue as large as its rule's metrics ask for."""
+        if self.ports.compute.replaces_instances:
+            pytest.skip("this target measures for itself")
+        self.target.scale(self.blue().id, count, ANN)
 
     # -- what is there -------------------------------------------------------------------------
 
