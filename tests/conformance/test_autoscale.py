@@ -4,9 +4,10 @@ import pytest
 
 from inference_provider.desired import DesiredResource
 from inference_provider.drift import drift
-from inference_provider.errors import OutOfCapacity
+from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Kind
 from inference_provider.plan import plan
+from inference_provider.workspace.state import deployment_lock
 from tests.conformance.labs import wait_until
 
 
@@ -123,3 +124,42 @@ def test_without_a_rule_a_count_that_comes_late_is_the_declared_one(ruled):
     ruled.delete(rule.id)
     ruled.scale(4)
     assert len(ruled.instances()) == 1
+
+
+def test_a_count_gives_way_to_who_changes_the_deployment_and_does_not_wait(ruled):
+    ruled.apply(ruled.rule(min_instances=1, max_instances=3))
+    with ruled.ports.records.lock(deployment_lock("iris/blue")), pytest.raises(Busy):
+        ruled.scale(3)
+    assert len(ruled.instances()) == 1
+    ruled.scale(3)
+    assert len(ruled.instances()) == 3
+
+
+def test_an_apply_keeps_a_count_that_only_a_schedule_of_the_rule_allows(ruled):
+    if ruled.ports.compute.replaces_instances:
+        pytest.skip("its schedules raise the least count alone")
+    night = {"cron": "0 0 1 1 *", "duration_s": 60, "min_instances": 1, "max_instances": 4}
+    ruled.apply(ruled.rule(min_instances=1, max_instances=2, schedules=[night]))
+    ruled.scale(4)
+    assert len(ruled.instances()) == 4
+    ruled.apply(ruled.blue(tags={"a": "b"}))
+    assert len(ruled.instances()) == 4
+
+
+def test_instances_that_a_rule_starts_or_ends_now_are_neither_plan_nor_drift(ruled):
+    if ruled.ports.compute.replaces_instances:
+        pytest.skip("this target measures for itself")
+    rule = ruled.rule(min_instances=1, max_instances=3)
+    ruled.apply(rule)
+    seen: list[list[str]] = []
+
+    def look(_endpoints) -> None:
+        seen.append(changes(ruled, beside(ruled.blue()), rule))
+
+    ruled.router.before = look
+    ruled.scale(3)
+    ruled.scale(1)
+    ruled.router.before = lambda _endpoints: None
+    wait_until(lambda: len(ruled.instances()) == 1)
+    assert seen
+    assert [one for one in seen if one] == []

@@ -42,6 +42,7 @@ from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, let_go, remove_unrecorded, sweep
 from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
+from inference_provider.workspace.ruled import Ruled, ruled
 from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
 from inference_provider.workspace.tokens import IssuedToken
@@ -328,15 +329,17 @@ class Engine:
         sweep(opened)
         roll_recorded(opened, actor, progress, for_each)
 
-    def scale(
-        self, deployment: ResourceId, count: int, actor: Actor, progress: Progress = silent
-    ) -> None:
-        """Have as many instances as a deployment's autoscale rule asks for, within its limits.
+    def ruled(self, workspace: str) -> tuple[Ruled, ...]:
+        """Return the deployments whose count an autoscale rule decides."""
+        return ruled(self._workspace(workspace))
 
-        Of a deployment that has no rule now the declared count; nothing when it is gone.
+    def scale(self, deployment: ResourceId, count: int, actor: Actor) -> None:
+        """Have as many instances as a deployment's rule asks for; without a rule those declared.
+
+        Nothing happens when it is gone. Raises Busy, at once, while somebody else changes it.
         """
         opened = self._workspace(deployment.workspace)
-        Rollout(opened, actor, progress).run_recorded(deployment, scaled_to=count)
+        Rollout(opened, actor, silent).run_recorded(deployment, scaled_to=count)
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""

@@ -266,10 +266,22 @@ class Observer:
         faults += [f"{one.name}: {one.fault}" for one in running if one.fault]
         faults += seen.compute.altered.get(record.id.name, ())
         idle = [i for i in there if i not in running and i.name not in dying]
+        if rule:
+            idle = self._without_passing(idle, record)
         degraded = "; ".join([*faults, *_idle(idle, record)])
         waits = ready < least <= len(running) and not degraded
         found |= {"degraded": degraded, "unready": said if waits else ""}
         return {**found, "status": "; ".join([said, *faults])}
+
+    def _without_passing(self, idle: list[InstanceStatus], record: Record) -> list[InstanceStatus]:
+        """Leave out what comes or goes now, or has gone since: a rule may change it any time."""
+        left = {one.name for one in idle if not _is_recorded(one, record)}
+        if not left or self._ports.compute.replaces_instances:
+            return idle
+        compute, name = self._ports.compute, record.id.name
+        if not self._state.is_changed_now(name):
+            left -= {one.name for one in compute.instances(name).get(name, ())}
+        return [one for one in idle if one.name not in left]
 
     def _rule(self, record: Record) -> AutoscaleRuleSpec | None:
         with suppress(TargetError):  # an unreadable one is told as such

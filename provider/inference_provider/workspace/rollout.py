@@ -19,6 +19,7 @@ from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
+from inference_provider.workspace.ruled import serving_of
 from inference_provider.workspace.state import State, deployment_lock
 from inference_provider.workspace.units import Units, recorded_deployment
 
@@ -57,16 +58,18 @@ class Rollout:
             recorded: Whether this restarts a recorded deployment; nothing happens if it was
                 deleted in the meantime.
             scaled_to: The count that a rule's metrics ask for; of no account when the rule is gone.
+                Such a rollout never waits for another, which knows better what is wanted.
 
         Returns:
             The record that this replaced.
 
         Raises:
+            Busy: Another changes the deployment: now, or for too long.
             NotReady: A new instance did not become ready; the old ones keep serving.
             OutOfCapacity: The workspace's quota, or the target, has no room.
         """
-        name = desired.id.name
-        with self._records.lock(deployment_lock(name), CHANGE_WAIT_S):
+        name, wait_s = desired.id.name, CHANGE_WAIT_S if scaled_to is None else 0
+        with self._records.lock(deployment_lock(name), wait_s):
             before = self._state.record(desired.id)
             if recorded and before is None:
                 return None
@@ -121,11 +124,11 @@ class Rollout:
             return declared
         if scaled_to is not None:
             return unit.rule.within_any(scaled_to)
-        there = self._compute.instances(unit.id.name).get(unit.id.name, ())
-        serving = [i for i in there if before and before.admits(i.name, i.generation)]
+        serving = serving_of(self._compute, before) if before else ()
         count = sum(i.stands_for for i in serving)
         if serving and before and before.generation == unit.generation:
-            return unit.rule.within(count or (declared if unit.rule.min_instances else 0))
+            # a schedule of it may be open now: who keeps the rule knows
+            return unit.rule.within_any(count or (declared if unit.rule.min_instances else 0))
         # of one that has no instance now, too, one must have started before it is admitted
         return max(unit.rule.within(count or declared), 1)
 

@@ -306,13 +306,14 @@ class State:
 
     def is_started_now(self, deployment: str) -> bool:
         """Whether what is reserved for a deployment is not left by somebody who was killed."""
-        if self._records.read(RESERVATIONS, deployment) is None:
+        reserved = self._records.read(RESERVATIONS, deployment)
+        return reserved is not None and self.is_changed_now(deployment)
+
+    def is_changed_now(self, deployment: str) -> bool:
+        """Whether somebody holds a deployment's lock."""
+        with suppress(Busy), self._records.lock(deployment_lock(deployment), wait_s=0):
             return False
-        try:
-            with self._records.lock(deployment_lock(deployment), wait_s=0):
-                return False
-        except Busy:
-            return True
+        return True
 
     # -- the router ----------------------------------------------------------------------------
 

@@ -1,0 +1,44 @@
+"""Deployments whose count an autoscale rule decides, and how many instances each has now."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from inference_provider.errors import TargetError
+from inference_provider.observed import Kind, Record, ResourceId
+from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.workspace.opened import Workspace
+from inference_provider.workspace.ports import Compute
+from inference_provider.workspace.statuses import Instance
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A deployment whose count a rule decides."""
+
+    id: ResourceId
+    rule: AutoscaleRuleSpec
+    count: int
+    """Instances that the router sends requests to, or will when they are healthy again."""
+
+
+def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
+    """Return the deployments with a rule that is on, sorted by name; skips unreadable records."""
+    if not workspace.ports.records.exists():
+        return ()
+    rules, found = workspace.state.rules(), list[Ruled]()
+    for name in sorted(rules):
+        place = workspace.ports.records.workspace
+        id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=place, name=name)
+        with suppress(TargetError):
+            record = workspace.state.record(id_)
+            if record and record.variant == "online":
+                serving = serving_of(workspace.ports.compute, record)
+                count = sum(i.stands_for for i in serving)
+                found.append(Ruled(id_, rules[name], count))
+    return tuple(found)
+
+
+def serving_of(compute: Compute, record: Record) -> tuple[Instance, ...]:
+    """Return the instances of a deployment that its record admits."""
+    there = compute.instances(record.id.name).get(record.id.name, ())
+    return tuple(i for i in there if record.admits(i.name, i.generation))
