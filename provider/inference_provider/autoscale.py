@@ -61,6 +61,11 @@ class Memory(BaseModel):
         """Return one that knows of another change of the count."""
         return self.model_copy(update={"changes": (*self.changes, (at_s, by))}) if by else self
 
+    def without_change(self, at_s: float) -> "Memory":
+        """Return one that knows nothing of a change that was decided, and not made."""
+        left = tuple(one for one in self.changes if one[0] != at_s)
+        return self.model_copy(update={"changes": left})
+
 
 @dataclass(frozen=True)
 class Decision:

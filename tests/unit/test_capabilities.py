@@ -11,6 +11,14 @@ from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.machine import Fit
 
+RULE = {"endpoint": "iris", "deployment": "blue", "max_instances": 2}
+NIGHT = {"cron": "0 22 * * *", "duration_s": 3600, "max_instances": 2}
+GPU_STEP = {
+    "metric": "GpuUtilizationPercentage",
+    "operator": "greater_than",
+    "threshold": 80,
+    "change": 1,
+}
 LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", ("ask root",)))
 T4, A100 = Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")
 
@@ -54,10 +62,23 @@ def test_a_plain_stack_is_refused_nowhere():
             id="identity of a cloud",
         ),
         pytest.param(
-            stack(autoscale_rules=[{"endpoint": "iris", "deployment": "blue", "max_instances": 2}]),
-            "AutoscaleRule 'default/iris/blue' on target 'local':"
-            " AutoscaleRule is not supported yet; leave it out",
-            id="autoscale",
+            stack(autoscale_rules=[{**RULE, "min_instances": 0}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local': min_instances: 0 is not supported"
+            " yet: no request would wake it; use 1 or more",
+            id="autoscale to zero",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{**RULE, "schedules": [{**NIGHT, "min_instances": 0}]}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local': schedules.0.min_instances: 0 is"
+            " not supported yet: no request would wake it; use 1 or more",
+            id="autoscale to zero at night",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.metric:"
+            " GpuUtilizationPercentage is not measured here yet; use RequestsInFlight or"
+            " RequestsPerMinute",
+            id="autoscale by what is not measured",
         ),
         pytest.param(
             stack(workspaces=[{"runtime_image": "router:1"}]),

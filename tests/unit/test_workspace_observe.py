@@ -319,6 +319,13 @@ def test_a_workspace_says_where_it_is_and_what_is_wrong_with_its_router():
     assert down.restarts == {"router": Restarts(since_start=1, lately=1, minutes=10)}
 
 
+def test_a_workspace_says_what_runs_beside_its_router_and_what_should():
+    beside = observed(Kind.WORKSPACE, seen(router=RouterStatus(beside="autoscaler runs")))
+    assert (beside.status, beside.degraded) == ("router ready; autoscaler runs", "")
+    missing = observed(Kind.WORKSPACE, seen(router=RouterStatus(missing="no autoscaler runs")))
+    assert (missing.status, missing.degraded) == ("no autoscaler runs", "no autoscaler runs")
+
+
 @pytest.mark.parametrize("kind", [Kind.MODEL, Kind.ENVIRONMENT])
 def test_content_that_was_changed_is_degraded(kind):
     fine, spoiled = (observed(kind, seen(), fault=text) for text in ("", "1 file was changed"))

@@ -129,9 +129,9 @@ class Observer:
         router = seen.router
         ended = self._restarts("router", router.endings, router.start_limit_s, seen.minute)
         left = (self._leftovers(seen.compute), seen.held.get(record.id, ""), self._bucket())
-        found = (router.fault, fault, self._unpublished(), *left)
+        found = (router.fault, router.missing, fault, self._unpublished(), *left)
         faults = "; ".join(filter(None, found))
-        status = "; ".join(filter(None, (faults or "router ready", router.note)))
+        status = "; ".join(filter(None, (faults or "router ready", router.beside, router.note)))
         return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
 
     def _certificate(self, minute: int) -> tuple[KeptTls | None, str]:

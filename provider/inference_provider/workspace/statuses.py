@@ -81,6 +81,10 @@ class RouterStatus(Frozen):
     """What is wrong with it, in the target's words; empty when it serves."""
     note: str = ""
     """What a person should know though it serves as recorded, as no apply can change it."""
+    beside: str = ""
+    """What runs beside it on the same machine or in the same pod; empty when nothing does."""
+    missing: str = ""
+    """What should run beside it and does not, in the target's words."""
     runs: bool = True
     """False when it is known not to run."""
     weights: dict[str, dict[str, int]] | None = None

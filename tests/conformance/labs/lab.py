@@ -46,6 +46,8 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
+    rule_target = ("CpuUtilizationPercentage", 90)
+    """What its rules keep, and near which value."""
     router_follows = False
     """Whether the router serves what is recorded, also when nobody tells it."""
     soon_s = 6.0
@@ -170,7 +172,8 @@ class Lab(ABC):
 
     def rule(self, **fields) -> DesiredResource:
         """Return an autoscale rule of blue that wants fewer instances only after an hour."""
-        asked = {"targets": [{"metric": "CpuUtilizationPercentage", "target": 90}]}
+        metric, value = self.rule_target
+        asked = {"targets": [{"metric": metric, "target": value}]}
         place = {"workspace": self.workspace, "endpoint": "iris", "deployment": "blue"}
         slow = {"scale_in": {"stabilization_s": 3600}}
         spec = AutoscaleRuleSpec.model_validate({**place, **asked, **slow, **fields})

@@ -3,15 +3,21 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 
-from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    DeploymentSpec,
+    EnvironmentSpec,
+    WorkspaceSpec,
+)
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.listening import address_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
+from inference_provider.targets.local.samples import MEASURED
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _OPEN = "leave egress enabled"
@@ -74,6 +80,8 @@ def local_capabilities(
 
     return TargetCapabilities(
         name="local",
+        kinds=WITH_RULES,
+        rule_faults=rule_faults,
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         egress_control=True,
@@ -86,6 +94,25 @@ def local_capabilities(
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,
     )
+
+
+def rule_faults(
+    rule: AutoscaleRuleSpec, _deployment: DeploymentSpec | None, _workspace: WorkspaceSpec | None
+) -> Iterator[Fault]:
+    """Yield why this machine cannot keep a rule; nothing of one that is off."""
+    if not rule.enabled:
+        return
+    least = {f"schedules.{i}": one.min_instances for i, one in enumerate(rule.schedules)}
+    for place, count in {"": rule.min_instances, **least}.items():
+        if count == 0:
+            field = f"{place}.min_instances".lstrip(".")
+            yield Fault(field, "0 is not supported yet: no request would wake it", "use 1 or more")
+    used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}
+    used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
+    for place, metric in used.items():
+        if metric not in MEASURED:
+            known = " or ".join(sorted(MEASURED))
+            yield Fault(f"{place}.metric", f"{metric} is not measured here yet", f"use {known}")
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ records/  journal.jsonl          what was applied last, by whom
 keys/  blueprints/  placeholders/  instances/  reservations/   0600
 credentials/  store_key/  tls/  signing/                       0600
 assets/  running/  logs/  router/  supervisor/  sockets/
+service/                         what the autoscaler has decided, and why
 """
 
 import os
@@ -32,6 +33,7 @@ class Folders:
         self.router_folder = self.folder / "router"
         self.supervisor_folder = self.folder / "supervisor"
         self.sockets_folder = self.folder / "sockets"
+        self.service_folder = self.folder / "service"
 
     @property
     def exists(self) -> bool:

@@ -54,6 +54,11 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
+from inference_provider.targets.local.service_process import (
+    SERVICE,
+    service_runs,
+    settle_service,
+)
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
@@ -100,7 +105,14 @@ class LocalRouter:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
-        self.serving.publish(endpoints)
+        needed = self._has_rules()
+        if needed != self.supervisor.has(SERVICE):
+            settle_service(self.supervisor, self.folders, needed=needed)
+        self.serving.publish(endpoints)  # last: who raises has changed nothing
+
+    def _has_rules(self) -> bool:
+        """Whether something has to keep an autoscale rule: nobody but us does so here."""
+        return bool(self._state.rules())
 
     def _in_force(self) -> tuple[EndpointEntry, ...]:
         known = self.envoy.in_force()
@@ -126,11 +138,22 @@ class LocalRouter:
         process, said = self._process(), self.serving.status()
         known = {
             "fault": self._fault(process, answers=said.weights is not None) or said.fault,
+            **self._service(),
             "runs": process is not None,
             "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             "start_limit_s": int(ROUTER_START_TIMEOUT_S),
         }
         return said.model_copy(update=known)
+
+    def _service(self) -> dict[str, str]:
+        """Say whether the workspace service runs, where it is needed."""
+        if not self._has_rules():
+            return {}
+        if service_runs(self.supervisor):
+            return {"beside": "autoscaler runs"}
+        log = self.folders.log_path(SERVICE, SERVICE)
+        missing = f"the autoscaler does not run, so that counts stay as they are (its log: {log})"
+        return {"missing": missing}
 
     def _process(self) -> ProcessState | None:
         try:
@@ -170,7 +193,7 @@ class LocalRouter:
         """Start what does not run; orphans of a dead supervisord keep serving meanwhile."""
         if self.is_up():
             self.supervisor.ensure_listener()
-            self._mend_keys()
+            self._mend_others()
             return
         with machine_lock():  # nobody else may choose a port until the router listens on its own
             self.bring_up(endpoints)
@@ -198,11 +221,12 @@ class LocalRouter:
                 self.supervisor.start()
             self.supervisor.ensure_listener()
             self._ensure_router(endpoints)
-            self._mend_keys()
+            self._mend_others()
 
-    def _mend_keys(self) -> None:
-        """Have keys of identity providers fetched; the status says so where nobody does."""
+    def _mend_others(self) -> None:
+        """Have keys fetched and autoscale rules kept; the status says so where nobody does."""
         begin_keys(self.supervisor, self.folders, self._in_force())
+        settle_service(self.supervisor, self.folders, needed=self._has_rules())
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):

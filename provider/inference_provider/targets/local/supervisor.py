@@ -201,6 +201,10 @@ class Supervisor:
         found = self._rpc.call(lambda rpc: rpc.getProcessInfo(name), Faults.BAD_NAME)
         return _process_state(found) if found else None
 
+    def has(self, name: str) -> bool:
+        """Whether there is a program of this name, without asking supervisord."""
+        return (self._programs / f"{name}.conf").exists()
+
     def add(self, program: Program) -> None:
         """Add a program and start it; does nothing when it exists."""
         self.write(program)

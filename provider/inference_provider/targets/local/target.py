@@ -24,6 +24,7 @@ from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
+from inference_provider.targets.local.samples import LocalSamples
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
@@ -69,6 +70,10 @@ class LocalPlatform:
     def router(self, workspace: str) -> LocalRouter:
         """Return a workspace's router, and with it the supervisord that runs all its programs."""
         return self._open(workspace).router
+
+    def samples(self, workspace: str) -> LocalSamples:
+        """Return what measures the deployments of a workspace for their autoscale rules."""
+        return LocalSamples(self.router(workspace).envoy.admin.stats)
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:

@@ -1,0 +1,148 @@
+"""Rules, counts and measurements of one workspace -> changes of counts, again and again.
+
+On any target that does not scale by itself. `autoscale.py` decides; a change is made through the
+engine, in a thread for each deployment, so that an instance that starts for minutes holds up
+nothing else. While this does not run, counts stay as they are.
+"""
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from inference_provider.autoscale import Decision, Memory, Sample, decide
+from inference_provider.errors import Busy, InferenceError
+from inference_provider.observed import Actor
+from inference_provider.service.decisions import Decisions, Noted
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.ports import Clock
+from inference_provider.workspace.ruled import Ruled
+
+UNCHANGED_EVERY_S = 60.0
+"""How often a decision is written down that changes nothing."""
+_RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
+"""Pause after a change that failed; twice as long after each further failure."""
+_HELD = "somebody else is changing the deployment"
+
+
+class Samples(Protocol):
+    """Measures deployments; what a target provides."""
+
+    def __call__(self, deployments: Collection[str]) -> Mapping[str, Sample]:
+        """Return what is measured now, by `<endpoint>/<deployment>`, of each that is named."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One that is being made."""
+
+    at_s: float
+    count: int
+    made: Future[None]
+
+
+@dataclass
+class _Known:
+    """What is known of one deployment from the decisions before."""
+
+    memory: Memory = field(default_factory=Memory)
+    change: _Change | None = None
+    retry_s: float = 0.0
+    """When the next change may be made, by the clock of samples."""
+    failures: int = 0
+    noted_s: float | None = None
+    """When a decision was last written down."""
+
+
+class Autoscaler:
+    """Keeps the rules of one workspace."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        workspace: str,
+        samples: Samples,
+        decisions: Decisions,
+        *,
+        actor: Actor,
+        clock: Clock,
+        threads: Executor,
+    ) -> None:
+        self._engine = engine
+        self._workspace = workspace
+        self._samples = samples
+        self._decisions = decisions
+        self._actor = actor
+        self._clock = clock
+        self._threads = threads
+        self._known: dict[str, _Known] = {}
+
+    def look(self) -> None:
+        """Measure every deployment that has a rule, decide, and begin what is to change.
+
+        Raises:
+            InferenceError: What is recorded or runs cannot be read; nothing has changed.
+        """
+        for name, known in self._known.items():  # before counts are read, which it changes
+            self._settle(name, known)
+        there = self._engine.ruled(self._workspace)
+        named = {one.id.name for one in there}
+        gone = [n for n, known in self._known.items() if n not in named and known.change is None]
+        for name in gone:
+            del self._known[name]
+        samples = self._samples(named) if named else {}
+        for one in there:
+            self._look_at(one, samples[one.id.name])
+
+    def _look_at(self, one: Ruled, sample: Sample) -> None:
+        known = self._known.setdefault(one.id.name, _Known())
+        count = known.change.count if known.change else one.count
+        before, now = known.memory, self._clock.now()
+        decided = decide(one.rule, count, sample, before, now)
+        noted = Noted(now, one, count, sample, before, decided)
+        if decided.count == count:
+            known.memory = decided.memory
+            self._note_sometimes(known, noted, sample.at_s)
+        elif known.change or sample.at_s < known.retry_s:
+            known.memory = decided.memory.without_change(sample.at_s)
+        else:
+            self._begin(known, one, decided, sample.at_s)
+            known.noted_s = sample.at_s
+            self._decisions.note(noted)
+
+    def _note_sometimes(self, known: _Known, noted: Noted, at_s: float) -> None:
+        if known.noted_s is None or at_s >= known.noted_s + UNCHANGED_EVERY_S:
+            known.noted_s = at_s
+            self._decisions.note(noted)
+
+    def _begin(self, known: _Known, one: Ruled, decided: Decision, at_s: float) -> None:
+        scale = partial(self._engine.scale, one.id, decided.count, self._actor)
+        known.memory = decided.memory
+        known.change = _Change(at_s, decided.count, self._threads.submit(scale))
+
+    def _settle(self, name: str, known: _Known) -> None:
+        """Take note of how a change has ended, if it has."""
+        change = known.change
+        if change is None or not change.made.done():
+            return
+        known.change, fault = None, change.made.exception()
+        if fault is None:
+            known.failures = 0
+            self._decisions.note_end(self._clock.now(), name, change.count)
+            return
+        known.memory = known.memory.without_change(change.at_s)
+        if isinstance(fault, Busy):
+            known.retry_s = change.at_s + _RETRY_S
+        else:
+            pause_s = min(_RETRY_S * 2.0**known.failures, _LONGEST_RETRY_S)
+            known.failures += 1
+            known.retry_s = self._clock.monotonic_s() + pause_s
+        self._decisions.note_end(self._clock.now(), name, change.count, _told(fault))
+
+
+def _told(fault: BaseException) -> str:
+    """Say why a change was not made; of ours only what hides secrets."""
+    if isinstance(fault, Busy):
+        return _HELD
+    return str(fault) if isinstance(fault, InferenceError) else type(fault).__name__

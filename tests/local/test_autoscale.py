@@ -1,0 +1,114 @@
+"""Rules that the workspace service of this machine keeps, with a real router and real load."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from inference_provider.drift import drift
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.targets.local.service_process import SERVICE
+from tests.local.conftest import ACTOR, Lab, Load
+from tests.local.server.model import until
+
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture
+def ruled(lab: Lab) -> Lab:
+    """A lab whose deployment blue has one to three instances, one for two requests in flight."""
+    lab.document["autoscale_rules"] = [
+        {
+            "endpoint": "iris",
+            "deployment": "blue",
+            "max_instances": 3,
+            "targets": [{"metric": "RequestsInFlight", "target": 2}],
+            "scale_in": {"stabilization_s": 3},
+        }
+    ]
+    lab.up()
+    return lab
+
+
+def count(lab: Lab) -> int:
+    return len(lab.instances().get("iris/blue", ()))
+
+
+def decisions(lab: Lab) -> list[dict]:
+    path = lab.state / "workspaces" / "lab" / "service" / "decisions.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def drifted(lab: Lab) -> dict[str, str]:
+    found = drift(lab.resources(), lab.target.observe(["lab"]), "lab").resources
+    return {str(one.id): str(one.verdict) for one in found if one.verdict != "clean"}
+
+
+def serves(lab: Lab) -> bool:
+    process = lab.supervisor.processes().get(SERVICE)
+    return process is not None and process.runs
+
+
+def test_load_brings_instances_and_its_end_takes_them_and_no_request_fails(ruled: Lab):
+    assert count(ruled) == 1
+    with Load(ruled, sleep_s=0.2) as load:
+        until(lambda: count(ruled) == 3, 30)
+        assert ruled.up() == []
+        load.wait_for(sum(load.results.values()) + 100)
+    assert drifted(ruled) == {}
+    with Load(ruled, sleep_s=0.001, pause_s=0.2) as few:
+        until(lambda: count(ruled) == 1, 40)
+    assert (load.failed, few.failed) == ({}, {})
+    changes = [one for one in decisions(ruled) if "memory" in one]
+    assert (changes[0]["count"], changes[-1]["wanted"]) == (1, 1)
+    assert max(one["wanted"] for one in changes) == 3
+    assert ruled.up() == []
+    assert drifted(ruled) == {}
+
+
+def test_a_killed_autoscaler_comes_back_and_the_count_stays_meanwhile(ruled: Lab):
+    with Load(ruled, sleep_s=0.2) as load:
+        until(lambda: count(ruled) == 3, 30)
+        before = ruled.supervisor.processes()[SERVICE].pid
+        os.kill(before, signal.SIGKILL)
+        until(
+            lambda: serves(ruled) and ruled.supervisor.process(SERVICE).pid not in (0, before), 30
+        )
+        assert count(ruled) == 3
+    assert load.failed == {}
+
+
+def test_status_and_drift_tell_when_no_autoscaler_runs_and_up_starts_it_again(ruled: Lab):
+    assert "router ready; autoscaler runs" in ruled.said("status")[1]
+    ruled.supervisor.remove(SERVICE)
+    said = " ".join(ruled.said("status")[1].split())
+    assert "the autoscaler does not run, so that counts stay as they are" in said
+    assert list(drifted(ruled)) == ["Workspace 'lab'"]
+    ruled.up()
+    until(lambda: serves(ruled), 30)
+    assert drifted(ruled) == {}
+
+
+@pytest.mark.parametrize("ended", ["deleted", "off"])
+def test_no_autoscaler_runs_where_no_rule_is_on(ruled: Lab, ended: str):
+    assert serves(ruled)
+    if ended == "deleted":
+        del ruled.document["autoscale_rules"]
+        rule = ResourceId(kind=Kind.AUTOSCALE_RULE, workspace="lab", name="iris/blue")
+        ruled.target.delete(rule, "lab", ACTOR)
+    else:
+        ruled.document["autoscale_rules"][0]["enabled"] = False
+        ruled.up()
+    assert SERVICE not in ruled.supervisor.processes()
+    assert not [line for line in ruled.processes() if "inference_provider.service" in line]
+    assert drifted(ruled) == {}
+
+
+def test_an_autoscaler_ends_with_the_supervisor_that_started_it(ruled: Lab):
+    pid = ruled.supervisor.processes()[SERVICE].pid
+    os.kill(ruled.supervisor._daemon_pid(), signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{pid}"), 30)
+    ruled.up()
+    until(lambda: serves(ruled), 30)
+    assert drifted(ruled) == {}

@@ -1,0 +1,207 @@
+"""The autoscaler's rounds on a target in memory: what it decides, does and writes down."""
+
+import json
+from concurrent.futures import Executor, Future
+from functools import partial
+
+import pytest
+from tests.conformance.labs import MemoryLab
+
+from inference_provider.autoscale import Sample
+from inference_provider.observed import Actor, Kind
+from inference_provider.service.autoscaler import Autoscaler
+from inference_provider.service.decisions import Decisions
+from inference_provider.workspace.state import deployment_lock
+
+AUTOSCALER = Actor(user="service", command="autoscaler")
+QUICK = {"scale_in": {"stabilization_s": 10}}
+
+
+class Threads(Executor):
+    """Runs what it is given at once; or, told to hold, when it is released."""
+
+    def __init__(self) -> None:
+        self.holds = False
+        self._held = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        made = Future()
+        self._held.append((partial(fn, *args, **kwargs), made))
+        if not self.holds:
+            self.release()
+        return made
+
+    def release(self) -> None:
+        while self._held:
+            call, made = self._held.pop()
+            try:
+                made.set_result(call())
+            except Exception as fault:  # noqa: BLE001 - as a thread does
+                made.set_exception(fault)
+
+
+class Case:
+    """A workspace with a rule, and an autoscaler that measures what it is told."""
+
+    def __init__(self, folder, **rule) -> None:
+        code = folder / "lab"
+        code.mkdir()
+        self.lab = MemoryLab(MemoryLab.open(code), code, "lab")
+        self.lab.up()
+        asked = {"targets": [{"metric": "RequestsInFlight", "target": 2}]}
+        self.lab.apply(self.lab.rule(**{"max_instances": 5, **QUICK, **asked, **rule}))
+        self.at_s = 0.0
+        self.in_flight: float | None = 0
+        self.threads = Threads()
+        self.folder = folder / "decisions"
+        self.measured = []
+        self.autoscaler = self.with_log(10_000_000)
+
+    def with_log(self, file_bytes: int) -> Autoscaler:
+        return Autoscaler(
+            self.lab.target,
+            "lab",
+            self._samples,
+            Decisions(self.folder, file_bytes),
+            actor=AUTOSCALER,
+            clock=self,
+            threads=self.threads,
+        )
+
+    def _samples(self, deployments):
+        self.measured.append(sorted(deployments))
+        values = {} if self.in_flight is None else {"RequestsInFlight": self.in_flight}
+        sample = Sample(at_s=self.at_s, ready=self.count, values=values)
+        return dict.fromkeys(deployments, sample)
+
+    def now(self):
+        return self.lab.platform.clock.now()
+
+    def monotonic_s(self) -> float:
+        return self.at_s
+
+    def sleep(self, seconds: float) -> None:
+        self.at_s += seconds
+
+    @property
+    def count(self) -> int:
+        return len(self.lab.instances())
+
+    def look(self, in_flight: float | None, seconds: int = 1) -> int:
+        """Have it look each second; return the count then."""
+        self.in_flight = in_flight
+        for _ in range(seconds):
+            self.at_s += 1
+            self.autoscaler.look()
+        return self.count
+
+    def lines(self, *names: str) -> list[dict]:
+        """Return what is written down, or some of each line."""
+        text = (self.folder / "decisions.jsonl").read_text()
+        found = [json.loads(line) for line in text.splitlines()]
+        return [{n: line[n] for n in names if n in line} for line in found] if names else found
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case(tmp_path)
+
+
+def test_more_requests_bring_instances_at_once_and_fewer_end_them_after_a_while(case):
+    assert case.look(1) == 1
+    assert case.look(8) == 4
+    assert case.look(2, seconds=8) == 4
+    assert case.look(2, seconds=5) == 1
+
+
+def test_each_change_is_written_down_with_all_that_it_went_by(case):
+    case.look(1)
+    case.look(8)
+    case.look(8)
+    quiet, change, made = case.lines()
+    assert (quiet["count"], quiet["wanted"], "memory" in quiet) == (1, 1, False)
+    assert (change["count"], change["wanted"], change["deployment"]) == (1, 4, "iris/blue")
+    assert change["reasons"] == ["RequestsInFlight is 8, its target 2"]
+    assert change["sample"]["values"] == {"RequestsInFlight": 8}
+    assert change["rule"]["max_instances"] == 5
+    assert change["memory"]["wanted"] == [[1.0, 1], [1.0, 1]]
+    assert (made["wanted"], made["made"]) == (4, True)
+
+
+def test_what_changes_nothing_is_written_down_once_a_minute(case):
+    case.look(1, seconds=150)
+    assert len(case.lines()) == 3
+
+
+def test_while_a_change_is_being_made_no_other_begins(case):
+    case.threads.holds = True
+    assert case.look(4) == 1
+    case.look(10, seconds=5)
+    assert case.lines("count", "wanted") == [{"count": 1, "wanted": 2}]
+    case.threads.release()
+    case.threads.holds = False
+    assert case.look(10) == 5
+
+
+def test_who_changes_the_deployment_is_not_waited_for_and_the_change_comes_later(case):
+    lock = case.lab.ports.records.lock(deployment_lock("iris/blue"))
+    with lock:
+        assert case.look(8, seconds=3) == 1
+    assert case.look(8, seconds=6) == 4
+    told = [line["failed"] for line in case.lines() if "failed" in line]
+    assert told == ["somebody else is changing the deployment"]
+
+
+def test_instances_that_do_not_start_are_tried_again_ever_later_and_what_serves_stays(case):
+    fails = {"told": True}
+    case.lab.ports.compute.fails = lambda _unit: "told to fail" if fails["told"] else ""
+    assert case.look(8, seconds=60) == 1
+    failed = [line for line in case.lines() if "failed" in line]
+    assert len(failed) == 4
+    assert "told to fail" in failed[0]["failed"]
+    fails["told"] = False
+    assert case.look(8, seconds=40) == 4
+
+
+def test_what_cannot_be_measured_changes_nothing(case):
+    case.look(8)
+    assert case.look(None, seconds=60) == 4
+
+
+def test_without_a_rule_nothing_is_measured(case):
+    case.lab.delete(case.lab.rule(max_instances=5).id)
+    case.measured.clear()
+    case.look(8, seconds=2)
+    assert case.measured == []
+
+
+def test_a_deployment_that_goes_in_the_middle_of_a_change_is_forgotten(case):
+    case.threads.holds = True
+    case.look(8)
+    case.lab.delete(case.lab.rule(max_instances=5).id)
+    case.lab.apply(case.lab.traffic())
+    case.lab.delete(case.lab.id(Kind.DEPLOYMENT, "iris/blue"))
+    case.threads.release()
+    assert case.look(8, seconds=2) == 0
+
+
+def test_an_apply_beside_it_keeps_the_count(case):
+    case.look(8)
+    case.lab.apply(case.lab.deployment(environment_variables={"A": "1"}))
+    assert case.count == 4
+    assert case.look(8) == 4
+
+
+def test_the_log_of_decisions_has_a_bounded_size(tmp_path):
+    case = Case(tmp_path)
+    case.autoscaler = case.with_log(5_000)
+    case.look(1, seconds=3_000)
+    files = sorted(case.folder.iterdir())
+    assert [one.name for one in files] == ["decisions.jsonl", "decisions.jsonl.1"]
+    assert all(one.stat().st_size <= 5_000 for one in files)
+    assert all(one.stat().st_mode & 0o077 == 0 for one in files)
+
+
+def test_a_log_that_cannot_be_written_holds_up_no_change(case):
+    case.folder.write_text("no folder")
+    assert case.look(8) == 4
