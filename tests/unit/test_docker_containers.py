@@ -10,11 +10,12 @@ import pytest
 from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
+from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.spec.deployment import Probe
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import DockerPlace, Place
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.amounts import bytes_of, cores, limits, refused
+from inference_provider.targets.docker.amounts import limits, refused
 from inference_provider.targets.docker.containers import altered, endings_of, healthcheck
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses

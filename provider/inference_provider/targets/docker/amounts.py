@@ -1,14 +1,11 @@
 """Amounts as Kubernetes writes them -> what Docker limits a container to. Pure."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from inference_provider.errors import Fault
+from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.spec.resources import Resources
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_UNITS |= {f"{unit}i": 2 ** (10 * power) for power, unit in enumerate("KMGT", 1)}
 
 
 def limits(resources: Resources, host_cores: int) -> dict[str, Any]:
@@ -55,14 +52,3 @@ def _asked(resources: Resources, name: str) -> tuple[str, str | None]:
     fields = ("limits", "requests")
     found = ((field, getattr(getattr(resources, field), name)) for field in fields)
     return next((one for one in found if one[1]), ("limits", None))
-
-
-def cores(amount: str) -> float:
-    """Return cores: `500m` is 0.5."""
-    return float(amount[:-1]) / 1000 if amount.endswith("m") else float(amount)
-
-
-def bytes_of(amount: str) -> int:
-    """Return bytes: `512Mi` is 536,870,912."""
-    digits = amount.rstrip("KMGTi")
-    return math.ceil(float(digits) * _UNITS[amount[len(digits) :]])
