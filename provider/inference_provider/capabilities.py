@@ -149,6 +149,9 @@ class TargetCapabilities(Frozen):
     rule_faults: RuleFaults = _nothing
     """Says why it cannot keep a rule of a deployment; of that and of the workspace it is told what
     is known."""
+    amounts_asked: bool = False
+    """Whether an instance may ask for cpu and memory though nothing enforces amounts: autoscale
+    rules count shares of what it asks for."""
     resource_limits: bool = False
     """Whether cpu and memory amounts, the size of shared memory and ulimits are enforced."""
     workspace_faults: Callable[[WorkspaceSpec], Iterable[Fault]] = _nothing

@@ -226,9 +226,12 @@ def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield from can.amount_faults(spec.resources)
         return
     resources: Resources = spec.resources
+    refused = {"limits": resources.limits}
+    if not can.amounts_asked:
+        refused = {"requests": resources.requests, **refused}
     asked = {
         f"{field}.{name}": name
-        for field, amounts in (("requests", resources.requests), ("limits", resources.limits))
+        for field, amounts in refused.items()
         for name in ("cpu", "memory")
         if getattr(amounts, name)
     }

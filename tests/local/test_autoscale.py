@@ -112,3 +112,22 @@ def test_an_autoscaler_ends_with_the_supervisor_that_started_it(ruled: Lab):
     ruled.up()
     until(lambda: serves(ruled), 30)
     assert drifted(ruled) == {}
+
+
+def test_a_processor_that_is_busy_brings_instances(lab: Lab):
+    lab.document["deployments"][0]["resources"] = {"requests": {"cpu": "20m"}}
+    lab.document["autoscale_rules"] = [
+        {
+            "endpoint": "iris",
+            "deployment": "blue",
+            "max_instances": 2,
+            "targets": [{"metric": "CpuUtilizationPercentage", "target": 50}],
+        }
+    ]
+    lab.up()
+    with Load(lab) as load:
+        until(lambda: count(lab) == 2, 30)
+    assert load.failed == {}
+    first = next(one for one in decisions(lab) if "memory" in one)
+    assert first["sample"]["values"]["CpuUtilizationPercentage"] > 50
+    assert drifted(lab) == {}

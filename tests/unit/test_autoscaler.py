@@ -69,10 +69,11 @@ class Case:
         )
 
     def _samples(self, deployments):
-        self.measured.append(sorted(deployments))
+        names = [one.id.name for one in deployments]
+        self.measured.append(names)
         values = {} if self.in_flight is None else {"RequestsInFlight": self.in_flight}
         sample = Sample(at_s=self.at_s, ready=self.count, values=values)
-        return dict.fromkeys(deployments, sample)
+        return dict.fromkeys(names, sample)
 
     def now(self):
         return self.lab.platform.clock.now()

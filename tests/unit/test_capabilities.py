@@ -13,6 +13,7 @@ from inference_provider.targets.local.machine import Fit
 
 RULE = {"endpoint": "iris", "deployment": "blue", "max_instances": 2}
 NIGHT = {"cron": "0 22 * * *", "duration_s": 3600, "max_instances": 2}
+CPU_TARGET = {"metric": "CpuUtilizationPercentage", "target": 70}
 GPU_STEP = {
     "metric": "GpuUtilizationPercentage",
     "operator": "greater_than",
@@ -76,9 +77,17 @@ def test_a_plain_stack_is_refused_nowhere():
         pytest.param(
             stack(autoscale_rules=[{**RULE, "metrics": [GPU_STEP]}]),
             "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.metric:"
-            " GpuUtilizationPercentage is not measured here yet; use RequestsInFlight or"
+            " GpuUtilizationPercentage is not measured here yet; use"
+            " CpuMemoryUtilizationPercentage, CpuUtilizationPercentage, RequestsInFlight or"
             " RequestsPerMinute",
             id="autoscale by what is not measured",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{**RULE, "targets": [CPU_TARGET]}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local': targets.0.metric:"
+            " CpuUtilizationPercentage is a share of what an instance asks for, and 'iris/blue'"
+            " asks for no cpu; set its resources.requests.cpu",
+            id="autoscale by a share of nothing",
         ),
         pytest.param(
             stack(workspaces=[{"runtime_image": "router:1"}]),
@@ -181,8 +190,8 @@ def test_a_plain_stack_is_refused_nowhere():
             id="egress of a deployment",
         ),
         pytest.param(
-            deployment(resources={"requests": {"memory": "1Gi", "gpu": 0}}),
-            "Deployment 'default/iris/blue' on target 'local': resources.requests.memory:"
+            deployment(resources={"limits": {"memory": "1Gi", "gpu": 0}}),
+            "Deployment 'default/iris/blue' on target 'local': resources.limits.memory:"
             " memory cannot be limited; leave it out (gpu works)",
             id="memory",
         ),

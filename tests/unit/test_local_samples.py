@@ -1,8 +1,30 @@
 """What a router's statistics say of deployments, as autoscale rules go by it."""
 
+import os
+import subprocess
+import sys
+
 from inference_provider.autoscale import Sample
 from inference_provider.errors import TargetUnreachable
+from inference_provider.observed import Kind, ResourceId
+from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.targets.local.samples import LocalSamples
+from inference_provider.workspace.ruled import Ruled
+
+SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
+
+
+def ruled(name="iris/blue", metric="RequestsInFlight", **requests) -> Ruled:
+    endpoint, deployment = name.split("/")
+    rule = AutoscaleRuleSpec(
+        endpoint=endpoint,
+        deployment=deployment,
+        max_instances=3,
+        targets=[{"metric": metric, "target": 50}],
+    )
+    id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name=name)
+    return Ruled(id_, rule, 1, ("iris.blue.g.0", "iris.blue.g.1"), ResourceAmounts(**requests))
 
 
 class Router:
@@ -12,7 +34,8 @@ class Router:
         self.at_s = 0.0
         self.found = {}
         self.answers = True
-        self.samples = LocalSamples(self._statistics, lambda: self.at_s)
+        self.pids: dict[str, int] = {}
+        self.samples = LocalSamples(self._statistics, lambda: self.pids, lambda: self.at_s)
 
     def _statistics(self, _pattern):
         if not self.answers:
@@ -22,9 +45,10 @@ class Router:
     def has(self, cluster="iris/blue", **statistics) -> None:
         self.found |= {f"cluster.{cluster}.{name}": one for name, one in statistics.items()}
 
-    def sample(self, after_s: float) -> Sample:
+    def sample(self, after_s: float, of: Ruled | None = None) -> Sample:
         self.at_s += after_s
-        return self.samples(["iris/blue"])["iris/blue"]
+        one = of or ruled()
+        return self.samples([one])[one.id.name]
 
 
 def test_requests_in_flight_and_of_a_minute_include_those_of_a_mirror():
@@ -43,7 +67,8 @@ def test_a_router_that_does_not_answer_says_nothing_and_no_rate_spans_that_time(
     router.has(membership_healthy=1, upstream_rq_active=1, upstream_rq_total=100)
     router.sample(after_s=1)
     router.answers = False
-    assert (router.sample(after_s=1).values, router.samples(["a/b"])["a/b"].ready) == ({}, 0)
+    silent = router.sample(after_s=1)
+    assert (silent.values, silent.ready) == ({}, 0)
     router.answers = True
     assert router.sample(after_s=1).values == {"RequestsInFlight": 1}
 
@@ -60,3 +85,42 @@ def test_a_router_that_counts_from_zero_again_has_no_rate_at_first():
 
 def test_a_deployment_that_was_never_asked_has_no_request_in_flight():
     assert Router().sample(after_s=1) == Sample(at_s=1, ready=0, values={"RequestsInFlight": 0})
+
+
+def test_processor_time_is_a_share_of_what_is_asked_with_that_of_children_that_have_ended():
+    router, asked = Router(), ruled(metric="CpuUtilizationPercentage", cpu="500m")
+    code = "import subprocess, sys\ninput()\nsubprocess.run([sys.executable, '-c', sys.argv[1]])\n"
+    code += "print('done', flush=True)\ninput()"
+    command = [sys.executable, "-c", code, SPIN.format(0.5)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
+        router.pids = {"iris.blue.g.0": parent.pid, "other.red.g.0": os.getpid()}
+        assert "CpuUtilizationPercentage" not in router.sample(1, asked).values
+        print(file=parent.stdin, flush=True)
+        assert parent.stdout.readline() == "done\n"
+        share = router.sample(after_s=2, of=asked).values["CpuUtilizationPercentage"]
+        print(file=parent.stdin, flush=True)
+    # 0.5 s of 2 s of half a core, and the start of an interpreter
+    assert 50 <= share < 150
+
+
+def test_memory_is_the_mean_of_instances_in_percent_of_what_each_asks_for():
+    router, asked = Router(), ruled(metric="CpuMemoryUtilizationPercentage", memory="1Ti")
+    router.pids = dict.fromkeys(asked.serving, os.getpid())
+    assert 0 < router.sample(1, asked).values["CpuMemoryUtilizationPercentage"] < 5
+
+
+def test_what_no_rule_goes_by_or_nothing_is_asked_of_is_not_measured():
+    router = Router()
+    router.pids = dict.fromkeys(ruled().serving, os.getpid())
+    assert router.sample(1, ruled(cpu="1", memory="1Gi")).values == {"RequestsInFlight": 0}
+    nothing = ruled(metric="CpuMemoryUtilizationPercentage")
+    assert "CpuMemoryUtilizationPercentage" not in router.sample(1, nothing).values
+
+
+def test_an_instance_that_has_ended_counts_for_nothing():
+    router, asked = Router(), ruled(metric="CpuMemoryUtilizationPercentage", memory="1Gi")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    router.pids = {"iris.blue.g.0": ended.pid}
+    assert router.sample(1, asked).values == {"RequestsInFlight": 0}

@@ -29,8 +29,8 @@ _HELD = "somebody else is changing the deployment"
 class Samples(Protocol):
     """Measures deployments; what a target provides."""
 
-    def __call__(self, deployments: Collection[str]) -> Mapping[str, Sample]:
-        """Return what is measured now, by `<endpoint>/<deployment>`, of each that is named."""
+    def __call__(self, deployments: Collection[Ruled]) -> Mapping[str, Sample]:
+        """Return what is measured now of each deployment, by `<endpoint>/<deployment>`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Autoscaler:
         gone = [n for n, known in self._known.items() if n not in named and known.change is None]
         for name in gone:
             del self._known[name]
-        samples = self._samples(named) if named else {}
+        samples = self._samples(there) if there else {}
         for one in there:
             self._look_at(one, samples[one.id.name])
 

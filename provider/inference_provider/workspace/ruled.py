@@ -3,9 +3,12 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
+from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Compute
 from inference_provider.workspace.statuses import Instance
@@ -19,6 +22,10 @@ class Ruled:
     rule: AutoscaleRuleSpec
     count: int
     """Instances that the router sends requests to, or will when they are healthy again."""
+    serving: tuple[str, ...]
+    """Their names; where a target replaces instances by itself, what stands for them."""
+    requests: ResourceAmounts
+    """What each asks for."""
 
 
 def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
@@ -33,9 +40,16 @@ def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
             record = workspace.state.record(id_)
             if record and record.variant == "online":
                 serving = serving_of(workspace.ports.compute, record)
-                count = sum(i.stands_for for i in serving)
-                found.append(Ruled(id_, rules[name], count))
+                count, names = sum(i.stands_for for i in serving), tuple(i.name for i in serving)
+                found.append(Ruled(id_, rules[name], count, names, _requests(record)))
     return tuple(found)
+
+
+def _requests(record: Record) -> ResourceAmounts:
+    with suppress(ValidationError):  # of a newer release
+        asked = record.properties.get("resources", {}).get("requests", {})
+        return ResourceAmounts.model_validate(asked)
+    return ResourceAmounts()
 
 
 def serving_of(compute: Compute, record: Record) -> tuple[Instance, ...]:

@@ -46,8 +46,6 @@ class Lab(ABC):
     """One workspace, not made yet, of one target."""
 
     gpu_count = 0
-    rule_target = ("CpuUtilizationPercentage", 90)
-    """What its rules keep, and near which value."""
     router_follows = False
     """Whether the router serves what is recorded, also when nobody tells it."""
     soon_s = 6.0
@@ -166,14 +164,15 @@ class Lab(ABC):
 
     def blue(self, **fields) -> DesiredResource:
         """Return deployment blue with amounts, of which a rule counts shares."""
-        if self.target.capabilities.resource_limits:
-            fields = {"resources": {"requests": {"cpu": "100m"}}, **fields}
+        can = self.target.capabilities
+        if can.resource_limits or can.amounts_asked:
+            cpu = "100m" if can.resource_limits else "2"  # where no limit holds it to that
+            fields = {"resources": {"requests": {"cpu": cpu}}, **fields}
         return self.deployment(**fields)
 
     def rule(self, **fields) -> DesiredResource:
         """Return an autoscale rule of blue that wants fewer instances only after an hour."""
-        metric, value = self.rule_target
-        asked = {"targets": [{"metric": metric, "target": value}]}
+        asked = {"targets": [{"metric": "CpuUtilizationPercentage", "target": 90}]}
         place = {"workspace": self.workspace, "endpoint": "iris", "deployment": "blue"}
         slow = {"scale_in": {"stabilization_s": 3600}}
         spec = AutoscaleRuleSpec.model_validate({**place, **asked, **slow, **fields})

@@ -11,7 +11,6 @@ from tests.ports import own_port
 
 class LocalLab(Lab):
     gpu_count = 4
-    rule_target = ("RequestsInFlight", 90)
 
     def __init__(self, platform: LocalPlatform, folder: Path, workspace: str) -> None:
         self.router_port = own_port()

@@ -17,7 +17,7 @@ from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.listening import address_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
-from inference_provider.targets.local.samples import MEASURED
+from inference_provider.targets.local.samples import AMOUNTS, MEASURED
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _OPEN = "leave egress enabled"
@@ -82,6 +82,7 @@ def local_capabilities(
         name="local",
         kinds=WITH_RULES,
         rule_faults=rule_faults,
+        amounts_asked=True,
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         egress_control=True,
@@ -97,7 +98,7 @@ def local_capabilities(
 
 
 def rule_faults(
-    rule: AutoscaleRuleSpec, _deployment: DeploymentSpec | None, _workspace: WorkspaceSpec | None
+    rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None, _workspace: WorkspaceSpec | None
 ) -> Iterator[Fault]:
     """Yield why this machine cannot keep a rule; nothing of one that is off."""
     if not rule.enabled:
@@ -110,9 +111,21 @@ def rule_faults(
     used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}
     used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
     for place, metric in used.items():
-        if metric not in MEASURED:
-            known = " or ".join(sorted(MEASURED))
-            yield Fault(f"{place}.metric", f"{metric} is not measured here yet", f"use {known}")
+        yield from _unmeasured(f"{place}.metric", metric, deployment)
+
+
+def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> Iterator[Fault]:
+    """Yield why a metric cannot be measured, of a deployment that may not be known."""
+    if metric not in MEASURED:
+        known = f"{', '.join(sorted(MEASURED)[:-1])} or {max(MEASURED)}"
+        yield Fault(place, f"{metric} is not measured here yet", f"use {known}")
+    amount = AMOUNTS.get(metric)
+    if amount and deployment and not getattr(deployment.resources.requests, amount):
+        name = f"'{deployment.endpoint}/{deployment.name}'"
+        reason = (
+            f"{metric} is a share of what an instance asks for, and {name} asks for no {amount}"
+        )
+        yield Fault(place, reason, f"set its resources.requests.{amount}")
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -73,7 +73,13 @@ class LocalPlatform:
 
     def samples(self, workspace: str) -> LocalSamples:
         """Return what measures the deployments of a workspace for their autoscale rules."""
-        return LocalSamples(self.router(workspace).envoy.admin.stats)
+        router = self.router(workspace)
+
+        def pids() -> dict[str, int]:
+            processes = router.supervisor.processes().items()
+            return {name: one.pid for name, one in processes if one.pid}
+
+        return LocalSamples(router.envoy.admin.stats, pids)
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
