@@ -206,7 +206,7 @@ def _out(pace: ScalingPace, count: int, at_s: float, known: Memory, raw: _Wish) 
     if lowest <= count:
         return _Wish(count, (*raw.why, f"not yet for {after_s} s"))
     period_s = _COME_WITHIN_S if pace.max_change is None else pace.period_s
-    before = count - sum(by for by in _within(known.changes, at_s - period_s) if by > 0)
+    before = _at_the_start(count, known, at_s - period_s)
     most = before + (pace.max_change or max(_COME_AT_ONCE, before))
     if lowest > most:
         return _Wish(max(most, count), (*raw.why, f"{lowest} wanted, at the pace of scale_out"))
@@ -220,11 +220,16 @@ def _in(pace: ScalingPace, count: int, at_s: float, known: Memory, raw: _Wish) -
         return _Wish(count, (*raw.why, f"not yet for {after_s} s"))
     if pace.max_change is None:
         return _Wish(highest, raw.why)
-    before = count - sum(by for by in _within(known.changes, at_s - pace.period_s) if by < 0)
+    before = _at_the_start(count, known, at_s - pace.period_s)
     least = before - pace.max_change
     if highest < least:
         return _Wish(min(least, count), (*raw.why, f"{highest} wanted, at the pace of scale_in"))
     return _Wish(highest, raw.why)
+
+
+def _at_the_start(count: int, known: Memory, since_s: float) -> int:
+    """Return how many there were at some time: what has gone since may come back at once."""
+    return count - sum(_within(known.changes, since_s))
 
 
 def _within(moments: tuple[tuple[float, int], ...], since_s: float) -> list[int]:

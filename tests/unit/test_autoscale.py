@@ -125,6 +125,15 @@ def test_at_most_four_or_twice_as_many_come_in_15_seconds():
     assert run.over(16, RequestsInFlight=50) == 20
 
 
+def test_instances_that_have_gone_within_the_period_may_come_back_at_once():
+    run = Run(in_flight(1, max_instances=3, scale_in={"stabilization_s": 0}))
+    for _ in range(4):
+        assert run.look(RequestsInFlight=3) == 3
+        assert run.look(RequestsInFlight=1) == 1
+    slow = Run(in_flight(scale_out={"max_change": 2}, scale_in={"stabilization_s": 0}))
+    assert [slow.look(RequestsInFlight=n) for n in (24, 8, 80)] == [3, 1, 3]
+
+
 def test_scale_out_keeps_the_pace_that_it_says():
     run = Run(in_flight(1, scale_out={"max_change": 1, "period_s": 60}))
     assert run.look(RequestsInFlight=9) == 2
