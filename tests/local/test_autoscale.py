@@ -63,6 +63,8 @@ def test_load_brings_instances_and_its_end_takes_them_and_no_request_fails(ruled
     changes = [one for one in decisions(ruled) if "memory" in one]
     assert (changes[0]["count"], changes[-1]["wanted"]) == (1, 1)
     assert max(one["wanted"] for one in changes) == 3
+    code, said = ruled.said("autoscale", "explain", "iris/blue")
+    assert (code, said.splitlines()[-1]) == (0, "  decided again: the same")
     assert ruled.up() == []
     assert drifted(ruled) == {}
 

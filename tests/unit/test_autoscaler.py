@@ -62,7 +62,7 @@ class Case:
             self.lab.target,
             "lab",
             self._samples,
-            Decisions(self.folder, file_bytes),
+            Decisions(self.folder / "decisions.jsonl", file_bytes),
             actor=AUTOSCALER,
             clock=self,
             threads=self.threads,

@@ -48,6 +48,7 @@ COMMANDS = {
     "image": Entry("image", "Build, list and remove the images of a target."),
     "keys": Entry("keys", "Show or rotate an endpoint's keys."),
     "access": Entry("access", "Say who may score an endpoint, and why somebody may do something."),
+    "autoscale": Entry("autoscale", "Say why an autoscale rule changed a deployment's count."),
     "token": Entry("token", "Print a token with which an endpoint may be called until it expires."),
 }
 """In the order in which `--help` lists them."""

@@ -38,7 +38,7 @@ def main() -> None:
             target,
             workspace,
             target.local.samples(workspace),
-            Decisions(router.folders.service_folder),
+            Decisions(router.folders.decisions),
             actor=current_actor("autoscaler"),
             clock=SystemClock(),
             threads=threads,

@@ -1,6 +1,6 @@
 """The log of decisions: one JSON object a line, with all that each went by.
 
-Two files at most, each of a bounded size: `decisions.jsonl`, and the one before it with `.1`.
+Two files at most, each of a bounded size: the newer one, and one before it with `.1` to its name.
 """
 
 import json
@@ -14,7 +14,6 @@ from typing import Any
 from inference_provider.autoscale import Decision, Memory, Sample
 from inference_provider.workspace.ruled import Ruled
 
-FILE = "decisions.jsonl"
 FILE_BYTES = 10_000_000
 
 
@@ -32,10 +31,10 @@ class Noted:
 
 
 class Decisions:
-    """Writes decisions down in a folder; on a full disk none, and nobody waits for it."""
+    """Writes decisions down in a file; on a full disk none, and nobody waits for it."""
 
-    def __init__(self, folder: Path, file_bytes: int = FILE_BYTES) -> None:
-        self._path = folder / FILE
+    def __init__(self, path: Path, file_bytes: int = FILE_BYTES) -> None:
+        self._path = path
         self._limit = file_bytes
 
     def note(self, noted: Noted) -> None:
@@ -68,7 +67,7 @@ class Decisions:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(line) > self._limit:
-                    os.replace(self._path, self._path.with_name(f"{FILE}.1"))
+                    os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
             with open(self._path, "a", encoding="ascii", opener=_open_private) as file:
                 file.write(line)
 

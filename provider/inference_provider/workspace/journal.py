@@ -24,6 +24,11 @@ def entries(workspace: str, ports: Ports) -> tuple[JournalEntry, ...]:
     return (*ports.records.journal(), *refused)
 
 
+def was_applied(now: Record | None, before: Record | None) -> bool:
+    """Whether a resource was applied in between; a handover, or a note of a rollout, is no such."""
+    return (now and now.time) != (before and before.time)
+
+
 def changed_fields(desired: DesiredResource, before: Record) -> tuple[str, ...]:
     """Return the dotted fields in which a resource is to differ from its record."""
     changes = compare(desired.id.kind, before.properties, desired.properties, desired.placeholders)

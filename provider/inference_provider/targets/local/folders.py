@@ -33,7 +33,8 @@ class Folders:
         self.router_folder = self.folder / "router"
         self.supervisor_folder = self.folder / "supervisor"
         self.sockets_folder = self.folder / "sockets"
-        self.service_folder = self.folder / "service"
+        self.decisions = self.folder / "service" / "decisions.jsonl"
+        """What the autoscaler has decided; the file before it has `.1` behind its name."""
 
     @property
     def exists(self) -> bool:

@@ -1,7 +1,7 @@
 """The local target's wiring: a workspace is a folder with its own supervisord."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -144,6 +144,12 @@ class LocalTarget(Engine):
     ) -> None:
         self.local = LocalPlatform(state_dir, gpus)
         super().__init__(self.local)
+
+    def decisions(self, workspace: str) -> Iterator[str]:
+        now = self.local.router(workspace).folders.decisions
+        for path in (now.with_name(f"{now.name}.1"), now):
+            with suppress(FileNotFoundError), path.open(encoding="ascii", errors="replace") as file:
+                yield from file
 
     @classmethod
     def open(cls, state_dir: Path | None = None) -> Self:
