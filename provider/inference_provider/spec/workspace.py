@@ -1,7 +1,7 @@
 """Workspace: where things live."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -157,8 +157,7 @@ class WorkspaceSpec(SpecModel):
                 "trusted_proxies count only with trusted_hops; set it to how many proxies a request"
                 " passes, or remove trusted_proxies"
             )
-        ranges = {one: ipaddress.ip_network(one, strict=False) for one in proxies}
-        if everybody := next((one for one, known in ranges.items() if not known.prefixlen), ""):
+        if everybody := _everybody(proxies):
             raise ValueError(
                 f"trusted_proxies names everybody, {everybody}, who could then claim to be anybody;"
                 " name the addresses from which proxies connect"
@@ -175,6 +174,19 @@ class WorkspaceSpec(SpecModel):
                 " enable public_network_access"
             )
         return access
+
+
+def _everybody(ranges: Collection[str]) -> str:
+    """Return a range that leaves out no address, or several that together leave out none."""
+    known = {one: ipaddress.ip_network(one, strict=False) for one in ranges}
+    if whole := [one for one, found in known.items() if not found.prefixlen]:
+        return whole[0]
+    for version in (4, 6):
+        of_it = {one: found for one, found in known.items() if found.version == version}
+        left = [*ipaddress.collapse_addresses(of_it.values())]  # type: ignore[type-var]
+        if any(not one.prefixlen for one in left):
+            return " and ".join(of_it)
+    return ""
 
 
 _MADE_BY = (
