@@ -19,11 +19,11 @@ from inference_provider.spec import RoleAssignmentSpec
 SECRET, OTHER = "a-secret-of-4711", "another-secret-of-4712"
 ANN = Actor(user="ann", command="test")
 STORE = {"kind": "environment"}
+ASKED = {"OPENAI_KEY": "${{azureml://connections/hub/credentials/key}}"}
 
 
 def asking(lab):
-    text = "${{azureml://connections/hub/credentials/key}}"
-    return lab.deployment(environment_variables={"OPENAI_KEY": text})
+    return lab.deployment(environment_variables=ASKED)
 
 
 def hub(lab, place="HUB_KEY", **fields):
@@ -138,6 +138,7 @@ def ruled(stored):
     if Kind.AUTOSCALE_RULE not in stored.target.capabilities.kinds:
         pytest.skip("this target has no autoscale rules yet")
     stored.measure()
+    stored.apply(stored.blue(environment_variables=ASKED))
     return stored
 
 
@@ -158,10 +159,8 @@ def test_what_ran_before_starts_again_while_the_store_is_silent(stored, store):
 
 def test_new_instances_wait_for_a_silent_store_and_the_rule_of_the_others_stays(ruled, store):
     rule = ruled.rule(min_instances=1, max_instances=3)
-    ruled.apply(asking(ruled), rule)
-    more = ruled.deployment(
-        instance_count=2, environment_variables=asking(ruled).spec.environment_variables
-    )
+    ruled.apply(rule)
+    more = ruled.blue(instance_count=2, environment_variables=ASKED)
     ruled.apply(more)
     before = ruled.instances()
     del store["HUB_KEY"]
