@@ -139,6 +139,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._say(409, str(used))
             except NoPass:
                 self._say(403, "only a client of this workspace may do that")
+            self.wfile.flush()  # a server that ends waits for what is counted here
 
     do_GET = do_HEAD = do_PUT = do_DELETE = _do
 
