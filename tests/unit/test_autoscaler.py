@@ -3,14 +3,18 @@
 import json
 from concurrent.futures import Executor, Future
 from functools import partial
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from tests.conformance.labs import MemoryLab
 
 from inference_provider.autoscale import Sample
+from inference_provider.errors import TargetError
 from inference_provider.observed import Actor, Kind
+from inference_provider.service import autoscaler
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
+from inference_provider.workspace import rollout, units
 from inference_provider.workspace.state import deployment_lock
 
 AUTOSCALER = Actor(user="service", command="autoscaler")
@@ -206,3 +210,42 @@ def test_the_log_of_decisions_has_a_bounded_size(tmp_path):
 def test_a_log_that_cannot_be_written_holds_up_no_change(case):
     case.folder.write_text("no folder")
     assert case.look(8) == 4
+
+
+def test_a_change_keeps_what_an_up_has_applied_meanwhile(case, monkeypatch):
+    """As where it has read the record, and the `up` is done before it has the lock."""
+    lab, real = case.lab, units.recorded_deployment
+
+    def late(state, record):
+        found = real(state, record)
+        monkeypatch.setattr(rollout, "recorded_deployment", real)
+        lab.apply(lab.blue(tags={"a": "new"}, environment_variables={"A": "new"}))
+        return found
+
+    monkeypatch.setattr(rollout, "recorded_deployment", late)
+    assert case.look(8) == 4
+    recorded = lab.target.record(lab.blue().id).properties
+    assert recorded["tags"] == {"a": "new"}
+    assert set(recorded["environment_variables"]) == {"A"}
+
+
+def test_a_rule_of_a_newer_release_is_skipped_until_it_is_applied_again(case):
+    records, name = case.lab.ports.records, "AutoscaleRule.iris/blue"
+    with records.edit():
+        text = records.read("records", name).decode()
+        records.put("records", name, text.replace("RequestsInFlight", "TokensInFlight"))
+    assert case.lab.state.rules() == {}
+    assert case.look(8) == 1
+    targets = [{"metric": "RequestsInFlight", "target": 2}]
+    case.lab.apply(case.lab.rule(max_instances=5, targets=targets))
+    assert case.look(8) == 4
+
+
+def test_a_rule_that_cannot_be_decided_is_told_and_changes_nothing(case, monkeypatch):
+    def undecided(*_given):
+        raise ZoneInfoNotFoundError("No time zone found with key UTC")
+
+    monkeypatch.setattr(autoscaler, "decide", undecided)
+    with pytest.raises(TargetError, match="'iris/blue' is not decided: ZoneInfoNotFoundError"):
+        case.look(8)
+    assert case.count == 1

@@ -6,7 +6,7 @@ an instance that is not admitted is a leftover, to be used or ended.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
@@ -71,8 +71,11 @@ class Rollout:
         name, wait_s = desired.id.name, CHANGE_WAIT_S if scaled_to is None else 0
         with self._records.lock(deployment_lock(name), wait_s):
             before = self._state.record(desired.id)
-            if recorded and before is None:
-                return None
+            if recorded:
+                if before is None:
+                    return None
+                now = self._recorded(before)  # another may have applied it since it was read
+                desired = now.model_copy(update={"gpus": desired.gpus})
             refuse_others("update", desired, before)
             if before is not None and not self._compute.replaces_instances:
                 self._name_admitted(before)
@@ -80,6 +83,8 @@ class Rollout:
                 injected = self._units.with_injected(desired, before if recorded else None)
                 desired = with_generation(injected, before)
                 unit = self._units.of(desired, recorded=recorded)
+            if scaled_to is not None and before and before.generation != unit.generation:
+                self._refuse_to_roll(desired.id)
             drain_s = self._drain_s(desired, before)
             count = self._count(unit, before, scaled_to)
             with reserved(self._workspace, desired, self._actor):
@@ -108,11 +113,26 @@ class Rollout:
         record = self._state.record(resource)
         if record is None or record.variant != "online":
             return
+        self.run(self._recorded(record), recorded=True, scaled_to=scaled_to)
+
+    @staticmethod
+    def _refuse_to_roll(resource: ResourceId) -> NoReturn:
+        """Raise: a rule adds instances of what runs, and replaces none."""
+        reason = "its secrets have changed since it was applied, so all instances would be replaced"
+        raise TargetError("scale", str(resource), reason, "apply the stack again")
+
+    def _recorded(self, record: Record) -> DesiredResource:
+        """Return a deployment as it is recorded.
+
+        Raises:
+            TargetError: Its blueprint is gone, or of a newer release.
+        """
         desired = recorded_deployment(self._state, record)
         if desired is None:
-            remedy = "apply the stack again"
-            raise TargetError("scale", str(resource), "its blueprint is gone", remedy)
-        self.run(desired, recorded=True, scaled_to=scaled_to)
+            reason = "what it was started with is not recorded, or was by a newer release"
+            remedy = "run this with that release, or apply the stack again"
+            raise TargetError("scale", str(record.id), reason, remedy)
+        return desired
 
     def _count(self, unit: Unit, before: Record | None, scaled_to: int | None = None) -> int:
         """Return how many instances are wanted: under a rule as many as serve, within its limits.
