@@ -85,7 +85,7 @@ def test_status_and_drift_tell_when_no_autoscaler_runs_and_up_starts_it_again(ru
     assert "router ready; autoscaler runs" in ruled.said("status")[1]
     ruled.supervisor.remove(SERVICE)
     said = " ".join(ruled.said("status")[1].split())
-    assert "the autoscaler does not run, so that counts stay as they are" in said
+    assert "the autoscaler does not run: counts stay as they are" in said
     assert list(drifted(ruled)) == ["Workspace 'lab'"]
     ruled.up()
     until(lambda: serves(ruled), 30)

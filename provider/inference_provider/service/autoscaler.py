@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from inference_provider.autoscale import Decision, Memory, Sample, decide
-from inference_provider.errors import Busy, InferenceError
+from inference_provider.errors import Busy, InferenceError, TargetError
 from inference_provider.observed import Actor
 from inference_provider.service.decisions import Decisions, Noted
 from inference_provider.workspace.engine import Engine
@@ -82,7 +82,8 @@ class Autoscaler:
         """Measure every deployment that has a rule, decide, and begin what is to change.
 
         Raises:
-            InferenceError: What is recorded or runs cannot be read; nothing has changed.
+            InferenceError: What is recorded or runs cannot be read, and nothing has changed; or one
+                of them cannot be decided, which holds up no other.
         """
         for name, known in self._known.items():  # before counts are read, which it changes
             self._settle(name, known)
@@ -92,8 +93,18 @@ class Autoscaler:
         for name in gone:
             del self._known[name]
         samples = self._samples(there) if there else {}
-        for one in there:
-            self._look_at(one, samples[one.id.name])
+        faults = [fault for one in there if (fault := self._looked_at(one, samples[one.id.name]))]
+        if faults:
+            raise TargetError("keep", f"the rules of workspace '{self._workspace}'", *faults[0])
+
+    def _looked_at(self, one: Ruled, sample: Sample) -> tuple[str, str] | None:
+        """Decide on one deployment; return a fault that concerns it alone, and what to do."""
+        try:
+            self._look_at(one, sample)
+        except (ValueError, LookupError, ArithmeticError) as wrong:  # no time zones are here
+            reason = f"'{one.id.name}' is not decided: {type(wrong).__name__}: {wrong}"
+            return reason, "its count stays as it is, and the other rules are kept"
+        return None
 
     def _look_at(self, one: Ruled, sample: Sample) -> None:
         known = self._known.setdefault(one.id.name, _Known())

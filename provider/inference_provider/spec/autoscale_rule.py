@@ -2,8 +2,9 @@
 
 import zoneinfo
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -169,3 +170,14 @@ def _refuse_min_above_max(least: int, most: int) -> None:
 def _zones() -> frozenset[str]:
     """Return the time zones that this machine knows."""
     return frozenset(zoneinfo.available_timezones())
+
+
+def recorded_rule(fields: Mapping[str, Any]) -> AutoscaleRuleSpec | None:
+    """Return a rule by its record, unless it is off; a newer release may have recorded more fields.
+
+    Raises:
+        ValueError: That release knows values which this one does not.
+    """
+    known = AutoscaleRuleSpec.model_fields.keys() & fields.keys()
+    rule = AutoscaleRuleSpec.model_validate({name: fields[name] for name in known})
+    return rule if rule.enabled else None

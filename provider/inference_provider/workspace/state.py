@@ -16,6 +16,7 @@ from inference_provider.observed import Kind, Record, ResourceId
 from inference_provider.router.build import outbound_of
 from inference_provider.secret_text import Secrets, hidden
 from inference_provider.spec import AutoscaleRuleSpec, SpecModel, WorkspaceSpec
+from inference_provider.spec.autoscale_rule import recorded_rule
 from inference_provider.spec.fields import in_clear
 from inference_provider.spec.kinds import ROWS
 from inference_provider.spec.reference import Reference
@@ -118,21 +119,28 @@ class State:
 
     def most_of(self, deployment: ResourceId) -> int:
         """Return how many instances a deployment's rule allows; 0 without one."""
-        rule = self.rule_of(deployment)
-        return rule.most_ever if rule else 0
+        return rule.most_ever if (rule := self.rule_of(deployment)) else 0
 
     def rule_of(self, deployment: ResourceId) -> AutoscaleRuleSpec | None:
         """Return the rule that decides a deployment's count; None where none does."""
         record = self.record(deployment.model_copy(update={"kind": Kind.AUTOSCALE_RULE}))
-        return _rule(record) if record else None
+        return self._rule(record) if record else None
+
+    def _rule(self, record: Record) -> AutoscaleRuleSpec | None:
+        try:
+            return recorded_rule(record.properties)
+        except ValueError:
+            raise corrupt(self._records.place(RECORDS, _name(record.id))) from None
 
     def rules(self) -> dict[str, AutoscaleRuleSpec]:
         """Return the rules that decide counts, by deployment; skips a record that is unreadable."""
-        beginning = f"{Kind.AUTOSCALE_RULE.value}."
-        names = [name for name in self._records.section(RECORDS) if name.startswith(beginning)]
-        found = (self.readable(RECORDS, name, Record.model_validate_json) for name in names)
-        rules = {record.id.name: _rule(record) for record in found if record}
-        return {name: rule for name, rule in rules.items() if rule}
+        beginning, rules = f"{Kind.AUTOSCALE_RULE.value}.", dict[str, AutoscaleRuleSpec]()
+        for name in (n for n in self._records.section(RECORDS) if n.startswith(beginning)):
+            with suppress(TargetError):
+                record = self.document(RECORDS, name, Record.model_validate_json)
+                if record and (rule := self._rule(record)):
+                    rules[record.id.name] = rule
+        return rules
 
     def owners(self) -> frozenset[str]:
         """Return the owners of all records; skips a record that cannot be read."""
@@ -385,13 +393,6 @@ def deployment_lock(name: str) -> str:
 
 def _name(resource: ResourceId) -> str:
     return f"{resource.kind.value}.{resource.name}"
-
-
-def _rule(record: Record) -> AutoscaleRuleSpec | None:
-    """Return a recorded rule, unless it is off."""
-    known = AutoscaleRuleSpec.model_fields.keys() & record.properties.keys()  # a newer has more
-    rule = AutoscaleRuleSpec.model_validate({name: record.properties[name] for name in known})
-    return rule if rule.enabled else None
 
 
 def _blueprint(document: bytes) -> SpecModel:

@@ -105,10 +105,9 @@ class LocalRouter:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
-        needed = self._has_rules()
-        if needed != self.supervisor.has(SERVICE):
-            settle_service(self.supervisor, self.folders, needed=needed)
-        self.serving.publish(endpoints)  # last: who raises has changed nothing
+        if self._has_rules() != self.supervisor.has(SERVICE):
+            self._settle_service()
+        self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
 
     def _has_rules(self) -> bool:
         """Whether something has to keep an autoscale rule: nobody but us does so here."""
@@ -152,7 +151,7 @@ class LocalRouter:
         if service_runs(self.supervisor):
             return {"beside": "autoscaler runs"}
         log = self.folders.log_path(SERVICE, SERVICE)
-        missing = f"the autoscaler does not run, so that counts stay as they are (its log: {log})"
+        missing = f"the autoscaler does not run: counts stay as they are; its log is {log}"
         return {"missing": missing}
 
     def _process(self) -> ProcessState | None:
@@ -226,7 +225,11 @@ class LocalRouter:
     def _mend_others(self) -> None:
         """Have keys fetched and autoscale rules kept; the status says so where nobody does."""
         begin_keys(self.supervisor, self.folders, self._in_force())
-        settle_service(self.supervisor, self.folders, needed=self._has_rules())
+        self._settle_service()
+
+    def _settle_service(self) -> None:
+        with self._lock("service"):  # a publication does this too, and an `up` beside it
+            settle_service(self.supervisor, self.folders, needed=self._has_rules())
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
