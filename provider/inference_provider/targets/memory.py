@@ -333,7 +333,7 @@ class MemoryPlatform:
     def remove(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         self._opened.pop(workspace, None)
 
-    def remove_unrecorded(self, workspace: str) -> None:
+    def remove_unrecorded(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         """An unrecorded workspace does not exist here."""
 
 

@@ -245,7 +245,8 @@ class Engine:
         """
         record = self.record(resource)
         if record is None:
-            remove_unrecorded(self._workspace(resource.workspace), self.platform, resource)
+            opened = self._workspace(resource.workspace)
+            remove_unrecorded(opened, self.platform, resource, progress)
         elif incarnation is not None and is_superseded(record, incarnation):
             claim = without_older(record, incarnation)
             if claim:

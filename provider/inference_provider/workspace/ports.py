@@ -374,5 +374,5 @@ class Platform(Protocol):
         `tell` is told what stays.
         """
 
-    def remove_unrecorded(self, workspace: str) -> None:
-        """End and remove a workspace that has no record, and so no owner."""
+    def remove_unrecorded(self, workspace: str, tell: Tell) -> None:
+        """End and remove a workspace that has no record, and so no owner; tell what stays."""

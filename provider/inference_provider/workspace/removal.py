@@ -157,10 +157,12 @@ def sweep(workspace: Workspace) -> None:
             state.drop_reservation(name)
 
 
-def remove_unrecorded(workspace: Workspace, platform: Platform, resource: ResourceId) -> None:
+def remove_unrecorded(
+    workspace: Workspace, platform: Platform, resource: ResourceId, progress: Progress
+) -> None:
     """Remove what a creation left that was killed before it recorded anything."""
     if resource.kind == Kind.WORKSPACE:
-        platform.remove_unrecorded(resource.workspace)
+        platform.remove_unrecorded(resource.workspace, lambda said: progress(resource, said))
     elif resource.kind == Kind.DEPLOYMENT and workspace.ports.records.exists():
         sweep(workspace)
 

@@ -97,7 +97,7 @@ def test_a_namespace_in_which_others_have_something_stays_with_it(api, engine, g
         engine.delete(id_, "shop", ANN, lambda _id, said: told.append(said))
     assert (
         f"its namespace 'lab' stays: others have {kind} web in it;"
-        " `kubectl delete namespace lab` deletes them too" in told
+        " once they are gone, `kubectl delete namespace lab` removes it" in told
     )
     assert path in api.objects
     assert engine.workspaces() == ()
@@ -121,7 +121,7 @@ def test_a_pod_of_what_may_not_be_listed_keeps_a_namespace(api):
     remove_made(client_of(api), "lab", told.append)
     assert told == [
         "its namespace 'lab' stays: others have Pod web-0 in it;"
-        " `kubectl delete namespace lab` deletes them too"
+        " once they are gone, `kubectl delete namespace lab` removes it"
     ]
     api.drop(path)
     remove_made(client_of(api), "lab", told.append)

@@ -152,7 +152,7 @@ class DockerPlatform:
         """Remove what a first `up` has started."""
         self.remove(workspace)
 
-    def remove_unrecorded(self, workspace: str) -> None:
+    def remove_unrecorded(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         with self.making(workspace):
             if not self.is_made(workspace):
                 self.remove(workspace)

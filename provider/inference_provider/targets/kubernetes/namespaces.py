@@ -57,7 +57,7 @@ def remove_made(client: Client, namespace: str, tell: Tell) -> None:
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     tell(
         f"its namespace '{namespace}' stays: others have {', '.join(told)}{more} in it;"
-        f" `kubectl delete namespace {namespace}` deletes them too"
+        f" once they are gone, `kubectl delete namespace {namespace}` removes it"
     )
 
 

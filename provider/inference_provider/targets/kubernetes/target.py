@@ -349,13 +349,13 @@ class KubernetesPlatform:
             about = {"name": namespace, "labels": {}}
             return {"apiVersion": "v1", "kind": "Namespace", "metadata": about, "status": {}}
 
-    def remove_unrecorded(self, workspace: str) -> None:
+    def remove_unrecorded(self, workspace: str, tell: Tell = lambda _said: None) -> None:
         namespace = self._there(self.namespace(workspace))
         if namespace is None or self._open(workspace).records.another():
             return
         with self.making(workspace):
             if not self.is_made(workspace):
-                self.remove(workspace)
+                self.remove(workspace, tell)
 
 
 class KubernetesTarget(Engine):

@@ -132,7 +132,7 @@ class LocalPlatform:
     def remove(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         self.router(workspace).folders.remove()
 
-    def remove_unrecorded(self, workspace: str) -> None:
+    def remove_unrecorded(self, workspace: str, _tell: Tell = lambda _said: None) -> None:
         delete_unrecorded(self.router(workspace))
 
 
