@@ -171,7 +171,7 @@ class ClusterApi:
         there, changed = before.get("metadata", {}), before.get("spec") != one.get("spec")
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.ahead_s))
         about = {
-            **one["metadata"],
+            **{name: value for name, value in one["metadata"].items() if value != {}},
             "uid": there.get("uid") or f"uid-{self._version}",
             "resourceVersion": str(self._version),
             "generation": there.get("generation", 0) + changed,

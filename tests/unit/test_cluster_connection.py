@@ -19,7 +19,7 @@ from inference_provider.targets.kubernetes.target import KubernetesPlatform
 POD_P = {
     "apiVersion": "v1",
     "kind": "Pod",
-    "metadata": {"name": "p", "namespace": "lab"},
+    "metadata": {"name": "p", "namespace": "lab", "annotations": {}},  # which a server drops
     "spec": {"nodeName": "n"},
 }
 

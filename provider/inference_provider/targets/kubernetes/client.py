@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from inference_provider.errors import TargetUnreachable
+from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.targets.kubernetes.connection import MANAGER, Connection
 from inference_provider.targets.kubernetes.objects import (
     Kind,
@@ -152,7 +152,7 @@ class Client(Connection):
         except TargetUnreachable as fault:
             if isinstance(fault.__cause__, httpx.ConnectError):
                 raise  # it was sent nowhere, however often
-            there = self.get_like(one)
+            there = self._looked_for(one, fault)
             before = one["metadata"].get("resourceVersion")
             if before != (version_of(there) if there else None):
                 if there is None or not _says(there, one):
@@ -160,11 +160,21 @@ class Client(Connection):
                 return there
         try:
             return send()
-        except Conflict:  # the first one arrived after all
-            there = self.get_like(one)
+        except Conflict as fault:  # the first one arrived after all
+            there = self._looked_for(one, fault)
             if there is None or not _says(there, one):
                 raise
             return there
+
+    def _looked_for(self, one: Object, fault: Exception) -> Object | None:
+        """Return what is there of an object's name; raises `fault` where nobody may say so now."""
+        kind, namespace = kind_of(one), one["metadata"].get("namespace", "")
+        what, path = _what(kind, name_of(one), namespace), kind.path(namespace, name_of(one))
+        try:
+            answer = self.send("read", what, "GET", path, known=(404,), quick=True)
+        except TargetError:
+            raise fault from None
+        return None if answer.status_code == 404 else _object(answer)
 
     def merge(
         self,
@@ -283,7 +293,9 @@ def _says(there: Any, sent: Any) -> bool:
     """Whether an object has all that was sent; versions and what the API server adds aside."""
     if isinstance(sent, dict) and isinstance(there, dict):
         return all(
-            name in _BY_THE_SERVER or (name in there and _says(there[name], value))
+            name in _BY_THE_SERVER
+            or (name in there and _says(there[name], value))
+            or (name not in there and value in ({}, [], None))  # which the API server drops
             for name, value in sent.items()
         )
     return bool(there == sent)

@@ -41,6 +41,8 @@ _FRESH_S = 1.0
 _EDIT, _HOLD = "edit", "up"
 _JOURNAL = "inference.journal"
 _JOURNAL_ENTRIES, _JOURNALS = 500, 10
+_TAKEN = 20
+"""Names of the ring that others may have taken, one after another."""
 """Entries of one ConfigMap of the journal, and how many of them are kept."""
 _JOURNAL_BYTES, _LINE_BYTES, _FIELDS = 400_000, 5_000, 20
 """Size from which on the next ConfigMap is begun, which may have a mebibyte; of one entry; and how
@@ -352,14 +354,19 @@ class _Journal:
 
     def _begin(self, number: int) -> str:
         """Begin a ConfigMap of the ring, and remove the oldest."""
-        name = f"{_JOURNAL}.{number:06d}"
-        about = {"name": name, "namespace": self._namespace, "labels": self._labels}
-        one = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
-        try:
-            self._client.create(one)
-        except Conflict:
-            if name not in self._names():  # it is somebody else's, or has lost its labels
-                return self._begin(number + 1)
+        for free in range(number, number + _TAKEN + 1):
+            name = f"{_JOURNAL}.{free:06d}"
+            about = {"name": name, "namespace": self._namespace, "labels": self._labels}
+            one = {"apiVersion": CONFIG_MAP.api, "kind": CONFIG_MAP.name, "metadata": about}
+            try:
+                self._client.create(one)
+                break
+            except Conflict:
+                if name in self._names():  # another client was first
+                    break
+                if free == number + _TAKEN:
+                    raise
+                # else it is somebody else's, or has lost its labels
         for old in self._names()[:-_JOURNALS]:
             self._client.delete(CONFIG_MAP, self._namespace, old)
         return name

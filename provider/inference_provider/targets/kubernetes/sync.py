@@ -150,8 +150,11 @@ class Sync:
 
         def status(_asked: object) -> object:
             """Say too that what the API server refuses to tell is not served."""
-            refused = [str(f) for f in (one.fault for one in self._watched) if _is_refused(f)]
-            fault = f"it learns of no change: {refused[0]}" if refused else ""
+            refused = [f for f in (one.fault for one in self._watched) if f and _is_refused(f)]
+            fault = ""
+            if refused:
+                again = "the next `up` gives it its rights again"
+                fault = f"it learns of no change: {refused[0].reason}; {again}"
             found = self.serving.status()
             faults = "; ".join(filter(None, (fault, found.fault)))
             return found.model_copy(update={"fault": faults}).model_dump(mode="json")
@@ -161,9 +164,9 @@ class Sync:
         return questions.Pod(self.fault, self.lives, outcome, answers, *asked)
 
 
-def _is_refused(fault: TargetError | None) -> bool:
+def _is_refused(fault: TargetError) -> bool:
     """Whether the API server answers, and does not tell."""
-    return fault is not None and not isinstance(fault, TargetUnreachable)
+    return not isinstance(fault, TargetUnreachable)
 
 
 def main() -> None:
