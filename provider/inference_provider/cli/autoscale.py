@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from inference_provider.autoscale import limits_at
 from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Json, Workspace
 from inference_provider.cli.session import session_of
@@ -54,6 +55,7 @@ def _told(one: Change) -> Iterator[str]:
     measured = sorted(one.sample.values.items())
     values = ", ".join(f"{name} {value:.4g}" for name, value in measured)
     yield f"  measured: {values or 'nothing'}; {one.sample.ready} ready"
-    yield f"  allowed: {one.rule.min_instances} to {one.rule.max_instances}"
+    allowed = limits_at(one.rule, one.time)
+    yield f"  allowed: {allowed.least} to {allowed.most}"
     again = one.again()
     yield "  decided again: the same" if again == one.wanted else f"  decided again: {again}"

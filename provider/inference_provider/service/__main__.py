@@ -21,7 +21,7 @@ from inference_provider.workspace.system_clock import SystemClock
 
 PERIOD_S = 1.0
 _AT_ONCE = 16
-"""Deployments that change at once; others wait, and are decided anew until then."""
+"""Deployments that change at once; the changes of others wait for one of them."""
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         said = ""
         while True:
             if os.getppid() != parent:
-                os._exit(1)  # in the middle of changes: the next one finishes or ends them
+                os._exit(1)  # in the middle of changes: an `up` ends what they have left
             said = _look(autoscaler, said)
             time.sleep(PERIOD_S)
 
