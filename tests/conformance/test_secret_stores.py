@@ -10,6 +10,7 @@ from inference_provider.errors import (
     PermissionMissing,
     SecretsInjectionError,
     SecretStoreUnreachable,
+    TargetError,
 )
 from inference_provider.observed import Actor, Kind, Presence
 from inference_provider.plan import plan
@@ -187,6 +188,21 @@ def test_a_rule_goes_while_the_store_is_silent_if_nothing_has_to_start(ruled, st
     ruled.delete(rule.id)
     assert len(ruled.instances()) == 1
     assert ruled.sets("OPENAI_KEY", SECRET)
+
+
+def test_a_rule_adds_no_instance_where_a_secret_has_changed_since(ruled, store):
+    if ruled.ports.compute.replaces_instances:
+        pytest.skip("this target keeps rules by itself")
+    blue = ruled.of(Kind.DEPLOYMENT).id
+    ruled.apply(ruled.rule(min_instances=1, max_instances=3))
+    before = ruled.instances()
+    store["HUB_KEY"] = OTHER
+    with pytest.raises(TargetError, match="its secrets have changed since it was applied"):
+        ruled.target.scale(blue, 2, ANN)
+    assert ruled.instances() == before
+    ruled.apply(hub(ruled))
+    ruled.target.scale(blue, 2, ANN)
+    assert len(ruled.instances()) == 2
 
 
 def test_what_is_asked_for_often_is_read_once_for_a_plan(stored, store):

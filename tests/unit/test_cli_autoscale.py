@@ -6,6 +6,12 @@ import pytest
 
 from inference_provider.targets.memory import MemoryTarget
 
+RULE = {
+    "endpoint": "iris",
+    "deployment": "blue",
+    "max_instances": 3,
+    "targets": [{"metric": "RequestsInFlight", "target": 2}],
+}
 LINE = {
     "time": "2026-11-27T12:00:00.5+00:00",
     "deployment": "iris/blue",
@@ -13,12 +19,7 @@ LINE = {
     "wanted": 3,
     "reasons": ["RequestsInFlight is 8, its target 2", "the rule allows 1 to 3"],
     "sample": {"at_s": 9, "ready": 1, "values": {"RequestsInFlight": 8}},
-    "rule": {
-        "endpoint": "iris",
-        "deployment": "blue",
-        "max_instances": 3,
-        "targets": [{"metric": "RequestsInFlight", "target": 2}],
-    },
+    "rule": RULE,
     "memory": {"samples": [], "wanted": [[8, 1]], "changes": []},
 }
 MADE = {"time": "2026-11-27T12:00:02+00:00", "deployment": "iris/blue", "wanted": 3, "made": True}
@@ -69,6 +70,13 @@ def test_one_that_was_not_made_or_would_be_another_now_says_so(decided):
     assert result.stdout.splitlines()[-1] == "  decided again: 3"
 
 
+def test_what_an_open_schedule_allowed_is_told(decided):
+    noon = {"cron": "0 11 * * *", "duration_s": 7200, "min_instances": 2, "max_instances": 9}
+    rule = {**RULE, "schedules": [noon]}
+    result = decided({**LINE, "rule": rule})("autoscale", "explain", "iris/blue")
+    assert "  allowed: 2 to 9" in result.stdout.splitlines()
+
+
 def test_several_as_json(decided):
     result = decided(LINE, LINE, LINE)(
         *("autoscale", "explain", "iris/blue", "--last", "2", "--json")
@@ -86,4 +94,6 @@ def test_lines_that_cannot_be_read_are_skipped(decided):
 def test_a_deployment_whose_count_no_rule_has_changed_is_an_error(decided):
     result = decided()("autoscale", "explain", "iris/blue")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "no autoscaler of this workspace has written down" in " ".join(result.stderr.split())
+    assert "no autoscaler has written down here that it changed the count" in " ".join(
+        result.stderr.split()
+    )

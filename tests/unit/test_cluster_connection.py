@@ -247,6 +247,14 @@ def test_a_write_that_is_lost_twice_is_told():
         losing(ClusterApi(), False, False).create(POD_P)
 
 
+def test_a_lost_write_is_told_as_lost_where_nobody_may_look_for_it():
+    api = ClusterApi()
+    said = 'pods "p" is forbidden: User "ann" cannot get resource "pods"'
+    api.refuse = lambda one: failure(403, said) if one.method == "GET" else None
+    with pytest.raises(TargetUnreachable, match=r"make Pod 'p'.*Bad file descriptor"):
+        losing(api, True).create(POD_P)
+
+
 def test_a_write_that_arrives_after_it_was_looked_for_is_ours():
     api, late = ClusterApi(), []
 

@@ -99,7 +99,7 @@ ROLE = 'roles.rbac.authorization.k8s.io "inference-router" is forbidden: '
             401,
             "Unauthorized",
             TargetError,
-            "your credentials are not accepted, or have expired; log in again",
+            "the credentials are not accepted, or have expired; log in again",
         ),
         (400, "bad", TargetError, "it answers 400: bad"),
     ],

@@ -37,8 +37,9 @@ def explain(
     there = find(session, Kind.DEPLOYMENT, deployment, workspace)
     found = changes(session.target.decisions(there.id.workspace), deployment)[-last:]
     if not found:
-        reason = "no autoscaler of this workspace has written down that it changed the count"
-        raise TargetError("explain", str(there.id), reason)
+        reason = "no autoscaler has written down here that it changed the count"
+        remedy = "the target local writes it down; a cluster says it in its events"
+        raise TargetError("explain", str(there.id), reason, remedy)
     if as_json:
         session.print_json([{**one.model_dump(mode="json"), "again": one.again()} for one in found])
         return

@@ -25,7 +25,7 @@ def entries(workspace: str, ports: Ports) -> tuple[JournalEntry, ...]:
 
 
 def was_applied(now: Record | None, before: Record | None) -> bool:
-    """Whether a resource was applied in between; a handover, or a note of a rollout, is no such."""
+    """Whether a resource was applied in between. A handover is not that, nor a rollout."""
     return (now and now.time) != (before and before.time)
 
 

@@ -129,8 +129,8 @@ class Rollout:
         """
         desired = recorded_deployment(self._state, record)
         if desired is None:
-            reason = "what it was started with is not recorded, or was by a newer release"
-            remedy = "run this with that release, or apply the stack again"
+            reason = "its blueprint is gone, or of a newer release"
+            remedy = "apply the stack again, or run this with that release"
             raise TargetError("scale", str(record.id), reason, remedy)
         return desired
 

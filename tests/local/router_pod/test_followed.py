@@ -211,3 +211,21 @@ def test_questions_are_answered_about_what_is_served(pod: RouterPod, models: dic
     assert pod.ask("is_drained", deployment="iris/blue") is False
     assert pod.ask("in_force") is True
     pod.ask("wait_healthy", deployment="iris/blue", count=1)
+
+
+def test_a_pod_that_the_api_server_refuses_says_so_until_it_may_read_again(
+    pod: RouterPod, cluster: Cluster
+):
+    def break_() -> None:
+        raise httpx.RemoteProtocolError("peer closed the connection")
+
+    cluster.api.break_watch, cluster.api.watch_s = break_, 0.05
+    pod.refuse = lambda _asked: failure(401, "Unauthorized")
+    cluster.edit(traffic(green=100))
+    until(lambda: pod.ask("status")["fault"])
+    assert pod.ask("status")["fault"] == (
+        "it learns of no change: the credentials are not accepted, or have expired;"
+        " the next `up` gives it its rights again"
+    )
+    cluster.api.break_watch, pod.refuse = lambda: None, lambda _asked: None
+    until(lambda: pod.ask("status")["fault"] == "")

@@ -1,8 +1,10 @@
 """The journal of a workspace in a cluster: a ring of ConfigMaps."""
 
+import pytest
 from tests.unit.cluster_records.clients import another
 
 from inference_provider.targets.kubernetes import records as under_test
+from inference_provider.targets.kubernetes.refusals import Conflict
 
 
 def test_the_journal_keeps_its_entries_in_order(api, records, entry):
@@ -44,3 +46,11 @@ def test_a_config_map_of_somebody_else_gets_no_entries_and_keeps_none_from_being
     records.note(entry("a"))
     assert [one.id.name for one in another(api).journal()] == ["a"]
     assert api.objects[path] == there
+
+
+def test_names_that_others_have_taken_are_not_tried_for_ever(api, records, entry):
+    for number in range(1, 30):
+        path = f"/api/v1/namespaces/lab/configmaps/inference.journal.{number:06d}"
+        api.put(path, {"kind": "ConfigMap", "metadata": {"name": "x"}})
+    with pytest.raises(Conflict, match=r"inference\.journal\.000021"):
+        records.note(entry("a"))

@@ -286,7 +286,7 @@ class Connection:
         if answer.status_code == 403 and _status(answer):
             raise self.fault("ask", what, answer)
         if answer.status_code == 401 and _status(answer):
-            reason = "your credentials are not accepted, or have expired"
+            reason = "the credentials are not accepted, or have expired"
             raise TargetUnreachable("ask", what, reason, "log in again", str(self))
         if answer.status_code == 503 and _status(answer):
             reason = _status(answer).get("message", "it does not answer")

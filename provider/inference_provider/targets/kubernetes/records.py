@@ -41,9 +41,9 @@ _FRESH_S = 1.0
 _EDIT, _HOLD = "edit", "up"
 _JOURNAL = "inference.journal"
 _JOURNAL_ENTRIES, _JOURNALS = 500, 10
+"""Entries of one ConfigMap of the journal, and how many of them are kept."""
 _TAKEN = 20
 """Names of the ring that others may have taken, one after another."""
-"""Entries of one ConfigMap of the journal, and how many of them are kept."""
 _JOURNAL_BYTES, _LINE_BYTES, _FIELDS = 400_000, 5_000, 20
 """Size from which on the next ConfigMap is begun, which may have a mebibyte; of one entry; and how
 many fields of a longer one are kept."""

@@ -48,7 +48,7 @@ def refusal(doing: str, what: str, code: int, said: str, place: str) -> TargetEr
     """
     said = said.strip()[:SHOWN]
     if code == 401:
-        reason = "your credentials are not accepted, or have expired"
+        reason = "the credentials are not accepted, or have expired"
         return TargetError(doing, what, reason, "log in again", place)
     if code == 404:
         return NotThere(doing, what, said, "run this again", place)
