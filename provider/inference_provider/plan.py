@@ -1,6 +1,7 @@
 """desired + observed -> ordered actions. Pure. `capabilities.py` says what a target cannot do."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -13,9 +14,11 @@ from inference_provider.observed import (
     ObservedResource,
     ObservedState,
     Presence,
+    Record,
     ResourceId,
 )
 from inference_provider.spec import ChangeClass
+from inference_provider.spec.autoscale_rule import recorded_rule
 from inference_provider.spec.quota import Size, most_of, quota_fault, recorded_size, size_of
 
 _RULE = Kind.AUTOSCALE_RULE
@@ -100,9 +103,7 @@ def over_quota(plan: Plan, observed: ObservedState) -> tuple[str, ...]:
     """
     quotas, sizes = _held(observed)
     rules = {
-        a.id: most_of(vars(a.desired.spec))
-        for a in plan.actions
-        if a.desired and a.id.kind == _RULE
+        a.id: most_of(a.desired.spec) for a in plan.actions if a.desired and a.id.kind == _RULE
     }
     taken: dict[str, Size] = {}
     for id_, size in sizes.items():
@@ -128,10 +129,16 @@ def _held(observed: ObservedState) -> tuple[dict[str, Any], dict[ResourceId, Siz
     """Return the quota of each workspace, and how much of it each deployment uses."""
     records = [there.record for there in observed.resources.values() if there.record]
     quotas = {r.id.workspace: r.properties["quota"] for r in records if r.id.kind == Kind.WORKSPACE}
-    rules = {r.id: most_of(r.properties) for r in records if r.id.kind == _RULE}
+    rules = {r.id: _recorded_most(r) for r in records if r.id.kind == _RULE}
     deployments = (record for record in records if record.id.kind == Kind.DEPLOYMENT)
     sizes = {r.id: recorded_size(r.properties, rules.get(_rule_of(r.id), 0)) for r in deployments}
     return quotas, sizes
+
+
+def _recorded_most(rule: Record) -> int:
+    with suppress(ValueError):  # of a newer release, which counts it
+        return most_of(recorded_rule(rule.properties))
+    return 0
 
 
 def _rule_of(deployment: ResourceId) -> ResourceId:

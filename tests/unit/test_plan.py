@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.stacks import deployment, stack, state
 
 from inference_provider.desired import resolve
@@ -149,8 +150,21 @@ def test_what_other_stacks_have_in_the_workspace_counts_for_its_quota():
     assert quota_lines(asked, others(2)) == ()
 
 
-def test_a_rule_counts_with_as_many_instances_as_it_allows():
-    rule = {"endpoint": "iris", "deployment": "blue", "max_instances": 5}
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_instances": 5},
+        {
+            "max_instances": 2,
+            "schedules": [
+                {"cron": "0 9 * * *", "duration_s": 60, "min_instances": 1, "max_instances": 5}
+            ],
+        },
+    ],
+    ids=["always", "at times"],
+)
+def test_a_rule_counts_with_as_many_instances_as_it_ever_allows(limits):
+    rule = {"endpoint": "iris", "deployment": "blue", **limits}
     before, on = stack(**quota(4)), stack(autoscale_rules=[rule], **quota(4))
     off = stack(autoscale_rules=[{**rule, "enabled": False}], **quota(4))
     assert quota_lines(off, state(resolve(before))) == ()

@@ -193,9 +193,19 @@ def test_what_the_stack_declares_may_be_a_scope_and_a_role():
     assert stack_faults(stack(workspaces=workspaces, role_assignments=given)) == ()
 
 
-def test_a_rule_counts_in_a_quota_with_as_many_instances_as_it_allows():
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (4, ()),
+        (2, ({"cron": "0 9 * * *", "duration_s": 60, "min_instances": 1, "max_instances": 4},)),
+    ],
+    ids=["always", "at times"],
+)
+def test_a_rule_counts_in_a_quota_with_as_many_instances_as_it_ever_allows(limits):
     workspaces = (WorkspaceSpec(quota={"max_instances": 3}),)
-    rule = AutoscaleRuleSpec(endpoint="iris", deployment="blue", max_instances=4)
+    rule = AutoscaleRuleSpec(
+        endpoint="iris", deployment="blue", max_instances=limits[0], schedules=limits[1]
+    )
     declared = {"endpoints": (EndpointSpec(name="iris"),), "deployments": (deployment(),)}
     for enabled, faults in ((True, 1), (False, 0)):
         rules = (rule.model_copy(update={"enabled": enabled}),)

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from inference_provider.spec.autoscale_rule import AutoscaleRuleSpec
 from inference_provider.spec.deployment import AnyDeployment
 from inference_provider.spec.gpus import GpuRequest, gpu_request
 
@@ -47,10 +48,9 @@ def _size(count: int, asked: GpuRequest | None) -> Size:
     return Size(count, count * asked.nodes * asked.each if asked else 0)
 
 
-def most_of(rule: Mapping[str, Any]) -> int:
-    """Return how many instances an autoscale rule with these fields allows; 0 when it is off."""
-    limits = (rule, *rule.get("schedules", ()))
-    return max(int(one["max_instances"]) for one in limits) if rule.get("enabled", True) else 0
+def most_of(rule: AutoscaleRuleSpec | None) -> int:
+    """Return how many instances an autoscale rule allows at any time; 0 without one that is on."""
+    return rule.most_ever if rule and rule.enabled else 0
 
 
 def gpus_of(deployment: AnyDeployment) -> GpuRequest | None:

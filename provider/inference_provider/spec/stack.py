@@ -334,7 +334,7 @@ def _place(deployment: AnyDeployment) -> tuple[str, str, str]:
 
 def _quota_faults(stack: StackSpec) -> Iterator[Fault]:
     most = {
-        (rule.workspace, rule.endpoint, rule.deployment): most_of(vars(rule))
+        (rule.workspace, rule.endpoint, rule.deployment): most_of(rule)
         for rule in stack.autoscale_rules
     }
     for i, workspace in enumerate(stack.workspaces):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Busy, OutOfCapacity
 from inference_provider.observed import Actor, Kind, ResourceId
-from inference_provider.spec.quota import Size, quota_fault, recorded_size, size_of, total
+from inference_provider.spec.quota import Size, most_of, quota_fault, recorded_size, size_of, total
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import Records
@@ -30,7 +30,7 @@ def reserved(workspace: Workspace, desired: DesiredResource, actor: Actor) -> It
         OutOfCapacity: The quota would be exceeded; lists what is in use and what is being started.
     """
     name, state = desired.id.name, workspace.state
-    size = size_of(desired.spec, state.most_of(desired.id))
+    size = size_of(desired.spec, most_of(state.rule_of(desired.id)))
     if not size.instances:
         yield
         return

@@ -117,10 +117,6 @@ class State:
         found = (self._value(RECORDS, name, documents[name], parse) for name in names)
         return [self.secrets.shown(record) for record in found]
 
-    def most_of(self, deployment: ResourceId) -> int:
-        """Return how many instances a deployment's rule allows; 0 without one."""
-        return rule.most_ever if (rule := self.rule_of(deployment)) else 0
-
     def rule_of(self, deployment: ResourceId) -> AutoscaleRuleSpec | None:
         """Return the rule that decides a deployment's count; None where none does."""
         record = self.record(deployment.model_copy(update={"kind": Kind.AUTOSCALE_RULE}))
