@@ -4,7 +4,7 @@ Comes out: one sentence for each thing that the target cannot do, but for GPUs (
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inference_provider.capabilities import OWN_BYTES, Capability, TargetCapabilities
@@ -25,6 +25,7 @@ from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.deployment import Probe, RequestSettings
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.scheduling import Scheduling
+from inference_provider.spec.sources import interface_in
 from inference_provider.spec.target import kind_of
 
 _OTHER_IMAGE = "use another image, or load it on the host"
@@ -103,11 +104,25 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("allowed_source_ranges", "source_ranges")
     if spec.trusted_hops and not can.source_ranges:
         yield can.fault("trusted_hops", "source_ranges")
+    yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
+    yield from _range_faults("trusted_proxies", spec.trusted_proxies)
     yield from _plain_http_faults(spec, can)
     fault = can.address_fault(spec.bind_address, spec.router_port)
     if fault:
         yield Fault("", fault, "")  # the sentence says which of the two fields is at fault
     yield from can.workspace_faults(spec)
+
+
+def _range_faults(field: str, ranges: Sequence[str]) -> Iterator[Fault]:
+    """Refuse addresses of one interface: a router does not know by which one a caller came.
+
+    Not in the range's type, since records of a release that took them must stay readable.
+    """
+    for number, one in enumerate(ranges):
+        if interface := interface_in(one):
+            reason = f"'{one}' names an interface, and the router does not know the caller's"
+            remedy = f"write it without %{interface}; that lets it in on every interface"
+            yield Fault(f"{field}[{number}]", reason, remedy)
 
 
 def _plain_http_faults(spec: WorkspaceSpec, can: TargetCapabilities) -> Iterator[Fault]:
@@ -183,6 +198,7 @@ def _endpoint_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("auth_mode", "auth_modes", spec.auth_mode)
     if spec.allowed_source_ranges and not can.source_ranges:  # `disabled` needs some
         yield can.fault("allowed_source_ranges", "source_ranges")
+    yield from _range_faults("allowed_source_ranges", spec.allowed_source_ranges)
     if spec.identity is not None and Kind.IDENTITY not in can.kinds:
         yield can.fault("identity", "kinds", Kind.IDENTITY.value)
 

@@ -42,6 +42,22 @@ def test_source_ranges_are_refused_where_no_router_sees_who_calls():
     ]
 
 
+def test_an_address_of_one_interface_is_refused_where_it_would_let_in_callers():
+    ranges = {"allowed_source_ranges": ["10.0.0.0/8", "fe80::1%eth0"]}
+    space = {**ranges, "trusted_hops": 1, "trusted_proxies": ["fe80::2%1"]}
+    wanted = resolve(stack(workspaces=[space], endpoints=[{"name": "iris", **ranges}]))
+    able = TargetCapabilities(name="local", source_ranges=True)
+    names = "names an interface, and the router does not know the caller's; write it without"
+    assert [str(one) for one in refusals(wanted, able)] == [
+        f"Workspace 'default' on target 'local': allowed_source_ranges[1]: 'fe80::1%eth0' {names}"
+        " %eth0; that lets it in on every interface",
+        f"Workspace 'default' on target 'local': trusted_proxies[0]: 'fe80::2%1' {names}"
+        " %1; that lets it in on every interface",
+        f"Endpoint 'default/iris' on target 'local': allowed_source_ranges[1]: 'fe80::1%eth0'"
+        f" {names} %eth0; that lets it in on every interface",
+    ]
+
+
 def test_tls_is_refused_where_no_router_speaks_it():
     wanted = resolve(stack(workspaces=[{"tls": {"generate": True}}]))
     [refusal] = refusals(wanted, TargetCapabilities(name="local"))

@@ -107,6 +107,10 @@ def test_an_endpoint_may_be_closed_to_all_but_some():
             {"trusted_hops": 1, "trusted_proxies": ["0.0.0.0/1", "::1", "128.0.0.0/1"]},
             "names everybody, 0.0.0.0/1 and 128.0.0.0/1, who could then",
         ),
+        (
+            {"trusted_hops": 1, "trusted_proxies": ["::ffff:0:0/96"]},
+            "names everybody, ::ffff:0:0/96, who could then",
+        ),
     ],
 )
 def test_a_header_counts_only_as_the_word_of_named_proxies(fields: dict[str, Any], said: str):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -26,6 +26,7 @@ from inference_provider.files.reading import Unreadable, read_stream
 from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.quoting import without_secrets
 from inference_provider.spec.request_limits import BODY_MIB
+from inference_provider.spec.sources import meant_by
 from inference_provider.targets.loopback import Identity, loopback_client
 
 SCORE_TIMEOUT_S = 200.0
@@ -344,14 +345,14 @@ def _address_help(session: Session, there: ObservedResource, by_socket: bool) ->
     """
     space = _space(session, there)
     proxies = space.record.properties.get("trusted_proxies") if space.record else ()
-    if proxies and not (by_socket and any(_LOOPBACK in ip_network(one) for one in proxies)):
+    if proxies and not (by_socket and any(_LOOPBACK in meant_by(one) for one in proxies)):
         also = f", or add {_LOOPBACK} to them" if by_socket else ""
         return f"only trusted_proxies of the workspace may connect; call it through one{also}"
     ranged = [
         one.id.kind.value.lower()
         for one in (there, space)
         if (ranges := one.record and one.record.properties.get("allowed_source_ranges"))
-        and not (by_socket and any(_LOOPBACK in ip_network(each) for each in ranges))
+        and not (by_socket and any(_LOOPBACK in meant_by(each) for each in ranges))
     ]
     if not ranged:
         return ""

@@ -12,6 +12,7 @@ import ipaddress
 
 from inference_provider.router.resource import API, Resource, where_asked
 from inference_provider.router.table import RouterTable
+from inference_provider.spec.sources import meant_by
 
 SOURCES = "envoy.filters.http.sources"
 _OF_WORKSPACE = "envoy.filters.http.workspace_sources"
@@ -31,7 +32,7 @@ def source_filters(table: RouterTable) -> list[Resource]:
     if not table.trusted_hops:
         return asked
     # with none at all nobody may connect, as nobody is trusted
-    ids = [{"direct_remote_ip": address_range(one)} for one in table.trusted_proxies]
+    ids = [{"direct_remote_ip": _callers(one)} for one in table.trusted_proxies]
     rules = _rules(ids or [{"not_id": {"any": True}}])
     return [{"name": _PROXIES, "typed_config": {"@type": f"{_RBAC}.RBAC", **rules}}, *asked]
 
@@ -43,13 +44,18 @@ def of_workspace(ranges: tuple[str, ...]) -> Resource:
 
 def allowing(ranges: tuple[str, ...]) -> Resource:
     """Return what routes say of who may call."""
-    ids = [{"remote_ip": address_range(one)} for one in ranges]
+    ids = [{"remote_ip": _callers(one)} for one in ranges]
     return {"@type": f"{_RBAC}.RBACPerRoute", "rbac": _rules(ids)}
 
 
 def _rules(ids: list[Resource]) -> Resource:
     policy = {"permissions": [{"any": True}], "principals": ids}
     return {"rules": {"action": "ALLOW", "policies": {"sources": policy}}}
+
+
+def _callers(written: str) -> Resource:
+    """Return a range of callers, whose addresses the router sees as those of IPv4 if they are."""
+    return address_range(str(meant_by(written)))
 
 
 def address_range(text: str) -> Resource:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+_MAPPED = 96
+"""Bits before the address of IPv4 in one of IPv6 that stands for it."""
+
 
 def _a_range(text: str) -> str:
     try:
@@ -18,6 +21,27 @@ def _a_range(text: str) -> str:
             ) from None
         raise ValueError(f"has bits beyond its length; write {meant}") from None
     return text
+
+
+def meant_by(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the addresses of a range as a router sees them: IPv4 in IPv6's form is IPv4.
+
+    Raises:
+        ValueError: It is no range.
+    """
+    found = ipaddress.ip_network(text, strict=False)
+    first = found.network_address
+    if isinstance(first, ipaddress.IPv4Address):
+        return found
+    if first.ipv4_mapped is not None and found.prefixlen >= _MAPPED:
+        return ipaddress.IPv4Network((first.ipv4_mapped, found.prefixlen - _MAPPED))
+    return ipaddress.IPv6Network((int(first), found.prefixlen))  # without an interface
+
+
+def interface_in(text: str) -> str:
+    """Return the interface that an address names, `eth0` of `fe80::1%eth0`; else nothing."""
+    first = ipaddress.ip_network(text, strict=False).network_address
+    return (isinstance(first, ipaddress.IPv6Address) and first.scope_id) or ""
 
 
 SourceRange = Annotated[str, AfterValidator(_a_range)]

@@ -25,7 +25,7 @@ from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
 from inference_provider.spec.secret_store import AnySecretStore, EncryptedFileStore
-from inference_provider.spec.sources import SourceRange
+from inference_provider.spec.sources import SourceRange, meant_by
 from inference_provider.spec.target import Place
 from inference_provider.spec.tls import TlsSettings
 
@@ -178,7 +178,7 @@ class WorkspaceSpec(SpecModel):
 
 def _everybody(ranges: Collection[str]) -> str:
     """Return a range that leaves out no address, or several that together leave out none."""
-    known = {one: ipaddress.ip_network(one, strict=False) for one in ranges}
+    known = {one: meant_by(one) for one in ranges}
     if whole := [one for one, found in known.items() if not found.prefixlen]:
         return whole[0]
     for version in (4, 6):

@@ -4,12 +4,12 @@ It reads Secrets and EndpointSlices of its namespace and may do nothing else. An
 good as another: requests are split over them by a Service.
 """
 
-from ipaddress import ip_network
 from typing import Any, Literal
 
 from inference_provider.observed import Frozen
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.spec import WorkspaceSpec
+from inference_provider.spec.sources import meant_by
 from inference_provider.targets.kubernetes import names
 from inference_provider.targets.kubernetes.exposure import Exposure
 from inference_provider.targets.kubernetes.objects import (
@@ -177,7 +177,7 @@ class _Router:
             return {}
         found: Object = {"externalTrafficPolicy": "Local"} if settings.shows_callers else {}
         if settings.service == "LoadBalancer" and settings.source_ranges:
-            ranges = [str(ip_network(one)) for one in settings.source_ranges]
+            ranges = [str(meant_by(one)) for one in settings.source_ranges]
             found["loadBalancerSourceRanges"] = ranges
         return found
 
