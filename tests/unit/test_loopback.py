@@ -14,13 +14,15 @@ ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "provider" / "inference_provider" / "targets" / "loopback.py"
 CLUSTER = ROOT / "provider" / "inference_provider" / "targets" / "kubernetes" / "connection.py"
 """Asks a cluster; it takes the proxy of the environment, as kubectl does, and nothing else."""
+NETWORK = CLUSTER.with_name("network.py")
+"""What the requests of that go through."""
 REGISTRIES = ROOT / "provider" / "inference_provider" / "targets" / "manifests.py"
 """Asks registries, which may be anywhere; takes a proxy as that does."""
 VAULT = ROOT / "provider" / "inference_provider" / "secret_stores" / "vault.py"
 """Asks a Vault, which may be anywhere."""
 KEYS = ROOT / "provider" / "inference_provider" / "targets" / "envoy" / "key_fetch.py"
 """Asks an identity provider, which may be anywhere; takes no proxy, and follows no redirect."""
-OPENERS = FACTORY, CLUSTER, REGISTRIES, VAULT, KEYS
+OPENERS = FACTORY, CLUSTER, NETWORK, REGISTRIES, VAULT, KEYS
 PACKAGES = [ROOT / "provider", ROOT / "sdk", ROOT / "components"]
 OPENING = {
     *("httpx.Client", "httpx.AsyncClient", "httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from inference_provider.errors import TargetError, TargetUnreachable
 from inference_provider.targets.kubernetes.kubeconfig import Access
+from inference_provider.targets.kubernetes.network import network
 from inference_provider.targets.kubernetes.objects import Object
 from inference_provider.targets.kubernetes.refusals import AGAIN, SHOWN, refusal
 
@@ -25,8 +24,6 @@ MANAGER = "pulumi-inference"
 """Field manager of all that is applied, and user agent."""
 TIMEOUT_S, CONNECT_S = 35.0, 10.0
 """Longest silence, and longest wait for a connection; a webhook of the cluster may take 30 s."""
-_CONNECTIONS = 32
-"""At once, and kept for the next requests."""
 QUICK_S = 5.0
 """Longest silence of what must be answered soon or not at all."""
 _ATTEMPTS, _QUICK_ATTEMPTS = 6, 2
@@ -75,18 +72,10 @@ class Connection:
 
     def _opened(self) -> httpx.Client:
         return httpx.Client(
-            verify=self._tls,
-            proxy=self.access.proxy or _proxy_of(self.access.server),
-            transport=self._transport,
+            transport=self._transport or network(self.access, self._tls),
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
             trust_env=False,
             headers={"user-agent": MANAGER},
-            # httpcore also closes one that a thread is about to use, when it closes idle ones
-            limits=httpx.Limits(
-                max_connections=_CONNECTIONS,
-                max_keepalive_connections=_CONNECTIONS,
-                keepalive_expiry=None,
-            ),
         )
 
     def close(self) -> None:
@@ -350,14 +339,6 @@ class Connection:
         """Return the error for an answer that is none of success."""
         said = str(_status(answer).get("message") or answer.text)
         return refusal(doing, what, answer.status_code, said, str(self))
-
-
-def _proxy_of(server: str) -> str | None:
-    """Return the proxy that the environment names for a server, as kubectl takes it."""
-    parts = urlsplit(server)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    return getproxies().get(parts.scheme)
 
 
 def _is_strange(answer: httpx.Response) -> bool:
