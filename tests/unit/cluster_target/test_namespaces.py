@@ -101,6 +101,8 @@ def test_a_namespace_in_which_others_have_something_stays_with_it(api, engine, g
     )
     assert path in api.objects
     assert engine.workspaces() == ()
+    labels = api.objects["/api/v1/namespaces/lab"]["metadata"]["labels"]
+    assert "pulumi-inference/workspace" not in labels  # nor is it one for whoever lists all
     again: list[str] = []
     engine.delete(id_, "shop", ANN, lambda _id, said: again.append(said))
     assert f"its namespace 'lab' stays: others have {kind} web in it" in "".join(again)

@@ -53,6 +53,9 @@ def remove_made(client: Client, namespace: str, tell: Tell) -> None:
     if not found:
         client.delete(NAMESPACE, "", namespace)
         return
+    # it is no workspace any more; that it was made for one stays said, so that the next can have it
+    with suppress(Forbidden):  # only who may also patch namespaces
+        client.merge(NAMESPACE, "", namespace, {"metadata": {"labels": {names.WORKSPACE: None}}})
     told = [f"{kind_of(one).name} {name_of(one)}" for one in found[:_SHOWN]]
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     tell(
