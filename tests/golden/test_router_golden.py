@@ -1,7 +1,7 @@
 """Every table in `router/in` renders to the files in `router/out`, byte for byte once indented.
 
 The listener and the bootstrap depend on no endpoint: one of each stands for all tables, but for
-those that let instances out.
+those that let instances out. So do the limits, where no endpoint has any.
 """
 
 import json
@@ -13,8 +13,8 @@ from inference_provider.router import RouterTable, render
 
 FOLDER = pathlib.Path(__file__).parent / "router"
 NAMES = sorted(path.stem for path in (FOLDER / "in").glob("*.json"))
-OF_ALL = ("bootstrap.json", "lds.json")
-OWN = {"outbound": ("lds.json", "outbound.json")}
+OF_ALL = ("bootstrap.json", "lds.json", "limits.json")
+OWN = {"limits": ("limits.json",), "outbound": ("lds.json", "outbound.json")}
 OF_ONE = ("cds.json", "ecds.json", "provider.json", "rds.json", "rtds.json")
 
 

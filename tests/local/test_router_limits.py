@@ -1,5 +1,6 @@
 """How many requests a running router takes of an endpoint, and what a change of that touches."""
 
+import http.client
 import threading
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from inference_provider.workspace.tokens import new_signing_key
 from tests.local.server.load import constant_load
 from tests.local.server.model import Model, until
 from tests.local.server.routing import (
+    KEY,
     SECONDARY,
     Served,
     code_of,
@@ -132,7 +134,30 @@ def test_limits_come_change_and_go_without_a_failed_request(models: dict[str, Mo
                 threading.Event().wait(0.15)
         print(dict(found))
         assert set(found) == {200}
-        assert not (served.folder / "limits" / "limits.json").exists()
+
+
+def test_the_first_limit_holds_on_connections_that_were_open_and_ends_none(
+    models: dict[str, Model],
+):
+    free = chat(models, "free")
+    with serving(chat(models), free) as served:
+        until(lambda: served.ask("chat/score").status_code == 200)
+        connection = http.client.HTTPConnection("127.0.0.1", served.ports[0], timeout=20)
+
+        def asked(path: str) -> tuple[int, int]:
+            connection.request("GET", f"/endpoints/{path}", headers=KEY)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, connection.sock.getsockname()[1]
+
+        _, port = asked("chat/score")
+        served.router.publish(served.table(chat(models, per_minute=2), free))
+        found = [asked("chat/score") for _ in range(3)]
+        assert found == [(200, port), (200, port), (429, port)]
+        ending = "listener_manager.total_(filter_chains|listeners)_draining"
+        assert not any(served.router.admin.stats(ending, "Gauges").values())
+        assert asked("free/score") == (200, port)
+        connection.close()
 
 
 def test_a_limit_whose_removal_fails_half_way_still_holds(models: dict[str, Model]):

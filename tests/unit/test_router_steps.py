@@ -49,6 +49,7 @@ from inference_provider.router.table import (
 )
 from inference_provider.router.writes import (
     WriteClusters,
+    WriteLimits,
 )
 
 CORS = Cors(
@@ -243,8 +244,19 @@ def test_what_else_tls_says_is_the_listener_s(field: str, value: str):
 def test_another_limit_writes_nothing_else():
     few, many = (CHAT.model_copy(update={"limits": Limits(per_minute=n)}) for n in (5, 50))
     assert written(table(few), table(many)) == {LIMITS}
-    assert written(table(CHAT), table(few)) == {LIMITS, LDS}
-    assert written(table(few), table(CHAT)) == {LIMITS, LDS}
+    assert written(table(CHAT), table(few)) == {LIMITS, RDS}
+    assert written(table(few), table(CHAT)) == {LIMITS, RDS}
+
+
+def test_a_route_never_asks_for_a_limit_that_is_not_there():
+    """Else requests would have none until the next publication, if this one were killed."""
+    limited = CHAT.model_copy(update={"limits": Limits(per_minute=5)})
+    coming = [one.write for one in steps(table(CHAT), table(limited))]
+    assert coming == ["limits", "routes"]
+    [routes, limits] = steps(table(limited), table(CHAT))
+    assert (routes.write, limits) == ("routes", WriteLimits(rates={}))
+    assert "local_ratelimit" not in render(table(CHAT)).files[RDS]
+    assert "local_ratelimit" in render(table(limited)).files[RDS]
 
 
 @pytest.mark.parametrize("field", sorted(ONLY_IN_CLUSTERS))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from inference_provider.errors import RouterRejected
 from inference_provider.router.access_rule import access_rule
 from inference_provider.router.holding import hold
+from inference_provider.router.limits import limiting
 from inference_provider.router.resource import (
     API,
     API_KEY_AUTH,
@@ -189,7 +190,7 @@ def _common(endpoint: EndpointEntry, scorers: Scorers) -> Resource:
     """Return what routes of an endpoint have in common that the same callers may use."""
     filters = _auth(endpoint, scorers) | ({CORS: _cors(endpoint.cors)} if endpoint.cors else {})
     filters |= {SOURCES: allowing(endpoint.sources)} if endpoint.sources else {}
-    filters |= size_of(endpoint)
+    filters |= size_of(endpoint) | limiting(endpoint.limits)
     about = _metadata(endpoint.name, endpoint.max_body_mib)
     return {"metadata": about, "typed_per_filter_config": filters}
 

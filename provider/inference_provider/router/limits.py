@@ -8,7 +8,7 @@ without one uses up what is others'.
 import math
 from collections.abc import Mapping
 
-from inference_provider.router.resource import API, CLIENT_HEADER, Resource
+from inference_provider.router.resource import API, CLIENT_HEADER, Resource, where_asked
 from inference_provider.router.table import Limits, RouterTable
 
 LIMITER = "envoy.filters.http.local_ratelimit"
@@ -56,10 +56,14 @@ def limiter_config(rates: Rates) -> Resource:
 
 def discovered(source: Resource) -> Resource:
     """Return the filter of a listener whose configuration comes from a source."""
-    return {
-        "name": LIMITER,
-        "config_discovery": {"config_source": source, "type_urls": [_KIND]},
-    }
+    discovery = {"config_source": source, "type_urls": [_KIND]}
+    return where_asked({"name": LIMITER, "config_discovery": discovery})
+
+
+def limiting(limits: Limits | None) -> Resource:
+    """Return what the routes of an endpoint say of the filter, which has its limits."""
+    asks = {"@type": f"{API}config.route.v3.FilterConfig", "config": {}}
+    return {LIMITER: asks} if limits else {}
 
 
 _ENDPOINT: Resource = {

@@ -1,8 +1,8 @@
 """RouterTable -> Envoy's listener and bootstrap: local replies, statistics, admin. Pure.
 
 Routes are in `envoy.py`, clusters in `clusters.py`, a request's filters in `filters.py`, its log in
-`access_log.py`. Nothing here depends on an endpoint but whether any has limits, so changing
-endpoints does not drain the listener.
+`access_log.py`. Nothing here depends on an endpoint, so changing endpoints does not drain the
+listener.
 """
 
 from collections.abc import Sequence
@@ -64,8 +64,8 @@ def listener(
     table: RouterTable,
     route_source: Resource,
     tokens: Sequence[Resource],
+    limiter: Resource,
     certificate: Resource | None = None,
-    limiter: Sequence[Resource] = (),
 ) -> Resource:
     """Return the one public listener.
 
@@ -73,12 +73,12 @@ def listener(
         table: Its endpoints are not used.
         route_source: `{"rds": …}` to read the routes from a file, `{"route_config": …}` inline.
         tokens: The filters of tokens, with their configuration or where that is read.
+        limiter: The filter of rates, likewise.
         certificate: Where the certificate is read from; None to have it inline.
-        limiter: The filter of rates, where any endpoint has a limit.
     """
     first = source_filters(table)
     # callers that are refused must neither use up a limit nor wait for an instance
-    after = [*tokens, access_filter(), *limiter, holding_filter()]
+    after = [*tokens, access_filter(), limiter, holding_filter()]
     manager = _manager(table, route_source, first, after)
     chain: Resource = {"filters": [manager]}
     if table.tls:

@@ -30,11 +30,10 @@ CDS, LDS, RDS, RTDS = "cds/cds.json", "lds/lds.json", "rds/rds.json", "rtds/rtds
 ECDS, SDS, LIMITS = "ecds/ecds.json", "sds/sds.json", "limits/limits.json"
 PROVIDER, OUTBOUND = "provider/provider.json", "outbound/outbound.json"
 """Each in a folder of its own: Envoy reads all files of a folder again when one is replaced."""
-FILES = (CDS, ECDS, PROVIDER, LDS, RDS, RTDS)
+FILES = (CDS, ECDS, PROVIDER, LIMITS, LDS, RDS, RTDS)
 """What every router reads."""
-WHERE_NEEDED = (SDS, LIMITS, OUTBOUND)
-"""What is there, and read, only where TLS is spoken, an endpoint has limits, or instances have a
-forward proxy."""
+WHERE_NEEDED = (SDS, OUTBOUND)
+"""What is there, and read, only where TLS is spoken, or instances have a forward proxy."""
 _HEAD_LENGTH = 64
 """A file's version is within its first 64 characters."""
 
@@ -111,11 +110,7 @@ def render(table: RouterTable) -> RenderedRouter:
 
 def needed(table: RouterTable) -> tuple[str, ...]:
     """Return those of WHERE_NEEDED that a table needs."""
-    has = {
-        SDS: table.tls,
-        LIMITS: limits.rates_of(table),
-        OUTBOUND: egress.is_proxy(table),
-    }
+    has = {SDS: table.tls, OUTBOUND: egress.is_proxy(table)}
     return tuple(name for name in WHERE_NEEDED if has[name])
 
 
@@ -134,8 +129,7 @@ def render_static(table: RouterTable) -> str:
     routes = {"route_config": envoy.routes(table)}
     rates = limits.rates_of(table)
     limiter = {"name": limits.LIMITER, "typed_config": limits.limiter_config(rates)}
-    limited = [limiter] if rates else []
-    found = listener.listener(table, routes, checks, limiter=limited)
+    found = listener.listener(table, routes, checks, resource.where_asked(limiter))
     outward = {"route_config": egress.egress_routes(table.outbound)}
     resources["listeners"] += [found, *egress.egress_listeners(table, outward)]
     for one in (*resources["clusters"], *resources["listeners"]):
@@ -212,8 +206,7 @@ def _lds(table: RouterTable) -> str:
     checks = [tokens.discovered(n, listener.watched(table.folder, file)) for n, file in named]
     certificate = listener.watched(table.folder, "sds")
     limiter = limits.discovered(listener.watched(table.folder, "limits"))
-    limited = [limiter] if limits.rates_of(table) else []
-    found = listener.listener(table, routes, checks, certificate, limited)
+    found = listener.listener(table, routes, checks, limiter, certificate)
     where = {"config_source": listener.watched(table.folder, egress.ROUTES)}
     outward = {"rds": {"route_config_name": egress.ROUTES, **where}}
     return _versioned(json.dumps([found, *egress.egress_listeners(table, outward)]))

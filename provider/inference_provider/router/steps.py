@@ -19,6 +19,7 @@ from inference_provider.router.table import (
     DeploymentEntry,
     Draining,
     EndpointEntry,
+    Limits,
     RouterTable,
     TokenCheck,
 )
@@ -54,6 +55,8 @@ ONLY_IN_CLUSTERS = frozenset(
 
 _SOME_CHECK = TokenCheck(issuer="", audience="", jwks="")
 """A route names the check of its endpoint, whatever that is."""
+_SOME_LIMITS = Limits()
+"""A route asks for the limits of its endpoint, whatever those are."""
 _NOTHING: dict[str, tuple[()]] = {"endpoints": (), "draining": ()}
 
 
@@ -88,6 +91,10 @@ def steps(
     both_providers = {**providers_before, **providers}
     if every or both_providers != providers_before:
         found.append(WriteProvider(checks=both_providers))
+    rates, rates_before = rates_of(new), rates_of(known)
+    both_rates = {**rates_before, **rates}
+    if every or both_rates != rates_before:
+        found.append(WriteLimits(rates=both_rates))
     routed = not _alike(before, after, _as_routed) or known.sources != new.sources
     if every or routed:
         found += _write_routes(runtime_layer(known), runtime_layer(new), listener, every)
@@ -95,6 +102,8 @@ def steps(
             found.append(WriteTokens(checks=checks))
         if providers != both_providers:
             found.append(WriteProvider(checks=providers))
+        if rates != both_rates:
+            found.append(WriteLimits(rates=rates))
     else:
         found += listener
         if runtime_layer(before) != runtime_layer(after):
@@ -315,11 +324,8 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
     """Return the listener and what it names, which is there as long as it names it."""
     before: list[ListenerStep] = []
     after: list[ListenerStep] = []
-    rates = rates_of(new)
     if every or known.tls != new.tls:
         (before if new.tls else after).append(WriteCertificate())
-    if every or rates_of(known) != rates:
-        (before if rates else after).append(WriteLimits())
     if is_proxy(new) and (every or not is_proxy(known) or known.outbound != new.outbound):
         before.append(WriteOutbound(rules=new.outbound))
     if is_proxy(known) and not is_proxy(new):
@@ -334,7 +340,7 @@ def _write_listener(known: RouterTable, new: RouterTable, every: bool) -> list[L
 def _of_listener(table: RouterTable) -> tuple[object, ...]:
     elsewhere = {"tls": of_listener(table.tls), "sources": (), "outbound": (), "proxy": None}
     shown = table.model_copy(update={**_NOTHING, **elsewhere})
-    return shown, bool(rates_of(table)), table.proxy if is_proxy(table) else None
+    return shown, table.proxy if is_proxy(table) else None
 
 
 def _alike(
@@ -360,7 +366,8 @@ def _as_routed(endpoint: EndpointEntry) -> EndpointEntry:
     routed = tuple(one.model_copy(update=nothing) for one in endpoint.deployments)
     tokens = _SOME_CHECK if endpoint.tokens else None
     provider = endpoint.provider.as_routed if endpoint.provider else None
-    update = {"deployments": routed, "tokens": tokens, "provider": provider, "limits": None}
+    limits = _SOME_LIMITS if endpoint.limits else None
+    update = {"deployments": routed, "tokens": tokens, "provider": provider, "limits": limits}
     return _without_sizes(endpoint).model_copy(update=update)
 
 

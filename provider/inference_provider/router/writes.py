@@ -3,7 +3,7 @@
 from typing import Literal
 
 from inference_provider.observed import Frozen
-from inference_provider.router.table import OutboundEntry, ProviderCheck, TokenCheck
+from inference_provider.router.table import Limits, OutboundEntry, ProviderCheck, TokenCheck
 
 
 class WriteClusters(Frozen):
@@ -57,9 +57,11 @@ class WriteCertificate(Frozen):
 
 
 class WriteLimits(Frozen):
-    """Write the limits of the new table's endpoints, or nothing where none has any."""
+    """Write how many requests endpoints take."""
 
     write: Literal["limits"] = "limits"
+    rates: dict[str, Limits]
+    """By endpoint."""
 
 
 class WriteOutbound(Frozen):
@@ -87,7 +89,7 @@ class WriteRoutes(Frozen):
     write: Literal["routes"] = "routes"
 
 
-ListenerStep = WriteListener | WriteCertificate | WriteLimits | WriteOutbound | ForgetOutbound
-_Checks = WriteTokens | WriteProvider
-Step = WriteClusters | _Checks | WriteWeights | WriteRoutes | ListenerStep
+ListenerStep = WriteListener | WriteCertificate | WriteOutbound | ForgetOutbound
+_OfFilters = WriteTokens | WriteProvider | WriteLimits
+Step = WriteClusters | _OfFilters | WriteWeights | WriteRoutes | ListenerStep
 """One file to write. The next is written once Envoy reports that this one is in force."""

@@ -45,7 +45,7 @@ _STATS = {
     RDS: "http.ingress.rds.routes",
     RTDS: "runtime",
 }
-_NAMED_BY_THE_LISTENER = (*WHERE_NEEDED, PROVIDER, ECDS)
+_NAMED_BY_THE_LISTENER = (*WHERE_NEEDED, PROVIDER, ECDS, LIMITS)
 """Files that are read only where the listener names them."""
 _PUT_BACK_S = 2.0
 
@@ -59,19 +59,19 @@ class RouterFiles:
 
     def missing(self) -> tuple[str, ...]:
         """Return the files that a restart of the router needs and that are not there."""
-        listener = self.read(LDS)
-        names = (BOOTSTRAP, *FILES, *(name for name in WHERE_NEEDED if name in listener))
-        return tuple(name for name in names if not (self._folder / name).exists())
+        return tuple(n for n in (BOOTSTRAP, *self._needed()) if not (self._folder / n).exists())
 
     def are_watched(self) -> bool:
         """Whether the router notices new files: it watches folders, and only those it began with.
 
         A folder that was removed and made again is not watched.
         """
-        listener = self.read(LDS)
-        every = (*FILES, *WHERE_NEEDED)
-        read = (n for n in every if n not in _NAMED_BY_THE_LISTENER or n in listener)
-        return all((self._folder / name).parent.is_dir() for name in read)
+        return all((self._folder / name).parent.is_dir() for name in self._needed())
+
+    def _needed(self) -> list[str]:
+        """Return the files that the router reads; a release before may have named fewer."""
+        listener, every = self.read(LDS), (*FILES, *WHERE_NEEDED)
+        return [n for n in every if n not in _NAMED_BY_THE_LISTENER or n in listener]
 
     def read(self, name: str) -> str:
         """Return one file's text; empty where it is not there."""

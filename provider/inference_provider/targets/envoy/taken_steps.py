@@ -25,6 +25,7 @@ from inference_provider.router.render import (
     needed,
     outbound,
     provider_file,
+    rates,
     runtime,
     token_checks,
 )
@@ -120,7 +121,7 @@ class Steps:
         elif isinstance(step, WriteCertificate):
             self._put_certificate(table, written, deadline_s)
         elif isinstance(step, WriteLimits):
-            self._put_where_needed(LIMITS, table, written, deadline_s)
+            self._files.put_named(LIMITS, rates(step.rates), written, deadline_s)
         elif isinstance(step, WriteListener):
             self._put_listener(table, written, deadline_s)
         elif isinstance(step, WriteOutbound):
