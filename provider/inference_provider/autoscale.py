@@ -114,6 +114,12 @@ def decide(
     return Decision(wanted, reasons, known.with_change(sample.at_s, wanted - count))
 
 
+def metrics_of(rule: AutoscaleRuleSpec) -> frozenset[str]:
+    """Return the names of what a rule goes by."""
+    kept, stepped = (one.metric for one in rule.targets), (one.metric for one in rule.metrics)
+    return frozenset([*kept, *stepped])
+
+
 def limits_at(rule: AutoscaleRuleSpec, now: datetime) -> Limits:
     """Return the counts that a rule allows at a time: of open schedules the highest of each."""
     open_ = [one for one in rule.schedules if is_open(one, now)]

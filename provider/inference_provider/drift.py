@@ -107,7 +107,8 @@ class ResourceDrift(Frozen):
     """Who caused it, for a resource that is missing or unmanaged."""
     time: datetime | None = None
     reason: str = ""
-    """Why it could not be read, or one sentence on what is wrong."""
+    """Why it could not be read, or one sentence on what is wrong; of one that is clean, what a
+    person should know though it does not differ."""
 
 
 class DriftReport(Frozen):
@@ -162,7 +163,7 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
             id=resource.id, verdict=Verdict.UNREADABLE, fields=fields, reason=reason
         )
     if not fields and not there.degraded:
-        return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN)
+        return ResourceDrift(id=resource.id, verdict=Verdict.CLEAN, reason=there.note)
     if any(field.origin == Origin.OTHER_OWNER for field in fields):
         owner = there.record.owner if there.record else UNKNOWN
         reason = f"it belongs to stack '{owner}'; this stack cannot change it"

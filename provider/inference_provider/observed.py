@@ -190,6 +190,8 @@ class ObservedResource(Frozen):
     unready: str = ""
     """What runs as recorded and does not serve yet: `1 of 2 instances ready`. No drift; the next
     apply waits for it."""
+    note: str = ""
+    """What a person should know though it runs as recorded, and no apply changes; no drift."""
     restarts: dict[str, Restarts] = {}
     """Keyed by process; one that never ended is left out."""
     reason: str = ""

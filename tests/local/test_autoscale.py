@@ -57,6 +57,7 @@ def test_load_brings_instances_and_its_end_takes_them_and_no_request_fails(ruled
         assert ruled.up() == []
         load.wait_for(sum(load.results.values()) + 100)
     assert drifted(ruled) == {}
+    assert "AutoscaleRule 'lab/iris/blue'  1 to 3 instances\n" in ruled.said("status")[1]
     with Load(ruled, sleep_s=0.001, pause_s=0.2) as few:
         until(lambda: count(ruled) == 1, 40)
     assert (load.failed, few.failed) == ({}, {})

@@ -14,6 +14,8 @@ from inference_provider.observed import Actor, Kind
 from inference_provider.service import autoscaler
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
+from inference_provider.service.faults import Faults
+from inference_provider.targets.rule_faults import read
 from inference_provider.workspace import rollout, units
 from inference_provider.workspace.state import deployment_lock
 
@@ -67,6 +69,7 @@ class Case:
             "lab",
             self._samples,
             Decisions(self.folder / "decisions.jsonl", file_bytes),
+            Faults(self.folder / "faults.json"),
             actor=AUTOSCALER,
             clock=self,
             threads=self.threads,
@@ -99,6 +102,14 @@ class Case:
             self.at_s += 1
             self.autoscaler.look()
         return self.count
+
+    def faults(self) -> dict[str, str]:
+        """Return what is wrong with rules, as any client reads it."""
+        return {name: str(one) for name, one in read(self.faults_file.read_bytes()).items()}
+
+    @property
+    def faults_file(self):
+        return self.folder / "faults.json"
 
     def lines(self, *names: str) -> list[dict]:
         """Return what is written down, or some of each line."""
@@ -249,3 +260,55 @@ def test_a_rule_that_cannot_be_decided_is_told_and_changes_nothing(case, monkeyp
     with pytest.raises(TargetError, match="'iris/blue' is not decided: ZoneInfoNotFoundError"):
         case.look(8)
     assert case.count == 1
+    [said] = case.faults().values()
+    assert "'iris/blue' is not decided: ZoneInfoNotFoundError" in said
+    monkeypatch.undo()
+    case.look(2)
+    assert case.faults() == {}
+
+
+def test_a_change_that_fails_is_told_from_its_first_time_until_one_is_made(case):
+    fails = {"told": True}
+    case.lab.ports.compute.fails = lambda _unit: "told to fail" if fails["told"] else ""
+    case.look(8, seconds=3)
+    first = case.faults()["iris/blue"]
+    case.look(8, seconds=40)
+    assert "told to fail" in first
+    assert case.faults() == {"iris/blue": first}
+    case.autoscaler = case.with_log(10_000_000)  # as where the process was started again
+    case.look(8)
+    assert case.faults() == {"iris/blue": first}
+    fails["told"] = False
+    case.look(8, seconds=60)
+    assert case.faults() == {}
+
+
+def test_a_change_that_failed_is_told_until_the_count_has_been_right_for_a_while(case):
+    case.lab.ports.compute.fails = lambda _unit: "told to fail"
+    case.look(8, seconds=3)
+    case.look(1, seconds=500)
+    assert set(case.faults()) == {"iris/blue"}
+    case.look(1, seconds=200)
+    assert case.faults() == {}
+
+
+def test_a_metric_that_stays_unmeasured_is_told(case):
+    case.look(None, seconds=30)
+    assert not case.faults_file.exists()
+    case.look(None, seconds=40)
+    assert "RequestsInFlight cannot be measured" in case.faults()["iris/blue"]
+    case.look(2)
+    assert case.faults() == {}
+
+
+def test_records_that_cannot_be_read_are_told_of_all_rules(case, monkeypatch):
+    def unread(_workspace):
+        raise TargetError("read", "the records", "the disk is gone")
+
+    monkeypatch.setattr(case.lab.target, "ruled", unread)
+    with pytest.raises(TargetError, match="the disk is gone"):
+        case.look(8)
+    assert "the disk is gone" in case.faults()[""]
+    monkeypatch.undo()
+    case.look(1)
+    assert case.faults() == {}

@@ -114,3 +114,13 @@ def test_junit_tells_drift_from_what_could_not_be_read():
 @pytest.mark.parametrize("form", ["text", "json", "markdown", "junit"])
 def test_every_format_ends_in_a_newline(form):
     assert WRITERS[form](REPORT).endswith("\n")
+
+
+def test_a_note_of_what_is_clean_is_told_and_counts_as_no_drift():
+    noted = resource(Kind.AUTOSCALE_RULE, "iris/blue", "clean", reason="not kept since noon")
+    report = DriftReport(stack="demo", resources=(noted,))
+    said = "note: AutoscaleRule 'default/iris/blue' (not kept since noon)"
+    assert text(report).splitlines()[2:] == [said]
+    assert "## note: AutoscaleRule 'default/iris/blue'" in markdown(report)
+    assert ElementTree.fromstring(junit(report)).findtext("testcase/system-out") == noted.reason
+    assert report.exit_code == 0

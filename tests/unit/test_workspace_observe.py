@@ -78,8 +78,8 @@ def seen(*instances, router=HEALTHY, unsupervised=""):
     return Snapshot(compute=compute, router=router, minute=MINUTE)
 
 
-def under_a_rule(snapshot, least=1):
-    """Return deployment blue, beside a rule of that many to 5 instances."""
+def under_a_rule(snapshot, least=1, kind=Kind.DEPLOYMENT):
+    """Return deployment blue, or its rule, beside a rule of that many to 5 instances."""
     records = MemoryRecords("default")
     address = RouterAddress(url="http://h:1", metrics_url="http://h:2")
     ports: Any = SimpleNamespace(
@@ -93,7 +93,8 @@ def under_a_rule(snapshot, least=1):
     id_ = blue.id.model_copy(update={"kind": Kind.AUTOSCALE_RULE})
     recorded = Record(id=id_, owner="demo", properties=properties_of(rule), actor=ANN, time=NOW)
     State(records).put_record(recorded)
-    return Observer(ports, State(records), snapshot).resource(blue)
+    asked = recorded if kind == Kind.AUTOSCALE_RULE else blue
+    return Observer(ports, State(records), snapshot).resource(asked)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +325,17 @@ def test_a_workspace_says_what_runs_beside_its_router_and_what_should():
     assert (beside.status, beside.degraded) == ("router ready; autoscaler runs", "")
     missing = observed(Kind.WORKSPACE, seen(router=RouterStatus(missing="no autoscaler runs")))
     assert (missing.status, missing.degraded) == ("no autoscaler runs", "no autoscaler runs")
+
+
+def test_what_keeps_rules_from_being_kept_is_told_and_no_drift():
+    why = "not kept since 2026-01-02T12:00:00Z: no disk"
+    all_ = observed(Kind.WORKSPACE, seen(router=RouterStatus(unkept={"": why})))
+    told = f"autoscale rules are {why}"
+    assert (all_.status, all_.degraded) == (f"router ready; {told}", "")
+    assert all_.note == told
+    snapshot = seen(router=RouterStatus(unkept={"iris/blue": why}))
+    one = under_a_rule(snapshot, kind=Kind.AUTOSCALE_RULE)
+    assert (one.status, one.degraded, one.note) == (f"1 to 5 instances; {why}", "", why)
 
 
 @pytest.mark.parametrize("kind", [Kind.MODEL, Kind.ENVIRONMENT])

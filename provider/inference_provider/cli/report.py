@@ -38,16 +38,23 @@ def verdict_line(report: DriftReport) -> str:
 
 
 def text(report: DriftReport) -> str:
-    """Write the verdict, then each resource that is not clean, its fields below."""
+    """Write the verdict, then each resource that is not clean, its fields below, then notes."""
     lines = [verdict_line(report)]
     for resource in _remarkable(report):
         lines += ["", one_line(f"{resource.verdict.value}: {resource.id}{_detail(resource)}")]
         lines += [line for entry in resource.fields for line in _field_lines(entry)]
+    for resource in _noted(report):
+        lines += ["", one_line(f"note: {resource.id} ({resource.reason})")]
     return printable("\n".join(lines)) + "\n"
 
 
 def _remarkable(report: DriftReport) -> list[ResourceDrift]:
     return [r for r in report.resources if r.verdict != Verdict.CLEAN]
+
+
+def _noted(report: DriftReport) -> list[ResourceDrift]:
+    """Return what does not differ, and yet a person should know something of."""
+    return [r for r in report.resources if r.verdict == Verdict.CLEAN and r.reason]
 
 
 def _detail(resource: ResourceDrift) -> str:
@@ -119,6 +126,8 @@ def markdown(report: DriftReport) -> str:
         if resource.fields:
             lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
             lines += [_row(_columns(entry)) for entry in resource.fields]
+    for resource in _noted(report):
+        lines += ["", f"## note: {resource.id}", "", _cell(one_line(resource.reason))]
     return printable("\n".join(lines)) + "\n"
 
 
@@ -167,6 +176,8 @@ def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
     names = {"classname": one_line(classname), "name": one_line(resource.id.name)}
     case = ElementTree.SubElement(suite, "testcase", names)
     if resource.verdict == Verdict.CLEAN:
+        if resource.reason:
+            ElementTree.SubElement(case, "system-out").text = one_line(resource.reason)
         return
     tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
     message = one_line(f"{resource.verdict.value}{_detail(resource)}")

@@ -46,6 +46,7 @@ def _status_json(there: ObservedResource) -> dict[str, object]:
         "presence": there.presence.value,
         "status": there.status,
         "reason": there.reason,
+        "note": there.note,
         "restarts": {name: one.model_dump() for name, one in there.restarts.items()},
         "owner": there.record.owner if there.record else "",
         "generation": there.record.generation if there.record else "",

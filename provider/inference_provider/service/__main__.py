@@ -15,6 +15,7 @@ from inference_provider.errors import InferenceError
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
+from inference_provider.service.faults import Faults
 from inference_provider.targets.local.service_process import is_the_service
 from inference_provider.targets.local.target import LocalTarget
 from inference_provider.workspace.system_clock import SystemClock
@@ -39,6 +40,7 @@ def main() -> None:
             workspace,
             target.local.samples(workspace),
             Decisions(router.folders.decisions),
+            Faults(router.folders.rule_faults),
             actor=current_actor("autoscaler"),
             clock=SystemClock(),
             threads=threads,

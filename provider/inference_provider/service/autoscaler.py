@@ -5,16 +5,19 @@ engine, in a thread for each deployment, so that an instance that starts for min
 nothing else. While this does not run, counts stay as they are.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from inference_provider.autoscale import Decision, Memory, Sample, decide
+from inference_provider.autoscale import Decision, Memory, Sample, decide, metrics_of
 from inference_provider.errors import Busy, InferenceError, TargetError
 from inference_provider.observed import Actor
 from inference_provider.service.decisions import Decisions, Noted
+from inference_provider.service.faults import Faults
+from inference_provider.targets.rule_faults import ALL
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Clock
 from inference_provider.workspace.ruled import Ruled
@@ -24,6 +27,12 @@ UNCHANGED_EVERY_S = 60.0
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
 """Pause after a change that failed; twice as long after each further failure."""
 _HELD = "somebody else is changing the deployment"
+_UNMEASURED_S = 60.0
+"""How long a metric may be unknown before that is a fault; a rate needs two looks."""
+_AS_WANTED_S = 600.0
+"""How long a count must be as wanted, until a change before that failed is told no more."""
+_SHOWN = 400
+"""Characters of a fault that are kept; the log of decisions has all of it."""
 
 
 class Samples(Protocol):
@@ -53,6 +62,12 @@ class _Known:
     failures: int = 0
     noted_s: float | None = None
     """When a decision was last written down."""
+    measured_s: float | None = None
+    """When all that its rule goes by was last measured, or was first looked for."""
+    differed_s: float = -math.inf
+    """When another count was last wanted."""
+    has_failed: bool = False
+    """Whether a change has failed since one was made last."""
 
 
 class Autoscaler:
@@ -64,6 +79,7 @@ class Autoscaler:
         workspace: str,
         samples: Samples,
         decisions: Decisions,
+        faults: Faults,
         *,
         actor: Actor,
         clock: Clock,
@@ -73,6 +89,7 @@ class Autoscaler:
         self._workspace = workspace
         self._samples = samples
         self._decisions = decisions
+        self._faults = faults
         self._actor = actor
         self._clock = clock
         self._threads = threads
@@ -85,17 +102,29 @@ class Autoscaler:
             InferenceError: What is recorded or runs cannot be read, and nothing has changed; or one
                 of them cannot be decided, which holds up no other.
         """
-        for name, known in self._known.items():  # before counts are read, which it changes
-            self._settle(name, known)
+        try:
+            for name, known in self._known.items():  # before counts are read, which it changes
+                self._settle(name, known)
+            wrong = self._look_at_all()
+            self._faults.clear(ALL)
+        except (InferenceError, OSError) as fault:
+            self._fault(ALL, str(fault))
+            raise
+        finally:
+            self._faults.save()
+        if wrong:
+            raise TargetError("keep", f"the rules of workspace '{self._workspace}'", *wrong[0])
+
+    def _look_at_all(self) -> list[tuple[str, str]]:
         there = self._engine.ruled(self._workspace)
         named = {one.id.name for one in there}
         gone = [n for n, known in self._known.items() if n not in named and known.change is None]
         for name in gone:
             del self._known[name]
+        self._faults.keep_only({ALL, *named})
         samples = self._samples(there) if there else {}
-        faults = [fault for one in there if (fault := self._looked_at(one, samples[one.id.name]))]
-        if faults:
-            raise TargetError("keep", f"the rules of workspace '{self._workspace}'", *faults[0])
+        found = (self._looked_at(one, samples[one.id.name]) for one in there)
+        return [*filter(None, found)]
 
     def _looked_at(self, one: Ruled, sample: Sample) -> tuple[str, str] | None:
         """Decide on one deployment; return a fault that concerns it alone, and what to do."""
@@ -103,15 +132,18 @@ class Autoscaler:
             self._look_at(one, sample)
         except (ValueError, LookupError, ArithmeticError) as wrong:  # no time zones are here
             reason = f"'{one.id.name}' is not decided: {type(wrong).__name__}: {wrong}"
+            self._fault(one.id.name, reason)
             return reason, "its count stays as it is, and the other rules are kept"
         return None
 
     def _look_at(self, one: Ruled, sample: Sample) -> None:
-        known = self._known.setdefault(one.id.name, _Known())
+        known = self._known.get(one.id.name) or self._begin_with(one.id.name, sample.at_s)
         count = known.change.count if known.change else one.count
         before, now = known.memory, self._clock.now()
         decided = decide(one.rule, count, sample, before, now)
         noted = Noted(now, one, count, sample, before, decided)
+        known.differed_s = sample.at_s if decided.count != count else known.differed_s
+        self._tell_of(one, known, sample)
         if decided.count == count:
             known.memory = decided.memory
             self._note_sometimes(known, noted, sample.at_s)
@@ -121,6 +153,24 @@ class Autoscaler:
             self._begin(known, one, decided, sample.at_s)
             known.noted_s = sample.at_s
             self._decisions.note(noted)
+
+    def _begin_with(self, name: str, at_s: float) -> _Known:
+        """Return what is known of a deployment at first; a fault is of the process before."""
+        self._known[name] = _Known(differed_s=at_s, has_failed=self._faults.has(name))
+        return self._known[name]
+
+    def _tell_of(self, one: Ruled, known: _Known, sample: Sample) -> None:
+        """Keep the fault of what has not been measured for a while; end one that is over."""
+        missing = sorted(metrics_of(one.rule) - sample.values.keys())
+        if not missing or known.measured_s is None:
+            known.measured_s = sample.at_s
+        if sample.at_s >= known.measured_s + _UNMEASURED_S:
+            self._fault(one.id.name, f"{', '.join(missing)} cannot be measured")
+        elif not known.has_failed or sample.at_s >= known.differed_s + _AS_WANTED_S:
+            self._faults.clear(one.id.name)
+
+    def _fault(self, rule: str, reason: str) -> None:
+        self._faults.keep(rule, " ".join(reason.split())[:_SHOWN], self._clock.now())
 
     def _note_sometimes(self, known: _Known, noted: Noted, at_s: float) -> None:
         if known.noted_s is None or at_s >= known.noted_s + UNCHANGED_EVERY_S:
@@ -139,7 +189,7 @@ class Autoscaler:
             return
         known.change, fault = None, change.made.exception()
         if fault is None:
-            known.failures = 0
+            known.failures, known.has_failed = 0, False
             self._decisions.note_end(self._clock.now(), name, change.count)
             return
         known.memory = known.memory.without_change(change.at_s)
@@ -147,7 +197,8 @@ class Autoscaler:
             known.retry_s = change.at_s + _RETRY_S
         else:
             pause_s = min(_RETRY_S * 2.0**known.failures, _LONGEST_RETRY_S)
-            known.failures += 1
+            known.failures, known.has_failed = known.failures + 1, True
+            self._fault(name, _told(fault))
             known.retry_s = self._clock.monotonic_s() + pause_s
         self._decisions.note_end(self._clock.now(), name, change.count, _told(fault))
 

@@ -107,7 +107,7 @@ class Observer:
             (Kind.ENDPOINT, "online"): self._endpoint,
             (Kind.DEPLOYMENT, "online"): self._deployment,
             (Kind.TRAFFIC, ""): self._traffic,
-            (Kind.AUTOSCALE_RULE, ""): _as_ruled,
+            (Kind.AUTOSCALE_RULE, ""): self._autoscale_rule,
             (Kind.IDENTITY, ""): self._held,
             (Kind.ROLE_ASSIGNMENT, ""): self._held,
         }.get((record.id.kind, record.variant), _as_recorded)
@@ -131,8 +131,10 @@ class Observer:
         left = (self._leftovers(seen.compute), seen.held.get(record.id, ""), self._bucket())
         found = (router.fault, router.missing, fault, self._unpublished(), *left)
         faults = "; ".join(filter(None, found))
-        status = "; ".join(filter(None, (faults or "router ready", router.beside, router.note)))
-        return {"outputs": outputs, "degraded": faults, "status": status, "restarts": ended}
+        note = f"autoscale rules are {router.unkept['']}" if "" in router.unkept else ""
+        told = (faults or "router ready", router.beside, note, router.note)
+        known: _Fields = {"outputs": outputs, "degraded": faults, "restarts": ended}
+        return {**known, "note": note, "status": "; ".join(filter(None, told))}
 
     def _certificate(self, minute: int) -> tuple[KeptTls | None, str]:
         """Return what the router shows, and what is wrong with that in some minute since 1970."""
@@ -288,6 +290,12 @@ class Observer:
             return self._state.rule_of(record.id)
         return None
 
+    def _autoscale_rule(self, record: Record) -> _Fields:
+        limits, seen = limits_text(record.properties), self._snapshot
+        unkept = seen.router.unkept.get(record.id.name, "") if seen else ""
+        note = unkept if record.properties["enabled"] else ""
+        return {"note": note, "status": "; ".join(filter(None, (limits, note)))}
+
     def _traffic(self, record: Record) -> _Fields:
         seen = self._snapshot
         if seen is None:
@@ -315,10 +323,6 @@ class Observer:
 
 def _as_recorded(_record: Record) -> _Fields:
     return {"status": "recorded"}
-
-
-def _as_ruled(record: Record) -> _Fields:
-    return {"status": limits_text(record.properties)}
 
 
 def _unknown(reason: str) -> _Fields:

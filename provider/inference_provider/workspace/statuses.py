@@ -94,6 +94,8 @@ class RouterStatus(Frozen):
     """Backends that get requests, by `<endpoint>/<deployment>`."""
     refused: tuple[RefusedCalls, ...] = ()
     """Among the last requests; a sample."""
+    unkept: dict[str, str] = {}
+    """Why an autoscale rule is not kept though it is on, by deployment; under `` why none is."""
     endings: Endings = Endings()
     start_limit_s: int = 20
     """Longest time its start may take, seconds."""

@@ -35,6 +35,8 @@ class Folders:
         self.sockets_folder = self.folder / "sockets"
         self.decisions = self.folder / "service" / "decisions.jsonl"
         """What the autoscaler has decided; the file before it has `.1` behind its name."""
+        self.rule_faults = self.decisions.parent / "faults.json"
+        """Why rules are not kept now."""
 
     @property
     def exists(self) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -62,6 +63,7 @@ from inference_provider.targets.local.service_process import (
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
+from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
@@ -144,15 +146,21 @@ class LocalRouter:
         }
         return said.model_copy(update=known)
 
-    def _service(self) -> dict[str, str]:
+    def _service(self) -> dict[str, Any]:
         """Say whether the workspace service runs, where it is needed."""
         if not self._has_rules():
             return {}
         if service_runs(self.supervisor):
-            return {"beside": "autoscaler runs"}
+            return {"beside": "autoscaler runs", "unkept": self._unkept()}
         log = self.folders.log_path(SERVICE, SERVICE)
         missing = f"the autoscaler does not run: counts stay as they are; its log is {log}"
         return {"missing": missing}
+
+    def _unkept(self) -> dict[str, str]:
+        with suppress(OSError):
+            found = read(self.folders.rule_faults.read_bytes())
+            return {name: str(one) for name, one in found.items()}
+        return {}
 
     def _process(self) -> ProcessState | None:
         try:

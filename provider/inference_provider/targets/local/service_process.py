@@ -30,6 +30,7 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
             supervisor.add(_program(folders))
         elif process and not needed:
             supervisor.remove(SERVICE)
+            folders.rule_faults.unlink(missing_ok=True)  # of rules that are kept no more
     except SupervisorGone:  # nothing can be started; the next start does it
         return
 
