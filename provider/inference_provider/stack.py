@@ -238,6 +238,8 @@ class Pipeline:
             if action.unreadable:
                 self._target.set_aside(action.id, self._actor)
         apply(planned.plan, self._target, self._actor, progress, finished, parallel)
+        for name in planned.workspaces:
+            self._target.renew(name)
 
     def remove(
         self,

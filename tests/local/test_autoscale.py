@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from inference_provider import __version__
 from inference_provider.drift import drift
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.targets.local.service_process import SERVICE
@@ -91,6 +92,20 @@ def test_status_and_drift_tell_when_no_autoscaler_runs_and_up_starts_it_again(ru
     ruled.up()
     until(lambda: serves(ruled), 30)
     assert drifted(ruled) == {}
+    upgraded(ruled)
+
+
+def upgraded(lab: Lab) -> None:
+    """As where another release started the autoscaler: an `up` replaces it, and changes nothing."""
+    order, before = lab.supervisor.order_file(SERVICE), lab.supervisor.process(SERVICE).pid
+    order.write_text(order.read_text().replace(f'"{__version__}"', '"0.0.1"'))
+    assert drifted(lab) == {}
+    code, said = lab.said("up", "--yes")
+    assert (code, said.splitlines()[0]) == (0, "no changes; 7 unchanged")
+    after = lab.supervisor.process(SERVICE).pid
+    assert after != before
+    assert lab.said("up", "--yes")[0] == 0
+    assert lab.supervisor.process(SERVICE).pid == after
 
 
 @pytest.mark.parametrize("ended", ["deleted", "off"])

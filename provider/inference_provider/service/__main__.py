@@ -1,4 +1,7 @@
-"""The process: `python -m inference_provider.service STATE_FOLDER WORKSPACE`, for this machine.
+"""The process: `python -m inference_provider.service STATE_FOLDER WORKSPACE VERSION`.
+
+It keeps the rules of a workspace of this machine. The version is the package's, for who looks
+whether it is still the one that is installed.
 
 It ends with the supervisord that started it, also when that is killed: one that lived on would
 change counts beside its successor. It keeps nothing that its end could lose.

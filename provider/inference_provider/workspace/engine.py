@@ -342,6 +342,9 @@ class Engine:
         opened = self._workspace(deployment.workspace)
         Rollout(opened, actor, silent).run_recorded(deployment, scaled_to=count)
 
+    def renew(self, workspace: str) -> None:
+        """Replace what runs beside a workspace and is of another release; nothing that serves."""
+
     def decisions(self, workspace: str) -> Iterable[str]:
         """Return what a workspace's autoscaler has written down, oldest first."""
         del workspace

@@ -108,7 +108,7 @@ class LocalRouter:
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
         if self._has_rules() != self.supervisor.has(SERVICE):
-            self._settle_service()
+            self.settle_service()
         self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
 
     def _has_rules(self) -> bool:
@@ -233,9 +233,10 @@ class LocalRouter:
     def _mend_others(self) -> None:
         """Have keys fetched and autoscale rules kept; the status says so where nobody does."""
         begin_keys(self.supervisor, self.folders, self._in_force())
-        self._settle_service()
+        self.settle_service()
 
-    def _settle_service(self) -> None:
+    def settle_service(self) -> None:
+        """Have autoscale rules kept where there are any, by this release."""
         with self._lock("service"):  # a publication does this too, and an `up` beside it
             settle_service(self.supervisor, self.folders, needed=self._has_rules())
 

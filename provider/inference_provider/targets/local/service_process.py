@@ -3,11 +3,14 @@
 It runs while an autoscale rule is on. When it ends, counts stay as they are.
 """
 
+import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import inference_provider
+from inference_provider import __version__
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.supervisor import Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
@@ -20,12 +23,16 @@ _MODULE = "inference_provider.service"
 
 
 def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) -> None:
-    """Start it where it is needed and does not run, or end it; waits for no start."""
+    """Start it where it is needed and does not run, or end it; waits for no start.
+
+    One of another release is replaced: nothing asks it, and what it was changing it, or the next
+    look of its successor, ends.
+    """
     if not needed and not supervisor.has(SERVICE):
         return  # most workspaces: nothing is asked
     try:
         process = supervisor.process(SERVICE)
-        if needed and not (process and process.runs):
+        if needed and not (process and process.runs and _is_of_this_release(supervisor)):
             supervisor.remove(SERVICE)  # also one that outlived its supervisord
             supervisor.add(_program(folders))
         elif process and not needed:
@@ -33,6 +40,14 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
             folders.rule_faults.unlink(missing_ok=True)  # of rules that are kept no more
     except SupervisorGone:  # nothing can be started; the next start does it
         return
+
+
+def _is_of_this_release(supervisor: Supervisor) -> bool:
+    """Whether this release started it; whose Python it runs is of no account."""
+    with suppress(OSError, ValueError, LookupError):
+        order = json.loads(supervisor.order_file(SERVICE).read_text())
+        return bool(order["argv"][-1] == __version__)
+    return False
 
 
 def service_runs(supervisor: Supervisor) -> bool:
@@ -54,7 +69,12 @@ def _program(folders: Folders) -> Program:
     package = Path(inference_provider.__file__).parents[1]  # where it is not installed, but run
     return Program(
         name=SERVICE,
-        argv=(sys.executable, "-P", "-m", _MODULE, str(folders.root), folders.workspace),
+        argv=(
+            *(sys.executable, "-P", "-m", _MODULE),
+            str(folders.root),
+            folders.workspace,
+            __version__,
+        ),
         environment={"PYTHONPATH": str(package)},
         directory=str(folders.folder),
         log=str(folders.log_path(SERVICE, SERVICE)),

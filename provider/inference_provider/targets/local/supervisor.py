@@ -218,7 +218,6 @@ class Supervisor:
 
     def write(self, program: Program) -> None:
         """Add a program without starting it."""
-        launch_file = self._folder / "launch" / f"{program.name}.json"
         make_folder(Path(program.log).parent)
         known_by = {MARK_VARIABLE: mark(self._folder, program.name)}
         order = {
@@ -232,9 +231,13 @@ class Supervisor:
             "network": program.network,
             "pid_file": str(self._pid_path(program.name)),
         }
-        write_private(launch_file, json.dumps(order))
+        write_private(self.order_file(program.name), json.dumps(order))
         configuration = program_configuration(program, self._folder)
         write_private(self._programs / f"{program.name}.conf", configuration)
+
+    def order_file(self, name: str) -> Path:
+        """Return the file from which a program is started."""
+        return self._folder / "launch" / f"{name}.json"
 
     def remove(self, *names: str, stop_wait_s: float = 30.0) -> None:
         """End programs, orphans included, with everything they started; remove their files.
@@ -261,7 +264,7 @@ class Supervisor:
     def forget(self, name: str) -> None:
         """Remove a program's files; its process keeps running."""
         (self._programs / f"{name}.conf").unlink(missing_ok=True)
-        (self._folder / "launch" / f"{name}.json").unlink(missing_ok=True)
+        self.order_file(name).unlink(missing_ok=True)
         self._pid_path(name).unlink(missing_ok=True)
 
     def unlist(self, name: str) -> None:

@@ -25,6 +25,7 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.samples import LocalSamples
+from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
@@ -144,6 +145,11 @@ class LocalTarget(Engine):
     ) -> None:
         self.local = LocalPlatform(state_dir, gpus)
         super().__init__(self.local)
+
+    def renew(self, workspace: str) -> None:
+        router = self.local.router(workspace)
+        if router.supervisor.has(SERVICE):
+            router.settle_service()
 
     def decisions(self, workspace: str) -> Iterator[str]:
         now = self.local.router(workspace).folders.decisions
