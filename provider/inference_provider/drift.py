@@ -11,12 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
+from inference_provider.blame import Journal, touches
 from inference_provider.compare import changes_to, compare, covered, heaviest, undeclared
 from inference_provider.desired import DesiredResource, sealed_properties
 from inference_provider.observed import (
     RANK,
     Frozen,
-    JournalEntry,
     Kind,
     ObservedResource,
     ObservedState,
@@ -29,18 +29,6 @@ from inference_provider.spec.fields import with_defaults
 
 UNKNOWN = "unknown"
 """Stands for an actor that the journal does not name."""
-APPLICATIONS = ("create", "update", "transfer")
-"""Journal actions that write a record: they cannot explain a live value that differs from it."""
-CREDENTIALS = (
-    "issue token",
-    "read keys",
-    "rotate primary key",
-    "rotate secondary key",
-    "rotate signing key",
-)
-"""Actions after which everything that is declared is as before: they explain no difference."""
-WORKSPACE_WIDE = ("stop", "start")
-"""Actions on a workspace that affect everything in it."""
 
 
 class Verdict(StrEnum):
@@ -143,20 +131,20 @@ def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: st
         owner: The stack's label; only what carries it can be unmanaged.
     """
     wanted = sorted(desired, key=lambda resource: RANK[resource.id.kind])
-    extra = [_unmanaged(there, observed.journal) for there in undeclared(wanted, observed, owner)]
-    found = [_judge(resource, observed) for resource in wanted]
+    journal = Journal(observed.journal)
+    extra = [_unmanaged(there, journal) for there in undeclared(wanted, observed, owner)]
+    found = [_judge(resource, observed.get(resource.id), journal) for resource in wanted]
     declared = {resource.id for resource in wanted}
     unknown = [_unreadable(there) for there in observed.unreadable if there.id not in declared]
     return DriftReport(stack=owner, resources=(*found, *extra, *unknown))
 
 
-def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
-    there = observed.get(resource.id)
+def _judge(resource: DesiredResource, there: ObservedResource, journal: Journal) -> ResourceDrift:
     if there.presence == Presence.ABSENT:
-        return _missing(there, observed.journal)
+        return _missing(there, journal)
     if there.is_unreadable:
         return _unreadable(there)
-    fields = _fields(resource, there, observed.journal)
+    fields = _fields(resource, there, journal)
     if there.presence == Presence.UNKNOWN:
         reason = there.reason or "it did not answer"
         return ResourceDrift(
@@ -183,8 +171,8 @@ def _judge(resource: DesiredResource, observed: ObservedState) -> ResourceDrift:
     )
 
 
-def _missing(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:
-    entry = _newest(journal, there.id)
+def _missing(there: ObservedResource, journal: Journal) -> ResourceDrift:
+    entry = journal.newest(there.id)
     deleted = entry is not None and entry.action == "delete"
     if deleted:
         reason = "it was deleted"
@@ -207,8 +195,8 @@ def _unreadable(there: ObservedResource) -> ResourceDrift:
     return ResourceDrift(id=there.id, verdict=Verdict.UNREADABLE, reason=reason)
 
 
-def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> ResourceDrift:
-    entry = _newest(journal, there.id)
+def _unmanaged(there: ObservedResource, journal: Journal) -> ResourceDrift:
+    entry = journal.newest(there.id)
     return ResourceDrift(
         id=there.id,
         verdict=Verdict.UNMANAGED,
@@ -220,7 +208,7 @@ def _unmanaged(there: ObservedResource, journal: tuple[JournalEntry, ...]) -> Re
 
 
 def _fields(
-    resource: DesiredResource, there: ObservedResource, journal: tuple[JournalEntry, ...]
+    resource: DesiredResource, there: ObservedResource, journal: Journal
 ) -> tuple[FieldDrift, ...]:
     """Return every field in which live differs from declared, and who changed it."""
     live, secrets = there.properties, resource.placeholders
@@ -231,8 +219,12 @@ def _fields(
     by_hand = [change.path for change in compare(resource.id.kind, recorded, live, secrets)]
     found: list[FieldDrift] = []
     for change in changes:
-        origin = Origin.BY_HAND if _touches(by_hand, change.path) else Origin.NOT_APPLIED
-        entry = _blame(origin, there, change.path, journal)
+        origin = Origin.BY_HAND if touches(by_hand, change.path) else Origin.NOT_APPLIED
+        entry = (
+            journal.by_hand(there.id, change.path, there.record.time if there.record else None)
+            if origin == Origin.BY_HAND
+            else journal.newest(there.id, change.path)
+        )
         if origin == Origin.BY_HAND and entry is None and _fewer(change.path, recorded, live):
             origin = Origin.CRASHED
         found.append(
@@ -277,63 +269,6 @@ def _owner(resource: DesiredResource, there: ObservedResource, *, shared: bool) 
         origin=Origin.OTHER_OWNER,
     )
     return [owner]
-
-
-def _blame(
-    origin: Origin, there: ObservedResource, path: str, journal: tuple[JournalEntry, ...]
-) -> JournalEntry | None:
-    """Return the newest entry that explains a field.
-
-    Whatever was applied is in the record, so applying cannot explain a live value that differs
-    from it; something done to the resource since then can.
-    """
-    if origin == Origin.BY_HAND:
-        since = there.record.time if there.record else None
-        other = tuple(
-            entry
-            for entry in journal
-            if entry.action not in APPLICATIONS and (since is None or entry.time > since)
-        )
-        entry = _newest(other, there.id, path, wide=True)
-        # A start undid an earlier stop, so it cannot explain what is gone now.
-        return None if entry and entry.action == "start" else entry
-    return _newest(journal, there.id, path)
-
-
-def _newest(
-    journal: tuple[JournalEntry, ...],
-    resource: ResourceId,
-    path: str | None = None,
-    *,
-    wide: bool = False,
-) -> JournalEntry | None:
-    """Return the newest entry on a resource that names the field, or no field at all.
-
-    With `wide`, entries on the whole workspace count too.
-    """
-    for entry in reversed(journal):
-        if entry.action in CREDENTIALS:
-            continue
-        named = path is None or not entry.fields or _touches(entry.fields, path)
-        if named and (entry.id == resource or (wide and _reaches(entry, resource))):
-            return entry
-    return None
-
-
-def _reaches(entry: JournalEntry, resource: ResourceId) -> bool:
-    """Whether an entry on the whole workspace stopped or started what a resource runs."""
-    return (
-        entry.action in WORKSPACE_WIDE
-        and entry.id.kind == Kind.WORKSPACE
-        and entry.id.workspace == resource.workspace
-    )
-
-
-def _touches(paths: Iterable[str], path: str) -> bool:
-    return any(
-        path == other or path.startswith(f"{other}.") or other.startswith(f"{path}.")
-        for other in paths
-    )
 
 
 def _value(properties: Mapping[str, Any], path: str) -> Any:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.growth import EIGHT_TIMES, growth
 
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import drift
@@ -249,3 +250,29 @@ def test_stop_of_the_workspace_is_not_blamed_for_what_is_not_yet_applied():
     journal = [entry(BLUE, 0), entry("Workspace/default/default", 5, "stop", BEN)]
     report = drift(declared(instance_count=3), state(journal), "demo")
     assert of(report, BLUE).fields[0].actor == "ana (inferctl up)"
+
+
+def test_a_review_takes_time_in_proportion_to_what_has_drifted_and_to_the_journal():
+    (blue,) = (one for one in declared() if one.id.address == BLUE)
+
+    def review(count: int):
+        ids = [blue.id.model_copy(update={"name": f"iris/d{i}"}) for i in range(count)]
+        wanted = [blue.model_copy(update={"id": one}) for one in ids]
+        there = {
+            one.id.address: applied(one, live={"instance_count": 1}, degraded="one is gone")
+            for one in wanted
+        }
+        stops = [entry(one.address, 5, "stop", BEN, ("instance_count",)) for one in ids]
+        more = [entry(one.address, 4, "stop", ANA, ("tags",)) for one in ids for _ in range(20)]
+        journal = [*stops, *more]
+        return wanted, ObservedState(resources=there, journal=tuple(journal))
+
+    def found(count: int):
+        wanted, there = reviews[count]
+        return drift(wanted, there, "demo")
+
+    reviews = {count: review(count) for count in (100, 800)}
+    assert growth(found, 100) < EIGHT_TIMES
+    assert {(f.actor, f.path) for one in found(800).resources for f in one.fields} == {
+        ("ben in ci 7 (inferctl split)", "instance_count")
+    }
