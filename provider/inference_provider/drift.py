@@ -26,6 +26,7 @@ from inference_provider.observed import (
 from inference_provider.secret_text import masked
 from inference_provider.spec import ChangeClass, Severity
 from inference_provider.spec.fields import with_defaults
+from inference_provider.waivers import Finding
 
 UNKNOWN = "unknown"
 """Stands for an actor that the journal does not name."""
@@ -66,7 +67,7 @@ class Fix(StrEnum):
     DELETE = "delete"
 
 
-class FieldDrift(Frozen):
+class FieldDrift(Finding):
     """One field that differs; secrets are shown as `[secret]`."""
 
     path: str
@@ -83,8 +84,8 @@ class FieldDrift(Frozen):
     """When the actor did it; None when unknown."""
 
 
-class ResourceDrift(Frozen):
-    """One resource and its verdict."""
+class ResourceDrift(Finding):
+    """One resource and its verdict; a finding itself where more than its fields differ."""
 
     id: ResourceId
     verdict: Verdict
@@ -98,28 +99,54 @@ class ResourceDrift(Frozen):
     """Why it could not be read, or one sentence on what is wrong; of one that is clean, what a
     person should know though it does not differ."""
 
+    @property
+    def is_finding(self) -> bool:
+        """Whether something is wrong beside its fields: it is missing, or limps."""
+        if self.verdict == Verdict.DRIFTED:
+            foreign = any(field.origin == Origin.OTHER_OWNER for field in self.fields)
+            return not self.fields or bool(self.reason and not foreign)
+        return self.verdict != Verdict.CLEAN
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether somebody accepts all that is found; what cannot be read, nobody can accept."""
+        if self.verdict in (Verdict.CLEAN, Verdict.UNREADABLE):
+            return False
+        return all(one.waiver for one in (*self.fields, *([self] if self.is_finding else [])))
+
 
 class DriftReport(Frozen):
     """Every declared resource, and every unmanaged one."""
 
     stack: str
     resources: tuple[ResourceDrift, ...]
+    notes: tuple[str, ...] = ()
+    """On the review itself: a waiver of nothing, or what could not be compared."""
 
     def count(self, verdict: Verdict) -> int:
-        return sum(resource.verdict == verdict for resource in self.resources)
+        """Return how many resources have a verdict and are not waived."""
+        return sum(one.verdict == verdict and not one.is_waived for one in self.resources)
+
+    @property
+    def waived(self) -> int:
+        """Resources of which all that is found is waived."""
+        return sum(resource.is_waived for resource in self.resources)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Resources by verdict, worst first."""
+        """Resources by verdict, worst first, without those that are waived."""
         order = (Verdict.DRIFTED, Verdict.MISSING, Verdict.UNMANAGED, Verdict.CLEAN)
         return {v.value: self.count(v) for v in (*order, Verdict.UNREADABLE)}
 
     @property
     def exit_code(self) -> int:
-        """0 clean, 2 drift, 1 when something could not be read: an error never reads as drift."""
+        """0 clean or waived, 2 drift, 1 when something could not be read.
+
+        An error never reads as drift.
+        """
         if self.count(Verdict.UNREADABLE):
             return 1
-        return 0 if self.count(Verdict.CLEAN) == len(self.resources) else 2
+        return 0 if self.count(Verdict.CLEAN) + self.waived == len(self.resources) else 2
 
 
 def drift(desired: Iterable[DesiredResource], observed: ObservedState, owner: str) -> DriftReport:

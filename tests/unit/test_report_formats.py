@@ -87,6 +87,9 @@ def test_json_holds_counts_exit_code_and_three_columns():
         "origin": "not yet applied",
         "actor": "ana (inferctl up)",
         "time": "2026-01-02T12:00:00Z",
+        "sighting": None,
+        "waiver": None,
+        "expired_waiver": None,
     }
 
 
@@ -121,6 +124,6 @@ def test_a_note_of_what_is_clean_is_told_and_counts_as_no_drift():
     report = DriftReport(stack="demo", resources=(noted,))
     said = "note: AutoscaleRule 'default/iris/blue' (not kept since noon)"
     assert text(report).splitlines()[2:] == [said]
-    assert "## note: AutoscaleRule 'default/iris/blue'" in markdown(report)
+    assert "- AutoscaleRule 'default/iris/blue' (not kept since noon)" in markdown(report)
     assert ElementTree.fromstring(junit(report)).findtext("testcase/system-out") == noted.reason
     assert report.exit_code == 0

@@ -1,13 +1,22 @@
 """`drift`: what differs from the stack file, in the form a person or a CI system reads."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from inference_provider.cli.drift_history import read_history, write_history
 from inference_provider.cli.options import DEFAULT_FILE, File, Json
 from inference_provider.cli.report import WRITERS
 from inference_provider.cli.session import session_of
+from inference_provider.files.waivers import load_waivers
+from inference_provider.reviewed import noted, waived
+from inference_provider.waivers import Waiver
+
+DEFAULT_WAIVERS = "drift-waivers.yaml"
+"""Beside the stack file."""
 
 
 class Format(StrEnum):
@@ -24,10 +33,40 @@ def drift(
     file: File = DEFAULT_FILE,
     form: Annotated[Format, typer.Option("--format", help="Format of the report.")] = Format.TEXT,
     as_json: Json = False,
+    *,
+    waivers: Annotated[
+        Path | None,
+        typer.Option(
+            help="What somebody accepts, until when.",
+            show_default=f"{DEFAULT_WAIVERS} beside the stack file, if it is there",
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep in this file since when each finding is seen, and how often.",
+            show_default="no file",
+        ),
+    ] = None,
 ) -> None:
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
-    stack, pipeline = session.read_stack(file), session.pipeline("drift")
-    report = pipeline.drift(stack)
+    now = datetime.now(UTC)
+    stack, accepted = session.read_stack(file), _waivers(file, waivers, now)
+    known = read_history(history, stack.name) if history else {}
+    report = session.pipeline("drift").drift(stack)
+    if history:
+        report, known = noted(report, known, now)
+    report = waived(report, accepted, now)
     print(WRITERS["json" if as_json else form.value](report), end="")
+    if history:
+        write_history(history, stack.name, known)
     raise typer.Exit(report.exit_code)
+
+
+def _waivers(file: Path, named: Path | None, now: datetime) -> tuple[Waiver, ...]:
+    """Read the file of waivers that is named, else the one beside the stack file."""
+    beside = file.parent / DEFAULT_WAIVERS
+    if named is None and not beside.exists():
+        return ()
+    return load_waivers(named or beside, now.date())

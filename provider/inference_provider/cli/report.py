@@ -19,6 +19,7 @@ from inference_provider.drift import (
     Verdict,
 )
 from inference_provider.printable import one_line, printable
+from inference_provider.waivers import Finding
 
 _HEADER = ("field", "declared", "recorded", "live", "severity", "fix", "why", "who", "when")
 _FIX = {
@@ -34,17 +35,19 @@ _FIX = {
 def verdict_line(report: DriftReport) -> str:
     """Say all in one line: `3 drifted, 1 missing, 1 unmanaged, 42 clean, 0 unreadable`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items())
-    return f"{report.stack}: {counts}"
+    waived = f", {report.waived} waived" if report.waived else ""
+    return f"{report.stack}: {counts}{waived}"
 
 
 def text(report: DriftReport) -> str:
     """Write the verdict, then each resource that is not clean, its fields below, then notes."""
     lines = [verdict_line(report)]
     for resource in _remarkable(report):
-        lines += ["", one_line(f"{resource.verdict.value}: {resource.id}{_detail(resource)}")]
+        lines += ["", one_line(f"{_verdict(resource)}: {resource.id}{_detail(resource)}")]
+        lines += [f"  {line}" for line in _reviews(resource)]
         lines += [line for entry in resource.fields for line in _field_lines(entry)]
-    for resource in _noted(report):
-        lines += ["", one_line(f"note: {resource.id} ({resource.reason})")]
+    if notes := _notes(report):
+        lines += ["", *(one_line(f"note: {note}") for note in notes)]
     return printable("\n".join(lines)) + "\n"
 
 
@@ -52,9 +55,27 @@ def _remarkable(report: DriftReport) -> list[ResourceDrift]:
     return [r for r in report.resources if r.verdict != Verdict.CLEAN]
 
 
-def _noted(report: DriftReport) -> list[ResourceDrift]:
-    """Return what does not differ, and yet a person should know something of."""
-    return [r for r in report.resources if r.verdict == Verdict.CLEAN and r.reason]
+def _notes(report: DriftReport) -> list[str]:
+    """Return what a person should know of what does not differ, and of the review itself."""
+    noted = (r for r in report.resources if r.verdict == Verdict.CLEAN and r.reason)
+    return [*(f"{one.id} ({one.reason})" for one in noted), *report.notes]
+
+
+def _verdict(resource: ResourceDrift) -> str:
+    return f"{resource.verdict.value}{', waived' if resource.is_waived else ''}"
+
+
+def _reviews(finding: Finding) -> list[str]:
+    """Return lines on who accepts a finding, and since when reviews have seen it."""
+    told = []
+    for waiver, word in ((finding.waiver, "until"), (finding.expired_waiver, "expired")):
+        if waiver is not None:
+            said = f"waived by {waiver.owner} {word} {waiver.expires}: {waiver.reason}"
+            told.append(one_line(said))
+    if (seen := finding.sighting) is not None:
+        reviews = "review" if seen.times_seen == 1 else "reviews"
+        told.append(f"seen in {seen.times_seen} {reviews}, first at {_stamp(seen.first_seen)}")
+    return told
 
 
 def _detail(resource: ResourceDrift) -> str:
@@ -83,6 +104,7 @@ def _field_lines(entry: FieldDrift) -> list[str]:
     return [
         f"  {one_line(entry.path)}: {columns} | live {show(entry.live)}  [{cost}]",
         f"    {why}",
+        *(f"    {line}" for line in _reviews(entry)),
     ]
 
 
@@ -100,7 +122,8 @@ def as_json(report: DriftReport) -> str:
         "stack": report.stack,
         "verdict": verdict_line(report),
         "exit_code": report.exit_code,
-        "counts": report.counts,
+        "counts": {**report.counts, "waived": report.waived},
+        "notes": list(report.notes),
         "resources": [_resource_json(resource) for resource in report.resources],
     }
     return strict_json.write(value) + "\n"
@@ -109,25 +132,28 @@ def as_json(report: DriftReport) -> str:
 def _resource_json(resource: ResourceDrift) -> dict[str, Any]:
     value = resource.model_dump(mode="json", by_alias=True, exclude={"id"})
     where = {
+        "address": resource.id.address,
         "kind": resource.id.kind.value,
         "workspace": resource.id.workspace,
         "name": resource.id.name,
     }
-    return {**where, **value}
+    return {**where, **value, "waived": resource.is_waived}
 
 
 def markdown(report: DriftReport) -> str:
     """Write a heading, the verdict, and one table a resource that is not clean."""
     lines = [f"# Drift of `{report.stack}`", "", f"**{verdict_line(report)}**"]
     for resource in _remarkable(report):
-        lines += ["", f"## {resource.verdict.value}: {resource.id}"]
-        detail = _detail(resource).strip(" ()")
+        lines += ["", f"## {_verdict(resource)}: {resource.id}"]
+        detail = "; ".join([_detail(resource).strip(" ()"), *_reviews(resource)]).strip("; ")
         lines += ["", _cell(detail)] if detail else []
         if resource.fields:
-            lines += ["", _row(_HEADER), _row(["---"] * len(_HEADER))]
-            lines += [_row(_columns(entry)) for entry in resource.fields]
-    for resource in _noted(report):
-        lines += ["", f"## note: {resource.id}", "", _cell(one_line(resource.reason))]
+            more = any(_reviews(entry) for entry in resource.fields)
+            header = (*_HEADER, "reviews") if more else _HEADER
+            lines += ["", _row(header), _row(["---"] * len(header))]
+            lines += [_row(_columns(entry)[: len(header)]) for entry in resource.fields]
+    if notes := _notes(report):
+        lines += ["", "## Notes", "", *(f"- {_cell(one_line(note))}" for note in notes)]
     return printable("\n".join(lines)) + "\n"
 
 
@@ -142,6 +168,7 @@ def _columns(entry: FieldDrift) -> list[str]:
         entry.origin.value,
         entry.actor,
         _stamp(entry.time),
+        "; ".join(_reviews(entry)),
     ]
 
 
@@ -156,17 +183,20 @@ def _cell(value: str) -> str:
 def junit(report: DriftReport) -> str:
     """Write one test case a resource: drift is a failure, what could not be read an error."""
     errors = report.count(Verdict.UNREADABLE)
-    failures = len(_remarkable(report)) - errors
+    failures = len(_remarkable(report)) - errors - report.waived
     suite = ElementTree.Element(
         "testsuite",
         name=f"drift of {report.stack}",
         tests=str(len(report.resources)),
         failures=str(failures),
         errors=str(errors),
-        skipped="0",
+        skipped=str(report.waived),
     )
     for resource in report.resources:
         _case(suite, resource)
+    if report.notes:
+        said = ElementTree.SubElement(suite, "system-out")
+        said.text = "\n".join(one_line(note) for note in report.notes)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -179,10 +209,14 @@ def _case(suite: ElementTree.Element, resource: ResourceDrift) -> None:
         if resource.reason:
             ElementTree.SubElement(case, "system-out").text = one_line(resource.reason)
         return
-    tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
-    message = one_line(f"{resource.verdict.value}{_detail(resource)}")
-    found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
-    found.text = printable("\n".join(line for f in resource.fields for line in _field_lines(f)))
+    message = one_line(f"{_verdict(resource)}{_detail(resource)}")
+    if resource.is_waived:
+        found = ElementTree.SubElement(case, "skipped", message=message)
+    else:
+        tag = "error" if resource.verdict == Verdict.UNREADABLE else "failure"
+        found = ElementTree.SubElement(case, tag, type=resource.verdict.value, message=message)
+    lines = [*_reviews(resource), *(line for f in resource.fields for line in _field_lines(f))]
+    found.text = printable("\n".join(lines))
 
 
 WRITERS: Mapping[str, Callable[[DriftReport], str]] = {

@@ -1,0 +1,73 @@
+"""The file in which drift reviews keep what they have seen: `--history FILE`.
+
+A review changes nothing in a workspace, and who may only read one may review it. So the history is
+a file of whoever reviews: a CI system caches it from one run to the next. It holds addresses, names
+of fields and times; no value.
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from inference_provider.cli import strict_json
+from inference_provider.errors import TargetError
+from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
+from inference_provider.reviewed import History, Key
+from inference_provider.targets.private_file import write_private
+from inference_provider.waivers import Sighting
+
+_AGAIN = "delete it to start a new history, or name another file"
+
+
+class _Entry(Sighting):
+    address: str
+    field: str
+    verdict: str
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    version: Literal[1] = 1
+    stack: str
+    findings: tuple[_Entry, ...]
+
+
+def read_history(path: Path, stack: str) -> History:
+    """Return what earlier reviews of a stack have seen; nothing where there is no file yet.
+
+    Raises:
+        TargetError: It cannot be read, or is of another stack.
+    """
+    if not path.exists():
+        return {}
+    try:
+        value = strict_json.read(read_text(path, path.name, STACK_FILE_MIB))
+        if isinstance(value, dict) and value.get("version", 1) not in (1, None):
+            reason = f"a newer release wrote it (version {value['version']})"
+            raise _refused(path, reason, "use that release, or name another file")
+        document = _Document.model_validate(value)
+    except Unreadable as exc:
+        raise _refused(path, exc.reason, exc.remedy or _AGAIN) from exc
+    except (ValidationError, json.JSONDecodeError, ValueError):
+        raise _refused(path, "it is no history of drift reviews", _AGAIN) from None
+    if document.stack != stack:
+        reason = f"it is of stack '{document.stack}', not of '{stack}'"
+        raise _refused(path, reason, "name a file of this stack's own")
+    return {Key(one.address, one.field, one.verdict): one for one in document.findings}
+
+
+def write_history(path: Path, stack: str, history: History) -> None:
+    """Write what reviews have seen, whole or not at all. Raises as `write_private`."""
+    findings = tuple(
+        _Entry(**key._asdict(), **seen.model_dump(include=set(Sighting.model_fields)))
+        for key, seen in sorted(history.items())
+    )
+    document = _Document(stack=stack, findings=findings)
+    write_private(path, document.model_dump_json(indent=2) + "\n")
+
+
+def _refused(path: Path, reason: str, remedy: str) -> TargetError:
+    return TargetError("read", f"history '{path}'", reason, remedy)

@@ -1,0 +1,206 @@
+"""inferctl drift: who accepts what is found, and since when reviews have seen it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+
+TODAY = datetime.now(UTC).date()
+LATER = (TODAY + timedelta(days=30)).isoformat()
+YESTERDAY = (TODAY - timedelta(days=1)).isoformat()
+TRAFFIC = "Traffic/default/iris"
+
+
+def waiver(address=TRAFFIC, field="traffic", reason="canary of the week", expires=LATER) -> str:
+    named = f"field: {field}, " if field else ""
+    return f"  - {{address: {address}, {named}owner: ana, reason: {reason}, expires: {expires}}}\n"
+
+
+@pytest.fixture
+def split(cli):
+    """The command line over a stack of which somebody changed a split by hand."""
+    assert cli("up").exit_code == 0
+    assert cli("split", "iris", "blue=90", "green=10").exit_code == 0
+    cli.waivers = cli.file.parent / "drift-waivers.yaml"
+    cli.history = cli.file.parent / "seen.json"
+    return cli
+
+
+def write(split, *waivers: str) -> None:
+    split.waivers.write_text("waivers:\n" + "".join(waivers))
+
+
+def test_what_somebody_accepts_is_shown_and_does_not_count(split):
+    assert split("drift").exit_code == 2
+    write(split, waiver())
+    result = split("drift")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0] == ("demo: 0 drifted, 0 missing, 0 unmanaged, 5 clean, 0 unreadable, 1 waived")
+    assert lines[2] == "drifted, waived: Traffic 'default/iris' (fix: in place)"
+    assert lines.count(f"    waived by ana until {LATER}: canary of the week") == 2
+
+
+def test_one_waived_field_leaves_the_other_to_count(split):
+    write(split, waiver(field="traffic.green"))
+    result = split("drift", "--json")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    traffic = next(one for one in found["resources"] if one["kind"] == "Traffic")
+    assert {one["path"]: bool(one["waiver"]) for one in traffic["fields"]} == {
+        "traffic.blue": False,
+        "traffic.green": True,
+    }
+    assert (traffic["waived"], found["counts"]["waived"]) == (False, 0)
+
+
+def test_a_waiver_counts_until_the_end_of_its_day_and_then_says_that_it_expired(split):
+    write(split, waiver(expires=TODAY.isoformat()))
+    assert split("drift").exit_code == 0
+    write(split, waiver(expires=YESTERDAY))
+    result = split("drift")
+    assert result.exit_code == 2
+    assert f"    waived by ana expired {YESTERDAY}: canary of the week" in result.stdout
+
+
+def test_what_is_missing_or_unmanaged_is_waived_without_a_field(cli):
+    cli("up")
+    cli.file.write_text(cli.STACK.replace("name: green", "name: red"))
+    named = cli.file.parent / "accepted.yaml"
+    named.write_text(
+        "waivers:\n"
+        + waiver("Deployment/default/iris/red", field="")
+        + waiver("Deployment/default/iris/green", field="")
+    )
+    assert cli("drift").exit_code == 2
+    result = cli("drift", "--waivers", named)
+    assert result.exit_code == 0
+    assert "missing, waived: Deployment 'default/iris/red'" in result.stdout
+    assert "unmanaged, waived: Deployment 'default/iris/green'" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("address", "field", "why"),
+    [
+        ("Endpoint/default/iris", "tags", "nothing there differs"),
+        ("Endpoint/default/rose", "tags", "there is no such resource"),
+        (TRAFFIC, "", "nothing there differs"),
+    ],
+)
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "junit"])
+def test_a_waiver_of_nothing_is_told_in_every_format(split, address, field, why, form):
+    write(split, waiver(address, field))
+    result = split("drift", "--format", form)
+    assert result.exit_code == 2
+    named = f"{address} {field}".strip()
+    note = f"the waiver of {named} by ana matches nothing, {why}: remove it"
+    assert note in result.stdout
+
+
+def test_what_cannot_be_read_is_not_waived_and_its_waiver_is_not_idle(split, monkeypatch):
+    write(split, waiver(), waiver(field=""))
+    silent = split.target.observe
+
+    def observe(workspaces):
+        state = silent(workspaces)
+        there = state.resources[TRAFFIC].model_copy(
+            update={"presence": "unknown", "reason": "no answer"}
+        )
+        return state.model_copy(update={"resources": {**state.resources, TRAFFIC: there}})
+
+    monkeypatch.setattr(split.target, "observe", observe)
+    result = split("drift")
+    assert result.exit_code == 1
+    assert "unreadable: Traffic 'default/iris' (no answer)" in result.stdout
+    assert "matches nothing" not in result.stdout
+
+
+def test_all_faults_of_a_file_of_waivers_are_told_with_their_lines(split):
+    far = (TODAY + timedelta(days=400)).isoformat()
+    split.waivers.write_text(
+        "waivers:\n"
+        "  - {address: iris, owner: ana, reason: why, expires: 2026-12-31}\n"
+        f"  - {{address: {TRAFFIC}, owner: ana, reason: why}}\n"
+        f"  - {{address: {TRAFFIC}, owner: '', reason: ' ', expires: soon, feild: x}}\n"
+        f"  - {{address: {TRAFFIC}, owner: ana, reason: why, expires: {far}}}\n"
+        f"  - {{address: {TRAFFIC}, owner: ana, reason: why, expires: {LATER}}}\n"
+        f"  - {{address: {TRAFFIC}, owner: ana, reason: why, expires: 1790000000}}\n"
+        "more: 1\n"
+    )
+    result = split("drift")
+    assert result.exit_code == 1
+    last = (TODAY + timedelta(days=366)).isoformat()
+    assert [line.strip() for line in result.stderr.splitlines()[1:]] == [
+        "line 2: waivers.0.address: not an address; write it like 'Deployment/default/iris/blue'",
+        "line 3: waivers.1.expires: this field is missing; add it",
+        "line 4: waivers.2.owner: empty; write at least one word",
+        "line 4: waivers.2.reason: empty; write at least one word",
+        "line 4: waivers.2.expires: not a day; write it like 2026-12-31",
+        "line 4: waivers.2.feild: unknown field 'feild'; did you mean 'field'?",
+        "line 5: waivers.3.expires: more than a year from now;"
+        f" name a day until {last}, or declare what is accepted",
+        "line 6: waivers.4: the same address and field as waivers.3; keep one of them",
+        "line 7: waivers.5.expires: not a day; write it like 2026-12-31",
+        "line 8: more: unknown field 'more'; known fields: waivers",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "[1]", "waivers: {", "\xff"])
+def test_an_unreadable_file_of_waivers_is_an_error_and_no_review(split, content):
+    named = split.file.parent / "accepted.yaml"
+    if content is not None:
+        named.write_text(content, encoding="latin-1")
+    result = split("drift", "--waivers", named)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "accepted.yaml" in result.stderr
+
+
+def test_a_history_says_since_when_and_how_often_in_every_format(split):
+    first = split("drift", "--history", split.history)
+    assert first.stdout.count("    seen in 1 review, first at ") == 2
+    seen = json.loads(split("drift", "--history", split.history, "--json").stdout)
+    traffic = next(one for one in seen["resources"] if one["kind"] == "Traffic")
+    began = traffic["fields"][0]["sighting"]["first_seen"]
+    assert [one["sighting"]["times_seen"] for one in traffic["fields"]] == [2, 2]
+    shown = datetime.fromisoformat(began).isoformat(timespec="seconds")
+    said = "seen in {} reviews, first at " + shown
+    assert said.format(3) in split("drift", "--history", split.history).stdout
+    row = split("drift", "--history", split.history, "--format", "markdown").stdout
+    assert f"| {said.format(4)} |" in row
+    junit = split("drift", "--history", split.history, "--format", "junit").stdout
+    (failure,) = ElementTree.fromstring(junit).iter("failure")
+    assert said.format(5) in str(failure.text)
+
+
+def test_what_was_gone_in_between_begins_again(split):
+    for _ in range(2):
+        split("drift", "--history", split.history)
+    split("up")
+    assert split("drift", "--history", split.history).exit_code == 0
+    assert json.loads(split.history.read_text())["findings"] == []
+    split("split", "iris", "blue=90", "green=10")
+    assert "seen in 1 review" in split("drift", "--history", split.history).stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "it is no history of drift reviews; delete it to start a new history"),
+        ('{"stack": "other", "findings": []}', "it is of stack 'other', not of 'demo'"),
+        ('{"version": 2, "stack": "demo"}', "a newer release wrote it (version 2)"),
+    ],
+)
+def test_a_history_that_is_none_of_this_stack_is_refused(split, content, said):
+    split.history.write_text(content)
+    result = split("drift", "--history", split.history)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert split.history.read_text() == content
+
+
+def test_a_review_with_waivers_and_history_changes_nothing_in_the_workspace(split):
+    write(split, waiver())
+    before = split.target.observe(("default",))
+    split("drift", "--history", split.history)
+    assert split.target.observe(("default",)) == before
