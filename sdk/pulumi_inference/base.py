@@ -11,7 +11,7 @@ import pulumi
 from pulumi.dynamic import Resource
 
 from inference_provider.dynamic.base import KindProvider
-from inference_provider.dynamic.convert import OWNER_KEY, PLACE_KEY
+from inference_provider.handlers.state_keys import OWNER_KEY, PLACE_KEY
 from inference_provider.secret_text import Secrets, holds_secret
 from inference_provider.spec import SpecModel
 from inference_provider.spec.free_text import is_free_text

@@ -14,9 +14,9 @@ import pulumi
 from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource, resolve
-from inference_provider.dynamic.convert import PLACEHOLDERS_KEY
 from inference_provider.errors import Fault, SpecError
 from inference_provider.files import load_stack
+from inference_provider.handlers.state_keys import PLACEHOLDERS_KEY
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import SpecModel
 from inference_provider.spec.base import COMPUTED, LOCAL_PATH

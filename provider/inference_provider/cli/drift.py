@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from inference_provider.cli.declared import read_declared, review
 from inference_provider.cli.drift_history import read_history, write_history
-from inference_provider.cli.options import DEFAULT_FILE, File, Json
+from inference_provider.cli.options import DEFAULT_FILE, Json
 from inference_provider.cli.report import WRITERS
 from inference_provider.cli.session import session_of
 from inference_provider.files.waivers import load_waivers
@@ -28,9 +29,14 @@ class Format(StrEnum):
     JUNIT = "junit"
 
 
+Reviewed = Annotated[
+    Path, typer.Argument(help="The stack file, or what `pulumi stack export` printed.")
+]
+
+
 def drift(
     ctx: typer.Context,
-    file: File = DEFAULT_FILE,
+    file: Reviewed = DEFAULT_FILE,
     form: Annotated[Format, typer.Option("--format", help="Format of the report.")] = Format.TEXT,
     as_json: Json = False,
     *,
@@ -52,15 +58,15 @@ def drift(
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
     now = datetime.now(UTC)
-    stack, accepted = session.read_stack(file), _waivers(file, waivers, now)
-    known = read_history(history, stack.name) if history else {}
-    report = session.pipeline("drift").drift(stack)
+    declared, accepted = read_declared(session, file), _waivers(file, waivers, now)
+    known = read_history(history, declared.name) if history else {}
+    report = review(session, declared)
     if history:
         report, known = noted(report, known, now)
     report = waived(report, accepted, now)
     print(WRITERS["json" if as_json else form.value](report), end="")
     if history:
-        write_history(history, stack.name, known)
+        write_history(history, declared.name, known)
     raise typer.Exit(report.exit_code)
 
 

@@ -63,6 +63,12 @@ class Session:
             raise_interrupts()
         return self._target
 
+    def at(self, place: Place) -> Engine:
+        """Return the target of another place than the last one, where a state is in several."""
+        if self._target is None or place != self.place:
+            self.place, self._target = place, None
+        return self.target
+
     def side_by_side(self, wanted: int | None) -> int:
         """Return how many servers start at once, where a person has not said it too."""
         return wanted or at_once(self.target)

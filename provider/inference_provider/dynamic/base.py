@@ -25,6 +25,7 @@ from inference_provider.dynamic.progress import row_progress
 from inference_provider.errors import MAX_SHOWN, Fault, TargetUnreachable
 from inference_provider.files.wording import in_a_program
 from inference_provider.handlers import Call, Entry, Handlers, Held, Opener, Program
+from inference_provider.handlers.state_keys import HOME_KEY, PLACE_KEY
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.printable import one_line, printable
 from inference_provider.targets.registry import open_target
@@ -79,8 +80,8 @@ class KindProvider(ResourceProvider):
             changes=None if found.any else False,
             replaces=[
                 *found.replaces,
-                *([convert.PLACE_KEY] if found.moves else []),
-                *([convert.HOME_KEY] if found.led_elsewhere else []),
+                *([PLACE_KEY] if found.moves else []),
+                *([HOME_KEY] if found.led_elsewhere else []),
             ],
             delete_before_replace=found.delete_before_replace,
         )

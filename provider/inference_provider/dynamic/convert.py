@@ -2,7 +2,7 @@
 
 Goes in: what the engine hands a provider: numbers as floats, `Unknown` objects in a preview,
 wrapped secrets, `__provider` among the fields. Comes out: inputs and what a state holds; and back,
-the bags that Pulumi stores. Users' states contain the keys below: never rename one.
+the bags that Pulumi stores.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,38 +14,18 @@ from pydantic import SecretStr, ValidationError
 
 from inference_provider.handlers import UNKNOWN, Held, Inputs, Unknown, is_unknown, not_written
 from inference_provider.handlers.fields import plain
+from inference_provider.handlers.state_keys import (
+    DEGRADED_KEY,
+    HELD_BY_KEY,
+    HOME_KEY,
+    INCARNATION_KEY,
+    NOT_FIELDS,
+    OWNER_KEY,
+    PLACE_KEY,
+    PLACEHOLDERS_KEY,
+)
 from inference_provider.observed import Kind
 from inference_provider.spec.target import Place, json_of, place_from
-
-PROVIDER_KEY = "__provider"
-"""Key under which the SDK keeps the pickled provider, among the user's fields."""
-
-OWNER_KEY = "stack"
-"""Input that holds the owner's label; not a field of any spec."""
-
-PLACEHOLDERS_KEY = "placeholders"
-"""Input that holds the values of a stack file's placeholders in the fields; not a field."""
-
-PLACE_KEY = "place"
-"""Input that holds where the workspace is, filled in by the SDK; missing for a local one, so that
-states of older releases do not change."""
-
-HOME_KEY = "home"
-"""Input that a check adds: ids of what the place leads to; missing where it has none."""
-
-DEGRADED_KEY = "degraded"
-"""Input that only a read sets: what does not run as recorded."""
-
-HELD_BY_KEY = "held_by"
-"""Input that only a read sets: the former name of the state's stack."""
-
-INCARNATION_KEY = "incarnation"
-"""Output that holds a resource's incarnation; not meant for programs."""
-
-_NOT_FIELDS = frozenset(
-    {PROVIDER_KEY, OWNER_KEY, PLACEHOLDERS_KEY, PLACE_KEY, HOME_KEY}
-    | {DEGRADED_KEY, HELD_BY_KEY, INCARNATION_KEY}
-)
 
 Bag = dict[str, Any]
 """Fields by name, as JSON values; `Unknown` objects among them in a preview."""
@@ -55,7 +35,7 @@ def inputs_of(bag: Mapping[str, Any]) -> Inputs:
     """Read inputs from a bag."""
     plain_bag = _from_pulumi(bag)
     return Inputs(
-        fields={name: item for name, item in plain_bag.items() if name not in _NOT_FIELDS},
+        fields={name: item for name, item in plain_bag.items() if name not in NOT_FIELDS},
         owner=plain_bag.get(OWNER_KEY, ""),
         placeholders=tuple(map(SecretStr, plain_bag.get(PLACEHOLDERS_KEY, ()))),
         place=_place_of(plain_bag.get(PLACE_KEY, "local")),

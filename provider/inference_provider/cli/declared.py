@@ -1,0 +1,100 @@
+"""What `drift` compares with: a stack file, or the exported state of a Pulumi stack."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from inference_provider.cli import strict_json
+from inference_provider.cli.session import Session
+from inference_provider.drift import DriftReport
+from inference_provider.errors import Fault, SpecError
+from inference_provider.files.reading import Unreadable, read_text
+from inference_provider.handlers.exported import Exported, exported
+from inference_provider.handlers.places import led_away
+from inference_provider.stack import Pipeline, Stack
+
+EXPORT_MIB = 256
+"""Pulumi writes several KiB a resource."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What one file declares, in one or several places."""
+
+    stacks: tuple[Stack, ...]
+
+    @property
+    def name(self) -> str:
+        """The owner's label; of a state there may be several."""
+        return ", ".join(dict.fromkeys(stack.name for stack in self.stacks))
+
+
+def read_declared(session: Session, path: Path) -> Declared:
+    """Read a stack file, or the exported state of a Pulumi stack.
+
+    Raises:
+        SpecError: It is neither; with every fault in it.
+    """
+    value = _json_of(path)
+    if value is None:
+        return Declared((session.read_stack(path),))
+    project, stacks = exported(value, str(path))
+    _refuse_another_project(path, project)
+    return Declared(stacks)
+
+
+def review(session: Session, declared: Declared) -> DriftReport:
+    """Compare what is declared with what is recorded and what runs, in each place."""
+    reports = list(_reports(session, declared))
+    found = {one.id: one for report in reports for one in report.resources}
+    notes = tuple(dict.fromkeys(note for report in reports for note in report.notes))
+    return DriftReport(stack=declared.name, resources=tuple(found.values()), notes=notes)
+
+
+def _reports(session: Session, declared: Declared) -> Iterator[DriftReport]:
+    for stack in declared.stacks:
+        target = session.at(stack.place)
+        report = Pipeline(target, session.actor("drift")).drift(stack)
+        if isinstance(stack, Exported):
+            if (fault := led_away(stack.home, target.home())) is not None:
+                raise SpecError((fault,), f"the state of stack '{stack.name}'")
+            report = report.model_copy(update={"notes": stack.notes})
+        yield report
+
+
+def _json_of(path: Path) -> object | None:
+    """Return the JSON of an exported state; None of what is a stack file, or is not there."""
+    named = path.suffix == ".json"
+    try:
+        text = read_text(path, path.name, EXPORT_MIB)
+    except Unreadable:
+        return None  # what reads a stack file says why
+    if not (named or text.lstrip().startswith("{")):
+        return None
+    try:
+        value = strict_json.read(text)
+    except ValueError as exc:
+        if not named:
+            return None
+        reason = f"it is not JSON: {exc}"
+        fault = Fault("", reason, "`pulumi stack export > state.json` writes the state of a stack")
+        raise SpecError((fault,), str(path)) from None
+    is_stack_file = isinstance(value, dict) and "name" in value and "deployment" not in value
+    return None if is_stack_file else value
+
+
+def _refuse_another_project(path: Path, project: str) -> None:
+    """Refuse the state of a project where the folder of the file, or this one, is another's."""
+    for folder in (path.parent, Path()):
+        file = folder / "Pulumi.yaml"
+        try:
+            known = yaml.safe_load(read_text(file, file.name, 1))["name"]
+        except (Unreadable, yaml.YAMLError, TypeError, KeyError):
+            continue
+        if known != project:
+            reason = f"the state is of project '{project}', and {file} is of '{known}'"
+            remedy = "export the stack of this project, or keep the state elsewhere"
+            raise SpecError((Fault("", reason, remedy),), str(path))
+        return
