@@ -95,9 +95,7 @@ def test_a_request_that_could_be_read_in_two_ways_reaches_no_model(
     assert [model.hits for model in models.values()] == before
 
 
-def test_a_body_where_the_head_says_none_reaches_no_model(
-    served: Served, models: dict[str, Model]
-):
+def test_a_body_where_the_head_says_none_reaches_no_model(served: Served, models: dict[str, Model]):
     """The head is whole by itself, so on a busy machine it may be on its way to the model."""
     before = {name: model.hits for name, model in models.items()}
     assert answered(served, asked(("content-length", "0")), HIDDEN.encode()) == "reset"
