@@ -169,6 +169,8 @@ class Restarts(Frozen):
     lately: int
     """Restarts in the last `minutes` minutes."""
     minutes: int
+    why: str = ""
+    """Why it ended last, as an event is named; empty where its target does not tell."""
 
 
 class ObservedResource(Frozen):

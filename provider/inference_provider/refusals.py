@@ -229,6 +229,9 @@ def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     for (path, capability), is_asked in asked.items():
         if is_asked and not getattr(can, capability):
             yield can.fault(path, capability)
+    if (successes := spec.liveness_probe.success_threshold) != 1:
+        reason = f"{successes}; one answer shows that an instance lives"
+        yield Fault("liveness_probe.success_threshold", reason, "leave it at 1")
     if spec.instance_type and not can.instance_types:
         yield can.fault("instance_type", "instance_types", spec.instance_type)
     else:

@@ -90,7 +90,8 @@ def test_one_that_was_killed_once_and_came_back_is_ready(alone: Lab):
     until(lambda: blue(alone).restarts != {})
     seen = blue(alone)
     assert seen.restarts == {name: Restarts(since_start=1, lately=1, minutes=10)}
-    assert (seen.status, seen.degraded) == ("1 of 1 instances ready", "")
+    ended = f"{name} ended 1 time in the last 10 minutes"
+    assert (seen.status, seen.degraded) == (f"1 of 1 instances ready; {ended}", "")
     assert alone.up() == []
     alone.target.stop("lab", ACTOR)
     alone.target.start("lab", ACTOR)
@@ -105,7 +106,8 @@ def test_one_that_is_not_back_yet_is_not_ready_though_the_router_has_not_seen_it
     os.kill(alone.supervisor.processes()[name].pid, signal.SIGKILL)
     until(lambda: name in blue(alone).restarts)
     until(lambda: alone.supervisor.processes()[name].state == "RUNNING")
-    assert blue(alone).status == "0 of 1 instances ready"
+    ended = f"{name} ended 1 time in the last 10 minutes"
+    assert blue(alone).status == f"0 of 1 instances ready; {ended}"
     assert blue(alone).degraded == ""
     assert alone.up() == ["update Deployment 'lab/iris/blue'"]
     assert alone.score().json()["answer"] == "blue"

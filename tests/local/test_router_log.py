@@ -208,7 +208,7 @@ def test_a_log_that_is_filled_stays_under_its_bound_while_the_router_serves():
 @contextlib.contextmanager
 def watching(folder: pathlib.Path, limit: int) -> Iterator[Callable[[], None]]:
     """Run the listener as supervisord does; what comes out lets it look at the log once."""
-    files = [str(folder / "ends.json"), str(folder / "access.log"), str(limit)]
+    files = [str(folder / "ends.json"), str(folder / "access.log"), str(limit), str(folder)]
     command = [sys.executable, "-I", "-S", watch.__file__, *files]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 

@@ -72,3 +72,36 @@ def test_who_watches_does_its_other_work_at_each_event_even_when_a_count_cannot_
     spoken(watch, exited("a.b"), ("TICK_5", "when:5"))
     assert done == ["bound", "bound"]
     assert "No such file" in capsys.readouterr().err
+
+
+def test_what_happens_to_a_program_is_told_and_an_end_as_hung_counts_with_its_reason(
+    tmp_path: Path,
+):
+    told: list[tuple[str, str, str]] = []
+    watch = Watch(
+        tmp_path / "ends.json",
+        nothing,
+        lambda *event: told.append(event),
+        lambda program, pid: (program, pid) == ("a.b.c.0", 7),
+    )
+    about = "groupname:g from_state:STARTING"
+    spoken(
+        watch,
+        ("PROCESS_STATE_RUNNING", f"processname:a.b.c.0 {about} pid:7"),
+        exited("a.b.c.0"),
+        exited("a.b.c.1"),
+        ("PROCESS_STATE_BACKOFF", f"processname:a.b.c.1 {about} tries:1"),
+        ("PROCESS_STATE_STOPPING", f"processname:a.b.c.1 {about} pid:8"),
+        ("PROCESS_STATE_RUNNING", f"processname:watch {about} pid:9"),
+    )
+    assert told == [
+        ("a.b.c.0", "Started", "Started instance"),
+        ("a.b.c.1", "ContainerCrash", "Its process ended by itself"),
+        ("a.b.c.1", "BackOff", "Back-off restarting failed instance: it ended at once"),
+        ("a.b.c.1", "Killing", "Stopping instance"),
+    ]
+    ends = json.loads((tmp_path / "ends.json").read_text())
+    assert {name: one["why"] for name, one in ends.items()} == {
+        "a.b.c.0": "LivenessProbeFailed",
+        "a.b.c.1": "",
+    }

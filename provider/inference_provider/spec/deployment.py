@@ -196,6 +196,7 @@ class DeploymentSpec(SpecModel):
     """On a cluster: where an instance runs, and as what."""
     request_settings: Annotated[RequestSettings, CAPACITY] = RequestSettings()
     liveness_probe: Annotated[Probe, CAPACITY] = Probe()
+    """An instance whose liveness route fails `failure_threshold` times in a row is restarted."""
     readiness_probe: Annotated[Probe, CAPACITY] = Probe()
     data_collector: Annotated[DataCollector, SECURITY] = DataCollector()
     app_insights_enabled: Annotated[bool, CAPACITY] = False

@@ -37,6 +37,7 @@ from inference_provider.workspace.ports import (
 )
 from inference_provider.workspace.statuses import (
     ComputeStatus,
+    Event,
     Instance,
     InstanceStatus,
     RouterAddress,
@@ -76,6 +77,7 @@ class MemoryCompute:
         """What instances got of connections, by their names and variables."""
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
+        self.happened: list[Event] = []
         self._records = records
         self._devices = devices
         self._numbers = itertools.count(1)
@@ -178,6 +180,9 @@ class MemoryCompute:
 
     def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
         return iter(())
+
+    def events(self) -> Iterable[Event]:
+        return self.happened
 
 
 class MemoryRouter:

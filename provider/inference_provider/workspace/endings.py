@@ -20,6 +20,8 @@ class Endings(Frozen):
     total: int = 0
     minutes: dict[int, int] = {}
     """Ends per minute, keyed by minutes since 1970."""
+    why: str = ""
+    """Why it ended last, as an event is named; empty where its target does not tell."""
     kept_minutes: int = 300
     """How long the target remembers a minute."""
 
@@ -42,7 +44,7 @@ def restarts(endings: Endings, start_limit_s: int, now: int) -> Restarts:
     starts = math.ceil(STARTS * start_limit_s / 60)
     minutes = min(max(LATELY_MINUTES, starts), endings.kept_minutes)
     lately = endings.within(minutes, now)
-    return Restarts(since_start=endings.total, lately=lately, minutes=minutes)
+    return Restarts(since_start=endings.total, lately=lately, minutes=minutes, why=endings.why)
 
 
 def keeps_dying(found: Restarts) -> bool:

@@ -46,12 +46,13 @@ from inference_provider.workspace.ruled import Ruled, ruled
 from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
 from inference_provider.workspace.tokens import IssuedToken
+from inference_provider.workspace.told import Told
 
 KEPT = "kept: another entry of the same stack stands for it"
 """Progress of a deletion requested by a state entry that no longer stands for the resource."""
 
 
-class Engine:
+class Engine(Told):
     """A target: a platform, and the only way to change its workspaces.
 
     `apply` and `delete` are idempotent: repeating a finished call changes nothing.
@@ -357,19 +358,6 @@ class Engine:
         self.platform.shut_down(workspace)
         self._note(opened, id_, actor, "stop")
         progress(id_, "stopped")
-
-    def has_logs(self, deployment: ResourceId) -> bool:
-        """Whether a deployment has logs; one whose first start failed has logs but no record."""
-        with suppress(TargetError):
-            return any(True for _line in self.logs(deployment, lines=1))
-        return False
-
-    def logs(
-        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
-    ) -> Iterator[str]:
-        """Yield the last lines of every instance's log, then new ones when following."""
-        compute = self._workspace(deployment.workspace).ports.compute
-        return compute.logs(deployment, lines=lines, follow=follow)
 
     # -- journal -------------------------------------------------------------------------------
 

@@ -270,10 +270,12 @@ class Observer:
         idle = [i for i in there if i not in running and i.name not in dying]
         if rule:
             idle = self._without_passing(idle, record)
+        came_back = [n for n, one in ended.items() if one.lately and n not in dying]
         degraded = "; ".join([*faults, *_idle(idle, record)])
         waits = ready < least <= len(running) and not degraded
         found |= {"degraded": degraded, "unready": said if waits else ""}
-        return {**found, "status": "; ".join([said, *faults])}
+        told = [_death(name, ended[name]) for name in came_back]
+        return {**found, "status": "; ".join([said, *faults, *told])}
 
     def _without_passing(self, idle: list[InstanceStatus], record: Record) -> list[InstanceStatus]:
         """Leave out what comes or goes now, or has gone since: a rule may change it any time."""
@@ -354,7 +356,9 @@ def _start_limit_s(properties: Mapping[str, Any]) -> int:
 
 
 def _death(name: str, restarts: Restarts) -> str:
-    return f"{name} ended {restarts.lately} times in the last {restarts.minutes} minutes"
+    times = f"{restarts.lately} time{'s' * (restarts.lately != 1)}"
+    why = f", last by {restarts.why}" if restarts.why else ""
+    return f"{name} ended {times} in the last {restarts.minutes} minutes{why}"
 
 
 def split_text(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:

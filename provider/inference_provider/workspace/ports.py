@@ -4,7 +4,7 @@ The values below, and those of `observed.py`, `desired.py` and `router/table.py`
 A port reports the state of its target in the target's own words; the engine decides what to change.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from inference_provider.workspace.identities import Identities
 from inference_provider.workspace.registry_login import ReadLogins, RegistryUsers
 from inference_provider.workspace.statuses import (
     ComputeStatus,
+    Event,
     Instance,
     RouterAddress,
     RouterStatus,
@@ -250,6 +251,13 @@ class Compute(Protocol):
 
         Raises:
             TargetError: The deployment has no logs.
+        """
+
+    def events(self) -> Iterable[Event]:
+        """Return what happened to all instances, oldest first, as far back as the target keeps it.
+
+        Raises:
+            TargetUnreachable: It did not answer.
         """
 
 

@@ -55,6 +55,22 @@ class ComputeStatus(Frozen):
     """
 
 
+class Event(Frozen):
+    """What happened to one instance, as its target tells."""
+
+    time: datetime
+    """When it happened, for the last time where it happened more than once."""
+    deployment: str
+    """`<endpoint>/<deployment>`; empty for the router."""
+    instance: str
+    name: str
+    """As Azure ML calls it: `BackOff`, `Created`, `Killing`, `LivenessProbeFailed`, `Pulled`,
+    `ReadinessProbeFailed`, `Started`; `ContainerCrash` for an end that nobody asked for; else as
+    the target does."""
+    message: str
+    count: int = 1
+
+
 class RefusedCalls(Frozen):
     """Calls of one client that one endpoint refused, all with one status."""
 

@@ -33,6 +33,7 @@ from inference_provider.targets.docker.gpus import (
     device_requests,
     visible,
 )
+from inference_provider.targets.docker.happened import happened
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.injected import FOLDER, file_of, shown, with_file
 from inference_provider.targets.docker.instance import (
@@ -48,7 +49,7 @@ from inference_provider.targets.docker.volumes import volumes_of
 from inference_provider.targets.docker.way_out import proxy_in
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
-from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
+from inference_provider.workspace.statuses import ComputeStatus, Event, Instance, InstanceStatus
 
 EGRESS = "egress_public_network_access"
 
@@ -314,6 +315,11 @@ class DockerCompute:
                 yield f"{name}: {line}"
         if follow:
             yield from self._host.follow(found)
+
+    def events(self) -> list[Event]:
+        seen = map(self._host.container, self._ids().values())
+        found = itertools.chain.from_iterable(happened(one) for one in seen if one)
+        return sorted(found, key=lambda event: event.time)
 
 
 class _Place(NamedTuple):

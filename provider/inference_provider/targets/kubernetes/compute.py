@@ -6,7 +6,7 @@ what a record admits is a generation, and `Instance` is all of its pods together
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -35,6 +35,7 @@ from inference_provider.targets.kubernetes.generations import (
     pods_of,
     statuses_of,
 )
+from inference_provider.targets.kubernetes.happened import OF_PODS, happened
 from inference_provider.targets.kubernetes.instance_manifests import (
     EVERY_OBJECT,
     OBJECTS,
@@ -46,6 +47,7 @@ from inference_provider.targets.kubernetes.inventory import NodeGpus
 from inference_provider.targets.kubernetes.objects import (
     CLAIM_TEMPLATE,
     DEPLOYMENT,
+    EVENT,
     POD,
     SECRET,
     SERVICE,
@@ -81,7 +83,7 @@ from inference_provider.targets.kubernetes.workloads import (
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
-from inference_provider.workspace.statuses import ComputeStatus, Instance, InstanceStatus
+from inference_provider.workspace.statuses import ComputeStatus, Event, Instance, InstanceStatus
 
 _POLL_S = 0.25
 _INSTANCES = (POD, DEPLOYMENT, SERVICE)
@@ -316,6 +318,11 @@ class KubernetesCompute:
             asked |= {"follow": "true"} if follow else {}
             for line in self._client.logs(self._namespace, pod, **asked):
                 yield f"{pod}: {line}"
+
+    def events(self) -> Iterable[Event]:
+        there = self.instances().items()
+        named = {one.name: deployment for deployment, found in there for one in found}
+        return happened(self._client.items(EVENT, self._namespace, fields=OF_PODS), named)
 
 
 def _wanted(name: str, nodes: int, there: There) -> Iterator[Named]:

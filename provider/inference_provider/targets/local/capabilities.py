@@ -86,6 +86,7 @@ def local_capabilities(
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         egress_control=True,
+        liveness_probes=True,
         outbound_rules=True,
         tls=True,
         source_ranges=True,

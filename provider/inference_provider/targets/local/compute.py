@@ -5,8 +5,8 @@ killed caller left.
 """
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from inference_provider.gpus import Gpu, hand_out
@@ -22,10 +22,12 @@ from inference_provider.targets.envoy.table_file import TableFile
 from inference_provider.targets.local import closed
 from inference_provider.targets.local.addresses import instance_ports, listens
 from inference_provider.targets.local.assets import Assets
+from inference_provider.targets.local.awaited import Awaited
 from inference_provider.targets.local.closed import Closed
 from inference_provider.targets.local.content import clear
 from inference_provider.targets.local.credentials import first_values
 from inference_provider.targets.local.ends import read_endings
+from inference_provider.targets.local.event_log import EventLog, log_of
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.instances import Instance, Instances, held
 from inference_provider.targets.local.logs import last_lines, read_logs
@@ -33,17 +35,12 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
-from inference_provider.targets.loopback import answers
 from inference_provider.workspace import statuses
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
-from inference_provider.workspace.statuses import ComputeStatus, InstanceStatus
+from inference_provider.workspace.statuses import ComputeStatus, Event, InstanceStatus
 
-READY_POLL_S = 0.05
-READY_POLL_SHARE = 20
-"""What starts for seconds is asked less often: a twentieth of the time that it has taken so far."""
 UNSUPERVISED = "unsupervised: supervisord does not run"
-_ENDED = ("BACKOFF", "FATAL", "EXITED")
 
 
 class LocalCompute:
@@ -226,6 +223,7 @@ class LocalCompute:
             leaving = {i.name for i in there} - {*kept}
             gpus = self._gpus(unit, count, everywhere, leaving)
             is_closed = unit.spec in self._closed
+            server = server_of(unit.spec, unit.environment)
             fresh = tuple(
                 Instance(
                     name=f"{unit.id.name.replace('/', '.')}.{unit.generation}.{number}",
@@ -233,8 +231,9 @@ class LocalCompute:
                     port=port,
                     gpus=gpus[i],
                     gpu_share=unit.spec.resources.gpu_share or "",
-                    socket=is_closed or server_of(unit.spec, unit.environment).uses_socket,
+                    socket=is_closed or server.uses_socket,
                     let_out=is_closed and self._closed.lets_out(),
+                    liveness_path=server.liveness_path,
                 )
                 for i, (number, port) in enumerate(
                     zip(self._free_numbers(unit, there, count), ports, strict=True)
@@ -317,9 +316,9 @@ class LocalCompute:
             stop_wait_s=timeout_ms // 1000 + 5,
         )
 
-    def awaited(self, unit: Unit, name: str) -> "_Awaited":
+    def awaited(self, unit: Unit, name: str) -> Awaited:
         [instance] = (i for i in self._instances.of(unit.id.name) if i.name == name)
-        return _Awaited(unit, name, self._instances.backend(instance), self._supervisor)
+        return Awaited(unit, name, self._instances.backend(instance), self._supervisor)
 
     def last_lines(self, unit: Unit, name: str) -> tuple[str, str]:
         log = self._folders.log_path(unit.id.name, name)
@@ -363,34 +362,7 @@ class LocalCompute:
         folder = self._log_folder(deployment.name)
         return read_logs(folder, str(deployment), lines=lines, follow=follow)
 
-
-class _Awaited:
-    """A process that has to answer, and must not be another than at first."""
-
-    def __init__(self, unit: Unit, name: str, backend: Backend, supervisor: Supervisor) -> None:
-        self._path = unit.readiness_path
-        self._timeout_s = unit.spec.readiness_probe.timeout
-        self._name = name
-        self._backend = backend
-        self._supervisor = supervisor
-        self._begun_s = time.monotonic()
-        self._asked = False
-        self._first_pid = 0
-        self._process: ProcessState | None = None
-
-    def answers(self, limit_s: float) -> bool:
-        if self._asked:
-            spent_s = time.monotonic() - self._begun_s
-            time.sleep(min(max(READY_POLL_S, spent_s / READY_POLL_SHARE), 1.0, limit_s))
-        self._asked = True
-        at = self._backend
-        found = answers(at.socket or (at.host, at.port), self._path, self._timeout_s)
-        self._process = self._supervisor.process_among_all(self._name)
-        return found and self._process is not None and listens(self._process.pid, at)
-
-    def ended(self) -> str:
-        pid = self._process.pid if self._process else 0
-        restarted = bool(self._first_pid and pid and pid != self._first_pid)
-        self._first_pid = self._first_pid or pid
-        gone = self._process is None or self._process.state in _ENDED
-        return "its process ended before it was ready" if restarted or gone else ""
+    def events(self) -> Iterator[Event]:
+        for event in EventLog(log_of(self._folders.folder)).read():
+            with suppress(ValueError):  # of a newer release, or half there
+                yield Event.model_validate(event)

@@ -32,6 +32,8 @@ class Instance(Frozen):
     """Whether it is reached by a Unix socket named after `port`, instead of by the port."""
     let_out: bool = False
     """Whether it has no way out but the router's forward proxy, and knows that."""
+    liveness_path: str = ""
+    """Route by which `prober.py` asks whether it lives; empty for one of an older release."""
 
 
 _INSTANCES = TypeAdapter(tuple[Instance, ...])

@@ -376,4 +376,4 @@ def _listener(folders: Folders) -> tuple[str, ...]:
     program = (sys.executable, "-I", "-S", watch.__file__)
     # relative: it starts in supervisord's folder, whose name may mean something in supervisord.conf
     relative = [os.path.relpath(path, folders.supervisor_folder) for path in files]
-    return (*program, *relative, str(ACCESS_LOG_BYTES))
+    return (*program, *relative, str(ACCESS_LOG_BYTES), "..")

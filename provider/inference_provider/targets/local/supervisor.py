@@ -54,6 +54,7 @@ START_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 200.0
 """Seconds; a program may take 185: the longest request that a deployment may allow, and 5 s."""
 ORPHAN_STOP_WAIT_S = 10.0
+LISTENER_STOP_WAIT_S = 5.0
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "USER")
 """Variables that a process inherits from the caller; the rest may hold the caller's secrets."""
@@ -127,17 +128,28 @@ class Supervisor:
         self._wait_for(self.is_running, "supervisord to answer")
 
     def _write_configuration(self) -> None:
-        configuration = daemon_configuration()
-        if self._listener:
-            configuration += listener_configuration(self._listener)
-        write_private(self._folder / "supervisord.conf", configuration)
+        write_private(self._folder / "supervisord.conf", self._configuration())
+
+    def _configuration(self) -> str:
+        listener = listener_configuration(self._listener) if self._listener else ""
+        return daemon_configuration() + listener
 
     def ensure_listener(self) -> None:
-        """Add the event listener to a daemon that an older release started without one."""
-        if self._listener and self.process(LISTENER) is None:
-            self._write_configuration()
-            self._reload()
-            self._rpc.call(lambda rpc: rpc.addProcessGroup(LISTENER), Faults.ALREADY_ADDED)
+        """Give a daemon that an older release started the event listener of this one."""
+        if not self._listener or (self._is_written() and self.process(LISTENER) is not None):
+            return
+        self._write_configuration()
+        self._stop(LISTENER)
+        self._wait_until_stopped([LISTENER], LISTENER_STOP_WAIT_S)
+        self._drop(LISTENER)
+        self._reload()
+        self._rpc.call(lambda rpc: rpc.addProcessGroup(LISTENER), Faults.ALREADY_ADDED)
+
+    def _is_written(self) -> bool:
+        try:
+            return (self._folder / "supervisord.conf").read_text() == self._configuration()
+        except FileNotFoundError:
+            return False
 
     def shutdown(self) -> None:
         """End the daemon and every program; return when it is gone, which happens last.

@@ -12,7 +12,7 @@ from inference_provider.observed import Frozen
 from inference_provider.targets.local import launch, watch
 from inference_provider.targets.local.own_network import Passages
 
-LISTENER = "watch"
+LISTENER = watch.OWN
 """The event listener's name; a program's cannot be the same: all but the router contain dots."""
 LOG_BYTES = 10_000_000
 LOG_BACKUPS = 3

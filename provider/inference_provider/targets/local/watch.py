@@ -1,8 +1,9 @@
-"""supervisord's events of one workspace -> how often each program ended; a bounded access log.
+"""supervisord's events of one workspace -> how often each program ended, and its event log.
 
-Run by supervisord as its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES`, so it
-starts and ends with it. Imports only the standard library, and one module of ours that does the
-same, to start in milliseconds. `workspace/endings.py` decides which program keeps dying.
+It bounds the access log too, and has instances that hang ended (`prober.py`). Run by supervisord as
+its event listener, `python -I -S watch.py ENDS ACCESS_LOG BYTES WORKSPACE_FOLDER`, so it starts and
+ends with it. Imports only the standard library, and modules of ours that do the same, to start in
+milliseconds. `workspace/endings.py` decides which program keeps dying.
 """
 
 import json
@@ -20,16 +21,30 @@ KEPT_MINUTES = 300
 ENDED = ("PROCESS_STATE_EXITED", "PROCESS_STATE_BACKOFF")
 """Events of a program that ended by itself; the second one when it ran for less than 1 s."""
 ANEW = ("PROCESS_GROUP_ADDED", "PROCESS_GROUP_REMOVED")
-EVENTS = (*ENDED, *ANEW, "TICK_5")
+TOLD = {
+    "PROCESS_STATE_RUNNING": ("Started", "Started instance"),
+    "PROCESS_STATE_STOPPING": ("Killing", "Stopping instance"),
+    "PROCESS_STATE_EXITED": ("ContainerCrash", "Its process ended by itself"),
+    "PROCESS_STATE_BACKOFF": ("BackOff", "Back-off restarting failed instance: it ended at once"),
+}
+"""What is written to the event log: a name, of Azure ML where it has one, and a sentence."""
+EVENTS = (*TOLD, *ANEW, "TICK_5")
 
 Ends = dict[str, dict[str, Any]]
-"""Per program: `total`, and `minutes`, counts keyed by minutes since 1970."""
+"""Per program: `total`, `minutes`, counts keyed by minutes since 1970, and `why` it ended last."""
+
+Tell = Callable[[str, str, str], None]
+"""Told a program, the name of an event, and a sentence."""
+HUNG = "LivenessProbeFailed"
+OWN = "watch"
+"""The name of this program, whose own start nobody wants to know."""
 
 
-def count_end(ends: Ends, program: str, minute: int) -> None:
+def count_end(ends: Ends, program: str, minute: int, why: str = "") -> None:
     """Count one end of a program, and drop counts that are too old."""
     own = ends.setdefault(program, {"total": 0, "minutes": {}})
     own["total"] += 1
+    own["why"] = why
     kept = {m: n for m, n in own["minutes"].items() if int(m) > minute - KEPT_MINUTES}
     own["minutes"] = {**kept, str(minute): kept.get(str(minute), 0) + 1}
 
@@ -37,9 +52,17 @@ def count_end(ends: Ends, program: str, minute: int) -> None:
 class Watch:
     """Handles one event at a time; `each_time` is called after each, and at least every 5 s."""
 
-    def __init__(self, ends_file: Path, each_time: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ends_file: Path,
+        each_time: Callable[[], None],
+        tell: Tell = lambda _program, _name, _message: None,
+        was_hung: Callable[[str, int], bool] = lambda _program, _pid: False,
+    ) -> None:
+        """Count ends in a file; `was_hung` says whether a process has been ended as hung."""
         self._ends_file = ends_file
         self._each_time = each_time
+        self._tell, self._was_hung = tell, was_hung
         self._ends: Ends = {}
         self._unsaved = False
         with suppress(FileNotFoundError, ValueError):  # a restart of this program alone
@@ -48,8 +71,10 @@ class Watch:
 
     def take(self, event: str, fields: dict[str, str]) -> None:
         """Handle one event. Raises OSError; the next event retries what failed."""
+        program = fields.get("processname", "")
+        hung = event in ENDED and self._was_hung(program, int(fields.get("pid", 0)))
         if event in ENDED:
-            count_end(self._ends, fields["processname"], int(time.time() // 60))
+            count_end(self._ends, program, int(time.time() // 60), HUNG * hung)
             self._unsaved = True
         elif event in ANEW and fields["groupname"] in self._ends:
             del self._ends[fields["groupname"]]
@@ -57,6 +82,8 @@ class Watch:
         try:
             if self._unsaved:
                 self._save()
+            if event in TOLD and not hung and program != OWN:
+                self._tell(program, *TOLD[event])
         finally:
             self._each_time()
 
@@ -92,9 +119,14 @@ def main() -> None:
     # `-I -S` finds no package; last, so that none of site-packages hides one of the library
     sys.path.append(str(Path(__file__).parents[3]))
     from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
+    from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+    from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
 
-    ends_file, log, limit = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    watch = Watch(ends_file, lambda: bound_log(log, limit))
+    ends_file, log, limit, folder = *map(Path, sys.argv[1:3]), int(sys.argv[3]), Path(sys.argv[4])
+    events = EventLog(log_of(folder))
+    prober = Prober(folder, events.write)
+    watch = Watch(ends_file, lambda: bound_log(log, limit), events.write, prober.has_ended)
+    prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -1,0 +1,29 @@
+"""A span of time that a person types -> the time that is so long ago."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from inference_provider.errors import Fault, SpecError
+
+_SPAN = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def beginning(since: str) -> datetime | None:
+    """Return the time that is so long ago; None for an empty text.
+
+    Raises:
+        SpecError: It is no span of time.
+    """
+    if not since:
+        return None
+    found = _SPAN.fullmatch(since)
+    if found is None:
+        fault = Fault("--since", "expected a number and a unit", "write 30m, 24h or 7d")
+        raise SpecError((fault,), "the command line")
+    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def shown(time: datetime) -> str:
+    """Format a time for display, in UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,65 @@
+"""What happened to the instances of a workspace, as lines of JSON in a file of bounded size.
+
+Written by `watch.py`, which imports only the standard library; read by `compute.py`.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+EVENTS_BYTES = 1_000_000
+"""Size at which the file is set aside, in place of the one before it."""
+
+
+def log_of(workspace_folder: Path) -> Path:
+    """Return where the events of a workspace are."""
+    return workspace_folder / "logs" / "events.jsonl"
+
+
+class EventLog:
+    """The events of one workspace."""
+
+    def __init__(self, file: Path, limit: int = EVENTS_BYTES) -> None:
+        self._file, self._limit = file, limit
+        self._before = file.with_name(f"{file.name}.1")
+
+    def write(self, instance: str, name: str, message: str) -> None:
+        """Append an event of now. Raises OSError.
+
+        Args:
+            instance: Name of a program: `<endpoint>.<deployment>.<generation>.<number>`, `router`.
+            name: One of Azure ML's: `Started`, `Killing`, `LivenessProbeFailed`, …
+            message: One sentence.
+        """
+        event = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "deployment": deployment_of(instance),
+            "instance": instance,
+            "name": name,
+            "message": message,
+        }
+        with suppress(FileNotFoundError):
+            if self._file.stat().st_size >= self._limit:
+                self._file.replace(self._before)
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(opened, "ab") as file:
+            file.write(json.dumps(event).encode() + b"\n")
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield all events, oldest first; what a full disk or a power cut cut off is left out."""
+        for path in (self._before, self._file):
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                for line in file:
+                    with suppress(ValueError):
+                        yield json.loads(line)
+
+
+def deployment_of(instance: str) -> str:
+    """Return `<endpoint>/<deployment>` of an instance; empty for what is none, as the router."""
+    words = instance.split(".")
+    return "/".join(words[:2]) if len(words) > 2 else ""

@@ -1,0 +1,238 @@
+"""Asks the liveness route of each instance of a workspace, and ends those that hang.
+
+Runs as a thread of `watch.py`, so it imports only the standard library and modules of ours that do
+the same. supervisord starts again what it ends. `liveness.py` decides.
+"""
+
+import http.client
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+
+from inference_provider.targets.local.liveness import Asked, Ended, Ward
+from inference_provider.targets.loopback import connection_to
+
+LOOK_S = 0.5
+AT_ONCE = 16
+"""Questions side by side; the time of one begins when it is asked."""
+_HOST = "127.0.0.1"
+_MARK = b"INFERENCE_INSTANCE="
+"""See `leftovers.py`, which imports more than the standard library."""
+
+Tell = Callable[[str, str, str], None]
+"""Told an instance, the name of an event, and a sentence."""
+
+
+class Processes:
+    """The first process of each instance, by its note and its mark."""
+
+    def __init__(self, pids: Path) -> None:
+        self._pids = pids
+
+    def find(self, instance: str) -> int | None:
+        """Return an instance's process; None while there is none, or it is not the server yet."""
+        try:
+            pid = int(json.loads((self._pids / instance).read_bytes())["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return pid if _is_of(pid, instance) else None
+
+    def end(self, instance: str, pid: int, number: int) -> bool:
+        """Send a signal to a process, if it still is the instance's; never to another of its pid.
+
+        What is opened stays that process. If the pid belongs to another by the time its mark is
+        read, the signal goes to one that has ended, which is an error.
+        """
+        try:
+            opened = os.pidfd_open(pid)
+        except OSError:
+            return False
+        try:
+            if not _is_of(pid, instance):
+                return False
+            signal.pidfd_send_signal(opened, number)
+        except OSError:
+            return False
+        finally:
+            os.close(opened)
+        return True
+
+
+def _is_of(pid: int, instance: str) -> bool:
+    """Whether a process has an instance's mark in its environment."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # gone, or another user's
+        return False
+    end = b"/" + instance.encode()
+    return any(one.startswith(_MARK) and one.endswith(end) for one in variables)
+
+
+class Documents:
+    """What the workspace's documents say of its instances, read again when they change."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, tuple[tuple[int, int, int], Any]] = {}
+
+    def asked(self) -> list[Asked]:
+        """Return how each recorded instance is asked; without those of older releases."""
+        return [one for path in self._instances() for one in self._of(path)]
+
+    def _instances(self) -> list[Path]:
+        return sorted((self._folder / "instances").glob("[!.]*.json"))
+
+    def _of(self, path: Path) -> Iterator[Asked]:
+        deployment = unquote(path.name.removesuffix(".json"))
+        record = f"Deployment.{deployment}"
+        recorded = self._read(self._folder / "records" / f"{quote(record, safe='')}.json")
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # a document half there
+            fields = recorded["properties"]
+            probe, first_s = fields["liveness_probe"], fields["readiness_probe"]["initial_delay"]
+            stop_wait = fields["request_settings"]["request_timeout_ms"] // 1000 + 5
+            for one in self._read(path) or ():
+                if one.get("liveness_path"):
+                    yield Asked(
+                        name=one["name"],
+                        deployment=deployment,
+                        port=int(one["port"]),
+                        socket=bool(one.get("socket")),
+                        path=one["liveness_path"],
+                        initial_delay=int(probe["initial_delay"]),
+                        period=int(probe["period"]),
+                        timeout=int(probe["timeout"]),
+                        failure_threshold=int(probe["failure_threshold"]),
+                        start_limit=int(first_s) + int(fields["start_timeout_s"]),
+                        stop_wait=int(stop_wait),
+                    )
+
+    def _read(self, path: Path) -> Any:
+        try:
+            stat = path.stat()
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if path not in self._known or self._known[path][0] != stamp:
+                self._known[path] = stamp, json.loads(path.read_bytes())
+        except (OSError, ValueError):  # being written, gone, or half there
+            self._known.pop(path, None)
+            return None
+        return self._known[path][1]
+
+
+def failure(place: str | tuple[str, int], path: str, timeout_s: float) -> str:
+    """Ask a liveness route; return why it did not answer 200 to 399 in time, else nothing."""
+    with closing(connection_to(place, timeout_s)) as connection:
+        try:
+            connection.request("GET", path)
+            status = connection.getresponse().status
+        except TimeoutError:
+            return f"GET {path}: no answer within {timeout_s:g} s"
+        except (OSError, http.client.HTTPException) as fault:
+            return f"GET {path}: {fault or type(fault).__name__}"
+    return "" if 200 <= status < 400 else f"GET {path}: status {status}"
+
+
+class _Answer(NamedTuple):
+    name: str
+    pid: int
+    """0 where it had none, or another after the question."""
+    fault: str
+    begun_s: float
+
+
+class Prober:
+    """Asks the instances of one workspace."""
+
+    def __init__(self, folder: Path, tell: Tell) -> None:
+        """Prepare to ask the instances of a workspace's folder."""
+        self._folder = folder
+        self._documents = Documents(folder)
+        self._processes = Processes(folder / "supervisor" / "pids")
+        self._tell = tell
+        self._ward = Ward()
+        self._answers: SimpleQueue[_Answer] = SimpleQueue()
+        self._ended: set[tuple[str, int]] = set()
+
+    def start(self) -> None:
+        """Ask from now on, beside whatever this process does."""
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def has_ended(self, instance: str, pid: int) -> bool:
+        """Whether a process that has ended did so because it hung; asked once of each."""
+        found = (instance, pid) in self._ended
+        self._ended.discard((instance, pid))
+        return found
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while True:
+                try:
+                    self._look(pool)
+                except Exception as fault:  # noqa: BLE001 - no fault may end all probes
+                    self._complain(fault)
+                time.sleep(LOOK_S)
+
+    def _look(self, pool: ThreadPoolExecutor) -> None:
+        self._ward.look(self._documents.asked(), time.monotonic())
+        for asked in self._ward.due(time.monotonic()):
+            pool.submit(self._ask, asked)
+        with suppress(Empty):
+            while True:
+                self._note(self._answers.get_nowait())
+        for ended in self._ward.to_end(time.monotonic()):
+            self._end(ended)
+
+    def _ask(self, asked: Asked) -> None:
+        begun_s = time.monotonic()
+        pid, fault = self._processes.find(asked.name) or 0, ""
+        if pid:
+            socket = str(self._folder / "sockets" / str(asked.port))
+            place = socket if asked.socket else (_HOST, asked.port)
+            fault = failure(place, asked.path, asked.timeout)
+            if self._processes.find(asked.name) != pid:
+                pid = 0
+        self._answers.put(_Answer(asked.name, pid, fault, begun_s))
+
+    def _note(self, answer: _Answer) -> None:
+        if not answer.pid:
+            self._ward.absent(answer.name)
+            return
+        counted = self._ward.answered(
+            answer.name,
+            answer.pid,
+            lives=not answer.fault,
+            begun_s=answer.begun_s,
+        )
+        if counted:
+            self._say(answer.name, "LivenessProbeFailed", f"Liveness probe failed: {answer.fault}")
+
+    def _end(self, ended: Ended) -> None:
+        self._ended.add((ended.name, ended.pid))
+        number = signal.SIGKILL if ended.killed else signal.SIGTERM
+        if not self._processes.end(ended.name, ended.pid, number):
+            self._ended.discard((ended.name, ended.pid))
+        elif ended.killed:
+            self._say(ended.name, "Killing", "It did not heed SIGTERM, and was killed")
+        else:
+            times = f"{ended.failures} time{'s' * (ended.failures != 1)}"
+            said = f"Instance failed its liveness probe {times}, will be restarted"
+            self._say(ended.name, "Killing", said)
+
+    def _say(self, instance: str, name: str, message: str) -> None:
+        try:
+            self._tell(instance, name, message)
+        except OSError as fault:  # a full disk
+            self._complain(fault)
+
+    @staticmethod
+    def _complain(fault: Exception) -> None:
+        print(f"liveness: {type(fault).__name__}: {fault}", file=sys.stderr, flush=True)  # noqa: T201

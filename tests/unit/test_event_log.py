@@ -1,0 +1,28 @@
+"""Events of instances in a file of bounded size."""
+
+from pathlib import Path
+
+from inference_provider.targets.local.event_log import EventLog
+
+
+def test_events_are_kept_in_order_and_the_oldest_go(tmp_path: Path):
+    log = EventLog(tmp_path / "logs" / "events.jsonl", limit=2000)
+    assert list(log.read()) == []
+    for number in range(200):
+        log.write("iris.blue.ab.0", "Started", f"start {number}")
+    kept = [event["message"] for event in log.read()]
+    assert kept == [f"start {n}" for n in range(200 - len(kept), 200)]
+    assert 10 < len(kept) < 40
+    sizes = [path.stat().st_size for path in (tmp_path / "logs").iterdir()]
+    assert len(sizes) == 2
+    assert max(sizes) < 2200
+
+
+def test_an_event_says_whose_it_is_and_half_a_line_is_left_out(tmp_path: Path):
+    log = EventLog(tmp_path / "events.jsonl")
+    log.write("iris.blue.ab.0", "Killing", "Stopping instance")
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"time": "2026\n')
+    log.write("router", "Started", "Started instance")
+    found = [(one["deployment"], one["instance"], one["name"]) for one in log.read()]
+    assert found == [("iris/blue", "iris.blue.ab.0", "Killing"), ("", "router", "Started")]

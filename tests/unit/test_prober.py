@@ -1,0 +1,86 @@
+"""Whom the prober asks, and that it ends nobody but the process that it means."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.ports import own_port
+
+from inference_provider.targets.local.liveness import Asked
+from inference_provider.targets.local.prober import Documents, Processes, failure
+
+FIRST_RELEASE = Path(__file__).parents[1] / "fixtures" / "first-release" / "state" / "workspaces"
+NAME = "iris.blue.ab.0"
+
+
+def write(folder: Path, name: str, value) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def recorded(folder: Path, **probe) -> None:
+    liveness = {"initial_delay": 3, "period": 7, "timeout": 2, "failure_threshold": 4, **probe}
+    fields = {
+        "liveness_probe": liveness,
+        "readiness_probe": {"initial_delay": 20},
+        "start_timeout_s": 100,
+        "request_settings": {"request_timeout_ms": 9000},
+    }
+    write(folder / "records", "Deployment.iris%2Fblue", {"properties": fields})
+
+
+def test_instances_are_asked_as_the_record_of_their_deployment_says_now(tmp_path: Path):
+    instance = {"name": NAME, "port": 21003, "socket": True, "liveness_path": "/live"}
+    older = {"name": "iris.blue.ab.1", "port": 21004}
+    write(tmp_path / "instances", "iris%2Fblue", [instance, older])
+    documents = Documents(tmp_path)
+    assert documents.asked() == []  # it is being created
+    recorded(tmp_path)
+    expected = Asked(NAME, "iris/blue", 21003, True, "/live", 3, 7, 2, 4, 120, 14)
+    assert documents.asked() == [expected]
+    recorded(tmp_path, period=1)
+    assert documents.asked() == [expected._replace(period=1)]
+    for half in ("{", "[]", '{"properties": {}}', '{"properties": {"liveness_probe": 7}}'):
+        write(tmp_path / "records", "Deployment.iris%2Fblue", half)
+        assert documents.asked() == []
+
+
+def test_instances_of_the_first_release_are_left_alone():
+    [folder] = FIRST_RELEASE.iterdir()
+    assert Documents(folder).asked() == []
+
+
+@pytest.fixture
+def process():
+    mark = {**os.environ, "INFERENCE_INSTANCE": f"0123456789abcdef/{NAME}"}
+    waits = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(waits, env=mark, stdin=pipe, stdout=pipe) as made:
+        made.stdout.readline()
+        yield made
+        made.kill()
+
+
+def test_only_the_process_with_the_instance_s_mark_is_ended(tmp_path: Path, process):
+    processes = Processes(tmp_path)
+    assert processes.find(NAME) is None
+    for name in (NAME, "iris.blue.ab.1"):
+        (tmp_path / name).write_text(json.dumps({"pid": process.pid, "time": 0}))
+    assert processes.find(NAME) == process.pid
+    assert processes.find("iris.blue.ab.1") is None  # its pid belongs to another now
+    assert not processes.end("iris.blue.ab.1", process.pid, signal.SIGKILL)
+    assert not processes.end(NAME, os.getpid(), signal.SIGKILL)
+    assert process.poll() is None
+    assert processes.end(NAME, process.pid, signal.SIGTERM)
+    assert process.wait(10) == -signal.SIGTERM
+    assert not processes.end(NAME, process.pid, signal.SIGTERM)
+
+
+def test_why_a_route_did_not_answer_is_told(tmp_path: Path):
+    nobody = failure(("127.0.0.1", own_port()), "/live", 1)
+    assert nobody == "GET /live: [Errno 111] Connection refused"
+    assert failure(str(tmp_path / "s"), "/", 1) == "GET /: [Errno 2] No such file or directory"
