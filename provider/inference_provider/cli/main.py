@@ -42,6 +42,7 @@ COMMANDS = {
     "score": Entry("score", "Send one request to an endpoint; print the answer as it comes."),
     "journal": Entry("journal", "Print what was done in a workspace, when and by whom."),
     "events": Entry("events", "Print what happened to the instances: starts, ends and why."),
+    "metrics": Entry("metrics", "Print what is measured of endpoints and deployments now."),
     "logs": Entry("logs", "Print the logs of a deployment's instances."),
     "split": Entry("split", "Change an endpoint's traffic split at once."),
     "release": Entry("release", "Let another Pulumi stack take over what a lost one holds."),

@@ -37,6 +37,7 @@ from inference_provider.workspace import credentials, journal, observe
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation
 from inference_provider.workspace.image_store import ImageStore
+from inference_provider.workspace.measured import Meter
 from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
@@ -317,11 +318,7 @@ class Engine(Told):
         return issued
 
     def start(
-        self,
-        workspace: str,
-        actor: Actor,
-        progress: Progress = silent,
-        for_each: ForEach = in_turn,
+        self, workspace: str, actor: Actor, progress: Progress = silent, for_each: ForEach = in_turn
     ) -> None:
         """Start everything that is recorded, after a stop, a crash or a reboot."""
         opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
@@ -346,9 +343,12 @@ class Engine(Told):
     def renew(self, workspace: str) -> None:
         """Replace what runs beside a workspace and is of another release; nothing that serves."""
 
-    def decisions(self, workspace: str) -> Iterable[str]:
+    def meter(self, _workspace: str) -> Meter | None:
+        """Return what measures a workspace; None where this target measures none yet."""
+        return None
+
+    def decisions(self, _workspace: str) -> Iterable[str]:
         """Return what a workspace's autoscaler has written down, oldest first."""
-        del workspace
         return ()
 
     def stop(self, workspace: str, actor: Actor, progress: Progress = silent) -> None:

@@ -41,11 +41,12 @@ def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
             if record and record.variant == "online":
                 serving = serving_of(workspace.ports.compute, record)
                 count, names = sum(i.stands_for for i in serving), tuple(i.name for i in serving)
-                found.append(Ruled(id_, rules[name], count, names, _requests(record)))
+                found.append(Ruled(id_, rules[name], count, names, requests_of(record)))
     return tuple(found)
 
 
-def _requests(record: Record) -> ResourceAmounts:
+def requests_of(record: Record) -> ResourceAmounts:
+    """Return what each instance of a deployment asks for."""
     with suppress(ValidationError):  # of a newer release
         asked = record.properties.get("resources", {}).get("requests", {})
         return ResourceAmounts.model_validate(asked)

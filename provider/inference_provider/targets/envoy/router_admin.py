@@ -61,6 +61,15 @@ class RouterAdmin:
         found = self._json_of(page)["stats"]
         return {stat["name"]: stat["value"] for stat in found if "name" in stat}
 
+    def histograms(self, pattern: str) -> list[dict[str, Any]]:
+        """Return the histograms whose name matches, in detail: `name`, and bins in `totals`.
+
+        Envoy adds requests up every 5 s. Raises the same errors as `stats`.
+        """
+        chosen = f"format=json&type=Histograms&histogram_buckets=detailed&filter={quote(pattern)}"
+        found = self._json_of(self.get(f"/stats?{chosen}"))["stats"]
+        return [one for part in found for one in part.get("histograms", {}).get("details", ())]
+
     def warming(self, pattern: str) -> list[str]:
         """Return the clusters that are not in use yet, of those whose name matches all of it."""
         chosen = f"resource=dynamic_warming_clusters&name_regex={quote(pattern)}"

@@ -5,29 +5,66 @@ that could disagree with them.
 """
 
 import ctypes
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 from inference_provider.gpus import Gpu
 
 
+class GpuUse(NamedTuple):
+    """How busy one GPU is, in percent; None is what its driver does not say."""
+
+    busy: float | None = None
+    memory: float | None = None
+
+
 def discover_gpus() -> tuple[Gpu, ...]:
     """Return each GPU, or its MIG slices instead; nothing without a driver."""
+    with _driver() as driver:
+        if driver is None:
+            return ()
+        count = driver.nvmlDeviceGetCount()
+        return tuple(gpu for i in range(count) for gpu in _devices_of(i))
+
+
+def gpus_in_use(uuids: Collection[str]) -> dict[str, GpuUse]:
+    """Return how busy some GPUs are, by UUID; nothing without a driver."""
+    with _driver() as driver:
+        return {uuid: _use_of(driver, uuid) for uuid in uuids} if driver else {}
+
+
+@contextmanager
+def _driver() -> Iterator[Any]:
+    """Yield NVML while it is open; None without a driver."""
     try:
         ctypes.CDLL("libnvidia-ml.so.1")  # pynvml loads this library
     except OSError:
-        return ()
+        yield None
+        return
     import pynvml  # noqa: PLC0415 - it takes 15 ms, and few machines have a driver
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return ()
+        yield None
+        return
     try:
-        count = pynvml.nvmlDeviceGetCount()
-        return tuple(gpu for i in range(count) for gpu in _devices_of(i))
+        yield pynvml
     finally:
         pynvml.nvmlShutdown()
+
+
+def _use_of(driver: Any, uuid: str) -> GpuUse:
+    busy = memory = None
+    with suppress(driver.NVMLError):  # gone
+        handle = driver.nvmlDeviceGetHandleByUUID(uuid)
+        with suppress(driver.NVMLError):  # no slice is asked this
+            busy = float(driver.nvmlDeviceGetUtilizationRates(handle).gpu)
+        with suppress(driver.NVMLError):
+            found = driver.nvmlDeviceGetMemoryInfo(handle)
+            memory = 100 * found.used / found.total
+    return GpuUse(busy, memory)
 
 
 def _devices_of(index: int) -> Iterator[Gpu]:

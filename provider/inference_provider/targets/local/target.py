@@ -1,6 +1,6 @@
 """The local target's wiring: a workspace is a folder with its own supervisord."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,7 @@ from inference_provider.targets.local.folders import Folders, all_folders, state
 from inference_provider.targets.local.gpus import discover_gpus
 from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
+from inference_provider.targets.local.meter import LocalMeter
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.samples import LocalSamples
@@ -32,6 +33,7 @@ from inference_provider.targets.local.unrecorded import (
     unrecorded,
 )
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.measured import Meter, Running, running
 from inference_provider.workspace.ports import Ports, Tell
 from inference_provider.workspace.state import State
 
@@ -40,6 +42,12 @@ from inference_provider.workspace.state import State
 class _Opened:
     ports: Ports
     router: LocalRouter
+    instances: Instances
+
+    def gpus(self) -> dict[str, tuple[str, ...]]:
+        """Return the GPUs of each instance that has some, by its name."""
+        there = self.instances.by_deployment().values()
+        return {one.name: one.gpus for some in there for one in some if one.gpus}
 
 
 class LocalPlatform:
@@ -75,12 +83,23 @@ class LocalPlatform:
     def samples(self, workspace: str) -> LocalSamples:
         """Return what measures the deployments of a workspace for their autoscale rules."""
         router = self.router(workspace)
+        return LocalSamples(router.envoy.admin.stats, self._pids(router))
+
+    @staticmethod
+    def _pids(router: LocalRouter) -> Callable[[], dict[str, int]]:
+        """Return what returns the first process of each instance that runs, by its name."""
 
         def pids() -> dict[str, int]:
             processes = router.supervisor.processes().items()
             return {name: one.pid for name, one in processes if one.pid}
 
-        return LocalSamples(router.envoy.admin.stats, pids)
+        return pids
+
+    def meter(self, workspace: str, running: Callable[[], Collection[Running]]) -> LocalMeter:
+        """Return what measures a workspace, given what returns the instances of deployments."""
+        router, gpus = self.router(workspace), self._open(workspace).gpus
+        place = router.folders.folder
+        return LocalMeter(router.envoy.admin, running, self._pids(router), gpus, place=place)
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:
@@ -98,7 +117,7 @@ class LocalPlatform:
                 closed=closed,
                 devices=lambda: self._devices,
             )
-            opened = _Opened(Ports(records, compute, router, assets), router)
+            opened = _Opened(Ports(records, compute, router, assets), router, instances)
             self._opened.setdefault(workspace, opened)
         return self._opened[workspace]
 
@@ -150,6 +169,9 @@ class LocalTarget(Engine):
         router = self.local.router(workspace)
         if router.supervisor.has(SERVICE):
             router.settle_service()
+
+    def meter(self, workspace: str) -> Meter:
+        return self.local.meter(workspace, lambda: running(self._workspace(workspace)))
 
     def decisions(self, workspace: str) -> Iterator[str]:
         now = self.local.router(workspace).folders.decisions

@@ -1,0 +1,1 @@
+"""What is measured of endpoints and deployments, under the names of Azure Monitor. Pure."""

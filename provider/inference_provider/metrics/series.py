@@ -1,0 +1,155 @@
+"""Two readings of a workspace -> the series of its metrics over the time between them. Pure.
+
+What is not known has no series: it is never 0.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from inference_provider.metrics.catalogue import (
+    CATALOGUE,
+    CONNECTIONS,
+    CPU,
+    DISK_USED,
+    GPU,
+    GPU_MEMORY,
+    LATENCY,
+    MEMORY,
+    NEW_CONNECTIONS,
+    PERCENTILES,
+    REQUESTS,
+    Metric,
+)
+from inference_provider.router.counters import Bins, Counted
+
+_MODEL_ERROR = "424"
+_NO_BINS: Bins = {}
+_ORDER = {metric.name: at for at, metric in enumerate(CATALOGUE)}
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class InstanceUse:
+    """What one instance uses; None is what is not known."""
+
+    deployment: str
+    """`<endpoint>/<deployment>`."""
+    name: str
+    cpu: float | None = None
+    """Percent, as the others."""
+    memory: float | None = None
+    gpu: float | None = None
+    gpu_memory: float | None = None
+    disks: tuple[tuple[str, float], ...] = ()
+    """How full each is that it uses, by where that is mounted."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One look at a workspace."""
+
+    at_s: float
+    """By a clock that never decreases."""
+    router: Counted | None = None
+    """None where the router did not answer."""
+    instances: tuple[InstanceUse, ...] = ()
+
+
+@dataclass(frozen=True)
+class Series:
+    """One value of a metric, and of what it is."""
+
+    metric: Metric
+    labels: tuple[str, ...]
+    """Values of the metric's dimensions, in their order."""
+    value: float
+
+
+def series(before: Reading, now: Reading) -> tuple[Series, ...]:
+    """Return the value of each metric that is known, sorted as the catalogue is.
+
+    Args:
+        before: An earlier look; rates are of the time since.
+        now: The last one; amounts are of it.
+    """
+    seconds = now.at_s - before.at_s
+    found = list(_used(now))
+    if now.router and now.router.connections is not None:
+        found.append(Series(CONNECTIONS, (), now.router.connections))
+    if now.router and before.router and seconds > 0:
+        found += _of_requests(before.router, now.router, seconds)
+    return tuple(sorted(found, key=lambda one: _ORDER[one.metric.name]))
+
+
+def _of_requests(before: Counted, now: Counted, seconds: float) -> Iterator[Series]:
+    answers = _grown(before.requests, now.requests)
+    errors = _grown(before.model_errors, now.model_errors)
+    for (endpoint, deployment, status), count in sorted(_by_cause(answers, errors).items()):
+        code, _, model = status.partition("/")
+        labels = (endpoint, deployment, code, _class_of(code), model)
+        yield Series(REQUESTS, labels, 60 * count / seconds)
+    for of, bins in sorted(now.latency.items()):
+        took = _grown(before.latency.get(of, _NO_BINS), bins)
+        yield from _latency(of, {ms: count for ms, count in took.items() if count})
+    if now.connected is not None and before.connected is not None:
+        opened = _more(before.connected, now.connected)
+        yield Series(NEW_CONNECTIONS, (), opened / seconds)
+
+
+def _class_of(status: str) -> str:
+    return f"{status[0]}xx" if len(status) == 3 else ""  # 0: the caller got none
+
+
+def _by_cause(
+    answers: Mapping[tuple[str, str, str], int], errors: Mapping[tuple[str, str, str], int]
+) -> dict[tuple[str, str, str], int]:
+    """Return answers with their status followed by `/` and that of the model, where it gave one."""
+    found = dict(answers)
+    for (endpoint, deployment, model), count in errors.items():
+        whole = endpoint, deployment, _MODEL_ERROR
+        found[endpoint, deployment, f"{_MODEL_ERROR}/{model}"] = count
+        found[whole] = max(found.get(whole, 0) - count, 0)
+        if not found[whole]:
+            del found[whole]
+    return found
+
+
+def _latency(of: tuple[str, str], took: Bins) -> Iterator[Series]:
+    total = sum(took.values())
+    if not total:
+        return
+    yield Series(LATENCY, of, sum(ms * count for ms, count in took.items()) / total)
+    for share, metric in PERCENTILES.items():
+        yield Series(metric, of, _percentile(sorted(took.items()), total * share / 100))
+
+
+def _percentile(took: Iterable[tuple[float, int]], wanted: float) -> float:
+    """Return how long the `wanted`-th request took, of the quickest first."""
+    last = 0.0
+    for ms, count in took:
+        wanted, last = wanted - count, ms
+        if wanted <= 0:
+            break
+    return last
+
+
+def _grown(before: Mapping[Key, int], now: Mapping[Key, int]) -> dict[Key, int]:
+    return {key: _more(before.get(key, 0), count) for key, count in now.items()}
+
+
+def _more(before: int, now: int) -> int:
+    """Return how much a counter has grown; a router that was started again counts from 0."""
+    return now - before if now >= before else now
+
+
+def _used(now: Reading) -> Iterator[Series]:
+    for one in now.instances:
+        endpoint, _, deployment = one.deployment.partition("/")
+        labels = endpoint, deployment, one.name
+        known = {CPU: one.cpu, MEMORY: one.memory, GPU: one.gpu, GPU_MEMORY: one.gpu_memory}
+        for metric, value in known.items():
+            if value is not None:
+                yield Series(metric, labels, value)
+        for disk, value in one.disks:
+            yield Series(DISK_USED, (*labels, disk), value)

@@ -1,0 +1,74 @@
+"""What a running router has counted of the requests of each endpoint. Pure.
+
+A target queries it; `metrics/` makes series of it. The counters are those of `access_log.py`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_CONNECTIONS = "http.ingress.downstream_cx_"
+COUNTERS = rf"^(azml\.(requests|model_errors)\.|{re.escape(_CONNECTIONS)}(active|total)$)"
+"""Names of the statistics that `counted` reads, as a regular expression."""
+HISTOGRAMS = r"^azml\.latency\."
+"""Names of its histograms."""
+_NAME = re.compile(
+    r"azml\.(requests|model_errors|latency)"
+    r"\.endpoint\.([^.]*)\.deployment\.([^.]*)(?:\.code\.([^.]*))?"
+)
+_NOBODY = "-"
+"""Endpoint of a request to none that there is."""
+
+Deployment = tuple[str, str]
+"""Endpoint and deployment; the latter is empty where the request was sent to none."""
+Bins = Mapping[float, int]
+"""Requests by how long they took: the middle of a bin, milliseconds, exact to two digits."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Since the router was started, but for `connections`."""
+
+    requests: Mapping[tuple[str, str, str], int]
+    """Answers by endpoint, deployment and status; 0 is the status of who got none."""
+    model_errors: Mapping[tuple[str, str, str], int]
+    """Of those with 424, by the status that the model gave in place of 424."""
+    latency: Mapping[Deployment, Bins]
+    """How long answers took, whatever their status."""
+    connections: int | None
+    """Open ones of clients now, of all endpoints; None where that is not known."""
+    connected: int | None
+    """Connections that clients have ever opened."""
+
+
+def counted(statistics: Mapping[str, Any], histograms: Iterable[Mapping[str, Any]]) -> Counted:
+    """Return what a router has counted.
+
+    Args:
+        statistics: Its counters and gauges, by name.
+        histograms: Its histograms in detail: `name`, and `totals` with the bins.
+    """
+    requests, errors = dict[tuple[str, str, str], int](), dict[tuple[str, str, str], int]()
+    for name, value in statistics.items():
+        if found := _NAME.fullmatch(name):
+            counts = requests if found[1] == "requests" else errors
+            counts[_endpoint(found[2]), found[3], found[4] or ""] = int(value)
+    return Counted(
+        requests=requests,
+        model_errors=errors,
+        latency=dict(_latency(histograms)),
+        connections=statistics.get(f"{_CONNECTIONS}active"),
+        connected=statistics.get(f"{_CONNECTIONS}total"),
+    )
+
+
+def _endpoint(name: str) -> str:
+    return "" if name == _NOBODY else name
+
+
+def _latency(histograms: Iterable[Mapping[str, Any]]) -> Iterable[tuple[Deployment, Bins]]:
+    for one in histograms:
+        if found := _NAME.fullmatch(one["name"]):
+            bins = {b["lower_bound"] + b["width"] / 2: int(b["count"]) for b in one["totals"]}
+            yield (_endpoint(found[2]), found[3]), bins
