@@ -37,6 +37,20 @@ def test_requests_are_counted_by_endpoint_deployment_and_code(served: Served):
     assert 'envoy_azml_requests{endpoint="chat",deployment="blue",code="200"}' in text
 
 
+def test_what_a_model_gave_in_place_of_424_is_counted_and_nothing_else_that_it_says(served: Served):
+    for status in (200, 424, 500):
+        served.ask(f"raw/{status}")
+    counted = re.findall(r'envoy_azml_model_errors\{.*code="(.*)"\}', served.metrics())
+    assert {"424", "500"} <= {*counted} <= {str(status) for status in range(400, 600)}
+
+
+def test_bytes_of_bodies_are_counted_by_endpoint(served: Served):
+    served.ask("narrow/score", method="POST", content=b"x" * 1000)
+    text = served.metrics()
+    assert 'envoy_azml_bytes_in{endpoint="narrow"} 1000' in text
+    assert re.search(r'envoy_azml_bytes_out\{endpoint="narrow"\} [1-9]', text)
+
+
 def test_latencies_are_counted_by_endpoint_and_deployment(served: Served):
     served.ask("quick/score")
     counted = r'envoy_azml_latency_count\{endpoint="quick",deployment="blue"\} [1-9]'

@@ -89,6 +89,13 @@ def test_what_an_instance_uses_has_its_name_and_what_is_unknown_no_series():
     }
 
 
+def test_bytes_are_those_received_and_sent():
+    names = [f"azml.bytes_{way}.endpoint.iris" for way in ("in", "out")]
+    before = looked(0, dict(zip(names, (10, 100), strict=True)))
+    now = looked(10, dict(zip(names, (20, 400), strict=True)))
+    assert values(before, now) == {("NetworkBytes", "iris"): 31.0}
+
+
 def test_connections_are_of_the_router_as_a_whole():
     name = "http.ingress.downstream_cx_"
     before = looked(0, {f"{name}active": 2, f"{name}total": 10})

@@ -49,6 +49,9 @@ PERCENTILES = {
     )
     for share in (50, 90, 95, 99)
 }
+NETWORK = Metric(
+    "NetworkBytes", PER_SECOND, (ENDPOINT,), "Bytes of the bodies of requests and answers."
+)
 CONNECTIONS = Metric(
     "ConnectionsActive", "", (), "Open connections of clients to the router, of all endpoints."
 )
@@ -86,6 +89,7 @@ CATALOGUE = (
     REQUESTS,
     LATENCY,
     *PERCENTILES.values(),
+    NETWORK,
     CONNECTIONS,
     NEW_CONNECTIONS,
     CPU,

@@ -16,6 +16,7 @@ from inference_provider.metrics.catalogue import (
     GPU_MEMORY,
     LATENCY,
     MEMORY,
+    NETWORK,
     NEW_CONNECTIONS,
     PERCENTILES,
     REQUESTS,
@@ -92,6 +93,8 @@ def _of_requests(before: Counted, now: Counted, seconds: float) -> Iterator[Seri
     for of, bins in sorted(now.latency.items()):
         took = _grown(before.latency.get(of, _NO_BINS), bins)
         yield from _latency(of, {ms: count for ms, count in took.items() if count})
+    for endpoint, count in sorted(_grown(before.bytes, now.bytes).items()):
+        yield Series(NETWORK, (endpoint,), count / seconds)
     if now.connected is not None and before.connected is not None:
         opened = _more(before.connected, now.connected)
         yield Series(NEW_CONNECTIONS, (), opened / seconds)

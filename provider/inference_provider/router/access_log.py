@@ -13,6 +13,7 @@ from inference_provider.router.resource import API, CLIENT_HEADER, Resource
 _ID_LENGTH = 128
 _PATH_LENGTH = 512
 _WORD_LENGTH = 16
+_MODEL_STATUS = "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE):3%"
 _FIELDS = {
     "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
     "request_id": f"%REQ(X-REQUEST-ID):{_ID_LENGTH}%",
@@ -23,7 +24,7 @@ _FIELDS = {
     "method": f"%REQ(:METHOD):{_WORD_LENGTH}%",
     "path": f"%PATH(NQ:ORIG_OR_PATH):{_PATH_LENGTH}%",
     "status": "%RESPONSE_CODE%",
-    "model_status": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE):3%",
+    "model_status": _MODEL_STATUS,
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "bytes_in": "%BYTES_RECEIVED%",
@@ -35,6 +36,8 @@ _FIELDS = {
 }
 _PEER = {"peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
 """Who has connected, where `client` is what a header says."""
+_ENDPOINT = {"name": "endpoint", "value_format": _FIELDS["endpoint"]}
+_DEPLOYMENT = {"name": "deployment", "value_format": _FIELDS["deployment"]}
 _REFUSED_EARLY = (400, 426, 431)
 """Statuses of requests refused before they get an id: for path, HTTP version or headers."""
 _ANSWERS_ID = {
@@ -64,6 +67,7 @@ def access_logs(folder: str, *, behind_proxies: bool = False) -> list[Resource]:
         json_log(folder, fields | checked, _any_of([good, late])),
         json_log(folder, fields | _ANSWERS_ID, _all_of([bad, early])),
         _statistics_log(),
+        _model_errors_log(),
     ]
 
 
@@ -104,19 +108,46 @@ def json_log(folder: str, fields: dict[str, str], chosen: Resource | None = None
 
 
 def _statistics_log() -> Resource:
-    """Return the counters for Prometheus; they include 401, 404, 413 and 429."""
-    tags = [
-        {"name": "endpoint", "value_format": "%METADATA(ROUTE:azml:endpoint)%"},
-        {"name": "deployment", "value_format": "%CLUSTER_METADATA(azml:deployment)%"},
-    ]
+    """Return the counters of all requests; they include 401, 404, 413 and 429.
+
+    `counters.py` reads them.
+    """
     code = {"name": "code", "value_format": "%RESPONSE_CODE%"}
-    latency = {"name": "latency", "tags": tags}
+    latency = {"name": "latency", "tags": [_ENDPOINT, _DEPLOYMENT]}
+    requests = {"name": "requests", "tags": [_ENDPOINT, _DEPLOYMENT, code]}
+    lengths = {"bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%"}
+    return _counting(
+        "stats",
+        [
+            {"value_fixed": 1, "stat": requests},
+            *(
+                {"value_format": said, "stat": {"name": name, "tags": [_ENDPOINT]}}
+                for name, said in lengths.items()
+            ),
+        ],
+        histograms=[{"unit": "Milliseconds", "value_format": "%DURATION%", "stat": latency}],
+    )
+
+
+def _model_errors_log() -> Resource:
+    """Return the counter of what models answered in place of 424.
+
+    Only of answers with that status: there the router itself writes the header, so that no model
+    can make counters by what it writes.
+    """
+    code = {"name": "code", "value_format": _MODEL_STATUS}
+    counter = {"name": "model_errors", "tags": [_ENDPOINT, _DEPLOYMENT, code]}
+    counting = _counting("model errors", [{"value_fixed": 1, "stat": counter}])
+    return {**counting, "filter": status_filter(424)}
+
+
+def _counting(name: str, counters: list[Resource], **more: Any) -> Resource:
     return {
-        "name": "stats",
+        "name": name,
         "typed_config": {
             "@type": f"{API}extensions.access_loggers.stats.v3.Config",
             "stats_scope": {"prefix": "azml"},
-            "counters": [{"value_fixed": 1, "stat": {"name": "requests", "tags": [*tags, code]}}],
-            "histograms": [{"unit": "Milliseconds", "value_format": "%DURATION%", "stat": latency}],
+            "counters": counters,
+            **more,
         },
     }

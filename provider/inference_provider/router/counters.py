@@ -4,18 +4,22 @@ A target queries it; `metrics/` makes series of it. The counters are those of `a
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 _CONNECTIONS = "http.ingress.downstream_cx_"
-COUNTERS = rf"^(azml\.(requests|model_errors)\.|{re.escape(_CONNECTIONS)}(active|total)$)"
+COUNTERS = (
+    r"^(azml\.(requests|model_errors|bytes_in|bytes_out)\."
+    rf"|{re.escape(_CONNECTIONS)}(active|total)$)"
+)
 """Names of the statistics that `counted` reads, as a regular expression."""
 HISTOGRAMS = r"^azml\.latency\."
 """Names of its histograms."""
 _NAME = re.compile(
-    r"azml\.(requests|model_errors|latency)"
-    r"\.endpoint\.([^.]*)\.deployment\.([^.]*)(?:\.code\.([^.]*))?"
+    r"azml\.(requests|model_errors|latency|bytes_in|bytes_out)"
+    r"\.endpoint\.([^.]*)(?:\.deployment\.([^.]*))?(?:\.code\.([^.]*))?"
 )
 _NOBODY = "-"
 """Endpoint of a request to none that there is."""
@@ -34,6 +38,8 @@ class Counted:
     """Answers by endpoint, deployment and status; 0 is the status of who got none."""
     model_errors: Mapping[tuple[str, str, str], int]
     """Of those with 424, by the status that the model gave in place of 424."""
+    bytes: Mapping[str, int]
+    """Of bodies, received and sent, by endpoint."""
     latency: Mapping[Deployment, Bins]
     """How long answers took, whatever their status."""
     connections: int | None
@@ -49,14 +55,18 @@ def counted(statistics: Mapping[str, Any], histograms: Iterable[Mapping[str, Any
         statistics: Its counters and gauges, by name.
         histograms: Its histograms in detail: `name`, and `totals` with the bins.
     """
-    requests, errors = dict[tuple[str, str, str], int](), dict[tuple[str, str, str], int]()
+    answers, lengths = dict[str, dict[tuple[str, str, str], int]](), Counter[str]()
     for name, value in statistics.items():
-        if found := _NAME.fullmatch(name):
-            counts = requests if found[1] == "requests" else errors
-            counts[_endpoint(found[2]), found[3], found[4] or ""] = int(value)
+        found = _NAME.fullmatch(name)
+        if found and found[1].startswith("bytes"):
+            lengths[_endpoint(found[2])] += int(value)
+        elif found:
+            of = _endpoint(found[2]), found[3], found[4]
+            answers.setdefault(found[1], {})[of] = int(value)
     return Counted(
-        requests=requests,
-        model_errors=errors,
+        requests=answers.get("requests", {}),
+        model_errors=answers.get("model_errors", {}),
+        bytes=lengths,
         latency=dict(_latency(histograms)),
         connections=statistics.get(f"{_CONNECTIONS}active"),
         connected=statistics.get(f"{_CONNECTIONS}total"),

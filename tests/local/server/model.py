@@ -201,6 +201,7 @@ class RawModel:
             if path == "/cut" or (path == "/stuck" and self.stuck.wait(60)):
                 return
             head = f"HTTP/1.1 {path[1:]} Said\r\ncontent-length: 5\r\nx-azml-error: router\r\n"
+            head += "ms-azureml-model-error-statuscode: abc\r\n"
             opened.sendall(f"{head}connection: close\r\n\r\nmodel".encode())
             opened.shutdown(socket.SHUT_WR)
             while opened.recv(65536):  # else what is unread would reset the connection
