@@ -6,7 +6,7 @@ shares a workspace, what is deleted, what is refused) is decided in one place. I
 prompts.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
 from inference_provider.files.wording import faults_of
+from inference_provider.fixes import only
 from inference_provider.observed import (
     Actor,
     Kind,
@@ -152,7 +153,12 @@ class Pipeline:
             yield names
 
     def plan(
-        self, stack: Stack, workspaces: Iterable[str] | None = None, *, prune: bool = True
+        self,
+        stack: Stack,
+        workspaces: Iterable[str] | None = None,
+        *,
+        prune: bool = True,
+        fixed: Collection[str] | None = None,
     ) -> Planned:
         """Plan the changes that make the target match the stack.
 
@@ -160,8 +166,10 @@ class Pipeline:
             stack: What is declared.
             workspaces: The names that `hold` yielded; looked up when left out.
             prune: Whether to delete or hand over what the stack made but no longer declares.
+            fixed: Addresses of all that may change; everything when left out.
 
         Raises:
+            SpecError: One of `fixed` is not of the stack, or depends on what differs too.
             CapabilityMissing: The target cannot do all of it, or a quota would be exceeded.
             OwnedByAnother: Another stack owns something that this one declares.
         """
@@ -169,6 +177,8 @@ class Pipeline:
         observed = self._target.observe(names)
         whole = make_plan(stack.resolve(observed), observed, stack.name)
         found = without_shared(whole, observed)
+        if fixed is not None:
+            found = only(found, fixed)
         refuse_unsupported(found, self._target, observed, self._actor.user)
         refuse_what_is_owned(found, observed)
         if not prune:

@@ -204,3 +204,95 @@ def test_a_review_with_waivers_and_history_changes_nothing_in_the_workspace(spli
     before = split.target.observe(("default",))
     split("drift", "--history", split.history)
     assert split.target.observe(("default",)) == before
+
+
+@pytest.fixture
+def changed(cli):
+    """The command line over a stack of which three resources differ, one of them from below."""
+    assert cli("up").exit_code == 0
+    assert cli("split", "iris", "blue=90", "green=10").exit_code == 0
+    text = cli.STACK.replace("endpoints: [{name: iris}]", "endpoints: [{name: iris, tags: {a: b}}]")
+    cli.file.write_text(text.replace("PASSWORD: hunter2", "PASSWORD: hunter3"))
+    return cli
+
+
+ENDPOINT, BLUE, GREEN = (
+    "Endpoint/default/iris",
+    "Deployment/default/iris/blue",
+    "Deployment/default/iris/green",
+)
+
+
+def drifted(cli) -> list[str]:
+    found = json.loads(cli("drift", "--json").stdout)["resources"]
+    return [one["address"] for one in found if one["verdict"] != "clean"]
+
+
+def test_exactly_the_named_resources_are_fixed_and_the_report_is_of_afterwards(changed):
+    assert drifted(changed) == [ENDPOINT, BLUE, TRAFFIC]
+    result = changed("drift", "--fix", ENDPOINT, "--fix", BLUE)
+    assert result.stdout.startswith("demo: 1 drifted, 0 missing, 0 unmanaged, 5 clean")
+    assert result.exit_code == 2
+    assert "  ~ Endpoint 'default/iris'" in result.stderr
+    assert "2 to update; 3 unchanged" in result.stderr
+    assert drifted(changed) == [TRAFFIC]
+    (entry,) = [
+        one
+        for one in changed.target.journal("default")
+        if one.id.address == ENDPOINT and one.action == "update"
+    ]
+    assert entry.actor.command == "inferctl drift --fix"
+    assert changed("drift", "--fix", TRAFFIC).exit_code == 0
+
+
+def test_a_fix_on_top_of_what_differs_too_is_refused_and_names_it(changed):
+    result = changed("drift", "--fix", TRAFFIC)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        "error: --fix has 2 faults:",
+        f"  {TRAFFIC}: Endpoint 'default/iris', on which it depends, differs too;"
+        f" add --fix {ENDPOINT}",
+        f"  {TRAFFIC}: Deployment 'default/iris/blue', on which it depends, differs too;"
+        f" add --fix {BLUE}",
+    ]
+    assert drifted(changed) == [ENDPOINT, BLUE, TRAFFIC]
+    assert changed("drift", *(f"--fix={one}" for one in (TRAFFIC, ENDPOINT, BLUE))).exit_code == 0
+
+
+def test_all_addresses_that_name_nothing_are_refused_at_once(changed):
+    result = changed("drift", "--fix", "iris", "--fix", "Deployment/default/iris/red")
+    assert result.exit_code == 1
+    assert [line.strip() for line in result.stderr.splitlines()[1:]] == [
+        "iris: not an address; write it like 'Deployment/default/iris/blue'",
+        "Deployment/default/iris/red: the stack neither declares nor owns"
+        " Deployment 'default/iris/red'; `inferctl drift --json` prints addresses",
+    ]
+
+
+def test_a_fix_of_what_is_as_declared_says_so(changed):
+    result = changed("drift", "--fix", GREEN, "--fix", ENDPOINT)
+    assert "Deployment 'default/iris/green' is as declared: nothing to fix" in result.stderr
+    assert drifted(changed) == [BLUE, TRAFFIC]
+
+
+def test_a_fix_that_deletes_asks_as_up_does(cli):
+    cli("up")
+    cli.file.write_text("\n".join(one for one in cli.STACK.splitlines() if "green" not in one))
+    assert drifted(cli) == [GREEN]
+    asked = cli("drift", "--fix", GREEN)
+    assert asked.exit_code == 1
+    assert asked.stderr.splitlines()[-1] == (
+        "error: delete 1 resource: cannot prompt: stdin is not a terminal; nothing was changed;"
+        " pass -y to delete"
+    )
+    assert cli("drift", "--fix", GREEN, interactive=True, said="n\n").exit_code == 1
+    assert drifted(cli) == [GREEN]
+    assert cli("drift", "--fix", GREEN, "-y").exit_code == 0
+
+
+def test_a_fix_of_what_others_stand_on_is_refused_where_it_would_delete_it(cli):
+    cli("up")
+    cli.file.write_text(cli.ONLY_ENDPOINT.replace("endpoints: [{name: iris}]\n", ""))
+    result = cli("drift", "--fix", ENDPOINT, "-y")
+    assert result.exit_code == 1
+    assert ENDPOINT in drifted(cli)

@@ -213,3 +213,9 @@ def test_waivers_lie_beside_the_state(state):
         f" expires: {datetime.now(UTC).date() + timedelta(days=9)}}}]\n"
     )
     assert state.drift().exit_code == 0
+
+
+def test_a_program_is_not_fixed_by_inferctl(state):
+    result = state.drift("--fix", BLUE)
+    assert result.exit_code == 1
+    assert "--fix: a state is of a program, which `inferctl` cannot run; change" in result.stderr

@@ -30,6 +30,15 @@ class Declared:
         """The owner's label; of a state there may be several."""
         return ", ".join(dict.fromkeys(stack.name for stack in self.stacks))
 
+    def stack_file(self, option: str) -> Stack:
+        """Return the stack of a stack file. Raises SpecError for a state: a program declares it."""
+        (stack, *_) = self.stacks
+        if isinstance(stack, Exported):
+            reason = "a state is of a program, which `inferctl` cannot run"
+            remedy = "change the program, then `pulumi up --refresh`, with --target URN for a part"
+            raise SpecError((Fault(option, reason, remedy),), "the command line")
+        return stack
+
 
 def read_declared(session: Session, path: Path) -> Declared:
     """Read a stack file, or the exported state of a Pulumi stack.

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from inference_provider.cli.declared import read_declared, review
+from inference_provider.cli.drift_fix import fix
 from inference_provider.cli.drift_history import read_history, write_history
-from inference_provider.cli.options import DEFAULT_FILE, Json
+from inference_provider.cli.options import DEFAULT_FILE, Json, Yes
 from inference_provider.cli.report import WRITERS
 from inference_provider.cli.session import session_of
 from inference_provider.files.waivers import load_waivers
@@ -54,12 +55,19 @@ def drift(
             show_default="no file",
         ),
     ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option("--fix", help="First bring this address back to what is declared."),
+    ] = None,
+    yes: Yes = False,
 ) -> None:
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
     now = datetime.now(UTC)
     declared, accepted = read_declared(session, file), _waivers(file, waivers, now)
     known = read_history(history, declared.name) if history else {}
+    if fixed:
+        fix(session, declared.stack_file("--fix"), fixed, yes=yes, as_json=as_json)
     report = review(session, declared)
     if history:
         report, known = noted(report, known, now)

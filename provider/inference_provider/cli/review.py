@@ -17,15 +17,25 @@ def show(session: Session, planned: Planned, *, as_json: bool = False) -> None:
         console.print(one_line(line), markup=False)
 
 
-def confirm(session: Session, planned: Planned, *, yes: bool, as_json: bool) -> None:
-    """Ask before anything is deleted; where there is no terminal, stop before any change."""
+def confirm(
+    session: Session, planned: Planned, *, yes: bool, as_json: bool, may_spare: bool = True
+) -> None:
+    """Ask before anything is deleted; where there is no terminal, stop before any change.
+
+    Args:
+        session: Where a person is asked.
+        planned: What would be done.
+        yes: Whether it is agreed to already.
+        as_json: Whether stdout is a program's.
+        may_spare: Whether the command has `--no-prune`.
+    """
     count = len(planned.deletions)
     if yes or not count:
         return
     noun = "resource" if count == 1 else "resources"
     if as_json or not session.interactive:
         prunes = all(action.kind == ActionKind.DELETE for action in planned.deletions)
-        spared = prunes and any(action.desired for action in planned.plan.actions)
+        spared = may_spare and prunes and any(action.desired for action in planned.plan.actions)
         cause = " with --json" if as_json else ": stdin is not a terminal"
         raise TargetError(
             "delete",
