@@ -219,3 +219,11 @@ def test_a_program_is_not_fixed_by_inferctl(state):
     result = state.drift("--fix", BLUE)
     assert result.exit_code == 1
     assert "--fix: a state is of a program, which `inferctl` cannot run; change" in result.stderr
+
+
+def test_a_finding_of_a_program_is_at_the_line_of_the_program(state):
+    state.cli("split", "iris", "blue=90", "green=10")
+    document = json.loads(state.drift("--format", "sarif").stdout)
+    (place, _) = (one["locations"][0]["physicalLocation"] for one in document["runs"][0]["results"])
+    assert place["artifactLocation"] == {"uri": "shop/models.py"}
+    assert place["region"] == {"startLine": 27}

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
 
 from inference_provider.cli import strict_json
+from inference_provider.cli.sarif import Place
 from inference_provider.cli.session import Session
 from inference_provider.drift import DriftReport
 from inference_provider.errors import Fault, SpecError
+from inference_provider.files.declared_places import DeclaredPlaces
 from inference_provider.files.reading import Unreadable, read_text
 from inference_provider.handlers.exported import Exported, exported
 from inference_provider.handlers.places import led_away
@@ -24,11 +27,26 @@ class Declared:
     """What one file declares, in one or several places."""
 
     stacks: tuple[Stack, ...]
+    file: Path
 
     @property
     def name(self) -> str:
         """The owner's label; of a state there may be several."""
         return ", ".join(dict.fromkeys(stack.name for stack in self.stacks))
+
+    @cached_property
+    def _places(self) -> DeclaredPlaces:
+        return DeclaredPlaces.read(self.file, self.stacks[0].spec)
+
+    def place(self, address: str, field: str) -> Place:
+        """Return where something is declared; the head of the file for what is declared nowhere."""
+        line: int | None = None
+        if not isinstance(self.stacks[0], Exported):
+            line = self._places.line(address, field)
+        for stack in self.stacks:
+            if isinstance(stack, Exported) and address in stack.lines:
+                return Place(*stack.lines[address])
+        return Place(_from_here(self.file), line or 1)
 
     def stack_file(self, option: str) -> Stack:
         """Return the stack of a stack file. Raises SpecError for a state: a program declares it."""
@@ -48,10 +66,10 @@ def read_declared(session: Session, path: Path) -> Declared:
     """
     value = _json_of(path)
     if value is None:
-        return Declared((session.read_stack(path),))
+        return Declared((session.read_stack(path),), path)
     project, stacks = exported(value, str(path))
     _refuse_another_project(path, project)
-    return Declared(stacks)
+    return Declared(stacks, path)
 
 
 def review(session: Session, declared: Declared) -> DriftReport:
@@ -71,6 +89,13 @@ def _reports(session: Session, declared: Declared) -> Iterator[DriftReport]:
                 raise SpecError((fault,), f"the state of stack '{stack.name}'")
             report = report.model_copy(update={"notes": stack.notes})
         yield report
+
+
+def _from_here(path: Path) -> str:
+    """Return a path as a code host knows it, where the command runs in its checkout."""
+    whole = path.resolve()
+    inside = whole.is_relative_to(Path.cwd())
+    return (whole.relative_to(Path.cwd()) if inside else whole).as_posix()
 
 
 def _json_of(path: Path) -> object | None:

@@ -12,6 +12,7 @@ from inference_provider.cli.drift_fix import fix
 from inference_provider.cli.drift_history import read_history, write_history
 from inference_provider.cli.options import DEFAULT_FILE, Json, Yes
 from inference_provider.cli.report import WRITERS
+from inference_provider.cli.sarif import sarif
 from inference_provider.cli.session import session_of
 from inference_provider.files.waivers import load_waivers
 from inference_provider.reviewed import noted, waived
@@ -28,6 +29,7 @@ class Format(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     JUNIT = "junit"
+    SARIF = "sarif"
 
 
 Reviewed = Annotated[
@@ -72,7 +74,9 @@ def drift(
     if history:
         report, known = noted(report, known, now)
     report = waived(report, accepted, now)
-    print(WRITERS["json" if as_json else form.value](report), end="")
+    form = Format.JSON if as_json else form
+    shown = sarif(report, declared.place) if form == Format.SARIF else WRITERS[form](report)
+    print(shown, end="")
     if history:
         write_history(history, declared.name, known)
     raise typer.Exit(report.exit_code)

@@ -108,6 +108,15 @@ def _field_lines(entry: FieldDrift) -> list[str]:
     ]
 
 
+def sentence(resource: ResourceDrift, finding: Finding) -> str:
+    """Say all of one finding of a resource, on one line."""
+    if isinstance(finding, FieldDrift):
+        lines = (line.strip() for line in _field_lines(finding))
+        return one_line(f"{resource.id} {'; '.join(lines)}")
+    told = f"{_verdict(resource)}: {resource.id}{_detail(resource)}"
+    return one_line("; ".join([told, *_reviews(finding)]))
+
+
 def _when(time: datetime | None) -> str:
     return f" at {_stamp(time)}" if time else ""
 
