@@ -11,6 +11,9 @@ from typing import NamedTuple
 from inference_provider.drift import DriftReport, ResourceDrift, Verdict
 from inference_provider.waivers import Finding, Sighting, Waiver
 
+_SHOWN = 5
+"""Fields that are named at most."""
+
 
 class Key(NamedTuple):
     """What a finding is known by from one review to the next."""
@@ -85,9 +88,9 @@ def waived(report: DriftReport, waivers: Sequence[Waiver], now: datetime) -> Dri
     accepted = _Accepted(waivers, now.date())
     resources = tuple(_with_waivers(resource, accepted) for resource in report.resources)
     silent = {r.id.address for r in report.resources if r.verdict == Verdict.UNREADABLE}
-    known = {resource.id.address for resource in report.resources}
+    known = {r.id.address: tuple(field.path for field in r.fields) for r in report.resources}
     idle = (one for one in waivers if one not in accepted.used and one.address not in silent)
-    told = (_idle(one, is_known=one.address in known) for one in idle)
+    told = (_idle(one, known.get(one.address)) for one in idle)
     return report.model_copy(update={"resources": resources, "notes": (*report.notes, *told)})
 
 
@@ -102,6 +105,17 @@ def _with_waivers(resource: ResourceDrift, accepted: _Accepted) -> ResourceDrift
     return resource.model_copy(update={"fields": fields, **own})
 
 
-def _idle(waiver: Waiver, *, is_known: bool) -> str:
-    why = "nothing there differs" if is_known else "there is no such resource"
-    return f"the waiver of {waiver} by {waiver.owner} matches nothing, {why}: remove it"
+def _idle(waiver: Waiver, differing: Sequence[str] | None) -> str:
+    """Say why a waiver matches nothing.
+
+    Args:
+        waiver: It.
+        differing: The fields of its resource that differ; None where there is no such resource.
+    """
+    told = f"the waiver of {waiver} by {waiver.owner} matches nothing"
+    if differing is None:
+        return f"{told}, there is no such resource: remove it"
+    if differing and not waiver.field:
+        fields = ", ".join(differing[:_SHOWN])
+        return f"{told}: it names no field, and what differs there is {fields}; add `field`"
+    return f"{told}, that does not differ: remove it"

@@ -83,9 +83,13 @@ def test_what_is_missing_or_unmanaged_is_waived_without_a_field(cli):
 @pytest.mark.parametrize(
     ("address", "field", "why"),
     [
-        ("Endpoint/default/iris", "tags", "nothing there differs"),
-        ("Endpoint/default/rose", "tags", "there is no such resource"),
-        (TRAFFIC, "", "nothing there differs"),
+        ("Endpoint/default/iris", "tags", ", that does not differ: remove it"),
+        ("Endpoint/default/rose", "tags", ", there is no such resource: remove it"),
+        (
+            TRAFFIC,
+            "",
+            ": it names no field, and what differs there is traffic.blue, traffic.green; add",
+        ),
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json", "markdown", "junit"])
@@ -94,7 +98,7 @@ def test_a_waiver_of_nothing_is_told_in_every_format(split, address, field, why,
     result = split("drift", "--format", form)
     assert result.exit_code == 2
     named = f"{address} {field}".strip()
-    note = f"the waiver of {named} by ana matches nothing, {why}: remove it"
+    note = f"the waiver of {named} by ana matches nothing{why}"
     assert note in result.stdout
 
 
