@@ -26,7 +26,7 @@ from inference_provider.spec.quota import size_of
 from inference_provider.spec.reference import Reference
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
-from inference_provider.workspace.rollout import ForEach, Roll, in_turn
+from inference_provider.workspace.rolling import ForEach, Roll, in_turn
 
 Finished = Callable[[Action, ObservedResource | None], None]
 """Told after each action the resource as it is now; None after a deletion."""

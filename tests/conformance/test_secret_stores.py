@@ -198,10 +198,10 @@ def test_a_rule_adds_no_instance_where_a_secret_has_changed_since(ruled, store):
     before = ruled.instances()
     store["HUB_KEY"] = OTHER
     with pytest.raises(TargetError, match="its secrets have changed since it was applied"):
-        ruled.target.scale(blue, 2, ANN)
+        ruled.target.scaling(blue.workspace, ANN).scale(blue, 2)
     assert ruled.instances() == before
     ruled.apply(hub(ruled))
-    ruled.target.scale(blue, 2, ANN)
+    ruled.target.scaling(blue.workspace, ANN).scale(blue, 2)
     assert len(ruled.instances()) == 2
 
 

@@ -16,8 +16,8 @@ from inference_provider.service.autoscaler import Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.targets.rule_faults import read
-from inference_provider.workspace import rollout, units
 from inference_provider.workspace.state import deployment_lock
+from inference_provider.workspace.units import Units
 
 AUTOSCALER = Actor(user="service", command="autoscaler")
 QUICK = {"scale_in": {"stabilization_s": 10}}
@@ -116,6 +116,11 @@ class Case:
         text = (self.folder / "decisions.jsonl").read_text()
         found = [json.loads(line) for line in text.splitlines()]
         return [{n: line[n] for n in names if n in line} for line in found] if names else found
+
+
+def unit_of(lab):
+    workspace = lab.target._workspace("lab")
+    return Units(workspace).recorded(lab.target.record(lab.blue().id))
 
 
 @pytest.fixture
@@ -224,16 +229,17 @@ def test_a_log_that_cannot_be_written_holds_up_no_change(case):
 
 
 def test_a_change_keeps_what_an_up_has_applied_meanwhile(case, monkeypatch):
-    """As where it has read the record, and the `up` is done before it has the lock."""
-    lab, real = case.lab, units.recorded_deployment
+    """As where the `up` is done just before the change has the lock."""
+    lab = case.lab
+    real = lab.ports.records.lock
 
-    def late(state, record):
-        found = real(state, record)
-        monkeypatch.setattr(rollout, "recorded_deployment", real)
-        lab.apply(lab.blue(tags={"a": "new"}, environment_variables={"A": "new"}))
-        return found
+    def late(name, wait_s=None):
+        if name == deployment_lock("iris/blue") and wait_s == 0:
+            monkeypatch.setattr(lab.ports.records, "lock", real)
+            lab.apply(lab.blue(tags={"a": "new"}, environment_variables={"A": "new"}))
+        return real(name, wait_s)
 
-    monkeypatch.setattr(rollout, "recorded_deployment", late)
+    monkeypatch.setattr(lab.ports.records, "lock", late)
     assert case.look(8) == 4
     recorded = lab.target.record(lab.blue().id).properties
     assert recorded["tags"] == {"a": "new"}
@@ -312,3 +318,33 @@ def test_records_that_cannot_be_read_are_told_of_all_rules(case, monkeypatch):
     monkeypatch.undo()
     case.look(1)
     assert case.faults() == {}
+
+
+def test_what_a_killed_process_has_left_is_ended(case):
+    lab = case.lab
+    case.look(1)
+    assert (
+        len(lab.ports.compute.ensure(unit_of(lab), 3)) == 3
+    )  # and is killed before it admits them
+    assert len(lab.ports.compute.instances()["iris/blue"]) == 3
+    case.look(1, seconds=2)
+    assert len(lab.ports.compute.instances()["iris/blue"]) == 1
+    assert case.faults_file.exists() is False
+
+
+def test_what_an_up_starts_now_is_not_ended(case):
+    lab = case.lab
+    case.look(1)
+    with lab.ports.records.lock(deployment_lock("iris/blue")):
+        lab.ports.compute.ensure(unit_of(lab), 3)
+        case.look(1, seconds=20)
+        assert len(lab.ports.compute.instances()["iris/blue"]) == 3
+    case.look(1, seconds=10)
+    assert len(lab.ports.compute.instances()["iris/blue"]) == 1
+
+
+def test_no_more_deployments_change_at_once_than_may(case, monkeypatch):
+    monkeypatch.setattr(autoscaler, "AT_ONCE", 0)
+    assert case.look(8, seconds=10) == 1
+    monkeypatch.undo()
+    assert case.look(8) == 4

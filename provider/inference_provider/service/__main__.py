@@ -16,7 +16,7 @@ from pathlib import Path
 from inference_provider.actor import current_actor
 from inference_provider.errors import InferenceError
 from inference_provider.secret_stores.opened import open_store
-from inference_provider.service.autoscaler import Autoscaler
+from inference_provider.service.autoscaler import AT_ONCE, Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.targets.local.service_process import is_the_service
@@ -24,8 +24,8 @@ from inference_provider.targets.local.target import LocalTarget
 from inference_provider.workspace.system_clock import SystemClock
 
 PERIOD_S = 1.0
-_AT_ONCE = 16
-"""Deployments that change at once; the changes of others wait for one of them."""
+_THREADS = 4 * AT_ONCE
+"""Those of changes, and of what drains after one."""
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     router = target.local.router(workspace)
     if not is_the_service(router.supervisor):  # or that has ended before this process looked
         sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(_THREADS) as threads:
         autoscaler = Autoscaler(
             target,
             workspace,

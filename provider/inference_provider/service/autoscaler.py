@@ -9,12 +9,11 @@ import math
 from collections.abc import Collection, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol
 
 from inference_provider.autoscale import Decision, Memory, Sample, decide, metrics_of
 from inference_provider.errors import Busy, InferenceError, TargetError
-from inference_provider.observed import Actor
+from inference_provider.observed import Actor, ResourceId
 from inference_provider.service.decisions import Decisions, Noted
 from inference_provider.service.faults import Faults
 from inference_provider.targets.rule_faults import ALL
@@ -22,6 +21,8 @@ from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Clock
 from inference_provider.workspace.ruled import Ruled
 
+AT_ONCE = 16
+"""Deployments whose counts change at once; others are decided again until one of them is done."""
 UNCHANGED_EVERY_S = 60.0
 """How often a decision is written down that changes nothing."""
 _RETRY_S, _LONGEST_RETRY_S = 5.0, 300.0
@@ -48,7 +49,8 @@ class _Change:
 
     at_s: float
     count: int
-    made: Future[None]
+    made: Future[None] = field(default_factory=Future)
+    """Done when the count is changed; what leaves may drain then for minutes."""
 
 
 @dataclass
@@ -57,6 +59,10 @@ class _Known:
 
     memory: Memory = field(default_factory=Memory)
     change: _Change | None = None
+    thread: Future[None] | None = None
+    """What changes the count, or ends what such a change has left."""
+    end_s: float = 0.0
+    """When instances may be ended again that somebody left."""
     retry_s: float = 0.0
     """When the next change may be made, by the clock of samples."""
     failures: int = 0
@@ -90,7 +96,7 @@ class Autoscaler:
         self._samples = samples
         self._decisions = decisions
         self._faults = faults
-        self._actor = actor
+        self._scaling = engine.scaling(workspace, actor)
         self._clock = clock
         self._threads = threads
         self._known: dict[str, _Known] = {}
@@ -146,8 +152,9 @@ class Autoscaler:
         self._tell_of(one, known, sample)
         if decided.count == count:
             known.memory = decided.memory
+            self._end_left(known, one, sample.at_s)
             self._note_sometimes(known, noted, sample.at_s)
-        elif known.change or sample.at_s < known.retry_s:
+        elif known.change or sample.at_s < known.retry_s or self._changing() >= AT_ONCE:
             known.memory = decided.memory.without_change(sample.at_s)
         else:
             self._begin(known, one, decided, sample.at_s)
@@ -177,10 +184,36 @@ class Autoscaler:
             known.noted_s = at_s
             self._decisions.note(noted)
 
+    def _changing(self) -> int:
+        return sum(known.change is not None for known in self._known.values())
+
     def _begin(self, known: _Known, one: Ruled, decided: Decision, at_s: float) -> None:
-        scale = partial(self._engine.scale, one.id, decided.count, self._actor)
-        known.memory = decided.memory
-        known.change = _Change(at_s, decided.count, self._threads.submit(scale))
+        known.memory, known.change = decided.memory, _Change(at_s, decided.count)
+        known.thread = self._threads.submit(self._make, one.id, known.change)
+
+    def _make(self, deployment: ResourceId, change: _Change) -> None:
+        """Change a count, then end what that has left."""
+        made = change.made
+
+        def is_made() -> None:
+            made.set_result(None)
+
+        try:
+            self._scaling.scale(deployment, change.count, is_made)
+        except BaseException as fault:
+            if made.done():  # what is left is ended later
+                raise
+            made.set_exception(fault)
+            raise
+        if not made.done():  # it is gone
+            is_made()
+
+    def _end_left(self, known: _Known, one: Ruled, at_s: float) -> None:
+        """End what a process that was killed in a change has left of one."""
+        busy = known.change or (known.thread is not None and not known.thread.done())
+        if one.left and not busy and at_s >= known.end_s:
+            known.end_s = at_s + _RETRY_S
+            known.thread = self._threads.submit(self._scaling.end_left, one.id)
 
     def _settle(self, name: str, known: _Known) -> None:
         """Take note of how a change has ended, if it has."""

@@ -42,7 +42,8 @@ from inference_provider.workspace.rights import (
     settle_manager,
     settle_managers,
 )
-from inference_provider.workspace.rollout import ForEach, Rollout, roll_recorded
+from inference_provider.workspace.rolling import ForEach, roll_recorded
+from inference_provider.workspace.rollout import Rollout
 from inference_provider.workspace.secret_store import not_read
 from inference_provider.workspace.state import ROUTER, TLS
 

@@ -42,8 +42,10 @@ from inference_provider.workspace.observe import Observer, take_snapshot
 from inference_provider.workspace.opened import Workspace, open_workspace
 from inference_provider.workspace.ports import Clock, Platform, Progress, Way, silent
 from inference_provider.workspace.removal import Removal, let_go, remove_unrecorded, sweep
-from inference_provider.workspace.rollout import ForEach, Rollout, in_turn, roll_recorded
+from inference_provider.workspace.rolling import ForEach, in_turn, roll_recorded
+from inference_provider.workspace.rollout import Rollout
 from inference_provider.workspace.ruled import Ruled, ruled
+from inference_provider.workspace.scaling import Scaling
 from inference_provider.workspace.secret_store import OpenStore, no_store
 from inference_provider.workspace.system_clock import SystemClock
 from inference_provider.workspace.tokens import IssuedToken
@@ -332,13 +334,9 @@ class Engine(Told):
         """Return the deployments whose count an autoscale rule decides."""
         return ruled(self._workspace(workspace))
 
-    def scale(self, deployment: ResourceId, count: int, actor: Actor) -> None:
-        """Have as many instances as a deployment's rule asks for; without a rule those declared.
-
-        Nothing happens when it is gone. Raises Busy, at once, while somebody else changes it.
-        """
-        opened = self._workspace(deployment.workspace)
-        Rollout(opened, actor, silent).run_recorded(deployment, scaled_to=count)
+    def scaling(self, workspace: str, actor: Actor) -> Scaling:
+        """Return what changes the counts that rules decide."""
+        return Scaling(self._workspace(workspace), actor)
 
     def renew(self, workspace: str) -> None:
         """Replace what runs beside a workspace and is of another release; nothing that serves."""

@@ -28,6 +28,7 @@ from inference_provider.router.build import has_keys
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.workspace.bucket_credentials import lacking
 from inference_provider.workspace.credentials import are_lost
+from inference_provider.workspace.drain import is_drained_now
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
 from inference_provider.workspace.kept_tls import KeptTls
@@ -283,7 +284,7 @@ class Observer:
         if not left or self._ports.compute.replaces_instances:
             return idle
         compute, name = self._ports.compute, record.id.name
-        if not self._state.is_changed_now(name):
+        if not (self._state.is_changed_now(name) or is_drained_now(self._ports.records, name)):
             left -= {one.name for one in compute.instances(name).get(name, ())}
         return [one for one in idle if one.name not in left]
 

@@ -4,28 +4,29 @@ Every step is recorded before it is taken, so the next call can finish what a ki
 an instance that is not admitted is a leftover, to be used or ended.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from inference_provider.compare import with_generation
 from inference_provider.desired import DesiredResource
-from inference_provider.errors import InferenceError, Interrupted, SeveralFailed, TargetError
+from inference_provider.errors import InferenceError, Interrupted, TargetError
 from inference_provider.observed import Actor, Kind, Record, ResourceId
 from inference_provider.ownership import record_of, refuse_others
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.dependencies import refuse_unmet
-from inference_provider.workspace.drain import end_unadmitted, stop_wait_after
+from inference_provider.workspace.drain import (
+    end_unadmitted,
+    is_drained_now,
+    stop_wait_after,
+    unadmitted,
+)
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side
 from inference_provider.workspace.quota import CHANGE_WAIT_S, reserved
 from inference_provider.workspace.ruled import serving_of
 from inference_provider.workspace.state import State, deployment_lock
 from inference_provider.workspace.units import Units, recorded_deployment
-
-Roll = Callable[[DesiredResource], object]
-ForEach = Callable[[Sequence[DesiredResource], Roll], None]
-"""Calls the second for each of the first, and then raises all failures; none holds up another."""
 
 DRAIN_SLACK_S = 2.0
 """Extra time a last request may take beyond its timeout, seconds."""
@@ -48,72 +49,88 @@ class Rollout:
         self._actor = actor
         self._progress = progress
 
-    def run(
-        self, desired: DesiredResource, *, recorded: bool = False, scaled_to: int | None = None
-    ) -> Record | None:
+    def run(self, desired: DesiredResource, *, recorded: bool = False) -> Record | None:
         """Serve exactly what `desired` says, with its number of instances.
 
         Args:
             desired: The deployment.
             recorded: Whether this restarts a recorded deployment; nothing happens if it was
                 deleted in the meantime.
-            scaled_to: The count that a rule's metrics ask for; of no account when the rule is gone.
-                Such a rollout never waits for another, which knows better what is wanted.
 
         Returns:
             The record that this replaced.
 
         Raises:
-            Busy: Another changes the deployment: now, or for too long.
+            Busy: Another changes the deployment for too long.
             NotReady: A new instance did not become ready; the old ones keep serving.
             OutOfCapacity: The workspace's quota, or the target, has no room.
         """
-        name, wait_s = desired.id.name, CHANGE_WAIT_S if scaled_to is None else 0
-        with self._records.lock(deployment_lock(name), wait_s):
+        with self._records.lock(deployment_lock(desired.id.name), CHANGE_WAIT_S):
             before = self._state.record(desired.id)
             if recorded:
                 if before is None:
                     return None
-                now = self._recorded(before)  # another may have applied it since it was read
+                now = self.recorded(before)  # another may have applied it since it was read
                 desired = now.model_copy(update={"gpus": desired.gpus})
-            refuse_others("update", desired, before)
-            if before is not None and not self._compute.replaces_instances:
-                self._name_admitted(before)
-            with self._state.secrets.still():  # or its digest may be of another value
-                injected = self._units.with_injected(desired, before if recorded else None)
-                desired = with_generation(injected, before)
-                unit = self._units.of(desired, recorded=recorded)
-            if scaled_to is not None and before and before.generation != unit.generation:
-                self._refuse_to_roll(desired.id)
-            drain_s = self._drain_s(desired, before)
-            count = self._count(unit, before, scaled_to)
-            with reserved(self._workspace, desired, self._actor):
-                if count:
-                    self._convergence.ensure_up()
-                with self._room(unit, before, drain_s) as make_room:
-                    serving = self._compute.ensure(unit, count, self._progress, make_room)
-                    self._admit(desired, serving, count, scales=scaled_to is not None)
-            if count:
-                self._router.wait_healthy(name, self._kept(unit, before, count))
-            self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
-            fewer = self._compute.scale_in(unit, count, drain_s + SLOW_STOP_WAIT_S)
-            self._retire(desired.id, drain_s, fewer)
+            left = self._left(before)
+            drain_s, fewer = self.change(desired, before, recorded=recorded)
+            # who drains what was left before needs no second one to wait for it
+            drained = left and is_drained_now(self._records, desired.id.name)
+            self._retire(desired.id, drain_s, fewer, spared=left if drained else ())
             return before
 
-    def run_recorded(self, resource: ResourceId, scaled_to: int | None = None) -> None:
+    def _left(self, before: Record | None) -> Collection[str]:
+        """Return instances that get no requests already, as while a rule's scale-in drains them."""
+        if before is None or self._compute.replaces_instances or before.admitted is None:
+            return ()
+        return unadmitted(self._ports, before.id.name, before).keys()
+
+    def change(
+        self,
+        desired: DesiredResource,
+        before: Record | None,
+        *,
+        recorded: bool,
+        scaled_to: int | None = None,
+    ) -> tuple[float, int]:
+        """Start, admit and publish what is desired; the deployment's lock is held.
+
+        Returns:
+            How long what it left may take for its last requests, in seconds; and how many of them a
+            target ends that replaces instances by itself.
+        """
+        name = desired.id.name
+        refuse_others("update", desired, before)
+        if before is not None and not self._compute.replaces_instances:
+            self._name_admitted(before)
+        with self._state.secrets.still():  # or its digest may be of another value
+            injected = self._units.with_injected(desired, before if recorded else None)
+            desired = with_generation(injected, before)
+            unit = self._units.of(desired, recorded=recorded)
+        if scaled_to is not None and before and before.generation != unit.generation:
+            self._refuse_to_roll(desired.id)
+        drain_s = self._drain_s(desired, before)
+        count = self._count(unit, before, scaled_to)
+        with reserved(self._workspace, desired, self._actor):
+            if count:
+                self._convergence.ensure_up()
+            with self._room(unit, before, drain_s) as make_room:
+                serving = self._compute.ensure(unit, count, self._progress, make_room)
+                self._admit(desired, serving, count, scales=scaled_to is not None)
+        if count:
+            self._router.wait_healthy(name, self._kept(unit, before, count))
+        self._progress(desired.id, f"{counted(count, 'instance')} admitted by the router")
+        return drain_s, self._compute.scale_in(unit, count, drain_s + SLOW_STOP_WAIT_S)
+
+    def run_recorded(self, resource: ResourceId) -> None:
         """Have a recorded deployment run as it is recorded, if it is there.
 
-        Args:
-            resource: The deployment.
-            scaled_to: See `run`.
-
-        Raises:
-            TargetError: Its blueprint is gone.
+        Raises TargetError when its blueprint is gone.
         """
         record = self._state.record(resource)
         if record is None or record.variant != "online":
             return
-        self.run(self._recorded(record), recorded=True, scaled_to=scaled_to)
+        self.run(self.recorded(record), recorded=True)
 
     @staticmethod
     def _refuse_to_roll(resource: ResourceId) -> NoReturn:
@@ -121,7 +138,7 @@ class Rollout:
         reason = "its secrets have changed since it was applied, so all instances would be replaced"
         raise TargetError("scale", str(resource), reason, "apply the stack again")
 
-    def _recorded(self, record: Record) -> DesiredResource:
+    def recorded(self, record: Record) -> DesiredResource:
         """Return a deployment as it is recorded.
 
         Raises:
@@ -324,55 +341,20 @@ class Rollout:
         old = longest_request_s(self._state, desired.id) if before else 0.0
         return max(own, old) + DRAIN_SLACK_S
 
-    def _end_unadmitted(self, resource: ResourceId, drain_s: float, stop_wait_s: float) -> int:
-        record = self._state.record(resource)
-        return end_unadmitted(self._ports, self._clock, resource.name, record, drain_s, stop_wait_s)
+    def _end_unadmitted(
+        self, resource: ResourceId, drain_s: float, stop_wait_s: float, spared: Collection[str] = ()
+    ) -> int:
+        record, name = self._state.record(resource), resource.name
+        waits = (drain_s, stop_wait_s, spared)
+        return end_unadmitted(self._ports, self._clock, name, record, *waits)
 
-    def _retire(self, resource: ResourceId, drain_s: float, ended: int = 0) -> None:
-        ended += self._end_unadmitted(resource, drain_s, drain_s + SLOW_STOP_WAIT_S)
+    def _retire(
+        self, resource: ResourceId, drain_s: float, ended: int = 0, spared: Collection[str] = ()
+    ) -> None:
+        ended += self._end_unadmitted(resource, drain_s, drain_s + SLOW_STOP_WAIT_S, spared)
         if ended:
             self._content.prune(self._state.named_content())
             self._progress(resource, f"{counted(ended, 'old instance')} drained and stopped")
-
-
-def _any(_record: Record) -> bool:
-    return True
-
-
-def roll_recorded(
-    workspace: Workspace,
-    actor: Actor,
-    progress: Progress,
-    for_each: ForEach,
-    which: Callable[[Record], bool] = _any,
-) -> None:
-    """Make recorded deployments run as they are recorded; one that fails holds up no other.
-
-    Raises:
-        SeveralFailed: More than one failed.
-    """
-    rollout, found = Rollout(workspace, actor, progress), list[DesiredResource]()
-    for record in filter(which, workspace.state.of_kind(Kind.DEPLOYMENT, "online")):
-        desired = recorded_deployment(workspace.state, record)
-        if desired is None:
-            progress(record.id, "not started: its blueprint is gone; apply the stack again")
-        else:
-            found.append(desired)
-    for_each(found, lambda desired: rollout.run(desired, recorded=True))
-
-
-def in_turn(deployments: Sequence[DesiredResource], roll: Roll) -> None:
-    """A ForEach that does one after another."""
-    failures = list[InferenceError]()
-    for desired in deployments:
-        try:
-            roll(desired)
-        except Interrupted:
-            raise
-        except InferenceError as fault:
-            failures.append(fault)
-    if failures:
-        raise failures[0] if len(failures) == 1 else SeveralFailed(failures)
 
 
 def longest_request_s(state: State, deployment: ResourceId) -> float:

@@ -26,6 +26,8 @@ class Ruled:
     """Their names; where a target replaces instances by itself, what stands for them."""
     requests: ResourceAmounts
     """What each asks for."""
+    left: tuple[str, ...] = ()
+    """Names of those that run and get no requests: that come, that go, or that somebody left."""
 
 
 def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
@@ -39,10 +41,17 @@ def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
         with suppress(TargetError):
             record = workspace.state.record(id_)
             if record and record.variant == "online":
-                serving = serving_of(workspace.ports.compute, record)
-                count, names = sum(i.stands_for for i in serving), tuple(i.name for i in serving)
-                found.append(Ruled(id_, rules[name], count, names, requests_of(record)))
+                found.append(_ruled(workspace.ports.compute, record, rules[name]))
     return tuple(found)
+
+
+def _ruled(compute: Compute, record: Record, rule: AutoscaleRuleSpec) -> Ruled:
+    there = compute.instances(record.id.name).get(record.id.name, ())
+    serving = [one for one in there if record.admits(one.name, one.generation)]
+    names = tuple(one.name for one in serving)
+    left = tuple(one.name for one in there if one not in serving)
+    count = sum(one.stands_for for one in serving)
+    return Ruled(record.id, rule, count, names, requests_of(record), left)
 
 
 def requests_of(record: Record) -> ResourceAmounts:

@@ -220,7 +220,7 @@ class Lab(ABC):
         """Have blue as large as its rule's metrics ask for."""
         if self.ports.compute.replaces_instances:
             pytest.skip("this target measures for itself")
-        self.target.scale(self.blue().id, count, ANN)
+        self.target.scaling(self.workspace, ANN).scale(self.blue().id, count)
 
     # -- what is there -------------------------------------------------------------------------
 
