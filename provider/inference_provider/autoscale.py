@@ -26,6 +26,10 @@ TOLERANCE = 0.1
 """A metric that is this near to its target changes nothing."""
 OUT_AFTER_S, IN_AFTER_S = 0, 300
 """`stabilization_s` when it is left out."""
+LONGEST_S = 3600
+"""Seconds of which something is remembered."""
+_KEPT_SAMPLES = 360
+"""So many of the longest window are kept; of one of 300 s each second's."""
 _COME_AT_ONCE, _COME_WITHIN_S = 4, 15
 """Instances that come within some seconds when `scale_out` does not say; or as many as there
 were, if those are more."""
@@ -316,17 +320,43 @@ def _remembered(
     ends nothing before it has looked for a while.
     """
     at_s, paces = sample.at_s, (rule.scale_out, rule.scale_in)
-    windows = (one.window_s for one in rule.metrics)
+    windows = [one.window_s for one in rule.metrics]
     spans = (max(one.stabilization_s or 0, one.period_s) for one in paces)
-    since_s = at_s - max([IN_AFTER_S, *windows, *spans])
+    reach_s = min(max([IN_AFTER_S, *windows, *spans]), LONGEST_S)
+    since_s = at_s - reach_s
     wanted = memory.wanted or ((at_s, count),)
     if raw is not None:
         wanted = (*wanted, (at_s, raw.count))
+    samples = _thinned((*memory.samples, sample), reach_s / _KEPT_SAMPLES)
     return Memory(
-        samples=_reaching((*memory.samples, sample), since_s) if rule.metrics else (),
-        wanted=tuple(one for one in wanted if one[0] > since_s),
+        samples=_reaching(samples, since_s) if rule.metrics else (),
+        wanted=_telling(tuple(one for one in wanted if one[0] > since_s)),
         changes=tuple(one for one in memory.changes if one[0] > since_s),
     )
+
+
+def _thinned(samples: tuple[Sample, ...], apart_s: float) -> tuple[Sample, ...]:
+    """Return samples without the last but one where it is too near to the one before it.
+
+    One that lacks what the one before it has stays: a window is whole or not measured.
+    """
+    if len(samples) < 3:
+        return samples
+    before, between, now = samples[-3:]
+    needless = (
+        between.at_s - before.at_s < apart_s and before.values.keys() == between.values.keys()
+    )
+    return (*samples[:-2], now) if needless else samples
+
+
+def _telling(wanted: tuple[tuple[float, int], ...]) -> tuple[tuple[float, int], ...]:
+    """Return those that are the highest or the lowest since their time: no other is asked for."""
+    kept, high, low = list[tuple[float, int]](), -math.inf, math.inf
+    for at_s, count in reversed(wanted):
+        if count > high or count < low:
+            kept.append((at_s, count))
+            high, low = max(high, count), min(low, count)
+    return tuple(reversed(kept))
 
 
 def _reaching(samples: tuple[Sample, ...], since_s: float) -> tuple[Sample, ...]:

@@ -389,6 +389,24 @@ def test_memory_stays_as_large_as_its_windows():
     assert len(run.memory.wanted) <= 152
 
 
+def test_what_is_remembered_of_the_longest_window_is_bounded_and_decides_as_all_of_it_does():
+    asked = in_flight(
+        metrics=[step(1, window_s=3600)], scale_in={"stabilization_s": 3600}, max_instances=50
+    )
+    memory, peak, fired = Memory(), 0, []
+    for at_s in range(8000):
+        flight = 300 if at_s == 4500 else at_s % 97
+        values = {"RequestsInFlight": flight, "CpuUtilizationPercentage": 50 + at_s % 60}
+        sample = Sample(at_s=at_s, ready=40, values=values)
+        decided = decide(asked, 40, sample, memory, NOON)
+        memory, peak = decided.memory, max(peak, len(decided.memory.samples))
+        fired += [at_s] if decided.count == 41 else []
+    assert peak <= 400
+    assert len(memory.wanted) < 100
+    assert max(count for _, count in memory.wanted) == 40  # of the peak
+    assert fired == [3600]
+
+
 def test_a_memory_written_and_read_again_decides_the_same():
     run = Run(AZURE, 2)
     run.over(298, CpuUtilizationPercentage=90, RequestLatency=10)

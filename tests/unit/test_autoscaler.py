@@ -145,7 +145,7 @@ def test_each_change_is_written_down_with_all_that_it_went_by(case):
     assert change["reasons"] == ["RequestsInFlight is 8, its target 2"]
     assert change["sample"]["values"] == {"RequestsInFlight": 8}
     assert change["rule"]["max_instances"] == 5
-    assert change["memory"]["wanted"] == [[1.0, 1], [1.0, 1]]
+    assert change["memory"]["wanted"] == [[1.0, 1]]
     assert (made["wanted"], made["made"]) == (4, True)
 
 

@@ -20,6 +20,7 @@ GPU_STEP = {
     "threshold": 80,
     "change": 1,
 }
+HOURS_STEP = {**GPU_STEP, "metric": "RequestsPerMinute", "window_s": 7200}
 LOCAL = local_capabilities(Ledger, lambda: Fit("user 'ann' may not have one here", ("ask root",)))
 T4, A100 = Gpu("GPU-a", "0", "Tesla T4"), Gpu("GPU-b", "1", "NVIDIA A100-SXM4-80GB")
 
@@ -81,6 +82,12 @@ def test_a_plain_stack_is_refused_nowhere():
             " CpuMemoryUtilizationPercentage, CpuUtilizationPercentage, RequestsInFlight or"
             " RequestsPerMinute",
             id="autoscale by what is not measured",
+        ),
+        pytest.param(
+            stack(autoscale_rules=[{**RULE, "metrics": [HOURS_STEP]}]),
+            "AutoscaleRule 'default/iris/blue' on target 'local': metrics.0.window_s: 7200 s is"
+            " more than is remembered here; use 3600 or less",
+            id="autoscale by more than is remembered",
         ),
         pytest.param(
             stack(autoscale_rules=[{**RULE, "targets": [CPU_TARGET]}]),

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 
+from inference_provider.autoscale import LONGEST_S
 from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
@@ -113,6 +114,10 @@ def rule_faults(
     used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
     for place, metric in used.items():
         yield from _unmeasured(f"{place}.metric", metric, deployment)
+    for i, step in enumerate(rule.metrics):
+        if step.window_s > LONGEST_S:
+            reason = f"{step.window_s} s is more than is remembered here"
+            yield Fault(f"metrics.{i}.window_s", reason, f"use {LONGEST_S} or less")
 
 
 def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> Iterator[Fault]:
