@@ -68,9 +68,19 @@ class Decisions:
             with suppress(FileNotFoundError):
                 if self._path.stat().st_size + len(line) > self._limit:
                     os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
-            with open(self._path, "a", encoding="ascii", opener=_open_private) as file:
-                file.write(line)
+            _append(self._path, line.encode("ascii"))
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _append(path: Path, line: bytes) -> None:
+    """Append a line, or nothing of it; after what a full disk has cut short it begins anew."""
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        try:
+            if file.write(line) != len(line):
+                file.truncate(size)
+        except OSError:
+            file.truncate(size)
+            raise
