@@ -9,6 +9,7 @@ from inference_provider.errors import TargetUnreachable
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.resources import ResourceAmounts
+from inference_provider.targets.local import usage
 from inference_provider.targets.local.samples import LocalSamples
 from inference_provider.workspace.ruled import Ruled
 
@@ -54,7 +55,7 @@ class Router:
 def test_requests_in_flight_and_of_a_minute_include_those_of_a_mirror():
     router = Router()
     router.has(membership_healthy=2, upstream_rq_active=3, upstream_rq_total=100)
-    router.has("iris/blue/mirror", upstream_rq_active=1, upstream_rq_total=50)
+    router.has("iris/blue/mirror", membership_healthy=2, upstream_rq_active=1, upstream_rq_total=50)
     first = router.sample(after_s=1)
     assert (first.ready, first.values) == (2, {"RequestsInFlight": 4})
     router.has(upstream_rq_total=108)
@@ -75,7 +76,7 @@ def test_a_router_that_does_not_answer_says_nothing_and_no_rate_spans_that_time(
 
 def test_a_router_that_counts_from_zero_again_has_no_rate_at_first():
     router = Router()
-    router.has(upstream_rq_total=100)
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=100)
     router.sample(after_s=1)
     router.has(upstream_rq_total=3)
     assert router.sample(after_s=1).values == {"RequestsInFlight": 0}
@@ -83,24 +84,31 @@ def test_a_router_that_counts_from_zero_again_has_no_rate_at_first():
     assert router.sample(after_s=1).values["RequestsPerMinute"] == 60
 
 
-def test_a_deployment_that_was_never_asked_has_no_request_in_flight():
-    assert Router().sample(after_s=1) == Sample(at_s=1, ready=0, values={"RequestsInFlight": 0})
+def test_a_deployment_that_the_router_does_not_know_is_not_measured():
+    router = Router()
+    assert router.sample(after_s=1) == Sample(at_s=1, ready=0)
+    router.has("iris/blue/mirror", membership_healthy=1, upstream_rq_active=3, upstream_rq_total=3)
+    router.has(membership_healthy=1, upstream_rq_active=0)
+    assert router.sample(after_s=1) == Sample(at_s=2, ready=0)
+    router.has(upstream_rq_total=0)
+    assert router.sample(after_s=1).values == {"RequestsInFlight": 3}
 
 
 def test_processor_time_is_a_share_of_what_is_asked_with_that_of_children_that_have_ended():
     router, asked = Router(), ruled(metric="CpuUtilizationPercentage", cpu="500m")
     code = "import subprocess, sys\ninput()\nsubprocess.run([sys.executable, '-c', sys.argv[1]])\n"
     code += "print('done', flush=True)\ninput()"
-    command = [sys.executable, "-c", code, SPIN.format(0.5)]
+    command = [sys.executable, "-c", code, SPIN.format(1.25)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as parent:
         router.pids = {"iris.blue.g.0": parent.pid, "other.red.g.0": os.getpid()}
         assert "CpuUtilizationPercentage" not in router.sample(1, asked).values
         print(file=parent.stdin, flush=True)
         assert parent.stdout.readline() == "done\n"
-        share = router.sample(after_s=2, of=asked).values["CpuUtilizationPercentage"]
+        assert "CpuUtilizationPercentage" not in router.sample(after_s=4, of=asked).values
+        share = router.sample(after_s=1, of=asked).values["CpuUtilizationPercentage"]
         print(file=parent.stdin, flush=True)
-    # 0.5 s of 2 s of half a core, and the start of an interpreter
+    # 1.25 s of 5 s of half a core, and the start of an interpreter
     assert 50 <= share < 150
 
 
@@ -112,6 +120,7 @@ def test_memory_is_the_mean_of_instances_in_percent_of_what_each_asks_for():
 
 def test_what_no_rule_goes_by_or_nothing_is_asked_of_is_not_measured():
     router = Router()
+    router.has(membership_healthy=1, upstream_rq_active=0, upstream_rq_total=0)
     router.pids = dict.fromkeys(ruled().serving, os.getpid())
     assert router.sample(1, ruled(cpu="1", memory="1Gi")).values == {"RequestsInFlight": 0}
     nothing = ruled(metric="CpuMemoryUtilizationPercentage")
@@ -123,4 +132,26 @@ def test_an_instance_that_has_ended_counts_for_nothing():
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     router.pids = {"iris.blue.g.0": ended.pid}
-    assert router.sample(1, asked).values == {"RequestsInFlight": 0}
+    assert router.sample(1, asked).values == {}
+
+
+def test_processor_time_is_the_mean_of_fifteen_seconds():
+    spent, told = usage._Spent(1), []
+    for at_s in range(61):
+        told.append(spent.cores(at_s, min(max(at_s - 30, 0), 15)))  # one core from 30 to 45
+    assert told[4] is None
+    assert (told[5], told[30], told[36], told[45]) == (0, 0, 0.4, 1)
+    assert told[60] == 0
+
+
+def test_children_are_found_also_where_all_processes_have_to_be_listed():
+    at_s = [0.0]
+    with subprocess.Popen(["sleep", "60"]) as child:
+        listed = usage._Listed(lambda: at_s[0])
+        assert child.pid in listed(os.getpid())
+        if usage._TELLS_CHILDREN:
+            assert child.pid in [*usage._children_of(os.getpid())]
+        child.kill()
+    assert child.pid in listed(os.getpid())
+    at_s[0] = 10
+    assert child.pid not in listed(os.getpid())

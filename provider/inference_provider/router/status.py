@@ -52,6 +52,12 @@ def traffic_of(deployment: str, statistics: Mapping[str, Any]) -> Traffic:
     return Traffic(healthy=healthy, in_flight=in_flight, begun=begun)
 
 
+def is_counted(deployment: str, statistics: Mapping[str, Any]) -> bool:
+    """Whether `traffic_of` has all it reads; a router has it of every deployment that it knows."""
+    names = {f"cluster.{deployment}.{one}" for one in (_HEALTHY, _IN_FLIGHT, _BEGUN)}
+    return statistics.keys() >= names
+
+
 class InForce(Frozen):
     """What is in force in one router."""
 

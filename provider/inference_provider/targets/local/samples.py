@@ -8,7 +8,7 @@ from typing import Any
 from inference_provider.autoscale import IN_FLIGHT, Sample
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.envoy import MIRROR_SUFFIX
-from inference_provider.router.status import traffic_of, traffic_stats
+from inference_provider.router.status import is_counted, traffic_of, traffic_stats
 from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.targets.local.usage import Usage, Used
 from inference_provider.workspace.ruled import Ruled
@@ -68,9 +68,12 @@ class LocalSamples:
     ) -> Sample:
         name = one.id.name
         own, copied = traffic_of(name, found), traffic_of(name + MIRROR_SUFFIX, found)
+        values = dict(_percentages(one, [used[n] for n in one.serving if n in used]))
+        if not is_counted(name, found):  # it is not in the router yet, or not any more
+            self._begun.pop(name, None)
+            return Sample(at_s=at_s, ready=0, values=values)
         in_flight, begun = own.in_flight + copied.in_flight, own.begun + copied.begun
-        values = {IN_FLIGHT: float(in_flight), **dict(self._rate(name, at_s, begun))}
-        values |= dict(_percentages(one, [used[n] for n in one.serving if n in used]))
+        values |= {IN_FLIGHT: float(in_flight), **dict(self._rate(name, at_s, begun))}
         return Sample(at_s=at_s, ready=max(own.healthy, copied.healthy), values=values)
 
     def _rate(self, name: str, at_s: float, begun: int) -> Iterator[tuple[str, float]]:

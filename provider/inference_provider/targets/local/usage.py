@@ -1,28 +1,56 @@
 """What instances of this machine use of its processor and its memory, by their processes."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+MEAN_OF_S = 15.0
+"""Seconds of which the processor time is told; a garbage collection is no load."""
+LEAST_S = 5.0
+"""Seconds that are needed to tell any."""
+_LIST_EVERY_S = 10.0
 
 
 class Used(NamedTuple):
     """What one instance uses now."""
 
     cores: float | None
-    """Mean since the look before; None at the first."""
+    """Mean of the last 15 s, or since it is looked at; None in the first 5 s."""
     memory: int
     """Bytes in memory; what several of its processes share counts in each."""
 
 
-@dataclass(frozen=True)
-class _Times:
-    pid: int
+class _Moment(NamedTuple):
     at_s: float
     cpu_s: float
+    """Of the processes that there were then."""
+    spent_s: float
+    """Of all, since the first look."""
+
+
+class _Spent:
+    """The processor time of one instance in the last seconds."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._moments: deque[_Moment] = deque()
+
+    def cores(self, at_s: float, cpu_s: float) -> float | None:
+        """Return the mean, with that of now; None when it is of too short a time."""
+        last = self._moments[-1] if self._moments else _Moment(at_s, cpu_s, 0.0)
+        # a process that ends unwaited for takes its time with it
+        spent_s = last.spent_s + max(cpu_s - last.cpu_s, 0.0)
+        self._moments.append(_Moment(at_s, cpu_s, spent_s))
+        while len(self._moments) > 1 and self._moments[1].at_s <= at_s - MEAN_OF_S:
+            self._moments.popleft()
+        first = self._moments[0]
+        took_s = at_s - first.at_s
+        return (spent_s - first.spent_s) / took_s if took_s >= LEAST_S else None
 
 
 class Usage:
@@ -30,7 +58,8 @@ class Usage:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._before: dict[str, _Times] = {}
+        self._spent: dict[str, _Spent] = {}
+        self._children = _children_of if _TELLS_CHILDREN else _Listed(clock)
 
     def look(self, pids: Mapping[str, int]) -> dict[str, Used]:
         """Return what instances use, by name; without those that have ended meanwhile.
@@ -38,44 +67,33 @@ class Usage:
         Args:
             pids: The first process of each.
         """
-        children, now = _children(), dict[str, _Times]()
-        found = {}
+        found, there = dict[str, Used](), dict[str, _Spent]()
         for name, pid in pids.items():
             with suppress(psutil.Error):
-                at_s, (cpu_s, memory) = self._clock(), _of_tree(pid, children)
-                now[name] = _Times(pid, at_s, cpu_s)
-                found[name] = Used(self._cores(name, now[name]), memory)
-        self._before = now
+                at_s, (cpu_s, memory) = self._clock(), self._of_tree(pid)
+                known = self._spent.get(name)
+                spent = known if known is not None and known.pid == pid else _Spent(pid)
+                there[name] = spent
+                found[name] = Used(spent.cores(at_s, cpu_s), memory)
+        self._spent = there
         return found
 
-    def _cores(self, name: str, now: _Times) -> float | None:
-        before = self._before.get(name)
-        if before is None or before.pid != now.pid or now.at_s <= before.at_s:
-            return None
-        # a process that ends unwaited for takes its time with it
-        return max(now.cpu_s - before.cpu_s, 0.0) / (now.at_s - before.at_s)
+    def _of_tree(self, pid: int) -> tuple[float, int]:
+        """Return seconds of processor time and bytes of a process and all that it has started.
 
+        Raises psutil.Error when it has ended.
+        """
+        cpu_s, memory = _of_one(pid)
+        for one in self._below(pid):
+            with suppress(psutil.Error):
+                more_s, more = _of_one(one)
+                cpu_s, memory = cpu_s + more_s, memory + more
+        return cpu_s, memory
 
-def _children() -> Mapping[int, list[int]]:
-    """Return the children of each process of this machine."""
-    found: dict[int, list[int]] = {}
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            found.setdefault(process.ppid(), []).append(process.pid)
-    return found
-
-
-def _of_tree(pid: int, children: Mapping[int, list[int]]) -> tuple[float, int]:
-    """Return seconds of processor time and bytes of a process and all that it has started.
-
-    Raises psutil.Error when it has ended.
-    """
-    cpu_s, memory = _of_one(pid)
-    for one in _below(pid, children):
-        with suppress(psutil.Error):
-            more_s, more = _of_one(one)
-            cpu_s, memory = cpu_s + more_s, memory + more
-    return cpu_s, memory
+    def _below(self, pid: int) -> Iterator[int]:
+        for child in self._children(pid):
+            yield child
+            yield from self._below(child)
 
 
 def _of_one(pid: int) -> tuple[float, int]:
@@ -87,7 +105,29 @@ def _of_one(pid: int) -> tuple[float, int]:
         return times.user + times.system + ended_s, process.memory_info().rss
 
 
-def _below(pid: int, children: Mapping[int, list[int]]) -> Iterator[int]:
-    for child in children.get(pid, ()):
-        yield child
-        yield from _below(child, children)
+_TELLS_CHILDREN = Path("/proc/thread-self/children").exists()
+"""Whether the kernel tells a process's children; else all processes have to be listed."""
+
+
+def _children_of(pid: int) -> Iterable[int]:
+    """Return the children of a process, which any of its threads may have started."""
+    for told in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            yield from map(int, told.read_text().split())
+
+
+class _Listed:
+    """The children of each process of this machine, as they were some seconds ago."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until_s = clock()
+        self._found: dict[int, list[int]] = {}
+
+    def __call__(self, pid: int) -> Iterable[int]:
+        if self._clock() >= self._until_s:
+            self._until_s, self._found = self._clock() + _LIST_EVERY_S, {}
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    self._found.setdefault(process.ppid(), []).append(process.pid)
+        return self._found.get(pid, ())
