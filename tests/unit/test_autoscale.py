@@ -1,7 +1,9 @@
 """Counts that a rule wants: by targets, by steps, by schedules, and over whole curves of load."""
 
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -301,6 +303,18 @@ OFFICE = {
 def test_a_schedule_has_its_limits_by_the_clock_of_its_zone(when, limits):
     found = limits_at(rule(schedules=[OFFICE]), datetime.fromisoformat(when))
     assert (found.least, found.most) == limits
+
+
+def test_time_zones_are_known_where_the_system_has_none():
+    ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        berlin = {"cron": "0 8 * * *", "duration_s": 60, "time_zone": "Europe/Berlin"}
+        asked = rule(schedules=[{**berlin, "min_instances": 3, "max_instances": 3}])
+        assert limits_at(asked, datetime(2026, 7, 1, 6, tzinfo=UTC))[:2] == (3, 3)
+    finally:
+        zoneinfo.reset_tzpath()
+        ZoneInfo.clear_cache()
 
 
 @pytest.mark.parametrize(
