@@ -7,9 +7,9 @@ import pytest
 
 from inference_provider.drift import drift
 from inference_provider.observed import Kind
-from tests.conformance.labs import DockerLab, wait_until
+from tests.conformance.labs import ANN, DockerLab, wait_until
 from tests.docker.test_moved_tags import BroughtLab
-from tests.docker_host import BASE_IMAGE
+from tests.docker_host import BASE_IMAGE, run_in
 
 pytestmark = pytest.mark.docker
 
@@ -31,6 +31,38 @@ def test_an_instance_with_our_python_is_asked_by_docker_and_healthy(tmp_path):
         assert health_of(lab) == "starting"
         wait_until(lambda: health_of(lab) == "healthy", 60)
         assert reasons(lab) == {}
+    finally:
+        lab.close()
+
+
+STOPPED = "import os, signal; os.kill(-1, signal.SIGSTOP)"
+
+
+def test_an_instance_that_hangs_is_restarted_by_its_host_and_that_is_told(tmp_path):
+    lab = DockerLab(DockerLab.open(tmp_path), tmp_path, f"hlt{time.time_ns() % 10**9}")
+    try:
+        lab.up()
+        [first] = lab.instances()
+        probe = {"initial_delay": 0, "period": 1, "timeout": 1, "failure_threshold": 2}
+        blue = lab.deployment(
+            liveness_probe=probe,
+            request_settings={"request_timeout_ms": 1000},
+        )
+        lab.target.apply(blue, ANN)
+        [instance] = lab.instances()
+        assert instance != first  # it has to be made with its probe
+        wait_until(lambda: health_of(lab) == "healthy", 60)
+        run_in(lab.platform.host, instance, "/opt/environment/bin/python", "-c", STOPPED)
+        wait_until(lambda: lab.platform.host.container(instance)["RestartCount"] == 1, 60)
+        told = {
+            one.name: one.message for one in lab.target.events(lab.workspace)
+            if one.instance == instance
+        }  # fmt: skip
+        assert told.keys() >= {"Created", "Started", "BackOff", "LivenessProbeFailed", "Killing"}
+        assert told["LivenessProbeFailed"] == "Liveness probe failed: GET /: no answer within 1 s"
+        assert told["Killing"] == "It did not heed SIGTERM, and was killed"
+        [status] = lab.platform.ports(lab.workspace).compute.status().instances["iris/blue"]
+        assert (status.endings.total, status.fault) == (1, "")
     finally:
         lab.close()
 

@@ -16,6 +16,7 @@ from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSp
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.compute import DockerCompute, _Awaited
 from inference_provider.targets.docker.content import DockerContent
+from inference_provider.targets.docker.instance import labels_of
 from inference_provider.targets.kept_content import SECTION, document_of
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.ports import Unit
@@ -87,6 +88,13 @@ def records():
     return records
 
 
+def unit_of(**fields) -> Unit:
+    spec = DeploymentSpec(
+        workspace="lab", endpoint="iris", name="blue", environment="env:1", **fields
+    )
+    return Unit(identify(Kind.DEPLOYMENT, spec), "5efd", spec, EnvironmentSpec(name="env"))
+
+
 def faults(records, **labels):
     host, nothing = cast("Any", Host()), cast("Any", None)
     host.labels = labels
@@ -140,7 +148,19 @@ def test_an_unhealthy_instance_is_named_and_one_that_answers_is_not_replaced_for
     [seen] = compute.status().instances["iris/blue"]
     assert seen.fault == told
     assert seen.runs
-    assert [one.fault for one in compute.found("iris/blue")][:1] == [""]
+    assert [one.fault for one in compute.found(unit_of())][:1] == [""]
+
+
+def test_an_instance_made_with_another_liveness_probe_is_replaced_once_that_is_applied(records):
+    host, nothing = cast("Any", Host()), cast("Any", None)
+    compute = DockerCompute(host, records, DockerContent(host, records, nothing), nothing, nothing)
+    changed = unit_of(liveness_probe={"period": 5})
+    told = "was made with another liveness_probe"
+    assert compute.found(changed)[0].fault == told
+    assert compute.status().instances["iris/blue"][0].fault == ""  # of an older release, even
+    host.labels = labels_of(changed, (), None)
+    assert compute.found(changed)[0].fault == ""
+    assert compute.status().instances["iris/blue"][0].fault == told
 
 
 @pytest.mark.parametrize(
@@ -184,10 +204,8 @@ def test_nothing_is_made_of_a_volume_that_was_removed_while_others_were_waited_f
     host, records = cast("Any", Host()), cast("Any", MemoryRecords("lab"))
     content, begun = cast("Any", Removed()), list[str]()
     compute = DockerCompute(host, records, content, cast("Any", None), content)
-    spec = DeploymentSpec(workspace="lab", endpoint="iris", name="blue", environment="env:1")
-    unit = Unit(identify(Kind.DEPLOYMENT, spec), "5efd", spec, EnvironmentSpec(name="env"))
     with pytest.raises(TargetError, match="it is gone"):
-        compute.begin(unit, 1, (), lambda _id, _text: None, begun)
+        compute.begin(unit_of(), 1, (), lambda _id, _text: None, begun)
     assert begun == []
 
 

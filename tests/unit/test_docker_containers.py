@@ -2,21 +2,17 @@
 
 import hashlib
 import json
-import socket
-import subprocess
-import sys
 
 import pytest
 from pydantic import ValidationError
 
 from inference_provider.errors import OutOfCapacity, TargetError
 from inference_provider.spec.amounts import bytes_of, cores
-from inference_provider.spec.deployment import Probe
 from inference_provider.spec.resources import Resources
 from inference_provider.spec.target import DockerPlace, Place
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.amounts import limits, refused
-from inference_provider.targets.docker.containers import altered, endings_of, healthcheck
+from inference_provider.targets.docker.containers import altered, endings_of
 from inference_provider.targets.docker.host import DockerHost
 from inference_provider.targets.docker.network import free_addresses
 
@@ -118,43 +114,6 @@ def test_every_restart_counts_in_the_minute_of_the_last_one():
     assert (found.total, found.minutes) == (4, {29_927_650: 4})
     assert endings_of({"RestartCount": 0, "State": state}).total == 0
     assert endings_of(None).total == 0
-
-
-def test_docker_asks_a_readiness_route_as_patiently_as_the_router():
-    usual = healthcheck("/opt/environment/bin/python", 5001, "/ready", Probe(), 130)
-    said = usual.pop("test")
-    assert said[:5] == ["CMD", "/opt/environment/bin/python", "-I", "-S", "-c"]
-    assert said[6:] == ["5001", "/ready", "2"]
-    assert usual == {
-        "retries": 10,
-        "interval": 30_000_000_000,
-        "timeout": 7_000_000_000,
-        "start_period": 130_000_000_000,
-    }
-    quick = healthcheck("python", 5001, "/", Probe(period=1, timeout=20, failure_threshold=2), 130)
-    assert (quick["retries"], quick["timeout"]) == (3, 25_000_000_000)
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (b"HTTP/1.1 200 OK\r\n\r\n", 0),
-        (b"HTTP/1.1 302 Found\r\n\r\n", 0),
-        (b"HTTP/1.1 503 Busy\r\n\r\n", 1),
-        (b"", 1),
-    ],
-)
-def test_a_readiness_route_is_healthy_when_it_answers_200_to_399(answer, expected):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        command = healthcheck(sys.executable, port, "/ready?full=1", Probe(timeout=5), 1)["test"]
-        with subprocess.Popen(command[1:], stderr=subprocess.DEVNULL) as asks:
-            connection, _ = server.accept()
-            with connection:
-                told = connection.recv(1000)
-                connection.sendall(answer)
-    assert told == b"GET /ready?full=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    assert asks.returncode == expected
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ def container(restarts: int = 0, **state) -> dict:
     }
 
 
-def told(seen: dict) -> list[tuple[str, str, int]]:
-    found = list(happened(seen))
+def told(seen: dict, log: str = "") -> list[tuple[str, str, int]]:
+    found = list(happened(seen, log))
     assert {(one.deployment, one.instance) for one in found} == {
         ("iris/blue", "inference.lab.iris.blue.5efd.0")
     }
@@ -56,3 +56,8 @@ def test_answers_of_its_healthcheck_that_failed_are_events():
         ("ReadinessProbeFailed", "Readiness probe failed: Traceback TimeoutError: timed out", 1),
         ("ReadinessProbeFailed", "Readiness probe failed", 1),
     ]
+
+
+def test_an_end_of_one_that_hung_is_in_its_log():
+    log = f"{STARTED} serving\n{STARTED} inference: Killing: Instance failed, will be restarted\n"
+    assert told(container(), log)[2:] == [("Killing", "Instance failed, will be restarted", 1)]

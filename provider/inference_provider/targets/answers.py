@@ -6,9 +6,6 @@ from inference_provider.capabilities import Answer, Capability
 
 ALIKE: Mapping[Capability, Answer] = {
     "app_insights": Answer("there is no Application Insights", "leave it false"),
-    "liveness_probes": Answer(
-        "a hung instance is not restarted", "leave it out (readiness_probe works)"
-    ),
     "model_types": Answer(
         "there is no server for '{asked}' yet", "use custom_model with a scoring script"
     ),

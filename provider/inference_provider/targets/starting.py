@@ -38,8 +38,8 @@ class Awaited(Protocol):
 class Instances(Protocol):
     """The instances of a workspace, each of which its target starts and ends."""
 
-    def found(self, deployment: str) -> Sequence[InstanceStatus]:
-        """Return those of a deployment, of every generation."""
+    def found(self, unit: Unit) -> Sequence[InstanceStatus]:
+        """Return those of a unit's deployment, of every generation, with their faults as of it."""
 
     def begin(
         self, unit: Unit, count: int, kept: Collection[str], progress: Progress, begun: list[str]
@@ -74,7 +74,7 @@ def _usable(instances: Instances, unit: Unit, count: int, progress: Progress) ->
     this_minute = int(time.time() // 60)
     same = [
         instance
-        for instance in instances.found(unit.id.name)
+        for instance in instances.found(unit)
         if instance.generation == unit.generation
         and instance.runs
         and not instance.fault

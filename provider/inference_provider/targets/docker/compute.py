@@ -41,6 +41,8 @@ from inference_provider.targets.docker.instance import (
     command_of,
     health_of,
     labels_of,
+    liveness_fault,
+    liveness_label,
 )
 from inference_provider.targets.docker.network import NO_NAMES, free_addresses, network_of
 from inference_provider.targets.docker.records import HostRecords
@@ -55,6 +57,8 @@ EGRESS = "egress_public_network_access"
 
 _ASK_S = 2.0
 _AT_ONCE = 8
+_LINES = 1000
+"""Of a container's log, the last ones are looked through for events."""
 _RUNNING = ("running", "restarting")
 _ENDED = "its container ended before it was ready"
 
@@ -119,10 +123,13 @@ class DockerCompute:
             found[own] = (*found.get(own, ()), one)
         return ComputeStatus(instances=found)
 
-    def found(self, deployment: str) -> list[InstanceStatus]:
-        expected = self._expected(self._content.image_of, deployment)
+    def found(self, unit: Unit) -> list[InstanceStatus]:
+        name, probe = unit.id.name, liveness_label(unit.spec.liveness_probe.model_dump())
+        expected = self._expected(self._content.image_of, name)
+        if name in expected:  # the record is of before this change
+            expected = {**expected, name: expected[name]._replace(liveness=probe)}
         # without `ailment`: one that answers is used, whatever Docker calls it
-        return [self._status_of(one, expected) for one in self._containers(deployment)]
+        return [self._status_of(one, expected) for one in self._containers(name)]
 
     def _status_of(
         self,
@@ -138,6 +145,7 @@ class DockerCompute:
         if not fault and wanted.image and container["ImageID"] != wanted.image:
             fault = "runs an older image"
         fault = fault or _proxy_fault(labels, wanted.proxy)
+        fault = fault or liveness_fault(labels, wanted.liveness)
         return InstanceStatus(
             name=names.of(container),
             generation=labels[names.GENERATION],
@@ -176,7 +184,8 @@ class DockerCompute:
                 self._content.volumes_of(record),
             )
             found = found._replace(image=image_of(record), proxy=self._proxy_port())
-        return found
+        probe = record.properties.get("liveness_probe")
+        return found._replace(liveness=liveness_label(probe) if probe else "")
 
     def _way_out(self, network: Mapping[str, Any]) -> Proxy | None:
         """Return the way out of a network that has no other, whether any rule is there yet or not.
@@ -317,8 +326,10 @@ class DockerCompute:
             yield from self._host.follow(found)
 
     def events(self) -> list[Event]:
-        seen = map(self._host.container, self._ids().values())
-        found = itertools.chain.from_iterable(happened(one) for one in seen if one)
+        found: list[Event] = []
+        for id_ in self._ids().values():
+            if seen := self._host.container(id_):
+                found += happened(seen, self._host.last_lines(id_, _LINES, timed=True))
         return sorted(found, key=lambda event: event.time)
 
 
@@ -339,6 +350,8 @@ class _Expected(NamedTuple):
     image: str = ""
     proxy: int = 0
     """Port of the forward proxy that it must know; 0 where there is none."""
+    liveness: str = ""
+    """What its label says of its liveness probe; empty where nobody knows."""
 
 
 def _proxy_fault(labels: Mapping[str, str], port: int) -> str:

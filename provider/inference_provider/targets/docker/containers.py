@@ -1,12 +1,10 @@
 """What all containers of a workspace have in common, and what a person did to one. Pure."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from inference_provider.spec.deployment import Probe
 from inference_provider.targets.docker import names
 from inference_provider.workspace.endings import Endings
 
@@ -28,41 +26,6 @@ def hardened() -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "log_config": _LOG,
-    }
-
-
-_ASK_EVERY_S, _ASK_AT_LEAST = 30, 3
-_STARTS_S = 5
-"""What the start of a process in a container may take on a busy host, seconds."""
-_QUESTION = """\
-import socket, sys
-port, path, limit_s = sys.argv[1:]
-asked = socket.create_connection(("127.0.0.1", int(port)), float(limit_s))
-lines = f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", "", ""
-asked.sendall("\\r\\n".join(lines).encode())
-sys.exit(not 200 <= int(asked.recv(99).split()[1]) < 400)
-"""
-
-
-def healthcheck(python: str, port: int, path: str, probe: Probe, start_s: int) -> dict[str, Any]:
-    """Return the HEALTHCHECK that asks a readiness route, and is as patient as the router.
-
-    Args:
-        python: Where the container has one; without its packages a question takes 53 ms of
-            processor time, with them 89.
-        port: That of the route.
-        path: The route.
-        probe: How long an answer, and no answer, may last.
-        start_s: Longest time until the first answer, seconds.
-    """
-    said = [python, "-I", "-S", "-c", _QUESTION, str(port), path, str(probe.timeout)]
-    silent_s = probe.period * probe.failure_threshold
-    seconds = {"interval": _ASK_EVERY_S, "timeout": probe.timeout + _STARTS_S}
-    seconds["start_period"] = start_s
-    return {
-        "test": ["CMD", *said],
-        "retries": max(_ASK_AT_LEAST, math.ceil(silent_s / _ASK_EVERY_S)),
-        **{name: value * 10**9 for name, value in seconds.items()},
     }
 
 

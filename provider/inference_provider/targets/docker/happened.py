@@ -9,14 +9,20 @@ from datetime import datetime
 from typing import Any
 
 from inference_provider.targets.docker import names
+from inference_provider.targets.docker.health import told
 from inference_provider.workspace.statuses import Event
 
 _NEVER = "0001-"
 """Beginning of the time of what has not happened."""
 
 
-def happened(container: Mapping[str, Any]) -> Iterator[Event]:
-    """Yield what happened to an instance, in no order, from what `inspect` says of it."""
+def happened(container: Mapping[str, Any], log: str = "") -> Iterator[Event]:
+    """Yield what happened to an instance, in no order.
+
+    Args:
+        container: What `inspect` says of it.
+        log: Its last lines, each with its time before it.
+    """
     state, count = container["State"], int(container["RestartCount"])
     yield from _at(container, container["Created"], "Created", "Created container")
     yield from _at(container, state["StartedAt"], "Started", "Started container")
@@ -32,6 +38,8 @@ def happened(container: Mapping[str, Any]) -> Iterator[Event]:
         if one["ExitCode"]:
             message = f"Readiness probe failed: {' '.join(one['Output'].split())}".rstrip(": ")
             yield from _at(container, one["End"], "ReadinessProbeFailed", message)
+    for event in filter(None, map(told, log.splitlines())):
+        yield from _at(container, event.time.isoformat(), event.name, event.message)
 
 
 def _at(

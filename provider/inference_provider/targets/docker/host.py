@@ -211,12 +211,15 @@ class DockerHost:
         self._unless_gone(*asked, lambda api: api.stop(container, timeout=limit_s))
         self.remove(container)
 
-    def last_lines(self, container: str, count: int) -> str:
-        """Return the last lines that a container printed; empty when there is none."""
+    def last_lines(self, container: str, count: int, *, timed: bool = False) -> str:
+        """Return the last lines that a container printed; empty when there is none.
+
+        `timed` puts its time before each.
+        """
         said = self._unless_gone(
             "read the log of",
             f"container {container}",
-            lambda api: api.logs(container, stdout=True, stderr=True, tail=count),
+            lambda api: api.logs(container, tail=count, timestamps=timed),
         )
         return (said or b"").decode(errors="replace")
 

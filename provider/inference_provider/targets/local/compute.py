@@ -169,7 +169,8 @@ class LocalCompute:
     ) -> tuple[str, ...]:
         return starting.ensure(self, unit, count, progress, make_room)
 
-    def found(self, deployment: str) -> tuple[InstanceStatus, ...]:
+    def found(self, unit: Unit) -> tuple[InstanceStatus, ...]:
+        deployment = unit.id.name
         processes = self._supervisor.processes()
         endings = read_endings(self._supervisor.ends_file)
         wanted = self._closed.wanted(deployment).get(deployment)
