@@ -46,7 +46,12 @@ class Declared:
         for stack in self.stacks:
             if isinstance(stack, Exported) and address in stack.lines:
                 return Place(*stack.lines[address])
-        return Place(_from_here(self.file), line or 1)
+        return Place(self.name_of_file, line or 1)
+
+    @property
+    def name_of_file(self) -> str:
+        """The file as it is named from where the command runs."""
+        return _from_here(self.file)
 
     def stack_file(self, option: str) -> Stack:
         """Return the stack of a stack file. Raises SpecError for a state: a program declares it."""

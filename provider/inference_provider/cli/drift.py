@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from inference_provider.cli.adopt import print_patch
 from inference_provider.cli.declared import read_declared, review
 from inference_provider.cli.drift_fix import fix
 from inference_provider.cli.drift_history import read_history, write_history
@@ -14,6 +15,7 @@ from inference_provider.cli.options import DEFAULT_FILE, Json, Yes
 from inference_provider.cli.report import WRITERS
 from inference_provider.cli.sarif import sarif
 from inference_provider.cli.session import session_of
+from inference_provider.errors import Fault, SpecError
 from inference_provider.files.waivers import load_waivers
 from inference_provider.reviewed import noted, waived
 from inference_provider.waivers import Waiver
@@ -62,18 +64,29 @@ def drift(
         typer.Option("--fix", help="First bring this address back to what is declared."),
     ] = None,
     yes: Yes = False,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Print the patch that declares what runs at this address; 'all' for each."
+        ),
+    ] = None,
 ) -> None:
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
     now = datetime.now(UTC)
     declared, accepted = read_declared(session, file), _waivers(file, waivers, now)
     known = read_history(history, declared.name) if history else {}
+    if fixed and adopt:
+        reason = "--fix brings back what is declared, --adopt declares what runs"
+        raise SpecError((Fault("", reason, "pass one of them"),), "the command line")
     if fixed:
         fix(session, declared.stack_file("--fix"), fixed, yes=yes, as_json=as_json)
     report = review(session, declared)
     if history:
         report, known = noted(report, known, now)
     report = waived(report, accepted, now)
+    if adopt:
+        raise typer.Exit(print_patch(session, declared, report, adopt))
     form = Format.JSON if as_json else form
     shown = sarif(report, declared.place) if form == Format.SARIF else WRITERS[form](report)
     print(shown, end="")

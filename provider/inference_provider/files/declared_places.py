@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from inference_provider.files.lines import Document, join, read_document
 from inference_provider.files.reading import STACK_FILE_MIB, read_text
 from inference_provider.observed import Kind, ResourceId
-from inference_provider.spec import StackSpec
-from inference_provider.spec.kinds import ROWS
+from inference_provider.spec import SpecModel, StackSpec
+from inference_provider.spec.fields import keys_in
+from inference_provider.spec.kinds import ROWS, Row
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,10 @@ class DeclaredPlaces:
         path = self.path(address)
         return self.document.lines.line(join(path, field) if field else path) if path else None
 
+    def keys(self, address: str, field: str) -> tuple[str, ...]:
+        """Return the keys that lead to a field, from the item on; only of what is declared."""
+        return keys_in(self._models[address], field)
+
     @cached_property
     def _paths(self) -> dict[str, str]:
         value = self.document.value if isinstance(self.document.value, dict) else {}
@@ -44,13 +48,20 @@ class DeclaredPlaces:
             written = value.get(row.listing)
             count = len(written) if isinstance(written, list) else 0
             for i, spec in enumerate(getattr(self.stack, row.listing)):
-                workspace, name = row.place_of(spec)
-                one = ResourceId(kind=kind, workspace=workspace, name=name)
+                one = _id_of(row, spec)
                 if i < count:
                     found[one.address] = f"{row.listing}.{i}"
                 elif kind == Kind.TRAFFIC:
                     found[one.address] = self._on_endpoint(one)
         return {address: path for address, path in found.items() if path}
+
+    @cached_property
+    def _models(self) -> dict[str, type[SpecModel]]:
+        return {
+            _id_of(row, spec).address: type(spec)
+            for row in ROWS.values()
+            for spec in getattr(self.stack, row.listing)
+        }
 
     def _on_endpoint(self, traffic: ResourceId) -> str:
         for i, endpoint in enumerate(self.stack.endpoints):
@@ -59,7 +70,6 @@ class DeclaredPlaces:
         return ""
 
 
-def value_at(value: Any, path: str) -> Any:
-    """Return what stands at a place that `DeclaredPlaces.path` names."""
-    listing, _, i = path.partition(".")
-    return value[listing][int(i)]
+def _id_of(row: Row, spec: SpecModel) -> ResourceId:
+    workspace, name = row.place_of(spec)
+    return ResourceId(kind=row.kind, workspace=workspace, name=name)

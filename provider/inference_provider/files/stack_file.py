@@ -44,14 +44,18 @@ ON_ENDPOINT = ("traffic", "mirror_traffic")
 """Azure ML writes these on the endpoint; here they are a resource of their own."""
 
 
-def load_stack(path: Path) -> StackSpec:
+def load_stack(path: Path, text: str | None = None) -> StackSpec:
     """Read a stack file; paths in it stay relative to its folder.
+
+    Args:
+        path: Where it is.
+        text: What to read in place of what the file has.
 
     Raises:
         SpecError: With every fault in the file, and in the files it names.
     """
     try:
-        text = read_text(path, path.name, STACK_FILE_MIB)
+        text = read_text(path, path.name, STACK_FILE_MIB) if text is None else text
     except Unreadable as exc:
         fault = Fault(
             path.name, exc.reason, exc.remedy or "name a stack file, like stack.yaml", exc.line

@@ -176,6 +176,29 @@ def in_nested(
     }
 
 
+def keys_in(model: type[SpecModel], path: str) -> tuple[str, ...]:
+    """Return the keys of a dotted path; one of a map, as of tags, may contain dots itself."""
+    name, _, rest = path.partition(".")
+    shape = _nested(model).get(name)
+    if not rest:
+        return (name,)
+    if shape is None:
+        return (name, rest)
+    if shape.models:
+        return (name, *_keys_in_one_of(shape.models, rest))
+    inner = shape.inside.models if shape.inside else ()
+    cuts = (i for i, character in enumerate(rest) if character == ".")
+    for cut in cuts:
+        if any(rest[cut + 1 :].partition(".")[0] in one.model_fields for one in inner):
+            return (name, rest[:cut], *_keys_in_one_of(inner, rest[cut + 1 :]))
+    return (name, rest)
+
+
+def _keys_in_one_of(models: tuple[type[SpecModel], ...], path: str) -> tuple[str, ...]:
+    name = path.partition(".")[0]
+    return keys_in(next((m for m in models if name in m.model_fields), models[0]), path)
+
+
 def _changed(shape: _Shape, value: Any, change: _OnModel) -> Any:
     if shape.inside is None:
         is_model = isinstance(value, Mapping)

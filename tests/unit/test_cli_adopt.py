@@ -1,0 +1,212 @@
+"""inferctl drift --adopt: the patch that declares what runs, as `patch` and `git apply` take it."""
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+
+WRITTEN = """\
+# What the team serves.
+name: demo
+workspaces:
+  - {name: default, target: memory}
+environments:
+  - name: plain
+    command: [python, -m, http.server, "{port}"]
+    inference_config:
+      liveness_route: {path: /, port: 8080}
+      readiness_route: {path: /, port: 8080}
+      scoring_route: {path: /, port: 8080}
+endpoints:
+  - name: iris
+    tags: {team: ml}
+    traffic:
+      blue: 100   # all of it
+deployments:
+  - endpoint: iris
+    name: blue
+    environment: plain:1
+    request_settings:
+      request_timeout_ms: 9000
+  - {endpoint: iris, name: green, environment: "plain:1", environment_variables: {TOKEN: first}}
+"""
+BLUE, GREEN, ENDPOINT, TRAFFIC = (
+    "Deployment/default/iris/blue",
+    "Deployment/default/iris/green",
+    "Endpoint/default/iris",
+    "Traffic/default/iris",
+)
+
+
+def changed(cli, *changes):
+    """Apply the file with some changes, and write it back as it was."""
+    text = WRITTEN
+    for was, now in changes:
+        assert was in text
+        text = text.replace(was, now)
+    cli.file.write_text(text)
+    result = cli("up")
+    assert result.exit_code == 0, result.output
+    cli.file.write_text(WRITTEN)
+    return cli
+
+
+OTHERWISE = (
+    ("blue: 100   # all of it", "blue: 90\n      green: 10"),
+    ("tags: {team: ml}", 'tags: {"a.b": c}\n    allowed_source_ranges: [10.0.0.0/8]'),
+    ("request_timeout_ms: 9000", "request_timeout_ms: 8000\n    instance_count: 2"),
+)
+
+
+def apply(cli, patch: str, *command: str) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"no {command[0]} on PATH")
+    folder = cli.file.parent
+    done = subprocess.run(
+        command, input=patch.encode(), cwd=folder, capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [("patch", "-p1"), ("git", "apply", "-")])
+def test_a_patch_applies_and_leaves_no_drift(cli, command):
+    changed(cli, *OTHERWISE)
+    assert cli("drift").exit_code == 2
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert cli.file.read_text() == WRITTEN
+    apply(cli, result.stdout, *command)
+    assert cli("drift").exit_code == 0
+    assert cli.file.read_text() == WRITTEN.replace(
+        "blue: 100   # all of it", "blue: 90   # all of it\n      green: 10"
+    ).replace(
+        "tags: {team: ml}", "tags: {a.b: c}\n    allowed_source_ranges: [10.0.0.0/8]"
+    ).replace("request_timeout_ms: 9000", "request_timeout_ms: 8000").replace(
+        "environment: plain:1\n", "environment: plain:1\n    instance_count: 2\n"
+    )
+
+
+def test_only_what_is_named_is_in_the_patch(cli):
+    changed(cli, *OTHERWISE)
+    result = cli("drift", "--adopt", TRAFFIC)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "--- a/stack.yaml",
+        "+++ b/stack.yaml",
+        "@@ -13,7 +13,8 @@",
+        "   - name: iris",
+        "     tags: {team: ml}",
+        "     traffic:",
+        "-      blue: 100   # all of it",
+        "+      blue: 90   # all of it",
+        "+      green: 10",
+        " deployments:",
+        "   - endpoint: iris",
+        "     name: blue",
+    ]
+
+
+def test_what_cannot_be_adopted_is_told_and_the_rest_is_in_the_patch(cli):
+    changed(cli, ("request_timeout_ms: 9000", "request_timeout_ms: 8000"))
+    cli.file.write_text(WRITTEN.replace("name: green", "name: red"))
+    result = cli("drift", "--adopt", "all")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "not in the patch: Deployment/default/iris/red: it is not there:"
+        " remove it from the file, or `--fix` it",
+        f"not in the patch: {GREEN}: it is declared nowhere: declare it, or `--fix` deletes it",
+    ]
+    assert "+      request_timeout_ms: 8000\n" in result.stdout
+
+
+def test_a_patch_of_which_the_file_would_have_a_fault_is_not_printed(cli):
+    changed(cli, *OTHERWISE[:1])
+    cli.file.write_text("\n".join(x for x in WRITTEN.splitlines() if "green" not in x))
+    result = cli("drift", "--adopt", TRAFFIC)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "traffic.green: the file would have a fault: no deployment 'green'" in result.stderr
+
+
+def test_a_secret_is_not_adopted_and_stands_in_no_patch(cli):
+    changed(cli, ("TOKEN: first", "TOKEN: second"))
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"not in the patch: {GREEN} environment_variables.TOKEN: its value is a secret\n"
+    )
+
+
+def test_a_value_that_others_share_by_an_anchor_is_not_adopted(cli):
+    text = WRITTEN.replace("- endpoint: iris", "- &blue\n    endpoint: iris")
+    lines = [line for line in text.splitlines() if "green" not in line]
+    shared = "\n".join([*lines, "  - <<: *blue", "    name: green", ""])
+    cli.file.write_text(
+        shared + "    request_settings: {request_timeout_ms: 9000}\n    instance_count: 2\n"
+    )
+    assert cli("up").exit_code == 0
+    cli.file.write_text(shared)
+    result = cli("drift", "--adopt", "all")
+    assert result.exit_code == 0, result.stderr
+    apply(cli, result.stdout, "patch", "-p1")
+    assert cli("drift").exit_code == 0
+
+
+def test_an_edit_that_would_make_something_else_differ_is_not_in_the_patch(cli):
+    text = WRITTEN.replace("- endpoint: iris", "- &blue\n    endpoint: iris")
+    lines = [line for line in text.splitlines() if "green" not in line]
+    shared = "\n".join([*lines, "  - <<: *blue", "    name: green", ""])
+    own = "    request_settings: {request_timeout_ms: 9000}\n"
+    cli.file.write_text(
+        shared.replace("request_timeout_ms: 9000", "request_timeout_ms: 7000") + own
+    )
+    assert cli("up").exit_code == 0
+    cli.file.write_text(shared)
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        f"not in the patch: {BLUE} request_settings.request_timeout_ms: {GREEN} would differ then\n"
+    )
+
+
+def test_what_is_waived_is_adopted_only_by_name(cli):
+    changed(cli, *OTHERWISE[:1])
+    (cli.file.parent / "drift-waivers.yaml").write_text(
+        f"waivers: [{{address: {TRAFFIC}, field: traffic, owner: a, reason: b,"
+        f" expires: {datetime.now(UTC).date()}}}]\n"
+    )
+    assert cli("drift", "--adopt", "all").stdout == ""
+    assert "+      green: 10" in cli("drift", "--adopt", TRAFFIC).stdout
+
+
+def test_an_address_without_a_finding_is_refused(cli):
+    changed(cli, *OTHERWISE[:1])
+    result = cli("drift", "--adopt", BLUE, "--adopt", "iris")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{BLUE}: nothing of it differs; pass an address" in result.stderr
+    assert "iris: nothing of it differs" in result.stderr
+
+
+def test_to_fix_and_to_adopt_at_once_is_refused(cli):
+    result = cli("drift", "--adopt", "all", "--fix", BLUE)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "--fix brings back what is declared, --adopt declares what runs" in result.stderr
+
+
+def test_a_file_without_a_last_newline_is_patched(cli):
+    changed(cli, ("TOKEN: first}}", "TOKEN: first}, instance_count: 2}"))
+    cli.file.write_text(WRITTEN.rstrip("\n"))
+    result = cli("drift", "--adopt", "all")
+    assert "\\ No newline at end of file\n" in result.stdout
+    apply(cli, result.stdout, "git", "apply", "-")
+    assert cli("drift").exit_code == 0
+    assert json.loads(cli("drift", "--json").stdout)["counts"]["clean"] == 6
+
+
+def test_a_file_that_is_not_utf_8_has_no_patch(cli):
+    changed(cli, *OTHERWISE[:1])
+    cli.file.write_text(WRITTEN, encoding="utf-16")
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "a patch is of UTF-8, and it is not; save it as UTF-8" in result.stderr
