@@ -21,7 +21,8 @@ DYNAMIC_HOST = "pulumi-resource-pulumi-python"
 
 
 def test_the_listing_of_examples_is_known():
-    assert sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir()) == ["01-quickstart"]
+    found = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+    assert found == ["01-quickstart", "ci"]
 
 
 def test_the_quickstart_is_at_most_40_lines():
