@@ -360,6 +360,8 @@ def test_a_bind_address_is_an_ip_address(address):
 def test_yes_is_not_taken_for_the_number_one():
     with pytest.raises(ValidationError, match="expected a number, got true"):
         WorkspaceSpec(router_port=True)
+    with pytest.raises(ValidationError, match="expected a number, got true"):
+        WorkspaceSpec(quota={"max_instances": True})
 
 
 def test_a_variable_of_just_what_linux_takes_is_taken_and_a_longer_one_refused():

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import partial
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +98,14 @@ NO_SECRET = FieldMark.NO_SECRET
 FREE_TEXT = FieldMark.FREE_TEXT
 
 
+def _is_number(annotation: Any) -> bool:
+    """Whether a field takes a number and no boolean; it may take nothing too."""
+    several = get_origin(annotation) in (Union, UnionType)
+    taken = get_args(annotation) if several else (annotation,)
+    kinds = {get_args(one)[0] if get_origin(one) is Annotated else one for one in taken}
+    return bool not in kinds and not kinds.isdisjoint((int, float))
+
+
 class SpecModel(BaseModel):
     """Base of everything a person writes: frozen, unknown fields refused, input never echoed."""
 
@@ -108,7 +117,7 @@ class SpecModel(BaseModel):
     def _boolean_is_not_a_number(cls, value: object, info: ValidationInfo) -> object:
         # YAML reads `yes` and `on` as true, and pydantic takes true for 1
         annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and annotation in (int, float):
+        if isinstance(value, bool) and _is_number(annotation):
             raise ValueError(f"expected a number, got {str(value).lower()}; write it in digits")
         return value
 
