@@ -33,6 +33,7 @@ Capability = Literal[
     "instance_types",
     "kinds",
     "liveness_probes",
+    "metrics",
     "model_types",
     "outbound_rules",
     "queue_wait",
@@ -69,6 +70,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "instance_types": Answer("not supported yet", "name resources instead"),
     "kinds": Answer("{asked} is not supported yet", "leave it out"),
     "liveness_probes": Answer("not supported yet", "leave it out"),
+    "metrics": Answer("not supported yet", "leave it out"),
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
@@ -177,6 +179,8 @@ class TargetCapabilities(Frozen):
     """Whether the wait in a server's queue has its own limit."""
     source_ranges: bool = False
     """Whether a router sees the address of who calls it, and so can refuse some."""
+    metrics: bool = False
+    """Whether what is measured is served, or sent somewhere."""
     tls: bool = False
     """Whether the router itself speaks TLS."""
     data_collector: bool = False

@@ -98,6 +98,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
             yield can.fault(field, "base_images", getattr(spec, field))
     if spec.cluster != ClusterSettings() and not can.cluster_settings:
         yield can.fault("cluster", "cluster_settings")
+    if spec.metrics and not can.metrics:
+        yield can.fault("metrics", "metrics")
     if spec.tls and not can.tls:
         yield can.fault("tls", "tls")
     if spec.allowed_source_ranges and not can.source_ranges:

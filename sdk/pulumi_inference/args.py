@@ -45,6 +45,15 @@ TargetInput = (
 """Where a workspace is: a word, or settings with that word as their `kind`."""
 
 
+class MetricsArgs(TypedDict, total=False):
+    """Where what is measured of a workspace goes."""
+
+    port: Input[int]
+    """Port of `http://127.0.0.1:<port>/metrics`, for Prometheus."""
+    otlp_endpoint: Input[str]
+    """URL of an OpenTelemetry collector."""
+
+
 class QuotaArgs(TypedDict, total=False):
     """What all deployments of a workspace may use together."""
 

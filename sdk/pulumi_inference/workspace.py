@@ -13,6 +13,7 @@ from inference_provider.dynamic.workspace import WorkspaceProvider
 from pulumi_inference.args import (
     ClusterSettingsArgs,
     InstanceTypeArgs,
+    MetricsArgs,
     QuotaArgs,
     TargetInput,
 )
@@ -59,6 +60,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         identity_provider: Whose tokens endpoints of auth_mode `aad_token` take.
         secret_store: Where credentials of connections lie; with the workspace, encrypted, when left
             out.
+        metrics: Where what is measured of its endpoints and deployments goes.
         cluster: What only a cluster has: storage of content, service and replicas of the router.
         instance_types: What an `instance_type` of a deployment means, by name; common sizes of
             Azure are known already.
@@ -102,6 +104,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         registry: Input[str] | None = None,
         identity_provider: Input[IdentityProviderArgs] | None = None,
         secret_store: SecretStoreInput | None = None,
+        metrics: Input[MetricsArgs] | None = None,
         cluster: Input[ClusterSettingsArgs] | None = None,
         instance_types: Input[Mapping[str, Input[InstanceTypeArgs]]] | None = None,
         quota: Input[QuotaArgs] | None = None,
@@ -130,6 +133,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "registry": registry,
             "identity_provider": identity_provider,
             "secret_store": secret_store,
+            "metrics": metrics,
             "cluster": cluster,
             "instance_types": instance_types,
             "quota": quota,

@@ -27,6 +27,7 @@ from inference_provider.spec.endpoint import EndpointProperties
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType
 from inference_provider.spec.kinds import ROWS
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.request_limits import RequestLimits
 from inference_provider.spec.roles import CustomRole
@@ -42,6 +43,7 @@ NESTED: dict[type, type[BaseModel]] = {
     args.LocalPlaceArgs: LocalPlace,
     args.DockerPlaceArgs: DockerPlace,
     args.KubernetesPlaceArgs: KubernetesPlace,
+    args.MetricsArgs: MetricsSettings,
     args.QuotaArgs: Quota,
     security_args.CustomRoleArgs: CustomRole,
     security_args.EndpointPropertiesArgs: EndpointProperties,

@@ -19,6 +19,7 @@ from inference_provider.secret_stores.opened import open_store
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler
 from inference_provider.service.decisions import Decisions
 from inference_provider.service.faults import Faults
+from inference_provider.service.metering import Metering
 from inference_provider.targets.local.service_process import is_the_service
 from inference_provider.targets.local.target import LocalTarget
 from inference_provider.workspace.system_clock import SystemClock
@@ -37,6 +38,7 @@ def main() -> None:
     router = target.local.router(workspace)
     if not is_the_service(router.supervisor):  # or that has ended before this process looked
         sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
+    Metering(target.meter(workspace), router.metrics, workspace).run()
     with ThreadPoolExecutor(_THREADS) as threads:
         autoscaler = Autoscaler(
             target,

@@ -21,6 +21,7 @@ from inference_provider.spec.base import (
 from inference_provider.spec.cluster import ClusterSettings
 from inference_provider.spec.identity_provider import IdentityProvider
 from inference_provider.spec.instance_type import InstanceType, TypeName
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.reference import ImageName
 from inference_provider.spec.roles import CustomRole, RoleTitle
@@ -114,6 +115,8 @@ class WorkspaceSpec(SpecModel):
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()
     """Where credentials of connections lie: with the workspace, encrypted, when left out. Any other
     is read, and never written: `{kind: vault, address: https://vault.example.org:8200}`."""
+    metrics: Annotated[MetricsSettings | None, CAPACITY] = None
+    """Where what is measured goes: `{port: 9464}`. `inferctl metrics` needs none of it."""
     cluster: Annotated[ClusterSettings, CAPACITY] = ClusterSettings()
     """What only a cluster has: storage of content, service and replicas of the router."""
     instance_types: Annotated[dict[TypeName, InstanceType], CAPACITY] = {}

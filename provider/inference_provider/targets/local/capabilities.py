@@ -1,7 +1,10 @@
 """What this machine can do, and why it cannot do the rest."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 
 from inference_provider.autoscale import LONGEST_S
 from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
@@ -16,11 +19,12 @@ from inference_provider.spec import (
 )
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.envoy.authorities import ca_file
-from inference_provider.targets.listening import address_fault
+from inference_provider.targets.listening import address_fault, bind_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
 from inference_provider.targets.local.samples import AMOUNTS, MEASURED
 from inference_provider.targets.transport import tls_faults, tls_notes
 
+_OTLP = "opentelemetry.exporter.otlp.proto.http"
 _OPEN = "leave egress enabled"
 _LEFT = "set the workspace's allow_unenforced_egress: true, where something else closes egress"
 _REASONS: Mapping[Capability, Answer] = {
@@ -53,6 +57,7 @@ def local_capabilities(
     def workspace_faults(spec: WorkspaceSpec) -> Iterator[Fault]:
         yield from tls_faults(spec)
         yield from provider_faults(spec)
+        yield from metrics_faults(spec)
         if spec.egress == "disabled":
             yield from not_enforced("egress", spec)
 
@@ -90,6 +95,7 @@ def local_capabilities(
         liveness_probes=True,
         outbound_rules=True,
         tls=True,
+        metrics=True,
         source_ranges=True,
         workspace_faults=workspace_faults,
         deployment_faults=deployment_faults,
@@ -132,6 +138,30 @@ def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> I
             f"{metric} is a share of what an instance asks for, and {name} asks for no {amount}"
         )
         yield Fault(place, reason, f"set its resources.requests.{amount}")
+
+
+def _is_installed(module: str) -> bool:
+    with suppress(ImportError):  # of a package that it is in
+        return find_spec(module) is not None
+    return False
+
+
+def metrics_faults(
+    spec: WorkspaceSpec, is_installed: Callable[[str], bool] = _is_installed
+) -> Iterator[Fault]:
+    """Yield why metrics could not be served on this machine, or be sent."""
+    port = spec.metrics.port if spec.metrics else None
+    if port and port == spec.router_port:
+        yield Fault("metrics.port", f"{port} is the router_port too", "use another")
+    fault = bind_fault("127.0.0.1", port) if port else None
+    if fault and fault.errno != errno.EADDRINUSE:  # the status tells a port that is taken
+        yield Fault(
+            "metrics.port", f"{port} cannot be listened on: {fault.strerror}", "use another"
+        )
+    if spec.metrics and spec.metrics.otlp_endpoint and not is_installed(_OTLP):
+        reason = "the package that sends metrics by OTLP is not installed"
+        remedy = "install `pulumi-inference[otlp]`, or leave it out"
+        yield Fault("metrics.otlp_endpoint", reason, remedy)
 
 
 def provider_faults(spec: WorkspaceSpec) -> Iterator[Fault]:

@@ -22,6 +22,7 @@ from inference_provider.router.table import (
     RouterTable,
     longest_request_s,
 )
+from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.envoy.connections import refuses
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.drain import drain
@@ -57,7 +58,8 @@ from inference_provider.targets.local.machine import (
 )
 from inference_provider.targets.local.service_process import (
     SERVICE,
-    service_runs,
+    said_of_page,
+    service_process,
     settle_service,
 )
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
@@ -107,13 +109,21 @@ class LocalRouter:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
-        if self._has_rules() != self.supervisor.has(SERVICE):
+        if self._needs_service() != self.supervisor.has(SERVICE):
             self.settle_service()
         self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
 
     def _has_rules(self) -> bool:
         """Whether something has to keep an autoscale rule: nobody but us does so here."""
         return bool(self._state.rules())
+
+    def metrics(self) -> MetricsSettings | None:
+        """Return where what is measured goes; None where it goes nowhere."""
+        said = self._state.of_workspace("metrics")
+        return MetricsSettings.model_validate(said) if said else None
+
+    def _needs_service(self) -> bool:
+        return self._has_rules() or self.metrics() is not None
 
     def _in_force(self) -> tuple[EndpointEntry, ...]:
         known = self.envoy.in_force()
@@ -148,13 +158,17 @@ class LocalRouter:
 
     def _service(self) -> dict[str, Any]:
         """Say whether the workspace service runs, where it is needed."""
-        if not self._has_rules():
+        rules, metrics = self._has_rules(), self.metrics()
+        if not (rules or metrics):
             return {}
-        if service_runs(self.supervisor):
-            return {"beside": "autoscaler runs", "unkept": self._unkept()}
-        log = self.folders.log_path(SERVICE, SERVICE)
-        missing = f"the autoscaler does not run: counts stay as they are; its log is {log}"
-        return {"missing": missing}
+        process, log = service_process(self.supervisor), self.folders.log_path(SERVICE, SERVICE)
+        if process is None:
+            lost = ["counts stay as they are"] * rules + ["metrics go nowhere"] * bool(metrics)
+            name = "autoscaler" if rules else "service"
+            return {"missing": f"the {name} does not run: {', '.join(lost)}; its log is {log}"}
+        pages = [said_of_page(process, metrics.port)] if metrics and metrics.port else []
+        said = "; ".join(filter(None, (*["autoscaler runs"] * rules, *pages)))
+        return {"beside": said, "unkept": self._unkept() if rules else {}}
 
     def _unkept(self) -> dict[str, str]:
         with suppress(OSError):
@@ -238,7 +252,7 @@ class LocalRouter:
     def settle_service(self) -> None:
         """Have autoscale rules kept where there are any, by this release."""
         with self._lock("service"):  # a publication does this too, and an `up` beside it
-            settle_service(self.supervisor, self.folders, needed=self._has_rules())
+            settle_service(self.supervisor, self.folders, needed=self._needs_service())
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):
