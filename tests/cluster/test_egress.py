@@ -5,6 +5,7 @@ import os
 import pytest
 
 from inference_provider.targets.kubernetes.objects import SERVICE
+from inference_provider.workspace.logged import LogQuery
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -29,8 +30,8 @@ threading.Thread(target=look, daemon=True).start()
 def last_looks(lab):
     """Return what the pods of each generation reached last."""
     id_, found = lab.of("Deployment").id, {}
-    for line in lab.ports.compute.logs(id_, lines=1, follow=False):
-        pod, _, looked = line.partition(": looked ")
+    for pod, line, _ in lab.ports.compute.logs(id_, LogQuery(lines=1)):
+        looked = line.partition("looked ")[2]
         found[pod.rpartition("-")[0].rpartition("-")[0]] = looked
     return found
 

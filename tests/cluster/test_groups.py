@@ -24,6 +24,7 @@ from inference_provider.targets.kubernetes.objects import (
     selector,
 )
 from inference_provider.targets.kubernetes.pods import is_ending
+from inference_provider.workspace.logged import LogQuery
 from tests.cluster.api import condition
 from tests.cluster.edited import EDITOR
 from tests.cluster.loaded import MANY
@@ -93,7 +94,9 @@ def test_an_instance_answers_once_its_worker_has_reached_its_leader(lab):
     reached = f"{name}-0-1: reached {name}-0.{name}-0.{lab.workspace}"
     blue = lab.id(Kind.DEPLOYMENT, "iris/blue")
     wait_until(
-        lambda: any(reached in one for one in lab.ports.compute.logs(blue, lines=20, follow=False)),
+        lambda: any(
+            reached in one.text for one in lab.ports.compute.logs(blue, LogQuery(lines=20))
+        ),
         30,
     )
     assert lab.reasons() == {}

@@ -8,6 +8,7 @@ import pytest
 from inference_provider.errors import TargetError
 from inference_provider.observed import Kind
 from inference_provider.targets.kubernetes.objects import SERVICE
+from inference_provider.workspace.logged import LogQuery
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -42,7 +43,10 @@ if "HTTPS_PROXY" in os.environ:
 def last_look(lab) -> tuple[str, str]:
     """Return the pod that looked last, and what it saw; nothing while one ends."""
     try:
-        lines = list(lab.ports.compute.logs(lab.of(Kind.DEPLOYMENT).id, lines=1, follow=False))
+        lines = [
+            f"{one.instance}: {one.text}"
+            for one in lab.ports.compute.logs(lab.of(Kind.DEPLOYMENT).id, LogQuery(lines=1))
+        ]
     except TargetError:
         return "", ""
     pod, _, looked = lines[-1].partition(": looked ")

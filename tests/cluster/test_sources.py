@@ -16,6 +16,7 @@ from inference_provider.targets.kubernetes.names import INSTANCE, ROUTER_NAME, s
 from inference_provider.targets.kubernetes.objects import POD, SERVICE, selector
 from inference_provider.targets.kubernetes.pods import address_of
 from inference_provider.targets.kubernetes.target import KubernetesTarget
+from inference_provider.workspace.logged import LogQuery
 from tests.cluster.places import LINK_HERE, NODE_ADDRESS
 from tests.conformance.labs import SERVER, KubernetesLab, wait_until
 
@@ -43,7 +44,10 @@ threading.Thread(target=calls, daemon=True).start()
 
 
 def called(lab) -> tuple[int, int]:
-    lines = list(lab.ports.compute.logs(lab.of("Deployment").id, lines=1, follow=False))
+    lines = [
+        f"{one.instance}: {one.text}"
+        for one in lab.ports.compute.logs(lab.of("Deployment").id, LogQuery(lines=1))
+    ]
     count, _, status = lines[-1].partition(": called ")[2].partition(" ")
     return int(count or 0), int(status or 0)
 

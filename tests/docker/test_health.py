@@ -7,6 +7,7 @@ import pytest
 
 from inference_provider.drift import drift
 from inference_provider.observed import Kind
+from inference_provider.workspace.logged import CallQuery, LogQuery
 from tests.conformance.labs import ANN, DockerLab, wait_until
 from tests.docker.test_moved_tags import BroughtLab
 from tests.docker_host import BASE_IMAGE, run_in
@@ -63,6 +64,19 @@ def test_an_instance_that_hangs_is_restarted_by_its_host_and_that_is_told(tmp_pa
         assert told["Killing"] == "It did not heed SIGTERM, and was killed"
         [status] = lab.platform.ports(lab.workspace).compute.status().instances["iris/blue"]
         assert (status.endings.total, status.fault) == (1, "")
+
+        lines = list(lab.target.logs(lab.id(Kind.DEPLOYMENT, "iris/blue"), LogQuery(lines=2000)))
+        assert {one.instance for one in lines} == {instance}
+        told_in_log = [one for one in lines if "LivenessProbeFailed" in one.text]
+        assert all(one.time is not None for one in told_in_log)
+        since = LogQuery(since=told_in_log[0].time)
+        fresh = list(lab.target.logs(lab.id(Kind.DEPLOYMENT, "iris/blue"), since))
+        assert fresh[0].text.startswith("inference: LivenessProbeFailed: Liveness probe failed")
+        assert lab.ask() == 200
+        asked = CallQuery(last=1, endpoint="iris")
+        wait_until(lambda: list(lab.target.calls(lab.workspace, asked)), 30)  # Envoy buffers
+        [call] = lab.target.calls(lab.workspace, asked)
+        assert (call["endpoint"], call["deployment"], call["status"]) == ("iris", "blue", 200)
     finally:
         lab.close()
 

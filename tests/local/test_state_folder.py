@@ -24,7 +24,7 @@ def test_a_state_folder_of_any_name_serves_changes_starts_again_and_goes(lab, na
     lab.target.start("lab", ACTOR)
     assert lab.score().json()["answer"] == "blue-2"
     blue = ResourceId(kind=Kind.DEPLOYMENT, workspace="lab", name="iris/blue")
-    assert "serving blue-2" in "".join(lab.target.logs(blue))
+    assert "serving blue-2" in "".join(one.text for one in lab.target.logs(blue))
     deadline = time.monotonic() + 5
     while lab.supervisor.process(LISTENER).state != "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -14,6 +14,7 @@ from inference_provider.cli.session import Session
 from inference_provider.observed import Kind
 from inference_provider.router import Backend
 from inference_provider.targets.memory import MemoryTarget
+from inference_provider.workspace.logged import LogLine, LogQuery
 
 STACK = (
     "name: demo\nworkspaces: [{name: default, target: memory}]\n"
@@ -53,8 +54,9 @@ class ServedTarget(MemoryTarget):
         served = there.id.kind == Kind.ENDPOINT and there.record is not None
         return there.model_copy(update={"outputs": uri}) if served else there
 
-    def logs(self, deployment, *, lines=100, follow=False):
-        return iter(self.lines[-lines:] if self.record(deployment) else ())
+    def logs(self, deployment, query=LogQuery()):  # noqa: B008 - frozen
+        found = self.lines[-query.lines :] if self.record(deployment) else ()
+        return (LogLine("iris.blue.1a2b.0", line) for line in found)
 
 
 class Cli:

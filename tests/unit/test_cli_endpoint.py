@@ -8,7 +8,8 @@ from inference_provider.errors import TargetUnreachable
 
 
 def test_logs_prints_the_last_lines_and_wants_both_names(served):
-    assert served("logs", "iris/blue", "--lines", "2").stdout == "two\nthree\n"
+    said = "iris.blue.1a2b.0: two\niris.blue.1a2b.0: three\n"
+    assert served("logs", "iris/blue", "--lines", "2").stdout == said
     one = served("logs", "iris")
     assert one.exit_code == 1
     assert "DEPLOYMENT: 'iris' is not ENDPOINT/DEPLOYMENT; write iris/blue" in one.stderr
@@ -70,17 +71,6 @@ def test_start_and_stop_say_what_they_did(cli):
     cli("up")
     assert cli("stop").stdout == "stopped workspace 'default'\n"
     assert cli("start", "-w", "default").stdout == "started workspace 'default'\n"
-
-
-def test_logs_json_is_one_object_a_line_with_the_instance_where_it_is_known(served):
-    plain = served("logs", "iris/blue", "--json", "--lines", "1").stdout
-    assert plain == '{"line": "three"}\n'
-    served.target.lines = ["iris.blue.1a2b.0: error: bad input", "iris.green.1: no"]
-    found = [json.loads(line) for line in served("logs", "iris/blue", "--json").stdout.splitlines()]
-    assert found == [
-        {"instance": "iris.blue.1a2b.0", "line": "error: bad input"},
-        {"line": "iris.green.1: no"},
-    ]
 
 
 def test_split_json_is_the_split_that_holds_now(cli):

@@ -1,11 +1,14 @@
 """Logs of instances: the last lines of each, then the new ones as they are finished."""
 
 import itertools
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from inference_provider.errors import TargetError
+from inference_provider.targets.local.log_times import LogTimes
 from inference_provider.targets.local.logs import last_lines, read_logs
+from inference_provider.workspace.logged import LogQuery
 
 
 @pytest.fixture
@@ -15,12 +18,46 @@ def log(tmp_path):
     return path
 
 
-def read(log, **options) -> list[str]:
-    return list(read_logs(log.parent, "iris/blue", follow=False, **options))
+def read(log, **options) -> list[tuple[str, str]]:
+    found = read_logs(log.parent, "iris/blue", LogQuery(**options))
+    return [(one.instance, one.text) for one in found]
 
 
 def test_the_last_lines_carry_the_name_of_their_instance(log):
-    assert read(log, lines=2) == ["iris.blue.abc.0: two", "iris.blue.abc.0: three"]
+    name = "iris.blue.abc.0"
+    assert read(log, lines=2) == [(name, "two"), (name, "three")]
+    (log.parent / "iris.blue.abc.1.log").write_text("other\n")
+    assert read(log, lines=1, instance="iris.blue.abc.1") == [("iris.blue.abc.1", "other")]
+    with pytest.raises(TargetError, match=r"there is no instance 'iris.blue.abc.2'"):
+        read(log, instance="iris.blue.abc.2")
+
+
+def test_lines_have_the_time_at_which_they_were_seen_first(tmp_path):
+    folder = tmp_path / "logs" / "iris" / "blue"
+    folder.mkdir(parents=True)
+    log, beside = folder / "iris.blue.abc.0.log", folder / ".iris.blue.abc.0.log.times"
+    times = LogTimes(tmp_path / "logs")
+    log.write_text("one\n")
+    times.note()
+    with log.open("a") as file:
+        file.write("two\nthree\n")
+    times.note()
+    times.note()
+    noted = [line.split()[1] for line in beside.read_text().splitlines()]
+    assert noted == ["4", "14"]
+    beside.write_text("1000 4\n2000 14\n")
+    found = read_logs(folder, "iris/blue", LogQuery())
+    assert [(one.text, one.time) for one in found] == [
+        ("one", datetime.fromtimestamp(1000, UTC)),
+        ("two", datetime.fromtimestamp(2000, UTC)),
+        ("three", datetime.fromtimestamp(2000, UTC)),
+    ]
+    since = datetime.fromtimestamp(1500, UTC)
+    assert [text for _, text in read(log, since=since)] == ["two", "three"]
+    assert [text for _, text in read(log, since=datetime.now(UTC) - timedelta(hours=1))] == []
+    log.write_text("new\n")  # supervisord began a new one
+    times.note()
+    assert len(beside.read_text().splitlines()) == 1
 
 
 def test_no_lines_are_none(log):
@@ -28,26 +65,28 @@ def test_no_lines_are_none(log):
 
 
 def test_a_followed_line_comes_when_it_is_whole_and_once(log):
-    followed = read_logs(log.parent, "iris/blue", lines=1, follow=True)
-    assert next(followed) == "iris.blue.abc.0: three"
+    found = read_logs(log.parent, "iris/blue", LogQuery(lines=1, follow=True))
+    followed = (one.text for one in found)
+    assert next(followed) == "three"
     with log.open("a") as file:
         file.write("four\nfi")
         file.flush()
-        assert next(followed) == "iris.blue.abc.0: four"
+        assert next(followed) == "four"
         file.write("ve\n")
-    assert list(itertools.islice(followed, 1)) == ["iris.blue.abc.0: five"]
+    assert list(itertools.islice(followed, 1)) == ["five"]
 
 
 def test_a_rotated_log_is_followed_from_its_start(log):
-    followed = read_logs(log.parent, "iris/blue", lines=1, follow=True)
-    assert next(followed) == "iris.blue.abc.0: three"
+    found = read_logs(log.parent, "iris/blue", LogQuery(lines=1, follow=True))
+    followed = (one.text for one in found)
+    assert next(followed) == "three"
     log.write_text("new\n")
-    assert next(followed) == "iris.blue.abc.0: new"
+    assert next(followed) == "new"
 
 
 def test_no_log_is_a_sentence(tmp_path):
     with pytest.raises(TargetError, match="read the logs of iris/blue: there are none"):
-        list(read_logs(tmp_path, "iris/blue", lines=1, follow=False))
+        list(read_logs(tmp_path, "iris/blue", LogQuery()))
 
 
 def test_the_last_lines_of_a_large_log_are_its_last_lines(tmp_path):

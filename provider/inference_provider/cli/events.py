@@ -28,7 +28,7 @@ def events(
     begin = beginning(since)
     names = choose_workspaces(session, None, workspace)
     found = [one for name in names for one in session.target.events(name)]
-    chosen = [one for one in found if _is_of(one, of) and (begin is None or one.time >= begin)]
+    chosen = [one for one in found if one.is_of(of) and (begin is None or one.time >= begin)]
     newest = sorted(chosen, key=lambda event: event.time)[-last:]
     if as_json:
         session.print_json([event.model_dump(mode="json") for event in newest])
@@ -38,10 +38,6 @@ def events(
         session.say(f"no event{what} in {', '.join(names)}{f' since {since}' * bool(since)}")
     for event in newest:
         session.say(_line(event))
-
-
-def _is_of(event: Event, of: str) -> bool:
-    return not of or event.deployment == of or event.deployment.startswith(f"{of}/")
 
 
 def _line(event: Event) -> str:

@@ -25,6 +25,7 @@ from inference_provider.spec.target import Home
 from inference_provider.targets.listening import absent
 from inference_provider.targets.memory_records import MemoryRecords
 from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.ports import (
     Clock,
     MakeRoom,
@@ -78,6 +79,8 @@ class MemoryCompute:
         self.ended: set[str] = set()
         """Instances that ended by themselves."""
         self.happened: list[Event] = []
+        self.prints: Callable[[LogQuery], Iterable[LogLine]] = lambda _query: ()
+        """Says what instances have printed, of what is asked for."""
         self._records = records
         self._devices = devices
         self._numbers = itertools.count(1)
@@ -178,8 +181,8 @@ class MemoryCompute:
         }
         return ComputeStatus(instances=found)
 
-    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        return iter(())
+    def logs(self, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
+        return iter(self.prints(query))
 
     def events(self) -> Iterable[Event]:
         return self.happened
@@ -194,6 +197,7 @@ class MemoryRouter:
         self.refuses: Callable[[tuple[EndpointEntry, ...]], None] = _accepts
         """Raises the error with which a publication of these endpoints should fail."""
         self.endpoints: tuple[EndpointEntry, ...] = ()
+        self.called: list[dict[str, Any]] = []
         self.publications = 0
         self.busy_until_s: dict[str, float] = {}
         """When the last request of a deployment ends, on the clock."""
@@ -229,6 +233,9 @@ class MemoryRouter:
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         """Return at once: every published backend is healthy."""
+
+    def calls(self, query: CallQuery) -> list[dict[str, Any]]:
+        return self.called[-query.last :]
 
     def status(self) -> RouterStatus:
         deployments = [(e.name, d) for e in self.endpoints for d in e.deployments]

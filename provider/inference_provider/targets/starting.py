@@ -16,6 +16,7 @@ from inference_provider.quoting import without_secrets
 from inference_provider.targets.stopping import refuse_when_stopped
 from inference_provider.workspace.drain import stop_wait_after
 from inference_provider.workspace.endings import keeps_dying, restarts
+from inference_provider.workspace.logged import LogQuery
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit
 from inference_provider.workspace.statuses import InstanceStatus
 
@@ -157,7 +158,15 @@ def silent_for(unit: Unit) -> str:
     return f"GET {unit.readiness_path} {waited}"
 
 
-def no_logs(deployment: object) -> TargetError:
-    """Return the error for a deployment of which no instance has a log."""
+def no_logs(deployment: object, instance: str = "") -> TargetError:
+    """Return the error for a deployment of which no instance has a log, or not that one."""
     remedy = "run `inferctl status`"
-    return TargetError("read the logs of", str(deployment), "there are none", remedy)
+    reason = f"there is no instance '{instance}'" if instance else "there are none"
+    return TargetError("read the logs of", str(deployment), reason, remedy)
+
+
+def refuse_container(deployment: object, query: LogQuery) -> None:
+    """Raise where nothing but the server runs for an instance."""
+    if query.container != "inference-server":
+        reason = f"there is no {query.container}: models and code are there when an instance starts"
+        raise TargetError("read the logs of", str(deployment), reason, "leave --container out")

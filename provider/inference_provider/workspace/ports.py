@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import SecretStr
 
@@ -22,6 +22,7 @@ from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec, Environme
 from inference_provider.workspace.bucket_login import BucketUser
 from inference_provider.workspace.content import Content
 from inference_provider.workspace.identities import Identities
+from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.registry_login import ReadLogins, RegistryUsers
 from inference_provider.workspace.statuses import (
     ComputeStatus,
@@ -246,11 +247,11 @@ class Compute(Protocol):
             TargetUnreachable: It did not answer.
         """
 
-    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
+    def logs(self, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
         """Yield the last lines of every instance's log, then new ones when following.
 
         Raises:
-            TargetError: The deployment has no logs.
+            TargetError: The deployment has no logs, or not those that are asked for.
         """
 
     def events(self) -> Iterable[Event]:
@@ -319,6 +320,13 @@ class Router(Protocol):
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         """Wait until a deployment has `count` healthy backends. Raises NotReady."""
+
+    def calls(self, query: CallQuery) -> Iterable[Mapping[str, Any]]:
+        """Return calls of its access log, oldest first, in its own words.
+
+        Raises:
+            TargetUnreachable: It did not answer.
+        """
 
     def status(self) -> RouterStatus:
         """Return what it serves, using a constant number of calls. Raises TargetUnreachable."""

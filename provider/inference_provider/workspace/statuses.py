@@ -70,6 +70,10 @@ class Event(Frozen):
     message: str
     count: int = 1
 
+    def is_of(self, name: str) -> bool:
+        """Whether it is of a deployment, or one of an endpoint; all are of an empty name."""
+        return not name or self.deployment == name or self.deployment.startswith(f"{name}/")
+
 
 class RefusedCalls(Frozen):
     """Calls of one client that one endpoint refused, all with one status."""

@@ -1,13 +1,17 @@
 """What instances print, and what happens to them: the part of the engine that only reads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from inference_provider.errors import TargetError
 from inference_provider.observed import ResourceId
+from inference_provider.workspace.logged import CallQuery, LogLine, LogQuery
 from inference_provider.workspace.opened import Workspace
 from inference_provider.workspace.statuses import Event
+
+_LAST = LogQuery()
 
 
 class Told(ABC):
@@ -20,15 +24,17 @@ class Told(ABC):
     def has_logs(self, deployment: ResourceId) -> bool:
         """Whether a deployment has logs; one whose first start failed has logs but no record."""
         with suppress(TargetError):
-            return any(True for _line in self.logs(deployment, lines=1))
+            return any(True for _line in self.logs(deployment, LogQuery(lines=1)))
         return False
 
-    def logs(
-        self, deployment: ResourceId, *, lines: int = 100, follow: bool = False
-    ) -> Iterator[str]:
+    def logs(self, deployment: ResourceId, query: LogQuery = _LAST) -> Iterator[LogLine]:
         """Yield the last lines of every instance's log, then new ones when following."""
-        compute = self._workspace(deployment.workspace).ports.compute
-        return compute.logs(deployment, lines=lines, follow=follow)
+        return self._workspace(deployment.workspace).ports.compute.logs(deployment, query)
+
+    def calls(self, workspace: str, query: CallQuery) -> Iterable[Mapping[str, Any]]:
+        """Return calls of a workspace's router, oldest first, in its own words."""
+        (opened := self._workspace(workspace)).refuse_absent()
+        return opened.ports.router.calls(query)
 
     def events(self, workspace: str) -> Iterable[Event]:
         """Return what happened to the instances of a workspace, oldest first, while it is kept."""

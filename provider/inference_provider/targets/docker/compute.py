@@ -34,7 +34,7 @@ from inference_provider.targets.docker.gpus import (
     visible,
 )
 from inference_provider.targets.docker.happened import happened
-from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.host import DockerHost, timed
 from inference_provider.targets.docker.injected import FOLDER, file_of, shown, with_file
 from inference_provider.targets.docker.instance import (
     backend_of,
@@ -49,6 +49,8 @@ from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.docker.router import DockerRouter
 from inference_provider.targets.docker.volumes import volumes_of
 from inference_provider.targets.docker.way_out import proxy_in
+from inference_provider.targets.merged import merged
+from inference_provider.workspace.logged import LogLine, LogQuery
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Event, Instance, InstanceStatus
@@ -315,15 +317,16 @@ class DockerCompute:
 
     # -- logs ----------------------------------------------------------------------------------
 
-    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        found = self._ids(deployment.name)
+    def logs(self, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
+        starting.refuse_container(deployment, query)
+        found = {n: id_ for n, id_ in self._ids(deployment.name).items() if query.wants(n)}
         if not found:
-            raise starting.no_logs(deployment)
-        for name, id_ in found.items():
-            for line in self._host.last_lines(id_, lines).splitlines() if lines else ():
-                yield f"{name}: {line}"
-        if follow:
-            yield from self._host.follow(found)
+            raise starting.no_logs(deployment, query.instance)
+        for name, id_ in found.items() if query.lines else ():
+            said = self._host.last_lines(id_, query.lines, timed=True, since=query.since)
+            yield from (timed(name, line) for line in said.splitlines())
+        if query.follow:
+            yield from merged([partial(self._host.follow, *one) for one in found.items()])
 
     def events(self) -> list[Event]:
         found: list[Event] = []

@@ -29,6 +29,12 @@ def hardened() -> dict[str, Any]:
     }
 
 
+def is_running(container: Mapping[str, Any] | None) -> bool:
+    """Whether a container runs and is not paused."""
+    state = container["State"] if container is not None else {"Running": False, "Paused": False}
+    return bool(state["Running"]) and not state["Paused"]
+
+
 def ailment(container: Mapping[str, Any] | None) -> str:
     """Say that Docker calls a container unhealthy; else empty.
 

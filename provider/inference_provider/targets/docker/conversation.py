@@ -10,7 +10,11 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
+
+from inference_provider.serving.image import ROUTER_FOLDER
 
 _KEPT = 8
 _IDLE_S = 30.0
@@ -27,6 +31,13 @@ class Command(NamedTuple):
     """Its id, since another one may get its name."""
     words: tuple[str, ...]
     """Program and arguments; others on the host can read them."""
+
+
+def program(container: str, module: ModuleType, socket: str, *given: str) -> Command:
+    """Return what runs a module in a router, which may be too old to have it."""
+    text = Path(str(module.__file__)).read_text()
+    words = ("python3", "-I", "-S", "-c", text, f"{ROUTER_FOLDER}/{socket}", *given)
+    return Command(container, words)
 
 
 class Conversation:

@@ -7,11 +7,11 @@ does not answer raises TargetUnreachable, whatever it was.
 import base64
 import functools
 import json
-import queue
 import socket as sockets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from inference_provider.targets.docker.address import address_of
 from inference_provider.targets.docker.conversation import Command, Conversation, Conversations
 from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.ssh import Tunnel
+from inference_provider.workspace.logged import LogLine
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -211,7 +212,9 @@ class DockerHost:
         self._unless_gone(*asked, lambda api: api.stop(container, timeout=limit_s))
         self.remove(container)
 
-    def last_lines(self, container: str, count: int, *, timed: bool = False) -> str:
+    def last_lines(
+        self, container: str, count: int, *, timed: bool = False, since: datetime | None = None
+    ) -> str:
         """Return the last lines that a container printed; empty when there is none.
 
         `timed` puts its time before each.
@@ -219,33 +222,16 @@ class DockerHost:
         said = self._unless_gone(
             "read the log of",
             f"container {container}",
-            lambda api: api.logs(container, tail=count, timestamps=timed),
+            lambda api: api.logs(container, tail=count, timestamps=timed, since=since),
         )
         return (said or b"").decode(errors="replace")
 
-    def follow(self, containers: Mapping[str, str]) -> Iterator[str]:
-        """Yield `<name>: <line>` for each new line of containers, until all have ended.
-
-        Args:
-            containers: Their ids, by the names to write.
-        """
-        lines: queue.Queue[str | None] = queue.Queue()
-
-        def read(name: str, id_: str) -> None:
-            with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
-                for line in _lines(api.logs(id_, stream=True, follow=True, tail=0)):
-                    lines.put(f"{name}: {line}")
-            lines.put(None)
-
-        for given in containers.items():
-            threading.Thread(target=read, args=given, daemon=True).start()
-        left = len(containers)
-        while left:
-            line = lines.get()
-            if line is None:
-                left -= 1
-            else:
-                yield line
+    def follow(self, name: str, id_: str) -> Iterator[LogLine]:
+        """Yield each new line of a container until it has ended, or nobody knows it any more."""
+        with suppress(Exception), self.asked("read the log of", f"container {name}") as api:
+            said = api.logs(id_, stream=True, follow=True, tail=0, timestamps=True)
+            for line in _lines(said):
+                yield timed(name, line)
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume, if it exists; nothing may use it any more."""
@@ -330,6 +316,15 @@ class DockerHost:
 def _started(api: "APIClient", command: Command) -> Conversation:
     made = api.exec_create(command.container, list(command.words), stdin=True, tty=False)
     return Conversation(command, made["Id"], api.exec_start(made["Id"], socket=True))
+
+
+def timed(name: str, line: str) -> LogLine:
+    """Return a line of a container, before which the Engine has put its time."""
+    time, _, text = line.partition(" ")
+    try:
+        return LogLine(name, text.rstrip("\r"), datetime.fromisoformat(time))
+    except ValueError:
+        return LogLine(name, line)
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[str]:

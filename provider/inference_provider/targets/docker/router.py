@@ -11,16 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 from inference_provider.errors import NotReady, TargetError, TargetUnreachable
 from inference_provider.router.table import KEYS_IN_CLEAR, Backend, EndpointEntry, longest_request_s
 from inference_provider.serving.image import ROUTER_FOLDER
 from inference_provider.targets.docker import names
-from inference_provider.targets.docker.containers import RESTART, altered, endings_of, hardened
-from inference_provider.targets.docker.conversation import Command
+from inference_provider.targets.docker.containers import (
+    RESTART,
+    altered,
+    endings_of,
+    hardened,
+    is_running,
+)
+from inference_provider.targets.docker.conversation import program
 from inference_provider.targets.docker.host import TIMEOUT_S, DockerHost
 from inference_provider.targets.docker.listens import Listens, with_egress_port
 from inference_provider.targets.docker.records import HostRecords
@@ -36,6 +40,7 @@ from inference_provider.targets.listening import (
     in_order,
     port_taken,
 )
+from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import PUBLICATION, State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
@@ -132,7 +137,7 @@ class DockerRouter:
     # -- the container -------------------------------------------------------------------------
 
     def runs(self) -> bool:
-        return _runs(self._container())
+        return is_running(self._container())
 
     def _container(self) -> dict[str, Any] | None:
         """Return what the Engine says of the router; None when there is none."""
@@ -184,7 +189,7 @@ class DockerRouter:
     def _mend(self, image: str, endpoints: Endpoints) -> str | None:
         """Make the router serve, as it was made; return the id of a replaced one that serves on."""
         container = self._container()
-        if container is None or not _runs(container):
+        if container is None or not is_running(container):
             self.make(image)
         elif not self._is_as_made(container, image) or self._is_ready() is None:
             return self._replace(container["Id"], image, endpoints)
@@ -272,7 +277,7 @@ class DockerRouter:
     def _end(self, container: str, endpoints: Endpoints) -> None:
         """Let a router finish its requests while another one takes the new ones, and remove it."""
         longest_s = longest_request_s(endpoints)
-        drained = _program(container, drain, "admin.sock", str(longest_s))
+        drained = program(container, drain, "admin.sock", str(longest_s))
         with suppress(TargetError), self._host.asked("end", "the replaced router") as api:
             api.update_container(container, restart_policy=cast("Any", {"Name": "no"}))
             self._host.ask(drained, b"", 2 * longest_s + TIMEOUT_S)
@@ -338,10 +343,14 @@ class DockerRouter:
         given = {"path": path, "timeout_s": timeout_s, "limit_s": limit_s}
         return bool(self._ask("answers", within_s=TIMEOUT_S + timeout_s, backends=asked, **given))
 
+    def calls(self, query: CallQuery) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("calls", query=query.model_dump(mode="json"))
+        return found
+
     def status(self) -> RouterStatus:
         found_ids = self._ids()
         container = self._host.container(found_ids[0]) if found_ids else None
-        if not _runs(container):
+        if not is_running(container):
             paused = container is not None and container["State"]["Paused"]
             state = "is paused" if paused else "does not run"
             return RouterStatus(fault=f"the router {state}", runs=False)
@@ -375,7 +384,7 @@ class DockerRouter:
         text = json.dumps(asked).encode() + b"\n"
         found = (one for one in self._listed() if container in ("", one["Id"]))
         there = next(found, {"Id": container or self._name, "State": ""})
-        command = _program(there["Id"], relay, "agent.sock")
+        command = program(there["Id"], relay, "agent.sock")
         said = self._host.ask(command, text, within_s, again=there["State"] == "running")
         try:
             told = json.loads(said)
@@ -386,15 +395,3 @@ class DockerRouter:
         if "error" in told:
             raise read(told["error"])
         return told["answer"]
-
-
-def _program(container: str, module: ModuleType, socket: str, *given: str) -> Command:
-    """Return what runs a module in a router, which may be too old to have it."""
-    text = Path(str(module.__file__)).read_text()
-    words = ("python3", "-I", "-S", "-c", text, f"{ROUTER_FOLDER}/{socket}", *given)
-    return Command(container, words)
-
-
-def _runs(container: dict[str, Any] | None) -> bool:
-    state = container["State"] if container is not None else {"Running": False, "Paused": False}
-    return bool(state["Running"]) and not state["Paused"]

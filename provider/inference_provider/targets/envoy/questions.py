@@ -13,6 +13,7 @@ from inference_provider.errors import InferenceError, TargetError
 from inference_provider.router.table import Backend
 from inference_provider.targets.envoy.agent_errors import written
 from inference_provider.targets.envoy.serving import Serving
+from inference_provider.workspace.logged import CallQuery
 
 Request = Mapping[str, Any]
 Answers = Mapping[str, Callable[[Request], Any]]
@@ -57,6 +58,7 @@ def about(serving: Serving) -> Answers:
         "is_drained": lambda asked: serving.is_drained(asked["deployment"]),
         "is_connected": lambda asked: serving.is_connected(backends(asked)),
         "wait_healthy": wait_healthy,
+        "calls": lambda asked: serving.calls(CallQuery.model_validate(asked["query"])),
         "status": lambda _asked: serving.status().model_dump(mode="json"),
     }
 

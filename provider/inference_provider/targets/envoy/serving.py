@@ -5,13 +5,16 @@ process manager knows.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from inference_provider.errors import TargetUnreachable
 from inference_provider.router.table import Backend, EndpointEntry, RouterTable
+from inference_provider.targets.envoy.calls import calls
 from inference_provider.targets.envoy.connections import connected
 from inference_provider.targets.envoy.delivery import Delivery
 from inference_provider.targets.envoy.files import BOOTSTRAP
 from inference_provider.targets.envoy.refused import ACCESS_LOG, refused_calls
+from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.statuses import RouterStatus
 
 Endpoints = tuple[EndpointEntry, ...]
@@ -77,6 +80,10 @@ class Serving:
     def wait_healthy(self, counts: Mapping[str, int]) -> None:
         """Wait until each deployment has as many healthy backends. Raises NotReady."""
         self.delivery.wait_healthy(counts)
+
+    def calls(self, query: CallQuery) -> list[dict[str, Any]]:
+        """Return calls of the access log, oldest first."""
+        return calls(self.delivery.folder / ACCESS_LOG, query)
 
     def status(self) -> RouterStatus:
         """Return what the router itself says; `weights` is None when it does not answer."""

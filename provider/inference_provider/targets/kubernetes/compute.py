@@ -39,7 +39,6 @@ from inference_provider.targets.kubernetes.happened import OF_PODS, happened
 from inference_provider.targets.kubernetes.instance_manifests import (
     EVERY_OBJECT,
     OBJECTS,
-    SERVER,
     Generation,
     objects_of,
 )
@@ -55,7 +54,6 @@ from inference_provider.targets.kubernetes.objects import (
     Object,
     kind_of,
     labels_of,
-    name_of,
     selector,
     version_of,
 )
@@ -67,6 +65,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
     listed,
     recreations,
 )
+from inference_provider.targets.kubernetes.pod_logs import pod_logs
 from inference_provider.targets.kubernetes.pod_wait import Wait
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.refusals import Forbidden, NotThere
@@ -80,7 +79,7 @@ from inference_provider.targets.kubernetes.workloads import (
     replicas,
     workload_in,
 )
-from inference_provider.targets.starting import no_logs
+from inference_provider.workspace.logged import LogLine, LogQuery
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import ComputeStatus, Event, Instance, InstanceStatus
@@ -305,19 +304,9 @@ class KubernetesCompute:
 
     # -- logs ----------------------------------------------------------------------------------
 
-    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        found = sorted(map(name_of, self._pods(deployment.name)))
-        if not found:
-            raise no_logs(deployment)
-        if follow and len(found) > 1:
-            remedy = f"use `kubectl logs --follow --selector {self._selecting(deployment.name)}`"
-            reason = f"it has {len(found)} pods, and one at a time can be followed"
-            raise TargetError("follow the logs of", str(deployment), reason, remedy)
-        for pod in found:
-            asked = {"container": SERVER, "tailLines": str(lines)}
-            asked |= {"follow": "true"} if follow else {}
-            for line in self._client.logs(self._namespace, pod, **asked):
-                yield f"{pod}: {line}"
+    def logs(self, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
+        pods = self._pods(deployment.name)
+        return pod_logs(self._client, self._namespace, pods, str(deployment), query)
 
     def events(self) -> Iterable[Event]:
         there = self.instances().items()

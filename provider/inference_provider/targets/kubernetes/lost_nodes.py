@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.fresh import Fresh
 from inference_provider.targets.kubernetes.objects import NODE, Object
-from inference_provider.targets.kubernetes.pods import condition, is_ending, is_ready
+from inference_provider.targets.kubernetes.pods import condition, is_ending, is_ready, trouble_of
 from inference_provider.targets.kubernetes.refusals import Forbidden, Refused
 
 FRESH_S = 10.0
@@ -60,3 +60,9 @@ class LostNodes:
 def node_of(pod: Object) -> str:
     """Return the name of the node that a pod is on; empty where it has none yet."""
     return str((pod.get("spec") or {}).get("nodeName") or "")
+
+
+def why_not_ready(pod: Object, lost: Mapping[str, str]) -> str:
+    """Say why a pod is not ready, on a node that may be lost; empty where it just starts."""
+    trouble = trouble_of(pod)
+    return lost.get(node_of(pod)) or (trouble.reason if trouble else "")

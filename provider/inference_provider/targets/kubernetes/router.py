@@ -6,7 +6,8 @@ else. This module makes the objects of the router too.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ from inference_provider.targets.kubernetes.client import Client
 from inference_provider.targets.kubernetes.exposure import EVERY_KIND
 from inference_provider.targets.kubernetes.exposure import named as found_by
 from inference_provider.targets.kubernetes.ingress_class import make_way_for_default
-from inference_provider.targets.kubernetes.lost_nodes import node_of
+from inference_provider.targets.kubernetes.lost_nodes import why_not_ready
 from inference_provider.targets.kubernetes.objects import (
     BUDGET,
     DEPLOYMENT,
@@ -44,7 +45,7 @@ from inference_provider.targets.kubernetes.observed_objects import (
     opening,
     told,
 )
-from inference_provider.targets.kubernetes.pods import is_ending, is_ready, trouble_of
+from inference_provider.targets.kubernetes.pods import is_ending, is_ready
 from inference_provider.targets.kubernetes.records import ClusterRecords
 from inference_provider.targets.kubernetes.rivals import rivals_in
 from inference_provider.targets.kubernetes.rivals import told as told_rivals
@@ -67,6 +68,7 @@ from inference_provider.targets.kubernetes.workloads import COUNT
 from inference_provider.targets.kubernetes.workspace_manifests import ACCOUNT
 from inference_provider.targets.listening import absent
 from inference_provider.targets.stopping import refuse_when_stopped
+from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.ports import Tell
 from inference_provider.workspace.state import State, corrupt
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
@@ -334,6 +336,10 @@ class KubernetesRouter:
         if len(silent) == len(ready):
             raise silent[0] if silent else self._silent(self.pods.all())
 
+    def calls(self, query: CallQuery) -> list[dict[str, Any]]:
+        found = self._answers_of_all("calls", query=query.model_dump(mode="json"))
+        return sorted(chain(*found), key=lambda call: str(call["ts"]))[-query.last :]
+
     def status(self) -> RouterStatus:
         whole = self._whole.last_look()
         altered = self._altered(whole)
@@ -359,7 +365,7 @@ class KubernetesRouter:
         faults += [
             f"router pod {name_of(pod)} is not ready: {why[:_SHOWN]}"
             for pod in there
-            if name_of(pod) not in ready and (why := _why(pod, lost))
+            if name_of(pod) not in ready and (why := why_not_ready(pod, lost))
         ]
         faults += [_OLDER] if self._is_outdated(self.settings().image) else []
         return combined(answers, faults + altered).model_copy(update={"endings": endings})
@@ -390,9 +396,3 @@ class KubernetesRouter:
         policies = (one for (kind, _), one in whole.items() if kind == POLICY)
         opened = map(told, opening(policies, workspace))
         return [*scaled, *changed, *opened, *self._records.edited()]
-
-
-def _why(pod: Object, lost: Mapping[str, str]) -> str:
-    """Say why a pod is not ready; empty where it just starts."""
-    trouble = trouble_of(pod)
-    return lost.get(node_of(pod)) or (trouble.reason if trouble else "")

@@ -37,6 +37,7 @@ from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.local.surroundings import surroundings
 from inference_provider.workspace import statuses
 from inference_provider.workspace.endings import Endings
+from inference_provider.workspace.logged import LogLine, LogQuery
 from inference_provider.workspace.ports import MakeRoom, Progress, Unit, side_by_side, silent
 from inference_provider.workspace.statuses import ComputeStatus, Event, InstanceStatus
 
@@ -359,9 +360,9 @@ class LocalCompute:
     def _log_folder(self, deployment: str) -> Path:
         return self._folders.log_path(deployment, "any").parent
 
-    def logs(self, deployment: ResourceId, *, lines: int, follow: bool) -> Iterator[str]:
-        folder = self._log_folder(deployment.name)
-        return read_logs(folder, str(deployment), lines=lines, follow=follow)
+    def logs(self, deployment: ResourceId, query: LogQuery) -> Iterator[LogLine]:
+        starting.refuse_container(deployment, query)
+        return read_logs(self._log_folder(deployment.name), str(deployment), query)
 
     def events(self) -> Iterator[Event]:
         for event in EventLog(log_of(self._folders.folder)).read():

@@ -67,6 +67,7 @@ from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
 from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.endings import Endings
+from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import RouterAddress, RouterStatus
 
@@ -144,6 +145,9 @@ class LocalRouter:
 
     def wait_healthy(self, deployment: str, count: int) -> None:
         self.serving.wait_healthy({deployment: count})
+
+    def calls(self, query: CallQuery) -> list[dict[str, Any]]:
+        return self.serving.calls(query)
 
     def status(self) -> RouterStatus:
         process, said = self._process(), self.serving.status()

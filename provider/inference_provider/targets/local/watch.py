@@ -120,12 +120,18 @@ def main() -> None:
     sys.path.append(str(Path(__file__).parents[3]))
     from inference_provider.targets.envoy.log_bound import bound_log  # noqa: PLC0415
     from inference_provider.targets.local.event_log import EventLog, log_of  # noqa: PLC0415
+    from inference_provider.targets.local.log_times import LogTimes  # noqa: PLC0415
     from inference_provider.targets.local.prober import Prober  # noqa: PLC0415
 
     ends_file, log, limit, folder = *map(Path, sys.argv[1:3]), int(sys.argv[3]), Path(sys.argv[4])
-    events = EventLog(log_of(folder))
+    events, times = EventLog(log_of(folder)), LogTimes(folder / "logs")
     prober = Prober(folder, events.write)
-    watch = Watch(ends_file, lambda: bound_log(log, limit), events.write, prober.has_ended)
+
+    def look() -> None:
+        bound_log(log, limit)
+        times.note()
+
+    watch = Watch(ends_file, look, events.write, prober.has_ended)
     prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
 

@@ -1,0 +1,144 @@
+"""`inferctl logs`: which lines, and the tables with Azure Monitor's columns."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from inference_provider.workspace.logged import LogLine
+from inference_provider.workspace.statuses import Event
+
+NOON = datetime(2026, 11, 27, 12, 0, 0, 5000, UTC)
+CALL = {
+    "ts": "2026-11-27T12:00:00.005Z", "request_id": "r-1", "client_request_id": None,
+    "client": "127.0.0.1", "endpoint": "iris", "deployment": "blue", "method": "POST",
+    "path": "/endpoints/iris/score", "status": 200, "model_status": None, "flags": "-",
+    "details": "via_upstream", "bytes_in": 17, "bytes_out": 0, "ms": 8, "ttfb_ms": 7,
+    "upstream": "127.0.0.1:21000", "attempts": 1, "identity": "key",
+}  # fmt: skip
+
+
+LINES = (
+    LogLine("iris.blue.ab.0", "r-1 started", NOON),
+    LogLine("iris.blue.ab.0", "r-2 started", NOON),
+    LogLine("iris.blue.ab.0", "r-1 done"),
+    LogLine("iris.blue.ab.1", "r-3 \x1b[2Jdone", NOON),
+)
+STARTED = Event(
+    time=NOON, deployment="iris/blue", instance="iris.blue.ab.0", name="Started",
+    message="Started instance",
+)  # fmt: skip
+
+
+@pytest.fixture
+def told(cli):
+    cli("up")
+    ports, cli.asked = cli.target.memory.ports("default"), []
+
+    def prints(query):
+        cli.asked.append(query)
+        return LINES if query.lines else (LogLine("iris.blue.ab.1", "r-1 new"),)
+
+    ports.compute.prints = prints
+    ports.compute.happened = [
+        STARTED,
+        STARTED.model_copy(update={"deployment": "", "instance": "router"}),
+    ]
+    failed = {"request_id": "r-2", "status": 424, "model_status": "500"}
+    ports.router.called = [CALL, {**CALL, **failed}]
+    return cli
+
+
+def rows(result) -> list:
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_json_is_one_object_a_line_with_the_time_where_it_is_known(told):
+    assert rows(told("logs", "iris/blue", "--json"))[1:3] == [
+        {
+            "instance": "iris.blue.ab.0",
+            "line": "r-2 started",
+            "time": "2026-11-27T12:00:00.005+00:00",
+        },
+        {"instance": "iris.blue.ab.0", "line": "r-1 done"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (("--grep", "^r-[12]"), ["r-1 started", "r-2 started", "r-1 done"]),
+        (("--grep", "done$", "--tail", "1"), ["r-1 done", "r-3 \x1b[2Jdone"]),
+        (("--request-id", "r-1"), ["r-1 started", "r-1 done"]),
+        (("--request-id", "r-1", "--grep", "done", "--follow"), ["r-1 done"]),
+        (("--request-id", "r-1", "--tail", "1", "--follow"), ["r-1 done", "r-1 new"]),
+    ],
+)
+def test_lines_are_picked_before_the_last_ones_are_counted(told, args, expected):
+    found = rows(told("logs", "iris/blue", "--json", *args))
+    assert [one["line"] for one in found] == expected
+
+
+def test_a_target_is_asked_for_what_it_can_choose_itself(told):
+    told("logs", "iris/blue", "--tail", "7", "--instance", "iris.blue.ab.1", "--since", "1h",
+         "--container", "storage-initializer")  # fmt: skip
+    asked = told.asked[-1]
+    assert (asked.lines, asked.instance, asked.container, asked.follow) == (
+        7, "iris.blue.ab.1", "storage-initializer", False,
+    )  # fmt: skip
+    assert 3590 < (datetime.now(UTC) - asked.since).total_seconds() < 3660
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("--grep", "("), "--grep: '(' is no pattern: missing ), unterminated subpattern"),
+        (("--since", "soon"), "--since: expected a number and a unit; write 30m, 24h or 7d"),
+        (("--table", "events", "-f"), "--follow: a table of events is not followed; leave it out"),
+    ],
+)
+def test_what_is_no_question_is_refused_in_a_sentence(told, args, sentence):
+    result = told("logs", "iris/blue", *args)
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+
+
+def test_traffic_has_the_columns_of_azure_monitor(told):
+    first, second = rows(told("logs", "--table", "traffic"))
+    assert first == {
+        "Type": "AmlOnlineEndpointTrafficLog",
+        "TimeGenerated": "2026-11-27T12:00:00.005Z",
+        "AzureMLWorkspaceName": "default",
+        "EndpointName": "iris",
+        "DeploymentName": "blue",
+        "Method": "POST",
+        "Path": "/endpoints/iris/score",
+        "ResponseCode": 200,
+        "ResponseCodeReason": "via_upstream",
+        "ModelStatusCode": 200,
+        "RequestPayloadSize": 17,
+        "ResponsePayloadSize": 0,
+        "TotalDurationMs": 8,
+        "IdentityData": "key",
+        "XRequestId": "r-1",
+    }
+    assert (second["ResponseCode"], second["ModelStatusCode"]) == (424, 500)
+    assert rows(told("logs", "--table", "traffic", "--grep", '"r-2"')) == [second]
+
+
+def test_events_and_console_have_the_columns_of_azure_monitor(told):
+    place = {
+        "TimeGenerated": "2026-11-27T12:00:00.005+00:00", "AzureMLWorkspaceName": "default",
+        "EndpointName": "iris", "DeploymentName": "blue", "InstanceId": "iris.blue.ab.0",
+    }  # fmt: skip
+    assert rows(told("logs", "iris", "--table", "events")) == [
+        {"Type": "AmlOnlineEndpointEventLog", **place, "Name": "Started",
+         "Message": "Started instance"}
+    ]  # fmt: skip
+    assert len(rows(told("logs", "--table", "events"))) == 2
+    console = rows(told("logs", "iris/blue", "--table", "console", "--request-id", "r-2"))
+    assert console == [
+        {"Type": "AmlOnlineEndpointConsoleLog", **place, "ContainerName": "inference-server",
+         "Message": "r-2 started"}
+    ]  # fmt: skip
