@@ -10,7 +10,8 @@ from inference_provider.observed import Kind, ResourceId
 from inference_provider.spec import AutoscaleRuleSpec
 from inference_provider.spec.resources import ResourceAmounts
 from inference_provider.targets.local import usage
-from inference_provider.targets.local.samples import LocalSamples
+from inference_provider.targets.local.usage import Usage
+from inference_provider.targets.samples import Samples, Spent
 from inference_provider.workspace.ruled import Ruled
 
 SPIN = "import time; until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
@@ -36,7 +37,11 @@ class Router:
         self.found = {}
         self.answers = True
         self.pids: dict[str, int] = {}
-        self.samples = LocalSamples(self._statistics, lambda: self.pids, lambda: self.at_s)
+        self.usage = Usage(lambda: self.at_s)
+        self.samples = Samples(self._statistics, self._used, lambda: self.at_s)
+
+    def _used(self, names):
+        return self.usage.look({n: pid for n, pid in self.pids.items() if n in names})
 
     def _statistics(self, _pattern):
         if not self.answers:
@@ -136,7 +141,7 @@ def test_an_instance_that_has_ended_counts_for_nothing():
 
 
 def test_processor_time_is_the_mean_of_fifteen_seconds():
-    spent, told = usage._Spent(1), []
+    spent, told = Spent(1), []
     for at_s in range(61):
         told.append(spent.cores(at_s, min(max(at_s - 30, 0), 15)))  # one core from 30 to 45
     assert told[4] is None

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 
-from inference_provider.autoscale import LONGEST_S
 from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
 from inference_provider.spec import (
-    AutoscaleRuleSpec,
     DeploymentSpec,
     EnvironmentSpec,
     WorkspaceSpec,
@@ -21,7 +19,7 @@ from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.envoy.authorities import ca_file
 from inference_provider.targets.listening import address_fault, bind_fault
 from inference_provider.targets.local.machine import Fit, own_network_fit
-from inference_provider.targets.local.samples import AMOUNTS, MEASURED
+from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _OTLP = "opentelemetry.exporter.otlp.proto.http"
@@ -87,7 +85,7 @@ def local_capabilities(
     return TargetCapabilities(
         name="local",
         kinds=WITH_RULES,
-        rule_faults=rule_faults,
+        rule_faults=lambda rule, deployment, _workspace: rule_faults(rule, deployment),
         amounts_asked=True,
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
@@ -103,41 +101,6 @@ def local_capabilities(
         process_bytes=min(os.sysconf("SC_ARG_MAX"), 6 * 2**20),
         reasons=_REASONS,
     )
-
-
-def rule_faults(
-    rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None, _workspace: WorkspaceSpec | None
-) -> Iterator[Fault]:
-    """Yield why this machine cannot keep a rule; nothing of one that is off."""
-    if not rule.enabled:
-        return
-    least = {f"schedules.{i}": one.min_instances for i, one in enumerate(rule.schedules)}
-    for place, count in {"": rule.min_instances, **least}.items():
-        if count == 0:
-            field = f"{place}.min_instances".lstrip(".")
-            yield Fault(field, "0 is not supported yet: no request would wake it", "use 1 or more")
-    used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}
-    used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
-    for place, metric in used.items():
-        yield from _unmeasured(f"{place}.metric", metric, deployment)
-    for i, step in enumerate(rule.metrics):
-        if step.window_s > LONGEST_S:
-            reason = f"{step.window_s} s is more than is remembered here"
-            yield Fault(f"metrics.{i}.window_s", reason, f"use {LONGEST_S} or less")
-
-
-def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> Iterator[Fault]:
-    """Yield why a metric cannot be measured, of a deployment that may not be known."""
-    if metric not in MEASURED:
-        known = f"{', '.join(sorted(MEASURED)[:-1])} or {max(MEASURED)}"
-        yield Fault(place, f"{metric} is not measured here yet", f"use {known}")
-    amount = AMOUNTS.get(metric)
-    if amount and deployment and not getattr(deployment.resources.requests, amount):
-        name = f"'{deployment.endpoint}/{deployment.name}'"
-        reason = (
-            f"{metric} is a share of what an instance asks for, and {name} asks for no {amount}"
-        )
-        yield Fault(place, reason, f"set its resources.requests.{amount}")
 
 
 def _is_installed(module: str) -> bool:

@@ -16,7 +16,8 @@ from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.targets.envoy.router_admin import RouterAdmin
 from inference_provider.targets.local.gpus import GpuUse, gpus_in_use
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
-from inference_provider.targets.local.usage import Usage, Used
+from inference_provider.targets.local.usage import Usage
+from inference_provider.targets.samples import Used
 from inference_provider.workspace.measured import Running
 
 

@@ -1,6 +1,6 @@
 """The local target's wiring: a workspace is a folder with its own supervisord."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,13 +25,14 @@ from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.meter import LocalMeter
 from inference_provider.targets.local.records import FileRecords
 from inference_provider.targets.local.router import LocalRouter
-from inference_provider.targets.local.samples import LocalSamples
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.unrecorded import (
     UnmadeWorkspace,
     delete_unrecorded,
     unrecorded,
 )
+from inference_provider.targets.local.usage import Usage
+from inference_provider.targets.samples import Samples, Used
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.measured import Meter, Running, running
 from inference_provider.workspace.ports import Ports, Tell
@@ -80,10 +81,16 @@ class LocalPlatform:
         """Return a workspace's router, and with it the supervisord that runs all its programs."""
         return self._open(workspace).router
 
-    def samples(self, workspace: str) -> LocalSamples:
+    def samples(self, workspace: str) -> Samples:
         """Return what measures the deployments of a workspace for their autoscale rules."""
         router = self.router(workspace)
-        return LocalSamples(router.envoy.admin.stats, self._pids(router))
+        pids = self._pids(router)
+        usage = Usage()
+
+        def used(names: Collection[str]) -> Mapping[str, Used]:
+            return usage.look({n: pid for n, pid in pids().items() if n in names})
+
+        return Samples(router.envoy.admin.stats, used)
 
     @staticmethod
     def _pids(router: LocalRouter) -> Callable[[], dict[str, int]]:

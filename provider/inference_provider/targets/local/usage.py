@@ -1,56 +1,15 @@
 """What instances of this machine use of its processor and its memory, by their processes."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-MEAN_OF_S = 15.0
-"""Seconds of which the processor time is told; a garbage collection is no load."""
-LEAST_S = 5.0
-"""Seconds that are needed to tell any."""
+from inference_provider.targets.samples import Spent, Used
+
 _LIST_EVERY_S = 10.0
-
-
-class Used(NamedTuple):
-    """What one instance uses now."""
-
-    cores: float | None
-    """Mean of the last 15 s, or since it is looked at; None in the first 5 s."""
-    memory: int
-    """Bytes in memory; what several of its processes share counts in each."""
-
-
-class _Moment(NamedTuple):
-    at_s: float
-    cpu_s: float
-    """Of the processes that there were then."""
-    spent_s: float
-    """Of all, since the first look."""
-
-
-class _Spent:
-    """The processor time of one instance in the last seconds."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._moments: deque[_Moment] = deque()
-
-    def cores(self, at_s: float, cpu_s: float) -> float | None:
-        """Return the mean, with that of now; None when it is of too short a time."""
-        last = self._moments[-1] if self._moments else _Moment(at_s, cpu_s, 0.0)
-        # a process that ends unwaited for takes its time with it
-        spent_s = last.spent_s + max(cpu_s - last.cpu_s, 0.0)
-        self._moments.append(_Moment(at_s, cpu_s, spent_s))
-        while len(self._moments) > 1 and self._moments[1].at_s <= at_s - MEAN_OF_S:
-            self._moments.popleft()
-        first = self._moments[0]
-        took_s = at_s - first.at_s
-        return (spent_s - first.spent_s) / took_s if took_s >= LEAST_S else None
 
 
 class Usage:
@@ -58,7 +17,7 @@ class Usage:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._spent: dict[str, _Spent] = {}
+        self._spent: dict[str, Spent] = {}
         self._children = _children_of if _TELLS_CHILDREN else _Listed(clock)
 
     def look(self, pids: Mapping[str, int]) -> dict[str, Used]:
@@ -67,12 +26,12 @@ class Usage:
         Args:
             pids: The first process of each.
         """
-        found, there = dict[str, Used](), dict[str, _Spent]()
+        found, there = dict[str, Used](), dict[str, Spent]()
         for name, pid in pids.items():
             with suppress(psutil.Error):
                 at_s, (cpu_s, memory) = self._clock(), self._of_tree(pid)
                 known = self._spent.get(name)
-                spent = known if known is not None and known.pid == pid else _Spent(pid)
+                spent = known if known is not None and known.first == pid else Spent(pid)
                 there[name] = spent
                 found[name] = Used(spent.cores(at_s, cpu_s), memory)
         self._spent = there

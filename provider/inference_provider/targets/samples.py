@@ -1,16 +1,17 @@
-"""What autoscale rules of this machine go by, measured: the router's statistics, and processes."""
+"""What autoscale rules that we keep go by: the router's statistics, and what instances use."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
-from inference_provider.autoscale import IN_FLIGHT, Sample
-from inference_provider.errors import TargetUnreachable
+from inference_provider.autoscale import IN_FLIGHT, LONGEST_S, Sample
+from inference_provider.errors import Fault, TargetUnreachable
 from inference_provider.router.envoy import MIRROR_SUFFIX
 from inference_provider.router.status import is_counted, traffic_of, traffic_stats
+from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.spec.amounts import bytes_of, cores
-from inference_provider.targets.local.usage import Usage, Used
 from inference_provider.workspace.ruled import Ruled
 
 PER_MINUTE = "RequestsPerMinute"
@@ -18,28 +19,69 @@ CPU, MEMORY = "CpuUtilizationPercentage", "CpuMemoryUtilizationPercentage"
 AMOUNTS = {CPU: "cpu", MEMORY: "memory"}
 """What an instance asks for, of which a metric is a share."""
 MEASURED = frozenset({IN_FLIGHT, PER_MINUTE, *AMOUNTS})
-"""Metrics that this machine can measure."""
+"""Metrics that can be measured."""
+MEAN_OF_S = 15.0
+"""Seconds of which the processor time is told; a garbage collection is no load."""
+LEAST_S = 5.0
+"""Seconds that are needed to tell any."""
 
 
-class LocalSamples:
+class Used(NamedTuple):
+    """What one instance uses now."""
+
+    cores: float | None
+    """Mean of the last 15 s, or since it is looked at; None in the first 5 s."""
+    memory: int
+    """Bytes in memory."""
+
+
+class _Moment(NamedTuple):
+    at_s: float
+    cpu_s: float
+    """Of the processes that there were then."""
+    spent_s: float
+    """Of all, since the first look."""
+
+
+class Spent:
+    """The processor time of one instance in the last seconds."""
+
+    def __init__(self, first: object) -> None:
+        """Begin to look at one; `first` is its first process, or when that was started."""
+        self.first = first
+        self._moments: deque[_Moment] = deque()
+
+    def cores(self, at_s: float, cpu_s: float) -> float | None:
+        """Return the mean, with that of now; None when it is of too short a time."""
+        last = self._moments[-1] if self._moments else _Moment(at_s, cpu_s, 0.0)
+        # a process that ends unwaited for takes its time with it
+        spent_s = last.spent_s + max(cpu_s - last.cpu_s, 0.0)
+        self._moments.append(_Moment(at_s, cpu_s, spent_s))
+        while len(self._moments) > 1 and self._moments[1].at_s <= at_s - MEAN_OF_S:
+            self._moments.popleft()
+        first = self._moments[0]
+        took_s = at_s - first.at_s
+        return (spent_s - first.spent_s) / took_s if took_s >= LEAST_S else None
+
+
+class Samples:
     """Measures deployments; of a router that does not answer nothing is known.
 
     Args:
         statistics: Returns those of a router whose names match a regular expression.
-        pids: Returns the first process of each instance that runs, by its name.
+        usage: Returns what some instances use, by name, without those that have ended.
         clock: Seconds of a clock that never decreases.
     """
 
     def __init__(
         self,
         statistics: Callable[[str], Mapping[str, Any]],
-        pids: Callable[[], Mapping[str, int]],
+        usage: Callable[[Collection[str]], Mapping[str, Used]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._statistics = statistics
-        self._pids = pids
+        self._usage = usage
         self._clock = clock
-        self._usage = Usage(clock)
         self._begun: dict[str, tuple[float, int]] = {}
         """When, and how many requests had ever been sent to a deployment then."""
 
@@ -59,9 +101,7 @@ class LocalSamples:
     def _used(self, deployments: Collection[Ruled]) -> Mapping[str, Used]:
         """Return what instances use, by name, where a rule asks for it: it costs a look at all."""
         serving = {name for one in deployments if _shares(one) for name in one.serving}
-        if not serving:
-            return {}
-        return self._usage.look({n: pid for n, pid in self._pids().items() if n in serving})
+        return self._usage(serving) if serving else {}
 
     def _sample(
         self, one: Ruled, at_s: float, found: Mapping[str, Any], used: Mapping[str, Used]
@@ -99,3 +139,36 @@ def _percentages(one: Ruled, used: Collection[Used]) -> Iterator[tuple[str, floa
         yield CPU, 100 * mean(times) / cores(asked.cpu)
     if MEMORY in metrics and asked.memory and used:
         yield MEMORY, 100 * mean(each.memory for each in used) / bytes_of(asked.memory)
+
+
+def rule_faults(rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None) -> Iterator[Fault]:
+    """Yield why a rule cannot be kept by us; nothing of one that is off."""
+    if not rule.enabled:
+        return
+    least = {f"schedules.{i}": one.min_instances for i, one in enumerate(rule.schedules)}
+    for place, count in {"": rule.min_instances, **least}.items():
+        if count == 0:
+            field = f"{place}.min_instances".lstrip(".")
+            yield Fault(field, "0 is not supported yet: no request would wake it", "use 1 or more")
+    used: dict[str, str] = {f"targets.{i}": one.metric for i, one in enumerate(rule.targets)}
+    used |= {f"metrics.{i}": one.metric for i, one in enumerate(rule.metrics)}
+    for place, metric in used.items():
+        yield from _unmeasured(f"{place}.metric", metric, deployment)
+    for i, step in enumerate(rule.metrics):
+        if step.window_s > LONGEST_S:
+            reason = f"{step.window_s} s is more than is remembered here"
+            yield Fault(f"metrics.{i}.window_s", reason, f"use {LONGEST_S} or less")
+
+
+def _unmeasured(place: str, metric: str, deployment: DeploymentSpec | None) -> Iterator[Fault]:
+    """Yield why a metric cannot be measured, of a deployment that may not be known."""
+    if metric not in MEASURED:
+        known = f"{', '.join(sorted(MEASURED)[:-1])} or {max(MEASURED)}"
+        yield Fault(place, f"{metric} is not measured here yet", f"use {known}")
+    amount = AMOUNTS.get(metric)
+    if amount and deployment and not getattr(deployment.resources.requests, amount):
+        name = f"'{deployment.endpoint}/{deployment.name}'"
+        reason = (
+            f"{metric} is a share of what an instance asks for, and {name} asks for no {amount}"
+        )
+        yield Fault(place, reason, f"set its resources.requests.{amount}")
