@@ -34,6 +34,11 @@ def coloured(line: str) -> str:
     return shown + (_RESET if len(pieces) > 1 else "")
 
 
+def uncoloured(line: str) -> str:
+    """Return a line of a log without its colours, and with nothing that controls a terminal."""
+    return printable(_COLOUR.sub("", line))
+
+
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found.group())
     known = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}

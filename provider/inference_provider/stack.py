@@ -281,6 +281,7 @@ class Pipeline:
         shares: Mapping[str, int],
         progress: Progress = silent,
         finished: Finished = nobody,
+        shown: Plan | None = None,
     ) -> TrafficSpec:
         """Change an endpoint's split at once, keeping its mirror and its owner.
 
@@ -289,26 +290,36 @@ class Pipeline:
             shares: Percent by deployment; the sum is 100 or 0.
             progress: Told each step.
             finished: Told the action once it is done.
+            shown: The plan that somebody agreed to; another one is refused.
 
         Returns:
             The new split. `drift` shows it until the stack declares it too.
 
         Raises:
             SpecError: A share names a missing deployment, or the shares are invalid.
-            TargetError: The endpoint does not exist.
+            TargetError: The endpoint does not exist, or has changed since its plan was shown.
         """
         with self._target.hold((endpoint.workspace,), self._actor):
-            traffic = self._target.observe_one(endpoint.model_copy(update={"kind": Kind.TRAFFIC}))
-            record = traffic.record or self._target.record(endpoint)
-            if record is None:
-                raise TargetError("split", str(endpoint), "it is not there", "declare it first")
-            self._refuse_missing(endpoint, shares)
-            spec = _split_spec(traffic, shares)
-            wanted = DesiredResource(id=traffic.id, spec=spec, owner=record.owner)
-            state = ObservedState(resources={traffic.id.address: traffic})
-            found = make_plan((wanted,), state, record.owner)
+            spec, found = self.split_plan(endpoint, shares)
+            if shown is not None and shown != found:
+                reason = "it has changed since its plan was shown; nothing was changed"
+                raise TargetError("split", str(endpoint), reason, "look at the new plan")
             apply(found, self._target, self._actor, progress, finished)
         return spec
+
+    def split_plan(
+        self, endpoint: ResourceId, shares: Mapping[str, int]
+    ) -> tuple[TrafficSpec, Plan]:
+        """Return the split that `split` would apply, and its plan. Raises what `split` raises."""
+        traffic = self._target.observe_one(endpoint.model_copy(update={"kind": Kind.TRAFFIC}))
+        record = traffic.record or self._target.record(endpoint)
+        if record is None:
+            raise TargetError("split", str(endpoint), "it is not there", "declare it first")
+        self._refuse_missing(endpoint, shares)
+        spec = _split_spec(traffic, shares)
+        wanted = DesiredResource(id=traffic.id, spec=spec, owner=record.owner)
+        state = ObservedState(resources={traffic.id.address: traffic})
+        return spec, make_plan((wanted,), state, record.owner)
 
     def _refuse_missing(self, endpoint: ResourceId, deployments: Iterable[str]) -> None:
         """Raise SpecError with a fault for each deployment that the endpoint does not have."""
@@ -343,9 +354,13 @@ class Pipeline:
                 self._target.transfer(record.id, record.owner, self._actor)
         return held
 
-    def drift(self, stack: Stack) -> DriftReport:
-        """Compare what the stack declares with what is recorded and what runs."""
-        observed = self._target.observe(self.workspaces(stack))
+    def drift(self, stack: Stack, observed: ObservedState | None = None) -> DriftReport:
+        """Compare what the stack declares with what is recorded and what runs.
+
+        `observed` is all of its workspaces; they are observed now when it is left out.
+        """
+        if observed is None:
+            observed = self._target.observe(self.workspaces(stack))
         return drift(stack.resolve(observed), observed, stack.name)
 
     def outputs(self, planned: Planned) -> dict[str, dict[str, Any]]:

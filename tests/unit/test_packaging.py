@@ -29,6 +29,11 @@ def test_the_wheel_says_that_no_plugin_binary_belongs_to_it(wheel):
     assert held == {"resource": False}
 
 
+def test_the_wheel_holds_the_pages_of_the_console(wheel):
+    found = {Path(name).suffix for name in wheel.namelist() if "/console/" in name}
+    assert found == {".py", ".html", ".css", ".js", ".svg"}
+
+
 def test_the_wheel_holds_the_types_of_all_three_packages(wheel):
     typed = {name for name in wheel.namelist() if name.endswith("py.typed")}
     assert typed == {

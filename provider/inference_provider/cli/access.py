@@ -7,6 +7,7 @@ import typer
 
 from inference_provider.access import (
     SCORE,
+    Assignment,
     Principal,
     PrincipalKind,
     Scope,
@@ -18,7 +19,7 @@ from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import Session, choose_workspaces, session_of
 from inference_provider.errors import Fault, SpecError
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.observed import Kind, ObservedResource, ResourceId
 from inference_provider.role_needs import Grants, automatic_assignments
 from inference_provider.spec.identity import SCOPE_NAMES, scope_text
 from inference_provider.spec.roles import LIST_SECRETS, PULL, READ_BLOBS, action_name
@@ -60,11 +61,8 @@ def who_can(
     place, fields = there.id.workspace, there.properties
     if deployment:
         find(session, Kind.DEPLOYMENT, f"{endpoint}/{deployment}", place)
-    grants, scope = _grants(session, place), Scope.endpoint(endpoint, deployment or "")
-    other = _OTHERS.get(fields["auth_mode"], "")
-    held = [] if other else allowing(SCORE, scope, grants.assignments, grants.roles)
-    # a token names a user and groups; an identity has none
-    found = [one for one in held if one.principal.kind != "identity"]
+    scope = Scope.endpoint(endpoint, deployment or "")
+    found, other = scorers(session, there, scope)
     if as_json:
         session.print_json(
             {
@@ -89,6 +87,21 @@ def who_can(
         session.say(f"{one.principal}: {one}")
     if not found:
         session.say(other or f"no role assignment allows anybody to score {scope}")
+
+
+def scorers(
+    session: Session, there: ObservedResource, scope: Scope
+) -> tuple[list[Assignment], str]:
+    """Return the role assignments by which an endpoint, or a deployment, may be scored.
+
+    Where they do not count for this endpoint: none, and a sentence that says what does.
+    """
+    if other := _OTHERS.get(there.properties["auth_mode"], ""):
+        return [], other
+    grants = grants_in(session, there.id.workspace)
+    held = allowing(SCORE, scope, grants.assignments, grants.roles)
+    # a token names a user and groups; an identity has none
+    return [one for one in held if one.principal.kind != "identity"], ""
 
 
 @access.command("explain")
@@ -121,7 +134,7 @@ def explain(  # noqa: PLR0917 - a command line
     where = _scope(session, place, scope)
     who = _principal(session, place, principal)
     asked = _action(action)
-    grants = _grants(session, place, who)
+    grants = grants_in(session, place, who)
     found = decide(
         who, group or (), asked, where, assignments=grants.assignments, roles=grants.roles
     )
@@ -197,7 +210,7 @@ def _principal(session: Session, place: str, written: str) -> Principal:
     return Principal("identity" if known else "user", written)
 
 
-def _grants(session: Session, place: str, who: Principal | None = None) -> Grants:
+def grants_in(session: Session, place: str, who: Principal | None = None) -> Grants:
     """Return what is granted in a workspace, and what an endpoint's own identity has with it."""
     space = session.target.record(_id(Kind.WORKSPACE, place, place))
     given = session.target.of_kind(Kind.ROLE_ASSIGNMENT, place)

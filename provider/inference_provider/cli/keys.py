@@ -9,7 +9,8 @@ from inference_provider.cli.lookup import find
 from inference_provider.cli.options import Endpoint, Json, Workspace
 from inference_provider.cli.session import session_of
 from inference_provider.errors import TargetError
-from inference_provider.observed import Kind, ObservedResource
+from inference_provider.observed import Actor, Kind, ObservedResource
+from inference_provider.workspace.engine import Engine
 
 KEY_NAMES = ("primary_key", "secondary_key")
 keys = typer.Typer(help="Show or rotate an endpoint's keys.", invoke_without_command=True)
@@ -37,18 +38,23 @@ def show_keys(
     """Print both keys in plain text; the journal says who did."""
     session, actor = session_of(ctx), session_of(ctx).actor("keys show")
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
-    _refuse_other_modes(there)
-    session.target.note_reading(there.id, actor)
-    shown = {
-        name: there.secret_outputs[name].get_secret_value()
-        for name in KEY_NAMES
-        if name in there.secret_outputs
-    }
+    shown = read_keys(session.target, there, actor)
     if as_json:
         session.print_json(shown)
         return
     for name, value in shown.items():
         print(f"{name}: {value}")
+
+
+def read_keys(target: Engine, there: ObservedResource, actor: Actor) -> dict[str, str]:
+    """Return an endpoint's keys in plain text, once the journal says who reads them."""
+    _refuse_other_modes(there)
+    target.note_reading(there.id, actor)
+    return {
+        name: there.secret_outputs[name].get_secret_value()
+        for name in KEY_NAMES
+        if name in there.secret_outputs
+    }
 
 
 def _refuse_other_modes(there: ObservedResource) -> None:

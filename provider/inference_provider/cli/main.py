@@ -23,9 +23,11 @@ class Entry(NamedTuple):
     """Where a command is, and its line in the list of commands."""
 
     module: str
-    """In `inference_provider.cli`; a function or a group of the command's name is in it."""
+    """A function or a group of the command's name is in it."""
     help: str
     """The first sentence of the command's own help."""
+    room: str = "cli"
+    """The package that the module is in."""
 
 
 COMMANDS = {
@@ -52,6 +54,7 @@ COMMANDS = {
     "access": Entry("access", "Say who may score an endpoint, and why somebody may do something."),
     "autoscale": Entry("autoscale", "Say why an autoscale rule changed a deployment's count."),
     "token": Entry("token", "Print a token with which an endpoint may be called until it expires."),
+    "console": Entry("command", "Serve pages for a browser of this machine.", "console"),
 }
 """In the order in which `--help` lists them."""
 
@@ -163,8 +166,10 @@ def _options(
 
 def load(name: str) -> Any:
     """Import a command of COMMANDS and return it as typer runs it."""
+    entry = COMMANDS[name]
     try:
-        found = getattr(import_module(f"inference_provider.cli.{COMMANDS[name].module}"), name)
+        module = import_module(f"inference_provider.{entry.room}.{entry.module}")
+        found = getattr(module, name)
     except KeyboardInterrupt:
         raise typer.Abort from None
     alone = typer.Typer(rich_markup_mode=None)

@@ -78,13 +78,11 @@ def score(
     session = session_of(ctx)
     identity = _identity(client_certificate, client_key)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
-    body = _body(session, data, _largest_mib(there))
-    if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
-        raise _has_no(session, there, deployment)
-    with _asked(session, there, body, deployment, identity) as (answer, by_socket):
+    body = _body(session, data, largest_mib(there))
+    with asked(session, there, body, deployment, identity) as (answer, by_socket):
         if not answer.is_success:
             answer.read()
-            raise _failure(session, there, answer, deployment, by_socket=by_socket)
+            raise failure(session, there, answer, deployment, by_socket=by_socket)
         if as_json:
             answer.read()
             session.print_json(_collected(answer))
@@ -92,7 +90,7 @@ def score(
             _stream(answer)
 
 
-def _largest_mib(endpoint: ObservedResource) -> int:
+def largest_mib(endpoint: ObservedResource) -> int:
     """Return the size of the largest body that the endpoint's router takes."""
     limits = endpoint.properties.get("request_limits") or {}
     return int(limits.get("max_body_mib", BODY_MIB))
@@ -125,14 +123,16 @@ def _identity(certificate: Path | None, key: Path | None) -> Identity | None:
 
 
 @contextmanager
-def _asked(
+def asked(
     session: Session,
     there: ObservedResource,
     body: bytes,
     deployment: str | None,
-    identity: Identity | None,
+    identity: Identity | None = None,
 ) -> Iterator[tuple[httpx.Response, bool]]:
     """Yield the answer, its body not read yet, and whether a socket of this machine led there."""
+    if deployment and not (deployment.isascii() and deployment.isprintable()):  # no header has it
+        raise _has_no(session, there, deployment)
     address = there.outputs.get("scoring_uri")
     if not address:
         reason = "it has no scoring address"
@@ -297,10 +297,10 @@ def _value(answer: httpx.Response) -> object:
     """Return an answer as strict JSON has it, or as text where it is anything else."""
     with suppress(ValueError):
         return strict_json.read(answer.content.decode("utf-8-sig"))
-    return _text(answer)
+    return text_of(answer)
 
 
-def _text(answer: httpx.Response) -> str:
+def text_of(answer: httpx.Response) -> str:
     """Return an answer as text, whatever charset it names."""
     # LookupError: no charset, or none of text; httpx would take `hex` for one
     with suppress(LookupError, ValueError):
@@ -308,7 +308,7 @@ def _text(answer: httpx.Response) -> str:
     return answer.content.decode(errors="replace")
 
 
-def _failure(
+def failure(
     session: Session,
     there: ObservedResource,
     answer: httpx.Response,
@@ -321,7 +321,7 @@ def _failure(
         known = _deployments(session, there)
         if pinned and pinned not in known:
             return _has_no(session, there, pinned, f" (x-request-id {request_id})")
-        if "NoTraffic" in _text(answer) and known:
+        if "NoTraffic" in text_of(answer) and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
             remedy = f"give one a share: `inferctl split {there.id.name} {known[0]}=100`"
             return TargetError("score", str(there.id), reason, remedy)
@@ -333,7 +333,7 @@ def _failure(
     if status == httpx.codes.FORBIDDEN and (help_ := _address_help(session, there, by_socket)):
         # whether this machine's own address is in the ranges is not known here
         remedy = f"{remedy}; or {help_}" if mode == "aad_token" and not by_socket else help_
-    said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
+    said = without_secrets(text_of(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
 

@@ -53,6 +53,8 @@ class Session:
     traceback: bool = False
     place: Place = "local"
     """Where the stack is that the command names; read before the target is opened."""
+    command: str = ""
+    """What records and the journal name instead of the command that a step belongs to."""
     _target: Engine | None = None
 
     @property
@@ -98,7 +100,7 @@ class Session:
         return console(sys.stderr)
 
     def actor(self, command: str) -> Actor:
-        return current_actor(f"inferctl {command}")
+        return current_actor(f"inferctl {self.command or command}")
 
     def pipeline(self, command: str) -> Pipeline:
         """Return the pipeline on this target; changes are recorded as made by the command."""

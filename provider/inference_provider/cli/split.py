@@ -25,7 +25,7 @@ def split(
     """Change an endpoint's traffic split at once. `drift` shows it until the file says the same."""
     session = session_of(ctx)
     there = find(session, Kind.ENDPOINT, endpoint, workspace)
-    wanted = _shares(shares)
+    wanted = shares_of(shares)
     with progress.shown(session.err) as (step, finished):
         spec = session.pipeline("split").split(there.id, wanted, step, finished)
     if as_json:
@@ -41,7 +41,7 @@ def split(
         print(f"{endpoint}: " + " ".join(f"{name}={share}" for name, share in spec.traffic.items()))
 
 
-def _shares(texts: list[str]) -> dict[str, int]:
+def shares_of(texts: list[str]) -> dict[str, int]:
     shares = {}
     for text in texts:
         name, _, share = text.partition("=")

@@ -1,0 +1,118 @@
+"""The console as an ASGI application: paths, and the edge where an error becomes a page."""
+
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from inference_provider.console import endpoint, overview
+from inference_provider.console.answers import Refused, error_page, page
+from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
+from inference_provider.console.guard import Guard, cookie_name, names_of
+from inference_provider.console.opened import Asked, Console
+from inference_provider.errors import InferenceError, SpecError
+from inference_provider.secret_text import hidden
+
+Handler = Callable[[Asked], Response]
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+OF_ENDPOINT = "/endpoints/{workspace}/{endpoint}"
+PAGES: dict[str, Handler] = {
+    "/": overview.overview,
+    "/drift": overview.drift,
+    OF_ENDPOINT: endpoint.endpoint,
+}
+"""What a browser reads."""
+ACTS: dict[str, Handler] = {
+    f"{OF_ENDPOINT}/split": endpoint.plan_split,
+    f"{OF_ENDPOINT}/split/apply": endpoint.apply_split,
+}
+"""What a form of ours asks for."""
+
+
+def application(console: Console, port: int) -> ASGIApp:
+    """Return the console on one port of this machine."""
+    cookie = cookie_name(port)
+    routes = [
+        Route("/login", partial(_login, console, cookie), methods=["GET"]),
+        Mount("/static", StaticFiles(packages=[("inference_provider.console", "static")])),
+        *(Route(path, _reads(console, one), methods=["GET"]) for path, one in PAGES.items()),
+        *(Route(path, _acts(console, one), methods=["POST"]) for path, one in ACTS.items()),
+        Route("/sign-out", _acts(console, partial(_sign_out, cookie)), methods=["POST"]),
+    ]
+    inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
+    return Guard(inner, console.gate, names_of(port), cookie)
+
+
+async def _login(console: Console, cookie: str, request: Request) -> Response:
+    browser = console.gate.sign_in(request.query_params.get("token", ""))
+    if not browser:
+        told = "This link was used already, or is wrong. The terminal of the console shows another."
+        return PlainTextResponse(f"{told}\n", 403)
+    # a page that leads on, since a redirect from elsewhere would not bring a strict cookie back
+    answer = page("login", Asked(console, request)._replace(request=_as(request, browser)).shown)
+    answer.set_cookie(cookie, browser, httponly=True, samesite="strict")
+    return answer
+
+
+def _as(request: Request, browser: str) -> Request:
+    request.scope["browser"] = browser
+    return request
+
+
+def _sign_out(cookie: str, asked: Asked) -> Response:
+    asked.console.gate.sign_out(asked.browser)
+    answer = PlainTextResponse("Signed out. The terminal of the console shows a link.\n")
+    answer.delete_cookie(cookie, httponly=True, samesite="strict")
+    return answer
+
+
+def _reads(console: Console, handler: Handler) -> _Endpoint:
+    async def answer(request: Request) -> Response:
+        return await run_in_threadpool(_answered, Asked(console, request), handler)
+
+    return answer
+
+
+def _acts(console: Console, handler: Handler, most_bytes: int = FORM_BYTES) -> _Endpoint:
+    async def answer(request: Request) -> Response:
+        asked = Asked(console, request)
+        try:
+            asked = asked._replace(form=await read_form(request, most_bytes))
+        except Refused as refused:
+            return error_page(asked.shown, refused.status, refused.told)
+        if not console.gate.is_own_form(asked.browser, asked.form.text(FIELD_OF_TOKEN)):
+            told = "This form is not of a page that this browser was shown. Nothing was done."
+            return error_page(asked.shown, 403, told)
+        return await run_in_threadpool(_answered, asked, handler)
+
+    return answer
+
+
+def _answered(asked: Asked, handler: Handler) -> Response:
+    try:
+        return handler(asked)
+    except Refused as refused:
+        return error_page(asked.shown, refused.status, refused.told)
+    except InferenceError as exc:
+        return error_page(asked.shown, 400 if isinstance(exc, SpecError) else 409, hidden(str(exc)))
+    except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
+        if asked.console.session.traceback:
+            sys.stderr.write(hidden(traceback.format_exc()))
+        cause = f"{type(exc).__name__}: {exc}; `inferctl --traceback console` shows where"
+        return error_page(asked.shown, 500, hidden(cause))
+
+
+def _plain(_request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    told = {404: "There is no such page.", 405: "This page takes no such request."}
+    return PlainTextResponse(f"{told.get(status, 'This cannot be read.')}\n", status)

@@ -1,0 +1,135 @@
+"""What every page has at hand: the target, the stack file, and what may be done.
+
+Nothing of a target is decided here: a page calls the pipeline and the engine, as a command does.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_urlsafe
+from threading import Lock
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inference_provider.cli.session import Session
+from inference_provider.console.answers import Refused, Shown, page
+from inference_provider.console.forms import Form
+from inference_provider.console.gate import Gate
+from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
+from inference_provider.plan import Plan
+from inference_provider.stack import Pipeline, Stack
+from inference_provider.workspace.engine import Engine
+
+MAX_PLANS = 100
+"""Plans that were shown and not applied yet; the oldest goes."""
+
+
+class ShownSplit(NamedTuple):
+    """A split whose plan somebody was shown."""
+
+    endpoint: ResourceId
+    shares: Mapping[str, int]
+    plan: Plan
+
+
+class ShownPlans:
+    """Plans by the name that the form below them sends back."""
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[str, ShownSplit] = OrderedDict()
+        self._lock = Lock()
+
+    def put(self, shown: ShownSplit) -> str:
+        name = token_urlsafe(16)
+        with self._lock:
+            self._plans[name] = shown
+            while len(self._plans) > MAX_PLANS:
+                self._plans.popitem(last=False)
+        return name
+
+    def take(self, name: str) -> ShownSplit | None:
+        """Return a plan once; None when it is not known, or was applied."""
+        with self._lock:
+            return self._plans.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Console:
+    """One run of `inferctl console`."""
+
+    session: Session
+    """Its target is open."""
+    gate: Gate
+    file: Path | None = None
+    """The stack file, for drift; it is read anew for each page."""
+    writes: bool = False
+    """Whether a page may change anything."""
+    plans: ShownPlans = field(default_factory=ShownPlans)
+
+    @property
+    def target(self) -> Engine:
+        return self.session.target
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.session.pipeline("console")
+
+    def stack(self) -> Stack | None:
+        """Return the stack of the file; None without one. Raises SpecError for its faults."""
+        return self.session.read_stack(self.file) if self.file else None
+
+    def workspaces(self) -> tuple[str, ...]:
+        """Return the stack's workspaces; without a stack file all that there are."""
+        if self.file is None:
+            return self.target.workspaces()
+        return self.pipeline.workspaces(self.session.read_name(self.file))
+
+    def observe(self, workspace: str) -> ObservedState:
+        """Return all of a workspace. Raises Refused when there is none of that name."""
+        if workspace not in self.target.workspaces():
+            raise Refused(404, f"There is no workspace '{workspace}'.")
+        return self.target.observe((workspace,))
+
+
+class Asked(NamedTuple):
+    """A request that a browser of ours has sent, and the console that answers it."""
+
+    console: Console
+    request: Request
+    form: Form = Form({}, {})
+
+    @property
+    def browser(self) -> str:
+        return str(self.request.scope["browser"])
+
+    @property
+    def shown(self) -> Shown:
+        token = self.console.gate.form_token(self.browser)
+        file = self.console.file
+        return Shown(token, self.console.writes, str(file) if file else "")
+
+    def page(self, name: str, **values: Any) -> Response:
+        return page(name, self.shown, **values)
+
+    def part(self, name: str) -> str:
+        """Return a part of the path, or of the query."""
+        found = self.request.path_params.get(name)
+        return str(self.request.query_params.get(name, "") if found is None else found)
+
+    def endpoint(self) -> tuple[ObservedResource, ObservedState]:
+        """Return the endpoint that the path names, and its workspace. Raises Refused."""
+        workspace, name = self.part("workspace"), self.part("endpoint")
+        observed = self.console.observe(workspace)
+        there = observed.get(ResourceId(kind=Kind.ENDPOINT, workspace=workspace, name=name))
+        if there.presence == Presence.ABSENT:
+            raise Refused(404, f"There is no endpoint '{name}' in workspace '{workspace}'.")
+        return there, observed
+
+    def refuse_read_only(self) -> None:
+        """Raise Refused where this console changes nothing."""
+        if not self.console.writes:
+            told = "This console is read-only. Start it again with `inferctl console --write`."
+            raise Refused(403, told)
