@@ -297,15 +297,19 @@ def _value(answer: httpx.Response) -> object:
     """Return an answer as strict JSON has it, or as text where it is anything else."""
     with suppress(ValueError):
         return strict_json.read(answer.content.decode("utf-8-sig"))
-    return text_of(answer)
+    return _text(answer)
 
 
-def text_of(answer: httpx.Response) -> str:
+def _text(answer: httpx.Response) -> str:
     """Return an answer as text, whatever charset it names."""
+    return decoded(answer.content, answer.charset_encoding)
+
+
+def decoded(content: bytes, charset: str | None) -> str:
     # LookupError: no charset, or none of text; httpx would take `hex` for one
     with suppress(LookupError, ValueError):
-        return answer.content.decode(answer.charset_encoding or "utf-8")
-    return answer.content.decode(errors="replace")
+        return content.decode(charset or "utf-8")
+    return content.decode(errors="replace")
 
 
 def failure(
@@ -321,7 +325,7 @@ def failure(
         known = _deployments(session, there)
         if pinned and pinned not in known:
             return _has_no(session, there, pinned, f" (x-request-id {request_id})")
-        if "NoTraffic" in text_of(answer) and known:
+        if "NoTraffic" in _text(answer) and known:
             reason = f"no deployment has a share of its requests (x-request-id {request_id})"
             remedy = f"give one a share: `inferctl split {there.id.name} {known[0]}=100`"
             return TargetError("score", str(there.id), reason, remedy)
@@ -333,7 +337,7 @@ def failure(
     if status == httpx.codes.FORBIDDEN and (help_ := _address_help(session, there, by_socket)):
         # whether this machine's own address is in the ranges is not known here
         remedy = f"{remedy}; or {help_}" if mode == "aad_token" and not by_socket else help_
-    said = without_secrets(text_of(answer), tuple(there.secret_outputs.values()))[:500].strip()
+    said = without_secrets(_text(answer), tuple(there.secret_outputs.values()))[:500].strip()
     reason = f"answered {status} {said} (x-request-id {request_id})"
     return TargetError("score", str(there.id), reason, remedy)
 

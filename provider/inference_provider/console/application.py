@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from inference_provider.console import endpoint, overview
+from inference_provider.console import consume, endpoint, logs, overview, rights, trial
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
 from inference_provider.console.guard import Guard, cookie_name, names_of
@@ -29,14 +29,23 @@ OF_ENDPOINT = "/endpoints/{workspace}/{endpoint}"
 PAGES: dict[str, Handler] = {
     "/": overview.overview,
     "/drift": overview.drift,
+    "/journal/{workspace}": rights.journal,
     OF_ENDPOINT: endpoint.endpoint,
+    f"{OF_ENDPOINT}/logs": logs.logs,
+    f"{OF_ENDPOINT}/test": trial.trial,
+    f"{OF_ENDPOINT}/consume": consume.consume,
+    f"{OF_ENDPOINT}/access": rights.rights,
 }
 """What a browser reads."""
 ACTS: dict[str, Handler] = {
     f"{OF_ENDPOINT}/split": endpoint.plan_split,
     f"{OF_ENDPOINT}/split/apply": endpoint.apply_split,
+    f"{OF_ENDPOINT}/test": trial.call,
+    f"{OF_ENDPOINT}/consume": consume.reveal,
 }
 """What a form of ours asks for."""
+MOST_BYTES = {f"{OF_ENDPOINT}/test": (trial.BODY_MIB << 20) + FORM_BYTES}
+"""The largest forms, where they are larger than others."""
 
 
 def application(console: Console, port: int) -> ASGIApp:
@@ -46,8 +55,13 @@ def application(console: Console, port: int) -> ASGIApp:
         Route("/login", partial(_login, console, cookie), methods=["GET"]),
         Mount("/static", StaticFiles(packages=[("inference_provider.console", "static")])),
         *(Route(path, _reads(console, one), methods=["GET"]) for path, one in PAGES.items()),
-        *(Route(path, _acts(console, one), methods=["POST"]) for path, one in ACTS.items()),
-        Route("/sign-out", _acts(console, partial(_sign_out, cookie)), methods=["POST"]),
+        *(
+            Route(path, _acts(console, one, MOST_BYTES.get(path, FORM_BYTES)), methods=["POST"])
+            for path, one in ACTS.items()
+        ),
+        Route(
+            "/sign-out", _acts(console, partial(_sign_out, cookie), FORM_BYTES), methods=["POST"]
+        ),
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _plain})
     return Guard(inner, console.gate, names_of(port), cookie)
@@ -83,7 +97,7 @@ def _reads(console: Console, handler: Handler) -> _Endpoint:
     return answer
 
 
-def _acts(console: Console, handler: Handler, most_bytes: int = FORM_BYTES) -> _Endpoint:
+def _acts(console: Console, handler: Handler, most_bytes: int) -> _Endpoint:
     async def answer(request: Request) -> Response:
         asked = Asked(console, request)
         try:

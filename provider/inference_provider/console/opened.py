@@ -89,9 +89,13 @@ class Console:
 
     def observe(self, workspace: str) -> ObservedState:
         """Return all of a workspace. Raises Refused when there is none of that name."""
+        self.refuse_unknown(workspace)
+        return self.target.observe((workspace,))
+
+    def refuse_unknown(self, workspace: str) -> None:
+        """Raise Refused when there is no workspace of that name."""
         if workspace not in self.target.workspaces():
             raise Refused(404, f"There is no workspace '{workspace}'.")
-        return self.target.observe((workspace,))
 
 
 class Asked(NamedTuple):

@@ -1,11 +1,25 @@
 """What the pages show of a target, and the split, which is planned before it is applied."""
 
+import json
 import re
+from urllib.parse import quote
 
+import httpx
+from tests.memory import state_of
+from tests.unit.conftest import ServedTarget
 from tests.unit.console.conftest import Browser, words
 
-from inference_provider.observed import Kind, ResourceId
+from inference_provider.console.application import PAGES
+from inference_provider.observed import Actor, Kind, ResourceId
 
+IRIS_ID = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
+WITH_ROLES = """
+identities: [{name: robot}]
+role_assignments:
+  - {name: callers, principal: ann, principal_type: user, role: Owner}
+  - {name: robot-reads, principal: robot, role: Reader}
+"""
+PROVIDER = "identity_provider: {issuer: https://a.test, audience: b, jwks_uri: https://a.test/k}"
 IRIS = "/endpoints/default/iris"
 SPLIT = f"{IRIS}/split"
 
@@ -128,3 +142,159 @@ def test_shares_that_are_as_before_have_nothing_to_apply(writing):
     planned = writing.post(SPLIT, {"share.blue": "100"})
     assert "There is nothing to change." in words(planned)
     assert 'name="plan"' not in planned.text
+
+
+def test_the_journal_shows_the_newest_first(writing):
+    writing.cli("keys", "rotate", "iris")
+    told = writing.text("/journal/default")
+    assert "rotate primary key Endpoint 'default/iris'" in told
+    assert told.index("rotate primary key") < told.index("create Workspace 'default'")
+    assert writing.get("/journal/other").status_code == 404
+
+
+def test_logs_are_shown_by_instance_and_from_the_first_deployment_on(browser):
+    browser.cli.target.lines = ["iris.blue.1a.0: one", "iris.blue.1a.1: two", "three"]
+    assert "iris.blue.1a.0: one iris.blue.1a.1: two three" in browser.text(f"{IRIS}/logs")
+    found = browser.get(f"{IRIS}/logs?deployment=blue&instance=iris.blue.1a.1&lines=50").text
+    assert 'data-refresh="3">two</pre>' in found
+    assert "<option selected>iris.blue.1a.1</option>" in found
+    assert browser.get(f"{IRIS}/logs?deployment=red").status_code == 404
+
+
+def test_a_line_of_a_log_is_cut_where_it_is_longer_than_a_page_should_be(browser):
+    browser.cli.target.lines = ["x" * 5000]
+    assert "xxx (1000 more characters)" in browser.text(f"{IRIS}/logs?lines=-5")
+
+
+def answering(status=200, body=b'{"answer": [1]}', content_type="application/json", **headers):
+    def answer(request):
+        asked.append(request)
+        given = {"content-type": content_type, "x-request-id": "r-1", **headers}
+        return httpx.Response(status, content=body, headers=given)
+
+    asked = []
+    return httpx.MockTransport(answer), asked
+
+
+def test_a_test_call_goes_through_the_router_and_shows_who_answered_what(served):
+    transport, asked = answering(**{"azureml-model-deployment": "green"})
+    browser = Browser(served, transport=transport)
+    answer = browser.post(f"{IRIS}/test", {"body": '{"data": [1]}', "deployment": "green"})
+    assert "Deployment green" in words(answer)
+    assert 'x-request-id r-1 { "answer": [ 1 ] }' in words(answer)
+    [request] = asked
+    assert request.content == b'{"data": [1]}'
+    assert request.headers["azureml-model-deployment"] == "green"
+    key = browser.cli.target.observe_one(IRIS_ID).secret_outputs["primary_key"].get_secret_value()
+    assert request.headers["authorization"] == f"Bearer {key}"
+    assert key not in answer.text
+
+
+def test_a_file_is_sent_in_place_of_what_was_typed(served):
+    transport, asked = answering(body=b"\x89PNG", content_type="image/png")
+    browser = Browser(served, transport=transport)
+    file = {"file": ("cat.png", b"\x00\xff")}
+    answer = browser.post(f"{IRIS}/test", {"body": "typed"}, files=file)
+    assert asked[0].content == b"\x00\xff"
+    assert "4 bytes of image/png" in words(answer)
+
+
+def test_an_error_of_the_endpoint_is_told_with_what_helps_and_what_was_typed_stays(served):
+    transport, _ = answering(status=424, body=b"no such column")
+    browser = Browser(served, transport=transport)
+    answer = browser.post(f"{IRIS}/test", {"body": "<typed>"})
+    assert answer.status_code == 200
+    assert "answered 424 no such column" in words(answer)
+    assert "see `inferctl logs iris/DEPLOYMENT`" in words(answer)
+    assert "&lt;typed&gt;</textarea>" in answer.text
+
+
+def test_only_the_beginning_of_a_long_answer_is_shown(served):
+    transport, _ = answering(body=b"x" * 300_000, content_type="text/plain")
+    answer = Browser(served, transport=transport).post(f"{IRIS}/test", {"body": "1"})
+    assert "The answer is longer" in words(answer)
+    assert answer.text.count("x") < 263_000
+
+
+def test_no_page_has_a_key_until_it_is_asked_for_and_the_journal_says_who_saw_it(browser):
+    keys = browser.cli.target.observe_one(IRIS_ID).secret_outputs.values()
+    keys = [key.get_secret_value() for key in keys]
+    assert len(keys) == 2
+    for path in PAGES:
+        page = browser.get(path.replace("{workspace}", "default").replace("{endpoint}", "iris"))
+        assert page.status_code == 200
+        assert not [key for key in keys if key in page.text]
+    shown = browser.post(f"{IRIS}/consume")
+    assert [key for key in keys if key in shown.text] == keys
+    assert shown.headers["cache-control"] == "no-store"
+    newest = browser.cli.target.journal("default")[-1]
+    assert (newest.action, newest.actor.command) == ("read keys", "inferctl console")
+    assert not [key for key in keys if key in browser.get(f"{IRIS}/consume").text]
+
+
+def test_the_password_of_a_deployment_is_on_no_page(browser):
+    for path in PAGES:
+        page = browser.get(path.replace("{workspace}", "default").replace("{endpoint}", "iris"))
+        assert "hunter2" not in page.text
+
+
+def test_programs_in_four_languages_name_the_address_and_no_key(browser):
+    told = browser.text(f"{IRIS}/consume")
+    assert told.count("http://127.0.0.1:1/endpoints/iris/score") == 5
+    for words_ in ("curl 'http", "urllib.request", "await fetch(", "PostAsync("):
+        assert words_ in told
+
+
+def test_who_may_score_is_said_in_the_words_of_the_command(browser):
+    assert "whoever has one of its keys scores; its auth_mode is key" in browser.text(
+        f"{IRIS}/access"
+    )
+
+
+def test_role_assignments_and_identities_are_listed(cli):
+    text = cli.STACK.replace("target: memory}", f"target: memory, {PROVIDER}}}")
+    text = text.replace("{name: iris}", "{name: iris, auth_mode: aad_token}")
+    cli.file.write_text(text + WITH_ROLES)
+    assert cli("up").exit_code == 0
+    told = Browser(cli).text(f"{IRIS}/access")
+    assert "user 'ann' Owner the workspace callers" in told
+    assert "robot recorded" in told
+    assert "robot-reads identity 'robot' Reader the workspace" in told
+
+
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\u202e{{7*7}}"
+
+
+def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
+    cli.target = ServedTarget()
+    tags = json.dumps({"tags": {HOSTILE: HOSTILE}, "description": HOSTILE})[1:-1]
+    cli.file.write_text(cli.STACK.replace("{name: iris}", "{name: iris, " + tags + "}"))
+    assert cli("up").exit_code == 0
+    state_of(cli.target).put_record(hostile_record(cli.target))
+    cli.target.lines = [f"iris.blue.1a.0: {HOSTILE}", HOSTILE]
+    cli.target.note_reading(IRIS_ID, Actor(user=HOSTILE, command=HOSTILE))
+    transport, _ = answering(body=HOSTILE.encode(), content_type="text/html")
+    browser = Browser(cli, transport=transport, writes=True)
+    pages = [p.replace("{workspace}", "default").replace("{endpoint}", "iris") for p in PAGES]
+    answers = [browser.get(page) for page in pages]
+    answers.append(browser.get(f"{IRIS}/logs?deployment={quote(HOSTILE)}"))
+    answers.append(browser.get(f"/endpoints/{quote(HOSTILE, safe='')}/{quote(HOSTILE, safe='')}"))
+    answers.append(browser.get(f"{IRIS}/logs?instance={quote(HOSTILE)}"))
+    answers.append(browser.post(f"{IRIS}/test", {"body": HOSTILE, "deployment": HOSTILE}))
+    answers.append(browser.post(f"{IRIS}/test", {"body": HOSTILE}))
+    answers.append(browser.post(SPLIT, {f"share.{HOSTILE}": HOSTILE}))
+    for answer in answers:
+        assert answer.status_code in (200, 400, 404), answer.text
+        assert "<script>" not in answer.text
+        assert "<img" not in answer.text
+        assert "\x1b" not in answer.text
+        assert "\u202e" not in answer.text
+        assert "49" not in words(answer).replace(":49", "")
+    assert sum("alert(1)" in answer.text for answer in answers) >= 8
+
+
+def hostile_record(target):
+    """Return the record of a deployment whose name nobody could have declared."""
+    blue = target.record(ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue"))
+    id_ = blue.id.model_copy(update={"name": f"iris/{HOSTILE}"})
+    return blue.model_copy(update={"id": id_, "owner": HOSTILE, "actor": Actor(user=HOSTILE)})
