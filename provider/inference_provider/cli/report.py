@@ -22,7 +22,7 @@ from inference_provider.printable import one_line, printable
 from inference_provider.waivers import Finding
 
 _HEADER = ("field", "declared", "recorded", "live", "severity", "fix", "why", "who", "when")
-_FIX = {
+FIX = {
     "nothing": "fix: no effect on running instances",
     "live": "fix: in place",
     "rolling": "fix: new instances in place of the old",
@@ -84,7 +84,7 @@ def _detail(resource: ResourceDrift) -> str:
         known = resource.actor != UNKNOWN
         parts += [f"by {resource.actor}{_when(resource.time)}"] if known else []
     if resource.verdict != Verdict.UNREADABLE and not _refused(resource):
-        parts.append(_FIX[resource.fix.value])
+        parts.append(FIX[resource.fix.value])
     return f" ({'; '.join(parts)})" if parts else ""
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from inference_provider.cli.report import verdict_line
+from inference_provider.cli.report import FIX, verdict_line
 from inference_provider.console.opened import Asked, Console
 from inference_provider.console.seen import Health, Seen, endpoints, health_of
 from inference_provider.drift import DriftReport, Verdict
@@ -63,6 +63,7 @@ def drift(asked: Asked) -> Response:
         report=report,
         verdict=verdict_line(report) if report else "",
         remarkable=_remarkable(report) if report else (),
+        fixes=FIX,
     )
 
 
