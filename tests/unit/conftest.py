@@ -38,7 +38,8 @@ endpoints: [{name: iris}]
 class ServedTarget(MemoryTarget):
     """A memory target whose endpoints have a scoring address and whose deployments have logs."""
 
-    lines: Sequence[str] = ("one", "two", "three")
+    lines: Sequence[str | LogLine] = ("one", "two", "three")
+    """A text is of the instance `iris.blue.1a2b.0`."""
     uri = "http://127.0.0.1:1/endpoints/iris/score"
 
     def observe_one(self, resource):
@@ -56,7 +57,7 @@ class ServedTarget(MemoryTarget):
 
     def logs(self, deployment, query=LogQuery()):  # noqa: B008 - frozen
         found = self.lines[-query.lines :] if self.record(deployment) else ()
-        return (LogLine("iris.blue.1a2b.0", line) for line in found)
+        return (LogLine("iris.blue.1a2b.0", o) if isinstance(o, str) else o for o in found)
 
 
 class Cli:

@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from inference_provider.cli.logs import log_parts
 from inference_provider.console.answers import Refused
 from inference_provider.console.opened import Asked
 from inference_provider.console.seen import seen
 from inference_provider.errors import InferenceError
 from inference_provider.observed import Kind, ResourceId
 from inference_provider.printable import uncoloured
+from inference_provider.workspace.logged import LogQuery
 
 LINES, MOST_LINES = 200, 2000
 LONGEST_LINE = 4000
@@ -59,14 +59,11 @@ def _lines(text: str) -> int:
 def _logged(asked: Asked, deployment: ResourceId, instance: str, lines: int) -> Logged:
     instances: dict[str, None] = {}
     shown = []
-    for line in asked.console.target.logs(deployment, lines=lines):
-        parts = log_parts(deployment, line.rstrip("\n"))
-        name = parts.get("instance", "")
-        if name:
-            instances[name] = None
-        if instance in ("", name):
-            prefix = f"{name}: " if name and not instance else ""
-            shown.append(prefix + _short(uncoloured(parts["line"])))
+    for line in asked.console.target.logs(deployment, LogQuery(lines=lines)):
+        instances[line.instance] = None
+        if instance in ("", line.instance):
+            prefix = "" if instance else f"{line.instance}: "
+            shown.append(prefix + _short(uncoloured(line.text)))
     return Logged(tuple(instances), tuple(shown))
 
 

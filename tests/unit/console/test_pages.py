@@ -11,6 +11,7 @@ from tests.unit.console.conftest import Browser, words
 
 from inference_provider.console.application import PAGES
 from inference_provider.observed import Actor, Kind, ResourceId
+from inference_provider.workspace.logged import LogLine
 
 IRIS_ID = ResourceId(kind=Kind.ENDPOINT, workspace="default", name="iris")
 WITH_ROLES = """
@@ -153,8 +154,10 @@ def test_the_journal_shows_the_newest_first(writing):
 
 
 def test_logs_are_shown_by_instance_and_from_the_first_deployment_on(browser):
-    browser.cli.target.lines = ["iris.blue.1a.0: one", "iris.blue.1a.1: two", "three"]
-    assert "iris.blue.1a.0: one iris.blue.1a.1: two three" in browser.text(f"{IRIS}/logs")
+    browser.cli.target.lines = [
+        LogLine(f"iris.blue.1a.{i}", text) for i, text in enumerate(("one", "two"))
+    ]
+    assert "iris.blue.1a.0: one iris.blue.1a.1: two" in browser.text(f"{IRIS}/logs")
     found = browser.get(f"{IRIS}/logs?deployment=blue&instance=iris.blue.1a.1&lines=50").text
     assert 'data-refresh="3">two</pre>' in found
     assert "<option selected>iris.blue.1a.1</option>" in found
