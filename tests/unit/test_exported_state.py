@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.memory import state_of
 
 from inference_provider.desired import resolve
 from inference_provider.files import load_stack
 from inference_provider.handlers.fields import inputs_of
-from inference_provider.observed import Kind
+from inference_provider.observed import Claim, Kind, ResourceId
 
 SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 TYPE = "pulumi-python:dynamic/inference:"
@@ -204,6 +205,26 @@ def test_a_state_of_another_project_is_one_sentence(state):
     assert result.exit_code == 1
     assert "the state is of project 'shop', and " in result.stderr
     assert "Pulumi.yaml is of 'store'" in result.stderr
+
+
+@pytest.mark.parametrize(("known", "code"), [("b" * 16, 1), ("a" * 16, 0), ("", 0)])
+def test_a_state_of_what_another_state_holds_is_one_sentence(state, known, code):
+    """Two projects may use one label: the state then says nothing of what the other declares."""
+    records = state_of(state.cli.target)
+    record = records.record(ResourceId.parse("Endpoint/default/iris"))
+    claim = Claim(
+        holder="Pulumi stack 'prod' of project 'store'", entry="urn:x", incarnation="a" * 16
+    )
+    records.put_record(record.model_copy(update={"claim": claim}))
+    if known:
+        state.of("Endpoint/default/iris")["outputs"] = {"incarnation": known}
+    result = state.drift()
+    assert result.exit_code == code, result.output
+    if code:
+        assert result.stderr.splitlines()[1:] == [
+            "  Endpoint 'default/iris' is held by Pulumi stack 'prod' of project 'store', and not"
+            " by what is in this state; export the stack that holds it, or this one again"
+        ]
 
 
 def test_waivers_lie_beside_the_state(state):

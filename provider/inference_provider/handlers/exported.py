@@ -15,11 +15,13 @@ from pydantic import SecretStr
 
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, SpecError
+from inference_provider.handlers.claims import stands_for_another
 from inference_provider.handlers.fields import is_unknown, of_spec, parse, parse_known
 from inference_provider.handlers.held import UNKNOWN, Fields, Inputs
 from inference_provider.handlers.places import place_of
 from inference_provider.handlers.state_keys import (
     HOME_KEY,
+    INCARNATION_KEY,
     NOT_FIELDS,
     OWNER_KEY,
     PLACE_KEY,
@@ -54,13 +56,29 @@ class Exported(Stack):
     """Ids of what the place leads to, as the state knows them; empty where it has none."""
     lines: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """Address -> file of the program and line that declares it."""
+    incarnations: Mapping[str, str] = field(default_factory=dict)
+    """Address -> the incarnation that the state knows."""
 
     def resolve(self, observed: ObservedState) -> tuple[DesiredResource, ...]:
-        """Return what this owner declares; references may name what anybody has there."""
+        """Return what this owner declares; references may name what anybody has there.
+
+        Raises:
+            SpecError: Another state holds a part of it.
+        """
+        self._refuse_what_another_holds(observed)
         mine = (
             one for one in super().resolve(observed) if self.owners[one.id.address] == self.name
         )
         return tuple(one.model_copy(update={"owned": self._left_out(one)}) for one in mine)
+
+    def _refuse_what_another_holds(self, observed: ObservedState) -> None:
+        for address, incarnation in self.incarnations.items():
+            record = observed.get(ResourceId.parse(address)).record
+            if record and record.claim and stands_for_another(record, self.name, incarnation):
+                holder = record.claim.holder or "another state"
+                reason = f"{record.id} is held by {holder}, and not by what is in this state"
+                remedy = "export the stack that holds it, or this one again"
+                raise SpecError((Fault("", reason, remedy),), f"the state of stack '{self.name}'")
 
     def _left_out(self, one: DesiredResource) -> frozenset[str]:
         return (one.owned or frozenset()) | self.hidden.get(one.id.address, frozenset())
@@ -84,6 +102,7 @@ class _Entry:
     inputs: Inputs
     spec: SpecModel
     line: tuple[str, int] | None
+    incarnation: str
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -151,7 +170,8 @@ def _entry(one: Mapping[str, Any], source: str) -> _Entry:
         spec = read(model, known)
     except SpecError as exc:
         raise SpecError(exc.faults, f"{id_} in {source}") from None
-    return _Entry(id_, inputs, spec, _line(one))
+    known_as = (one.get("outputs") or {}).get(INCARNATION_KEY)
+    return _Entry(id_, inputs, spec, _line(one), known_as if isinstance(known_as, str) else "")
 
 
 def _inputs(bag: Fields) -> Inputs:
@@ -221,6 +241,7 @@ def _stacks(entries: Iterable[_Entry]) -> Iterator[Exported]:
             owners=owners,
             home=home,
             lines={entry.id.address: entry.line for entry in mine if entry.line},
+            incarnations={e.id.address: e.incarnation for e in mine if e.incarnation},
         )
 
 
