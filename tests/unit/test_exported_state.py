@@ -124,6 +124,24 @@ def test_an_encrypted_field_is_not_compared_and_that_is_told(state):
     )
 
 
+def test_a_required_field_that_is_encrypted_keeps_no_state_from_a_review(cli):
+    stored = (
+        "{name: store, category: ApiKey, target: 'https://x.test', credentials: {key: abcdefgh}}"
+    )
+    cli.file.write_text(cli.STACK.replace("endpoints:", f"connections: [{stored}]\nendpoints:"))
+    assert cli("up").exit_code == 0
+    state, encrypted = State(cli), {SIGNATURE: SECRET, "ciphertext": "v1:abc"}
+    state.of("Connection/default/store")["inputs"]["credentials"] = encrypted
+    state.of("Endpoint/default/iris")["inputs"]["keys"] = encrypted
+    state.of("Traffic/default/iris")["inputs"]["placeholders"] = encrypted
+    result = state.drift()
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == (
+        "note: not compared, encrypted in the state: Connection/default/store credentials,"
+        " Endpoint/default/iris keys; export with --show-secrets"
+    )
+
+
 def test_owners_of_one_state_are_reviewed_each_with_its_own(state):
     """What one owner declares is not unmanaged by the other."""
     state.of(GREEN)["inputs"]["stack"] = "other"
