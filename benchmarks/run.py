@@ -1,7 +1,7 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
 `benchmarks/run.py [--against CLONE] [SUITE ...]`, each one of router, weights, scale, servers,
-pulumi, docker and cluster.
+pulumi, drift, docker and cluster.
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import containers
+import drift_review
 import gpu_nodes
 import pulumi_overhead
 import router
@@ -24,6 +25,7 @@ ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
+    "drift": drift_review.measure,
     "docker": containers.measure,
     "cluster": gpu_nodes.measure,
 }

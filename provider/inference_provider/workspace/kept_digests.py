@@ -62,6 +62,10 @@ def kept_secrets(placeholders: bytes | None, blueprint: bytes | None) -> list[st
     return [one for one in found if isinstance(one, str)]
 
 
+_SCALARS = frozenset({int, float, bool, type(None)})
+"""Of many values; to ask each what else it may be takes a twentieth of a review."""
+
+
 def _parsed(document: bytes | None) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(document) if document else None
@@ -69,6 +73,8 @@ def _parsed(document: bytes | None) -> Any:
 
 
 def _holds(value: Any, prefix: str) -> bool:
+    if type(value) in _SCALARS:
+        return False
     if isinstance(value, str):
         return prefix in value
     if isinstance(value, Mapping):
@@ -77,6 +83,8 @@ def _holds(value: Any, prefix: str) -> bool:
 
 
 def _changed(value: Any, pattern: re.Pattern[str], known: Mapping[str, str]) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, str):
         return pattern.sub(lambda found: known.get(found.group(), found.group()), value)
     if isinstance(value, Mapping):
