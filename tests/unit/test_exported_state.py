@@ -171,6 +171,11 @@ def newer_field(value):
     value["deployment"]["resources"][1]["inputs"]["colour"] = "red"
 
 
+def encrypted_label(value):
+    label = {SIGNATURE: SECRET, "ciphertext": "v1:abc"}
+    value["deployment"]["resources"][1]["inputs"]["stack"] = label
+
+
 def none_of_ours(value):
     del value["deployment"]["resources"][1:]
 
@@ -189,6 +194,7 @@ def checkpoint(value):
         (newer_form, "it is of version 5, and this release reads 3; use a newer release"),
         (newer_kind, "'Fleet/default/all' is of a kind that this release does not know; review"),
         (newer_field, "Workspace 'default' has fields that this release does not know: colour;"),
+        (encrypted_label, "has an owner's label that is encrypted; export with --show-secrets"),
         (none_of_ours, "the state has no resource of this provider; export the stack whose"),
         (empty, "the state has no resource of this provider"),
         (checkpoint, "it is no export of a Pulumi stack; `pulumi stack export > state.json`"),

@@ -61,13 +61,13 @@ def drift(
     ] = None,
     fixed: Annotated[
         list[str] | None,
-        typer.Option("--fix", help="First bring this address back to what is declared."),
+        typer.Option("--fix", metavar="ADDRESS", help="First bring this back to what is declared."),
     ] = None,
     yes: Yes = False,
     adopt: Annotated[
         list[str] | None,
         typer.Option(
-            help="Print the patch that declares what runs at this address; 'all' for each."
+            metavar="ADDRESS", help="Print the patch that declares what runs; 'all' for each."
         ),
     ] = None,
 ) -> None:

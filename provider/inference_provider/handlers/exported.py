@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault, SpecError
 from inference_provider.handlers.claims import stands_for_another
-from inference_provider.handlers.fields import is_unknown, of_spec, parse, parse_known
+from inference_provider.handlers.fields import is_unknown, of_spec, parse, parse_known, plain
 from inference_provider.handlers.held import UNKNOWN, Fields, Inputs
 from inference_provider.handlers.places import place_of
 from inference_provider.handlers.state_keys import (
@@ -158,7 +158,11 @@ def _entry(one: Mapping[str, Any], source: str) -> _Entry:
     except ValueError:
         reason = f"'{one.get('id')}' is of a kind that this release does not know"
         raise _fault(source, reason, _NEWER) from None
-    inputs = _inputs(_plain(one.get("inputs") or {}))
+    bag = plain(_plain(one.get("inputs") or {}))
+    if is_unknown(bag) and is_unknown(bag.get(OWNER_KEY)):
+        reason = f"{id_} has an owner's label that is encrypted"
+        raise _fault(source, reason, "export with --show-secrets")
+    inputs = _inputs(bag)
     model = ROWS[id_.kind].model_of(inputs.fields)
     known = of_spec(model, inputs.fields)
     more = inputs.fields.keys() - known.keys() - ROWS[id_.kind].output_names
