@@ -188,10 +188,26 @@ def test_an_address_without_a_finding_is_refused(cli):
     assert "iris: nothing of it differs" in result.stderr
 
 
-def test_to_fix_and_to_adopt_at_once_is_refused(cli):
-    result = cli("drift", "--adopt", "all", "--fix", BLUE)
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--fix", BLUE), "--fix brings back what is declared, --adopt declares what runs"),
+        (("--json",), "--adopt prints a patch in place of a report; leave out --json, --format"),
+        (("--format", "sarif"), "--adopt prints a patch in place of a report"),
+        (("--history", "seen.json"), "--adopt prints a patch in place of a report"),
+    ],
+)
+def test_what_contradicts_a_patch_is_refused(cli, more, said):
+    result = cli("drift", "--adopt", "all", *more)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "--fix brings back what is declared, --adopt declares what runs" in result.stderr
+    assert said in result.stderr
+
+
+def test_a_patch_of_nothing_is_told(cli):
+    changed(cli)
+    result = cli("drift", "--adopt", "all")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "nothing differs that is not waived: no patch\n"
 
 
 def test_a_file_without_a_last_newline_is_patched(cli):

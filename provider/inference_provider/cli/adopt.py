@@ -56,6 +56,8 @@ def print_patch(
 
     found = adopted(declared.file, review(stack), report, addresses, review)
     print(patch(declared.name_of_file, found.before, found.text), end="")
+    if found.text == found.before and not found.refused:
+        session.err.print("nothing differs that is not waived: no patch", markup=False)
     for key, why in found.refused.items():
         field = f" {key.field}" if key.field else ""
         session.err.print(one_line(f"not in the patch: {key.address}{field}: {why}"), markup=False)

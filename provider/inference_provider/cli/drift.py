@@ -76,9 +76,9 @@ def drift(
     now = datetime.now(UTC)
     declared, accepted = read_declared(session, file), _waivers(file, waivers, now)
     known = read_history(history, declared.name) if history else {}
-    if fixed and adopt:
-        reason = "--fix brings back what is declared, --adopt declares what runs"
-        raise SpecError((Fault("", reason, "pass one of them"),), "the command line")
+    if adopt:
+        reports = as_json or form != Format.TEXT or history is not None
+        _refuse_beside_a_patch(fixes=bool(fixed), reports=reports)
     if fixed:
         fix(session, declared.stack_file("--fix"), fixed, yes=yes, as_json=as_json)
     report = review(session, declared)
@@ -93,6 +93,19 @@ def drift(
     if history:
         write_history(history, declared.name, known)
     raise typer.Exit(report.exit_code)
+
+
+def _refuse_beside_a_patch(*, fixes: bool, reports: bool) -> None:
+    """Raise SpecError for options that contradict `--adopt`."""
+    faults = []
+    if fixes:
+        reason = "--fix brings back what is declared, --adopt declares what runs"
+        faults.append(Fault("", reason, "pass one of them"))
+    if reports:
+        remedy = "leave out --json, --format and --history"
+        faults.append(Fault("", "--adopt prints a patch in place of a report", remedy))
+    if faults:
+        raise SpecError(tuple(faults), "the command line")
 
 
 def _waivers(file: Path, named: Path | None, now: datetime) -> tuple[Waiver, ...]:
