@@ -55,9 +55,28 @@ def test_lines_have_the_time_at_which_they_were_seen_first(tmp_path):
     since = datetime.fromtimestamp(1500, UTC)
     assert [text for _, text in read(log, since=since)] == ["two", "three"]
     assert [text for _, text in read(log, since=datetime.now(UTC) - timedelta(hours=1))] == []
-    log.write_text("new\n")  # supervisord began a new one
-    times.note()
-    assert len(beside.read_text().splitlines()) == 1
+
+
+def test_lines_of_older_files_of_a_log_are_found_with_their_times(tmp_path):
+    folder = tmp_path / "logs" / "iris" / "blue"
+    folder.mkdir(parents=True)
+    log, times = folder / "iris.blue.abc.0.log", LogTimes(tmp_path / "logs")
+    for number in range(1, 6):
+        for i in (3, 2, 1):  # as supervisord rotates: it keeps three
+            newer = log if i == 1 else log.with_name(f"{log.name}.{i - 1}")
+            if newer.exists():
+                newer.replace(log.with_name(f"{log.name}.{i}"))
+        log.write_text(f"{number}\n{number}+\n")
+        times.note()
+    for i, path in enumerate((log, *(log.with_name(f"{log.name}.{i}") for i in (1, 2, 3)))):
+        noted = path.with_name(f".{path.name}.times")
+        assert noted.read_text().split()[1:] == ["5"]
+        noted.write_text(f"{5000 - 1000 * i} 5\n")
+    assert [text for _, text in read(log, lines=3)] == ["4+", "5", "5+"]
+    every = ["2", "2+", "3", "3+", "4", "4+", "5", "5+"]
+    assert [text for _, text in read(log, lines=100)] == every
+    since = datetime.fromtimestamp(3500, UTC)
+    assert [text for _, text in read(log, lines=100, since=since)] == every[4:]
 
 
 def test_no_lines_are_none(log):

@@ -154,6 +154,8 @@ def test_the_answer_of_score_is_as_the_model_gave_it(served):
 
 def test_logs_show_colours_and_obey_nothing_else(served):
     served.target.lines = ["\x1b[31mred", f"a\tb{EVIL}"]
-    assert served("logs", "iris/blue").stdout == f"\x1b[31mred\x1b[0m\na\tb{SHOWN}\n"
+    name = "iris.blue.1a2b.0"
+    shown = f"{name}: \x1b[31mred\x1b[0m\n{name}: a\tb{SHOWN}\n"
+    assert served("logs", "iris/blue").stdout == shown
     [_, line] = served("logs", "iris/blue", "--json").stdout.splitlines()
-    assert json.loads(line) == {"line": f"a\tb{EVIL}"}
+    assert json.loads(line) == {"instance": name, "line": f"a\tb{EVIL}"}

@@ -38,4 +38,5 @@ class Told(ABC):
 
     def events(self, workspace: str) -> Iterable[Event]:
         """Return what happened to the instances of a workspace, oldest first, while it is kept."""
-        return self._workspace(workspace).ports.compute.events()
+        (opened := self._workspace(workspace)).refuse_absent()
+        return opened.ports.compute.events()

@@ -9,8 +9,11 @@ import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
+BACKUPS = 3
+"""Files of a log before the one that is written."""
 _SUFFIX = ".times"
 
 
@@ -19,24 +22,34 @@ class LogTimes:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._sizes: dict[Path, int] = {}
+        self._known: dict[Path, tuple[int, int]] = {}
+        """Of each log its file's number, and how long it was."""
 
     def note(self) -> None:
         """Look at all logs. Raises OSError; the next look writes what is missing."""
         now = int(time.time())
         for log in self._folder.glob("*/*/*.log"):
             with suppress(FileNotFoundError):
-                self._note(log, log.stat().st_size, now)
+                self._note(log, now)
 
-    def _note(self, log: Path, size: int, now: int) -> None:
-        before = self._sizes.get(log, -1)
-        if size == before:
+    def _note(self, log: Path, now: int) -> None:
+        stat = log.stat()
+        begun, before = self._known.get(log, (stat.st_ino, -1))
+        if begun != stat.st_ino or stat.st_size < before:  # supervisord has begun a new file
+            for newer, older in reversed([*pairwise(parts(log))]):
+                with suppress(FileNotFoundError):
+                    _beside(newer).replace(_beside(older))
+        elif stat.st_size == before:
             return
-        mode = os.O_TRUNC if size < before else os.O_APPEND  # supervisord began a new file
-        opened = os.open(_beside(log), os.O_WRONLY | os.O_CREAT | mode, 0o600)
+        opened = os.open(_beside(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with os.fdopen(opened, "w") as file:
-            file.write(f"{now} {size}\n")
-        self._sizes[log] = size
+            file.write(f"{now} {stat.st_size}\n")
+        self._known[log] = stat.st_ino, stat.st_size
+
+
+def parts(log: Path) -> tuple[Path, ...]:
+    """Return the files of one log, the newest first."""
+    return (log, *(log.with_name(f"{log.name}.{i}") for i in range(1, BACKUPS + 1)))
 
 
 def _beside(log: Path) -> Path:

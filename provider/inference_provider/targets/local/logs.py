@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference_provider.targets.local.log_times import Written
+from inference_provider.targets.local.log_times import Written, parts
 from inference_provider.targets.starting import no_logs
 from inference_provider.workspace.logged import LogLine, LogQuery
 
@@ -27,13 +27,9 @@ def read_logs(folder: Path, deployment: str, query: LogQuery) -> Iterator[LogLin
     files = _files(folder, query)
     if not files:
         raise no_logs(deployment, query.instance)
-    offsets: dict[Path, int] = {}
+    offsets = {path: path.stat().st_size for path in files}
     for path in files:
-        content = path.read_bytes()
-        offsets[path] = len(content)
-        found = _timed(path, content) if query.lines else []
-        fresh = [one for one in found if query.since is None or _is_fresh(one, query.since)]
-        yield from fresh[-query.lines :]
+        yield from _last(path, offsets[path], query) if query.lines else ()
     while query.follow:
         time.sleep(FOLLOW_POLL_S)
         for path in _files(folder, query):
@@ -44,12 +40,28 @@ def _files(folder: Path, query: LogQuery) -> list[Path]:
     return sorted(path for path in folder.glob("*.log") if query.wants(path.stem))
 
 
-def _timed(path: Path, content: bytes) -> list[LogLine]:
-    written, offset, found = Written(path), 0, []
+def _last(path: Path, size: int, query: LogQuery) -> list[LogLine]:
+    """Return the last lines of a log, from as many of its files as have them."""
+    found: list[LogLine] = []
+    for part in parts(path):
+        try:
+            content = part.read_bytes()
+        except FileNotFoundError:
+            break
+        lines = _timed(path.stem, Written(part), content[:size] if part == path else content)
+        fresh = [one for one in lines if query.since is None or _is_fresh(one, query.since)]
+        found = fresh + found
+        if len(found) >= query.lines or len(fresh) < len(lines):
+            break
+    return found[-query.lines :]
+
+
+def _timed(instance: str, written: Written, content: bytes) -> list[LogLine]:
+    offset, found = 0, []
     for line in content.splitlines(keepends=True):
         offset += len(line)
         text = line.rstrip(b"\r\n").decode(errors="replace")
-        found.append(LogLine(path.stem, text, written.before(offset)))
+        found.append(LogLine(instance, text, written.before(offset)))
     return found
 
 

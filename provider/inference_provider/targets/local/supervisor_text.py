@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 from inference_provider.observed import Frozen
-from inference_provider.targets.local import launch, watch
+from inference_provider.targets.local import launch, log_times, watch
 from inference_provider.targets.local.own_network import Passages
 
 LISTENER = watch.OWN
 """The event listener's name; a program's cannot be the same: all but the router contain dots."""
 LOG_BYTES = 10_000_000
-LOG_BACKUPS = 3
+LOG_BACKUPS = log_times.BACKUPS
 LOG_OPTION = "stdout_logfile="
 
 
