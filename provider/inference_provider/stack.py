@@ -42,14 +42,14 @@ from inference_provider.sharing import (
     refuse_what_is_owned,
     without_shared,
 )
-from inference_provider.spec import TrafficSpec
+from inference_provider.spec import DeploymentSpec, TrafficSpec
 from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.stack import StackSpec
 from inference_provider.spec.target import Place, place_from
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
 
-_TOLD = frozenset({Kind.WORKSPACE, Kind.ENVIRONMENT, Kind.ROLE_ASSIGNMENT})
+_TOLD = frozenset({Kind.WORKSPACE, Kind.ENVIRONMENT, Kind.ROLE_ASSIGNMENT, Kind.DEPLOYMENT})
 """Kinds of which a target has something to say before they are made or changed."""
 
 
@@ -197,6 +197,8 @@ class Pipeline:
                 continue
             if action.id.kind == Kind.ROLE_ASSIGNMENT:
                 told = [self._about_assignment(action.desired, space.roles if space else {})]
+            elif isinstance(spec := action.desired.spec, DeploymentSpec):
+                told = [spec.liveness_note()]
             else:
                 told = [*self._target.capabilities.notes(action.desired, space)]
             if action.id.kind == Kind.WORKSPACE:

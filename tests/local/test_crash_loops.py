@@ -157,7 +157,16 @@ def test_a_supervisord_of_an_older_release_gets_what_counts_and_restarts_nothing
     assert _listener(alone) is None
     alone.document["deployments"][0]["tags"] = {"a": "b"}
     alone.up()
-    assert _listener(alone) is not None
+    found = _listener(alone)
+    assert found is not None
+    assert _pids(alone) == before
+
+    text = configuration.read_text()
+    configuration.write_text(text.replace(",PROCESS_STATE_STOPPING", ""))  # it is told of less
+    alone.document["deployments"][0]["tags"] = {"a": "c"}
+    alone.up()
+    assert _listener(alone) not in (None, found)
+    assert configuration.read_text() == text
     assert _pids(alone) == before
     name = kill(alone)
     until(lambda: name in blue(alone).restarts)

@@ -1,10 +1,14 @@
 """Whom the prober asks, and that it ends nobody but the process that it means."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,3 +88,39 @@ def test_why_a_route_did_not_answer_is_told(tmp_path: Path):
     nobody = failure(("127.0.0.1", own_port()), "/live", 1)
     assert nobody == "GET /live: [Errno 111] Connection refused"
     assert failure(str(tmp_path / "s"), "/", 1) == "GET /: [Errno 2] No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([b"HTTP/1.1 200 OK\r\n\r\n"], ""),
+        ([b"HTTP/1.0 39", b"9 Odd\r\n"], ""),
+        ([b"HTTP/1.1 500 No\r\n"], "GET /live?a=b: status 500"),
+        ([b"SSH-2.0-x\r\n"], "GET /live?a=b: no answer in HTTP"),
+        ([b""], "GET /live?a=b: no answer in HTTP"),
+        ([b"x"] * 40, "GET /live?a=b: no answer within 0.2 s"),
+    ],
+)
+def test_an_answer_counts_by_its_status_and_however_slow_it_comes_its_time_is_over(
+    tmp_path: Path, monkeypatch, parts, expected
+):
+    heard = []
+
+    def answer(server):
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            heard.append(connection.recv(1000))
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(0.02)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # whose name may be too long for a socket
+        server.bind("s")
+        server.listen()
+        answers = threading.Thread(target=answer, args=(server,))
+        answers.start()
+        assert failure("s", "/live?a=b", 0.2 if len(parts) > 2 else 10) == expected
+        answers.join()
+    asked = b"GET /live?a=b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert heard == [asked]

@@ -87,6 +87,20 @@ def test_a_workspace_that_is_no_longer_declared_is_planned_too(pipeline, applied
     assert len(planned.deletions) == 5
 
 
+def test_a_plan_says_where_a_long_request_may_pass_for_a_hang(pipeline, target, tmp_path):
+    can = target.capabilities.model_copy(update={"liveness_probes": True})
+    target.memory.capabilities = can
+    fields = "request_settings: {request_timeout_ms: 60000}, liveness_probe: {period: 5, N}}"
+    text = STACK.replace("plain@latest}", f"plain@latest, {fields}")
+    told = (
+        "Deployment 'lab/iris/blue': an instance that answers nothing for 60 s is restarted, and a"
+        " request may take 60 s: a server that does one at a time would be ended in the midst",
+    )
+    for failures, expected in ((12, told), (13, ())):
+        asked = text.replace("N}", f"failure_threshold: {failures}}}")
+        assert pipeline.plan(Stack.load(written(tmp_path, asked))).notes == expected
+
+
 def test_a_plan_says_where_a_new_workspace_comes_to(pipeline, target, tmp_path):
     target.leads_to = Home({"engine": "3f2a"}, "Docker host unix:///run/docker.sock")
     planned = pipeline.plan(Stack.load(written(tmp_path, ELSEWHERE)))

@@ -208,6 +208,17 @@ class DeploymentSpec(SpecModel):
     description: Annotated[str, COSMETIC] = ""
     tags: Annotated[Tags, COSMETIC] = {}
 
+    def liveness_note(self) -> str:
+        """Say that one long request may pass for a hang; empty if it cannot."""
+        silent_s = self.liveness_probe.period * self.liveness_probe.failure_threshold
+        longest_s = self.request_settings.request_timeout_ms / 1000
+        if silent_s > longest_s:
+            return ""
+        return (
+            f"an instance that answers nothing for {silent_s} s is restarted, and a request may"
+            f" take {longest_s:g} s: a server that does one at a time would be ended in the midst"
+        )
+
     @model_validator(mode="after")
     def _chosen_gpus_are_for_one_instance(self) -> "DeploymentSpec":
         if self.resources.gpu_devices and self.instance_count > 1:

@@ -4,28 +4,29 @@ Runs as a thread of `watch.py`, so it imports only the standard library and modu
 the same. supervisord starts again what it ends. `liveness.py` decides.
 """
 
-import http.client
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from inference_provider.targets.local.liveness import Asked, Ended, Ward
-from inference_provider.targets.loopback import connection_to
 
 LOOK_S = 0.5
 AT_ONCE = 16
 """Questions side by side; the time of one begins when it is asked."""
 _HOST = "127.0.0.1"
+_LONGEST_BYTES = 4096
+"""Of an answer, in which its status must have come."""
 _MARK = b"INFERENCE_INSTANCE="
 """See `leftovers.py`, which imports more than the standard library."""
 
@@ -129,16 +130,40 @@ class Documents:
 
 
 def failure(place: str | tuple[str, int], path: str, timeout_s: float) -> str:
-    """Ask a liveness route; return why it did not answer 200 to 399 in time, else nothing."""
-    with closing(connection_to(place, timeout_s)) as connection:
-        try:
-            connection.request("GET", path)
-            status = connection.getresponse().status
-        except TimeoutError:
-            return f"GET {path}: no answer within {timeout_s:g} s"
-        except (OSError, http.client.HTTPException) as fault:
-            return f"GET {path}: {fault or type(fault).__name__}"
+    """Ask a liveness route; return why it did not answer 200 to 399 in time, else nothing.
+
+    Args:
+        place: Path of a Unix socket, or host and port.
+        path: The route.
+        timeout_s: For all of it, however slowly an answer comes.
+    """
+    until_s = time.monotonic() + timeout_s
+    family = socket.AF_UNIX if isinstance(place, str) else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as asked:
+            asked.settimeout(timeout_s)
+            asked.connect(place)
+            lines = (f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close", "", "")
+            asked.sendall("\r\n".join(lines).encode())
+            status = _status(asked, until_s)
+    except TimeoutError:
+        return f"GET {path}: no answer within {timeout_s:g} s"
+    except OSError as fault:
+        return f"GET {path}: {fault}"
+    except (IndexError, ValueError):
+        return f"GET {path}: no answer in HTTP"
     return "" if 200 <= status < 400 else f"GET {path}: status {status}"
+
+
+def _status(asked: socket.socket, until_s: float) -> int:
+    heard = b""
+    while b"\r\n" not in heard and len(heard) < _LONGEST_BYTES:
+        asked.settimeout(max(0.001, until_s - time.monotonic()))  # 0: no wait
+        part = asked.recv(256)
+        if not part:
+            break
+        heard += part
+    return int(heard.split()[1])
 
 
 class _Answer(NamedTuple):
@@ -195,8 +220,8 @@ class Prober:
         begun_s = time.monotonic()
         pid, fault = self._processes.find(asked.name) or 0, ""
         if pid:
-            socket = str(self._folder / "sockets" / str(asked.port))
-            place = socket if asked.socket else (_HOST, asked.port)
+            path = str(self._folder / "sockets" / str(asked.port))
+            place = path if asked.socket else (_HOST, asked.port)
             fault = failure(place, asked.path, asked.timeout)
             if self._processes.find(asked.name) != pid:
                 pid = 0
