@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from tests.ports import own_port
 
 from inference_provider.targets.local.liveness import Asked
-from inference_provider.targets.local.prober import Documents, Processes, failure
+from inference_provider.targets.local.prober import Documents, Prober, Processes, failure
 
 FIRST_RELEASE = Path(__file__).parents[1] / "fixtures" / "first-release" / "state" / "workspaces"
 NAME = "iris.blue.ab.0"
@@ -26,12 +27,12 @@ def write(folder: Path, name: str, value) -> None:
     (folder / f"{name}.json").write_text(value if isinstance(value, str) else json.dumps(value))
 
 
-def recorded(folder: Path, **probe) -> None:
+def recorded(folder: Path, start_s: int = 100, **probe) -> None:
     liveness = {"initial_delay": 3, "period": 7, "timeout": 2, "failure_threshold": 4, **probe}
     fields = {
         "liveness_probe": liveness,
-        "readiness_probe": {"initial_delay": 20},
-        "start_timeout_s": 100,
+        "readiness_probe": {"initial_delay": 20 if start_s else 0},
+        "start_timeout_s": start_s,
         "request_settings": {"request_timeout_ms": 9000},
     }
     write(folder / "records", "Deployment.iris%2Fblue", {"properties": fields})
@@ -82,6 +83,29 @@ def test_only_the_process_with_the_instance_s_mark_is_ended(tmp_path: Path, proc
     assert processes.end(NAME, process.pid, signal.SIGTERM)
     assert process.wait(10) == -signal.SIGTERM
     assert not processes.end(NAME, process.pid, signal.SIGTERM)
+
+
+def test_an_instance_that_was_told_to_stop_is_asked_no_more_until_it_starts(
+    tmp_path: Path, process
+):
+    instance = {"name": NAME, "port": own_port(), "socket": False, "liveness_path": "/"}
+    write(tmp_path / "instances", "iris%2Fblue", [instance])
+    recorded(tmp_path, initial_delay=0, period=1, failure_threshold=1, start_s=0)
+    (tmp_path / "supervisor" / "pids").mkdir(parents=True)
+    note = json.dumps({"pid": process.pid, "time": 0})
+    (tmp_path / "supervisor" / "pids" / NAME).write_text(note)
+    told = queue.SimpleQueue()
+    prober = Prober(tmp_path, lambda *event: told.put(event))
+    prober.took(NAME, "Killing")
+    prober.start()
+    time.sleep(2.5)  # nobody listens: it would have been ended by now
+    assert told.empty()
+    prober.took(NAME, "Started")
+    assert told.get(timeout=20)[:2] == (NAME, "LivenessProbeFailed")
+    assert told.get(timeout=20)[:2] == (NAME, "Killing")
+    assert process.wait(20) == -signal.SIGTERM
+    assert prober.has_ended(NAME, process.pid)
+    prober.stop()
 
 
 def test_why_a_route_did_not_answer_is_told(tmp_path: Path):

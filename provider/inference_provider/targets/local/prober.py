@@ -186,10 +186,28 @@ class Prober:
         self._ward = Ward()
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
         self._ended: set[tuple[str, int]] = set()
+        self._stopping: set[str] = set()
+        self._is_over = threading.Event()
 
     def start(self) -> None:
         """Ask from now on, beside whatever this process does."""
         threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask nobody any more."""
+        self._is_over.set()
+
+    def took(self, instance: str, event: str) -> None:
+        """Ask one no more that was told to stop, until it is started again.
+
+        Args:
+            instance: Which.
+            event: What supervisord has told of it, by the name of an event.
+        """
+        if event == "Killing":
+            self._stopping.add(instance)
+        elif event == "Started":
+            self._stopping.discard(instance)
 
     def has_ended(self, instance: str, pid: int) -> bool:
         """Whether a process that has ended did so because it hung; asked once of each."""
@@ -199,15 +217,15 @@ class Prober:
 
     def _run(self) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            while True:
+            while not self._is_over.wait(LOOK_S):
                 try:
                     self._look(pool)
                 except Exception as fault:  # noqa: BLE001 - no fault may end all probes
                     self._complain(fault)
-                time.sleep(LOOK_S)
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
-        self._ward.look(self._documents.asked(), time.monotonic())
+        there = [one for one in self._documents.asked() if one.name not in self._stopping]
+        self._ward.look(there, time.monotonic())
         for asked in self._ward.due(time.monotonic()):
             pool.submit(self._ask, asked)
         with suppress(Empty):

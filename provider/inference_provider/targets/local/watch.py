@@ -131,9 +131,14 @@ def main() -> None:
         bound_log(log, limit)
         times.note()
 
-    watch = Watch(ends_file, look, events.write, prober.has_ended)
+    def tell(program: str, name: str, message: str) -> None:
+        prober.took(program, name)
+        events.write(program, name, message)
+
+    watch = Watch(ends_file, look, tell, prober.has_ended)
     prober.start()
     listen(watch, sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(0)  # supervisord is gone; a question that is still open waits for nobody
 
 
 if __name__ == "__main__":
