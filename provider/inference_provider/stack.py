@@ -356,13 +356,9 @@ class Pipeline:
                 self._target.transfer(record.id, record.owner, self._actor)
         return held
 
-    def drift(self, stack: Stack, observed: ObservedState | None = None) -> DriftReport:
-        """Compare what the stack declares with what is recorded and what runs.
-
-        `observed` is all of its workspaces; they are observed now when it is left out.
-        """
-        if observed is None:
-            observed = self._target.observe(self.workspaces(stack))
+    def drift(self, stack: Stack) -> DriftReport:
+        """Compare what the stack declares with what is recorded and what runs."""
+        observed = self._target.observe(self.workspaces(stack))
         return drift(stack.resolve(observed), observed, stack.name)
 
     def outputs(self, planned: Planned) -> dict[str, dict[str, Any]]:

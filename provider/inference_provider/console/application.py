@@ -29,6 +29,7 @@ OF_ENDPOINT = "/endpoints/{workspace}/{endpoint}"
 PAGES: dict[str, Handler] = {
     "/": overview.overview,
     "/drift": overview.drift,
+    "/drift/verdict": overview.drift_verdict,
     "/journal/{workspace}": rights.journal,
     OF_ENDPOINT: endpoint.endpoint,
     f"{OF_ENDPOINT}/logs": logs.logs,

@@ -1,4 +1,4 @@
-"""The first page: workspaces, their endpoints, and how much has drifted."""
+"""The first page: workspaces and their endpoints; what has drifted."""
 
 from typing import NamedTuple
 
@@ -32,8 +32,12 @@ def overview(asked: Asked) -> Response:
     console = asked.console
     names = console.workspaces()
     observed = console.target.observe(names)
-    spaces = [_space(name, observed) for name in names]
-    return asked.page("overview", spaces=spaces, drifted=_drifted(console, observed))
+    return asked.page("overview", spaces=[_space(name, observed) for name in names])
+
+
+def drift_verdict(asked: Asked) -> Response:
+    """Answer with the overview's line on drift: apart, since it reads all files of the stack."""
+    return asked.page("verdict", drifted=_drifted(asked.console))
 
 
 def _space(name: str, observed: ObservedState) -> Space:
@@ -43,7 +47,7 @@ def _space(name: str, observed: ObservedState) -> Space:
     return Space(name, health, there.status, endpoints(observed, name))
 
 
-def _drifted(console: Console, observed: ObservedState) -> Drifted | None:
+def _drifted(console: Console) -> Drifted | None:
     """Return nothing without a stack file."""
     try:
         stack = console.stack()
@@ -51,7 +55,7 @@ def _drifted(console: Console, observed: ObservedState) -> Drifted | None:
         return Drifted(False, str(exc))
     if stack is None:
         return None
-    report = console.pipeline.drift(stack, observed)
+    report = console.pipeline.drift(stack)
     return Drifted(report.exit_code == 0, verdict_line(report))
 
 

@@ -1,72 +1,24 @@
-"""The console over the memory target, as a browser asks it."""
-
-import re
-from html import unescape
+"""Browsers of a console over the memory target."""
 
 import pytest
-from starlette.testclient import TestClient
-
-from inference_provider.cli.session import Session
-from inference_provider.console.application import application
-from inference_provider.console.gate import Gate
-from inference_provider.console.opened import Console
-
-PORT = 18090
-SITE = f"http://127.0.0.1:{PORT}"
+from tests.browser import Browser
 
 
-class Browser:
-    """One browser, and the console that it asks; signed in by its link."""
+class OfStack(Browser):
+    """A browser beside the command line; the console has its stack file, unless told otherwise."""
 
-    def __init__(self, cli, *, file=True, writes=False, transport=None) -> None:
-        self.cli, self.links = cli, []
-        session = Session(make_target=cli.open, interactive=False, transport=transport)
-        session.command = "console"
-        gate = Gate(lambda token, _first: self.links.append(token))
-        console = Console(session, gate, cli.file if file else None, writes)
-        self.app = application(console, PORT)
-        self.client = self.another()
-
-    def another(self, *, signed_in=True):
-        """Return a client of its own."""
-        client = TestClient(self.app, base_url=SITE, follow_redirects=False)
-        if signed_in:
-            assert client.get(f"/login?token={self.links[-1]}").status_code == 200
-        return client
-
-    def get(self, path, **options):
-        return self.client.get(path, **options)
-
-    def text(self, path):
-        """Return what a page says, without its tags."""
-        answer = self.get(path)
-        assert answer.status_code == 200, answer.text
-        return words(answer)
-
-    def token(self):
-        return re.search('name="form_token" value="([0-9a-f]{64})"', self.get("/").text)[1]
-
-    def post(self, path, fields=None, *, token=None, headers=None, **options):
-        """Send a form of a page."""
-        sent = {"form_token": self.token() if token is None else token, **(fields or {})}
-        return self.client.post(
-            path, data=sent, headers={"origin": SITE} | (headers or {}), **options
-        )
-
-
-def words(answer) -> str:
-    """Return what an answer says, without its tags and in one line."""
-    body = answer.text.partition("<main")[2]
-    return " ".join(unescape(re.sub("<[^>]*>", " ", body)).split())
+    def __init__(self, cli, *, file=True, **options) -> None:
+        self.cli = cli
+        super().__init__(cli.target, cli.file if file else None, **options)
 
 
 @pytest.fixture
 def browser(served):
     """A browser of a read-only console."""
-    return Browser(served)
+    return OfStack(served)
 
 
 @pytest.fixture
 def writing(served):
     """A browser of a console that may change things."""
-    return Browser(served, writes=True)
+    return OfStack(served, writes=True)

@@ -1,7 +1,8 @@
 """Who gets in: the link, the cookie, the Host, the Origin and the token of a form."""
 
 import pytest
-from tests.unit.console.conftest import PORT, SITE, Browser, words
+from tests.browser import PORT, SITE, words
+from tests.unit.console.conftest import OfStack
 
 from inference_provider.console.application import ACTS, PAGES
 from inference_provider.console.gate import MAX_BROWSERS, Gate
@@ -28,7 +29,7 @@ def test_a_link_signs_one_browser_in_and_the_next_link_another(browser):
 
 
 def test_the_cookie_is_for_this_port_and_neither_for_scripts_nor_for_other_sites(served):
-    found = Browser(served)
+    found = OfStack(served)
     answer = found.another(signed_in=False).get(f"/login?token={found.links[-1]}")
     name, _, rest = answer.headers["set-cookie"].partition("=")
     assert name == f"inferctl-console-{PORT}"

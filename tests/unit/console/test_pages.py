@@ -5,9 +5,10 @@ import re
 from urllib.parse import quote
 
 import httpx
+from tests.browser import words
 from tests.memory import state_of
 from tests.unit.conftest import ServedTarget
-from tests.unit.console.conftest import Browser, words
+from tests.unit.console.conftest import OfStack
 
 from inference_provider.console.application import PAGES
 from inference_provider.observed import Actor, Kind, ResourceId
@@ -34,33 +35,35 @@ def plan_in(answer):
     return re.search('name="plan" value="([^"]+)"', answer.text)[1]
 
 
-def test_the_overview_shows_workspaces_endpoints_shares_and_drift(browser):
+def test_the_overview_shows_workspaces_endpoints_and_shares(browser):
     told = browser.text("/")
-    assert "demo: 0 drifted, 0 missing, 0 unmanaged, 6 clean, 0 unreadable" in told
     assert "Workspace default" in told
     assert "iris ok blue 100 % 1 of 1 instances ready green 0 % 1 of 1 instances ready" in told
 
 
 def test_the_overview_counts_what_a_split_by_hand_has_changed(browser):
+    assert 'data-from="/drift/verdict"' in browser.get("/").text
+    told = browser.text("/drift/verdict")
+    assert "demo: 0 drifted, 0 missing, 0 unmanaged, 6 clean, 0 unreadable" in told
     browser.cli("split", "iris", "blue=50", "green=50")
-    assert "1 drifted" in browser.text("/")
+    assert "demo: 1 drifted" in browser.text("/drift/verdict")
     told = browser.text("/drift")
     assert "drifted: Traffic 'default/iris'" in told
     assert "traffic.blue 100 50 50" in told
 
 
 def test_without_a_stack_file_all_workspaces_are_shown_and_no_drift(served):
-    browser = Browser(served, file=False)
-    assert "No stack file, so drift is not known." in browser.text("/")
+    browser = OfStack(served, file=False)
+    assert "Drift : not known without a stack file" in browser.text("/")
+    assert "No stack file, so drift is not known." in browser.text("/drift/verdict")
     assert "Workspace default" in browser.text("/")
     assert "there is nothing to compare with" in browser.text("/drift")
 
 
 def test_a_faulty_stack_file_is_told_on_the_overview_and_the_rest_is_shown(browser):
     browser.cli.file.write_text(browser.cli.STACK.replace("auth", "x") + "colour: red\n")
-    told = browser.text("/")
-    assert "colour" in told
-    assert "iris ok blue 100 %" in told
+    assert "colour" in browser.text("/drift/verdict")
+    assert "iris ok blue 100 %" in browser.text("/")
 
 
 def test_an_endpoint_shows_its_deployments_and_their_instances(browser):
@@ -181,7 +184,7 @@ def answering(status=200, body=b'{"answer": [1]}', content_type="application/jso
 
 def test_a_test_call_goes_through_the_router_and_shows_who_answered_what(served):
     transport, asked = answering(**{"azureml-model-deployment": "green"})
-    browser = Browser(served, transport=transport)
+    browser = OfStack(served, transport=transport)
     answer = browser.post(f"{IRIS}/test", {"body": '{"data": [1]}', "deployment": "green"})
     assert "Deployment green" in words(answer)
     assert 'x-request-id r-1 { "answer": [ 1 ] }' in words(answer)
@@ -195,7 +198,7 @@ def test_a_test_call_goes_through_the_router_and_shows_who_answered_what(served)
 
 def test_a_file_is_sent_in_place_of_what_was_typed(served):
     transport, asked = answering(body=b"\x89PNG", content_type="image/png")
-    browser = Browser(served, transport=transport)
+    browser = OfStack(served, transport=transport)
     file = {"file": ("cat.png", b"\x00\xff")}
     answer = browser.post(f"{IRIS}/test", {"body": "typed"}, files=file)
     assert asked[0].content == b"\x00\xff"
@@ -204,7 +207,7 @@ def test_a_file_is_sent_in_place_of_what_was_typed(served):
 
 def test_an_error_of_the_endpoint_is_told_with_what_helps_and_what_was_typed_stays(served):
     transport, _ = answering(status=424, body=b"no such column")
-    browser = Browser(served, transport=transport)
+    browser = OfStack(served, transport=transport)
     answer = browser.post(f"{IRIS}/test", {"body": "<typed>"})
     assert answer.status_code == 200
     assert "answered 424 no such column" in words(answer)
@@ -214,7 +217,7 @@ def test_an_error_of_the_endpoint_is_told_with_what_helps_and_what_was_typed_sta
 
 def test_only_the_beginning_of_a_long_answer_is_shown(served):
     transport, _ = answering(body=b"x" * 300_000, content_type="text/plain")
-    answer = Browser(served, transport=transport).post(f"{IRIS}/test", {"body": "1"})
+    answer = OfStack(served, transport=transport).post(f"{IRIS}/test", {"body": "1"})
     assert "The answer is longer" in words(answer)
     assert answer.text.count("x") < 263_000
 
@@ -259,7 +262,7 @@ def test_role_assignments_and_identities_are_listed(cli):
     text = text.replace("{name: iris}", "{name: iris, auth_mode: aad_token}")
     cli.file.write_text(text + WITH_ROLES)
     assert cli("up").exit_code == 0
-    told = Browser(cli).text(f"{IRIS}/access")
+    told = OfStack(cli).text(f"{IRIS}/access")
     assert "user 'ann' Owner the workspace callers" in told
     assert "robot recorded" in told
     assert "robot-reads identity 'robot' Reader the workspace" in told
@@ -277,7 +280,7 @@ def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
     cli.target.lines = [f"iris.blue.1a.0: {HOSTILE}", HOSTILE]
     cli.target.note_reading(IRIS_ID, Actor(user=HOSTILE, command=HOSTILE))
     transport, _ = answering(body=HOSTILE.encode(), content_type="text/html")
-    browser = Browser(cli, transport=transport, writes=True)
+    browser = OfStack(cli, transport=transport, writes=True)
     pages = [p.replace("{workspace}", "default").replace("{endpoint}", "iris") for p in PAGES]
     answers = [browser.get(page) for page in pages]
     answers.append(browser.get(f"{IRIS}/logs?deployment={quote(HOSTILE)}"))

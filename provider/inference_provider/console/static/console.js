@@ -1,13 +1,14 @@
 // Three small things that no page needs: parts that refresh, sliders beside number fields, copying.
 "use strict";
 
-// Where a part of the page is marked, it is asked for again and put in place of the old.
+// Where a part of the page is marked, it is asked for again, in seconds, and put in place of the old;
+// from another page where one is named, and then at once.
 for (const part of document.querySelectorAll("[data-refresh]")) {
   const again = async () => {
     const waits = document.hidden || part.contains(document.activeElement) || getSelection().type === "Range";
     if (!waits) {
       try {
-        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+        const answer = await fetch(part.dataset.from || location.href, { headers: { accept: "text/html" } });
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         const found = answer.ok && fresh.getElementById(part.id);
         part.classList.toggle("stale", !found);
@@ -23,7 +24,8 @@ for (const part of document.querySelectorAll("[data-refresh]")) {
     setTimeout(again, 1000 * Number(part.dataset.refresh));
   };
   part.scrollTop = part.scrollHeight;
-  setTimeout(again, 1000 * Number(part.dataset.refresh));
+  if (part.dataset.from) again();
+  else setTimeout(again, 1000 * Number(part.dataset.refresh));
 }
 
 for (const form of document.querySelectorAll("form[data-sum]")) {
