@@ -20,6 +20,7 @@ PAGES = {
     "endpoint": IRIS,
     "logs": f"{IRIS}/logs",
     "test": f"{IRIS}/test",
+    "chat": f"{IRIS}/chat",
     "consume": f"{IRIS}/consume",
     "access": f"{IRIS}/access",
     "drift": "/drift",

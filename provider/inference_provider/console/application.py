@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from inference_provider.console import consume, endpoint, logs, overview, rights, trial
+from inference_provider.console import chat, consume, endpoint, logs, overview, rights, trial
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
 from inference_provider.console.guard import Guard, cookie_name, names_of
@@ -34,6 +34,7 @@ PAGES: dict[str, Handler] = {
     OF_ENDPOINT: endpoint.endpoint,
     f"{OF_ENDPOINT}/logs": logs.logs,
     f"{OF_ENDPOINT}/test": trial.trial,
+    f"{OF_ENDPOINT}/chat": chat.chat,
     f"{OF_ENDPOINT}/consume": consume.consume,
     f"{OF_ENDPOINT}/access": rights.rights,
 }
@@ -42,10 +43,14 @@ ACTS: dict[str, Handler] = {
     f"{OF_ENDPOINT}/split": endpoint.plan_split,
     f"{OF_ENDPOINT}/split/apply": endpoint.apply_split,
     f"{OF_ENDPOINT}/test": trial.call,
+    f"{OF_ENDPOINT}/chat": chat.say,
     f"{OF_ENDPOINT}/consume": consume.reveal,
 }
 """What a form of ours asks for."""
-MOST_BYTES = {f"{OF_ENDPOINT}/test": (trial.BODY_MIB << 20) + FORM_BYTES}
+MOST_BYTES = {
+    f"{OF_ENDPOINT}/test": (trial.BODY_MIB << 20) + FORM_BYTES,
+    f"{OF_ENDPOINT}/chat": 1 << 20,
+}
 """The largest forms, where they are larger than others."""
 
 

@@ -17,6 +17,8 @@ from inference_provider.cli.score import (
 from inference_provider.console.opened import Asked
 from inference_provider.console.seen import Seen, seen
 from inference_provider.errors import InferenceError
+from inference_provider.quoting import without_secrets
+from inference_provider.secret_text import hidden
 
 BODY_MIB = 16
 """The largest body that this page sends; `inferctl score` sends larger ones."""
@@ -72,13 +74,14 @@ def call(page: Asked) -> Response:
         if len(body) > most << 20:
             told = f"The endpoint takes bodies of {most} MiB at the most. Nothing was sent."
         else:
-            answer = _answer(page, found, body, deployment)
+            answer = answered(page, found, body, deployment)
     except InferenceError as exc:
-        told = str(exc)
+        told = hidden(str(exc))
     return _page(page, found, typed=typed, deployment=deployment, answer=answer, told=told)
 
 
-def _answer(page: Asked, found: Seen, body: bytes, deployment: str) -> Answer:
+def answered(page: Asked, found: Seen, body: bytes, deployment: str) -> Answer:
+    """Send one request, and return its answer, without the endpoint's own keys in it."""
     session, began = page.console.session, time.monotonic()
     with asked(session, found.there, body, deployment or None) as (answer, by_socket):
         if not answer.is_success:
@@ -90,11 +93,12 @@ def _answer(page: Asked, found: Seen, body: bytes, deployment: str) -> Answer:
             if len(read) > MOST_SHOWN:
                 break
         content_type = answer.headers.get("content-type", "")
+        text = _text(bytes(read[:MOST_SHOWN]), content_type, answer.charset_encoding)
         return Answer(
             answer.headers.get(PIN_HEADER, ""),
             answer.headers.get("x-request-id", "unknown"),
             round(1000 * (time.monotonic() - began)),
-            _text(bytes(read[:MOST_SHOWN]), content_type, answer.charset_encoding),
+            without_secrets(text, tuple(found.there.secret_outputs.values())),
             len(read) > MOST_SHOWN,
         )
 

@@ -280,6 +280,7 @@ def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
     cli.target.lines = [f"iris.blue.1a.0: {HOSTILE}", HOSTILE]
     cli.target.note_reading(IRIS_ID, Actor(user=HOSTILE, command=HOSTILE))
     transport, _ = answering(body=HOSTILE.encode(), content_type="text/html")
+    said = json.dumps([[HOSTILE, HOSTILE]])
     browser = OfStack(cli, transport=transport, writes=True)
     pages = [p.replace("{workspace}", "default").replace("{endpoint}", "iris") for p in PAGES]
     answers = [browser.get(page) for page in pages]
@@ -288,6 +289,8 @@ def test_no_name_or_line_from_outside_is_markup_or_controls_anything(cli):
     answers.append(browser.get(f"{IRIS}/logs?instance={quote(HOSTILE)}"))
     answers.append(browser.post(f"{IRIS}/test", {"body": HOSTILE, "deployment": HOSTILE}))
     answers.append(browser.post(f"{IRIS}/test", {"body": HOSTILE}))
+    answers.append(browser.post(f"{IRIS}/chat", {"text": HOSTILE, "fields": HOSTILE}))
+    answers.append(browser.post(f"{IRIS}/chat", {"text": HOSTILE, "turns": said}))
     answers.append(browser.post(SPLIT, {f"share.{HOSTILE}": HOSTILE}))
     for answer in answers:
         assert answer.status_code in (200, 400, 404), answer.text
