@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from inference_provider.compare import show
 from inference_provider.observed import ResourceId
 from inference_provider.printable import printable
+from inference_provider.secret_text import hidden
 
 
 class Refused(Exception):
@@ -53,6 +54,7 @@ _PAGES = Environment(
 )
 _PAGES.globals["path_of"] = path_of
 _PAGES.globals["show"] = show
+_PAGES.filters["hidden"] = hidden
 
 
 def page(name: str, shown: Shown, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -19,7 +19,7 @@ from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
 from inference_provider.console.guard import Guard, cookie_name, names_of
 from inference_provider.console.opened import Asked, Console
-from inference_provider.errors import InferenceError, SpecError
+from inference_provider.errors import InferenceError, SpecError, TargetUnreachable
 from inference_provider.secret_text import hidden
 
 Handler = Callable[[Asked], Response]
@@ -124,12 +124,18 @@ def _answered(asked: Asked, handler: Handler) -> Response:
     except Refused as refused:
         return error_page(asked.shown, refused.status, refused.told)
     except InferenceError as exc:
-        return error_page(asked.shown, 400 if isinstance(exc, SpecError) else 409, hidden(str(exc)))
+        return error_page(asked.shown, _status(exc), str(exc))
     except Exception as exc:  # noqa: BLE001 - the edge: one sentence, no traceback
         if asked.console.session.traceback:
             sys.stderr.write(hidden(traceback.format_exc()))
         cause = f"{type(exc).__name__}: {exc}; `inferctl --traceback console` shows where"
-        return error_page(asked.shown, 500, hidden(cause))
+        return error_page(asked.shown, 500, cause)
+
+
+def _status(error: InferenceError) -> int:
+    if isinstance(error, SpecError):
+        return 400
+    return 503 if isinstance(error, TargetUnreachable) else 409
 
 
 def _plain(_request: Request, exc: Exception) -> Response:

@@ -18,7 +18,6 @@ from inference_provider.console.opened import Asked
 from inference_provider.console.seen import Seen, seen
 from inference_provider.console.trial import answered
 from inference_provider.errors import InferenceError
-from inference_provider.secret_text import hidden
 
 MOST_TURNS = 100
 """Turns that are sent along; the oldest go."""
@@ -80,7 +79,7 @@ def say(page: Asked) -> Response:
         turns = _turns(page.form.text("turns"))
         reply = _replied(page, found, turns, text)
     except InferenceError as exc:
-        return _page(page, found, turns, typed=text, told=hidden(str(exc)))
+        return _page(page, found, turns, typed=text, told=str(exc))
     except ValueError as exc:
         return _page(page, found, turns, typed=text, told=str(exc))
     return _page(page, found, [*turns, (text, reply)][-MOST_TURNS:])

@@ -11,7 +11,6 @@ from inference_provider.console.opened import Asked, ShownSplit
 from inference_provider.console.seen import seen
 from inference_provider.errors import SpecError, TargetUnreachable
 from inference_provider.observed import ObservedResource, ObservedState
-from inference_provider.secret_text import hidden
 from inference_provider.workspace.statuses import ComputeStatus
 
 
@@ -55,7 +54,7 @@ def plan_split(asked: Asked) -> Response:
         shares = shares_of([f"{name}={text.strip()}" for name, text in typed.items()])
         _spec, plan = asked.console.pipeline.split_plan(there.id, shares)
     except SpecError as exc:
-        return _page(asked, there, observed, hidden("\n".join(map(str, exc.faults))), typed)
+        return _page(asked, there, observed, "\n".join(map(str, exc.faults)), typed)
     name = asked.console.plans.put(ShownSplit(there.id, shares, plan))
     words = " ".join(f"{deployment}={share}" for deployment, share in shares.items())
     return asked.page(

@@ -63,7 +63,16 @@ def health_of(there: ObservedResource) -> Health:
         return Health("unknown", there.reason or "it did not answer")
     if there.degraded:
         return Health("degraded", there.degraded)
+    if few := _fewer(there):
+        return Health("degraded", few)
     return Health("not ready", there.unready) if there.unready else Health("ok")
+
+
+def _fewer(there: ObservedResource) -> str:
+    """Say that fewer instances run than are recorded; empty when they do not."""
+    runs, recorded = there.live.get("instance_count"), there.record
+    wanted = recorded.properties.get("instance_count", 0) if recorded else 0
+    return "" if runs is None or runs >= wanted else f"{runs} of {wanted} instances run"
 
 
 def worst(found: Iterable[Health]) -> Health:

@@ -18,7 +18,6 @@ from inference_provider.console.opened import Asked
 from inference_provider.console.seen import Seen, seen
 from inference_provider.errors import InferenceError
 from inference_provider.quoting import without_secrets
-from inference_provider.secret_text import hidden
 
 BODY_MIB = 16
 """The largest body that this page sends; `inferctl score` sends larger ones."""
@@ -76,7 +75,7 @@ def call(page: Asked) -> Response:
         else:
             answer = answered(page, found, body, deployment)
     except InferenceError as exc:
-        told = hidden(str(exc))
+        told = str(exc)
     return _page(page, found, typed=typed, deployment=deployment, answer=answer, told=told)
 
 

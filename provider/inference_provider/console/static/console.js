@@ -1,6 +1,11 @@
 // Three small things that no page needs: parts that refresh, sliders beside number fields, copying.
 "use strict";
 
+const stale = (part, is) => {
+  part.classList.toggle("stale", is);
+  document.getElementById("stale").hidden = !document.querySelector(".stale");
+};
+
 // Where a part of the page is marked, it is asked for again, in seconds, and put in place of the old;
 // from another page where one is named, and then at once.
 for (const part of document.querySelectorAll("[data-refresh]")) {
@@ -11,14 +16,14 @@ for (const part of document.querySelectorAll("[data-refresh]")) {
         const answer = await fetch(part.dataset.from || location.href, { headers: { accept: "text/html" } });
         const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
         const found = answer.ok && fresh.getElementById(part.id);
-        part.classList.toggle("stale", !found);
+        stale(part, !found);
         if (found && found.innerHTML !== part.innerHTML) {
           const end = part.scrollTop + part.clientHeight >= part.scrollHeight - 4;
           part.replaceChildren(...found.childNodes);
           if (end) part.scrollTop = part.scrollHeight;
         }
       } catch {
-        part.classList.add("stale");
+        stale(part, true);
       }
     }
     setTimeout(again, 1000 * Number(part.dataset.refresh));
