@@ -102,23 +102,23 @@ def _row(subject: Subject, at: int, one: Figures, bare: Figures) -> tuple[str, .
 def _features(folder: Path, backend: int) -> Table:
     without: dict[str, Change] = {
         "everything on": _as_it_is,
-        "without the 424 filter (Lua)": lambda manager: _drop(
+        "without the 424 filter (Lua)": lambda manager: drop(
             manager, "http_filters", "corrections"
         ),
-        "without the access log": lambda manager: _drop(manager, "access_log", "json"),
-        "without the statistics log": lambda manager: _drop(manager, "access_log", "stats"),
-        "without key auth": lambda manager: _drop(manager, "http_filters", "api_key_auth"),
+        "without the access log": lambda manager: drop(manager, "access_log", "json"),
+        "without the statistics log": lambda manager: drop(manager, "access_log", "stats"),
+        "without key auth": lambda manager: drop(manager, "http_filters", "api_key_auth"),
         "without the filters that are off": _drop_off,
         "without any of these": _drop_all,
     }
     with contextlib.ExitStack() as stack:
         asked = (
             *(
-                stack.enter_context(_static(name, folder, backend, change))
+                stack.enter_context(static(name, folder, backend, change))
                 for name, change in without.items()
             ),
             *(
-                stack.enter_context(_static(name, folder, backend, change, given=given))
+                stack.enter_context(static(name, folder, backend, change, given=given))
                 for name, (given, change) in _MORE.items()
             ),
         )
@@ -133,7 +133,7 @@ def _features(folder: Path, backend: int) -> Table:
     return Table("What a feature of the router costs", header, rows, (note,))
 
 
-def _drop(manager: Document, kind: str, name: str) -> None:
+def drop(manager: Document, kind: str, name: str) -> None:
     kept = [one for one in manager[kind] if not one["name"].endswith(name)]
     if len(kept) == len(manager[kind]):
         raise RuntimeError(f"the router has no {name} to leave out")
@@ -148,7 +148,7 @@ def _drop_all(manager: Document) -> None:
     manager["access_log"] = []
     _drop_off(manager)
     for name in ("corrections", "api_key_auth"):
-        _drop(manager, "http_filters", name)
+        drop(manager, "http_filters", name)
 
 
 def _as_it_is(_manager: Document) -> None:
@@ -162,7 +162,7 @@ def _forget_tokens(manager: Document) -> None:
         del provider["jwt_cache_config"]
 
 
-def _static(
+def static(
     name: str,
     folder: Path,
     backend: int,

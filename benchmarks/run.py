@@ -1,7 +1,7 @@
 """Run all benchmarks, or those named, and print their tables as Markdown.
 
-`benchmarks/run.py [--against CLONE] [SUITE ...]`, each one of router, weights, scale, servers,
-pulumi, drift, docker and cluster.
+`benchmarks/run.py [--against CLONE] [SUITE ...]`, each one of router, metrics, weights, scale,
+servers, pulumi, drift, docker and cluster.
 
 CLONE is a checkout of another version with its own `.venv`: it is measured in the same run.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import containers
 import drift_review
 import gpu_nodes
+import metrics
 import pulumi_overhead
 import router
 import scale
@@ -23,6 +24,7 @@ from measure import Table
 
 ALONE: dict[str, Callable[[], list[Table]]] = {
     "router": router.measure,
+    "metrics": metrics.measure,
     "weights": weights.measure,
     "pulumi": pulumi_overhead.measure,
     "drift": drift_review.measure,

@@ -33,6 +33,8 @@ def test_the_metrics_of_a_workspace_follow_its_load_with_no_service_of_it(lab: L
     assert found["RequestsPerMinute", "iris", "blue", "200", "2xx", ""] > 60
     assert found["RequestLatency_P50", "iris", "blue"] >= 50
     assert found["ConnectionsActive",] >= 8
+    assert found["DeploymentCapacity", "iris", "blue", "Healthy"] == 1
+    assert found["DeploymentCapacity", "iris", "blue", "Unhealthy"] == 0
     (instance,) = (one.name for one in lab.instances()["iris/blue"])
     assert found["CpuMemoryUtilizationPercentage", "iris", "blue", instance] > 0
     assert not [name for name in found if name[0].startswith("Gpu")]

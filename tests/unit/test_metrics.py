@@ -106,6 +106,16 @@ def test_connections_are_of_the_router_as_a_whole():
     }
 
 
+def test_instances_are_counted_by_whether_the_router_sends_requests_to_them():
+    name = "cluster.iris/blue.membership_"
+    mirror = {"cluster.iris/blue/mirror.membership_healthy": 9}
+    now = looked(0, {f"{name}healthy": 2, f"{name}total": 3} | mirror)
+    assert values(now, now) == {
+        ("DeploymentCapacity", "iris", "blue", "Healthy"): 2,
+        ("DeploymentCapacity", "iris", "blue", "Unhealthy"): 1,
+    }
+
+
 def test_two_looks_at_one_moment_have_no_rate():
     now = looked(10, requests(200, 5))
     assert values(now, now) == {}

@@ -19,7 +19,7 @@ from inference_provider.service.page import Page
 EXAMPLE = Path(__file__).parents[2] / "examples" / "observability"
 OF_PROMETHEUS = {"workspace", "instance", "job"}
 ALL = "InferenceNotMeasured InferenceRouterDown InferenceErrors InferenceTooManyRequests"
-RULES = [*ALL.split(), "InferenceSlow", "InferenceMemory", "InferenceDisk"]
+RULES = [*ALL.split(), "InferenceNoInstance", "InferenceSlow", "InferenceMemory", "InferenceDisk"]
 
 
 def expressions():
@@ -87,6 +87,15 @@ QUIET = of_blue("RequestsPerMinute", "100x40", statusCode="200")
     ("there", "fires"),
     [
         pytest.param([up("1x40"), ROUTER, QUIET], [], id="all is well"),
+        pytest.param(
+            [
+                *(up("1x40"), ROUTER),
+                of_blue("DeploymentCapacity", "0x40", State="Healthy"),
+                of_blue("DeploymentCapacity", "1x40", State="Unhealthy"),
+            ],
+            ["InferenceNoInstance"],
+            id="no instance",
+        ),
         pytest.param([up("0x40")], ["InferenceNotMeasured"], id="nobody measures"),
         pytest.param([up("1x40")], ["InferenceRouterDown"], id="the router is silent"),
         pytest.param(

@@ -7,9 +7,10 @@ There a metric is of one endpoint, or of one deployment; here both are dimension
 from dataclasses import dataclass
 
 ENDPOINT, DEPLOYMENT, INSTANCE = "endpoint", "deployment", "instanceId"
+STATE, HEALTHY, UNHEALTHY = "State", "Healthy", "Unhealthy"
 STATUS, CLASS, MODEL_STATUS = "statusCode", "statusCodeClass", "modelStatusCode"
 DISK = "disk"
-MILLISECONDS, PERCENT, PER_MINUTE, PER_SECOND = "ms", "%", "/min", "/s"
+MILLISECONDS, PERCENT, PER_MINUTE, PER_SECOND, BYTES_PER_SECOND = "ms", "%", "/min", "/s", "B/s"
 _OF_DEPLOYMENT = (ENDPOINT, DEPLOYMENT)
 _OF_INSTANCE = (*_OF_DEPLOYMENT, INSTANCE)
 
@@ -50,13 +51,19 @@ PERCENTILES = {
     for share in (50, 90, 95, 99)
 }
 NETWORK = Metric(
-    "NetworkBytes", PER_SECOND, (ENDPOINT,), "Bytes of the bodies of requests and answers."
+    "NetworkBytes", BYTES_PER_SECOND, (ENDPOINT,), "Bytes of the bodies of requests and answers."
 )
 CONNECTIONS = Metric(
     "ConnectionsActive", "", (), "Open connections of clients to the router, of all endpoints."
 )
 NEW_CONNECTIONS = Metric(
     "NewConnectionsPerSecond", PER_SECOND, (), "Connections that clients opened to the router."
+)
+CAPACITY = Metric(
+    "DeploymentCapacity",
+    "",
+    (*_OF_DEPLOYMENT, STATE),
+    "Instances to which the router sends requests, and those that it would if they were healthy.",
 )
 CPU = Metric(
     "CpuUtilizationPercentage",
@@ -92,6 +99,7 @@ CATALOGUE = (
     NETWORK,
     CONNECTIONS,
     NEW_CONNECTIONS,
+    CAPACITY,
     CPU,
     MEMORY,
     DISK_USED,

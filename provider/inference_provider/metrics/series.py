@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from inference_provider.metrics.catalogue import (
+    CAPACITY,
     CATALOGUE,
     CONNECTIONS,
     CPU,
     DISK_USED,
     GPU,
     GPU_MEMORY,
+    HEALTHY,
     LATENCY,
     MEMORY,
     NETWORK,
     NEW_CONNECTIONS,
     PERCENTILES,
     REQUESTS,
+    UNHEALTHY,
     Metric,
 )
 from inference_provider.router.counters import Bins, Counted
@@ -76,11 +79,20 @@ def series(before: Reading, now: Reading) -> tuple[Series, ...]:
     """
     seconds = now.at_s - before.at_s
     found = list(_used(now))
-    if now.router and now.router.connections is not None:
-        found.append(Series(CONNECTIONS, (), now.router.connections))
+    if now.router:
+        found += _there(now.router)
     if now.router and before.router and seconds > 0:
         found += _of_requests(before.router, now.router, seconds)
     return tuple(sorted(found, key=lambda one: _ORDER[one.metric.name]))
+
+
+def _there(router: Counted) -> Iterator[Series]:
+    """Yield what is there now, whatever was before."""
+    if router.connections is not None:
+        yield Series(CONNECTIONS, (), router.connections)
+    for of, (healthy, total) in sorted(router.instances.items()):
+        yield Series(CAPACITY, (*of, HEALTHY), healthy)
+        yield Series(CAPACITY, (*of, UNHEALTHY), max(total - healthy, 0))
 
 
 def _of_requests(before: Counted, now: Counted, seconds: float) -> Iterator[Series]:

@@ -12,7 +12,8 @@ from typing import Any
 _CONNECTIONS = "http.ingress.downstream_cx_"
 COUNTERS = (
     r"^(azml\.(requests|model_errors|bytes_in|bytes_out)\."
-    rf"|{re.escape(_CONNECTIONS)}(active|total)$)"
+    rf"|{re.escape(_CONNECTIONS)}(active|total)$"
+    r"|cluster\.[^/.:]+/[^/.:]+\.membership_(healthy|total)$)"
 )
 """Names of the statistics that `counted` reads, as a regular expression."""
 HISTOGRAMS = r"^azml\.latency\."
@@ -21,6 +22,7 @@ _NAME = re.compile(
     r"azml\.(requests|model_errors|latency|bytes_in|bytes_out)"
     r"\.endpoint\.([^.]*)(?:\.deployment\.([^.]*))?(?:\.code\.([^.]*))?"
 )
+_MEMBERS = re.compile(r"cluster\.([^/.:]+)/([^/.:]+)\.membership_(healthy|total)")
 _NOBODY = "-"
 """Endpoint of a request to none that there is."""
 
@@ -32,7 +34,7 @@ Bins = Mapping[float, int]
 
 @dataclass(frozen=True)
 class Counted:
-    """Since the router was started, but for `connections`."""
+    """Since the router was started, but for `connections` and `instances`."""
 
     requests: Mapping[tuple[str, str, str], int]
     """Answers by endpoint, deployment and status; 0 is the status of who got none."""
@@ -42,6 +44,8 @@ class Counted:
     """Of bodies, received and sent, by endpoint."""
     latency: Mapping[Deployment, Bins]
     """How long answers took, whatever their status."""
+    instances: Mapping[Deployment, tuple[int, int]]
+    """How many of a deployment get requests now, and how many would if all were healthy."""
     connections: int | None
     """Open ones of clients now, of all endpoints; None where that is not known."""
     connected: int | None
@@ -68,6 +72,7 @@ def counted(statistics: Mapping[str, Any], histograms: Iterable[Mapping[str, Any
         model_errors=answers.get("model_errors", {}),
         bytes=lengths,
         latency=dict(_latency(histograms)),
+        instances=_instances(statistics),
         connections=statistics.get(f"{_CONNECTIONS}active"),
         connected=statistics.get(f"{_CONNECTIONS}total"),
     )
@@ -75,6 +80,18 @@ def counted(statistics: Mapping[str, Any], histograms: Iterable[Mapping[str, Any
 
 def _endpoint(name: str) -> str:
     return "" if name == _NOBODY else name
+
+
+def _instances(statistics: Mapping[str, Any]) -> dict[Deployment, tuple[int, int]]:
+    counts = dict[tuple[str, str, str], int]()
+    for name, value in statistics.items():
+        if found := _MEMBERS.fullmatch(name):
+            counts[found[1], found[2], found[3]] = int(value)
+    return {
+        (endpoint, deployment): (counts.get((endpoint, deployment, "healthy"), 0), total)
+        for (endpoint, deployment, which), total in counts.items()
+        if which == "total"
+    }
 
 
 def _latency(histograms: Iterable[Mapping[str, Any]]) -> Iterable[tuple[Deployment, Bins]]:

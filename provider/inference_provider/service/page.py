@@ -40,9 +40,7 @@ class _Known:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
-            metric.name: GaugeMetricFamily(
-                metric.prometheus, f"{metric.name}, {metric.help}", labels=metric.dimensions
-            )
+            metric.name: GaugeMetricFamily(metric.prometheus, metric.help, labels=metric.dimensions)
             for metric in CATALOGUE
         }
         for one in self._known():
