@@ -5,8 +5,8 @@ that could disagree with them.
 """
 
 import ctypes
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from inference_provider.gpus import Gpu
@@ -28,9 +28,16 @@ def discover_gpus() -> tuple[Gpu, ...]:
         return tuple(gpu for i in range(count) for gpu in _devices_of(i))
 
 
-def gpus_in_use(uuids: Collection[str]) -> dict[str, GpuUse]:
-    """Return how busy some GPUs are, by UUID; nothing without a driver."""
-    with _driver() as driver:
+def gpus_in_use(
+    uuids: Collection[str], opened: Callable[[], AbstractContextManager[Any]] | None = None
+) -> dict[str, GpuUse]:
+    """Return how busy some GPUs are, by UUID; nothing without a driver.
+
+    Args:
+        uuids: Which.
+        opened: Opens NVML; None for this machine's.
+    """
+    with (opened or _driver)() as driver:
         return {uuid: _use_of(driver, uuid) for uuid in uuids} if driver else {}
 
 
