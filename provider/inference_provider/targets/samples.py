@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 from inference_provider.autoscale import IN_FLIGHT, LONGEST_S, Sample
 from inference_provider.errors import Fault, TargetUnreachable
+from inference_provider.metrics import catalogue
 from inference_provider.router.envoy import MIRROR_SUFFIX
 from inference_provider.router.status import is_counted, traffic_of, traffic_stats
 from inference_provider.spec import AutoscaleRuleSpec, DeploymentSpec
 from inference_provider.spec.amounts import bytes_of, cores
 from inference_provider.workspace.ruled import Ruled
 
-PER_MINUTE = "RequestsPerMinute"
-CPU, MEMORY = "CpuUtilizationPercentage", "CpuMemoryUtilizationPercentage"
+PER_MINUTE, CPU, MEMORY = catalogue.REQUESTS.name, catalogue.CPU.name, catalogue.MEMORY.name
 AMOUNTS = {CPU: "cpu", MEMORY: "memory"}
 """What an instance asks for, of which a metric is a share."""
 MEASURED = frozenset({IN_FLIGHT, PER_MINUTE, *AMOUNTS})
