@@ -14,6 +14,7 @@ from inference_provider.errors import TargetError
 from inference_provider.metrics.catalogue import DEPLOYMENT, ENDPOINT
 from inference_provider.metrics.series import Reading, Series, series
 from inference_provider.observed import Kind
+from inference_provider.workspace.measured import Meter
 
 OVER_S = 6
 """The router adds up how long requests took every 5 s."""
@@ -33,7 +34,7 @@ def metrics(
     """Print what is measured of endpoints and deployments now."""
     session = session_of(ctx)
     names = _workspaces(session, of, workspace)
-    looks = {name: _looks(session, name, over) for name in names}
+    looks = _looks(session, names, over)
     shown = {n: [one for one in series(*two) if _is_of(one, of)] for n, two in looks.items()}
     if as_json:
         session.print_json({"seconds": over, "workspaces": {n: _json(s) for n, s in shown.items()}})
@@ -53,14 +54,19 @@ def _workspaces(session: Session, of: str, workspace: str | None) -> Sequence[st
     return (find(session, kind, of, workspace).id.workspace,)
 
 
-def _looks(session: Session, workspace: str, over: int) -> tuple[Reading, Reading]:
+def _looks(session: Session, names: Sequence[str], over: int) -> dict[str, tuple[Reading, Reading]]:
+    meters = {name: _meter(session, name) for name in names}
+    before = {name: meter() for name, meter in meters.items()}
+    time.sleep(over)
+    return {name: (before[name], meter()) for name, meter in meters.items()}
+
+
+def _meter(session: Session, workspace: str) -> Meter:
     meter = session.target.meter(workspace)
     if meter is None:
         reason = f"the target '{session.target.capabilities.name}' measures nothing yet"
         raise TargetError("measure", f"workspace '{workspace}'", reason)
-    before = meter()
-    time.sleep(over)
-    return before, meter()
+    return meter
 
 
 def _is_of(one: Series, of: str) -> bool:

@@ -56,16 +56,15 @@ from inference_provider.targets.local.machine import (
     open_files_fault,
     path_fault,
 )
-from inference_provider.targets.local.service_process import (
-    SERVICE,
-    said_of_page,
-    service_process,
-    settle_service,
+from inference_provider.targets.local.service_process import SERVICE, settle_service
+from inference_provider.targets.local.service_status import (
+    is_needed,
+    metrics_of,
+    said_of_service,
 )
 from inference_provider.targets.local.supervisor import ORPHAN_STOP_WAIT_S, ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
 from inference_provider.targets.local.supervisor_text import Program
-from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.endings import Endings
 from inference_provider.workspace.logged import CallQuery
 from inference_provider.workspace.state import State
@@ -110,21 +109,13 @@ class LocalRouter:
         before = uris_of(self._in_force())
         if not uris_of(endpoints) or uris_of(endpoints) - before:
             ensure_keys(self.supervisor, self.folders, endpoints)
-        if self._needs_service() != self.supervisor.has(SERVICE):
+        if is_needed(self._state) != self.supervisor.has(SERVICE):
             self.settle_service()
         self.serving.publish(endpoints)  # last: who raises has not changed what Envoy does
 
-    def _has_rules(self) -> bool:
-        """Whether something has to keep an autoscale rule: nobody but us does so here."""
-        return bool(self._state.rules())
-
     def metrics(self) -> MetricsSettings | None:
         """Return where what is measured goes; None where it goes nowhere."""
-        said = self._state.of_workspace("metrics")
-        return MetricsSettings.model_validate(said) if said else None
-
-    def _needs_service(self) -> bool:
-        return self._has_rules() or self.metrics() is not None
+        return metrics_of(self._state)
 
     def _in_force(self) -> tuple[EndpointEntry, ...]:
         known = self.envoy.in_force()
@@ -153,32 +144,12 @@ class LocalRouter:
         process, said = self._process(), self.serving.status()
         known = {
             "fault": self._fault(process, answers=said.weights is not None) or said.fault,
-            **self._service(),
+            **said_of_service(self.supervisor, self.folders, self._state),
             "runs": process is not None,
             "endings": read_endings(self.supervisor.ends_file).get(ROUTER, Endings()),
             "start_limit_s": int(ROUTER_START_TIMEOUT_S),
         }
         return said.model_copy(update=known)
-
-    def _service(self) -> dict[str, Any]:
-        """Say whether the workspace service runs, where it is needed."""
-        rules, metrics = self._has_rules(), self.metrics()
-        if not (rules or metrics):
-            return {}
-        process, log = service_process(self.supervisor), self.folders.log_path(SERVICE, SERVICE)
-        if process is None:
-            lost = ["counts stay as they are"] * rules + ["metrics go nowhere"] * bool(metrics)
-            name = "autoscaler" if rules else "service"
-            return {"missing": f"the {name} does not run: {', '.join(lost)}; its log is {log}"}
-        pages = [said_of_page(process, metrics.port)] if metrics and metrics.port else []
-        said = "; ".join(filter(None, (*["autoscaler runs"] * rules, *pages)))
-        return {"beside": said, "unkept": self._unkept() if rules else {}}
-
-    def _unkept(self) -> dict[str, str]:
-        with suppress(OSError):
-            found = read(self.folders.rule_faults.read_bytes())
-            return {name: str(one) for name, one in found.items()}
-        return {}
 
     def _process(self) -> ProcessState | None:
         try:
@@ -256,7 +227,7 @@ class LocalRouter:
     def settle_service(self) -> None:
         """Have autoscale rules kept where there are any, by this release."""
         with self._lock("service"):  # a publication does this too, and an `up` beside it
-            settle_service(self.supervisor, self.folders, needed=self._needs_service())
+            settle_service(self.supervisor, self.folders, needed=is_needed(self._state))
 
     def _write_router_files(self, endpoints: Endpoints) -> None:
         with self._lock("state"):

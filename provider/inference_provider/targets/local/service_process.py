@@ -12,9 +12,6 @@ from pathlib import Path
 
 import inference_provider
 from inference_provider import __version__
-from inference_provider.router.table import Backend
-from inference_provider.targets.listening import bind_fault
-from inference_provider.targets.local.addresses import listens
 from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.local.supervisor_rpc import SupervisorGone
@@ -22,7 +19,6 @@ from inference_provider.targets.local.supervisor_text import Program
 
 SERVICE = "service"
 """The program's name; an instance's cannot be the same, since it contains dots."""
-_HOST = "127.0.0.1"
 _MODULE = "inference_provider.service"
 """By its name: it stands on targets."""
 
@@ -59,16 +55,6 @@ def service_process(supervisor: Supervisor) -> ProcessState | None:
     """Return its process; None when it does not run."""
     process = supervisor.processes().get(SERVICE)
     return process if process and process.runs else None
-
-
-def said_of_page(process: ProcessState, port: int) -> str:
-    """Say where the service serves its metrics, or that another process has the port."""
-    if bind_fault(_HOST, port) is None:
-        return ""  # it is about to listen
-    if listens(process.pid, Backend(host=_HOST, port=port)):
-        return f"metrics on {_HOST}:{port}"
-    remedy = "end that, or use another metrics.port"
-    return f"no metrics are served: port {port} is taken by another process; {remedy}"
 
 
 def is_the_service(supervisor: Supervisor) -> bool:
