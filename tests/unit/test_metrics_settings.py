@@ -4,18 +4,22 @@ import socket
 
 import pytest
 from pydantic import ValidationError
+from tests.memory import state_of, with_workspace, write_record
 from tests.ports import own_port
 from tests.stacks import stack
 
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import resolve
 from inference_provider.gpus import Ledger
+from inference_provider.observed import ResourceId
 from inference_provider.refusals import refusals
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.kubernetes.capabilities import kubernetes_capabilities
 from inference_provider.targets.local.capabilities import local_capabilities, metrics_faults
+from inference_provider.targets.local.service_status import is_needed, metrics_of
+from inference_provider.targets.memory import MemoryTarget
 
 NOT_YET = "metrics: not supported yet; leave it out"
 
@@ -90,3 +94,20 @@ def test_a_collector_is_refused_where_the_package_that_sends_to_it_is_missing():
         "metrics.otlp_endpoint: the package that sends metrics by OTLP is not installed; install"
         " `pulumi-inference[otlp]`, or leave it out"
     )
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read"),
+    [
+        ({"port": 9464}, MetricsSettings(port=9464)),
+        ({"port": 9464, "format": "of a newer release"}, None),
+        (None, None),
+    ],
+)
+def test_where_metrics_go_is_read_from_the_record_as_far_as_this_release_knows_it(recorded, read):
+    target = with_workspace(MemoryTarget())
+    there = target.record(ResourceId.of_workspace("default"))
+    properties = {**there.properties, "metrics": recorded}
+    write_record(target, there.model_copy(update={"properties": properties}))
+    assert metrics_of(state_of(target)) == read
+    assert is_needed(state_of(target)) == (read is not None)
