@@ -25,6 +25,7 @@ Capability = Literal[
     "base_images",
     "builds",
     "cluster_settings",
+    "engine_socket",
     "data_collector",
     "egress_control",
     "endpoint_kinds",
@@ -63,6 +64,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "builds": Answer("not supported yet", "name an image, dependencies or a command instead"),
     "cluster_settings": Answer("has no meaning here: only a cluster has it", "leave it out"),
     "data_collector": Answer("not supported yet", "leave it out"),
+    "engine_socket": Answer("has no meaning here: only a Docker host has it", "leave it out"),
     "egress_control": Answer("'disabled' is not supported yet", "leave it enabled"),
     "endpoint_kinds": Answer("{asked}s are not supported yet", "use {supported}"),
     "gpu_count": Answer("{asked}, and the target has {supported}", "ask for fewer"),
@@ -137,6 +139,8 @@ class TargetCapabilities(Frozen):
     """Whether images are built of a folder and its Dockerfile."""
     cluster_settings: bool = False
     """Whether it is a cluster, with storage classes and services of its own."""
+    engine_socket: bool = False
+    """Whether autoscale rules are kept by a container that needs its Engine's socket."""
     egress_control: bool = False
     outbound_rules: bool = False
     """Whether instances without a way out reach what a workspace lists."""

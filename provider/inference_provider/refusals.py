@@ -100,6 +100,8 @@ def _workspace_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
         yield can.fault("cluster", "cluster_settings")
     if spec.metrics and not can.metrics:
         yield can.fault("metrics", "metrics")
+    if spec.engine_socket and not can.engine_socket:
+        yield can.fault("engine_socket", "engine_socket")
     if spec.tls and not can.tls:
         yield can.fault("tls", "tls")
     if spec.allowed_source_ranges and not can.source_ranges:

@@ -57,6 +57,8 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         runtime_image: Image of the router's container; built on the host when left out.
         registry: Registry and folder to which images that are built are pushed, and from which
             they are pulled instead of built again.
+        engine_socket: Path of the Docker Engine's socket on its host, for the container that keeps
+            autoscale rules there, which is root of the host with it.
         identity_provider: Whose tokens endpoints of auth_mode `aad_token` take.
         secret_store: Where credentials of connections lie; with the workspace, encrypted, when left
             out.
@@ -102,6 +104,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
         base_image: Input[str] | None = None,
         runtime_image: Input[str] | None = None,
         registry: Input[str] | None = None,
+        engine_socket: Input[str] | None = None,
         identity_provider: Input[IdentityProviderArgs] | None = None,
         secret_store: SecretStoreInput | None = None,
         metrics: Input[MetricsArgs] | None = None,
@@ -131,6 +134,7 @@ class Workspace(InferenceResource, module="inference", name="Workspace"):
             "base_image": base_image,
             "runtime_image": runtime_image,
             "registry": registry,
+            "engine_socket": engine_socket,
             "identity_provider": identity_provider,
             "secret_store": secret_store,
             "metrics": metrics,

@@ -16,6 +16,7 @@ def ruled(lab):
     """A lab whose deployment asks for what a rule goes by."""
     if Kind.AUTOSCALE_RULE not in lab.target.capabilities.kinds:
         pytest.skip("this target has no autoscale rules yet")
+    lab.allow_rules()
     lab.measure()
     lab.apply(*lab.desired[:-2], lab.blue(), lab.desired[-1])
     return lab

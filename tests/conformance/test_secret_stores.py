@@ -138,6 +138,7 @@ def ruled(stored):
     """A lab of which an autoscale rule may say how many instances there are."""
     if Kind.AUTOSCALE_RULE not in stored.target.capabilities.kinds:
         pytest.skip("this target has no autoscale rules yet")
+    stored.allow_rules()
     stored.measure()
     stored.apply(stored.blue(environment_variables=ASKED))
     return stored

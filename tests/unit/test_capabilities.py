@@ -64,6 +64,12 @@ def test_a_plain_stack_is_refused_nowhere():
             id="identity of a cloud",
         ),
         pytest.param(
+            stack(workspaces=[{"name": "default", "engine_socket": "/var/run/docker.sock"}]),
+            "Workspace 'default' on target 'local': engine_socket: has no meaning here: only a"
+            " Docker host has it; leave it out",
+            id="socket of an engine",
+        ),
+        pytest.param(
             stack(autoscale_rules=[{**RULE, "min_instances": 0}]),
             "AutoscaleRule 'default/iris/blue' on target 'local': min_instances: 0 is not supported"
             " yet: no request would wake it; use 1 or more",
@@ -311,8 +317,12 @@ def test_what_a_target_can_do_is_not_refused():
     assert refusals(resolve(asked), able) == ()
 
 
+def docker():
+    return docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda *_asked: True)
+
+
 def test_an_amount_that_a_docker_engine_cannot_enforce_is_refused():
-    able = docker_capabilities(lambda _base: Ledger(), lambda _image: "", lambda _one, _space: True)
+    able = docker()
     asked = on_docker(resources={"limits": {"cpu": "5m"}})
     assert [str(refusal) for refusal in refusals(resolve(asked), able)] == [
         "Deployment 'default/iris/blue' on target 'docker': resources.limits.cpu: 5m, and a Docker"
@@ -401,3 +411,23 @@ def test_an_image_that_something_is_made_of_is_refused_unless_that_is_there(
     assert all(str(one).endswith(f"'b:1': {MISSING}; {REMEDY}") for one in found)
     there = able.model_copy(update={"has_image_of": lambda _resource, _workspace: True})
     assert refusals(wanted, there) == ()
+
+
+def with_rule(**space):
+    return stack(
+        workspaces=[{"name": "default", "target": "docker", **space}],
+        autoscale_rules=[{**RULE, "targets": [{"metric": "RequestsInFlight", "target": 2}]}],
+    )
+
+
+def test_a_docker_host_keeps_rules_only_where_its_engine_s_socket_is_named():
+    refused = [str(one) for one in refusals(resolve(with_rule()), docker())]
+    assert refused == [
+        "AutoscaleRule 'default/iris/blue' on target 'docker': a Docker host keeps rules by a"
+        " container that has the Engine's socket, which is root of the host, and the workspace"
+        " allows none; set its engine_socket, to /var/run/docker.sock on most hosts, or scale by"
+        " instance_count"
+    ]
+    named = with_rule(engine_socket="/var/run/docker.sock")
+    assert refusals(resolve(named), docker()) == ()
+    assert [*docker().rule_faults(with_rule().autoscale_rules[0], None, None)] == []

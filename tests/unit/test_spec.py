@@ -387,3 +387,9 @@ def test_a_word_of_a_command_that_no_process_can_be_given_is_refused(word, said)
     routes = {f"{name}_route": route for name in ("liveness", "readiness", "scoring")}
     with pytest.raises(ValidationError, match=said):
         EnvironmentSpec(name="own", command=("sh", word), inference_config=routes)
+
+
+@pytest.mark.parametrize("path", ["docker.sock", "", "/a:/b", "unix:///var/run/docker.sock"])
+def test_an_engine_s_socket_is_an_absolute_path(path):
+    with pytest.raises(ValidationError, match=r"expected the path of a socket, such as /var/run/d"):
+        WorkspaceSpec(engine_socket=path)

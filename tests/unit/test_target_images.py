@@ -281,3 +281,14 @@ def test_a_full_disk_is_no_fault_of_the_build():
     fault = build_failure(WANTED, "write /x: no space left on device", "host h")
     assert isinstance(fault, OutOfCapacity)
     silent("nothing is told")
+
+
+def test_a_router_s_image_has_what_talks_to_an_engine_only_where_its_socket_is_named():
+    named = WorkspaceSpec(engine_socket="/var/run/docker.sock")
+    files = {
+        space.engine_socket: Images(Builder()).runtime_build(space).build.files["requirements.txt"]
+        for space in (named, WorkspaceSpec())
+    }
+    assert b"docker==" in files["/var/run/docker.sock"]
+    assert b"docker==" not in files[None]
+    assert runtime_name(named) != runtime_name(WorkspaceSpec())

@@ -1,61 +1,117 @@
-"""The process: `python -m inference_provider.service STATE_FOLDER WORKSPACE VERSION`.
+"""The process: `python -m inference_provider.service local STATE_FOLDER WORKSPACE VERSION`.
 
-It keeps the rules of a workspace of this machine. The version is the package's, for who looks
-whether it is still the one that is installed.
-
-It ends with the supervisord that started it, also when that is killed: one that lived on would
-change counts beside its successor. It keeps nothing that its end could lose.
+Or `docker WORKSPACE`, in a container that has the socket of its Engine. The version is the
+package's, for who looks whether it is still the one that is installed.
 """
 
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference_provider.actor import current_actor
 from inference_provider.errors import InferenceError
+from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
-from inference_provider.service.autoscaler import AT_ONCE, Autoscaler
-from inference_provider.service.decisions import Decisions
+from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
+from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.service.metering import Metering
-from inference_provider.targets.local.service_process import is_the_service
-from inference_provider.targets.local.target import LocalTarget
+from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.system_clock import SystemClock
 
 PERIOD_S = 1.0
 _THREADS = 4 * AT_ONCE
 """Those of changes, and of what drains after one."""
+_FETCHED_BYTES = 1_000_000
+"""Size of a file of decisions that is fetched whole, from a container."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a workspace is whose rules are kept."""
+
+    target: Engine
+    workspace: str
+    samples: Samples
+    actor: Actor
+    decisions: Path
+    faults: Path
+    file_bytes: int = FILE_BYTES
+    look_on: Callable[[], None] = lambda: None
+    """Ends this process where it may not go on."""
+    begin: Callable[[], None] = lambda: None
+    """Begins what runs beside, in threads of its own."""
 
 
 def main() -> None:
     """Keep the rules of one workspace until this process is ended."""
-    parent = os.getppid()
-    root, workspace = Path(sys.argv[1]), sys.argv[2]
-    target = LocalTarget.open(root)
-    target.open_store = open_store
-    router = target.local.router(workspace)
-    if not is_the_service(router.supervisor):  # or that has ended before this process looked
-        sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
-    Metering(target.meter(workspace), router.metrics, workspace).run()
+    kind, *given = sys.argv[1:]
+    place = _on_its_engine(*given) if kind == "docker" else _on_this_machine(*given)
+    place.target.open_store = open_store
+    place.begin()
     with ThreadPoolExecutor(_THREADS) as threads:
         autoscaler = Autoscaler(
-            target,
-            workspace,
-            target.local.samples(workspace),
-            Decisions(router.folders.decisions),
-            Faults(router.folders.rule_faults),
-            actor=current_actor("autoscaler"),
+            place.target,
+            place.workspace,
+            place.samples,
+            Decisions(place.decisions, place.file_bytes),
+            Faults(place.faults),
+            actor=place.actor,
             clock=SystemClock(),
             threads=threads,
         )
         said = ""
         while True:
-            if os.getppid() != parent:
-                os._exit(1)  # in the middle of changes: an `up` ends what they have left
+            place.look_on()
             said = _look(autoscaler, said)
             time.sleep(PERIOD_S)
+
+
+def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
+    """Open a state folder, for a process that ends with the supervisord that has started it.
+
+    Also when that is killed: one that lived on would change counts beside its successor. It keeps
+    nothing that its end could lose.
+    """
+    # a container has nothing of it
+    from inference_provider.targets.local.service_process import is_the_service  # noqa: PLC0415
+    from inference_provider.targets.local.target import LocalTarget  # noqa: PLC0415
+
+    parent = os.getppid()
+    target = LocalTarget.open(Path(root))
+    router = target.local.router(workspace)
+    if not is_the_service(router.supervisor):  # or that has ended before this process looked
+        sys.exit("it runs under the workspace's supervisord alone; `inferctl up` starts it")
+
+    def look_on() -> None:
+        if os.getppid() != parent:
+            os._exit(1)  # in the middle of changes: its successor ends what they have left
+
+    folders, samples = router.folders, target.local.samples(workspace)
+    files = (folders.decisions, folders.rule_faults)
+    actor = current_actor("autoscaler")
+    measure = Metering(target.meter(workspace), router.metrics, workspace).run
+    return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=measure)
+
+
+def _on_its_engine(workspace: str) -> _Place:
+    """Open the Docker host that DOCKER_HOST names."""
+    from inference_provider.targets.docker.autoscaler import (  # noqa: PLC0415 - as above
+        DECISIONS,
+        FAULTS,
+        FOLDER,
+    )
+    from inference_provider.targets.docker.target import DockerTarget  # noqa: PLC0415
+
+    target = DockerTarget("docker")
+    actor = Actor(user=workspace, command="autoscaler")
+    files = (Path(FOLDER) / DECISIONS, Path(FOLDER) / FAULTS)
+    samples = target.docker.samples(workspace)
+    return _Place(target, workspace, samples, actor, *files, file_bytes=_FETCHED_BYTES)
 
 
 def _look(autoscaler: Autoscaler, said: str) -> str:

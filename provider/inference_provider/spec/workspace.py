@@ -39,6 +39,12 @@ def _an_ip_address(text: str) -> str:
     return text
 
 
+def _an_absolute_path(text: str) -> str:
+    if not text.startswith("/") or any(sign in text for sign in ":,\n\0"):  # Docker parts binds so
+        raise ValueError("expected the path of a socket, such as /var/run/docker.sock")
+    return text
+
+
 def _first_twice(values: Sequence[str]) -> str:
     return next((one for at, one in enumerate(values) if one in values[:at]), "")
 
@@ -110,6 +116,12 @@ class WorkspaceSpec(SpecModel):
     pulled from there instead of built again, with the credentials of a connection to it, else of
     Docker's configuration. For a cluster, a Docker Engine of the client builds those that it lacks,
     of environments made from then on too; without it, packages are installed in pods."""
+    engine_socket: Annotated[str, AfterValidator(_an_absolute_path), SECURITY, NO_SECRET] | None = (
+        None
+    )
+    """Path of the Docker Engine's socket on its host, `/var/run/docker.sock`, for the container
+    that keeps autoscale rules there: with it that is root of the host. Without it rules on a Docker
+    host are refused."""
     identity_provider: Annotated[IdentityProvider | None, SECURITY] = None
     """Whose tokens endpoints of auth_mode `aad_token` take; there are none without it."""
     secret_store: Annotated[AnySecretStore, SECURITY] = EncryptedFileStore()
@@ -194,6 +206,7 @@ def _everybody(ranges: Collection[str]) -> str:
 
 _MADE_BY = (
     *("base_image", "runtime_image", "registry", "router_port", "cluster"),
+    "engine_socket",
     *("egress", "outbound_rules", "allow_unenforced_egress"),
     *("allowed_source_ranges", "trusted_proxies", "trusted_hops"),
 )

@@ -286,7 +286,8 @@ class Creation:
         """Refuse a rule that its deployment cannot follow; a plan knows both and has done so."""
         can = self._platform.capabilities
         of = deployment if isinstance(deployment, DeploymentSpec) else None
-        if found := [*can.rule_faults(rule, of, None)]:
+        space = self._state.own_spec() if can.engine_socket else None
+        if found := [*can.rule_faults(rule, of, space)]:
             refused = (str(Refusal(at_target(resource, can), fault)) for fault in found)
             raise CapabilityMissing("apply", str(resource), "; ".join(refused))
 

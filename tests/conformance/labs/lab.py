@@ -78,6 +78,9 @@ class Lab(ABC):
     def measure(self) -> None:  # noqa: B027 - most targets need nothing for it
         """Have the target say what instances use, for rules."""
 
+    def allow_rules(self) -> None:  # noqa: B027 - as above
+        """Have the workspace allow what keeps rules; skip where each test of that is too slow."""
+
     def another(self) -> Engine:
         """Return a second target on the same state, as a second process has it."""
         return Engine(WatchedPlatform(self.platform.platform))

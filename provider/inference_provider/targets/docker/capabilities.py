@@ -2,21 +2,44 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from inference_provider.capabilities import Answer, Capability, TargetCapabilities
+from inference_provider.capabilities import WITH_RULES, Answer, Capability, TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import Fault
 from inference_provider.gpus import Ledger
 from inference_provider.serving.image import is_brought
-from inference_provider.spec import DeploymentSpec, EnvironmentSpec, WorkspaceSpec
+from inference_provider.spec import (
+    AutoscaleRuleSpec,
+    DeploymentSpec,
+    EnvironmentSpec,
+    WorkspaceSpec,
+)
 from inference_provider.spec.deployment import Probe
 from inference_provider.targets.answers import ALIKE
 from inference_provider.targets.docker.amounts import refused
+from inference_provider.targets.samples import rule_faults
 from inference_provider.targets.transport import tls_faults, tls_notes
 
 _REASONS: Mapping[Capability, Answer] = {
     **ALIKE,
     "gpu_count": Answer("{asked}, and the host has {supported}", "ask for fewer"),
 }
+
+_NO_SOCKET = (
+    "a Docker host keeps rules by a container that has the Engine's socket, which is root of the"
+    " host, and the workspace allows none"
+)
+_NAME_IT = (
+    "set its engine_socket, to /var/run/docker.sock on most hosts, or scale by instance_count"
+)
+
+
+def _rule_faults(
+    rule: AutoscaleRuleSpec, deployment: DeploymentSpec | None, workspace: WorkspaceSpec | None
+) -> Iterator[Fault]:
+    """Yield why a rule cannot be kept; who applies it knows the workspace."""
+    if rule.enabled and workspace is not None and not workspace.engine_socket:
+        yield Fault("", _NO_SOCKET, _NAME_IT)
+    yield from rule_faults(rule, deployment)
 
 
 def docker_capabilities(
@@ -33,6 +56,9 @@ def docker_capabilities(
     """
     return TargetCapabilities(
         name="docker",
+        kinds=WITH_RULES,
+        rule_faults=_rule_faults,
+        engine_socket=True,
         images=True,
         base_images=True,
         builds=True,

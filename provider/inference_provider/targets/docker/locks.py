@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -74,7 +74,7 @@ class HostLocks:
             if made:
                 return made
             held = self._host.container(called)
-            if held is not None and _is_abandoned(held["Config"]["Labels"]):
+            if held is not None and self._is_abandoned(held["Config"]["Labels"]):
                 self._host.remove(held["Id"])  # by id: another may have taken it over by now
                 continue
             if pauses.over:
@@ -85,8 +85,15 @@ class HostLocks:
     def sweep(self) -> None:
         """Remove the locks, of all workspaces, that processes left which have certainly ended."""
         for container in self._host.containers({"label": f"{names.ROLE}={names.LOCK}"}):
-            if _is_abandoned(container["Labels"]):
+            if self._is_abandoned(container["Labels"]):
                 self._host.remove(container["Id"])
+
+    def _is_abandoned(self, labels: Mapping[str, str]) -> bool:
+        """Whether who holds a lock has certainly ended."""
+        if labels.get(names.BY) == names.AUTOSCALER:
+            there = self._host.container(names.autoscaler(labels[names.WORKSPACE]))
+            return is_of_one_before(labels[names.SINCE], there and there["State"])
+        return _is_abandoned(labels)
 
     def _made(self, called: str, noted: Mapping[str, str]) -> str | None:
         labels = names.labels(
@@ -94,7 +101,10 @@ class HostLocks:
             names.LOCK,
             **{
                 names.HOLDER: str(this_process()),
-                names.SINCE: datetime.now(UTC).isoformat(timespec="seconds"),
+                names.SINCE: datetime.now(UTC).isoformat(
+                    timespec="microseconds" if _role() else "seconds"
+                ),
+                **_role(),
                 **noted,
             },
         )
@@ -208,6 +218,25 @@ def _text_of(path: str) -> str:
         return "".join(Path(path).read_text().split())
     except OSError:
         return ""
+
+
+def is_of_one_before(since: str, state: Mapping[str, Any] | None) -> bool:
+    """Whether an autoscaler that has ended holds a lock: a workspace has one at most.
+
+    Its process has a number of its own container, which says nothing to anybody else.
+
+    Args:
+        since: When the lock was taken.
+        state: What the Engine says of the autoscaler's container; None where there is none.
+    """
+    if state is None or not state["Running"]:
+        return True
+    return datetime.fromisoformat(since) < datetime.fromisoformat(state["StartedAt"])
+
+
+def _role() -> Mapping[str, str]:
+    role = os.environ.get(names.ROLE_VARIABLE)
+    return {names.BY: role} if role else {}
 
 
 def _is_abandoned(labels: Mapping[str, str]) -> bool:

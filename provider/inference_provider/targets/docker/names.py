@@ -26,6 +26,13 @@ OWNER, SINCE, HOLDER = "inference.owner", "inference.since", "inference.holder"
 TAKING = "inference.taking"
 RECORDS, ROUTER, INSTANCE, LOCK = "records", "router", "instance", "lock"
 CONTENT, NETWORK, PROBE = "content", "network", "probe"
+AUTOSCALER = "autoscaler"
+SOCKET = "inference.socket"
+"""Of the autoscaler: where its Engine's socket is on the host."""
+BY = "inference.by"
+"""Of a lock that the autoscaler holds: its role."""
+ROLE_VARIABLE = "INFERENCE_ROLE"
+"""Set in the autoscaler's container."""
 CLOSED = ".closed"
 EMPTY = "inference-empty:1"
 """Image without a file: a container of it holds a volume or a lock, and is never started."""
@@ -55,6 +62,11 @@ def of(listed: Mapping[str, Any]) -> str:
 def router(workspace: str, state: str = "") -> str:
     """Return the name of the router's container, or of one that comes or goes: `next`, `old`."""
     return f"{PREFIX}.{workspace}.router{state and '.'}{state}"
+
+
+def autoscaler(workspace: str) -> str:
+    """Return the name of the container that keeps autoscale rules, and of its volume."""
+    return f"{PREFIX}.{workspace}.{AUTOSCALER}"
 
 
 def router_volume(workspace: str, taken: Collection[str]) -> str:

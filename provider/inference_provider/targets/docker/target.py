@@ -12,6 +12,7 @@ from inference_provider.errors import TargetError
 from inference_provider.spec import WorkspaceSpec
 from inference_provider.spec.target import Home, Place
 from inference_provider.targets.docker import names
+from inference_provider.targets.docker.autoscaler import Autoscaler
 from inference_provider.targets.docker.capabilities import docker_capabilities
 from inference_provider.targets.docker.compute import DockerCompute
 from inference_provider.targets.docker.content import DockerContent
@@ -23,9 +24,12 @@ from inference_provider.targets.docker.locks import HostLocks
 from inference_provider.targets.docker.network import remove_networks
 from inference_provider.targets.docker.records import HostRecords, make_empty_image
 from inference_provider.targets.docker.router import DockerRouter
+from inference_provider.targets.docker.ruled_router import RuledRouter
 from inference_provider.targets.docker.ssh import Tunnel
+from inference_provider.targets.docker.usage import ContainerUsage
 from inference_provider.targets.first_up import Named, first_up, saved
 from inference_provider.targets.images import Images
+from inference_provider.targets.samples import Samples
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.image_store import ImageStore
 from inference_provider.workspace.ports import Ports, Tell, Way
@@ -37,7 +41,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @dataclass(frozen=True)
 class _Opened:
     records: HostRecords
-    router: DockerRouter
+    router: RuledRouter
     content: DockerContent
     ports: Ports
 
@@ -92,7 +96,8 @@ class DockerPlatform:
             records = HostRecords(self.host, workspace)
             content = DockerContent(self.host, records, self._images)
             newest = partial(self._newest_runtime, content)
-            router = DockerRouter(self.host, records, newest)
+            autoscaler = Autoscaler(self.host, records, partial(_socket, content))
+            router = RuledRouter(self.host, records, newest, autoscaler)
             compute = DockerCompute(self.host, records, content, router, self.gpus)
             ports = Ports(records, compute, router, content, sign_in=content.sign_in)
             self._opened.setdefault(workspace, _Opened(records, router, content, ports))
@@ -102,6 +107,15 @@ class DockerPlatform:
         with suppress(TargetError):  # a record that cannot be read names no image
             return self._images.newest_runtime(content.workspace())
         return None
+
+    def samples(self, workspace: str) -> Samples:
+        """Return what measures the deployments of a workspace for their autoscale rules."""
+        opened = self._open(workspace)
+        return Samples(opened.router.statistics, ContainerUsage(self.host, workspace))
+
+    def decisions(self, workspace: str) -> Iterator[str]:
+        """Yield what a workspace's autoscaler has written down, oldest first."""
+        return self._open(workspace).router.autoscaler.decisions()
 
     def first_up(self, desired: DesiredResource, tell: Tell) -> AbstractContextManager[bool]:
         return first_up(Named(self, desired, tell))
@@ -136,8 +150,9 @@ class DockerPlatform:
             yield
 
     def shut_down(self, workspace: str) -> None:
-        found = self.host.containers(names.selecting(workspace, names.INSTANCE))
         opened = self._open(workspace)
+        opened.router.autoscaler.remove()  # first: it would start others
+        found = self.host.containers(names.selecting(workspace, names.INSTANCE))
         opened.ports.compute.retire("", [names.of(container) for container in found], 5)
         opened.router.remove()
 
@@ -146,6 +161,7 @@ class DockerPlatform:
         self.shut_down(workspace)
         opened.content.volumes.delete()
         remove_networks(self.host, workspace)
+        opened.router.autoscaler.delete()
         opened.records.delete()
 
     def clear_away(self, workspace: str) -> None:
@@ -158,6 +174,12 @@ class DockerPlatform:
                 self.remove(workspace)
 
 
+def _socket(content: DockerContent) -> str | None:
+    with suppress(TargetError):  # of a record that cannot be read nothing is known
+        return content.workspace().engine_socket
+    return None
+
+
 class DockerTarget(Engine):
     """A Docker host as a target."""
 
@@ -168,6 +190,9 @@ class DockerTarget(Engine):
     @property
     def images(self) -> ImageStore:
         return self.docker.images
+
+    def decisions(self, workspace: str) -> Iterator[str]:
+        return self.docker.decisions(workspace)
 
     def home(self) -> Home:
         host = self.docker.host

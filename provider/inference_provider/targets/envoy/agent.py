@@ -51,6 +51,7 @@ class Agent:
             f"publish{SUFFIX}": self._publish,
             "is_ready": lambda _asked: self.envoy.is_ready(),
             "answers": self._instance_answers,
+            "statistics": lambda asked: self._delivery.admin.stats(asked["pattern"]),
             "free_port": self._free_port,
             "address_fault": self._address_fault,
         }

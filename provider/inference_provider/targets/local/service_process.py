@@ -71,7 +71,7 @@ def _program(folders: Folders) -> Program:
     return Program(
         name=SERVICE,
         argv=(
-            *(sys.executable, "-P", "-m", _MODULE),
+            *(sys.executable, "-P", "-m", _MODULE, "local"),
             str(folders.root),
             folders.workspace,
             __version__,

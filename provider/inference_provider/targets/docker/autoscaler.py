@@ -1,0 +1,158 @@
+"""The container that keeps the autoscale rules of a workspace on a Docker host.
+
+It has the Engine's socket, with which it is root of the host, so there is one only where the
+workspace names that socket. It runs the image of the router, in no network. When it ends, counts
+stay as they are.
+"""
+
+import io
+import os
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from inference_provider.errors import TargetError
+from inference_provider.targets.docker import names
+from inference_provider.targets.docker.containers import endings_of, hardened
+from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.records import HostRecords
+from inference_provider.targets.rule_faults import read
+from inference_provider.workspace.endings import keeps_dying, restarts
+from inference_provider.workspace.state import State
+
+FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
+SOCKET = "/run/engine.sock"
+"""Where the container has the Engine's."""
+_START_LIMIT_S = 20
+_MODULE = "inference_provider.service"
+"""By its name: it stands on targets."""
+_STAYS = "counts stay as they are"
+
+
+class Autoscaler:
+    """Makes and removes the container of one workspace, and reads what it writes down.
+
+    Args:
+        host: Where it is.
+        records: The workspace's.
+        socket: Returns the path of the Engine's socket on its host, if the workspace names it.
+    """
+
+    def __init__(
+        self, host: DockerHost, records: HostRecords, socket: Callable[[], str | None]
+    ) -> None:
+        self._host = host
+        self._workspace = records.workspace
+        self._state = State(records)
+        self._socket = socket
+        self._name = names.autoscaler(records.workspace)
+        self._selecting = dict(names.selecting(records.workspace, names.AUTOSCALER))
+
+    def settle(self, image: str) -> None:
+        """Have rules kept where there are any, and the socket is named; and only there.
+
+        Args:
+            image: Id of the image that it is to run.
+
+        Raises:
+            TargetError: The Engine does not start it.
+        """
+        if os.environ.get(names.ROLE_VARIABLE):
+            return  # this is it
+        there, socket = self._listed(), self._socket() if self._state.rules() else None
+        if not socket:
+            self._remove(there)
+        elif len(there) != 1 or not _is_as_wanted(there[0], image, socket):
+            self._remove(there)
+            self._start(image, socket)
+
+    def _listed(self) -> list[dict[str, Any]]:
+        return [*filter(names.is_as_labelled, self._host.containers(self._selecting))]
+
+    def remove(self) -> None:
+        """End it, so that it changes nothing any more; what it has written down stays."""
+        self._remove(self._listed())
+
+    def _remove(self, there: list[dict[str, Any]]) -> None:
+        for one in there:
+            self._host.remove(one["Id"])
+
+    def delete(self) -> None:
+        """Remove it with what it has written down."""
+        self.remove()
+        for volume in self._host.volumes(self._selecting):
+            self._host.remove_volume(volume)
+
+    def _start(self, image: str, socket: str) -> None:
+        from docker.types import Mount  # noqa: PLC0415 - as in `library.py`
+
+        labels = names.labels(self._workspace, names.AUTOSCALER)
+        more = {names.NAME: self._name, names.MADE_OF: image, names.SOCKET: socket}
+        # by a bind that is written as text, the Engine would make a folder of a path that is wrong
+        mounts = [Mount(SOCKET, socket, type="bind"), Mount(FOLDER, self._name, type="volume")]
+        about = f"the autoscaler of workspace '{self._workspace}'"
+        with self._host.asked("start", about) as api:
+            api.create_volume(self._name, labels=labels)
+            made = api.create_container(
+                image,
+                ["python3", "-m", _MODULE, "docker", self._workspace],
+                name=self._name,
+                labels={**labels, **more},
+                user="0:0",  # whose the socket is
+                environment={
+                    "DOCKER_HOST": f"unix://{SOCKET}",
+                    names.ROLE_VARIABLE: names.AUTOSCALER,
+                },
+                host_config=api.create_host_config(
+                    network_mode="none", mounts=mounts, userns_mode="host", **hardened()
+                ),
+            )
+            api.start(made["Id"])
+
+    # -- what it says --------------------------------------------------------------------------
+
+    def told(self) -> Mapping[str, Any]:
+        """Return what the status of the workspace's router says of it: fields of RouterStatus."""
+        if not self._state.rules():
+            return {}
+        if not self._socket():
+            why = "the workspace names no engine_socket"
+            return {"missing": f"no autoscaler runs, because {why}: {_STAYS}"}
+        container = self._host.container(self._name)
+        state = container["State"] if container else {}
+        if container is None or not state.get("Running") or state.get("Paused"):
+            return {"missing": f"the autoscaler does not run: {_STAYS}"}
+        ended = restarts(endings_of(container), _START_LIMIT_S, int(time.time() // 60))
+        if keeps_dying(ended):
+            said = " ".join(self._host.last_lines(self._name, 1).split())[-300:]
+            return {"missing": f"the autoscaler ends again and again: {_STAYS}; it says: {said}"}
+        faults = read(self._files(f"{FOLDER}/{FAULTS}").get(FAULTS, b"{}"))
+        unkept = {name: str(one) for name, one in faults.items()}
+        return {"beside": "autoscaler runs", "unkept": unkept}
+
+    def decisions(self) -> Iterator[str]:
+        """Yield the lines of its log, oldest first."""
+        files = self._files(FOLDER)
+        for name in (f"{DECISIONS}.1", DECISIONS):
+            yield from files.get(name, b"").decode("ascii", errors="replace").splitlines()
+
+    def _files(self, path: str) -> dict[str, bytes]:
+        """Return the files at a path of the container, by name; none where it is not there."""
+        try:
+            archive = self._host.get_files(self._name, path)
+        except TargetError:
+            return {}
+        if not archive:
+            return {}
+        with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+            there = [one for one in found.getmembers() if one.isfile()]
+            opened = ((one.name.rpartition("/")[2], found.extractfile(one)) for one in there)
+            return {name: file.read() for name, file in opened if file is not None}
+
+
+def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str) -> bool:
+    """Whether it runs, or is started again and again, as it would be made now."""
+    labels = there["Labels"]
+    runs = there["State"] in ("running", "restarting")
+    return bool(runs and labels[names.MADE_OF] == image and labels[names.SOCKET] == socket)
