@@ -348,3 +348,22 @@ def test_no_more_deployments_change_at_once_than_may(case, monkeypatch):
     assert case.look(8, seconds=10) == 1
     monkeypatch.undo()
     assert case.look(8) == 4
+
+
+def test_however_many_rules_there_are_instances_are_asked_for_once_a_look(case, monkeypatch):
+    lab, asked = case.lab, []
+    lab.apply(
+        lab.deployment("green"),
+        lab.rule(deployment="green", max_instances=3).model_copy(
+            update={"id": lab.id(Kind.AUTOSCALE_RULE, "iris/green")}
+        ),
+    )
+    real = lab.ports.compute.instances
+
+    def instances(deployment=""):
+        asked.append(deployment)
+        return real(deployment)
+
+    monkeypatch.setattr(lab.ports.compute, "instances", instances)
+    assert [one.id.name for one in lab.target.ruled("lab")] == ["iris/blue", "iris/green"]
+    assert asked == [""]

@@ -1,5 +1,6 @@
 """Deployments whose count an autoscale rule decides, and how many instances each has now."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,19 +35,26 @@ def ruled(workspace: Workspace) -> tuple[Ruled, ...]:
     """Return the deployments with a rule that is on, sorted by name; skips unreadable records."""
     if not workspace.ports.records.exists():
         return ()
-    rules, found = workspace.state.rules(), list[Ruled]()
-    for name in sorted(rules):
-        place = workspace.ports.records.workspace
+    with workspace.ports.records.still():
+        rules = workspace.state.rules()
+        records = [record for name in sorted(rules) if (record := _online(workspace, name))]
+    if not records:
+        return ()
+    # all by one question, where there are several
+    there = workspace.ports.compute.instances(records[0].id.name if len(records) == 1 else "")
+    return tuple(_ruled(there.get(r.id.name, ()), r, rules[r.id.name]) for r in records)
+
+
+def _online(workspace: Workspace, name: str) -> Record | None:
+    place = workspace.ports.records.workspace
+    with suppress(TargetError):
         id_ = ResourceId(kind=Kind.DEPLOYMENT, workspace=place, name=name)
-        with suppress(TargetError):
-            record = workspace.state.record(id_)
-            if record and record.variant == "online":
-                found.append(_ruled(workspace.ports.compute, record, rules[name]))
-    return tuple(found)
+        record = workspace.state.record(id_)
+        return record if record and record.variant == "online" else None
+    return None
 
 
-def _ruled(compute: Compute, record: Record, rule: AutoscaleRuleSpec) -> Ruled:
-    there = compute.instances(record.id.name).get(record.id.name, ())
+def _ruled(there: Collection[Instance], record: Record, rule: AutoscaleRuleSpec) -> Ruled:
     serving = [one for one in there if record.admits(one.name, one.generation)]
     names = tuple(one.name for one in serving)
     left = tuple(one.name for one in there if one not in serving)
