@@ -39,37 +39,44 @@ Reviewed = Annotated[
 ]
 
 
+Form = Annotated[Format, typer.Option("--format", help="Format of the report.")]
+Waivers = Annotated[
+    Path | None,
+    typer.Option(
+        help="What somebody accepts, until when.",
+        show_default=f"{DEFAULT_WAIVERS} beside the stack file, if it is there",
+    ),
+]
+Seen = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep in this file since when each finding is seen, and how often.",
+        show_default="no file",
+    ),
+]
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option("--fix", metavar="ADDRESS", help="First bring this back to what is declared."),
+]
+Adopted = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ADDRESS", help="Print the patch that declares what runs; 'all' for each."
+    ),
+]
+
+
 def drift(
     ctx: typer.Context,
     file: Reviewed = DEFAULT_FILE,
-    form: Annotated[Format, typer.Option("--format", help="Format of the report.")] = Format.TEXT,
+    form: Form = Format.TEXT,
     as_json: Json = False,
     *,
-    waivers: Annotated[
-        Path | None,
-        typer.Option(
-            help="What somebody accepts, until when.",
-            show_default=f"{DEFAULT_WAIVERS} beside the stack file, if it is there",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            help="Keep in this file since when each finding is seen, and how often.",
-            show_default="no file",
-        ),
-    ] = None,
-    fixed: Annotated[
-        list[str] | None,
-        typer.Option("--fix", metavar="ADDRESS", help="First bring this back to what is declared."),
-    ] = None,
+    waivers: Waivers = None,
+    history: Seen = None,
+    fixed: Fixed = None,
     yes: Yes = False,
-    adopt: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS", help="Print the patch that declares what runs; 'all' for each."
-        ),
-    ] = None,
+    adopt: Adopted = None,
 ) -> None:
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
