@@ -2,6 +2,8 @@
 
 import socket
 import threading
+import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -14,10 +16,11 @@ from tests.ports import own_port
 
 from inference_provider.errors import TargetError
 from inference_provider.metrics.catalogue import CATALOGUE
-from inference_provider.metrics.series import InstanceUse, Reading
+from inference_provider.metrics.series import InstanceUse, Reading, series
 from inference_provider.router.counters import counted
 from inference_provider.service.metering import Metering
 from inference_provider.service.otlp import Export
+from inference_provider.service.page import Page
 from inference_provider.service.window import Window
 from inference_provider.spec.metrics import MetricsSettings
 
@@ -82,6 +85,42 @@ def test_no_name_breaks_the_page(service, name):
     service.use = InstanceUse("iris/blue", name, cpu=25.0)
     service.look(port=port)
     assert page(port) == {("inference_CpuUtilizationPercentage", "blue", "iris", name): 25.0}
+
+
+def test_who_connects_and_says_nothing_takes_no_more_than_16_threads():
+    port = own_port()
+    known = series(Reading(0), Reading(15, None, (InstanceUse("a/b", "a.b.g.0", cpu=1.0),)))
+    served = Page(port, lambda: known, silent_s=600)
+    with ExitStack() as silent:
+        for _ in range(40):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        until(lambda: answering() == 16, "16 threads")
+        with pytest.raises(httpx.TransportError):
+            page(port)
+        assert answering() == 16
+    until(lambda: answering() == 0, "the end of those who left")
+    assert page(port)
+    served.close()
+
+
+def test_a_connection_that_says_nothing_is_closed():
+    port = own_port()
+    served = Page(port, tuple, silent_s=0.1)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+        assert silent.recv(1) == b""
+    served.close()
+
+
+def answering():
+    """Return how many threads answer a connection."""
+    return sum("process_request_thread" in one.name for one in threading.enumerate())
+
+
+def until(holds, what):
+    limit = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < limit, what
+        time.sleep(0.02)
 
 
 def test_a_page_comes_moves_and_goes_with_what_is_declared(service):

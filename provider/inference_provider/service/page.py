@@ -1,35 +1,86 @@
 """The page of a workspace's metrics for Prometheus, on this machine's loopback alone."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from wsgiref.simple_server import WSGIServer
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily
 
 from inference_provider.metrics.catalogue import CATALOGUE
 from inference_provider.metrics.series import Series
 
 HOST = "127.0.0.1"
+AT_ONCE = 16
+"""Connections that are served; each is a thread of a process that also keeps autoscale rules."""
 
 
 class Page:
     """Serves what is known now, until it is closed.
 
+    Args:
+        port: Of this machine's loopback.
+        known: Returns what is known.
+        silent_s: How long a connection may say nothing.
+
     Raises:
         OSError: The port cannot be listened on.
     """
 
-    def __init__(self, port: int, known: Callable[[], Iterable[Series]]) -> None:
-        self.port = port
+    def __init__(
+        self, port: int, known: Callable[[], Iterable[Series]], silent_s: float = 10
+    ) -> None:
         registry = CollectorRegistry()
         registry.register(_Known(known))
-        self._server: WSGIServer
-        self._server, self._thread = start_http_server(port, HOST, registry)
+        self._server = _Server((HOST, port), silent_s)
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Closes the connections that are too many at once: any user of the machine may connect."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, place: tuple[str, int], silent_s: float) -> None:
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._silent_s = silent_s
+        super().__init__(place, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        request, client_address = super().get_request()
+        request.settimeout(self._silent_s)
+        return request, client_address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: who left or was silent is of no account."""
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of each look."""
 
 
 class _Known:
