@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from heapq import merge
 
+from inference_provider.canary import Move
 from inference_provider.observed import JournalEntry, Kind, ResourceId
 
 APPLICATIONS = ("create", "update", "transfer")
@@ -20,6 +21,8 @@ CREDENTIALS = (
     "rotate signing key",
 )
 """Actions after which everything that is declared is as before: they explain no difference."""
+ROLLOUTS = tuple(Move)
+"""Actions on a split that is on its way: they explain none either."""
 WORKSPACE_WIDE = ("stop", "start")
 """Actions on a workspace that affect everything in it."""
 
@@ -32,7 +35,7 @@ class Journal:
         self._of: dict[ResourceId, list[tuple[int, JournalEntry]]] = defaultdict(list)
         self._wide: dict[str, list[tuple[int, JournalEntry]]] = defaultdict(list)
         for place, entry in enumerate(entries):
-            if entry.action in CREDENTIALS:
+            if entry.action in CREDENTIALS or entry.action in ROLLOUTS:
                 continue
             self._of[entry.id].append((-place, entry))
             if entry.action in WORKSPACE_WIDE and entry.id.kind == Kind.WORKSPACE:

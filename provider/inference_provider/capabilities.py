@@ -39,6 +39,7 @@ Capability = Literal[
     "outbound_rules",
     "queue_wait",
     "resource_limits",
+    "rollouts",
     "several_nodes",
     "source_ranges",
     "success_thresholds",
@@ -76,6 +77,7 @@ _PLAIN: Mapping[Capability, Answer] = {
     "model_types": Answer("'{asked}' is not supported yet", "use {supported}"),
     "queue_wait": Answer("not supported yet", "set request_timeout_ms alone"),
     "resource_limits": Answer("not supported yet", "leave it out"),
+    "rollouts": Answer("nothing here goes on with a rollout yet", "leave it out"),
     "several_nodes": Answer("only a cluster has several nodes", "leave it out"),
     "outbound_rules": Answer("not supported yet", "leave it out"),
     "source_ranges": Answer("not supported yet", "leave it out"),
@@ -181,6 +183,8 @@ class TargetCapabilities(Frozen):
     """Whether readiness can require several successful answers in a row."""
     queue_wait: bool = False
     """Whether the wait in a server's queue has its own limit."""
+    rollouts: bool = False
+    """Whether something watches a split on its way, and moves it."""
     source_ranges: bool = False
     """Whether a router sees the address of who calls it, and so can refuse some."""
     metrics: bool = False

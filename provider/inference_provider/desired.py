@@ -58,6 +58,8 @@ class DesiredResource(Frozen):
     theirs; never recorded."""
     injected: str | None = None
     """Keyed digest of what its instances get of connections; None while that is not known."""
+    at_once: bool = False
+    """Whether a split changes at once, though its rollout says otherwise."""
     settled_generation: str = ""
     """The generation, once the record is known (`compare.with_generation`)."""
 

@@ -151,6 +151,8 @@ class JournalEntry(Frozen):
     id: ResourceId
     fields: tuple[str, ...] = ()
     """Dotted fields that changed; empty for a creation or deletion."""
+    why: str = ""
+    """The reason, of what nobody asked for at that time; one sentence."""
 
 
 class Presence(StrEnum):
@@ -194,6 +196,8 @@ class ObservedResource(Frozen):
     apply waits for it."""
     note: str = ""
     """What a person should know though it runs as recorded, and no apply changes; no drift."""
+    under_way: str = ""
+    """On which way it is to what is recorded; neither drift nor anything to apply."""
     restarts: dict[str, Restarts] = {}
     """Keyed by process; one that never ended is left out."""
     reason: str = ""

@@ -188,6 +188,8 @@ def _action(resource: DesiredResource, there: ObservedResource) -> Action:
         # its secret store is silent, and applying it would ask that again; what runs has its values
         return Action(kind=kind, id=resource.id, desired=resource, unknown=unknown)
     repairs = unknown or there.degraded or there.unready if mine else ""
+    if resource.at_once and there.under_way:
+        repairs = there.under_way  # which it ends
     if kind == ActionKind.KEEP and repairs:
         kind = ActionKind.UPDATE  # applying again is idempotent, and repairs it or waits for it
     return Action(kind=kind, id=resource.id, desired=resource, changes=changes, repairs=repairs)

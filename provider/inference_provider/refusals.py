@@ -244,6 +244,11 @@ def _deployment_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     yield from _variable_faults(spec, can)
 
 
+def _traffic_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
+    if spec.rollout and not can.rollouts:
+        yield can.fault("rollout", "rollouts")
+
+
 def _amount_faults(spec: Any, can: TargetCapabilities) -> Iterator[Fault]:
     if can.resource_limits:
         yield from can.amount_faults(spec.resources)
@@ -294,4 +299,5 @@ _FAULTS_OF: Mapping[tuple[Kind, str], Callable[[Any, TargetCapabilities], Iterat
     (Kind.IDENTITY, ""): _identity_faults,
     (Kind.ENDPOINT, "online"): _endpoint_faults,
     (Kind.DEPLOYMENT, "online"): _deployment_faults,
+    (Kind.TRAFFIC, ""): _traffic_faults,
 }

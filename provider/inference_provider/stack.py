@@ -22,12 +22,10 @@ from inference_provider.errors import Fault, OutOfCapacity, SeveralFailed, SpecE
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
-from inference_provider.files.wording import faults_of
 from inference_provider.fixes import only
 from inference_provider.observed import (
     Actor,
     Kind,
-    ObservedResource,
     ObservedState,
     Record,
     ResourceId,
@@ -46,6 +44,7 @@ from inference_provider.spec import DeploymentSpec, TrafficSpec
 from inference_provider.spec.roles import CustomRole
 from inference_provider.spec.stack import StackSpec
 from inference_provider.spec.target import Place, place_from
+from inference_provider.splits import split_spec
 from inference_provider.workspace.engine import Engine
 from inference_provider.workspace.ports import Progress, silent
 
@@ -318,8 +317,8 @@ class Pipeline:
         if record is None:
             raise TargetError("split", str(endpoint), "it is not there", "declare it first")
         self._refuse_missing(endpoint, shares)
-        spec = _split_spec(traffic, shares)
-        wanted = DesiredResource(id=traffic.id, spec=spec, owner=record.owner)
+        spec = split_spec(traffic, shares)
+        wanted = DesiredResource(id=traffic.id, spec=spec, owner=record.owner, at_once=True)
         state = ObservedState(resources={traffic.id.address: traffic})
         return spec, make_plan((wanted,), state, record.owner)
 
@@ -384,20 +383,6 @@ class Pipeline:
 def _is_out_of_capacity(exc: Exception) -> bool:
     failures = exc.failures if isinstance(exc, SeveralFailed) else (exc,)
     return any(isinstance(failure, OutOfCapacity) for failure in failures)
-
-
-def _split_spec(traffic: ObservedResource, shares: Mapping[str, int]) -> TrafficSpec:
-    """Return a split with the current mirror. Raises SpecError for invalid shares."""
-    document = {
-        "workspace": traffic.id.workspace,
-        "endpoint": traffic.id.name,
-        "traffic": shares,
-        "mirror_traffic": traffic.properties.get("mirror_traffic", {}),
-    }
-    try:
-        return TrafficSpec.model_validate(document)
-    except ValidationError as exc:
-        raise SpecError(faults_of(exc, TrafficSpec), "the split") from None
 
 
 def _without_deletions(found: Plan) -> Plan:

@@ -19,6 +19,7 @@ from pulumi_inference.args import (
     ProbeArgs,
     RequestSettingsArgs,
     ResourcesArgs,
+    RolloutPlanArgs,
     ScalingPaceArgs,
     ScheduleRuleArgs,
     SchedulingArgs,
@@ -227,6 +228,8 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         endpoint: The endpoint, or its name.
         traffic: Percent per deployment; sums to 100, or to 0 to serve nobody.
         mirror_traffic: Percent, at most 50, of the requests copied to one deployment.
+        rollout: Changes the split step by step, and back when an alarm fires; at once when left
+            out.
         stack: Owner's label; the Pulumi project's name when left out.
         opts: Pulumi's resource options.
     """
@@ -244,6 +247,7 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
         workspace: Input[str] | Workspace | None = None,
         traffic: Input[Mapping[str, Input[int]]] | None = None,
         mirror_traffic: Input[Mapping[str, Input[int]]] | None = None,
+        rollout: Input[RolloutPlanArgs] | None = None,
         stack: Input[str] | None = None,
         opts: ResourceOptions | None = None,
     ) -> None:
@@ -252,6 +256,7 @@ class Traffic(InferenceResource, module="inference", name="Traffic"):
             "workspace": workspace,
             "traffic": traffic,
             "mirror_traffic": mirror_traffic,
+            "rollout": rollout,
         }
         super().__init__(resource_name, fields, stack, opts)
 

@@ -12,6 +12,10 @@ from inference_provider.targets.local.capabilities import local_capabilities
 from inference_provider.targets.local.machine import Fit
 
 RULE = {"endpoint": "iris", "deployment": "blue", "max_instances": 2}
+ROLLOUT = {
+    "steps": [{"share": 10, "bake_minutes": 10}],
+    "alarms": [{"metric": "ErrorRate", "above": 2}],
+}
 NIGHT = {"cron": "0 22 * * *", "duration_s": 3600, "max_instances": 2}
 CPU_TARGET = {"metric": "CpuUtilizationPercentage", "target": 70}
 GPU_STEP = {
@@ -68,6 +72,12 @@ def test_a_plain_stack_is_refused_nowhere():
             "Workspace 'default' on target 'local': engine_socket: has no meaning here: only a"
             " Docker host has it; leave it out",
             id="socket of an engine",
+        ),
+        pytest.param(
+            stack(traffic=[{"endpoint": "iris", "traffic": {"blue": 100}, "rollout": ROLLOUT}]),
+            "Traffic 'default/iris' on target 'local': rollout: nothing here goes on with a rollout"
+            " yet; leave it out",
+            id="rollout",
         ),
         pytest.param(
             stack(autoscale_rules=[{**RULE, "min_instances": 0}]),

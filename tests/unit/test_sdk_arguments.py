@@ -31,6 +31,7 @@ from inference_provider.spec.metrics import MetricsSettings
 from inference_provider.spec.outbound import OutboundRule
 from inference_provider.spec.request_limits import RequestLimits
 from inference_provider.spec.roles import CustomRole
+from inference_provider.spec.rollout_plan import RolloutAlarm, RolloutPlan, RolloutStep
 from inference_provider.spec.scheduling import Scheduling, Toleration
 from inference_provider.spec.target import DockerPlace, KubernetesPlace, LocalPlace
 from inference_provider.spec.tls import TlsSettings
@@ -81,6 +82,9 @@ NESTED: dict[type, type[BaseModel]] = {
     args.ScalingPaceArgs: ScalingPace,
     args.MetricRuleArgs: MetricRule,
     args.ScheduleRuleArgs: ScheduleRule,
+    args.RolloutPlanArgs: RolloutPlan,
+    args.RolloutStepArgs: RolloutStep,
+    args.RolloutAlarmArgs: RolloutAlarm,
 }
 
 

@@ -174,6 +174,32 @@ def test_mirror_of_50_percent_is_taken():
     assert TrafficSpec(endpoint="iris", mirror_traffic={"green": 50}).mirror_traffic["green"] == 50
 
 
+STEP, ERRORS = {"share": 10, "bake_minutes": 0.5}, {"metric": "ErrorRate", "above": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"steps": []}, "at least 1 item"),
+        ({"alarms": []}, "at least 1 item"),
+        ({"steps": [STEP, STEP]}, "share 10 comes after 10; let shares rise"),
+        ({"steps": [{**STEP, "share": 100}]}, "less than or equal to 99"),
+        ({"steps": [{**STEP, "bake_minutes": 0}]}, "greater than 0"),
+        ({"alarms": [{**ERRORS, "percentile": 95}]}, "percentile is of RequestLatency"),
+        ({"alarms": [{**ERRORS, "above": 100}]}, "ErrorRate is 100 percent; expected less"),
+        (
+            {"alarms": [{"metric": "RequestLatency", "above": 0}]},
+            "RequestLatency is 0 ms; expected more",
+        ),
+        ({"on_alarm": "ignore"}, "'revert' or 'hold'"),
+    ],
+)
+def test_a_rollout_refuses_a_plan_that_cannot_be_meant(fields, reason):
+    plan = {"steps": [STEP], "alarms": [ERRORS], **fields}
+    with pytest.raises(ValidationError, match=re.escape(reason)):
+        TrafficSpec.model_validate({"endpoint": "iris", "rollout": plan})
+
+
 def test_a_command_needs_routes():
     with pytest.raises(ValidationError, match="command needs inference_config"):
         EnvironmentSpec(name="env", command=("serve",))

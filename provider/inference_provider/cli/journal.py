@@ -10,6 +10,7 @@ from inference_provider.cli.options import Json, OptionalFile, Workspace
 from inference_provider.cli.session import choose_workspaces, session_of
 from inference_provider.cli.spans import beginning, shown
 from inference_provider.observed import JournalEntry
+from inference_provider.printable import one_line
 
 _SHOWN_FIELDS = 5
 
@@ -50,4 +51,5 @@ def _line(entry: JournalEntry) -> str:
     fields = ", ".join(entry.fields[:_SHOWN_FIELDS])
     more = len(entry.fields) - _SHOWN_FIELDS
     what = f": {fields}{f' and {more} more' if more > 0 else ''}" if fields else ""
-    return f"{shown(entry.time)}  {entry.action} {entry.id}{what}  by {entry.actor}"
+    why = f": {one_line(entry.why)}" if entry.why else ""
+    return f"{shown(entry.time)}  {entry.action} {entry.id}{what}{why}  by {entry.actor}"

@@ -14,6 +14,7 @@ from inference_provider.spec.base import (
     SpecModel,
 )
 from inference_provider.spec.names import names, names_shares
+from inference_provider.spec.rollout_plan import RolloutPlan
 
 _DEPLOYMENTS = names_shares(
     Kind.DEPLOYMENT, behind="endpoint", remedy="declare the deployment, or remove its weight"
@@ -32,6 +33,8 @@ class TrafficSpec(SpecModel):
     """Share of requests per deployment, in percent; sums to 100, or to 0 to serve nobody."""
     mirror_traffic: Annotated[dict[ResourceName, Percent], CAPACITY, SHARES, _DEPLOYMENTS] = {}
     """One deployment that gets a copy of up to 50 % of the requests; its answers are dropped."""
+    rollout: Annotated[RolloutPlan | None, CAPACITY] = None
+    """How a change of `traffic` is made: step by step; at once when left out."""
 
     @field_validator("traffic")
     @classmethod

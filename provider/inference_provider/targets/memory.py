@@ -297,6 +297,7 @@ class MemoryPlatform:
             instance_types=True,
             tls=True,
             source_ranges=True,
+            rollouts=True,
             gpus=lambda _base_image: Ledger(self._devices),
         )
         self._opened: dict[str, Ports] = {}

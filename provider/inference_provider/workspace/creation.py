@@ -29,6 +29,7 @@ from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.credentials import settle
 from inference_provider.workspace.dependencies import refuse_taken_from_others, refuse_unmet
 from inference_provider.workspace.injection import outdated, refuse_misfit, refuse_taken_away
+from inference_provider.workspace.kept_shift import Shift
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.logins import settle_login
 from inference_provider.workspace.observe import limits_text, split_text
@@ -45,6 +46,7 @@ from inference_provider.workspace.rights import (
 from inference_provider.workspace.rolling import ForEach, roll_recorded
 from inference_provider.workspace.rollout import Rollout
 from inference_provider.workspace.secret_store import not_read
+from inference_provider.workspace.shifts import settle as settle_shift
 from inference_provider.workspace.state import ROUTER, TLS
 
 _ROLLING = ChangeClass.ROLLING
@@ -264,9 +266,19 @@ class Creation:
         self._replaced = self._rollout.run(desired)
 
     def _make_traffic(self, desired: DesiredResource) -> None:
-        self._save(desired)
-        split = split_text(desired.spec.traffic, desired.spec.mirror_traffic)
-        self._progress(desired.id, split)
+        state, records, now = self._state, self._ports.records, self._workspace.clock.now()
+        shift: Shift | None = None
+
+        def begin() -> None:
+            nonlocal shift
+            shift = settle_shift(state, records, desired, self._replaced, self._actor, now)
+
+        self._save(desired, also=begin)
+        if shift:
+            said = f"{shift.told(int(now.timestamp() // 60))}: {split_text(shift.in_force, {})}"
+        else:
+            said = split_text(desired.spec.traffic, desired.spec.mirror_traffic)
+        self._progress(desired.id, said)
 
     def _make_rule(self, desired: DesiredResource) -> None:
         """Record a rule and have its deployment follow it, or as it was when that fails."""

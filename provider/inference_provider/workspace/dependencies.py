@@ -14,6 +14,7 @@ from inference_provider.router.build import has_provider
 from inference_provider.spec.identity_provider import NAME_A_PROVIDER
 from inference_provider.spec.kinds import NAMED_BY, RANK, ROWS
 from inference_provider.spec.names import Named
+from inference_provider.workspace.shifts import share_on_the_way
 from inference_provider.workspace.state import State
 
 _SHOWN = 5
@@ -149,6 +150,10 @@ def _refuse_while_serving(state: State, resource: ResourceId) -> None:
     if weight := shares.get("traffic", {}).get(name, 0):
         reason = f"it carries {weight} % of the traffic"
         raise StillServing("delete", str(resource), reason, "move its weight first")
+    if traffic and (weight := share_on_the_way(state, traffic, name)):
+        reason = f"the rollout of its endpoint's traffic leaves it {weight} %, or may give it back"
+        remedy = "run this again when the rollout has ended"
+        raise StillServing("delete", str(resource), reason, remedy)
     if share := shares.get("mirror_traffic", {}).get(name, 0):
         reason = f"it gets a copy of {share} % of the traffic"
         raise StillServing("delete", str(resource), reason, "take it out of mirror_traffic first")

@@ -6,9 +6,10 @@ a deletion, and `convergence.py` decides what is published together.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
+from inference_provider.canary import Move
 from inference_provider.capabilities import TargetCapabilities
 from inference_provider.desired import DesiredResource
 from inference_provider.errors import CapabilityMissing, OutOfCapacity, TargetError
@@ -33,7 +34,7 @@ from inference_provider.ownership import (
 )
 from inference_provider.refusals import refusals
 from inference_provider.spec.target import Home
-from inference_provider.workspace import credentials, journal, observe
+from inference_provider.workspace import credentials, journal, observe, shifting
 from inference_provider.workspace.convergence import Publish
 from inference_provider.workspace.creation import Creation
 from inference_provider.workspace.image_store import ImageStore
@@ -47,6 +48,7 @@ from inference_provider.workspace.rollout import Rollout
 from inference_provider.workspace.ruled import Ruled, ruled
 from inference_provider.workspace.scaling import Scaling
 from inference_provider.workspace.secret_store import OpenStore, no_store
+from inference_provider.workspace.shifting import UnderWay, under_way
 from inference_provider.workspace.system_clock import SystemClock
 from inference_provider.workspace.tokens import IssuedToken
 from inference_provider.workspace.told import Told
@@ -268,7 +270,7 @@ class Engine(Told):
         if resource.kind == Kind.WORKSPACE:
             self._opened.pop(resource.workspace, None)
         else:  # a workspace's journal went with it
-            self._note(opened, resource, actor, "delete")
+            opened.note(resource, actor, "delete")
         progress(resource, "deleted")
 
     # -- operations ----------------------------------------------------------------------------
@@ -293,7 +295,7 @@ class Engine(Told):
 
         opened.convergence.change(edit, Publish.NEVER)
         if found:
-            self._note(opened, resource, actor, "transfer")
+            opened.note(resource, actor, "transfer")
 
     def set_aside(self, resource: ResourceId, actor: Actor) -> None:
         """Move a record that cannot be read out of the way; the resource is then ABSENT."""
@@ -301,7 +303,7 @@ class Engine(Told):
         with opened.ports.records.edit():
             opened.state.set_aside(resource)
             let_go(opened.ports, resource)
-        self._note(opened, resource, actor, "set aside")
+        opened.note(resource, actor, "set aside")
 
     def rotate_key(self, endpoint: ResourceId, which: str, actor: Actor) -> ObservedResource:
         """Replace the `primary`, `secondary` or `signing` key; what was valid beside it stays so.
@@ -309,14 +311,14 @@ class Engine(Told):
         See `credentials.rotate`.
         """
         opened = self._workspace(endpoint.workspace)
-        self._note(opened, endpoint, actor, credentials.rotate(opened, endpoint, which))
+        opened.note(endpoint, actor, credentials.rotate(opened, endpoint, which))
         return self.observe_one(endpoint)
 
     def token(self, endpoint: ResourceId, lifetime: timedelta, actor: Actor) -> IssuedToken:
         """Return a token with which an endpoint may be called; see `credentials.token`."""
         opened = self._workspace(endpoint.workspace)
         issued = credentials.token(opened, endpoint, actor, lifetime)
-        self._note(opened, endpoint, actor, "issue token")
+        opened.note(endpoint, actor, "issue token")
         return issued
 
     def start(
@@ -325,7 +327,7 @@ class Engine(Told):
         """Start everything that is recorded, after a stop, a crash or a reboot."""
         opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
         opened.convergence.ensure_up()
-        self._note(opened, id_, actor, "start")
+        opened.note(id_, actor, "start")
         progress(id_, "router up")
         sweep(opened)
         roll_recorded(opened, actor, progress, for_each)
@@ -345,6 +347,14 @@ class Engine(Told):
         """Return what measures a workspace; None where this target measures none yet."""
         return None
 
+    def shifts(self, workspace: str) -> tuple[UnderWay, ...]:
+        """Return the splits of a workspace that are on their way by a rollout."""
+        return under_way(self._workspace(workspace))
+
+    def move(self, seen: UnderWay, what: Move, why: str, actor: Actor) -> None:
+        """Move a split that is as it was seen; see `shifting.move`."""
+        shifting.move(self._workspace(seen.id.workspace), seen, what, why, actor)
+
     def decisions(self, _workspace: str) -> Iterable[str]:
         """Return what a workspace's autoscaler has written down, oldest first."""
         return ()
@@ -354,7 +364,7 @@ class Engine(Told):
         opened, id_ = self._workspace(workspace), ResourceId.of_workspace(workspace)
         opened.refuse_absent()
         self.platform.shut_down(workspace)
-        self._note(opened, id_, actor, "stop")
+        opened.note(id_, actor, "stop")
         progress(id_, "stopped")
 
     # -- journal -------------------------------------------------------------------------------
@@ -367,23 +377,10 @@ class Engine(Told):
 
     def note_reading(self, resource: ResourceId, actor: Actor) -> None:
         """Write down that somebody is about to see an endpoint's keys, or all of a workspace."""
-        self._note(self._workspace(resource.workspace), resource, actor, "read keys")
+        self._workspace(resource.workspace).note(resource, actor, "read keys")
 
     def _note_change(
         self, opened: Workspace, desired: DesiredResource, before: Record | None, actor: Actor
     ) -> None:
         fields = journal.changed_fields(desired, before) if before else ()
-        self._note(opened, desired.id, actor, "update" if before else "create", fields)
-
-    def _note(
-        self,
-        opened: Workspace,
-        resource: ResourceId,
-        actor: Actor,
-        action: str,
-        fields: tuple[str, ...] = (),
-    ) -> None:
-        now = self._clock.now()
-        entry = JournalEntry(time=now, actor=actor, action=action, id=resource, fields=fields)
-        with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
-            opened.ports.records.note(entry)
+        opened.note(desired.id, actor, "update" if before else "create", fields)

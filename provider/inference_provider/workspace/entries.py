@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from inference_provider.observed import Record
 from inference_provider.router.build import Builder, Environment
 from inference_provider.router.table import Backend, EndpointEntry
+from inference_provider.workspace.shifts import in_force
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import Instance
 
@@ -20,7 +21,7 @@ def endpoint_entries(state: State, instances: Instances, environment: Environmen
     def build() -> tuple[EndpointEntry, ...]:
         there = instances()
         return builder.endpoints(
-            state.records(),
+            in_force(state, state.records()),
             state.keys,
             lambda name: keys.jwks if (keys := state.signing(name)) else None,
             lambda record: _backends(record, there.get(record.id.name, ())),

@@ -31,8 +31,10 @@ from inference_provider.workspace.credentials import are_lost
 from inference_provider.workspace.drain import is_drained_now
 from inference_provider.workspace.endings import Endings, keeps_dying, restarts
 from inference_provider.workspace.injection import stale_fault
+from inference_provider.workspace.kept_shift import Phase, Shift
 from inference_provider.workspace.kept_tls import KeptTls
 from inference_provider.workspace.ports import Clock, Ports
+from inference_provider.workspace.shifts import shift_of
 from inference_provider.workspace.state import State
 from inference_provider.workspace.statuses import (
     ComputeStatus,
@@ -315,13 +317,39 @@ class Observer:
             "traffic": _merged(fields["traffic"], router.weights.get(name, {})),
             "mirror_traffic": _merged(fields["mirror_traffic"], router.mirrors.get(name, {})),
         }
-        return {"live": live, "status": split_text(live["traffic"], live["mirror_traffic"])}
+        try:
+            return _split_now(shift_of(self._state, record), record, live, seen.minute)
+        except TargetError as fault:
+            return _unknown(str(fault))
 
     @staticmethod
     def _restarts(
         name: str, endings: Endings, start_limit_s: int, minute: int
     ) -> dict[str, Restarts]:
         return {name: restarts(endings, start_limit_s, minute)} if endings.total else {}
+
+
+def _split_now(
+    shift: Shift | None, record: Record, live: dict[str, dict[str, int]], minute: int
+) -> _Fields:
+    """Say how a split is; that one on its way is not there yet is no difference."""
+    split = split_text(live["traffic"], live["mirror_traffic"])
+    if shift is None:
+        return {"live": live, "status": split}
+    told = shift.told(minute)
+    expected = shift.on_the_way(record).properties
+    as_meant = all(_served(live[field]) == _served(expected[field]) for field in live)
+    found: _Fields = {
+        "live": {field: record.properties[field] for field in live} if as_meant else live,
+        "status": f"{split}; {told}",
+    }
+    if shift.phase == Phase.MOVING:
+        return found | {"under_way": told}
+    return found | {"degraded": f"{told}; applying it again begins it again"}
+
+
+def _served(split: Mapping[str, int]) -> dict[str, int]:
+    return {name: share for name, share in split.items() if share}
 
 
 def _as_recorded(_record: Record) -> _Fields:

@@ -1,8 +1,11 @@
 """One workspace, opened: its ports, its state, and how its edits are published."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from inference_provider.errors import OutOfCapacity
+from inference_provider.observed import Actor, JournalEntry, ResourceId
 from inference_provider.workspace.convergence import Convergence
 from inference_provider.workspace.entries import endpoint_entries
 from inference_provider.workspace.logins import login_for
@@ -27,6 +30,22 @@ class Workspace:
             TargetError: It has none.
         """
         self.ports.router.address()
+
+    def note(
+        self,
+        resource: ResourceId,
+        actor: Actor,
+        action: str,
+        fields: tuple[str, ...] = (),
+        why: str = "",
+    ) -> None:
+        """Write down in the journal what was done."""
+        now = self.clock.now()
+        entry = JournalEntry(
+            time=now, actor=actor, action=action, id=resource, fields=fields, why=why
+        )
+        with suppress(OutOfCapacity):  # what is done is done, and a deletion frees some
+            self.ports.records.note(entry)
 
 
 def open_workspace(ports: Ports, clock: Clock, open_store: OpenStore) -> Workspace:

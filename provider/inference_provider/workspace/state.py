@@ -38,6 +38,7 @@ RESERVATIONS = "reservations"
 TLS, ROUTER = "tls", "router"
 CORRUPT = "corrupt"
 """Records that could not be read, set aside with consent."""
+SHIFTS = "shifts"
 UNPUBLISHED = "unpublished"
 """Has a document while records are ahead of the router; who is killed meanwhile leaves it."""
 PUBLICATION = "publication"
@@ -65,7 +66,7 @@ class State:
 
     def records(self) -> list[Record]:
         """Return all records as kept, by kind and name: a router pod can decrypt nothing."""
-        return list(self._section(RECORDS, Record.model_validate_json).values())
+        return list(self.section(RECORDS, Record.model_validate_json).values())
 
     def sorted_out(self) -> tuple[list[Record], dict[ResourceId, str]]:
         """Return the records that can be read, and why the others cannot, by resource."""
@@ -171,6 +172,8 @@ class State:
         if resource.kind == Kind.DEPLOYMENT:
             self._records.drop(BLUEPRINTS, resource.name)
             self._records.drop(RESERVATIONS, resource.name)  # of somebody who was killed
+        if resource.kind == Kind.TRAFFIC:
+            self._records.drop(SHIFTS, resource.name)
         self._records.drop(PLACEHOLDERS, _name(resource))
         self._records.drop(RECORDS, _name(resource))
 
@@ -300,7 +303,7 @@ class State:
 
     def reservations(self) -> dict[str, Reservation]:
         """Return the reservations of deployments being started, by `<endpoint>/<name>`."""
-        return self._section(RESERVATIONS, Reservation.model_validate_json)
+        return self.section(RESERVATIONS, Reservation.model_validate_json)
 
     def put_reservation(self, deployment: str, reservation: Reservation) -> None:
         self._records.put(RESERVATIONS, deployment, reservation.model_dump_json())
@@ -344,7 +347,8 @@ class State:
 
     # -- documents -----------------------------------------------------------------------------
 
-    def _section(self, section: str, parse: Callable[[bytes], T]) -> dict[str, T]:
+    def section(self, section: str, parse: Callable[[bytes], T]) -> dict[str, T]:
+        """Return every document of a section, as `document` does."""
         documents = self._records.section(section)
         return {name: self._value(section, name, documents[name], parse) for name in documents}
 

@@ -206,6 +206,18 @@ class Lab(ABC):
         spec = TrafficSpec(workspace=self.workspace, endpoint=endpoint, traffic=shares)
         return DesiredResource(id=self.id(Kind.TRAFFIC, endpoint), spec=spec, owner="demo")
 
+    def rollout(self, *, on_alarm: str = "revert", **shares: int) -> DesiredResource:
+        """Return a split of endpoint iris that is reached by 10 % and 50 % of the way."""
+        steps = [{"share": 10, "bake_minutes": 10}, {"share": 50, "bake_minutes": 30}]
+        alarms = [{"metric": "ErrorRate", "above": 5}]
+        spec = TrafficSpec.model_validate(
+            {
+                **{"workspace": self.workspace, "endpoint": "iris", "traffic": shares},
+                "rollout": {"steps": steps, "alarms": alarms, "on_alarm": on_alarm},
+            }
+        )
+        return DesiredResource(id=self.id(Kind.TRAFFIC, "iris"), spec=spec, owner="demo")
+
     # -- what is done --------------------------------------------------------------------------
 
     def apply(self, *desired: DesiredResource, target: Engine | None = None) -> None:

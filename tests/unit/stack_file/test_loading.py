@@ -14,6 +14,7 @@ def test_traffic_on_an_endpoint_becomes_a_resource_of_its_own(folder):
         "endpoint": "iris-ep",
         "traffic": {"blue": 100},
         "mirror_traffic": {"green": 10},
+        "rollout": None,
     }
 
 

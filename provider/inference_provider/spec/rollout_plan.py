@@ -1,0 +1,65 @@
+"""The plan by which a split changes in steps, and by which signs it goes back."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from inference_provider.spec.base import SpecModel
+
+USUAL_PERCENTILE = 95
+
+
+class RolloutStep(SpecModel):
+    """A part of the way, and how long it has to go well there."""
+
+    share: Annotated[int, Field(ge=1, le=99)]
+    """Percent of the way from the split in force to the one declared. Whoever gains requests gets
+    1 % of them at least."""
+    bake_minutes: Annotated[float, Field(gt=0, le=10080, allow_inf_nan=False)]
+    """How long it stays there, measured and without an alarm; above 0, a fraction too."""
+
+
+class RolloutAlarm(SpecModel):
+    """What must not be, of any deployment that gains requests."""
+
+    metric: Literal["ErrorRate", "RequestLatency"]
+    """`ErrorRate`: percent of requests that the deployment failed (424, 408, 5xx) or refused
+    because all its instances were at their limit. `RequestLatency`: milliseconds."""
+    above: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Percent or milliseconds beyond which it fires."""
+    percentile: Annotated[int, Field(ge=50, le=99)] | None = None
+    """Of `RequestLatency` alone; 95 when left out."""
+    window_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    """Seconds back from now that it looks at, or since the rollout began if that is less."""
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 10
+    """Requests in the window below which it says nothing."""
+
+    @model_validator(mode="after")
+    def _value_and_percentile_fit_the_metric(self) -> "RolloutAlarm":
+        if self.metric == "ErrorRate" and self.percentile is not None:
+            raise ValueError("percentile is of RequestLatency; remove it, or name that metric")
+        if self.metric == "ErrorRate" and self.above >= 100:
+            raise ValueError(f"ErrorRate is {self.above:g} percent; expected less than 100")
+        if self.metric == "RequestLatency" and not self.above:
+            raise ValueError("RequestLatency is 0 ms; expected more")
+        return self
+
+
+class RolloutPlan(SpecModel):
+    """Moves a split step by step, and back when an alarm fires."""
+
+    steps: Annotated[tuple[RolloutStep, ...], Field(min_length=1, max_length=50)]
+    """In the order in which they are taken; after the last one the split is the declared one."""
+    alarms: Annotated[tuple[RolloutAlarm, ...], Field(min_length=1, max_length=20)]
+    """Any of them that fires ends the rollout."""
+    on_alarm: Literal["revert", "hold"] = "revert"
+    """What is done then: give the split back that was in force before, or stay at the step."""
+
+    @field_validator("steps")
+    @classmethod
+    def _shares_rise(cls, steps: tuple[RolloutStep, ...]) -> tuple[RolloutStep, ...]:
+        for one, other in pairwise(steps):
+            if other.share <= one.share:
+                raise ValueError(f"share {other.share} comes after {one.share}; let shares rise")
+        return steps

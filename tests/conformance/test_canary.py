@@ -1,0 +1,248 @@
+"""A split on its way: what requests go by, who may change it, and what is told of it."""
+
+import pytest
+
+from inference_provider.canary import Move
+from inference_provider.drift import drift
+from inference_provider.errors import RouterRejected, StillServing
+from inference_provider.observed import Actor, Kind
+from inference_provider.plan import plan
+from inference_provider.stack import Pipeline
+from tests.conformance.labs import together
+from tests.conformance.labs.lab import ANN, BOB
+
+SERVICE = Actor(user="service", command="canary")
+BAD = "'iris/green': ErrorRate 40 % above 5 %, of 25 requests in 9 s"
+
+
+@pytest.fixture
+def lab(lab):
+    """A lab with two deployments, of which blue answers all requests."""
+    if not lab.target.capabilities.rollouts:
+        pytest.skip("nothing goes on with a rollout on this target yet")
+    lab.up()
+    lab.apply(lab.deployment("green"), lab.deployment("red"))
+    return lab
+
+
+@pytest.fixture
+def moving(lab):
+    """One on its way from blue to green."""
+    lab.apply(lab.rollout(green=100))
+    return lab
+
+
+def split(lab) -> dict[str, int]:
+    """Return the shares that the router serves."""
+    found = lab.router.status().weights["iris"]
+    return {name: share for name, share in found.items() if share}
+
+
+def seen(lab):
+    [found] = lab.target.shifts(lab.workspace)
+    return found
+
+
+def move(lab, what: Move, why: str = "") -> None:
+    lab.target.move(seen(lab), what, why, SERVICE)
+
+
+def status(lab) -> str:
+    return lab.target.observe([lab.workspace]).get(lab.id(Kind.TRAFFIC, "iris")).status
+
+
+def told(lab, traffic) -> list[str]:
+    """Return what a plan and a drift report say of the split."""
+    there = lab.target.observe([lab.workspace])
+    others = [one for one in lab.desired if one.id.kind != Kind.TRAFFIC]
+    wanted = [*others, lab.deployment("green"), lab.deployment("red"), traffic]
+    planned = [
+        action.repairs or action.kind.value for action in plan(wanted, there, "demo").pending
+    ]
+    report = drift(wanted, there, "demo").resources
+    return planned + [found.reason for found in report if found.verdict != "clean"]
+
+
+def test_an_up_takes_the_first_step_and_records_what_is_declared(moving):
+    assert split(moving) == {"blue": 90, "green": 10}
+    record = moving.target.record(moving.id(Kind.TRAFFIC, "iris"))
+    assert record.properties["traffic"] == {"green": 100}
+    assert moving.journal()[-1] == "update Traffic iris"
+
+
+def test_it_moves_step_by_step_to_the_declared_split_and_the_journal_says_why(moving):
+    move(moving, Move.STEP, "no alarm for 10 min")
+    assert split(moving) == {"blue": 50, "green": 50}
+    move(moving, Move.FINISH, "no alarm for 30 min")
+    assert split(moving) == {"green": 100}
+    assert moving.target.shifts(moving.workspace) == ()
+    entries = moving.ports.records.journal()[-2:]
+    assert [(one.action, one.why, one.actor) for one in entries] == [
+        ("step on", "no alarm for 10 min", SERVICE),
+        ("finish the rollout of", "no alarm for 30 min", SERVICE),
+    ]
+    assert told(moving, moving.rollout(green=100)) == []
+
+
+def test_shares_on_the_way_are_neither_plan_nor_drift_and_the_status_says_where_it_is(moving):
+    assert told(moving, moving.rollout(green=100)) == []
+    assert status(moving) in {
+        f"blue 90 %, green 10 %; rollout step 1 of 3 (10 %), {left} min left" for left in (9, 10)
+    }
+    move(moving, Move.STEP)
+    assert told(moving, moving.rollout(green=100)) == []
+    assert status(moving).startswith("blue 50 %, green 50 %; rollout step 2 of 3 (50 %), ")
+
+
+def test_shares_that_somebody_else_set_meanwhile_are_drift(moving):
+    moving.apply(moving.traffic(blue=100))
+    assert told(moving, moving.rollout(green=100)) == ["update", ""]
+
+
+def test_an_alarm_gives_the_old_split_back_and_everybody_is_told_why(moving):
+    move(moving, Move.STEP)
+    move(moving, Move.BACK, BAD)
+    assert split(moving) == {"blue": 100}
+    sentence = f"the rollout went back: {BAD}; applying it again begins it again"
+    assert told(moving, moving.rollout(green=100)) == [sentence, sentence]
+    assert status(moving) == f"blue 100 %, green 0 %; the rollout went back: {BAD}"
+    assert moving.ports.records.journal()[-1].why == BAD
+
+
+def test_the_next_up_after_a_way_back_begins_again(moving):
+    move(moving, Move.BACK, BAD)
+    moving.apply(moving.rollout(green=100))
+    assert split(moving) == {"blue": 90, "green": 10}
+    assert told(moving, moving.rollout(green=100)) == []
+
+
+def test_a_held_rollout_keeps_its_shares_and_goes_on_from_them_with_the_next_up(lab):
+    lab.apply(lab.rollout(green=100, on_alarm="hold"))
+    move(lab, Move.HOLD, BAD)
+    assert split(lab) == {"blue": 90, "green": 10}
+    assert told(lab, lab.rollout(green=100, on_alarm="hold"))[0].startswith(
+        f"the rollout is held at step 1 of 3 (10 %): {BAD}"
+    )
+    lab.apply(lab.rollout(green=100, on_alarm="hold"))
+    assert split(lab) == {"blue": 81, "green": 19}
+
+
+def test_the_same_up_again_does_not_disturb_it(moving):
+    move(moving, Move.STEP)
+    before = seen(moving).shift
+    moving.apply(moving.rollout(green=100))
+    assert seen(moving).shift == before
+
+
+def test_another_split_in_the_middle_starts_from_the_one_in_force(moving):
+    move(moving, Move.STEP)
+    moving.apply(moving.rollout(red=100))
+    assert split(moving) == {"blue": 45, "green": 45, "red": 10}
+
+
+def test_without_a_rollout_a_split_changes_at_once_and_ends_the_one_under_way(moving):
+    moving.apply(moving.traffic(green=100))
+    assert split(moving) == {"green": 100}
+    assert moving.target.shifts(moving.workspace) == ()
+
+
+def test_a_split_that_served_nobody_and_one_that_is_to_serve_nobody_change_at_once(lab):
+    lab.apply(lab.rollout(blue=0))
+    assert split(lab) == {}
+    lab.apply(lab.rollout(green=100))
+    assert split(lab) == {"green": 100}
+
+
+@pytest.mark.parametrize("shares", [{"blue": 100}, {"green": 100}])
+def test_a_split_by_hand_takes_effect_at_once_and_keeps_the_plan(moving, shares):
+    Pipeline(moving.target, BOB).split(moving.id(Kind.ENDPOINT, "iris"), shares)
+    assert split(moving) == shares
+    assert moving.target.shifts(moving.workspace) == ()
+    record = moving.target.record(moving.id(Kind.TRAFFIC, "iris"))
+    assert record.properties["rollout"]["on_alarm"] == "revert"
+
+
+def test_who_saw_an_older_step_moves_nothing(moving):
+    stale = seen(moving)
+    move(moving, Move.STEP)
+    moving.target.move(stale, Move.BACK, BAD, SERVICE)
+    assert split(moving) == {"blue": 50, "green": 50}
+    assert moving.ports.records.journal()[-1].action == "step on"
+
+
+def test_of_two_who_move_it_at_once_one_does(moving):
+    stale, other = seen(moving), moving.another()
+    raised = together(
+        lambda: moving.target.move(stale, Move.STEP, "one", SERVICE),
+        lambda: other.move(stale, Move.STEP, "other", SERVICE),
+    )
+    assert raised == [None, None]
+    assert seen(moving).shift.step == 1
+    assert [one.action for one in moving.ports.records.journal()].count("step on") == 1
+
+
+@pytest.mark.parametrize("name", ["blue", "green"])
+def test_what_answers_requests_on_the_way_or_would_again_is_not_deleted(moving, name):
+    with pytest.raises(StillServing):
+        moving.delete(moving.id(Kind.DEPLOYMENT, f"iris/{name}"))
+    move(moving, Move.BACK, BAD)
+    with pytest.raises(StillServing):
+        moving.delete(moving.id(Kind.DEPLOYMENT, f"iris/{name}"))
+
+
+def test_what_lost_all_its_requests_is_deleted_once_the_rollout_has_ended(moving):
+    move(moving, Move.FINISH)
+    moving.delete(moving.id(Kind.DEPLOYMENT, "iris/blue"))
+    assert split(moving) == {"green": 100}
+
+
+def test_a_stop_and_a_start_in_the_middle_keep_the_shares(moving):
+    moving.target.stop(moving.workspace, ANN)
+    moving.target.start(moving.workspace, ANN)
+    assert split(moving) == {"blue": 90, "green": 10}
+    assert len(moving.target.shifts(moving.workspace)) == 1
+
+
+def test_a_split_that_is_deleted_and_made_again_knows_nothing_of_the_rollout(moving):
+    moving.delete(moving.id(Kind.TRAFFIC, "iris"))
+    assert moving.target.shifts(moving.workspace) == ()
+    moving.apply(moving.traffic(green=100))
+    assert split(moving) == {"green": 100}
+
+
+def test_who_is_on_the_way_to_answer_is_not_mirrored_to_meanwhile(lab):
+    mirrored = lab.rollout(blue=100)
+    both = mirrored.spec.model_copy(update={"mirror_traffic": {"green": 20, "red": 0}})
+    lab.apply(mirrored.model_copy(update={"spec": both}))
+    assert lab.router.status().mirrors["iris"] == {"green": 20}
+    back = lab.rollout(green=100)
+    away = back.spec.model_copy(update={"mirror_traffic": {"blue": 20}})
+    lab.apply(back.model_copy(update={"spec": away}))
+    assert split(lab) == {"blue": 90, "green": 10}
+    assert not {n: s for n, s in lab.router.status().mirrors.get("iris", {}).items() if s}
+    move(lab, Move.FINISH)
+    assert lab.router.status().mirrors["iris"] == {"blue": 20}
+
+
+def test_a_step_that_the_router_refuses_changes_nothing(moving):
+    if not hasattr(moving.router.router, "refuses"):
+        pytest.skip("this router cannot be told to refuse")
+
+    def refuse(_endpoints):
+        raise RouterRejected("told to refuse")
+
+    before = seen(moving).shift
+    moving.router.router.refuses = refuse
+    with pytest.raises(RouterRejected):
+        move(moving, Move.STEP)
+    assert seen(moving).shift == before
+    assert moving.journal()[-1] == "update Traffic iris"
+
+
+def test_what_is_kept_of_it_and_cannot_be_read_is_told_and_publishes_nothing(moving):
+    with moving.ports.records.edit():
+        moving.ports.records.put("shifts", "iris", "{")
+    assert moving.target.shifts(moving.workspace) == ()
+    there = moving.target.observe([moving.workspace]).get(moving.id(Kind.TRAFFIC, "iris"))
+    assert (there.presence.value, "file is corrupt" in there.reason) == ("unknown", True)
+    assert split(moving) == {"blue": 90, "green": 10}
