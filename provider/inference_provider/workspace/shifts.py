@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from inference_provider.desired import DesiredResource
@@ -35,6 +36,14 @@ def _in_force(record: Record, shifts: Mapping[str, Shift]) -> Record:
         return record
     found = shifts.get(record.id.name)
     return found.on_the_way(record) if found and found.is_of(record) else record
+
+
+def is_any_moving(state: State) -> bool:
+    """Whether a split is on its way, as far as that can be read."""
+    with suppress(TargetError):
+        shifts = state.section(SHIFTS, Shift.model_validate_json).values()
+        return any(one.phase == Phase.MOVING for one in shifts)
+    return False
 
 
 def put_shift(records: Records, endpoint: str, shift: Shift) -> None:

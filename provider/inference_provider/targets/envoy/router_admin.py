@@ -70,6 +70,26 @@ class RouterAdmin:
         found = self._json_of(self.get(f"/stats?{chosen}"))["stats"]
         return [one for part in found for one in part.get("histograms", {}).get("details", ())]
 
+    def counted(
+        self, pattern: str
+    ) -> tuple[dict[str, int], dict[str, tuple[tuple[float, int], ...]]]:
+        """Return the counters, and the histograms, whose name matches a regular expression.
+
+        Of a histogram, how many values were at most so large, by rising size; up to 5 s old.
+
+        Raises:
+            TargetUnreachable: As `stats`.
+        """
+        page = self.get(f"/stats?format=json&histogram_buckets=cumulative&filter={quote(pattern)}")
+        found = self._json_of(page)["stats"]
+        counters = {one["name"]: int(one["value"]) for one in found if "name" in one}
+        histograms = {
+            one["name"]: tuple((each["upper_bound"], each["cumulative"]) for each in one["buckets"])
+            for group in found
+            for one in group.get("histograms", ())
+        }
+        return counters, histograms
+
     def warming(self, pattern: str) -> list[str]:
         """Return the clusters that are not in use yet, of those whose name matches all of it."""
         chosen = f"resource=dynamic_warming_clusters&name_regex={quote(pattern)}"

@@ -24,6 +24,7 @@ from inference_provider.targets.local.instances import Instances, ledger
 from inference_provider.targets.local.machine import machine_lock
 from inference_provider.targets.local.meter import LocalMeter
 from inference_provider.targets.local.records import FileRecords
+from inference_provider.targets.local.request_counts import LocalCounts
 from inference_provider.targets.local.router import LocalRouter
 from inference_provider.targets.local.service_process import SERVICE
 from inference_provider.targets.local.unrecorded import (
@@ -107,6 +108,10 @@ class LocalPlatform:
         router, gpus = self.router(workspace), self._open(workspace).gpus
         place = router.folders.folder
         return LocalMeter(router.envoy.admin, running, self._pids(router), gpus, place=place)
+
+    def counts(self, workspace: str) -> LocalCounts:
+        """Return what counts the requests of a workspace's deployments, for rollouts."""
+        return LocalCounts(self.router(workspace).envoy.admin)
 
     def _open(self, workspace: str) -> _Opened:
         if workspace not in self._opened:

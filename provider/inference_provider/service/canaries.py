@@ -1,0 +1,133 @@
+"""Splits on their way in one workspace -> their next steps, or back, again and again.
+
+`canary.py` decides; a move is made through the engine, which waits for no step. What is remembered
+here may be lost at any moment: a step then bakes again.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+from inference_provider.canary import Counts, Known, Move, decide
+from inference_provider.errors import InferenceError
+from inference_provider.observed import Actor
+from inference_provider.workspace.engine import Engine
+from inference_provider.workspace.shifting import UnderWay
+
+PERIOD_S = 1.0
+
+Measure = Callable[[Collection[str]], Mapping[str, Counts] | None]
+"""What is counted now of deployments, by `<endpoint>/<deployment>`; None when it cannot be."""
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A split at one step, and what is known of that."""
+
+    began: datetime
+    step: int
+    goal: dict[str, int]
+    known: Known = field(default_factory=Known)
+
+    @classmethod
+    def of(cls, one: UnderWay) -> "_Watched":
+        return cls(one.shift.began, one.shift.step, one.shift.goal)
+
+    def is_of(self, one: UnderWay) -> bool:
+        return replace(self, known=Known()) == self.of(one)
+
+
+class Canaries:
+    """Watches the splits of one workspace that are on their way."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        workspace: str,
+        measure: Measure,
+        *,
+        actor: Actor,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._workspace = workspace
+        self._measure = measure
+        self._actor = actor
+        self._clock_s = clock_s
+        self._watched: dict[str, _Watched] = {}
+
+    def look(self) -> None:
+        """Measure all deployments that gain requests, decide, and move what is to move.
+
+        Raises:
+            InferenceError: One could not be moved, or nothing could be read; the next look tries
+                it again, and the others have moved.
+        """
+        there = self._engine.shifts(self._workspace)
+        names = {one.id.name for one in there}
+        self._watched = {name: one for name, one in self._watched.items() if name in names}
+        if not there:
+            return
+        counts = self._measure(sorted({name for one in there for name in one.gaining}))
+        faults = list[InferenceError]()
+        for one in there:
+            try:
+                self._look_at(one, counts)
+            except InferenceError as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
+
+    def _look_at(self, one: UnderWay, counts: Mapping[str, Counts] | None) -> None:
+        name = one.id.name
+        watched = self._watched.get(name)
+        if watched is None or not watched.is_of(one):
+            self._move(one, Move.STAY)
+            watched = _Watched.of(one)
+        own = None if counts is None else {each: counts[each] for each in one.gaining}
+        step, now_s = one.shift.step, self._clock_s()
+        decided = decide(one.plan, step, now_s, own, watched.known)
+        self._watched[name] = replace(watched, known=decided.known)
+        if decided.move == Move.STAY:
+            return
+        self._move(one, decided.move, decided.why)
+        if decided.move == Move.STEP:
+            known = decided.known.at_next_step()
+            self._watched[name] = replace(watched, step=step + 1, known=known)
+
+    def _move(self, one: UnderWay, what: Move, why: str = "") -> None:
+        self._engine.move(one, what, why, self._actor)
+
+
+def watch(canaries: Canaries) -> None:
+    """Look in a thread of its own, beside what else the process does, as long as that lives."""
+    threading.Thread(target=partial(_keep_looking, canaries), daemon=True).start()
+
+
+def _keep_looking(canaries: Canaries) -> None:
+    said = ""
+    try:
+        while True:
+            said = _look(canaries, said)
+            time.sleep(PERIOD_S)
+    except BaseException:  # noqa: BLE001 - the process lives on, and nobody would watch
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _look(canaries: Canaries, said: str) -> str:
+    """Look once; say what is wrong when it is not what was said last, and return it."""
+    wrong = ""
+    try:
+        canaries.look()
+    except (InferenceError, OSError) as fault:
+        wrong = str(fault)
+    if wrong and wrong != said:
+        print(wrong, file=sys.stderr, flush=True)  # noqa: T201 - the log of the process
+    return wrong
