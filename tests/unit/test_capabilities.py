@@ -74,12 +74,6 @@ def test_a_plain_stack_is_refused_nowhere():
             id="socket of an engine",
         ),
         pytest.param(
-            stack(traffic=[{"endpoint": "iris", "traffic": {"blue": 100}, "rollout": ROLLOUT}]),
-            "Traffic 'default/iris' on target 'local': rollout: nothing here goes on with a rollout"
-            " yet; leave it out",
-            id="rollout",
-        ),
-        pytest.param(
             stack(autoscale_rules=[{**RULE, "min_instances": 0}]),
             "AutoscaleRule 'default/iris/blue' on target 'local': min_instances: 0 is not supported"
             " yet: no request would wake it; use 1 or more",
@@ -242,6 +236,15 @@ def test_what_a_target_cannot_do_is_refused_in_a_sentence(asked, sentence):
             "Endpoint 'default/iris' on target 'docker':"
             " auth_mode: 'aad_token' is not supported yet; use aml_token or key",
             id="a value, with those that are supported",
+        ),
+        pytest.param(
+            stack(
+                **DOCKER,
+                traffic=[{"endpoint": "iris", "traffic": {"blue": 100}, "rollout": ROLLOUT}],
+            ),
+            "Traffic 'default/iris' on target 'docker': rollout: nothing here goes on with a"
+            " rollout yet; leave it out",
+            id="rollout",
         ),
         pytest.param(
             on_docker(liveness_probe={"period": 5}),

@@ -1,1 +1,1 @@
-"""The workspace service: the process that keeps the autoscale rules of one workspace."""
+"""The workspace service: the process that keeps the rules and moves the splits of one workspace."""

@@ -17,6 +17,7 @@ from inference_provider.errors import InferenceError
 from inference_provider.observed import Actor
 from inference_provider.secret_stores.opened import open_store
 from inference_provider.service.autoscaler import AT_ONCE, Autoscaler, Samples
+from inference_provider.service.canaries import Canaries, watch
 from inference_provider.service.decisions import FILE_BYTES, Decisions
 from inference_provider.service.faults import Faults
 from inference_provider.service.metering import Metering
@@ -94,8 +95,15 @@ def _on_this_machine(root: str, workspace: str, _version: str) -> _Place:
     folders, samples = router.folders, target.local.samples(workspace)
     files = (folders.decisions, folders.rule_faults)
     actor = current_actor("autoscaler")
-    measure = Metering(target.meter(workspace), router.metrics, workspace).run
-    return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=measure)
+    metering = Metering(target.meter(workspace), router.metrics, workspace)
+    counts, mover = target.local.counts(workspace), current_actor("rollout")
+    canaries = Canaries(target, workspace, counts, actor=mover)
+
+    def begin() -> None:
+        metering.run()
+        watch(canaries)
+
+    return _Place(target, workspace, samples, actor, *files, look_on=look_on, begin=begin)
 
 
 def _on_its_engine(workspace: str) -> _Place:

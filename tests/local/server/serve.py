@@ -29,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         asked = json.loads(body or b"{}")
         time.sleep(asked.get("sleep_s", 0))
+        if ANSWER == "slow":
+            time.sleep(0.3)
         self._answer(
             {
                 "answer": ANSWER,
@@ -36,7 +38,8 @@ class Handler(BaseHTTPRequestHandler):
                 "pid": os.getpid(),
                 "greeting": os.environ.get("GREETING", ""),
                 "authorization": self.headers.get("authorization"),
-            }
+            },
+            500 if ANSWER == "fail" else 200,
         )
 
     def _answer(self, value, status=200):

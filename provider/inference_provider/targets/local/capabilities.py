@@ -87,6 +87,7 @@ def local_capabilities(
         kinds=WITH_RULES,
         rule_faults=lambda rule, deployment, _workspace: rule_faults(rule, deployment),
         amounts_asked=True,
+        rollouts=True,
         gpus=lambda _base_image: gpus(),
         address_fault=address_fault,
         egress_control=True,

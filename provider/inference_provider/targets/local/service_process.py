@@ -1,7 +1,7 @@
 """The workspace service of this machine, under the workspace's supervisord.
 
-It runs while an autoscale rule is on, or metrics are declared to go somewhere. When it ends, counts
-stay as they are.
+It runs while an autoscale rule is on, a split is on its way, or metrics are declared to go
+somewhere. When it ends, counts and splits stay as they are.
 """
 
 import json
@@ -36,7 +36,7 @@ def settle_service(supervisor: Supervisor, folders: Folders, *, needed: bool) ->
         if needed and not (process and process.runs and _is_of_this_release(supervisor)):
             supervisor.remove(SERVICE)  # also one that outlived its supervisord
             supervisor.add(_program(folders))
-        elif process and not needed:
+        elif process and not needed and process.pid != os.getpid():  # which ends no change of its
             supervisor.remove(SERVICE)
             folders.rule_faults.unlink(missing_ok=True)  # of rules that are kept no more
     except SupervisorGone:  # nothing can be started; the next start does it

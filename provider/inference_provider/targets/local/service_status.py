@@ -13,6 +13,7 @@ from inference_provider.targets.local.folders import Folders
 from inference_provider.targets.local.service_process import SERVICE, service_process
 from inference_provider.targets.local.supervisor import ProcessState, Supervisor
 from inference_provider.targets.rule_faults import read
+from inference_provider.workspace.shifts import is_any_moving
 from inference_provider.workspace.state import State
 
 _HOST = "127.0.0.1"
@@ -27,22 +28,28 @@ def metrics_of(state: State) -> MetricsSettings | None:
 
 
 def is_needed(state: State) -> bool:
-    """Whether a rule has to be kept, or metrics go somewhere: nobody but the service does so."""
-    return bool(state.rules()) or metrics_of(state) is not None
+    """Whether a rule has to be kept, a split is on its way, or metrics go somewhere.
+
+    Nobody but the service does any of it.
+    """
+    return bool(state.rules()) or is_any_moving(state) or metrics_of(state) is not None
 
 
 def said_of_service(supervisor: Supervisor, folders: Folders, state: State) -> dict[str, Any]:
     """Return what a router's status has of the service; nothing where it is not needed."""
-    rules, metrics = bool(state.rules()), metrics_of(state)
-    if not (rules or metrics):
+    rules, moving, metrics = bool(state.rules()), is_any_moving(state), metrics_of(state)
+    if not (rules or moving or metrics):
         return {}
     process, log = service_process(supervisor), folders.log_path(SERVICE, SERVICE)
     if process is None:
-        lost = ["counts stay as they are"] * rules + ["metrics go nowhere"] * bool(metrics)
-        name = "autoscaler" if rules else "service"
+        lost = ["counts stay as they are"] * rules
+        lost += ["splits stay where they are on their way"] * moving
+        lost += ["metrics go nowhere"] * bool(metrics)
+        name = "autoscaler" if rules else "workspace service"
         return {"missing": f"the {name} does not run: {', '.join(lost)}; its log is {log}"}
     pages = [_said_of_page(process, metrics.port)] if metrics and metrics.port else []
-    said = "; ".join(filter(None, (*["autoscaler runs"] * rules, *pages)))
+    runs = ["autoscaler runs"] if rules else ["workspace service runs"] * moving
+    said = "; ".join(filter(None, (*runs, *pages)))
     return {"beside": said, "unkept": _unkept(folders) if rules else {}}
 
 
