@@ -12,6 +12,9 @@ from tests.conformance.labs import together
 from tests.conformance.labs.lab import ANN, BOB
 
 SERVICE = Actor(user="service", command="canary")
+pytestmark = pytest.mark.parametrize("opened", ["memory", "toy"], indirect=True, scope="module")
+"""With a real router: `tests/local/test_canary.py`."""
+
 BAD = "'iris/green': ErrorRate 40 % above 5 %, of 25 requests in 9 s"
 
 
@@ -129,9 +132,9 @@ def test_a_held_rollout_keeps_its_shares_and_goes_on_from_them_with_the_next_up(
 
 def test_the_same_up_again_does_not_disturb_it(moving):
     move(moving, Move.STEP)
-    before = seen(moving).shift
+    began = seen(moving).shift.began
     moving.apply(moving.rollout(green=100))
-    assert seen(moving).shift == before
+    assert (seen(moving).shift.began, seen(moving).shift.step) == (began, 1)
 
 
 def test_another_split_in_the_middle_starts_from_the_one_in_force(moving):
@@ -168,6 +171,14 @@ def test_who_saw_an_older_step_moves_nothing(moving):
     moving.target.move(stale, Move.BACK, BAD, SERVICE)
     assert split(moving) == {"blue": 50, "green": 50}
     assert moving.ports.records.journal()[-1].action == "step on"
+
+
+def test_who_saw_it_before_its_step_baked_again_moves_it_all_the_same(moving):
+    before = seen(moving)
+    move(moving, Move.STAY)
+    assert seen(moving).shift.since > before.shift.since
+    moving.target.move(before, Move.STEP, "no alarm", SERVICE)
+    assert split(moving) == {"blue": 50, "green": 50}
 
 
 def test_of_two_who_move_it_at_once_one_does(moving):
@@ -225,18 +236,30 @@ def test_who_is_on_the_way_to_answer_is_not_mirrored_to_meanwhile(lab):
 
 
 def test_a_step_that_the_router_refuses_changes_nothing(moving):
-    if not hasattr(moving.router.router, "refuses"):
-        pytest.skip("this router cannot be told to refuse")
-
     def refuse(_endpoints):
         raise RouterRejected("told to refuse")
 
     before = seen(moving).shift
-    moving.router.router.refuses = refuse
+    moving.router.before = refuse
     with pytest.raises(RouterRejected):
         move(moving, Move.STEP)
     assert seen(moving).shift == before
     assert moving.journal()[-1] == "update Traffic iris"
+
+
+@pytest.mark.parametrize("mended", ["by the next look", "by an up"])
+def test_a_step_that_was_recorded_and_not_published_is_mended(moving, mended):
+    further = seen(moving).shift.model_copy(update={"step": 1})
+    moving.ports.records.put("shifts", "iris", further.model_dump_json())
+    moving.ports.records.put("unpublished", "router", "{}")
+    assert split(moving) == {"blue": 90, "green": 10}
+    if mended == "by an up":
+        assert told(moving, moving.rollout(green=100))[0].startswith("the last change was killed")
+        moving.apply(moving.space())
+    else:
+        move(moving, Move.STAY)
+    assert split(moving) == {"blue": 50, "green": 50}
+    assert told(moving, moving.rollout(green=100)) == []
 
 
 def test_what_is_kept_of_it_and_cannot_be_read_is_told_and_publishes_nothing(moving):

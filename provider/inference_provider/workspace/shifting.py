@@ -82,7 +82,9 @@ def _replace(workspace: Workspace, seen: UnderWay, after: Shift | None) -> bool:
     def edit() -> None:
         nonlocal replaced
         record = workspace.state.record(seen.id)
-        replaced = record is not None and shift_of(workspace.state, record) == seen.shift
+        now = shift_of(workspace.state, record) if record else None
+        # it may have begun to bake again since, which changes nothing for who wants to move it
+        replaced = now is not None and _at(now) == _at(seen.shift)
         if replaced and after:
             put_shift(records, seen.id.name, after)
         elif replaced:
@@ -90,3 +92,8 @@ def _replace(workspace: Workspace, seen: UnderWay, after: Shift | None) -> bool:
 
     workspace.convergence.change(edit, Publish.WHILE_IT_RUNS)
     return replaced
+
+
+def _at(shift: Shift) -> Shift:
+    """Return where it is, whenever it came there."""
+    return shift.model_copy(update={"since": shift.began})
