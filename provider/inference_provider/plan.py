@@ -167,6 +167,25 @@ def replaced_under_others(plan: Plan) -> tuple[str, ...]:
     )
 
 
+def kept_by_rollouts(plan: Plan, observed: ObservedState) -> tuple[ResourceId, ...]:
+    """Return deployments to be deleted that a rollout which begins would still send requests."""
+    leaving = {
+        action.id: observed.get(action.id).properties.get("traffic", {})
+        for action in plan.pending
+        if action.id.kind == Kind.TRAFFIC
+        and action.desired
+        and action.desired.spec.rollout
+        and sum(action.desired.spec.traffic.values())
+    }
+    gone = (a.id for a in plan.pending if a.kind == ActionKind.DELETE and a.desired is None)
+    found = list[ResourceId]()
+    for id_ in (one for one in gone if one.kind == Kind.DEPLOYMENT):
+        traffic = id_.model_copy(update={"kind": Kind.TRAFFIC, "name": id_.endpoint})
+        if leaving.get(traffic, {}).get(id_.name.partition("/")[2], 0):
+            found.append(id_)
+    return tuple(found)
+
+
 def _exists(action: Action) -> bool:
     return action.kind != ActionKind.CREATE
 

@@ -18,7 +18,14 @@ from inference_provider.access import Assignment, manager_note, no_manager, role
 from inference_provider.apply import Finished, apply, nobody, refuse_unsupported
 from inference_provider.desired import DesiredResource, resolve
 from inference_provider.drift import DriftReport, drift
-from inference_provider.errors import Fault, OutOfCapacity, SeveralFailed, SpecError, TargetError
+from inference_provider.errors import (
+    Fault,
+    OutOfCapacity,
+    SeveralFailed,
+    SpecError,
+    StillServing,
+    TargetError,
+)
 from inference_provider.files import load_stack
 from inference_provider.files.lines import read_document
 from inference_provider.files.reading import STACK_FILE_MIB, Unreadable, read_text
@@ -32,7 +39,7 @@ from inference_provider.observed import (
     known_assets,
 )
 from inference_provider.outputs import outputs
-from inference_provider.plan import Action, ActionKind, Plan, left_unknown
+from inference_provider.plan import Action, ActionKind, Plan, kept_by_rollouts, left_unknown
 from inference_provider.plan import plan as make_plan
 from inference_provider.sharing import (
     notes,
@@ -171,6 +178,7 @@ class Pipeline:
             SpecError: One of `fixed` is not of the stack, or depends on what differs too.
             CapabilityMissing: The target cannot do all of it, or a quota would be exceeded.
             OwnedByAnother: Another stack owns something that this one declares.
+        StillServing: What is to go would still answer requests, as long as a rollout takes.
         """
         names = self._names(stack, workspaces)
         observed = self._target.observe(names)
@@ -182,6 +190,10 @@ class Pipeline:
         refuse_what_is_owned(found, observed)
         if not prune:
             found = _without_deletions(found)
+        if kept := kept_by_rollouts(found, observed):
+            reason = "the rollout of its endpoint's traffic would still send it requests"
+            remedy = "keep it in the file until the rollout has ended"
+            raise StillServing("delete", ", ".join(map(str, kept)), reason, remedy)
         refuse_unreadable(found, observed, stack.name)
         told = (*notes(found, observed), *left_unknown(found), *self._about(found))
         return Planned(stack, names, observed, found, told)

@@ -14,10 +14,13 @@ from inference_provider.observed import (
 )
 from inference_provider.plan import (
     ActionKind,
+    kept_by_rollouts,
     over_quota,
     plan,
     replaced_under_others,
 )
+
+BLUE = ResourceId(kind=Kind.DEPLOYMENT, workspace="default", name="iris/blue")
 
 
 def steps(found):
@@ -224,3 +227,18 @@ def test_an_empty_workspace_is_made_anew():
     }
     changed = stack(workspaces=[{"router_port": 8080}], **alone)
     assert replaced_under_others(plan(resolve(changed), state(resolve(stack(**alone))), "a")) == ()
+
+
+def test_what_a_rollout_that_begins_would_still_send_requests_is_not_to_be_deleted():
+    blue = stack().deployments[0].model_dump()
+    green = {**blue, "name": "green"}
+    steps = [{"share": 10, "bake_minutes": 1}]
+    rollout = {"steps": steps, "alarms": [{"metric": "ErrorRate", "above": 2}]}
+    traffic = {"endpoint": "iris", "traffic": {"green": 100}, "rollout": rollout}
+    there = state(resolve(stack()))
+    left = resolve(stack(deployments=[green], traffic=[traffic]))
+    assert kept_by_rollouts(plan(left, there, "demo"), there) == (BLUE,)
+    both = resolve(stack(deployments=[blue, green], traffic=[traffic]))
+    assert kept_by_rollouts(plan(both, there, "demo"), there) == ()
+    at_once = resolve(stack(deployments=[green], traffic=[{**traffic, "rollout": None}]))
+    assert kept_by_rollouts(plan(at_once, there, "demo"), there) == ()

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 from tests.stacks import PLAIN_ENVIRONMENT
 
-from inference_provider.errors import OutOfCapacity, OwnedByAnother, SpecError, TargetError
+from inference_provider.errors import (
+    OutOfCapacity,
+    OwnedByAnother,
+    SpecError,
+    StillServing,
+    TargetError,
+)
 from inference_provider.observed import Actor, Claim, Kind, ResourceId
 from inference_provider.spec.target import Home
 from inference_provider.stack import Pipeline, Stack
@@ -217,3 +223,21 @@ def test_what_a_state_holds_is_released(target, pipeline, applied):
     target.transfer(IRIS, "demo", BEN, claim)
     assert [record.id for record in pipeline.release(["lab"])] == [IRIS]
     assert target.record(IRIS).claim is None
+
+
+def test_a_version_is_not_deleted_in_the_plan_that_begins_to_move_its_requests_away(
+    pipeline, applied, tmp_path
+):
+    plan = "{steps: [{share: 9, bake_minutes: 1}], alarms: [{metric: ErrorRate, above: 2}]}"
+    text = STACK.replace("blue", "green").replace("100}}", f"100}}, rollout: {plan}}}")
+    with pytest.raises(StillServing) as refused:
+        pipeline.plan(Stack.load(written(tmp_path, text)))
+    assert str(refused.value) == (
+        "delete Deployment 'lab/iris/blue': the rollout of its endpoint's traffic would still send"
+        " it requests; keep it in the file until the rollout has ended"
+    )
+    planned = pipeline.plan(Stack.load(written(tmp_path, text)), prune=False)
+    assert steps(planned) == [
+        "create Deployment 'lab/iris/green'",
+        "update Traffic 'lab/iris'",
+    ]
