@@ -137,3 +137,16 @@ def test_an_up_in_the_middle_is_followed_from_its_first_step(case):
     case.looks(10)
     assert case.split == {"blue": 81, "green": 9, "red": 10}
     assert case.asked[-1] == ["iris/red"]
+
+
+def test_a_plan_of_a_newer_release_is_held_and_says_so(case):
+    lab = case.lab
+    record = lab.target.record(lab.id(Kind.TRAFFIC, "iris"))
+    newer = {**record.properties, "rollout": {**record.properties["rollout"], "pace": "slow"}}
+    with lab.ports.records.edit():
+        lab.state.put_record(record.model_copy(update={"properties": newer}))
+    case.looks(3)
+    assert case.actions == ["hold the rollout of"]
+    assert case.split == {"blue": 90, "green": 10}
+    status = lab.target.observe_one(lab.id(Kind.TRAFFIC, "iris")).status
+    assert "held at step 1 of 3 (10 %): its plan is of a newer release" in status

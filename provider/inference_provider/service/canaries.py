@@ -86,6 +86,13 @@ class Canaries:
 
     def _look_at(self, one: UnderWay, counts: Mapping[str, Counts] | None) -> None:
         name = one.id.name
+        if one.plan is None:
+            self._move(
+                one,
+                Move.HOLD,
+                "its plan is of a newer release; run inferctl stop and start with that",
+            )
+            return
         watched = self._watched.get(name)
         if watched is None or not watched.is_of(one):
             self._move(one, Move.STAY)

@@ -23,7 +23,8 @@ class UnderWay:
 
     id: ResourceId
     """Of the Traffic."""
-    plan: RolloutPlan
+    plan: RolloutPlan | None
+    """None where it is of a newer release, so that nobody here can go by it."""
     shift: Shift
 
     @property
@@ -40,7 +41,7 @@ def under_way(workspace: Workspace) -> tuple[UnderWay, ...]:
         return ()
     for endpoint in records.section(SHIFTS):
         id_ = ResourceId(kind=Kind.TRAFFIC, workspace=records.workspace, name=endpoint)
-        with suppress(TargetError, ValueError):  # of a newer release: that is told as a fault
+        with suppress(TargetError):  # which is told where the split is observed
             if (one := _seen(workspace, id_)) and one.shift.phase == Phase.MOVING:
                 found.append(one)
     return tuple(found)
@@ -51,7 +52,10 @@ def _seen(workspace: Workspace, traffic: ResourceId) -> UnderWay | None:
     shift = shift_of(workspace.state, record) if record else None
     if record is None or shift is None:
         return None
-    return UnderWay(traffic, RolloutPlan.model_validate(record.properties["rollout"]), shift)
+    plan = None
+    with suppress(ValueError):
+        plan = RolloutPlan.model_validate(record.properties.get("rollout"))
+    return UnderWay(traffic, plan, shift)
 
 
 def move(workspace: Workspace, seen: UnderWay, what: Move, why: str, actor: Actor) -> None:
