@@ -60,3 +60,15 @@ def test_every_listed_command_is_there_and_says_its_line_of_the_list_first():
     said = {name: load(name).get_short_help_str(200) for name in COMMANDS}
     assert said == {name: entry.help for name, entry in COMMANDS.items()}
     assert [command.name for command in listed.registered_commands] == list(COMMANDS)
+
+
+def test_the_service_needs_no_more_than_the_image_of_a_docker_host_has():
+    code = (
+        "import sys\n"
+        "import inference_provider.service.__main__, inference_provider.targets.docker.target\n"
+        "print([m for m in ('prometheus_client', 'opentelemetry') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
