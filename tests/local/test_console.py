@@ -84,9 +84,11 @@ def test_a_person_changes_a_split_calls_and_reads_a_key_in_a_browser(lab, consol
         sees_what_others_change(lab, page, site)
         calls(page, site)
         reads_the_keys(lab, page, site)
-        assert page.logged == []
         for name, path in PAGES.items():
             looks_right(page, f"{site}{path}", pictures / name)
+        page.look("light", 1200)
+        fixes_the_drift(lab, page, site)
+        assert page.logged == []
         runs_no_script_of_others(page)
 
 
@@ -121,6 +123,17 @@ def sees_what_others_change(lab, page, site):
     assert page.run("window.same")
     page.goto(f"{site}/")
     page.until("document.body.innerText.includes('1 drifted')")
+
+
+def fixes_the_drift(lab, page, site):
+    page.goto(f"{site}/drift")
+    page.click("document.querySelector('label[for=fix-1]')")
+    page.click("document.querySelector('main form button')")
+    page.until("document.querySelector('h1').innerText == 'Plan: fix of drift'")
+    assert "traffic.blue: 60 -> 100" in page.run("document.querySelector('main').innerText")
+    page.click("document.querySelector('main form button')")
+    page.until("document.body.innerText.includes('What runs is as the stack file says.')")
+    assert lab.observe(Kind.TRAFFIC, "iris").properties["traffic"] == {"blue": 100, "green": 0}
 
 
 def calls(page, site):

@@ -1,6 +1,6 @@
 """`drift`: what differs from the stack file, in the form a person or a CI system reads."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -81,7 +81,7 @@ def drift(
     """Show what differs from the stack file, why, and who changed it. Exit 2 on drift."""
     session = session_of(ctx)
     now = datetime.now(UTC)
-    declared, accepted = read_declared(session, file), _waivers(file, waivers, now)
+    declared, accepted = read_declared(session, file), accepted_in(file, waivers, now.date())
     known = read_history(history, declared.name) if history else {}
     if adopt:
         reports = as_json or form != Format.TEXT or history is not None
@@ -115,9 +115,9 @@ def _refuse_beside_a_patch(*, fixes: bool, reports: bool) -> None:
         raise SpecError(tuple(faults), "the command line")
 
 
-def _waivers(file: Path, named: Path | None, now: datetime) -> tuple[Waiver, ...]:
+def accepted_in(file: Path, named: Path | None, today: date) -> tuple[Waiver, ...]:
     """Read the file of waivers that is named, else the one beside the stack file."""
     beside = file.parent / DEFAULT_WAIVERS
     if named is None and not beside.exists():
         return ()
-    return load_waivers(named or beside, now.date())
+    return load_waivers(named or beside, today)

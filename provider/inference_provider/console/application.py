@@ -14,7 +14,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from inference_provider.console import chat, consume, endpoint, logs, overview, rights, trial
+from inference_provider.console import (
+    chat,
+    consume,
+    drifted,
+    endpoint,
+    logs,
+    overview,
+    rights,
+    trial,
+)
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
 from inference_provider.console.guard import Guard, cookie_name, names_of
@@ -28,8 +37,8 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 OF_ENDPOINT = "/endpoints/{workspace}/{endpoint}"
 PAGES: dict[str, Handler] = {
     "/": overview.overview,
-    "/drift": overview.drift,
-    "/drift/verdict": overview.drift_verdict,
+    "/drift": drifted.drift,
+    "/drift/verdict": drifted.drift_verdict,
     "/journal/{workspace}": rights.journal,
     OF_ENDPOINT: endpoint.endpoint,
     f"{OF_ENDPOINT}/logs": logs.logs,
@@ -40,6 +49,8 @@ PAGES: dict[str, Handler] = {
 }
 """What a browser reads."""
 ACTS: dict[str, Handler] = {
+    "/drift/fix": drifted.plan_fix,
+    "/drift/fix/apply": drifted.apply_fix,
     f"{OF_ENDPOINT}/split": endpoint.plan_split,
     f"{OF_ENDPOINT}/split/apply": endpoint.apply_split,
     f"{OF_ENDPOINT}/test": trial.call,

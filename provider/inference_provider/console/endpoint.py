@@ -73,7 +73,7 @@ def apply_split(asked: Asked) -> Response:
     asked.refuse_read_only()
     there, observed = asked.endpoint()
     shown = asked.console.plans.take(asked.form.text("plan"))
-    if shown is None or shown.endpoint != there.id:
+    if not isinstance(shown, ShownSplit) or shown.endpoint != there.id:
         told = "This plan was applied already, or is too old. Plan the split again."
         return _page(asked, there, observed, told)
     asked.console.pipeline.split(there.id, shown.shares, shown=shown.plan)

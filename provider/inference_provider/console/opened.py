@@ -35,14 +35,22 @@ class ShownSplit(NamedTuple):
     plan: Plan
 
 
+class ShownFix(NamedTuple):
+    """A fix of drift whose plan somebody was shown."""
+
+    addresses: tuple[str, ...]
+    """Of all that may change."""
+    plan: Plan
+
+
 class ShownPlans:
     """Plans by the name that the form below them sends back."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[str, ShownSplit] = OrderedDict()
+        self._plans: OrderedDict[str, ShownSplit | ShownFix] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, shown: ShownSplit) -> str:
+    def put(self, shown: ShownSplit | ShownFix) -> str:
         name = token_urlsafe(16)
         with self._lock:
             self._plans[name] = shown
@@ -50,7 +58,7 @@ class ShownPlans:
                 self._plans.popitem(last=False)
         return name
 
-    def take(self, name: str) -> ShownSplit | None:
+    def take(self, name: str) -> ShownSplit | ShownFix | None:
         """Return a plan once; None when it is not known, or was applied."""
         with self._lock:
             return self._plans.pop(name, None)
