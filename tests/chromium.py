@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,16 +64,17 @@ class Page:
 
     def until(self, script: str) -> None:
         """Wait until an expression is true in the page, also in one that comes after it."""
-        poll = (
-            "new Promise(done => { const look = () => { let found = false; try { found = "
-            f"({script}) }} catch {{}} found ? done(true) : setTimeout(look, 20) }}; look() }})"
-        )
-        while True:
-            try:
-                return self.run(poll)
-            except AssertionError as exc:  # the page went while it was waited for
-                if not any(part in str(exc) for part in ("navigated", "destroyed", "context")):
-                    raise
+        look = f"(() => {{ try {{ return Boolean({script}) }} catch {{ return false }} }})()"
+        end = time.monotonic() + WAIT_S
+        while not self._is(look):
+            assert time.monotonic() < end, (script, self.run("document.body.innerText"))
+            time.sleep(0.02)
+
+    def _is(self, look: str) -> bool:
+        try:
+            return self.run(look)
+        except AssertionError:  # the page went while it was asked
+            return False
 
     def goto(self, url: str) -> None:
         self.call("Page.navigate", url=url)
@@ -87,7 +89,8 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", **known)
 
     def click(self, script: str) -> None:
-        """Click in the middle of the element that an expression finds."""
+        """Click in the middle of the element that an expression finds, once nothing moves it."""
+        self.until("document.readyState == 'complete'")
         where = self.run(
             f"(() => {{ const it = {script}; it.scrollIntoView({{block: 'center'}});"
             " const box = it.getBoundingClientRect();"

@@ -24,6 +24,7 @@ PAGES = {
     "consume": f"{IRIS}/consume",
     "access": f"{IRIS}/access",
     "drift": "/drift",
+    "waive": "/drift/waive?address=Traffic/lab/iris",
     "journal": "/journal/lab",
 }
 UNLABELLED = """
@@ -87,7 +88,7 @@ def test_a_person_changes_a_split_calls_and_reads_a_key_in_a_browser(lab, consol
         for name, path in PAGES.items():
             looks_right(page, f"{site}{path}", pictures / name)
         page.look("light", 1200)
-        fixes_the_drift(lab, page, site)
+        waives_and_fixes_the_drift(lab, page, site)
         assert page.logged == []
         runs_no_script_of_others(page)
 
@@ -125,8 +126,17 @@ def sees_what_others_change(lab, page, site):
     page.until("document.body.innerText.includes('1 drifted')")
 
 
-def fixes_the_drift(lab, page, site):
+def waives_and_fixes_the_drift(lab, page, site):
     page.goto(f"{site}/drift")
+    page.click("document.querySelector('td a')")
+    page.until("document.querySelector('#field')?.value == 'traffic.blue'")
+    page.run("document.querySelector('#reason').focus()")
+    page.call("Input.insertText", text="a <b>trial</b>")
+    page.press("Enter")
+    page.until("document.querySelector('h1').innerText == 'Plan: one more waiver'")
+    page.click("document.querySelector('main form button')")
+    page.until("document.body.innerText.includes('The waiver was added.')")
+    assert ": a <b>trial</b>" in page.run("document.querySelector('main').innerText")
     page.click("document.querySelector('label[for=fix-1]')")
     page.click("document.querySelector('main form button')")
     page.until("document.querySelector('h1').innerText == 'Plan: fix of drift'")

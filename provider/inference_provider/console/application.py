@@ -23,6 +23,7 @@ from inference_provider.console import (
     overview,
     rights,
     trial,
+    waive,
 )
 from inference_provider.console.answers import Refused, error_page, page
 from inference_provider.console.forms import FIELD_OF_TOKEN, FORM_BYTES, read_form
@@ -39,6 +40,7 @@ PAGES: dict[str, Handler] = {
     "/": overview.overview,
     "/drift": drifted.drift,
     "/drift/verdict": drifted.drift_verdict,
+    "/drift/waive": waive.waive,
     "/journal/{workspace}": rights.journal,
     OF_ENDPOINT: endpoint.endpoint,
     f"{OF_ENDPOINT}/logs": logs.logs,
@@ -51,6 +53,8 @@ PAGES: dict[str, Handler] = {
 ACTS: dict[str, Handler] = {
     "/drift/fix": drifted.plan_fix,
     "/drift/fix/apply": drifted.apply_fix,
+    "/drift/waive": waive.plan_waiver,
+    "/drift/waive/apply": waive.apply_waiver,
     f"{OF_ENDPOINT}/split": endpoint.plan_split,
     f"{OF_ENDPOINT}/split/apply": endpoint.apply_split,
     f"{OF_ENDPOINT}/test": trial.call,

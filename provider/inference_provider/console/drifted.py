@@ -16,6 +16,8 @@ from inference_provider.errors import SpecError
 from inference_provider.reviewed import waived
 from inference_provider.stack import Stack
 
+_CHANGED = {"fixed": "The fix was applied.", "waived": "The waiver was added."}
+
 
 class Drifted(NamedTuple):
     """How far what runs is from the stack file, in one line."""
@@ -34,7 +36,7 @@ def drift(asked: Asked) -> Response:
         verdict=verdict_line(report) if report else "",
         remarkable=shown,
         fixes=FIX,
-        changed=asked.part("changed") == "fixed",
+        changed=_CHANGED.get(asked.part("changed"), ""),
     )
 
 

@@ -21,6 +21,7 @@ from inference_provider.console.gate import Gate
 from inference_provider.observed import Kind, ObservedResource, ObservedState, Presence, ResourceId
 from inference_provider.plan import Plan
 from inference_provider.stack import Pipeline, Stack
+from inference_provider.waivers import Waiver
 from inference_provider.workspace.engine import Engine
 
 MAX_PLANS = 100
@@ -43,14 +44,25 @@ class ShownFix(NamedTuple):
     plan: Plan
 
 
+class ShownWaiver(NamedTuple):
+    """A waiver that somebody was shown."""
+
+    waiver: Waiver
+    text: str
+    """What its file becomes."""
+
+
+AnyShown = ShownSplit | ShownFix | ShownWaiver
+
+
 class ShownPlans:
     """Plans by the name that the form below them sends back."""
 
     def __init__(self) -> None:
-        self._plans: OrderedDict[str, ShownSplit | ShownFix] = OrderedDict()
+        self._plans: OrderedDict[str, AnyShown] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, shown: ShownSplit | ShownFix) -> str:
+    def put(self, shown: AnyShown) -> str:
         name = token_urlsafe(16)
         with self._lock:
             self._plans[name] = shown
@@ -58,7 +70,7 @@ class ShownPlans:
                 self._plans.popitem(last=False)
         return name
 
-    def take(self, name: str) -> ShownSplit | ShownFix | None:
+    def take(self, name: str) -> AnyShown | None:
         """Return a plan once; None when it is not known, or was applied."""
         with self._lock:
             return self._plans.pop(name, None)
