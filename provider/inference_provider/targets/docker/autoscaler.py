@@ -16,6 +16,7 @@ from inference_provider.errors import TargetError
 from inference_provider.targets.docker import names
 from inference_provider.targets.docker.containers import endings_of, hardened
 from inference_provider.targets.docker.host import DockerHost
+from inference_provider.targets.docker.library import errors
 from inference_provider.targets.docker.records import HostRecords
 from inference_provider.targets.rule_faults import read
 from inference_provider.workspace.endings import keeps_dying, restarts
@@ -25,6 +26,8 @@ FOLDER, DECISIONS, FAULTS = "/service", "decisions.jsonl", "faults.json"
 SOCKET = "/run/engine.sock"
 """Where the container has the Engine's."""
 _START_LIMIT_S = 20
+_TRIES = 3
+_NOT_THERE, _NAME_TAKEN = 404, 409
 _MODULE = "inference_provider.service"
 """By its name: it stands on targets."""
 _STAYS = "counts stay as they are"
@@ -43,6 +46,7 @@ class Autoscaler:
         self, host: DockerHost, records: HostRecords, socket: Callable[[], str | None]
     ) -> None:
         self._host = host
+        self._records = records
         self._workspace = records.workspace
         self._state = State(records)
         self._socket = socket
@@ -60,22 +64,42 @@ class Autoscaler:
         """
         if os.environ.get(names.ROLE_VARIABLE):
             return  # this is it
-        there, socket = self._listed(), self._socket() if self._state.rules() else None
+        if self._settled(image):
+            return
+        with self._records.lock("service"):  # a publication does this too, and other machines
+            for tries_left in reversed(range(_TRIES)):
+                try:
+                    self._settle(image)
+                except TargetError as fault:
+                    if not tries_left or not _is_overtaken(fault):
+                        raise
+                else:
+                    return
+
+    def _settled(self, image: str) -> bool:
+        """Whether it is there as it is wanted, or is not and is not wanted."""
+        there, socket = self._listed(), self._wanted_socket()
         if not socket:
-            self._remove(there)
-        elif len(there) != 1 or not _is_as_wanted(there[0], image, socket):
-            self._remove(there)
+            return not there
+        return len(there) == 1 and _is_as_wanted(there[0], image, socket)
+
+    def _settle(self, image: str) -> None:
+        """Look again, since another may have done it, and do what is to be done."""
+        if self._settled(image):
+            return
+        self.remove()
+        if socket := self._wanted_socket():
             self._start(image, socket)
+
+    def _wanted_socket(self) -> str | None:
+        return self._socket() if self._state.rules() else None
 
     def _listed(self) -> list[dict[str, Any]]:
         return [*filter(names.is_as_labelled, self._host.containers(self._selecting))]
 
     def remove(self) -> None:
         """End it, so that it changes nothing any more; what it has written down stays."""
-        self._remove(self._listed())
-
-    def _remove(self, there: list[dict[str, Any]]) -> None:
-        for one in there:
+        for one in self._listed():
             self._host.remove(one["Id"])
 
     def delete(self) -> None:
@@ -156,3 +180,12 @@ def _is_as_wanted(there: Mapping[str, Any], image: str, socket: str) -> bool:
     labels = there["Labels"]
     runs = there["State"] in ("running", "restarting")
     return bool(runs and labels[names.MADE_OF] == image and labels[names.SOCKET] == socket)
+
+
+def _is_overtaken(fault: TargetError) -> bool:
+    """Whether a client of an older release, which takes no lock, did the same meanwhile."""
+    refused = fault.__cause__
+    return isinstance(refused, errors().APIError) and refused.status_code in (
+        _NOT_THERE,
+        _NAME_TAKEN,
+    )
