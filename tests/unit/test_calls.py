@@ -48,6 +48,19 @@ def test_the_newest_calls_that_are_asked_for_come_oldest_first(log, asked, expec
     assert ids(log, **asked) == expected
 
 
+def test_a_long_request_that_ended_last_hides_none_that_began_after_it(tmp_path: Path):
+    log, since = tmp_path / "access.log", datetime(2026, 11, 27, 12, 0, 4, tzinfo=UTC)
+    ended_before = call(2, ms=100)
+    write(log, call(1, ms=500), ended_before, call(4, ms=10), call(5, ms=900), call(3, ms=40_000))
+    assert ids(log, since=since) == ["r-4", "r-5"]
+
+
+def test_a_log_is_read_no_further_than_to_what_ended_before(tmp_path: Path):
+    log, since = tmp_path / "access.log", datetime(2026, 11, 27, 12, 0, 4, tzinfo=UTC)
+    write(log, call(9, ms=1), call(1, ms=1900), call(5, ms=10))
+    assert ids(log, since=since) == ["r-5"]
+
+
 def test_a_log_longer_than_what_is_read_at_once_is_whole(tmp_path: Path):
     log = tmp_path / "access.log"
     write(log, *(call(n % 60, request_id=f"n-{n}", path="x" * 5000) for n in range(600)))

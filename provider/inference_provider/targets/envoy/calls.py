@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from inference_provider.targets.envoy.log_bound import ACCESS_LOG_BACKUPS
 from inference_provider.workspace.logged import CallQuery
 
 _BLOCK_BYTES = 1 << 20
+_LATE = timedelta(seconds=1)
+"""How much later than its end by these numbers a call may be written."""
 MOST = 10_000
 """Calls that are told at once; a router's agent sends them in one answer."""
 
@@ -21,9 +23,11 @@ def calls(log: Path, asked: CallQuery) -> list[dict[str, Any]]:
     for line in _newest_first(log):
         with suppress(ValueError, TypeError, KeyError):  # half written, or of another release
             call = json.loads(line)
-            if asked.since and datetime.fromisoformat(call["ts"]) < asked.since:
-                break  # a long request may hide behind: it is written when it ends
-            if _is_asked(call, asked):
+            began = datetime.fromisoformat(call["ts"])
+            if asked.since and began < asked.since:
+                if began + timedelta(milliseconds=call["ms"]) < asked.since - _LATE:
+                    break  # lines are in the order of ends
+            elif _is_asked(call, asked):
                 found.append(call)
         if len(found) >= min(asked.last, MOST):
             break
